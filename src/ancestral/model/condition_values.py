@@ -28,6 +28,8 @@ from ancestral.data.spec import LARGEST, DataSpec
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
 
+NO_CLASS_NAME = "no class"
+"""The caption of a sample without a class."""
 NONE = "none"
 """The name of an absent class."""
 
@@ -178,9 +180,11 @@ def captions(
         labels: The name of the class of each sample.
 
     Returns:
-        A text for each sample, such as "cat, angle 30"; none if there is nothing to say.
+        A text for each sample, such as "cat, angle 30"; none if there is nothing to say. Beside other conditions, the
+        absence of all classes is not named.
     """
-    parts = [list(labels)] if labels else []
+    open_class = bool(values) and labels is not None and set(labels) == {NO_CLASS_NAME}
+    parts = [list(labels)] if labels and not open_class else []
     for name, value in values.items():
         if not isinstance(value.kind, Image):
             texts = [value.text(row) for row in range(len(value.rows))]

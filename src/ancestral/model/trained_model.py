@@ -25,6 +25,7 @@ from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.building import sampler_for
 from ancestral.model.condition_values import (
+    NO_CLASS_NAME,
     NONE,
     ConditionValues,
     captions,
@@ -428,7 +429,7 @@ class Model:
         labels = self.labels(indices, label)
         if labels is None:
             return None
-        return ["no class" if number == NO_CLASS else self.spec.classes[number] for number in labels.tolist()]
+        return [NO_CLASS_NAME if number == NO_CLASS else self.spec.classes[number] for number in labels.tolist()]
 
     def save(self, path: str | Path) -> None:
         """Write the model file, atomically.
