@@ -310,7 +310,7 @@ def main() -> None:
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
             shown = [
-                problem.condition[:, : problem.spec.shape[0]].expand_as(problem.truth),
+                problem.condition[:, : problem.kind.channels].expand_as(problem.truth),
                 *members[:3],
                 problem.truth,
             ]
