@@ -509,6 +509,9 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Classifier-free guidance: above 1 strengthens the label; default: 1."""
     seed: int = 0
     """Seed of sample i, and of the noise of item i of the data."""
+    trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION)
+    """Functions of your own that make conditions of a model in a file, which may run: no file runs code by itself.
+    Default: none."""
 
 
 class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):

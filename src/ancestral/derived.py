@@ -10,7 +10,7 @@ in every batch and on every device.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -20,6 +20,7 @@ from ancestral import randomness
 from ancestral.conditions import Condition, Image, Vector
 from ancestral.errors import InputError, whole
 from ancestral.operators import Blur, Downsample, Grey, Operator
+from ancestral.options import option
 from ancestral.plugins import explained, import_function
 from ancestral.randomness import Stream
 from ancestral.registries import OPERATORS
@@ -254,6 +255,29 @@ class Maker:
     @property
     def _masked(self) -> bool:
         return any(isinstance(part, RandomMask) for part in self.parts)
+
+
+def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> None:
+    """Raise InputError for a function of one's own that a file names and the user does not: no file runs code.
+
+    Args:
+        texts: How conditions are made, as `made_by` or a text of `given` says it.
+        trusted: The functions that the user names, or texts with them.
+        name: The option by which the user names them.
+    """
+    named = {function for text in trusted for function in _functions(text)}
+    for function in (function for text in texts for function in _functions(text)):
+        if function not in named:
+            raise InputError(
+                f"a file names the function {function}, which makes a condition, and no file runs code: name it too, "
+                f"{option(name, function)}, if you trust that code"
+            )
+
+
+def _functions(text: str) -> list[str]:
+    """The functions of one's own in a text of `given`."""
+    maker = parse(text.rpartition("=")[2])
+    return [] if maker is None else [part.name for part in maker.parts if isinstance(part, OwnFunction)]
 
 
 def parse(text: str) -> Maker | None:

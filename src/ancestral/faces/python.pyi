@@ -486,6 +486,7 @@ def evaluate(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    trust: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
     """Measure how good a model's samples are, its likelihood, or both.
@@ -546,6 +547,8 @@ def evaluate(
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
+        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+            itself. Default: none.
         progress: Whether to show the progress.
 
     Returns:
@@ -619,6 +622,7 @@ def compare(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    trust: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> ComparisonResult | SamplerComparisonResult:
     """Compare runs, measured alike on the same data; or the samplers of one run over their network evaluations.
@@ -657,6 +661,8 @@ def compare(
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
+        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+            itself. Default: none.
         progress: Whether to show the progress.
 
     Returns:
@@ -685,6 +691,7 @@ def average(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    trust: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> AveragingResult:
     """Choose the length of the average of the weights after training, and write the best average as a model.
@@ -723,6 +730,8 @@ def average(
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
+        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+            itself. Default: none.
         progress: Whether to show the progress.
 
     Returns:

@@ -16,7 +16,6 @@ from ancestral.conditions import LABEL, Image, argument_name
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
-from ancestral.data.given import inputs
 from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion
@@ -288,7 +287,7 @@ class Model:
         batch_size = min(batch_size, 64)
         x = torch.zeros(batch_size, *self.spec.shape, device=self.device)
         labels = self.labels(range(batch_size), None)
-        rest = inputs(self.spec, x, {}, 0, 0, range(batch_size))
+        rest = network_inputs({}, range(batch_size), self.spec, self.device)
         self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}), **rest)
 
     def images(self, n: int | None = None, **options: Any) -> ImageGrid:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ancestral import config as configs
 from ancestral import data as datasets
+from ancestral import derived, registries, storage
 from ancestral import model as models
-from ancestral import registries, storage
 from ancestral.config import Config, by_size
 from ancestral.config.folders import ARRAY_FILES, check_run_folder
 from ancestral.declarations import Train
@@ -89,6 +89,8 @@ def plan(options: Train) -> TrainPlan:
     if data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     config = _with_absolute_paths(config, saved, folder, from_python, validation)
+    trusted = config.data.given if isinstance(preset, Config) and options.initial is None else settings.get("given")
+    derived.check_trusted(config.data.given or (), [trusted] if isinstance(trusted, str) else trusted or (), "given")
     notes = _check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
     trackers.check_trackers(config.runtime.trackers)

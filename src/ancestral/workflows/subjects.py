@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from ancestral import data as datasets
+from ancestral import derived, randomness, storage
 from ancestral import model as models
-from ancestral import randomness, storage
 from ancestral.arguments import short_source
+from ancestral.conditions import Classes
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
@@ -98,20 +99,33 @@ class Measurements(Generic[O]):
 def open_subject(
     model: str | Path | Model | Denoiser, options: WithSamples, device: torch.device, name: str = "the model"
 ) -> Subject:
-    """Open a model; `name` is what results call one that no file holds."""
+    """Open a model; `name` is what results call one that no file holds.
+
+    Raises:
+        InputError: If there is no such model, or its file names a function that the user does not.
+    """
     if isinstance(model, str | Path):
         file = models.find(model)
         config, _ = models.describe_file(file)
         net = options.net if isinstance(config.net, CustomNetConfig) else None  # others build their own
         loaded = models.load(file, str(device), net=net)
+        _check_functions(loaded, options)
         return Subject(loaded, str(model), home(model) / "evaluation", storage.sha256(file))
     if isinstance(model, Model):
         if model.file is not None:  # as if its path had been given
+            _check_functions(model, options)
             name = str(model.file.parent if model.file.name == models.FILE_NAME else model.file)
         return Subject(model, name)
     if options.data is None:
         raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
     return Subject(Model(model, datasets.open(options.data).spec), name)
+
+
+def _check_functions(model: Model, options: WithSamples) -> None:
+    """Raise InputError unless the user names the functions that make conditions of a model that a file holds."""
+    kinds = model.spec.further.values()
+    made_by = [kind.made_by for kind in kinds if not isinstance(kind, Classes)]
+    derived.check_trusted([*made_by, *(model.config.data.given or ())], options.trust or (), "trust")
 
 
 def temporary_folder(processes: Distributed) -> Path:
