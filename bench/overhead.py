@@ -1,4 +1,4 @@
-"""Say what conditions cost a training step: to training without them, and to training with them.
+"""Measure the cost of conditions in a training step, of training without them and with them.
 
     python bench/overhead.py                                  # conditional steps against unconditional ones, 32x32
     python bench/overhead.py --before OTHER/src               # unconditional steps of this version and of another one
@@ -30,7 +30,7 @@ BEFORE = "before"
 
 
 def work(name: str, batch_size: int | None) -> None:
-    """Take a training step for each line of the input and print its CPU time."""
+    """Take one training step for each line of the input, and print its CPU time."""
     from ancestral import config as configs
     from ancestral import data
     from ancestral.device import keep_freed_memory

@@ -1,4 +1,4 @@
-"""Augmentation that does not leak: items are transformed at random, and the network is told how.
+"""Augmentation that does not leak: items are transformed at random, and the network is conditioned on how.
 
 Each transform is drawn with a probability p of its own, and left out otherwise (Karras et al., *Elucidating the design
 space of diffusion-based generative models*, 2022, appendix F.2):

@@ -65,8 +65,8 @@ class DataConfig:
     """The way to the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
     image, and adds edges in the colour of `background`."""
     crop: float = argument(1.0, least=1, most=4)
-    """Train on random windows of `image_size`, cut from images of so many times its height and width. Samples look like
-    windows, and are compared with those at the centre. 1 cuts none."""
+    """Train on random windows of `image_size`, cut from images whose height and width are this many times as large.
+    Samples look like windows, and are compared with those at the centre. 1 cuts none."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
     default: grey or RGB, whichever they are, and 5 and more kept."""
@@ -81,7 +81,8 @@ class DataConfig:
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     augment: float = argument(0.0, least=0, below=1)
     """Probability of each random transform of an item: translation, flips, and of images rotation, scaling and
-    stretching. The network is told which were applied, so samples show none. 0.12 suits small data; 0 is none."""
+    stretching. The network is conditioned on them, and on none in sampling, so samples show none. 0.12 suits small
+    data; 0 is none."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True

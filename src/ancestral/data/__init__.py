@@ -128,7 +128,7 @@ def open(
             folder, the other arrays of a .npz, the other members of WebDataset samples and fields of their json, and
             the other columns of a data set of `datasets`; text in them is a class, and numbers are a vector. None takes
             the conditions that come from Python with the items, and none of files.
-        crop: Above 1, images are brought to so many times `image_size`, and items are the windows of `image_size` at
+        crop: Above 1, images are brought to this multiple of `image_size`, and items are the windows of `image_size` at
             their centre. Training cuts others at random.
         faults: Receives the errors of conditions that do not fit, which are left out then; None raises the first.
 

@@ -367,14 +367,39 @@ def inputs(
     Returns:
         Inputs of the network by name, on the device of x0.
     """
-    sides, made = x0.shape[2:], dict[str, Tensor]()
+    made = dict[str, Tensor]()
     for name, kind in spec.further.items():
-        if isinstance(kind, Vector | Image) and kind.made_by:
-            maker = derived.parse(kind.made_by)
-            assert maker is not None
-            made[name] = kind.place(maker.make(x0, seed, step, indices), sides)
-        elif name in values:
-            made[name] = kind.encode(values[name].to(x0.device, non_blocking=True), sides)
+        if not isinstance(kind, Classes) and (maker := derived.parse(kind.made_by)) is not None:
+            made[argument_name(name)] = kind.place(maker.make(x0, seed, step, indices), x0.shape[2:])
+    return encoded(spec, values, len(x0), x0.device, made)
+
+
+def encoded(
+    spec: DataSpec,
+    values: Mapping[str, Tensor],
+    count: int,
+    device: torch.device,
+    made: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Encode values of the conditions besides the label for a network; what is left out is absent.
+
+    Args:
+        spec: The description of the data.
+        values: The values by the names of the conditions, `count` of each, in the units of the data.
+        count: The number of items.
+        device: The device of the network.
+        made: Inputs of the network that are made already, by the names of its arguments.
+
+    Returns:
+        Inputs of the network by the names of its arguments.
+    """
+    inputs, sides = dict(made or {}), spec.shape[1:]
+    for name, kind in spec.further.items():
+        if (argument := argument_name(name)) in inputs:
+            continue
+        value = values.get(name)
+        if value is None:
+            inputs[argument] = kind.absent(count, sides).to(device)
         else:
-            made[name] = kind.absent(len(x0), sides).to(x0.device)
-    return {argument_name(name): value for name, value in made.items()}
+            inputs[argument] = kind.encode(value.to(device, non_blocking=True), sides)
+    return inputs

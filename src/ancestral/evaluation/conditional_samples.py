@@ -55,7 +55,7 @@ class EnsembleStudy:
             members: The number K of samples for each.
 
         Raises:
-            InputError: If there are not so many items, or too few training items for the baselines.
+            InputError: If there are fewer items than conditions, or too few training items for the baselines.
         """
         references, model = study.references, study.model
         train, held_out = references.train, references.held_out

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ancestral import derived
 from ancestral.arguments import plain, shown
-from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, argument_name
+from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
 from ancestral.config.folders import SUFFIXES
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import decode_image, from_pixels, strict_pillow
+from ancestral.data.given import encoded
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.spec import LARGEST, DataSpec
@@ -145,9 +146,7 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     rows, values = range(len(data)), dict[str, ConditionValues]()
     stored = data.conditions_of(list(rows))
     for name, kind in spec.further.items():
-        if isinstance(kind, Vector | Image) and kind.made_by:
-            maker = derived.parse(kind.made_by)
-            assert maker is not None
+        if not isinstance(kind, Classes) and (maker := derived.parse(kind.made_by)) is not None:
             made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
             stored[name] = _in_units(made, spec) if isinstance(kind, Image) else made.double()
         if name not in stored:
@@ -218,13 +217,7 @@ def network_inputs(
     values: Mapping[str, ConditionValues], indices: Sequence[int], spec: DataSpec, device: torch.device
 ) -> dict[str, Tensor]:
     """Return what a network gets of the conditions of some samples besides the label; what is left out is absent."""
-    sides = spec.shape[1:]
-    return {
-        argument_name(name): kind.encode(values[name].of(indices).to(device), sides)
-        if name in values
-        else kind.absent(len(indices), sides).to(device)
-        for name, kind in spec.further.items()
-    }
+    return encoded(spec, {name: value.of(indices) for name, value in values.items()}, len(indices), device)
 
 
 def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> int:

@@ -245,7 +245,7 @@ def _sheet(groups: Sequence[Sequence[Image.Image]], columns: int, gap: int, axes
 
 
 def _pitch(count: int, wide: int, gap: int) -> tuple[int, int]:
-    """Where the first of the groups of so many tiles begins, and the distance of two groups."""
+    """The left edge of the first group of tiles, and the distance between groups."""
     more = 2 * gap if count > 1 else 0
     return gap + more // 2, count * (wide + gap) + more
 
