@@ -99,7 +99,7 @@ def test_a_run_is_trained_on_windows_and_compared_with_those_at_the_centre(folde
 @pytest.mark.parametrize(
     ("source", "options", "says"),
     [
-        (IMAGES, {"crop": 1.5}, "cuts windows of image_size='HxW' from images that are so many times as large: give"),
+        (IMAGES, {"crop": 1.5}, "cuts windows of image_size='HxW' from images that are larger by this factor: give"),
         (IMAGES, {"crop": 0.5, "image_size": 8}, "give that size, and a factor of 1 or more"),
         (np.zeros((4, 2), np.float32), {"crop": 1.5, "image_size": 8}, "2-D points have no image size"),
         (np.zeros((4, 1, 64), np.float32), {"crop": 1.5, "image_size": 8, "dims": 1}, "1-D data is not resized"),

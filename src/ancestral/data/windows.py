@@ -20,8 +20,8 @@ def enlarged(size: int | str | tuple[int, int] | None, crop: float) -> tuple[int
     """
     if size is None or not crop >= 1:
         raise InputError(
-            f"{option('crop', crop)} cuts windows of {option('image_size', 'HxW')} from images that are so many times "
-            "as large: give that size, and a factor of 1 or more"
+            f"{option('crop', crop)} cuts windows of {option('image_size', 'HxW')} from images that are larger by "
+            "this factor: give that size, and a factor of 1 or more"
         )
     height, width = parse_image_size(size)
     return round(height * crop), round(width * crop)

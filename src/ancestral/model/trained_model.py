@@ -312,11 +312,8 @@ class Model:
         label, values = self.given_values(options.get("label"), options.get("given"))
         indices = options.get("indices") or range(len(samples))
         texts = captions(values, indices, self.class_names(indices, label) if spec.further else None)
-        beside = [
-            [value.pictures()[index % len(value.rows)] for index in indices]
-            for value in values.values()
-            if (isinstance(value.kind, Image))
-        ]
+        shown = [value.pictures() for value in values.values() if isinstance(value.kind, Image)]
+        beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown]
         return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +22,7 @@ from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote, track
-from ancestral.guidance import NO_CLASS
-from ancestral.model import Guidance, Model, find, load, sampler_name, several
+from ancestral.model import Guidance, Model, find, load, sampler_name
 from ancestral.model.condition_values import ConditionValues, captions
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
@@ -34,18 +32,11 @@ from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
-from ancestral.training.preview import CONDITIONS
 from ancestral.training.snapshot_models import load_snapshot
+from ancestral.workflows import recipes
 from ancestral.workflows.cascades import Stage, condition_for, opened, with_values
 from ancestral.workflows.model_cards import home
 
-SAMPLER_OPTIONS = ("steps", "eta", "variance")
-"""Options of samplers that have names of their own."""
-IN_RECIPE = (
-    *("n", "index", "seed", "label", "guidance", "guidance_interval", "guidance_rescale", "sampler"),
-    *SAMPLER_OPTIONS,
-)
-"""Options that a recipe replaces."""
 FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
 EVERYWHERE = (0.0, math.inf)
 """The interval of all noise levels."""
@@ -97,28 +88,28 @@ def plan(options: Sample) -> SamplePlan:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
             model.
     """
-    sampler_options = {name: getattr(options, name) for name in SAMPLER_OPTIONS}
+    sampler_options = {name: getattr(options, name) for name in recipes.SAMPLER_OPTIONS}
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, **sampler_options)
     if options.n is not None and options.index is not None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
     file = options.model.file if isinstance(options.model, Model) else find(options.model)
     digest = storage.sha256(file) if file and file.is_file() else ""
-    like_recipe = None if options.like is None else _read_recipe(Path(options.like), options, digest)
+    like_recipe = None if options.like is None else recipes.read(Path(options.like), options, digest)
     model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
     sampler = model.sampler(options.sampler if like_recipe is None else like_recipe.sampler, **sampler_options)
     name = str(file or "the model") if isinstance(options.model, Model) else str(options.model)
     stages = [Stage(model, name, digest, "", sampler)]
     for follower in _followers(options, like_recipe):
         stages.append(_next_stage(stages[-1], follower, options, like_recipe))
-    label, given, weak = options.label, _by_name(options.given), _weak(options, model)
+    label, given, weak = options.label, recipes.by_name(options.given), _weak(options, model)
     if like_recipe is not None:
-        label, given = like_recipe.label, _given_again(like_recipe, stages, given, options.like)
-        _check_weak(like_recipe, weak)
+        label, given = like_recipe.label, recipes.given_again(like_recipe, stages, given, options.like)
+        recipes.check_weak(like_recipe, weak)
     stages = with_values(stages, label, given)
-    recipe = _recipe(options, stages, weak) if like_recipe is None else like_recipe
+    recipe = recipes.of_options(options, stages, weak) if like_recipe is None else like_recipe
     if like_recipe is not None:
-        _check_images(like_recipe, stages, options.like)
+        recipes.check_images(like_recipe, stages, options.like)
     stages = [_with_guidance(stage, recipe, weak if stage is stages[0] else None, stages) for stage in stages]
     items = model.items(recipe.n, recipe.index, options.batch_size)
     model = stages[-1].model
@@ -158,7 +149,7 @@ def plan(options: Sample) -> SamplePlan:
         notes=(
             *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
             *_snapshots(options, weak),
-            *_differences(options, recipe, stages[0].model),
+            *recipes.differences(options, recipe, stages[0].model),
             *_other_images(paths),
         ),
     )
@@ -236,7 +227,7 @@ def _files(
     """The files of a plan, each with what writes it."""
     options, model, recipe, items, out = plan.options, plan.labelled, plan.recipe, plan.items, plan.out
     spec, limits, suffix = plan.model.spec, plan.model.spec.codec.limits, plan.out.suffix.lower()
-    values = _given_values(plan.stages)
+    values = recipes.values_of(plan.stages)
     before = compositions.beside(values, items)
     tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
     period = 1 if recipe.index is not None else _period(plan, values)
@@ -266,7 +257,7 @@ def _files(
         if spec.rate:
             writers.write_recordings(path, samples, spec.rate, files)
         else:
-            writers.write_images(path, samples, files, [text(_recipe_of_one(recipe, model, index)) for index in items])
+            writers.write_images(path, samples, files, [text(recipes.of_one(recipe, model, index)) for index in items])
 
     def array(path: Path) -> None:
         conditions = {name: value.of(items) for name, value in values.items()}
@@ -312,37 +303,7 @@ def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list
     return numbers
 
 
-# -- the recipe -------------------------------------------------------------------------------------------------------
-
-
-def _by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """The conditions by name; of words as in age=31 and low=small.png, several of a name are a list."""
-    if given is None or isinstance(given, Mapping):
-        return dict(given or {})
-    values: dict[str, list[str]] = {}
-    for word in given:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{option('given', word)}: give the name of a condition and its value, as in age=31")
-        values.setdefault(name, []).append(value)
-    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
-
-
-def _scale(guidance: float | Mapping[str, float] | Sequence[str] | None) -> float | dict[str, float]:
-    """The scale of guidance, or one for each condition; of words as in 2, or label=2 low=1."""
-    if guidance is None:
-        return 1.0
-    if isinstance(guidance, Mapping):
-        return dict(guidance)
-    if isinstance(guidance, int | float):
-        return guidance
-    try:
-        if len(guidance) == 1 and "=" not in guidance[0]:
-            return float(guidance[0])
-        return {name: float(value) for name, _, value in (word.partition("=") for word in guidance)}
-    except ValueError:
-        words = " ".join(guidance)
-        raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
+# -- the models -------------------------------------------------------------------------------------------------------
 
 
 def _weak(options: Sample, model: Model) -> Model | None:
@@ -362,10 +323,6 @@ def _snapshots(options: Sample, weak: Model | None) -> list[str]:
     return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
 
 
-def _digest(model: Model | None) -> str | None:
-    return storage.sha256(model.file) if model is not None and model.file is not None else None
-
-
 def _followers(options: Sample, recipe: SamplingRecipe | None) -> list[Model | str | Path]:
     """The models of a cascade behind the first. Raises InputError unless they are as many as those of a recipe."""
     then = options.then
@@ -382,7 +339,7 @@ def _next_stage(before: Stage, follower: Model | str | Path, options: Sample, re
     model, name, digest = opened(follower, options.device, options.net)
     condition = condition_for(before, model, name)
     if recipe is None:
-        sampler_options = {each: getattr(options, each) for each in SAMPLER_OPTIONS}
+        sampler_options = {each: getattr(options, each) for each in recipes.SAMPLER_OPTIONS}
         return Stage(model, name, digest, condition, model.sampler(options.sampler, **sampler_options))
     if digest not in recipe.then:
         digests = " ".join(one[:12] for one in recipe.then)
@@ -404,126 +361,6 @@ def _with_guidance(stage: Stage, recipe: SamplingRecipe, weak: Model | None, sta
     names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
     stage.model.guided(guidance, names)
     return dataclasses.replace(stage, guidance=guidance)
-
-
-def _given_values(stages: Sequence[Stage]) -> dict[str, ConditionValues]:
-    """The values of the conditions besides the label, of each in the first model that has it."""
-    return {name: value for stage in reversed(stages) for name, value in stage.values.items()}
-
-
-def _recipe(options: Sample, stages: Sequence[Stage], weak: Model | None) -> SamplingRecipe:
-    """The recipe of the options, of a sampler that is known otherwise."""
-    values = _given_values(stages)
-    labelled = next((stage for stage in stages if stage.model.spec.classes), stages[0])
-    most = max((len(value.rows) for value in values.values()), default=1)
-    n = options.n if options.n is not None else 64 if most == 1 else most
-    interval = options.guidance_interval
-    if interval is not None and len(interval) != 2:
-        raise InputError(f"{option('guidance_interval')} takes two noise levels, the lowest and the highest")
-    return SamplingRecipe(
-        model="",
-        version=__version__,
-        seed=options.seed or 0,
-        n=n,
-        sampler="",
-        guidance=_scale(options.guidance),
-        index=options.index,
-        label=None if labelled.label is None else _class_names(labelled.model, labelled.label),
-        given={name: value.described for name, value in values.items()},
-        guidance_interval=interval,
-        guidance_rescale=options.guidance_rescale,
-        weak=_digest(weak),
-    )
-
-
-def _given_again(
-    recipe: SamplingRecipe, stages: Sequence[Stage], given: Mapping[str, Any], like: str | Path | None
-) -> dict[str, Any]:
-    """The values of the conditions of a recipe: its own, and images that the user gives again."""
-    again = dict(given)
-    for name, texts in recipe.given.items():
-        if any(isinstance(stage.model.spec.conditions.get(name), Image) and stage.takes(name) for stage in stages):
-            if name not in given:
-                files = ", ".join(map(_name_of, texts[:3])) + ", ..." * (len(texts) > 3)
-                saved = Path(like or "").parent / CONDITIONS  # of the previews of a run
-                place = saved if recipe.step is not None and saved.exists() else "..."
-                option_again = option("given", f"{name}={place}")
-                raise InputError(f"{like} was conditioned on the image {name} ({files}): give it again, {option_again}")
-        elif name in given:
-            raise InputError(f"{option('like')} makes the samples of {like} again; leave {option('given', name)} out")
-        else:
-            again[name] = list(texts)
-    if further := given.keys() - recipe.given.keys():
-        raise InputError(f"{like} was made without {', '.join(sorted(further))}: leave it out")
-    return again
-
-
-def _check_images(recipe: SamplingRecipe, stages: Sequence[Stage], like: str | Path | None) -> None:
-    """Raise InputError unless the images that the user gives again are those of a recipe."""
-    for name, values in _given_values(stages).items():
-        texts = recipe.given[name]
-        if isinstance(values.kind, Image) and [*map(_hash, values.described)] != [*map(_hash, texts)]:
-            others = f"{_name_of(texts[0])}{' and others' * (len(texts) > 1)}"
-            raise InputError(f"{like} was conditioned on another image {name} ({others}): give that one")
-
-
-def _hash(described: str) -> str:
-    return described.rpartition(" ")[2]
-
-
-def _name_of(described: str) -> str:
-    return described.partition(" sha256:")[0]
-
-
-def _check_weak(recipe: SamplingRecipe, weak: Model | None) -> None:
-    """Raise InputError unless the weaker model is that of a recipe."""
-    if recipe.weak != _digest(weak):
-        which = f"the model whose SHA-256 is {recipe.weak[:12]}" if recipe.weak else "no weaker model"
-        raise InputError(f"these samples were guided by {which}: {option('weak')} names that one")
-
-
-def _read_recipe(like: Path, options: Sample, digest: str) -> SamplingRecipe:
-    """The recipe in a PNG. Raises InputError if it has none, or is of another model, or options contradict it."""
-    for name in IN_RECIPE:
-        if getattr(options, name) is not None:
-            raise InputError(f"{option('like')} makes the samples of {like} again; leave {option(name)} out")
-    recipe = SamplingRecipe.from_json(writers.read_recipe(like), f"the recipe in {like}")
-    if recipe.model != digest and recipe.step is None:
-        this = f"this one's is {digest[:12]}" if digest else "this one is in no file"
-        raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {this}")
-    return recipe
-
-
-def _differences(options: Sample, recipe: SamplingRecipe, model: Model) -> list[str]:
-    """Why samples that are made again may differ. Raises InputError for a grid of another training run."""
-    like, notes = options.like, []
-    if recipe.version == __version__ and recipe.run not in (None, model.config.identity()):
-        raise InputError(
-            f"{like} is a grid of the training of another run, with other settings or data: give the model of that "
-            f"run, or leave {option('like')} out"
-        )
-    if recipe.step not in (None, model.step):
-        notes.append(f"{like} was made at step {recipe.step:,} of training; the model is of step {model.step:,}")
-    if recipe.version != __version__:
-        notes.append(f"{like} was made by ancestral {recipe.version}; version {__version__} may sample otherwise")
-    return notes
-
-
-def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> SamplingRecipe:
-    """The recipe of one of the items alone."""
-    names = _class_names(model, recipe.label or model.spec.classes) if model.spec.classes else None
-    name = None if names is None else (names[index % len(names)],)
-    given: dict[str, tuple[str, ...]] = {
-        condition: (texts[index % len(texts)],) for condition, texts in recipe.given.items()
-    }
-    return dataclasses.replace(recipe, n=1, index=(index,), label=name, given=given, single=True)
-
-
-def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[str, ...]:
-    """The names of the classes that labels are. Raises InputError if the model has no such class."""
-    numbers = model.labels(range(len(several(label))), label)
-    assert numbers is not None  # a model without classes has refused the label
-    return tuple("none" if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
 
 
 def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
@@ -574,7 +411,7 @@ def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> 
         "index": recipe.index and "_".join(map(str, recipe.index)),
         "label": recipe.label and "_".join(recipe.label),
         "sampler": options.sampler,
-        **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
+        **{name: getattr(options, name) for name in recipes.SAMPLER_OPTIONS},
         **{name: "_".join(map(_without_suffix, texts)) for name, texts in recipe.given.items()},
         "guidance": None if recipe.guidance == 1 else recipe.guidance,
         "then": "_".join(Path(name).name for name in followers) or None,
