@@ -10,8 +10,8 @@ that of the training loop alone, of one thread. Beside the model stand the neare
 random training images, and the condition itself: enlarged by Pillow's bicubic filter, or as it is.
 
 The peers are the libraries' networks and schedules with the condition concatenated, in the least code: their
-documented settings, an average of the weights, bfloat16, and as many steps as the CPU time allows. `make bench`
-installs them, and loads the data.
+documented settings, an average of the weights, channels last, bfloat16 where the processor has it, and as many steps as
+the CPU time allows. `make bench` installs them, and loads the data.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from ancestral import config as configs
 from ancestral import derived
 from ancestral.data import InMemoryDataset
 from ancestral.data.given import attach, inputs
+from ancestral.device import pick_dtype
 from ancestral.metrics import ensembles, extractors
 from ancestral.render import pictures
 from ancestral.training import Trainer
@@ -116,10 +117,12 @@ def _plain_loop(
     batch: int,
     lr: float,
 ) -> tuple[nn.Module, str]:
-    """The loop of a peer's user: AdamW, bfloat16, an average of the weights, a cosine decay."""
+    """The loop of a peer's user: AdamW, an average of the weights, a cosine decay."""
     from ema_pytorch import EMA
 
     torch.manual_seed(seed)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    native = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0, fused=True)
     average = EMA(net, beta=0.995, update_every=1, update_after_step=20)
     step, began = 0, time.process_time()
@@ -128,7 +131,7 @@ def _plain_loop(
         x = problem.spec.codec.encode(problem.data.items[rows])  # type: ignore[attr-defined]
         for group in optimiser.param_groups:
             group["lr"] = lr * min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * share))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=native):
             value = loss(x, problem.inputs(x, seed, step, range(batch)))
         optimiser.zero_grad()
         value.backward()
@@ -274,7 +277,7 @@ def stand_ins(problem: Problem, generator: torch.Generator) -> dict[str, Tensor]
 def _bicubic(image: Tensor, side: int) -> Tensor:
     pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     large = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).resize((side, side), Image.BICUBIC)
-    return torch.from_numpy(np.asarray(large).reshape(side, side, -1)).permute(2, 0, 1) / 127.5 - 1
+    return torch.from_numpy(np.array(large).reshape(side, side, -1)).permute(2, 0, 1) / 127.5 - 1
 
 
 def main() -> None:
