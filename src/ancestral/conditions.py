@@ -16,6 +16,7 @@ import keyword
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,8 @@ class Classes:
         names: The name of each class.
     """
 
+    made_by: ClassVar[str] = ""
+    """They are never made of the item."""
     names: tuple[str, ...]
 
     def __str__(self) -> str:

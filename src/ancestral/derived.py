@@ -10,7 +10,7 @@ in every batch and on every device.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -255,6 +255,12 @@ class Maker:
     @property
     def _masked(self) -> bool:
         return any(isinstance(part, RandomMask) for part in self.parts)
+
+
+def makers(kinds: Mapping[str, Condition]) -> dict[str, Maker]:
+    """Return the makers of those conditions that are made of the item, by the names of the conditions."""
+    found = {name: parse(kind.made_by) for name, kind in kinds.items()}
+    return {name: maker for name, maker in found.items() if maker is not None}
 
 
 def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> None:

@@ -368,9 +368,8 @@ def inputs(
         Inputs of the network by name, on the device of x0.
     """
     made = dict[str, Tensor]()
-    for name, kind in spec.further.items():
-        if not isinstance(kind, Classes) and (maker := derived.parse(kind.made_by)) is not None:
-            made[argument_name(name)] = kind.place(maker.make(x0, seed, step, indices), x0.shape[2:])
+    for name, maker in derived.makers(spec.further).items():
+        made[argument_name(name)] = spec.further[name].place(maker.make(x0, seed, step, indices), x0.shape[2:])
     return encoded(spec, values, len(x0), x0.device, made)
 
 

@@ -92,12 +92,10 @@ class ItemConditions:
         values = {name: value[self.order] for name, value in self.values.items()}
         if self.labels is not None:
             values[LABEL] = self.labels[self.order]
-        for name, kind in self.spec.further.items():
-            maker = None if isinstance(kind, Classes) else derived.parse(kind.made_by)
-            if maker is not None:
-                made = []
-                for places in torch.split(torch.arange(len(self)), ROWS):
-                    x0 = self.spec.codec.encode(self.items[self.order[places]])
-                    made.append(maker.make_plain(x0) if plain else maker.make(x0, self.seed, 0, places.tolist()))
-                values[name] = torch.cat(made)
+        for name, maker in derived.makers(self.spec.further).items():
+            made = []
+            for places in torch.split(torch.arange(len(self)), ROWS):
+                x0 = self.spec.codec.encode(self.items[self.order[places]])
+                made.append(maker.make_plain(x0) if plain else maker.make(x0, self.seed, 0, places.tolist()))
+            values[name] = torch.cat(made)
         return values

@@ -168,7 +168,7 @@ def names_of_conditions(spec: DataSpec, given: Sequence[str] | None) -> tuple[st
     """
     if given is not None or not spec.further:
         return None if given is None else tuple(given)
-    return tuple(name for name, kind in spec.further.items() if isinstance(kind, Classes) or not kind.made_by)
+    return tuple(name for name, kind in spec.further.items() if not kind.made_by)
 
 
 def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -185,7 +185,7 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
     """
     rows, notes = data.conditions_of(list(range(len(data)))), list[str]()
     for name, kind in spec.further.items():
-        if not isinstance(kind, Classes) and kind.made_by:
+        if kind.made_by:
             rows.pop(name, None)
             continue
         if name not in rows:

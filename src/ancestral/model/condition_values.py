@@ -145,10 +145,10 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     """
     rows, values = range(len(data)), dict[str, ConditionValues]()
     stored = data.conditions_of(list(rows))
+    for name, maker in derived.makers(spec.further).items():
+        made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
+        stored[name] = _in_units(made, spec) if isinstance(spec.further[name], Image) else made.double()
     for name, kind in spec.further.items():
-        if not isinstance(kind, Classes) and (maker := derived.parse(kind.made_by)) is not None:
-            made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
-            stored[name] = _in_units(made, spec) if isinstance(kind, Image) else made.double()
         if name not in stored:
             continue
         if isinstance(kind, Classes):

@@ -131,8 +131,7 @@ def with_conditions_of(spec: DataSpec, name: str, dataset: Dataset) -> Dataset:
     for condition, before in spec.further.items():
         now = dataset.spec.further.get(condition)
         if now is None:
-            made_by = "" if isinstance(before, Classes) else before.made_by
-            how = option("given", f"{condition}={made_by}" if made_by else condition)
+            how = option("given", f"{condition}={before.made_by}" if before.made_by else condition)
             raise InputError(f"{name} is conditioned on {condition}, and {dataset.name} is not: give it, as in {how}")
         if kind_text(now) != kind_text(before):
             raise InputError(

@@ -18,7 +18,6 @@ from ancestral import data as datasets
 from ancestral import derived, randomness, storage
 from ancestral import model as models
 from ancestral.arguments import short_source
-from ancestral.conditions import Classes
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
@@ -123,8 +122,7 @@ def open_subject(
 
 def _check_functions(model: Model, options: WithSamples) -> None:
     """Raise InputError unless the user names the functions that make conditions of a model that a file holds."""
-    kinds = model.spec.further.values()
-    made_by = [kind.made_by for kind in kinds if not isinstance(kind, Classes)]
+    made_by = [kind.made_by for kind in model.spec.further.values()]
     derived.check_trusted([*made_by, *(model.config.data.given or ())], options.trust or (), "trust")
 
 
