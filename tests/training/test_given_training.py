@@ -106,6 +106,7 @@ def test_each_kind_of_condition_has_an_effect_on_training(tmp_path, straight):
 @pytest.mark.long
 def test_a_run_goes_on_with_its_data_and_partners_at_another_place(tmp_path, monkeypatch):
     conditional_folder(tmp_path / "here")
+    (tmp_path / "here" / "mask").mkdir()  # which is no partner: an operator has this name
     monkeypatch.chdir(tmp_path / "here")
     tiny = {"batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "preview_steps": 1, "progress": False}
     given = ("label=kind", "age", "edges", "hole=mask")

@@ -185,7 +185,10 @@ def _with_absolute_paths(
 def _absolute(given: str) -> str:
     """A text of `given` with the absolute path of its folder or file of arrays, if it names one."""
     name, equals, what = given.partition("=")
-    name, place = (name, Path(what.strip()).expanduser()) if equals else ("", Path(given.strip()).expanduser())
+    name, what = (name, what.strip()) if equals else ("", given.strip())
+    place = Path(what).expanduser()
+    if derived.parse(what) is not None:  # an operator, whatever is in this folder; ./mask is not one
+        return given
     if os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
         return f"{name.strip() or place.name}={place.resolve()}"
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
