@@ -1,6 +1,6 @@
 """Conditional models at equal CPU time: the energy score of held-out images, given y = A x + σ n.
 
-python bench/conditions.py TASK [--by ours|diffusers|lucidrains] [--seconds 120] [--seeds 1] [--out FOLDER]
+python bench/conditions.py TASK [--by ours|diffusers|lucidrains] [--seconds 120] [--seeds 1] [--evaluations 8] [--out FOLDER]
 
 left    the left half of a digit, with noise 0.05      grey        the grey of emoji of 64x64
 small   digits 4 times smaller, with noise 0.05        low         emoji of 64x64, 4 times smaller
@@ -287,6 +287,7 @@ def main() -> None:
     parser.add_argument("--by", choices=CONTESTANTS, default="ours")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--evaluations", type=int, nargs="+", help="those that are measured (default: the task's two)")
     parser.add_argument("--out", type=Path)
     parser.add_argument("settings", nargs="*")
     arguments = parser.parse_args()
@@ -304,7 +305,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         sample, text = CONTESTANTS[arguments.by](problem, arguments.seconds, seed, settings)
         print(f"{arguments.task}, {arguments.by}, seed {seed}: {text}", flush=True)
-        for evaluations in problem.task.evaluations:
+        for evaluations in arguments.evaluations or problem.task.evaluations:
             members = [
                 sample(problem.condition, evaluations, 1000 * seed + k).clamp(-1, 1)
                 for k in range(problem.task.members)
