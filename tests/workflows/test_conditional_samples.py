@@ -73,6 +73,31 @@ def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model
     assert (pixels("again.png").astype(int) - pixels("large/sub/two.png")).max() <= 1  # it was in a batch of three
 
 
+def test_files_of_several_folders_are_paired_by_their_names(refused, model):
+    for folder, names in (("la", ("a.png", "b.png", "c.png")), ("known", ("c.tif", "a.tif", "b.tif"))):
+        Path(folder).mkdir()
+        for name in names:
+            grey = levels(ord(name[0]))
+            image = (
+                grey if folder == "la" else np.dstack([grey.repeat(2, 0).repeat(2, 1), np.full((8, 8), 255, np.uint8)])
+            )
+            PillowImage.fromarray(image).save(f"{folder}/{name}")
+    Path("la/c.png").rename("la/Z.png")  # the order of the two folders differs
+    Path("known/c.tif").rename("known/Z.tif")
+    Path("known/a.tif").rename("known/a.png")
+    _, values = model.given_values(None, {"known": "known", "low": Path("la")})
+    assert [Path(name).stem for name in values["known"].names] == ["Z", "a", "b"]
+    for known, low in zip(values["known"].rows, values["low"].rows, strict=True):
+        assert torch.equal(known[0, ::2, ::2], low[0])
+    Path("known/a.png").unlink()
+    for words, first, other in (
+        (("low=la", "known=known"), "low", "known"),
+        (("known=known", "low=la"), "low", "known"),
+    ):
+        said = refused("sample", "m", *[word for value in words for word in ("--given", value)])
+        assert f"{other} has no partner for 1 of 3 files of {first} (a.png): give each a file of the same name" in said
+
+
 def test_several_samples_of_each_file_have_their_numbers_too(run, model):
     run("sample", "m", *FEW, "--given", "low=small", "-n", 4, "--out", "large")
     assert names_below("large") == {"one-000000.png", "sub/two-000001.png", "zero-000002.png", "one-000003.png"}

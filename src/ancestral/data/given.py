@@ -51,23 +51,8 @@ class Partners(StoredItems):
         Raises:
             InputError: If items have none, or several.
         """
-        by_name = {name: row for row, name in enumerate(folder.names)}
-        by_stem: dict[bytes, int] = {}
-        for name, row in by_name.items():
-            stem = name.rpartition(b".")[0]
-            by_stem[stem] = SEVERAL if stem in by_stem else row
-        rows = [by_name.get(name, by_stem.get(name.rpartition(b".")[0], -1)) for name in items.names]
+        rows = partner_rows(folder.name, folder.names, "items", items.names)
         self._folder, self._rows = folder, np.array(rows)
-        for number, text, advice in (
-            (-1, "no partner", "give each a file of the same name there, or leave these items out"),
-            (SEVERAL, "several partners", "keep one for each"),
-        ):
-            wrong = [items.name_of(row) for row in np.flatnonzero(self._rows == number).tolist()]
-            if wrong:
-                raise ItemsError(
-                    f"{folder.name} has {text} for {len(wrong):,} of {items.count:,} items ({listed(wrong)}): {advice}",
-                    dict.fromkeys(wrong, text),
-                )
         super().__init__(folder.name, items.count)
 
     def raw(self, row: int) -> Raw:
@@ -81,6 +66,40 @@ class Partners(StoredItems):
     def name_of(self, row: int) -> str:
         """The path of the partner, from the parent of its folder."""
         return f"{self.name}/{self._folder.name_of(int(self._rows[row]))}"
+
+
+def partner_rows(folder: str, names: Sequence[bytes], items: str, item_names: Sequence[bytes]) -> list[int]:
+    """Find the partner of each item: the file of its name, else that of its name with another suffix.
+
+    Args:
+        folder: What messages call the folder of the partners.
+        names: The paths of its files from there.
+        items: What messages call the items.
+        item_names: The paths of the items from their own folder.
+
+    Returns:
+        The row of each item's partner in `names`.
+
+    Raises:
+        InputError: If items have none, or several.
+    """
+    by_name = {name: row for row, name in enumerate(names)}
+    by_stem: dict[bytes, int] = {}
+    for name, row in by_name.items():
+        stem = name.rpartition(b".")[0]
+        by_stem[stem] = SEVERAL if stem in by_stem else row
+    rows = [by_name.get(name, by_stem.get(name.rpartition(b".")[0], -1)) for name in item_names]
+    for number, text, advice in (
+        (-1, "no partner", "give each a file of the same name there, or leave them out"),
+        (SEVERAL, "several partners", "keep one for each"),
+    ):
+        wrong = [one_line(os.fsdecode(name)) for name, row in zip(item_names, rows, strict=True) if row == number]
+        if wrong:
+            raise ItemsError(
+                f"{folder} has {text} for {len(wrong):,} of {len(rows):,} {items} ({listed(wrong)}): {advice}",
+                dict.fromkeys(wrong, text),
+            )
+    return rows
 
 
 def attach(

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ancestral.data import arrays
 from ancestral.data.convert import Conversion, has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import decode_image, from_pixels, strict_pillow
-from ancestral.data.given import encoded
+from ancestral.data.given import encoded, partner_rows
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.spec import LARGEST, DataSpec
@@ -110,6 +110,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         InputError: If the model has no such condition, or it cannot have this value.
     """
     values: dict[str, ConditionValues] = {}
+    given = with_partners(given, [name for name, kind in spec.conditions.items() if isinstance(kind, Image)])
     for name, value in given.items():
         kind = spec.conditions.get(name)
         if kind is None:
@@ -129,6 +130,33 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
         values[name] = ConditionValues(kind, rows, tuple(names))
     return values
+
+
+def with_partners(given: Mapping[str, Any], images: Collection[str]) -> dict[str, Any]:
+    """Return values with the files of several folders in place of these, paired by their names.
+
+    Args:
+        given: The values by the names of the conditions.
+        images: The names of the conditions on images.
+
+    Returns:
+        The values; of each folder the files, in the order of the first one's. A single folder stays as it is.
+
+    Raises:
+        InputError: If a file of one folder has no partner in another, or several.
+    """
+    paths = {name: Path(one) for name, one in given.items() if name in images and isinstance(one, str | os.PathLike)}
+    files = {name: _files(path, name) for name, path in paths.items() if path.is_dir()}
+    if len(files) < 2:
+        return dict(given)
+    names = {name: [os.fsencode(file.relative_to(paths[name])) for file in each] for name, each in files.items()}
+    first, *others = names
+    pairs: dict[str, Any] = {first: files[first]}
+    for other in others:
+        rows = partner_rows(other, names[other], f"files of {first}", names[first])
+        partner_rows(first, names[first], f"files of {other}", names[other])
+        pairs[other] = [files[other][row] for row in rows]
+    return {**given, **pairs}
 
 
 def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dict[str, ConditionValues]:

@@ -13,7 +13,7 @@ from ancestral.config import CustomNetConfig
 from ancestral.data.spec import LARGEST
 from ancestral.errors import InputError
 from ancestral.model import Guidance, Label, Model, describe_file, find, load
-from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label
+from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
 from ancestral.options import option
 from ancestral.samplers import Sampler, Step
 
@@ -128,7 +128,8 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
     Raises:
         InputError: If no model has such a condition, or one cannot have the value.
     """
-    asked = with_label(label, given)
+    images = {name for stage in stages for name, kind in stage.model.spec.conditions.items() if isinstance(kind, Image)}
+    asked = with_partners(with_label(label, given), images)
     of_none = {name: value for name, value in asked.items() if not any(stage.takes(name) for stage in stages)}
     for name in of_none:
         if any(name == stage.condition for stage in stages):
