@@ -1,6 +1,6 @@
 """Conditional models at equal CPU time: the energy score of held-out images, given y = A x + σ n.
 
-python bench/conditions.py TASK [--by ours|diffusers|lucidrains] [--seconds 120] [--seeds 1] [--evaluations N ...] [--out DIR]
+python bench/conditions.py TASK [--by ours|diffusers|lucidrains] [--seconds 120] [--seeds 1] [--evaluations N] [--out F]
 
 left    the left half of a digit, with noise 0.05      grey        the grey of emoji of 64x64
 small   digits 4 times smaller, with noise 0.05        low         emoji of 64x64, 4 times smaller

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ancestral.conditions import Classes, Image, Vector, check
+from ancestral.conditions import Classes, Image, Vector, check, resized
 from ancestral.errors import InputError
 
 
@@ -37,6 +37,18 @@ def test_images_are_scaled_and_brought_to_the_grid(sides):
     large = torch.randn(50, 1, *[2 * side for side in sides], generator=torch.Generator().manual_seed(0))
     small = Image(1, (-1.0, 1.0)).encode(large, sides)[:, :1]
     assert small.std() < 0.8 * large.std()
+
+
+@pytest.mark.parametrize(("before", "after"), [((10,), (7,)), ((9, 16), (12, 8)), ((4, 16, 9), (8, 6, 12))])
+def test_a_grid_may_grow_along_one_axis_and_shrink_along_another(before, after):
+    """Along each axis a ramp stays one, away from the borders, which a mean over pixels reaches beyond."""
+    for axis, (old, new) in enumerate(zip(before, after, strict=True)):
+        ramp = torch.arange(old).float().reshape(-1, *[1] * (len(before) - 1 - axis)).expand(1, 1, *before)
+        made = resized(ramp, after)[0, 0].movedim(axis, 0).reshape(new, -1)
+        places = (torch.arange(new) + 0.5) * old / new - 0.5
+        inside = (places >= old / new) & (places <= old - 1 - old / new)
+        assert inside.sum() >= 3
+        torch.testing.assert_close(made[inside], places[inside, None].expand(-1, made.shape[1]), rtol=0, atol=0.04)
 
 
 def test_dropping_sets_single_rows_to_what_is_absent():

@@ -8,7 +8,7 @@ import torch
 
 from ancestral.conditions import Image, Vector
 from ancestral.data.spec import Codec
-from ancestral.derived import parse
+from ancestral.derived import makers, parse
 from ancestral.errors import InputError
 from ancestral.registries import OPERATORS
 
@@ -80,6 +80,14 @@ def test_an_item_has_the_same_condition_in_every_batch(text, dims):
     fixed = text.startswith(("upscale", "grey", "blur")) and "mask" not in text
     for address in ((4, 7, range(100, 140)), (3, 8, range(100, 140)), (3, 7, range(40))):
         assert torch.equal(maker.make(x0, *address), whole) == fixed
+
+
+def test_two_random_conditions_of_an_item_have_numbers_of_their_own():
+    x0, _ = items(SHAPES[2])
+    kinds = {name: Image(3, made_by="noise:0.5") for name in ("a", "b")}
+    a, b = (maker.make(x0, 3, 7, range(40)) - x0 for maker in makers(kinds).values())
+    assert torch.equal(a, parse("noise:0.5").make(x0, 3, 7, range(40)) - x0)
+    assert abs(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) < 0.02
 
 
 @pytest.mark.parametrize("dims", SHAPES)

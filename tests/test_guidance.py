@@ -457,8 +457,15 @@ def test_a_number_strengthens_all_tensors_that_are_given():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda d: guidance.ClassifierFree(d, {}), r"names conditions with a number each, not \{\}"),
-        (lambda d: guidance.ClassifierFree(d, {"low": "2"}), "names conditions with a number each"),
+        (lambda d: guidance.ClassifierFree(d, {}), r"names conditions with one each, not \{\}"),
+        (lambda d: guidance.ClassifierFree(d, {"low": "2"}), "names conditions with one each"),
+        (lambda d: guidance.ClassifierFree(d, None), "a finite number, or names conditions with one each, not None"),
+        (lambda d: guidance.ClassifierFree(d, math.nan), "a finite number, or names conditions with one each, not nan"),
+        (lambda d: guidance.AutoGuidance(d, None, 2.0), "a weaker denoiser and a finite scale"),
+        (
+            lambda d: guidance.ClassifierFree(d, 2.0).predict(torch.zeros(5, 1), 1, low=torch.ones(3, 1)),
+            r"low has the shape \(3, 1\): give it one row for each of 5 images",
+        ),
         (lambda d: guidance.ClassifierFree(d, {"low": 2.0}, drop={"text": 0}), "drop names text, which scale does not"),
         (lambda d: guidance.ClassifierFree(d, 2.0, rescale=1.5), "rescale is a share from 0 to 1, not 1.5"),
         (lambda d: guidance.AutoGuidance(d, d, 2.0, rescale=-0.1), "rescale is a share from 0 to 1, not -0.1"),

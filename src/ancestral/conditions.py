@@ -188,8 +188,13 @@ def resized(x: Tensor, sides: Sequence[int]) -> Tensor:
     if tuple(x.shape[2:]) == tuple(sides):
         return x
     smaller = any(after < before for before, after in zip(x.shape[2:], sides, strict=True))
-    if smaller and len(sides) != 2:  # PyTorch has an antialias for images alone
-        return F.adaptive_avg_pool1d(x, sides[0]) if len(sides) == 1 else F.adaptive_avg_pool3d(x, (*sides,))  # type: ignore[arg-type]
+    if smaller and len(sides) != 2:  # PyTorch has an antialias for images alone: each axis is one of an image
+        for axis, side in enumerate(sides, 2):
+            lines = x.movedim(axis, -1)
+            rows = lines.reshape(-1, 1, 1, lines.shape[-1])
+            rows = F.interpolate(rows, (1, side), mode="bilinear", align_corners=False, antialias=True)
+            x = rows.reshape(*lines.shape[:-1], side).movedim(-1, axis)
+        return x
     return F.interpolate(x, tuple(sides), mode=INTERPOLATION[len(sides)], align_corners=False, antialias=smaller)
 
 

@@ -4,8 +4,9 @@ A text says how: operators of `registries.OPERATORS`, joined by + ("grey+upscale
 own (package.module:function). Images, signals and volumes have masks alike. Of what a mask leaves, the hidden values
 are 0, and one more channel is 1 where the item is known and -1 elsewhere.
 
-Random numbers follow from (seed, step, index) and the place of the operator in the text, so an item gets the same mask
-in every batch and on every device.
+Random numbers follow from (seed, step, index), the place of the operator in the text and that of the condition among
+those that are made of the item. So an item gets the same mask in every batch and on every device, and two conditions
+have masks of their own.
 """
 
 import math
@@ -51,7 +52,7 @@ class Address:
     seed: int
     step: int
     indices: Sequence[int]
-    draw: int
+    draw: int | tuple[int, int]
 
     def uniforms(self, count: int) -> Tensor:
         """Draw from U[0, 1): float64 (B, count) on the CPU."""
@@ -190,11 +191,13 @@ class Maker:
         text: The operators, as the user wrote them.
         name: The name of the condition, unless the user gives one.
         parts: The operators, in the order in which they are applied.
+        place: Its place among the conditions that are made of the item. Each has random numbers of its own.
     """
 
     text: str
     name: str
     parts: tuple[Part, ...] = field(repr=False)
+    place: int = 0
 
     def condition(
         self, shape: Sequence[int], limits: tuple[float, float], example: Callable[[int], Tensor]
@@ -243,7 +246,7 @@ class Maker:
                 raise InputError(
                     f"{self.text} is of images, signals and volumes, not of numbers: give package.module:function"
                 )
-            x = part(x, Address(seed, step, indices, draw))
+            x = part(x, Address(seed, step, indices, (draw, self.place) if self.place else draw))
         return x
 
     def make_plain(self, x0: Tensor) -> Tensor:
@@ -259,8 +262,8 @@ class Maker:
 
 def makers(kinds: Mapping[str, Condition]) -> dict[str, Maker]:
     """Return the makers of those conditions that are made of the item, by the names of the conditions."""
-    found = {name: parse(kind.made_by) for name, kind in kinds.items()}
-    return {name: maker for name, maker in found.items() if maker is not None}
+    found = {name: maker for name, kind in kinds.items() if (maker := parse(kind.made_by)) is not None}
+    return {name: replace(maker, place=place) for place, (name, maker) in enumerate(found.items())}
 
 
 def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> None:

@@ -116,15 +116,15 @@ class ClassifierFree(Wrapper):
         rescale: float = 0.0,
     ) -> None:
         super().__init__(denoiser)
+        numbers = scale.values() if isinstance(scale, Mapping) else [scale]
+        if not numbers or not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+            raise InputError(f"scale is a finite number, or names conditions with one each, not {scale!r}")
         if drop is not None and not (
             isinstance(drop, Mapping) and drop and all(isinstance(v, int | float | Tensor) for v in drop.values())
         ):
             raise InputError("drop names at least one condition, each with the number or tensor that is its absence")
-        if isinstance(scale, Mapping):
-            if not scale or not all(isinstance(value, int | float) for value in scale.values()):
-                raise InputError(f"scale is a number, or names conditions with a number each, not {scale}")
-            if unknown := [name for name in drop or () if name not in scale]:
-                raise InputError(f"drop names {' and '.join(unknown)}, which scale does not: give each a scale")
+        if isinstance(scale, Mapping) and (unknown := [name for name in drop or () if name not in scale]):
+            raise InputError(f"drop names {' and '.join(unknown)}, which scale does not: give each a scale")
         self.scale, self.drop, self.rescale = scale, dict(drop or {}), _share(rescale)
 
     @exact_at_zero
@@ -167,6 +167,8 @@ class ClassifierFree(Wrapper):
             return value
         if not isinstance(value, Tensor):
             raise InputError(f"guidance drops {name}: give it as a tensor, one row for each image")
+        if value.ndim < 1 or len(value) not in (1, count):
+            raise InputError(f"{name} has the shape {tuple(value.shape)}: give it one row for each of {count} images")
         value = value.expand(count, *value.shape[1:])
         if not dropped:
             return torch.cat([value] * len(absent))
@@ -244,6 +246,8 @@ class AutoGuidance(Wrapper):
     ) -> None:
         super().__init__(denoiser)
         self.weak, self.scale, self.rescale, self.without = weak, scale, _share(rescale), frozenset(without)
+        if not isinstance(weak, Denoiser) or not isinstance(scale, int | float) or not math.isfinite(scale):
+            raise InputError("autoguidance takes a weaker denoiser and a finite scale")
         one, other = (torch.stack([each.schedule.signal, each.schedule.noise]) for each in (denoiser, weak))
         if one.shape != other.shape:
             difference = f"{weak.schedule.steps} steps, not {denoiser.schedule.steps}"

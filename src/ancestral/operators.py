@@ -41,7 +41,8 @@ class Operator(ABC):
     def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """A⁺ y, (B, *shape): of all x whose A x is nearest to y the smallest one.
 
-        By default by conjugate gradients on AᵀA x = Aᵀy, which has a solution even where no x gives y.
+        By default by conjugate gradients on AᵀA x = Aᵀy, which has a solution even where no x gives y. They end after
+        `ITERATIONS`, before the directions that A almost loses are found.
         """
         return conjugate_gradients(lambda x: self.adjoint(self.apply(x), shape), self.adjoint(y, shape))
 
@@ -92,7 +93,10 @@ class Mask(Operator):
             raise InputError(f"a mask holds 0 and 1, and this one values from {self.mask.min()} to {self.mask.max()}")
 
     def apply(self, x: Tensor) -> Tensor:
-        """See `Operator.apply`."""
+        """See `Operator.apply`. Raises InputError if the mask does not broadcast against x."""
+        mask = self.mask.shape
+        if len(mask) > x.ndim or not all(m in (1, side) for m, side in zip(mask[::-1], x.shape[::-1], strict=False)):
+            raise InputError(f"a mask of the shape {tuple(mask)} does not fit items {tuple(x.shape)}: give their sides")
         return x * self.mask.to(x)
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
@@ -120,6 +124,7 @@ class Downsample(Operator):
 
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`. Raises InputError if the factor does not divide every side."""
+        _check_floats(x)
         sides = x.shape[2:]
         if any(side % self.factor for side in sides):
             size = "x".join(map(str, sides))
@@ -136,6 +141,8 @@ class Downsample(Operator):
         """See `Operator.pseudo_inverse`: each value in all pixels of its block."""
         for axis in range(2, y.ndim):
             y = y.repeat_interleave(self.factor, axis)
+        if y.shape[1:] != tuple(shape):
+            raise InputError(f"{self} makes no {tuple(y.shape[1:])} of items {tuple(shape)}: every side is a multiple")
         return y
 
 
@@ -149,12 +156,15 @@ class Grey(Operator):
 
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`. Raises InputError unless there are 3 or 4 channels."""
+        _check_floats(x)
         if x.shape[1] not in (3, 4):
             raise InputError(f"grey is of RGB images, and these items have {x.shape[1]} channels")
         return (x[:, :3] * self._weights(x)).sum(1, keepdim=True)
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
-        """See `Operator.adjoint`."""
+        """See `Operator.adjoint`. Raises InputError unless items have 3 or 4 channels."""
+        if shape[0] not in (3, 4):
+            raise InputError(f"grey is of RGB images, and these items have {shape[0]} channels")
         colours = y * self._weights(y)
         return torch.cat([colours, y.new_zeros(len(y), shape[0] - 3, *shape[1:])], dim=1)
 
@@ -179,11 +189,12 @@ class Blur(Operator):
 
     def __post_init__(self) -> None:
         """Raise InputError for a standard deviation that is not above 0."""
-        if not 0 < self.sigma < math.inf:
+        if not isinstance(self.sigma, int | float) or not 0 < self.sigma < math.inf:
             raise InputError(f"a blur needs a standard deviation above 0, not {self.sigma}")
 
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`."""
+        _check_floats(x)
         for axis in range(2, x.ndim):
             x = (x.movedim(axis, -1) @ self.matrix(x.shape[axis]).to(x).T).movedim(-1, axis)
         return x
@@ -192,6 +203,14 @@ class Blur(Operator):
         """See `Operator.adjoint`."""
         for axis in range(2, y.ndim):
             y = (y.movedim(axis, -1) @ self.matrix(y.shape[axis]).to(y)).movedim(-1, axis)
+        return y
+
+    def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
+        """See `Operator.pseudo_inverse`: that of each axis. What is lost in the precision of y is taken for lost."""
+        for axis in range(2, y.ndim):
+            matrix = self.matrix(y.shape[axis])
+            inverse = torch.linalg.pinv(matrix, rtol=len(matrix) * torch.finfo(y.dtype).eps).to(y)
+            y = (y.movedim(axis, -1) @ inverse.T).movedim(-1, axis)
         return y
 
     def matrix(self, side: int) -> Tensor:
@@ -220,9 +239,11 @@ class Crop(Operator):
 
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`. Raises InputError if the box does not lie in the items."""
-        ends = [first + side for first, side in zip(self.start, self.sides, strict=True)]
-        if len(self.sides) != x.ndim - 2 or not all(
-            0 <= first < end <= side for first, end, side in zip(self.start, ends, x.shape[2:], strict=True)
+        ends = [first + side for first, side in zip(self.start, self.sides, strict=False)]
+        if (
+            len(self.sides) != x.ndim - 2
+            or len(self.start) != x.ndim - 2
+            or not all(0 <= first < end <= side for first, end, side in zip(self.start, ends, x.shape[2:], strict=True))
         ):
             raise InputError(f"the box from {self.start} of {self.sides} does not lie in items of {tuple(x.shape[2:])}")
         for axis, (first, side) in enumerate(zip(self.start, self.sides, strict=True), 2):
@@ -232,6 +253,12 @@ class Crop(Operator):
     def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.pseudo_inverse`: zeros beyond the box."""
         return self.adjoint(y, shape)
+
+
+def _check_floats(x: Tensor) -> None:
+    """Raise InputError unless x is of floats: an integer dtype would round the weights to 0."""
+    if not x.is_floating_point():
+        raise InputError(f"operators are of floats in [-1, 1], not {x.dtype}: convert uint8 by x.float() / 127.5 - 1")
 
 
 def conjugate_gradients(

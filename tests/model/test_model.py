@@ -465,6 +465,12 @@ def test_a_weaker_model_of_other_items_is_refused():
         WEAK.sample(2, guidance=2, weak=other)
 
 
+def test_a_weaker_model_that_takes_another_condition_for_the_same_is_refused():
+    other = Model(Products(weak=True), DataSpec((2,), Codec("float"), conditions={"angle": Vector((9.0,), (1.0,))}))
+    with pytest.raises(InputError, match="the weaker model is conditioned on angle as"):
+        WEAK.sample(2, given={"angle": 1.0}, guidance=2, weak=other)
+
+
 def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
     """It would sample another process from the same weights, without a word."""
     spec, file, net = DataSpec((2,), Codec("float")), tmp_path / "own.safetensors", MLP(2, width=16)

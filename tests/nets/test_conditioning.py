@@ -77,6 +77,13 @@ def test_what_does_not_fit_is_refused():
         net(x, INDEX, colour=torch.zeros(4))
     with pytest.raises(InputError, match="low"):
         net(x, INDEX, low=torch.zeros(4, 4, 3, 3))
+    for name, value in {
+        "low": torch.zeros(4, 3, 9, 11),
+        "pose": torch.zeros(4, 2),
+        "hair": torch.zeros(4),
+    }.items():
+        with pytest.raises(InputError, match=name):
+            net(x, INDEX, **{name: value})
     with pytest.raises(InputError, match="low"):
         network("points", {"low": Image(3)})
     for name in ("seed", "two words", "class", "_private"):

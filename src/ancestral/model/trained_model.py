@@ -390,6 +390,13 @@ class Model:
             if weak.spec.shape != self.spec.shape:
                 shapes = f"{weak.spec.shape}, not {self.spec.shape}"
                 raise InputError(f"{option('weak')} is a model of items of shape {shapes}: take one of the same data")
+            for name in self.spec.conditions.keys() & weak.spec.conditions.keys():
+                if weak.spec.conditions[name] != self.spec.conditions[name]:
+                    kinds = f"{weak.spec.conditions[name]}, and not on {self.spec.conditions[name]}"
+                    raise InputError(
+                        f"the weaker model is conditioned on {name} as {kinds}: {option('weak')} is a model of the "
+                        "same data, such as a snapshot of the run"
+                    )
             without = [argument_name(name) for name in self.spec.conditions if name not in weak.spec.conditions]
             strong, weaker = (  # after training on clipped estimates, what lies beyond the range means nothing
                 Clipped(model.denoiser) if model.config.process.clip else model.denoiser for model in (self, weak)

@@ -55,8 +55,15 @@ class Conditioning(nn.Module):
             value = values.get(name)
             value = kind.absent(len(embedding)).to(embedding.device) if value is None else value
             if isinstance(kind, Classes):
+                if value.is_floating_point():
+                    raise InputError(f"{name} is of classes: give their numbers as integers, not {value.dtype}")
                 value = class_index(value, len(kind.names))
             else:
+                if value.shape[1:] != (kind.size + 1,):
+                    raise InputError(
+                        f"the vector {name} has the shape {tuple(value.shape)}: give (B, {kind.size + 1}), its "
+                        "standardised numbers and then 1, as Vector.encode makes it"
+                    )
                 value = value.to(embedding.dtype)
             embedding = embedding + self.embeddings[f"of_{name}"](value)
         return embedding
@@ -70,10 +77,11 @@ class Conditioning(nn.Module):
             value = values.get(name)
             if value is None:
                 value = self.kinds[name].absent(len(x), x.shape[2:]).to(x.device)
-            if value.shape[2:] != x.shape[2:]:
+            expected = self.kinds[name].absent(0, x.shape[2:]).shape[1:]
+            if value.shape[1:] != expected:
                 raise InputError(
-                    f"the image {name} has the sides {tuple(value.shape[2:])} and x {tuple(x.shape[2:])}: a network "
-                    "takes it on the grid of x, as Image.encode makes it"
+                    f"the image {name} has the shape {tuple(value.shape)}: give (B, {', '.join(map(str, expected))}), "
+                    "on the grid of x, as Image.encode makes it"
                 )
             present.append(value.to(x.dtype))
         return torch.cat(present, dim=1)
