@@ -122,3 +122,12 @@ def test_a_run_goes_on_with_its_data_and_partners_at_another_place(tmp_path, mon
     csv.write_text(csv.read_text().replace("01.png,0.1", "01.png,0.2"))
     with pytest.raises(InputError, match=r"is not what .* was trained on"):
         ancestral.train(out=run, resume=True, steps=5, **tiny)
+
+
+@pytest.mark.parametrize("text", ["", "edges="])
+def test_a_condition_without_a_source_does_not_take_the_working_folder(tmp_path, monkeypatch, text):
+    conditional_folder(tmp_path)
+    monkeypatch.chdir(tmp_path / "edges")
+    with pytest.raises(InputError, match="names no source"):
+        ancestral.train(data="../photos", given=text, out=tmp_path / "run", steps=1, progress=False)
+    assert not (tmp_path / "run").exists()

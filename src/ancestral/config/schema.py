@@ -44,12 +44,35 @@ def unplaced(source: str) -> str:
     return UNPLACED + short_source(source) if Path(source).is_absolute() else source
 
 
+def name_and_source(text: str) -> tuple[str, str]:
+    """Read a text of `given`.
+
+    Args:
+        text: [NAME=]WHAT.
+
+    Returns:
+        The name of the condition, "" if there is none, and its source.
+
+    Raises:
+        InputError: If there is no source.
+    """
+    name, equals, source = text.partition("=") if "=" in text else ("", "", text)
+    if not source.strip():
+        example = f"{name.strip() or 'NAME'}=WHAT"
+        raise InputError(
+            f"{option('given', text)} names no source: say where the condition comes from, {option('given', example)}"
+        )
+    return name.strip(), source.strip()
+
+
 def with_places(given: tuple[str, ...] | None, place: Callable[[str], str]) -> tuple[str, ...] | None:
     """Return the texts of `given` with another name for each place that is an absolute path, as `place` returns it."""
     if given is None:
         return None
-    parts = [text.partition("=") if "=" in text else ("", "", text) for text in given]
-    return tuple(name + equals + (place(what) if Path(what).is_absolute() else what) for name, equals, what in parts)
+    return tuple(
+        f"{name}{'=' * bool(name)}{place(what) if Path(what).is_absolute() else what}"
+        for name, what in map(name_and_source, given)
+    )
 
 
 @dataclass(frozen=True)

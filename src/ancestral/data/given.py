@@ -24,6 +24,7 @@ from ancestral import derived
 from ancestral.arguments import plain
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, argument_name, check
 from ancestral.config.folders import ARRAY_FILES
+from ancestral.config.schema import name_and_source
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
@@ -124,7 +125,7 @@ def attach(
         InputError: If there is no such column, operator, function or folder, or it does not fit the items.
     """
     unnamed = given is None and uses_all
-    pairs = [(name, name) for name in columns] if unnamed else [_named(text) for text in given or ()]
+    pairs = [(name, name) for name in columns] if unnamed else [name_and_source(text) for text in given or ()]
     kinds: dict[str, Condition] = {}
     values: dict[str, Values] = {}
     notes: list[tuple[str, str]] = []
@@ -158,12 +159,6 @@ def attach(
     if not kinds and not notes:
         return data
     return data.with_conditions({**data.conditions, **values}, {**data.spec.further, **kinds}, tuple(notes))
-
-
-def _named(text: str) -> tuple[str, str]:
-    """The name of a condition, "" if there is none, and where it comes from."""
-    name, equals, what = text.partition("=")
-    return (name.strip(), what.strip()) if equals else ("", text.strip())
 
 
 def _condition(

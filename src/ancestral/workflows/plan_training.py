@@ -184,15 +184,14 @@ def _with_absolute_paths(
 
 def _absolute(given: str) -> str:
     """A text of `given` with the absolute path of its folder or file of arrays, if it names one."""
-    name, equals, what = given.partition("=")
-    name, what = (name, what.strip()) if equals else ("", given.strip())
+    name, what = configs.name_and_source(given)
     place = Path(what).expanduser()
     if derived.parse(what) is not None:  # an operator, whatever is in this folder; ./mask is not one
         return given
     if os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
-        return f"{name.strip() or place.name}={place.resolve()}"
+        return f"{name or place.name}={place.resolve()}"
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
-    return f"{name.strip() or place.stem}={place.resolve()}" if is_array else given
+    return f"{name or place.stem}={place.resolve()}" if is_array else given
 
 
 def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:
