@@ -56,7 +56,7 @@ def name_and_source(text: str) -> tuple[str, str]:
     Raises:
         InputError: If there is no source.
     """
-    name, equals, source = text.partition("=") if "=" in text else ("", "", text)
+    name, _, source = text.partition("=") if "=" in text else ("", "", text)
     if not source.strip():
         example = f"{name.strip() or 'NAME'}=WHAT"
         raise InputError(
