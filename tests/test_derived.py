@@ -258,6 +258,15 @@ def test_what_no_operator_can_be_is_refused(text, words):
         parse(text)
 
 
+def constant(x):
+    return torch.tensor([[0.1]])
+
+
+def test_numbers_that_are_all_the_same_have_no_deviation():
+    """The mean of many 0.1 is rounded, so that their deviation from it would be tiny, and not 0."""
+    assert parse(own(constant)).condition((1, 8), (0.0, 255.0), lambda n: torch.ones(n, 1, 8)).std == (0.0,)
+
+
 @pytest.mark.parametrize(
     ("text", "shape", "words"),
     [

@@ -33,6 +33,8 @@ RESERVED = {
     *("step", "seed", "indices", "averaged", "objective", "denoiser", "self"),
 }
 """Names that mean something else in the calls of networks, denoisers and objectives."""
+ONE_VALUE = "has one value in all items: leave it out"
+"""The end of the message on a condition from which nothing is learned."""
 SHOWN = 10
 """The largest number of classes or numbers that the text of a condition has."""
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -94,6 +96,18 @@ class Vector:
         more = ", ..." if len(each) > SHOWN else ""
         numbers = "a number" if self.size == 1 else f"{self.size} numbers"
         return f"{numbers}, {', '.join(each[:SHOWN])}{more}{_origin(self.made_by)}"
+
+    @classmethod
+    def of(cls, values: Tensor, made_by: str = "") -> "Vector":
+        """Describe numbers (N, k) of the data by the rows without NaN.
+
+        The standard deviation of numbers that are all the same is exactly 0, whatever their mean is rounded to.
+        """
+        if not values.shape[1]:  # PyTorch warns of the deviation of nothing
+            return cls((), (), made_by=made_by)
+        rows = values[~values.isnan().any(1)]
+        std = rows.std(0, correction=0).where((rows != rows[:1]).any(0), 0.0)
+        return cls(tuple(rows.mean(0).tolist()), tuple(std.tolist()), made_by=made_by)
 
     @property
     def size(self) -> int:
@@ -225,7 +239,9 @@ def check(conditions: Mapping[str, Condition], dims: int) -> None:
         if isinstance(condition, Image) and not dims:
             raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
         if isinstance(condition, Vector):
+            if not condition.size:
+                raise InputError(f"the condition {name} has no number for each item: leave it out")
             if not all(math.isfinite(value) for value in (*condition.mean, *condition.std)):
                 raise InputError(f"the condition {name} holds numbers that are not finite")
             if not all(std > 0 for std in condition.std):
-                raise InputError(f"the condition {name} has one value in all items: leave it out")
+                raise InputError(f"the condition {name} {ONE_VALUE}")

@@ -221,8 +221,7 @@ class Maker:
             return Image(values.shape[1], limits, tuple(values.shape[2:]), self._masked, self.text)
         items = example(EXAMPLES)
         values = self.make(items, 0, 0, range(len(items)))
-        rows = values[~values.isnan().any(1)]
-        return Vector(tuple(rows.mean(0).tolist()), tuple(rows.std(0, correction=0).tolist()), made_by=self.text)
+        return Vector.of(values, self.text)
 
     @torch.no_grad()
     def make(self, x0: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:

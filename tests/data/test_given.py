@@ -41,6 +41,47 @@ def test_arrays_from_python_are_conditions_of_the_kind_that_their_shape_says():
     assert values["hair"].tolist() == [0, 2]
 
 
+def test_arrays_keep_all_their_channels_and_pictures_are_composited():
+    """Two masks are no grey and alpha, in one array as in items of a data set."""
+    masks = torch.cat([SMALL, SMALL.flip(0)], 1)
+    rgba = torch.cat([IMAGES, IMAGES[:, :1]], 1)
+    both = {"masks": masks, "rgba": rgba.permute(0, 2, 3, 1).numpy()}
+    opened = data.open((IMAGES, both))
+    assert {name: kind.channels for name, kind in opened.spec.conditions.items()} == {"masks": 2, "rgba": 4}
+    assert torch.equal(opened.conditions_of([3])["masks"], masks[[3]])
+    assert torch.equal(opened.conditions_of([3])["rgba"], rgba[[3]])
+    pictures = [PillowImage.fromarray(pixels) for pixels in both["rgba"]]
+    items = [{"image": IMAGES[i], "masks": masks[i], "rgba": pictures[i]} for i in range(N)]
+    opened = data.open(Listed(items))
+    assert {name: kind.channels for name, kind in opened.spec.conditions.items()} == {"masks": 2, "rgba": 3}
+    assert torch.equal(opened.conditions_of([3])["masks"], masks[[3]])
+
+
+class Listed(torch.utils.data.Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, row):
+        return self.items[row]
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (4, 4, 3), (3, 2, 2), (2, 2, 3), (8, 8, 8)])
+def test_arrays_have_the_layout_in_which_their_sides_are_in_proportion_to_those_of_the_items(shape):
+    values = np.random.default_rng(0).integers(0, 256, (N, *shape), dtype=np.uint8)
+    opened = data.open((IMAGES, {"low": values}))
+    assert opened.spec.conditions["low"].sides == (shape[1],) * 2
+    expected = values if shape[0] in (3, 8) else np.moveaxis(values, -1, 1)
+    assert np.array_equal(opened.conditions_of([3])["low"].numpy(), expected[[3]])
+
+
+def test_sparse_numbers_are_numbers():
+    opened = data.open((IMAGES, {"angle": ANGLES.to_sparse()}))
+    assert torch.equal(opened.conditions_of([3])["angle"], ANGLES[[3], None].double())
+
+
 def test_a_subset_keeps_the_kinds_and_takes_the_values_of_its_items():
     opened = data.open((IMAGES, {"angle": ANGLES, "low": SMALL}))
     part, rest = data.hold_out(opened, 0.25)
@@ -97,6 +138,11 @@ def test_further_arrays_of_a_file_are_conditions_if_they_are_named(tmp_path):
         ((IMAGES, {"a": ANGLES[:5]}), None, "has 5 rows, and the data have 12 items"),
         ((IMAGES, {"a": ANGLES / 0}), None, "infinity"),
         ((IMAGES, {"a": torch.ones(N)}), None, "one value in all items"),
+        ((IMAGES, {"a": torch.full((N,), 0.1)}), None, "one value in all items"),
+        ((IMAGES, {"a": torch.tensor([[0.1, i] for i in range(N)])}), None, "one value in all items"),
+        ((IMAGES, {"a": ["dark"] * N}), None, "one value in all items"),
+        ((IMAGES, {"a": torch.full((N,), 3)}), None, "one value in all items"),
+        ((IMAGES, {"a": torch.rand(N, 0)}), None, "a has no number for each item"),
         ((IMAGES, {"x": ANGLES}), None, "cannot be the name of a condition"),
         ((IMAGES, {"a": torch.arange(N) - 5}), None, "would be classes"),
         ((IMAGES, {"a": torch.rand(N, 1, 4, 4, 4)}), None, "has shape (12, 1, 4, 4, 4)"),

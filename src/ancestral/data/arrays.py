@@ -3,12 +3,14 @@
 Points are floats (N, 2). Signals are (N, L) or, with dims=1, (N, C, L); images (N, H, W), (N, H, W, C) or
 (N, C, H, W); volumes (N, C, D, H, W), (N, D, H, W, C) or, with dims=3, (N, D, H, W). In NumPy arrays the channels of
 images and volumes are the last axis if it is 1..4 long; else, of the second and the last, the one as long as the
-channels that the user gave, or the shorter, or the second. So (N, 3, 32, 4) is read as 3 x 32 pixels of RGBA. In torch
+channels that the user gave, or the shorter, or the second. So (N, 3, 32, 4) is read as 3 x 32 pixels of RGBA. Of
+conditions, the layout counts first whose sides are in proportion to those of the items, if only one has such. In torch
 tensors the channels are the second axis.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,13 +134,25 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
         )
     if array.ndim == space + 1:
         array = array[:, None]
-    elif (
-        space > 1
-        and not channels_second
-        and (last <= 4 or (second != conversion.channels and (last == conversion.channels or last < second)))
-    ):
+    elif space > 1 and not channels_second and _channels_last(array.shape, conversion):
         array = np.moveaxis(array, -1, 1)
+    if conversion.beside is not None:
+        conversion = replace(conversion, channels=array.shape[1])
     return conversion(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+def _channels_last(shape: Sequence[int], conversion: Conversion) -> bool:
+    """Whether the channels of an array (N, *, *, *) are its last axis, and not its second."""
+    second, last = shape[1], shape[-1]
+    if conversion.beside is not None:
+        fits_second, fits_last = (_in_proportion(sides, conversion.beside) for sides in (shape[2:], shape[1:-1]))
+        if fits_second != fits_last:
+            return fits_last
+    return last <= 4 or (second != conversion.channels and (last == conversion.channels or last < second))
+
+
+def _in_proportion(sides: Sequence[int], others: Sequence[int]) -> bool:
+    return all(side * others[0] == other * sides[0] for side, other in zip(sides, others, strict=True))
 
 
 def reading_notes(array: Array, name: str, dims: int | None) -> tuple[tuple[str, str], ...]:

@@ -46,6 +46,9 @@ class Conversion:
     """8 or 16 for integers of that depth; None keeps the depth."""
     fit: str = "crop"
     """"crop" to the shape of the result, or "pad" with the background."""
+    beside: tuple[int, ...] | None = None
+    """The sides of the items that these are conditions of. Arrays of such keep all their channels, and have the layout
+    whose sides are in proportion to these, if only one has."""
 
     def __post_init__(self) -> None:
         """Check all fields, the size and the background too."""

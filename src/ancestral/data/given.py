@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ancestral import derived
 from ancestral.arguments import plain
-from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, argument_name, check
+from ancestral.conditions import ABSENT, LABEL, ONE_VALUE, Classes, Condition, Image, Vector, argument_name, check
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.config.schema import name_and_source
 from ancestral.data import arrays
@@ -140,6 +140,8 @@ def attach(
             check({name: kind}, len(data.shape) - 1)
             if name == LABEL and not isinstance(kind, Classes):
                 raise InputError(f"{LABEL} is the name of classes, and {what} is none: give it another name")
+            if name != LABEL and isinstance(kind, Classes) and isinstance(value, Tensor) and value.min() == value.max():
+                raise InputError(f"the condition {name} {ONE_VALUE}")
         except InputError as error:
             advice = f"; or name the conditions to use: {option('given', 'NAME')}" if unnamed else ""
             if faults is None:
@@ -274,7 +276,7 @@ def _joined(
 def _array(column: Any, name: str) -> Any:
     """A column as an array of numbers, a tensor of images, or an array of objects, text or None."""
     if isinstance(column, Tensor):
-        column = column.detach().cpu()
+        column = column.detach().to_dense().cpu()
         if column.ndim > 2:
             return column
         column = (column.double() if column.is_floating_point() else column).numpy()
@@ -330,7 +332,7 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
         return Classes(tuple(map(str, range(int(array.max()) + 1)))), torch.from_numpy(array.astype(np.int64))
     if array.ndim <= 2:
         return _vector(np.asarray(array, dtype=np.float64).reshape(count, -1), name)
-    items = arrays.to_items(array, name, _for_partners(conversion), len(data.shape) - 1)
+    items = arrays.to_items(array, name, _for_partners(conversion, data), len(data.shape) - 1)
     if items.is_floating_point() and not bool(items.isfinite().all()):
         raise InputError(f"{name} holds NaN or infinity: leave those items out, or fill the gaps")
     images = InMemoryDataset(items, name=name)
@@ -339,20 +341,18 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
 
 def _vector(values: Any, name: str) -> tuple[Condition, Tensor]:
     tensor = torch.from_numpy(values.copy())
-    there = ~tensor.isnan().any(1)
-    if bool(tensor.isinf().any()) or not bool(there.any()):
+    if bool(tensor.isinf().any()) or bool(tensor.isnan().any(1).all()):
         raise InputError(f"{name} holds infinity, or no row of numbers: correct the data, or leave it out")
-    mean, std = tensor[there].mean(0), tensor[there].std(0, correction=0)
-    return Vector(tuple(mean.tolist()), tuple(std.tolist())), tensor
+    return Vector.of(tensor), tensor
 
 
-def _for_partners(conversion: Conversion | None) -> Conversion:
+def _for_partners(conversion: Conversion | None, data: Dataset) -> Conversion:
     """The conversion of images beside the items, which have channels and a depth of their own."""
-    return replace(conversion or Conversion(), channels=None, bits=None)
+    return replace(conversion or Conversion(), channels=None, bits=None, beside=data.shape[1:])
 
 
 def _of_images(source: StoredItems, data: Dataset, conversion: Conversion | None) -> tuple[Condition, LazyDataset]:
-    images = LazyDataset(source, _for_partners(conversion), len(data.shape) - 1)
+    images = LazyDataset(source, _for_partners(conversion, data), len(data.shape) - 1)
     return _image(images, data), images
 
 
