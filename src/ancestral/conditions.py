@@ -146,6 +146,7 @@ class Image:
         sides: The grid of the values in the data; () where it varies.
         masked: Whether the last channel says what is known: the upper half of the limits, as an alpha channel does.
         made_by: The operator that makes them of the item (`derived`); "" for those of the data.
+        rate: Samples in a second, of recordings in the data.
     """
 
     channels: int
@@ -153,6 +154,7 @@ class Image:
     sides: tuple[int, ...] = ()
     masked: bool = False
     made_by: str = ""
+    rate: int | None = None
 
     def __str__(self) -> str:
         plural = "s" if self.channels > 1 else ""

@@ -143,7 +143,7 @@ def test_an_array_holds_what_each_sample_is_conditioned_on(run, model):
 
 @pytest.mark.parametrize(
     ("file", "says"),
-    [("none.npz", "no such file"), ("bad.npz", "no whole .npz"), ("other.npz", "there is no array low of images")],
+    [("none.npz", "no such file"), ("bad.npz", "no whole .npz"), ("other.npz", "there is no array low in it")],
 )
 def test_arrays_that_hold_no_condition(refused, model, file, says):
     np.savez("other.npz", images=np.zeros((2, 4, 4), np.uint8))

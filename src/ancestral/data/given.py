@@ -362,7 +362,7 @@ def _image(images: Dataset, data: Dataset) -> Image:
             f"{images.name} has items of {'x'.join(map(str, images.shape))}, and the data of "
             f"{'x'.join(map(str, data.shape))}: a condition has as many axes as the items"
         )
-    return Image(images.shape[0], images.codec.limits, sides=images.shape[1:])
+    return Image(images.shape[0], images.codec.limits, sides=images.shape[1:], rate=images.spec.rate)
 
 
 def inputs(

@@ -17,7 +17,7 @@ from torch import Tensor
 from ancestral import derived
 from ancestral.arguments import plain, shown
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
-from ancestral.config.folders import SUFFIXES
+from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
@@ -25,9 +25,11 @@ from ancestral.data.decoding import decode_image, from_pixels, strict_pillow
 from ancestral.data.given import encoded, partner_rows
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
+from ancestral.data.sources.recordings import decode_wav, fit_signal
 from ancestral.data.spec import LARGEST, DataSpec
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
+from ancestral.quantities import plural
 
 NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
@@ -230,7 +232,9 @@ def examples(spec: DataSpec) -> dict[str, Any]:
             values[name] = numbers if len(numbers) > 1 else numbers[0]
         else:
             smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(shape[1:])
-            values[name] = f"{'small' if smaller else name}{'.png' if len(shape) == 3 else '.npy'}"
+            recordings = not kind.masked and sampling_rate(kind, spec) is not None
+            suffix = WAV if recordings else ".png" if len(shape) == 3 and bits_of(kind) else ".npy"
+            values[name] = f"{'small' if smaller else name}{suffix}"
     return values
 
 
@@ -300,47 +304,71 @@ def _vector_names(rows: Tensor) -> list[str]:
 
 def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Tensor, str]]:
     """Each image as the data have it, (C, *sides), with its path or ""."""
-    dims = len(spec.shape) - 1
+    dims, origin = len(spec.shape) - 1, f"the condition {name}"
     if isinstance(value, str | os.PathLike) and str(value).lower().endswith(".npz"):
-        return _images_of_array(kind, Path(value), name, dims)
+        return _images_of_arrays(kind, Path(value), name, dims)
     if isinstance(value, str | os.PathLike):
-        return [_image_of_file(kind, path, name, dims) for path in _files(Path(value), name)]
+        return [image for path in _files(Path(value), name) for image in _images_of_file(kind, path, name, spec)]
     if isinstance(value, PillowImage.Image):
-        return [(_checked(kind, _decoded(kind, value, name, "the image"), name), "")]
-    if isinstance(value, Tensor | np.ndarray) and value.ndim > dims + 1:
-        return [image for one in value for image in _images(kind, one, name, spec)]
+        return [(_checked(kind, _decoded(kind, value, name, "the image"), origin), "")]
     if isinstance(value, Tensor | np.ndarray):
-        return [(_of_array(kind, value, name, dims), "")]
+        return [(image, "") for image in _of_array(kind, value, origin, dims)]
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value):
         return [image for one in value for image in _images(kind, one, name, spec)]
     raise InputError(
         f"{name} cannot be {shown(value)}: give an image as a tensor, an array, a Pillow image or a path, a folder of "
-        "images, or a sequence of such"
+        "files, or a sequence of such"
     )
 
 
 def _files(path: Path, name: str) -> list[Path]:
-    """The file, or the images of a folder."""
+    """The file; of a folder the images and arrays, or the recordings, as `data.open` takes them."""
     if path.is_dir():
-        files = [path / os.fsdecode(file) for file in scan(path, (*SUFFIXES, ".npy"), [], [])]
+        suffixes = (WAV,) if holds_recordings(path) else (*SUFFIXES, ".npy")
+        files = [path / os.fsdecode(file) for file in scan(path, suffixes, [], [])]
         if not files:
-            raise InputError(f"{option('given', f'{name}={path}')}: there are no images in this folder")
+            raise InputError(f"{option('given', f'{name}={path}')}: there are no images or recordings in this folder")
         return files
     if not path.is_file():
         raise InputError(f"{option('given', f'{name}={path}')}: there is no such file or folder")
     return [path]
 
 
-def _image_of_file(kind: Image, path: Path, name: str, dims: int) -> tuple[Tensor, str]:
-    if path.suffix.lower() == ".npy":
-        return _of_array(kind, arrays.load(path)[0], name, dims), str(path)
+def _images_of_file(kind: Image, path: Path, name: str, spec: DataSpec) -> list[tuple[Tensor, str]]:
+    """The image of a file, or those of an array."""
+    suffix, origin = path.suffix.lower(), f"the condition {name} in {one_line(path)}"
+    if suffix == ".npy":
+        return [(image, str(path)) for image in _of_array(kind, arrays.load(path)[0], origin, len(spec.shape) - 1)]
     try:
-        return _checked(kind, _decoded(kind, read_file(path), name, one_line(path)), name), str(path)
+        raw = read_file(path)
+        image = _recording(kind, raw, origin, spec) if suffix == WAV else _decoded(kind, raw, name, one_line(path))
     except Unreadable as error:
         raise InputError(f"{option('given', f'{name}={path}')}: {error}") from None
+    return [(_checked(kind, image, origin), str(path))]
 
 
-def _images_of_array(kind: Image, path: Path, name: str, dims: int) -> list[tuple[Tensor, str]]:
+def _recording(kind: Image, raw: bytes, origin: str, spec: DataSpec) -> Tensor:
+    """The signal of a .wav file, brought to the channels and the length of the condition as the data were."""
+    rate = sampling_rate(kind, spec)
+    if rate is None or kind.masked:
+        raise InputError(f"{origin} is a recording, which the model does not take there: give an array, or a .npy file")
+    header, signal = decode_wav(raw)
+    if header.rate != rate:
+        raise InputError(f"{origin} has {header.rate:,} Hz, and the model takes {rate:,} Hz: bring it to this rate")
+    return torch.from_numpy(fit_signal(signal, kind.channels, kind.sides[0]))
+
+
+def sampling_rate(kind: Image, spec: DataSpec) -> int | None:
+    """Return the samples in a second of a condition, also of one that is made of recordings; None of all others."""
+    return round(spec.rate * kind.sides[0] / spec.shape[1]) if kind.made_by and spec.rate else kind.rate
+
+
+def bits_of(kind: Image) -> int | None:
+    """Return the bits of the integers of a condition; None of floats."""
+    return next((8 * dtype.itemsize for dtype, largest in LARGEST.items() if kind.limits == (0.0, largest)), None)
+
+
+def _images_of_arrays(kind: Image, path: Path, name: str, dims: int) -> list[tuple[Tensor, str]]:
     """The images of the array of a .npz that has the name of the condition, as samples are saved with it."""
     given = option("given", f"{name}={path}")
     if not path.is_file():
@@ -350,19 +378,30 @@ def _images_of_array(kind: Image, path: Path, name: str, dims: int) -> list[tupl
             array = content[name] if name in content.files else None
     except Exception as error:  # a damaged file may raise anything
         raise InputError(f"{given}: it is no whole .npz file of numbers: {one_line(error)}") from None
-    if array is None or array.ndim not in (dims + 1, dims + 2):
-        raise InputError(f"{given}: there is no array {name} of images in it: give (N, C, ...)")
-    return [(_of_array(kind, item, name, dims), path.name) for item in array]
+    if array is None:
+        raise InputError(f"{given}: there is no array {name} in it: name the array of the condition so")
+    images = _of_array(kind, array, f"the condition {name} in {one_line(path)}", dims)
+    return [(image, path.name) for image in images]
 
 
-def _of_array(kind: Image, array: Tensor | NDArray[np.generic], name: str, dims: int) -> Tensor:
+def _of_array(kind: Image, array: Tensor | NDArray[np.generic], origin: str, dims: int) -> list[Tensor]:
+    """The images of an array of several, (N, C, *sides), (N, *sides, C) or (N, *sides), or of one, without N."""
+    if array.ndim not in (dims, dims + 1, dims + 2) or not len(array):
+        one = f"channels{', side' * dims}"
+        raise InputError(f"{origin} has the shape {tuple(array.shape)}: give ({one}), or (number, {one}) of several")
+    one_channel = kind.channels == 1 and array.ndim == dims + 1 and 1 not in (array.shape[0], array.shape[-1])
+    rows = array if one_channel or array.ndim == dims + 2 else array[None]
+    return [_single(kind, row, origin, dims) for row in rows]
+
+
+def _single(kind: Image, array: Tensor | NDArray[np.generic], origin: str, dims: int) -> Tensor:
     """The image (C, *sides), (*sides, C) or (*sides), with all its channels."""
     array = array[None] if array.ndim == dims else array
     if array.shape[0] != kind.channels == array.shape[-1]:
         array = array.moveaxis(-1, 0) if isinstance(array, Tensor) else np.moveaxis(array, -1, 0)
     item = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
-    items = arrays.to_items(item[None], f"the condition {name}", Conversion(channels=len(item)), dims)
-    return _checked(kind, items[0], name)
+    items = arrays.to_items(item[None], origin, Conversion(channels=len(item)), dims)
+    return _checked(kind, items[0], origin)
 
 
 def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: str) -> Tensor:
@@ -370,7 +409,7 @@ def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: s
 
     Images of the data were cropped and resized for training, and so is this one.
     """
-    bits = next((8 * dtype.itemsize for dtype, largest in LARGEST.items() if kind.limits == (0.0, largest)), None)
+    bits = bits_of(kind)
     if bits is None:
         raise InputError(
             f"the condition {name} has floats from {kind.limits[0]:g} to {kind.limits[1]:g}, and {origin} integers: "
@@ -384,14 +423,17 @@ def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: s
         raise InputError(f"{origin} cannot be read as the condition {name}: {error}") from None
 
 
-def _checked(kind: Image, image: Tensor, name: str) -> Tensor:
+def _checked(kind: Image, image: Tensor, origin: str) -> Tensor:
     """The image, if it has the channels and the sides of the condition, and finite values."""
-    expected = (kind.channels, *(kind.sides or image.shape[1:]))
-    if tuple(image.shape) != expected:
-        size, right = ("x".join(map(str, shape)) for shape in (image.shape, expected))
+    channels, *sides = image.shape
+    if channels != kind.channels:
+        last = ", the last of which says what is known" * kind.masked
         raise InputError(
-            f"the condition {name} is {size} (channels x sides), and the model takes {right}: bring it to this size"
+            f"{origin} has {plural(channels, 'channel')}, and the model takes {kind.channels}{last}: give as many"
         )
+    if kind.sides and tuple(sides) != kind.sides:
+        size, right = ("x".join(map(str, shape)) for shape in (sides, kind.sides))
+        raise InputError(f"{origin} is {size}, and the model takes {right}: bring it to this size")
     if not bool(image.isfinite().all()):
-        raise InputError(f"the condition {name} holds NaN or infinity: give finite values, or leave it out")
+        raise InputError(f"{origin} holds NaN or infinity: give finite values, or leave it out")
     return image

@@ -11,8 +11,8 @@ class ConditionInfo:
     """A condition besides the label, whose kind is Classes, Vector or Image of `ancestral.conditions`.
 
     What the kind does not have is None: the names of classes or numbers, the mean and the standard deviation of
-    numbers, the channels, limits and sides of images and whether their last channel says what is known, and the
-    operator or function that makes it of the item.
+    numbers, the channels, limits and sides of images and whether their last channel says what is known, the operator
+    or function that makes it of the item, and the samples in a second of recordings.
     """
 
     kind: str
@@ -24,6 +24,7 @@ class ConditionInfo:
     sides: tuple[int, ...] | None = None
     masked: bool | None = None
     made_by: str | None = None
+    rate: int | None = None
 
 
 @dataclass(frozen=True)

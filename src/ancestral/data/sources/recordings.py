@@ -96,6 +96,18 @@ def decode_wav(raw: bytes) -> tuple[WavHeader, NDArray[np.float32]]:
     return header, samples.reshape(-1, header.channels).T
 
 
+def fit_signal(signal: NDArray[np.float32], channels: int, length: int) -> NDArray[np.float32]:
+    """Bring a signal (C, L) to channels and a length: cut at its end, or filled with silence there.
+
+    Of fewer channels the mean is taken, and mono is repeated.
+    """
+    if channels < len(signal):
+        signal = signal.mean(0, keepdims=True)
+    out = np.zeros((channels, length), np.float32)
+    out[:, : signal.shape[1]] = signal[:, :length]
+    return out
+
+
 class RecordingFolder(FileFolder):
     """All .wav files below `root`, of one sampling rate and brought to one length and number of channels."""
 
@@ -153,11 +165,7 @@ class RecordingFolder(FileFolder):
         header, signal = decode_wav(read_file(self.path_of(row)))
         if header.rate != self.rate:
             raise Unreadable(f"it has {header.rate:,} Hz, and the others {self.rate:,}")
-        if self._channels < len(signal):
-            signal = signal.mean(0, keepdims=True)
-        out = np.zeros((self._channels, self._length), np.float32)
-        out[:, : signal.shape[1]] = signal[:, : self._length]  # mono is repeated
-        return out
+        return fit_signal(signal, self._channels, self._length)
 
     def partner(self, root: Path) -> "RecordingFolder":
         """Find the recordings of another folder that belong to these, of their length in seconds where it is given."""
