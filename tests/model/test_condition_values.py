@@ -1,4 +1,4 @@
-"""Values of conditions as users write them: arrays, files and recordings."""
+"""Values of conditions as users write them: which are read as what, and which are refused in one line."""
 
 import wave
 
@@ -7,14 +7,30 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
-from ancestral.conditions import Image
+from ancestral.conditions import Classes, Image, Vector
+from ancestral.data.convert import convert_bit_depth
 from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.errors import InputError
-from ancestral.model.condition_values import as_words, examples, read_values
+from ancestral.model.condition_values import as_words, class_number, examples, read_values
+from conftest import untrained
 
 FLOATS = Codec("float", (-1.0, 1.0))
 LOW = {"low": Image(1, (-0.9, 0.9), (30,), rate=4000), "half": Image(1, (-1.0, 1.0), (20,), made_by="upscale:3")}
 SIGNALS = DataSpec((1, 60), FLOATS, rate=8000, conditions=LOW)
+CONDITIONS = {
+    "age": Vector((45.0,), (20.0,)),
+    "pose": Vector((0.0, 0.0), (1.0, 1.0)),
+    "hair": Classes(("dark", "fair")),
+    "hat": Classes(("False", "True")),
+    "low": Image(1, (0.0, 255.0), (4, 4)),
+    "deep": Image(1, (0.0, 65535.0), (4, 4)),
+    "heat": Image(1, (-1.0, 3.0), (4, 4)),
+    "noisy": Image(1, (0.0, 255.0), (4, 4), made_by="noise:0.5"),
+    "known": Image(4, (0.0, 255.0), (4, 4), masked=True, made_by="mask"),
+}
+SPEC = DataSpec((1, 8, 8), IMAGES, ("a", "b"), conditions=CONDITIONS)
+LEVELS = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4) * 17
+KNOWN = torch.cat([LEVELS] * 3 + [255 * (LEVELS > 99).to(torch.uint8)])
 
 
 def recording(path, rate, length=30, channels=1):
@@ -89,3 +105,98 @@ def test_the_example_of_a_file_is_one_that_the_model_takes():
     kinds = {"a": Image(3), "b": Image(3, (0.0, 65535.0)), "c": Image(3, (-1.0, 1.0)), "d": Image(3, sides=(4, 4))}
     assert as_words(examples(of_images(**kinds))) == ["a=a.png", "b=b.png", "c=c.npy", "d=small.png"]
     assert as_words(examples(SIGNALS)) == ["low=small.wav", "half=small.wav"]
+
+
+def read(**given):
+    ((_, values),) = read_values(SPEC, given).items()
+    return values.rows
+
+
+@pytest.fixture(scope="module")
+def model():
+    return untrained((1, 8, 8), ("a", "b"), conditions={name: CONDITIONS[name] for name in ("age", "low")})
+
+
+def test_integers_of_another_depth_are_converted_as_pictures_are():
+    deep = convert_bit_depth(LEVELS, torch.uint16)
+    assert torch.equal(read(low=deep), LEVELS[None])
+    assert torch.equal(read(deep=LEVELS), deep[None])
+    assert torch.equal(read(low=deep.numpy().astype(">u2")), LEVELS[None])
+    assert torch.equal(read(deep=PillowImage.fromarray(LEVELS[0].numpy())), read(deep=LEVELS))
+
+
+def test_floats_in_the_units_of_the_data_are_read_also_beyond_the_range_where_the_data_may_be():
+    for name, image in {
+        "low": LEVELS * 1.05 - 5,  # the overshoot of an interpolation
+        "heat": LEVELS / 16,  # the range of a part of the data was -1 to 3
+        "noisy": LEVELS * 3.0 - 200,
+        "known": KNOWN.float(),
+    }.items():
+        assert torch.equal(read(**{name: image}), image[None])
+    assert not read(low=torch.zeros(1, 4, 4)).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"low": LEVELS / 255}, "has values from 0 to 1, and the model takes 0 to 255: bring the array to this range"),
+        ({"low": LEVELS / 127.5 - 1}, "has values from -1 to 1, and"),
+        ({"low": LEVELS * 257.0}, "has values from 0 to 65535, and"),
+        ({"known": KNOWN / 255}, "has values from 0 to 1, and"),
+        ({"known": torch.cat([LEVELS] * 3 + [(LEVELS > 99).to(torch.uint8)])}, "has a mask from 0 to 1, and"),
+        (
+            {"heat": LEVELS},
+            "the condition heat has floats from -1 to 3, and the array integers: give an array of floats",
+        ),
+        ({"heat": PillowImage.new("L", (4, 4))}, "has floats from -1 to 3, and the image integers"),
+        ({"heat": LEVELS.float()}, "has values from 0 to 255, and"),
+        ({"low": LEVELS[None][:0]}, "low has the shape (0, 1, 4, 4): give"),
+        ({"low": np.full((1, 4, 4), None)}, "holds object numbers"),
+        ({"low": torch.tensor(3.0)}, "has the shape (): give (channels, side, side)"),
+        ({"low": [None, LEVELS]}, "low is None beside images"),
+        ({"age": []}, "age has no value"),
+        ({"age": torch.zeros(0)}, "age has no value"),
+        ({"hair": np.zeros(0)}, "hair has no value"),
+        ({"age": "9" * 5000}, "age cannot be '999"),
+        ({"hair": "9" * 5000}, "hair has no class '999"),
+        ({"hair": float("nan")}, "hair has no class 'nan'"),
+        ({"pose": [None, 1]}, "give 2 numbers"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, dict) else None,
+)
+def test_what_no_condition_can_be_is_refused_in_one_line(given, says):
+    with pytest.raises(InputError) as error:
+        read_values(SPEC, given)
+    assert says in error.value.text
+    assert len(error.value.text) < 300
+    assert "\n" not in error.value.text
+
+
+def test_none_is_the_absence_of_each_kind():
+    assert read(pose=[None, None]).isnan().tolist() == [[True, True]] * 2
+    assert read(pose=[None, [1, 2]])[1].tolist() == [1, 2]
+    assert read(age=[None, None]).isnan().tolist() == [[True]] * 2
+    assert read(hair=[None, "none", "fair"]).tolist() == [-1, -1, 1]
+    for absent in (None, "none", [None, "none"]):
+        assert not read_values(SPEC, {"low": absent})
+
+
+def test_truth_values_are_classes():
+    assert read(hat=[True, False, "True"]).tolist() == [1, 0, 1]
+    with pytest.raises(InputError, match="no class 'True'"):
+        class_number(("dark", "fair"), True)
+
+
+def test_a_label_is_the_same_given_alone_or_among_the_conditions(model):
+    for label in (1, np.int64(1), torch.tensor(1), "b", ["b"], np.array([1])):
+        one, _ = model.given_values(None, {"label": label})
+        assert model.labels([0, 1], one).tolist() == [1, 1]
+    for label in (1.5, float("nan")):
+        with pytest.raises(InputError, match="there is no class"):
+            model.sample(1, steps=1, given={"label": label})
+
+
+def test_a_label_of_none_is_absent_as_each_condition_is(model):
+    for given in ({"label": None}, {"label": "none"}, {"age": None}, {"low": None}):
+        assert model.given_values(None, given)[0] == "none"
+    assert torch.equal(*(model.sample(2, steps=2, given={"label": one}) for one in (None, "none")))

@@ -108,7 +108,7 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
         array = (array.float() if array.is_floating_point() else array).numpy()
     if array.size == 0:
         raise InputError(f"{name} holds no items: its shape is {array.shape}")
-    array = _numbers(array, name)
+    array = numbers(array, name)
     if array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == 2 and dims is None:
         x = torch.from_numpy(np.ascontiguousarray(array))
         if not bool(x.isfinite().all()):
@@ -173,8 +173,12 @@ def reading_notes(array: Array, name: str, dims: int | None) -> tuple[tuple[str,
     return ()
 
 
-def _numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
-    """The array as uint8, uint16 or float32, in this machine's byte order."""
+def numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """Return an array as uint8, uint16 or float32 in this machine's byte order.
+
+    Raises:
+        InputError: If it holds anything else. `name` is what the message calls it.
+    """
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as that
             return array.astype(np.float32, copy=False)

@@ -21,6 +21,11 @@ LARGEST = {torch.uint8: 255, torch.uint16: 65535}
 """The largest value of each kind of integers, whose smallest is 0."""
 
 
+def bits_of(limits: tuple[float, float]) -> int | None:
+    """Return the bits of the integers whose range limits are; None of floats."""
+    return next((8 * dtype.itemsize for dtype, largest in LARGEST.items() if limits == (0.0, largest)), None)
+
+
 @dataclass(frozen=True)
 class Codec:
     """`decode(encode(items)) == items`, exactly for integers, and to float32's rounding for floats; any shape.

@@ -3,7 +3,7 @@
 from ancestral.model.building import NetSource, OwnParts, build, check_sampler, for_items, sampler_for, sampler_name
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model_file import FILE_NAME, describe_file, find, load
-from ancestral.model.trained_model import Guidance, Label, Model, several
+from ancestral.model.trained_model import Guidance, Label, Model
 
 __all__ = [
     "FILE_NAME",
@@ -24,5 +24,4 @@ __all__ = [
     "read_schedule",
     "sampler_for",
     "sampler_name",
-    "several",
 ]

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.arguments import plain, shown
+from ancestral.arguments import SHOWN, plain, shown
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
@@ -26,7 +26,7 @@ from ancestral.data.given import encoded, partner_rows
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
-from ancestral.data.spec import LARGEST, DataSpec
+from ancestral.data.spec import DataSpec, bits_of
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
 from ancestral.quantities import plural
@@ -35,6 +35,9 @@ NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
 NONE = "none"
 """The name of an absent class."""
+OVERSHOOT, FAR_BEYOND = 0.1, 10.0
+"""How far values of an image may lie beyond the limits, over the distance of the limits: those of data of integers by
+the overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         given: By the name of the condition a value, or several as a sequence.
 
     Returns:
-        The values by name; what is left out is absent.
+        The values by name; what is left out is absent, and so is an image that is None or "none".
 
     Raises:
         InputError: If the model has no such condition, or it cannot have this value.
@@ -125,6 +128,8 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         elif isinstance(kind, Vector):
             rows = _vectors(kind, value, name)
             names = _vector_names(rows)
+        elif _is_absent(value):
+            continue
         else:
             images = _images(kind, value, name, spec)
             rows, names = torch.stack([image for image, _ in images]), [path for _, path in images]
@@ -159,6 +164,12 @@ def with_partners(given: Mapping[str, Any], images: Collection[str]) -> dict[str
         partner_rows(first, names[first], f"files of {other}", names[other])
         pairs[other] = [files[other][row] for row in rows]
     return {**given, **pairs}
+
+
+def _is_absent(image: Any) -> bool:
+    """Whether an image, or each of several, is None or "none"."""
+    several = image if isinstance(image, list | tuple) else [image]
+    return bool(several) and all(one is None or (isinstance(one, str) and one == NONE) for one in several)
 
 
 def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dict[str, ConditionValues]:
@@ -233,7 +244,7 @@ def examples(spec: DataSpec) -> dict[str, Any]:
         else:
             smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(shape[1:])
             recordings = not kind.masked and sampling_rate(kind, spec) is not None
-            suffix = WAV if recordings else ".png" if len(shape) == 3 and bits_of(kind) else ".npy"
+            suffix = WAV if recordings else ".png" if len(shape) == 3 and bits_of(kind.limits) else ".npy"
             values[name] = f"{'small' if smaller else name}{suffix}"
     return values
 
@@ -259,14 +270,16 @@ def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> in
         InputError: If there is no such class.
     """
     text = NONE if label is None else str(plain(label))
-    if isinstance(label, str) and text in classes:
+    if isinstance(label, str | bool) and text in classes:
         return classes.index(text)
     if text == NONE:
         return ABSENT
-    if text.isdecimal() and int(text) < len(classes):
+    if text.isdecimal() and len(text) <= SHOWN and int(text) < len(classes):
         return int(text)
     what = "there is no class" if name == LABEL else f"{name} has no class"
-    raise InputError(f"{what} {text!r}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or {NONE})")
+    raise InputError(
+        f"{what} {shown(text)}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or {NONE})"
+    )
 
 
 def separate(value: Any) -> Sequence[Any]:
@@ -285,9 +298,9 @@ def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
         if all(isinstance(one, str) for one in rows):
             rows = [None if one == NONE else one.split(",") for one in rows]
         if rows and all(isinstance(plain(one), int | float | None) for one in rows):
-            rows = [[one] for one in rows] if size == 1 else [rows]
+            rows = [[one] for one in rows] if size == 1 or all(one is None for one in rows) else [rows]
         rows = [[np.nan] * size if row is None or list(row) == [None] else [float(one) for one in row] for row in rows]
-        tensor = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1)
+        tensor = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else size)
     except (TypeError, ValueError):
         tensor = torch.empty(0, 0)
     if tensor.shape[1:] != (size,) or bool(tensor.isinf().any()):
@@ -315,6 +328,8 @@ def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Te
         return [(image, "") for image in _of_array(kind, value, origin, dims)]
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value):
         return [image for one in value for image in _images(kind, one, name, spec)]
+    if value is None:
+        raise InputError(f"{name} is None beside images: make the samples without it by themselves, and leave it out")
     raise InputError(
         f"{name} cannot be {shown(value)}: give an image as a tensor, an array, a Pillow image or a path, a folder of "
         "files, or a sequence of such"
@@ -363,11 +378,6 @@ def sampling_rate(kind: Image, spec: DataSpec) -> int | None:
     return round(spec.rate * kind.sides[0] / spec.shape[1]) if kind.made_by and spec.rate else kind.rate
 
 
-def bits_of(kind: Image) -> int | None:
-    """Return the bits of the integers of a condition; None of floats."""
-    return next((8 * dtype.itemsize for dtype, largest in LARGEST.items() if kind.limits == (0.0, largest)), None)
-
-
 def _images_of_arrays(kind: Image, path: Path, name: str, dims: int) -> list[tuple[Tensor, str]]:
     """The images of the array of a .npz that has the name of the condition, as samples are saved with it."""
     given = option("given", f"{name}={path}")
@@ -389,19 +399,36 @@ def _of_array(kind: Image, array: Tensor | NDArray[np.generic], origin: str, dim
     if array.ndim not in (dims, dims + 1, dims + 2) or not len(array):
         one = f"channels{', side' * dims}"
         raise InputError(f"{origin} has the shape {tuple(array.shape)}: give ({one}), or (number, {one}) of several")
+    if isinstance(array, np.ndarray):
+        array = torch.from_numpy(np.ascontiguousarray(arrays.numbers(array, origin)))
     one_channel = kind.channels == 1 and array.ndim == dims + 1 and 1 not in (array.shape[0], array.shape[-1])
     rows = array if one_channel or array.ndim == dims + 2 else array[None]
     return [_single(kind, row, origin, dims) for row in rows]
 
 
-def _single(kind: Image, array: Tensor | NDArray[np.generic], origin: str, dims: int) -> Tensor:
-    """The image (C, *sides), (*sides, C) or (*sides), with all its channels."""
+def _single(kind: Image, array: Tensor, origin: str, dims: int) -> Tensor:
+    """The image (C, *sides), (*sides, C) or (*sides), with all channels; integers have the bits of the condition."""
     array = array[None] if array.ndim == dims else array
     if array.shape[0] != kind.channels == array.shape[-1]:
-        array = array.moveaxis(-1, 0) if isinstance(array, Tensor) else np.moveaxis(array, -1, 0)
-    item = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
-    items = arrays.to_items(item[None], origin, Conversion(channels=len(item)), dims)
-    return _checked(kind, items[0], origin)
+        array = array.moveaxis(-1, 0)
+    bits = None if array.is_floating_point() else _bits(kind, origin, "the array")
+    items = arrays.to_items(array[None], origin, Conversion(channels=len(array), bits=bits), dims)
+    return _in_range(kind, _checked(kind, items[0], origin), origin)
+
+
+def _in_range(kind: Image, image: Tensor, origin: str) -> Tensor:
+    """The image, if its values can be in the units of the data; those of a mask are looked at by themselves."""
+    (low, high), integers = kind.limits, bits_of(kind.limits) is not None
+    distance = (OVERSHOOT if integers and not kind.made_by else FAR_BEYOND) * (high - low)
+    for part, is_mask in ((image[:-1], False), (image[-1:], True)) if kind.masked else ((image, False),):
+        least, most = (end.item() for end in part.double().aminmax())
+        is_small = integers and (part.is_floating_point() or is_mask) and 0 < max(-least, most) <= 1
+        if is_small or least < low - distance or most > high + distance:
+            raise InputError(
+                f"{origin} has {'a mask' if is_mask else 'values'} from {least:g} to {most:g}, and "
+                f"the model takes {low:g} to {high:g}: bring the array to this range"
+            )
+    return image
 
 
 def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: str) -> Tensor:
@@ -409,18 +436,24 @@ def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: s
 
     Images of the data were cropped and resized for training, and so is this one.
     """
-    bits = bits_of(kind)
-    if bits is None:
-        raise InputError(
-            f"the condition {name} has floats from {kind.limits[0]:g} to {kind.limits[1]:g}, and {origin} integers: "
-            "give an array, or a .npy file"
-        )
+    bits = _bits(kind, f"the condition {name}", origin)
     try:
         with strict_pillow():
             size = (kind.sides[0], kind.sides[1]) if len(kind.sides) == 2 and not kind.made_by else None
             return decode_image(image, Conversion(size, kind.channels, bits=bits))
     except Unreadable as error:
         raise InputError(f"{origin} cannot be read as the condition {name}: {error}") from None
+
+
+def _bits(kind: Image, condition: str, origin: str) -> int:
+    """The bits that integers get. Raises InputError if the condition has floats."""
+    bits = bits_of(kind.limits)
+    if bits is None:
+        raise InputError(
+            f"{condition} has floats from {kind.limits[0]:g} to {kind.limits[1]:g}, and {origin} integers: "
+            "give an array of floats, or a .npy file of them"
+        )
+    return bits
 
 
 def _checked(kind: Image, image: Tensor, origin: str) -> Tensor:

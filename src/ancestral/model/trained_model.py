@@ -31,6 +31,7 @@ from ancestral.model.condition_values import (
     class_number,
     network_inputs,
     read_values,
+    separate,
     with_label,
 )
 from ancestral.model.image_grid import ImageGrid
@@ -223,8 +224,9 @@ class Model:
             indices: Which items of the seed, in the place of the first n.
             given: What the items are conditioned on, by name: {"age": 31, "low": image}. A class is a name or number; a
                 vector a number or k numbers; an image a tensor, an array, a Pillow image or a path, in the units of the
-                data. One value is that of all items; of several, item i has value i modulo their number. What is left
-                out is absent.
+                data: floats are taken as they are, and integers of 8 or 16 bits are converted to the depth of the data.
+                One value is that of all items; of several, item i has value i modulo their number. What is left out is
+                absent, and so is None or "none".
             guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
             guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
                 without guidance.
@@ -258,14 +260,17 @@ class Model:
         return finish(record(trajectory, range(len(items)), batch_size, convert)).samples
 
     def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
-        """Return the labels and the values of the other conditions; beside those a label that is left out is absent.
+        """Return the labels and the values of the other conditions.
+
+        The label is absent if it is None among the given values, or left out beside others.
 
         Raises:
             InputError: If the label is given twice, the model has no such condition, or not with this value.
         """
         others = with_label(label, given)
+        in_turn = not others
         labels, values = others.pop(LABEL, None), read_values(self.spec, others)
-        return NONE if labels is None and values and self.spec.classes else labels, values
+        return NONE if labels is None and not in_turn and self.spec.classes else labels, values
 
     def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.
@@ -422,7 +427,7 @@ class Model:
             raise InputError("this model was trained without classes, so leave the label out")
         if not classes:
             return None
-        numbers = range(len(classes)) if label is None else [class_number(classes, name) for name in several(label)]
+        numbers = range(len(classes)) if label is None else [class_number(classes, name) for name in separate(label)]
         if not numbers:
             raise InputError(f"{option('label')} names no class; leave it out to sample all classes in turn")
         return torch.tensor([numbers[index % len(numbers)] for index in indices], device=self.device)
@@ -457,8 +462,3 @@ def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
             what = f"the shape {list(value.shape)}" if isinstance(value, Tensor) else shown(value)
             raise InputError(f"condition {name!r} must be a tensor with 1 or {count} rows, not {what}")
     return {name: value.expand(count, *value.shape[1:]) for name, value in condition.items()}
-
-
-def several(label: int | str | Sequence[int | str]) -> Sequence[int | str]:
-    """Return one label or several as a sequence."""
-    return [label] if isinstance(label, int | str) else label

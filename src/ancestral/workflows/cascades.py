@@ -10,7 +10,7 @@ from torch import Tensor
 from ancestral import storage
 from ancestral.conditions import ABSENT, LABEL, Classes, Image
 from ancestral.config import CustomNetConfig
-from ancestral.data.spec import LARGEST
+from ancestral.data.spec import bits_of
 from ancestral.errors import InputError
 from ancestral.model import Guidance, Label, Model, describe_file, find, load
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
@@ -94,7 +94,7 @@ def condition_for(before: Stage, follower: Model, name: str) -> str:
         for one, kind in images.items()
         if (kind.channels, *(kind.sides or made[1:])) == made
         and not kind.masked
-        and (kind.limits == codec.limits or not _integers(codec.limits) | _integers(kind.limits))
+        and (kind.limits == codec.limits or bits_of(codec.limits) is bits_of(kind.limits) is None)
     ]
     if not fitting:
         takes = "; ".join(f"{one}, {_size(kind.channels, kind.sides)}" for one, kind in images.items())
@@ -108,11 +108,6 @@ def condition_for(before: Stage, follower: Model, name: str) -> str:
             f"Python, name one: model.sample(given={{{fitting[0]!r}: samples}})"
         )
     return fitting[0]
-
-
-def _integers(limits: tuple[float, float]) -> bool:
-    """Whether values of these limits are integers."""
-    return limits[0] == 0 and limits[1] in LARGEST.values()
 
 
 def _size(channels: int, sides: Sequence[int]) -> str:

@@ -10,8 +10,8 @@ from ancestral.conditions import Image
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Model, several
-from ancestral.model.condition_values import ConditionValues
+from ancestral.model import Model
+from ancestral.model.condition_values import ConditionValues, separate
 from ancestral.options import option
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingRecipe
@@ -217,7 +217,7 @@ def class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[s
     Raises:
         InputError: If the model has no such class.
     """
-    numbers = model.labels(range(len(several(label))), label)
+    numbers = model.labels(range(len(separate(label))), label)
     assert numbers is not None  # a model without classes has refused the label
     return tuple("none" if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
 
