@@ -74,28 +74,20 @@ def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model
 
 
 def test_files_of_several_folders_are_paired_by_their_names(refused, model):
-    for folder, names in (("la", ("a.png", "b.png", "c.png")), ("known", ("c.tif", "a.tif", "b.tif"))):
-        Path(folder).mkdir()
-        for name in names:
-            grey = levels(ord(name[0]))
-            image = (
-                grey if folder == "la" else np.dstack([grey.repeat(2, 0).repeat(2, 1), np.full((8, 8), 255, np.uint8)])
-            )
-            PillowImage.fromarray(image).save(f"{folder}/{name}")
-    Path("la/c.png").rename("la/Z.png")  # the order of the two folders differs
-    Path("known/c.tif").rename("known/Z.tif")
-    Path("known/a.tif").rename("known/a.png")
+    for number, stem in enumerate(("a", "a.c", "b")):
+        grey = levels(number)
+        masked = np.dstack([grey.repeat(2, 0).repeat(2, 1), np.full((8, 8), 255, np.uint8)])
+        for image, path in ((grey, f"la/{stem}.bmp"), (masked, f"known/{stem}.png")):  # a.bmp, a.c.bmp; a.c.png, a.png
+            Path(path).parent.mkdir(exist_ok=True)
+            PillowImage.fromarray(image).save(path)
     _, values = model.given_values(None, {"known": "known", "low": Path("la")})
-    assert [Path(name).stem for name in values["known"].names] == ["Z", "a", "b"]
+    assert [Path(name).name for name in values["low"].names] == ["a.c.bmp", "a.bmp", "b.bmp"]
     for known, low in zip(values["known"].rows, values["low"].rows, strict=True):
         assert torch.equal(known[0, ::2, ::2], low[0])
     Path("known/a.png").unlink()
-    for words, first, other in (
-        (("low=la", "known=known"), "low", "known"),
-        (("known=known", "low=la"), "low", "known"),
-    ):
+    for words in (("low=la", "known=known"), ("known=known", "low=la")):
         said = refused("sample", "m", *[word for value in words for word in ("--given", value)])
-        assert f"{other} has no partner for 1 of 3 files of {first} (a.png): give each a file of the same name" in said
+        assert "known has no partner for 1 of 3 files of low (a.bmp): give each a file of the same name there" in said
 
 
 def test_several_samples_of_each_file_have_their_numbers_too(run, model):
