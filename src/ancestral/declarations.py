@@ -509,6 +509,9 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Classifier-free guidance: above 1 strengthens the label; default: 1."""
     seed: int = 0
     """Seed of sample i, and of the noise of item i of the data."""
+    given: tuple[str, ...] | None = argument(None, metavar="NAME=WHAT", repeats=True)
+    """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
+    a .npy or .npz file, or a column. Default: what training was given."""
     trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION)
     """Functions of your own that make conditions of a model in a file, which may run: no file runs code by itself.
     Default: none."""

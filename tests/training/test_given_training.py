@@ -131,3 +131,28 @@ def test_a_condition_without_a_source_does_not_take_the_working_folder(tmp_path,
     with pytest.raises(InputError, match="names no source"):
         ancestral.train(data="../photos", given=text, out=tmp_path / "run", steps=1, progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_partners_that_were_moved_are_given_again(tmp_path, monkeypatch, run, refused):
+    conditional_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    tiny = ("--batch-size", 4, "--width", 16, "--blocks", 1, "--sample-every", 100, "--preview-steps", 1)
+    run("train", "photos", "--given", "age", "edge=edges", "hole=mask", "--out", "run", "--steps", 1, *tiny)
+    (tmp_path / "edges").rename("lines")
+    train = ("train", "--out", "run", "--resume")
+    lost = f"there is no {tmp_path / 'edges'}, where"
+    assert f"{lost} the condition edge is: say where, --given age edge=PLACE hole=mask" in refused(*train)
+    few = ("--samples", 12, "--conditions", 6, "--members", 2, "--steps", 1, "--metrics", "colour")
+    said = refused("evaluate", "run", *few)
+    assert f"{lost} run was given the condition edge: say where it is now, --given edge=PLACE" in said
+    assert "a condition that run takes from data (age, edge)" in refused("evaluate", "run", "--given", "hole=lines")
+    run("evaluate", "run", *few, "--given", "edge=lines")
+    said = run(*train, "--steps", 2, "--given", "hole=mask", "edge=lines", "age")  # in another order, too
+    assert "changed: the place of --given edge=lines\n" in said
+    assert f"edge={tmp_path / 'lines'}" in ancestral.load("run", "cpu").config.data.given
+    said = refused(*train, "--steps", 3, "--given", "age", "hole=mask")
+    assert "was trained with --given age 'edge=…/lines' hole=mask, so it cannot go on with age hole=mask; leave" in said
+    (tmp_path / "lines" / "00.png").write_bytes((tmp_path / "lines" / "01.png").read_bytes())
+    (tmp_path / "lines").rename("others")
+    said = refused(*train, "--steps", 3, "--given", "age", "edge=others", "hole=mask")
+    assert "it holds other items or labels, of the same number, 24" in said

@@ -31,5 +31,8 @@ from ancestral.config.schema import SampleConfig as SampleConfig
 from ancestral.config.schema import TrainConfig as TrainConfig
 from ancestral.config.schema import TransformerConfig as TransformerConfig
 from ancestral.config.schema import UNetConfig as UNetConfig
+from ancestral.config.schema import lost_places as lost_places
 from ancestral.config.schema import name_and_source as name_and_source
 from ancestral.config.schema import unplaced as unplaced
+from ancestral.config.schema import with_places as with_places
+from ancestral.config.schema import without_places as without_places

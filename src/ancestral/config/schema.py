@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,13 +66,31 @@ def name_and_source(text: str) -> tuple[str, str]:
 
 
 def with_places(given: tuple[str, ...] | None, place: Callable[[str], str]) -> tuple[str, ...] | None:
-    """Return the texts of `given` with another name for each place that is an absolute path, as `place` returns it."""
+    """Return the texts of `given` with another name for each place, as `place` returns it.
+
+    Places are absolute paths, also without their folders, as `unplaced` returns them.
+    """
     if given is None:
         return None
     return tuple(
-        f"{name}{'=' * bool(name)}{place(what) if Path(what).is_absolute() else what}"
+        f"{name}{'=' * bool(name)}{place(what) if _is_place(what) else what}"
         for name, what in map(name_and_source, given)
     )
+
+
+def _is_place(what: str) -> bool:
+    return what.startswith(UNPLACED) or Path(what).is_absolute()
+
+
+def without_places(given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the texts of `given` with nothing but the suffix of each place, since data may be moved and renamed."""
+    return with_places(given, lambda place: UNPLACED + Path(place).suffix.lower())
+
+
+def lost_places(given: Iterable[str]) -> dict[str, str]:
+    """Return the names and the places of conditions whose folder or file does not exist."""
+    pairs = map(name_and_source, given)
+    return {name: what for name, what in pairs if name and _is_place(what) and not Path(what).exists()}
 
 
 @dataclass(frozen=True)
@@ -505,6 +523,7 @@ class Config:
         train = {name: value for name, value in dataclasses.asdict(config.train).items() if name not in MAY_CHANGE}
         for name in ("source", "validation"):  # places, which may change
             del data[name]
+        data["given"] = without_places(config.data.given)
         net.pop("function", None)
         names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))
         initial = config.unplaced().initial
@@ -519,7 +538,7 @@ class Config:
             data = dataclasses.replace(data, source=other.data.source)
             if data.validation == plain.data.validation:
                 data = dataclasses.replace(data, validation=other.data.validation)
-            if data.given == plain.data.given:
+            if without_places(data.given) == without_places(other.data.given):
                 data = dataclasses.replace(data, given=other.data.given)
         return dataclasses.replace(self, data=data, initial=other.initial if initial == plain.initial else initial)
 

@@ -66,7 +66,11 @@ class Partners(StoredItems):
 
     def name_of(self, row: int) -> str:
         """The path of the partner, from the parent of its folder."""
-        return f"{self.name}/{self._folder.name_of(int(self._rows[row]))}"
+        return f"{self.name}/{self.key_of(row)}"
+
+    def key_of(self, row: int) -> str:
+        """The path of the partner from its folder."""
+        return self._folder.name_of(int(self._rows[row]))
 
 
 def partner_rows(folder: str, names: Sequence[bytes], items: str, item_names: Sequence[bytes]) -> list[int]:

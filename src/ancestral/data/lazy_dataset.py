@@ -92,6 +92,10 @@ class StoredItems(ABC):
         """Name an item for messages, in one line."""
         return f"item {row}"
 
+    def key_of(self, row: int) -> str:
+        """Name an item by what stays if the data are moved and renamed, for their fingerprint."""
+        return self.name_of(row)
+
 
 class LazyDataset(Dataset):
     """Items that are read and decoded when needed."""
@@ -176,7 +180,7 @@ class LazyDataset(Dataset):
         """As `data.fingerprint` computes it, of the whole data set."""
         source = self.source
         return fingerprint(
-            source.count, self._all_labels, lambda row: (source.name_of(row), source.raw(row)), self._all_conditions
+            source.count, self._all_labels, lambda row: (source.key_of(row), source.raw(row)), self._all_conditions
         )
 
     def __len__(self) -> int:

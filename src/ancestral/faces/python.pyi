@@ -486,6 +486,7 @@ def evaluate(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    given: str | Sequence[str] | None = None,
     trust: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
@@ -547,6 +548,8 @@ def evaluate(
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
+        given: Where the data have conditions of the model that training found elsewhere, by name, as in
+            sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
         trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
@@ -622,6 +625,7 @@ def compare(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    given: str | Sequence[str] | None = None,
     trust: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> ComparisonResult | SamplerComparisonResult:
@@ -661,6 +665,8 @@ def compare(
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
+        given: Where the data have conditions of the model that training found elsewhere, by name, as in
+            sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
         trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
@@ -691,6 +697,7 @@ def average(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    given: str | Sequence[str] | None = None,
     trust: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> AveragingResult:
@@ -730,6 +737,8 @@ def average(
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
+        given: Where the data have conditions of the model that training found elsewhere, by name, as in
+            sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
         trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.

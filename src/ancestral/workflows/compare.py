@@ -75,7 +75,7 @@ def plan(options: Compare) -> ComparePlan:
     check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
     configs = [subject.model.config.data for subject in models]
     same = len({(config.validation, config.fingerprint) for config in configs}) == 1
-    source, given = first.source(options.data), _all_given(models)
+    source, given = first.source(options.data), subjects.given_of(models, options.given)
     load = loader(first.model.spec, first.data_config, configs[0] if same else None, given)
     in_file = all(subject.folder for subject in models)
     place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None
@@ -98,12 +98,6 @@ def run(plan: ComparePlan) -> Generator[Event, None, ComparisonResult | SamplerC
     """Compare runs, or the samplers of one run."""
     events: Generator[Event, None, Any] = _compare_samplers(plan) if plan.samplers else _compare_runs(plan)
     return subjects.perform(plan, plan.processes.first(events))
-
-
-def _all_given(models: Sequence[subjects.Subject]) -> tuple[str, ...] | None:
-    """Where the data have the conditions of all models; None if none says it."""
-    texts = [subject.given for subject in models if subject.given is not None]
-    return tuple(dict.fromkeys(text for each in texts for text in each)) if texts else None
 
 
 def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler]) -> None:

@@ -12,6 +12,7 @@ from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import derived, registries, storage
 from ancestral import model as models
+from ancestral.arguments import short_source
 from ancestral.config import Config, by_size
 from ancestral.config.folders import ARRAY_FILES, check_run_folder
 from ancestral.declarations import Train
@@ -178,6 +179,11 @@ def _with_absolute_paths(
         advice = f"; if the data of this run were moved, say where they are: {option('data', '...')}"
         raise InputError(error.text + advice * (saved is not None and source == saved.data.source)) from None
     given = None if config.data.given is None else tuple(map(_absolute, config.data.given))
+    if given is not None and saved is not None:
+        given = _in_order(given, saved.data.given)
+    for name, place in configs.lost_places(given or ()).items():
+        moved = [f"{name}=PLACE" if configs.name_and_source(text)[0] == name else text for text in given or ()]
+        raise InputError(f"there is no {place}, where the condition {name} is: say where, {option('given', *moved)}")
     data = dataclasses.replace(config.data, source=source, validation=held_out, given=given)
     return dataclasses.replace(config, data=data)
 
@@ -208,8 +214,14 @@ def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_p
 
 def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
     """List what changes when a run is resumed, a line each. Raises InputError if it would become another run."""
-    lines = []
-    for section, key, old, new in fine_tuning.differences(saved.unplaced(), config.unplaced(), configs.SECTIONS):
+    lines, now = [], config.data
+    if configs.without_places(now.given) == configs.without_places(saved.data.given):
+        moved = [text for text in now.given or () if text not in (saved.data.given or ())]
+        places = configs.with_places(tuple(moved), short_source) or ()
+        lines += [f"changed: the place of {option('given', text)}" for text in places]
+        now = dataclasses.replace(now, given=saved.data.given)
+    after = dataclasses.replace(config, data=now)
+    for section, key, old, new in fine_tuning.differences(saved.unplaced(), after.unplaced(), configs.SECTIONS):
         if section == "data" and key in ("source", "fingerprint"):
             continue
         same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
@@ -217,13 +229,30 @@ def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
         fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
         may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
         if not (section in ("runtime", "sample") or may_change or same_items):
-            value = option(name, new) if isinstance(new, bool) else str(new)
+            value = option(name, new) if isinstance(new, bool) else _words(new)
             raise InputError(
-                f"{folder.path} was trained with {option(name, old)}, so it cannot go on with {value}; leave the "
+                f"{folder.path} was trained with {_setting(name, old)}, so it cannot go on with {value}; leave the "
                 f"option out, or start a new run with {option('out')}"
             )
-        lines.append(f"changed: {option(name, new)}, was {old}")
+        lines.append(f"changed: {_setting(name, new)}, was {_words(old)}")
     return lines
+
+
+def _in_order(given: tuple[str, ...], saved: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The texts of `given` in the order of a run that has the same, on which the fingerprint of the data depends."""
+    texts = dict(zip(configs.without_places(given) or (), given, strict=True))
+    order = configs.without_places(saved) or ()
+    return tuple(texts[text] for text in order) if texts.keys() == set(order) else given
+
+
+def _setting(name: str, value: object) -> str:
+    """An option with its value, or with several of a tuple."""
+    return option(name, *value) if isinstance(value, tuple) else option(name, value)
+
+
+def _words(value: object) -> str:
+    """The value of an option as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _with_saved_schedule(

@@ -5,7 +5,7 @@ import dataclasses
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from ancestral import data as datasets
 from ancestral import derived, randomness, storage
 from ancestral import model as models
 from ancestral.arguments import short_source
-from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
+from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, lost_places, name_and_source
 from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
@@ -79,11 +79,6 @@ class Subject:
             )
         return self.data_config.source
 
-    @property
-    def given(self) -> tuple[str, ...] | None:
-        """Where the data have the conditions of the model, as `data.open` takes it."""
-        return names_of_conditions(self.model.spec, self.model.config.data.given)
-
 
 @dataclass(frozen=True)
 class Measurements(Generic[O]):
@@ -124,6 +119,40 @@ def _check_functions(model: Model, options: WithSamples) -> None:
     """Raise InputError unless the user names the functions that make conditions of a model that a file holds."""
     made_by = [kind.made_by for kind in model.spec.further.values()]
     derived.check_trusted([*made_by, *(model.config.data.given or ())], options.trust or (), "trust")
+
+
+def given_of(models: Sequence[Subject], moved: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return where the data have the conditions of all models, as `data.open` takes it.
+
+    Args:
+        models: The models.
+        moved: The texts of conditions that are elsewhere than in training.
+
+    Returns:
+        The texts of `given`; None if no model says it.
+
+    Raises:
+        InputError: If no model takes such a condition from data, or the place of one does not exist.
+    """
+    given = [names_of_conditions(model.model.spec, model.model.config.data.given) for model in models]
+    texts = list(dict.fromkeys(text for each in given for text in each or ()))
+    kinds = [pair for model in models for pair in model.model.spec.conditions.items()]
+    names = list(dict.fromkeys(name for name, kind in kinds if not kind.made_by))
+    for text in moved or ():
+        new, _ = name_and_source(text)
+        if new not in names:
+            raise InputError(
+                f"{option('given', text)}: give NAME=WHAT of a condition that {models[0].name} takes from data "
+                f"({', '.join(names) or 'it has none'})"
+            )
+        places = [text if new == (name or what) else old for old in texts for name, what in [name_and_source(old)]]
+        texts = list(dict.fromkeys(places if text in places else [*places, text]))
+    for name, place in lost_places(texts).items():
+        raise InputError(
+            f"there is no {place}, where {models[0].name} was given the condition {name}: say where it is now, "
+            f"{option('given', f'{name}=PLACE')}"
+        )
+    return tuple(texts) if moved or any(each is not None for each in given) else None
 
 
 def temporary_folder(processes: Distributed) -> Path:
