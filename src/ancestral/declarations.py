@@ -384,7 +384,8 @@ class Export(WithNet, WithOut):
     """
 
     OUT: ClassVar[str] = (
-        "A new folder, or for onnx a file that ends in .onnx; default: diffusers or model.onnx in the run folder"
+        "A new folder, or for onnx a new file that ends in .onnx; default: diffusers in the run folder, or model.onnx, "
+        "which is replaced"
     )
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True)

@@ -287,6 +287,10 @@ def test_the_command_line_refuses_in_one_line(refused, tmp_path, tiny_run):
     assert "--to" in refused("export", tiny_run.path, "--to", "tensorflow")
     assert "leave --label out" in refused("export", tiny_run.path, "--to", "onnx", "--label", "0")
     assert "ends in .onnx" in refused("export", tiny_run.path, "--to", "onnx", "--out", "x.pt")
+    (tmp_path / "net.onnx").write_bytes(b"another")
+    said = refused("export", tiny_run.path, "--to", "onnx", "--out", tmp_path / "net.onnx")
+    assert "net.onnx exists already; give --out another name, or remove the file" in said
+    assert (tmp_path / "net.onnx").read_bytes() == b"another"
     assert "no run folder" in refused("export", tmp_path / "nowhere")
     assert not (tiny_run.path / "diffusers").exists()
 

@@ -813,8 +813,8 @@ def export(
             sampling needs.
         label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
             with classes.
-        out: A new folder, or for onnx a file that ends in .onnx; default: diffusers or model.onnx in the run
-            folder.
+        out: A new folder, or for onnx a new file that ends in .onnx; default: diffusers in the run folder, or
+            model.onnx, which is replaced.
         net: The network of your own that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 

@@ -14,11 +14,13 @@ from ancestral.workflows.model_cards import home
 
 
 def plan(options: Export) -> Export:
-    """Check the options. Raises InputError if the format takes no label, or the path has the wrong ending."""
+    """Check the options. Raises InputError if the format takes no label, or not the path, or a file is there."""
     if options.to == "onnx" and options.label is not None:
         raise InputError(f"an ONNX file takes labels as an input, so none is built in; leave {option('label')} out")
     if options.to == "onnx" and options.out is not None and Path(options.out).suffix.lower() != ".onnx":
         raise InputError(f"{option('to', 'onnx')} writes a file that ends in .onnx, not {options.out}")
+    if options.to == "onnx" and options.out is not None and Path(options.out).is_file():
+        raise InputError(f"{options.out} exists already; give {option('out')} another name, or remove the file")
     return options
 
 
