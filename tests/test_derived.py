@@ -248,8 +248,18 @@ def test_a_text_is_read(text, name):
     [
         *(("upscale", "whole factor"), ("upscale:0", "not '0'"), ("upscale:1.5", "not '1.5'"), ("grey:2", "'2'")),
         *(("blur:x", "as in blur:2, not 'x'"), ("blur:0", "above 0"), ("blur:nan", "'nan'"), ("blur:inf", "'inf'")),
-        *(("noise:-1", "'-1'"), ("crop:1", "between 0 and 1"), ("mask:boxes", "box, brush, half, left, right")),
-        *(("grey+sharpen:2", "unknown operator 'sharpen'"), ("upscale:2+", "unknown operator ''")),
+        *(
+            ("noise:-1", "'-1'"),
+            ("crop:1", "above 0 and below 1,"),
+            ("blur:1000", "below 1000"),
+            ("noise:1000", "below 1000"),
+            ("mask:boxes", "box, brush, half, left, right"),
+        ),
+        *(
+            ("grey+sharpen:2", "unknown operator 'sharpen'"),
+            ("upscale:2+", r"upscale:2\+ lacks an operator beside a \+"),
+            ("grey++blur:2", "lacks an operator"),
+        ),
         *(("mask+grey", "put it before the mask"), ("crop+mask", "cannot follow a mask")),
     ],
 )

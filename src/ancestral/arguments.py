@@ -166,7 +166,13 @@ def shown(value: object) -> str:
     if not simple:
         return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
     text = repr(str(value)) if isinstance(value, Path) else repr(value)
-    return one_line(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+    return shortened(text)
+
+
+def shortened(text: object) -> str:
+    """Format a text for a message: in one line, and cut where it is long."""
+    characters = str(text)
+    return one_line(characters if len(characters) <= SHOWN else f"{characters[:SHOWN]}...")
 
 
 def describe(hint: Any) -> str:

@@ -226,10 +226,10 @@ def argument_name(name: str) -> str:
 def check_name(name: str) -> str:
     """Return the name of a condition. Raises InputError if no network could take an argument of that name."""
     if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED or name.startswith("_"):
-        reserved = ", ".join(sorted(RESERVED))
+        reason = ", since Python or networks use the word" if name.isidentifier() else ""
         raise InputError(
-            f"{name!r} cannot be the name of a condition: take letters, digits and _, beginning with a letter, and "
-            f"none of {reserved}"
+            f"{name!r} cannot be the name of a condition{reason}: take another, of letters, digits and _, beginning "
+            "with a letter"
         )
     return name
 
@@ -244,6 +244,8 @@ def check(conditions: Mapping[str, Condition], dims: int) -> None:
             if not condition.size:
                 raise InputError(f"the condition {name} has no number for each item: leave it out")
             if not all(math.isfinite(value) for value in (*condition.mean, *condition.std)):
-                raise InputError(f"the condition {name} holds numbers that are not finite")
+                raise InputError(
+                    f"the condition {name} holds numbers that are not finite: correct them, or leave it out"
+                )
             if not all(std > 0 for std in condition.std):
                 raise InputError(f"the condition {name} {ONE_VALUE}")

@@ -304,6 +304,8 @@ def parse(text: str) -> Maker | None:
     name = ""
     parts: list[Part] = []
     for piece in map(str.strip, text.split("+")):
+        if parts and not piece:
+            raise InputError(f"{text} lacks an operator beside a +: leave the + out, or name one of {OPERATORS.names}")
         operator, _, argument = piece.partition(":")
         if operator in OPERATORS:
             part: Part = OPERATORS[operator].make(argument)
@@ -345,17 +347,17 @@ def mask(argument: str) -> Part:
 
 def crop(argument: str) -> Part:
     """Read the share of each side in crop:0.4; none is a half."""
-    return RandomMask("crop", _number("crop", argument or "0.5", 1, "a share of each side between 0 and 1", "0.4"))
+    return RandomMask("crop", _number("crop", argument or "0.5", 1, "a share of each side", "0.4"))
 
 
 def blur(argument: str) -> Part:
     """Read the standard deviation of blur:2."""
-    return Fixed(Blur(_number("blur", argument, 1000, "a standard deviation in pixels, above 0", "2")))
+    return Fixed(Blur(_number("blur", argument, 1000, "a standard deviation in pixels", "2")))
 
 
 def noise(argument: str) -> Part:
     """Read the standard deviation of noise:0.1."""
-    return Noise(_number("noise", argument, 1000, "a standard deviation above 0", "0.1"))
+    return Noise(_number("noise", argument, 1000, "a standard deviation", "0.1"))
 
 
 def _wrong(operator: str, argument: str, needs: str, example: str) -> str:
@@ -369,7 +371,7 @@ def _number(operator: str, argument: str, most: float, needs: str, example: str)
     except ValueError:
         number = math.nan
     if not 0 < number < most:
-        raise InputError(_wrong(operator, argument, needs, example))
+        raise InputError(_wrong(operator, argument, f"{needs} above 0 and below {most:g}", example))
     return number
 
 

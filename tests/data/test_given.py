@@ -147,6 +147,8 @@ def test_further_arrays_of_a_file_are_conditions_if_they_are_named(tmp_path):
         ((IMAGES, {"a": torch.arange(N) - 5}), None, "would be classes"),
         ((IMAGES, {"a": torch.rand(N, 1, 4, 4, 4)}), None, "has shape (12, 1, 4, 4, 4)"),
         (IMAGES, "upscale:3", "multiple"),
+        ((IMAGES, {"a": ANGLES}), "v=a,", "joins columns without a name, or one twice"),
+        ((IMAGES, {"a": ANGLES}), "v=a,a", "joins columns without a name, or one twice"),
         (IMAGES, "", "names no source"),
         (IMAGES, "low= ", "names no source: say where the condition comes from, given='low=WHAT'"),
         (IMAGES, ("upscale:2", "upscale:4"), "two conditions are called low"),

@@ -179,6 +179,13 @@ def test_a_table_that_is_not_used_is_noted(tmp_path):
         (["00.png,5", "01.png,5"], "file_name,height", "one value in all items"),
         (["00.png,\udcff"], "file_name,height", "is not UTF-8"),
         (["00.png,1"], "file_name,height\nfile,x", "row for files that do not exist (file)"),
+        (["00.png;0,5", "01.png;-1,25", "02.png;,5"], "file_name;height", "decimal commas in 3 rows (0,5 of 00.png)"),
+        (["00.png;1", "01.png;2", "02.png;2,5"], "file_name;height", "decimal commas in 1 row (2,5 of 02.png)"),
+        (["/a/00.png,1", "/01.png,2"], "file_name,height", "2 rows with absolute paths (/a/00.png, /01.png)"),
+        ([], "file_name,height", "metadata.csv has no rows: write file_name from the folder of the table"),
+        (["metadata.csv,1", "./metadata.csv,2"], "file_name,height", "2 rows, and none for a file that is read"),
+        ([], "", "metadata.csv has no columns in its first line: write file_name"),
+        (["00.png,1", "01.png,1e300"], "file_name,height", "numbers that are too large, in 1 row (1e+300 of 01.png)"),
     ],
 )  # fmt: skip
 def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header, says):
@@ -196,6 +203,9 @@ def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header
         ('{"file_name": "00.png", "height": 1}\n{', "no JSON in line 2"),
         ("[1]", "no JSON object in line 1"),
         ('{"file_name": "00.png", "height": NaN}', "not finite in 1 row (nan of 00.png)"),
+        ('{"file_name": "00.png", "height": 1' + 400 * "0" + "}", f"is too large in 1 row (1{59 * '0'}... of 00.png)"),
+        ('{"file_name": "00.png", "height": "0,5"}', "decimal commas in 1 row"),
+        ("", "no columns in its first rows: give file_name"),
         ('{"file_name": 3, "height": 1}', "no file_name in row 1"),
         ('{"file_name": "00.png", "height": {"a": 1}}', "several kinds or lengths"),
         ('{"file_name": "00.png", "height": [1, 2]}\n{"file_name": "01.png", "height": [1]}', "several kinds"),
@@ -263,6 +273,18 @@ def test_a_file_of_arrays_has_a_row_for_each_item(tmp_path):
     np.save(tmp_path / "masks.npy", MASKS[1:, 0].numpy())
     with pytest.raises(InputError, match="11 rows, and the data have 12 items"):
         data.open(photos, given=str(tmp_path / "masks.npy"))
+
+
+def test_an_array_of_the_name_of_the_condition_is_taken_of_a_file_of_several(tmp_path):
+    photos, file = folder(tmp_path / "photos", IMAGES), tmp_path / "both.npz"
+    np.savez(file, ages=AGES.numpy(), images=MASKS[:, 0].numpy())
+    opened = data.open(photos, given=(f"ages={file}", f"mask={file}"), memory=0)
+    assert_all(opened, ages=AGES[:, None], mask=MASKS)
+    np.savez(file, a=AGES.numpy(), b=AGES.numpy())
+    with pytest.raises(
+        InputError, match=r"both\.npz holds a, b: name the array of the condition `c`, as np.savez does with c="
+    ):
+        data.open(photos, given=f"c={file}")
 
 
 def test_conditions_are_added_to_a_part_of_data_that_are_open(tmp_path):
@@ -384,7 +406,10 @@ def test_an_item_and_its_images_are_of_one_access():
     ("change", "says"),
     [
         (lambda row: {"picture": IMAGES[row]}, "without any of image, images, x, item, signal, volume"),
-        (lambda row: {"image": IMAGES[row], "index": row}, "'index' cannot be the name of a condition"),
+        (
+            lambda row: {"image": IMAGES[row], "index": row},
+            "'index' cannot be the name of a condition, since Python or networks use the word",
+        ),
         (lambda row: {"image": IMAGES[row], "a": [1] * (row + 1)}, "several kinds or lengths"),
         (lambda row: {"image": IMAGES[row], "a": [1, "b"][row % 2]}, "several kinds or lengths"),
         (lambda row: {"image": IMAGES[row], "a": {"b": 1}}, "several kinds or lengths"),
@@ -412,7 +437,9 @@ def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
         ({"a": np.zeros((N, 2), dtype=complex)}, "cannot be used"),
         ({3: np.zeros(N)}, "names of conditions are texts"),
         ({"label": np.linspace(0, 1, N)}, "labels of shape"),
-        ({"a=b": AGES}, "'a=b' cannot be the name"),
+        ({"a=b": AGES}, "'a=b' cannot be the name of a condition: take another"),
+        ({"class": HAIR}, "'class' cannot be the name of a condition, since Python or networks use the word"),
+        ({"seed": AGES}, "as in given='other=seed'; or name the conditions to use"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_one_line(conditions, says):

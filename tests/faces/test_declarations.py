@@ -92,6 +92,7 @@ def test_words_of_a_command_line(command, given, values):
         ("train", ("--flip=yes",), "--flip"),
         ("train", ("--steps", "3", "--lr", "1", "--steps", "4"), "--steps is given twice"),
         ("train", ("--flip", "--no-flip"), "--flip is given twice"),
+        ("sample", ("m", "--then", "a", "--then", "b"), "give all values after one, as in --then A B"),
         ("train", ("--weighting", "snrr"), "--weighting"),
         ("train", ("--stesp", "3"), "--steps?"),
         ("train", ("--gpu",), "--device cuda?"),

@@ -53,11 +53,15 @@ class FurtherArrays(Mapping[str, NDArray[np.generic]]):
 
 
 def load(
-    path: Path,
+    path: Path, name: str | None = None
 ) -> tuple[NDArray[np.generic], NDArray[np.generic] | None, int | None, Mapping[str, NDArray[np.generic]]]:
     """Load the array of a .npy, or `images`, `signals`, `volumes` (or the only array) and `labels` of a .npz.
 
     Nothing is unpickled.
+
+    Args:
+        path: The file.
+        name: The name of an array of a .npz that is taken where it is there.
 
     Returns:
         The array; the labels, or None; the number of axes besides channels that the array's name implies, or None; and
@@ -74,7 +78,8 @@ def load(
                 return content, None, None, {}
             with content:
                 others = [key for key in content.files if key != "labels"]
-                keys = [key for key in NAMES.values() if key in others] or others
+                keys = [key for key in (name, *NAMES.values()) if key in others] or others
+                keys = keys[:1] if name in keys else keys
                 arrays = {key: content[key] for key in ("labels", *keys[:1]) if key in content.files}
     except Exception as error:  # a damaged file may raise anything, from BadZipFile to tokenize.TokenError
         raise InputError(
@@ -82,9 +87,12 @@ def load(
             "np.save or np.savez, uint8, uint16 or float32"
         ) from error
     if len(keys) != 1:
+        array = (
+            "array of images `images` (or `signals`, `volumes`)" if name is None else f"array of the condition `{name}`"
+        )
         raise InputError(
-            f"{one_line(path)} holds {', '.join(others) or 'nothing'}: name the array of images `images` (or "
-            "`signals`, `volumes`), as np.savez does with images="
+            f"{one_line(path)} holds {', '.join(others) or 'nothing'}: name the {array}, as np.savez does with "
+            f"{name or 'images'}="
         )
     columns = FurtherArrays(path, [key for key in others if key != keys[0]])
     return arrays[keys[0]], arrays.get("labels"), {"signals": 1, "volumes": 3}.get(keys[0]), columns

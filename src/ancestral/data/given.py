@@ -22,7 +22,18 @@ from torch import Tensor
 
 from ancestral import derived
 from ancestral.arguments import plain
-from ancestral.conditions import ABSENT, LABEL, ONE_VALUE, Classes, Condition, Image, Vector, argument_name, check
+from ancestral.conditions import (
+    ABSENT,
+    LABEL,
+    ONE_VALUE,
+    Classes,
+    Condition,
+    Image,
+    Vector,
+    argument_name,
+    check,
+    check_name,
+)
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.config.schema import name_and_source
 from ancestral.data import arrays
@@ -141,6 +152,10 @@ def attach(
             if name in {**kinds, **data.spec.conditions}:
                 text = f"{data.name} has classes already" if name == LABEL else f"two conditions are called {name}"
                 raise InputError(f"{text}: name this one, as in {option('given', f'other={what}')}")
+            try:
+                check_name(name)
+            except InputError as error:
+                raise InputError(f"{error.text}, as in {option('given', f'other={what}')}") from None
             check({name: kind}, len(data.shape) - 1)
             if name == LABEL and not isinstance(kind, Classes):
                 raise InputError(f"{LABEL} is the name of classes, and {what} is none: give it another name")
@@ -179,9 +194,11 @@ def _condition(
         kind, images = _of_images(_partners(data, place), data, conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
-        array, *_ = arrays.load(place)
+        array, *_ = arrays.load(place, name or place.stem)
         return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, conversion)
     names = [what] if is_column else [part.strip() for part in what.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"{option('given', what)} joins columns without a name, or one twice: name each once")
     parts = [_column(part, columns, data) for part in names]
     if not name and not what.isidentifier():
         plain_name = "pose" if len(names) > 1 else re.sub(r"\W+", "_", what).strip("_") or "name"
@@ -335,7 +352,7 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
             )
         return Classes(tuple(map(str, range(int(array.max()) + 1)))), torch.from_numpy(array.astype(np.int64))
     if array.ndim <= 2:
-        return _vector(np.asarray(array, dtype=np.float64).reshape(count, -1), name)
+        return _vector(np.asarray(array, dtype=np.float64).reshape(count, -1), name, data)
     items = arrays.to_items(array, name, _for_partners(conversion, data), len(data.shape) - 1)
     if items.is_floating_point() and not bool(items.isfinite().all()):
         raise InputError(f"{name} holds NaN or infinity: leave those items out, or fill the gaps")
@@ -343,10 +360,19 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
     return _image(images, data), images
 
 
-def _vector(values: Any, name: str) -> tuple[Condition, Tensor]:
+def _vector(values: Any, name: str, data: Dataset) -> tuple[Condition, Tensor]:
     tensor = torch.from_numpy(values.copy())
-    if bool(tensor.isinf().any()) or bool(tensor.isnan().any(1).all()):
-        raise InputError(f"{name} holds infinity, or no row of numbers: correct the data, or leave it out")
+    if bool(tensor.isnan().any(1).all()):
+        raise InputError(f"{name} holds no row of numbers: correct the data, or leave it out")
+    large = tensor.square().isinf()  # the deviation would be infinite
+    if bool(large.any()):
+        names = {data.name_of(row): f"{tensor[row][large[row]][0]:g}" for row in large.any(1).nonzero()[:, 0].tolist()}
+        example, number = next(iter(names.items()))
+        raise ItemsError(
+            f"{name} holds infinity, or numbers that are too large, in {plural(len(names), 'row')} ({number} of "
+            f"{example}): correct the data, or leave it out",
+            names,
+        )
     return Vector.of(tensor), tensor
 
 

@@ -107,7 +107,8 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         one, on = by_word[name]
         again = values.get(one.name, one.bare) != one.bare  # a number may follow --samples, as in --samples --draw 16
         if again and not one.repeats:
-            raise InputError(f"{written(one)[0]} is given twice; give it once")
+            once = f"give all values after one, as in {written(one)[0]} A B" if one.many else "give it once"
+            raise InputError(f"{written(one)[0]} is given twice; {once}")
         if one.flag:
             if equals:
                 raise InputError(f"{name} takes no value, so not {shown(value)}")

@@ -34,9 +34,11 @@ FEW_VALUES, ITEMS_EACH = 12, 5
 def fault_findings(faults: Sequence[InputError]) -> Iterator[Finding]:
     """Report the conditions that training would refuse, each with the items concerned."""
     for fault in faults:
-        text, colon, advice = fault.text.rpartition(": ")
+        text, _, advice = fault.text.rpartition(": ")
+        if not text:
+            text, advice = fault.text, "correct the data, or leave the condition out"
         names: dict[str, str] = getattr(fault, "names", {})
-        yield Finding("condition", "error", text if colon else fault.text, advice, names)
+        yield Finding("condition", "error", text, advice, names)
 
 
 def condition_statistics(data: Dataset) -> dict[str, ConditionStatistics]:

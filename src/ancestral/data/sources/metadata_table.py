@@ -3,13 +3,14 @@
 The column `file_name` holds the path of a file from the folder of the table. The table lies in the folder of the data,
 or each immediate sub-folder has one. A .csv is UTF-8, its fields are separated by commas, semicolons or tabs, and an
 empty one is missing, like null or an absent key of a .jsonl. In a .csv a column of numbers alone is numbers, any other
-is text.
+is text. Numbers have decimal points.
 """
 
 import csv
 import json
 import math
 import os
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ancestral.arguments import shortened
 from ancestral.errors import InputError, one_line
 from ancestral.quantities import plural
 
@@ -29,6 +31,8 @@ PEEKED = 100
 """Number of rows of a .jsonl whose keys are its columns."""
 CSV = 2
 """Marks the rows of a .csv."""
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+"""A number as many languages write it, and Excel with them."""
 SHOWN = 3
 """Largest number of names in a message."""
 
@@ -80,14 +84,16 @@ class MetadataTable(Mapping[str, Any]):
         seen = bytearray(len(values))
         rows = {file: row for row, file in enumerate(self._names)}
         origin = one_line(self._peek()[name])
-        strangers, twice = list[str](), dict[str, str]()
+        strangers, absolute, twice, count = list[str](), list[str](), dict[str, str](), 0
         for table in self._tables():
             mark = CSV if table.suffix == ".csv" else 1
             prefix = os.fsencode(f"{table.parent.relative_to(self._root)}/") if table.parent != self._root else b""
             for file, value in _rows(table, name):
-                path = prefix + os.fsencode(_normal(file))
+                path, count = prefix + os.fsencode(_normal(file)), count + 1
                 row = rows.get(path, -1)
-                if row < 0:
+                if os.path.isabs(_normal(file)):  # noqa: PTH117 (a million names)
+                    absolute.append(one_line(file))
+                elif row < 0:
                     strangers += [] if _exists(self._root, path) else [one_line(os.fsdecode(path))]
                 elif seen[row]:
                     twice[one_line(os.fsdecode(path))] = "several rows"
@@ -103,6 +109,15 @@ class MetadataTable(Mapping[str, Any]):
                 f"{origin} has {plural(len(strangers), 'row')} for files that do not exist ({listed(strangers)}): "
                 f"correct {FILE_NAME}, or delete these rows",
                 dict.fromkeys(strangers, "no such file"),
+            )
+        wrong = f"{plural(len(absolute), 'row')} with absolute paths ({listed(absolute)})" if absolute else ""
+        if not any(seen):
+            wrong = wrong or (f"{plural(count, 'row')}, and none for a file that is read" if count else "no rows")
+        if wrong:
+            example = f"as in {self._name(0)}"
+            raise ItemsError(
+                f"{origin} has {wrong}: write {FILE_NAME} from the folder of the table, {example}, in a row for each",
+                dict.fromkeys(absolute, "absolute path"),
             )
         return self._numbers_or_text(values, f"the column {name} of {origin}", seen)
 
@@ -149,7 +164,7 @@ class MetadataTable(Mapping[str, Any]):
 
     def _numbers_or_text(self, values: list[Any], name: str, formats: Sequence[int]) -> Any:
         """Numbers as an array, text and others as a list. Rows of a .csv have text alone, which is parsed."""
-        numbers, wrong, texts, others = array("d"), array("q"), array("q"), 0
+        numbers, wrong, large, texts, others = array("d"), array("q"), array("q"), array("q"), 0
         for row, value in enumerate(values):
             number = math.nan
             if isinstance(value, bool):
@@ -162,20 +177,29 @@ class MetadataTable(Mapping[str, Any]):
                     number = float(value)
                     if not math.isfinite(number):
                         wrong.append(row)
-                except (ValueError, OverflowError):
+                except OverflowError:  # an integer
+                    large.append(row)
+                except ValueError:
                     texts.append(row)
                 except TypeError:
                     others += 1
             numbers.append(number)
         filled = len(values) - values.count(None)
-        if others or not filled or 2 * len(texts) >= filled:
+        commas = bool(texts) and all(DECIMAL_COMMA.fullmatch(values[row]) for row in texts)
+        if others or not filled or (2 * len(texts) >= filled and not commas):
             return values
         for rows, what, advice in (
+            (
+                texts if commas else (),
+                "has decimal commas",
+                "write a point, as in 0.5 (names of classes need a letter)",
+            ),
             (texts, "holds numbers, and text", "give numbers alone, nothing where they are missing, or text alone"),
+            (large, "is too large", "correct it, or take another unit"),
             (wrong, "is not finite", "give numbers, and nothing where they are missing"),
         ):
             if rows:
-                names = {self._name(row): one_line(values[row]) for row in rows}
+                names = {self._name(row): shortened(values[row]) for row in rows}
                 example, value = next(iter(names.items()))
                 raise ItemsError(f"{name} {what} in {plural(len(rows), 'row')} ({value} of {example}): {advice}", names)
         return np.array(numbers)
@@ -204,6 +228,9 @@ def _column_names(table: Path) -> list[str]:
         names = header
     else:
         names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED) for key in row))
+    if not any(names):
+        where = "in its first line: write" if table.suffix == ".csv" else "in its first rows: give"
+        raise InputError(f"{one_line(table)} has no columns {where} {FILE_NAME}, and a name for each other column")
     if FILE_NAME not in names:
         raise InputError(
             f"{one_line(table)} has no column {FILE_NAME} (its columns are {', '.join(map(one_line, names[:9]))}): "
