@@ -381,6 +381,34 @@ def test_items_of_a_data_set_of_pytorch_may_have_conditions(memory, form):
     assert list(data.open(source, memory=memory, given=("hair",)).conditions) == ["hair"]
 
 
+@pytest.mark.parametrize("memory", [1.0, 0.0], ids=["in memory", "read by index"])
+def test_a_condition_that_the_first_item_lacks_is_one_of_the_others(memory):
+    def make(row):
+        content = as_dict(row)
+        if row == 0:
+            content["label"] = None
+        for name in ("hair", "box") if row < 3 else ("kind",) if row == 5 else ("mask",) if row == 7 else ():
+            del content[name]
+        return content
+
+    opened = data.open(Items(make), memory=memory)
+    assert opened.labels.tolist()[:7] == [-1] + [row % 4 for row in range(1, 7)]
+    assert opened.conditions.keys() == EXPECTED.keys()
+    values = opened.conditions_of([0, 5, 6])
+    assert values["hair"].tolist() == [-1, 2, 0]
+    assert values["kind"].tolist() == [0, -1, 0]
+    assert values["box"].isnan().any(1).tolist() == [True, False, False]
+    assert torch.equal(values["mask"], MASKS[[0, 5, 6]])
+    if memory:
+        assert opened.skipped == ("item 7: item 7: it has no mask",)
+
+
+def test_items_without_any_label_have_none():
+    assert data.open(Items(lambda row: (IMAGES[row], None))).labels is None
+    late = data.open(Items(lambda row: (IMAGES[row], None if row < 9 else row - 9)))
+    assert late.labels.tolist() == [-1] * 9 + [0, 1, 2]
+
+
 def test_an_item_and_its_images_are_of_one_access():
     """So a crop that the data set draws at random is the same for both."""
 
@@ -418,6 +446,11 @@ def test_an_item_and_its_images_are_of_one_access():
         (lambda row: {"image": IMAGES[row], "a": torch.zeros(1, 2, 2, 2)}, "shape (1, 1, 2, 2, 2) with"),
         (lambda row: {"image": IMAGES[row], 3: 4}, "keys that are no texts"),
         (lambda row: {"image": IMAGES[row], "label": "cat"}, "labels that are no whole numbers"),
+        (lambda row: (IMAGES[row], MASKS[row]), "labels that are no whole numbers"),
+        (
+            lambda row: {"image": IMAGES[row]} | ({"mask": MASKS[row]} if row == 5 else {}),
+            "item 5 of Items has the condition mask, and item 0 has none: give item 0 one too",
+        ),
     ],
 )
 def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
@@ -436,7 +469,8 @@ def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
         ({"a": np.array([b"x"] * N)}, "cannot be used"),
         ({"a": np.zeros((N, 2), dtype=complex)}, "cannot be used"),
         ({3: np.zeros(N)}, "names of conditions are texts"),
-        ({"label": np.linspace(0, 1, N)}, "labels of shape"),
+        ({"label": np.linspace(0, 1, N)}, "label is the name of classes"),
+        ({"label": torch.arange(N) - 2}, "would be classes"),
         ({"a=b": AGES}, "'a=b' cannot be the name of a condition: take another"),
         ({"class": HAIR}, "'class' cannot be the name of a condition, since Python or networks use the word"),
         ({"seed": AGES}, "as in given='other=seed'; or name the conditions to use"),
@@ -447,6 +481,23 @@ def test_arrays_that_do_not_fit_are_refused_in_one_line(conditions, says):
         data.open((IMAGES, conditions))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "numbers"),
+    [
+        (HAIR, ("dark", "fair", "red"), [i % 3 for i in range(N)]),
+        ([None, *HAIR[1:]], ("dark", "fair", "red"), [-1] + [i % 3 for i in range(1, N)]),
+        ([True, False] * 6, ("False", "True"), [1, 0] * 6),
+        ([2, None] * 6, ("0", "1", "2"), [2, -1] * 6),
+        (torch.arange(N) % 3 - 1, ("0", "1"), [i % 3 - 1 for i in range(N)]),
+        (np.array(["b", "b"] * 6), ("b",), [0] * N),
+    ],
+)
+def test_a_label_among_conditions_of_python_is_read_as_each_condition_is(labels, names, numbers):
+    opened = data.open((IMAGES, {"label": labels, "age": AGES}), given=("age",))
+    assert (opened.classes, opened.labels.tolist()) == (names, numbers)
+    assert list(opened.spec.conditions) == ["label", "age"]
 
 
 def test_lists_and_halves_are_arrays_too():

@@ -257,8 +257,11 @@ def _read(
             columns: Any = dict(labels) if isinstance(labels, Mapping) else {}
             if not all(isinstance(name, str) for name in columns):
                 raise InputError("the names of conditions are texts: give (items, {name: condition})")
-            labels = columns.pop(LABEL, None) if isinstance(labels, Mapping) else labels
-            return _labelled(items, labels, "the array", "arrays", conversion, dims), columns, True
+            label_column = columns.pop(LABEL, None)
+            plain_labels = None if isinstance(labels, Mapping) else labels
+            data: Dataset = _labelled(items, plain_labels, "the array", "arrays", conversion, dims)
+            data = data if label_column is None else attach(data, [LABEL], {LABEL: label_column})
+            return data, columns, True
         case "arrays":
             items, labels, implied_dims, columns = arrays.load(place)
             dims = dims or implied_dims

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ancestral.conditions import LABEL
+from ancestral.conditions import ABSENT, LABEL
 from ancestral.data.arrays import to_labels
 from ancestral.data.decoding import HEADER, Raw, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
@@ -30,9 +30,9 @@ class PythonItems(StoredItems):
     Its items are alone, (item, label), (item, {name: condition}), or dicts with the item under one of ITEM_KEYS, its
     label under `label`, and conditions under all other keys. Labels are its attribute `targets`, if that holds one
     whole number for each item, as torchvision's data sets have it; else every item is read once, as it is for
-    conditions. Those that are images are read with the item, by one access. The names of classes are its attribute
-    `classes`, else the numbers. Images of Pillow are read, like the headers of files, until it is certain whether all
-    of them are grey.
+    conditions. Those that are images are read with the item, by one access; if item 0 has no others, it has to have
+    all of them. The names of classes are its attribute `classes`, else the numbers. Images of Pillow are read, like the
+    headers of files, until it is certain whether all of them are grey.
     """
 
     threads = 1  # a data set of the user and images of Pillow need not be thread-safe
@@ -52,7 +52,7 @@ class PythonItems(StoredItems):
         self._last: tuple[int, Mapping[str, Any]] = (-1, {})
         first = self._item(0)
         self._pairs = isinstance(first, tuple | list) and len(first) in (1, 2)
-        item, label, conditions = self._parts(0, first)
+        item, fields = self._parts(0, first)
         if not isinstance(item, Stored):
             keys = f" without any of {', '.join(ITEM_KEYS)}" if isinstance(first, Mapping) else ""
             raise InputError(
@@ -60,14 +60,16 @@ class PythonItems(StoredItems):
                 "or a pair of it and a class number or a dict of conditions, or a dict of all"
             )
         self._headers = isinstance(item, Image.Image | Path)
-        targets = None if label is None else self._targets()
-        numbers = [key for key, value in conditions.items() if not _is_image(value)]
-        if (label is not None and targets is None) or numbers:
-            labels = self._read_columns(label is not None and targets is None, numbers)
-            targets = labels if targets is None else targets
-        self.columns = {key: self.columns.get(key) or _Images(self, key) for key in conditions}
-        if targets is not None:
-            self.labels = targets
+        labels = self._targets() if LABEL in fields else None
+        if all(_is_image(value) or (name == LABEL and labels is not None) for name, value in fields.items()):
+            columns: dict[str, Any] = {name: _Images(self, name) for name in fields}
+        else:
+            columns = self._read_columns()
+        self._names = columns.keys() | fields.keys()
+        label_column = columns.pop(LABEL, None)
+        self.columns = columns
+        self.labels = self._labels_of(label_column) if labels is None and label_column is not None else labels
+        if self.labels is not None:
             count = int(self.labels.max()) + 1
             names = getattr(source, "classes", None)
             if not isinstance(names, Sequence) or isinstance(names, str) or len(names) < count:
@@ -83,36 +85,50 @@ class PythonItems(StoredItems):
                 return to_labels(targets, self.name, self.count)
         return None
 
-    def _read_columns(self, with_labels: bool, names: Sequence[str]) -> Tensor | None:
-        """Read every item once, for its label and the conditions that are no images."""
-        labels, columns = list[int](), {name: list[Any]() for name in names}
-        for row in range(self.count):
-            _, label, conditions = self._parts(row, self._item(row))
-            if with_labels:
-                try:
-                    labels.append(operator.index(label))
-                except TypeError:
-                    raise InputError(
-                        f"{self.name} has labels that are no whole numbers: return (item, class number)"
-                    ) from None
-            for name, column in columns.items():
-                column.append(conditions.get(name))
-        self.columns = columns
-        return to_labels(torch.tensor(labels), self.name, self.count) if with_labels else None
+    def _read_columns(self) -> dict[str, Any]:
+        """Read every item once, for the labels and conditions that any item has: lists, with None where one has none.
 
-    def _parts(self, row: int, content: Any) -> tuple[Any, Any, Mapping[str, Any]]:
-        """The item, its label and its conditions; None where there is none."""
+        Of images nothing is kept: they are read with the item.
+        """
+        values: dict[str, dict[int, Any]] = {}
+        images = set[str]()
+        for row in range(self.count):
+            for name, value in self._parts(row, self._item(row))[1].items():
+                column = values.setdefault(name, {})
+                if _is_image(value):
+                    images.add(name)
+                else:
+                    column[row] = value
+        return {
+            name: _Images(self, name) if name in images else [column.get(row) for row in range(self.count)]
+            for name, column in values.items()
+        }
+
+    def _labels_of(self, column: Any) -> Tensor | None:
+        """The labels of all items, -1 where there is None; None if none of them has one."""
+        try:
+            numbers = {row: operator.index(one) for row, one in enumerate(column) if one is not None}
+        except TypeError:
+            raise InputError(f"{self.name} has labels that are no whole numbers: return (item, class number)") from None
+        if not numbers:
+            return None
+        labels = torch.full((self.count,), ABSENT)
+        labels[list(numbers)] = to_labels(torch.tensor(list(numbers.values())), self.name, len(numbers))
+        return labels
+
+    def _parts(self, row: int, content: Any) -> tuple[Any, Mapping[str, Any]]:
+        """The item, None if there is none, and its conditions with the label among them."""
         if isinstance(content, Mapping):
             key = next((key for key in ITEM_KEYS if key in content), None)
-            rest = {name: value for name, value in content.items() if name not in (key, LABEL)}
+            rest = {name: value for name, value in content.items() if name != key}
             if not all(isinstance(name, str) for name in rest):
                 raise InputError(f"item {row} of {self.name} has keys that are no texts: give conditions by name")
-            return None if key is None else content[key], content.get(LABEL), rest
+            return None if key is None else content[key], rest
         if not self._pairs:
-            return content, None, {}
+            return content, {}
         if len(content) == 2 and isinstance(content[1], Mapping):
-            return content[0], *self._parts(row, content[1])[1:]
-        return content[0], content[1] if len(content) == 2 else None, {}
+            return content[0], self._parts(row, content[1])[1]
+        return content[0], {LABEL: content[1]} if len(content) == 2 else {}
 
     def _item(self, row: int) -> Any:
         try:
@@ -128,7 +144,7 @@ class PythonItems(StoredItems):
         """Return a condition of an item, of the access that read the item if that was the last one."""
         last, conditions = self._last
         if last != row or name not in conditions:
-            conditions = self._parts(row, self._item(row))[2]
+            conditions = self._parts(row, self._item(row))[1]
         self._last = (row, {key: value for key, value in conditions.items() if key != name})
         if name not in conditions:
             raise Unreadable(f"it has no {name}")
@@ -139,7 +155,12 @@ class PythonItems(StoredItems):
         return self._raw(row, HEADER) if self._headers else None
 
     def _raw(self, row: int, size: int) -> Raw:
-        raw, _, conditions = self._parts(row, self._item(row))
+        raw, conditions = self._parts(row, self._item(row))
+        if unknown := [name for name in conditions if name not in self._names]:
+            raise InputError(
+                f"item {row} of {self.name} has the condition {unknown[0]}, and item 0 has none: give item 0 one too, "
+                "None if it is missing"
+            )
         self._last = (row, conditions)
         return _loaded(raw, size)
 
