@@ -101,6 +101,14 @@ def test_images_that_do_not_fit_are_refused(tmp_path, kind, value, says):
         read_values(of_images(c=kind), {"c": str(tmp_path) if isinstance(value, str) else value})
 
 
+def test_nan_is_absent_in_an_array_and_refused_as_text():
+    spec = of_images(age=Vector((1.0,), (2.0,)), pose=Vector((0.0, 0.0), (1.0, 1.0)))
+    assert read_values(spec, {"age": np.array([np.nan, 2]), "pose": "none"})["age"].names == ("none", "2")
+    for name, value in (("age", "nan"), ("age", ["1", "NaN"]), ("pose", "1,nan"), ("age", "inf")):
+        with pytest.raises(InputError, match=rf"{name} cannot be .*: give .* none where it is absent"):
+            read_values(spec, {name: value})
+
+
 def test_the_example_of_a_file_is_one_that_the_model_takes():
     kinds = {"a": Image(3), "b": Image(3, (0.0, 65535.0)), "c": Image(3, (-1.0, 1.0)), "d": Image(3, sides=(4, 4))}
     assert as_words(examples(of_images(**kinds))) == ["a=a.png", "b=b.png", "c=c.npy", "d=small.png"]

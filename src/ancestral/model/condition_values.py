@@ -291,12 +291,12 @@ def separate(value: Any) -> Sequence[Any]:
 
 
 def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
-    """Numbers (m, k), a row of NaN for None."""
+    """Numbers (m, k), a row of NaN for None. As in data, NaN is absent in arrays, and none of numbers as text."""
     size = kind.size
     try:
         rows: Any = [[value]] if isinstance(plain(value), int | float) else separate(value)
         if all(isinstance(one, str) for one in rows):
-            rows = [None if one == NONE else one.split(",") for one in rows]
+            rows = [None if one == NONE else [*map(_number, one.split(","))] for one in rows]
         if rows and all(isinstance(plain(one), int | float | None) for one in rows):
             rows = [[one] for one in rows] if size == 1 or all(one is None for one in rows) else [rows]
         rows = [[np.nan] * size if row is None or list(row) == [None] else [float(one) for one in row] for row in rows]
@@ -305,8 +305,19 @@ def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
         tensor = torch.empty(0, 0)
     if tensor.shape[1:] != (size,) or bool(tensor.isinf().any()):
         numbers = "a number" if size == 1 else f"{size} numbers"
-        raise InputError(f"{name} cannot be {shown(value)}: give {numbers}, or a sequence of such for several samples")
+        raise InputError(
+            f"{name} cannot be {shown(value)}: give {numbers}, {NONE} where it is absent, or a sequence of such for "
+            "several samples"
+        )
     return tensor
+
+
+def _number(text: str) -> float:
+    """Read a number. Raises ValueError for NaN too."""
+    number = float(text)
+    if math.isnan(number):
+        raise ValueError(text)
+    return number
 
 
 def _vector_names(rows: Tensor) -> list[str]:
