@@ -165,8 +165,10 @@ def shown(value: object) -> str:
     simple = value is None or isinstance(value, bool | int | float | str | bytes | list | tuple | Path)
     if not simple:
         return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
-    text = repr(str(value)) if isinstance(value, Path) else repr(value)
-    return shortened(text)
+    try:
+        return shortened(repr(str(value)) if isinstance(value, Path) else repr(value))
+    except ValueError:  # Python writes no integers of so many digits
+        return "a number of thousands of digits"
 
 
 def shortened(text: object) -> str:

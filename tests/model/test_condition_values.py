@@ -166,6 +166,9 @@ def test_floats_in_the_units_of_the_data_are_read_also_beyond_the_range_where_th
         ({"age": torch.zeros(0)}, "age has no value"),
         ({"hair": np.zeros(0)}, "hair has no value"),
         ({"age": "9" * 5000}, "age cannot be '999"),
+        ({"age": 10**5000}, "age cannot be a number of thousands of digits"),
+        ({"hair": 10**5000}, "hair has no class 'a number of thousands of digits'"),
+        ({"low": ""}, "low cannot be ''"),
         ({"hair": "9" * 5000}, "hair has no class '999"),
         ({"hair": float("nan")}, "hair has no class 'nan'"),
         ({"pose": [None, 1]}, "give 2 numbers"),
@@ -178,6 +181,12 @@ def test_what_no_condition_can_be_is_refused_in_one_line(given, says):
     assert says in error.value.text
     assert len(error.value.text) < 300
     assert "\n" not in error.value.text
+
+
+def test_sparse_tensors_are_values_too():
+    assert read(age=torch.tensor([1.0, 2.0]).to_sparse()).tolist() == [[1.0], [2.0]]
+    assert read(hair=torch.tensor([1, 0]).to_sparse()).tolist() == [1, 0]
+    assert torch.equal(read(low=LEVELS.to_sparse()), LEVELS[None])
 
 
 def test_none_is_the_absence_of_each_kind():

@@ -117,6 +117,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
     values: dict[str, ConditionValues] = {}
     given = with_partners(given, [name for name, kind in spec.conditions.items() if isinstance(kind, Image)])
     for name, value in given.items():
+        value = value.to_dense() if isinstance(value, Tensor) else value
         kind = spec.conditions.get(name)
         if kind is None:
             has = f"its conditions are {', '.join(spec.conditions)}" if spec.conditions else "it has none"
@@ -152,7 +153,9 @@ def with_partners(given: Mapping[str, Any], images: Collection[str]) -> dict[str
     Raises:
         InputError: If a file of one folder has no partner in another, or several.
     """
-    paths = {name: Path(one) for name, one in given.items() if name in images and isinstance(one, str | os.PathLike)}
+    paths = {
+        name: Path(one) for name, one in given.items() if name in images and isinstance(one, str | os.PathLike) and one
+    }
     files = {name: _files(path, name) for name, path in paths.items() if path.is_dir()}
     if len(files) < 2:
         return dict(given)
@@ -269,7 +272,7 @@ def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> in
     Raises:
         InputError: If there is no such class.
     """
-    text = NONE if label is None else str(plain(label))
+    text = NONE if label is None else label if isinstance(label, str) else shown(plain(label))
     if isinstance(label, str | bool) and text in classes:
         return classes.index(text)
     if text == NONE:
@@ -301,7 +304,7 @@ def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
             rows = [[one] for one in rows] if size == 1 or all(one is None for one in rows) else [rows]
         rows = [[np.nan] * size if row is None or list(row) == [None] else [float(one) for one in row] for row in rows]
         tensor = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         tensor = torch.empty(0, 0)
     if tensor.shape[1:] != (size,) or bool(tensor.isinf().any()):
         numbers = "a number" if size == 1 else f"{size} numbers"
@@ -331,7 +334,7 @@ def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Te
     dims, origin = len(spec.shape) - 1, f"the condition {name}"
     if isinstance(value, str | os.PathLike) and str(value).lower().endswith(".npz"):
         return _images_of_arrays(kind, Path(value), name, dims)
-    if isinstance(value, str | os.PathLike):
+    if isinstance(value, str | os.PathLike) and value != "":
         return [image for path in _files(Path(value), name) for image in _images_of_file(kind, path, name, spec)]
     if isinstance(value, PillowImage.Image):
         return [(_checked(kind, _decoded(kind, value, name, "the image"), origin), "")]
