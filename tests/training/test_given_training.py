@@ -11,6 +11,7 @@ import ancestral
 from ancestral import data
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.errors import InputError
+from ancestral.evaluation.reference import check_partners
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from conftest import stripes, tiny_config
 
@@ -147,6 +148,9 @@ def test_partners_that_were_moved_are_given_again(tmp_path, monkeypatch, run, re
     assert f"{lost} run was given the condition edge: say where it is now, --given edge=PLACE" in said
     assert "a condition that run takes from data (age, edge)" in refused("evaluate", "run", "--given", "hole=lines")
     run("evaluate", "run", *few, "--given", "edge=lines")
+    (tmp_path / "other").mkdir()
+    shutil.copy(tmp_path / "photos" / "01.png", tmp_path / "other" / "00.png")
+    assert "would be the partner" in refused("evaluate", "run", "--given", "edge=lines", "--held-out", "other")
     said = run(*train, "--steps", 2, "--given", "hole=mask", "edge=lines", "age")  # in another order, too
     assert "changed: the place of --given edge=lines\n" in said
     assert f"edge={tmp_path / 'lines'}" in ancestral.load("run", "cpu").config.data.given
@@ -156,3 +160,21 @@ def test_partners_that_were_moved_are_given_again(tmp_path, monkeypatch, run, re
     (tmp_path / "lines").rename("others")
     said = refused(*train, "--steps", 3, "--given", "age", "edge=others", "hole=mask")
     assert "it holds other items or labels, of the same number, 24" in said
+
+
+def test_a_partner_of_a_training_item_is_not_that_of_another_held_out_item(tmp_path, monkeypatch, refused):
+    conditional_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (("other", "00.png"), ("more", "new.png")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(tmp_path / "photos" / "01.png", tmp_path / folder / name)
+    shutil.copytree(tmp_path / "photos", tmp_path / "copies")
+    shutil.copy(tmp_path / "edges" / "01.png", tmp_path / "edges" / "new.png")
+    said = refused("train", "photos", "--given", "edge=edges", "--validation", "other", "--out", "run")
+    assert f"a file of {tmp_path / 'edges'} would be the partner of an item of {tmp_path / 'photos'} and" in said
+    assert f"({tmp_path / 'other' / '00.png'}): give the latter a name of its own, and its partner too, or hold" in said
+    for place in ("more", "copies"):
+        check_partners(str(tmp_path / "photos"), place, ["age", "edge=edges", "hole=mask"])
+    (tmp_path / "rows.npy").touch()
+    with pytest.raises(InputError, match=r"rows\.npy has a row for each item of photos, and none for those of more"):
+        check_partners("photos", "more", ["rows.npy"])

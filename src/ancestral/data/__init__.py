@@ -28,6 +28,7 @@ from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
 from ancestral.data.given import attach
+from ancestral.data.given import shared_partners as shared_partners
 from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.data.sources import hugging_face
 from ancestral.data.sources.builtin import BUILTINS, TESTED

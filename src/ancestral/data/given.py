@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,14 @@ from ancestral.conditions import (
     check,
     check_name,
 )
-from ancestral.config.folders import ARRAY_FILES
+from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV
 from ancestral.config.schema import name_and_source
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.decoding import Raw
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
-from ancestral.data.sources.file_folder import FileFolder
+from ancestral.data.sources.file_folder import FileFolder, scan
 from ancestral.data.sources.metadata_table import ItemsError, MetadataTable, listed
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.spec import DataSpec
@@ -50,6 +51,8 @@ from ancestral.options import option
 from ancestral.quantities import plural
 from ancestral.registries import OPERATORS
 
+COMPARED = 8
+"""Largest number of files of a name that are compared with each other."""
 SEVERAL = -2
 """The partner of an item that has several."""
 
@@ -116,6 +119,27 @@ def partner_rows(folder: str, names: Sequence[bytes], items: str, item_names: Se
                 dict.fromkeys(wrong, text),
             )
     return rows
+
+
+def shared_partners(folder: Path, items: Path, others: Path) -> str:
+    """List files of a folder that have the partner of another file in a second folder; "" without one.
+
+    Args:
+        folder: The folder of the partners.
+        items: A folder.
+        others: The second folder. A copy of the file in the first one shares its partner rightly.
+    """
+    roots = [path.expanduser() for path in (folder, items, others)]
+    if not all(root.is_dir() for root in roots):
+        return ""
+    partners, *both = [[*scan(root, (*SUFFIXES, WAV), [], [])] for root in roots]
+    with suppress(InputError, OSError):  # they are raised where the data are opened
+        rows = [partner_rows(folder.name, partners, "items", names) for names in both]
+        first = dict(zip(rows[0], both[0], strict=True))
+        pairs = ((first[row], name) for row, name in zip(rows[1], both[1], strict=True) if row in first)
+        files = ([root / os.fsdecode(name) for root, name in zip(roots[1:], pair, strict=True)] for pair in pairs)
+        return listed(str(other) for one, other in islice(files, COMPARED) if one.read_bytes() != other.read_bytes())
+    return ""
 
 
 def attach(

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral import data
+from ancestral import data, derived
 from ancestral.conditions import ABSENT, Classes, Condition, Vector
-from ancestral.config import DataConfig
+from ancestral.config import DataConfig, name_and_source
+from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import LARGEST, DataSpec
 from ancestral.errors import InputError, MissingSplitError, UnsuitableError
@@ -157,6 +159,38 @@ def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
         return torch.where(data.labels < 0, NO_CLASS, labels)
     numbered = list(data.classes) == [str(number) for number in range(len(data.classes))]
     return data.labels if numbered and len(data.classes) <= len(classes) else None
+
+
+def check_partners(source: Any, held_out: Any, given: Sequence[str] | None) -> None:
+    """Check that no file of a condition belongs to a training item and to another item that is held out.
+
+    Partners are found by their names in one folder, so items of equal names would share them.
+
+    Args:
+        source: The data that a model is trained on.
+        held_out: Other data.
+        given: Where conditions are found, as `data.open` takes it.
+
+    Raises:
+        InputError: If items share a partner, or the rows of a file of arrays are for other items.
+    """
+    if not isinstance(source, str) or not isinstance(held_out, str) or _same_place(held_out, source):
+        return
+    advice = f"or hold out a share of the data, as in {option('validation', 0.1)}"
+    for name, what in map(name_and_source, given or ()):
+        place = Path(what).expanduser()
+        if derived.parse(what) is not None or not os.path.exists(place):  # noqa: PTH110 (no error of a long name)
+            continue
+        if place.suffix.lower() in ARRAY_FILES:
+            raise InputError(
+                f"{place} has a row for each item of {source}, and none for those of {held_out}: give the condition "
+                f"{name or place.stem} as a column of both, {advice}"
+            )
+        if names := data.shared_partners(place, Path(source), Path(held_out)):
+            raise InputError(
+                f"a file of {place} would be the partner of an item of {source} and of another item of {held_out} "
+                f"({names}): give the latter a name of its own, and its partner too, {advice}"
+            )
 
 
 def names_of_conditions(spec: DataSpec, given: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -65,7 +65,7 @@ def plan(options: AverageLengths) -> AveragePlan:
     file = out / FILE_NAME
     if file.exists() and "average" not in storage.read_metadata(file):
         raise InputError(f"{file} is a model that ancestral average did not write; give {option('out')} another folder")
-    given = subjects.given_of([subject], options.given)
+    given = subjects.given_of([subject], options, source)
     load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
     ema = subjects.plan_study(subject, options, source, load, subjects.temporary_folder(processes), subject.folder)
     if options.most is not None:

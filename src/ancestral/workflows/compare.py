@@ -75,7 +75,8 @@ def plan(options: Compare) -> ComparePlan:
     check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
     configs = [subject.model.config.data for subject in models]
     same = len({(config.validation, config.fingerprint) for config in configs}) == 1
-    source, given = first.source(options.data), subjects.given_of(models, options.given)
+    source = first.source(options.data)
+    given = subjects.given_of(models, options, source)
     load = loader(first.model.spec, first.data_config, configs[0] if same else None, given)
     in_file = all(subject.folder for subject in models)
     place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None

@@ -74,7 +74,7 @@ def plan(options: Evaluate) -> EvaluatePlan:
     check_metrics(options.metrics, bool(subject.model.spec.classes))
     source = subject.source(options.data)
     folder = subjects.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
-    given = subjects.given_of([subject], options.given)
+    given = subjects.given_of([subject], options, source)
     load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
     conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
     temporary, study, ensembles = subjects.temporary_folder(processes), None, None

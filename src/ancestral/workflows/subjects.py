@@ -25,7 +25,7 @@ from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, MissingSplitError
 from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import HELD_OUT, Loader, names_of_conditions
+from ancestral.evaluation.reference import HELD_OUT, Loader, check_partners, names_of_conditions
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.sample_store import SamplingSpec
 from ancestral.evaluation.study import References, Study
@@ -121,24 +121,26 @@ def _check_functions(model: Model, options: WithSamples) -> None:
     derived.check_trusted([*made_by, *(model.config.data.given or ())], options.trust or (), "trust")
 
 
-def given_of(models: Sequence[Subject], moved: Sequence[str] | None) -> tuple[str, ...] | None:
+def given_of(models: Sequence[Subject], options: WithSamples, source: Any) -> tuple[str, ...] | None:
     """Return where the data have the conditions of all models, as `data.open` takes it.
 
     Args:
         models: The models.
-        moved: The texts of conditions that are elsewhere than in training.
+        options: The options: `given` names conditions that are elsewhere than in training.
+        source: The training data.
 
     Returns:
         The texts of `given`; None if no model says it.
 
     Raises:
-        InputError: If no model takes such a condition from data, or the place of one does not exist.
+        InputError: If no model takes such a condition from data, the place of one does not exist, or held-out items
+            would have the partners of training items.
     """
     given = [names_of_conditions(model.model.spec, model.model.config.data.given) for model in models]
     texts = list(dict.fromkeys(text for each in given for text in each or ()))
     kinds = [pair for model in models for pair in model.model.spec.conditions.items()]
     names = list(dict.fromkeys(name for name, kind in kinds if not kind.made_by))
-    for text in moved or ():
+    for text in options.given or ():
         new, _ = name_and_source(text)
         if new not in names:
             raise InputError(
@@ -152,7 +154,8 @@ def given_of(models: Sequence[Subject], moved: Sequence[str] | None) -> tuple[st
             f"there is no {place}, where {models[0].name} was given the condition {name}: say where it is now, "
             f"{option('given', f'{name}=PLACE')}"
         )
-    return tuple(texts) if moved or any(each is not None for each in given) else None
+    check_partners(source, plain_source(options.held_out), texts)
+    return tuple(texts) if options.given or any(each is not None for each in given) else None
 
 
 def temporary_folder(processes: Distributed) -> Path:

@@ -26,7 +26,13 @@ from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, UnsuitableError
-from ancestral.evaluation.reference import conditions_for, labels_for, load_validation, names_of_conditions
+from ancestral.evaluation.reference import (
+    check_partners,
+    conditions_for,
+    labels_for,
+    load_validation,
+    names_of_conditions,
+)
 from ancestral.events import Event, Message, Work, finish
 from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
@@ -183,6 +189,7 @@ def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, 
     spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
     given = names_of_conditions(spec, config.data.given)
     try:
+        check_partners(config.data.source, source, given)
         held_out = load_validation(spec, source, config.data, given)
         items = held_out.sample(PASSES)
         values, notes = conditions_for(items, spec)
