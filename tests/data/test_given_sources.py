@@ -317,7 +317,7 @@ def test_recordings_have_tables_and_partners_too(tmp_path, memory):
     root, low = recordings(tmp_path / "takes", 5), recordings(tmp_path / "low", 5, 4000, 32)
     csv_table(root, [f"{i}.wav,{i / 2},{'ab'[i % 2]}" for i in range(5)], "file_name,pitch,player")
     opened = data.open(root, length=60, given=("pitch", "player", f"low={low}"), memory=memory)
-    assert opened.spec.conditions["low"].sides == (30,)
+    assert (opened.spec.conditions["low"].sides, opened.spec.conditions["low"].rate) == ((30,), 4000)
     values = opened.conditions_of(list(range(5)))
     assert values["pitch"][:, 0].tolist() == [0, 0.5, 1, 1.5, 2]
     assert values["player"].tolist() == [0, 1, 0, 1, 0]

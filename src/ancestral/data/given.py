@@ -67,7 +67,7 @@ class Partners(StoredItems):
             InputError: If items have none, or several.
         """
         rows = partner_rows(folder.name, folder.names, "items", items.names)
-        self._folder, self._rows = folder, np.array(rows)
+        self._folder, self._rows, self.rate = folder, np.array(rows), folder.rate
         super().__init__(folder.name, items.count)
 
     def raw(self, row: int) -> Raw:
@@ -222,7 +222,7 @@ def _condition(
         return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, conversion)
     names = [what] if is_column else [part.strip() for part in what.split(",")]
     if not all(names) or len(set(names)) < len(names):
-        raise InputError(f"{option('given', what)} joins columns without a name, or one twice: name each once")
+        raise InputError(f"{what!r} joins columns without a name, or one twice: name each once")
     parts = [_column(part, columns, data) for part in names]
     if not name and not what.isidentifier():
         plain_name = "pose" if len(names) > 1 else re.sub(r"\W+", "_", what).strip("_") or "name"
