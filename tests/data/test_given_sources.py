@@ -146,7 +146,7 @@ def test_whole_numbers_of_a_table_may_be_the_class_and_others_not(tmp_path):
     opened = data.open(root, given="label=season")
     assert opened.classes == ("2", "10")
     assert opened.labels.tolist() == [(1, 0, -1)[i % 3] for i in range(N)]
-    with pytest.raises(InputError, match="label is the name of classes, and age is none"):
+    with pytest.raises(InputError, match="label is the name of classes, and age holds no texts"):
         data.open(root, given="label=age")
 
 
@@ -471,6 +471,8 @@ def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
         ({3: np.zeros(N)}, "names of conditions are texts"),
         ({"label": np.linspace(0, 1, N)}, "label is the name of classes"),
         ({"label": torch.arange(N) - 2}, "would be classes"),
+        ({"a": [1, 2**63] * (N // 2)}, "numbers that are too large"),
+        ({"a": [1.5, 10**5000] * (N // 2)}, "numbers that are too large"),
         ({"a=b": AGES}, "'a=b' cannot be the name of a condition: take another"),
         ({"class": HAIR}, "'class' cannot be the name of a condition, since Python or networks use the word"),
         ({"seed": AGES}, "as in given='other=seed'; or name the conditions to use"),
@@ -501,6 +503,9 @@ def test_a_label_among_conditions_of_python_is_read_as_each_condition_is(labels,
 
 
 def test_lists_and_halves_are_arrays_too():
+    masked = np.ma.masked_array(AGES.numpy(), mask=[True] + [False] * 11)
+    missing = data.open((IMAGES, {"age": masked})).conditions["age"][:, 0]
+    assert missing.isnan().tolist() == masked.mask.tolist()
     opened = data.open((IMAGES, {"age": AGES.bfloat16(), "hair": HAIR, "on": [True, None] + [False] * 10}))
     assert opened.conditions["age"].flatten().tolist() == AGES.bfloat16().double().tolist()
     assert opened.conditions["hair"].tolist() == [i % 3 for i in range(N)]

@@ -182,7 +182,9 @@ def attach(
                 raise InputError(f"{error.text}, as in {option('given', f'other={what}')}") from None
             check({name: kind}, len(data.shape) - 1)
             if name == LABEL and not isinstance(kind, Classes):
-                raise InputError(f"{LABEL} is the name of classes, and {what} is none: give it another name")
+                raise InputError(
+                    f"{LABEL} is the name of classes, and {what} holds no texts or whole numbers: give it another name"
+                )
             if name != LABEL and isinstance(kind, Classes) and isinstance(value, Tensor) and value.min() == value.max():
                 raise InputError(f"the condition {name} {ONE_VALUE}")
         except InputError as error:
@@ -325,6 +327,8 @@ def _array(column: Any, name: str) -> Any:
         if column.ndim > 2:
             return column
         column = (column.double() if column.is_floating_point() else column).numpy()
+    if isinstance(column, np.ma.MaskedArray):
+        column = column.tolist()  # with None where it is masked
     if isinstance(column, np.ndarray):
         if column.dtype.kind in "fiu":
             return column
@@ -338,10 +342,13 @@ def _array(column: Any, name: str) -> Any:
         raise InputError(f"{name} has no value at all: leave it out")
     if types <= {str, bool}:
         return np.array([None if one is None else str(one) for one in values], dtype=object)
-    if types == {int}:
-        return np.array([ABSENT if one is None else one for one in values])
-    if types <= {int, float}:
-        return np.array([np.nan if one is None else float(one) for one in values])
+    try:
+        if types == {int}:
+            return np.array([ABSENT if one is None else one for one in values], dtype=np.int64)
+        if types <= {int, float}:
+            return np.array([np.nan if one is None else float(one) for one in values])
+    except OverflowError:
+        raise InputError(f"{name} holds numbers that are too large: scale them, or leave it out") from None
     rows = [one for one in values if one is not None]
     with suppress(ValueError, TypeError):
         stacked = np.stack([np.asarray(one.detach().cpu() if isinstance(one, Tensor) else one) for one in rows])
