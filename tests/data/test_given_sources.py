@@ -447,6 +447,7 @@ def test_an_item_and_its_images_are_of_one_access():
         (lambda row: {"image": IMAGES[row], 3: 4}, "keys that are no texts"),
         (lambda row: {"image": IMAGES[row], "label": "cat"}, "labels that are no whole numbers"),
         (lambda row: (IMAGES[row], MASKS[row]), "labels that are no whole numbers"),
+        (lambda row: {"image": IMAGES[row], "label": 2**70}, "labels of shape"),
         (
             lambda row: {"image": IMAGES[row]} | ({"mask": MASKS[row]} if row == 5 else {}),
             "item 5 of Items has the condition mask, and item 0 has none: give item 0 one too",

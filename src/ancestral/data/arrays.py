@@ -112,7 +112,7 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
     """
     channels_second = isinstance(array, Tensor)
     if isinstance(array, Tensor):
-        array = array.detach().cpu()
+        array = array.detach().to_dense().cpu()
         array = (array.float() if array.is_floating_point() else array).numpy()
     if array.size == 0:
         raise InputError(f"{name} holds no items: its shape is {array.shape}")

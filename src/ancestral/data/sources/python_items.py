@@ -113,7 +113,7 @@ class PythonItems(StoredItems):
         if not numbers:
             return None
         labels = torch.full((self.count,), ABSENT)
-        labels[list(numbers)] = to_labels(torch.tensor(list(numbers.values())), self.name, len(numbers))
+        labels[list(numbers)] = to_labels(np.array(list(numbers.values())), self.name, len(numbers))
         return labels
 
     def _parts(self, row: int, content: Any) -> tuple[Any, Mapping[str, Any]]:
