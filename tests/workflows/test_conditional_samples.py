@@ -1,5 +1,6 @@
 """Files of samples with conditions: what they are conditioned on is in each, and the recipe repeats them."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image as PillowImage
 
 import ancestral
 from ancestral.conditions import Classes, Image, Vector
+from ancestral.model import Model
 from ancestral.render import pictures, writers
 from ancestral.results.sampling_result import SamplingRecipe
 from conftest import untrained
@@ -88,6 +90,41 @@ def test_files_of_several_folders_are_paired_by_their_names(refused, model):
     for words in (("low=la", "known=known"), ("known=known", "low=la")):
         said = refused("sample", "m", *[word for value in words for word in ("--given", value)])
         assert "known has no partner for 1 of 3 files of low (a.bmp): give each a file of the same name there" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("--guidance", "low=2", "angle=2", "--given", "low=small"),
+            "--guidance angle=2 has no effect, since angle is",
+        ),
+        (
+            ("--guidance", "angle=2", "angle=3", "--given", "angle=3"),
+            "two scales of one condition in 'angle=2 angle=3'",
+        ),
+        (("--weak", "m"), "--weak has no effect without a scale of guidance: add --guidance 2, or leave it out"),
+        (("--guidance-interval", "0", "1"), "--guidance-interval has no effect without a scale of guidance"),
+    ],
+)
+def test_guidance_without_effect_is_refused(refused, model, words, says):
+    assert says in refused("sample", "m", *FEW, *words)
+
+
+def test_guidance_needs_a_condition_that_was_absent_in_training(run, refused, model):
+    config = dataclasses.replace(model.config, train=dataclasses.replace(model.config.train, condition_dropout=0.0))
+    conditions = {"low": Image(1, LIMITS, (4, 4)), "angle": Vector((45.0,), (20.0,))}
+    made = untrained((1, 8, 8), conditions=conditions)
+    Model(made.denoiser, made.spec, config).save("always/model.safetensors")
+    said = refused("sample", "always", "--guidance", 2)
+    assert "is given no condition, so there is nothing for guidance to strengthen: give one of low, angle by" in said
+    words = ("--given", "low=small", "--given", "angle=30")
+    said = run("sample", "always", *FEW, *words, "--guidance", "low=2", "angle=1")
+    assert "always was trained with --condition-dropout 0, so guidance compares with estimates without low that" in said
+    assert [path.stem for path in Path("samples").iterdir()] == [
+        "seed0-steps3-lowone_two_zero-angle30-guidance-low2_angle1"
+    ]
+    assert "never learned" not in run("sample", "always", *FEW, *words)
 
 
 def test_several_samples_of_each_file_have_their_numbers_too(run, model):

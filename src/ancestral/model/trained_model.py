@@ -407,11 +407,16 @@ class Model:
                 Clipped(model.denoiser) if model.config.process.clip else model.denoiser for model in (self, weak)
             )
             wrapper: Wrapper = AutoGuidance(strong, weaker, guidance.scale, guidance.rescale, without)
-        elif not scales:
-            what = "is given no condition" if self.spec.conditions else "was trained without conditions"
+        elif not scales and self.spec.conditions:
+            names_of = ", ".join(self.spec.conditions)
             raise InputError(
-                f"this model {what}, so there is nothing for guidance to strengthen; {option('weak')} guides it away "
-                "from a weaker model, and for conditions of your own wrap it: "
+                f"this model is given no condition, so there is nothing for guidance to strengthen: give one of "
+                f"{names_of} by {option('given', 'NAME=VALUE')}; or {option('weak')}, which needs none"
+            )
+        elif not scales:
+            raise InputError(
+                "this model was trained without conditions, so there is nothing for guidance to strengthen; "
+                f"{option('weak')} guides it away from a weaker model, and for conditions of your own wrap it: "
                 "Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
             )
         else:

@@ -59,10 +59,15 @@ def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> fl
     try:
         if len(guidance) == 1 and "=" not in guidance[0]:
             return float(guidance[0])
-        return {name: float(value) for name, _, value in (word.partition("=") for word in guidance)}
+        pairs = [word.partition("=") for word in guidance]
+        scales = {name: float(value) for name, _, value in pairs}
     except ValueError:
         words = " ".join(guidance)
         raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
+    if len(scales) < len(pairs):
+        words = " ".join(guidance)
+        raise InputError(f"{option('guidance')} has two scales of one condition in {words!r}: give one of each")
+    return scales
 
 
 def of_options(options: Sample, stages: Sequence[Stage], weak: Model | None) -> SamplingRecipe:
@@ -74,8 +79,14 @@ def of_options(options: Sample, stages: Sequence[Stage], weak: Model | None) -> 
         weak: The weaker model of autoguidance.
 
     Raises:
-        InputError: If the interval of guidance is not one.
+        InputError: If the interval of guidance is not one, or an option of guidance is given without a scale.
     """
+    for name in ("weak", "guidance_interval", "guidance_rescale"):
+        if options.guidance is None and getattr(options, name) is not None:
+            raise InputError(
+                f"{option(name)} has no effect without a scale of guidance: add {option('guidance', 2)}, or leave it "
+                "out"
+            )
     values = values_of(stages)
     labelled = next((stage for stage in stages if stage.model.spec.classes), stages[0])
     most = max((len(value.rows) for value in values.values()), default=1)

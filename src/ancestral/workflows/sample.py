@@ -148,6 +148,7 @@ def plan(options: Sample) -> SamplePlan:
         film=film,
         notes=(
             *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
+            *(note for stage in stages for note in _never_absent(stage)),
             *_snapshots(options, weak),
             *recipes.differences(options, recipe, stages[0].model),
             *_other_images(paths),
@@ -360,6 +361,12 @@ def _with_guidance(stage: Stage, recipe: SamplingRecipe, weak: Model | None, sta
     guidance = Guidance(scale, (low, high), recipe.guidance_rescale or 0.0, weak)
     names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
     stage.model.guided(guidance, names)
+    for name, value in scale.items() if isinstance(scale, Mapping) else ():
+        if name in stage.model.spec.conditions and name not in names and value != 1:
+            raise InputError(
+                f"{option('guidance', f'{name}={value:g}')} has no effect, since {name} is not given: give it "
+                f"({option('given', f'{name}=VALUE')}), or leave this scale out"
+            )
     return dataclasses.replace(stage, guidance=guidance)
 
 
@@ -374,6 +381,23 @@ def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
     suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
     advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
     return [] if suits else [advice]
+
+
+def _never_absent(stage: Stage) -> list[str]:
+    """Say which conditions guidance strengthens although the model never learned without them."""
+    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.guidance
+    if guidance.off or guidance.weak is not None or (further and train.condition_dropout):
+        return []
+    names = [*stage.values, *[stage.condition] * bool(stage.condition)]
+    names += [LABEL] * (bool(stage.model.spec.classes) and not train.label_dropout)
+    names = [name for name, scale in guidance.scales(names).items() if scale != 1]
+    if not names:
+        return []
+    dropout = option("label_dropout" if names == [LABEL] else "condition_dropout", 0)
+    return [
+        f"{stage.name} was trained with {dropout}, so guidance compares with estimates without {', '.join(names)} that "
+        "it never learned: train with the default of that option, or leave guidance out"
+    ]
 
 
 # -- the files --------------------------------------------------------------------------------------------------------
@@ -413,11 +437,18 @@ def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> 
         "sampler": options.sampler,
         **{name: getattr(options, name) for name in recipes.SAMPLER_OPTIONS},
         **{name: "_".join(map(_without_suffix, texts)) for name, texts in recipe.given.items()},
-        "guidance": None if recipe.guidance == 1 else recipe.guidance,
+        "guidance": _scale_text(recipe.guidance),
         "then": "_".join(Path(name).name for name in followers) or None,
     }
     parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
     return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{recipe.seed}", *parts]))[:LONGEST_STEM]
+
+
+def _scale_text(scale: float | Mapping[str, float]) -> str | None:
+    """The scale of guidance in the name of a file; None without guidance."""
+    if isinstance(scale, Mapping):
+        return "-" + "_".join(f"{name}{value:g}" for name, value in scale.items())
+    return None if scale == 1 else f"{scale:g}"
 
 
 def _without_suffix(described: str) -> str:
