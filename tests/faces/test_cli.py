@@ -428,6 +428,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     ("argv", "says"),
     [
         (["trian"], "did you mean train?"),
+        (["inspect", "photos"], "did you mean doctor?"),
         (["train", "digitz"], "did you mean the preset digits?"),
         (["train", "digits", "--stpes", "3"], "did you mean --steps?"),
         (["train", "digits", "--xyzzy", "3"], "no option --xyzzy"),

@@ -162,6 +162,14 @@ def test_long_captions_widen_their_columns_and_are_cut():
         assert (line[:, gap * endless.width // 4 - 1 : gap * endless.width // 4 + 2] > 200).all()
 
 
+def test_captions_of_several_conditions_are_broken_into_lines():
+    named = pictures.picture(coloured(4), 4, 100, captions=["age 54.43, pose 12.49, hair fair"] * 4)
+    one = pictures.picture(coloured(4), 4, 100, captions=["age 54.4387654"] * 4)
+    lines = np.asarray(named)[: named.height - one.height]
+    assert len(lines) == 2 * round(1.5 * 13)  # three lines in place of one, none of which is cut
+    assert named.width == one.width
+
+
 @pytest.mark.parametrize("width", [300, 900, 2000, 5000])
 def test_captions_are_legible_at_the_width_of_the_page(width):
     size = caption_size(["a name that is too long"], 50, width)

@@ -178,3 +178,10 @@ def test_a_partner_of_a_training_item_is_not_that_of_another_held_out_item(tmp_p
     (tmp_path / "rows.npy").touch()
     with pytest.raises(InputError, match=r"rows\.npy has a row for each item of photos, and none for those of more"):
         check_partners("photos", "more", ["rows.npy"])
+
+
+def test_a_note_says_that_grey_images_have_no_colours_to_learn(tmp_path, run):
+    conditional_folder(tmp_path)
+    tiny = ("--batch-size", 4, "--width", 16, "--blocks", 1, "--steps", 1, "--preview-steps", 1, "--trackers", "none")
+    said = run("train", "--data", tmp_path / "photos", "--given", "grey", "--out", tmp_path / "run", *tiny)
+    assert "note: the images are grey, so the condition grey is the image itself: no colours are learned\n" in said

@@ -321,6 +321,7 @@ def test_samples_beside_other_images_are_reported(copied, tmp_path):
     assert warnings() == []  # in samples/
     Image.new("L", (8, 8)).save(tmp_path / "cat.jpg")
     assert len(warnings()) == 1
+    assert warnings(out="large") == []
     Image.new("L", (8, 8)).save(copied / "samples.png")
     assert warnings(out=copied / "samples" / "new.png") == []  # pictures of a run are no data
 

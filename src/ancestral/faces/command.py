@@ -82,7 +82,8 @@ def run(argv: Sequence[str]) -> int:
         return 0
     name, *words = argv
     if name not in COMMANDS:
-        matches = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        matches = [command for command, case in COMMANDS.items() if case.function == name.replace("-", "_")]
+        matches = matches or difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         hint = f"did you mean {matches[0]}? There" if matches else "there"
         raise InputError(f"there is no command {name!r}; {hint} are {', '.join(COMMANDS)}")
     case = COMMANDS[name]

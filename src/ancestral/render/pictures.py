@@ -282,7 +282,11 @@ def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str
     parts = []
     for number, texts in enumerate(lines):
         row = grid.crop((0, round(number * down), grid.width, round((number + 1) * down) + gap))
-        parts += [caption_line(texts, size, across, gap / 2, grid.width), row]
+        broken = [_broken(text, size, int(across - 2 * SIDE)) for text in texts]
+        for place in range(max(map(len, broken))):
+            shown = ["".join(each[place : place + 1]) for each in broken]
+            parts.append(caption_line(shown, size, across, gap / 2, grid.width))
+        parts.append(row)
     return vstack(parts, gap=0)
 
 
@@ -458,6 +462,18 @@ def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
         keep -= 1
         short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
     return short
+
+
+def _broken(text: str, size: int, width: int) -> list[str]:
+    """Break a caption that is wider than its column at commas, since each of several conditions should be read."""
+    lines: list[str] = []
+    for part in text.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines else part
+        if lines and font(size).getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 def caption_width(captions: Sequence[str]) -> int:

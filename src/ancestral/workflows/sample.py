@@ -411,8 +411,12 @@ def _samples_folder(model: Model | str | Path) -> Path:
 
 
 def _other_images(paths: Sequence[Path]) -> list[str]:
-    """Warn of an image that is no sample, in the folder of a file or in that of the folder `samples`."""
-    folders = {path.parent for path in paths}
+    """Warn of an image that is no sample, in the folder of a file or in that of the folder `samples`.
+
+    A new folder in the working folder is a place of its own.
+    """
+    here = Path().absolute()  # in which the pictures of several pages lie beside a new folder
+    folders = {path.parent for path in paths if path.suffix or path.parent.absolute() != here}
     for folder in sorted(folders | ({Path()} if Path("samples") in folders else set())):
         if folder.is_dir() and not any(map(is_output, (folder.absolute(), *folder.absolute().parents))):
             for file in islice(sorted(folder.iterdir()), LOOKED_AT):

@@ -72,6 +72,8 @@ FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
 MEASURED = 3
 """Number of steps whose time is measured before training."""
+GREY_ITEMS = 64
+"""Number of items among which colours are looked for."""
 SKIPPED_SHOWN = 20
 """Number of unreadable files that are listed."""
 
@@ -511,6 +513,11 @@ def _doubts(trainer: Trainer) -> Iterator[str]:
         if numbers > net.width:
             problem = f"noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')})"
             yield f"note: {problem}: predict clean items, {option('target', 'x0')}"
+    greys = [name for name, kind in trainer.spec.further.items() if kind.made_by == "grey"]
+    if greys:
+        items = trainer.dataset.sample(GREY_ITEMS).items
+        if bool((items[:, :3] == items[:, :1]).all()):
+            yield f"note: the images are grey, so the condition {greys[0]} is the image itself: no colours are learned"
 
 
 def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> Iterator[str]:
