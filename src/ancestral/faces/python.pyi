@@ -415,9 +415,9 @@ def sample(
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
             Default: all classes in turn, or none with `given`.
         given: What the samples are conditioned on: a class by name or number, numbers joined by commas, or an
-            image, by its file. A folder of images gives one sample for each. From Python a mapping of names to
-            values, as of `Model.sample`. Given several times, sample i has value i mod their number. What is left
-            out is absent.
+            image, by its file. A folder of images gives one sample for each; files of several folders are paired by
+            their names. From Python a mapping of names to values, as of `Model.sample`. Given several times, sample
+            i has value i mod their number. What is left out is absent.
         guidance: Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as
             in label=2 low=1 (a mapping in Python). Default: 1.
         guidance_interval: Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default:

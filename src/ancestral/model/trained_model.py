@@ -225,8 +225,8 @@ class Model:
             given: What the items are conditioned on, by name: {"age": 31, "low": image}. A class is a name or number; a
                 vector a number or k numbers; an image a tensor, an array, a Pillow image or a path, in the units of the
                 data: floats are taken as they are, and integers of 8 or 16 bits are converted to the depth of the data.
-                One value is that of all items; of several, item i has value i modulo their number. What is left out is
-                absent, and so is None or "none".
+                One value is that of all items; of several, item i has value i modulo their number. Files of several
+                folders are paired by their names. What is left out is absent, and so is None or "none".
             guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
             guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
                 without guidance.
