@@ -287,7 +287,8 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     given: Mapping[str, Any] | None = argument(None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True)
     """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
     file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
-    a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number. What is left out is absent."""
+    a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
+    What is left out is absent."""
     guidance: float | Mapping[str, float] | None = argument(None, words=tuple[str, ...] | None, metavar="SCALE")
     """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""

@@ -86,6 +86,10 @@ def test_files_of_several_folders_are_paired_by_their_names(refused, model):
     assert [Path(name).name for name in values["low"].names] == ["a.c.bmp", "a.bmp", "b.bmp"]
     for known, low in zip(values["known"].rows, values["low"].rows, strict=True):
         assert torch.equal(known[0, ::2, ::2], low[0])
+    Path("la/b.bmp").unlink()
+    np.save("la/b.npy", np.stack([levels(2), levels(2)]))
+    said = refused("sample", "m", "--given", "low=la", "--given", "known=known")
+    assert "files of known hold other numbers of images than those of low: give as many in each" in said
     Path("known/a.png").unlink()
     for words in (("low=la", "known=known"), ("known=known", "low=la")):
         said = refused("sample", "m", *[word for value in words for word in ("--given", value)])

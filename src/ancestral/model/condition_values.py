@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,23 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         if not len(rows):
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
         values[name] = ConditionValues(kind, rows, tuple(names))
+    _check_pairs({name: values[name].names for name in values if isinstance(given[name], _Paired)})
     return values
+
+
+class _Paired(list[Path]):
+    """The files of a folder in the order of those of another one."""
+
+
+def _check_pairs(names: Mapping[str, Sequence[str]]) -> None:
+    """Raise InputError unless files of a name hold as many images, of which arrays have several."""
+    counts = {name: [len([*rows]) for _, rows in groupby(files)] for name, files in names.items()}
+    for name, each in counts.items():
+        first = next(iter(counts))
+        if each != counts[first]:
+            raise InputError(
+                f"files of {name} hold other numbers of images than those of {first}: give as many in each"
+            )
 
 
 def with_partners(given: Mapping[str, Any], images: Collection[str]) -> dict[str, Any]:
@@ -161,11 +178,11 @@ def with_partners(given: Mapping[str, Any], images: Collection[str]) -> dict[str
         return dict(given)
     names = {name: [os.fsencode(file.relative_to(paths[name])) for file in each] for name, each in files.items()}
     first, *others = names
-    pairs: dict[str, Any] = {first: files[first]}
+    pairs = {first: _Paired(files[first])}
     for other in others:
         rows = partner_rows(other, names[other], f"files of {first}", names[first])
         partner_rows(first, names[first], f"files of {other}", names[other])
-        pairs[other] = [files[other][row] for row in rows]
+        pairs[other] = _Paired(files[other][row] for row in rows)
     return {**given, **pairs}
 
 
