@@ -34,7 +34,9 @@ def density(x):
 
 
 @pytest.mark.parametrize(
-    "make", [schedules.cosine, pytest.param(schedules.flow, marks=pytest.mark.slow)], ids=["cosine", "flow"]
+    "make",
+    [pytest.param(schedules.cosine, marks=pytest.mark.long), pytest.param(schedules.flow, marks=pytest.mark.slow)],
+    ids=["cosine", "flow"],
 )
 def test_it_is_the_exact_density_to_a_ten_thousandth_of_a_nat(make):
     """End to end: schedules whose x_T is N(0, 1) to that precision."""

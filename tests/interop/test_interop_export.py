@@ -106,7 +106,7 @@ def test_ddpm_draws_the_same_image_after_1000_steps(tmp_path, process, rounding)
     torch.testing.assert_close(image, drawn(pipeline, num_inference_steps=1000), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("spacing", ["from_betas", "capped cosine"])
+@pytest.mark.parametrize("spacing", [pytest.param("from_betas", marks=pytest.mark.long), "capped cosine"])
 def test_other_schedules_are_written_out(tmp_path, spacing):
     schedule = {
         "from_betas": schedules.from_betas((torch.rand(60, dtype=torch.float64) * 0.2 + 0.01).tolist()),

@@ -198,6 +198,7 @@ def test_each_condition_is_an_input_that_the_metadata_describe(tmp_path, case):
     assert np.isfinite(found["x"]).all()
 
 
+@pytest.mark.long
 def test_the_program_needs_neither_torch_nor_this_package(tmp_path):
     interop.write_onnx(untrained(shape=(2,)), tmp_path / "model.onnx")
     code = program("model.onnx") + "import sys\nprint({'torch', 'ancestral'} & {*sys.modules}, items.shape)\n"

@@ -134,6 +134,7 @@ def test_a_condition_without_a_source_does_not_take_the_working_folder(tmp_path,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_partners_that_were_moved_are_given_again(tmp_path, monkeypatch, run, refused):
     conditional_folder(tmp_path)
     monkeypatch.chdir(tmp_path)

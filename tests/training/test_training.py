@@ -209,6 +209,7 @@ def test_images_of_the_data_are_mirrored_and_augmented_with_their_items():
         Trainer(with_data(tiny_config(), augment=0.3), data.load((images, {"augment": torch.rand(16)})), "cpu")
 
 
+@pytest.mark.long
 def test_augmentation_does_not_leak():
     """A signal that is translated and mirrored at random: of pure noise, x̂_0 is the signal as it is.
 

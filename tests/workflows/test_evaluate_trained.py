@@ -100,7 +100,7 @@ def test_a_model_without_conditions_has_no_such_options(tiny_run, refused):
     assert "--conditions 3 is for models with conditions besides the label" in text
 
 
-@pytest.mark.parametrize("method", ["consistency", "progressive"])
+@pytest.mark.parametrize("method", [pytest.param("consistency", marks=pytest.mark.long), "progressive"])
 def test_a_conditional_model_is_distilled_with_its_conditions(tmp_path, method):
     source = waves()
     ancestral.train("arrays", data=source, out=tmp_path / "run", dims=1, **TINY)
