@@ -3,22 +3,40 @@
 If x_0 is a mixture of Gaussians N(m_k, s_k² I) with weights w_k, then x_t is the mixture of N(a m_k, a² s_k² + b²) with
 the same weights, and given the component the mean of x_0 is linear in x_t. With an exact denoiser in place of a
 network, the error of a sample is the sampler's alone.
+
+Given a measurement y = A x_0 + σ n, the density of x_0 is known as well: `given` of each oracle returns the exact
+denoiser E[x_0 | x_t, y], with which every sampler draws from the posterior p(x_0 | y).
 """
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
+from ancestral.operators import Operator
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
 from ancestral.targets import X0, Prediction, exact_at_zero
 
 
 class Gaussian:
-    """The exact denoiser of x_0 ~ N(mean, std²) with independent elements; both broadcast against one image."""
+    """The exact denoiser of x_0 ~ N(mean, std²) with independent elements, or independent along other axes.
 
-    def __init__(self, schedule: Schedule, mean: Tensor | float, std: Tensor | float) -> None:
+    Args:
+        schedule: The forward process.
+        mean: The mean, which broadcasts against items (B, *).
+        std: The standard deviations, which broadcast against one item; with a basis (D,), of each axis.
+        basis: The axes, the columns of an orthogonal matrix (D, D) for flat items; None is the elements themselves.
+    """
+
+    def __init__(
+        self, schedule: Schedule, mean: Tensor | float, std: Tensor | float, basis: Tensor | None = None
+    ) -> None:
         self.schedule = schedule
-        self.mean, self.std = _tensor(mean), _tensor(std)
+        self.mean, self.std, self.basis = _tensor(mean), _tensor(std), basis
         if bool((self.std < 0).any()):
             raise InputError("a standard deviation cannot be negative")
 
@@ -28,8 +46,44 @@ class Gaussian:
         scales = self.schedule.at(t)
         a, b = (broadcast(scale, x_t) for scale in scales)
         mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
-        gain = a * variance / (a**2 * variance + b**2)  # Cov(x_0, x_t) / Var(x_t)
-        return X0.solve(x_t, mean + gain * (x_t - a * mean), *scales)
+        difference = x_t - a * mean
+        if self.basis is None:
+            x0 = mean + a * variance / (a**2 * variance + b**2) * difference  # Cov(x_0, x_t) / Var(x_t)
+        else:
+            basis, (a, b) = self.basis.to(x_t), (broadcast(scale, x_t.flatten(1)) for scale in scales)
+            moved = (difference.flatten(1) @ basis * (a * variance / (a**2 * variance + b**2))) @ basis.T
+            x0 = mean + moved.reshape(x_t.shape)
+        return X0.solve(x_t, x0, *scales)
+
+    def given(self, y: Tensor, operator: Operator, noise: float) -> "Gaussian":
+        """Return the exact denoiser of x_0 given y = A x_0 + σ n.
+
+        Args:
+            y: One measurement (1, *), or one for each item of the batches that are denoised (B, *).
+            operator: A.
+            noise: σ, 0 or more.
+
+        Raises:
+            InputError: If the mean has not the shape of an item, or y is no such measurement.
+        """
+        shape = tuple((self.mean + self.std).shape if self.basis is None else self.mean.shape[1:])
+        if not shape:
+            raise InputError("the shape of an item is not known: give the Gaussian its mean as a tensor of that shape")
+        dimensions, dtype = math.prod(shape), torch.float64
+        basis = torch.eye(dimensions, dtype=dtype) if self.basis is None else self.basis.to(dtype)
+        variance = self.std.to(dtype).expand(shape if self.basis is None else (dimensions,)).flatten() ** 2
+        covariance = (basis * variance) @ basis.T
+        A = matrix(operator, shape)
+        gain = (
+            covariance
+            @ A.T
+            @ torch.linalg.pinv(A @ covariance @ A.T + noise**2 * torch.eye(len(A), dtype=dtype), hermitian=True)
+        )
+        mean = self.mean.to(dtype).expand(len(self.mean) if self.mean.ndim > len(shape) else 1, *shape)
+        residual = _measurement(y, A, noise) - mean.flatten(1) @ A.T
+        variance, basis = torch.linalg.eigh(covariance - gain @ A @ covariance)
+        mean = mean + (residual @ gain.T).reshape(-1, *shape)
+        return Gaussian(self.schedule, mean, variance.clamp(min=0).sqrt(), basis)
 
 
 class Mixture:
@@ -43,7 +97,9 @@ class Mixture:
         if not count or not float(weights.sum()) > 0:
             raise InputError("a mixture needs a component with a weight above 0")
         self.schedule = schedule
-        self.means, self.stds, self.weights = means, stds, weights / weights.sum()
+        self.means, self.stds = means, stds
+        self.log_weights = (weights / weights.sum()).cpu().double().log()
+        """Of each component, (K,), or for each item of a batch, (B, K)."""
 
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
@@ -56,6 +112,19 @@ class Mixture:
         # Σ_k share_k (m_k + gain_k (x − a m_k)), with no tensor of size B × K × D
         x0 = (share * (1 - gain * a)) @ means + (share * gain).sum(1, keepdim=True) * x
         return X0.solve(x_t, x0.reshape(x_t.shape), *scales)
+
+    def given(self, y: Tensor, operator: Operator, noise: float) -> "ConditionalMixture":
+        """Return the exact denoiser of x_0 given y = A x_0 + σ n.
+
+        Args:
+            y: One measurement (1, *), or one for each item of the batches that are denoised (B, *).
+            operator: A.
+            noise: σ, 0 or more; above 0 if a component has no width.
+
+        Raises:
+            InputError: If y is no such measurement, or the noise cannot be used.
+        """
+        return ConditionalMixture(self, y, operator, noise)
 
     def log_density(self, x_t: Tensor, t: Time) -> Tensor:
         """log p_t(x_t) of each image in nats, (B,). Its gradient is −ε/b, the score."""
@@ -75,7 +144,7 @@ class Mixture:
         parts = (part.to(x) for part in torch.split(self.means.flatten(1), 4096))
         squares = (x**2).sum(1, keepdim=True)
         distance = torch.cat([squares - 2 * a * (x @ m.T) + a**2 * (m**2).sum(1) for m in parts], dim=1)
-        return self.weights.to(x).log() - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
+        return self.log_weights.to(x) - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
 
 
 class Empirical(Mixture):
@@ -84,7 +153,109 @@ class Empirical(Mixture):
     def __init__(self, schedule: Schedule, x0: Tensor) -> None:
         super().__init__(schedule, x0, torch.zeros(len(x0), dtype=x0.dtype))
 
+    def given(self, y: Tensor, operator: Callable[[Tensor], Tensor] | Operator, noise: float) -> Self:  # type: ignore[override]
+        """Return the exact denoiser of x_0 given y = A(x_0) + σ n: item n has weight N(y; A(x_n), σ²).
+
+        Args:
+            y: One measurement (1, *), or one for each item of the batches that are denoised (B, *).
+            operator: A, or any function of items (N, *).
+            noise: σ, above 0.
+
+        Raises:
+            InputError: If y is no such measurement, or the noise is not above 0.
+        """
+        if not noise > 0:
+            raise InputError(f"of a finite data set hardly an item fits y exactly: give noise above 0, not {noise}")
+        apply = operator.apply if isinstance(operator, Operator) else operator
+        fits = []
+        for part in torch.split(self.means, 256):
+            values = apply(part.to(torch.float64))
+            if values.shape[1:] != y.shape[1:]:
+                raise InputError(_wrong_measurement(y, values.shape[1:]))
+            fits.append(torch.cdist(y.to(values).flatten(1), values.flatten(1)).square() / (-2 * noise**2))
+        conditional = copy.copy(self)
+        conditional.log_weights = (self.log_weights + torch.cat(fits, 1)).log_softmax(1)
+        return conditional
+
+
+class ConditionalMixture:
+    """The exact denoiser of a mixture's x_0 given y = A x_0 + σ n.
+
+    With A = U S Vᵀ, x_t = a x_0 + b ε and y say two things of each axis of V: (Vᵀ x_t)_i and (Uᵀ y)_i. Together they
+    are one measurement α x_0 + β ε with α²/β² = a²/b² + S²/σ², and of such a measurement each component has its mean
+    and its likelihood, as without y. So a batch of measurements takes no more memory than one.
+
+    Args:
+        mixture: The mixture.
+        y: One measurement (1, *), or one for each item (B, *).
+        operator: A, whose matrix is decomposed: dimensions up to a few thousand.
+        noise: σ.
+    """
+
+    def __init__(self, mixture: Mixture, y: Tensor, operator: Operator, noise: float) -> None:
+        if not noise >= 0 or (noise == 0 and bool((mixture.stds == 0).any())):
+            raise InputError(f"noise is 0 or more, and above 0 if a component of the mixture has no width, not {noise}")
+        self.mixture, self.schedule, self.noise = mixture, mixture.schedule, noise
+        A = matrix(operator, mixture.means.shape[1:])
+        U, S, Vh = torch.linalg.svd(A)
+        rank = int((len(Vh) * torch.finfo(S.dtype).eps * S.max() < S).sum())
+        self.basis, self.singular = Vh.T, S[:rank]
+        self.measured = _measurement(y, A, noise) @ U[:, :rank]
+        self.means = mixture.means.flatten(1).to(Vh) @ Vh.T
+
+    @exact_at_zero
+    def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
+        """E[x_0 | x_t, y] and E[ε | x_t, y], each (B, *); see `Denoiser.predict`."""
+        check_floats(x_t)
+        scales, basis = self.schedule.at(t), self.basis.to(x_t.device)
+        x = x_t.flatten(1).to(basis) @ basis
+        if len(self.measured) not in (1, len(x)):
+            raise InputError(f"{len(x)} items need one measurement or {len(x)}, not {len(self.measured)}")
+        a, b = (
+            torch.as_tensor(scale, dtype=x.dtype, device=x.device).reshape(-1, 1) for scale in scales
+        )  # (1, 1), or (B, 1)
+        parts = [slice(None)] if len(a) == 1 else [slice(row, row + 1) for row in range(len(x))]
+        y = self.measured.to(x).expand(len(x), -1)
+        x0 = torch.cat([self._mean(x[part], y[part], a[part], b[part]) for part in parts])
+        return X0.solve(x_t, (x0 @ basis.T).to(x_t).reshape(x_t.shape), *scales)
+
+    def _mean(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """E[x_0 | x_t, y] of x_t (B, D) and y (B, rank), all along the axes of V, at one time."""
+        S, sigma, rank = self.singular.to(x), self.noise, y.shape[1]
+        both, size = (a**2 * sigma**2 + b**2 * S**2).sqrt(), (sigma**2 + b**2).sqrt()
+        # where A sees nothing, x_t alone is the measurement
+        seen = torch.cat([(a * sigma**2 * x[:, :rank] + b**2 * S * y) / (both * size), x[:, rank:]], 1)
+        signal = torch.cat([both / size, a.expand(1, x.shape[1] - rank)], 1)
+        noise = torch.cat([(b * sigma / size).expand(1, rank), b.expand(1, x.shape[1] - rank)], 1)
+        means, variances = self.means.to(x), self.mixture.stds.to(x)[:, None] ** 2
+        precision = 1 / (signal**2 * variances + noise**2)  # (K, D)
+        squares = seen**2 @ precision.T - 2 * seen @ (signal * means * precision).T
+        squares = squares + (signal**2 * means**2 * precision).sum(1)
+        share = (self.mixture.log_weights.to(x) - 0.5 * (squares - precision.log().sum(1))).softmax(1)
+        gain = signal * variances * precision
+        x0: Tensor = share @ (means * (1 - gain * signal)) + (share @ gain) * seen
+        return x0
+
+
+def matrix(operator: Operator, shape: Sequence[int]) -> Tensor:
+    """Return the matrix of an operator for flat items of a shape, float64 (M, D)."""
+    identity = torch.eye(math.prod(shape), dtype=torch.float64)
+    return operator.apply(identity.reshape(-1, *shape)).flatten(1).T
+
 
 def _tensor(value: Tensor | float) -> Tensor:
     """A tensor as it is, and numbers in float64: PyTorch's own default would round 0.3 to float32."""
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+
+
+def _measurement(y: Tensor, A: Tensor, noise: float) -> Tensor:
+    """The measurements flat, in float64. Raises InputError if they are not of the size of A's result."""
+    if not noise >= 0:
+        raise InputError(f"the noise of a measurement is 0 or more, not {noise}")
+    if y.ndim < 2 or y[0].numel() != len(A):
+        raise InputError(_wrong_measurement(y, [len(A)]))
+    return y.flatten(1).to(A)
+
+
+def _wrong_measurement(y: Tensor, shape: Sequence[int]) -> str:
+    return f"y has the shape {list(y.shape)}, and the operator makes {math.prod(shape)} numbers of an item: give (B, *)"
