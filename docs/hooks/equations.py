@@ -605,7 +605,7 @@ EQUATIONS = (
         "6",
         r"\tilde\epsilon_\theta(z,c)=(1+w)\,\epsilon_\theta(z,c)-w\,\epsilon_\theta(z)",
         "Extrapolate from the estimate without a label through the one with a label. `scale` is $1+w$.",
-        ("guidance.guided",),
+        ("guidance.extrapolation.guided",),
         (
             Proof("test_equations.py::test_guidance_is_the_score_of_a_sharpened_classifier", "autograd"),
             Proof("test_guidance.py::test_guidance_moves_from_no_class_through_the_label_and_on", "known answers"),
@@ -618,7 +618,7 @@ EQUATIONS = (
         r"\tilde e_\theta(z_t,c_I,c_T)=e_\theta(z_t,\varnothing,\varnothing)+s_I\,(e_\theta(z_t,c_I,\varnothing)-"
         r"e_\theta(z_t,\varnothing,\varnothing))+s_T\,(e_\theta(z_t,c_I,c_T)-e_\theta(z_t,c_I,\varnothing))",
         "Two conditions, each with a scale of its own, are added one after another. Here there may be more.",
-        ("guidance.guided",),
+        ("guidance.extrapolation.guided",),
         (
             Proof(
                 "test_guidance.py::test_guidance_of_an_exact_conditional_oracle_is_its_formula",
@@ -634,7 +634,7 @@ EQUATIONS = (
         r"x_{rescaled}=x_{cfg}\cdot\sigma_{pos}/\sigma_{cfg}",
         "The guided estimate has the standard deviation of the conditional one, item by item. The paper takes the "
         "network's output; here it is $\\hat x_0$, whatever the network predicts.",
-        ("guidance._rescaled",),
+        ("guidance.extrapolation.rescaled",),
         (
             Proof(
                 "test_guidance.py::test_rescaled_guidance_has_the_deviation_of_plain_conditioning",
@@ -647,7 +647,7 @@ EQUATIONS = (
         "16",
         r"x_{final}=\phi\,x_{rescaled}+(1-\phi)\,x_{cfg}",
         "A share $\\phi$ of that, `rescale`. $\\hat\\epsilon$ is solved for again.",
-        ("guidance._rescaled",),
+        ("guidance.extrapolation.rescaled",),
         (
             Proof(
                 "test_guidance.py::test_rescaled_guidance_has_the_deviation_of_plain_conditioning",
@@ -660,7 +660,7 @@ EQUATIONS = (
         "6",
         r"w(\sigma)=w\ \text{ if }\ \sigma\in(\sigma_{lo},\sigma_{hi}],\quad w(\sigma)=1\ \text{ otherwise}",
         "Guidance at noise levels in the middle, and the plain denoiser at others.",
-        ("guidance.Interval.predict",),
+        ("guidance.interval.Interval.predict",),
         (
             Proof(
                 "test_guidance.py::test_an_interval_guides_at_its_noise_levels_alone",
@@ -673,7 +673,7 @@ EQUATIONS = (
         "3",
         r"D_w(x;\sigma,c)=w\,D_1(x;\sigma,c)+(1-w)\,D_0(x;\sigma,c)",
         "Extrapolate from the estimate of a weaker model through that of the denoiser.",
-        ("guidance.guided",),
+        ("guidance.extrapolation.guided",),
         (
             Proof(
                 "test_guidance.py::test_autoguidance_is_the_score_of_a_ratio_of_densities",

@@ -44,16 +44,16 @@ class Gaussian:
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t] and E[ε | x_t], each (B, *); see `Denoiser.predict`."""
         scales = self.schedule.at(t)
-        a, b = (broadcast(scale, x_t) for scale in scales)
         mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
-        difference = x_t - a * mean
-        if self.basis is None:
-            x0 = mean + a * variance / (a**2 * variance + b**2) * difference  # Cov(x_0, x_t) / Var(x_t)
-        else:
-            basis, (a, b) = self.basis.to(x_t), (broadcast(scale, x_t.flatten(1)) for scale in scales)
-            moved = (difference.flatten(1) @ basis * (a * variance / (a**2 * variance + b**2))) @ basis.T
-            x0 = mean + moved.reshape(x_t.shape)
-        return X0.solve(x_t, x0, *scales)
+        difference = x_t - broadcast(scales[0], x_t) * mean
+        if self.basis is not None:
+            difference = difference.flatten(1) @ self.basis.to(x_t)
+        a, b = (broadcast(scale, difference) for scale in scales)
+        gain = a * variance / (a**2 * variance + b**2)  # Cov(x_0, x_t) / Var(x_t)
+        moved = gain * difference
+        if self.basis is not None:
+            moved = (moved @ self.basis.to(x_t).T).reshape(x_t.shape)
+        return X0.solve(x_t, mean + moved, *scales)
 
     def given(self, y: Tensor, operator: Operator, noise: float) -> "Gaussian":
         """Return the exact denoiser of x_0 given y = A x_0 + σ n.
