@@ -289,3 +289,35 @@ def conjugate_gradients(
         before, square = square, residual.flatten(1).square().sum(1)
         direction = residual + torch.where(before > 0, square / before, 0.0).reshape(one) * direction
     return v
+
+
+def gmres(function: Callable[[Tensor], Tensor], right: Tensor, iterations: int) -> Tensor:
+    """Solve function(v) = right for each item of a batch, (B, *), by the generalised minimal residual method.
+
+    Args:
+        function: A linear map of each item by itself, which need not be symmetric.
+        right: The right-hand side.
+        iterations: The number of iterations, each with one value of the map; all are kept.
+
+    Returns:
+        Of the space that the iterations span, the v whose residual is smallest.
+
+    References:
+        Saad and Schultz, *GMRES: a generalized minimal residual algorithm for solving nonsymmetric linear systems*
+        (1986).
+    """
+    flat = right.flatten(1)
+    length = flat.norm(dim=1, keepdim=True)
+    directions = [flat / length.where(length > 0, 1.0)]
+    values: list[Tensor] = []
+    for _ in range(iterations):
+        value = function(directions[-1].reshape(right.shape)).flatten(1)
+        values.append(value)
+        following = value
+        for direction in directions:  # modified Gram-Schmidt
+            following = following - (following * direction).sum(1, keepdim=True) * direction
+        size = following.norm(dim=1, keepdim=True)
+        directions.append(following / size.where(size > 0, 1.0))
+    span, images = torch.stack(directions[:-1], 2), torch.stack(values, 2)  # (B, D, iterations)
+    weights = torch.linalg.pinv(images) @ flat[:, :, None]
+    return (span @ weights)[:, :, 0].reshape(right.shape)

@@ -1,0 +1,139 @@
+"""Samples given a measurement y = A x_0 + σ n, by a model that was not trained for it."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ancestral.covariance import Covariance
+from ancestral.errors import InputError
+from ancestral.guidance.wrapper import Wrapper
+from ancestral.operators import Operator, conjugate_gradients, gmres
+from ancestral.schedules import Time, broadcast
+from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero
+
+Map = Callable[[Tensor], Tensor]
+Matrix = Literal["one", "isotropic", "jacobian", "data"]
+
+
+class Method(NamedTuple):
+    """What a method takes for the covariance of x_0 given x_t, in the system that is solved and outside of it."""
+
+    inner: Matrix
+    outer: Matrix
+    solver: Literal["exact", "cg", "gmres"]
+    iterations: int
+
+
+METHODS = {
+    "ddnm": Method("one", "one", "exact", 0),
+    "pigdm": Method("isotropic", "jacobian", "cg", 20),
+    "mmps": Method("jacobian", "jacobian", "gmres", 1),
+    "jfps": Method("data", "data", "cg", 20),
+}
+"""DDNM; ΠGDM; MMPS; JFPS."""
+
+
+class Posterior(Wrapper):
+    """A denoiser given a measurement y = A x_0 + σ n, for data that are Gaussian given x_t.
+
+    With a covariance of x_0 given x_t inside (I) and outside (O) of the inverse,
+
+        x̂(y) = x̂ + O Aᵀ (A I Aᵀ + σ² 1)⁻¹ (y − A x̂).
+
+    | method  | I     | O | evaluations |
+    |---------|-------|---|-------------|
+    | `ddnm`  | 1     | 1 | 1, and σ is taken for 0: A x̂(y) = y |
+    | `pigdm` | r_t² 1, with r_t² = b² v/(a² v + b²) for data of variance v | V | 1, and a backward pass |
+    | `mmps`  | V     | V | 1, and a backward pass for each iteration and one more |
+    | `jfps`  | C     | C | 1 |
+
+    V = (b²/a) ∂x̂/∂x_t is the covariance of x_0 given x_t if the denoiser is exact (Tweedie, second order), and C =
+    (Σ⁻¹ + (a²/b²) 1)⁻¹ that of Gaussian data of covariance Σ. For Gaussian data and an exact denoiser, `mmps` is exact,
+    `jfps` with the covariance of the data too, and `pigdm` if that is v 1. For other data all are approximations, whose
+    samples have another spread than the posterior's.
+
+    Args:
+        denoiser: The denoiser to wrap.
+        y: One measurement (1, *), or one for each item (B, *).
+        operator: A.
+        noise: σ, 0 or more, in the units of the items: [-1, 1].
+        method: A name in the table.
+        covariance: Σ; None is 0.25 1, EDM's assumption.
+        iterations: The iterations that solve the system: of conjugate gradients (`pigdm`, `jfps`: 20) or of GMRES
+            (`mmps`: 1), since the Jacobian of a network is not symmetric.
+
+    Raises:
+        InputError: If an argument cannot be used.
+
+    References:
+        Wang et al., DDNM: *Zero-shot image restoration using denoising diffusion null-space model* (2023), eq. 13.
+        Song et al., *Pseudoinverse-guided diffusion models for inverse problems* (2023), eqs. 7 and 8.
+        Rozet et al., *Learning diffusion priors from observations by expectation maximization* (2024), MMPS, eq. 21.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        y: Tensor,
+        operator: Operator,
+        noise: float = 0.0,
+        method: str = "jfps",
+        covariance: Covariance | None = None,
+        iterations: int | None = None,
+    ) -> None:
+        super().__init__(denoiser)
+        if method not in METHODS:
+            raise InputError(f"there is no method {method!r}: give one of {', '.join(METHODS)}")
+        if not noise >= 0:
+            raise InputError(f"the noise of a measurement is 0 or more, not {noise}")
+        if not bool(y.isfinite().all()):
+            raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
+        self.y, self.operator, self.noise = y, operator, noise
+        self.method, self.covariance = METHODS[method], covariance or Covariance.isotropic(SIGMA_DATA**2)
+        self.iterations = self.method.iterations if iterations is None else iterations
+
+    @exact_at_zero
+    def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
+        """Estimate x_0 and ε given y. Where x_t holds no signal, the methods with a Jacobian ignore y."""
+        differentiate = "jacobian" in self.method
+        with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
+            x = x_t.detach().requires_grad_() if differentiate else x_t
+            estimate = self.denoiser.predict(x, t, **condition)
+        scales = self.schedule.at(t)
+        a, b = (broadcast(scale, x_t) for scale in scales)
+        flat = [broadcast(scale, x_t.flatten(1)) for scale in scales]
+        shape, x0 = x_t.shape[1:], estimate.x0.detach()
+        y = self.y.to(x0)
+        made = self.operator.apply(x0)
+        if y.shape[1:] != made.shape[1:] or len(y) not in (1, len(made)):
+            raise InputError(f"y is {list(y.shape)}, and the operator makes {list(made.shape)} of {list(x0.shape)}")
+
+        def jacobian(v: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(estimate.x0, x, v, retain_graph=True)
+            scale = b**2 / a
+            if isinstance(scale, Tensor):
+                scale = scale.where(a > 0, 0.0)
+            return scale * product
+
+        variance = self.covariance.mean_variance()
+        maps: dict[Matrix, Map] = {
+            "one": lambda v: v,
+            "isotropic": lambda v: b**2 * variance / (a**2 * variance + b**2) * v,
+            "jacobian": jacobian,
+            "data": lambda v: self.covariance.given(v.flatten(1), *flat).reshape(v.shape),
+        }
+        inner, outer = maps[self.method.inner], maps[self.method.outer]
+        A, adjoint, residual = self.operator.apply, lambda v: self.operator.adjoint(v, shape), y - made
+
+        def system(v: Tensor) -> Tensor:
+            return A(inner(adjoint(v))) + self.noise**2 * v
+
+        if self.method.solver == "exact":
+            moved = self.operator.pseudo_inverse(residual, shape)
+        elif self.method.solver == "cg":
+            moved = outer(adjoint(conjugate_gradients(system, residual, self.iterations, 1e-4)))
+        else:
+            moved = outer(adjoint(gmres(system, residual, self.iterations)))
+        return X0.solve(x_t, x0 + moved.detach(), *scales)
