@@ -320,4 +320,5 @@ def gmres(function: Callable[[Tensor], Tensor], right: Tensor, iterations: int) 
         directions.append(following / size.where(size > 0, 1.0))
     span, images = torch.stack(directions[:-1], 2), torch.stack(values, 2)  # (B, D, iterations)
     weights = torch.linalg.pinv(images) @ flat[:, :, None]
-    return (span @ weights)[:, :, 0].reshape(right.shape)
+    solution: Tensor = span @ weights
+    return solution.reshape(right.shape)

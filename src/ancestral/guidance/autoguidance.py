@@ -1,6 +1,7 @@
 """Guidance by a weaker model."""
 
 import copy
+import math
 from collections.abc import Collection
 from typing import Any, Self
 

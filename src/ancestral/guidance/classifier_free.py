@@ -1,5 +1,6 @@
 """Classifier-free guidance: a denoiser with its conditions strengthened."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any

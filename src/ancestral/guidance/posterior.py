@@ -112,10 +112,8 @@ class Posterior(Wrapper):
 
         def jacobian(v: Tensor) -> Tensor:
             (product,) = torch.autograd.grad(estimate.x0, x, v, retain_graph=True)
-            scale = b**2 / a
-            if isinstance(scale, Tensor):
-                scale = scale.where(a > 0, 0.0)
-            return scale * product
+            signal = torch.as_tensor(a).to(product)
+            return (b**2 / signal).where(signal > 0, 0.0) * product
 
         variance = self.covariance.mean_variance()
         maps: dict[Matrix, Map] = {
@@ -125,15 +123,18 @@ class Posterior(Wrapper):
             "data": lambda v: self.covariance.given(v.flatten(1), *flat).reshape(v.shape),
         }
         inner, outer = maps[self.method.inner], maps[self.method.outer]
-        A, adjoint, residual = self.operator.apply, lambda v: self.operator.adjoint(v, shape), y - made
+
+        def adjoint(v: Tensor) -> Tensor:
+            return self.operator.adjoint(v, shape)
 
         def system(v: Tensor) -> Tensor:
-            return A(inner(adjoint(v))) + self.noise**2 * v
+            return self.operator.apply(inner(adjoint(v))) + self.noise**2 * v
 
+        residual = y - made
         if self.method.solver == "exact":
             moved = self.operator.pseudo_inverse(residual, shape)
         elif self.method.solver == "cg":
-            moved = outer(adjoint(conjugate_gradients(system, residual, self.iterations, 1e-4)))
+            moved = outer(adjoint(conjugate_gradients(system, residual, self.iterations)))
         else:
             moved = outer(adjoint(gmres(system, residual, self.iterations)))
         return X0.solve(x_t, x0 + moved.detach(), *scales)

@@ -1,0 +1,169 @@
+"""Denoisers given a measurement, exact and approximate, against Gaussians that are worked out another way."""
+
+import math
+
+import pytest
+import torch
+
+from ancestral import guidance, oracle, schedules
+from ancestral.covariance import Covariance
+from ancestral.errors import InputError
+from ancestral.operators import Blur, Downsample, Linear, Mask
+
+F64 = torch.float64
+SCHEDULE = schedules.linear()
+SHAPE, D = (1, 4, 4), 16
+GENERATOR = torch.Generator().manual_seed(0)
+KNOWN = (torch.rand(4, 4, generator=GENERATOR) > 0.5).double()
+OPERATORS = {"downsample": Downsample(2), "mask": Mask(KNOWN), "blur": Blur(0.8)}
+TIMES = {"little noise": 1, "a time": 300, "a time each": torch.tensor([1, 500, 1000])}
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+
+
+def joint(means, covariances, log_weights, operator, noise, y, x_t, t):
+    """E[x_0 | x_t, y] of a mixture, item by item, by the formula of joint Gaussians."""
+    A = oracle.matrix(operator, SHAPE)
+    seen = (A.abs().sum(1) > 0) | (noise > 0)
+    A, y = A[seen], y.flatten(1)[:, seen]
+    found = []
+    a, b = (torch.as_tensor(scale, dtype=F64).expand(len(x_t)) for scale in SCHEDULE.at(t))
+    for i in range(len(x_t)):
+        both = torch.cat([a[i] * torch.eye(D, dtype=F64), A])
+        spread = torch.cat([b[i].expand(D) ** 2, torch.full((len(A),), noise**2, dtype=F64)]).diag()
+        values = torch.cat([x_t[i].flatten(), y[i]])
+        logs, x0s = [], []
+        for mean, covariance, log_weight in zip(means, covariances, log_weights, strict=True):
+            C = both @ covariance @ both.T + spread
+            difference = values - both @ mean.flatten()
+            solved = torch.linalg.solve(C, difference)
+            logs.append(log_weight - 0.5 * (difference @ solved + torch.linalg.slogdet(C)[1]))
+            x0s.append(mean.flatten() + covariance @ both.T @ solved)
+        found.append(torch.stack(logs).softmax(0) @ torch.stack(x0s))
+    return torch.stack(found).reshape(x_t.shape)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 2.0])
+@pytest.mark.parametrize("t", TIMES.values(), ids=TIMES)
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+def test_a_mixture_given_a_measurement_is_that_of_joint_gaussians(operator, t, noise):
+    means, stds, weights = normal(5, *SHAPE), torch.rand(5, dtype=F64, generator=GENERATOR) + 0.1, torch.arange(1.0, 6)
+    y, x_t = operator.apply(normal(3, *SHAPE, seed=1)), normal(3, *SHAPE, seed=2)
+    exact = oracle.Mixture(SCHEDULE, means, stds, weights.double()).given(y, operator, noise)
+    covariances = stds[:, None, None] ** 2 * torch.eye(D, dtype=F64)
+    truth = joint(means, covariances, weights.double().log(), operator, noise, y, x_t, t)
+    prediction = exact.predict(x_t, t)
+    torch.testing.assert_close(prediction.x0, truth, rtol=1e-8, atol=1e-9)
+    one = oracle.Mixture(SCHEDULE, means, stds, weights.double()).given(y[:1], operator, noise).predict(x_t[:1], 300)
+    torch.testing.assert_close(one.x0, exact.predict(x_t, 300).x0[:1])
+
+
+def correlated():
+    """A Gaussian whose elements are correlated, with its covariance."""
+    factor = 0.3 * normal(D, D, seed=5)
+    covariance = factor @ factor.T + 0.01 * torch.eye(D, dtype=F64)
+    variances, axes = torch.linalg.eigh(covariance)
+    return oracle.Gaussian(SCHEDULE, normal(1, *SHAPE, seed=6), variances.sqrt(), axes), covariance
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+def test_a_gaussian_given_a_measurement_is_that_of_joint_gaussians(operator, noise):
+    """Also given a second measurement."""
+    gaussian, covariance = correlated()
+    y, x_t, t = operator.apply(normal(3, *SHAPE, seed=1)), normal(3, *SHAPE, seed=2), TIMES["a time each"]
+    exact = gaussian.given(y, operator, noise)
+    truth = joint(gaussian.mean, [covariance], [0.0], operator, noise, y, x_t, t)
+    torch.testing.assert_close(exact.predict(x_t, t).x0, truth, rtol=1e-7, atol=1e-8)
+    first = Linear(lambda x: x[:, :, :1, :2])
+    z = normal(3, 1, 1, 2, seed=3)
+    both = Linear(lambda x: torch.cat([operator.apply(x).flatten(1), first.apply(x).flatten(1)], 1))
+    if noise:
+        together = gaussian.given(torch.cat([y.flatten(1), z.flatten(1)], 1), both, noise).predict(x_t, t).x0
+        torch.testing.assert_close(exact.given(z, first, noise).predict(x_t, t).x0, together, rtol=1e-7, atol=1e-8)
+
+
+def test_an_empirical_distribution_given_a_measurement_weighs_its_items():
+    """By a function that is not linear too; the linear one is a mixture of components without width."""
+    data, x_t = normal(30, *SHAPE), normal(3, *SHAPE, seed=2)
+    operator = Downsample(2)
+    y = operator.apply(data[:3]) + 0.1
+    found = oracle.Empirical(SCHEDULE, data).given(y, operator, 0.3).predict(x_t, 300).x0
+    mixture = oracle.Mixture(SCHEDULE, data, torch.zeros(30, dtype=F64)).given(y, operator, 0.3)
+    torch.testing.assert_close(found, mixture.predict(x_t, 300).x0)
+    a, b = SCHEDULE.at(300)
+    logs = torch.tensor([
+        [-((x - a * d) ** 2).sum() / (2 * b**2) - ((v - d.abs().sum()) ** 2).sum() / (2 * 0.3**2) for d in data]
+        for x, v in zip(x_t, (5.0, 10.0, 15.0), strict=True)
+    ], dtype=F64)  # fmt: skip
+    truth = torch.einsum("bn,nchw->bchw", logs.softmax(1), data)
+    given = torch.tensor([5.0, 10.0, 15.0])[:, None]
+    own = oracle.Empirical(SCHEDULE, data).given(given, lambda x: x.abs().sum((1, 2, 3))[:, None], 0.3)
+    torch.testing.assert_close(own.predict(x_t, 300).x0, truth)
+
+
+@pytest.mark.parametrize("t", [1, 300, 1000])
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+def test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume(operator, t):
+    """MMPS and JFPS for a correlated Gaussian, ΠGDM for one of equal variances; DDNM has the measurement's values."""
+    gaussian, covariance = correlated()
+    variances, axes = torch.linalg.eigh(covariance)
+    known = Covariance(axes, variances, 0.0)
+    y, x_t = operator.apply(normal(3, *SHAPE, seed=1)), normal(3, *SHAPE, seed=2)
+    truth = gaussian.given(y, operator, 0.1).predict(x_t, t).x0
+    for method in ("mmps", "jfps"):
+        posterior = guidance.Posterior(gaussian, y, operator, 0.1, method, known, iterations=60)
+        torch.testing.assert_close(posterior.predict(x_t, t).x0, truth, rtol=0, atol=1e-5, msg=method)
+    equal = oracle.Gaussian(SCHEDULE, normal(1, *SHAPE)[0], torch.full(SHAPE, 0.7, dtype=F64))
+    posterior = guidance.Posterior(equal, y, operator, 0.1, "pigdm", Covariance.isotropic(0.49), iterations=60)
+    torch.testing.assert_close(
+        posterior.predict(x_t, t).x0, equal.given(y, operator, 0.1).predict(x_t, t).x0, rtol=0, atol=1e-5
+    )
+    ddnm = guidance.Posterior(gaussian, y, operator, method="ddnm").predict(x_t, t)
+    torch.testing.assert_close(operator.apply(ddnm.x0), y, rtol=0, atol=1e-8)
+    a, b = SCHEDULE.at(t)
+    torch.testing.assert_close(a * ddnm.x0 + b * ddnm.eps, x_t)
+
+
+@pytest.mark.parametrize("rank", [3, 40])
+def test_the_covariance_of_items_is_that_of_numpy_along_its_axes(rank):
+    x0 = normal(30, 2, 3) @ normal(3, 3, seed=1)
+    covariance = Covariance.of(x0, rank)
+    full = torch.cov(x0.flatten(1).T)
+    axes = covariance.axes.double()
+    kept = axes.shape[1]
+    assert kept == min(rank, 6)
+    torch.testing.assert_close(
+        covariance.variances.double(), torch.linalg.eigvalsh(full).flip(0)[:kept], rtol=1e-5, atol=1e-6
+    )
+    assert math.isclose(covariance.mean_variance(), float(full.diagonal().mean()), rel_tol=2e-2)
+    a, b, v = 0.6, 0.8, normal(4, 6, seed=2)
+    dense = (axes * covariance.variances) @ axes.T + covariance.rest * (torch.eye(6) - axes @ axes.T)
+    C = torch.linalg.inv(torch.linalg.inv(dense) + (a / b) ** 2 * torch.eye(6))
+    torch.testing.assert_close(covariance.given(v, a, b), v @ C, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d, y: guidance.Posterior(d, y, Downsample(2), method="dsp"), "there is no method 'dsp': give one of"),
+        (lambda d, y: guidance.Posterior(d, y, Downsample(2), -1.0), "0 or more, not -1"),
+        (lambda d, y: guidance.Posterior(d, y / 0, Downsample(2)), "NaN or infinity"),
+        (
+            lambda d, y: guidance.Posterior(d, y[..., 0], Downsample(2)).predict(torch.zeros(3, *SHAPE), 5),
+            r"y is \[3, 1, 2\], and the operator makes \[3, 1, 2, 2\]",
+        ),
+        (lambda d, y: d.given(y, Downsample(2), 0.1), "give the Gaussian its mean as a tensor"),
+        (lambda d, y: oracle.Empirical(SCHEDULE, normal(9, *SHAPE)).given(y, Downsample(2), 0.0), "give noise above 0"),
+        (
+            lambda d, y: oracle.Mixture(SCHEDULE, normal(2, *SHAPE), torch.zeros(2)).given(y, Downsample(2), 0.0),
+            "above 0 if a component of the mixture has no width",
+        ),
+        (lambda d, y: Covariance.of(normal(1, *SHAPE)), "two items or more, not 1"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make(oracle.Gaussian(SCHEDULE, 0.0, 1.0), normal(3, 1, 2, 2))
