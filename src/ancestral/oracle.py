@@ -97,9 +97,9 @@ class Mixture:
         if not count or not float(weights.sum()) > 0:
             raise InputError("a mixture needs a component with a weight above 0")
         self.schedule = schedule
-        self.means, self.stds = means, stds
-        self.log_weights = (weights / weights.sum()).cpu().double().log()
-        """Of each component, (K,), or for each item of a batch, (B, K)."""
+        self.means, self.stds, self.weights = means, stds, weights / weights.sum()
+        self.log_weights = self.weights.cpu().double().log()
+        """Of each component, (K,); given measurements, for each item of a batch, (B, K)."""
 
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
@@ -174,7 +174,8 @@ class Empirical(Mixture):
                 raise InputError(_wrong_measurement(y, values.shape[1:]))
             fits.append(torch.cdist(y.to(values).flatten(1), values.flatten(1)).square() / (-2 * noise**2))
         conditional = copy.copy(self)
-        conditional.log_weights = (self.log_weights + torch.cat(fits, 1)).log_softmax(1)
+        conditional.log_weights = (self.log_weights + torch.cat(fits, 1).cpu()).log_softmax(1)
+        conditional.weights = conditional.log_weights.exp()
         return conditional
 
 
