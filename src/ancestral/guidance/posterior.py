@@ -68,9 +68,9 @@ class Posterior(Wrapper):
         InputError: If an argument cannot be used.
 
     References:
-        Wang et al., DDNM: *Zero-shot image restoration using denoising diffusion null-space model* (2023), eq. 13.
-        Song et al., *Pseudoinverse-guided diffusion models for inverse problems* (2023), eqs. 7 and 8.
-        Rozet et al., *Learning diffusion priors from observations by expectation maximization* (2024), MMPS, eq. 21.
+        Wang et al., DDNM: *Zero-shot image restoration using denoising diffusion null-space model* (2023).
+        Song et al., *Pseudoinverse-guided diffusion models for inverse problems* (2023).
+        Rozet et al., *Learning diffusion priors from observations by expectation maximization* (2024): MMPS.
     """
 
     def __init__(
