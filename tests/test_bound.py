@@ -174,6 +174,7 @@ def test_the_exact_denoiser_of_one_image_pays_only_for_the_variances():
     torch.testing.assert_close(large.L_t[0], cost, rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.long
 def test_the_bound_is_above_the_entropy_and_nears_it_with_the_large_variance():
     """Gaussian data of known entropy: no code for its grey levels is shorter than 7.304 bits.
 

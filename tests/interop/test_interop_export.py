@@ -131,7 +131,9 @@ def test_no_signal_at_the_end_is_written_out(tmp_path):
     torch.testing.assert_close(ours(model, DDIM(25)), theirs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("of", ["linear", pytest.param("cosine", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "of", [pytest.param("linear", marks=pytest.mark.long), pytest.param("cosine", marks=pytest.mark.slow)]
+)
 def test_zero_terminal_snr_goes_there_and_back(tmp_path, of):
     """By diffusers' own flag: the same image, and the same table again when it is imported."""
     process = ProcessConfig(of, 1000, "v", zero_terminal_snr=True)

@@ -62,7 +62,12 @@ def state(t):
 @pytest.mark.parametrize("clip", [True, False], ids=["clipped", "free"])
 @pytest.mark.parametrize(
     ("steps", "spacing"),
-    [(1000, "trailing"), *((50, spacing) for spacing in SPACINGS), (17, "trailing"), (17, "linspace")],
+    [
+        pytest.param(1000, "trailing", marks=pytest.mark.long),
+        *((50, spacing) for spacing in SPACINGS),
+        (17, "trailing"),
+        (17, "linspace"),
+    ],
 )
 @pytest.mark.parametrize("variance", ["large", "small"])
 def test_ddpm_steps(monkeypatch, variance, steps, spacing, clip):

@@ -64,7 +64,7 @@ def test_intervals_of_precision_and_recall_hold_what_they_say(draw):
     check(*repeated(measure, draw, 200, 200, repeats=50), low=0.75, high=1.35, cover=0.85)
 
 
-@pytest.mark.parametrize("n", [10, 24])
+@pytest.mark.parametrize("n", [10, pytest.param(24, marks=pytest.mark.long)])
 def test_errors_of_precision_and_recall_of_few_samples_are_not_too_small(n):
     def measure(x, y):
         return [estimate for name, estimate in uncertainty.precision_recall(x, y).items() if name != "density"]
