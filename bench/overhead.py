@@ -1,4 +1,4 @@
-"""Measure the cost of conditions in a training step, of training without them and with them.
+"""Measure the time of a training step with conditions and without them.
 
     python bench/overhead.py                                  # conditional steps against unconditional ones, 32x32
     python bench/overhead.py --before OTHER/src               # unconditional steps of this version and of another one

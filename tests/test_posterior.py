@@ -8,7 +8,7 @@ import torch
 from ancestral import guidance, oracle, schedules
 from ancestral.covariance import Covariance
 from ancestral.errors import InputError
-from ancestral.operators import Blur, Downsample, Linear, Mask
+from ancestral.operators import Blur, Downsample, Linear, Mask, matrix
 
 F64 = torch.float64
 SCHEDULE = schedules.linear()
@@ -25,7 +25,7 @@ def normal(*shape, seed=0):
 
 def joint(means, covariances, log_weights, operator, noise, y, x_t, t):
     """E[x_0 | x_t, y] of a mixture, item by item, by the formula of joint Gaussians."""
-    A = oracle.matrix(operator, SHAPE)
+    A = matrix(operator, SHAPE)
     seen = (A.abs().sum(1) > 0) | (noise > 0)
     A, y = A[seen], y.flatten(1)[:, seen]
     found = []

@@ -167,7 +167,7 @@ def shown(value: object) -> str:
         return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
     try:
         return shortened(repr(str(value)) if isinstance(value, Path) else repr(value))
-    except ValueError:  # Python writes no integers of so many digits
+    except ValueError:  # Python does not write integers of thousands of digits
         return "a number of thousands of digits"
 
 

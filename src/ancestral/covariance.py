@@ -8,6 +8,8 @@ from torch import Tensor
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar
 
+FLOOR = 1e-3
+"""The least variance of a direction, in units of the mean variance."""
 RANK = 1024
 """The largest number of axes whose variances are kept."""
 
@@ -82,7 +84,3 @@ class Covariance:
         ratio = b**2 / (a**2 * variances + b**2)
         along = v @ axes
         return rest * v + (along * (variances * ratio - rest)) @ axes.T
-
-
-FLOOR = 1e-3
-"""The least variance of a direction, in units of the mean variance."""

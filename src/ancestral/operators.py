@@ -255,6 +255,18 @@ class Crop(Operator):
         return self.adjoint(y, shape)
 
 
+def matrix(operator: Operator, shape: Sequence[int]) -> Tensor:
+    """Return the matrix of an operator for flat items of a shape, float64 (M, D)."""
+    identity = torch.eye(math.prod(shape), dtype=torch.float64)
+    return operator.apply(identity.reshape(-1, *shape)).flatten(1).T
+
+
+def check_noise(noise: float) -> None:
+    """Raise InputError unless a number can be the σ of y = A x + σ n."""
+    if not noise >= 0:
+        raise InputError(f"the noise of a measurement is 0 or more, not {noise}")
+
+
 def _check_floats(x: Tensor) -> None:
     """Raise InputError unless x is of floats: an integer dtype would round the weights to 0."""
     if not x.is_floating_point():

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.operators import Operator
+from ancestral.operators import Operator, check_noise, matrix
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
 from ancestral.targets import X0, Prediction, exact_at_zero
 
@@ -194,8 +194,8 @@ class ConditionalMixture:
     """
 
     def __init__(self, mixture: Mixture, y: Tensor, operator: Operator, noise: float) -> None:
-        if not noise >= 0 or (noise == 0 and bool((mixture.stds == 0).any())):
-            raise InputError(f"noise is 0 or more, and above 0 if a component of the mixture has no width, not {noise}")
+        if noise == 0 and bool((mixture.stds == 0).any()):
+            raise InputError("noise must be above 0 if a component of the mixture has no width")
         self.mixture, self.schedule, self.noise = mixture, mixture.schedule, noise
         A = matrix(operator, mixture.means.shape[1:])
         U, S, Vh = torch.linalg.svd(A)
@@ -238,12 +238,6 @@ class ConditionalMixture:
         return x0
 
 
-def matrix(operator: Operator, shape: Sequence[int]) -> Tensor:
-    """Return the matrix of an operator for flat items of a shape, float64 (M, D)."""
-    identity = torch.eye(math.prod(shape), dtype=torch.float64)
-    return operator.apply(identity.reshape(-1, *shape)).flatten(1).T
-
-
 def _tensor(value: Tensor | float) -> Tensor:
     """A tensor as it is, and numbers in float64: PyTorch's own default would round 0.3 to float32."""
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
@@ -251,8 +245,7 @@ def _tensor(value: Tensor | float) -> Tensor:
 
 def _measurement(y: Tensor, A: Tensor, noise: float) -> Tensor:
     """The measurements flat, in float64. Raises InputError if they are not of the size of A's result."""
-    if not noise >= 0:
-        raise InputError(f"the noise of a measurement is 0 or more, not {noise}")
+    check_noise(noise)
     if y.ndim < 2 or y[0].numel() != len(A):
         raise InputError(_wrong_measurement(y, [len(A)]))
     return y.flatten(1).to(A)

@@ -110,7 +110,7 @@ class DataConfig:
     Samples look like windows, and are compared with those at the centre. 1 cuts none."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
-    default: 3 in the presets for images of your own, else grey or RGB, whichever they are, and 5 and more kept."""
+    default: that of the preset, else grey or RGB, whichever they are, and 5 and more kept."""
     dims: Literal[1, 2, 3] | None = None
     """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: as the array's shape says."""
     bits: Literal[8, 16] | None = None

@@ -162,7 +162,7 @@ def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
 
 
 def check_partners(source: Any, held_out: Any, given: Sequence[str] | None) -> None:
-    """Check that no file of a condition belongs to a training item and to another item that is held out.
+    """Check that training items and other items that are held out have no file of a condition in common.
 
     Partners are found by their names in one folder, so items of equal names would share them.
 

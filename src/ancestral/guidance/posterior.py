@@ -9,7 +9,7 @@ from torch import Tensor
 from ancestral.covariance import Covariance
 from ancestral.errors import InputError
 from ancestral.guidance.wrapper import Wrapper
-from ancestral.operators import Operator, conjugate_gradients, gmres
+from ancestral.operators import Operator, check_noise, conjugate_gradients, gmres
 from ancestral.schedules import Time, broadcast
 from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero
 
@@ -61,8 +61,8 @@ class Posterior(Wrapper):
         noise: σ, 0 or more, in the units of the items: [-1, 1].
         method: A name in the table.
         covariance: Σ; None is 0.25 1, EDM's assumption.
-        iterations: The iterations that solve the system: of conjugate gradients (`pigdm`, `jfps`: 20) or of GMRES
-            (`mmps`: 1), since the Jacobian of a network is not symmetric.
+        iterations: The iterations that solve the system: of conjugate gradients, or of GMRES for `mmps`, since the
+            Jacobian of a network is not symmetric. None is the number of the method in `METHODS`.
 
     Raises:
         InputError: If an argument cannot be used.
@@ -86,13 +86,13 @@ class Posterior(Wrapper):
         super().__init__(denoiser)
         if method not in METHODS:
             raise InputError(f"there is no method {method!r}: give one of {', '.join(METHODS)}")
-        if not noise >= 0:
-            raise InputError(f"the noise of a measurement is 0 or more, not {noise}")
+        check_noise(noise)
         if not bool(y.isfinite().all()):
             raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
         self.y, self.operator, self.noise = y, operator, noise
         self.method, self.covariance = METHODS[method], covariance or Covariance.isotropic(SIGMA_DATA**2)
         self.iterations = self.method.iterations if iterations is None else iterations
+        self.variance = self.covariance.mean_variance()
 
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
@@ -115,10 +115,9 @@ class Posterior(Wrapper):
             signal = torch.as_tensor(a).to(product)
             return (b**2 / signal).where(signal > 0, 0.0) * product
 
-        variance = self.covariance.mean_variance()
         maps: dict[Matrix, Map] = {
             "one": lambda v: v,
-            "isotropic": lambda v: b**2 * variance / (a**2 * variance + b**2) * v,
+            "isotropic": lambda v: b**2 * self.variance / (a**2 * self.variance + b**2) * v,
             "jacobian": jacobian,
             "data": lambda v: self.covariance.given(v.flatten(1), *flat).reshape(v.shape),
         }

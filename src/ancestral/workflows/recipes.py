@@ -11,7 +11,7 @@ from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model
-from ancestral.model.condition_values import ConditionValues, separate
+from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.options import option
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingRecipe
@@ -25,6 +25,11 @@ IN_RECIPE = (
     *SAMPLER_OPTIONS,
 )
 """Options that a recipe replaces."""
+
+
+def sampler_options(options: Sample) -> dict[str, Any]:
+    """Return the options of the sampler that have names of their own."""
+    return {name: getattr(options, name) for name in SAMPLER_OPTIONS}
 
 
 def by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
@@ -230,7 +235,7 @@ def class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[s
     """
     numbers = model.labels(range(len(separate(label))), label)
     assert numbers is not None  # a model without classes has refused the label
-    return tuple("none" if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
+    return tuple(NONE if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
 
 
 def values_of(stages: Sequence[Stage]) -> dict[str, ConditionValues]:

@@ -88,7 +88,7 @@ def plan(options: Sample) -> SamplePlan:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
             model.
     """
-    sampler_options = {name: getattr(options, name) for name in recipes.SAMPLER_OPTIONS}
+    sampler_options = recipes.sampler_options(options)
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, **sampler_options)
     if options.n is not None and options.index is not None:
@@ -340,8 +340,8 @@ def _next_stage(before: Stage, follower: Model | str | Path, options: Sample, re
     model, name, digest = opened(follower, options.device, options.net)
     condition = condition_for(before, model, name)
     if recipe is None:
-        sampler_options = {each: getattr(options, each) for each in recipes.SAMPLER_OPTIONS}
-        return Stage(model, name, digest, condition, model.sampler(options.sampler, **sampler_options))
+        sampler = model.sampler(options.sampler, **recipes.sampler_options(options))
+        return Stage(model, name, digest, condition, sampler)
     if digest not in recipe.then:
         digests = " ".join(one[:12] for one in recipe.then)
         raise InputError(f"{options.like} was made by further models whose SHA-256 are {digests}, not by {name}")
@@ -439,7 +439,7 @@ def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> 
         "index": recipe.index and "_".join(map(str, recipe.index)),
         "label": recipe.label and "_".join(recipe.label),
         "sampler": options.sampler,
-        **{name: getattr(options, name) for name in recipes.SAMPLER_OPTIONS},
+        **recipes.sampler_options(options),
         **{name: "_".join(map(_without_suffix, texts)) for name, texts in recipe.given.items()},
         "guidance": _scale_text(recipe.guidance),
         "then": "_".join(Path(name).name for name in followers) or None,

@@ -121,11 +121,11 @@ def _check_functions(model: Model, options: WithSamples) -> None:
     derived.check_trusted([*made_by, *(model.config.data.given or ())], options.trust or (), "trust")
 
 
-def given_of(models: Sequence[Subject], options: WithSamples, source: Any) -> tuple[str, ...] | None:
+def given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[str, ...] | None:
     """Return where the data have the conditions of all models, as `data.open` takes it.
 
     Args:
-        models: The models.
+        subjects: The models.
         options: The options: `given` names conditions that are elsewhere than in training.
         source: The training data.
 
@@ -136,22 +136,22 @@ def given_of(models: Sequence[Subject], options: WithSamples, source: Any) -> tu
         InputError: If no model takes such a condition from data, the place of one does not exist, or held-out items
             would have the partners of training items.
     """
-    given = [names_of_conditions(model.model.spec, model.model.config.data.given) for model in models]
+    given = [names_of_conditions(one.model.spec, one.model.config.data.given) for one in subjects]
     texts = list(dict.fromkeys(text for each in given for text in each or ()))
-    kinds = [pair for model in models for pair in model.model.spec.conditions.items()]
+    kinds = [pair for one in subjects for pair in one.model.spec.conditions.items()]
     names = list(dict.fromkeys(name for name, kind in kinds if not kind.made_by))
     for text in options.given or ():
         new, _ = name_and_source(text)
         if new not in names:
             raise InputError(
-                f"{option('given', text)}: give NAME=WHAT of a condition that {models[0].name} takes from data "
+                f"{option('given', text)}: give NAME=WHAT of a condition that {subjects[0].name} takes from data "
                 f"({', '.join(names) or 'it has none'})"
             )
         places = [text if new == (name or what) else old for old in texts for name, what in [name_and_source(old)]]
         texts = list(dict.fromkeys(places if text in places else [*places, text]))
     for name, place in lost_places(texts).items():
         raise InputError(
-            f"there is no {place}, where {models[0].name} was given the condition {name}: say where it is now, "
+            f"there is no {place}, where {subjects[0].name} was given the condition {name}: say where it is now, "
             f"{option('given', f'{name}=PLACE')}"
         )
     check_partners(source, plain_source(options.held_out), texts)
