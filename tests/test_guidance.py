@@ -222,6 +222,55 @@ def test_guidance_of_an_exact_conditional_oracle_is_its_formula(scale, weights, 
     assert (joint.calls, joint.rows) == (1, passes * len(x))
 
 
+def test_a_blend_of_two_conditions_is_their_estimates_in_shares():
+    """Item by item, and bit for bit those of the denoiser at weights 0 and 1."""
+    joint = JointGaussian(schedules.cosine(100))
+    x, t, condition = joint_batch()
+    other = {"angle": condition["angle"].flip(0) * torch.tensor([[1.0], [1.0], [1.0], [0.0]], dtype=F64)}
+    one, two = joint.predict(x, t, **condition), joint.predict(x, t, **condition | other)
+    weights = torch.tensor([0.0, 0.3, 1.0, 0.75], dtype=F64)
+    found = guidance.Blend(joint, other, weights).predict(x, t, **condition)
+    torch.testing.assert_close(found.x0, (1 - weights[:, None]) * one.x0 + weights[:, None] * two.x0, **EXACT)
+    torch.testing.assert_close(joint.schedule.add_noise(found.x0, t, found.eps), x, **EXACT)
+    assert torch.equal(found.x0[0], one.x0[0])
+    assert torch.equal(found.x0[2], two.x0[2])
+    for weight, plain in ((0, one), (1, two)):
+        joint.calls = 0
+        found = guidance.Blend(joint, other, weight).predict(x, t, **condition)
+        assert torch.equal(found.x0, plain.x0)
+        assert torch.equal(found.eps, plain.eps)
+        assert joint.calls == 1
+
+
+def test_a_blend_walks_between_labels_and_keeps_a_learned_variance():
+    torch.manual_seed(0)
+    inner = Diffusion(nets.MLP(2, 16, classes=3, out_features=4), schedules.linear(), learned_variance=True)
+    sampler = DDIM(5, clip=None)
+    nn.init.normal_(inner.net.out.weight)
+    x_T, labels, other = torch.randn(3, 2), torch.zeros(3, dtype=torch.int64), torch.tensor([2])
+    ends = [sampler.sample(inner, x_T, labels=label) for label in (labels, other.expand(3))]
+    walk = guidance.Blend(inner, {"labels": other}, torch.tensor([0.0, 0.5, 1.0]))
+    samples = sampler.sample(walk, x_T, labels=labels)
+    assert torch.equal(samples[0], ends[0][0])
+    assert torch.equal(samples[2], ends[1][2])
+    assert not torch.allclose(samples[1], ends[0][1])
+    assert not torch.allclose(samples[1], ends[1][1])
+    fraction = walk.predict(x_T, 10, labels=labels).variance_fraction
+    assert torch.equal(fraction[0], inner.predict(x_T, 10, labels=labels).variance_fraction[0])
+    guided = guidance.Blend(guidance.ClassifierFree(inner, 2.0), {"labels": other}, 0.5)
+    assert sampler.sample(guided, x_T, labels=labels).isfinite().all()
+
+
+def test_weights_that_are_no_shares_are_refused():
+    inner = JointGaussian(schedules.cosine(100))
+    for weights in (-0.1, 1.5, math.nan, torch.tensor([[0.5]])):
+        with pytest.raises(InputError, match="weights are from 0 to 1"):
+            guidance.Blend(inner, {}, weights)
+    x, t, condition = joint_batch()
+    with pytest.raises(InputError, match="4 items need one weight or 4, not 2"):
+        guidance.Blend(inner, {}, torch.tensor([0.5, 0.5])).predict(x, t, **condition)
+
+
 def test_a_chain_of_three_scales_adds_one_condition_after_another():
     class Sum:
         schedule = schedules.linear()

@@ -14,6 +14,13 @@ from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask
 
 F64 = torch.float64
 THIRDS = torch.arange(210) % 3 > 0
+
+
+class Unhashable(list):
+    def __call__(self, x):
+        return x.cumsum(2)
+
+
 CASES = {
     "mask": (Mask(THIRDS[:35].reshape(5, 7)), (3, 5, 7)),
     "mask of a signal": (Mask(THIRDS[:9]), (2, 9)),
@@ -35,7 +42,14 @@ CASES = {
     "crop a volume": (Crop((1, 0, 2), (2, 3, 1)), (1, 3, 4, 5)),
     "blur, then downsample": (Blur(0.7) | Downsample(2), (1, 6, 8)),
     "grey, blur, then mask": (Grey() | Blur(0.5) | Mask(THIRDS[:15].reshape(3, 5)), (3, 3, 5)),
+    "crop, then downsample": (Crop((1, 2), (6, 4)) | Downsample(2), (3, 7, 8)),
+    "downsample, then grey": (Blur(2.0) | Downsample(2) | Grey(), (3, 10, 6)),
+    "blur a signal, then crop": (Blur(3.0) | Crop((3,), (9,)), (2, 15)),
+    "blur a volume, then downsample": (Blur(1.0) | Downsample(2), (1, 4, 2, 6)),
+    "mask, then a wide blur": (Mask(THIRDS[:99].reshape(9, 11)) | Blur(2.0), (2, 9, 11)),
+    "one's own, then a blur and a mask": (Linear(lambda x: x.cumsum(2)) | Blur(1.0) | Mask(THIRDS[:7]), (1, 7)),
     "one's own": (Linear(lambda x: x.cumsum(2)), (1, 7)),
+    "one's own without a hash": (Linear(Unhashable()), (1, 7)),
     "values that nothing gives": (Linear(lambda x: x.cumsum(2).repeat_interleave(2, 2)), (1, 4)),
     "one value of all": (Linear(lambda x: x.sum((1, 2), keepdim=True).expand(-1, 1, 5)), (2, 3)),
 }
@@ -54,7 +68,22 @@ def test_adjoint_and_pseudo_inverse_are_those_of_the_matrix(case):
     torch.testing.assert_close(matrix(lambda y: operator.adjoint(y, shape), out), A.T, rtol=0, atol=1e-12)
     inverse = matrix(lambda y: operator.pseudo_inverse(y, shape), out)
     torch.testing.assert_close(inverse, torch.linalg.pinv(A, rtol=1e-8), rtol=0, atol=1e-5)
-    torch.testing.assert_close(A @ inverse @ A, A, rtol=0, atol=1e-5)
+    torch.testing.assert_close(A @ inverse @ A, A, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize(
+    "operator",
+    [Blur(4.0), Blur(1.0) | Downsample(4), Mask(THIRDS[:32]) | Blur(0.4), Mask(THIRDS[:32]) | Downsample(2)],
+    ids=["blur", "blur, then downsample", "mask, then blur", "mask, then downsample"],
+)
+def test_the_pseudo_inverse_of_larger_items_finds_what_the_operator_made(operator, dtype):
+    """Without making more of the rounding of y: it has less power than the items."""
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    y = operator.apply(x)
+    inverse = operator.pseudo_inverse(y, x.shape[1:])
+    assert (operator.apply(inverse) - y).abs().max() < {torch.float32: 3e-5, F64: 1e-10}[dtype]
+    assert inverse.norm() < x.norm()
 
 
 def test_downsampling_is_pillows_box_filter_and_grey_its_conversion():
@@ -74,15 +103,22 @@ def test_blur_is_scipys(sigma):
 
 
 def test_conjugate_gradients_solve_each_item_by_itself():
-    """In as many iterations as the matrix has eigenvalues; an item that is solved already stays as it is."""
+    """In as many iterations as the matrix has eigenvalues; an item that is solved already stays as it is.
+
+    Least squares likewise, of values that the matrix does not give.
+    """
     generator = torch.Generator().manual_seed(0)
     factor = torch.randn(6, 6, dtype=F64, generator=generator)
     A = factor @ factor.T + torch.eye(6, dtype=F64)
     right = torch.randn(5, 6, dtype=F64, generator=generator)
     right[2] = 0
-    found = operators.conjugate_gradients(lambda v: v @ A, right, iterations=6, tolerance=1e-12)
+    found = operators.conjugate_gradients(lambda v: v @ A, right, iterations=6)
     torch.testing.assert_close(found, torch.linalg.solve(A, right.T).T, rtol=1e-8, atol=1e-10)
     assert found[2].eq(0).all()
+    wide = torch.cat([A, A[:2]])[:, :5]  # more values than unknowns
+    values = torch.cat([right, right[:, :2]], 1)
+    found = operators.least_squares(lambda x: x @ wide.T, lambda y: y @ wide, values)
+    torch.testing.assert_close(found, torch.linalg.lstsq(wide, values.T).solution.T, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize(

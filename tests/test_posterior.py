@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from ancestral import guidance, oracle, schedules
+from ancestral import guidance, oracle, samplers, schedules
 from ancestral.covariance import Covariance
 from ancestral.errors import InputError
-from ancestral.operators import Blur, Downsample, Linear, Mask, matrix
+from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask, matrix
 
 F64 = torch.float64
 SCHEDULE = schedules.linear()
@@ -127,6 +127,44 @@ def test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume(
     torch.testing.assert_close(a * ddnm.x0 + b * ddnm.eps, x_t)
 
 
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Mask(KNOWN.repeat(2, 2)),
+        Downsample(2),
+        Grey(),
+        Blur(1.0),
+        Crop((1, 2), (5, 6)),
+        Blur(1.0) | Downsample(4),
+        Downsample(2) | Grey(),
+        Crop((0, 2), (8, 6)) | Downsample(2),
+        Mask(KNOWN.repeat(2, 2)) | Blur(0.5),
+        Linear(lambda x: x.cumsum(2)),
+    ],
+    ids=[
+        "mask",
+        "smaller",
+        "grey",
+        "blur",
+        "crop",
+        "blur, smaller",
+        "smaller, grey",
+        "crop, smaller",
+        "mask, blur",
+        "sums",
+    ],
+)
+def test_samples_without_noise_have_the_measurement(operator):
+    """By DDNM in float32, of a mixture of which y is no likely measurement."""
+    shape = (3, 8, 8)
+    mixture = oracle.Mixture(SCHEDULE, normal(5, *shape) / 2, torch.full((5,), 0.2))
+    y = operator.apply(torch.rand(3, *shape, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    posterior = guidance.Posterior(mixture, y, operator, method="ddnm")
+    x = samplers.DDIM(10, eta=1.0, clip=None).sample(posterior, normal(3, *shape).float())
+    assert x.dtype == torch.float32
+    assert (operator.apply(x) - y).abs().max() <= 1e-4
+
+
 @pytest.mark.parametrize("rank", [3, 40])
 def test_the_covariance_of_items_is_that_of_numpy_along_its_axes(rank):
     x0 = normal(30, 2, 3) @ normal(3, 3, seed=1)
@@ -143,6 +181,16 @@ def test_the_covariance_of_items_is_that_of_numpy_along_its_axes(rank):
     dense = (axes * covariance.variances) @ axes.T + covariance.rest * (torch.eye(6) - axes @ axes.T)
     C = torch.linalg.inv(torch.linalg.inv(dense) + (a / b) ** 2 * torch.eye(6))
     torch.testing.assert_close(covariance.given(v, a, b), v @ C, rtol=1e-4, atol=1e-5)
+
+
+def test_copies_of_items_make_no_axes_of_their_own():
+    """Of items that repeat, most eigenvalues are rounding."""
+    items = normal(5, *SHAPE).repeat(2, 1, 1, 1)
+    covariance, full = Covariance.of(items), torch.cov(items.flatten(1).T)
+    axes = covariance.axes.double()
+    torch.testing.assert_close(axes.T @ axes, torch.eye(4, dtype=F64), rtol=0, atol=1e-5)
+    made = axes * (covariance.variances.double() - covariance.rest) @ axes.T + covariance.rest * torch.eye(D)
+    torch.testing.assert_close(made, full, rtol=0, atol=2e-3 * float(full.diagonal().mean()))
 
 
 @pytest.mark.parametrize(
@@ -167,3 +215,31 @@ def test_the_covariance_of_items_is_that_of_numpy_along_its_axes(rank):
 def test_what_cannot_be_restored_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make(oracle.Gaussian(SCHEDULE, 0.0, 1.0), normal(3, 1, 2, 2))
+
+
+def test_a_system_that_is_solved_stays_solved():
+    """GMRES has nothing left to do after two iterations here; more of them change nothing but rounding."""
+    gaussian = oracle.Gaussian(SCHEDULE, torch.zeros(1, 1, 4, 4).double(), 0.5)
+    operator = Mask(torch.tensor([1.0, 1.0, 0.0, 0.0]).double().expand(4, 4))
+    y = operator.apply(torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0)).double())
+    x_t = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(1)).double()
+    exact = gaussian.given(y, operator, 0.1).predict(x_t, 50).x0
+    for iterations in (2, 8, 16):
+        denoiser = guidance.Posterior(gaussian, y, operator, 0.1, "mmps", iterations=iterations)
+        torch.testing.assert_close(denoiser.predict(x_t, 50).x0, exact, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Mask("x"),
+        lambda: Linear(3),
+        lambda: guidance.Posterior(oracle.Gaussian(SCHEDULE, 0.0, 0.5), torch.zeros(1, 1), Grey(), iterations=0),
+        lambda: oracle.Empirical(SCHEDULE, torch.zeros(2, 1)).given(torch.full((1, 1), torch.nan), lambda x: x, 0.1),
+    ],
+    ids=["mask", "function", "iterations", "measurement"],
+)
+def test_what_is_no_operator_or_measurement_is_refused(make):
+    with pytest.raises(InputError) as error:
+        make()
+    assert "\n" not in str(error.value)

@@ -156,7 +156,14 @@ class Counted:
 
 
 @pytest.mark.parametrize(
-    ("name", "T"), [("linear", 1000), ("cosine", 2), ("karras", 1000), ("geometric", 2), ("flow", 1000)]
+    ("name", "T"),
+    [
+        ("linear", 1000),
+        pytest.param("cosine", 2, marks=pytest.mark.long),
+        ("karras", 1000),
+        pytest.param("geometric", 2, marks=pytest.mark.long),
+        ("flow", 1000),
+    ],
 )
 def test_adaptive_steps_are_exact_to_a_hundred_thousandth_of_a_nat_with_fewer_evaluations(name, T):
     """As above, with the exact density of x_T. With two steps of the schedule, the flow is still the continuous one."""

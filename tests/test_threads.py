@@ -89,6 +89,7 @@ def test_commands_state_the_choice(two_cores, monkeypatch, tmp_path, capsys):
         assert "1 CPU thread" not in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_batch_that_does_not_fit_is_halved_and_said_by_the_first_step(two_cores, monkeypatch, tmp_path):
     """Measuring meets the memory first: it neither ends the run nor takes the message away."""
     from ancestral.training.gradients import Gradients

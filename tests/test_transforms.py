@@ -53,7 +53,9 @@ KERNELS = {
 """Functions of tensors, with the shapes of these."""
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name == "merged attention")) for name in KERNELS]
+)
 def test_kernels_have_right_derivatives(name):
     """First and second ones, backwards, forwards and in batches."""
     function, shapes = KERNELS[name]
@@ -87,7 +89,7 @@ def small(kind, train=False):
     return net, normal(*shape, seed=99)
 
 
-@pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
+@pytest.mark.parametrize("kind", [pytest.param("unet", marks=pytest.mark.long), "transformer", "mlp"])
 def test_networks_have_right_derivatives(kind):
     """With respect to x, and to the weights along a direction, with the masks of dropout."""
     net, x = small(kind, train=True)

@@ -28,7 +28,7 @@ from ancestral.metrics import extractors, uncertainty
 from ancestral.render.pictures import tile
 from ancestral.render.writers import write_array, write_picture
 from ancestral.storage import write_text
-from measure import OUT, count_evaluations, read_rows, record_row, run_code, write_json
+from measure import OUT, count_evaluations, read_rows, record_row, run_code, sync_for, write_json
 from peers import DISTILLED, NAMES, factory
 from peers.contest import Contestant, Task
 from peers.ours import Ancestral
@@ -59,10 +59,15 @@ class Run:
     """Settings that replace the contestant's own."""
     tag: str = ""
     """Name of the trial, in its folder."""
+    device: str = "cpu"
+    """Device to train and sample on."""
+    wall: bool = False
+    """Whether the budget is wall-clock time, not CPU time."""
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
-            raise InputError(f"a budget must be more than 0 CPU-minutes, not {self.minutes:g}")
+            unit = "minutes" if self.wall else "CPU-minutes"
+            raise InputError(f"a budget must be more than 0 {unit}, not {self.minutes:g}")
         whole(self.samples, 2, math.inf, f"the number of samples must be at least 2, not {self.samples}")
         whole(self.seed, 0, math.inf, f"a seed must be at least 0, not {self.seed}")
         for steps in self.curve:
@@ -73,12 +78,9 @@ class Run:
     @property
     def folder(self) -> Path:
         """The folder of the samples, the grid, the losses and the row."""
-        name = self.contestant.replace(":", ".")
-        return (
-            OUT
-            / "quality"
-            / "-".join(filter(None, [self.data, name, self.tag, f"{self.minutes:g}min", f"seed{self.seed}"]))
-        )
+        place = f"{self.device}-wall" * self.wall
+        parts = [self.data, self.contestant.replace(":", "."), self.tag, place]
+        return OUT / "quality" / "-".join([*filter(None, parts), f"{self.minutes:g}min", f"seed{self.seed}"])
 
 
 def read_settings(text: str) -> Any:
@@ -152,12 +154,12 @@ def run_contestant(text: str) -> None:
     images = image_sets.load(one.data)
     train_set = images.train
     assert train_set.labels is not None
-    task = Task(one.data, train_set.items, train_set.labels, 1000, one.seed, one.change, len(train_set.classes))
-    trained, used, losses = train(factory(one.contestant), task, 60 * one.minutes)
-    load = psutil.getloadavg()[0]
-    print(
-        f"{one.contestant}: {len(losses)} steps in {used:.1f} s of CPU time, loss {final_loss(losses):.4f}", flush=True
+    task = Task(
+        one.data, train_set.items, train_set.labels, 1000, one.seed, one.change, len(train_set.classes), one.device
     )
+    trained, used, losses = train(factory(one.contestant), task, 60 * one.minutes, one.wall)
+    load, clock = psutil.getloadavg()[0], "wall-clock" if one.wall else "CPU"
+    print(f"{one.contestant}: {len(losses)} steps in {used:.1f} s of {clock} time, loss {final_loss(losses):.4f}")
     write_text(one.folder / "loss.csv", "".join(f"{step},{loss}\n" for step, loss in enumerate(losses, 1)))
     began = time.process_time()
     with count_evaluations() as evaluations:
@@ -173,7 +175,7 @@ def run_contestant(text: str) -> None:
         "minutes": one.minutes,
         "seed": one.seed,
         "steps": len(losses),
-        "training_cpu_seconds": used,
+        f"training_{'wall' if one.wall else 'cpu'}_seconds": used,
         "load": load,
         "loss": final_loss(losses),
         "samples": len(samples),
@@ -198,34 +200,41 @@ def run_contestant(text: str) -> None:
     )
 
 
-def train(build: Any, task: Task, budget: float) -> tuple[Contestant, float, list[float]]:
-    """Train a contestant for a budget of CPU time.
+def train(build: Any, task: Task, budget: float, wall: bool = False) -> tuple[Contestant, float, list[float]]:
+    """Train a contestant for a budget of time.
 
     Args:
         build: Builds the contestant for a task.
         task: The data and the seed; its number of steps is replaced by what the budget allows.
-        budget: CPU time in seconds.
+        budget: Time in seconds.
+        wall: Whether that is wall-clock time, with the device synchronised after each step, not CPU time.
 
     Returns:
-        (the trained contestant, the CPU time used in seconds, the loss of each step).
+        (the trained contestant, the time used in seconds, the loss of each step).
     """
+    synchronize = sync_for(torch.device(task.device))
+
+    def now() -> float:
+        synchronize()
+        return time.perf_counter() if wall else time.process_time()
+
     contestant = build(task)
     for _ in range(3):
         contestant.step()
-    began, count = time.process_time(), 0
-    while count < 3 or time.process_time() - began < min(5.0, budget / 10):
+    began, count = now(), 0
+    while count < 3 or now() - began < min(5.0, budget / 10):
         contestant.step()
         count += 1
-    cost = (time.process_time() - began) / count
+    cost = (now() - began) / count
     torch.manual_seed(task.seed)
     contestant = build(task)
     contestant.steps = max(1, round(budget / cost))
     losses: list[float] = []
-    began = time.process_time()
+    began = now()
     used = 0.0
     while len(losses) < contestant.steps and used < budget:
         losses.append(contestant.step())
-        used = time.process_time() - began
+        used = now() - began
         contestant.steps = max(len(losses), len(losses) + round((budget - used) * len(losses) / used))
     return contestant, used, losses
 

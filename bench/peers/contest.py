@@ -57,6 +57,8 @@ class Task:
     """Settings that replace the contestant's own, in a trial."""
     classes: int = 10
     """Number of classes."""
+    device: str = "cpu"
+    """Device to train and sample on."""
 
     def sampled_labels(self, count: int) -> Tensor:
         """Return labels (count,) in proportion to those of the data; equally frequent classes are in rotation."""

@@ -64,6 +64,7 @@ class DDP(Peer):
                 process |= {"min_snr_loss_weight": True, "min_snr_gamma": self.recipe.min_snr}
             net = Unet(channels=self.channels, **self.recipe.net)
             self.net = GaussianDiffusion(net, image_size=self.side, **process)
+        self.net.to(self.device)
         self.ema = EMA(self.net, **self.recipe.ema)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:

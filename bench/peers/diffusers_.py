@@ -78,13 +78,13 @@ class Diffusers(Peer):
         classes = self.task.classes if self.recipe.labels else None
         channels = {"in_channels": self.channels, "out_channels": self.channels}
         net = diffusers.UNet2DModel(sample_size=self.side, num_class_embeds=classes, **channels, **self.recipe.net)
-        self.net, self.scheduler = net, diffusers.DDPMScheduler(**self.recipe.process)
+        self.net, self.scheduler = net.to(self.device), diffusers.DDPMScheduler(**self.recipe.process)
         self.ema = EMAModel(net.parameters(), **self.recipe.ema)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
         """Compute the mean squared error of the scheduler's prediction type, with min-SNR weights if set."""
         noise = torch.randn_like(x)
-        t = torch.randint(0, self.scheduler.config.num_train_timesteps, (len(x),))
+        t = torch.randint(0, self.scheduler.config.num_train_timesteps, (len(x),), device=x.device)
         noisy = self.scheduler.add_noise(x, noise, t)
         with self.autocast():
             output = self.net(noisy, t, labels if self.recipe.labels else None, return_dict=False)[0].float()
@@ -107,7 +107,7 @@ class Diffusers(Peer):
         averaged = self.averaged()
         scheduler = diffusers.DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
         scheduler.set_timesteps(steps)
-        x = torch.randn(len(labels), self.channels, self.side, self.side)
+        x = torch.randn(len(labels), self.channels, self.side, self.side, device=self.device)
         for t in scheduler.timesteps:
             output = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
             x = scheduler.step(output.float(), t, x, eta=self.recipe.eta).prev_sample

@@ -35,7 +35,7 @@ class Ancestral:
         settings = with_changes(with_changes(self.recipe(task.data, change), change), run)
         classes = tuple(map(str, range(task.classes)))
         self.sampled_labels = task.sampled_labels
-        self.trainer = Trainer(settings, InMemoryDataset(task.images, task.labels, classes, task.data), "cpu")
+        self.trainer = Trainer(settings, InMemoryDataset(task.images, task.labels, classes, task.data), task.device)
         self.settings: dict[str, Any] = {
             "preset": settings.preset,
             **{name: dataclasses.asdict(getattr(settings, name)) for name in SECTIONS},

@@ -54,15 +54,16 @@ class Peer(ABC):
 
     def __init__(self, task: Task, recipe: Recipe) -> None:
         recipe = with_changes(recipe, task.change)
-        native = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
+        self.device = torch.device(task.device)
+        native = pick_dtype("auto", self.device) == torch.bfloat16
         recipe = self.recipe = dataclasses.replace(recipe, bf16=recipe.bf16 and native)
         torch.manual_seed(task.seed)
         self.steps, self.steps_done, self.task = task.steps, 0, task
-        self.x = to_floats(task.images, recipe.pad)
+        self.x, self.labels = to_floats(task.images, recipe.pad).to(self.device), task.labels.to(self.device)
         self.channels, self.side = self.x.shape[1], self.x.shape[-1]
         self.build()
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.net.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.net.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.parameters = [p for p in self.net.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW if recipe.weight_decay else torch.optim.Adam
         self.adam = optimiser(
@@ -96,15 +97,15 @@ class Peer(ABC):
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the network is evaluated."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16)
 
     def step(self) -> float:
         """Run the forward and backward passes, clip, and update the weights and the EMA."""
         recipe, total = self.recipe, 0.0
         self.net.train()
         for _ in range(recipe.accumulate):
-            indices = next(self.batches)
-            loss = self.loss(self.x[indices].contiguous(memory_format=self.layout), self.task.labels[indices])
+            indices = next(self.batches).to(self.device)
+            loss = self.loss(self.x[indices].contiguous(memory_format=self.layout), self.labels[indices])
             (loss / recipe.accumulate).backward()
             total += loss.item() / recipe.accumulate
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -122,5 +123,6 @@ class Peer(ABC):
         images = []
         for labels in self.task.sampled_labels(count).split(batch):
             with torch.no_grad(), self.autocast():
-                images.append(to_bytes(self.generate(labels, steps or self.recipe.drawn), self.recipe.pad))
+                made = self.generate(labels.to(self.device), steps or self.recipe.drawn)
+                images.append(to_bytes(made, self.recipe.pad).cpu())
         return torch.cat(images)

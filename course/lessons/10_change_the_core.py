@@ -952,7 +952,7 @@ for objective in (Adaptive, AdaptiveKept):
 #   in `examples/` have at most 60 lines each and are good starting points.
 # * **Your own data.** `ancestral doctor photos/`, then `ancestral train --data photos/` (lesson 9), and
 #   `--net my_file:build` for your network.
-# * **Go where this package does not go**: latent diffusion, text conditions, discrete data. All of them
+# * **Go where this package does not go**: text conditions, discrete data, video. All of them
 #   keep the two rows of section 1, or say precisely which of them they change.
 #
 # What you can create, you understand. The next lesson distils a model: one or two network evaluations are enough.

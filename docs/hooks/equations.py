@@ -133,7 +133,10 @@ PAPERS = (
         "(2025), arXiv 2511.13720. Zero terminal SNR: Lin et al. (2024), arXiv 2305.08891. Sigmoid schedule: Jabri, "
         "Fleet and Chen (2022), arXiv 2212.11972. NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Consistency tuning: "
         "Geng et al. (2024), arXiv 2406.14548. Consistency models: Song et al. (2023), arXiv 2303.01469. Fréchet "
-        "distance: Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et al. (2018), arXiv 1801.01401",
+        "distance: Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et al. (2018), arXiv 1801.01401. DDNM: Wang, "
+        "Yu and Zhang (2023), arXiv 2212.00490. ΠGDM: Song et al., *Pseudoinverse-guided diffusion models for inverse "
+        "problems* (2023). MMPS: Rozet et al. (2024), arXiv 2405.13712. RePaint: Lugmayr et al. (2022), arXiv "
+        "2201.09865. TDS: Wu et al. (2023), arXiv 2306.17775. SDEdit: Meng et al. (2022), arXiv 2108.01073",
     ),
     Paper(("this package",), "Results of [the theory](theory.md) that the papers do not number"),
 )
@@ -476,6 +479,17 @@ EQUATIONS = (
                 "test_samplers.py::test_gaussian_data_gives_the_closed_recursion", "mean and variance in closed form"
             ),
             Proof("test_samplers.py::test_ddim_with_eta_one_is_ddpm_with_the_small_variance", "DDPM, sample by sample"),
+        ),
+    ),
+    Equation(
+        "DDIM",
+        "",
+        r"x_T^{(w)}=\frac{\sin((1-w)\theta)}{\sin\theta}\,x_T^{(0)}+\frac{\sin(w\theta)}{\sin\theta}\,x_T^{(1)}",
+        "Spherical interpolation: between two states of noise all have the length of noise.",
+        ("samplers.interpolation.slerp: arc =",),
+        (
+            Proof("test_interpolation.py::test_slerp_of_noise_has_its_length_and_even_angles", "lengths and chords"),
+            Proof("test_interpolation.py::test_slerp_ends_at_its_states_bit_for_bit", "both states"),
         ),
     ),
     # -- improved DDPM ------------------------------------------------------------------------------------------------
@@ -995,6 +1009,105 @@ EQUATIONS = (
     ),
     Equation(
         "other papers",
+        "DDNM",
+        r"\hat x_0(y)=A^{+}y+(1-A^{+}A)\,\hat x_0",
+        "Without noise: what $A$ sees of the estimate is replaced by the measurement.",
+        ("guidance.posterior.Posterior.predict: moved = self.operator.pseudo_inverse",),
+        (
+            Proof(
+                "test_posterior.py::test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume",
+                "$A\\hat x_0(y)=y$",
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "ΠGDM, r_t",
+        r"r_t^2=\frac{b^2v}{a^2v+b^2}",
+        "The variance of $x_0$ given $x_t$, for $x_0\\sim\\mathcal N(0,v\\,1)$. The paper takes $v=1$.",
+        ('guidance.posterior.Posterior.predict: "isotropic"', "samplers.twisted.TDS.advance: spread ="),
+        (
+            Proof(
+                "test_posterior.py::test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume",
+                "the posterior of such data",
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "MMPS",
+        r"V=\mathrm{Cov}(x_0\mid x_t)=\frac{b^2}{a}\,\frac{\partial\hat x_0}{\partial x_t}",
+        "Tweedie's formula of second order: the derivative of the estimate is the covariance of what it estimates.",
+        ("guidance.posterior.Posterior.predict: return (b**2 / signal)",),
+        (
+            Proof("test_equations.py::test_the_derivative_of_the_mean_is_the_covariance", "that of a mixture"),
+            Proof(
+                "test_posterior.py::test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume",
+                "the posterior of Gaussian data",
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "JFPS",
+        r"C=\Big(\Sigma^{-1}+\frac{a^2}{b^2}\,1\Big)^{-1}",
+        "The covariance of $x_0$ given $x_t$, for Gaussian data of the covariance $\\Sigma$: no derivative is needed.",
+        ("covariance.Covariance.given: return rest",),
+        (
+            Proof(
+                "test_posterior.py::test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume",
+                "the posterior of such data",
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "SDEdit, t_0",
+        r"x_{t_0}=a\,x_0+b\,\epsilon,\quad t_0=\text{strength}\cdot T",
+        "A variation: noise takes the details below its level away, and sampling from there invents others.",
+        ("samplers.interpolation.time_at_strength: return",),
+        (
+            Proof("test_interpolation.py::test_strength_is_a_share_of_T", "the share"),
+            Proof("test_interpolation.py::test_variations_have_the_distribution_of_noise_and_data", "moments"),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "RePaint, algorithm 1",
+        r"x_t\leftarrow m\odot(\sqrt{\bar\alpha_t}\,x_0+\sqrt{1-\bar\alpha_t}\,\epsilon)+(1-m)\odot x_t",
+        "In each step the known pixels are those of the image, noised to the level t. After some steps x is noised "
+        "again and comes down once more. Here m is any measurement, with its pseudo-inverse.",
+        ("guidance.replacement.Replacement.predict: x = replaced", "samplers.loop.resampled: path = path"),
+        (
+            Proof(
+                "test_replacement.py::test_with_resampled_times_it_is_repaint_written_out", "the algorithm written out"
+            ),
+            Proof("test_parity_samplers.py::test_resampled_times_are_repaints", "diffusers' `RePaintScheduler`"),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "DPS, algorithm 1",
+        r"x_{i-1}\leftarrow x'_{i-1}-\zeta_i\nabla_{x_i}\lVert y-\mathcal A(\hat x_0(x_i))\rVert_2^2,\quad"
+        r"\zeta_i=\zeta'/\lVert y-\mathcal A(\hat x_0)\rVert",
+        "An ancestral step, then one down the gradient of the misfit: by 2ζ' times that of the norm, not squared.",
+        ("guidance.dps.DPS.predict: x0 = estimate",),
+        (Proof("test_dps.py::test_an_ancestral_step_is_the_published_one", "finite differences of the misfit"),),
+    ),
+    Equation(
+        "other papers",
+        "TDS, algorithm 1",
+        r"w\leftarrow w\,\frac{p_\theta(x_s\mid x_t)\,\tilde p(y\mid x_s)}"
+        r"{\tilde p(y\mid x_t)\,\tilde p_\theta(x_s\mid x_t,y)}",
+        "The weight of a particle, which corrects for the step by which it was moved towards the measurement.",
+        ("samplers.twisted.TDS.advance: return q.mean",),
+        (
+            Proof("test_twisted.py::test_it_is_the_algorithm_written_out", "densities of torch, loops over particles"),
+            Proof("test_twisted.py::test_particles_tend_to_the_posterior", "exact draws from a mixture's posterior"),
+        ),
+    ),
+    Equation(
+        "other papers",
         "sigmoid schedule",
         r"\bar\alpha(u)\propto\mathrm{sigmoid}(-z(u))-\mathrm{sigmoid}(-z(1))",
         "A schedule whose signal falls as a sigmoid.",
@@ -1126,6 +1239,51 @@ EQUATIONS = (
         "Tweedie's formula: the score points to the clean samples.",
         ("oracle.Mixture.log_density: return",),
         (Proof("test_oracle.py::test_mixtures_eps_is_the_score", "the gradient of the log density, by autograd"),),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"\hat x_0(y)=\hat x_0+O A^\top(A I A^\top+\sigma^2 1)^{-1}(y-A\hat x_0)",
+        "An estimate given $y=Ax_0+\\sigma n$, by a covariance of $x_0$ given $x_t$ inside the inverse, $I$, and "
+        "outside, $O$: four methods in one line, and exact for Gaussian data.",
+        (
+            "guidance.posterior.Posterior.predict: self.operator.apply(inner(adjoint(v)))",
+            "guidance.posterior.Posterior.predict: moved = outer(adjoint(gmres",
+        ),
+        (
+            Proof(
+                "test_posterior.py::test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume",
+                "conditioning a joint Gaussian",
+            ),
+        ),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"\mathbb E[x_0\mid y]=m+K(y-Am),\quad\mathrm{Cov}(x_0\mid y)=\Sigma-KA\Sigma,\quad"
+        r" K=\Sigma A^\top(A\Sigma A^\top+\sigma^2 1)^{-1}",
+        "The posterior of Gaussian data given a measurement.",
+        ("oracle.Gaussian.given: mean = mean + (residual", "oracle.Gaussian.given: covariance - gain"),
+        (
+            Proof(
+                "test_posterior.py::test_a_gaussian_given_a_measurement_is_that_of_joint_gaussians",
+                "conditioning a joint Gaussian",
+            ),
+        ),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"\frac{\alpha^2}{\beta^2}=\frac{a^2}{b^2}+\frac{S^2}{\sigma^2}",
+        "Along an axis of $A=USV^\\top$, $x_t$ and $y$ are together one measurement $\\alpha x_0+\\beta\\epsilon$, "
+        "whose mean a mixture has in closed form.",
+        ("oracle.ConditionalMixture._mean: b**2 * S * y",),
+        (
+            Proof(
+                "test_posterior.py::test_a_mixture_given_a_measurement_is_that_of_joint_gaussians",
+                "conditioning a joint Gaussian, component by component",
+            ),
+        ),
     ),
     Equation(
         "this package",

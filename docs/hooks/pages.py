@@ -17,9 +17,10 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from ancestral import registries
+from ancestral import load, registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.help_text import description, entry_text, named, options_of
+from ancestral.interop import web_page
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
 from ancestral_course.command import main as course_main
 
@@ -52,13 +53,16 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Add the generated pages, the pictures of the lessons, and the lessons' own files for download."""
+    """Add the generated pages, the pictures and files of the lessons, and the theory of the playground."""
     for path, content in generated().items():
         files.append(File.generated(config, path, content=content))
     for lesson in LESSONS:
         for suffix in (".py", ".ipynb"):
             source = lesson_file(lesson, suffix)
             files.append(File.generated(config, f"learn/{source.name}", abs_src_path=str(source)))
+    theory = ROOT / "src" / "ancestral" / "browser" / "diffusion.js"  # the playground computes with the package's file
+    files.append(File.generated(config, f"assets/playground/{theory.name}", abs_src_path=str(theory)))
+    files.append(File.generated(config, "assets/playground/digits.html", content=digits_page()))
     return files
 
 
@@ -91,14 +95,24 @@ def on_post_build(config):
 
 def generated() -> dict[str, str | bytes]:
     """Return the generated pages and pictures, by their path in the site's source."""
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")  # from the root of the site
     pages: dict[str, str | bytes] = {
         "reference/command-line.md": command_line(),
-        "changelog.md": "---\nhide: [navigation]\n---\n\n" + (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "changelog.md": "---\nhide: [navigation]\n---\n\n" + changes,
     }
     for lesson in LESSONS:
         page, pictures = lesson_page(lesson)
         pages |= {f"learn/{lesson.stem}.md": page, **{f"learn/{name}": data for name, data in pictures.items()}}
     return pages
+
+
+def digits_page() -> str:
+    """Return the page of a trained model of digits, which the playground shows."""
+    model = load(ROOT / "docs" / "assets" / "playground" / "digits.safetensors")
+    text = (
+        f"A network of {model.parameters:,} parameters, trained for {model.step:,} steps on 5,000 handwritten digits."
+    )
+    return web_page.page(model, "Digits", text)
 
 
 def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
@@ -192,7 +206,7 @@ def functions() -> str:
 
 def workflows() -> str:
     """Return the entries of the modules that plan and run the use cases in the reference."""
-    return "\n\n".join(f"::: ancestral.workflows.{case.function}" for case in USE_CASES)
+    return "\n\n".join(f"::: {case.module}" for case in USE_CASES)
 
 
 PLACES = {

@@ -40,10 +40,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral.config import Config
-from ancestral.declarations import Metric
+from ancestral.declarations import EditTask, Metric
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
+from ancestral.operators import Operator
 from ancestral.results import (
     AveragingResult,
     ComparisonResult,
@@ -51,6 +52,7 @@ from ancestral.results import (
     SamplerComparisonResult,
 )
 from ancestral.results.data_report import DataReport
+from ancestral.results.editing_result import EditingResult
 from ancestral.results.model_info import ModelInfo
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.sampling_result import SamplingResult
@@ -103,7 +105,7 @@ def _function(case: UseCase, returns: str = "", text: str = "") -> str:
 
 def _returns(case: UseCase) -> str:
     """The type of the result: what the generator of events returns."""
-    run = importlib.import_module(f"ancestral.workflows.{case.function}").run
+    run = importlib.import_module(case.module).run
     return _text(typing.get_args(typing.get_type_hints(run)["return"])[-1])
 
 

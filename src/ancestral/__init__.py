@@ -19,8 +19,8 @@ _MODULES = {
     "diffusion": ("Diffusion",),
     "errors": ("InputError",),
     "faces.python": (
-        *("average", "compare", "distil", "evaluate", "evaluate_samples", "export", "import_pipeline", "info"),
-        *("inspect", "push", "runs", "sample", "train", "train_steps"),
+        *("average", "compare", "distil", "edit", "evaluate", "evaluate_samples", "export", "import_pipeline"),
+        *("info", "inspect", "push", "runs", "sample", "studio", "train", "train_steps"),
     ),
     "model": ("Model", "load"),
     "targets": ("Prediction",),

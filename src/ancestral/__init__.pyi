@@ -20,6 +20,7 @@ from ancestral.errors import InputError as InputError
 from ancestral.faces.python import average as average
 from ancestral.faces.python import compare as compare
 from ancestral.faces.python import distil as distil
+from ancestral.faces.python import edit as edit
 from ancestral.faces.python import evaluate as evaluate
 from ancestral.faces.python import evaluate_samples as evaluate_samples
 from ancestral.faces.python import export as export
@@ -29,6 +30,7 @@ from ancestral.faces.python import inspect as inspect
 from ancestral.faces.python import push as push
 from ancestral.faces.python import runs as runs
 from ancestral.faces.python import sample as sample
+from ancestral.faces.python import studio as studio
 from ancestral.faces.python import train as train
 from ancestral.faces.python import train_steps as train_steps
 from ancestral.model import Model as Model

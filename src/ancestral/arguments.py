@@ -5,11 +5,12 @@ import functools
 import inspect
 import json
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, Union
+from typing import Any, Literal, ParamSpec, TypeGuard, TypeVar, Union
 
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
@@ -25,6 +26,8 @@ WORDS = {
     Path: "a path",
     type(None): "None",
 }
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
+"""The beginning of an address of another machine; one letter is a drive of Windows."""
 SHOWN = 60
 """The largest number of characters of a value in a message."""
 
@@ -200,6 +203,11 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
+def is_remote(source: object) -> TypeGuard[str]:
+    """Tell whether a source is the address of a place on another machine, as s3://bucket/folder or hf://user/name."""
+    return isinstance(source, str) and ADDRESS.match(source) is not None
+
+
 def short_source(source: str) -> str:
     """Name a source of data without the folders of the machine that it lies on; "." is the name of the folder."""
-    return source if source.startswith("hf://") else Path(os.path.abspath(source)).name or source  # noqa: PTH100
+    return source if is_remote(source) else Path(os.path.abspath(source)).name or source  # noqa: PTH100

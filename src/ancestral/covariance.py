@@ -53,11 +53,13 @@ class Covariance:
         kept = min(rank, count - 1, dimensions)
         values, vectors = values[-kept:].flip(0), vectors[:, -kept:].flip(1)
         values, total = values.clamp(min=0), centred.square().sum() / (count - 1)
-        if dimensions > count:
-            vectors = centred.T @ vectors / ((count - 1) * values.clamp(min=torch.finfo(values.dtype).tiny)).sqrt()
         left = max(float(total - values.sum()), 0.0) / max(dimensions - kept, 1)
         rest = max(left, FLOOR * float(total) / dimensions)
-        return Covariance(vectors.float(), values.clamp(min=rest).float(), rest)
+        larger = values > rest  # the others have the variance of the rest, and those of rounding alone no direction
+        values, vectors = values[larger], vectors[:, larger]
+        if dimensions > count:
+            vectors = centred.T @ vectors / ((count - 1) * values).sqrt()
+        return Covariance(vectors.float(), values.float(), rest)
 
     def mean_variance(self) -> float:
         """The variance of an element, the mean over all."""

@@ -8,6 +8,7 @@ the spelling of an option in an error.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from ancestral.options import option
 from ancestral.registries import (
     DEFAULT_DISTILLATION,
     NETWORKS,
+    RESTORATIONS,
     SAMPLERS,
     DistillationName,
     NetworkName,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ancestral.diffusion import Diffusion
     from ancestral.model import Label, Model, NetSource
     from ancestral.objectives import Objective
+    from ancestral.operators import Operator
     from ancestral.samplers import Sampler
     from ancestral.targets import Denoiser
 
@@ -45,6 +48,17 @@ DEFAULT_MEMBERS = 8
 """The default number of samples of each condition."""
 FUNCTION = "package.module:function"
 COMMON_SETTINGS = ("steps", "batch_size", "lr", "seed", "sample_every", "sampler")
+IN_OBJECT_STORAGE = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):/{1,2}(?P<path>[^/].*)")
+"""An address, also as pathlib writes it, with one slash."""
+COPYING = {
+    "s3": ("`aws s3 sync {} {}`", "`aws s3 cp {} {}`"),
+    "gs": ("`gcloud storage rsync -r {} {}`", "`gcloud storage cp {} {}`"),
+}
+"""Commands that copy a folder, and a file, from one place to another."""
+WRITTEN = {"out", "gif", "film", "json"}
+"""Options with a place that is written."""
+EditTask = Literal["inpaint", "restore", "vary", "interpolate"]
+EDIT_TASKS: tuple[EditTask, ...] = get_args(EditTask)
 Prints = Literal["events", "parts", "result"]
 
 
@@ -74,8 +88,9 @@ class Declaration:
         dataclass(frozen=True, kw_only=True)(cls)
 
     def check(self) -> None:
-        """Raise InputError for a number out of its range, and for a file of a kind that its option does not write."""
+        """Raise InputError for a number out of its range, and for a file that its option does not read or write."""
         check_ranges(self)
+        self._check_places()
         for one in dataclasses.fields(self):
             value, suffixes = getattr(self, one.name), one.metadata.get("suffixes")
             if not suffixes or isinstance(value, bool | None) or value == one.metadata["bare"]:
@@ -83,6 +98,29 @@ class Declaration:
             if Path(value).suffix.lower() not in suffixes:
                 kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
                 raise InputError(f"{option(one.name)} writes {kinds} files, not {value}")
+
+    def _check_places(self) -> None:
+        """Raise InputError for a run, a folder or a file in object storage, where data alone are read."""
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            for place in value if isinstance(value, list | tuple) else (value,):
+                match = IN_OBJECT_STORAGE.match(str(place)) if isinstance(place, str | Path) else None
+                if "Path" not in str(one.type) or match is None or match["protocol"] == "hf":
+                    continue
+                address = f"{match['protocol']}://{match['path']}"
+                here = Path(match["path"]).name
+                local = f"runs/{here}" if one.name == "out" and "." not in here else here
+                commands = COPYING.get(match["protocol"], ("a copy of {} as {}",) * 2)
+                copy = commands["." in here]
+                if one.name in WRITTEN:
+                    raise InputError(
+                        f"nothing is written to {address}: give {option(one.name)} a place on this machine, as in "
+                        f"{local}, and copy it afterwards, by {copy.format(local, address)}"
+                    )
+                raise InputError(
+                    f"{address} is not read there, as data alone are: copy it to this machine, by "
+                    f"{copy.format(address, here)}, and name the copy"
+                )
 
     @classmethod
     def ordered(cls) -> list[str]:
@@ -145,6 +183,36 @@ class WithResume(Declaration):
     """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""
 
 
+class WithConditions(Declaration):
+    """A use case that makes samples, which may be conditioned."""
+
+    LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
+    index: tuple[int, ...] | None = None
+    """Indices of the samples of the seed, one or several; default: the first n."""
+    seed: int | None = None
+    """Seed of all noise; sample i of a seed is always the same. Default: 0."""
+    label: Label = argument(None, words=tuple[str, ...] | None)
+    """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
+    {LABEL_DEFAULT}."""
+    given: Mapping[str, Any] | None = argument(None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True)
+    """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
+    file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
+    a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
+    What is left out is absent."""
+    guidance: float | Mapping[str, float] | None = argument(None, words=tuple[str, ...] | None, metavar="SCALE")
+    """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
+    low=1{ (a mapping in Python)}. Default: 1."""
+    guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
+    """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
+    guidance_rescale: float | None = argument(None, least=0, most=1)
+    """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
+    weak: Model | str | Path | int | None = argument(None, words=str | None, metavar="RUN|STEP")
+    """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
+    a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
+    batch_size: int = 64
+    """Number of samples in a batch. It changes memory and time, not the samples."""
+
+
 class Train(WithSettings, WithResume, WithDevice, WithOut):
     """Train a model in a run folder.
 
@@ -167,7 +235,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     PRESETS: ClassVar[str] = PRESETS.names
     COMMON: ClassVar[tuple[str, ...]] = (
         *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "augment", "given"),
-        *("class_labels", "validation", *COMMON_SETTINGS),
+        *("class_labels", "validation", "latent", "until", *COMMON_SETTINGS),
     )
 
     @classmethod
@@ -181,10 +249,11 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     data is taken for `data`. Default: the preset for the data, or digits without data."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True)
     """Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or
-    .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder,
-    or hf://datasets/user/name). {From Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or
-    with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch Dataset of items, alone
-    or with labels.} Default: the preset's."""
+    .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), one of these in object storage (s3://bucket/name
+    or gs://bucket/name), or a data set of the library datasets (a folder, or hf://datasets/user/name). {From
+    Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); a
+    list of paths of images, or of Pillow images; or a torch Dataset of items, alone or with labels.} Default: the
+    preset's."""
     file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["config"])
     """The config.json of a run, or a JSON file with some settings, which change the preset."""
     initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["from"])
@@ -200,8 +269,8 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
     export_to: Literal["diffusers"] | None = argument(None, short=["for"])
-    """Choose a patch and groups that diffusers can hold, unless they are given, and refuse other settings that it
-    cannot hold before training. Default: none."""
+    """Choose a patch, `narrow` and groups that diffusers can hold, unless they are given, and refuse other settings
+    that it cannot hold before training. Default: none."""
 
 
 class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
@@ -243,7 +312,7 @@ class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
     """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2."""
 
 
-class Sample(WithDevice, WithThreads, WithNet, WithOut):
+class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """Sample images from a trained model, and write files.
 
     No file is overwritten: where one exists, the new one gets a number, as in seed0-2.png. Each PNG of a model that was
@@ -268,8 +337,6 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     n: int | None = argument(None, short=["n"], ordered=True)
     """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
     several, else 64."""
-    index: tuple[int, ...] | None = None
-    """Indices of the samples of the seed, one or several; default: the first n."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
     sampler of the run's config."""
@@ -279,26 +346,6 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with `sampler`."""
     variance: str | None = None
     """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
-    seed: int | None = None
-    """Seed of all noise; sample i of a seed is always the same. Default: 0."""
-    label: Label = argument(None, words=tuple[str, ...] | None)
-    """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
-    all classes in turn, or none with `given`."""
-    given: Mapping[str, Any] | None = argument(None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True)
-    """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
-    file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
-    a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
-    What is left out is absent."""
-    guidance: float | Mapping[str, float] | None = argument(None, words=tuple[str, ...] | None, metavar="SCALE")
-    """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
-    low=1{ (a mapping in Python)}. Default: 1."""
-    guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
-    """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
-    guidance_rescale: float | None = argument(None, least=0, most=1)
-    """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
-    weak: Model | str | Path | int | None = argument(None, words=str | None, metavar="RUN|STEP")
-    """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
-    a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, words=tuple[str, ...] | None, metavar="UPSCALER"
     )
@@ -310,8 +357,12 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
     """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""
-    batch_size: int = 64
-    """Number of samples in a batch. It changes memory and time, not the samples."""
+    branch: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
+    """PNG that was sampled from this model: its samples up to the state `at`, and from there on with the seed of the
+    reverse noise, label, conditions, guidance and sampler that are given. Those that are not given, and the number of
+    samples, are those of FILE.png; `index` chooses some of them. Images are given again, the same ones."""
+    at: int | None = argument(None, least=0, metavar="STEP")
+    """Number of the state at which `branch` leaves FILE.png, from 0, which is x_T."""
     gif: str | Path | bool = argument(
         False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"]
     )
@@ -326,6 +377,83 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool = True
     """Whether grids and film strips name the class of each sample, and film strips t."""
+
+
+class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
+    """Edit images with a trained model: sample a part anew, restore, vary, or walk between two.
+
+        ancestral.edit("runs/faces", "inpaint", "photo.png", mask="mask.png")
+        ancestral.edit("runs/faces", "restore", "small.png", operator="upscale:4", noise=0.05)
+        ancestral.edit("runs/faces", "vary", "photo.png", strength=0.5)
+        ancestral.edit("runs/faces", "interpolate", "one.png", "other.png")
+
+    Files hold the samples, the map of their standard deviation, and an overview. An image of another size is edited in
+    a window around the mask at the resolution of the model; what the mask leaves stays as it is, to the bit. Which
+    method is taken, and why, is said. No file is overwritten, and each PNG holds in its metadata how it was made.
+
+    Returns:
+        The files, the method and the reason why it was taken, and the mean standard deviation of the samples.
+
+    Raises:
+        InputError: If the model cannot edit this, an option does not apply, or `like` was made otherwise, before any
+            work is done.
+    """
+
+    OUT: ClassVar[str] = (
+        "A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and their "
+        "standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or of the "
+        "working folder for a model outside a run"
+    )
+    LABEL_DEFAULT: ClassVar[str] = "none"
+
+    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
+    task: EditTask = argument(metavar="|".join(EDIT_TASKS), positional=True)
+    """What is done: inpaint samples the part of an image anew that a mask names; restore samples what may have been
+    measured as the image; vary samples images that are like it; interpolate walks from one image to another."""
+    image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True)
+    """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Of interpolate the
+    first one; without images, it walks between the classes or the conditions."""
+    other: Any = argument(None, words=str | None, metavar="OTHER", positional=True)
+    """Second image of interpolate. Default: none."""
+    n: int | None = argument(None, short=["n"], least=1)
+    """Number of samples; default: 4, and 9 of interpolate."""
+    mask: Any = argument(None, words=str | None, metavar="FILE")
+    """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
+    file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
+    changes; of a picture with holes, these do."""
+    box: str | Sequence[int] | None = argument(None, words=str | None, metavar="X,Y,W,H")
+    """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
+    of the image."""
+    operator: Operator | str | None = argument(None, words=str | None, metavar="OPERATOR")
+    """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function)."""
+    noise: float | None = argument(None, least=0)
+    """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
+    samples agree with the image exactly."""
+    strength: float | None = argument(None, least=0, most=1)
+    """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
+    t: float | None = argument(None, above=0)
+    """Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the last."""
+    method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)))
+    """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
+    was trained with if one says what is known, else the best one for the operator and the noise."""
+    particles: int | None = argument(None, least=1)
+    """Number of particles of each sample, of the method tds; default: 16."""
+    iterations: int | None = argument(None, least=1)
+    """Number of iterations of the methods pigdm, mmps and jfps; default: that of the method."""
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
+    """Sampler{, a name of `registries.SAMPLERS`}, with options if need be. Default: that of the task."""
+    steps: int | None = argument(None, least=1)
+    """Number of sampling steps; default: 25, or 4 of a distilled model."""
+    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
+    """PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and the mask are
+    given again."""
+    gif: str | Path | bool = argument(
+        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"]
+    )
+    """Also write an animation of interpolate; without a path, in the new folder."""
+    film: str | Path | bool = argument(False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"])
+    """Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder."""
 
 
 class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
@@ -375,7 +503,8 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
 
 
 class Export(WithNet, WithOut):
-    """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
+    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, or a page that
+    samples it in a browser.
 
     Returns:
         The path.
@@ -385,14 +514,16 @@ class Export(WithNet, WithOut):
     """
 
     OUT: ClassVar[str] = (
-        "A new folder, or for onnx a new file that ends in .onnx; default: diffusers in the run folder, or model.onnx, "
-        "which is replaced"
+        "A new folder, or for onnx and html a new file that ends so; default: diffusers or space in the run folder, or "
+        "model.onnx or page.html, which is replaced"
     )
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo."""
-    to: Literal["diffusers", "onnx"] = "diffusers"
-    """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs.
+    to: Literal["diffusers", "onnx", "html", "space"] = "diffusers"
+    """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
+    html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
+    Face Space with that file.
     """
     label: int | str | None = argument(None, words=str | None)
     """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
@@ -673,13 +804,58 @@ class AverageLengths(WithSamples, prints="result", resumable=True):
     """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
 
 
+class Studio(WithOut, resumable=True):
+    """Work with your models in a browser: look at data, train, sample, edit and compare, and keep what was made.
+
+    A server on this machine shows the pages and runs the other commands. No request leaves the machine, and only files
+    in the folders that are named here can be read. A training runs in a process of its own, which goes on without the
+    studio. Ctrl-C ends the studio.
+
+    Returns:
+        Nothing, when the studio has ended.
+
+    Raises:
+        InputError: If the packages of the studio are missing, a folder does not exist, or the address is taken.
+        OSError: If the folder of the history cannot be written.
+    """
+
+    OUT: ClassVar[str] = "Folder for all that is made in the studio; default: runs/studio"
+
+    places: str | Path | Sequence[str | Path] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="RUN|FOLDER", positional=True
+    )
+    """Run folders, folders of runs and folders of data; nothing outside them can be read. Default: the working folder
+    with its runs."""
+    host: str = argument("127.0.0.1", metavar="ADDRESS")
+    """Address of this machine at which the studio can be reached. Any but 127.0.0.1 opens it to other machines; the
+    address that is then printed holds a secret token, which every visitor needs."""
+    port: int = argument(8765, least=0, most=65535)
+    """Port of the address; 0 takes any that is free."""
+    open: bool = True
+    """Whether to open the page in the browser."""
+
+
 class UseCase(NamedTuple):
-    """A row of the table of use cases: its command, its Python function, its declaration, and what the help says."""
+    """A row of the table of use cases.
+
+    Attributes:
+        command: Its command.
+        function: Its Python function, and the module that plans and runs it.
+        declaration: Its declaration.
+        summary: What the help says.
+        home: The package of the module.
+    """
 
     command: str
     function: str
     declaration: type[Declaration]
     summary: str
+    home: Literal["workflows", "faces"] = "workflows"
+
+    @property
+    def module(self) -> str:
+        """The module whose `plan` and `run` do the work."""
+        return f"ancestral.{self.home}.{self.function}"
 
 
 USE_CASES = (
@@ -687,6 +863,7 @@ USE_CASES = (
     UseCase("train", "train", Train, "train a model on built-in data or on your own images"),
     UseCase("distil", "distil", Distil, "distil a model into one that samples in one or two network evaluations"),
     UseCase("sample", "sample", Sample, "sample images from a trained model: grid, files, animation, film strip"),
+    UseCase("edit", "edit", Edit, "edit images with a trained model: inpaint, restore, vary, interpolate"),
     UseCase("evaluate", "evaluate", Evaluate, "measure the samples of a model, and its likelihood"),
     UseCase("evaluate-samples", "evaluate_samples", EvaluateSamples, "measure samples that are files, without a model"),
     UseCase("compare", "compare", Compare, "compare runs, or the samplers of one run at their cost"),
@@ -695,5 +872,6 @@ USE_CASES = (
     UseCase("info", "info", Info, "show what a run or a model file holds"),
     UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
     UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
+    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", home="faces"),
     UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),
 )

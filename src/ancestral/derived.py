@@ -13,6 +13,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.conditions import Condition, Image, Vector
 from ancestral.errors import InputError, whole
-from ancestral.operators import Blur, Downsample, Grey, Operator
+from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask, Operator
 from ancestral.options import option
 from ancestral.plugins import explained, import_function
 from ancestral.randomness import Stream
@@ -257,6 +259,101 @@ class Maker:
     @property
     def _masked(self) -> bool:
         return any(isinstance(part, RandomMask) for part in self.parts)
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of all noise together, if there is none before another operator."""
+        return math.hypot(*(part.sigma for part in self.parts if isinstance(part, Noise)))
+
+    def operator(self, sides: Sequence[int]) -> Operator:
+        """Return the operator without its noise.
+
+        Args:
+            sides: The sides of the items.
+
+        Raises:
+            InputError: If it is random, or there is none, or noise comes before another operator.
+        """
+        parts = [part for part in self.parts if not isinstance(part, Noise)]
+        if not parts or tuple(parts) != self.parts[: len(parts)]:
+            raise InputError(f"{self.text} is no operator followed by noise: give one, as in upscale:4+noise:0.05")
+        return reduce(or_, (_operator(part, tuple(sides)) for part in parts))
+
+    def answers(self, operator: Operator, noise: float, shape: Sequence[int]) -> bool:
+        """Whether a model with this condition was trained to undo an operator with noise of this much, or less.
+
+        Args:
+            operator: The operator.
+            noise: The standard deviation of the noise of its result.
+            shape: The shape of an item.
+        """
+        parts = [part for part in self.parts if not isinstance(part, Noise)]
+        if not parts or noise > self.noise * (1 + 1e-6) or tuple(parts) != self.parts[: len(parts)]:
+            return False
+        *fixed, last = parts
+        if not isinstance(last, RandomMask):
+            return self.operator(shape[1:]) == operator
+        mask = known_part(operator, shape)
+        if fixed or mask is None:
+            return False
+        return last.kind not in HALVES or bool((mask == _half(tuple(shape[1:]), *HALVES[last.kind])).all())
+
+    def of_measurement(
+        self, y: Tensor, operator: Operator, noise: float, shape: Sequence[int], seed: int, indices: Sequence[int]
+    ) -> Tensor:
+        """Bring a measurement that the condition `answers` to the values that `make` makes.
+
+        Where less noise is in it than the model was trained with, the missing noise is added.
+
+        Args:
+            y: The measurement of each item, (B, *).
+            operator: The operator.
+            noise: The standard deviation of its noise.
+            shape: The shape of an item.
+            seed: The seed of the noise that is added.
+            indices: The index of each item.
+        """
+        mask = known_part(operator, shape)
+        if self._masked and mask is not None:
+            known = mask.to(y).expand(len(y), 1, *shape[1:])
+            y = torch.cat([operator.adjoint(y, shape).where(known > 0, 0.0), 2 * known - 1], dim=1)
+        missing = math.sqrt(max(self.noise**2 - noise**2, 0.0))
+        return y if missing == 0 else Noise(missing, self._masked)(y, Address(seed, 0, indices, self.place))
+
+
+def known_part(operator: Operator, shape: Sequence[int]) -> Tensor | None:
+    """Return where an operator that hides a part of an item knows it, bool (*sides); None of all other operators."""
+    if isinstance(operator, Crop):
+        return operator.adjoint(operator.apply(torch.ones(1, *shape)), shape)[0, 0] > 0
+    if isinstance(operator, Mask):
+        known = operator.apply(torch.ones(1, *shape))[0] > 0
+        return known[0] if bool((known == known[:1]).all()) else None
+    return None
+
+
+def _operator(part: Part, sides: tuple[int, ...]) -> Operator:
+    """A part as an operator. Raises InputError if it is random."""
+    if isinstance(part, Fixed):
+        return part.operator
+    if isinstance(part, OwnFunction):
+        return Linear(_own_operator(part.name))
+    if isinstance(part, RandomMask) and part.kind in HALVES and len(sides) >= -HALVES[part.kind][0]:
+        return Mask(_half(sides, *HALVES[part.kind]))
+    raise InputError("a random mask or crop is no operator of one item: give mask:left, mask:top or a mask of your own")
+
+
+def _own_operator(name: str) -> Callable[[Tensor], Tensor]:
+    """A function of the user's own, whose errors are said in one line."""
+    function = import_function(name)
+
+    def apply(x: Tensor) -> Tensor:
+        with explained(f"{name} failed", "it is called with items (B, C, *sides) in [-1, 1]"):
+            made = function(x)
+        if not isinstance(made, Tensor) or len(made) != len(x):
+            raise InputError(f"{name} returned no tensor with one row for each item: return A x, (B, *)")
+        return made
+
+    return apply
 
 
 def makers(kinds: Mapping[str, Condition]) -> dict[str, Maker]:

@@ -26,8 +26,8 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
+        torch.empty(0, device=device).cpu()  # "meta" is a device of PyTorch that computes nothing
+    except (RuntimeError, AssertionError):  # NotImplementedError is a RuntimeError
         raise InputError(f"this machine has no device {name!r}; use {option('device', 'auto')}, or cpu") from None
     return device
 

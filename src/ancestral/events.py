@@ -3,12 +3,15 @@
 Whoever runs it draws the events: the command line, a notebook, a web page, or nobody.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ancestral.results.result import Result
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +53,42 @@ class Measured:
     part: Result
 
 
-Event = Message | Work | Wrote | Measured
+@dataclass(frozen=True, eq=False)
+class State:
+    """A state of the reverse process of a batch of samples. Its tensors are computed when they are read.
+
+    Attributes:
+        task: The name of the task, as in `Work`. Where a model follows another, the states begin again at 0.
+        index: The number of the state, from 0, which is x_T.
+        total: The number of states of each sample; the last is the sample.
+        t: The time.
+        positions: The places of the batch among all samples.
+        count: The number of all samples.
+        make_x: Makes `x`.
+        make_x0: Makes `x0`.
+    """
+
+    task: str
+    index: int
+    total: int
+    t: float
+    positions: Sequence[int]
+    count: int
+    make_x: "Callable[[], Tensor]"
+    make_x0: "Callable[[], Tensor]"
+
+    @property
+    def x(self) -> "Tensor":
+        """x_t in the units of the data, (B, C, *sides) on the CPU."""
+        return self.make_x()
+
+    @property
+    def x0(self) -> "Tensor":
+        """The estimate of the samples, as `x`."""
+        return self.make_x0()
+
+
+Event = Message | Work | Wrote | Measured | State
 
 
 def finish(events: Generator[Any, None, R]) -> R:
@@ -64,7 +102,12 @@ def finish(events: Generator[Any, None, R]) -> R:
 
 
 def track(
-    steps: Generator[T, None, R], task: str, total: float, unit: str = "", size: Callable[[T], float] = lambda _: 1.0
+    steps: Generator[T, None, R],
+    task: str,
+    total: float,
+    unit: str = "",
+    size: Callable[[T], float] = lambda _: 1.0,
+    event: Callable[[T], Event] | None = None,
 ) -> Generator[Event, None, R]:
     """Report the progress of a generator.
 
@@ -74,9 +117,10 @@ def track(
         total: The amount of work of all steps.
         unit: What is counted, as in `Work`.
         size: The amount of work of a step.
+        event: Makes an event of each step.
 
     Yields:
-        The work done after each step.
+        The work done after each step, and the event of the step.
 
     Returns:
         The result of the generator.
@@ -84,8 +128,11 @@ def track(
     amount = 0.0
     while True:
         try:
-            amount += size(next(steps))
+            step = next(steps)
         except StopIteration as end:
             result: R = end.value
             return result
+        amount += size(step)
         yield Work(task, amount, total, unit)
+        if event is not None:
+            yield event(step)

@@ -45,6 +45,8 @@ class Argument:
         bare: Its value on the command line where none follows; None if one must follow.
         suffixes: Endings of the files that it names. A word with another ending is not its value.
         repeats: Whether it may be given several times on the command line, each time with more values.
+        least: Its smallest allowed number, if there is one.
+        most: Its largest allowed number, if there is one.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Argument:
     suffixes: Sequence[str] = ()
     repeats: bool = False
     python: Any = None
+    least: float | None = None
+    most: float | None = None
 
     @property
     def required(self) -> bool:
@@ -87,6 +91,8 @@ def argument(default: Any = MISSING, **facts: Any) -> Any:
     return field(default=default, metadata=facts)
 
 
+FACTS = ("metavar", "short", "positional", "bare", "suffixes", "repeats", "least", "most")
+"""What the metadata of a field may say of its argument."""
 BOUNDS = {"least": ("at least", le), "above": ("above", lt), "most": ("at most", ge), "below": ("below", gt)}
 """The bounds of a number: their words, and how a bound relates to a number that keeps it."""
 
@@ -133,12 +139,11 @@ def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
             hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else chosen_by_name(one.type),
-            **{name: one.metadata[name] for name in ("metavar", "short", "positional", "bare", "suffixes", "repeats")
-               if name in one.metadata},
+            **{name: one.metadata[name] for name in FACTS if name in one.metadata},
         )
         for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))
         if not one.metadata.get("hidden") and one.name != "settings"
-    ]  # fmt: skip
+    ]
 
 
 def chosen_by_name(hint: Any) -> Any:

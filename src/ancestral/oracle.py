@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.operators import Operator, check_noise, matrix
+from ancestral.operators import Operator, check_measurement, matrix
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
 from ancestral.targets import X0, Prediction, exact_at_zero
 
@@ -67,6 +67,8 @@ class Gaussian:
             InputError: If the mean has not the shape of an item, or y is no such measurement.
         """
         shape = tuple((self.mean + self.std).shape if self.basis is None else self.mean.shape[1:])
+        if self.basis is None and shape[:1] == (1,) and y.ndim <= len(shape):
+            shape = shape[1:]  # the mean has an axis for the batch, as y has
         if not shape:
             raise InputError("the shape of an item is not known: give the Gaussian its mean as a tensor of that shape")
         dimensions, dtype = math.prod(shape), torch.float64
@@ -164,6 +166,7 @@ class Empirical(Mixture):
         Raises:
             InputError: If y is no such measurement, or the noise is not above 0.
         """
+        check_measurement(y, noise)
         if not noise > 0:
             raise InputError(f"of a finite data set hardly an item fits y exactly: give noise above 0, not {noise}")
         apply = operator.apply if isinstance(operator, Operator) else operator
@@ -245,7 +248,7 @@ def _tensor(value: Tensor | float) -> Tensor:
 
 def _measurement(y: Tensor, A: Tensor, noise: float) -> Tensor:
     """The measurements flat, in float64. Raises InputError if they are not of the size of A's result."""
-    check_noise(noise)
+    check_measurement(y, noise)
     if y.ndim < 2 or y[0].numel() != len(A):
         raise InputError(_wrong_measurement(y, [len(A)]))
     return y.flatten(1).to(A)

@@ -58,6 +58,8 @@ class Stream(Enum):
     """Dropout masks."""
     NETWORK = "network"
     """The seed of what a network of your own draws from PyTorch's generator."""
+    LATENT = "latent"
+    """The noise that is added to latents while an autoencoder is trained."""
     ORDER = "order"
     """The order of the items in an epoch."""
     BALANCE = "balance"

@@ -241,6 +241,26 @@ OPERATORS = Registry(
 )
 
 
+RESTORATIONS = Registry(
+    "method",
+    Entry("trained", "", "a condition that the model was trained with, if one says y"),
+    Entry("ddnm", "guidance.posterior:Posterior", "y put in the place of what is known of x̂_0, without its noise",
+          "Wang et al. 2023", {"method": "ddnm"}),
+    Entry("pigdm", "guidance.posterior:Posterior", "ΠGDM: a Gaussian step, with a gradient", "Song et al. 2023",
+          {"method": "pigdm"}),
+    Entry("mmps", "guidance.posterior:Posterior", "a Gaussian step with the network's covariance, with gradients",
+          "Rozet et al. 2024", {"method": "mmps"}),
+    Entry("jfps", "guidance.posterior:Posterior", "a Gaussian step with the covariance of the training data",
+          "azula", {"method": "jfps"}),
+    Entry("tds", "samplers:TDS", "particles, exact as their number grows", "Wu et al. 2023"),
+    Entry("replacement", "guidance.replacement:Replacement", "y with noise put in the place of what is known of x_t",
+          "Song et al. 2021"),
+    Entry("repaint", "guidance.replacement:Replacement", "replacement, going back to noisier times again and again",
+          "Lugmayr et al. 2022"),
+    Entry("dps", "guidance.dps:DPS", "a step against the gradient of the distance to y", "Chung et al. 2023"),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Distillation(Entry):
     """A method of distillation.

@@ -4,6 +4,8 @@ Everything the package writes goes through `atomic`: a temporary file beside the
 renamed over it. So at any moment the target is the old file or the new one, whole.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import hashlib
@@ -15,16 +17,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
-import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.interrupts import undone
 from ancestral.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -234,6 +237,8 @@ def sha256(path: Path) -> str:
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     """Serialise tensors as a safetensors file."""
+    import safetensors.torch  # torch is imported where tensors are: the rest serves faces that start without it
+
     return safetensors.torch.save(_plain(tensors))
 
 
@@ -243,6 +248,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         OSError: If it cannot be written; the old file stays.
     """
+    import safetensors.torch
+
     with atomic(path) as temporary:
         try:
             safetensors.torch.save_file(_plain(tensors), temporary, dict(metadata))
@@ -271,7 +278,8 @@ def _sort_metadata(path: Path) -> None:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors on the CPU, each in memory of its own: networks may share weights, and files cannot."""
-    plain, addresses = dict[str, Tensor](), set[int]()
+    plain: dict[str, Tensor] = {}
+    addresses = set[int]()
     for name, tensor in tensors.items():
         copy = tensor.detach().cpu().contiguous()
         plain[name] = copy.clone() if copy.data_ptr() in addresses else copy

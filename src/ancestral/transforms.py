@@ -17,12 +17,14 @@ def transformed(*tensors: Tensor | None) -> bool:
     """
     if torch._C._are_functorch_transforms_active():  # torch.autograd.Function asks the same
         return True
-    present = [tensor for tensor in tensors if tensor is not None]
-    return any(
-        forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
-        or torch._C._functorch.is_legacy_batchedtensor(tensor)
-        for tensor in present
-    )
+    dual = forward_ad._current_level >= 0  # outside of a level no tensor has a tangent, and this runs for every layer
+    for tensor in tensors:
+        if tensor is not None and (
+            torch._C._functorch.is_legacy_batchedtensor(tensor)
+            or (dual and forward_ad.unpack_dual(tensor).tangent is not None)  # type: ignore[no-untyped-call]
+        ):
+            return True
+    return False
 
 
 def certain(condition: Tensor) -> bool:

@@ -63,7 +63,7 @@ def test_small_items_keep_the_network_of_the_preset_digits(shape, device):
     if len(shape) > 1:
         assert choice["mults"] == digits.net.mults
         assert choice["patch"] == digits.net.patch
-    for name in ("width", "blocks", "attention"):
+    for name in ("width", "blocks", "attention", "narrow"):
         assert choice[name] == getattr(digits.net, name)
     assert (choice["batch_size"], choice["lr"]) == (digits.train.batch_size, digits.train.lr)
 
@@ -73,7 +73,7 @@ def test_the_choice_for_photographs():
     assert {size: choice["patch"] for size, choice in cpu.items()} == {64: 2, 128: 4, 256: 8, 512: 16, 1024: 16}
     assert cpu[64] == {**cpu[512], "patch": 2}
     assert cpu[64] == {
-        **{"width": 32, "mults": (1, 2, 4), "blocks": 1, "attention": (8,), "patch": 2},
+        **{"width": 32, "mults": (1, 2, 4), "blocks": 1, "attention": (8,), "patch": 2, "narrow": True},
         **{"batch_size": 32, "lr": 2e-3},
     }
     assert cpu[1024]["mults"] == (1, 1, 2, 4)
@@ -81,7 +81,7 @@ def test_the_choice_for_photographs():
     for size in (64, 128, 256):
         preset = configs.preset(f"photos{size}")
         gpu = by_size.choose((3, size, size), "cuda")
-        for name in ("width", "mults", "blocks", "attention", "patch"):
+        for name in ("width", "mults", "blocks", "attention", "patch", "narrow"):
             assert gpu[name] == getattr(preset.net, name), (size, name)
     assert [by_size.choose((3, size, size), "cuda")["batch_size"] for size in (64, 128, 256)] == [64, 32, 8]
 
@@ -92,7 +92,10 @@ def test_the_number_of_positions_counts_not_the_sides():
     assert by_size.choose((1, 64, 64)) == by_size.choose((200, 64, 64))
 
 
-OTHER = {"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 1, "batch_size": 5, "lr": 1e-4}
+OTHER = {
+    **{"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 1, "narrow": False},
+    **{"batch_size": 5, "lr": 1e-4},
+}
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -116,7 +119,16 @@ def test_a_setting_wins_though_it_is_the_one_of_small_images():
     assert by_size.explain(final, (3, 256, 256), "cuda") == ""
 
 
-@pytest.mark.parametrize("name", sorted(set(configs.PRESETS) - {"folder", "arrays"}))
+def test_latents_get_no_patch_up_to_32x32_positions():
+    choices = {side: by_size.choose((4, side, side), latents=True) for side in (16, 32, 64)}
+    assert [choice["patch"] for choice in choices.values()] == [1, 1, 2]
+    assert [choice["mults"] for choice in choices.values()] == [(1, 2), (1, 2, 4), (1, 2, 4)]
+    config = configs.preset("latent")
+    assert by_size.complete(config, (4, 32, 32)).net.patch == 1
+    assert "and 3 levels to 8x8" in by_size.explain(config, (4, 32, 32))
+
+
+@pytest.mark.parametrize("name", sorted(set(configs.PRESETS) - {"folder", "arrays", "latent"}))
 def test_the_other_presets_leave_nothing_to_the_size(name):
     config = configs.preset(name)
     assert not by_size.left_out(config)
@@ -292,7 +304,7 @@ def test_settings_without_effect_are_named(photos, tmp_path):
 def test_training_states_what_was_chosen_and_what_it_costs(run):
     _, lines = run
     (choice,) = [line for line in lines if line.startswith("chosen by size")]
-    assert "mults=(1, 2, 4) blocks=1 attention=5 patch=2 batch_size=32 lr=0.002" in choice
+    assert "mults=(1, 2, 4) blocks=1 attention=5 patch=2 narrow=True batch_size=32 lr=0.002" in choice
     assert "width" not in choice
     assert "patches of 2 bring 40x40 to 20x20, and 3 levels to 5x5, for a CPU" in choice
     (cost,) = [line for line in lines if "of memory beside the program" in line]

@@ -72,6 +72,7 @@ def test_builtins_are_resized_and_recoloured():
     assert (small.items[:, :1].float().mean() - means.mean()).abs() < 1
 
 
+@pytest.mark.long
 def test_importing_and_digits_need_neither_torchvision_nor_mlxtend():
     code = (
         "import sys, ancestral.data as data; data.load('digits');"
@@ -208,10 +209,14 @@ def test_cifar10_offline():
 # downloads
 
 
-def test_fetch_accepts_only_the_known_hash(tmp_path, capfd):
+def test_fetch_accepts_only_the_known_hash(tmp_path, capfd, monkeypatch):
     source = tmp_path / "file.bin"
     source.write_bytes(b"hello")
     hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    with monkeypatch.context() as patch:
+        patch.setenv(download.OFFLINE, "1")
+        with pytest.raises(InputError, match=r"file\.bin is not on this machine, .*: ask a friend"):
+            download.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
     with pytest.raises(InputError, match=r"file\.bin could not be downloaded .*: ask a friend"):
         download.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
     assert list((tmp_path / "cache").iterdir()) == []

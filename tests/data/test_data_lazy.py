@@ -14,8 +14,9 @@ from ancestral.config.folders import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import FORMATS
+from ancestral.data.files import NameList
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.file_folder import FileFolder, NameList, scan
+from ancestral.data.sources.file_folder import FileFolder, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
 from ancestral.events import Work, finish

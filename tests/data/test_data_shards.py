@@ -168,7 +168,7 @@ def test_the_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkey
     source = shards(tmp_path / "set")
     made = []
     real = tar_shards._read_index
-    monkeypatch.setattr(tar_shards, "_read_index", lambda path, size: made.append(path.name) or real(path, size))
+    monkeypatch.setattr(tar_shards, "_read_index", lambda file, size: made.append(file.name) or real(file, size))
     first = data.open(source, memory=0)
     assert len(made) == 4
     again = data.open(source, memory=0)
@@ -176,7 +176,7 @@ def test_the_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkey
     assert [again.name_of(i) for i in range(40)] == [first.name_of(i) for i in range(40)]
     write(tmp_path / "set" / "part-000.tar", [("new.png", png(PICTURES[5])), ("new.cls", b"3")])
     assert len(data.open(source, memory=0)) == 31
-    assert made[4:] == ["part-000.tar"]
+    assert made[4:] == [str(tmp_path / "set" / "part-000.tar")]
     for file in (tmp_path / "cache" / "shards").iterdir():
         file.write_bytes(b"damaged")
     assert len(data.open(source, memory=0)) == 31

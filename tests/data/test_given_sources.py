@@ -235,7 +235,8 @@ def test_two_tables_in_a_folder_are_refused_and_lists_are_vectors(tmp_path):
 
 def test_names_and_values_of_many_rows_are_matched(tmp_path):
     """The table alone: no file is opened."""
-    from ancestral.data.sources.file_folder import NameList
+    from ancestral.data.files import NameList
+    from ancestral.data.sources.file_folder import LocalFiles
     from ancestral.data.sources.metadata_table import MetadataTable
 
     count = 40_000
@@ -243,7 +244,7 @@ def test_names_and_values_of_many_rows_are_matched(tmp_path):
     (tmp_path / "metadata.csv").write_text(
         "file_name,age,hair\n" + "".join(f"{i}.png,{i / 4},{'ab'[i % 2]}\n" for i in range(count))
     )
-    table = MetadataTable(tmp_path, names)
+    table = MetadataTable(LocalFiles(tmp_path), names)
     assert np.array_equal(table["age"], np.arange(count) / 4)
     assert table["hair"] == ["a", "b"] * (count // 2)
     assert len({id(text) for text in table["hair"]}) == 2

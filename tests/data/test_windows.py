@@ -75,6 +75,7 @@ def test_windows_are_uniform_and_a_function_of_seed_step_and_position():
     assert at_random(images, (12, 24), 0, 3, range(9000)) is images
 
 
+@pytest.mark.long
 def test_a_run_is_trained_on_windows_and_compared_with_those_at_the_centre(folder, tmp_path):
     options = {"steps": 2, "batch_size": 8, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "device": "cpu",
                "trackers": "none", "progress": False, "sampler": "ddim:steps=2"}  # fmt: skip

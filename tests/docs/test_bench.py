@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import types
 import warnings
 from pathlib import Path
 
@@ -25,11 +26,13 @@ from ancestral.results.estimate import Estimate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import cluster
     import digits
     import flops
     import image_sets
     import measure
     import page
+    import posteriors
     import records
     from parts import growth, memory, quality, sampling, start, steps
     from peers import contest, factory, paper
@@ -125,6 +128,7 @@ def test_the_peak_counts_forward_and_both_gradients(monkeypatch):
     assert peak.x.grad is not None
 
 
+@pytest.mark.long
 def test_the_compared_networks_have_the_same_parameters():
     count = {name: sum(p.numel() for p in build(paper.Setting(batch=1)).net.parameters()) for name, build in PAIR}
     assert count == {"ancestral": 35_746_307, "diffusers": 35_746_307}
@@ -434,6 +438,7 @@ def test_memory_of_both_libraries():
         assert row["all of diffusers'"] == pytest.approx(ratio)
 
 
+@pytest.mark.long
 def test_start_in_fresh_processes(monkeypatch):
     monkeypatch.setattr(start, "IMPORTS", {"ancestral: import": "import ancestral", "gone": "import no_such_package"})
     monkeypatch.setattr(start.shutil, "which", lambda *_, **__: None)  # diffusers-cli takes seconds
@@ -656,7 +661,7 @@ def test_students_distribution_and_welchs_test():
 def entry(name, values, date, division="digits", kind="cpu-avx2"):
     return {
         "division": division, "kind": kind, "name": name, "date": date, "commit": 40 * "a", "teacher_minutes": 0.0,
-        "command": f"python bench record {division} --name {name}", "machine": {"processor": "Z80"},
+        "command": f"python bench record {division} --name {name}", "machine": {"processor": "Z80"}, "device": "cpu",
         "seeds": [{"seed": seed, "value": value} for seed, value in enumerate(values)],
     }  # fmt: skip
 
@@ -683,7 +688,7 @@ def test_the_table_has_the_best_first_and_marks_the_record():
     assert [row[:2] for row in rows] == [["| record", "second"], ["| ", "luck"], ["| former record", "first"]]
     assert rows[0][2] == "90.0 ± 0.7 s (5 seeds)"
     assert "**On Z80, cpu-avx2**" in text
-    assert text.count("No entry.") == len(records.DIVISIONS)  # of the others, and of the GPU
+    assert text.count("No entry.") == len(records.DIVISIONS) - 1
 
 
 def test_a_comparison_has_no_rank():
@@ -703,6 +708,55 @@ def test_too_few_seeds_or_changes_are_no_entry():
     assert records.obstacles(FIRST) == []
     assert len(records.obstacles({**FIRST, "seeds": FIRST["seeds"][:4]})) == 1
     assert len(records.obstacles({**FIRST, "commit": "abc-dirty"})) == 1
+    assert len(records.obstacles({**FIRST, "division": "fashion-gpu"})) == 1
+
+
+def record_of_gpu(monkeypatch, *words):
+    """Run `bench record fashion-gpu WORDS` with training runs that are made up, and return them and the entry."""
+    runs, entries = [], []
+
+    def trained(run, _version):
+        runs.append(run)
+        distance = {"value": 300 / (1 + run.minutes), "error": 1.0, "low": 0.0, "high": 1.0}
+        return {"seed": run.seed, "minutes": run.minutes, "training_wall_seconds": 60 * run.minutes, "FD": distance}
+
+    monkeypatch.setattr(records, "finished", trained)
+    monkeypatch.setattr(records, "check_evaluator", lambda _name: None)
+    monkeypatch.setattr(records, "write_json", lambda _path, entry: entries.append(entry))
+    parser = argparse.ArgumentParser()
+    records.add_options(parser)
+    records.run(parser.parse_args(["fashion-gpu", *words]))
+    return runs, entries[0]
+
+
+def test_the_division_of_gpus_counts_the_wall_clock_and_is_refused_without_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="needs a GPU that PyTorch can use"):
+        record_of_gpu(monkeypatch)
+    with pytest.raises(InputError, match="is that of a CPU"):
+        records.device_of(records.DIVISIONS["digits"], "cuda")
+    runs, tried = record_of_gpu(monkeypatch, "--device", "cpu")
+    assert {(run.device, run.wall) for run in runs} == {("cpu", True)}
+    assert [run.minutes for run in runs[:4]] == [0.5, 1, 2, 4]
+    crossing = 30 * 2 ** ((200 - 180) / (200 - 150))  # between half a minute and one
+    assert [seed["value"] for seed in tried["seeds"]] == pytest.approx([crossing] * 5)
+    assert "on the device cpu, not cuda" in records.obstacles(tried)
+    assert "--device cpu" in tried["command"]
+    assert all("-cpu-wall-" in run.folder.name for run in runs)
+
+
+def test_an_entry_of_a_gpu_names_it(monkeypatch):
+    properties = types.SimpleNamespace(name="NVIDIA H100 80GB HBM3", total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device=None: properties.name)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
+    monkeypatch.setattr(records, "commit", lambda: 40 * "a")
+    runs, entry = record_of_gpu(monkeypatch)
+    assert {(run.device, run.wall) for run in runs} == {("cuda", True)}
+    assert (entry["kind"], entry["device"], entry["clock"]) == ("cuda-nvidia-h100-80gb-hbm3", "cuda", "wall")
+    assert records.obstacles(entry) == []
+    text = records.render([entry])
+    assert "**On NVIDIA H100 80GB HBM3, 80 GiB (CUDA None), cuda-nvidia-h100-80gb-hbm3**" in text
 
 
 def test_few_evaluations_are_counted():
@@ -712,6 +766,31 @@ def test_few_evaluations_are_counted():
         records.DIVISIONS["digits-2"].value([{**row, "curve_evaluations": {"2": 4.0}}])
     with pytest.raises(InputError, match="0 were counted"):
         records.DIVISIONS["digits-2"].value([{**row, "curve_evaluations": {"2": 0.0}}])
+
+
+def test_the_projection_is_the_formula_of_a_ring():
+    """By hand: 8 GPUs of one machine, and 16 of two, whose gradients take as long as the step."""
+    given = cluster.Assumptions(
+        peak=1e12, share=0.5, nvlink=1e9, network=1e8, efficiency=1.0, latency=0.0, hidden=0.75, decoded=1e4
+    )
+    net = cluster.Network(parameters=25_000_000, flops=5e9, side=100)  # 100 MB of gradients, 100 images a second
+    one, eight, sixteen = (cluster.project(net, gpus, 10, given) for gpus in (1, 8, 16))
+    assert (one.compute, one.all_reduce, one.efficiency, one.per_second) == pytest.approx((0.1, 0.0, 1.0, 100.0))
+    assert eight.all_reduce == pytest.approx(2 * 7 / 8 * 0.1)
+    assert eight.exposed == pytest.approx(0.175 - 0.75 * 0.1 * 2 / 3)
+    assert sixteen.all_reduce == pytest.approx(0.175 + 2 / 2 * 12.5e6 / 1e8)
+    assert sixteen.per_second == pytest.approx(160 / (0.1 + sixteen.exposed))
+    assert sixteen.per_host == pytest.approx(sixteen.per_second / 2)
+    assert sixteen.cores == pytest.approx(sixteen.per_host)  # an image takes a second of a core
+    assert cluster.checkpoint_seconds(net, given) == pytest.approx(7 * 1e8 / given.file_system)
+
+
+@pytest.mark.long
+def test_the_page_on_clusters_has_the_projection():
+    networks = {name: cluster.network(name) for name in cluster.PRESETS}
+    text = (BENCH.parent / "docs" / "how-to" / "cluster.md").read_text()
+    for images in (lambda gpus: cluster.EACH, cluster.share_of):
+        assert cluster.projection_table(networks, images) in text
 
 
 def test_the_page_of_records_is_generated_from_the_committed_entries():
@@ -852,3 +931,36 @@ def test_an_impossible_record_is_one_line_and_exit_code_2():
     assert done.returncode == 2
     assert done.stderr == "bench: digits-1 has a budget of 15 CPU-minutes: leave --minutes out\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize("operator", ["half", "downsample", "projection"])
+@pytest.mark.parametrize("kind", [posteriors.GaussianData, posteriors.MixtureData])
+def test_draws_of_the_study_are_those_of_the_oracle_given_a_measurement(kind, operator, noise):
+    """Where x_t holds no signal, the oracle's x̂_0 is the mean of the posterior."""
+    known = kind((1, 4, 4), count=3)
+    problem = posteriors.Problem("", known, operator, noise)
+    _, y = problem.measure()
+    exact = known.posterior(y, problem.A, noise)
+    x_T = torch.randn(3, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x0 = known.prior().given(y, problem.A, noise).predict(x_T, posteriors.SCHEDULE.steps).x0
+    torch.testing.assert_close(exact.mean, x0, rtol=0, atol=1e-3)
+    draws = exact.draw(4000, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(draws.mean(1), exact.mean, rtol=0, atol=0.06)
+    misfit = problem.A.apply(draws.flatten(0, 1)) - y.repeat_interleave(4000, 0)
+    if noise == 0:
+        assert float(misfit.abs().max()) < 1e-6
+
+
+def test_study_measures_every_method_and_its_page_holds_them():
+    known = posteriors.MixtureData((1, 2), count=2, members=19, steps=4)
+    problem = posteriors.Problem("mixture, 2", known, "half", 0.05)
+    names = [posteriors.FLOOR, posteriors.EXACT, *posteriors.METHODS, *posteriors.PARTICLES]
+    rows = posteriors.merged([], posteriors.score(problem, names))
+    assert {row.method for row in rows} == set(names)
+    passes = {row.method: (row.forward, row.backward) for row in rows}
+    assert passes["JFPS"] == (4, 0)
+    assert passes["MMPS, GMRES 3"] == (4, 16)
+    assert passes["TDS, 4"] == (16, 12)
+    table = [*posteriors.table(rows, posteriors.distances)]
+    assert len(table) == 2 + len(names) - 1 - len(posteriors.PARTICLES)

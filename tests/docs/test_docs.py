@@ -44,16 +44,29 @@ def pages():
 ELSEWHERE = {
     "pip": "installs packages",
     "torchrun": "starts processes as tests/training/test_parallel.py does; the command behind -m ancestral is parsed",
+    "sbatch": "needs SLURM; tests/docs/test_cluster.py runs the script with programs in its place",
+    "kubectl": "needs Kubernetes; tests/docs/test_cluster.py runs the command of its pods",
     "make": "a target of the Makefile, which is the test of CI",
     "hf": "downloads from the Hugging Face Hub",
     "ancestral sample hf://user/repo": "downloads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate hf://user/repo": "the same",
     "ancestral train --data photos/ --from hf://user/repo": "the same",
+    **dict.fromkeys(
+        (
+            "ancestral doctor s3://",
+            "ancestral train s3://",
+            "ancestral train --data 's3://",
+            "ancestral train --data gs://",
+        ),
+        "needs a bucket; tests/data/test_remote_files.py has one of its own",
+    ),
+    "aws": "copies to and from object storage",
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
     "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
     **dict.fromkeys(
         (
+            "README.md ancestral edit runs/photos",
             "README.md ancestral sample runs/small",
             "README.md ancestral train --data faces/",
             "README.md ancestral sample runs/faces",
@@ -76,6 +89,7 @@ SHORT = {
     "train": "--steps 2 --batch-size 4 --sample-every 2 --preview-steps 2 --trackers none --threads 1",
     "distil": "--steps 2 --stages 2 --batch-size 4 --sample-every 2 --trackers none --threads 1",
     "sample": "-n 4 --steps 2 --threads 1",
+    "edit": "-n 2 --steps 2 --threads 1",
     "evaluate": "--threads 1",
     "compare": "--draw 12 --threads 1",
     "average": "--samples 12 --steps 2 --end 2 --threads 1",
@@ -156,7 +170,7 @@ class Place:
     def run(self, argv):
         """Run a command in a short setting. A training run that the page starts takes the place of the one before."""
         words = with_options(argv, SHORT.get(argv[0], ""))
-        if argv[0] == "sample":
+        if argv[0] in ("sample", "edit"):
             words = without(words, "-n") if {"--index", "--like"} & set(argv) else words
             words = without(words, "--steps", "--sampler") if "--like" in argv else words
             words = without(words, "--steps") if any(word.startswith("heun:steps") for word in argv) else words
@@ -418,7 +432,8 @@ def anchors(text):
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page):
     """In the repository; `make docs` checks those of the site, also to generated pages."""
-    generated = {ROOT / "docs" / "changelog.md", ROOT / "docs" / "reference" / "command-line.md"}
+    names = ("changelog.md", "reference/command-line.md", "assets/playground/digits.html")
+    generated = {ROOT / "docs" / name for name in names}
     generated |= {ROOT / "docs" / "learn" / f"{lesson.stem}.md" for lesson in LESSONS}
     text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
@@ -439,7 +454,8 @@ def test_paths_of_the_package_in_a_page_exist(page):
 def test_the_map_of_the_package_is_the_tree():
     """Each part of the package is in the map, each file that the map names exists, and the layers are those tested."""
     entries = re.findall(r"^ {6}(\w+(?:/|\.py)) +(.*(?:\n {10,}.*)*)", DESIGN, re.MULTILINE)
-    assert {name.removesuffix("/").removesuffix(".py") for name, _ in entries} == set().union(*LAYERS)
+    rooms = {name.removesuffix("/").removesuffix(".py") for name, _ in entries}
+    assert rooms == {"browser"}.union(*LAYERS)  # it has no Python
     for name, text in entries:
         folder = ROOT / "src" / "ancestral" / name
         assert folder.exists(), name

@@ -354,6 +354,22 @@ def test_the_mean_minimises_the_loss(t):
         assert apart.item() == pytest.approx(((mean - other) ** 2).mean().item(), rel=1e-9)
 
 
+@pytest.mark.parametrize("t", [1, 20, 49])
+def test_the_derivative_of_the_mean_is_the_covariance(t):
+    """Of a mixture: the covariance of x_0 given x_t, from the components' shares, means and variances given x_t."""
+    means, stds = torch.tensor([[0.5, -0.2, 0.1], [-0.4, 0.3, 0.6]], dtype=F64), torch.tensor([0.2, 0.4], dtype=F64)
+    mixture, x_t = oracle.Mixture(COSINE, means, stds), torch.tensor([0.1, 0.2, -0.3], dtype=F64)
+    a, b = COSINE.at(t)
+    variance = a**2 * stds**2 + b**2
+    share = (-0.5 * ((x_t - a * means) ** 2).sum(1) / variance - 1.5 * variance.log()).softmax(0)
+    of_component = means + (a * stds**2 / variance)[:, None] * (x_t - a * means)
+    mean = share @ of_component
+    moments = torch.einsum("k,ki,kj->ij", share, of_component, of_component)
+    covariance = moments - torch.outer(mean, mean) + (share * stds**2 * b**2 / variance).sum() * torch.eye(3)
+    derivative = torch.autograd.functional.jacobian(lambda x: mixture.predict(x[None], t).x0[0], x_t)
+    torch.testing.assert_close(b**2 / a * derivative, covariance, rtol=1e-6, atol=1e-9)
+
+
 def test_dequantised_bits_are_a_bound():
     """Of a normal density over the levels of 3 bits, whose bins are wide enough for a gap."""
     width, n = 2 / 7, 4000

@@ -24,7 +24,8 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 def test_there_is_an_example_of_each_own_part():
     assert {path.stem for path in EXAMPLES} == {
-        *("own_condition", "own_dataset", "own_network", "own_sampler", "own_schedule_and_target", "plain_loop"),
+        *("own_condition", "own_dataset", "own_network", "own_operator", "own_sampler", "own_schedule_and_target"),
+        "plain_loop",
         "history",
         *LOOPS,
     }

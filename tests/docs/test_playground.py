@@ -10,9 +10,11 @@ import torch
 
 from ancestral import oracle, randomness, reverse, samplers, schedules, targets
 from ancestral.randomness import Stream
+from ancestral.samplers.loop import spaced_times
 
 DOCS = Path(__file__).parents[2] / "docs"
-SOURCE = (DOCS / "assets/playground/diffusion.js").read_text(encoding="utf-8")
+THEORY = DOCS.parent / "src/ancestral/browser/diffusion.js"
+SOURCE = THEORY.read_text(encoding="utf-8")
 
 
 def names(table):
@@ -56,6 +58,8 @@ def address(tmp_path_factory):
     page = f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>'
     (folder / "playground.html").write_text(page, encoding="utf-8")
     shutil.copytree(DOCS / "assets", folder / "assets")
+    shutil.copy(THEORY, folder / "assets/playground")
+    (folder / "assets/playground/digits.html").write_text("<!doctype html>", encoding="utf-8")
     return (folder / "playground.html").as_uri()
 
 
@@ -87,7 +91,7 @@ def js(chromium, address):
     page = chromium.new_page()
     page.goto(address + "#view=forward&at=0")
     yield lambda code, argument=None: page.evaluate(
-        f"argument => {{ const A = AncestralPlayground; return ({code})(A, argument); }}", argument
+        f"argument => {{ const A = Ancestral; return ({code})(A, argument); }}", argument
     )
     page.close()
 
@@ -166,12 +170,15 @@ def test_denoiser(js, name, points):
 
 @pytest.mark.browser
 def test_random_numbers_are_the_same_to_the_last_bit(js):
-    for seed, step, draw in [(0, 0, 0), (7, 1000, 0), (999_999, 501, 4)]:
-        actual = js('(A, v) => [...A.normal(v[0], "reverse", v[1], 500, v[2])]', [seed, step, draw])
-        expected = randomness.normal((2,), seed, Stream.REVERSE, step, range(500), draw=draw or None)
+    settings = [(0, 0, 0, 2), (7, 1000, 0, 2), (999_999, 501, 4, 2), (2**53 - 1, 12.25, 1, 1), (3, 0.1, 0, 35)]
+    for seed, step, draw, size in settings:
+        code = """(A, [seed, step, draw, size]) =>
+            [...A.normal(size, seed, "reverse", step, [...Array(500).keys()], draw)]"""
+        actual = js(code, [seed, step, draw, size])
+        expected = randomness.normal((size,), seed, Stream.REVERSE, step, range(500), draw=draw or None)
         assert torch.equal(tensor(actual), expected.double().flatten())
     for name in SCHEDULES:
-        actual = js("(A, name) => [...A.prior(A.schedule(name, 1000), 300, 5)]", name)
+        actual = js("(A, name) => [...A.prior(A.schedule(name, 1000), 2, 5, [...Array(300).keys()])]", name)
         expected = reverse.prior(schedules.BY_NAME[name](1000), (2,), 5, range(300))
         assert torch.equal(tensor(actual), expected.double().flatten())
 
@@ -195,6 +202,16 @@ def test_times(js, name):
                     assert t == s or (T - i * gap) % 1 == pytest.approx(0.5)
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "logsnr"])
+def test_times_of_other_spacings(js, spacing):
+    for name in ("linear", "cosine", "flow", "karras"):
+        schedule, counts = schedules.BY_NAME[name](100), [99, 100] if spacing == "leading" else [1, 2, 7, 50, 99, 100]
+        code = "(A, [name, spacing, counts]) => counts.map(n => A.times(A.schedule(name, 100), 'ddim', n, spacing))"
+        expected = [spaced_times(schedule, count, spacing) for count in counts]
+        assert js(code, [name, spacing, counts]) == expected
+
+
 def expected_states(sampler, options, schedule, points, steps, x_T, seed):
     rule = samplers.from_name(sampler, steps=steps, **options)
     states = list(rule.trajectory(oracle.Empirical(schedule, points), x_T, seed=seed))
@@ -202,8 +219,8 @@ def expected_states(sampler, options, schedule, points, steps, x_T, seed):
 
 
 TRAJECTORY = """(A, [schedule, T, sampler, options, points, steps, seed]) => {
-    const s = A.schedule(schedule, T), x_T = A.prior(s, 12, seed);
-    const states = [...A.trajectory({ points, schedule: s, sampler, options, steps, seed, x_T })];
+    const s = A.schedule(schedule, T), x_T = A.prior(s, 2, seed, [...Array(12).keys()]);
+    const states = [...A.trajectory({ denoiser: A.exact(s, points), sampler, options, steps, seed, x_T })];
     return { t: states.map(state => state.t), x: states.map(state => [[...state.x], [...state.x0]]),
              evaluations: states.at(-1).evaluations } }"""
 
@@ -230,8 +247,8 @@ def test_trajectory_with_given_noise_and_without_clipping(js):
     x_T, z = torch.randn(9, 2, dtype=torch.float64), torch.randn(9, 2, dtype=torch.float64)
     rule = samplers.DDPM(steps=11, clip=None)
     expected = rule.sample(oracle.Empirical(schedule, points), x_T, noise=lambda shape: z)
-    code = """(A, [points, x_T, z]) => [...[...A.trajectory({ points, schedule: A.schedule("flow", 50), sampler: "ddpm",
-        steps: 11, x_T, noise: () => z, clip: null })].at(-1).x]"""
+    code = """(A, [points, x_T, z]) => [...[...A.trajectory({ sampler: "ddpm",
+        denoiser: A.exact(A.schedule("flow", 50), points), steps: 11, x_T, noise: () => z, clip: null })].at(-1).x]"""
     close(js(code, [values.flatten().tolist() for values in (points, x_T, z)]), expected.flatten(), atol=1e-8)
 
 
@@ -263,8 +280,8 @@ def test_what_cannot_be_used_is_refused(js, code, message):
 def test_the_python_code_computes_what_the_page_shows(open_page, settings):
     """Including the address: the page takes its settings from there, and stays at the step that it names."""
     page = open_page(f"#view=samples&at=100000&{settings}")
-    page.wait_for_function("AncestralPlayground.current().t === 0 && AncestralPlayground.current().x")
-    shown = page.evaluate("(({x, points}) => ({x: [...x], points}))(AncestralPlayground.current())")
+    page.wait_for_function("Ancestral.current().t === 0 && Ancestral.current().x")
+    shown = page.evaluate("(({x, points}) => ({x: [...x], points}))(Ancestral.current())")
     scope = {}
     exec(page.text_content(".pg-code"), scope)
     close(shown["points"], scope["x0"].flatten())
@@ -277,7 +294,7 @@ def test_the_python_code_computes_what_the_page_shows(open_page, settings):
 
 
 def current(page):
-    return page.evaluate("(({x, x0, ...rest}) => rest)(AncestralPlayground.current())")
+    return page.evaluate("(({x, x0, ...rest}) => rest)(Ancestral.current())")
 
 
 def alt(page):
@@ -319,7 +336,7 @@ def test_it_plays_at_once_and_the_alt_text_follows(open_page):
     before = alt(page)
     page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel !== text", arg=before)
     assert "60 paths of DDIM from noise to 120 data points (two moons)" in alt(page)
-    page.wait_for_function("AncestralPlayground.current().t < 900")
+    page.wait_for_function("Ancestral.current().t < 900")
     for view, text in [
         ("forward", "600 noisy copies"),
         ("field", "x0: clean point"),
@@ -372,7 +389,7 @@ def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls
 @pytest.mark.browser
 def test_reduced_motion_shows_the_end_and_stands_still(open_page):
     page = open_page("", reduced_motion="reduce")
-    page.wait_for_function("AncestralPlayground.current().x")
+    page.wait_for_function("Ancestral.current().x")
     page.wait_for_timeout(300)
     assert not current(page)["playing"]
     assert current(page)["t"] == 0
@@ -490,7 +507,7 @@ def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     page.wait_for_timeout(50)
     assert current(page)["settings"] == settings
     page.evaluate("location.hash = '#view=field&data=ring&T=10&at=9'")
-    page.wait_for_function("AncestralPlayground.current().t === 1")
+    page.wait_for_function("Ancestral.current().t === 1")
 
 
 @pytest.mark.browser

@@ -54,7 +54,7 @@ def test_the_site_is_built():
 def test_no_page_reports_an_error_or_asks_for_anything_beside_files(looks):
     for (path, width), look in looks.items():
         assert not look["console"], (path, width, look["console"])
-        assert all(url.startswith(("file:", "data:")) for url in look["requests"]), (path, look["requests"])
+        assert all(url.startswith(("file:", "data:", "blob:")) for url in look["requests"]), (path, look["requests"])
 
 
 def test_every_link_and_anchor_resolves(looks):
@@ -133,3 +133,15 @@ def test_the_search_index_has_the_pages_of_lessons_reference_and_commands():
     assert "learn/01_ddpm_from_scratch.html" in places
     assert "reference/command-line.html#ancestral-train" in places
     assert "reference/api.html#ancestral.faces.python.train" in places
+
+
+def test_the_trained_network_of_the_playground_samples(chromium):
+    """In its frame, from the file system, when the reader has scrolled there."""
+    page = chromium.new_page()
+    page.set_default_timeout(120_000)
+    page.goto((SITE / "playground.html").as_uri())
+    page.locator(".pg-model").scroll_into_view_if_needed()
+    frame = page.frame_locator(".pg-model")
+    frame.locator("#status", has_text="16 samples in").wait_for()
+    assert frame.locator(".tile").count() == 16
+    page.close()

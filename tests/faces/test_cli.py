@@ -497,9 +497,12 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
     from ancestral.faces import words
     from ancestral.faces.help_text import options_of
 
-    option_words = {word for name in ("train", "sample", "export") for one in options_of(cli.COMMANDS[name])
-             if not (one.positional and one.required) for word in words.written(one)}  # fmt: skip
-    assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words
+    def words_of(*names):
+        options = (one for name in names for one in options_of(cli.COMMANDS[name]))
+        return {word for one in options if not (one.positional and one.required) for word in words.written(one)}
+
+    option_words = words_of("train", "sample", "export")
+    assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words | words_of("edit")
     names = (*words.SYNONYMS.values(), *words.ABSENT.values())
     assert not {f"--{name}" for several in names for name in several} & option_words
 

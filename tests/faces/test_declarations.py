@@ -18,8 +18,8 @@ from ancestral.faces.words import read
 from ancestral.fields import arguments_of, bases_of
 from ancestral.workflows.plan_training import plan
 
-IN_ANY_FORM = {"given", "data", "held_out", "source", "samples"}
-"""Options that take data: names, arrays, tensors and data sets."""
+IN_ANY_FORM = {"given", "data", "held_out", "source", "samples", "image", "other", "mask"}
+"""Options that take data: names, arrays, tensors, Pillow images and data sets."""
 
 
 def test_the_signatures_that_editors_read_are_those_of_the_declarations():
@@ -38,7 +38,7 @@ def test_a_use_case_is_a_command_a_function_a_plan_and_a_run(case):
     names = [*inspect.signature(function).parameters]
     assert {one.name for one in arguments_of(case.declaration)} <= {*names}
     assert all(f"    {one.name}: " in function.__doc__ for one in arguments_of(case.declaration))
-    module = importlib.import_module(f"ancestral.workflows.{case.function}")
+    module = importlib.import_module(case.module)
     assert callable(module.plan)
     assert callable(module.run)
 

@@ -253,6 +253,8 @@ def test_paths_that_are_no_run(tmp_path):
 def test_a_device_that_is_not_there(tiny_run):
     with pytest.raises(InputError, match="no device 'cuda:99'"):
         ancestral.load(tiny_run.path, "cuda:99")
+    with pytest.raises(InputError, match="no device 'meta'"):
+        ancestral.load(tiny_run.path, "meta")
     with pytest.raises(InputError, match="no device 'abacus'"):
         ancestral.load(tiny_run.path, "abacus")
 

@@ -90,7 +90,7 @@ def test_an_untrained_network_predicts_nothing():
 
 def test_downsampling_pads_below_and_right():
     """TensorFlow's "SAME": output (0, 0) sees input rows and columns 0..2, and the last sees the padding."""
-    down = Downsample(1)
+    down = Downsample(1, 1)
     nn.init.ones_(down.conv.weight)
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert down(x, torch.empty(0))[0, 0].tolist() == [[45, 39], [66, 50]]
@@ -98,7 +98,7 @@ def test_downsampling_pads_below_and_right():
 
 @pytest.mark.parametrize("size", [(4, 4), (1, 1), (3, 5)])
 def test_upsampling_is_nearest_and_a_convolution(size):
-    up = Upsample(6).double()
+    up = Upsample(6, 5).double()
     nn.init.normal_(up.conv.bias)
     x = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
     expected = up.conv(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
@@ -108,6 +108,23 @@ def test_upsampling_is_nearest_and_a_convolution(size):
     ours, theirs = (torch.autograd.grad((y * probe).sum(), inputs) for y in (up(x, torch.empty(0)), expected))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_narrow_network_holds_wide_features_at_their_own_level_only(blocks):
+    """And joins the output of each block above the lowest level to the block of the second half that mirrors it."""
+    net = small(mults=(1, 2, 4), blocks=blocks, narrow=True)
+    seen = []
+    for module in net.modules():
+        if isinstance(module, Stage | Downsample | Upsample):
+            module.register_forward_hook(lambda module, inputs, out: seen.append((inputs[0].shape[1:], out.shape[1:])))
+    out = net(torch.randn(2, 3, 16, 16), torch.tensor([3, 5]))
+    assert out.shape == (2, 3, 16, 16)
+    levels = {16: 32, 8: 64, 4: 128}
+    assert all(shape[0] == levels[shape[-1]] for _, shape in seen)
+    assert all(shape[0] in (levels[shape[-1]], 2 * levels[shape[-1]]) for shape, _ in seen)
+    joined = [shape[-1] for shape, _ in seen if shape[0] == 2 * levels[shape[-1]]]
+    assert joined == [8] * blocks + [16] * blocks
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (13, 22), (2, 40)])

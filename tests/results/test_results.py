@@ -14,6 +14,7 @@ from ancestral.errors import InputError
 from ancestral.render import result_text
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
+from ancestral.results.editing_result import EditRecipe
 from ancestral.results.result import Result
 from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
@@ -133,7 +134,12 @@ def test_results_hold_numbers_and_their_text_is_rendered():
     kinds = {value for value in values if issubclass(value, Result)}
     assert [kind for kind in kinds if "parts" in vars(kind)] == [Result]
     find = result_text.result_parts.dispatch
-    assert {kind for kind in kinds if find(kind) is find(object)} == {Result, DistancesOfOneModel, SamplingRecipe}
+    assert {kind for kind in kinds if find(kind) is find(object)} == {
+        Result,
+        DistancesOfOneModel,
+        SamplingRecipe,
+        EditRecipe,
+    }
 
 
 def test_an_estimate_without_an_error_is_one_number():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ancestral import schedules, targets
-from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, UniPC
+from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, UniPC, resampled
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
@@ -21,6 +21,7 @@ with warnings.catch_warnings():
         EulerAncestralDiscreteScheduler,
         EulerDiscreteScheduler,
         HeunDiscreteScheduler,
+        RePaintScheduler,
         UniPCMultistepScheduler,
     )
 
@@ -159,3 +160,15 @@ def test_ddpm_with_v(monkeypatch):
     ours = DDPM("large", clip=None).sample(Denoiser(targets.V), noise(0), noise=draws())
     assert times == DDPM().times(LINEAR)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("jump", "repeats"), [(1, 3), (10, 10), (7, 2), (10, 1), (60, 4)])
+def test_resampled_times_are_repaints(jump, repeats):
+    """Those of diffusers, which lists every time on the way up, and numbers times from 0."""
+    theirs = RePaintScheduler()
+    theirs.set_timesteps(50, jump, repeats)
+    path = [*(theirs.timesteps // 20 + 1).tolist(), 0]
+    inner = zip(path, path[1:], path[2:], strict=False)
+    turns = [path[0], *(t for before, t, after in inner if not before < t < after), 0]
+    assert resampled(range(50, -1, -1), jump, repeats) == turns
+    assert resampled([5, 4, 3], 2, 2) == [5, 4, 3, 5, 4, 3]  # the last of these is noisy

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import orders
-from ancestral import Diffusion, guidance, oracle, samplers, schedules
+from ancestral import Diffusion, guidance, oracle, randomness, samplers, schedules
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 from ancestral.reverse import prior
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, Sampler, UniPC
 from ancestral.targets import Prediction
@@ -19,6 +20,7 @@ from conftest import untrained
 
 F64 = torch.float64
 LINEAR, COSINE = schedules.linear(), schedules.cosine()
+NO_SIGNAL = schedules.Schedule([1.0, 0.0, 0.0], [0.0, 1.0, 1.0])
 
 
 # -- times ------------------------------------------------------------------------------------------------------------
@@ -151,12 +153,16 @@ def test_numbers_of_numpy_are_numbers():
         (lambda: DDIM(eta=1.5), "between 0"),
         (lambda: samplers.from_name("ddxm"), "ddpm"),
         (lambda: samplers.from_name("ddpm", eta=0.5), "no option eta"),
-        (lambda: run(DDIM(), times=[5, 5, 0]), "fall strictly"),
-        (lambda: run(DDIM(), times=[5, -1]), "to 0"),
-        (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
-        (lambda: run(DDIM(), times=[0]), "fall strictly"),
-        (lambda: run(DDIM(), times=[1000.5, 0]), "at most 1000"),
-        (lambda: run(DDIM(), times=[math.nan, 0]), "fall strictly"),
+        (lambda: run(DDIM(), times=[5, 5, 0]), "each another than the one before"),
+        (lambda: run(DDIM(), times=[5, -1]), "from 0 to 1000"),
+        (lambda: run(DDIM(), times=[2000, 0]), "from 0 to 1000"),
+        (lambda: run(DDIM(), times=[0]), "two or more"),
+        (lambda: run(DDIM(), times=[1000.5, 0]), "from 0 to 1000"),
+        (lambda: run(DDIM(), times=[math.nan, 0]), "from 0 to 1000"),
+        (lambda: run(DDIM(), oracle.Gaussian(NO_SIGNAL, 0.0, 1.0), times=[1, 2, 0]), "no signal is left"),
+        (lambda: samplers.resampled([5, 6, 0]), "must fall strictly"),
+        (lambda: samplers.resampled([5, 0], 0), "jump is a whole number of steps, 1 or more, not 0"),
+        (lambda: samplers.resampled([5, 0], 1, 1.5), "repeats is a whole number, 1 or more, not 1.5"),
         (lambda: run(DDIM(2.5)), "2.5 sampling steps"),
         (lambda: run(DDIM(True)), "True sampling steps"),
         (lambda: run(DDIM(clip=-1.0)), "clip must be above 0"),
@@ -555,7 +561,7 @@ def test_churn_stays_within_a_schedule_that_ends():
 
 
 def test_noise_of_a_second_visit_is_its_own():
-    """RePaint goes back up to t and comes down again: same time, other noise. The first visit has today's numbers."""
+    """A caller who goes back up to t and comes down again: same time, other noise. The first visit is the default."""
     schedule = schedules.linear(10)
     denoiser, x = oracle.Gaussian(schedule, 0.0, 0.5), torch.randn(3, 2, dtype=F64)
 
@@ -570,6 +576,28 @@ def test_noise_of_a_second_visit_is_its_own():
     torch.testing.assert_close(one, again[2][1:2], rtol=1e-12, atol=1e-12)
     with pytest.raises(InputError, match="visit is a whole number"):
         down(visit=-1)
+
+
+@pytest.mark.parametrize("sampler", [DDPM(clip=None), UniPC()], ids=["noise", "multistep"])
+def test_times_that_rise_are_calls_one_after_another(sampler):
+    """q(x_8 | x_5) between two calls, the second with the second visit's noise, and no state of the first."""
+    schedule = schedules.linear(10)
+    denoiser, x = oracle.Gaussian(schedule, 0.0, 0.5), torch.randn(3, 2, dtype=F64)
+    steps = list(sampler.trajectory(denoiser, x, times=[8, 6, 5, 8, 6, 5, 0], seed=4, indices=[3, 1, 2]))
+    first = sampler.sample(denoiser, x, times=[8, 6, 5], seed=4, indices=[3, 1, 2])
+    z = randomness.normal((2,), 4, Stream.REVERSE, 5, [3, 1, 2]).double()
+    risen = schedule.forward(first, 8, 5).sample(z)
+    assert [step.t for step in steps] == [8, 6, 5, 8, 6, 5, 0]
+    assert torch.equal(steps[2].x, first)
+    assert torch.equal(steps[2].x0, steps[1].x0)  # no evaluation
+    assert torch.equal(steps[3].x, risen)
+    second = sampler.trajectory(denoiser, risen, times=[8, 6, 5, 0], seed=4, indices=[3, 1, 2], visit=1)
+    assert all(torch.equal(one.x, other.x) for one, other in zip(steps[3:], second, strict=True))
+    noised = list(sampler.trajectory(denoiser, x, times=[0, 5], seed=4))
+    torch.testing.assert_close(
+        noised[1].x, schedule.add_noise(x, 5, randomness.normal((2,), 4, Stream.REVERSE, 0, range(3)))
+    )
+    assert torch.equal(noised[0].x0, x)
 
 
 def test_noise_between_the_integers_is_its_own():

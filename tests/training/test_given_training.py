@@ -80,7 +80,10 @@ def straight(tmp_path_factory):
     return root / "set", trained(root / "run", images, 0)
 
 
-@pytest.mark.parametrize(("memory", "workers"), [(1, 0), (0, 0), (0, 2)])
+@pytest.mark.parametrize(
+    ("memory", "workers"),
+    [pytest.param(1, 0, marks=pytest.mark.long), (0, 0), pytest.param(0, 2, marks=pytest.mark.long)],
+)
 def test_a_run_with_conditions_resumes_bit_for_bit_however_the_data_are_read(tmp_path, straight, memory, workers):
     root, expected = straight
     assert trained(tmp_path / "run", opened(root, memory), workers, steps=3).step == 3
@@ -92,6 +95,7 @@ def test_a_run_with_conditions_resumes_bit_for_bit_however_the_data_are_read(tmp
     assert resumed.numbers == expected.numbers
 
 
+@pytest.mark.long
 def test_each_kind_of_condition_has_an_effect_on_training(tmp_path, straight):
     """With those of other items the weights are others."""
     root, expected = straight

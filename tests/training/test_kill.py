@@ -1,7 +1,5 @@
 """Training runs that are killed and resumed: a short version of `python bench/kill.py`."""
 
-import random
-
 import pytest
 
 import kill
@@ -12,26 +10,29 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, precision):
-    uninterrupted, out, tally = tmp_path / "uninterrupted", tmp_path / "run", kill.Tally()
+    uninterrupted, out = tmp_path / "uninterrupted", tmp_path / "run"
     kill.run_to_end(kill.command(uninterrupted, precision, 120, 10))
-    argv, rng = kill.command(out, precision, 120, 10), random.Random(0)
-    while tally.kills < 3 and kill.kill_once(argv, out, rng, tally):
-        pass
-    assert tally.kills
-    kill.run_to_end(argv)
+    assert kill.killed_run(out, precision, 120, 10, 3, 0).kills
     assert kill.equal(uninterrupted, out)
 
 
 def test_a_killed_and_resumed_run_with_every_kind_of_condition_too(tmp_path):
     """Read by index, by two workers: a class, a vector, a paired image and a random mask."""
     options = conditional_folder(tmp_path / "set")
-    uninterrupted, out, tally = tmp_path / "uninterrupted", tmp_path / "run", kill.Tally()
+    uninterrupted, out = tmp_path / "uninterrupted", tmp_path / "run"
     kill.run_to_end(kill.command(uninterrupted, "fp32", 60, 10, *options))
-    argv, rng = kill.command(out, "fp32", 60, 10, *options), random.Random(0)
-    while tally.kills < 2 and kill.kill_once(argv, out, rng, tally):
-        pass
-    assert tally.kills
-    kill.run_to_end(argv)
+    assert kill.killed_run(out, "fp32", 60, 10, 2, 0, *options).kills
+    assert kill.equal(uninterrupted, out)
+
+
+@pytest.mark.parametrize("processes", [2, 4], ids=["two processes", "four processes"])
+@pytest.mark.parametrize("shard", [(), ("--shard",)], ids=["replicated", "sharded"])
+def test_workers_that_torchrun_restarts_end_in_the_run_that_was_left_alone(tmp_path, processes, shard):
+    """Without --resume; one of the kills is of all processes, which are started again by hand."""
+    uninterrupted, out = tmp_path / "uninterrupted", tmp_path / "run"
+    kill.run_to_end(kill.command(uninterrupted, "fp32", 60, 10, *shard, processes=processes))
+    tally = kill.restarted_run(out, "fp32", 60, 10, 5, processes, processes, *shard)
+    assert tally.kills > 1
     assert kill.equal(uninterrupted, out)
 
 

@@ -113,6 +113,7 @@ def test_two_processes_train_what_one_does(alone, pair):
     assert (samples.view(5, 1, 8, 8).int() - alone[1].int()).abs().max() <= 2  # of 255
 
 
+@pytest.mark.long
 def test_what_two_began_one_goes_on_with(tmp_path, alone, pair):
     shutil.copytree(pair, tmp_path / "run")
     shutil.rmtree(Checkpoints(tmp_path / "run" / "checkpoints").path(STEPS))
@@ -167,6 +168,7 @@ def test_muon_steps_alike_too(tmp_path, shard):
         assert_close(state(folder.path, 6), state(tmp_path / "two", 6))
 
 
+@pytest.mark.long
 def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
     folder = RunFolder(tmp_path / "one")
     folder.begin(config(times="importance"))
@@ -180,6 +182,7 @@ def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
 
 
+@pytest.mark.long
 def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs):
     """Classes, a vector, an image and a random mask, each missing for some items and dropped for others."""
     folder = RunFolder(tmp_path / "one")
@@ -198,6 +201,7 @@ def own_trainer(settings):
     return Trainer(settings, stripes(), "cpu", parts, LearnedWeights)
 
 
+@pytest.mark.long
 def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path, pairs):
     settings = config(optimiser="custom")
     folder, trainer = RunFolder(tmp_path / "one"), own_trainer(settings)
@@ -332,6 +336,7 @@ class Indexed(torch.nn.Module):
         return self.net(x)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["plain loop", "plain loop in parts"])
 def test_a_plain_loop_on_two_processes_is_that_of_one(pairs, run):
     """No two processes, and no two micro-batches, draw the same t and ε: together they draw those of one batch."""

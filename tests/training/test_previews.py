@@ -124,6 +124,7 @@ def conditioned(n=12):
     return (images, columns), {**TINY, "validation": 0.25, "given": ["angle", "upscale:2", "mask"]}
 
 
+@pytest.mark.long
 def test_previews_are_conditioned_on_held_out_items_and_show_them_beside_the_truth(tmp_path, monkeypatch):
     drawn, film = [], []
     picture, strip = pictures.picture, compositions.film

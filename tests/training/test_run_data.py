@@ -46,6 +46,7 @@ def test_the_fingerprint_is_that_of_the_data_however_they_are_read(tmp_path):
     assert data.open(x).fingerprint != data.open((x, torch.tensor([0, 1]))).fingerprint
 
 
+@pytest.mark.long
 def test_sub_folders_with_runs_alone_are_no_classes(tmp_path, run):
     pics, note = images(tmp_path / "pics"), "no classes: some images lie outside the sub-folders"
     options = ["--steps", 1, "--batch-size", 4, "--width", 16, "--preview-steps", 1, "--trackers", "none"]
@@ -231,6 +232,7 @@ def test_a_run_folder_does_not_take_data_for_its_own(photos):
     assert sorted(path.name for path in photos.iterdir()) == ["cats", "dogs"]
 
 
+@pytest.mark.long
 def test_no_command_writes_pictures_among_the_data(photos, refused):
     ancestral.train(data=".", **TINY)
     before = {*photos.rglob("*")}

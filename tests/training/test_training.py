@@ -12,6 +12,7 @@ from ancestral import augmentation, data, storage
 from ancestral import config as configs
 from ancestral.config import Config
 from ancestral.data.loading import batch_indices
+from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.model import OwnParts
 from ancestral.objectives import Denoising, time_distribution
@@ -346,6 +347,7 @@ def progress(step, loss):
 # -- precision, data, config ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_half_precision_learns_with_weights_in_float32():
     config = tiny_config(steps=20, lr=3e-3, precision="bf16")
     trainer = Trainer(config, stripes(), "cpu")
@@ -404,10 +406,11 @@ def test_orthogonalised_steps_in_float32():
     assert_close(orthogonalised([m.float()])[0].double(), x, atol=1e-3, rtol=0)
 
 
-def test_muon_steps_as_written_out():
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+def test_muon_steps_as_written_out(layout):
     """Two steps of a dense layer and a convolution by the definition; a bias and an embedding by Adam."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2), nn.Conv2d(2, 3, 3))
+    net = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2), nn.Conv2d(2, 3, 3)).to(memory_format=layout)
     copies = [p.detach().clone().requires_grad_() for p in net.parameters()]
     muon = make_optimiser(net, "muon", Distributed("cpu"))
     adam = torch.optim.Adam(copies, lr=0.1, betas=(0.9, 0.999), eps=1e-8)
@@ -430,6 +433,31 @@ def test_muon_steps_as_written_out():
             assert_close(own, old - step.view_as(own))
             rms = float((own.detach() - old).square().mean().sqrt())
             assert 0.5 * 0.02 < rms < 1.2 * 0.02  # as long as a step of Adam usually is
+
+
+def test_adam_of_weights_in_channels_last_is_pytorchs_bit_for_bit():
+    """Also of a 1×1 convolution, whose layout is ambiguous, and of a gradient in another layout than its weight."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = (6, 4, 3, 3), (6, 4, 1, 1), (6, 4, 3, 3), (6,)
+    ours, theirs = nn.ParameterList(), []
+    for shape in shapes:
+        weight = torch.randn(shape, generator=generator)
+        weight = weight.contiguous(memory_format=layout(weight.ndim))
+        ours.append(nn.Parameter(weight.clone()))
+        theirs.append(nn.Parameter(weight.clone()))
+    optimisers = make_optimiser(ours, "adam", Distributed("cpu")), torch.optim.Adam(theirs, lr=0.0, fused=True)
+    for _ in range(2):
+        for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+            own.grad = torch.randn(own.shape, generator=generator)
+            if number != 2:
+                own.grad = own.grad.contiguous(memory_format=layout(own.ndim))
+            other.grad = own.grad.clone()
+        for optimiser in optimisers:
+            set_learning_rate(optimiser, 0.1)
+            optimiser.step()
+        for own, other in zip(ours, theirs, strict=True):
+            assert torch.equal(own, other)
+            assert own.stride() == other.stride()
 
 
 def test_muon_leaves_alone_what_has_no_gradient_and_steps_once_for_a_shared_weight():
@@ -469,8 +497,12 @@ def two_groups(parameters):
 
 @pytest.mark.parametrize(
     "optimiser",
-    [two_groups, partial(Counting, lr=0.05, momentum=0.9), partial(torch.optim.Adafactor, lr=0.01), None],
-    ids=["adamw", "numbers", "adafactor", "adam"],
+    [
+        pytest.param(two_groups, id="adamw"),
+        pytest.param(partial(Counting, lr=0.05, momentum=0.9), id="numbers", marks=pytest.mark.long),
+        pytest.param(partial(torch.optim.Adafactor, lr=0.01), id="adafactor", marks=pytest.mark.long),
+        pytest.param(None, id="adam"),
+    ],
 )
 def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, optimiser):
     """Learned loss weights are trained, saved and taken up, and so is all that the optimiser keeps."""
@@ -639,6 +671,7 @@ class Plain(nn.Module):
         return self.layer(x)
 
 
+@pytest.mark.long
 def test_muon_resumes_bit_for_bit(tmp_path):
     config, folder = tiny_config(steps=6, save_every=3, optimiser="muon"), RunFolder(tmp_path / "run")
     folder.begin(config)

@@ -199,15 +199,28 @@ def begin_run(path, config):
     return folder
 
 
+def points_trainer(folder, steps):
+    """A training on points with 63 snapshots, in the folder of its run."""
+    torch.manual_seed(0)
+    dataset = ancestral.data.open("moons")
+    config = points_config(steps=steps, save_every=steps, snapshots=64)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
+    trainer = Trainer(config, dataset, "cpu")
+    return trainer, begin_run(folder / "run", trainer.config)
+
+
+@pytest.fixture(scope="module")
+def points_run(tmp_path_factory):
+    """A short run on points."""
+    trainer, folder = points_trainer(tmp_path_factory.mktemp("points"), 250)
+    list(trainer.run(folder))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory):
     """A run on points, and averages of other lengths that were tracked during it, in float32."""
-    torch.manual_seed(0)
-    dataset = ancestral.data.open("moons")
-    config = points_config(steps=1000, save_every=1000, snapshots=64)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
-    trainer = Trainer(config, dataset, "cpu")
-    folder = begin_run(tmp_path_factory.mktemp("points") / "run", trainer.config)
+    trainer, folder = points_trainer(tmp_path_factory.mktemp("tracked"), 1000)
     others = {length: PowerAverage(trainer.state.parameters, length) for length in (0.04, 0.06, 0.08, 0.12)}
     for progress in trainer.run(folder):
         for average in others.values():
@@ -229,10 +242,10 @@ def test_a_run_gives_averages_that_were_not_tracked(tracked, length):
     assert error / math.sqrt(sum(float(truth[n].double().square().sum()) for n in truth)) < 1e-6
 
 
-def test_the_tracked_lengths_are_the_last_snapshot(tracked):
-    snapshots = Snapshots(tracked[0].snapshots)
-    tensors, metadata = storage.read_tensors(snapshots.path(1000))
-    assert metadata["step"] == "1000"
+def test_the_tracked_lengths_are_the_last_snapshot(points_run):
+    snapshots = Snapshots(points_run.snapshots)
+    tensors, metadata = storage.read_tensors(snapshots.path(250))
+    assert metadata["step"] == "250"
     for length in LENGTHS:
         weights, error = snapshots.reconstruct(length)
         assert error < 1e-6
@@ -347,8 +360,8 @@ def without_losses(trainer):
     """The gradients of a trainer, with losses that are NaN."""
     compute = trainer.gradients.compute
 
-    def bad(state, batch, stopping):
-        t, losses, *rest = compute(state, batch, stopping)
+    def bad(state, batch, *flags):
+        t, losses, *rest = compute(state, batch, *flags)
         return t, losses * math.nan, *rest
 
     return bad
@@ -429,17 +442,17 @@ SMALL = {"data": DATA, "lengths": (0.03, 0.06, 0.1), "samples": 60, "steps": 4, 
 
 
 @pytest.fixture(scope="module")
-def averaged(tracked, tmp_path_factory):
+def averaged(points_run, tmp_path_factory):
     """A copy of the run on points, and what `ancestral.average` made of it."""
     run = tmp_path_factory.mktemp("averaged") / "run"
-    shutil.copytree(tracked[0].path, run)
+    shutil.copytree(points_run.path, run)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = ancestral.average(run, **SMALL)
     assert all(path.read_bytes() == content for path, content in before.items())  # the run's model above all
     return run, result
 
 
-def test_the_best_average_is_a_model_like_any_other(averaged, tracked):
+def test_the_best_average_is_a_model_like_any_other(averaged):
     run, result = averaged
     model = ancestral.load(run / "average", "cpu")
     assert result.file == str(run / "average" / "model.safetensors")
@@ -447,7 +460,7 @@ def test_the_best_average_is_a_model_like_any_other(averaged, tracked):
     weights, _ = Snapshots(run / "snapshots").reconstruct(result.best.length)
     for name, parameter in model.diffusion.net.named_parameters():
         assert torch.equal(parameter, weights[name])
-    assert model.step == result.end == 1000
+    assert model.step == result.end == 250
     model.save(run / "copy.safetensors")
     assert ancestral.load(run / "copy.safetensors", "cpu").average == model.average
     assert ancestral.load(run, "cpu").average is None
@@ -462,10 +475,10 @@ def test_the_result_is_a_table_and_json(averaged):
     assert json.loads(text)["schema"] == "average-1"
     assert [point.length for point in result.points] == [0.03, 0.06, 0.1]
     assert result.snapshots == 63
-    assert result.ema.length == pytest.approx(ema_length(0.999, 1000))
+    assert result.ema.length == pytest.approx(ema_length(0.999, 250))
     text = str(result)
-    assert "Averages up to step 1,000, 60 samples each" in text
-    assert "EMA of training, step 1,000 (" in text
+    assert "Averages up to step 250, 60 samples each" in text
+    assert "EMA of training, step 250 (" in text
     assert f"The best of these lengths is {result.best.length:g}" in text
     assert f"The average of length {result.best.length:g} is in {result.file}." in text
     assert (run / "average" / "average.png").is_file()
@@ -485,7 +498,7 @@ def test_the_verdict_is_true_of_the_lengths_and_of_the_ema(averaged):
 
     best, ema, file_line = verdict(-0.3, 0.1, 0.3)
     assert best == "The best of these lengths is 0.03; as good within the error (95 %): 0.06."
-    assert "step 1,000) is better than length 0.03: its FD-pixels is 0.30 ± 0.10 lower" in ema
+    assert "step 250) is better than length 0.03: its FD-pixels is 0.30 ± 0.10 lower" in ema
     assert "more than the error" in ema
     assert "no more" not in ema
     assert file_line == f"The average of length 0.03 is in {result.file}."
@@ -498,7 +511,7 @@ def test_the_verdict_is_true_of_the_lengths_and_of_the_ema(averaged):
         assert f"0.10 ± 0.10 {side} on the same noise, no more than the error" in ema
 
 
-def test_all_lengths_are_sampled_with_the_same_noise(averaged, tracked):
+def test_all_lengths_are_sampled_with_the_same_noise(averaged):
     """The distances of a length do not depend on which others are measured, and are those of its own samples."""
     run, result = averaged
     other = ancestral.average(run, **{**SMALL, "lengths": [0.06]})
@@ -533,13 +546,13 @@ def test_most_bounds_the_network_evaluations(averaged, monkeypatch):
 
 def test_the_command(run, averaged):
     folder, _ = averaged
-    text = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 815, "--threads", 1)
-    assert "Averages up to step 800, " in text  # of the last snapshot before it
+    text = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 203, "--threads", 1)
+    assert "Averages up to step 200, " in text  # of the last snapshot before it
     assert re.search(rf"replaces the average of length 0\.\d+, step \d+, in {folder / 'average'}", text)
-    assert "EMA of training, step 1,000 (" in text
+    assert "EMA of training, step 250 (" in text
     assert f"{folder / 'average' / 'average.png'}" in text
     model = ancestral.load(folder / "average", "cpu")
-    assert model.step == 800
+    assert model.step == 200
     assert "chosen after training" in run("info", folder / "average")
     run("sample", folder / "average", "-n", 4, "--steps", 2, "--out", folder / "four.png", "--threads", 1)
 
@@ -548,8 +561,8 @@ def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     folder, _ = averaged
     assert "an averaging length is" in refused("average", folder, "--lengths", 0.05, 0.5)
     assert "--lengths cannot be 'abc': give a number, or several" in refused("average", folder, "--lengths", "abc")
-    for end in (3, 16, 1001):
-        assert f"--end must be 32 to 1000, the steps of the snapshots of {folder}, not {end}" in refused(
+    for end in (1, 4, 251):
+        assert f"--end must be 8 to 250, the steps of the snapshots of {folder}, not {end}" in refused(
             "average", folder, "--end", end
         )
     assert "has 0 snapshots" in refused("average", folder / "average")
@@ -565,9 +578,9 @@ def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     assert "did not write" in refused("average", folder, "--out", copied)
     assert not (copied / "average.json").exists()
     shutil.copytree(folder, tmp_path / "damaged", ignore=shutil.ignore_patterns("average"))
-    cut = Snapshots(tmp_path / "damaged" / "snapshots").path(1000)
+    cut = Snapshots(tmp_path / "damaged" / "snapshots").path(250)
     cut.write_bytes(cut.read_bytes()[:1000])
-    assert "001000" in refused("average", tmp_path / "damaged", "--samples", 20, "--steps", 2)
+    assert "000250" in refused("average", tmp_path / "damaged", "--samples", 20, "--steps", 2)
     assert not (tmp_path / "damaged" / "average" / "model.safetensors").exists()
 
 

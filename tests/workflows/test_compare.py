@@ -192,6 +192,7 @@ def test_bits_of_other_items_or_bounds_have_no_rank():
     assert [best(source="two"), best(variance="small"), best(clip=False), best(decoder="tanh")] == [None] * 4
 
 
+@pytest.mark.long
 def test_python_compares_runs_and_models(run, model_run, other, options, files):  # noqa: F811
     text = run("compare", model_run, other, *options, "--out", model_run.parent / "both")
     saved = ComparisonResult.from_json((model_run.parent / "both" / "compare.json").read_text())
@@ -286,6 +287,7 @@ def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, pa
     assert len(passes) == drawn
 
 
+@pytest.mark.long
 def test_what_cannot_run_is_left_out_and_said(run, refused, model_run, options, monkeypatch):  # noqa: F811
     argv = ("compare", model_run, *options, "--most", 4)
     text = run(*argv, "--samplers", "ddim,langevin,ddpm:variance=learned")

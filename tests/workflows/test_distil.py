@@ -511,7 +511,10 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize(("method", "options"), METHODS, ids=[method for method, _ in METHODS])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [pytest.param(*one, id=one[0], marks=[pytest.mark.long] * (one[0] != "progressive")) for one in METHODS],
+)
 @pytest.mark.parametrize("target", [pytest.param("v", marks=pytest.mark.slow), "eps"])
 def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     out = tmp_path / "fast"
@@ -557,6 +560,7 @@ def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, me
         assert int(state(tmp_path / "cut")["times.stage"]) == 2
 
 
+@pytest.mark.long
 def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
     options = {name: value for name, value in SHORT.items() if name != "steps"}
     ancestral.distil(source / "v", data(), out=tmp_path / "whole", steps=4, stages=4, **options)
@@ -568,12 +572,14 @@ def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
         ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, steps=8, progress=False)
 
 
+@pytest.mark.long
 def test_a_repeated_distillation_from_its_config(source, tmp_path):
     ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
     ancestral.train(str(tmp_path / "a" / "config.json"), data=data(), out=tmp_path / "b", progress=False)
     assert same(state(tmp_path / "a"), state(tmp_path / "b"))
 
 
+@pytest.mark.long
 def test_a_schedule_given_from_python_is_in_the_file(tmp_path, run):
     custom = dataclasses.replace(schedules.cosine(20), spec={})
     ancestral.train("points", schedule=custom, target="v", out=tmp_path / "a", width=16, **SHORT)
@@ -747,6 +753,7 @@ def test_the_teacher_has_the_target_that_it_was_trained_with():
     assert configs.distilled(base, "progressive").distil.taught_from is None
 
 
+@pytest.mark.long
 def test_the_teacher_of_a_run_is_its_first_model(source, tmp_path):
     out = tmp_path / "fast"
     ancestral.distil(source / "eps", data(), out=out, **STAGED)

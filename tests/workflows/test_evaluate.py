@@ -70,7 +70,14 @@ def evenly_spaced_images(path, n):
 # -- the numbers ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"clip": False, "variance": "small"}, {"decoder": "tanh", "seed": 5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"clip": False, "variance": "small"}, marks=pytest.mark.long),
+        pytest.param({"decoder": "tanh", "seed": 5}, marks=pytest.mark.long),
+    ],
+)
 def test_the_table_is_the_bound(run, model_run, images, tmp_path, options):
     words = {"clip": lambda value: [] if value else ["--no-clip"]}
     argv = [w for k, v in options.items() for w in words.get(k, lambda v, k=k: [f"--{k}", v])(v)]
@@ -91,6 +98,7 @@ def test_the_table_is_the_bound(run, model_run, images, tmp_path, options):
     assert digit < error / 5
 
 
+@pytest.mark.long
 def test_over_time(run, model_run, images, tmp_path):
     """Bits of each step, the rate that adds them up from T down, and the error of x̂_0 in grey levels."""
     run("evaluate", model_run, "--likelihood", "-n", 5, "--data", images, "--out", tmp_path)
@@ -123,6 +131,7 @@ def test_a_run_of_times_counts_its_steps_and_half_of_them_lie_above():
     assert curve.distortion == pytest.approx([10 * error**0.5 for error in (0.1, 0.2, 0.3)])
 
 
+@pytest.mark.long
 def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path):
     for size in (2, 7):
         common = ("--likelihood", "-n", 3, "--ode", "--ode-steps", 2, "--batch-size", size)
@@ -135,6 +144,7 @@ def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.long
 def test_few_passes_agree_with_all_of_them_within_their_error(run, points_run, tmp_path):
     """Over five seeds: the z-scores are neither all tiny nor large. The error of both is mostly that of the images."""
     common = ("evaluate", points_run, "--likelihood", "--clip", "-n", 200, "--batch-size", 200, "--out", tmp_path)

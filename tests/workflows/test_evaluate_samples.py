@@ -680,6 +680,7 @@ def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, 
     assert (model_run / "README.md").read_text().count(verdict_.partition(": ")[2][:30]) == 1
 
 
+@pytest.mark.long
 def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
     monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 1.0)
     first = run("evaluate", model_run, *common).splitlines()[0]
@@ -861,6 +862,7 @@ def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_
 # -- from Python ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_study_can_be_made_of_several_samplers(model_run, files, tmp_path):
     model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
     one, values = studied(model, train, 10, tmp_path / "kept"), []
@@ -966,6 +968,7 @@ class Dimmed(samplers.DDIM):
         return self.factor * x, state
 
 
+@pytest.mark.long
 def test_samples_of_a_sampler_of_ones_own_are_made_anew(model_run, files, passes, monkeypatch):
     """Its `advance` is edited between two evaluations of a run."""
     source, options = str(files / "train.npz"), {"samples": 12, "extractor": "pixels", "sampler": Dimmed(3)}
@@ -987,6 +990,7 @@ def test_samples_of_a_sampler_of_ones_own_are_made_anew(model_run, files, passes
     assert len(stores) == 2  # of classes of one name, too
 
 
+@pytest.mark.long
 def test_samples_of_a_network_of_ones_own_are_made_anew(tmp_path, files, monkeypatch):
     """The code of the module that `net=` names is edited between two evaluations of a run, and its average."""
     code = "import torch\nclass Net(torch.nn.Conv2d):\n    def __init__(self, shape, classes):\n        "

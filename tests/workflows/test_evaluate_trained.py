@@ -27,7 +27,13 @@ def blobs(count=40):
     return volumes, {"low": volumes[..., ::2, ::2, ::2].contiguous()}
 
 
-@pytest.mark.parametrize(("items", "given"), [(waves, {"pose": [1.0, 0.7]}), (blobs, {"low": blobs(3)[1]["low"]})])
+@pytest.mark.parametrize(
+    ("items", "given"),
+    [
+        pytest.param(waves, {"pose": [1.0, 0.7]}, id="signals"),
+        pytest.param(blobs, {"low": blobs(3)[1]["low"]}, id="volumes", marks=pytest.mark.long),
+    ],
+)
 def test_signals_and_volumes_are_trained_sampled_and_evaluated(tmp_path, items, given):
     source = items()
     run = ancestral.train("arrays", data=source, out=tmp_path / "run", dims=source[0].ndim - 2, **TINY)
@@ -100,7 +106,8 @@ def test_a_model_without_conditions_has_no_such_options(tiny_run, refused):
     assert "--conditions 3 is for models with conditions besides the label" in text
 
 
-@pytest.mark.parametrize("method", [pytest.param("consistency", marks=pytest.mark.long), "progressive"])
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["consistency", "progressive"])
 def test_a_conditional_model_is_distilled_with_its_conditions(tmp_path, method):
     source = waves()
     ancestral.train("arrays", data=source, out=tmp_path / "run", dims=1, **TINY)
@@ -115,6 +122,7 @@ def test_a_conditional_model_is_distilled_with_its_conditions(tmp_path, method):
     assert result.conditional.samples.steps <= 2
 
 
+@pytest.mark.long
 def test_a_conditional_run_is_compared_with_one_without_conditions(upscaler, tmp_path):
     """Each is sampled as evaluate samples it: with the conditions of training items, and with all classes in turn."""
     ancestral.train("arrays", data=str(upscaler / "a.npz"), out=tmp_path / "plain", **TINY)

@@ -84,6 +84,7 @@ def test_network_and_average_start_as_the_average_of_the_model(source_run, tmp_p
     assert "sha256" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.long
 def test_a_model_file_and_a_model_start_the_same_run(source, source_run, tmp_path):
     tune(source_run / "model.safetensors", tmp_path / "a", steps=1)
     tune(source.model, tmp_path / "b", steps=1)
@@ -109,6 +110,7 @@ def test_a_resumed_run_is_the_whole_run_without_the_model_it_started_from(source
     assert RunFolder(tmp_path / "cut").read_config() == RunFolder(tmp_path / "whole").read_config()
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(source_run, tmp_path):
     tune(source_run, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
@@ -145,6 +147,7 @@ def test_another_architecture_is_refused_by_name(source_run, tmp_path, options, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_augmentation_begins_without_a_change_and_goes_on(source_run, tmp_path):
     run = tune(source_run, tmp_path / "run", augment=0.3, keep=9)
     first, before = state(tmp_path / "run", 0), weights(source_run)
@@ -223,6 +226,7 @@ def test_conditions_of_a_model_without_begin_without_a_change(source, conditiona
     assert torch.equal(answers(at_the_start(run), **values), answers(kept))
 
 
+@pytest.mark.long
 def test_weights_of_conditions_keep_their_meaning(conditional, tmp_path):
     """Other means, another order of classes and new conditions change nothing in what the model computes."""
     before = ancestral.load(conditional, "cpu")
@@ -246,6 +250,7 @@ def test_weights_of_conditions_keep_their_meaning(conditional, tmp_path):
     assert again.model.spec == spec
 
 
+@pytest.mark.long
 def test_made_conditions_are_taken_over_and_others_are_needed(conditional, tmp_path):
     run = ancestral.train("arrays", data=given(), out=tmp_path / "run", initial=conditional, **{**FAST, "steps": 1})
     assert run.model.config.data.given == ("upscale:2", "age", "hair")

@@ -13,7 +13,7 @@ import ancestral
 from ancestral import __version__, model, samplers, storage
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
-from ancestral.events import Message, finish
+from ancestral.events import Message, State, Work, finish
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from ancestral.training import Snapshots
@@ -44,6 +44,24 @@ def recipe(path):
 def array(path):
     with np.load(path) as arrays:
         return arrays["images"], arrays["labels"]
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_batch_shows_its_states_and_the_last_ones_are_the_samples(copied):
+    events = list(sample(copied, n=5, steps=3, batch_size=2, out="five.npz"))
+    states = [event for event in events if isinstance(event, State)]
+    assert [(*state.positions, state.index) for state in states] == [
+        (*batch, index) for batch in ((0, 1), (2, 3), (4,)) for index in range(4)
+    ]
+    assert {(state.total, state.count, state.task) for state in states} == {(4, 5, "5 images")}
+    assert [state.t for state in states[:4]] == [1000, 667, 333, 0]
+    last = torch.cat([state.x for state in states if state.index == 3])
+    assert np.array_equal(last, array("five.npz")[0])
+    assert not torch.equal(states[1].x, states[1].x0)
+    # a face gets the work before the state that it led to
+    assert all(isinstance(events[events.index(state) - 1], Work) for state in states)
 
 
 # -- items and labels -------------------------------------------------------------------------------------------------

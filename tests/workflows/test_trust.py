@@ -16,6 +16,7 @@ def bright(x):
     return x.flatten(1).mean(1, keepdim=True)
 
 
+@pytest.mark.long
 def test_a_function_that_a_file_names_runs_only_if_the_user_names_it_too(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "their_code", sys.modules[__name__])
     given, small = "their_code:bright", {"width": 8, "mults": (1,), "blocks": 1, "attention": (), "batch_size": 4}

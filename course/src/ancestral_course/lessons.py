@@ -43,6 +43,10 @@ LESSONS = (
     Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2),
     Lesson(12, "12_larger_images", "Larger images", "cost, patches, noise schedule and target up to 256 pixels", 2),
     Lesson(13, "13_conditions", "Conditions", "vectors, classes and images as conditions, and their evaluation", 2),
+    Lesson(
+        14, "14_edit_and_restore", "Edit and restore", "inpaint, sharpen, vary, interpolate; how far to trust it", 3
+    ),
+    Lesson(15, "15_a_page_of_your_own", "A page of your own", "one file that samples in a browser, in plain arrays", 1),
 )
 
 

@@ -1,4 +1,4 @@
-/* The page of the playground: controls, animation, drawing. All numbers come from AncestralPlayground (diffusion.js).
+/* The page of the playground: controls, animation, drawing. All numbers come from Ancestral (diffusion.js).
  *
  * The form is the state: a setting is a form element, the address's hash is the form as a query string. `position` is
  * where the slider is, with fractions while the animation plays: t in the view of the forward process, T − t in the
@@ -7,7 +7,7 @@
 (function () {
   "use strict";
 
-  const A = window.AncestralPlayground;
+  const A = window.Ancestral;
   const form = document.querySelector("form.pg");
   if (!A || !form) return;
 
@@ -28,6 +28,7 @@
 
   // Data sets --------------------------------------------------------------------------------------------------------
 
+  const range = (count) => Array.from({ length: count }, (_, i) => i);
   const fraction = (number) => number - Math.floor(number);
   const PRESETS = {
     moons(n) {
@@ -59,7 +60,7 @@
 
   /** n points of f(0)..f(n−1), with Gaussian noise of deviation `jitter`, in [−1, 1]², to three decimals. */
   function plane(n, f, jitter = 0) {
-    const noise = A.normal(0, "own", 0, n);
+    const noise = A.normal(2, 0, "own", 0, range(n));
     const points = Array.from({ length: n }, (_, i) => f(i)).flat();
     return points.map((p, i) => Math.round(1000 * Math.min(Math.max(p + jitter * noise[i], -1), 1)) / 1000);
   }
@@ -118,10 +119,10 @@
     key = JSON.stringify([version, value("sampler"), options(), steps, value("seed")]);
     if (key !== fresh.run) {
       fresh.run = key;
-      const setting = { points, schedule, sampler: value("sampler"), steps, options: options(), seed: number("seed") };
-      const x_T = A.prior(schedule, SAMPLES, number("seed"));
+      const setting = { sampler: value("sampler"), steps, options: options(), seed: number("seed") };
+      const x_T = A.prior(schedule, 2, setting.seed, range(SAMPLES)), denoiser = A.exact(schedule, points);
       const times = A.times(schedule, setting.sampler, steps);
-      run = { frames: [], iterator: A.trajectory({ ...setting, x_T }), times };
+      run = { frames: [], iterator: A.trajectory({ ...setting, denoiser, x_T }), times };
       layer.segments = 0;
     }
     slider.max = last();
@@ -402,7 +403,7 @@
 
   function drawForward() {
     const t = timeNow(), K = points.length / 2;
-    const eps = A.normal(number("seed"), "forward", 0, FORWARD);
+    const eps = A.normal(2, number("seed"), "forward", 0, range(FORWARD));
     drawData(2, 0.3);
     pen.lineWidth = 1;
     const trail = [...new Set(Array.from({ length: 25 }, (_, i) => Math.round((i * t) / 24)))];

@@ -10,6 +10,7 @@ from ancestral.config.presets import distilled as distilled
 from ancestral.config.presets import preset as preset
 from ancestral.config.presets import preset_and_data as preset_and_data
 from ancestral.config.presets import read_config as read_config
+from ancestral.config.schema import AUTOENCODER as AUTOENCODER
 from ancestral.config.schema import EARLY as EARLY
 from ancestral.config.schema import FROM_PYTHON as FROM_PYTHON
 from ancestral.config.schema import MAY_CHANGE as MAY_CHANGE
@@ -23,6 +24,7 @@ from ancestral.config.schema import CustomNetConfig as CustomNetConfig
 from ancestral.config.schema import DataConfig as DataConfig
 from ancestral.config.schema import DistilConfig as DistilConfig
 from ancestral.config.schema import InitialConfig as InitialConfig
+from ancestral.config.schema import LatentConfig as LatentConfig
 from ancestral.config.schema import MLPConfig as MLPConfig
 from ancestral.config.schema import NetConfig as NetConfig
 from ancestral.config.schema import ProcessConfig as ProcessConfig

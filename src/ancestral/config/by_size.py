@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     mults: tuple[tuple[int, ...], ...]
     """For one level, two ... With more levels, the additional first ones have the width of the first."""
     settings: dict[str, Any]
-    """Width, blocks, learning rate and largest batch size."""
+    """Width, blocks, wiring, learning rate and largest batch size."""
 
 
 LAST = 8 * 8
@@ -46,7 +46,7 @@ CPU = Plan(
     batch=32 * 64 * 64,
     tokens=64,
     mults=((1,), (1, 2), (1, 2, 4)),
-    settings={"width": 32, "blocks": 1, "lr": 2e-3, "batch_size": 32},
+    settings={"width": 32, "blocks": 1, "narrow": True, "lr": 2e-3, "batch_size": 32},
 )
 GPU = Plan(
     first=256 * 256,
@@ -54,11 +54,11 @@ GPU = Plan(
     batch=32 * 128 * 128,
     tokens=256,
     mults=((1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), (1, 1, 2, 3, 4), (1, 1, 2, 2, 4, 4)),
-    settings={"width": 128, "blocks": 2, "lr": 2e-4, "batch_size": 64},
+    settings={"width": 128, "blocks": 2, "narrow": False, "lr": 2e-4, "batch_size": 64},
 )
 
 
-def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
+def choose(shape: Sequence[int], device: str = "cpu", latents: bool = False) -> dict[str, Any]:
     """Choose network, batch size and learning rate for items of a shape.
 
     The choice depends on nothing but the shape and the kind of device:
@@ -72,19 +72,23 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
       positions, levels down to 8x8, and self-attention at 16x16 and below: four levels for 64x64, five for 128x128 and
       six for 256x256. The learning rate is that of the DDPM paper for this width.
 
+    Latents get the network of larger items whatever their size: each position holds a block of pixels already, which no
+    patch should join with others. So those of at most 32x32 positions get none.
+
     For other shapes the number of positions counts, not the sides: a signal of 4,096 samples is as large as an image of
     64x64. A patch has at most 16x16 positions. Every side has at least one position at the lowest level.
 
     Args:
         shape: The shape of an item: (channels, *sides).
         device: The kind of device: "cuda" is a GPU, all others are treated as a CPU.
+        latents: Whether the items are latents of an autoencoder.
 
     Returns:
-        width, mults, blocks, attention and patch of a U-Net, batch_size and lr.
+        width, mults, blocks, attention, patch and narrow of a U-Net, batch_size and lr.
     """
     sides = shape[1:]
     shortest = min(sides, default=1)
-    if math.prod(sides) <= SMALL:
+    if math.prod(sides) <= SMALL and not latents:
         small = preset("digits")
         settings = dataclasses.asdict(small.net) | dataclasses.asdict(small.train)
         patch = min(settings["patch"], max(1, shortest // 2))
@@ -109,7 +113,7 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
     }
 
 
-CHOSEN = ("width", "mults", "blocks", "attention", "patch", "batch_size", "lr")
+CHOSEN = ("width", "mults", "blocks", "attention", "patch", "narrow", "batch_size", "lr")
 """The settings that `choose` chooses."""
 
 
@@ -124,7 +128,8 @@ def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Confi
     `choose` is for a U-Net. A transformer gets patches that make at most 64 tokens, on a GPU 256. Batch size and
     learning rate of other networks are those of the preset `digits`.
     """
-    choice = choose(shape if isinstance(config.net, UNetConfig) else (), device)
+    latents = config.latent.latent is not None
+    choice = choose(shape, device, latents) if isinstance(config.net, UNetConfig) else choose((), device)
     if isinstance(config.net, TransformerConfig):
         choice["patch"] = _patch(shape[1:], _plan(device).tokens)
     return config.with_settings(**{name: choice[name] for name in left_out(config)})
@@ -147,7 +152,7 @@ def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
     why = "small items: the network of the preset digits" if "width" in names else "as the preset digits"
     if isinstance(final.net, TransformerConfig) and "patch" in names:
         why = f"{_positions(shape[1:], values['patch'])} patches for a {'GPU' if device == 'cuda' else 'CPU'}"
-    elif math.prod(shape[1:]) > SMALL and isinstance(final.net, UNetConfig):
+    elif (math.prod(shape[1:]) > SMALL or config.latent.latent is not None) and isinstance(final.net, UNetConfig):
         factors = (1, values["patch"], values["patch"] << (len(values["mults"]) - 1))
         size, first, last = ("x".join(str(-(-side // factor)) for side in shape[1:]) for factor in factors)
         folded = f"patches of {values['patch']} bring {size} to {first}" if size != first else size

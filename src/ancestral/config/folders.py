@@ -80,7 +80,7 @@ def holds_recordings(folder: str | Path) -> bool:
 
 RUNS = "runs"
 """The folder in which commands write where no other is given."""
-REPORTS = ("compare", "doctor")
+REPORTS = ("compare", "doctor", "studio")
 """Folders in RUNS that hold what commands write of data and of several runs, and are no runs."""
 RUN_FILES = ("log.csv", "model.safetensors", "checkpoints")
 """A run folder holds config.json and one of these."""

@@ -55,7 +55,7 @@ DATA_PRESETS = (
         "digits",
         "5,000 real MNIST digits, with class labels: minutes on a laptop",
         "",
-        {"width": 32, "mults": (1, 2), "blocks": 1, "attention": (), "dropout": 0.0, "patch": 2},
+        {"width": 32, "mults": (1, 2), "blocks": 1, "attention": (), "dropout": 0.0, "patch": 2, "narrow": True},
         # predicting a clipped x_0 renders flat black exactly; a predicted ε leaves residual noise on it
         {"schedule": "cosine", "target": "x0", "clip": True},
         {"steps": 2400, "batch_size": 32, "optimiser": "muon", "lr": 2e-3, "warmup": 50, "decay": "cosine"},
@@ -83,7 +83,7 @@ DATA_PRESETS = (
         "your own folder of images, in colour at 32x32; sub-folders are classes. The network follows from the size",
         "",
         {"base": "digits", "source": "", "image_size": 32, "channels": 3},
-        dict.fromkeys(("width", "mults", "blocks", "attention", "patch", "batch_size", "lr")),
+        dict.fromkeys(("width", "mults", "blocks", "attention", "patch", "narrow", "batch_size", "lr")),
         {"steps": 2500, **_often(500)},
         # on emoji KID falls from 8 steps to 50, and is lower where the last step starts at t = 1
         {"sampler": "ddim:eta=1,spacing=linspace"},
@@ -93,6 +93,14 @@ DATA_PRESETS = (
         "your own .npy or .npz file of images, signals or volumes, or folder of .wav files, as they are",
         "",
         {"base": "folder", "image_size": None, "channels": None},
+    ),
+    _row(
+        "latent",
+        "your own photographs at 256x256, in latents of 64x64; for a GPU, or a patient CPU",
+        "Rombach et al. (2022)",
+        {"base": "folder", "image_size": 256, "latent": 4, "latent_steps": 5000},
+        # latents are never saturated as black and white pixels are
+        {"clip": False, "steps": 40_000, "warmup": 500, "ema": 0.999, **_often(2000)},
     ),
     _photos(64, "days", (1, 2, 3, 4), 0.1, "cosine", steps=200_000, batch_size=128, lr=2e-4),
     _photos(128, "days", (1, 1, 2, 3, 4), 0.0, "linear", steps=300_000, batch_size=64, lr=1e-4),
@@ -113,7 +121,15 @@ DATA_PRESETS = (
         {"steps": 1500, "batch_size": 256, "lr": 2e-3, "warmup": 50, "decay": "cosine", "ema": 0.999, **_often(500)},
     ),
 )
-ON_DIGITS = {"optimiser": "adam", "clip": False, "steps": 1800, "ema": 0.999, **_often(600), "preview_steps": None}
+ON_DIGITS = {
+    "narrow": False,
+    "optimiser": "adam",
+    "clip": False,
+    "steps": 1800,
+    "ema": 0.999,
+    **_often(600),
+    "preview_steps": None,
+}
 """Settings of all methods on digits; the images in docs/explanation/history.md were made with them."""
 ON_POINTS = {"batch_size": 1024}
 """On points large batches: at low noise ε carries little information on x_0, and small batches are too noisy. With
@@ -278,7 +294,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     preset_name = tree.get("preset")
     if base is not None and preset_name not in (None, base.preset):
         raise InputError(f"{path} is for the preset {preset_name}, not {base.preset}; leave one of the two out")
-    if set(SECTIONS) <= set(tree):
+    if set(SECTIONS) - {"latent"} <= set(tree):  # earlier versions wrote no section of that name
         return Config.from_json(text, str(path))
     settings = _flat({name: value for name, value in tree.items() if name != "preset"})
     if base is None:

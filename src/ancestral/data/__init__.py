@@ -2,11 +2,12 @@
 
 open("digits")    open("photos/", image_size="64x96")    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
 open("shards/", memory=4)    open("hf://datasets/user/name")    open((images, labels))    open(torch_dataset)
-open(["a.png", "b.jpg"])    open([pillow_image, ...])
+open(["a.png", "b.jpg"])    open([pillow_image, ...])    open("s3://bucket/photos")    open("gs://bucket/{000..099}.tar")
 """
 
 import difflib
 import math
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from ancestral.arguments import short_source
+from ancestral.arguments import is_remote, short_source
 from ancestral.conditions import LABEL
 from ancestral.config import UNPLACED
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings, is_run, nearest_path
@@ -27,12 +28,15 @@ from ancestral.config.image_size import parse_image_size
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
+from ancestral.data.files import Files
 from ancestral.data.given import attach
 from ancestral.data.given import shared_partners as shared_partners
+from ancestral.data.io_errors import Unreadable
 from ancestral.data.lazy_dataset import LazyDataset
+from ancestral.data.remote_files import RemoteFiles
 from ancestral.data.sources import hugging_face
 from ancestral.data.sources.builtin import BUILTINS, TESTED
-from ancestral.data.sources.file_folder import FileFolder
+from ancestral.data.sources.file_folder import FileFolder, LocalFiles
 from ancestral.data.sources.hugging_face import HuggingFaceRows
 from ancestral.data.sources.python_items import PythonItems
 from ancestral.data.sources.recordings import RecordingFolder
@@ -100,13 +104,15 @@ def open(
     Args:
         source: The name of a built-in data set; a folder of images (`./digits` is a folder) or of .wav recordings; a
             .npy or .npz file; a .tar of WebDataset samples or a folder of them; a data set of the library `datasets`: a
-            folder that `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a
-            tensor or array (N, C, *space) or points (N, 2), alone, as (items, labels) or as (items, {name: condition}),
-            where a condition is (N,) integers, (N,) or (N, k) floats, or (N, C, *space) images; a list of paths of
-            images, or of Pillow images; or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow
-            images, alone, as (item, label), as (item, {name: condition}), or as a dict in which `image`, `images`, `x`,
-            `item`, `signal` or `volume` is the item, `label` its label, and all else a condition: text and integers are
-            classes, floats and (k,) floats vectors, and arrays of more axes and Pillow images images.
+            folder that `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; the
+            address of images, recordings, shards or arrays in object storage, s3://bucket/folder or gs://bucket/folder,
+            or of shards by their numbers, s3://bucket/{000..099}.tar; items as a tensor or array (N, C, *space) or
+            points (N, 2), alone, as (items, labels) or as (items, {name: condition}), where a condition is (N,)
+            integers, (N,) or (N, k) floats, or (N, C, *space) images; a list of paths of images, or of Pillow images;
+            or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow images, alone, as (item,
+            label), as (item, {name: condition}), or as a dict in which `image`, `images`, `x`, `item`, `signal` or
+            `volume` is the item, `label` its label, and all else a condition: text and integers are classes, floats and
+            (k,) floats vectors, and arrays of more axes and Pillow images images.
         image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
             (height, width); None keeps their size.
         fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
@@ -143,7 +149,8 @@ def open(
     texts = [given] if isinstance(given, str) else given
     if isinstance(source, Dataset):
         return source if texts is None else attach(source, texts, {}, faults=faults)
-    place, kind = _place_and_kind(source)
+    remote = RemoteFiles(source) if is_remote(source) and not _is_name(source) else None
+    place, kind = _place_and_kind(source) if remote is None else (remote, _kind_of_address(remote))
     name = one_line(source) if isinstance(source, str | Path) else f"the {kind}"
     whole = image_size if crop == 1 else enlarged(image_size, crop)
     conversion = Conversion(whole, channels, background, bits, fit)
@@ -185,6 +192,9 @@ def absolute(source: str) -> str:
     Raises:
         InputError: If there is no such file or folder.
     """
+    if is_remote(source):
+        protocol, _, path = source.partition("://")
+        return source if _is_name(source) else f"{protocol}://{path.rstrip('/')}"
     return source if _is_name(source) else str(_existing(source).resolve())
 
 
@@ -245,8 +255,30 @@ def _kind_of_path(path: Path) -> str:
     return "shards" if ".tar" in suffixes else "rows" if suffixes & {".parquet", ".arrow"} else "images"
 
 
+def _kind_of_address(files: RemoteFiles) -> str:
+    """The kind of data at an address, by the names of the objects, as `_kind_of_path` chooses it."""
+    if files.only:
+        return "shards" if files.only[0].lower().endswith(b".tar") else "arrays"
+    suffixes = files.top()
+    if suffixes & {"/", WAV, *SUFFIXES}:
+        first = next(files.names((WAV, *SUFFIXES), [], []), b"")
+        return "recordings" if first.lower().endswith(WAV.encode()) else "images"
+    if suffixes & {".parquet", ".arrow"} and ".tar" not in suffixes:
+        raise InputError(
+            f"{files} holds .parquet or .arrow files, which are read on this machine: copy them to a folder, or read "
+            "them from the Hub by hf://datasets/user/name"
+        )
+    return "shards" if ".tar" in suffixes else "images"
+
+
 def _read(
-    source: Any, place: Path, kind: str, conversion: Conversion, dims: int | None, length: int | None, split: str
+    source: Any,
+    place: Path | RemoteFiles,
+    kind: str,
+    conversion: Conversion,
+    dims: int | None,
+    length: int | None,
+    split: str,
 ) -> tuple[Dataset, Mapping[str, Any], bool]:
     """Read data of a kind; return them, their columns, and whether all of these are conditions."""
     match kind:
@@ -264,21 +296,38 @@ def _read(
             data = data if label_column is None else attach(data, [LABEL], {LABEL: label_column})
             return data, columns, True
         case "arrays":
-            items, labels, implied_dims, columns = arrays.load(place)
-            dims = dims or implied_dims
-            return _labelled(items, labels, one_line(place), one_line(place.stem), conversion, dims), columns, False
+            path = place if isinstance(place, Path) else _copied(place)
+            items, labels, implied_dims, columns = arrays.load(path)
+            dims, origin = dims or implied_dims, one_line(source)
+            stem = one_line(Path(source).stem)
+            return _labelled(items, labels, origin, stem, conversion, dims), columns, False
         case "recordings":
             data = LazyDataset(RecordingFolder(place, conversion, length), replace(conversion, channels=None), dims=1)
         case "shards":
-            paths = sorted(place.glob("*.tar")) if place.is_dir() else [place]
-            data = LazyDataset(TarShards(paths, one_line(place.resolve().stem)), conversion, dims)
+            if isinstance(place, Path):
+                folder, names = (place, sorted(place.glob("*.tar"))) if place.is_dir() else (place.parent, [place])
+                files: Files = LocalFiles(folder)
+                shards, name = [os.fsencode(path.name) for path in names], one_line(place.resolve().stem)
+            else:
+                files, name = place, one_line(Path(place.address).name)
+                shards = place.only or [one for one in place.names([".tar"], [], []) if b"/" not in one]
+            data = LazyDataset(TarShards(files, shards, name), conversion, dims)
         case "data set" | "list":
             data = LazyDataset(PythonItems(source), conversion, dims)
         case "rows":
+            assert isinstance(place, Path)
             data = LazyDataset(HuggingFaceRows(source if _is_name(source) else place, split), conversion)
         case _:
             data = LazyDataset(FileFolder(place), conversion)
     return data, data.source.columns, data.source.uses_all
+
+
+def _copied(files: RemoteFiles) -> Path:
+    """The copy of a file of arrays on this machine."""
+    try:
+        return files.local(files.only[0])
+    except Unreadable as error:
+        raise InputError(f"{files.address_of(files.only[0])} cannot be read: {error}") from None
 
 
 def _labelled(

@@ -124,6 +124,12 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """Read an item as it is stored, (C, *space). Raises as `read`."""
         return self.read(index)[0]
 
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Fetch items that are read next, and their images, at the same time, where they lie on another machine."""
+        for values in self.conditions.values():
+            if not isinstance(values, Tensor):
+                values.prefetch(indices)
+
     @abstractmethod
     def windows(self, sides: Sequence[int]) -> "Dataset":
         """Return the windows at the centre of images, which training cuts at random from what is stored."""

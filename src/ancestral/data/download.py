@@ -8,6 +8,9 @@ import torch
 
 from ancestral.errors import InputError
 
+OFFLINE = "ANCESTRAL_OFFLINE"
+"""An environment variable; where it has a value, nothing is downloaded."""
+
 
 def cache() -> Path:
     """Return the folder of downloads: $ANCESTRAL_CACHE, or ancestral in $XDG_CACHE_HOME or in ~/.cache."""
@@ -19,10 +22,13 @@ def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:
     """Return a file of `folder`; one that is not there is downloaded, and appears only when it is whole and right.
 
     Raises:
-        InputError: If it cannot be downloaded; the message ends with `otherwise`, what else the user can do.
+        InputError: If it cannot be downloaded, or must not; the message ends with `otherwise`, what else the user
+            can do.
     """
     file = folder / url.rpartition("/")[2]
     if not file.is_file():
+        if os.environ.get(OFFLINE):
+            raise InputError(f"{file.name} is not on this machine, and {OFFLINE} is set, as in the studio: {otherwise}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(file), hash_prefix=sha256)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.arguments import plain
+from ancestral.arguments import is_remote, plain
 from ancestral.conditions import (
     ABSENT,
     LABEL,
@@ -41,8 +41,10 @@ from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.decoding import Raw
+from ancestral.data.files import Files
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
-from ancestral.data.sources.file_folder import FileFolder, scan
+from ancestral.data.remote_files import RemoteFiles
+from ancestral.data.sources.file_folder import FileFolder, LocalFiles, scan
 from ancestral.data.sources.metadata_table import ItemsError, MetadataTable, listed
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.spec import DataSpec
@@ -77,6 +79,10 @@ class Partners(StoredItems):
     def head(self, row: int) -> Raw | None:
         """Read the first bytes of the partner of an item."""
         return self._folder.head(int(self._rows[row]))
+
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Fetch partners that are read next."""
+        self._folder.prefetch([int(self._rows[row]) for row in rows])
 
     def name_of(self, row: int) -> str:
         """The path of the partner, from the parent of its folder."""
@@ -216,8 +222,8 @@ def _condition(
     if not is_column and (maker := derived.parse(what)) is not None:
         kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
         return name or maker.name, kind, None
-    if not is_column and os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(_partners(data, place), data, conversion)
+    if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
+        kind, images = _of_images(_partners(data, RemoteFiles(what) if is_remote(what) else place), data, conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)
@@ -274,18 +280,26 @@ def _example(data: Dataset, n: int) -> Tensor:
     return data.codec.encode(data.sample(n).items)
 
 
-def _partners(data: Dataset, path: Path) -> Partners:
+def _partners(data: Dataset, place: Path | RemoteFiles) -> Partners:
     source = data.source if isinstance(data, LazyDataset) else None
     if not isinstance(source, FileFolder):
         raise InputError(
-            f"{path} holds files for those of a folder, and {data.name} is none: give its conditions as columns, or as "
-            "a .npy file"
+            f"{place} holds files for those of a folder, and {data.name} is none: give its conditions as columns, or "
+            "as a .npy file"
         )
-    if path.resolve() != source.root.resolve() and path.resolve().is_relative_to(source.root.resolve()):
-        raise InputError(f"{path} lies in the data, so its files are items themselves: move it to a place beside them")
+    if _is_inside(place, source.files):
+        raise InputError(f"{place} lies in the data, so its files are items themselves: move it to a place beside them")
     if isinstance(source, RecordingFolder):
-        return Partners(source.partner(path), source)
-    return Partners(FileFolder(path), source)
+        return Partners(source.partner(place), source)
+    return Partners(FileFolder(place), source)
+
+
+def _is_inside(place: Path | RemoteFiles, files: Files) -> bool:
+    """Whether a place lies in the folder of some files, and is not that folder itself."""
+    if isinstance(place, Path) and isinstance(files, LocalFiles):
+        path, root = place.resolve(), files.root.resolve()
+        return path != root and path.is_relative_to(root)
+    return str(place).startswith(f"{files}/")
 
 
 def _column(name: str, columns: Mapping[str, Any], data: Dataset) -> Any:
@@ -433,7 +447,7 @@ def inputs(
 
     Args:
         spec: The description of the data.
-        x0: Clean items (B, *) in [−1, 1], of which conditions are made.
+        x0: Clean items (B, *) in [−1, 1], not their latents, of which conditions are made.
         values: The values of the other conditions, as `Dataset.conditions_of` returns them; what is missing is absent.
         seed: Seed of random operators.
         step: The training step, of which their draws depend too.
@@ -444,7 +458,7 @@ def inputs(
     """
     made = dict[str, Tensor]()
     for name, maker in derived.makers(spec.further).items():
-        made[argument_name(name)] = spec.further[name].place(maker.make(x0, seed, step, indices), x0.shape[2:])
+        made[argument_name(name)] = spec.further[name].place(maker.make(x0, seed, step, indices), spec.x_shape[1:])
     return encoded(spec, values, len(x0), x0.device, made)
 
 
@@ -467,7 +481,7 @@ def encoded(
     Returns:
         Inputs of the network by the names of its arguments.
     """
-    inputs, sides = dict(made or {}), spec.shape[1:]
+    inputs, sides = dict(made or {}), spec.x_shape[1:]
     for name, kind in spec.further.items():
         if (argument := argument_name(name)) in inputs:
             continue

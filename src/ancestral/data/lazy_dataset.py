@@ -88,6 +88,9 @@ class StoredItems(ABC):
         """Return at least the first `decoding.HEADER` bytes of `raw`; None if items have no headers."""
         return self.raw(row)
 
+    def prefetch(self, rows: Sequence[int]) -> None:  # noqa: B027
+        """Fetch items that are read next at the same time, where each takes an answer of another machine."""
+
     def name_of(self, row: int) -> str:
         """Name an item for messages, in one line."""
         return f"item {row}"
@@ -137,6 +140,11 @@ class LazyDataset(Dataset):
         if tuple(item.shape) != self.stored_shape or item.dtype != self.codec.dtype:
             raise Unreadable(f"it is {size_text(item.shape)}, but the others are {size_text(self.stored_shape)}")
         return item
+
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """See `Dataset.prefetch`."""
+        self.source.prefetch([self._row(index) for index in indices])
+        super().prefetch(indices)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

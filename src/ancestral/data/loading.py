@@ -245,6 +245,7 @@ class _Reader(torch_data.Dataset[Answer]):
                 np.random.seed(step % 2**32)
                 for tensor in (items, *images.values()):
                     _share(tensor)
+            self._data.prefetch(indices)
             for position, index in enumerate(indices):
                 items[position], partner_images, row = _read_next(self._data, index, notes)
                 for name, image in partner_images.items():

@@ -1,4 +1,8 @@
-"""Facts of the data that a model needs: shape, codec, conditions. A model file records it, so that it can be undone."""
+"""Facts of the data that a model needs: shape, codec, conditions. A model file records it, so that it can be undone.
+
+Here items become x, which is noised and denoised, and x becomes items: `DataSpec.encode` and `decode`. x is the items
+in [-1, 1], or the latents of these by an autoencoder, which have another shape, `DataSpec.x_shape`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,6 +14,7 @@ from torch import Tensor
 from ancestral.conditions import LABEL, Classes, Condition
 from ancestral.data.statistics import channel_mean
 from ancestral.errors import InputError
+from ancestral.nets.autoencoder import Autoencoder
 
 SAMPLE = 128
 """Number of items that decide on the shape, the range of floats and the mean."""
@@ -102,6 +107,8 @@ class DataSpec:
     """Samples in a second, of recordings."""
     conditions: Mapping[str, Condition] = field(default_factory=dict, hash=False)
     """All conditions of an item by name; the classes are the condition LABEL."""
+    autoencoder: Autoencoder | None = field(default=None, compare=False, repr=False)
+    """The autoencoder in whose latent space a model is; None where x is the items themselves."""
 
     def __post_init__(self) -> None:
         """Make the classes the condition LABEL, or the condition LABEL the classes."""
@@ -115,6 +122,31 @@ class DataSpec:
     def further(self) -> Mapping[str, Condition]:
         """The conditions besides the label."""
         return {name: kind for name, kind in self.conditions.items() if name != LABEL}
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """The shape of x, which the network gets: that of an item, or of its latents."""
+        return self.shape if self.autoencoder is None else self.autoencoder.latent_shape(self.shape)
+
+    def encode(self, items: Tensor) -> Tensor:
+        """Convert items (B, *shape) to x, float32 (B, *x_shape) in [-1, 1]."""
+        return self.to_x(self.codec.encode(items))
+
+    @torch.no_grad()
+    def to_x(self, encoded: Tensor) -> Tensor:
+        """Return the x of items that are in [-1, 1] already: the same, or their latents."""
+        return encoded if self.autoencoder is None else self.autoencoder.to(encoded.device).encode(encoded)
+
+    def from_x(self, x: Tensor) -> Tensor:
+        """Return the items in [-1, 1] of x: the same, or what latents decode to. It has a gradient."""
+        if self.autoencoder is None:
+            return x
+        return self.autoencoder.to(x.device).decode(x.float(), self.shape[1:])
+
+    @torch.no_grad()
+    def decode(self, x: Tensor) -> Tensor:
+        """Convert x (B, *x_shape) to items (B, *shape)."""
+        return self.codec.decode(self.from_x(x))
 
     def without_label(self) -> "DataSpec":
         """Return the description of the same data without classes."""

@@ -156,7 +156,7 @@ class SampleStore:
             condition = None if conditions is None else conditions(part)
             for step in model.trajectory(part, sampler, spec.seed, spec.label, spec.guidance, condition):
                 if step.t == 0:
-                    self.write(part, model.spec.codec.decode(step.x).cpu())
+                    self.write(part, model.spec.decode(step.x).cpu())
                 if step.index:
                     yield len(part) / steps
 

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from ancestral import __version__
 from ancestral.data import Codec, Dataset, DataSpec
+from ancestral.data.statistics import evenly_spaced
 from ancestral.declarations import METRICS, Metric
 from ancestral.device import check_memory
 from ancestral.errors import InputError
 from ancestral.evaluation.item_conditions import ItemConditions
+from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, measure
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
@@ -65,13 +67,12 @@ class References:
             spec: The samples' shape, codec and classes.
             train: What the model was trained on.
             held_out: What it was not trained on, if there is any.
-            extractor: As `metrics.extractors.extractor` takes it. The default is lite0 for images of 1 or 3 channels,
-                else pixels.
+            extractor: As `metrics.extractors.extractor` takes it; None is `metrics.extractors.default_name`.
             held_out_split: What this part of the data is called.
             device: Where the extractor runs.
             mirrored: Whether the model was trained on mirrored items too.
         """
-        name = extractor or ("lite0" if len(spec.shape) == 3 and spec.shape[0] in (1, 3) else "pixels")
+        name = extractor or extractors.default_name(spec.shape)
         device = torch.device(device)
         feature_extractor = extractors.extractor(name, spec.shape, spec.codec, device)
         train_set = ReferenceSet.from_data(train, spec, "train split")
@@ -239,6 +240,17 @@ class Study:
         folder = self.store.folder.name if self.kept else None
         settings = facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label_text, steps, folder)
         cpu_labels = None if labels is None else labels.cpu()
-        return self.references.measure(
-            items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
+        references = self.references
+        if self.model.spec.autoencoder is not None:
+            real = references.train if references.held_out is None else references.held_out
+            part = real.items[torch.tensor(evenly_spaced(min(MOST_ITEMS, len(real.items)), len(real.items)))]
+            quality, _ = yield from reconstruction_quality(
+                self.model.spec, part, references.device, references.extractor
+            )
+            text = f"The model is one of latents: {quality}."
+            references = dataclasses.replace(references, notes=(*references.notes, text))
+        return (
+            yield from references.measure(
+                items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
+            )
         )

@@ -10,14 +10,14 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ancestral import __version__
-from ancestral.declarations import PRINTED, USE_CASES, UseCase
+from ancestral.declarations import PRINTED, USE_CASES, Declaration, UseCase
 from ancestral.errors import InputError, one_line, text_of
 from ancestral.faces.help_text import help_text, options_of
 from ancestral.faces.words import read
-from ancestral.interrupts import EXIT_CODE, MESSAGE, at_once, raised
+from ancestral.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
 from ancestral.options import on_command_line, spell
 
 COMMANDS = {case.command: case for case in USE_CASES}
@@ -96,17 +96,22 @@ def run(argv: Sequence[str]) -> int:
     return call(case, read(words, options_of(case), name))
 
 
-def call(case: UseCase, values: dict[str, object]) -> int:
-    """Run a use case with these options, show its events and its result, and return the exit code."""
+def declared(case: UseCase, values: Mapping[str, object]) -> Declaration:
+    """Return the options of a command from values by their names; those that are no options of its own are settings."""
     option_values = {name: value for name, value in values.items() if name in case.declaration.__dataclass_fields__}
     if case.declaration.SETTINGS:
         option_values["settings"] = {name: value for name, value in values.items() if name not in option_values}
-    options = case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **option_values})
+    return case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **option_values})
+
+
+def call(case: UseCase, values: Mapping[str, object]) -> int:
+    """Run a use case with these options, show its events and its result, and return the exit code."""
+    options = declared(case, values)
 
     from ancestral.render.terminal import follow, show
     from ancestral.workflows import start
 
-    prints, printed = case.declaration.PRINTS, option_values.get("json") == PRINTED
+    prints, printed = case.declaration.PRINTS, getattr(options, "json", None) == PRINTED
     with raised() if case.declaration.RESUMABLE else contextlib.nullcontext():
         result = follow(
             start(options),
@@ -119,4 +124,6 @@ def call(case: UseCase, values: dict[str, object]) -> int:
         print(result.to_json(), end="")
     elif prints == "result":
         show(result)
+    if getattr(result, "preempted", False):
+        return PREEMPTED
     return int(getattr(result, "trainable", True) is False)

@@ -63,10 +63,11 @@ def _types(kind: Any) -> Mapping[str, Any]:
     from ancestral.diffusion import Diffusion
     from ancestral.model import Label, Model, NetSource
     from ancestral.objectives import Objective
+    from ancestral.operators import Operator
     from ancestral.samplers import Sampler
     from ancestral.targets import Denoiser
 
-    objects = {one.__name__: one for one in (Denoiser, Diffusion, Model, Objective, Sampler, Tensor)}
+    objects = {one.__name__: one for one in (Denoiser, Diffusion, Model, Objective, Operator, Sampler, Tensor)}
     return typing.get_type_hints(kind, localns=objects | {"nn": nn, "Label": Label, "NetSource": NetSource})
 
 

@@ -52,7 +52,7 @@ def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> s
     width = min(WIDTH, shutil.get_terminal_size().columns)
     common, names = case.declaration.COMMON, {one.name for one in options}
     places = [one for one in options if one.positional]
-    usage = " ".join(f"[{_value(one)}]" if not one.required else _value(one) for one in places)
+    usage = " ".join(f"[{shown_value(one)}]" if not one.required else shown_value(one) for one in places)
     lines = [" ".join(f"usage: ancestral {case.command} {usage} [options]".split()), ""]
     for paragraph in description(case).split("\n\n"):
         lines += [*textwrap.wrap(_spelled(paragraph, names), width), ""]
@@ -104,15 +104,16 @@ def _entry(one: Argument, names: set[str], width: int) -> list[str]:
 def named(one: Argument) -> str:
     """Write an option with all its names and what stands for its value."""
     if one.positional:
-        return _value(one)
+        return shown_value(one)
     if one.flag:
         negated = on_command_line(one.name, ["False"])
         plain = ", ".join(written(one))
         return f"{plain} | {negated}" if one.default is not False else plain
-    return f"{', '.join(written(one))} {_value(one)}"
+    return f"{', '.join(written(one))} {shown_value(one)}"
 
 
-def _value(one: Argument) -> str:
+def shown_value(one: Argument) -> str:
+    """Write what stands for the value of an option in its help."""
     return one.metavar or _metavar(one.hint)
 
 

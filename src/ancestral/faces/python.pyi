@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral.config import Config
-from ancestral.declarations import Metric
+from ancestral.declarations import EditTask, Metric
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
+from ancestral.operators import Operator
 from ancestral.results import (
     AveragingResult,
     ComparisonResult,
@@ -19,6 +20,7 @@ from ancestral.results import (
     SamplerComparisonResult,
 )
 from ancestral.results.data_report import DataReport
+from ancestral.results.editing_result import EditingResult
 from ancestral.results.model_info import ModelInfo
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.sampling_result import SamplingResult
@@ -42,6 +44,7 @@ def inspect(
     sampler: str = ...,
     preview_steps: int | None = ...,
     micro_batch: int | None = ...,
+    checkpointing: bool | None = ...,
     workers: int | None = ...,
     shard: bool = ...,
     compile: bool = ...,
@@ -50,6 +53,7 @@ def inspect(
     snapshots: int | None = ...,
     log_every: int = ...,
     trackers: str | Sequence[str] = ...,
+    until: Literal["steps", "plateau"] = ...,
     batch_size: int | None = ...,
     optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
     lr: float | None = ...,
@@ -66,6 +70,7 @@ def inspect(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
+    measure_every: int | None = ...,
     schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
@@ -74,6 +79,10 @@ def inspect(
     zero_terminal_snr: bool = ...,
     learned_variance: bool = ...,
     clip: bool = ...,
+    latent: int | str | None = ...,
+    latent_channels: int | None = ...,
+    latent_width: int = ...,
+    latent_steps: int = ...,
     width: int | None = ...,
     blocks: int | None = ...,
     depth: int = ...,
@@ -84,6 +93,7 @@ def inspect(
     mults: int | Sequence[int] | None = ...,
     attention: int | Sequence[int] | None = ...,
     groups: int | None = ...,
+    narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
     crop: float = ...,
@@ -148,6 +158,7 @@ def train(
     sampler: str = ...,
     preview_steps: int | None = ...,
     micro_batch: int | None = ...,
+    checkpointing: bool | None = ...,
     workers: int | None = ...,
     threads: int | None = ...,
     shard: bool = ...,
@@ -158,6 +169,7 @@ def train(
     log_every: int = ...,
     trackers: str | Sequence[str] = ...,
     steps: int = ...,
+    until: Literal["steps", "plateau"] = ...,
     batch_size: int | None = ...,
     optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
     lr: float | None = ...,
@@ -174,6 +186,7 @@ def train(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
+    measure_every: int | None = ...,
     schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
@@ -182,6 +195,10 @@ def train(
     zero_terminal_snr: bool = ...,
     learned_variance: bool = ...,
     clip: bool = ...,
+    latent: int | str | None = ...,
+    latent_channels: int | None = ...,
+    latent_width: int = ...,
+    latent_steps: int = ...,
     width: int | None = ...,
     blocks: int | None = ...,
     depth: int = ...,
@@ -192,6 +209,7 @@ def train(
     mults: int | Sequence[int] | None = ...,
     attention: int | Sequence[int] | None = ...,
     groups: int | None = ...,
+    narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
     crop: float = ...,
@@ -218,15 +236,16 @@ def train(
     process of the model that the run starts from; the file; the preset; the default.
 
     Args:
-        config: Name of a preset (digits, fashion, cifar10, folder, arrays, photos64, photos128, photos256, ddpm256,
-            points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points, improved-points,
-            edm-points, flow-points); from Python also a config, or a .json file as of `file`. The name or path of
-            data is taken for `data`. Default: the preset for the data, or digits without data.
+        config: Name of a preset (digits, fashion, cifar10, folder, arrays, latent, photos64, photos128, photos256,
+            ddpm256, points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points,
+            improved-points, edm-points, flow-points); from Python also a config, or a .json file as of `file`. The
+            name or path of data is taken for `data`. Default: the preset for the data, or digits without data.
         data: Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of
-            images or .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the
-            library datasets (a folder, or hf://datasets/user/name). From Python also a tensor or array of items (N,
-            C, *sides) or points (N, 2), alone or with labels as (items, labels); a list of paths of images, or of
-            Pillow images; or a torch Dataset of items, alone or with labels. Default: the preset's.
+            images or .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), one of these in object
+            storage (s3://bucket/name or gs://bucket/name), or a data set of the library datasets (a folder, or
+            hf://datasets/user/name). From Python also a tensor or array of items (N, C, *sides) or points (N, 2),
+            alone or with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch
+            Dataset of items, alone or with labels. Default: the preset's.
         file: The config.json of a run, or a JSON file with some settings, which change the preset.
         initial: Run folder, model file or hf:// address of a model whose averaged weights the run starts from; from
             Python also the model. Network, schedule and target are those of the model; the data must be of its
@@ -237,8 +256,8 @@ def train(
             Parameters of its own (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
-        export_to: Choose a patch and groups that diffusers can hold, unless they are given, and refuse other
-            settings that it cannot hold before training. Default: none.
+        export_to: Choose a patch, `narrow` and groups that diffusers can hold, unless they are given, and refuse
+            other settings that it cannot hold before training. Default: none.
         out: Run folder; default: runs/ and the preset, or the name of your own data.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
@@ -271,6 +290,7 @@ def distil(
     sampler: str = ...,
     preview_steps: int | None = ...,
     micro_batch: int | None = ...,
+    checkpointing: bool | None = ...,
     workers: int | None = ...,
     threads: int | None = ...,
     shard: bool = ...,
@@ -281,6 +301,7 @@ def distil(
     log_every: int = ...,
     trackers: str | Sequence[str] = ...,
     steps: int = ...,
+    until: Literal["steps", "plateau"] = ...,
     batch_size: int | None = ...,
     optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
     lr: float | None = ...,
@@ -297,6 +318,7 @@ def distil(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
+    measure_every: int | None = ...,
     schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
@@ -305,6 +327,10 @@ def distil(
     zero_terminal_snr: bool = ...,
     learned_variance: bool = ...,
     clip: bool = ...,
+    latent: int | str | None = ...,
+    latent_channels: int | None = ...,
+    latent_width: int = ...,
+    latent_steps: int = ...,
     width: int | None = ...,
     blocks: int | None = ...,
     depth: int = ...,
@@ -315,6 +341,7 @@ def distil(
     mults: int | Sequence[int] | None = ...,
     attention: int | Sequence[int] | None = ...,
     groups: int | None = ...,
+    narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
     crop: float = ...,
@@ -369,11 +396,20 @@ def sample(
     model: Model | str | Path,
     n: int | None = None,
     *,
-    index: int | Sequence[int] | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
     eta: float | None = None,
     variance: str | None = None,
+    then: Model | str | Path | Sequence[Model | str | Path] | None = None,
+    like: str | Path | None = None,
+    branch: str | Path | None = None,
+    at: int | None = None,
+    gif: str | Path | bool = False,
+    film: str | Path | bool = False,
+    fps: int | None = None,
+    scale: float | None = None,
+    captions: bool = True,
+    index: int | Sequence[int] | None = None,
     seed: int | None = None,
     label: Label = None,
     given: Mapping[str, Any] | None = None,
@@ -381,14 +417,7 @@ def sample(
     guidance_interval: float | Sequence[float] | None = None,
     guidance_rescale: float | None = None,
     weak: Model | str | Path | int | None = None,
-    then: Model | str | Path | Sequence[Model | str | Path] | None = None,
-    like: str | Path | None = None,
     batch_size: int = 64,
-    gif: str | Path | bool = False,
-    film: str | Path | bool = False,
-    fps: int | None = None,
-    scale: float | None = None,
-    captions: bool = True,
     out: str | Path | None = None,
     net: NetSource | None = None,
     threads: int | None = None,
@@ -404,13 +433,32 @@ def sample(
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
         n: Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where
             it has several, else 64.
-        index: Indices of the samples of the seed, one or several; default: the first n.
         sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be: heun:churn=10,spacing=logsnr.
             Default: the sampler of the run's config.
         steps: Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun.
         eta: Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with
             `sampler`.
         variance: Variance of ddpm: large, small or (where the model has it) learned; default: large.
+        then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
+            --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
+            same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.
+            The sampler and its options are those of all if they are given. A single scale of guidance is that of
+            RUN; one by name is that of each model with this condition. Default: none.
+        like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
+            grid of the training run: the same noise and settings, by the model as it is now.
+        branch: PNG that was sampled from this model: its samples up to the state `at`, and from there on with the
+            seed of the reverse noise, label, conditions, guidance and sampler that are given. Those that are not
+            given, and the number of samples, are those of FILE.png; `index` chooses some of them. Images are given
+            again, the same ones.
+        at: Number of the state at which `branch` leaves FILE.png, from 0, which is x_T.
+        gif: Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
+            ancestral[video]); without a path, a .gif in the folder samples.
+        film: Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples.
+        fps: Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a
+            smaller file; default: 8.
+        scale: Width and height of the animation, as a share of its usual ones; default: 1.
+        captions: Whether grids and film strips name the class of each sample, and film strips t.
+        index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
             Default: all classes in turn, or none with `given`.
@@ -426,21 +474,7 @@ def sample(
             guidance; default: 0.
         weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
             A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
-        then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
-            --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
-            same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.
-            The sampler and its options are those of all if they are given. A single scale of guidance is that of
-            RUN; one by name is that of each model with this condition. Default: none.
-        like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
-            grid of the training run: the same noise and settings, by the model as it is now.
         batch_size: Number of samples in a batch. It changes memory and time, not the samples.
-        gif: Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
-            ancestral[video]); without a path, a .gif in the folder samples.
-        film: Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples.
-        fps: Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a
-            smaller file; default: 8.
-        scale: Width and height of the animation, as a share of its usual ones; default: 1.
-        captions: Whether grids and film strips name the class of each sample, and film strips t.
         out: A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or
             points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such;
             default: a grid in the folder samples of the run, or of the working folder for a model outside a run.
@@ -455,6 +489,121 @@ def sample(
     Raises:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
             model, before any work is done.
+    """
+
+def edit(
+    model: Model | str | Path,
+    task: EditTask,
+    image: Any = None,
+    other: Any = None,
+    *,
+    n: int | None = None,
+    mask: Any = None,
+    box: str | Sequence[int] | None = None,
+    operator: Operator | str | None = None,
+    noise: float | None = None,
+    strength: float | None = None,
+    t: float | None = None,
+    method: str | None = None,
+    particles: int | None = None,
+    iterations: int | None = None,
+    sampler: str | Sampler | None = None,
+    steps: int | None = None,
+    like: str | Path | None = None,
+    gif: str | Path | bool = False,
+    film: str | Path | bool = False,
+    index: int | Sequence[int] | None = None,
+    seed: int | None = None,
+    label: Label = None,
+    given: Mapping[str, Any] | None = None,
+    guidance: float | Mapping[str, float] | None = None,
+    guidance_interval: float | Sequence[float] | None = None,
+    guidance_rescale: float | None = None,
+    weak: Model | str | Path | int | None = None,
+    batch_size: int = 64,
+    out: str | Path | None = None,
+    net: NetSource | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> EditingResult:
+    """Edit images with a trained model: sample a part anew, restore, vary, or walk between two.
+
+        ancestral.edit("runs/faces", "inpaint", "photo.png", mask="mask.png")
+        ancestral.edit("runs/faces", "restore", "small.png", operator="upscale:4", noise=0.05)
+        ancestral.edit("runs/faces", "vary", "photo.png", strength=0.5)
+        ancestral.edit("runs/faces", "interpolate", "one.png", "other.png")
+
+    Files hold the samples, the map of their standard deviation, and an overview. An image of another size is edited in
+    a window around the mask at the resolution of the model; what the mask leaves stays as it is, to the bit. Which
+    method is taken, and why, is said. No file is overwritten, and each PNG holds in its metadata how it was made.
+
+    Args:
+        model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
+        task: What is done: inpaint samples the part of an image anew that a mask names; restore samples what may
+            have been measured as the image; vary samples images that are like it; interpolate walks from one image
+            to another.
+        image: Image, signal or volume: a file; from Python also a tensor, an array or a Pillow image. Of
+            interpolate the first one; without images, it walks between the classes or the conditions.
+        other: Second image of interpolate. Default: none.
+        n: Number of samples; default: 4, and 9 of interpolate.
+        mask: Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size,
+            or a .npy file; from Python also a Pillow image, an array or a tensor. Of a mask with transparent
+            pixels, what is painted changes; of a picture with holes, these do.
+        box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
+            pixels of the image.
+        operator: What restore undoes: upscale (a smaller item, by means of blocks: upscale:4), grey (the grey of a
+            colour image), mask (what a mask leaves, with random boxes, brushes and halves, or with one kind:
+            mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),
+            crop (a random box of half of each side, or of another share: crop:0.4), blur (Gaussian blur, with a
+            standard deviation in pixels: blur:2), noise (Gaussian noise, with a standard deviation in [-1, 1]:
+            noise:0.1), several joined by +, or a function of your own (package.module:function).
+        noise: Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default:
+            0, where samples agree with the image exactly.
+        strength: How far vary goes from the image, from 0 to 1, a new sample; default: 0.5.
+        t: Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the
+            last.
+        method: Method of inpaint and restore, a name of `registries.RESTORATIONS`; default: auto, a condition that
+            the model was trained with if one says what is known, else the best one for the operator and the noise.
+        particles: Number of particles of each sample, of the method tds; default: 16.
+        iterations: Number of iterations of the methods pigdm, mmps and jfps; default: that of the method.
+        sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be. Default: that of the task.
+        steps: Number of sampling steps; default: 25, or 4 of a distilled model.
+        like: PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and
+            the mask are given again.
+        gif: Also write an animation of interpolate; without a path, in the new folder.
+        film: Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder.
+        index: Indices of the samples of the seed, one or several; default: the first n.
+        seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
+        label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
+            Default: none.
+        given: What the samples are conditioned on: a class by name or number, numbers joined by commas, or an
+            image, by its file. A folder of images gives one sample for each; files of several folders are paired by
+            their names. From Python a mapping of names to values, as of `Model.sample`. Given several times, sample
+            i has value i mod their number. What is left out is absent.
+        guidance: Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as
+            in label=2 low=1 (a mapping in Python). Default: 1.
+        guidance_interval: Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default:
+            all.
+        guidance_rescale: Share in which the standard deviation of the estimate is brought back to that without
+            guidance; default: 0.
+        weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
+            A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
+        batch_size: Number of samples in a batch. It changes memory and time, not the samples.
+        out: A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and
+            their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
+            of the working folder for a model outside a run.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        threads: Number of CPU threads; default: measured.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        progress: Whether to show the progress.
+
+    Returns:
+        The files, the method and the reason why it was taken, and the mean standard deviation of the samples.
+
+    Raises:
+        InputError: If the model cannot edit this, an option does not apply, or `like` was made otherwise, before any
+            work is done.
     """
 
 def evaluate(
@@ -799,22 +948,24 @@ def info(
 def export(
     run: str | Path,
     *,
-    to: Literal["diffusers", "onnx"] = "diffusers",
+    to: Literal["diffusers", "onnx", "html", "space"] = "diffusers",
     label: int | str | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
+    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, or a page that
+    samples it in a browser.
 
     Args:
         run: Run folder, its model.safetensors, or hf://user/repo.
         to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
-            sampling needs.
+            sampling needs; html: a file that opens in any browser and samples the model there, offline; space: the
+            folder of a static Hugging Face Space with that file.
         label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
             with classes.
-        out: A new folder, or for onnx a new file that ends in .onnx; default: diffusers in the run folder, or
-            model.onnx, which is replaced.
+        out: A new folder, or for onnx and html a new file that ends so; default: diffusers or space in the run
+            folder, or model.onnx or page.html, which is replaced.
         net: The network of your own that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
@@ -844,6 +995,39 @@ def import_pipeline(
 
     Raises:
         InputError: If the pipeline cannot be imported, or the run folder is not empty.
+    """
+
+def studio(
+    places: str | Path | Sequence[str | Path] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    open: bool = True,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> None:
+    """Work with your models in a browser: look at data, train, sample, edit and compare, and keep what was made.
+
+    A server on this machine shows the pages and runs the other commands. No request leaves the machine, and only files
+    in the folders that are named here can be read. A training runs in a process of its own, which goes on without the
+    studio. Ctrl-C ends the studio.
+
+    Args:
+        places: Run folders, folders of runs and folders of data; nothing outside them can be read. Default: the
+            working folder with its runs.
+        host: Address of this machine at which the studio can be reached. Any but 127.0.0.1 opens it to other
+            machines; the address that is then printed holds a secret token, which every visitor needs.
+        port: Port of the address; 0 takes any that is free.
+        open: Whether to open the page in the browser.
+        out: Folder for all that is made in the studio; default: runs/studio.
+        progress: Whether to show the progress.
+
+    Returns:
+        Nothing, when the studio has ended.
+
+    Raises:
+        InputError: If the packages of the studio are missing, a folder does not exist, or the address is taken.
+        OSError: If the folder of the history cannot be written.
     """
 
 def push(
@@ -891,6 +1075,7 @@ def train_steps(
     sampler: str = ...,
     preview_steps: int | None = ...,
     micro_batch: int | None = ...,
+    checkpointing: bool | None = ...,
     workers: int | None = ...,
     threads: int | None = ...,
     shard: bool = ...,
@@ -901,6 +1086,7 @@ def train_steps(
     log_every: int = ...,
     trackers: str | Sequence[str] = ...,
     steps: int = ...,
+    until: Literal["steps", "plateau"] = ...,
     batch_size: int | None = ...,
     optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
     lr: float | None = ...,
@@ -917,6 +1103,7 @@ def train_steps(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
+    measure_every: int | None = ...,
     schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
@@ -925,6 +1112,10 @@ def train_steps(
     zero_terminal_snr: bool = ...,
     learned_variance: bool = ...,
     clip: bool = ...,
+    latent: int | str | None = ...,
+    latent_channels: int | None = ...,
+    latent_width: int = ...,
+    latent_steps: int = ...,
     width: int | None = ...,
     blocks: int | None = ...,
     depth: int = ...,
@@ -935,6 +1126,7 @@ def train_steps(
     mults: int | Sequence[int] | None = ...,
     attention: int | Sequence[int] | None = ...,
     groups: int | None = ...,
+    narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
     crop: float = ...,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ancestral.arguments import describe, fits, shown
+from ancestral.arguments import describe, fits, is_remote, shown
 from ancestral.errors import InputError
 from ancestral.fields import Argument
 from ancestral.options import on_command_line
@@ -20,6 +20,10 @@ SYNONYMS = {
     "--guidance": ("cfg", "cfg-scale", "guidance-scale"),
     "--given": ("condition", "conditions", "cond", "conditioning", "control", "pair", "attributes"),
     "--weak": ("autoguidance", "bad-model"),
+    "--mask": ("mask-image", "inpaint-mask"),
+    "--box": ("bbox", "rectangle"),
+    "--strength": ("denoising-strength", "denoise"),
+    "--operator": ("degradation", "physics"),
     "--steps": ("num-steps", "max-steps", "train-steps", "iterations", "iters", "num-inference-steps"),
     "--lr": ("learning-rate",),
     "--batch-size": ("batch", "bs", "train-batch-size"),
@@ -212,7 +216,7 @@ def _suits(one: Argument, word: str) -> bool:
 
 
 def _is_place(word: str) -> bool:
-    return word.startswith("hf://") or Path(word).exists()
+    return is_remote(word) or Path(word).exists()
 
 
 def _unknown(name: str, names: Sequence[str], verb: str) -> InputError:

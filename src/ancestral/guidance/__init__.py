@@ -1,19 +1,27 @@
 """Guidance: denoisers that wrap denoisers, so that every sampler can use them."""
 
 from ancestral.guidance.autoguidance import AutoGuidance
+from ancestral.guidance.blend import Blend
 from ancestral.guidance.classifier_free import NO_CLASS, ClassifierFree
+from ancestral.guidance.dps import DPS
 from ancestral.guidance.extrapolation import guided, rescaled
 from ancestral.guidance.interval import Interval
-from ancestral.guidance.posterior import Posterior
-from ancestral.guidance.wrapper import Clipped, Wrapper
+from ancestral.guidance.posterior import METHODS, Posterior
+from ancestral.guidance.replacement import Replacement
+from ancestral.guidance.wrapper import Clipped, Skip, Wrapper
 
 __all__ = [
+    "DPS",
+    "METHODS",
     "NO_CLASS",
     "AutoGuidance",
+    "Blend",
     "ClassifierFree",
     "Clipped",
     "Interval",
     "Posterior",
+    "Replacement",
+    "Skip",
     "Wrapper",
     "guided",
     "rescaled",

@@ -1,5 +1,6 @@
 """Samples given a measurement y = A x_0 + σ n, by a model that was not trained for it."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -7,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ancestral.covariance import Covariance
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.guidance.wrapper import Wrapper
-from ancestral.operators import Operator, check_noise, conjugate_gradients, gmres
+from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients, gmres
 from ancestral.schedules import Time, broadcast
 from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero
 
@@ -86,12 +87,11 @@ class Posterior(Wrapper):
         super().__init__(denoiser)
         if method not in METHODS:
             raise InputError(f"there is no method {method!r}: give one of {', '.join(METHODS)}")
-        check_noise(noise)
-        if not bool(y.isfinite().all()):
-            raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
+        check_measurement(y, noise)
         self.y, self.operator, self.noise = y, operator, noise
         self.method, self.covariance = METHODS[method], covariance or Covariance.isotropic(SIGMA_DATA**2)
-        self.iterations = self.method.iterations if iterations is None else iterations
+        message = f"iterations is a whole number, 1 or more, not {iterations}"
+        self.iterations = self.method.iterations if iterations is None else whole(iterations, 1, math.inf, message)
         self.variance = self.covariance.mean_variance()
 
     @exact_at_zero
@@ -105,10 +105,8 @@ class Posterior(Wrapper):
         a, b = (broadcast(scale, x_t) for scale in scales)
         flat = [broadcast(scale, x_t.flatten(1)) for scale in scales]
         shape, x0 = x_t.shape[1:], estimate.x0.detach()
-        y = self.y.to(x0)
         made = self.operator.apply(x0)
-        if y.shape[1:] != made.shape[1:] or len(y) not in (1, len(made)):
-            raise InputError(f"y is {list(y.shape)}, and the operator makes {list(made.shape)} of {list(x0.shape)}")
+        residual = check_fit(self.y, made, x0) - made
 
         def jacobian(v: Tensor) -> Tensor:
             (product,) = torch.autograd.grad(estimate.x0, x, v, retain_graph=True)
@@ -129,7 +127,6 @@ class Posterior(Wrapper):
         def system(v: Tensor) -> Tensor:
             return self.operator.apply(inner(adjoint(v))) + self.noise**2 * v
 
-        residual = y - made
         if self.method.solver == "exact":
             moved = self.operator.pseudo_inverse(residual, shape)
         elif self.method.solver == "cg":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.schedules import Schedule, Time
-from ancestral.targets import Denoiser, Prediction, exact_at_zero, for_move
+from ancestral.targets import SKIP, Denoiser, Prediction, exact_at_zero, for_move
 
 
 class Wrapper(ABC):
@@ -45,6 +45,22 @@ class Wrapper(ABC):
         """See `Denoiser.predict`."""
 
 
+class MoveWrapper(Wrapper):
+    """A wrapper whose estimates depend on the step that a sampler makes.
+
+    Attributes:
+        move: The step, a `samplers.Move`; None outside of a sampler.
+    """
+
+    move: Any = None
+
+    def for_move(self, move: Any) -> Self:
+        """See `targets.for_move`: the wrapper of this step."""
+        wrapper = copy.copy(self)
+        wrapper.denoiser, wrapper.move = for_move(self.denoiser, move), move
+        return wrapper
+
+
 class Clipped(Wrapper):
     """A denoiser whose x̂_0 is clipped to [−limit, limit], with the ε̂ that then agrees with x_t.
 
@@ -64,3 +80,27 @@ class Clipped(Wrapper):
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε, as the denoiser does, and clip x̂_0."""
         return self.denoiser.predict(x_t, t, **condition).clipped(self.limit, x_t, *self.schedule.at(t))
+
+
+class Skip(Wrapper):
+    """A denoiser that takes x_t itself for clean where little noise is left: c x_t/a + (1 − c) x̂_0, c = s²/(s² + σ²).
+
+    These are the weights of two independent estimates of x_0, of which x_t/a has the variance σ² = b²/a² and that of
+    the denoiser s², with s = `targets.SKIP_SIGMA`. A network's x̂_0 of a clean image is not that image. So the exact
+    inverse of its sampler, if there is one, has an x_T far from normal: it grows as the error of x̂_0 over the noise of
+    the last time. With this wrapper each x_0 has an x_T, of order 1 for errors of order s; see `samplers.invert`. The
+    price are samples with noise: a part s of the noise of x_T stays in them.
+
+    Args:
+        denoiser: The denoiser to wrap.
+
+    References:
+        Song et al., *Consistency models* (2023), appendix C: c_skip and c_out, here around any denoiser.
+    """
+
+    @exact_at_zero
+    def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
+        """Estimate x_0 and ε."""
+        estimate = self.denoiser.predict(x_t, t, **condition)
+        x0, eps = SKIP.solve(x_t, estimate.x0, *self.schedule.at(t))
+        return Prediction(x0, eps, estimate.variance_fraction)

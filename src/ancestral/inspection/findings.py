@@ -18,7 +18,10 @@ from ancestral.quantities import are, format_bytes, plural
 from ancestral.results.data_report import Finding, TrainingCost, ValueStatistics
 
 EPOCHS = 100
-"""Number of passes over the data after which a network that could memorise it is likely to have done so."""
+"""Number of passes over the data after which a network that could memorise it is likely to do so."""
+TRIALS = 104, 166
+"""Smallest and largest number of passes after which the validation loss was lowest in trials on 50, 100, 200 and 400
+digits (docs/how-to/memorisation.md)."""
 FEW_ITEMS = 100
 """Number of items below which those that may be memorised will probably be."""
 UNEVEN = 5
@@ -173,19 +176,28 @@ def memorisation_finding(count: int, shape: Sequence[int], parameters: int, conf
     """Find whether `count` items of a shape may be memorised by a network of `parameters` weights.
 
     This is no forecast: 30 photographs were copied where 132, in a network larger than the data, were not.
+
+    References:
+        Bonnaire et al., *Why diffusion models don't memorize: the role of implicit dynamical regularization in
+        training* (2025): the time until a model memorises grows in proportion to the number of items, the time until
+        its samples are good does not.
     """
     batch = config.train.batch_size
     assert batch is not None  # chosen by then
     epochs = config.train.steps * batch / count
     if parameters <= count * math.prod(shape) or epochs <= EPOCHS:
         return None
+    (fewest, most), (first, last) = TRIALS, (passes * count / batch for passes in TRIALS)
     chance = "will probably" if count < FEW_ITEMS else "may"
     text = (
         f"{plural(count, 'item')} for {parameters:,} parameters: the data has fewer numbers than the network, and each "
-        f"item is seen {epochs:,.0f} times, so they {chance} be memorised"
+        f"item is seen {epochs:,.0f} times, so they {chance} be memorised; digits were after {fewest} to {most} "
+        f"times, here step {first:,.0f} to {last:,.0f}. That step grows with the number of items, the step at which "
+        "samples are good does not"
     )
     held_out = config.data.validation is not None
     see = "watch the validation loss" if held_out else f"hold out 10 % and see ({option('validation', 0.1)})"
+    see += "" if config.train.until == "plateau" else f", or end there ({option('until', 'plateau')})"
     return Finding("memorisation", "warning", text, f"{see}; ancestral evaluate measures how many samples are copies")
 
 

@@ -6,16 +6,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psutil
 import torch
 
+from ancestral.config import CustomNetConfig
 from ancestral.data import Dataset
+from ancestral.inspection.activation_memory import recomputed_share
+from ancestral.options import option
+from ancestral.quantities import format_bytes, plural
 from ancestral.results.data_report import TrainingCost
 from ancestral.training import Trainer
+from ancestral.training.plateau import FEWEST
 
+MEASURING, MEASURING_OFTEN = 0.05, 0.2
+"""Largest share of the training time that measuring the distance of samples takes by default, and in a run that ends at
+its plateau and is too short for enough measurements otherwise."""
+SHORTEST = 600
+"""Seconds of a run below which no distances are measured by default."""
+MEASUREMENTS = 30, 100
+"""Smallest number of measurements of a run that ends at its plateau, and largest number of those of any run: samples of
+a network that has hardly learned do not change, which is no plateau."""
+AT_ONCE = {"cuda": 8}
+"""Smallest number of items in a forward pass that keeps a device busy; 1 on others."""
 PROBE = 4
 """Number of items on which memory is measured, and the time of networks so slow that a whole step would take long."""
 GROWTH = 8
@@ -68,6 +83,7 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
     with_gradient = max(one - before - each, 4 * parameters)
     fixed = with_gradient + trainer.state.save_bytes - 4 * parameters
     data_bytes = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
+    data_bytes += 0 if trainer.gradients.cache is None else trainer.gradients.cache.nbytes
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
     return StepMemory(fixed + data_bytes, each, free)
 
@@ -119,6 +135,80 @@ def training_cost(
         chosen=chosen or None,
         micro_batch=None if fits == trainer.gradients.micro_batch else fits,
     )
+
+
+def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemory, str]:
+    """Turn activation checkpointing on where the memory is short and the config leaves it out.
+
+    Smaller parts of a batch need less memory at the same gradients, and no more time while they keep the device busy.
+    So blocks are recomputed only where fewer than `AT_ONCE` items fit at once.
+
+    Returns:
+        The memory as the run takes it, and a line on it with and without; "" where no activations are recomputed.
+    """
+    runtime, count = trainer.config.runtime, trainer.gradients.micro_batch
+    before, after = memory, memory
+    if runtime.checkpointing:
+        before = replace(memory, each=int(memory.each / max(recomputed_share(trainer), 1e-3)))
+    short = memory.largest(count) < min(count, AT_ONCE.get(trainer.device.type, 1))
+    if short and runtime.checkpointing is None and not runtime.compile:
+        after = replace(memory, each=int(memory.each * recomputed_share(trainer)))
+        trainer.checkpoint_activations()
+    if not trainer.config.runtime.checkpointing:
+        return memory, ""
+    return after, (
+        f"activation checkpointing: a step of {plural(count, 'item')} at once takes about "
+        f"{format_bytes(after.needed(count))} instead of {format_bytes(before.needed(count))}, with the same "
+        f"gradients, in about a third more time; {format_bytes(memory.free)} are free "
+        f"({option('checkpointing', False)} keeps the activations)"
+    )
+
+
+def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> float | None:
+    """Choose after how many steps each the distance of samples is measured, where the config leaves it out.
+
+    All processes take part, and the first one's times decide. The time of a network of the user's own is not measured.
+
+    Args:
+        trainer: The training run, before its next step.
+        step_seconds: The time of a step; None measures it.
+
+    Returns:
+        The share of the training time; None if it is not known.
+
+    Raises:
+        InputError: If no distance can be measured on these data.
+    """
+    train, distributed = trainer.config.train, trainer.distributed
+    until_plateau = train.until == "plateau"
+    longest, shortest = (max(1, train.steps // number) for number in MEASUREMENTS)
+    if isinstance(trainer.config.net, CustomNetConfig):
+        trainer.measure_every(longest if until_plateau else None)
+        return None
+    if step_seconds is None:
+        share = len(trainer.gradients.positions)
+        step_seconds = min(_seconds(trainer, share) for _ in range(2))
+    numbers = torch.tensor([step_seconds if distributed.main else 0.0], dtype=torch.float64)
+    step_seconds = float(distributed.total(numbers.to(distributed.device))[0])
+    if not until_plateau and step_seconds * train.steps < SHORTEST:
+        return None
+    trainer.measure_every(train.steps)
+    assert trainer.distance is not None
+    numbers[0] = trainer.distance.seconds(trainer.model(), trainer.config, distributed)
+    if not distributed.main:
+        numbers[0] = 0
+    seconds = float(distributed.total(numbers.to(distributed.device))[0])
+    seldom, often = (seconds / (share * step_seconds) for share in (MEASURING, MEASURING_OFTEN))
+    every = _round_up(math.ceil(max(shortest, max(often, min(seldom, longest)) if until_plateau else seldom)))
+    enough = until_plateau or 2 * FEWEST * every <= train.steps  # else there are too few for the rule
+    trainer.measure_every(every if enough else None)
+    return seconds / (every * step_seconds)
+
+
+def _round_up(number: int) -> int:
+    """Round up to one digit, or to one digit and a half, as in 350: multiples of it are easily found."""
+    unit = max(1, int(10 ** (len(str(number)) - 1)) // 2)
+    return -(-number // unit) * unit
 
 
 def _bytes(trainer: Trainer, count: int) -> int:

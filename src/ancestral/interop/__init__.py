@@ -1,6 +1,21 @@
-"""Models to and from other libraries: diffusers pipelines, both ways, and ONNX files. diffusers is never imported."""
+"""Models to and from other programs: diffusers pipelines, both ways, ONNX files, and browsers.
 
+diffusers is never imported.
+"""
+
+from ancestral.interop.network_program import NetworkProgram, compile_network
 from ancestral.interop.onnx_file import write_onnx
 from ancestral.interop.pipeline import check_exportable, choose_for_diffusers, read_pipeline, write_pipeline
+from ancestral.interop.web_page import write_html, write_space
 
-__all__ = ["check_exportable", "choose_for_diffusers", "read_pipeline", "write_onnx", "write_pipeline"]
+__all__ = [
+    "NetworkProgram",
+    "check_exportable",
+    "choose_for_diffusers",
+    "compile_network",
+    "read_pipeline",
+    "write_html",
+    "write_onnx",
+    "write_pipeline",
+    "write_space",
+]

@@ -115,8 +115,6 @@ def metadata(model: Model) -> dict[str, str]:
     output. The target is `target_x0` x_0 + `target_eps` ε. `SAMPLING` says what is done with them.
     """
     schedule, spec, target = model.denoiser.schedule, model.spec, model.diffusion.target
-    t = torch.arange(1, schedule.steps + 1)
-    input_scale, output_scale = target.scales(schedule, t)
     values = {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -124,10 +122,7 @@ def metadata(model: Model) -> dict[str, str]:
         "noise": schedule.noise.tolist(),
         "prior_std": schedule.prior_std,
         "target": target.name,
-        "target_x0": _table(target.p(*schedule.at(t)), len(t)),
-        "target_eps": _table(target.q(*schedule.at(t)), len(t)),
-        "input_scale": _table(input_scale, len(t)),
-        "output_scale": _table(output_scale, len(t)),
+        **target_tables(model),
         "learned_variance": model.diffusion.learned_variance,
         "shape": spec.shape,
         "codec": spec.codec.kind,
@@ -137,6 +132,20 @@ def metadata(model: Model) -> dict[str, str]:
         **_recipe(model),
     }
     return {name: json.dumps(value) for name, value in values.items()}
+
+
+def target_tables(model: Model) -> dict[str, list[float]]:
+    """Return the coefficients of the target and the scales of the network at t = 1..T, as `metadata` explains them."""
+    schedule, target = model.denoiser.schedule, model.diffusion.target
+    t = torch.arange(1, schedule.steps + 1)
+    input_scale, output_scale = target.scales(schedule, t)
+    columns = {
+        "target_x0": target.p(*schedule.at(t)),
+        "target_eps": target.q(*schedule.at(t)),
+        "input_scale": input_scale,
+        "output_scale": output_scale,
+    }
+    return {name: _table(column, len(t)) for name, column in columns.items()}
 
 
 def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:

@@ -97,13 +97,13 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
 
 
 def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[str, Any]:
-    """Choose the patch and the groups with which a `UNet2DModel` holds the U-Net of a config, where it needs others.
+    """Choose the patch, wiring and groups with which a `UNet2DModel` holds the U-Net of a config, if it needs others.
 
     Settings that differ from the preset's are not among them; what else diffusers cannot hold, `check_exportable` says.
     """
     usual = preset(config.preset).net if config.preset in PRESETS else UNetConfig()
     adapted = dict[str, Any]()
-    for name in ("patch", "groups"):  # in this order: the patch decides on the widths, and these on the groups
+    for name in ("patch", "narrow", "groups"):  # in this order: the others decide on the widths, these on the groups
         if not isinstance(config.net, UNetConfig) or getattr(config.net, name) not in (
             None,
             getattr(usual, name, None),

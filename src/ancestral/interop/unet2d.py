@@ -98,6 +98,8 @@ def obstacles(net: nn.Module, shape: tuple[int, ...]) -> Iterator[Obstacle]:
     if net.patch > 1:
         text = f"the network folds {net.patch}x{net.patch} pixels into channels (patch {net.patch})"
         yield text, {"patch": 1}
+    if net.narrow:
+        yield "the network changes its width where it changes the resolution", {"narrow": False}
     height, width = shape[-2:]
     if height % net.multiple or width % net.multiple:
         size = plain_image_size((-(-height // net.multiple) * net.multiple, -(-width // net.multiple) * net.multiple))

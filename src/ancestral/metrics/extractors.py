@@ -119,6 +119,11 @@ def extractor(
     return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.limits}", compute)
 
 
+def default_name(shape: tuple[int, ...]) -> str:
+    """Name the extractor for items of a shape: lite0 for images of one or three channels, else pixels."""
+    return "lite0" if len(shape) == 3 and shape[0] in (1, 3) else "pixels"
+
+
 def pixels(shape: tuple[int, ...], codec: Codec) -> Extractor:
     """Create the extractor whose features are the items themselves in [−1, 1]."""
     return Extractor("pixels", torch.Size(shape).numel(), None, lambda x: Features(codec.encode(x).flatten(1)))

@@ -1,5 +1,6 @@
 """Nearest neighbours among features or pixels, and memorisation: samples that are too near to training items."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +17,10 @@ RUN = 16
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The nearest base item of each of n queries: `distance` (n,) in float64, and `index` (n,) into the base."""
+    """The nearest base item of each of n queries: `distance` (n,) in float64, and `index` (n,) into the base.
+
+    Of several nearest items both are (n, k).
+    """
 
     distance: Tensor
     index: Tensor
@@ -54,6 +58,30 @@ def nearest(queries: Tensor, base: Tensor) -> Nearest:
         distances.append((queries[start : start + ROWS].double() - base[index].double()).norm(dim=1))
         indices.append(index)
     return Nearest(torch.cat(distances), torch.cat(indices))
+
+
+def k_nearest(queries: Tensor, parts: Iterable[Sequence[Tensor]], k: int) -> Nearest:
+    """Find the k nearest base items of each query, where the base comes in parts, so that memory is bounded by one.
+
+    Args:
+        queries: Rows (n, d).
+        parts: Parts of the base, each in one or several forms (m, d), of which the nearest one counts.
+        k: The number of items.
+
+    Returns:
+        `distance` and `index` (n, min(k, number of items)), the nearest first; of equal distances the first item.
+    """
+    x, centre = queries.double(), queries.double().mean(0)  # distances do not change, and lose fewer digits
+    best, index = x.new_empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.int64)
+    seen = 0
+    for forms in parts:
+        apart = torch.stack([squares(x - centre, form.double() - centre) for form in forms]).amin(0)
+        places = torch.arange(seen, seen + apart.shape[1]).expand(len(x), -1)
+        best, index = torch.cat([best, apart], 1), torch.cat([index, places], 1)
+        order = best.argsort(dim=1, stable=True)[:, :k]
+        best, index = best.gather(1, order), index.gather(1, order)
+        seen += apart.shape[1]
+    return Nearest(best.sqrt(), index)
 
 
 class Memorisation(NamedTuple):

@@ -1,9 +1,17 @@
 """A trained model: sampling from it, the file that explains it, and how it is built."""
 
+from ancestral.model.autoencoders import (
+    autoencoder_tensors,
+    build_autoencoder,
+    described_autoencoder,
+    load_autoencoder,
+    same_autoencoder,
+)
 from ancestral.model.building import NetSource, OwnParts, build, check_sampler, for_items, sampler_for, sampler_name
+from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model_file import FILE_NAME, describe_file, find, load
-from ancestral.model.trained_model import Guidance, Label, Model
+from ancestral.model.trained_model import Guidance, Label
 
 __all__ = [
     "FILE_NAME",
@@ -12,16 +20,21 @@ __all__ = [
     "Model",
     "NetSource",
     "OwnParts",
+    "autoencoder_tensors",
     "build",
+    "build_autoencoder",
     "check_parts",
     "check_sampler",
     "describe",
     "describe_file",
+    "described_autoencoder",
     "find",
     "for_items",
     "load",
+    "load_autoencoder",
     "metadata_of",
     "read_schedule",
+    "same_autoencoder",
     "sampler_for",
     "sampler_name",
 ]

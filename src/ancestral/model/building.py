@@ -25,7 +25,7 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 
 NetSource = nn.Module | Callable[..., nn.Module] | str
-"""A network of your own: the module, a function of (shape of an item, number of classes) that builds it, or the name of
+"""A network of your own: the module, a function of (shape of x, number of classes) that builds it, or the name of
 such a function, package.module:function. A function with a parameter `conditions` gets the kinds of the other ones."""
 
 
@@ -65,7 +65,7 @@ def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
     Settings that it leaves out are chosen by the size of the items and the kind of device (`config.by_size`). For
     points a U-Net becomes an MLP of its width and blocks.
     """
-    config = by_size.complete(config, spec.shape, device)
+    config = by_size.complete(config, spec.x_shape, device)
     if len(spec.shape) == 1 and isinstance(config.net, UNetConfig):
         settings: dict[str, Any] = {"width": config.net.width, "blocks": config.net.blocks}
         return dataclasses.replace(config, net=MLPConfig(**settings))
@@ -127,7 +127,7 @@ def _net(config: Config, spec: DataSpec) -> nn.Module:
     conditions = dict(spec.further)
     if config.data.augment:
         conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1)
-    return nets.build(shape=spec.shape, classes=len(spec.classes), factor=factor, conditions=conditions, **settings)
+    return nets.build(shape=spec.x_shape, classes=len(spec.classes), factor=factor, conditions=conditions, **settings)
 
 
 def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:
@@ -135,9 +135,9 @@ def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:
         return copy.deepcopy(net)
     name = net if isinstance(net, str) else getattr(net, "__name__", type(net).__name__)
     function = import_function(net) if isinstance(net, str) else net
-    with explained(f"{name}(shape, classes) failed", f"it should return a network for items of shape {spec.shape}"):
+    with explained(f"{name}(shape, classes) failed", f"it should return a network for x of shape {spec.x_shape}"):
         more = {"conditions": spec.further} if "conditions" in inspect.signature(function).parameters else {}
-        module = function(spec.shape, len(spec.classes), **more)
+        module = function(spec.x_shape, len(spec.classes), **more)
     if not isinstance(module, nn.Module):
         raise InputError(f"{name} returned a {type(module).__name__}, not a torch.nn.Module")
     return module

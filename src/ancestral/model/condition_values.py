@@ -11,34 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
 from ancestral import derived
 from ancestral.arguments import SHOWN, plain, shown
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
-from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
-from ancestral.data import arrays
-from ancestral.data.convert import Conversion, has_alpha, to_uint8
+from ancestral.config.folders import WAV
+from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
-from ancestral.data.decoding import decode_image, from_pixels, strict_pillow
+from ancestral.data.decoding import from_pixels
 from ancestral.data.given import encoded, partner_rows
-from ancestral.data.io_errors import Unreadable, read_file
-from ancestral.data.sources.file_folder import scan
-from ancestral.data.sources.recordings import decode_wav, fit_signal
 from ancestral.data.spec import DataSpec, bits_of
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError
+from ancestral.model.image_values import condition_reader, image_files, sampling_rate
 from ancestral.options import option
-from ancestral.quantities import plural
 
 NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
 NONE = "none"
 """The name of an absent class."""
-OVERSHOOT, FAR_BEYOND = 0.1, 10.0
-"""How far values of an image may lie beyond the limits, over the distance of the limits: those of data of integers by
-the overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +52,29 @@ class ConditionValues:
 
     @property
     def described(self) -> tuple[str, ...]:
-        """The values as text, by which a recipe recognises them: of images also the SHA-256 of their values."""
+        """The values as text, by which a recipe recognises them: of images also the SHA-256 of their values.
+
+        Of masked images it is that of what is known.
+        """
         if not isinstance(self.kind, Image):
             return self.names
-        return tuple(
-            f"{Path(name).name or 'image'} sha256:{hashlib.sha256(row.contiguous().numpy().tobytes()).hexdigest()[:16]}"
-            for name, row in zip(self.names, self.rows, strict=True)
-        )
+        return self._named(self._known() if self.kind.masked else self.rows.numpy())
+
+    @property
+    def described_whole(self) -> tuple[str, ...]:
+        """As `described`, but of masked images with what their masks hide, as earlier versions wrote it."""
+        return self._named(self.rows.numpy()) if isinstance(self.kind, Image) else self.names
+
+    def _named(self, rows: np.ndarray) -> tuple[str, ...]:
+        digests = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()[:16] for row in rows]
+        names = [Path(name).name or "image" for name in self.names]
+        return tuple(f"{name} sha256:{digest}" for name, digest in zip(names, digests, strict=True))
+
+    def _known(self) -> np.ndarray:
+        """Masked images with 0 where nothing is known: a browser does not keep the colours of transparent pixels."""
+        assert isinstance(self.kind, Image)
+        rows = self.rows.numpy()
+        return np.where(rows[:, -1:] > sum(self.kind.limits) / 2, rows, np.zeros_like(rows))
 
     def text(self, row: int) -> str:
         """The value of a row in a few characters, numbers with four digits."""
@@ -133,7 +141,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         elif _is_absent(value):
             continue
         else:
-            images = _images(kind, value, name, spec)
+            images = condition_reader(kind, name, spec).read(value)
             rows, names = torch.stack([image for image, _ in images]), [path for _, path in images]
         if not len(rows):
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
@@ -173,7 +181,9 @@ def with_partners(given: Mapping[str, Any], images: Collection[str]) -> dict[str
     paths = {
         name: Path(one) for name, one in given.items() if name in images and isinstance(one, str | os.PathLike) and one
     }
-    files = {name: _files(path, name) for name, path in paths.items() if path.is_dir()}
+    files = {
+        name: image_files(path, option("given", f"{name}={path}")) for name, path in paths.items() if path.is_dir()
+    }
     if len(files) < 2:
         return dict(given)
     names = {name: [os.fsencode(file.relative_to(paths[name])) for file in each] for name, each in files.items()}
@@ -344,160 +354,3 @@ def _vector_names(rows: Tensor) -> list[str]:
     """The numbers of each row as text, of which the same numbers are read, since a recipe repeats samples."""
     texts = [[repr(number).removesuffix(".0") for number in row] for row in rows.tolist()]
     return [NONE if "nan" in row else ",".join(row) for row in texts]
-
-
-def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Tensor, str]]:
-    """Each image as the data have it, (C, *sides), with its path or ""."""
-    dims, origin = len(spec.shape) - 1, f"the condition {name}"
-    if isinstance(value, str | os.PathLike) and str(value).lower().endswith(".npz"):
-        return _images_of_arrays(kind, Path(value), name, dims)
-    if isinstance(value, str | os.PathLike) and value != "":
-        return [image for path in _files(Path(value), name) for image in _images_of_file(kind, path, name, spec)]
-    if isinstance(value, PillowImage.Image):
-        return [(_checked(kind, _decoded(kind, value, name, "the image"), origin), "")]
-    if isinstance(value, Tensor | np.ndarray):
-        return [(image, "") for image in _of_array(kind, value, origin, dims)]
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value):
-        return [image for one in value for image in _images(kind, one, name, spec)]
-    if value is None:
-        raise InputError(f"{name} is None beside images: make the samples without it by themselves, and leave it out")
-    raise InputError(
-        f"{name} cannot be {shown(value)}: give an image as a tensor, an array, a Pillow image or a path, a folder of "
-        "files, or a sequence of such"
-    )
-
-
-def _files(path: Path, name: str) -> list[Path]:
-    """The file; of a folder the images and arrays, or the recordings, as `data.open` takes them."""
-    if path.is_dir():
-        suffixes = (WAV,) if holds_recordings(path) else (*SUFFIXES, ".npy")
-        files = [path / os.fsdecode(file) for file in scan(path, suffixes, [], [])]
-        if not files:
-            raise InputError(f"{option('given', f'{name}={path}')}: there are no images or recordings in this folder")
-        return files
-    if not path.is_file():
-        raise InputError(f"{option('given', f'{name}={path}')}: there is no such file or folder")
-    return [path]
-
-
-def _images_of_file(kind: Image, path: Path, name: str, spec: DataSpec) -> list[tuple[Tensor, str]]:
-    """The image of a file, or those of an array."""
-    suffix, origin = path.suffix.lower(), f"the condition {name} in {one_line(path)}"
-    if suffix == ".npy":
-        return [(image, str(path)) for image in _of_array(kind, arrays.load(path)[0], origin, len(spec.shape) - 1)]
-    try:
-        raw = read_file(path)
-        image = _recording(kind, raw, origin, spec) if suffix == WAV else _decoded(kind, raw, name, one_line(path))
-    except Unreadable as error:
-        raise InputError(f"{option('given', f'{name}={path}')}: {error}") from None
-    return [(_checked(kind, image, origin), str(path))]
-
-
-def _recording(kind: Image, raw: bytes, origin: str, spec: DataSpec) -> Tensor:
-    """The signal of a .wav file, brought to the channels and the length of the condition as the data were."""
-    rate = sampling_rate(kind, spec)
-    if rate is None or kind.masked:
-        raise InputError(f"{origin} is a recording, which the model does not take there: give an array, or a .npy file")
-    header, signal = decode_wav(raw)
-    if header.rate != rate:
-        raise InputError(f"{origin} has {header.rate:,} Hz, and the model takes {rate:,} Hz: bring it to this rate")
-    return torch.from_numpy(fit_signal(signal, kind.channels, kind.sides[0]))
-
-
-def sampling_rate(kind: Image, spec: DataSpec) -> int | None:
-    """Return the samples in a second of a condition, also of one that is made of recordings; None of all others."""
-    return round(spec.rate * kind.sides[0] / spec.shape[1]) if kind.made_by and spec.rate else kind.rate
-
-
-def _images_of_arrays(kind: Image, path: Path, name: str, dims: int) -> list[tuple[Tensor, str]]:
-    """The images of the array of a .npz that has the name of the condition, as samples are saved with it."""
-    given = option("given", f"{name}={path}")
-    if not path.is_file():
-        raise InputError(f"{given}: there is no such file or folder")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            array = content[name] if name in content.files else None
-    except Exception as error:  # a damaged file may raise anything
-        raise InputError(f"{given}: it is no whole .npz file of numbers: {one_line(error)}") from None
-    if array is None:
-        raise InputError(f"{given}: there is no array {name} in it: name the array of the condition so")
-    images = _of_array(kind, array, f"the condition {name} in {one_line(path)}", dims)
-    return [(image, path.name) for image in images]
-
-
-def _of_array(kind: Image, array: Tensor | NDArray[np.generic], origin: str, dims: int) -> list[Tensor]:
-    """The images of an array of several, (N, C, *sides), (N, *sides, C) or (N, *sides), or of one, without N."""
-    if array.ndim not in (dims, dims + 1, dims + 2) or not len(array):
-        one = f"channels{', side' * dims}"
-        raise InputError(f"{origin} has the shape {tuple(array.shape)}: give ({one}), or (number, {one}) of several")
-    if isinstance(array, np.ndarray):
-        array = torch.from_numpy(np.ascontiguousarray(arrays.numbers(array, origin)))
-    one_channel = kind.channels == 1 and array.ndim == dims + 1 and 1 not in (array.shape[0], array.shape[-1])
-    rows = array if one_channel or array.ndim == dims + 2 else array[None]
-    return [_single(kind, row, origin, dims) for row in rows]
-
-
-def _single(kind: Image, array: Tensor, origin: str, dims: int) -> Tensor:
-    """The image (C, *sides), (*sides, C) or (*sides), with all channels; integers have the bits of the condition."""
-    array = array[None] if array.ndim == dims else array
-    if array.shape[0] != kind.channels == array.shape[-1]:
-        array = array.moveaxis(-1, 0)
-    bits = None if array.is_floating_point() else _bits(kind, origin, "the array")
-    items = arrays.to_items(array[None], origin, Conversion(channels=len(array), bits=bits), dims)
-    return _in_range(kind, _checked(kind, items[0], origin), origin)
-
-
-def _in_range(kind: Image, image: Tensor, origin: str) -> Tensor:
-    """The image, if its values can be in the units of the data; those of a mask are looked at by themselves."""
-    (low, high), integers = kind.limits, bits_of(kind.limits) is not None
-    distance = (OVERSHOOT if integers and not kind.made_by else FAR_BEYOND) * (high - low)
-    for part, is_mask in ((image[:-1], False), (image[-1:], True)) if kind.masked else ((image, False),):
-        least, most = (end.item() for end in part.double().aminmax())
-        is_small = integers and (part.is_floating_point() or is_mask) and 0 < max(-least, most) <= 1
-        if is_small or least < low - distance or most > high + distance:
-            raise InputError(
-                f"{origin} has {'a mask' if is_mask else 'values'} from {least:g} to {most:g}, and "
-                f"the model takes {low:g} to {high:g}: bring the array to this range"
-            )
-    return image
-
-
-def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: str) -> Tensor:
-    """The pixels of an image of integers, in the channels and the bits of the condition.
-
-    Images of the data were cropped and resized for training, and so is this one.
-    """
-    bits = _bits(kind, f"the condition {name}", origin)
-    try:
-        with strict_pillow():
-            size = (kind.sides[0], kind.sides[1]) if len(kind.sides) == 2 and not kind.made_by else None
-            return decode_image(image, Conversion(size, kind.channels, bits=bits))
-    except Unreadable as error:
-        raise InputError(f"{origin} cannot be read as the condition {name}: {error}") from None
-
-
-def _bits(kind: Image, condition: str, origin: str) -> int:
-    """The bits that integers get. Raises InputError if the condition has floats."""
-    bits = bits_of(kind.limits)
-    if bits is None:
-        raise InputError(
-            f"{condition} has floats from {kind.limits[0]:g} to {kind.limits[1]:g}, and {origin} integers: "
-            "give an array of floats, or a .npy file of them"
-        )
-    return bits
-
-
-def _checked(kind: Image, image: Tensor, origin: str) -> Tensor:
-    """The image, if it has the channels and the sides of the condition, and finite values."""
-    channels, *sides = image.shape
-    if channels != kind.channels:
-        last = ", the last of which says what is known" * kind.masked
-        raise InputError(
-            f"{origin} has {plural(channels, 'channel')}, and the model takes {kind.channels}{last}: give as many"
-        )
-    if kind.sides and tuple(sides) != kind.sides:
-        size, right = ("x".join(map(str, shape)) for shape in (sides, kind.sides))
-        raise InputError(f"{origin} is {size}, and the model takes {right}: bring it to this size")
-    if not bool(image.isfinite().all()):
-        raise InputError(f"{origin} holds NaN or infinity: give finite values, or leave it out")
-    return image

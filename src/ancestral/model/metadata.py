@@ -39,6 +39,7 @@ TYPES: dict[str, Any] = {
     "rate": int,
     "average": float,
     "conditions": dict,
+    "measured": dict,
 }
 """The types of what is JSON in the metadata. Older files lack some."""
 CONDITION_KINDS = {kind.__name__: kind for kind in (Classes, Vector, Image)}

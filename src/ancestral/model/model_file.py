@@ -1,18 +1,21 @@
 """Model files: `model.safetensors` holds the averaged weights, and metadata that rebuild the denoiser."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 from ancestral import hub, storage, targets
 from ancestral.arguments import checked
-from ancestral.config import Config
+from ancestral.config import AUTOENCODER, Config
 from ancestral.data.spec import DataSpec
 from ancestral.device import pick_device
 from ancestral.errors import InputError
+from ancestral.model.autoencoders import take_autoencoder
 from ancestral.model.building import NetSource, OwnParts, assemble
+from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
-from ancestral.model.trained_model import Model
+from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -39,7 +42,7 @@ def find(path: str | Path) -> Path:
 
 
 def describe_file(path: Path) -> tuple[Config, DataSpec]:
-    """Read the config and the description of the data of a model file, without its weights.
+    """Read the config and the description of the data of a model file, without its weights and its autoencoder.
 
     The file names no folders of the machine; those of a run come from the config.json beside it.
 
@@ -81,9 +84,15 @@ def load(
     path = find(path)
     tensors, metadata = storage.read_tensors(path)
     config, spec = _described(path, metadata)
+    if config.preset == AUTOENCODER:
+        raise InputError(
+            f"{path} is an autoencoder, which samples nothing: load the run that it is for, or train one in its latent "
+            f"space ({option('latent', path)})"
+        )
     check_parts(path, metadata, schedule, target)
     parts = OwnParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
     try:
+        spec = dataclasses.replace(spec, autoencoder=take_autoencoder(tensors, config.latent, spec))
         with pytorch_generator():  # initial weights are drawn, and then replaced
             denoiser = assemble(config, spec, parts)
     except InputError as error:

@@ -3,9 +3,10 @@
 import builtins
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from ancestral import __version__, storage
 from ancestral.arguments import checked, shown
 from ancestral.conditions import LABEL, Image, argument_name
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
+from ancestral.covariance import Covariance
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
 from ancestral.data.spec import DataSpec
@@ -22,6 +24,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
+from ancestral.model.autoencoders import autoencoder_tensors, same_autoencoder
 from ancestral.model.building import sampler_for
 from ancestral.model.condition_values import (
     NO_CLASS_NAME,
@@ -34,12 +37,13 @@ from ancestral.model.condition_values import (
     separate,
     with_label,
 )
+from ancestral.model.data_covariance import covariance_of_data
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
 from ancestral.results.result import Table
 from ancestral.reverse import prior
-from ancestral.samplers import Sampler, Step, record
+from ancestral.samplers import Continuation, Sampler, Step, record
 from ancestral.targets import Denoiser
 
 Label = int | str | Sequence[int | str] | None
@@ -62,7 +66,7 @@ class Guidance:
     scale: builtins.float | Mapping[str, builtins.float] = 1.0
     interval: tuple[builtins.float, builtins.float] = (0.0, math.inf)
     rescale: builtins.float = 0.0
-    weak: "Model | None" = None
+    weak: "TrainedModel | None" = None
 
     def scales(self, names: Iterable[str]) -> dict[str, builtins.float]:
         """Return the scale of each condition of some names, in the order of the scales; a single one is that of all."""
@@ -78,7 +82,7 @@ class Guidance:
         return set(self.scale.values() if isinstance(self.scale, Mapping) else [self.scale]) <= {1}
 
 
-class Model:
+class TrainedModel:
     """A denoiser that can be sampled from.
 
     Args:
@@ -125,6 +129,7 @@ class Model:
         process = self.config.process
         rows = {
             "items": f"{self.spec.codec.kind} {'x'.join(map(str, self.spec.shape))}",
+            **({} if self.spec.autoencoder is None else {"latents": "x".join(map(str, self.spec.x_shape))}),
             "classes": ", ".join(self.spec.classes) or "none",
             **{f"given {name}": str(kind) for name, kind in self.spec.further.items()},
             "network": f"{self.parameters:,} parameters; {self.config.net}",
@@ -133,6 +138,11 @@ class Model:
             "sampler": self.config.sample.sampler,
         }
         return Table((), tuple(rows.items()))._repr_html_()
+
+    @cached_property
+    def covariance(self) -> Covariance | None:
+        """The covariance of the items that the model was trained on, encoded; None where they cannot be read."""
+        return covariance_of_data(self.config.data, self.spec)
 
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []
@@ -153,7 +163,7 @@ class Model:
         """The dtype of the weights."""
         return next(iter(self._parameters()), torch.empty(0)).dtype
 
-    def to(self, *args: Any, **options: Any) -> "Model":
+    def to(self, *args: Any, **options: Any) -> Self:
         """Move the network to a device, or convert its weights to a dtype, in place.
 
         Sampling is in float64 for weights in float64, else in float32: weights in half precision are those of the
@@ -172,19 +182,19 @@ class Model:
         self.diffusion.to(*args, **options)
         return self
 
-    def float(self) -> "Model":
+    def float(self) -> Self:
         """Convert the weights to float32, as `to` does."""
         return self.to(torch.float32)
 
-    def double(self) -> "Model":
+    def double(self) -> Self:
         """Convert the weights to float64, as `to` does."""
         return self.to(torch.float64)
 
-    def bfloat16(self) -> "Model":
+    def bfloat16(self) -> Self:
         """Convert the weights to bfloat16, as `to` does."""
         return self.to(torch.bfloat16)
 
-    def half(self) -> "Model":
+    def half(self) -> Self:
         """Convert the weights to float16, as `to` does."""
         return self.to(torch.float16)
 
@@ -202,7 +212,7 @@ class Model:
         given: Given | None = None,
         guidance_interval: tuple[builtins.float, builtins.float] | None = None,
         guidance_rescale: builtins.float = 0.0,
-        weak: "Model | None" = None,
+        weak: "TrainedModel | None" = None,
         condition: Mapping[str, Tensor] | None = None,
         decode: bool = True,
     ) -> Tensor:
@@ -256,7 +266,7 @@ class Model:
             batch = [items[position] for position in positions]
             return self.trajectory(batch, method, seed, label, guided, part, values)
 
-        convert = (lambda x: self.spec.codec.decode(x).cpu()) if decode else Tensor.cpu
+        convert = (lambda x: self.spec.decode(x).cpu()) if decode else Tensor.cpu
         return finish(record(trajectory, range(len(items)), batch_size, convert)).samples
 
     def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
@@ -290,7 +300,7 @@ class Model:
     def rehearse(self, batch_size: int) -> None:
         """Evaluate the network once on a batch of at most 64 empty items, to measure the time of that."""
         batch_size = min(batch_size, 64)
-        x = torch.zeros(batch_size, *self.spec.shape, device=self.device)
+        x = torch.zeros(batch_size, *self.spec.x_shape, device=self.device)
         labels = self.labels(range(batch_size), None)
         rest = network_inputs({}, range(batch_size), self.spec, self.device)
         self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}), **rest)
@@ -349,28 +359,84 @@ class Model:
         guidance: "builtins.float | Guidance" = 1.0,
         condition: Mapping[str, Tensor] | None = None,
         values: Mapping[str, ConditionValues] | None = None,
+        wrap: Callable[[Denoiser], Denoiser] | None = None,
+        start: Tensor | None = None,
+        times: Sequence[builtins.float] | None = None,
+        particles: int = 1,
+        continuations: Mapping[int, Continuation] | None = None,
     ) -> Iterator[Step]:
-        """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states.
+        """Sample the items `indices` of a seed in one batch, step by step; `spec.decode` decodes the states.
 
-        `values` are those of conditions in the units of the data. `condition` has one row for each item of what a
-        network gets by the names of its arguments: what else one of one's own takes, or conditions as `given.inputs`
-        makes them, which then count in place of `values` and `label`.
+        Args:
+            indices: The indices of the items.
+            sampler: The sampler.
+            seed: The seed of all noise.
+            label: The labels.
+            guidance: How estimates are guided, or the scale.
+            condition: Rows of what a network gets by the names of its arguments, one for each item: what else a network
+                of one's own takes, or conditions as `given.inputs` makes them, which then count in place of `values`
+                and `label`.
+            values: The values of conditions in the units of the data.
+            wrap: Makes of the guided denoiser the one that is sampled from.
+            start: The states at the first time, (B, *); None is noise of the prior.
+            times: The times that are visited, in place of the sampler's own.
+            particles: The number of states of each item, which follow one another in the batch.
+            continuations: By the number of a state what the trajectory goes on with from there, as `continuation` makes
+                it.
+
+        Raises:
+            InputError: If the samples are no finite numbers.
+        """
+        first = self.continuation(indices, seed, label, guidance, condition, values)
+        denoiser, conditions = first.denoiser, dict(first.condition)
+        denoiser = denoiser if wrap is None else wrap(denoiser)
+        if particles > 1:
+            indices = [index * particles + number for index in indices for number in range(particles)]
+            conditions = {name: value.repeat_interleave(particles, 0) for name, value in conditions.items()}
+        x_T = prior(self.denoiser.schedule, self.spec.x_shape, seed, indices, self.device) if start is None else start
+        x_T = x_T.to(self.device, torch.promote_types(self.dtype, torch.float32))
+        for step in sampler.trajectory(
+            denoiser, x_T, times, seed=seed, indices=indices, continuations=continuations, **conditions
+        ):
+            if step.t == 0 and not bool(step.x.isfinite().all()):
+                raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
+            yield step
+
+    def continuation(
+        self,
+        indices: Sequence[int],
+        seed: int = 0,
+        label: Label = None,
+        guidance: "builtins.float | Guidance" = 1.0,
+        condition: Mapping[str, Tensor] | None = None,
+        values: Mapping[str, ConditionValues] | None = None,
+    ) -> Continuation:
+        """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items.
+
+        The arguments are those of `trajectory`.
         """
         guidance = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
+        conditions, names = self.conditions(indices, label, condition, values)
+        return Continuation(self.guided(guidance, names), conditions, seed)
+
+    def conditions(
+        self,
+        indices: Sequence[int],
+        label: Label = None,
+        condition: Mapping[str, Tensor] | None = None,
+        values: Mapping[str, ConditionValues] | None = None,
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return what the denoiser is conditioned on for some items, by argument, and the names of the conditions.
+
+        The arguments are those of `trajectory`.
+        """
         rows = {name: value.to(self.device) for name, value in (condition or {}).items()}
         conditions: dict[str, Any] = network_inputs(values or {}, indices, self.spec, self.device)
         labels = self.labels(indices, label)
         if labels is not None:
             conditions["labels"] = labels
-        conditions |= rows
         names = [name for name in self.spec.further if name in (values or {}) or argument_name(name) in rows]
-        denoiser = self.guided(guidance, [*names, *([] if labels is None else [LABEL])])
-        x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
-        x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
-        for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **conditions):
-            if step.t == 0 and not bool(step.x.isfinite().all()):
-                raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
-            yield step
+        return conditions | rows, [*names, *([] if labels is None else [LABEL])]
 
     def guided(self, guidance: Guidance, names: Iterable[str]) -> Denoiser:
         """Return the denoiser with guidance, for samples that are conditioned on these names.
@@ -395,6 +461,8 @@ class Model:
             if weak.spec.shape != self.spec.shape:
                 shapes = f"{weak.spec.shape}, not {self.spec.shape}"
                 raise InputError(f"{option('weak')} is a model of items of shape {shapes}: take one of the same data")
+            if not same_autoencoder(weak.spec.autoencoder, self.spec.autoencoder):
+                raise InputError(f"{option('weak')} is a model of the latents of another autoencoder: take a snapshot")
             for name in self.spec.conditions.keys() & weak.spec.conditions.keys():
                 if weak.spec.conditions[name] != self.spec.conditions[name]:
                     kinds = f"{weak.spec.conditions[name]}, and not on {self.spec.conditions[name]}"
@@ -455,7 +523,8 @@ class Model:
             OSError: If the file cannot be written; what was there before stays.
         """
         metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
-        storage.write_tensors(Path(path), self.diffusion.net.state_dict(), metadata)
+        tensors = self.diffusion.net.state_dict() | autoencoder_tensors(self.spec)
+        storage.write_tensors(Path(path), tensors, metadata)
 
 
 def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:

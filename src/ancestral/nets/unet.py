@@ -9,7 +9,6 @@ spends its time in fewer, wider convolutions.
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -117,12 +116,12 @@ class Downsample(nn.Module):
 
     skip = False
 
-    def __init__(self, width: int, dims: int = 2) -> None:
+    def __init__(self, in_width: int, out_width: int, dims: int = 2) -> None:
         super().__init__()
-        self.conv = conv(dims, width, width, stride=2)
+        self.conv = conv(dims, in_width, out_width, stride=2)
 
     def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Map (B, width, *sides) to (B, width, *sides / 2)."""
+        """Map (B, in_width, *sides) to (B, out_width, *sides / 2)."""
         out: Tensor = self.conv(F.pad(x, (0, 1) * (x.ndim - 2)))
         return out
 
@@ -133,13 +132,13 @@ class Upsample(nn.Module):
     skip = False
     taps: Tensor
 
-    def __init__(self, width: int, dims: int = 2) -> None:
+    def __init__(self, in_width: int, out_width: int, dims: int = 2) -> None:
         super().__init__()
-        self.conv = conv(dims, width, width)
+        self.conv = conv(dims, in_width, out_width)
         self.register_buffer("taps", torch.tensor(TAPS), persistent=False)
 
     def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Map (B, width, *sides) to (B, width, *2·sides)."""
+        """Map (B, in_width, *sides) to (B, out_width, *2·sides)."""
         return upsampled_convolution(x, self.conv.weight, self.conv.bias, self.taps)
 
 
@@ -160,6 +159,9 @@ class UNet(nn.Module):
         classes: Number of class labels; the network also learns an embedding for "no class".
         patch: Side of the space-to-depth stem; 1 is the paper's network.
         groups: Number of groups of every group norm; None is the paper's 32, and fewer in narrow layers.
+        narrow: Whether the convolutions that change the resolution also change the width, so that no level holds the
+            wide features of the level below it. There is then one skip connection for each block of the levels above
+            the lowest, and as many blocks in the second half, none of them at the lowest level.
         dims: Number of axes of space, 1, 2 or 3.
         conditions: What it is conditioned on besides class labels, by name.
 
@@ -185,11 +187,13 @@ class UNet(nn.Module):
         groups: int | None = None,
         dims: int = 2,
         conditions: Mapping[str, Condition] | None = None,
+        narrow: bool = False,
     ) -> None:
         super().__init__()
         if dims not in NOUNS:
             raise InputError(f"a U-Net has 1, 2 or 3 axes of space, not dims={dims}")
         self.channels, self.width, self.classes, self.patch, self.dims = channels, width, classes, patch, dims
+        self.narrow = narrow
         self.multiple = patch * 2 ** (len(mults) - 1)
         """Every side is padded to a multiple of this: the stem times the halvings."""
         self.check_size(*[image_size] * dims)
@@ -207,24 +211,33 @@ class UNet(nn.Module):
         self.resolutions = tuple(resolution >> level for level in range(len(mults)))
         """The longest side of an image of `image_size` at each level."""
         attends = [side in attention for side in self.resolutions]
-        skips = [width]
+        last = len(mults) - 1
+        outputs = [width]  # the widths of what the stem and the modules of the first half return
+        self.joined = [] if narrow else [0]
+        """Which of these are skip connections, by number."""
         self.down = nn.ModuleList()
-        for level, (before, after) in enumerate(pairwise([width, *widths])):
-            for block in range(blocks):
-                self.down.append(stage(before if block == 0 else after, after, attend=attends[level]))
-                skips.append(after)
-            if level < len(mults) - 1:
-                self.down.append(Downsample(after, dims))
-                skips.append(after)
+        for level, after in enumerate(widths):
+            for _ in range(blocks):
+                self.down.append(stage(outputs[-1], after, attend=attends[level]))
+                outputs.append(after)
+                self.joined += [len(self.down)] if not narrow or level < last else []
+            if level < last:
+                below = widths[level + 1] if narrow else after
+                self.down.append(Downsample(after, below, dims))
+                outputs.append(below)
+                self.joined += [] if narrow else [len(self.down)]
+        skips = [outputs[number] for number in self.joined]
         self.middle = nn.ModuleList([stage(after, after, attend=attend) for attend in (True, False)])
         self.up = nn.ModuleList()
         x_width = after
         for level in reversed(range(len(mults))):
-            for _ in range(blocks + 1):
+            for _ in range(blocks * (level < last) if narrow else blocks + 1):
                 self.up.append(stage(x_width + skips.pop(), widths[level], attend=attends[level], skip=True))
                 x_width = widths[level]
             if level:
-                self.up.append(Upsample(x_width, dims))
+                above = widths[level - 1] if narrow else x_width
+                self.up.append(Upsample(x_width, above, dims))
+                x_width = above
         self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)
         image_stem = lambda channels: conv(dims, channels * cell, width, scale=0)  # noqa: E731
@@ -280,10 +293,11 @@ class UNet(nn.Module):
         h = self.stem(x)
         if images is not None and self.conditioning.stem is not None:
             h = h + self.conditioning.stem(fold(pad(images, self.multiple), self.patch))
-        skips = [h]
-        for module in self.down:
+        skips = [h] if 0 in self.joined else []
+        for number, module in enumerate(self.down, start=1):
             h = module(h, temb, keys)
-            skips.append(h)
+            if number in self.joined:
+                skips.append(h)
         for module in self.middle:
             h = module(h, temb, keys)
         for module in self.up:

@@ -1,11 +1,12 @@
 """Pictures composed of others: film strips, contact sheets of data sets, nearest pairs, and runs side by side."""
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.conditions import Image as ImageCondition
@@ -34,6 +35,10 @@ SHEET_ITEMS, SHEET_COLUMNS, SHEET_HEIGHT, SHEET_POINTS = 32, 16, 160, 1000
 images, and the number of points."""
 FONT, SHEET_WIDTH = 16, 1240
 """Pixels: size of the font of headings, and width of a contact sheet, at least."""
+TILE_HEIGHT, OVERVIEW_WIDTH, BAR_HEIGHT = 160, 1400, 10
+"""Pixels: height of the tiles of an overview of an edit, about; its largest width; height of the bar of a map."""
+COLOURS = "magma"
+"""The colours of a map, of matplotlib: from black to bright."""
 SIGNATURE = "ancestral doctor"
 GRID_SIDE, PAIR_HEIGHT, PAIRS_WIDTH, PAIRS_LEFT = 384, 96, 1600, 88
 """Pixels to which a run's grid is enlarged; those of a row of pairs, the largest width of all pairs, and the width of
@@ -119,6 +124,77 @@ def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> lis
             images = value.rows if len(value.rows) == 1 else value.of(indices)
             parts.append(Beside(name, images, value.kind.limits, value.kind.masked))
     return parts
+
+
+def edit_overview(
+    shown: Sequence[Beside],
+    items: Tensor,
+    names: Sequence[str],
+    deviation: Tensor | None,
+    limits: tuple[float, float],
+) -> Image.Image:
+    """Draw an edit: what was given, the samples, and the map of their standard deviation, each below its name.
+
+    Args:
+        shown: What was given.
+        items: The samples (n, C, *sides) in the units of the data.
+        names: The names of the samples.
+        deviation: Their standard deviation (*sides); None draws none.
+        limits: Those of the codec.
+    """
+    count = len(shown) + len(items) + (deviation is not None)
+    height = max(TILE_HEIGHT // 2, min(TILE_HEIGHT, OVERVIEW_WIDTH // count - GAP))
+    parts = [(part.name, pictures.tiles(part, items, height)[0]) for part in shown]
+    parts += zip(names, pictures.tiles(Beside("", items, limits), items, height), strict=True)
+    if deviation is not None:
+        parts.append((f"std, 0 to {float(deviation.max()):.3g}", _heat(deviation, height)))
+    for _, tile in parts:
+        if tile.height > 2 * TILE_HEIGHT:
+            tile.thumbnail((8 * TILE_HEIGHT, 2 * TILE_HEIGHT), Image.Resampling.LANCZOS)
+    across = max(tile.width for _, tile in parts)
+    size = pictures.caption_size([name for name, _ in parts], across, across)
+    across = max(across, *(math.ceil(pictures.font(size).getlength(name)) + 2 * pictures.SIDE for name, _ in parts))
+    blocks = []
+    for name, tile in parts:
+        sheet = Image.new("RGB", (across, tile.height), "white")
+        sheet.paste(tile, ((across - tile.width) // 2, 0))
+        blocks.append(pictures.vstack([pictures.caption_line([name], size, across, 0, across), sheet], 0))
+    lines = -(-len(blocks) // max(1, OVERVIEW_WIDTH // (across + GAP)))
+    columns = -(-len(blocks) // lines)
+    rows = [pictures.hstack(blocks[start : start + columns], GAP) for start in range(0, len(blocks), columns)]
+    return pictures.vstack(rows, GAP)
+
+
+def deviation_map(deviation: Tensor, limits: tuple[float, float]) -> Image.Image:
+    """Draw a map of a standard deviation, (*sides) in the units of the data, above a bar with its scale.
+
+    Args:
+        deviation: The map.
+        limits: Those of the codec.
+    """
+    picture, most = _heat(deviation, TILE_HEIGHT), float(deviation.max())
+    width = max(picture.width, 2 * TILE_HEIGHT)
+    steps = torch.linspace(0, most or 1.0, width).expand(BAR_HEIGHT, width)
+    low, high = limits
+    texts = ["0", f"{most:.3g} of {high - low:g}"]
+    ends = Image.new("RGB", (width, round(1.5 * FONT)), "white")
+    for text, left, anchor in ((texts[0], pictures.SIDE, "lm"), (texts[1], width - pictures.SIDE, "rm")):
+        ImageDraw.Draw(ends).text((left, ends.height / 2), text, pictures.INK, pictures.font(FONT), anchor)
+    title = pictures.caption_line(["standard deviation"], FONT, width, 0, width)
+    sheet = Image.new("RGB", (width, picture.height), "white")
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    return pictures.vstack([title, sheet, _heat(steps, 0), ends])
+
+
+def _heat(values: Tensor, height: int) -> Image.Image:
+    """Draw values from 0 to their maximum: images and slices of volumes in colours, signals as lines."""
+    most = float(values.max()) or 1.0
+    if values.ndim == 1:
+        return pictures.tiles(Beside("", values[None, None], (0.0, most)), values[None, None], height)[0]
+    from matplotlib import colormaps
+
+    colours = torch.from_numpy(colormaps[COLOURS]((values / most).numpy(), bytes=True)[..., :3].copy())
+    return pictures.picture(colours.movedim(-1, 0)[None], 1, height)
 
 
 def _flanked(part: Image.Image, left: Sequence[Image.Image], right: Sequence[Image.Image]) -> Image.Image:

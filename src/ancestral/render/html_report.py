@@ -40,6 +40,7 @@ EVALUATION_PICTURES = {
     "likelihood.png": "Bits/dim of each step, and the error of x̂_0 against the bits/dim sent so far.",
 }
 VALIDATION = "loss of the averaged weights"
+DISTANCE = "distance of samples (KID)"
 LOGARITHMIC = ("loss", VALIDATION, LOSS_BY_TIME, GRADIENT)
 """Curves that have a logarithmic axis where their values span decades."""
 GRIDS, NOTES, CLASSES = 12, 100, 40
@@ -183,7 +184,7 @@ def _open(path: Path) -> Image.Image | None:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Read the complete lines of log.csv or validation.csv as numbers by column; text that is no number becomes NaN."""
+    """Read the complete lines of a log of a run as numbers by column; text that is no number becomes NaN."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     rows = [row for row in csv.DictReader(lines) if None not in row and None not in row.values()]
     return [{name: _number(text) for name, text in row.items()} for row in rows if row.get("step", "").isdecimal()]
@@ -202,12 +203,14 @@ def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
 
 def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
     """The curves of the logs in a run folder that have a point."""
-    rows, validated = read_log(folder / "log.csv"), read_log(folder / "validation.csv")
+    rows = read_log(folder / "log.csv")
+    measured = {VALIDATION: read_log(folder / "validation.csv"), DISTANCE: read_log(folder / "distance.csv")}
     bins = [name for name in (rows[0] if rows else ()) if name.startswith("loss_")]
     ends = [number * (T or len(bins)) // len(bins) for number in range(len(bins) + 1)] if bins else []
     curves = {
         "loss": {"loss": "loss"},
         VALIDATION: {"held-out items": "validation", "training items": "training"},
+        DISTANCE: {"": "distance"},
         LOSS_BY_TIME: {f"{ends[number] + 1}-{ends[number + 1]}": name for number, name in enumerate(bins)},
         "learning rate": {"": "lr"},
         GRADIENT: {"": "gradient_norm"},
@@ -215,7 +218,7 @@ def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
     }
     plots = []
     for title, lines in curves.items():
-        table = validated if title == VALIDATION else rows
+        table = measured.get(title, rows)
         if table and set(lines.values()) <= set(table[0]):
             values = {label: [row[name] for row in table] for label, name in lines.items()}
             plots.append(svg_plot(title, [row["step"] for row in table], values, title in LOGARITHMIC))

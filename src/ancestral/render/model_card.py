@@ -67,7 +67,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     """
     config, process, net = model.config, model.config.process, model.config.net
     kind = NAMES.get(len(model.spec.shape) - 1, "points")
-    unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups
+    unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups and not net.narrow
     common = process.target in ("eps", "x0", "v") and process.schedule_name in ("linear", "cosine", "sigmoid")
     source, given = short_source(config.data.source), examples(model.spec)
     values = {

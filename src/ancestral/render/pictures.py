@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
@@ -40,6 +41,8 @@ SIGNAL_COLOURS = ("#1f4e8c", "#c8691c", "#2f7d4f", "#8a3f8f", "#b3261e", "#00788
 """Colours of a signal's channels, in turn."""
 SIGNAL_GAP, OVERSAMPLING = 4, 3
 """Pixels between line plots, and the factor by which they are drawn larger, so that lines are smooth when reduced."""
+PLOT = 96
+"""Height in pixels of the line plot of a signal that stands alone."""
 SIGNAL_GROUND = (221, 221, 221)
 """The grey between line plots, and behind what a mask hides of a signal."""
 SAMPLE, TRUTH = "sample", "truth"
@@ -325,6 +328,23 @@ def tile(images: Tensor, columns: int) -> Image.Image:
     channels = images[:, : 1 if images.shape[1] < 3 else 3]
     grid = make_grid(channels, nrow=columns, padding=PADDING, pad_value=MID_GREY)
     return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())
+
+
+def bare_tiles(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
+    """Draw each item at its own pixels, with nothing between or beside it.
+
+    Args:
+        items: Items as `picture` takes them.
+        limits: Those of `picture`.
+
+    Returns:
+        Tiles, uint8 (N, 1 or 3, H, W), by the channels of `picture`; of points one tile of all.
+    """
+    if items.ndim < 4:
+        drawn = _line_plots(items, 2 * PLOT, PLOT, limits) if items.ndim == 3 else [scatter(items, 2 * PLOT)]
+        return torch.stack([torch.from_numpy(np.array(one.convert("RGB"))).permute(2, 0, 1) for one in drawn])
+    flat = _flat(to_uint8(items, limits), has_alpha(items.shape[1:], items.dtype))
+    return flat[:, : 1 if flat.shape[1] < 3 else 3]
 
 
 def enlarge(image: Image.Image, height: int) -> Image.Image:

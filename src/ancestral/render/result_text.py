@@ -20,6 +20,7 @@ from ancestral.render.evaluation_text import (
     sample_settings,
 )
 from ancestral.results import comparison_result as comparison
+from ancestral.results.editing_result import EditingResult
 from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.model_info import ConditionInfo, ModelInfo
 from ancestral.results.result import Result, Table
@@ -47,6 +48,12 @@ def _training(result: TrainingResult[Any]) -> list[Table | str]:
     if (losses := result.validation) is not None:
         text = f"{losses.validation:#.4g} at step {losses.step:,}, of training items {losses.training:#.4g}"
         rows.append(("validation loss", text))
+    if (measured := result.distance) is not None:
+        rows.append(("distance of samples", f"{Estimate(measured.distance, measured.error)} at step {measured.step:,}"))
+    if result.best is not None:
+        rows.append(("best model", str(result.best)))
+    if result.plateau is not None:
+        rows.append(("plateau", f"step {result.plateau:,}"))
     return [Table((), [*rows, ("time", f"{result.seconds:.0f} s"), ("parameters", f"{result.parameters:,}")])]
 
 
@@ -61,6 +68,19 @@ def _sampling(result: SamplingResult) -> list[Table | str]:
     rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
     rows += [("sampler", result.sampler), ("files", ", ".join(result.paths))]
     return [Table((), rows), *filter(None, [channel_means(result)])]
+
+
+def _editing(result: EditingResult) -> list[Table | str]:
+    index = f", index {' '.join(map(str, result.index))}" if result.index is not None else ""
+    rows = [
+        ("edit", f"{result.task} with {result.model}, {result.count:,} samples, seed {result.seed}{index}"),
+        ("method", f"{result.method}: {result.reason}"),
+        ("network evaluations", f"{result.evaluations:,} of each sample, {result.seconds:.1f} s in all"),
+    ]
+    rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
+    if result.deviation is not None:
+        rows.append(("standard deviation", f"{result.deviation:.3g} on average where the image may change"))
+    return [Table((), [*rows, ("files", ", ".join(result.paths))]), *result.notes]
 
 
 def _values(texts: Sequence[str]) -> str:
@@ -103,12 +123,14 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "preset": info.preset,
         "trained": trained,
         "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {low:g} to {high:g}{rate}",
+        **({"latents": info.latents} if info.latents else {}),
         "classes": ", ".join(info.classes) or "none",
         **{f"given {name}": _condition(one) for name, one in info.conditions.items()},
         "network": f"{info.parameters:,} parameters; {info.network}",
         "schedule": f"{info.schedule}, T = {info.timesteps}; a_T = {info.final_signal:.2g}",
         "target": info.target + (", x_0 clipped in the loss" if info.clip else ""),
         **({"sampler": info.sampler} if info.sampler else {}),
+        **({"best model": str(info.best)} if info.best else {}),
         "mean": " ".join(map(str, info.mean)) or "not known",
         "file": f"{format_bytes(info.file_bytes)}, written by ancestral {info.version}",
     }
@@ -127,7 +149,8 @@ def _runs(result: RunList) -> list[Table | str]:
         return [f"there are no runs in {result.folder}", *result.problems]
     kinds = [kind for kind in dict.fromkeys([*PARTS.values(), "other"]) if any(run.parts.get(kind) for run in runs)]
     sizes = [[run.name, *(format_bytes(run.parts.get(kind, 0)) for kind in kinds)] for run in runs]
-    return [Table(titles, [*map(_run, runs)]), Table(("on disk", *kinds), sizes), *result.problems]
+    best = [f"{run.name}, best by measured distance: {run.best}" for run in runs if run.best is not None]
+    return [Table(titles, [*map(_run, runs)]), Table(("on disk", *kinds), sizes), *best, *result.problems]
 
 
 def _run(run: RunSummary) -> list[str]:
@@ -259,7 +282,7 @@ def averaging_verdict(result: comparison.AveragingResult) -> list[str]:
     return [*lines, f"The average of length {best} is in {result.file}."] if result.file else lines
 
 
-for text in (_sampling, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts, conditional_parts,
-             likelihood_parts, comparison_parts, sampler_parts, averaging_parts):  # fmt: skip
+for text in (_sampling, _editing, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
+             conditional_parts, likelihood_parts, comparison_parts, sampler_parts, averaging_parts):  # fmt: skip
     result_parts.register(text)
 result_parts.register(TrainingResult, _training)

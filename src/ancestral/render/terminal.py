@@ -8,7 +8,6 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import torch
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -18,8 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ancestral.events import Measured, Message, Work, Wrote, finish
+from ancestral.events import Measured, Message, State, Work, Wrote, finish
 from ancestral.options import Spelling, in_python, on_command_line, spelled
+from ancestral.results.estimate import format_number
 from ancestral.results.result import Result
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class TrainingPanel:
         elif not self.live and (now - self.last_shown > PLAIN_SECONDS or last):
             self.last_shown = now
             self.console.print(
-                f"step {progress.step}/{progress.steps}  loss {progress.loss:#.4g}  {_validation(progress, '  ')}"
+                f"step {progress.step}/{progress.steps}  loss {progress.loss:#.4g}  "
+                f"{_validation(progress, '  ')}{_distance(progress, '  ')}"
                 f"{progress.images_per_second:.0f} images/s  {_clock(progress.seconds_left)} left",
                 highlight=False,
                 soft_wrap=True,
@@ -137,7 +138,7 @@ def draw(progress: "Progress") -> Panel:
         f"{progress.images_per_second:.0f} images/s",
         f"{progress.memory / 2**30:.2f} GiB",
     )
-    lines = [Text(_validation(progress))] if progress.validation is not None else []
+    lines = [Text(line) for line in (_validation(progress), _distance(progress)) if line]
     lines.append(_by_time(progress.by_time, progress.T))
     return Panel(Group(head, facts, *lines), title="training", title_align="left")
 
@@ -148,6 +149,13 @@ def _validation(progress: "Progress", end: str = "") -> str:
         return ""
     means = f"validation loss {losses.validation:#.4g}, training items {losses.training:#.4g}"
     return f"{means} (step {losses.step:,}){end}"
+
+
+def _distance(progress: "Progress", end: str = "") -> str:
+    """The last distance of samples; "" without one."""
+    if (measured := progress.distance) is None:
+        return ""
+    return f"distance of samples {format_number(measured.distance, measured.error)} (step {measured.step:,}){end}"
 
 
 def _by_time(means: tuple[float, ...], T: int) -> Text:
@@ -207,7 +215,7 @@ def follow(
             elif isinstance(event, Measured):
                 if parts:
                     out.print(event.part.to_text(spelling))
-            else:
+            elif not isinstance(event, State):  # which are for faces that draw them
                 bar = isinstance(event, Work) and not event.part
                 if not isinstance(display, _Bar if bar else TrainingPanel):
                     if display is not None:
@@ -221,6 +229,8 @@ def follow(
 
 def show(result: object) -> None:
     """Print the result of a command; of several processes the first one does."""
+    import torch  # the studio shows no result, and starts without it
+
     group = torch.distributed
     if not (group.is_available() and group.is_initialized() and group.get_rank()):
         text = Text(result.to_text(on_command_line) if isinstance(result, Result) else str(result))

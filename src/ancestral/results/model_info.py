@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ancestral.results.result import Result
+from ancestral.results.training_result import BestModel
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,9 @@ class ModelInfo(Result):
     """The distillation of that model, in words; None for a model that was trained by denoising."""
     sampler: str | None = None
     """The sampler that samples are drawn by if no other is given; None in results of older versions."""
+    latents: str | None = None
+    """The latents that the model is of, in words; None for a model of the items themselves."""
+    best: BestModel | None = None
+    """The model with the smallest measured distance in the run folder; None if none was measured."""
     conditions: dict[str, ConditionInfo] = field(default_factory=dict)
     """The conditions besides the classes, by name."""

@@ -103,7 +103,10 @@ class Result:
         tree = read_json(text, name)
         if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
             raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
-        result: Self = from_json(cls, tree, name)
+        try:
+            result: Self = from_json(cls, tree, name)
+        except RecursionError:
+            raise InputError(f"{name} is nested too deeply") from None
         return result
 
 

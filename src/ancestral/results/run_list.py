@@ -5,12 +5,15 @@ from typing import ClassVar
 
 from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
+from ancestral.results.training_result import BestModel
 
 PARTS = {
     "model.safetensors": "model",
+    "best.safetensors": "model",
     "checkpoints": "checkpoints",
     "snapshots": "snapshots",
     "samples": "samples",
+    "edits": "edits",
     "evaluation": "evaluation",
     "average": "average",
     "tensorboard": "trackers",
@@ -39,6 +42,8 @@ class RunSummary:
     """The Fréchet distance of samples to the training data; None if this state of the model was not evaluated."""
     distance_name: str | None = None
     """Title of the distance, by its feature extractor: FD-lite0, FID, ..."""
+    best: BestModel | None = None
+    """The model with the smallest distance that was measured while training; None if none was."""
     parts: dict[str, int] = field(default_factory=dict)
     """Bytes on disk by what they hold: a value of PARTS, or "other"."""
 

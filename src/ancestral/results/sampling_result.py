@@ -71,3 +71,7 @@ class SamplingRecipe(Result):
     """The models that follow in a cascade: the SHA-256 of the file of each, and its sampler with all its settings."""
     run: str | None = None
     """`Config.identity` of the run of a grid of training; earlier versions wrote none."""
+    parent: "SamplingRecipe | None" = None
+    """The recipe whose trajectory is continued from its state number `at`, by the other settings of this recipe."""
+    at: int | None = None
+    """The number of the state, from 0, which is x_T."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from ancestral.errors import InputError
+from ancestral.results.estimate import Estimate
 from ancestral.results.result import ATTACHED, Result
 
 ModelType = TypeVar("ModelType")
@@ -26,6 +27,32 @@ class ValidationLosses:
 
 
 @dataclass(frozen=True)
+class MeasuredDistance:
+    """The distance (KID) of samples of the averaged weights to real items, with the same noise at every step."""
+
+    step: int
+    distance: float
+    error: float
+    """The standard error of the distance: how much it would vary with other samples and other real items."""
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """The averaged weights with the smallest measured distance, in a model file of their own."""
+
+    file: str
+    step: int
+    distance: Estimate
+    title: str
+    """Title of the distance, by its feature extractor: KID-lite0, ..."""
+    compared: str
+    """Samples and real items that were compared, in words."""
+
+    def __str__(self) -> str:
+        return f"{self.file}, step {self.step:,}, {self.title} {self.distance} ({self.compared})"
+
+
+@dataclass(frozen=True)
 class TrainingResult(Result, Generic[ModelType]):
     """A training run, finished or stopped. `model` is the denoiser with the averaged weights, ready to sample."""
 
@@ -41,10 +68,18 @@ class TrainingResult(Result, Generic[ModelType]):
     parameters: int
     stopped: bool = False
     """Whether the run was stopped before its last step; it is saved and can be resumed."""
+    preempted: bool = False
+    """Whether SIGTERM or SIGUSR1 stopped it, so that a scheduler should start it again."""
     loss: float | None = None
     """L_simple, smoothed over about fifty steps; None before the first good step."""
     validation: ValidationLosses | None = None
     """The last validation loss; None without a validation set."""
+    distance: MeasuredDistance | None = None
+    """The last distance of samples that was measured; None if none was."""
+    best: BestModel | None = None
+    """The model with the smallest distance; None if none was measured."""
+    plateau: int | None = None
+    """The step at which the samples' distance had stopped improving; None before."""
 
     trained: ModelType | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
     """The model that `model` returns; None of a result that was read from JSON."""

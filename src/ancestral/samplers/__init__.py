@@ -10,17 +10,22 @@ from ancestral.samplers.ddpm import DDPM
 from ancestral.samplers.dpm_solver import DPMSolver
 from ancestral.samplers.euler import Euler
 from ancestral.samplers.heun import Heun
+from ancestral.samplers.interpolation import slerp, time_at_strength
+from ancestral.samplers.inversion import inverse_trajectory, invert
 from ancestral.samplers.langevin import Langevin
-from ancestral.samplers.loop import Move, Sampler, Spacing, Step
+from ancestral.samplers.loop import Continuation, Move, Sampler, Spacing, Step, resampled, times_from
 from ancestral.samplers.predictor_corrector import PredictorCorrector
 from ancestral.samplers.record import Recording, record
+from ancestral.samplers.twisted import TDS
 from ancestral.samplers.unipc import UniPC
 
 __all__ = [
     "BY_NAME",
     "DDIM",
     "DDPM",
+    "TDS",
     "Consistency",
+    "Continuation",
     "DPMSolver",
     "Euler",
     "Heun",
@@ -34,7 +39,13 @@ __all__ = [
     "UniPC",
     "check_name",
     "from_name",
+    "inverse_trajectory",
+    "invert",
     "record",
+    "resampled",
+    "slerp",
+    "time_at_strength",
+    "times_from",
 ]
 
 BY_NAME: dict[str, Sampler] = {name: entry.make() for name, entry in SAMPLERS.items()}

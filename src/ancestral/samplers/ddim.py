@@ -30,6 +30,6 @@ class DDIM(Sampler):
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """See `Sampler.advance`. At s = 0, where β̃ and b_s vanish, it is x̂_0."""
         a, b = move.schedule.at(move.s)
-        variance = self.eta**2 * move.schedule.posterior_variance(move.t, move.s)  # DDIM (16)
+        variance = self.eta**2 * move.schedule.posterior_variance(move.t, move.s) if self.eta else 0.0  # DDIM (16)
         x = a * prediction.x0 + math.sqrt(max(b**2 - variance, 0.0)) * prediction.eps  # DDIM (12)
         return x + math.sqrt(variance) * move.z(0) if variance > 0 else x, state

@@ -8,8 +8,10 @@ Progress bars, film strips and animations all read the same generator.
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
@@ -37,7 +39,8 @@ class Step:
         index: The number of the state, from 0.
         t: The time.
         x: The state, (B, *).
-        x0: The estimate of the clean samples, (B, *).
+        x0: The estimate of the clean samples, (B, *). Where a later time follows it is the last one that was made; if
+            there is none, x/a.
     """
 
     index: int
@@ -67,6 +70,21 @@ class Move:
     z: Callable[[int], Tensor]
     steps: int = 1
     indices: Sequence[int] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """Estimates and noise with which a trajectory goes on from one of its states.
+
+    Attributes:
+        denoiser: The denoiser.
+        condition: What it is conditioned on.
+        seed: The seed of the reverse noise.
+    """
+
+    denoiser: Denoiser
+    condition: Mapping[str, Any]
+    seed: int
 
 
 class Sampler(ABC):
@@ -107,7 +125,7 @@ class Sampler(ABC):
 
         It is counted on Gaussian data of deviation ½, which matters to samplers that choose their steps.
         """
-        counter = _CountingDenoiser(schedule)
+        counter = GaussianDenoiser(schedule)
         self.sample(counter, prior(schedule, (1,), 0, range(1)).double())
         return counter.count
 
@@ -139,6 +157,7 @@ class Sampler(ABC):
         seed: int = 0,
         indices: Sequence[int] | None = None,
         visit: int = 0,
+        continuations: Mapping[int, Continuation] | None = None,
         **condition: Any,
     ) -> Iterator[Step]:
         """Sample, and yield every state from x_T to the sample.
@@ -147,14 +166,17 @@ class Sampler(ABC):
             denoiser: What estimates x_0 and ε.
             x_T: Noise of the prior at T, floats of shape (B, *). Where the sampler's own times begin below T, it is
                 scaled to the prior at the first of them. With `times` it is the state at times[0], and not scaled.
-            times: Times, integers or floats, that replace the sampler's own. They must fall strictly; where they end
-                above 0, the last state is x at that time, still noisy.
+            times: Times, integers or floats, that replace the sampler's own, each another than the one before. Where a
+                time rises the loop adds the noise, by q(x_s | x_t) without an evaluation, and the sampler starts
+                anew: `resampled` makes RePaint's. If they end above 0, the last state is x at that time, still noisy.
             noise: `noise(shape)` replaces the seeded reverse noise.
             seed: The seed of the reverse noise.
             indices: The images' indices within the seed, 0..B−1 by default: image i gets the same noise in every
                 batch.
-            visit: The number of the visit, from 0, for methods that return to a noisier time and come down again
-                (RePaint, restart): each visit of a time has noise of its own.
+            visit: The number of the first visit of each time, from 0. Where `times` return to a time, each visit has
+                the next number, and with it noise of its own; a caller who returns by another call gives the number.
+            continuations: By the number of a state what the trajectory goes on with from there. x of this state is
+                what came before; its estimate x0 is the first one that follows. The sampler keeps its history.
             condition: What the denoiser is conditioned on.
 
         Yields:
@@ -166,7 +188,7 @@ class Sampler(ABC):
         """
         schedule = denoiser.schedule
         visit = whole(visit, 0, math.inf, f"visit is a whole number, 0 or more, not {visit}")
-        visited = _check_times(self.times(schedule) if times is None else times, schedule)
+        visited = check_times(self.times(schedule) if times is None else times, schedule)
         indices = range(len(x_T)) if indices is None else indices
         if len(indices) != len(x_T) or not x_T.is_floating_point():
             raise InputError(f"x_T must hold floats, one image for each of the {len(indices)} indices")
@@ -180,20 +202,34 @@ class Sampler(ABC):
 
         scale = schedule.prior_deviation(visited[0]) / schedule.prior_std if times is None else 1.0
         x, state = x_T * scale, None  # noise of time T becomes noise of the first time
+        x0: Tensor | None = None
+        visits = Counter[float]()
+
+        def z_of(draw: int, x: Tensor, t: float, visit: int) -> Tensor:
+            if noise is not None:
+                return noise(x.shape).to(x).expand_as(x)
+            number = (draw, visit) if visit else draw or None
+            return randomness.normal(x.shape[1:], seed, Stream.REVERSE, t, indices, x.device, number).to(x)
+
         for index, (t, s) in enumerate(pairwise(visited)):
-
-            def z(draw: int, x: Tensor = x, t: float = t) -> Tensor:
-                if noise is not None:
-                    return noise(x.shape).to(x).expand_as(x)
-                number = (draw, visit) if visit else draw or None
-                return randomness.normal(x.shape[1:], seed, Stream.REVERSE, t, indices, x.device, number).to(x)
-
-            x, move = self.start(x, Move(schedule, t, s, predict, z, len(visited) - 1, indices))
+            z = partial(z_of, x=x, t=t, visit=visit + visits[t])
+            visits[t] += 1
+            move = Move(schedule, t, s, predict, z, len(visited) - 1, indices)
+            if s < t:
+                x, move = self.start(x, move)
+            if continuations and index in continuations:  # noise that `start` added belongs to the state
+                following = continuations[index]
+                denoiser, condition, seed = following.denoiser, dict(following.condition), following.seed
+            if s > t:
+                yield Step(index, t, x, x / schedule.at(t)[0] if x0 is None or t == 0 else x0)
+                x, state = schedule.forward(x, s, t).sample(z(0)), None
+                continue
             now = for_move(denoiser, move)
             with torch.set_grad_enabled(self.differentiates):
                 x = x.detach().requires_grad_() if self.differentiates else x
                 prediction = predict(x, move.t)
-            yield Step(index, move.t, x.detach(), prediction.x0.detach())
+            x0 = prediction.x0.detach()
+            yield Step(index, move.t, x.detach(), x0)
             with torch.set_grad_enabled(self.differentiates):
                 x, state = self._checked(self.advance(x, prediction, move, state), x)
         now = denoiser
@@ -214,19 +250,40 @@ class Sampler(ABC):
         return last.x
 
 
-class _CountingDenoiser:
-    """The exact denoiser of x_0 ~ N(0, σ_d²), which counts its evaluations."""
+class GaussianDenoiser:
+    """The exact denoiser of x_0 ~ N(0, σ_d²), which counts its evaluations: for questions about a sampler."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule, self.count = schedule, 0
 
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
+        """Estimate x_0 and ε, and count the evaluation."""
         self.count += 1
         a, b = self.schedule.at(t)
         x0 = broadcast(a * SIGMA_DATA**2 / (a**2 * SIGMA_DATA**2 + b**2), x_t) * x_t
         x0, eps = X0.solve(x_t, x0, a, b)
         return Prediction(x0, eps, torch.zeros_like(x_t))  # for samplers with a learned variance too
+
+
+def times_from(sampler: Sampler, schedule: Schedule, t: float) -> list[float]:
+    """Times of a trajectory that begins at time t: t itself, and the sampler's own times below it.
+
+    Args:
+        sampler: The sampler.
+        schedule: The schedule.
+        t: The time of the first state, above 0, an integer or a float.
+
+    Returns:
+        Falling times, at least two, for `Sampler.trajectory`.
+
+    Raises:
+        InputError: If t is not a time of the schedule above 0, or the sampler's times cannot be used.
+    """
+    first = schedule.time(t)
+    if isinstance(first, Tensor) or not first > 0:
+        raise InputError(f"a trajectory begins at one time above 0, not {t}")
+    return [first, *(s for s in sampler.times(schedule) if s < first)]
 
 
 def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]:
@@ -301,14 +358,49 @@ def _even_times(curve: Tensor, count: int) -> list[int]:
     return [*times, 0]
 
 
-def _check_times(times: Sequence[float], schedule: Schedule) -> list[float]:
-    """Return the times as ints and floats. Raises InputError unless they fall strictly, within the schedule's."""
+def resampled(times: Sequence[float], jump: int = 10, repeats: int = 10) -> list[float]:
+    """Return RePaint's times: falling ones whose every stretch of `jump` steps is gone through `repeats` times.
+
+    After `jump` steps down the time rises to where they began. The stretches are counted from the last noisy time, so
+    that steps before the first whole one, and the step to 0, are made once. With `guidance.Replacement` a known region
+    then agrees better with what is drawn beside it.
+
+    Args:
+        times: Times that fall strictly, for example those of a sampler.
+        jump: The number of steps of a stretch, the paper's j.
+        repeats: The number of times that a stretch is gone through, the paper's r (U in its algorithm 1).
+
+    Raises:
+        InputError: If the times do not fall, or a number is not whole, 1 or more.
+
+    References:
+        Lugmayr et al., *RePaint: inpainting using denoising diffusion probabilistic models* (2022), algorithm 1.
+    """
+    jump = whole(jump, 1, math.inf, f"jump is a whole number of steps, 1 or more, not {jump}")
+    repeats = whole(repeats, 1, math.inf, f"repeats is a whole number, 1 or more, not {repeats}")
+    times = list(times)
+    if len(times) < 2 or not all(s < t for t, s in pairwise(times)):
+        raise InputError(f"times to resample must fall strictly, and be two or more, not {times}")
+    last = len(times) - (1 if times[-1] > 0 else 2)
+    path = times[: last % jump + 1]
+    for start in range(last % jump, last, jump):
+        path = path[:-1] + repeats * times[start : start + jump + 1]
+    return path + times[last + 1 :]
+
+
+def check_times(times: Sequence[float], schedule: Schedule) -> list[float]:
+    """Return the times as ints and floats. Raises InputError unless each is in the schedule, and another than before.
+
+    Of x without signal there is no noisier x: a rise begins where a > 0.
+    """
     times = [float(t) if isinstance(t, Tensor) else t for t in times]
-    message = f"times must be numbers that fall strictly, from at most {schedule.steps} to 0 or above, not {times}"
+    message = f"times are two or more numbers from 0 to {schedule.steps}, each another than the one before, not {times}"
     try:
         visited = [schedule.time(t) for t in times]
     except InputError:
         raise InputError(message) from None
-    if len(visited) < 2 or not all(s < t for t, s in pairwise(visited)):
+    if len(visited) < 2 or any(s == t for t, s in pairwise(visited)):
         raise InputError(message)
+    if any(s > t and schedule.at(t)[0] == 0 for t, s in pairwise(visited)):
+        raise InputError(f"times cannot rise from one at which no signal is left: {times}")
     return visited  # type: ignore[return-value]  # no tensor among them

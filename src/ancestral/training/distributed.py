@@ -9,14 +9,20 @@ import atexit
 import contextlib
 import datetime
 import os
+import secrets
+import time
 import warnings
 from collections.abc import Generator, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 import torch
 from torch import Tensor, distributed, nn
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 from ancestral.device import Precision, pick_device, pick_dtype
 from ancestral.errors import InputError, text_of
@@ -27,6 +33,10 @@ R = TypeVar("R")
 
 PATIENCE = datetime.timedelta(days=30)
 """Time for which processes wait for the work of the first one."""
+STORE_PATIENCE = datetime.timedelta(minutes=30)
+"""Time for which a process waits for the other ones to start."""
+POLL = 0.1
+"""Seconds between two looks at the store while a process waits for the first one."""
 
 
 class Distributed:
@@ -50,7 +60,7 @@ class Distributed:
                 f"several processes compute on cpu or cuda, not on {self.device.type}: give {option('device')}"
             )
         if started and not distributed.is_initialized():
-            distributed.init_process_group(distributed.get_default_backend_for_device(self.device))
+            _init_process_group(distributed.get_default_backend_for_device(self.device))
             atexit.register(lambda: distributed.is_initialized() and distributed.destroy_process_group())
         self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
         self.dtype = pick_dtype(precision, self.device)
@@ -62,6 +72,11 @@ class Distributed:
     def main(self) -> bool:
         """Whether this process prints and writes."""
         return bool(self.rank == 0)
+
+    @property
+    def replicated(self) -> bool:
+        """Whether each of several processes has a copy of the network (DDP)."""
+        return self.world > 1 and not self.shard
 
     def positions(self, count: int) -> range:
         """Return this process's positions in a batch of `count`."""
@@ -163,6 +178,70 @@ class Distributed:
         return torch.empty_like(parameter).copy_(whole)
 
 
+def note_beginning(folder: Path) -> None:
+    """Note in the store of torchrun's agent, which outlives the workers, that this launch begins a run in a folder."""
+    if (store := _agent_store()) is not None:
+        store.set(_beginning_of(folder), "begun")
+
+
+def begun_before_restart(folder: Path) -> bool:
+    """Tell whether torchrun restarted its workers after this launch had begun a run in the folder."""
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) == 0:
+        return False
+    store = _agent_store()
+    return store is not None and bool(store.check([_beginning_of(folder)]))
+
+
+def _init_process_group(backend: str) -> None:
+    """Make the process group.
+
+    The store of torchrun's agent outlives the workers. A worker that is restarted could take the address of one that
+    was killed for that of its successor: it fails, or waits for ever. So each group has keys of its own in the store.
+    """
+    if (store := _agent_store()) is None:
+        distributed.init_process_group(backend)
+        return
+    rank, world = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+    keys = PrefixStore(agree_on_prefix(store, rank, world), store)
+    distributed.init_process_group(backend, store=keys, rank=rank, world_size=world)
+
+
+def agree_on_prefix(store: Store, rank: int, world: int) -> str:
+    """Agree on a prefix of keys that no earlier group had, whatever earlier processes left in the store.
+
+    The first process offers a new prefix, each other one answers with a number of its own, and the first one confirms
+    all answers. An offer of an earlier group has no confirmation of this process's number.
+    """
+    number = secrets.token_hex(8)
+    if rank == 0:
+        prefix: str = f"ancestral/group-{number}"
+        store.set("ancestral/offer", prefix)
+        answers = [store.get(f"{prefix}/answer-{other}").decode() for other in range(1, world)]  # waits for each
+        store.set(f"{prefix}/confirmed", " ".join(answers))
+        return prefix
+    while True:
+        prefix = store.get("ancestral/offer").decode()
+        store.set(f"{prefix}/answer-{rank}", number)
+        if store.check([f"{prefix}/confirmed"]) and number in store.get(f"{prefix}/confirmed").decode():
+            return prefix
+        time.sleep(POLL)
+
+
+def _beginning_of(folder: Path) -> str:
+    return f"ancestral/begun/{folder.absolute()}"
+
+
+def _agent_store() -> TCPStore | None:
+    """Connect to the store of torchrun's agent; None where no agent has one, or it cannot be reached."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    try:
+        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        return TCPStore(*place, is_master=False, timeout=STORE_PATIENCE)
+    except (KeyError, ValueError, RuntimeError):  # torch.distributed's errors are RuntimeErrors
+        return None
+
+
 def repeated_blocks(net: nn.Module) -> list[nn.Module]:
     """List the blocks that a network repeats, which are compiled, or gathered before use, one at a time."""
     return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]
@@ -180,6 +259,22 @@ def compile_blocks(net: nn.Module) -> None:
     settings.recompile_limit = max(settings.recompile_limit, 4 * len(blocks))
     for block in blocks:
         block.compile(dynamic=False)
+
+
+def checkpoint_blocks(net: nn.Module) -> None:
+    """Have each repeated block recompute its activations in the backward pass instead of keeping them.
+
+    The random numbers of dropout are functions of keys, which are inputs of a block, so the gradient is the same to the
+    bit. The state of PyTorch's generator is kept for networks of one's own.
+    """
+    for block in repeated_blocks(net):
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def keep_activations(net: nn.Module) -> None:
+    """Undo `checkpoint_blocks`."""
+    for block in repeated_blocks(net):
+        block.__dict__.pop("forward", None)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ lower learning rate. A save that fails is reported, once until one succeeds, and
 last one has to succeed. Where training cannot go on, it saves first.
 """
 
+import contextlib
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from typing import Any
 from ancestral import model, storage
 from ancestral.config import EARLY, Config
 from ancestral.errors import InputError
+from ancestral.model import Model
 from ancestral.options import option
 from ancestral.training import divergence
 from ancestral.training.averages import Snapshots, interval
 from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
 from ancestral.training.distributed import Distributed
+from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
+from ancestral.training.sample_distance import SAMPLES, SampleDistance
 from ancestral.training.training_state import TrainingState
 
 PARTS = ("snapshots", "checkpoints")
@@ -50,11 +55,12 @@ class Saves:
 
         def publish() -> None:
             storage.write_text(place.config, config)
-            storage.write_tensors(place.model, averaged | buffers, metadata)
+            storage.write_tensors(place.model, tensors_of_model, metadata)
 
-        size, last = storage.tensor_bytes(averaged), state.step >= self.config.train.steps
+        tensors_of_model = averaged | buffers | model.autoencoder_tensors(state.spec)
+        size, last = storage.tensor_bytes(tensors_of_model), state.step >= self.config.train.steps
         model_file = Publication(
-            publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report]
+            publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report, place.best]
         )
         self.checkpoints.save(Checkpoint(state.step, tensors, state.numbers()), model_file)
 
@@ -78,6 +84,33 @@ class Saves:
                     raise OSError("the disk has no room for more than checkpoints and the model")
                 Snapshots(place.snapshots).write(state.step, tensors, every)
 
+    def write_best(self, best: Model, distance: SampleDistance) -> tuple[str, ...]:
+        """Write the model with the smallest distance so far, and say if that fails.
+
+        One of an earlier step with a smaller distance stays: a run that did not measure for a while forgot it.
+        """
+        if not self.distributed.main:
+            return ()
+        measured = {
+            "distance": distance.best_distance.value,
+            "error": distance.best_distance.error,
+            "title": distance.title,
+            "compared": f"{SAMPLES:,} samples, {distance.compared_with}",
+        }
+        metadata = model.metadata_of(best.diffusion, self.config, best.spec, best.step)
+        before = self.folder.best_model()
+        if before is not None and before.step < best.step:
+            comparable = (before.title, before.compared) == (measured["title"], measured["compared"])
+            if comparable and before.distance.value < distance.best_distance.value:
+                return ()
+        try:
+            with self.folder.lasting() as place:
+                tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
+                storage.write_tensors(place.best, tensors, metadata | {"measured": json.dumps(measured)})
+        except OSError as error:
+            return tuple(self._once("best", f"{error}; training goes on without {self.folder.best.name}"))
+        return ()
+
     def begin(self, step: int) -> None:
         """Remove the snapshots after a step, from which training goes on."""
         if self.distributed.main:
@@ -91,7 +124,32 @@ class Saves:
         self.distributed.wait()
         if self.distributed.main:
             self.checkpoints.forget(state.step)
+            with contextlib.suppress(OSError):  # the steps after it are logged again
+                self.folder.trim_log(state.step)
         self.begin(state.step)
+
+    def log(self, progress: Progress) -> list[str]:
+        """Append a step to the logs of the run if it is time, and say once if that fails.
+
+        Called before the checkpoint of the step: no run that is killed has a checkpoint without its line.
+        """
+        validated = progress.validation
+        validated = validated if validated is not None and validated.step == progress.step else None
+        measured = progress.distance
+        measured = measured if measured is not None and measured.step == progress.step else None
+        due = progress.step % self.config.runtime.log_every == 0 or progress.step == progress.steps
+        due = due or validated is not None or measured is not None
+        if not self.distributed.main or not (due or progress.notes):
+            return []
+        try:
+            self.folder.append_log(progress)
+            if validated is not None:
+                self.folder.append_validation(validated)
+            if measured is not None:
+                self.folder.append_distance(measured)
+        except OSError as error:
+            return self._once("log", f"could not log step {progress.step}: {error}; training goes on")
+        return []
 
     def after_step(self, state: TrainingState, due: bool, ending: bool) -> list[str]:
         """Write what is due after a step, and say what went wrong with it, or with the save before.

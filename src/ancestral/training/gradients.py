@@ -19,18 +19,28 @@ from ancestral.guidance import NO_CLASS
 from ancestral.options import option
 from ancestral.randomness import Stream, pytorch_generator
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
+from ancestral.training.latent_cache import LatentCache
 from ancestral.training.training_state import TrainingState
+
+Latents = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def prepare(
-    batch: Batch, positions: range, config: Config, spec: DataSpec, takes_keys: bool, device: torch.device
+    batch: Batch,
+    positions: range,
+    config: Config,
+    spec: DataSpec,
+    takes_keys: bool,
+    device: torch.device,
+    latents: Latents | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Prepare the clean images of a batch and what the network is conditioned on.
 
-    Each image is a function of (seed, step, position) alone.
+    Each image is a function of (seed, step, position) alone. `latents` returns x of items in [−1, 1], given their
+    numbers and which are mirrored; None encodes them.
 
     Returns:
-        x_0 of shape (len(positions), *) in [−1, 1], mirrored and augmented where the config says so; and by name the
+        x_0 of shape (len(positions), *x_shape) in [−1, 1], mirrored and augmented where the config says so; by name the
         numbers of the augmentation, the conditions, some of them dropped, and the keys of counter-based dropout if the
         network takes them.
     """
@@ -39,9 +49,10 @@ def prepare(
     x0 = spec.codec.encode(items.to(device, non_blocking=True))
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
+    flips = None
     if config.data.flip and x0.ndim >= 4:
-        flip = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
-        flip = flip.to(device).view(-1, *[1] * (x0.ndim - 1))
+        flips = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
+        flip = flips.to(device).view(-1, *[1] * (x0.ndim - 1))
         transforms.append(lambda images: images.flip(-1).where(flip, images))
     if config.data.augment:
         augment = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
@@ -49,12 +60,14 @@ def prepare(
         transforms.append(augment)
     for transform in transforms:
         x0 = transform(x0)
+    pixels = x0.contiguous(memory_format=layout(x0.ndim))
+    x0 = spec.to_x(pixels) if latents is None else latents(pixels, batch.indices, flips)
     x0 = x0.contiguous(memory_format=layout(x0.ndim))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
         condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)
     if spec.further:
-        values = inputs(spec, x0, batch.conditions, train.seed, step, positions)
+        values = inputs(spec, pixels, batch.conditions, train.seed, step, positions)
         for name, kind in spec.further.items():
             argument = argument_name(name)
             value = values[argument]
@@ -100,23 +113,29 @@ class Gradients:
             )
         self.micro_batch = min(config.runtime.micro_batch or len(self.positions), len(self.positions))
         """The number of images in a forward pass; see RuntimeConfig."""
+        self.cache: LatentCache | None = None
+        """The latents of the items, where they are kept."""
+        self._latents: Latents | None = None
 
-    def compute(self, state: TrainingState, batch: Batch, stopping: bool) -> tuple[Tensor, Tensor, bool, list[str]]:
+    def compute(
+        self, state: TrainingState, batch: Batch, stopping: bool, preempted: bool
+    ) -> tuple[Tensor, Tensor, bool, bool, list[str]]:
         """Compute the gradient of a batch, in smaller parts where the memory does not suffice.
 
         Returns:
             Times and losses of the whole batch in its order, float64 (batch_size,) on the CPU; whether a process was
-            asked to stop; and what the user should know.
+            asked to stop, and whether its machine is taken away; and what the user should know.
 
         Raises:
             InputError: If the memory does not suffice for one image at once, or the network cannot be compiled.
         """
         share, notes = self._in_parts(state, batch, self.positions)
-        table = share.new_zeros(3, self.batch_size)
+        table = share.new_zeros(4, self.batch_size)
         table[:2, self.positions.start :: self.distributed.world] = share
-        table[2, 0] = stopping
-        t, losses, stop = self.distributed.total(table)
-        return t if state.objective.times.continuous else t.long(), losses, bool(stop[0]), notes
+        table[2:, 0] = torch.tensor([stopping, preempted])
+        t, losses, *flags = self.distributed.total(table)
+        stop, away = (bool(flag[0]) for flag in flags)
+        return t if state.objective.times.continuous else t.long(), losses, stop, away, notes
 
     def rehearse(self, state: TrainingState, count: int | None = None) -> None:
         """Compute the gradient of `count` empty items, by default all of a step, which changes nothing.
@@ -129,8 +148,11 @@ class Gradients:
             with memory_explained(f"give a smaller {option('batch_size')}"):
                 none = torch.zeros(len(positions), dtype=torch.int64)
                 items = torch.zeros(len(positions), *spec.shape, dtype=spec.codec.dtype)
+            if self.cache is not None:  # most steps find all latents in it
+                self._latents = lambda encoded, *_: encoded.new_zeros(len(encoded), *spec.x_shape)
             self._in_parts(state, Batch(state.step, items, none if spec.classes else None, none), positions)
         finally:
+            self._latents = None
             state.optimiser.zero_grad()
             self.micro_batch = micro_batch  # the first step finds it again
 
@@ -164,9 +186,13 @@ class Gradients:
     def _accumulate(self, state: TrainingState, batch: Batch, positions: range) -> Tensor:
         """Times and losses of the images at `positions`, float64 (2, positions), and their gradients."""
         distributed, count = self.distributed, len(positions)
-        state.denoiser.train()
+        if not state.denoiser.training:  # to set it in every module takes 1 % of a small network's step
+            state.denoiser.train()
         state.optimiser.zero_grad()
-        x0, condition = prepare(batch, positions, self.config, state.spec, state.takes_keys, distributed.device)
+        latents = self._latents or self.cache
+        x0, condition = prepare(
+            batch, positions, self.config, state.spec, state.takes_keys, distributed.device, latents
+        )
         table = []
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)

@@ -1,5 +1,6 @@
 """The optimisers, and the learning rate as a function of the step."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from torch.optim import Adam, Optimizer
 from ancestral.config import TrainConfig
 from ancestral.errors import InputError
 from ancestral.training.distributed import Distributed
+from ancestral.training.plateau import cooldown
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Adam's constants in the paper."""
@@ -27,13 +29,32 @@ def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Se
     parameters = [*net.parameters(), *more]
     fused = next(net.parameters()).device.type in ("cpu", "cuda")
     if name == "adam":
-        return Adam(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+        return DenseAdam(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     matrices = [module.weight for module in net.modules() if isinstance(module, layers)]
     return Muon(parameters, matrices, distributed, fused)
 
 
-class Muon(Adam):
+class DenseAdam(Adam):
+    """Adam that gives weights in channels_last to PyTorch's fused kernel as they lie in memory, with equal results.
+
+    On a CPU the kernel copies every gradient that is not contiguous, which takes longer than the step itself.
+    """
+
+    def _init_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], *more: Any) -> bool:
+        """Collect the tensors of a group, as PyTorch's `step` calls it: first the moments, then lists of numbers."""
+        complex_numbers: bool = super()._init_group(group, params, grads, *more)  # type: ignore[no-untyped-call]
+        tensors = params, grads, *more[:2]
+        for i, weight in enumerate(params if group["fused"] else ()):
+            if weight.ndim > 2 and not weight.is_contiguous():
+                views = [each[i].movedim(1, -1) for each in tensors]
+                if all(view.is_contiguous() for view in views):
+                    for each, view in zip(tensors, views, strict=True):
+                        each[i] = view
+        return complex_numbers
+
+
+class Muon(DenseAdam):
     """Momentum with orthogonalised steps for some weights, Adam for the others.
 
     With the singular value decomposition M = U S Vᵀ of a weight's momentum, its step is along U Vᵀ: all directions are
@@ -66,19 +87,23 @@ class Muon(Adam):
             if weight.grad is not None:
                 weights.append(weight)
                 gradients.append(weight.grad)
-                state = self.state[weight]
-                if not state:  # Adam's __setstate__ reads the number of steps of each parameter
-                    state.update(step=torch.zeros((), device=weight.device), momentum=torch.zeros_like(weight))
-                state["step"] += 1
+                if not self.state[weight]:  # Adam's __setstate__ reads the number of steps of each parameter
+                    state = {"step": torch.zeros((), device=weight.device), "momentum": torch.zeros_like(weight)}
+                    self.state[weight].update(state)
                 weight.grad = None
         if weights:
-            momenta = [self.state[weight]["momentum"] for weight in weights]
+            states = [self.state[weight] for weight in weights]
+            torch._foreach_add_([state["step"] for state in states], 1)
+            momenta = [state["momentum"] for state in states]
             torch._foreach_lerp_(momenta, gradients, 1 - self.MOMENTUM)
             directions = torch._foreach_lerp(gradients, momenta, self.MOMENTUM)  # Nesterov's
-            steps = orthogonalised([self.distributed.full(direction).flatten(1) for direction in directions])
-            for weight, step in zip(weights, steps, strict=True):
-                length = self.LENGTH * math.sqrt(max(step.shape))  # the root mean square of U Vᵀ is 1/√(longer side)
-                weight.sub_(self.distributed.like(weight, step.view(weight.shape)), alpha=lr * length)
+            # with the inputs innermost, as channels_last has them in memory, a weight is a matrix without a copy
+            full = [self.distributed.full(direction).movedim(1, -1) for direction in directions]
+            steps = orthogonalised([direction.flatten(1) for direction in full])
+            # the root mean square of U Vᵀ is 1/√(longer side)
+            torch._foreach_mul_(steps, [lr * self.LENGTH * math.sqrt(max(step.shape)) for step in steps])
+            for weight, direction, step in zip(weights, full, steps, strict=True):
+                weight.sub_(self.distributed.like(weight, step.view(direction.shape).movedim(-1, 1)))
         return super().step(closure)
 
 
@@ -90,30 +115,39 @@ def orthogonalised(matrices: Sequence[Tensor], iterations: int = 5) -> list[Tens
     commute, so they are multiplied before X is: they are square with its shorter side, and matrices with the same
     shorter side are computed at once.
     """
-    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
-    wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
+    norms = torch._foreach_add(torch._foreach_norm(list(matrices)), 1e-7)
+    scaled = torch._foreach_div(list(matrices), norms)
+    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in scaled]
     by_size: dict[int, list[int]] = {}
     for i, matrix in enumerate(wide):
         by_size.setdefault(len(matrix), []).append(i)
     for indices in by_size.values():
         square = torch.stack([wide[i] @ wide[i].mT for i in indices])
-        product = torch.eye(len(square[0]), dtype=square.dtype, device=square.device).expand_as(square)
+        factors = list[Tensor]()
         for _ in range(iterations):
+            if factors:
+                square = factors[-1] @ square @ factors[-1]
             factor = torch.baddbmm(square, square, square, beta=-4.775, alpha=2.0315)
             factor.diagonal(dim1=1, dim2=2).add_(3.4445)
-            product, square = factor @ product, factor @ square @ factor
+            factors.append(factor)
+        product = functools.reduce(lambda product, factor: factor @ product, factors)
         for i, factor in zip(indices, product, strict=True):
             wide[i] = factor @ wide[i]
     return [x.mT if m.shape[0] > m.shape[1] else x for m, x in zip(matrices, wide, strict=True)]
 
 
 def lr_factor(config: TrainConfig, step: int) -> float:
-    """Compute the factor of the learning rate at a step: it rises to 1, then is constant or falls along a cosine."""
+    """Compute the factor of the learning rate at a step: it rises to 1, then is constant or falls along a cosine.
+
+    In a run until its plateau it falls over the last part only.
+    """
     if config.decay == "custom":
         raise InputError("a learning-rate schedule of your own is given from Python: train(..., lr_schedule=...)")
     rise = min(step / config.warmup, 1.0) if config.warmup else 1.0
     if config.decay == "none" or step < config.warmup:
         return rise
+    if config.until == "plateau":
+        return min(rise, cooldown(step, config.steps))
     fall = (step - config.warmup) / max(config.steps - config.warmup, 1)
     return 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
 

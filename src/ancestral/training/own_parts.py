@@ -72,9 +72,9 @@ def check_objective(objective: Objective, denoiser: Diffusion, spec: DataSpec, d
 
 def _two_items(spec: DataSpec, distributed: Distributed, augmented: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
     """Empty items and what the network is conditioned on."""
-    x = torch.zeros(2, *spec.shape, device=distributed.device)
+    x = torch.zeros(2, *spec.x_shape, device=distributed.device)
     labels = {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
-    conditions = labels | inputs(spec, x, {}, 0, 0, [0, 1])
+    conditions = labels | inputs(spec, torch.zeros(2, *spec.shape, device=x.device), {}, 0, 0, [0, 1])
     if augmented:
         conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1).absent(2).to(x.device)
     return x, conditions

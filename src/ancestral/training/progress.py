@@ -1,7 +1,7 @@
 """Progress that a training run reports after each step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.model import Model
-from ancestral.results.training_result import ValidationLosses
+from ancestral.results.training_result import MeasuredDistance, ValidationLosses
 from ancestral.training.divergence import Verdict
 
 BINS = 8
@@ -49,10 +49,14 @@ class Progress:
     """Bytes in use: the peak so far on a GPU, else those of this process now."""
     stopped: bool = False
     """Whether this is the last step because `Trainer.stop` was called on one of the processes."""
+    preempted: bool = False
+    """Whether that was because a machine is taken away."""
     notes: tuple[str, ...] = ()
     """Notes on this step for the user, a line each."""
     validation: ValidationLosses | None = None
     """The last validation loss since this process began to train; None without one."""
+    distance: MeasuredDistance | None = None
+    """The last distance of samples that was measured since this process began to train; None without one."""
     model: Callable[[], Model] = field(default=_no_model, repr=False, compare=False)
     """Copies the model with the averaged weights of this step. Call it before the next step is taken. Raises InputError
     if the weights are distributed (--shard)."""
@@ -71,6 +75,8 @@ class StepOutcome:
     """float64 (batch_size,)."""
     stopping: bool = False
     """Whether a process was asked to stop."""
+    preempted: bool = False
+    """Whether that was because its machine is taken away."""
     notes: tuple[str, ...] = ()
 
 
@@ -84,6 +90,16 @@ class LossByTime:
     def __init__(self, T: int, memory: float = 0.98) -> None:
         self.T, self.memory = T, memory
         self.sums, self.counts = torch.zeros(2, BINS, dtype=torch.float64)
+
+    @property
+    def state(self) -> dict[str, list[float]]:
+        """The numbers to save; they survive JSON bit for bit."""
+        return {"sums": self.sums.tolist(), "counts": self.counts.tolist()}
+
+    def restore(self, state: Mapping[str, list[float]]) -> None:
+        """Take up saved numbers; a checkpoint of an earlier version has none."""
+        if state:
+            self.sums, self.counts = (torch.tensor(state[key], dtype=torch.float64) for key in ("sums", "counts"))
 
     def add(self, t: Tensor, losses: Tensor) -> None:
         """Count the losses (B,), float64, at times t (B,)."""

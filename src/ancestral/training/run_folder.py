@@ -2,11 +2,13 @@
 
 config.json            the whole config
 model.safetensors      the averaged weights, self-describing: all that sampling needs
+best.safetensors       the averaged weights with the smallest measured distance of samples, a model file too
 checkpoints/           raw weights, averages, optimiser and step, by step: all that a resume needs
 snapshots/             two averages of the weights, by step: `ancestral average` makes others of them
 samples/               grids of samples from training, and what `ancestral sample` writes
 log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
 validation.csv         validation loss, loss of training items, rise over the minimum and its error, by step
+distance.csv           distance of samples and its error, improvement and its error, by step
 notes.txt              what else the user should know: faults, and where it was resumed
 report.html            the report of the run
 """
@@ -25,9 +27,12 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
+from ancestral.model.metadata import read
 from ancestral.options import on_command_line, option, spelled
-from ancestral.results.training_result import ValidationLosses
+from ancestral.results.estimate import Estimate
+from ancestral.results.training_result import BestModel, MeasuredDistance, ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
+from ancestral.training.distributed import note_beginning
 from ancestral.training.progress import BINS, Progress
 
 LOG_HEADER = ",".join(
@@ -39,6 +44,7 @@ LOG_HEADER = ",".join(
 )
 
 VALIDATION_HEADER = ",".join(field.name for field in dataclasses.fields(ValidationLosses))
+DISTANCE_HEADER = ",".join(field.name for field in dataclasses.fields(MeasuredDistance))
 
 
 class _Inside:
@@ -57,11 +63,13 @@ class RunFolder:
 
     config = _Inside("config.json")
     model = _Inside(FILE_NAME)
+    best = _Inside("best.safetensors")
     checkpoints = _Inside("checkpoints")
     snapshots = _Inside("snapshots")
     samples = _Inside("samples")
     log = _Inside("log.csv")
     validation = _Inside("validation.csv")
+    distance = _Inside("distance.csv")
     notes = _Inside("notes.txt")
     report = _Inside("report.html")
 
@@ -115,6 +123,7 @@ class RunFolder:
     def begin(self, config: Config) -> None:
         """Create the folder and write the config. Raises InputError as `check_free` does."""
         self.check_free()
+        note_beginning(self.path)  # before the first file: a kill in between leaves a folder that may be taken again
         new = not self.path.exists()
         try:
             storage.write_text(self.config, config.to_json())
@@ -133,9 +142,10 @@ class RunFolder:
         return Config.from_json(text, str(self.config))
 
     def trim_log(self, step: int) -> None:
-        """Remove the lines of both logs after `step`, which a resumed run writes again, and those cut short."""
+        """Remove the lines of the logs after `step`, which a resumed run writes again, and those cut short."""
         with self.lasting() as place:
-            for path, header in ((place.log, LOG_HEADER), (place.validation, VALIDATION_HEADER)):
+            headers = {place.log: LOG_HEADER, place.validation: VALIDATION_HEADER, place.distance: DISTANCE_HEADER}
+            for path, header in headers.items():
                 lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
                 before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
                 if before or path == place.log:
@@ -152,17 +162,38 @@ class RunFolder:
 
     def append_validation(self, losses: ValidationLosses) -> None:
         """Append a line to the validation losses."""
-        step, *numbers = dataclasses.astuple(losses)
+        self._append("validation", VALIDATION_HEADER, losses)
+
+    def append_distance(self, measured: MeasuredDistance) -> None:
+        """Append a line to the distances of samples."""
+        self._append("distance", DISTANCE_HEADER, measured)
+
+    def _append(self, name: str, header: str, row: ValidationLosses | MeasuredDistance) -> None:
+        step, *numbers = dataclasses.astuple(row)
         line = ",".join([str(step), *(f"{number:.6g}" for number in numbers)])
-        with self.lasting() as place, place.validation.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n" if file.tell() else f"{VALIDATION_HEADER}\n{line}\n")
+        with self.lasting() as place, getattr(place, name).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n" if file.tell() else f"{header}\n{line}\n")
 
     def last_validation(self) -> ValidationLosses | None:
         """Read the last validation losses; None if there are none."""
-        if not (lines := _lines(self.validation)):
+        return None if (row := _last_row(self.validation)) is None else ValidationLosses(int(row[0]), *row[1:])
+
+    def last_distance(self) -> MeasuredDistance | None:
+        """Read the last distance of samples; None if there is none."""
+        return None if (row := _last_row(self.distance)) is None else MeasuredDistance(int(row[0]), *row[1:])
+
+    def best_model(self) -> BestModel | None:
+        """Describe the model with the smallest measured distance; None if there is no whole one."""
+        try:
+            metadata = storage.read_metadata(self.best)
+            measured = read(self.best, metadata, "measured")
+            step = int(metadata.get("step", ""))
+        except (InputError, ValueError):
             return None
-        step, *numbers = lines[-1].split(",")
-        return ValidationLosses(int(step), *map(float, numbers))
+        if measured is None:
+            return None
+        distance = Estimate(measured["distance"], measured["error"])
+        return BestModel(str(self.best), step, distance, measured["title"], measured["compared"])
 
     def append_notes(self, step: int, notes: Sequence[str]) -> None:
         """Append lines to the notes, with their step."""
@@ -242,6 +273,12 @@ class RunFolder:
 def _lines(path: Path) -> list[str]:
     """The lines of a log below its header."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if path.exists() else []
+
+
+def _last_row(path: Path) -> list[float] | None:
+    """The numbers of the last line of a log; None without one."""
+    lines = _lines(path)
+    return [float(number) for number in lines[-1].split(",")] if lines else None
 
 
 def _is_open(path: Path, handle: int) -> bool:

@@ -78,10 +78,10 @@ class Trackers:
         }
         values |= {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
         try:
-            self.folder.append_log(progress)
             if (validation := progress.validation) is not None and validation.step == progress.step:
                 values |= {"validation loss": validation.validation, "loss of training items": validation.training}
-                self.folder.append_validation(validation)
+            if (measured := progress.distance) is not None and measured.step == progress.step:
+                values["distance of samples"] = measured.distance
             self.folder.append_notes(progress.step, progress.notes)
             for tracker in self.trackers:
                 if tracker.name == "tensorboard":  # its thread would end with a traceback if the run was removed

@@ -6,6 +6,7 @@ would.
 """
 
 import collections
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -14,12 +15,13 @@ import torch
 from torch import Tensor
 
 from ancestral import model
-from ancestral.config import Config, CustomNetConfig
+from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
+from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives import Objective
 from ancestral.options import option
 from ancestral.randomness import pytorch_generator
@@ -27,12 +29,15 @@ from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.checkpoints import Checkpoints
-from ancestral.training.distributed import Distributed, memory_explained
+from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
 from ancestral.training.fault_tolerance import Saves, restore_newest, roll_back, save_at_once
 from ancestral.training.gradients import Gradients
+from ancestral.training.latent_cache import cache_for
 from ancestral.training.optimiser import lr_factor, set_learning_rate
-from ancestral.training.progress import LossByTime, Progress, StepOutcome, Stopped
+from ancestral.training.plateau import constant_steps, end_after
+from ancestral.training.progress import Progress, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
+from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.training_state import TrainingState, spec_of
 from ancestral.training.validation import Validation
 
@@ -47,6 +52,7 @@ class Trainer:
         parts: A network, schedule or target of your own in place of the config's.
         objective: An objective of your own in place of the config's.
         held_out: Data that are not trained on, whose loss is measured; their classes are numbered as those of the data.
+        autoencoder: The autoencoder of a config with a latent space, which is not trained here.
 
     Raises:
         InputError: If config, data and parts do not fit. Nothing is written.
@@ -60,6 +66,7 @@ class Trainer:
         parts: OwnParts | None = None,
         objective: Callable[[Diffusion], Objective] | None = None,
         held_out: Dataset | None = None,
+        autoencoder: Autoencoder | None = None,
     ) -> None:
         self.parts, self.dataset, self.held_out = parts or OwnParts(), dataset, held_out
         config = self.parts.named_in(config).check()
@@ -68,7 +75,9 @@ class Trainer:
             precision = "fp32"  # whether code of one's own bears less is not known
         self.distributed = Distributed(device, precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
-        self.spec = spec_of(dataset, config)
+        self.spec = dataclasses.replace(spec_of(dataset, config), autoencoder=autoencoder)
+        if autoencoder is None and config.latent.latent is not None and config.preset != AUTOENCODER:
+            raise InputError("a trainer in a latent space is given its autoencoder: Trainer(..., autoencoder=...)")
         self.config = config = model.for_items(config, self.spec, self.device.type)
         self.gradients = Gradients(config, self.distributed)
         self.loader = Loader(
@@ -80,8 +89,14 @@ class Trainer:
             balance=config.data.balance,
         )
         self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
+        self.distance: SampleDistance | None = None
+        """What measures the distance of samples; None if none is measured."""
+        self.last_step = config.train.steps
+        """The step that training ends at if it is not ended before by a plateau."""
         self.stopping = False
         """Whether `stop` was called on this process."""
+        self.preempted = False
+        """Whether that was because its machine is taken away."""
         self.waiting = False
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
         self.initial: Mapping[str, Tensor] | None = None
@@ -89,10 +104,42 @@ class Trainer:
         self._make_objective = objective
         self.state = self._begin()
         self.spec = self.state.spec
+        self.gradients.cache = cache_for(config.data, self.spec, dataset)
+        if config.train.measure_every:
+            self.measure_every(config.train.measure_every)
         self.batches = self.loader.batches(0)
-        self.by_time = LossByTime(self.denoiser.schedule.steps)
+        self.measuring_seconds = 0.0
+        """Time that this process spent on measuring distances."""
         self.validated: ValidationLosses | None = None
         """The last validation loss since this process began to train, or rolled back."""
+
+    def measure_every(self, steps: int | None) -> None:
+        """Measure the distance of samples at each multiple of a number of steps; 0 or None measures none.
+
+        Raises:
+            InputError: If no distance can be measured on these data.
+        """
+        self.config = dataclasses.replace(
+            self.config, train=dataclasses.replace(self.config.train, measure_every=steps)
+        )
+        self.distance = None
+        if steps:
+            self.distance = SampleDistance(self.dataset, self.held_out, self.spec, self.device)
+        self.state.distance = self.distance
+
+    def checkpoint_activations(self) -> None:
+        """Recompute activations in the backward pass from here on: the same gradients with less memory."""
+        checkpoint_blocks(self.state.net)
+        self.config = dataclasses.replace(
+            self.config, runtime=dataclasses.replace(self.config.runtime, checkpointing=True)
+        )
+
+    @property
+    def plateau(self) -> int:
+        """The step at which the distance of samples had stopped improving, or memorisation was named; 0 before."""
+        distance = 0 if self.distance is None else self.distance.plateau.found
+        memorises = 0 if self.validation is None else self.validation.memorises
+        return min(filter(None, (distance, memorises)), default=0)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Go to step 0 with these weights, by their names in the network. Raises InputError if they do not fit."""
@@ -109,14 +156,37 @@ class Trainer:
             self._make_objective,
             self.initial,
             self.validation,
+            self.distance,
         )
         self._learning_rates(state)  # refuses a schedule that does not fit before anything is written
+        if self.distributed.replicated:
+            self._settle_sums(state)
         return state
+
+    def _settle_sums(self, state: TrainingState) -> None:
+        """Compute a gradient that changes nothing, so that each step of the run sums gradients in the same order.
+
+        DDP sorts parameters into other buckets after its first backward pass. The place in a bucket decides in which
+        order a sum over more than two processes is rounded, so the first step after a resume would differ.
+        """
+        buffers = {name: value.clone() for name, value in state.net.named_buffers()}
+        self.gradients.rehearse(state)
+        for name, value in state.net.named_buffers():
+            value.copy_(buffers[name])
 
     def _go_on_from(self, state: TrainingState) -> None:
         self.state, self.validated = state, None
         self.batches = self.loader.batches(state.step)
-        self.by_time = LossByTime(self.denoiser.schedule.steps)
+        self._choose_end()
+
+    def _choose_end(self) -> None:
+        """Let a run until its plateau end there: after the fall of the learning rate, if it falls."""
+        train, steps = self.config.train, self.last_step
+        if train.until == "plateau" and self.plateau:
+            falls = train.decay == "cosine" and self.parts.lr_schedule is None
+            if not falls or self.plateau <= constant_steps(steps):
+                steps = min(steps, max(self.step, end_after(self.plateau) if falls else self.plateau))
+        self.config = dataclasses.replace(self.config, train=dataclasses.replace(train, steps=steps))
 
     @property
     def step(self) -> int:
@@ -145,18 +215,20 @@ class Trainer:
         state, scaler = self.state, self.distributed.scaler
         rates = self._learning_rates(state)  # a schedule of one's own may fail: nothing has begun then
         batch = self._next_batch()
-        t, losses, stopping, notes = self.gradients.compute(state, batch, self.stopping)
+        t, losses, stopping, preempted, notes = self.gradients.compute(state, batch, self.stopping, self.preempted)
         scaler.unscale_(state.optimiser)
         norm = self.distributed.gradient_norm(state.trained)
         # with loss scaling an infinite gradient is how the scale is found: the scaler then skips the step itself
         gradient = 0.0 if scaler.is_enabled() else norm.item()
         verdict = state.guard.judge(losses.mean().item(), gradient, positive=not state.objective_parameters)
         if verdict == "good":
-            torch.nn.utils.clip_grads_with_norm_(state.trained, self.config.train.clip_norm, norm)
+            clip_norm = self.config.train.clip_norm
+            if scaler.is_enabled() or gradient > 0.99 * clip_norm:  # else every gradient would be multiplied by 1
+                torch.nn.utils.clip_grads_with_norm_(state.trained, clip_norm, norm)
             set_learning_rate(state.optimiser, *rates)
             scaler.step(state.optimiser)
             state.objective.update(t, losses)
-            self.by_time.add(t, losses)
+            state.by_time.add(t, losses)
             state.ema.update(state.parameters, state.step + 1)
         else:
             notes += [f"{self._fault(t, losses, batch)}: skipped ({state.guard.bad} in a row)"]
@@ -164,7 +236,7 @@ class Trainer:
             average.update(state.parameters, state.step + 1)
         scaler.update()
         state.step += 1
-        return StepOutcome(verdict, norm.item(), t, losses, stopping, (*batch.notes, *notes))
+        return StepOutcome(verdict, norm.item(), t, losses, stopping, preempted, (*batch.notes, *notes))
 
     def _next_batch(self) -> Batch:
         self.waiting = self.distributed.world == 1
@@ -216,33 +288,35 @@ class Trainer:
         ticks = collections.deque([began], maxlen=21)
         if saves is not None:
             saves.begin(self.step)
-        while self.step < train.steps:
+        missed = self._measure(saves)  # of the step that an earlier process was stopped at
+        while self.step < (train := self.config.train).steps:
             outcome = self._attempt(saves)
             done += len(outcome.t) > 0
-            notes = [*outcome.notes]
+            notes, missed = [*missed, *outcome.notes], ()
             if outcome.verdict == "rollback":
                 state = self._begin()
                 notes += [roll_back(saves, self.state, state)]
                 self._go_on_from(state)
-            stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
-            ending = stopping or self.step >= train.steps
             checking = self.step % train.sample_every == 0 or self.step >= train.steps
             if checking and len(outcome.t) and outcome.verdict != "rollback":
                 notes += self._validate()
+            if not outcome.stopping or self.step >= train.steps:
+                notes += self._measure(saves)
+            stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
+            train = self.config.train
+            ending = stopping or self.step >= train.steps
             moved = "" if saves is None else saves.folder.follow()
             if moved and self.distributed.world > 1:  # the others know its old place: they stop after the next step
                 self.stop()
             due = ending or ((bool(moved) or train.saves(self.step)) and not self.state.guard.bad)
             notes += [moved] * bool(moved)
-            if saves is not None:
-                notes += saves.after_step(self.state, due, ending)
             ticks.append(time.monotonic())
             seconds = ticks[-1] - began
-            yield Progress(
+            progress = Progress(
                 step=self.step,
                 steps=train.steps,
                 loss=math.nan if self.state.guard.loss is None else self.state.guard.loss,
-                by_time=self.by_time.means,
+                by_time=self.state.by_time.means,
                 lr=float(self._learning_rates(self.state, max(self.step - 1, 0))[0]),
                 gradient_norm=outcome.norm,
                 images_per_second=self.gradients.batch_size * (len(ticks) - 1) / max(ticks[-1] - ticks[0], 1e-9),
@@ -252,10 +326,18 @@ class Trainer:
                 T=self.denoiser.schedule.steps,
                 memory=self.distributed.memory(),
                 stopped=stopping,
+                preempted=stopping and (outcome.preempted or self.preempted),
                 notes=tuple(notes),
                 validation=self.validated,
+                distance=None if self.distance is None else self.distance.last,
                 model=self._model_of_one_process,
             )
+            if saves is not None:
+                saves.config = self.config
+                if outcome.verdict != "rollback":
+                    notes += saves.log(progress)
+                notes += saves.after_step(self.state, due, ending)
+            yield dataclasses.replace(progress, notes=tuple(notes))
             if stopping:
                 return
 
@@ -264,7 +346,7 @@ class Trainer:
         try:
             return self.advance()
         except Stopped:
-            return StepOutcome(stopping=True)
+            return StepOutcome(stopping=True, preempted=self.preempted)
         except InputError as error:  # before the weights were changed
             if not self.step:
                 raise
@@ -286,11 +368,53 @@ class Trainer:
             denoiser = self.model().diffusion.eval()
             losses = self.validation.losses(denoiser, self.state.objective, self.distributed)
         self.validated, notes = self.validation.check(self.step, losses)
+        return (*notes, *self._end_note(bool(notes)))
+
+    def _measure(self, saves: Saves | None) -> tuple[str, ...]:
+        """Measure the distance of samples if it is due, and say if it stops improving. All processes take part."""
+        distance, train, step = self.distance, self.config.train, self.step
+        if distance is None or not step or step == distance.plateau.measured or self.state.guard.bad:
+            return ()
+        if not train.measure_every or (step % train.measure_every and step < train.steps):
+            return ()
+        model, found, began = self.model(), distance.plateau.found, time.monotonic()
+        stopping = lambda: self.stopping and step < train.steps  # noqa: E731
+        try:
+            with pytorch_generator(0):  # a network of one's own may draw random numbers
+                best = distance.measure(model, self.config, step, self.distributed, stopping)
+        except InputError as error:
+            if self.distributed.world > 1:  # the others wait
+                raise
+            return (f"the distance of samples was not measured: {error.text}",)
+        self.measuring_seconds += time.monotonic() - began
+        notes: tuple[str, ...] = ()
+        if best and saves is not None:
+            notes += saves.write_best(model, distance)
+        if distance.plateau.found and not found:
+            notes += (
+                f"samples no longer come closer to the {distance.compared_with}: {distance.title} {distance.plateau}",
+            )
+            notes += self._end_note(True)
         return notes
 
-    def stop(self) -> None:
-        """End `run` after the step in progress, saved. Signal handlers may call it, on any of the processes."""
-        self.stopping = True
+    def _end_note(self, found: bool) -> tuple[str, ...]:
+        """Let a run until its plateau end if it is there, and say where."""
+        before = self.config.train.steps
+        if found:
+            self._choose_end()
+        after = self.config.train.steps
+        if after == before:
+            return ()
+        falls = "the learning rate falls from here on, and " if after > self.step else ""
+        return (f"the plateau is reached: {falls}training ends after step {after:,}",)
+
+    def stop(self, preempted: bool = False) -> None:
+        """End `run` after the step in progress, saved. Signal handlers may call it, on any of the processes.
+
+        Args:
+            preempted: Whether the machine is taken away, so that a scheduler should start the run again.
+        """
+        self.stopping, self.preempted = True, self.preempted or preempted
 
     def close(self) -> None:
         """End the processes that read data."""
@@ -323,4 +447,5 @@ class Trainer:
         """
         wrong = restore_newest(Checkpoints(folder.checkpoints), self.state)
         self.batches = self.loader.batches(self.step)
+        self._choose_end()
         return wrong

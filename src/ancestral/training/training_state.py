@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, model, nets, objectives
-from ancestral.conditions import argument_name
+from ancestral.conditions import Image, argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -22,9 +22,11 @@ from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
 from ancestral.training.averages import EMA, LENGTHS, PREFIXES, Average, PowerAverage, default_pairs
-from ancestral.training.distributed import Distributed, compile_blocks
+from ancestral.training.distributed import Distributed, checkpoint_blocks, compile_blocks
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.optimiser import make_optimiser, set_learning_rate
+from ancestral.training.progress import LossByTime
+from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.validation import Validation
 
 COPIES = 5
@@ -44,8 +46,8 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
 class TrainingState:
     """A denoiser in training, the averages of its weights, its optimiser, its objective and its step.
 
-    It begins at step 0, with random weights that follow from the seed, or the `initial` ones. The lowest loss of the
-    validation is a part of the state.
+    It begins at step 0, with random weights that follow from the seed, or the `initial` ones. What validation and
+    measured distances remember of earlier steps is a part of the state.
 
     Raises:
         InputError: If the parts or the weights do not fit.
@@ -60,12 +62,14 @@ class TrainingState:
         make_objective: Callable[[Diffusion], Objective] | None = None,
         initial: Mapping[str, Tensor] | None = None,
         validation: Validation | None = None,
+        distance: SampleDistance | None = None,
     ) -> None:
-        self.parts, self.distributed, self.validation = parts, distributed, validation
+        self.parts, self.distributed, self.validation, self.distance = parts, distributed, validation, distance
         self.step, self.guard = 0, DivergenceGuard()
         self.spec = spec
         self.denoiser = self._build(config, config.train.seed)
         self.net = self.denoiser.net
+        self.by_time = LossByTime(self.denoiser.schedule.steps)
         if initial is not None:
             try:
                 self.net.load_state_dict(initial)
@@ -84,6 +88,12 @@ class TrainingState:
             raise InputError(
                 f"{augmentation.NAME} is the condition of {option('augment', config.data.augment)}: give yours another "
                 f"name, as in {option('given', 'other=augment')}"
+            )
+        images = [name for name, kind in spec.further.items() if isinstance(kind, Image) and not kind.made_by]
+        if config.data.augment and spec.autoencoder is not None and images:
+            raise InputError(
+                f"{option('augment', config.data.augment)} transforms the pixels of items, and {images[0]} is brought "
+                "to the grid of their latents: leave one of the two out"
             )
         if config.data.augment and not nets.takes(self.net, augmentation.NAME):
             raise InputError(
@@ -108,6 +118,8 @@ class TrainingState:
             )
         if make_objective is not None:
             own_parts.check_objective(self.objective, self.denoiser, self.spec, distributed)
+        if config.runtime.checkpointing:
+            checkpoint_blocks(self.net)
         if config.runtime.compile:
             compile_blocks(self.net)
         self.denoiser.net = distributed.wrap(self.net)
@@ -136,12 +148,20 @@ class TrainingState:
             self.averaged = self._build(config).requires_grad_(False).eval()
             for parameter, average in zip(self.averaged.net.parameters(), self.ema.weights, strict=True):
                 parameter.data = average  # one memory, so it follows every update
-        for value in validation.state.values() if validation else ():
-            value.zero_()
+        for _, watched in self._watched():
+            for value in watched.state.values():
+                value.zero_()
 
     def _build(self, config: Config, seed: int = 0) -> Diffusion:
         with pytorch_generator(seed):
             return model.build(config, self.spec, self.parts).to(self.distributed.device)
+
+    def _watched(self) -> Iterator[tuple[str, Validation | SampleDistance]]:
+        """What is measured while training, with the prefix of its tensors."""
+        if self.validation is not None:
+            yield "validation.", self.validation
+        if self.distance is not None:
+            yield "distance.", self.distance
 
     @property
     def save_bytes(self) -> int:
@@ -170,8 +190,8 @@ class TrainingState:
         tensors = {name: _copied(self.distributed.full(value)) for name, value in tensors.items()}
         tensors |= self.average_tensors({"ema.": self.ema, **self.powers})
         tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
-        if self.validation is not None:
-            tensors |= {f"validation.{name}": value.clone() for name, value in self.validation.state.items()}
+        for prefix, watched in self._watched():
+            tensors |= {f"{prefix}{name}": value.clone() for name, value in watched.state.items()}
         return tensors | {f"scaler.{name}": value for name, value in self.distributed.scale.items()}
 
     def average_tensors(self, averages: Mapping[str, Average]) -> dict[str, Tensor]:
@@ -183,12 +203,13 @@ class TrainingState:
         }
 
     def numbers(self) -> dict[str, Any]:
-        """Collect what is no tensor, as JSON can hold it: of the guard, and of an optimiser of one's own.
+        """Collect what is no tensor, as JSON can hold it: of guard, loss by time, and an optimiser of one's own.
 
         Raises InputError if the optimiser keeps something that no checkpoint could hold.
         """
+        numbers: dict[str, Any] = {"guard": self.guard.state, "loss by time": self.by_time.state}
         if self.parts.optimiser is None:
-            return {"guard": self.guard.state}
+            return numbers
         groups = [
             {key: value for key, value in group.items() if type(value) in NUMBERS}
             for group in self.optimiser.param_groups
@@ -203,7 +224,7 @@ class TrainingState:
                     )
             state[f"{prefix}.{name}"] = rest
         optimiser = {"kind": type(self.optimiser).__name__, "groups": groups, "state": state}
-        return {"guard": self.guard.state, "optimiser": optimiser}
+        return numbers | {"optimiser": optimiser}
 
     def _moments(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """The prefix of the moments, the name and the parameter: of the network, then of the objective."""
@@ -230,10 +251,11 @@ class TrainingState:
         self._restore_optimiser(tensors, optimiser)
         for name, value in self.objective.state.items():
             value.copy_(tensors[f"times.{name}"])
-        if self.validation is not None:
-            self.validation.restore(_named(tensors, "validation."))
+        for prefix, watched in self._watched():
+            watched.restore(_named(tensors, prefix))
         self.distributed.scale = _named(tensors, "scaler.")
         self.guard = DivergenceGuard.restored(numbers["guard"])
+        self.by_time.restore(numbers.get("loss by time", {}))
         self.step = step
 
     def _restore_weights(self, tensors: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,7 @@ from ancestral.objectives.times import GOLDEN
 from ancestral.randomness import Stream
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training.distributed import Distributed
+from ancestral.training.plateau import Plateau, take_up
 
 PASSES = 256
 """Number of forward passes on each kind of items: one for each item, or several where there are fewer."""
@@ -57,18 +58,24 @@ class Validation:
         self.lowest = torch.zeros(2, n, dtype=torch.float64)
         """The loss of each item when that of the items that are held out was lowest."""
         self.numbers = torch.zeros(3, dtype=torch.int64)
-        """The step of that, 0 before the first; the number of checks in a row with a rise; whether it was named."""
+        """The step of that, 0 before the first; the number of checks in a row with a rise; the step at which it was
+        named, 0 before."""
+        self.plateau = Plateau()
 
     @property
     def state(self) -> dict[str, Tensor]:
         """Tensors to save with the weights, by name; all are 0 before the first check."""
-        return {"lowest": self.lowest, "numbers": self.numbers}
+        return {"lowest": self.lowest, "numbers": self.numbers, **self.plateau.state}
+
+    @property
+    def memorises(self) -> int:
+        """The step at which memorisation was named; 0 before."""
+        return int(self.numbers[2])
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Take up a saved state; none, or one of other items, leaves this as it is before the first check."""
-        if saved.keys() == self.state.keys() and saved["lowest"].shape == self.lowest.shape:
-            for name, value in self.state.items():
-                value.copy_(saved[name])
+        newer = self.plateau.state  # which earlier versions did not save
+        take_up({name: value for name, value in self.state.items() if name in saved or name not in newer}, saved)
 
     @torch.no_grad()
     def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:
@@ -80,12 +87,13 @@ class Validation:
             rows = positions // passes
             draws = positions % (len(table) // 2)  # both kinds of items have the same times and noise
             t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
-            x0 = self.spec.codec.encode(self.items[rows].to(distributed.device))
+            encoded = self.spec.codec.encode(self.items[rows].to(distributed.device))
+            x0 = self.spec.to_x(encoded)
             x0 = x0.contiguous(memory_format=layout(x0.ndim))
             eps = randomness.normal(x0.shape[1:], 0, Stream.VALIDATION, 0, draws.tolist(), x0.device).to(x0.dtype)
             condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
             values = {name: value[rows] for name, value in self.conditions.items()}
-            condition |= inputs(self.spec, x0, values, 0, 0, draws.tolist())
+            condition |= inputs(self.spec, encoded, values, 0, 0, draws.tolist())
             with distributed.autocast():
                 forward = denoiser.forward_pass(x0, t, eps, **condition)
                 errors = objective.errors(replace(forward, averaged=denoiser))
@@ -103,16 +111,22 @@ class Validation:
             lowest, in_a_row, rise, error = step, 0, 0.0, 0.0
         else:
             in_a_row = in_a_row + 1 if rise > ERRORS * error and means[1] < lowest_means[1] else 0
-        notes: tuple[str, ...] = ()
+        notes = self._plateau_note(step, means[0])
         if in_a_row >= CHECKS and not named:
-            named = 1
-            notes = (
+            named = step
+            notes = (  # which says more than that it does not improve
                 f"validation loss rises since step {lowest:,} ({lowest_means[0]:.4g} -> {means[0]:.4g}) while that of "
                 f"training items falls ({lowest_means[1]:.4g} -> {means[1]:.4g}): the model begins to memorise; stop "
                 "here, take more data, or a smaller network",
             )
         self.numbers.copy_(torch.tensor([lowest, in_a_row, named]))
         return ValidationLosses(step, means[0], means[1], rise, error), notes
+
+    def _plateau_note(self, step: int, loss: float) -> tuple[str, ...]:
+        """Say once if the loss of the items that are held out has stopped falling."""
+        if not self.plateau.add(step, loss):
+            return ()
+        return (f"validation loss has stopped falling: {self.plateau}",)
 
 
 def _labels(items: InMemoryDataset) -> Tensor:

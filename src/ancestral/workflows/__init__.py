@@ -17,7 +17,6 @@ def start(options: Declaration) -> Generator[Any, None, Any]:
         InputError: If what the user gave cannot be done.
     """
     options.check()
-    name = next(case.function for case in USE_CASES if type(options) is case.declaration)
-    module = importlib.import_module(f"ancestral.workflows.{name}")
+    module = importlib.import_module(next(case.module for case in USE_CASES if type(options) is case.declaration))
     events: Generator[Any, None, Any] = module.run(module.plan(options))
     return events

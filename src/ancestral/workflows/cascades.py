@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ancestral import storage
@@ -15,7 +16,8 @@ from ancestral.errors import InputError
 from ancestral.model import Guidance, Label, Model, describe_file, find, load
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
 from ancestral.options import option
-from ancestral.samplers import Sampler, Step
+from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
+from ancestral.samplers.loop import GaussianDenoiser
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Stage:
         label: The labels.
         values: The values of the conditions besides the label and `condition`.
         guidance: How estimates are guided.
+        branch: The state of another trajectory where that of this stage begins, if any.
     """
 
     model: Model
@@ -41,20 +44,119 @@ class Stage:
     label: Label = None
     values: Mapping[str, ConditionValues] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
+    branch: "Branch | None" = None
 
     def takes(self, name: str) -> bool:
         """Whether the user says the value of the condition of a name."""
         return name in self.model.spec.conditions and name != self.condition
 
-    def trajectory(self, indices: Sequence[int], seed: int) -> Iterator[Step]:
-        """Sample the items `indices` of a seed in one batch, step by step."""
-        return self.model.trajectory(indices, self.sampler, seed, self.label, self.guidance, values=self.values)
+    @property
+    def first(self) -> int:
+        """The number of the state at which the sampler began."""
+        if self.branch is None:
+            return 0
+        return self.branch.parent.first if self.branch.keeps(self.sampler) else self.branch.at
+
+    @property
+    def times(self) -> list[float]:
+        """The times of the states."""
+        schedule = self.model.denoiser.schedule
+        if self.branch is None:
+            return list(self.sampler.times(schedule))
+        before = self.branch.parent.times
+        if self.branch.keeps(self.sampler):
+            return before
+        return [*before[: self.branch.at], *times_from(self.sampler, schedule, self.branch.t)]
+
+    def trajectory(
+        self, indices: Sequence[int], seed: int, continuations: Mapping[int, Continuation] | None = None
+    ) -> Iterator[Step]:
+        """Sample the items `indices` of a seed in one batch, step by step.
+
+        Args:
+            indices: The indices of the items.
+            seed: The seed; of a branch that of the reverse noise from there on.
+            continuations: By the number of a state what the trajectory goes on with from there.
+        """
+        following = dict(continuations or {})
+        if self.branch is None:
+            return self._sampled(indices, seed, following)
+        parent, at = self.branch.parent, self.branch.at
+        if self.branch.keeps(self.sampler):  # with its history
+            own = self.model.continuation(indices, seed, self.label, self.guidance, values=self.values)
+            return parent.trajectory(indices, self.branch.seed, {at: own, **following})
+        return self._restarted(indices, seed, following)
+
+    def _sampled(
+        self, indices: Sequence[int], seed: int, continuations: Mapping[int, Continuation], **start: Any
+    ) -> Iterator[Step]:
+        return self.model.trajectory(
+            indices,
+            self.sampler,
+            seed,
+            self.label,
+            self.guidance,
+            values=self.values,
+            continuations=continuations,
+            **start,
+        )
+
+    def _restarted(
+        self, indices: Sequence[int], seed: int, continuations: Mapping[int, Continuation]
+    ) -> Iterator[Step]:
+        """The states of the parent, then those of the sampler, which begins anew."""
+        assert self.branch is not None
+        at = self.branch.at
+        for step in self.branch.parent.trajectory(indices, self.branch.seed):
+            if step.index == at:
+                break
+            yield step
+        following = {index - at: continuation for index, continuation in continuations.items()}
+        times = times_from(self.sampler, self.model.denoiser.schedule, step.t)
+        for later in self._sampled(indices, seed, following, start=step.x, times=times):
+            yield replace(later, index=at + later.index)
 
     def given_samples(self, samples: Tensor, indices: Sequence[int]) -> "Stage":
         """Return the stage with the samples of the model before, which have these indices."""
         kind = self.model.spec.conditions[self.condition]
         names = ("",) * len(samples)
         return replace(self, values={**self.values, self.condition: ConditionValues(kind, samples, names, indices)})
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The state of a trajectory at which another one leaves it.
+
+    Attributes:
+        parent: The stage whose trajectory it is.
+        seed: The seed of that trajectory.
+        at: The number of the state.
+    """
+
+    parent: Stage
+    seed: int
+    at: int
+
+    @property
+    def t(self) -> float:
+        """The time of the state, which is not one of `times` where the sampler adds noise before a step."""
+        parent = self.parent
+        times, schedule = parent.times, parent.model.denoiser.schedule
+        x = torch.zeros(1, *parent.model.spec.x_shape)
+        move = Move(
+            schedule,
+            times[self.at],
+            times[self.at + 1],
+            GaussianDenoiser(schedule).predict,
+            lambda _: x,
+            len(times) - 1 - parent.first,
+            [0],
+        )
+        return parent.sampler.start(x, move)[1].t
+
+    def keeps(self, sampler: Sampler) -> bool:
+        """Whether a sampler is that of the trajectory, and goes on with its history."""
+        return sampler == self.parent.sampler
 
 
 def opened(model: Model | str | Path, device: str, net: Any) -> tuple[Model, str, str]:

@@ -47,7 +47,7 @@ def plan(options: Distil) -> TrainPlan:
     """
     source, method = options.run, options.method or DEFAULT_DISTILLATION
     folder = Path("runs") / f"{_title(source)}-{method}" if options.out is None else Path(options.out)
-    saved = saved_config(folder) if options.resume else None
+    saved = saved_config(folder, options.resume)
     base = saved or distil_config(source, method, options.stages, options.evaluations)
     settings = {name: getattr(options, name) for name in ("method", "stages", "evaluations")}
     distil = dataclasses.replace(base.distil, **{name: value for name, value in settings.items() if value is not None})

@@ -228,6 +228,11 @@ def write_samples(
 def _plan_likelihood(subject: subjects.Subject, options: Evaluate, source: Any, load: Loader) -> LikelihoodPlan:
     """Choose the items, and decide how their likelihood is measured; None is what the model needs."""
     model, schedule, codec = subject.model, subject.model.denoiser.schedule, subject.model.spec.codec
+    if model.spec.autoencoder is not None:
+        raise InputError(
+            f"{subject.name} is a model of latents, whose decoder gives items no probability, so they have no "
+            f"likelihood: leave {option('likelihood', True)} out, or train on the items themselves"
+        )
     if not codec.level and options.decoder not in (None, "density"):
         raise InputError(
             f"points and floats have no grey levels to decode; leave {option('decoder', options.decoder)} out"

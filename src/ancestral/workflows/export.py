@@ -1,25 +1,35 @@
-"""A model for other libraries: a folder for diffusers, or an ONNX file."""
+"""A model for other programs: a folder for diffusers, an ONNX file, a page for browsers, or a folder for a Space."""
 
+import shlex
 from collections.abc import Generator
 from pathlib import Path
 
 from ancestral import interop
+from ancestral.arguments import short_source
 from ancestral.declarations import Export
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import load
+from ancestral.model import Model, load
 from ancestral.options import option
+from ancestral.quantities import format_bytes
 from ancestral.registries import DISTILLATIONS
+from ancestral.render.model_card import describe_model
+from ancestral.render.templates import fill_template
 from ancestral.workflows.model_cards import home
+
+FILES = {"onnx": ("an ONNX file", "model.onnx"), "html": ("a page", "page.html")}
+"""Formats that are one file: what it is called, and its default name, whose suffix all have."""
 
 
 def plan(options: Export) -> Export:
     """Check the options. Raises InputError if the format takes no label, or not the path, or a file is there."""
-    if options.to == "onnx" and options.label is not None:
-        raise InputError(f"an ONNX file takes labels as an input, so none is built in; leave {option('label')} out")
-    if options.to == "onnx" and options.out is not None and Path(options.out).suffix.lower() != ".onnx":
-        raise InputError(f"{option('to', 'onnx')} writes a file that ends in .onnx, not {options.out}")
-    if options.to == "onnx" and options.out is not None and Path(options.out).is_file():
+    kind, name = FILES.get(options.to, ("a Space", ""))
+    if options.to != "diffusers" and options.label is not None:
+        raise InputError(f"{kind} takes labels as an input, so none is built in; leave {option('label')} out")
+    if name and options.out is not None and Path(options.out).suffix.lower() != Path(name).suffix:
+        suffix = Path(name).suffix
+        raise InputError(f"{option('to', options.to)} writes a file that ends in {suffix}, not {options.out}")
+    if name and options.out is not None and Path(options.out).is_file():
         raise InputError(f"{options.out} exists already; give {option('out')} another name, or remove the file")
     return options
 
@@ -27,10 +37,21 @@ def plan(options: Export) -> Export:
 def run(plan: Export) -> Generator[Event, None, Path]:
     """Write the model and return the path. Raises InputError if the format cannot hold it."""
     model = load(plan.run, "cpu", net=plan.net)
-    name = "model.onnx" if plan.to == "onnx" else "diffusers"
+    if model.spec.autoencoder is not None:
+        raise InputError(
+            f"{plan.run} is a model of latents, and {option('to', plan.to)} has no place for the decoder of these: "
+            "share the run itself (ancestral push), or export a model that was trained on the items themselves"
+        )
+    _, name = FILES.get(plan.to, ("", plan.to))
     out = home(plan.run) / name if plan.out is None else Path(plan.out)
+    title = home(plan.run).resolve().name or "model"
     if plan.to == "onnx":
         interop.write_onnx(model, out)
+    elif plan.to == "html":
+        interop.write_html(model, out, title, f"{_description(model)}.")
+    elif plan.to == "space":
+        card = fill_template("space_card.md", name=title, description=_description(model), model=model)
+        interop.write_space(model, out, title, f"{_description(model)}.", card)
     else:
         interop.write_pipeline(model, out, plan.label)
     yield Wrote(out)
@@ -41,4 +62,13 @@ def run(plan: Export) -> Generator[Event, None, Path]:
             yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){arguments}")
         else:
             yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+    elif plan.to == "html":
+        yield Message(f"Open {out} in a browser: it holds the model, {format_bytes(out.stat().st_size)}.")
+    elif plan.to == "space":
+        path = shlex.quote(str(out))
+        yield Message(f"Upload it to a static Space of yours:  hf upload USER/NAME {path} --repo-type space")
     return out
+
+
+def _description(model: Model) -> str:
+    return describe_model(model.config, model.spec, short_source(model.config.data.source))

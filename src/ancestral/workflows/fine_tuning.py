@@ -55,7 +55,7 @@ def described(model: Model | str | Path) -> tuple[Config, DataSpec]:
 
 
 def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
-    """Return the config with the network and the process of the model that a run starts from, its size of items, its
+    """Return the config with network, latents and process of the model that a run starts from, its size of items, its
     augmentation and the place of its conditions.
 
     Raises:
@@ -68,7 +68,7 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
     elif len(spec.shape) == 3:
         channels = spec.shape[0] if spec.shape[0] in (1, 3) else data.channels
         data = dataclasses.replace(data, image_size=spec.shape[1:], channels=channels)
-    return dataclasses.replace(config, data=data, net=source.net, process=source.process)
+    return dataclasses.replace(config, data=data, net=source.net, latent=source.latent, process=source.process)
 
 
 def start_of(
@@ -282,7 +282,7 @@ def _plain(parts: OwnParts) -> bool:
 
 def _check_parts(name: str, model: Config, config: Config, may_differ: set[str]) -> None:
     """Raise InputError for a setting of network or process in which a run differs from the model it starts from."""
-    for _, key, old, new in differences(model, config, ("net", "process")):
+    for _, key, old, new in differences(model, config, ("net", "latent", "process")):
         if key not in may_differ:
             setting = configs.OPTIONS_OF.get(key, key)
             before, after = (

@@ -8,6 +8,7 @@ from ancestral.declarations import Info
 from ancestral.events import Event
 from ancestral.model import find, load
 from ancestral.results.model_info import ConditionInfo, ModelInfo
+from ancestral.training import RunFolder
 
 
 def plan(options: Info) -> Info:
@@ -48,6 +49,8 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo]:
         average=model.average,
         distilled=str(config.distil) if config.distil.method else None,
         sampler=config.sample.sampler,
+        latents=None if spec.autoencoder is None else f"{config.latent}: {'x'.join(map(str, spec.x_shape))}",
+        best=RunFolder(file.parent).best_model(),
         conditions={
             name: ConditionInfo(type(kind).__name__, **dataclasses.asdict(kind)) for name, kind in spec.further.items()
         },

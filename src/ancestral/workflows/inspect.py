@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ancestral import config as configs
 from ancestral import data
-from ancestral.config import Config, DataConfig, by_size
+from ancestral.config import Config, DataConfig, LatentConfig, by_size
 from ancestral.config.folders import check_outside
 from ancestral.config.image_size import plain_image_size
 from ancestral.data.lazy_dataset import SizesDifferError
@@ -22,14 +22,18 @@ from ancestral.events import Event, Message, Wrote
 from ancestral.inspection import findings
 from ancestral.inspection.condition_findings import condition_findings, condition_statistics, fault_findings
 from ancestral.inspection.items import class_counts, inspect_items
-from ancestral.inspection.training_cost import step_memory, training_cost
+from ancestral.inspection.training_cost import choose_checkpointing, step_memory, training_cost
+from ancestral.model import build_autoencoder
 from ancestral.options import command_line, option
+from ancestral.quantities import format_duration
 from ancestral.render import compositions
 from ancestral.render.data_text import LEVEL_MARKS
 from ancestral.results.data_report import DataReport, FileStatistics, Finding
 from ancestral.storage import write_text
 from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
+from ancestral.workflows.autoencoding import seconds_of_autoencoder
+from ancestral.workflows.plan_training import with_autoencoder
 
 PROBE_SIZE = 64
 """Pixels to which images of different sizes are brought where no size is given, to look at all else."""
@@ -110,15 +114,30 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
         ),
         *findings.value_findings(values),
     ]
-    by_size_note = by_size.explain(config, values.shape, kind)
-    config, cost = by_size.complete(config, values.shape, kind), None
+    autoencoder, shape = None, values.shape
+    try:
+        config, taken = with_autoencoder(config, options.settings)
+        if config.latent.latent is not None:
+            autoencoder = build_autoencoder(config.latent, dataset.spec, taken=taken)
+            shape = autoencoder.latent_shape(shape)
+    except InputError as error:
+        rows.append(Finding("refused", "error", error.text, f"see {command_line('train', config.preset, help=True)}"))
+        config, taken = dataclasses.replace(config, latent=LatentConfig()), None
+    by_size_note = by_size.explain(config, shape, kind)
+    config, cost = by_size.complete(config, shape, kind), None
     if options.steps and all(row.level != "error" for row in rows):
         try:
-            trainer = Trainer(config, dataset.sample(SAMPLE), options.device)
-            memory = step_memory(trainer, len(dataset))
+            trainer = Trainer(config, dataset.sample(SAMPLE), options.device, autoencoder=autoencoder)
+            memory, checkpointing = choose_checkpointing(trainer, step_memory(trainer, len(dataset)))
+            by_size_note = "; ".join(filter(None, (by_size_note, checkpointing)))
             work = partial(trainer.rehearse, max(1, memory.largest(trainer.gradients.micro_batch)))
             with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
                 cost = training_cost(trainer, len(dataset), memory, options.steps, by_size_note)
+                if autoencoder is not None and taken is None:
+                    duration = format_duration(seconds_of_autoencoder(trainer))
+                    text = f"first an autoencoder is trained, {config.latent}: {config.latent.latent_steps:,} steps, "
+                    advice = f"{option('latent', 'RUN')} takes that of another run"
+                    rows.append(Finding("latents", "note", f"{text}about {duration}", advice))
         except InputError as error:
             advice = f"see {command_line('train', config.preset, help=True)}"
             rows.append(Finding("refused", "error", error.text, advice))

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,21 @@ from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import derived, registries, storage
 from ancestral import model as models
-from ancestral.arguments import short_source
+from ancestral.arguments import is_remote, short_source
 from ancestral.config import Config, by_size
 from ancestral.config.folders import ARRAY_FILES, check_run_folder
 from ancestral.declarations import Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import OwnParts
+from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives import Objective
 from ancestral.options import option
 from ancestral.plugins import import_function
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.training import RunFolder, trackers
+from ancestral.training.distributed import begun_before_restart
 from ancestral.workflows import fine_tuning
 from ancestral.workflows.fine_tuning import Start
 
@@ -50,6 +52,7 @@ class TrainPlan:
         start: The model that the run starts from, if any.
         parts: Parts of the user's own.
         objective: A function that makes an objective of the user's own, if any.
+        autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
         export_to: The library whose limits the run respects, if any.
@@ -63,6 +66,7 @@ class TrainPlan:
     start: Start | None
     parts: OwnParts
     objective: Callable[[Diffusion], Objective] | None
+    autoencoder: Autoencoder | None
     validation: Any
     device: str
     export_to: str | None
@@ -81,12 +85,13 @@ def plan(options: Train) -> TrainPlan:
     source = configs.FROM_PYTHON if from_python else base.data.source if data is None else str(data)
     title = dataclasses.replace(base, data=dataclasses.replace(base.data, source=source)).title
     folder = RunFolder(Path("runs") / title if options.out is None else Path(options.out))
-    saved = saved_config(folder.path) if options.resume else None
+    saved = saved_config(folder.path, options.resume)
     base = _base(options, preset, base, saved, folder)
     parts, settings = _own_parts(options)
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
     config, validation = _with_settings(base, parts, settings), settings.get("validation")
+    config, autoencoder = with_autoencoder(config, options.settings)
     if data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     config = _with_absolute_paths(config, saved, folder, from_python, validation)
@@ -95,8 +100,15 @@ def plan(options: Train) -> TrainPlan:
     notes = _check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
     trackers.check_trackers(config.runtime.trackers)
+    if options.export_to is not None and config.latent.latent is not None:
+        raise InputError(
+            f"diffusers' pipelines of pixels have no place for the decoder of latents: leave {option('latent')} or "
+            f"{option('export_to')} out"
+        )
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
         notes.append(f"{preset} is the preset of that name; the folder is  ./{preset}")
+    if start is not None and start.model.spec.autoencoder is not None:
+        autoencoder = start.model.spec.autoencoder
     record = start.record if start is not None else config.initial if saved is None else saved.initial
     return TrainPlan(
         config=dataclasses.replace(config, initial=record),
@@ -106,6 +118,7 @@ def plan(options: Train) -> TrainPlan:
         start=start,
         parts=_with_saved_schedule(parts, config, saved, start, folder),
         objective=_function(options.objective),
+        autoencoder=autoencoder,
         validation=validation,
         device=options.device,
         export_to=options.export_to,
@@ -155,6 +168,32 @@ def _with_settings(base: Config, parts: OwnParts, settings: Mapping[str, Any]) -
     return config
 
 
+def with_autoencoder(config: Config, given: Collection[str]) -> tuple[Config, Autoencoder | None]:
+    """Return the config with the settings of the autoencoder of another run that it names, and that autoencoder.
+
+    It is None where the config names none.
+
+    Args:
+        config: The config.
+        given: Names of the settings that the user gave.
+
+    Raises:
+        InputError: If there is none, or other settings are given for it.
+    """
+    name = config.latent.latent
+    if not isinstance(name, str):
+        return config, None
+    file = models.find(name)
+    latent, _, _ = models.described_autoencoder(file)
+    own = dataclasses.replace(config.latent, latent=latent.latent)
+    usual = dataclasses.replace(configs.LatentConfig(), latent=latent.latent)
+    for field in dataclasses.fields(latent):
+        value = getattr(own, field.name)
+        if field.name in given and value not in (getattr(usual, field.name), getattr(latent, field.name)):
+            raise InputError(f"{name} has an autoencoder of its own: leave {option(field.name, value)} out")
+    return dataclasses.replace(config, latent=latent), models.load_autoencoder(file)[0]
+
+
 def _with_absolute_paths(
     config: Config, saved: Config | None, folder: RunFolder, from_python: bool, validation: Any
 ) -> Config:
@@ -194,6 +233,8 @@ def _absolute(given: str) -> str:
     place = Path(what).expanduser()
     if derived.parse(what) is not None:  # an operator, whatever is in this folder; ./mask is not one
         return given
+    if is_remote(what):
+        return f"{name or place.name}={what.rstrip('/')}"
     if os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
         return f"{name or place.name}={place.resolve()}"
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
@@ -276,14 +317,20 @@ def _with_saved_schedule(
     return dataclasses.replace(parts, schedule=schedule)
 
 
-def saved_config(out: str | Path) -> Config | None:
-    """Read the config of the run in a folder; None if there is no run.
+def saved_config(out: str | Path, resume: bool) -> Config | None:
+    """Read the config of the run that is resumed; None if a run is begun.
+
+    Workers that torchrun restarts resume the run that they began before, without an option.
+
+    Args:
+        out: The run folder.
+        resume: Whether the run in the folder, if there is one, is resumed.
 
     Raises:
         InputError: If the config is damaged, or the run has lost its checkpoints and cannot be resumed.
     """
     folder = RunFolder(Path(out))
-    if not folder.holds_run():
+    if not folder.holds_run() or not (resume or begun_before_restart(folder.path)):
         return None
     config = folder.read_config()
     folder.check_whole()

@@ -1,21 +1,23 @@
 """Recipes of samples: made of the user's options, written into PNGs, and read to make the same samples again."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ancestral import __version__, storage
-from ancestral.conditions import Image
-from ancestral.declarations import Sample
+from ancestral.conditions import LABEL, Image
+from ancestral.declarations import Edit, Sample
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Model
+from ancestral.model import Guidance, Model, load
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.options import option
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.training.preview import CONDITIONS
+from ancestral.training.snapshot_models import load_snapshot
 from ancestral.workflows.cascades import Stage
 
 SAMPLER_OPTIONS = ("steps", "eta", "variance")
@@ -23,8 +25,12 @@ SAMPLER_OPTIONS = ("steps", "eta", "variance")
 IN_RECIPE = (
     *("n", "index", "seed", "label", "guidance", "guidance_interval", "guidance_rescale", "sampler"),
     *SAMPLER_OPTIONS,
+    *("branch", "at"),
 )
 """Options that a recipe replaces."""
+EVERYWHERE = (0.0, math.inf)
+"""The interval of all noise levels."""
+R = TypeVar("R", bound=SamplingRecipe)
 
 
 def sampler_options(options: Sample) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> fl
     return scales
 
 
-def of_options(options: Sample, stages: Sequence[Stage], weak: Model | None) -> SamplingRecipe:
+def of_options(options: Sample | Edit, stages: Sequence[Stage], weak: Model | None) -> SamplingRecipe:
     """Return the recipe of the user's options, whose model and sampler are filled in when they are known.
 
     Args:
@@ -115,21 +121,29 @@ def of_options(options: Sample, stages: Sequence[Stage], weak: Model | None) -> 
     )
 
 
-def read(like: Path, options: Sample, digest: str) -> SamplingRecipe:
+def read(
+    like: Path,
+    options: Sample | Edit,
+    digest: str,
+    kind: type[R] = SamplingRecipe,  # type: ignore[assignment]
+    held: Sequence[str] = IN_RECIPE,
+) -> R:
     """Return the recipe in a PNG.
 
     Args:
         like: The file.
         options: The options, none of which may contradict it.
         digest: The SHA-256 of the file of the first model.
+        kind: The kind of the recipe.
+        held: Options that the recipe holds.
 
     Raises:
         InputError: If the file has no recipe, or one of another model, or an option contradicts it.
     """
-    for name in IN_RECIPE:
+    for name in held:
         if getattr(options, name) is not None:
             raise InputError(f"{option('like')} makes the samples of {like} again; leave {option(name)} out")
-    recipe = SamplingRecipe.from_json(writers.read_recipe(like), f"the recipe in {like}")
+    recipe = kind.from_json(writers.read_recipe(like), f"the recipe in {like}")
     if recipe.model != digest and recipe.step is None:
         this = f"this one's is {digest[:12]}" if digest else "this one is in no file"
         raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {this}")
@@ -176,7 +190,8 @@ def check_images(recipe: SamplingRecipe, stages: Sequence[Stage], like: str | Pa
     """
     for name, values in values_of(stages).items():
         texts = recipe.given[name]
-        if isinstance(values.kind, Image) and [*map(_hash, values.described)] != [*map(_hash, texts)]:
+        hashes = [[*map(_hash, described)] for described in (values.described, values.described_whole)]
+        if isinstance(values.kind, Image) and [*map(_hash, texts)] not in hashes:
             others = f"{_name_of(texts[0])}{' and others' * (len(texts) > 1)}"
             raise InputError(f"{like} was conditioned on another image {name} ({others}): give that one")
 
@@ -192,13 +207,18 @@ def check_weak(recipe: SamplingRecipe, weak: Model | None) -> None:
         raise InputError(f"these samples were guided by {which}: {option('weak')} names that one")
 
 
-def differences(options: Sample, recipe: SamplingRecipe, model: Model) -> list[str]:
+def differences(like: str | Path | None, recipe: SamplingRecipe, model: Model) -> list[str]:
     """Say why samples that are made again may differ.
+
+    Args:
+        like: The file of the recipe.
+        recipe: The recipe.
+        model: The model.
 
     Raises:
         InputError: If the recipe is that of a grid of another training run.
     """
-    like, notes = options.like, []
+    notes = []
     if recipe.version == __version__ and recipe.run not in (None, model.config.identity()):
         raise InputError(
             f"{like} is a grid of the training of another run, with other settings or data: give the model of that "
@@ -253,3 +273,66 @@ def _hash(described: str) -> str:
 
 def _name_of(described: str) -> str:
     return described.partition(" sha256:")[0]
+
+
+# -- guidance ----------------------------------------------------------------------------------------------------------
+
+
+def weak_model(options: Sample | Edit, model: Model) -> Model | None:
+    """Return the weaker model of autoguidance: a number is the step of a snapshot of the run."""
+    weak = options.weak
+    if weak is None or isinstance(weak, Model):
+        return weak
+    if isinstance(weak, int) or (isinstance(weak, str) and weak.isdecimal()):
+        return load_snapshot(model, int(weak))
+    return load(weak, options.device, net=options.net)
+
+
+def snapshot_notes(options: Sample | Edit, weak: Model | None) -> list[str]:
+    """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
+    if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
+        return []
+    return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
+
+
+def with_guidance(stage: Stage, recipe: SamplingRecipe, weak: Model | None, stages: Sequence[Stage]) -> Stage:
+    """Return the stage with its guidance: one scale is that of the first, those by name are of all that have them.
+
+    Raises:
+        InputError: If a scale has no effect, or the model cannot be guided so.
+    """
+    scale, first = recipe.guidance, stage is stages[0]
+    if isinstance(scale, Mapping):
+        known = {name for each in stages for name in each.model.spec.conditions}
+        own = stage.model.spec.conditions
+        scale = {name: value for name, value in scale.items() if name in own or (first and name not in known)}
+    elif not first:
+        scale = 1.0
+    low, high = recipe.guidance_interval or EVERYWHERE
+    guidance = Guidance(scale, (low, high), recipe.guidance_rescale or 0.0, weak)
+    names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
+    stage.model.guided(guidance, names)
+    for name, value in scale.items() if isinstance(scale, Mapping) else ():
+        if name in stage.model.spec.conditions and name not in names and value != 1:
+            raise InputError(
+                f"{option('guidance', f'{name}={value:g}')} has no effect, since {name} is not given: give it "
+                f"({option('given', f'{name}=VALUE')}), or leave this scale out"
+            )
+    return dataclasses.replace(stage, guidance=guidance)
+
+
+def never_absent(stage: Stage) -> list[str]:
+    """Say which conditions guidance strengthens although the model never learned without them."""
+    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.guidance
+    if guidance.off or guidance.weak is not None or (further and train.condition_dropout):
+        return []
+    names = [*stage.values, *[stage.condition] * bool(stage.condition)]
+    names += [LABEL] * (bool(stage.model.spec.classes) and not train.label_dropout)
+    names = [name for name, scale in guidance.scales(names).items() if scale != 1]
+    if not names:
+        return []
+    dropout = option("label_dropout" if names == [LABEL] else "condition_dropout", 0)
+    return [
+        f"{stage.name} was trained with {dropout}, so guidance compares with estimates without {', '.join(names)} that "
+        "it never learned: train with the default of that option, or leave guidance out"
+    ]

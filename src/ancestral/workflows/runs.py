@@ -126,6 +126,7 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
         loss=loss,
         distance=metrics.distances.train.frechet if metrics else None,
         distance_name=metrics.titles.frechet if metrics else None,
+        best=run.best_model(),
     )
 
 

@@ -1,28 +1,27 @@
 """Samples of a trained model, written as a grid, single files, an array, an animation or a film strip."""
 
-import contextlib
 import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ancestral import __version__, hub, samplers, storage
-from ancestral.conditions import LABEL, Image
-from ancestral.config.folders import SUFFIXES, check_outside, is_output
+from ancestral import __version__, samplers, storage
+from ancestral.conditions import Image
+from ancestral.config.folders import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
-from ancestral.events import Event, Message, Wrote, track
-from ancestral.model import Guidance, Model, find, load, sampler_name
+from ancestral.events import Event, Message, Wrote
+from ancestral.model import Model, find, load, sampler_name
 from ancestral.model.condition_values import ConditionValues, captions
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
@@ -31,19 +30,14 @@ from ancestral.render.result_text import channel_means
 from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
-from ancestral.training import RunFolder
-from ancestral.training.snapshot_models import load_snapshot
-from ancestral.workflows import recipes
+from ancestral.workflows import branches, recipes
 from ancestral.workflows.cascades import Stage, condition_for, opened, with_values
-from ancestral.workflows.model_cards import home
+from ancestral.workflows.output_files import folder_of, other_images, path_of
+from ancestral.workflows.reverse_process import sampled
 
 FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
-EVERYWHERE = (0.0, math.inf)
-"""The interval of all noise levels."""
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
-STILLS, LOOKED_AT = SUFFIXES.keys() - writers.ANIMATIONS.keys(), 100
-"""Suffixes of images, of which samples are PNGs with a recipe; how many entries of a folder are looked at."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +82,25 @@ def plan(options: Sample) -> SamplePlan:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
             model.
     """
-    sampler_options = recipes.sampler_options(options)
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
-        samplers.check_name(options.sampler, **sampler_options)
+        samplers.check_name(options.sampler, **recipes.sampler_options(options))
     if options.n is not None and options.index is not None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
     file = options.model.file if isinstance(options.model, Model) else find(options.model)
     digest = storage.sha256(file) if file and file.is_file() else ""
+    branched, user_options = options.branch is not None or options.at is not None, options
+    parent_recipe = branches.read(options, digest) if branched else None
     like_recipe = None if options.like is None else recipes.read(Path(options.like), options, digest)
     model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
+    if parent_recipe is not None:
+        options = branches.completed(options, parent_recipe, model)
+    sampler_options = recipes.sampler_options(options)
     sampler = model.sampler(options.sampler if like_recipe is None else like_recipe.sampler, **sampler_options)
     name = str(file or "the model") if isinstance(options.model, Model) else str(options.model)
     stages = [Stage(model, name, digest, "", sampler)]
     for follower in _followers(options, like_recipe):
         stages.append(_next_stage(stages[-1], follower, options, like_recipe))
-    label, given, weak = options.label, recipes.by_name(options.given), _weak(options, model)
+    label, given, weak = options.label, recipes.by_name(options.given), recipes.weak_model(options, model)
     if like_recipe is not None:
         label, given = like_recipe.label, recipes.given_again(like_recipe, stages, given, options.like)
         recipes.check_weak(like_recipe, weak)
@@ -110,16 +108,30 @@ def plan(options: Sample) -> SamplePlan:
     recipe = recipes.of_options(options, stages, weak) if like_recipe is None else like_recipe
     if like_recipe is not None:
         recipes.check_images(like_recipe, stages, options.like)
-    stages = [_with_guidance(stage, recipe, weak if stage is stages[0] else None, stages) for stage in stages]
+    if parent_recipe is not None:
+        single = parent_recipe.single and recipe.index == parent_recipe.index
+        recipe = dataclasses.replace(recipe, parent=parent_recipe, at=options.at, single=single)
+    stages = [recipes.with_guidance(stage, recipe, weak if stage is stages[0] else None, stages) for stage in stages]
+    if recipe.parent is not None and recipe.at is not None:
+        picture = options.branch or options.like
+        stages[0] = branches.branched(stages[0], recipe.parent, recipe.at, given, weak, picture)
+        if parent_recipe is not None:
+            branches.check_seed(options, stages[0])
     items = model.items(recipe.n, recipe.index, options.batch_size)
     model = stages[-1].model
     model.items(recipe.n, recipe.index, options.batch_size)
     if recipe.single:
         writers.check_png(model.spec.shape, model.spec.codec.dtype)
-    folder, stem = _samples_folder(options.model), _stem(options, recipe, [stage.name for stage in stages[1:]])
+    folder, stem = (
+        folder_of(options.model, "samples"),
+        _stem(user_options, recipe, [stage.name for stage in stages[1:]]),
+    )
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
-    gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
+    gif, film = (
+        path_of(options.gif, folder / f"{stem}.gif"),
+        path_of(options.film, folder / f"{stem}-film.png"),
+    )
     paths = [path for path in (out, gif, film) if path is not None]
     for path, stage in product(paths, stages):
         check_outside(path, stage.model.config.data.source)
@@ -148,10 +160,10 @@ def plan(options: Sample) -> SamplePlan:
         film=film,
         notes=(
             *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
-            *(note for stage in stages for note in _never_absent(stage)),
-            *_snapshots(options, weak),
-            *recipes.differences(options, recipe, stages[0].model),
-            *_other_images(paths),
+            *(note for stage in stages for note in recipes.never_absent(stage)),
+            *recipes.snapshot_notes(options, weak),
+            *recipes.differences(options.branch or options.like, parent_recipe or recipe, stages[0].model),
+            *other_images(paths),
         ),
     )
 
@@ -160,14 +172,14 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     """Sample the model and write the files.
 
     Yields:
-        The progress, and the files written.
+        The progress, each state of the reverse process, and the files written.
 
     Returns:
         The files, and how the samples were made.
     """
     model, recipe, items, options = plan.model, plan.recipe, plan.items, plan.options
     yield from map(Message, plan.notes)
-    times = plan.stages[-1].sampler.times(model.denoiser.schedule)
+    times = plan.stages[-1].times
     animated = plan.gif is not None or plan.out.suffix.lower() in writers.ANIMATIONS
     in_animation = evenly_spaced(writers.frame_count(options.fps or writers.FPS), len(times)) if animated else []
     in_film = evenly_spaced(compositions.FILM_STATES, len(times)) if plan.film else []
@@ -208,18 +220,23 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
 
 def _sampled(stage: Stage, plan: SamplePlan, keep: Sequence[int]) -> Generator[Event, None, samplers.Recording]:
     """Make the samples of a stage, and keep some of the states."""
-    model, items, size = stage.model, plan.items, plan.options.batch_size
-    steps_of_batches = samplers.record(
-        lambda batch: stage.trajectory(batch, plan.recipe.seed),
-        items,
-        size,
-        lambda x: model.spec.codec.decode(x).cpu(),
-        keep,
-    )
+    model, items = stage.model, plan.items
     sides = f" of {'x'.join(map(str, model.spec.shape[1:]))}" if len(plan.stages) > 1 else ""
-    task = f"{len(items)} image{'s' * (len(items) > 1)}{sides}"
-    total = -(-len(items) // size) * len(stage.sampler.times(model.denoiser.schedule))
-    return (yield from track(steps_of_batches, task, total))
+
+    def trajectory(positions: Sequence[int]) -> Iterator[Step]:
+        return stage.trajectory([items[position] for position in positions], plan.recipe.seed)
+
+    return (
+        yield from sampled(
+            trajectory,
+            len(items),
+            plan.options.batch_size,
+            f"{len(items)} image{'s' * (len(items) > 1)}{sides}",
+            len(stage.times),
+            model.spec.decode,
+            keep,
+        )
+    )
 
 
 def _files(
@@ -307,23 +324,6 @@ def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list
 # -- the models -------------------------------------------------------------------------------------------------------
 
 
-def _weak(options: Sample, model: Model) -> Model | None:
-    """The weaker model of autoguidance: a number is the step of a snapshot of the run."""
-    weak = options.weak
-    if weak is None or isinstance(weak, Model):
-        return weak
-    if isinstance(weak, int) or (isinstance(weak, str) and weak.isdecimal()):
-        return load_snapshot(model, int(weak))
-    return load(weak, options.device, net=options.net)
-
-
-def _snapshots(options: Sample, weak: Model | None) -> list[str]:
-    """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
-    if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
-        return []
-    return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
-
-
 def _followers(options: Sample, recipe: SamplingRecipe | None) -> list[Model | str | Path]:
     """The models of a cascade behind the first. Raises InputError unless they are as many as those of a recipe."""
     then = options.then
@@ -348,28 +348,6 @@ def _next_stage(before: Stage, follower: Model | str | Path, options: Sample, re
     return Stage(model, name, digest, condition, model.sampler(recipe.then[digest]))
 
 
-def _with_guidance(stage: Stage, recipe: SamplingRecipe, weak: Model | None, stages: Sequence[Stage]) -> Stage:
-    """The stage with its guidance: one scale is that of the first stage, those by name are of all that have them."""
-    scale, first = recipe.guidance, stage is stages[0]
-    if isinstance(scale, Mapping):
-        known = {name for each in stages for name in each.model.spec.conditions}
-        own = stage.model.spec.conditions
-        scale = {name: value for name, value in scale.items() if name in own or (first and name not in known)}
-    elif not first:
-        scale = 1.0
-    low, high = recipe.guidance_interval or EVERYWHERE
-    guidance = Guidance(scale, (low, high), recipe.guidance_rescale or 0.0, weak)
-    names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
-    stage.model.guided(guidance, names)
-    for name, value in scale.items() if isinstance(scale, Mapping) else ():
-        if name in stage.model.spec.conditions and name not in names and value != 1:
-            raise InputError(
-                f"{option('guidance', f'{name}={value:g}')} has no effect, since {name} is not given: give it "
-                f"({option('given', f'{name}=VALUE')}), or leave this scale out"
-            )
-    return dataclasses.replace(stage, guidance=guidance)
-
-
 def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
     """Why a sampler does not suit a distilled model."""
     distil = model.config.distil
@@ -383,59 +361,13 @@ def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
     return [] if suits else [advice]
 
 
-def _never_absent(stage: Stage) -> list[str]:
-    """Say which conditions guidance strengthens although the model never learned without them."""
-    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.guidance
-    if guidance.off or guidance.weak is not None or (further and train.condition_dropout):
-        return []
-    names = [*stage.values, *[stage.condition] * bool(stage.condition)]
-    names += [LABEL] * (bool(stage.model.spec.classes) and not train.label_dropout)
-    names = [name for name, scale in guidance.scales(names).items() if scale != 1]
-    if not names:
-        return []
-    dropout = option("label_dropout" if names == [LABEL] else "condition_dropout", 0)
-    return [
-        f"{stage.name} was trained with {dropout}, so guidance compares with estimates without {', '.join(names)} that "
-        "it never learned: train with the default of that option, or leave guidance out"
-    ]
-
-
 # -- the files --------------------------------------------------------------------------------------------------------
-
-
-def _samples_folder(model: Model | str | Path) -> Path:
-    """The folder for files without a path: `samples` of the run, or of the working folder for a model outside a run."""
-    place = home(model)
-    in_run = hub.is_address(model) or RunFolder(place).config.exists()
-    return place / "samples" if in_run else Path("samples")
-
-
-def _other_images(paths: Sequence[Path]) -> list[str]:
-    """Warn of an image that is no sample, in the folder of a file or in that of the folder `samples`.
-
-    A new folder in the working folder is a place of its own.
-    """
-    here = Path().absolute()  # in which the pictures of several pages lie beside a new folder
-    folders = {path.parent for path in paths if path.suffix or path.parent.absolute() != here}
-    for folder in sorted(folders | ({Path()} if Path("samples") in folders else set())):
-        if folder.is_dir() and not any(map(is_output, (folder.absolute(), *folder.absolute().parents))):
-            for file in islice(sorted(folder.iterdir()), LOOKED_AT):
-                if file.suffix.lower() in STILLS and not _is_sample(file):
-                    place = f"{file} is no sample, and samples are written beside it"
-                    advice = f"who trains on that folder trains on both; {option('out')} takes a place elsewhere"
-                    return [f"warning: {place}: {advice}"]
-    return []
-
-
-def _is_sample(file: Path) -> bool:
-    with contextlib.suppress(InputError):
-        return bool(writers.read_recipe(file))
-    return False
 
 
 def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> str:
     """The stem of a file's name: the seed and the settings that were given."""
     settings = {
+        "branch": recipe.at,
         "index": recipe.index and "_".join(map(str, recipe.index)),
         "label": recipe.label and "_".join(recipe.label),
         "sampler": options.sampler,
@@ -459,12 +391,6 @@ def _without_suffix(described: str) -> str:
     """The text of a value in the name of a file: numbers, a class, or the stem of an image's file."""
     name, image, _ = described.partition(" sha256:")
     return Path(name).stem if image else name
-
-
-def _path(value: str | Path | bool, default: Path) -> Path | None:
-    if isinstance(value, bool):
-        return default if value else None
-    return Path(value)
 
 
 def _check_out(out: Path, model: Model) -> None:

@@ -4,12 +4,9 @@ import contextlib
 import dataclasses
 import os
 import shlex
-import signal
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,7 +33,13 @@ from ancestral.evaluation.reference import (
 from ancestral.events import Event, Message, Work, finish
 from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
-from ancestral.inspection.training_cost import StepMemory, step_memory, training_cost
+from ancestral.inspection.training_cost import (
+    StepMemory,
+    choose_checkpointing,
+    choose_measurements,
+    step_memory,
+    training_cost,
+)
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, captions
 from ancestral.model.condition_values import examples as value_examples
@@ -49,13 +52,18 @@ from ancestral.results.data_report import TrainingCost
 from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 from ancestral.threads import cpu_threads
-from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
+from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
-from ancestral.training.preview import CONDITIONS, Examples, examples, preview_sampler, sample_preview
+from ancestral.training.plateau import FEWEST, constant_steps
+from ancestral.training.preview import CONDITIONS, examples, preview_sampler, sample_preview
+from ancestral.training.sample_distance import SAMPLES
+from ancestral.training.signals import stop_on_signals
+from ancestral.training.training_samples import Examples
 from ancestral.training.training_state import spec_of
 from ancestral.training.validation import PASSES
 from ancestral.workflows import fine_tuning, model_cards
+from ancestral.workflows.autoencoding import prepare_autoencoder
 from ancestral.workflows.plan_training import TrainPlan, plan
 from ancestral.workflows.run_report import RunReport
 
@@ -72,6 +80,8 @@ FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
 MEASURED = 3
 """Number of steps whose time is measured before training."""
+SMALLEST_FOR_LATENTS = 128
+"""Longest side of items below which a note says that latents hardly pay."""
 GREY_ITEMS = 64
 """Number of items among which colours are looked for."""
 SKIPPED_SHOWN = 20
@@ -97,6 +107,9 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
     trainer, notes, details = yield from _trainer(plan)
     folder, resuming, main = plan.folder, plan.saved is not None, trainer.distributed.main
     memory = yield from _measure_memory(trainer)
+    if memory is not None:
+        memory, checkpointing = choose_checkpointing(trainer, memory)
+        notes += [checkpointing] if checkpointing else []
     with contextlib.ExitStack() as stack:
         if main and resuming:
             stack.enter_context(folder.locked())
@@ -107,14 +120,13 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         cost = None
         if memory is not None and trainer.step < trainer.config.train.steps:
             cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
+        notes += _choose_measurements(trainer, cost)
         if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
             folder.begin(trainer.config)
             stack.enter_context(folder.locked())
-        if trainer.initial is not None and trainer.step == 0:
-            trainer.save(folder)  # from here on the run needs the model that it started from no more
         if main:
             yield from _announce(trainer, folder, resuming, [*_opening(trainer, folder, cost), *notes], details)
-        stopped = yield from _train(trainer, folder)
+        stopped = yield from _phases(trainer, folder, plan)
         model = trainer.model()  # all processes take part
         model.file = folder.model
         if main:
@@ -127,8 +139,12 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         seconds=folder.seconds(),
         parameters=model.parameters,
         stopped=bool(stopped),
+        preempted=bool(stopped) and trainer.preempted,
         loss=trainer.state.guard.loss,
         validation=folder.last_validation(),
+        distance=folder.last_distance(),
+        best=folder.best_model(),
+        plateau=trainer.plateau or None,
         trained=model,
     )
 
@@ -161,9 +177,15 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
         settings = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
         config = config.with_settings(**settings)
         options = " ".join(option(name, value) for name, value in settings.items())
-        notes += [f"chosen for diffusers: {options} (options that are given win)"] if options else []
+        notes += (
+            [f"chosen for diffusers: {options} (settings that differ from those of the preset stay)"] if options else []
+        )
     with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
-        trainer = Trainer(config, dataset, plan.device, plan.parts, plan.objective, held_out)
+        autoencoder = None
+        if config.latent.latent is not None:
+            spec = spec_of(dataset, config)
+            autoencoder = models.build_autoencoder(config.latent, spec, config.train.seed, plan.autoencoder)
+        trainer = Trainer(config, dataset, plan.device, plan.parts, plan.objective, held_out, autoencoder)
         if plan.start is not None:
             notes += [str(plan.start), *fine_tuning.begin(trainer, plan.start)]
     if config.distil.method and plan.saved is None:
@@ -174,7 +196,7 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     models.check_sampler(trainer.denoiser, config.sample.sampler)
     if plan.export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
-    by_size_note = by_size.explain(config, trainer.spec.shape, trainer.device.type)
+    by_size_note = by_size.explain(config, trainer.spec.x_shape, trainer.device.type)
     return trainer, notes, [by_size_note] if by_size_note else []
 
 
@@ -232,6 +254,48 @@ def _choose_threads(trainer: Trainer, memory: StepMemory | None, stack: contextl
     # a run that is resumed goes on with this number, since sums are rounded by it
     trainer.config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
     return [threads.reason]
+
+
+def _choose_measurements(trainer: Trainer, cost: TrainingCost | None) -> list[str]:
+    """Decide when the distance of samples is measured, and return a line on it."""
+    train, share = trainer.config.train, None
+    if trainer.step >= train.steps:
+        return []
+    if train.measure_every is None:
+        try:
+            share = choose_measurements(trainer, None if cost is None else cost.seconds_per_step)
+        except InputError as error:
+            trainer.measure_every(None)
+            if train.until == "plateau":
+                raise
+            return [f"the distance of samples is not measured: {error.text}"]
+    distance, every = trainer.distance, trainer.config.train.measure_every or 0
+    if distance is None:
+        if train.until == "plateau" and trainer.validation is None:
+            raise InputError(
+                f"{option('until', 'plateau')} needs measurements: leave {option('measure_every', 0)} out, or give "
+                f"{option('validation', 0.1)}"
+            )
+        return [_until_plateau(trainer)] if train.until == "plateau" else []
+    times = "" if share is None else f", about {share:.1%} of the time"
+    lines = [
+        f"measuring {distance.title} of {SAMPLES:,} samples to {distance.compared_with} every {every:,} steps{times}"
+    ]
+    if train.until == "plateau":
+        lines.append(_until_plateau(trainer))
+        if 2 * FEWEST * every > train.steps:
+            lines.append(f"note: too few measurements to see a plateau: give more {option('steps')}")
+    return lines
+
+
+def _until_plateau(trainer: Trainer) -> str:
+    """Describe the end of a run that trains until its plateau."""
+    train = trainer.config.train
+    fall = ""
+    if train.decay == "cosine" and trainer.parts.lr_schedule is None:
+        latest = constant_steps(train.steps)
+        fall = f", then with a falling learning rate for a quarter of those steps (from step {latest:,} at the latest)"
+    return f"training until its plateau{fall}, at most {train.steps:,} steps"
 
 
 def _restore(trainer: Trainer, folder: RunFolder, notes: Sequence[str]) -> list[str]:
@@ -298,6 +362,16 @@ def _check_varied(dataset: Dataset) -> None:
 # -- the steps --------------------------------------------------------------------------------------------------------
 
 
+def _phases(trainer: Trainer, folder: RunFolder, plan: TrainPlan) -> Generator[TrainingEvent, None, bool | None]:
+    """Prepare the autoencoder of a run in a latent space, and train; return as `_train` does."""
+    latent = trainer.spec.autoencoder is not None
+    if latent and not (yield from prepare_autoencoder(trainer, folder, plan.autoencoder)):
+        return True
+    if trainer.initial is not None and trainer.step == 0:
+        trainer.save(folder)  # from here on the run needs the model that it started from no more
+    return (yield from _train(trainer, folder))
+
+
 def _train(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool | None]:
     """Train to the last step, and return whether the run was stopped; None if there was no step left."""
     steps, main = trainer.config.train.steps, trainer.distributed.main
@@ -332,8 +406,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     report = RunReport(trainer, folder) if main else None
     given = examples(trainer, _preview_size(trainer.spec)[0])
     logs = trackers.Trackers(folder, config.runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
-    with _stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
-        reached = trainer.step
+    with stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         if _lacks_preview(trainer, folder):  # killed while it was sampled
             yield from _preview(trainer, folder, log, report, given)
         for progress in steps:
@@ -341,16 +414,13 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
             if log is not None and report is not None:
                 yield progress
                 yield from _follow(folder)
-                if step < reached:  # after a rollback these steps are logged again
-                    with contextlib.suppress(OSError):
-                        folder.trim_log(step)
-                validated = progress.validation is not None and progress.validation.step == step
-                if step % config.runtime.log_every == 0 or last or progress.notes or validated:
+                measured = [part.step for part in (progress.validation, progress.distance) if part is not None]
+                if step % config.runtime.log_every == 0 or last or progress.notes or step in measured:
                     yield from _problem(log.log(progress))
                 if (report.stale and not last) or (progress.stopped and not last):
                     yield from _write_report(folder, report, last=progress.stopped)
-            reached = step
             if progress.stopped and not last:
+                trainer.preempted = progress.preempted  # on every process
                 return False
             if config.train.previews(step) or last:
                 yield from _preview(trainer, folder, log, report, given)
@@ -446,29 +516,6 @@ def _problem(text: str | None) -> Iterator[Message]:
         yield Message(text)
 
 
-@contextlib.contextmanager
-def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Stop the trainer on signals that ask to end. Only the main thread of a program may handle signals."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if trainer.stopping and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        trainer.stop()
-        if trainer.waiting:
-            raise Stopped
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 # -- messages for the user -------------------------------------------------------------------------------------------
 
 
@@ -509,10 +556,14 @@ def _doubts(trainer: Trainer) -> Iterator[str]:
         if idle:
             yield f"note: {option('attention', *idle)} has no effect; the resolutions are {levels}"
     if isinstance(net, Transformer) and config.process.target in ("eps", "score"):
-        numbers = trainer.spec.shape[0] * net.patch**net.dims
+        numbers = trainer.spec.x_shape[0] * net.patch**net.dims
         if numbers > net.width:
             problem = f"noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')})"
             yield f"note: {problem}: predict clean items, {option('target', 'x0')}"
+    longest = max(trainer.spec.shape[1:], default=0)
+    if trainer.spec.autoencoder is not None and longest < SMALLEST_FOR_LATENTS:
+        size = "" if config.data.image_size is None else f": {option('image_size', SMALLEST_FOR_LATENTS)} or more"
+        yield f"note: items of {longest} a side are small for latents, which lose detail{size}"
     greys = [name for name, kind in trainer.spec.further.items() if kind.made_by == "grey"]
     if greys:
         items = trainer.dataset.sample(GREY_ITEMS).items
@@ -582,9 +633,16 @@ def _closing(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: M
         place = on_command_line("out", [str(folder.path)])
         resume = f"ancestral train {preset}{place} {on_command_line('resume', ['True'])}"
         resume += " (started as before, for as many processes)" if trainer.distributed.world > 1 else ""
-        yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
+        saved = f"Stopped after step {trainer.step} and saved. " if trainer.step or not trainer.spec.autoencoder else ""
+        yield Message(f"{saved}Go on with:  {resume}")
         return
     yield Message(f"Trained {trainer.step} steps: {folder.model}")
+    if (best := folder.best_model()) is not None:
+        same = " (the last step)" if best.step == trainer.step else ""
+        yield Message(f"The best by measured distance: {best}{same}")
+    if trainer.measuring_seconds:
+        share = trainer.measuring_seconds / max(folder.seconds(), trainer.measuring_seconds)
+        yield Message(f"measuring distances took {share:.1%} of the training time", detail=True)
     if (folder.path / model_card.README).exists():  # its numbers are of the model before
         yield model_cards.update_card(model, folder.path)
     pictures = " and ".join(str(path) for path in (folder.report, _grid(trainer, folder)) if path.exists())

@@ -1,17 +1,20 @@
 """Folders of image files. The names of a million files are one buffer, never a million objects."""
 
 import os
+import stat
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from ancestral.config.folders import HEIC, READ_HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
-from ancestral.data.io_errors import read_file
+from ancestral.data.files import Files, NameList, Section
+from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.sources.metadata_table import MetadataTable
 from ancestral.errors import InputError, one_line
@@ -19,37 +22,87 @@ from ancestral.options import option
 from ancestral.quantities import are, plural
 
 
-class NameList(Sequence[bytes]):
-    """Names in one buffer, each of which ends in a zero byte."""
+class LocalFiles(Files):
+    """The files below a folder of a disk."""
 
-    def __init__(self, buffer: bytes) -> None:
-        self.buffer = buffer
-        self._ends = np.flatnonzero(np.frombuffer(buffer, np.uint8) == 0)
+    def __init__(self, root: Path) -> None:
+        """Set up; nothing is read."""
+        self.root = root
 
-    def __len__(self) -> int:
-        return len(self._ends)
+    def __str__(self) -> str:
+        return str(self.root)
 
-    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]
-        begin = int(self._ends[index - 1]) + 1 if index else 0
-        return self.buffer[begin : int(self._ends[index])]
+    @property
+    def name(self) -> str:
+        """The name of the folder, in one line."""
+        return one_line(self.root.resolve().name)
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.buffer.split(b"\0")[:-1])
+    def names(self, suffixes: Iterable[str], skipped: list[str], runs: list[str]) -> Iterator[bytes]:
+        """See `scan`."""
+        return scan(self.root, suffixes, skipped, runs)
+
+    def has(self, name: bytes) -> bool:
+        """See `Files.has`."""
+        with suppress(OSError, ValueError):
+            return bool(name) and os.path.isfile(os.path.join(os.fsencode(self.root), name))  # noqa: PTH113, PTH118 (bytes)
+        return False
+
+    def size(self, name: bytes) -> int:
+        """See `Files.size`."""
+        return self._status(name).st_size
+
+    def version(self, name: bytes) -> str:
+        """See `Files.version`."""
+        status = self._status(name)
+        return f"{self.local(name).resolve()} {status.st_size} {status.st_mtime_ns}"
+
+    def read(self, name: bytes, size: int = -1) -> bytes:
+        """See `Files.read`."""
+        return read_file(self.local(name), size)
+
+    def section(self, place: Section) -> bytes:
+        """See `Files.section`."""
+        name, start, size = place
+        path = self.local(name)
+        try:
+            with path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), size, start)
+        except OSError as error:
+            raise SourceLost(f"{path} cannot be read: {error.strerror}") from None
+
+    def stream(self, name: bytes) -> BinaryIO:
+        """See `Files.stream`."""
+        return self.local(name).open("rb")
+
+    def local(self, name: bytes) -> Path:
+        """Return the path of a file."""
+        return self.root / os.fsdecode(name)
+
+    def _status(self, name: bytes) -> os.stat_result:
+        try:
+            status = self.local(name).stat()
+        except OSError as error:
+            raise classify(error, self.local(name)) from None
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
+            raise Unreadable(f"{self.local(name)} is not a regular file")
+        return status
 
 
 class FileFolder(StoredItems):
-    """All files below `root` that have one of some suffixes, images or others, in the order of their paths' parts.
+    """All files below a folder that have one of some suffixes, images or others, in the order of their paths' parts.
 
-    Each immediate sub-folder is a class. If a file lies in `root` itself, it has no class, so there are no labels.
+    Each immediate sub-folder is a class. If a file lies in the folder itself, it has no class, so there are no labels.
     Classes follow from names alone, so files that cannot be read count. The columns are those of `MetadataTable`.
     """
 
-    def __init__(self, root: Path, suffixes: Iterable[str] = SUFFIXES) -> None:
+    def __init__(self, root: Path | Files, suffixes: Iterable[str] = SUFFIXES) -> None:
         """Find the files. Raises InputError if there are none, or as `scan` does."""
+        self.files = LocalFiles(root) if isinstance(root, Path) else root
+        self.threads = self.files.threads
         skipped, runs = list[str](), list[str]()
         buffer, labels, tops, heic = bytearray(), array("i"), [b""], 0
         plug_in = [suffix for suffix in HEIC if suffixes is SUFFIXES and suffix not in SUFFIXES]
-        for path in scan(root, (*suffixes, *plug_in), skipped, runs):
+        for path in self.files.names((*suffixes, *plug_in), skipped, runs):
             if path.lower().endswith(tuple(map(os.fsencode, plug_in))):
                 heic += 1
                 continue
@@ -75,10 +128,10 @@ class FileFolder(StoredItems):
                 ".wav, .tar, .parquet and .arrow files"
             )
         classed = b"" not in tops[1:] and min(labels) >= 0
-        self.root, self.names = root, NameList(bytes(buffer))
-        self.columns = MetadataTable(root, self.names, dict.fromkeys(filter(None, tops)))
+        self.names = NameList(bytes(buffer))
+        self.columns = MetadataTable(self.files, self.names, dict.fromkeys(filter(None, tops)))
         super().__init__(
-            one_line(root.resolve().name),
+            self.files.name,
             len(labels),
             torch.from_numpy(np.array(labels)) if classed else None,
             tuple(one_line(os.fsdecode(top)) for top in tops[1:]) if classed else (),
@@ -86,17 +139,17 @@ class FileFolder(StoredItems):
             tuple(notes),
         )
 
-    def path_of(self, row: int) -> Path:
-        """Return the path of a file."""
-        return self.root / os.fsdecode(self.names[row])
-
     def raw(self, row: int) -> Raw:
         """Read the bytes of a file."""
-        return read_file(self.path_of(row))
+        return self.files.read(self.names[row])
 
     def head(self, row: int) -> Raw | None:
         """Read the first bytes of a file."""
-        return read_file(self.path_of(row), HEADER)
+        return self.files.read(self.names[row], HEADER)
+
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Fetch files that are read next."""
+        self.files.prefetch([self.names[row] for row in rows])
 
     def name_of(self, row: int) -> str:
         """The file's path from the root."""

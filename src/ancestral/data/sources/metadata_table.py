@@ -7,20 +7,21 @@ is text. Numbers have decimal points.
 """
 
 import csv
+import io
 import json
 import math
 import os
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ancestral.arguments import shortened
+from ancestral.data.files import Files
+from ancestral.data.io_errors import Unreadable
 from ancestral.errors import InputError, one_line
 from ancestral.quantities import plural
 
@@ -55,6 +56,19 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
 
 
+class Table(NamedTuple):
+    """A table of a folder or sub-folder."""
+
+    name: str
+    """Its path or address for messages, in one line."""
+    files: Files
+    """The files among which it is."""
+    file: bytes
+    """Its name among them."""
+    prefix: bytes
+    """What its names of files lack to be paths from the root: b"", or the sub-folder with a slash."""
+
+
 class MetadataTable(Mapping[str, Any]):
     """The columns of the tables of a folder, each read when it is looked up, in the order of the files.
 
@@ -62,16 +76,16 @@ class MetadataTable(Mapping[str, Any]):
     sequences of numbers. Files without a row are missing in all columns.
     """
 
-    def __init__(self, root: Path, names: Sequence[bytes], folders: Iterable[bytes] = ()) -> None:
+    def __init__(self, files: Files, names: Sequence[bytes], folders: Iterable[bytes] = ()) -> None:
         """Set up; nothing is read.
 
         Args:
-            root: The folder.
-            names: The path of each file from the folder.
+            files: The files below the folder.
+            names: The path of each file that is read, from the folder.
             folders: The names of its sub-folders.
         """
-        self._root, self._names, self._folders = root, names, [root, *(root / os.fsdecode(name) for name in folders)]
-        self._columns: dict[str, Path] | None = None
+        self._files, self._names, self._prefixes = files, names, [b"", *(name + b"/" for name in folders)]
+        self._columns: dict[str, Table] | None = None
         self._problem = ""
 
     def __getitem__(self, name: str) -> Any:
@@ -83,18 +97,17 @@ class MetadataTable(Mapping[str, Any]):
         values: list[Any] = [None] * len(self._names)
         seen = bytearray(len(values))
         rows = {file: row for row, file in enumerate(self._names)}
-        origin = one_line(self._peek()[name])
+        origin = self._peek()[name].name
         strangers, absolute, twice, count = list[str](), list[str](), dict[str, str](), 0
         for table in self._tables():
-            mark = CSV if table.suffix == ".csv" else 1
-            prefix = os.fsencode(f"{table.parent.relative_to(self._root)}/") if table.parent != self._root else b""
+            mark = CSV if _is_csv(table) else 1
             for file, value in _rows(table, name):
-                path, count = prefix + os.fsencode(_normal(file)), count + 1
+                path, count = table.prefix + os.fsencode(_normal(file)), count + 1
                 row = rows.get(path, -1)
                 if os.path.isabs(_normal(file)):  # noqa: PTH117 (a million names)
                     absolute.append(one_line(file))
                 elif row < 0:
-                    strangers += [] if _exists(self._root, path) else [one_line(os.fsdecode(path))]
+                    strangers += [] if self._files.has(path) else [one_line(os.fsdecode(path))]
                 elif seen[row]:
                     twice[one_line(os.fsdecode(path))] = "several rows"
                 else:
@@ -136,21 +149,24 @@ class MetadataTable(Mapping[str, Any]):
         names = list(self)
         if not names:
             return None
-        file = one_line(next(iter(self._peek().values())).name)
+        file = next(iter(self._peek().values())).name.rpartition("/")[2]
         columns = f"the column {names[0]}" if len(names) == 1 else f"the columns {listed(names)}"
         return f"{file} has {columns}", names[0]
 
-    def _tables(self) -> list[Path]:
+    def _tables(self) -> list[Table]:
         """The tables of the folder and of its sub-folders. Raises InputError for two in one folder."""
-        tables = list[Path]()
-        for folder in self._folders:
-            here = [folder / name for name in FILES if (folder / name).is_file()]
+        tables = list[Table]()
+        for prefix in self._prefixes:
+            here = [prefix + file.encode() for file in FILES if self._files.has(prefix + file.encode())]
             if len(here) > 1:
+                folder = f"{self._files}/{os.fsdecode(prefix)}"[:-1]
                 raise InputError(f"{one_line(folder)} holds {' and '.join(FILES)}: keep one of them")
-            tables += here
+            tables += [
+                Table(one_line(f"{self._files}/{os.fsdecode(name)}"), self._files, name, prefix) for name in here
+            ]
         return tables
 
-    def _peek(self) -> dict[str, Path]:
+    def _peek(self) -> dict[str, Table]:
         """The table of each column; none, with the reason, if a table is damaged."""
         if self._columns is None:
             self._columns = {}
@@ -214,59 +230,56 @@ def _normal(file: str) -> str:
     return file[2:] if file.startswith("./") else file
 
 
-def _exists(root: Path, path: bytes) -> bool:
-    """Whether there is such a file, of a kind that is not read."""
-    with suppress(OSError, ValueError):
-        return bool(path) and os.path.isfile(os.path.join(os.fsencode(root), path))  # noqa: PTH113, PTH118 (bytes)
-    return False
+def _is_csv(table: Table) -> bool:
+    return table.name.endswith(".csv")
 
 
-def _column_names(table: Path) -> list[str]:
+def _column_names(table: Table) -> list[str]:
     """The columns besides the names of files. Raises InputError if there are no such names."""
-    if table.suffix == ".csv":
+    if _is_csv(table):
         header, _ = next(_csv(table))
         names = header
     else:
         names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED) for key in row))
     if not any(names):
-        where = "in its first line: write" if table.suffix == ".csv" else "in its first rows: give"
-        raise InputError(f"{one_line(table)} has no columns {where} {FILE_NAME}, and a name for each other column")
+        where = "in its first line: write" if _is_csv(table) else "in its first rows: give"
+        raise InputError(f"{table.name} has no columns {where} {FILE_NAME}, and a name for each other column")
     if FILE_NAME not in names:
         raise InputError(
-            f"{one_line(table)} has no column {FILE_NAME} (its columns are {', '.join(map(one_line, names[:9]))}): "
+            f"{table.name} has no column {FILE_NAME} (its columns are {', '.join(map(one_line, names[:9]))}): "
             "name the column with the path of each file so"
         )
     return [name for name in names if name and name != FILE_NAME]
 
 
-def _rows(table: Path, name: str) -> Iterator[tuple[str, Any]]:
+def _rows(table: Table, name: str) -> Iterator[tuple[str, Any]]:
     """The name of the file and the value of a column in each row; None where it is missing."""
-    if table.suffix != ".csv":
+    if not _is_csv(table):
         for number, content in enumerate(_jsonl(table), 1):
             file, value = content.get(FILE_NAME), content.get(name)
             if not isinstance(file, str):
-                raise InputError(f"{one_line(table)} has no {FILE_NAME} in row {number:,}: give the path of the file")
+                raise InputError(f"{table.name} has no {FILE_NAME} in row {number:,}: give the path of the file")
             yield file, None if value == "" else value
         return
     rows = _csv(table)
     header, _ = next(rows)
     if header.count(name) > 1:
-        raise InputError(f"{one_line(table)} has several columns {one_line(name)}: give each a name of its own")
+        raise InputError(f"{table.name} has several columns {one_line(name)}: give each a name of its own")
     place, column = header.index(FILE_NAME), header.index(name) if name in header else -1
     texts: dict[str, str] = {}  # equal cells are one object
     for row, number in rows:
         if len(row) > len(header):
             raise InputError(
-                f"{one_line(table)} has {len(row)} fields in line {number:,}, and {len(header)} columns: quote text "
+                f"{table.name} has {len(row)} fields in line {number:,}, and {len(header)} columns: quote text "
                 "with separators in it"
             )
         cell = row[column].strip() if -1 < column < len(row) else ""
         yield row[place].strip() if place < len(row) else "", texts.setdefault(cell, cell) if cell else None
 
 
-def _csv(table: Path) -> Iterator[tuple[list[str], int]]:
+def _csv(table: Table) -> Iterator[tuple[list[str], int]]:
     """The header and the rows of a .csv that are not empty, with the numbers of their lines."""
-    with _explained(table), table.open(encoding="utf-8-sig", newline="") as file:
+    with _explained(table), _opened(table) as file:
         first = file.readline()
         file.seek(0)
         fields = {mark: [cell.strip().strip('"') for cell in first.split(mark)] for mark in SEPARATORS}
@@ -279,24 +292,28 @@ def _csv(table: Path) -> Iterator[tuple[list[str], int]]:
                 yield row, reader.line_num
 
 
-def _jsonl(table: Path) -> Iterator[dict[str, Any]]:
+def _jsonl(table: Table) -> Iterator[dict[str, Any]]:
     """The objects of a .jsonl."""
-    with _explained(table), table.open(encoding="utf-8-sig") as file:
+    with _explained(table), _opened(table) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
                     content = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise InputError(f"{one_line(table)} is no JSON in line {number:,} ({error}): correct it") from None
+                    raise InputError(f"{table.name} is no JSON in line {number:,} ({error}): correct it") from None
                 if not isinstance(content, dict):
-                    raise InputError(f"{one_line(table)} has no JSON object in line {number:,}: write one in each line")
+                    raise InputError(f"{table.name} has no JSON object in line {number:,}: write one in each line")
                 yield content
+
+
+def _opened(table: Table) -> io.TextIOWrapper:
+    return io.TextIOWrapper(table.files.stream(table.file), encoding="utf-8-sig", newline="")
 
 
 class _explained:
     """Turn what reading a table raises into an InputError."""
 
-    def __init__(self, table: Path) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
 
     def __enter__(self) -> None:
@@ -304,9 +321,9 @@ class _explained:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, UnicodeDecodeError):
-            raise InputError(f"{one_line(self._table)} is not UTF-8: save it so, in Excel as CSV UTF-8") from None
-        if isinstance(error, csv.Error):
-            raise InputError(f"{one_line(self._table)} cannot be read: {error}") from None
+            raise InputError(f"{self._table.name} is not UTF-8: save it so, in Excel as CSV UTF-8") from None
+        if isinstance(error, csv.Error | Unreadable):
+            raise InputError(f"{self._table.name} cannot be read: {error}") from None
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
-            raise InputError(f"{one_line(self._table)} cannot be read: {reason}") from None
+            raise InputError(f"{self._table.name} cannot be read: {reason}") from None

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ancestral.config.folders import WAV
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import HEADER, reading_threads
-from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.files import Files
+from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.file_folder import FileFolder
-from ancestral.errors import InputError, UnsuitableError, one_line
+from ancestral.errors import InputError, UnsuitableError
 from ancestral.options import option
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
@@ -111,7 +112,7 @@ def fit_signal(signal: NDArray[np.float32], channels: int, length: int) -> NDArr
 class RecordingFolder(FileFolder):
     """All .wav files below `root`, of one sampling rate and brought to one length and number of channels."""
 
-    def __init__(self, root: Path, conversion: Conversion, length: int | None = None) -> None:
+    def __init__(self, root: Path | Files, conversion: Conversion, length: int | None = None) -> None:
         """Find the recordings. The conversion may set the channels, 1 or 2; `length` is that of `data.open`.
 
         Raises:
@@ -148,26 +149,23 @@ class RecordingFolder(FileFolder):
 
     def _header(self, row: int) -> tuple[int, WavHeader] | None:
         """The number and header of a file; None if it cannot be read, which is said when the file is."""
-        path = self.path_of(row)
+        name = self.names[row]
         try:
-            head = read_file(path, HEADER)
-            size = path.stat().st_size
-            header = read_header(head, size) or read_header(read_file(path), size)
+            head, size = self.files.read(name, HEADER), self.files.size(name)
+            header = read_header(head, size) or read_header(self.files.read(name), size)
         except Unreadable:
             return None
-        except OSError as error:
-            raise InputError(f"{one_line(path)} cannot be read: {error.strerror}") from None
         assert header is not None  # since the whole file was read
         return row, header
 
     def raw(self, row: int) -> NDArray[np.float32]:
         """Read a recording: (C, L)."""
-        header, signal = decode_wav(read_file(self.path_of(row)))
+        header, signal = decode_wav(self.files.read(self.names[row]))
         if header.rate != self.rate:
             raise Unreadable(f"it has {header.rate:,} Hz, and the others {self.rate:,}")
         return fit_signal(signal, self._channels, self._length)
 
-    def partner(self, root: Path) -> "RecordingFolder":
+    def partner(self, root: Path | Files) -> "RecordingFolder":
         """Find the recordings of another folder that belong to these, of their length in seconds where it is given."""
         length = self._given_length
         folder = RecordingFolder(root, Conversion(), length)

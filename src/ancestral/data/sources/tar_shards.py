@@ -10,13 +10,12 @@ import hashlib
 import io
 import json
 import os
-import stat
 import tarfile
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -25,11 +24,11 @@ from numpy.typing import NDArray
 from ancestral import storage
 from ancestral.config.folders import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
-from ancestral.data.decoding import HEADER, NPY
+from ancestral.data.decoding import HEADER, NPY, reading_threads
 from ancestral.data.download import cache
-from ancestral.data.io_errors import SourceLost, Unreadable, classify
+from ancestral.data.files import Files, NameList
+from ancestral.data.io_errors import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
-from ancestral.data.sources.file_folder import NameList
 from ancestral.errors import InputError, one_line
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
@@ -37,6 +36,8 @@ VERSION = 4  # of the files in the cache
 LARGEST_LABEL = 1 << 16  # bytes of a member with a label
 MOST_KINDS = 64
 """Largest number of kinds of further members in a shard; what follows more dots may be a part of the name."""
+AT_ONCE = 8
+"""Number of shards that are indexed at the same time."""
 PEEKED = 16
 """Number of samples whose json says which fields there are."""
 FIELDS = ("starts", "sizes", "labels", "names", "problem", "further", "kinds")
@@ -48,17 +49,27 @@ uint8), further members (int64 of sample, kind, start and size), and the names o
 class TarShards(StoredItems):
     """The samples of some .tar files, one file after the other. A damaged shard gives the samples that are whole."""
 
-    def __init__(self, paths: list[Path], name: str) -> None:
-        """Find the samples. Raises InputError if there is no whole one."""
-        self.paths = paths
-        shards = [index_shard(path) for path in paths]
-        self._bounds = np.cumsum([0] + [len(shard["starts"]) for shard in shards])
+    def __init__(self, files: Files, shards: Sequence[bytes], name: str) -> None:
+        """Find the samples.
+
+        Args:
+            files: The files of a folder.
+            shards: The names of the shards in it.
+            name: The name of the data.
+
+        Raises:
+            InputError: If there is no whole sample.
+        """
+        self._files, self._shard_names, self.threads = files, [*shards], files.threads
+        with reading_threads(min(AT_ONCE, files.threads, len(shards))) as pool:
+            indices = pool.map(partial(index_shard, files), shards)
+        self._bounds = np.cumsum([0] + [len(index["starts"]) for index in indices])
         self._starts, self._sizes, labels = (
-            np.concatenate([shard[field] for shard in shards]) for field in ("starts", "sizes", "labels")
+            np.concatenate([index[field] for index in indices]) for field in ("starts", "sizes", "labels")
         )
-        self._names = NameList(b"".join(shard["names"].tobytes() for shard in shards))
-        problems = [shard["problem"].tobytes().decode() for shard in shards]
-        skipped = tuple(f"{one_line(p.name)}: {text}" for p, text in zip(paths, problems, strict=True) if text)
+        self._names = NameList(b"".join(index["names"].tobytes() for index in indices))
+        problems = [index["problem"].tobytes().decode() for index in indices]
+        skipped = tuple(f"{_shown(shard)}: {text}" for shard, text in zip(shards, problems, strict=True) if text)
         if not len(labels):
             hint = skipped[0] if skipped else "write them as webdataset does, with names such as 01.png and 01.cls"
             raise InputError(f"no whole sample with an image in the shards of {name}: {hint}")
@@ -66,7 +77,7 @@ class TarShards(StoredItems):
         if 0 < missing < len(labels):
             skipped += (f"the labels, which {missing:,} of {len(labels):,} samples do not have",)
         classes = () if missing else tuple(map(str, range(int(labels.max()) + 1)))
-        self.columns = _Columns(self, shards)
+        self.columns = _Columns(self, indices)
         super().__init__(name, len(labels), None if missing else torch.from_numpy(labels), classes, skipped)
 
     def raw(self, row: int) -> bytes:
@@ -77,53 +88,61 @@ class TarShards(StoredItems):
         """Read the first of them."""
         return self.section(row, int(self._starts[row]), min(int(self._sizes[row]), HEADER))
 
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Fetch items that are read next."""
+        self._files.prefetch_sections(
+            [(self._shard(row), int(self._starts[row]), int(self._sizes[row])) for row in rows]
+        )
+
     def name_of(self, row: int) -> str:
         """The shard, and the member in it."""
-        return one_line(f"{self._shard(row).name}/{self._names[row].decode('utf-8', 'surrogateescape')}")
+        return one_line(f"{_shown(self._shard(row))}/{self._names[row].decode('utf-8', 'surrogateescape')}")
 
-    def _shard(self, row: int) -> Path:
-        return self.paths[int(np.searchsorted(self._bounds, row, side="right")) - 1]
+    def _shard(self, row: int) -> bytes:
+        return self._shard_names[int(np.searchsorted(self._bounds, row, side="right")) - 1]
 
     def section(self, row: int, start: int, size: int) -> bytes:
         """Read bytes of the shard of an item. Raises Unreadable or SourceLost."""
-        path = self._shard(row)
-        try:
-            with path.open("rb", buffering=0) as file:
-                raw = os.pread(file.fileno(), size, start)
-        except OSError as error:
-            raise SourceLost(f"{path} cannot be read: {error.strerror}") from None
+        raw = self._files.section((self._shard(row), start, size))
         if len(raw) < size:
             raise Unreadable("the shard is cut short")
         return raw
 
 
-def index_shard(path: Path) -> Index:
+def index_shard(files: Files, shard: bytes) -> Index:
     """Find the whole samples of a shard, or load them from the cache if the shard has not changed since.
 
     Raises:
         InputError: If it cannot be opened; a SourceLost where its place does not respond.
     """
     try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(str(classify(error, path))) from None
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
-        raise InputError(f"{path} is not a regular file")
-    key = f"{VERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        key, size = f"{VERSION} {files.version(shard)}", files.size(shard)
+    except Unreadable as error:
+        raise InputError(str(error)) from None
     file = cache() / "shards" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
     with suppress(Exception), np.load(file, allow_pickle=False) as arrays:  # a damaged file is written anew
         return {field: arrays[field] for field in FIELDS}
-    index = _read_index(path, status.st_size)
+    try:
+        with files.stream(shard) as stream:
+            index = _read_index(stream, size)
+    except Unreadable as error:
+        raise InputError(f"{files}/{_shown(shard)} cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{files}/{_shown(shard)} cannot be read: {error.strerror or error}") from None
     with suppress(OSError), storage.atomic(file) as temporary:  # without a cache it is made again the next time
         np.savez(temporary, **index)  # type: ignore[arg-type]
     return index
 
 
-def _read_index(path: Path, size: int) -> Index:
+def _shown(name: bytes) -> str:
+    return one_line(os.fsdecode(name))
+
+
+def _read_index(stream: BinaryIO, size: int) -> Index:
     starts, sizes, labels, names, problem = array("q"), array("q"), array("i"), bytearray(), ""
     further, kinds = array("q"), dict[str, int]()
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
             for name, start, length, label, members in _samples(tar, size):
                 for kind, *place in members:
                     if kind in kinds or len(kinds) < MOST_KINDS:
@@ -132,11 +151,9 @@ def _read_index(path: Path, size: int) -> Index:
                 starts.append(start)
                 sizes.append(length)
                 labels.append(label)
-            problem = _end_problem(path, tar.offset, size)
+            problem = _end_problem(stream, tar.offset, size)
     except tarfile.TarError as error:
         problem = f"damaged: {one_line(error)}"
-    except OSError as error:
-        raise InputError(str(classify(error, path))) from None
     if problem:
         problem += f" ({len(starts):,} whole samples before that)"
     return {
@@ -308,10 +325,9 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> int:
     return -1
 
 
-def _end_problem(path: Path, offset: int, size: int) -> str:
+def _end_problem(stream: BinaryIO, offset: int, size: int) -> str:
     """The fault where the last member ended; "" for the zeros that end a whole archive."""
     if offset + tarfile.BLOCKSIZE > size:
         return "cut short"
-    with path.open("rb") as file:
-        file.seek(offset)
-        return "damaged" if any(file.read(tarfile.BLOCKSIZE)) else ""
+    stream.seek(offset)
+    return "damaged" if any(stream.read(tarfile.BLOCKSIZE)) else ""

@@ -62,7 +62,7 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         gradient_mask = [*ctx.needs_input_grad[:2], ctx.has_bias]
-        dx, dw, db = torch.ops.aten.convolution_backward(
+        dx, dw, db = torch.ops.aten.convolution_backward.default(
             gradient, x, weight.to(x.dtype), weight.shape[:1] if ctx.has_bias else None, *ctx.settings, gradient_mask
         )
         dw, db = (None if each is None else each.to(weight.dtype) for each in (dw, db))

@@ -1,8 +1,10 @@
-/* The theory of the playground: schedules, targets, the exact denoiser, samplers and random numbers of the Python
- * package, for points in the plane. Everything is computed in float64. Nothing in this file touches the page.
+/* The theory for browsers: schedules, targets, denoisers, guidance, samplers and random numbers of the Python package.
+ * Everything is computed in float64. Nothing in this file touches a page, so that Workers use it too.
  *
- * A batch of B points is one array of 2B numbers, x_1, y_1, x_2, y_2, ... Names are those of the package:
- * `ancestral.schedules`, `.targets`, `.oracle.Empirical`, `.samplers`, `.randomness`, `.reverse.prior`.
+ * A batch of B items of D elements is one array of B·D numbers, item after item; points in the plane are x_1, y_1, x_2,
+ * y_2, ... A denoiser is an object {schedule, size, predict(x, t, condition) -> {x0, eps, fraction}}, with D as `size`.
+ * Names are those of the package: `ancestral.schedules`, `.targets`, `.oracle.Empirical`, `.guidance`, `.samplers`,
+ * `.randomness`, `.reverse.prior`.
  */
 (function (root) {
   "use strict";
@@ -91,6 +93,10 @@
     },
   };
 
+  /** A schedule whose tables for t = 0..T Python made: exact for every schedule, those of one's own too. */
+  const tabulated = (signal, noise, priorStd) =>
+    makeSchedule("tables", Float64Array.from(signal), Float64Array.from(noise), priorStd);
+
   function schedule(name, T, options) {
     if (!SCHEDULES[name]) throw new Error(`unknown schedule ${name}`);
     if (!Number.isInteger(T) || T < 1) throw new Error(`T must be a whole number of at least 1, not ${T}`);
@@ -125,6 +131,15 @@
     return combine([TARGETS[name].p(a, b), x0], [TARGETS[name].q(a, b), eps]);
   }
 
+  /** x̂_0 and ε̂ of the estimate `output` of the target p x_0 + q ε at the scales a, b. */
+  function solve(x, output, a, b, p, q) {
+    const d = a * q - b * p;
+    return { x0: combine([q / d, x], [-b / d, output]), eps: combine([a / d, output], [-p / d, x]) };
+  }
+
+  /** The ε̂ that agrees with x_t and x̂_0. */
+  const noiseOf = (x, x0, a, b) => combine([1 / b, x], [-a / b, x0]);
+
   /** Σ c v over pairs [c, v] of a number and an array. */
   function combine(...terms) {
     const sum = new Float64Array(terms[0][1].length);
@@ -132,7 +147,7 @@
     return sum;
   }
 
-  // The exact denoiser of a finite data set --------------------------------------------------------------------------
+  // Denoisers: the exact one of a finite data set, and networks ------------------------------------------------------
 
   /**
    * E[x_0 | x_t] and E[ε | x_t] where x_0 is one of K points, all equally likely, and log p_t(x_t) in nats.
@@ -165,36 +180,129 @@
     return { x0, eps, logDensity };
   }
 
-  // Random numbers: a function of (seed, stream, step, index). 64-bit integers are pairs of 32 bits, [high, low] ------
+  /** The exact denoiser of points in the plane. */
+  const exact = (schedule, points) => ({
+    schedule, size: 2, predict: (x, t) => denoise(points, ...schedule.at(t), x),
+  });
 
-  function multiply([ah, al], [bh, bl]) {
-    const a0 = al & 0xffff, a1 = al >>> 16, b0 = bl & 0xffff, b1 = bl >>> 16;
-    const p01 = a0 * b1, p10 = a1 * b0, p00 = a0 * b0;
-    const middle = (p00 >>> 16) + (p01 & 0xffff) + (p10 & 0xffff);
-    const carried = (p01 >>> 16) + (p10 >>> 16) + (middle >>> 16);
-    const high = (a1 * b1 + carried + Math.imul(ah, bl) + Math.imul(al, bh)) >>> 0;
-    return [high, ((middle << 16) | (p00 & 0xffff)) >>> 0];
+  /**
+   * The denoiser of a network.
+   *
+   * evaluate({x, index, ...inputs}): the output of the network for one item x (Float32Array) at index t − 1.
+   * size: the number of elements of an item; the output may have as many more, the fraction of a learned variance.
+   * tables: target_x0 (p), target_eps (q), input_scale and output_scale for t = 1..T, as ONNX files have them.
+   * The condition of `predict` is an array with the inputs of each item.
+   */
+  function trained({ schedule, evaluate, size, tables }) {
+    const estimate = (x, t, inputs) => {
+      const [a, b] = schedule.at(t), [p, q, scaleIn, scaleOut] = [
+        tables.target_x0, tables.target_eps, tables.input_scale, tables.output_scale].map((table) => table[t - 1]);
+      const output = evaluate({ ...inputs, x: Float32Array.from(x, (value) => scaleIn * value), index: t - 1 });
+      const answer = Float64Array.from(output.subarray(0, size), (value) => scaleOut * value);
+      const fraction = output.length > size && Float64Array.from(output.subarray(size), (value) => (value + 1) / 2);
+      return { ...solve(x, answer, a, b, p, q), fraction: fraction || undefined };
+    };
+    const predict = (x, t, condition = []) => {
+      const items = range(x.length / size, (i) => estimate(x.subarray(i * size, (i + 1) * size), t, condition[i]));
+      return joined(items);
+    };
+    return { schedule, size, predict };
   }
 
+  /** The estimates of several items as one batch. */
+  function joined(items) {
+    if (items.length === 1) return items[0];
+    const together = (name) => {
+      const all = new Float64Array(items.length * items[0][name].length);
+      items.forEach((item, i) => all.set(item[name], i * item[name].length));
+      return all;
+    };
+    return { x0: together("x0"), eps: together("eps"), fraction: items[0].fraction && together("fraction") };
+  }
+
+  // Denoisers around denoisers ---------------------------------------------------------------------------------------
+
+  /** A denoiser whose x̂_0 is clipped to [−limit, limit], with the ε̂ that then agrees with x_t; null: as it is. */
+  function clipped(denoiser, limit) {
+    if (limit === null) return denoiser;
+    return { ...denoiser, predict(x, t, condition) {
+      const estimate = denoiser.predict(x, t, condition);
+      if (estimate.x0.every((value) => Math.abs(value) <= limit)) return estimate;
+      const x0 = estimate.x0.map((value) => Math.min(Math.max(value, -limit), limit));
+      return { ...estimate, x0, eps: noiseOf(x, x0, ...denoiser.schedule.at(t)) };
+    } };
+  }
+
+  /**
+   * Classifier-free guidance: x̂ = x̂(∅) + scale (x̂(c) − x̂(∅)); `absent` is what stands for ∅ in the place of c.
+   * `rescale` is the share in which the standard deviation of x̂_0 is brought back to that of x̂(c).
+   */
+  function guided(denoiser, scale, absent, rescale = 0) {
+    if (scale === 1) return denoiser;
+    const { schedule, size } = denoiser;
+    return { ...denoiser, predict(x, t, condition) {
+      const plain = denoiser.predict(x, t, condition), nothing = denoiser.predict(x, t, absent);
+      const [x0, eps] = ["x0", "eps"].map((name) => combine([1 - scale, nothing[name]], [scale, plain[name]]));
+      if (!rescale) return { ...plain, x0, eps };
+      for (let start = 0; start < x0.length; start += size) {
+        const item = x0.subarray(start, start + size), deviation = std(item);
+        const ratio = deviation > 0 ? std(plain.x0.subarray(start, start + size)) / deviation : 1;
+        for (let i = 0; i < size; i++) item[i] *= rescale * ratio + 1 - rescale;
+      }
+      return { ...plain, x0, eps: noiseOf(x, x0, ...schedule.at(t)) };
+    } };
+  }
+
+  function std(values) {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+  }
+
+  /**
+   * DDNM for a mask: x̂_0 is `y` wherever `known` is 1 (both of one item), and the denoiser's, clipped, elsewhere. The
+   * sampler must not clip once more, as in the package.
+   */
+  function inpainting(denoiser, y, known, clip) {
+    const inner = clipped(denoiser, clip);
+    return { ...inner, predict(x, t, condition) {
+      const estimate = inner.predict(x, t, condition);
+      const x0 = estimate.x0.map((value, i) => (known[i % known.length] ? y[i % y.length] : value));
+      return { ...estimate, x0, eps: noiseOf(x, x0, ...denoiser.schedule.at(t)) };
+    } };
+  }
+
+  // Random numbers: a function of (seed, stream, step, index). 64-bit integers are pairs of 32 bits, [high, low] ------
+
   const xor = ([ah, al], [bh, bl]) => [(ah ^ bh) >>> 0, (al ^ bl) >>> 0];
-  const shifted = ([h, l], bits) => [h >>> bits, ((h << (32 - bits)) | (l >>> bits)) >>> 0];
 
   function plusGamma([h, l]) {
     const low = l + 0x7f4a7c15;
     return [(h + 0x9e3779b9 + (low > 0xffffffff ? 1 : 0)) >>> 0, low >>> 0];
   }
 
-  /** SplitMix64's finaliser. */
-  function mix(z) {
-    z = multiply(xor(z, shifted(z, 30)), [0xbf58476d, 0x1ce4e5b9]);
-    z = multiply(xor(z, shifted(z, 27)), [0x94d049bb, 0x133111eb]);
-    return xor(z, shifted(z, 31));
+  /** The upper half of the product of two numbers of 32 bits. */
+  function upperHalf(a, b) {
+    const a0 = a & 0xffff, a1 = a >>> 16, b0 = b & 0xffff, b1 = b >>> 16;
+    const p01 = a0 * b1, p10 = a1 * b0;
+    const middle = ((a0 * b0) >>> 16) + (p01 & 0xffff) + (p10 & 0xffff);
+    return a1 * b1 + (p01 >>> 16) + (p10 >>> 16) + (middle >>> 16);
   }
 
-  function crc32(text) {
+  /** SplitMix64's finaliser. */
+  function mix([h, l]) {
+    for (const [bits, bh, bl] of [[30, 0xbf58476d, 0x1ce4e5b9], [27, 0x94d049bb, 0x133111eb]]) {
+      l ^= (h << (32 - bits)) | (l >>> bits);
+      h ^= h >>> bits;
+      h = upperHalf(l >>> 0, bl) + Math.imul(h, bl) + Math.imul(l, bh);
+      l = Math.imul(l, bl);
+    }
+    return [(h ^ (h >>> 31)) >>> 0, (l ^ ((h << 1) | (l >>> 31))) >>> 0];
+  }
+
+  function crc32(bytes) {
     let crc = 0xffffffff;
-    for (const character of text) {
-      crc ^= character.charCodeAt(0);
+    for (const byte of bytes) {
+      crc ^= byte;
       for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
     }
     return ~crc >>> 0;
@@ -202,44 +310,71 @@
 
   const pair = (number) => [Math.floor(number / 2 ** 32), number >>> 0];
 
-  /** N(0, 1) for points 0..count−1, rounded to float32: the numbers of `ancestral.randomness.normal((2,), ...)`. */
-  function normal(seed, stream, step, count, draw = 0) {
-    const prefix = [pair(seed), [0, crc32(draw ? `${stream} ${draw}` : stream)], pair(step)].reduce(
-      (before, word) => mix(plusGamma(xor(before, word))), [0, 0]);
-    const z = new Float64Array(2 * count);
-    for (let i = 0; i < count; i++) {
-      const [high, low] = mix(mix(plusGamma(xor(pair(i), prefix))));
-      const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller; u is float32
-      const angle = low * (2 ** -32 * 2 * Math.PI);
-      z[2 * i] = Math.fround(radius * Math.cos(angle));
-      z[2 * i + 1] = Math.fround(radius * Math.sin(angle));
-    }
+  /** The word of a step: the number itself, or of a time between the integers the 64 bits of the float. */
+  function stepWord(step) {
+    if (Number.isInteger(step)) return pair(step);
+    const view = new DataView(new ArrayBuffer(8));
+    view.setFloat64(0, step);
+    return [view.getUint32(0), view.getUint32(4)];
+  }
+
+  /** mix(j γ) for j = 0..count−1. */
+  function counters(count) {
+    let word = [0, 0];
+    return range(count, (j) => mix((word = j ? plusGamma(word) : word)));
+  }
+
+  /**
+   * N(0, 1) for items of `size` elements, rounded to float32: the numbers of `ancestral.randomness.normal`.
+   *
+   * indices: the items' indices within the seed. draw: the number of the draw at the same step; 0 is the first.
+   */
+  function normal(size, seed, stream, step, indices, draw = 0) {
+    const name = new TextEncoder().encode(draw ? `${stream} ${draw}` : stream);
+    const words = [pair(seed), [0, crc32(name)], stepWord(step)];
+    const prefix = words.reduce((before, word) => mix(plusGamma(xor(before, word))), [0, 0]);
+    const half = Math.ceil(size / 2), each = counters(half), z = new Float64Array(size * indices.length);
+    indices.forEach((index, i) => {
+      const key = mix(plusGamma(xor(pair(index), prefix)));
+      for (let j = 0; j < half; j++) {
+        const [high, low] = mix(xor(key, each[j]));
+        const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller; u is float32
+        const angle = low * (2 ** -32 * 2 * Math.PI);
+        z[i * size + j] = Math.fround(radius * Math.cos(angle)); // first all cosines, then all sines
+        if (half + j < size) z[i * size + half + j] = Math.fround(radius * Math.sin(angle));
+      }
+    });
     return z;
   }
 
-  /** x_T of points 0..count−1 of a seed. */
-  function prior(schedule, count, seed) {
-    return normal(seed, "prior", 0, count).map((z) => Math.fround(Math.fround(schedule.priorStd) * z));
+  /** x_T of the items `indices` of a seed. */
+  function prior(schedule, size, seed, indices) {
+    return normal(size, seed, "prior", 0, indices).map((z) => Math.fround(Math.fround(schedule.priorStd) * z));
   }
 
   // Samplers: rules that move x from time t to an earlier time s -----------------------------------------------------
 
-  /** The step of DDPM: μ̃_t(x_t, x̂_0), and noise unless s = 0. */
-  function ancestralStep({ schedule, t, s, x, x0, z }, { variance }) {
+  /** The step of DDPM: μ̃_t(x_t, x̂_0), and noise unless s = 0. A learned variance lies between β̃ and β. */
+  function ancestralStep({ schedule, t, s, x, x0, fraction, z }, { variance }) {
     const [a_t, b_t] = schedule.at(t), [a_s, b_s] = schedule.at(s);
     const beta = schedule.forwardVariance(t, s);
     const mean = combine([(a_s * beta) / b_t ** 2, x0], [((a_t / a_s) * b_s ** 2) / b_t ** 2, x]);
-    const sigma = Math.sqrt(variance === "large" ? beta : schedule.posteriorVariance(t, s));
-    return s ? combine([1, mean], [sigma, z(0)]) : mean;
+    if (!s) return mean;
+    const least = schedule.posteriorVariance(t, s);
+    if (variance !== "learned") return combine([1, mean], [Math.sqrt(variance === "large" ? beta : least), z(0)]);
+    if (!fraction) throw new Error("this model did not learn its variance: choose large or small");
+    const sigma = fraction.map((f) => Math.exp((f * Math.log(beta) + (1 - f) * Math.log(least)) / 2));
+    return combine([1, mean], [1, z(0).map((value, i) => sigma[i] * value)]);
   }
 
-  /** DPM-Solver++ of order 2. With η = 0 it solves the ODE, with η = 1 the SDE. `memory` is the estimate before. */
-  function dpmStep({ schedule, t, s, x, x0, z, memory }, { eta }) {
+  /** DPM-Solver++ of order 1 or 2: the ODE with η = 0, the SDE with η = 1. `memory` is the estimate before. */
+  function dpmStep({ schedule, t, s, x, x0, z, memory }, { eta, order = 2 }) {
     const [a_t, b_t] = schedule.at(t), [a_s, b_s] = schedule.at(s);
+    const line = order === 2 ? extrapolated(schedule, memory, t, s, x0) : x0;
     const decay = (a_t * b_s) / (b_t * a_s); // e^−h
     const kept = decay ** eta;
     const noise = b_s * Math.sqrt(Math.max(1 - kept ** 2, 0));
-    const terms = [[(b_s / b_t) * kept, x], [a_s - a_s * decay * kept, extrapolated(schedule, memory, t, s, x0)]];
+    const terms = [[(b_s / b_t) * kept, x], [a_s - a_s * decay * kept, line]];
     return { x: combine(...terms, ...(noise > 0 ? [[noise, z(0)]] : [])), memory: { t, x0 } };
   }
 
@@ -373,13 +508,19 @@
     },
   };
 
-  /** The times that a sampler visits: `steps` times out of 1..T, falling, then 0. */
-  function times(schedule, sampler, steps) {
-    const { T } = schedule;
+  /** The times that a sampler visits: `steps` times out of 1..T, falling, then 0; `spacing` is its own by default. */
+  function times(schedule, sampler, steps, spacing) {
+    const { T, signal, noise } = schedule;
     if (!SAMPLERS[sampler]) throw new Error(`unknown sampler ${sampler}`);
     if (!Number.isInteger(steps) || steps < 1 || steps > T) throw new Error(`choose 1 to ${T} steps, not ${steps}`);
-    if (SAMPLERS[sampler].spacing === "trailing") return [...range(steps, (i) => roundEven(T - i * (T / steps))), 0];
-    return evenTimes(range(T, (i) => (schedule.noise[i + 1] / schedule.signal[i + 1]) ** (1 / 7)), steps);
+    spacing = spacing || SAMPLERS[sampler].spacing;
+    const sigma = (i) => noise[i + 1] / signal[i + 1], gap = (T - 1) / Math.max(steps - 1, 1);
+    if (spacing === "trailing") return [...range(steps, (i) => roundEven(T - i * (T / steps))), 0];
+    if (spacing === "leading") return [...range(steps, (i) => 1 + Math.floor(((steps - 1 - i) * T) / steps)), 0];
+    if (spacing === "linspace") return [...range(steps, (i) => (i ? 1 + roundEven((steps - 1 - i) * gap) : T)), 0];
+    if (spacing === "logsnr") return evenTimes(range(T, (i) => Math.log(sigma(i))), steps);
+    if (spacing === "karras") return evenTimes(range(T, (i) => sigma(i) ** (1 / 7)), steps);
+    throw new Error(`unknown spacing ${spacing}`);
   }
 
   /** Rounds halves to even, as Python does. */
@@ -388,7 +529,7 @@
     return value - low === 0.5 ? low + (low % 2) : Math.round(value);
   }
 
-  /** The times whose values on the rising curve of t = 1..T are nearest to even spacing: "karras" of the package. */
+  /** The times whose values on the rising curve of t = 1..T are nearest to even spacing, as in the package. */
   function evenTimes(curve, count) {
     const finite = curve.filter(Number.isFinite).length;
     const visited = range(curve.length - finite, (i) => curve.length - i).slice(0, count);
@@ -408,36 +549,42 @@
   /**
    * The reverse process, as a generator of {index, t, x, x0, evaluations}: first x_T, last the sample, where t = 0.
    *
-   * points, x_T: arrays of 2K and 2B numbers. schedule: of `schedule`. sampler: a name. steps: 1..T.
-   * seed: of the reverse noise. noise(t, draw): replaces that noise. options: of the sampler.
+   * denoiser: any. condition: what its `predict` is given. x_T: the noise, an array of B·D numbers.
+   * sampler: a name. steps: 1..T. spacing: of the times. options: of the sampler.
+   * seed, indices: of the reverse noise; the items' indices within the seed. noise(t, draw): replaces that noise.
    * clip: x̂_0 is clipped to [−clip, clip], as samplers by name do in the package; null: it is not.
-   * visited: times that replace the sampler's own.
+   * visited: times that replace the sampler's own; x_T is then the state at the first.
    */
-  function* trajectory({ points, schedule, sampler, steps, x_T, seed = 0, noise, options = {}, clip = 1, visited }) {
-    visited = visited || times(schedule, sampler, steps);
-    const settings = { ...SAMPLERS[sampler].options, ...options };
-    let x = Float64Array.from(x_T), memory, evaluations = 0;
+  function* trajectory({
+    denoiser, condition, sampler, steps, spacing, x_T, seed = 0, indices, noise, options = {}, clip = 1, visited,
+  }) {
+    const { schedule, size } = denoiser, settings = { ...SAMPLERS[sampler].options, ...options };
+    const items = indices || range(x_T.length / size, (i) => i), inner = clipped(denoiser, clip);
+    let scale = 1, x = Float64Array.from(x_T), memory, evaluations = 0;
+    if (!visited) {
+      visited = times(schedule, sampler, steps, spacing);
+      scale = schedule.noise[visited[0]] / schedule.noise[schedule.T]; // noise of time T becomes noise of the first
+    }
+    if (scale !== 1) x = combine([scale, x]);
 
     function predict(x, t) {
-      const [a, b] = schedule.at(t), { x0, eps } = denoise(points, a, b, x);
       evaluations++;
-      if (clip === null || x0.every((value) => Math.abs(value) <= clip)) return { x0, eps };
-      const clipped = x0.map((value) => Math.min(Math.max(value, -clip), clip));
-      return { x0: clipped, eps: combine([1 / b, x], [-a / b, clipped]) };
+      return inner.predict(x, t, condition);
     }
 
     for (let index = 0; index + 1 < visited.length; index++) {
       const [t, s] = [visited[index], visited[index + 1]];
-      const z = (draw) => (noise ? noise(t, draw) : normal(seed, "reverse", t, x.length / 2, draw));
-      const { x0, eps } = predict(x, t);
+      const z = (draw) => (noise ? noise(t, draw) : normal(size, seed, "reverse", t, items, draw));
+      const { x0, eps, fraction } = predict(x, t);
       yield { index, t, x, x0, evaluations };
-      const next = SAMPLERS[sampler].step({ schedule, t, s, x, x0, eps, predict, z, memory }, settings);
+      const next = SAMPLERS[sampler].step({ schedule, t, s, x, x0, eps, fraction, predict, z, memory }, settings);
       ({ x, memory } = next.x ? next : { x: next, memory: undefined });
     }
     yield { index: visited.length - 1, t: 0, x, x0: x, evaluations };
   }
 
-  root.AncestralPlayground = {
-    SCHEDULES, TARGETS, SAMPLERS, schedule, target, combine, denoise, normal, prior, times, trajectory,
-  };
-})(typeof window === "undefined" ? globalThis : window);
+  root.Ancestral = Object.assign(root.Ancestral || {}, {
+    SCHEDULES, TARGETS, SAMPLERS, schedule, tabulated, target, combine, denoise, exact, trained, clipped, guided,
+    inpainting, crc32, normal, prior, times, trajectory,
+  });
+})(globalThis);

@@ -1,0 +1,202 @@
+"""The studio under load, and the time until its page can be used.
+
+    python bench/studio.py load RUN [--clients 20] [--seconds 120] [--greedy 4]
+    python bench/studio.py start RUN [--rounds 5]
+
+`load` starts a studio and visitors on this machine. Each follows its jobs by their events and fetches the pictures of
+every state, cancels every fifth job, and has a tab open that never reads; a quarter of them has `--greedy` jobs in the
+queue at a time, the others one. It prints the errors, how long jobs waited, how many each visitor got, and the memory
+of the server over time. `start` prints the seconds from the command to the first answers that a page needs, and from a
+first and a second job to the pictures of their first states.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MEGABYTE = 1 << 20
+CANCELLED = 5
+"""Every fifth job is cancelled at its first state."""
+PAGE = ("/", "/assets/studio/studio.css", "/assets/studio/app.js", "/api/overview", "/api/forms/train")
+
+
+class Visitor:
+    """A browser with cookies of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.cookie = port, ""
+
+    def open(self, method: str, path: str, body: Any = None) -> tuple[http.client.HTTPConnection, Any]:
+        """Send a request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        content = None if body is None else json.dumps(body).encode()
+        connection.request(method, path, content, {"Cookie": self.cookie} if self.cookie else {})
+        response = connection.getresponse()
+        self.cookie = self.cookie or (response.headers.get("set-cookie") or "").partition(";")[0]
+        return connection, response
+
+    def ask(self, method: str, path: str, body: Any = None) -> bytes:
+        """Return the content of an answer. Raises RuntimeError if it is an error."""
+        connection, response = self.open(method, path, body)
+        with contextlib.closing(connection):
+            content: bytes = response.read()
+        if response.status >= 400:
+            raise RuntimeError(f"{method} {path}: {response.status} {content[:200]!r}")
+        return content
+
+    def sample(self, run: str, seed: int) -> str:
+        """Start a job and return its id."""
+        options = {"model": run, "n": 4, "steps": 5, "seed": seed, "threads": 1}
+        return str(json.loads(self.ask("POST", "/api/jobs", {"command": "sample", "options": options}))["id"])
+
+    def events(self, job: str) -> Iterator[tuple[str, Any]]:
+        """Yield the kinds and the data of the events of a job."""
+        connection, response = self.open("GET", f"/api/jobs/{job}/events")
+        kind = ""
+        with contextlib.closing(connection):
+            for line in response:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, json.loads(value)
+
+
+@contextlib.contextmanager
+def server(run: Path) -> Iterator[tuple[psutil.Process, int]]:
+    """A studio as a process of its own, and its port."""
+    with tempfile.TemporaryDirectory() as out:
+        words = [sys.executable, "-m", "ancestral", "studio", run, "--out", out, "--port", "0", "--no-open"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            match = re.search(r":(\d+)/", process.stdout.readline())
+            assert match is not None
+            try:
+                yield psutil.Process(process.pid), int(match[1])
+            finally:
+                process.terminate()
+
+
+def load(options: argparse.Namespace) -> None:
+    """Let visitors sample for a while, and print what they got."""
+    waits: list[list[float]] = [[] for _ in range(options.clients)]
+    errors, pictures, memory = list[str](), [0] * options.clients, list[tuple[float, float]]()
+    with server(options.run) as (process, port):
+        ends = time.monotonic() + options.seconds
+
+        def follow(visitor: Visitor, number: int, seed: int) -> None:
+            began, ended = time.monotonic(), ""
+            job, stopped = visitor.sample(run, seed), seed % CANCELLED == 0
+            deaf, _ = visitor.open("GET", f"/api/jobs/{job}/events")  # a tab that never reads
+            for kind, data in visitor.events(job):
+                if kind == "started":
+                    waits[number].append(time.monotonic() - began)
+                elif kind == "step":
+                    for name in ("x", "x0"):
+                        assert visitor.ask("GET", data[name]).startswith(b"\x89PNG")
+                        pictures[number] += 1
+                    if stopped and data["index"] == 0:
+                        visitor.ask("POST", f"/api/jobs/{job}/cancel", {"keep": True})
+                ended = kind
+            deaf.close()
+            if ended != "done" and not (stopped and ended == "cancelled"):
+                errors.append(f"a job ended by {ended or 'nothing'}")
+
+        def work(visitor: Visitor, number: int, place: int) -> None:
+            seed = 1000 * number + 100 * place
+            while time.monotonic() < ends:
+                try:
+                    follow(visitor, number, seed := seed + 1)
+                except Exception as error:
+                    errors.append(f"{type(error).__name__}: {error}")
+
+        first = Visitor(port)
+        run = json.loads(first.ask("GET", "/api/overview"))["runs"][0]["id"]
+        threads = []
+        for number in range(options.clients):
+            visitor = Visitor(port)
+            visitor.ask("GET", "/")
+            places = options.greedy if number % 4 == 0 else 1
+            threads += [threading.Thread(target=work, args=(visitor, number, place)) for place in range(places)]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            memory.append((time.monotonic() - began, process.memory_info().rss / MEGABYTE))
+            time.sleep(0.5)
+        for thread in threads:
+            thread.join()
+        jobs = sum(map(len, waits))
+        print(f"{options.clients} visitors, {options.seconds} s: {jobs} jobs, {sum(pictures)} pictures")
+        print(f"errors: {len(errors)} {errors[:3] or ''}")
+        for name, greedy in (("one job at a time", False), (f"{options.greedy} jobs at a time", True)):
+            group = [each for number, each in enumerate(waits) if (number % 4 == 0) is greedy]
+            every = [wait for each in group for wait in each]
+            counts = [len(each) for each in group]
+            print(f"visitors with {name}: {min(counts)} to {max(counts)} jobs each; a job waits {quantiles(every)}")
+        for share in (0.1, 0.25, 0.5, 0.75, 1):
+            at, size = memory[min(int(share * len(memory)), len(memory) - 1)]
+            print(f"memory after {at:5.0f} s: {size:.0f} MB")
+
+
+def quantiles(values: list[float]) -> str:
+    """Write the median and the range of times."""
+    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+
+
+def start(options: argparse.Namespace) -> None:
+    """Print how long a studio needs to answer."""
+    page, first, second = list[float](), list[float](), list[float]()
+    for _ in range(options.rounds):
+        began = time.monotonic()
+        with server(options.run) as (_, port):
+            visitor = Visitor(port)
+            for path in PAGE:
+                visitor.ask("GET", path)
+            page.append(time.monotonic() - began)
+            run = json.loads(visitor.ask("GET", "/api/overview"))["runs"][0]["id"]
+            for times in (first, second):
+                posted = time.monotonic()
+                events = visitor.events(visitor.sample(run, 0))
+                next(data for kind, data in events if kind == "step")
+                times.append(time.monotonic() - posted)
+                list(events)
+    print(f"from the command to all that a page needs first: {quantiles(page)}")
+    print(
+        f"from a first job to the pictures of its first state: {quantiles(first)}; of a second job: {quantiles(second)}"
+    )
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for function in (load, start):
+        command = commands.add_parser(function.__name__)
+        command.set_defaults(function=function)
+        command.add_argument("run", type=Path)
+        if function is load:
+            command.add_argument("--clients", type=int, default=20)
+            command.add_argument("--seconds", type=int, default=120)
+            command.add_argument("--greedy", type=int, default=4)
+        else:
+            command.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    options.function(options)
+
+
+if __name__ == "__main__":
+    main()

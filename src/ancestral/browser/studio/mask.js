@@ -1,0 +1,189 @@
+// The mask of an edit: which pixels of an image change. It has no greys, as the methods of inpainting have none.
+
+import { encodeGrey } from "./png.js";
+
+// The largest distance, of 255, of colours that were painted with one colour: as `model/regions.py` reads masks.
+const ONE_COLOUR = 8;
+
+// Where a brush of a size in pixels is centred: odd sizes on the centre of a pixel, even ones on a corner of four.
+function centre(place, size) {
+  return size % 2 ? Math.floor(place) + 0.5 : Math.round(place);
+}
+
+export class Mask {
+  constructor(width, height, pixels = new Uint8Array(width * height)) {
+    this.width = width;
+    this.height = height;
+    this.pixels = pixels; // 1 where the image changes
+  }
+
+  get count() {
+    return this.pixels.reduce((sum, value) => sum + value, 0);
+  }
+
+  copy() {
+    return new Mask(this.width, this.height, this.pixels.slice());
+  }
+
+  // Paints (1) or erases (0) all pixels whose centre lies within half the size of the line between two places.
+  // Places are in pixels of the image, with fractions. Returns the rectangle that may have changed.
+  stroke(from, to, size, value = 1) {
+    const [ax, ay, bx, by] = [from.x, from.y, to.x, to.y].map(place => centre(place, size));
+    const radius = size / 2,
+      dx = bx - ax,
+      dy = by - ay,
+      length = dx * dx + dy * dy;
+    const left = Math.max(0, Math.floor(Math.min(ax, bx) - radius));
+    const top = Math.max(0, Math.floor(Math.min(ay, by) - radius));
+    const right = Math.min(this.width, Math.ceil(Math.max(ax, bx) + radius));
+    const bottom = Math.min(this.height, Math.ceil(Math.max(ay, by) + radius));
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        const px = x + 0.5 - ax,
+          py = y + 0.5 - ay;
+        const share = length ? Math.min(1, Math.max(0, (px * dx + py * dy) / length)) : 0;
+        const ex = px - share * dx,
+          ey = py - share * dy;
+        if (ex * ex + ey * ey <= radius * radius + 1e-9) this.pixels[y * this.width + x] = value;
+      }
+    }
+    return { left, top, right, bottom };
+  }
+
+  // Fills the rectangle of all pixels between two pixels, both included.
+  box(from, to, value = 1) {
+    const left = Math.max(0, Math.min(Math.floor(from.x), Math.floor(to.x)));
+    const top = Math.max(0, Math.min(Math.floor(from.y), Math.floor(to.y)));
+    const right = Math.min(this.width, Math.max(Math.floor(from.x), Math.floor(to.x)) + 1);
+    const bottom = Math.min(this.height, Math.max(Math.floor(from.y), Math.floor(to.y)) + 1);
+    for (let y = top; y < bottom; y++)
+      this.pixels.fill(value, y * this.width + left, y * this.width + Math.max(left, right));
+    return { left, top, right, bottom };
+  }
+
+  invert() {
+    for (let i = 0; i < this.pixels.length; i++) this.pixels[i] ^= 1;
+  }
+
+  clear() {
+    this.pixels.fill(0);
+  }
+
+  // Widens the mask by all pixels whose centre is within a distance of one of its own: a round edge.
+  feather(distance) {
+    const { width, height, pixels } = this,
+      nearest = new Float64Array(width * height).fill(Infinity);
+    for (let y = 0; y < height; y++) {
+      // squares of the distances along each row
+      for (const reverse of [false, true]) {
+        let since = Infinity;
+        for (let i = 0; i < width; i++) {
+          const place = y * width + (reverse ? width - 1 - i : i);
+          since = pixels[place] ? 0 : since + 1;
+          nearest[place] = Math.min(nearest[place], since * since);
+        }
+      }
+    }
+    const reach = Math.floor(distance),
+      square = distance * distance,
+      wide = new Uint8Array(width * height);
+    for (let y = 0; y < height; y++) {
+      for (let row = Math.max(0, y - reach); row <= Math.min(height - 1, y + reach); row++) {
+        const rest = square - (row - y) * (row - y);
+        for (let x = 0; x < width; x++) if (nearest[row * width + x] <= rest) wide[y * width + x] = 1;
+      }
+    }
+    pixels.set(wide);
+  }
+
+  // White changes.
+  toPng() {
+    return encodeGrey(
+      this.width,
+      this.height,
+      this.pixels.map(value => value * 255),
+    );
+  }
+
+  // The mask of a picture {width, height, data: RGBA} as `read_mask` reads it: white changes; of a picture with
+  // transparent pixels, those that are painted if all are of one colour, else the transparent ones.
+  static ofPicture({ width, height, data }) {
+    const mask = new Mask(width, height),
+      opaque = new Uint8Array(width * height);
+    const least = [255, 255, 255],
+      most = [0, 0, 0];
+    let share = 0;
+    for (let i = 0; i < opaque.length; i++) {
+      if (data[4 * i + 3] <= 127) continue;
+      opaque[i] = 1;
+      share++;
+      for (let c = 0; c < 3; c++) {
+        least[c] = Math.min(least[c], data[4 * i + c]);
+        most[c] = Math.max(most[c], data[4 * i + c]);
+      }
+    }
+    if (share === opaque.length) {
+      const grey = opaque.map((_, i) => {
+        const [r, g, b] = data.subarray(4 * i, 4 * i + 3);
+        return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
+      });
+      const threshold = grey.reduce((most, value) => Math.max(most, value), 0) === 1 ? 0 : 127; // labels are 0 and 1
+      mask.pixels.set(grey.map(value => Number(value > threshold)));
+    } else {
+      const painted = share > 0 && Math.max(...most.map((value, c) => value - least[c])) <= ONE_COLOUR;
+      for (let i = 0; i < opaque.length; i++) mask.pixels[i] = painted ? opaque[i] : 1 - opaque[i];
+    }
+    return mask;
+  }
+
+  // The mask in another size, in which a pixel changes if any part of it does.
+  resized(width, height) {
+    if (width === this.width && height === this.height) return this.copy();
+    const result = new Mask(width, height);
+    for (let y = 0; y < height; y++) {
+      const top = Math.floor((y * this.height) / height),
+        bottom = Math.ceil(((y + 1) * this.height) / height);
+      for (let x = 0; x < width; x++) {
+        const left = Math.floor((x * this.width) / width),
+          right = Math.ceil(((x + 1) * this.width) / width);
+        for (let row = top; row < bottom; row++) {
+          if (this.pixels.subarray(row * this.width + left, row * this.width + right).includes(1)) {
+            result.pixels[y * width + x] = 1;
+            break;
+          }
+        }
+      }
+    }
+    return result;
+  }
+
+  // The mask as text: its size and the lengths of runs of equal pixels, the first of which are 0.
+  pack() {
+    const runs = [];
+    let value = 0,
+      length = 0;
+    for (const pixel of this.pixels) {
+      if (pixel !== value) {
+        runs.push(length.toString(36));
+        [value, length] = [pixel, 0];
+      }
+      length++;
+    }
+    runs.push(length.toString(36));
+    return `${this.width}x${this.height}:${runs.join(",")}`;
+  }
+
+  static unpack(text) {
+    const [, width, height, runs] = /^(\d+)x(\d+):(.*)$/.exec(text),
+      mask = new Mask(Number(width), Number(height));
+    let place = 0,
+      value = 0;
+    for (const run of runs.split(",")) {
+      const length = parseInt(run, 36);
+      if (value) mask.pixels.fill(1, place, place + length);
+      place += length;
+      value = 1 - value;
+    }
+    return mask;
+  }
+}

@@ -1,0 +1,195 @@
+"""The local cache of remote files: of bounded size, the least recently used leave first, and shared by all processes.
+
+Each entry is a file with a name of its own for each version of an object. It appears whole by a rename, so a reader
+finds all of it or nothing. An entry that vanishes, since another process needed the room, is fetched again.
+"""
+
+import contextlib
+import hashlib
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ancestral.data.download import cache
+from ancestral.errors import InputError
+
+LIMIT = "ANCESTRAL_CACHE_LIMIT"
+"""An environment variable: the largest size of the cache of remote files, in GiB."""
+DEFAULT_LIMIT = 50.0
+"""GiB."""
+KEPT = 0.9
+"""The share of the limit that stays where room is made, so that it is not made for each new file."""
+STRIPES = 1024
+"""Number of locks for downloads; those of two objects share one by chance."""
+TOUCHED = 60.0
+"""Seconds within which a second reading of an entry is not noted as a use."""
+FIRST_WAIT, LONGEST_WAIT = 0.001, 300.0
+"""Seconds between the first attempts to lock a file, and after which it is done without."""
+ABANDONED = 86_400.0
+"""Seconds after which a temporary file was left by a process that was killed."""
+
+
+def folder() -> Path:
+    """Return the folder of the cache."""
+    return cache() / "objects"
+
+
+def limit() -> int:
+    """Return the largest size of the cache in bytes. Raises InputError if the environment variable is no number."""
+    text = os.environ.get(LIMIT) or str(DEFAULT_LIMIT)
+    with contextlib.suppress(ValueError, OverflowError):
+        if 0 <= float(text) < math.inf:
+            return int(float(text) * 2**30)
+    raise InputError(f"{LIMIT}={text} is no size: give a number of GiB, as in {LIMIT}={DEFAULT_LIMIT:g}")
+
+
+def key_of(*parts: object) -> str:
+    """Return the name of the entry for an object, its version and, of a part of it, its place."""
+    text = "\n".join(map(str, parts))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+def path_of(key: str) -> Path:
+    """Return the path of an entry, whether it is there or not."""
+    return folder() / key[:2] / key
+
+
+def read(key: str, whole: int, start: int = 0, size: int = -1) -> bytes | None:
+    """Read an entry, or a part of it, and note its use.
+
+    Args:
+        key: The name of the entry.
+        whole: Its size. A file of another size was left by a machine that lost its power, and is not read.
+        start: The first byte.
+        size: The number of bytes; -1 reads up to the end.
+
+    Returns:
+        The bytes; None if there is no such entry.
+    """
+    try:
+        with path_of(key).open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            if status.st_size != whole:
+                return None
+            if time.time() - status.st_mtime > TOUCHED:
+                with contextlib.suppress(OSError):
+                    os.utime(path_of(key))
+            file.seek(start)
+            return file.read(size) or b""
+    except OSError:
+        return None
+
+
+def has(key: str, whole: int) -> bool:
+    """Tell whether there is an entry of this size."""
+    with contextlib.suppress(OSError):
+        return path_of(key).stat().st_size == whole
+    return False
+
+
+def store(key: str, content: bytes) -> None:
+    """Keep bytes, if there is room for them."""
+    with contextlib.suppress(OSError), writing(key, len(content)) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def writing(key: str, size: int) -> Iterator[BinaryIO]:
+    """Give a file to write an entry of `size` bytes to, which is there at the end of the block, or not at all.
+
+    Raises:
+        OSError: If it is larger than the limit, or the disk has no room.
+    """
+    path = path_of(key)
+    temporary = _reserved(path, size)
+    try:
+        with temporary.open("r+b", buffering=0) as file:
+            yield file
+        temporary.replace(path)  # not flushed to the disk: `read` compares the size, and the object can be had again
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def claimed(key: str) -> Iterator[None]:
+    """Let one process or thread at a time fetch an object; where files cannot be locked, several do."""
+    with _locked(folder() / "locks" / f"{int(key[:8], 16) % STRIPES:03x}"):
+        yield
+
+
+def _reserved(path: Path, size: int) -> Path:
+    """Make an empty file of `size` bytes beside a path, and remove the least recently used entries if need be.
+
+    The file has its size from the beginning, so that all processes count what is being fetched.
+
+    Raises:
+        OSError: If the limit would be exceeded even so.
+    """
+    most = limit()
+    if size > most:
+        raise OSError(f"{size:,} bytes are more than {LIMIT} allows")
+    counter = folder() / "size"
+    with _locked(folder() / "lock"):
+        total: float = math.inf
+        with contextlib.suppress(OSError, ValueError):
+            total = int(counter.read_text())
+        if total + size > most:
+            total = _evict(most, size)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+        os.truncate(handle, size)
+        os.close(handle)
+        counter.write_text(str(total + size))
+    return Path(name)
+
+
+def _evict(most: int, size: int) -> int:
+    """Remove entries until there is room for `size` bytes, and return the bytes that are left."""
+    entries, total, now = [], 0, time.time()
+    for path in folder().glob("??/*"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if path.name.startswith(".") and now - status.st_mtime > ABANDONED:
+                path.unlink()
+                continue
+            total += status.st_size
+            if not path.name.startswith("."):  # temporary files belong to those who write them
+                entries.append((status.st_mtime, status.st_size, path))
+    if total + size <= most:
+        return total
+    goal = max(0, min(most - size, int(KEPT * most)))
+    for _, entry_size, path in sorted(entries):
+        if total <= goal:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+            total -= entry_size
+    if total + size > most:
+        raise OSError(f"downloads that have begun fill the cache of {most:,} bytes")
+    return total
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, where the system and the file system have such locks, or go on after LONGEST_WAIT.
+
+    A process that is forked while another thread holds a lock keeps it as long as it lives.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as handle:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            end, pause = time.monotonic() + LONGEST_WAIT, FIRST_WAIT
+            while time.monotonic() < end:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(pause)
+                pause = min(2 * pause, 50 * FIRST_WAIT)
+        yield  # closing the file releases it

@@ -1,0 +1,67 @@
+"""The studio: a server on this machine, and pages in the browser, over the same use cases as the command line.
+
+A module with routes lists them in `ROUTES`; `app.py` joins them. What a visitor sends is read by the declarations, so
+that options and errors are those of the command line. torch is imported by the thread that computes, when a model is
+needed, and so the first page is there at once.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ancestral.declarations import Studio
+from ancestral.errors import InputError, install_command
+from ancestral.events import Event, Message
+from ancestral.faces.studio.places import Places
+from ancestral.storage import check_writable
+
+OUT = Path("runs/studio")
+
+
+@dataclass(frozen=True)
+class StudioPlan:
+    """What is decided before the studio starts.
+
+    Attributes:
+        options: What the user gave.
+        places: The folders that may be read.
+        out: The folder of what is made.
+    """
+
+    options: Studio
+    places: Places
+    out: Path
+
+
+def plan(options: Studio) -> StudioPlan:
+    """Decide which folders the studio may read, and where it keeps what is made.
+
+    Raises:
+        InputError: If the packages of the studio are missing, or a folder does not exist.
+        OSError: If nothing can be written where it keeps what is made.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise InputError(f"the studio needs two more packages: {install_command('studio')}") from None
+    places = (options.places,) if isinstance(options.places, str | Path) else options.places or (".",)
+    out = Path(OUT if options.out is None else options.out)
+    check_writable(out)
+    return StudioPlan(options, Places([Path(place) for place in places], out), out)
+
+
+def run(plan: StudioPlan) -> Generator[Event, None, None]:
+    """Serve the pages until Ctrl-C.
+
+    Yields:
+        The address, as soon as it is served.
+
+    Raises:
+        InputError: If the address is taken.
+    """
+    from ancestral.faces.studio.server import Server
+
+    server = Server(plan.places, plan.out, plan.options.host, plan.options.port)
+    yield Message(f"the studio is at {server.address}; Ctrl-C ends it, and trainings go on")
+    server.serve(browse=plan.options.open)

@@ -1,0 +1,67 @@
+"""Facts of a model that the controls of sampling and editing are made from, read without its weights."""
+
+from pathlib import Path
+from typing import Any
+
+from ancestral.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
+
+PICTURE_CHANNELS = (1, 2, 3, 4)
+"""Numbers of channels that a PNG has."""
+
+
+def model_description(file: Path) -> dict[str, Any]:
+    """Describe a model for the controls of a page.
+
+    Args:
+        file: The model file.
+
+    Returns:
+        The shape and the kind of its items, its classes and further conditions, what it can be sampled and edited with,
+        and the defaults.
+
+    Raises:
+        InputError: If it is no model file.
+    """
+    from ancestral.model import describe_file  # the studio starts without torch
+    from ancestral.workflows.edit import OF_TASK
+
+    config, spec = describe_file(file)
+    return {
+        "shape": list(spec.shape),
+        "kind": spec.codec.kind,
+        "limits": list(spec.codec.limits),
+        "pictures": len(spec.shape) == 3 and spec.shape[0] in PICTURE_CHANNELS,
+        "editable": len(spec.shape) > 1,
+        "classes": list(spec.classes),
+        "conditions": {name: _condition(kind) for name, kind in spec.further.items()},
+        "timesteps": config.process.timesteps,
+        "sampler": config.sample.sampler,
+        "samplers": [_sampler(one, config.process.timesteps) for one in SAMPLERS.values()],
+        "tasks": {task: list(names) for task, names in OF_TASK.items()},
+        "methods": [_entry(one) for one in RESTORATIONS.values()],
+        "operators": [_entry(one) for one in OPERATORS.values()],
+    }
+
+
+def _entry(one: Entry) -> dict[str, str]:
+    return {"name": one.name, "text": one.text}
+
+
+def _sampler(one: Entry, timesteps: int) -> dict[str, Any]:
+    """A sampler with its options; the number of steps is at most that of the schedule, and all of them without one."""
+    options = one.defaults()
+    steps = min(options["steps"] or timesteps, timesteps)
+    return {**_entry(one), "steps": steps, "options": {name: str(value) for name, value in options.items()}}
+
+
+def _condition(kind: Any) -> dict[str, Any]:
+    from ancestral.conditions import Classes, Image, Vector
+
+    made = {"made_by": kind.made_by} if kind.made_by else {}
+    if isinstance(kind, Classes):
+        return {"kind": "classes", "names": list(kind.names)}
+    if isinstance(kind, Vector):
+        numbers = {"mean": list(kind.mean), "std": list(kind.std), "names": list(kind.names)}
+        return {"kind": "vector", **numbers, **made}
+    assert isinstance(kind, Image)
+    return {"kind": "image", "channels": kind.channels, "sides": list(kind.sides), "masked": kind.masked, **made}

@@ -1,0 +1,142 @@
+"""The server of the studio: uvicorn on a socket of its own, until Ctrl-C."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from ancestral.errors import InputError
+from ancestral.faces.studio.app import application
+from ancestral.faces.studio.guard import is_loopback, new_token
+from ancestral.faces.studio.places import Places
+from ancestral.faces.studio.state import StudioState
+from ancestral.options import option
+
+EVERYWHERE = ("0.0.0.0", "::")
+"""Hosts that stand for all addresses of this machine."""
+OFFLINE = "ANCESTRAL_OFFLINE"
+"""The environment variable that `data.download` reads."""
+PATIENCE = 1
+"""Seconds that open requests have after Ctrl-C."""
+
+
+class Server:
+    """A studio that listens.
+
+    Args:
+        places: The folders that may be read.
+        out: The folder of what is made.
+        host: The address of this machine.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        InputError: If the address is taken, or no address of this machine.
+    """
+
+    def __init__(self, places: Places, out: Path, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.listener.bind((host, port))
+            self.listener.listen(128)
+        except OSError as error:
+            self.listener.close()
+            raise InputError(
+                f"{host} port {port} cannot be opened ({error.strerror or error}): another studio may use it; give "
+                f"{option('port', 0)}, which takes a free one, or another {option('host')}"
+            ) from None
+        self.host, self.port = host, self.listener.getsockname()[1]
+        self.state = StudioState(places, out, "" if is_loopback(host) else new_token())
+        self.state.port = self.port
+        self._uvicorn: _Uvicorn | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the page, with the token if one is needed."""
+        host = _reachable(self.host) if self.host in EVERYWHERE else self.host
+        token = f"?token={self.state.token}" if self.state.token else ""
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{token}"
+
+    def serve(self, browse: bool = False) -> None:
+        """Serve until Ctrl-C.
+
+        Args:
+            browse: Whether to open the page in the browser.
+        """
+        config = uvicorn.Config(
+            application(self.state, self.host),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=PATIENCE,
+        )
+        if (
+            browse and _has_screen()
+        ):  # a browser that starts slowly holds nobody up; the listener takes its request meanwhile
+            threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each tab that is closed while it reads
+        self._uvicorn = _Uvicorn(config, self.state)
+        with _offline(), contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after its end
+            self._uvicorn.run(sockets=[self.listener])
+        self.state.queue.close()
+
+    def stop(self) -> None:
+        """End `serve`, which another thread called, as Ctrl-C does."""
+        if self._uvicorn is not None:
+            self._uvicorn.handle_exit(signal.SIGINT, None)
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window; without one, Python opens a text browser in the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _reachable(host: str) -> str:
+    """An address by which other machines reach this one: that of the network to which packets would go."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("2001:db8::1" if ":" in host else "192.0.2.1", 9))  # of a datagram socket, which sends nothing
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Let nothing be fetched within the block, also not by the processes that are started."""
+    names = (OFFLINE, "HF_HUB_OFFLINE")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Uvicorn(uvicorn.Server):
+    """A server that ends what waits in streams of events as soon as Ctrl-C comes."""
+
+    def __init__(self, config: uvicorn.Config, state: StudioState) -> None:
+        super().__init__(config)
+        self.studio = state
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End the streams, then the server."""
+        self.studio.close()
+        super().handle_exit(sig, frame)

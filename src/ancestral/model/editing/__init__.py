@@ -1,0 +1,22 @@
+"""Editing: samples that agree with a measurement of an item, or that begin at items of the user's."""
+
+from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, Edit, Edited, Sampling, batches, deviation_of
+from ancestral.model.editing.measurements import inpainting, measured_shape, restoration
+from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
+
+__all__ = [
+    "FLOW_STEPS",
+    "WALK",
+    "Edit",
+    "Edited",
+    "Sampling",
+    "batches",
+    "deviation_of",
+    "inpainting",
+    "interpolation",
+    "inversion",
+    "measured_shape",
+    "reconstruction",
+    "restoration",
+    "variations",
+]

@@ -1,0 +1,196 @@
+"""An edit that is decided, its samples, and the options of all edits."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.events import finish
+from ancestral.model.condition_values import NONE, ConditionValues
+from ancestral.model.trained_model import Guidance, Label, TrainedModel
+from ancestral.registries import DISTILLATIONS
+from ancestral.samplers import (
+    Sampler,
+    Step,
+    record,
+)
+from ancestral.schedules import Schedule
+
+STEPS = 25
+"""Default number of sampling steps of an edit."""
+FLOW_STEPS: int = 50
+"""Default number of steps along the probability flow: with few the inverse of a step may not exist."""
+COUNT = 4
+"""Default number of samples of an edit."""
+WALK: int = 9
+"""Default number of samples of a walk."""
+
+
+class Edited(Tensor):
+    """The samples of an edit, (n, C, *sides) in the units of the data, and how they were made.
+
+    What is computed from them is a plain tensor.
+
+    Attributes:
+        method: The method.
+        reason: Why it was taken, and what else the user should know.
+        evaluations: The number of network evaluations of each sample.
+        inputs: The number of inputs, of which sample i has number i modulo it.
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # as PyTorch's Parameter
+
+    method: str
+    reason: str
+    evaluations: int
+    inputs: int
+
+    @property
+    def deviation(self) -> Tensor:
+        """The standard deviation over the samples of an input, float64 (*sides), or (inputs, *sides) of several."""
+        samples = self.as_subclass(Tensor)
+        maps = [deviation_of(samples[i :: self.inputs]) for i in range(self.inputs)]
+        return torch.stack(maps) if self.inputs > 1 else maps[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """An edit that is decided.
+
+    Attributes:
+        method: The method.
+        reason: Why it was taken.
+        count: The number of samples.
+        inputs: The number of inputs, of which sample i has number i modulo it.
+        evaluations: The number of network evaluations of each sample.
+        times: The times that are visited.
+        steps: Makes samples, given their positions, in one batch.
+        finish: Brings the samples, all at once, to the units of the data.
+        notes: What else the user should know, a sentence each.
+    """
+
+    method: str
+    reason: str
+    count: int
+    inputs: int
+    evaluations: int
+    times: Sequence[float]
+    steps: Callable[[Sequence[int]], Iterator[Step]]
+    finish: Callable[[Tensor], Tensor]
+    notes: tuple[str, ...] = ()
+
+    @torch.no_grad()
+    def trajectory(self, positions: Sequence[int]) -> Iterator[Step]:
+        """Make the samples of some positions in one batch, step by step."""
+        return self.steps(positions)
+
+    def run(self, batch_size: int, decode: bool) -> Edited:
+        """Make all samples, in the units of the data or as the network knows them."""
+        samples = finish(record(self.trajectory, range(self.count), batch_size)).samples
+        edited = (self.finish(samples) if decode else samples).as_subclass(Edited)
+        edited.method, edited.reason = self.method, " ".join((self.reason, *self.notes))
+        edited.evaluations, edited.inputs = self.evaluations, self.inputs
+        return edited
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the samples of an edit are made.
+
+    Attributes:
+        sampler: A sampler or its name; None is DDIM with η = 1, or the sampler of a distilled model.
+        steps: The number of steps; None is 25, or that of the run's sampler for a distilled model.
+        seed: The seed of all noise.
+        indices: The samples of the seed; None is the first ones.
+        label: The labels.
+        given: The values of other conditions.
+        guidance: The scale of guidance, as of `Model.sample`; or how estimates are guided in all.
+        guidance_interval: The noise levels that are guided.
+        guidance_rescale: The share in which the standard deviation of x̂_0 is brought back.
+        weak: The weaker model of autoguidance.
+        batch_size: The number of samples in a batch.
+        decode: Whether the samples are brought to the units of the data.
+    """
+
+    sampler: str | Sampler | None = None
+    steps: int | None = None
+    seed: int = 0
+    indices: Sequence[int] | None = None
+    label: Label = None
+    given: Mapping[str, Any] | None = None
+    guidance: float | Mapping[str, float] | Guidance = 1.0
+    guidance_interval: tuple[float, float] | None = None
+    guidance_rescale: float = 0.0
+    weak: TrainedModel | None = None
+    batch_size: int = 64
+    decode: bool = True
+
+    def of(self, model: TrainedModel) -> Sampler:
+        """Return the sampler of a model."""
+        if self.sampler is None and is_distilled(model):
+            return model.sampler(steps=self.steps)
+        if self.sampler is None:
+            return model.sampler("ddim:eta=1", steps=self._steps(STEPS, model))
+        return model.sampler(self.sampler, steps=self.steps)
+
+    def of_flow(self, model: TrainedModel) -> Sampler:
+        """Return the sampler of the probability flow, which does not clip: what is clipped has no inverse."""
+        own = self.sampler is not None
+        sampler = self.of(model) if own else model.sampler("heun", steps=self._steps(FLOW_STEPS, model))
+        return dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]  # all samplers are dataclasses
+
+    def _steps(self, default: int, model: TrainedModel) -> int:
+        return min(default, model.denoiser.schedule.steps) if self.steps is None else self.steps
+
+    def conditions(self, model: TrainedModel) -> tuple[Label, dict[str, ConditionValues]]:
+        """Return the label and the values of the other conditions; what is left out is absent, the label too."""
+        label, values = model.given_values(self.label, self.given)
+        return NONE if label is None and model.spec.classes else label, values
+
+    @property
+    def guided(self) -> Guidance:
+        """How estimates are guided."""
+        if isinstance(self.guidance, Guidance):
+            return self.guidance
+        return Guidance(self.guidance, self.guidance_interval or Guidance.interval, self.guidance_rescale, self.weak)
+
+    def items(self, model: TrainedModel, n: int | None, default: int) -> Sequence[int]:
+        """Return the indices of n samples; None is that of the indices, or the default.
+
+        Raises:
+            InputError: If n is another number than that of the indices, or the samples do not fit into memory.
+        """
+        if self.indices is not None and n not in (None, len(self.indices)):
+            raise InputError(f"{len(self.indices)} indices are given for {n} samples: give as many")
+        return model.items(default if n is None else n, self.indices, self.batch_size)
+
+
+def deviation_of(samples: Tensor) -> Tensor:
+    """Return the standard deviation over samples (n, C, *sides) of one input, float64 (*sides); 0 of one sample."""
+    correction, channels = min(1, len(samples) - 1), samples.unbind(1)  # one at a time, as photographs are large
+    variances = (channel.double().var(0, correction=correction) for channel in channels)
+    return (sum(variances, torch.zeros(())) / len(channels)).sqrt()
+
+
+def batches(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `Edit.run` among those of an edit."""
+    sampling = Sampling(**{name: options[name] for name in ("batch_size", "decode") if name in options})
+    return {"batch_size": sampling.batch_size, "decode": sampling.decode}
+
+
+def is_distilled(model: TrainedModel) -> bool:
+    """Whether x̂_0 of a model is a sample, as of consistency models, and not the mean of all that fit x_t."""
+    consistent = {entry.sampler for entry in DISTILLATIONS.values() if entry.consistent}
+    return model.config.sample.sampler.partition(":")[0] in consistent
+
+
+def evaluations(sampler: Sampler, schedule: Schedule, times: Sequence[float]) -> int:
+    """The number of network evaluations along some times, which may rise."""
+    each = sampler.nfe(schedule) / max(len(sampler.times(schedule)) - 1, 1)
+    return math.ceil(each * sum(s < t for t, s in pairwise(times)))

@@ -1,0 +1,234 @@
+"""Samples that begin at images: variations, inversion, and walks between two images or conditions."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.conditions import LABEL, Vector, argument_name
+from ancestral.errors import InputError, whole
+from ancestral.guidance import Blend, Clipped, Skip
+from ancestral.model.condition_values import NONE, ConditionValues, separate
+from ancestral.model.editing.edited_samples import COUNT, FLOW_STEPS, WALK, Edit, Sampling, evaluations
+from ancestral.model.image_values import read_images
+from ancestral.model.trained_model import Guidance, Label, TrainedModel
+from ancestral.options import option
+from ancestral.reverse import prior
+from ancestral.samplers import (
+    Sampler,
+    Step,
+    invert,
+    slerp,
+    time_at_strength,
+    times_from,
+)
+from ancestral.targets import Denoiser
+
+
+def variations(model: TrainedModel, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> Edit:
+    """Decide how variations of an image are sampled. The arguments are those of `Model.vary`.
+
+    Raises:
+        InputError: If the model cannot do this.
+    """
+    sampling, spec, schedule = Sampling(**options), model.spec, model.denoiser.schedule
+    x0 = spec.encode(read_images(spec, image, "image"))
+    items, sampler = sampling.items(model, n, COUNT * len(x0)), sampling.of(model)
+    label, values = sampling.conditions(model)
+    t = time_at_strength(schedule, strength)
+    times = times_from(sampler, schedule, t)
+    a, b = schedule.at(t)
+
+    def steps(positions: Sequence[int]) -> Iterator[Step]:
+        batch = [items[position] for position in positions]
+        z = prior(schedule, spec.x_shape, sampling.seed, batch) / schedule.prior_std
+        start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
+        return model.trajectory(
+            batch, sampler, sampling.seed, label, sampling.guided, values=values, start=start, times=times
+        )
+
+    return Edit(
+        method=f"noise to t = {t} of {schedule.steps}",
+        reason=f"What is hidden by noise of {b:.2g} beside a signal of {a:.2g} is sampled anew.",
+        count=len(items),
+        inputs=len(x0),
+        evaluations=evaluations(sampler, schedule, times),
+        times=times,
+        steps=steps,
+        finish=spec.decode,
+    )
+
+
+def inversion(model: TrainedModel, image: Any, steps: int = FLOW_STEPS, **options: Any) -> Tensor:
+    """Find the noise that an image is sampled from. The arguments are those of `Model.invert`.
+
+    Raises:
+        InputError: If the model cannot do this.
+    """
+    sampling = Sampling(steps=steps, **options)
+    x0 = model.spec.encode(read_images(model.spec, image, "image"))
+    label, values = sampling.conditions(model)
+    conditions, names = model.conditions(range(len(x0)), label, None, values)
+    return _inverted(model, x0, sampling.of_flow(model), sampling.guided, names, conditions)
+
+
+def reconstruction(model: TrainedModel, x_T: Tensor, steps: int = FLOW_STEPS, **options: Any) -> Edit:
+    """Decide how items are sampled from given noise. The arguments are those of `Model.reconstruct`.
+
+    Raises:
+        InputError: If the model cannot do this.
+    """
+    sampling, spec = Sampling(steps=steps, **options), model.spec
+    if x_T.shape[1:] != spec.x_shape or not x_T.is_floating_point():
+        raise InputError(f"x_T must hold floats (n, {', '.join(map(str, spec.x_shape))}), not {list(x_T.shape)}")
+    sampler = sampling.of_flow(model)
+    label, values = sampling.conditions(model)
+    times = sampler.times(model.denoiser.schedule)
+
+    def run(positions: Sequence[int]) -> Iterator[Step]:
+        start = x_T[list(positions)]
+        return model.trajectory(
+            positions, sampler, sampling.seed, label, sampling.guided, values=values, wrap=_flow, start=start
+        )
+
+    passes = evaluations(sampler, model.denoiser.schedule, times)
+    return Edit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode)
+
+
+def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float | None = None, **options: Any) -> Edit:
+    """Decide how a walk between two images is sampled. The arguments are those of `Model.interpolate`.
+
+    Raises:
+        InputError: If the model cannot do this.
+    """
+    sampling, spec, schedule = Sampling(**options), model.spec, model.denoiser.schedule
+    whole(n, 2, math.inf, f"a walk has two ends: give {option('n')} of at least 2, not {n}")
+    if (a is None) != (b is None):
+        raise InputError("a walk is between two images: give both, or none to walk between conditions alone")
+    weights = torch.linspace(0, 1, n, dtype=torch.float64)
+    ends = _ends(model, sampling, n)
+    (item,) = sampling.items(model, 1, 1)
+    guided, seed = sampling.guided, sampling.seed
+    images = [None if one is None else _single(read_images(spec, one, name)) for one, name in ((a, "a"), (b, "b"))]
+    z = prior(schedule, spec.x_shape, seed, [item])
+    along_flow = t is None and a is not None
+    sampler = sampling.of_flow(model) if along_flow else sampling.of(model)
+    times: Sequence[float] | None = None
+    if a is None:
+        if t is not None:
+            raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
+        states = z.expand(n, *spec.x_shape)
+        reason = "All samples begin at the same noise; only what they are conditioned on differs."
+    else:
+        first, second = (spec.encode(one[None]) for one in images if one is not None)
+        if t is None:
+            x_T = [
+                _inverted(model, x0, sampler, guided, end.names, end.of([place], model))
+                for x0, end, place in ((first, ends[0], 0), (second, ends[1], n - 1))
+            ]
+            states = slerp(x_T[0].expand(n, *spec.x_shape), x_T[1].expand(n, *spec.x_shape), weights)
+            reason = "The noise that each image is sampled from was found along the probability flow."
+        else:
+            times = times_from(sampler, schedule, t)
+            noisy = [schedule.add_noise(x0, times[0], z / schedule.prior_std) for x0 in (first, second)]
+            states = torch.lerp(noisy[0], noisy[1], weights.float().reshape(n, *[1] * len(spec.x_shape)))
+            reason = "Both images have the same noise added, and what lies between them is sampled from there."
+
+    def steps(positions: Sequence[int]) -> Iterator[Step]:
+        condition, other = (end.of(positions, model) for end in ends)
+        differing = {name: value for name, value in other.items() if not torch.equal(value, condition[name])}
+
+        def wrap(denoiser: Denoiser) -> Denoiser:
+            denoiser = Blend(denoiser, differing, weights[list(positions)]) if differing else denoiser
+            return _flow(denoiser) if along_flow else denoiser
+
+        return model.trajectory(
+            [item] * len(positions), sampler, seed, NONE if spec.classes else None, guided, condition, None, wrap,
+            states[list(positions)], times,
+        )  # fmt: skip
+
+    def finish(x: Tensor) -> Tensor:
+        walk = spec.decode(x)
+        for place, image in zip((0, -1), images, strict=True):
+            if image is not None:
+                walk[place] = image.to(walk.dtype)
+        return walk
+
+    visited = sampler.times(schedule) if times is None else times
+    method = "conditions" if a is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
+    return Edit(method, reason, n, n, evaluations(sampler, schedule, visited), visited, steps, finish)
+
+
+@dataclass(frozen=True)
+class _End:
+    """What one end of a walk is conditioned on."""
+
+    label: Label
+    values: Mapping[str, ConditionValues]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the conditions."""
+        return [*self.values, *([] if self.label is None else [LABEL])]
+
+    def of(self, positions: Sequence[int], model: TrainedModel) -> dict[str, Tensor]:
+        """Return what a network gets at some places of the walk, without what is absent."""
+        conditions, _ = model.conditions(positions, self.label, None, self.values)
+        arguments = {"labels", *map(argument_name, self.values)}
+        return {name: value for name, value in conditions.items() if name in arguments}
+
+
+def _ends(model: TrainedModel, sampling: Sampling, n: int) -> tuple[_End, _End]:
+    """What the two ends of a walk of n samples are conditioned on. Numbers are interpolated, and so the same in both.
+
+    Raises:
+        InputError: If a condition has more than two values.
+    """
+    label, values = sampling.conditions(model)
+    pairs: dict[str, tuple[ConditionValues, ConditionValues]] = {}
+    for name, value in values.items():
+        first, last = (dataclasses.replace(value, rows=value.rows[[i]], names=(value.names[i],)) for i in (0, -1))
+        _check_ends(name, len(value.rows))
+        if isinstance(value.kind, Vector):
+            shares = torch.linspace(0, 1, n, dtype=torch.float64)[:, None]
+            rows = torch.lerp(first.rows.expand(n, -1), last.rows.expand(n, -1), shares)
+            first = last = dataclasses.replace(value, rows=rows, names=("",) * n)
+        pairs[name] = (first, last)
+    labels = [None] if label is None else list(separate(label))
+    _check_ends(LABEL, len(labels))
+    one, other = ({name: pair[end] for name, pair in pairs.items()} for end in (0, 1))
+    return _End(labels[0], one), _End(labels[-1], other)
+
+
+def _check_ends(name: str, count: int) -> None:
+    """Raise InputError if a condition has more than two values."""
+    if count > 2:
+        raise InputError(f"{name} has {count} values: give one, or two for the two ends of the walk")
+
+
+def _single(images: Tensor) -> Tensor:
+    """The only image. Raises InputError if there are several."""
+    if len(images) != 1:
+        raise InputError(f"a walk is between two images, and {len(images)} are given for one end: give one")
+    return images[0]
+
+
+def _flow(denoiser: Denoiser) -> Denoiser:
+    """The denoiser whose probability flow is followed both ways."""
+    return Skip(Clipped(denoiser, 1.0))
+
+
+def _inverted(
+    model: TrainedModel,
+    x0: Tensor,
+    sampler: Sampler,
+    guidance: Guidance,
+    names: Sequence[str],
+    condition: dict[str, Any],
+) -> Tensor:
+    """The noise that encoded items are sampled from, on the CPU."""
+    return invert(_flow(model.guided(guidance, names)), x0.to(model.device), sampler, **condition).cpu()

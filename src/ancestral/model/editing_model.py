@@ -1,0 +1,157 @@
+"""A trained model with its ways to sample and to edit."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ancestral.covariance import Covariance
+from ancestral.model import editing
+from ancestral.model.trained_model import TrainedModel
+from ancestral.operators import Operator
+
+
+class Model(TrainedModel):
+    """A denoiser that can be sampled from, and that edits items of the kind that it knows.
+
+    The arguments are those of `TrainedModel`.
+    """
+
+    def restore(
+        self,
+        y: Any,
+        operator: Operator | str,
+        noise: float = 0.0,
+        n: int | None = None,
+        method: str = "auto",
+        covariance: Covariance | None = None,
+        iterations: int | None = None,
+        particles: int | None = None,
+        **options: Any,
+    ) -> editing.Edited:
+        """Sample items that fit a measurement y = A x_0 + σ n.
+
+        Args:
+            y: What A makes of an item, or of several; sample i fits measurement i modulo their number. Floats are those
+                of items in [-1, 1]; integers, Pillow images and files are in the units of the data.
+            operator: A: an operator, or a text as of `given` in training, such as "upscale:4+noise:0.05".
+            noise: σ, the standard deviation of the noise of y, in units of [-1, 1]. At 0 the samples agree with y
+                exactly.
+            n: The number of samples; None is 4 for each measurement.
+            method: A name of `registries.RESTORATIONS`. "auto" takes a condition that the model was trained with, if
+                one says the measurement, else the method that was best in the study of methods.
+            covariance: The covariance of the data, for "jfps", "pigdm" and "tds"; None computes it of the items that
+                the model was trained on.
+            iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.
+            particles: The number of particles of each sample, of "tds"; None is 16.
+            options: The fields of `editing.Sampling`: sampler, steps, seed, indices, label, given, guidance and its
+                further options, batch_size, decode.
+
+        Returns:
+            The samples, as of `sample`, with the `method`, the `reason` why it was taken, and `deviation`, the map of
+            their standard deviation.
+
+        Raises:
+            InputError: If the model cannot do this.
+        """
+        edit = editing.restoration(self, y, operator, noise, n, method, covariance, iterations, particles, **options)
+        return edit.run(**editing.batches(options))
+
+    def inpaint(
+        self, image: Any, mask: Any, n: int | None = None, noise: float = 0.0, **options: Any
+    ) -> editing.Edited:
+        """Sample a part of an image anew.
+
+        Args:
+            image: The image, in any form of `y` of `restore`.
+            mask: The part that changes: a path, a Pillow image, an array or a tensor, white or True where the image
+                changes.
+            n: The number of samples; None is 4.
+            noise: The standard deviation of the noise of the image, in units of [-1, 1].
+            options: The further options of `restore`.
+
+        Returns:
+            The samples; what the mask does not change is the image itself. More as of `restore`.
+
+        Raises:
+            InputError: If the model cannot do this.
+        """
+        return editing.inpainting(self, image, mask, n, noise, **options).run(**editing.batches(options))
+
+    def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
+        """Sample variations of an image: noise is added, and sampling goes on from there.
+
+        Args:
+            image: The image, in any form of `y` of `restore`.
+            strength: The share of the schedule's times that noise is added for, above 0 and at most 1. Small ones
+                change details, and at 1 nothing is left of the image.
+            n: The number of samples; None is 4.
+            options: The fields of `editing.Sampling`.
+
+        Returns:
+            The samples, as of `restore`.
+
+        Raises:
+            InputError: If the model cannot do this.
+
+        References:
+            Meng et al., *SDEdit: guided image synthesis and editing with stochastic differential equations* (2022).
+        """
+        return editing.variations(self, image, strength, n, **options).run(**editing.batches(options))
+
+    def interpolate(
+        self, a: Any = None, b: Any = None, n: int = editing.WALK, t: float | None = None, **options: Any
+    ) -> editing.Edited:
+        """Sample a walk between two images, between two values of conditions, or both.
+
+        Args:
+            a: The image at one end, in any form of `y` of `restore`. Without images all samples begin at one noise.
+            b: The image at the other end.
+            n: The number of samples, the ends included, which are the images themselves.
+            t: The time at which images with noise are interpolated; None interpolates spherically between the noise
+                that each is sampled from along the probability flow.
+            options: The fields of `editing.Sampling`. Labels and values of `given` may be two, one for each end:
+                numbers are interpolated, and between classes and between images the estimates are.
+
+        Returns:
+            The samples, as of `restore`.
+
+        Raises:
+            InputError: If the model cannot do this.
+
+        References:
+            Song, Meng and Ermon, *Denoising diffusion implicit models* (2021), section 5.3.
+            Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), figures 8 and 9: with t.
+        """
+        return editing.interpolation(self, a, b, n, t, **options).run(**editing.batches(options))
+
+    def invert(self, image: Any, steps: int = editing.FLOW_STEPS, **options: Any) -> Tensor:
+        """Find the noise x_T that images are sampled from along the probability flow.
+
+        Args:
+            image: The image, or several, in any form of `y` of `restore`.
+            steps: The number of steps of Heun's method.
+            options: The fields of `editing.Sampling`; a sampler has to be deterministic.
+
+        Returns:
+            x_T, float32 (m, C, *sides), of which `reconstruct` with the same options makes the images.
+
+        Raises:
+            InputError: If the model cannot do this.
+        """
+        return editing.inversion(self, image, steps, **options)
+
+    def reconstruct(self, x_T: Tensor, steps: int = editing.FLOW_STEPS, **options: Any) -> editing.Edited:
+        """Sample items from given noise along the probability flow: the inverse of `invert`, with its options.
+
+        Args:
+            x_T: The noise, floats (m, C, *sides).
+            steps: The number of steps of Heun's method.
+            options: The fields of `editing.Sampling`.
+
+        Returns:
+            The samples, as of `restore`.
+
+        Raises:
+            InputError: If the model cannot do this.
+        """
+        return editing.reconstruction(self, x_T, steps, **options).run(**editing.batches(options))

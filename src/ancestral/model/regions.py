@@ -1,0 +1,390 @@
+"""Masks of what changes in an image, and the part of a large image that a model edits.
+
+White is what changes. An image may be larger or smaller than the items of a model: a window around the mask is brought
+to the size of the items, and what the model makes of it is put back. Known pixels stay as they are, to the bit.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from torch import Tensor
+
+from ancestral.arguments import shown
+from ancestral.data import arrays
+from ancestral.data.convert import Conversion
+from ancestral.data.decoding import decode_image, strict_pillow
+from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.spec import LARGEST
+from ancestral.errors import InputError, one_line
+from ancestral.options import option
+
+FILLED = 0.25
+"""The largest share of each side of a window that the box around a mask takes, where the image has room. The rest is
+context: models know whole pictures, and fill a window that shows too little of one with something else."""
+ONE_COLOUR = 8
+"""The largest distance, of 255, of the colours of opaque pixels that were painted with one colour."""
+EDGE = 2
+"""Pixels around a mask with which what is put there agrees."""
+SMOOTHINGS = 16
+"""Averages over the four neighbours at each resolution of the correction of a seam."""
+
+
+def read_mask(mask: Any, sides: Sequence[int]) -> Tensor:
+    """Read which part of an image changes.
+
+    Args:
+        mask: The path of a picture or a .npy file, a Pillow image, an array or a tensor. White changes: pixels above
+            the middle of integers from 0 to 255 or of floats from 0 to 1, or True. Of a picture with transparent
+            pixels, those that are painted change if all are of one colour; else the transparent ones, which are holes.
+        sides: The sides of the image. A mask with two axes may have another size of the same proportions.
+
+    Returns:
+        Bool (*sides), True where the image changes.
+
+    Raises:
+        InputError: If the mask cannot be read, has other proportions, or changes nothing or everything.
+    """
+    name = "the mask"
+    if isinstance(mask, str | os.PathLike) and mask != "":
+        path = Path(mask)
+        name = f"the mask {one_line(path)}"
+        if not path.is_file():
+            raise InputError(f"{option('mask', path)}: there is no such file")
+        is_array = path.suffix.lower() in (".npy", ".npz")
+        changes = _of_array(arrays.load(path)[0], name, len(sides)) if is_array else _of_picture(path, name)
+    elif isinstance(mask, PillowImage.Image):
+        changes = _of_picture(mask, name)
+    elif isinstance(mask, Tensor | np.ndarray):
+        changes = _of_array(mask, name, len(sides))
+    else:
+        raise InputError(f"the mask cannot be {shown(mask)}: give a path, a Pillow image, an array or a tensor")
+    return _checked(_brought_to(changes, sides, name), name)
+
+
+def box_mask(box: Sequence[int] | str, sides: Sequence[int]) -> Tensor:
+    """Make a mask of which a rectangle changes.
+
+    Args:
+        box: x and y of its upper left corner, then its width and height, in pixels of the image; or as text "x,y,w,h".
+        sides: The sides of the image.
+
+    Returns:
+        Bool (*sides), True in the rectangle.
+
+    Raises:
+        InputError: If it is no rectangle inside the image, or all of it.
+    """
+    text = box if isinstance(box, str) else ",".join(map(str, box))
+    try:
+        numbers = [int(one) for one in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or min(numbers) < 0 or min(numbers[2:]) < 1:
+        raise InputError(
+            f"{option('box', text)}: give x,y,width,height in whole pixels, as in 4,8,10,12, from the upper left corner"
+        )
+    if len(sides) != 2:
+        raise InputError(f"{option('box')} is of images, which have a height and a width: give {option('mask')}")
+    x, y, width, height = numbers
+    if x + width > sides[1] or y + height > sides[0]:
+        raise InputError(
+            f"{option('box', text)} reaches to {x + width},{y + height}, beyond the image of {sides[1]} x {sides[0]} "
+            "pixels (width x height)"
+        )
+    mask = torch.zeros(*sides, dtype=torch.bool)
+    mask[y : y + height, x : x + width] = True
+    return _checked(mask, "the box")
+
+
+def _of_picture(picture: Path | PillowImage.Image, name: str) -> Tensor:
+    """The mask (H, W) of a picture with transparency or without."""
+    try:
+        raw = read_file(picture) if isinstance(picture, Path) else picture
+        with strict_pillow():
+            pixels = decode_image(raw, Conversion(channels=4, bits=8))
+    except Unreadable as error:
+        raise InputError(f"{name} cannot be read: {error}") from None
+    opaque = pixels[3] > 127
+    if bool(opaque.all()):
+        grey = Conversion(channels=1)(pixels[None, :3])[0, 0]
+        return grey > (0 if int(grey.max()) == 1 else 127)  # programs that label write 0 and 1
+    colours = pixels[:3, opaque].int()
+    painted = bool(opaque.any()) and int((colours.amax(1) - colours.amin(1)).max()) <= ONE_COLOUR
+    return opaque if painted else ~opaque
+
+
+def _of_array(array: Tensor | NDArray[Any], name: str, dims: int) -> Tensor:
+    """The mask of an array (*sides), (1, *sides) or (*sides, 1)."""
+    values = array.detach().to_dense().cpu() if isinstance(array, Tensor) else _tensor(array, name)
+    if values.ndim == dims + 1 and 1 in (values.shape[0], values.shape[-1]):
+        values = values.squeeze(0 if values.shape[0] == 1 else -1)
+    if values.ndim != dims or not values.numel():
+        axes = "height, width" if dims == 2 else ", ".join(["side"] * dims)
+        raise InputError(f"{name} has the shape {tuple(array.shape)}: give ({axes})")
+    if values.dtype == torch.bool:
+        return values
+    least, most = (end.item() for end in values.double().aminmax())
+    largest = 1 if values.is_floating_point() or most <= 1 else LARGEST.get(values.dtype, LARGEST[torch.uint8])
+    if not 0 <= least <= most <= largest:
+        raise InputError(
+            f"{name} has values from {least:g} to {most:g}: give truth values, floats from 0 to 1 or integers from 0 "
+            "to 255, of which the large ones change"
+        )
+    return values.double() > largest / 2
+
+
+def _tensor(array: NDArray[Any], name: str) -> Tensor:
+    """The tensor of an array of truth values, integers or floats."""
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype} values: give truth values, floats from 0 to 1 or integers")
+    plain = array.astype(np.float64) if array.dtype.kind == "f" else array
+    if array.dtype.kind in "iu" and array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        plain = array.astype(np.int64)
+    return torch.from_numpy(np.ascontiguousarray(plain.astype(plain.dtype.newbyteorder("="))))
+
+
+def _brought_to(changes: Tensor, sides: Sequence[int], name: str) -> Tensor:
+    """The mask in the size of the image. A pixel changes if any part of it does."""
+    if tuple(changes.shape) == tuple(sides):
+        return changes
+    size, right = ("x".join(map(str, shape)) for shape in (changes.shape, sides))
+    if len(sides) != 2:
+        raise InputError(f"{name} is {size}, and the item {right}: give a mask of this size")
+    (height, width), (down, across) = changes.shape, sides
+    if abs(width * down / height - across) > max(1, across / width) / 2:
+        raise InputError(f"{name} is {size}, and the image {right} (height x width): give a mask of these proportions")
+    return _any_in(changes, sides)
+
+
+def _any_in(mask: Tensor, sides: Sequence[int]) -> Tensor:
+    """A mask (H, W) on another grid, whose pixels are True if any pixel that they overlap is."""
+    return F.adaptive_max_pool2d(mask[None, None].float(), tuple(sides))[0, 0] > 0
+
+
+def _grown(mask: Tensor, reach: int) -> Tensor:
+    """A mask (H, W) with the pixels around it."""
+    return F.max_pool2d(mask[None, None].float(), 2 * reach + 1, stride=1, padding=reach)[0, 0] > 0
+
+
+def _checked(mask: Tensor, name: str) -> Tensor:
+    if not bool(mask.any()):
+        raise InputError(f"nothing changes: {name} is all black, and white is what changes")
+    if bool(mask.all()):
+        raise InputError(f"nothing is known: {name} covers all of the image; sample makes images of nothing")
+    return mask
+
+
+@dataclass(frozen=True)
+class Region:
+    """The window of an image that a model edits.
+
+    Attributes:
+        mask: What changes of the image, bool (*sides).
+        shape: The sides of the items of the model.
+        start: The first pixel of the window along each axis, which is negative where the window begins outside of the
+            image.
+        size: The sides of the window in pixels of the image.
+    """
+
+    mask: Tensor
+    shape: tuple[int, ...]
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+
+    @classmethod
+    def around(cls, mask: Tensor, shape: Sequence[int]) -> "Region":
+        """Choose the window around a mask.
+
+        It has the size of the model's items if the box around the mask leaves context in it, else a larger one of the
+        same proportions, up to the whole image. Where the image has other proportions, a part of the window may lie
+        outside of it, and is unknown.
+
+        Args:
+            mask: What changes, bool (*sides).
+            shape: The sides of the items of the model.
+
+        Raises:
+            InputError: If the sides differ and are not those of an image, or too little is known.
+        """
+        shape = tuple(shape)
+        if tuple(mask.shape) == shape:
+            return cls(mask, shape, (0,) * len(shape), shape)
+        if len(shape) != 2:
+            size, right = ("x".join(map(str, sides)) for sides in (mask.shape, shape))
+            raise InputError(f"the item is {size}, and the model takes {right}: only images may have another size")
+        places = [mask.any(1 - axis).nonzero()[:, 0] for axis in (0, 1)]
+        ends = [(int(place[0]), int(place[-1]) + 1) for place in places]
+        least = max((end - start) / side for (start, end), side in zip(ends, shape, strict=True))
+        whole = [length / side for length, side in zip(mask.shape, shape, strict=True)]
+        scale = least / FILLED
+        if scale <= min(whole):
+            scale = max(scale, min(1.0, *whole))
+        else:
+            scale = min(whole) if least <= min(whole) else min(scale, max(whole))
+        window = tuple(max(1, round(scale * side)) for side in shape)
+        start = tuple(_start(end, long, side) for end, long, side in zip(ends, window, mask.shape, strict=True))
+        region = cls(mask, shape, start, window)
+        if bool(region.cut_mask.all()):
+            pixels = "x".join(map(str, shape))
+            raise InputError(
+                f"too little is known: at the {pixels} pixels of the model nothing of the image would be left; change "
+                "less of it at once"
+            )
+        return region
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the window is brought to another size."""
+        return self.size != self.shape
+
+    @property
+    def note(self) -> str:
+        """What the user should know of the window; "" if it is the whole image in its own size."""
+        if tuple(self.mask.shape) == self.shape:
+            return ""
+        size, image, model = ("x".join(map(str, sides)) for sides in (self.size, self.mask.shape, self.shape))
+        if not self.scaled:
+            return f"A window of {size} pixels around the mask was edited, of the image of {image}."
+        smaller = all(side < other for side, other in zip(self.size, self.shape, strict=True))
+        change = "reduced" if smaller else "enlarged and blended in"
+        return (
+            f"A window of {size} pixels around the mask was edited at the {model} pixels of the model, of the image of "
+            f"{image}: what changed was {change}."
+        )
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Return the window of images in the size of the model's items.
+
+        Masked pixels have no influence on those that are known after scaling.
+
+        Args:
+            images: Images (*, C, H, W) in the units of the data.
+
+        Returns:
+            (*, C, *shape), integers of integers.
+        """
+        if not self.scaled and tuple(self.mask.shape) == self.shape:
+            return images
+        window = self._window(images, 0)
+        if not self.scaled:
+            return window
+        weights, share = self._window(~self.mask, False).float(), self._window_share()
+        flat = (window.float() * weights).reshape(-1, 1, *self.size)
+        mean = flat.sum((2, 3), keepdim=True) / weights.sum()
+        result = torch.where(share > 1e-3, _resized(flat, self.shape) / share.clamp(min=1e-3), mean)
+        result = result.reshape(*images.shape[:-2], *self.shape)
+        return result if images.is_floating_point() else result.round().to(images.dtype)
+
+    @property
+    def cut_mask(self) -> Tensor:
+        """What the model fills in, bool (*shape): all pixels of which a part changes, or lies outside of the image.
+
+        Where all would do so, those of which half is known stay.
+        """
+        window = self._window(self.mask, True)
+        if not self.scaled:
+            return window
+        filled = _any_in(window, self.shape)
+        return filled if not bool(filled.all()) else self._window_share() < 0.5
+
+    def paste(self, images: Tensor, samples: Tensor) -> Tensor:
+        """Return the images with what changed taken from samples; all other pixels are those of the images.
+
+        Where the window was scaled, the samples are enlarged, and a smooth correction makes them agree with the known
+        pixels along the edge of the mask (the membrane of Poisson image editing).
+
+        Args:
+            images: Images (C, H, W) or (m, C, H, W) in the units of the data.
+            samples: Samples (n, C, *shape) in these units. Sample i is of image i modulo m.
+
+        Returns:
+            (n, C, H, W) in the dtype of the images.
+        """
+        images = images if images.ndim > len(self.shape) + 1 else images[None]
+        images = images[torch.arange(len(samples)) % len(images)]
+        values = samples.float()
+        if self.scaled:
+            inside = self._window(torch.ones_like(self.mask), False)
+            window, mask = self._window(images, 0).float(), self._window(self.mask, False)
+            values = F.interpolate(values, size=self.size, mode="bicubic", antialias=True)
+            values = values + _membrane(window - values, inside & ~mask & _grown(mask, EDGE))
+        if images.dtype in LARGEST:
+            values = values.round().clamp(0, LARGEST[images.dtype])
+        full = images.clone()
+        target, source = self._overlap(full), self._overlap_of_window(values)
+        target.copy_(torch.where(self._overlap(self.mask), source.to(images.dtype), target))
+        return full
+
+    def _window_share(self) -> Tensor:
+        """The share of each pixel of the model that is known, (*shape)."""
+        return _resized(self._window(~self.mask, False)[None, None].float(), self.shape)[0, 0]
+
+    def _slices(self) -> tuple[Any, Any]:
+        """Indices of the part of the image that the window covers, in the image and in the window."""
+        pairs = list(zip(self.start, self.size, self.mask.shape, strict=True))
+        ends = [(max(0, start), min(length, start + size)) for start, size, length in pairs]
+        inside = [slice(low - start, high - start) for (low, high), start in zip(ends, self.start, strict=True)]
+        return (..., *(slice(low, high) for low, high in ends)), (..., *inside)
+
+    def _overlap(self, images: Tensor) -> Tensor:
+        return images[self._slices()[0]]
+
+    def _overlap_of_window(self, window: Tensor) -> Tensor:
+        return window[self._slices()[1]]
+
+    def _window(self, images: Tensor, outside: float) -> Tensor:
+        """The window of images (*, H, W), with this value outside of them."""
+        window = torch.full((*images.shape[: -len(self.size)], *self.size), outside, dtype=images.dtype)
+        self._overlap_of_window(window).copy_(self._overlap(images))
+        return window
+
+
+def _start(ends: tuple[int, int], size: int, length: int) -> int:
+    """Where a window of a size begins that has the ends in its middle, and lies inside the length if it can."""
+    middle = (sum(ends) - size) // 2
+    return min(max(middle, 0), length - size) if size <= length else -((size - length) // 2)
+
+
+def _resized(images: Tensor, sides: Sequence[int]) -> Tensor:
+    """Floats (N, 1, H, W) in another size, by non-negative weights."""
+    return F.interpolate(images, size=tuple(sides), mode="bilinear", antialias=True)
+
+
+def _membrane(values: Tensor, known: Tensor) -> Tensor:
+    """Continue values (N, C, H, W) smoothly from where they are known, bool (H, W): about a harmonic function.
+
+    From coarse to fine: each resolution begins with the values of the next coarser one, and averages neighbours.
+
+    References:
+        Pérez et al. (2003), Poisson Image Editing.
+    """
+    weights = known[None, None].float()
+    return _filled(values * weights, weights)
+
+
+def _filled(values: Tensor, weights: Tensor) -> Tensor:
+    """The mean of values where weights are positive, and its smooth continuation elsewhere.
+
+    Args:
+        values: Values times their weights, (N, C, H, W).
+        weights: Weights (1, 1, H, W) from 0 to 1.
+    """
+    mean = values / weights.clamp(min=1e-6)
+    if bool((weights > 0).all()) or max(weights.shape[2:]) == 1:
+        return mean
+    half = (-(-weights.shape[2] // 2), -(-weights.shape[3] // 2))
+    coarse = _filled(F.adaptive_avg_pool2d(values, half), F.adaptive_avg_pool2d(weights, half))
+    result = torch.where(weights > 0, mean, F.interpolate(coarse, size=weights.shape[2:], mode="bilinear"))
+    for _ in range(SMOOTHINGS):
+        padded = F.pad(result, (1, 1, 1, 1), mode="replicate")
+        around = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:] + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+        result = torch.where(weights > 0, mean, around / 4)
+    return result

@@ -1,0 +1,148 @@
+"""The distance of samples of the averaged weights to real items, measured while training.
+
+The samples have the same random numbers at every measurement, and are compared with the same real items: held-out ones
+where there are enough of them, else items that are trained on.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from ancestral.config import Config
+from ancestral.data import Dataset
+from ancestral.data.spec import DataSpec
+from ancestral.errors import InputError
+from ancestral.events import finish
+from ancestral.metrics import extractors, uncertainty
+from ancestral.model import Model
+from ancestral.results.estimate import Estimate
+from ancestral.results.training_result import MeasuredDistance
+from ancestral.training.distributed import Distributed
+from ancestral.training.plateau import Plateau, take_up
+from ancestral.training.training_samples import BATCH, Examples, examples_of, sample_in_training, sampler_of_run
+
+SAMPLES, REFERENCES = 200, 500
+"""Numbers of samples and of real items that are compared."""
+FEWEST = 64
+"""Number of held-out items below which items that are trained on are the reference set."""
+STEPS = 12
+"""Largest number of sampling steps."""
+PROBE = 32
+"""Number of samples of each process by which the time of a measurement is estimated."""
+
+
+class SampleDistance:
+    """KID of samples to a reference set, the rule by which it has stopped improving, and the best one so far.
+
+    Args:
+        training: The data that are trained on.
+        held_out: Data that are not trained on, if there are any.
+        spec: The description of the data.
+        device: Where the feature extractor runs.
+
+    Raises:
+        InputError: If there are fewer than two items to compare with, or the extractor's package is missing.
+    """
+
+    def __init__(self, training: Dataset, held_out: Dataset | None, spec: DataSpec, device: torch.device) -> None:
+        self.held_out = held_out is not None and len(held_out) >= FEWEST
+        """Whether the reference set are held-out items."""
+        source = held_out if held_out is not None and self.held_out else training
+        self.items = source.sample(REFERENCES)
+        self.spec = spec
+        self.extractor = extractors.extractor(extractors.default_name(spec.shape), spec.shape, spec.codec, device)
+        self.title = self.extractor.title("KID")
+        self.given = examples_of(self.items, spec, SAMPLES) if spec.further else Examples()
+        self._reference: uncertainty.Reference | None = None
+        self.plateau = Plateau()
+        self.best = torch.zeros(3, dtype=torch.float64)
+        """The smallest distance, its standard error and its step; 0 before the first measurement."""
+        self.last: MeasuredDistance | None = None
+        """The last measurement since this process began to train."""
+
+    @property
+    def compared_with(self) -> str:
+        """Description of the reference set."""
+        return f"{len(self.items):,} {'held-out' if self.held_out else 'training'} items"
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Tensors to save with the weights, by name; all are 0 before the first measurement."""
+        return {**self.plateau.state, "best": self.best}
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Take up a saved state; none leaves this as it is before the first measurement."""
+        take_up(self.state, saved)
+        self.last = None
+
+    @property
+    def best_distance(self) -> Estimate:
+        """The smallest distance so far."""
+        return Estimate(*self.best.tolist()[:2])
+
+    def reference(self) -> uncertainty.Reference:
+        """Compute the features of the reference set, once."""
+        if self._reference is None:
+            batches = [*extractors.features(self.extractor, self.items.items, BATCH)]
+            self._reference = uncertainty.Reference(extractors.concatenate(batches).values)
+        return self._reference
+
+    def measure(
+        self, model: Model, config: Config, step: int, distributed: Distributed, stopping: Callable[[], bool]
+    ) -> bool | None:
+        """Measure the distance of samples of a model. All processes take part.
+
+        Returns:
+            Whether it is the smallest so far; None if this process, the only one, was asked to stop meanwhile.
+
+        Raises:
+            InputError: If the samples cannot be measured, as those of a model that diverged.
+        """
+        sampler = sampler_of_run(config, model.diffusion, STEPS)
+        sampling = sample_in_training(model, sampler, SAMPLES, distributed, self.given, stopping, task="measuring")
+        recording = finish(sampling)
+        if recording is None:
+            return None
+        if not bool(recording.samples.isfinite().all()):
+            raise InputError(f"samples of step {step} are NaN or infinite")
+        features, numbers = self._features(recording.samples, distributed), torch.zeros(2, dtype=torch.float64)
+        if distributed.main:  # its numbers decide for all, however others round
+            distance = uncertainty.kernel(features, self.reference())
+            numbers[:] = torch.tensor([distance.value, distance.error])
+        value, error = distributed.total(numbers.to(distributed.device)).tolist()
+        best = not self.plateau.measured or value < self.best[0]
+        if best:
+            self.best.copy_(torch.tensor([value, error, step]))
+        self.plateau.add(step, value)
+        self.last = MeasuredDistance(step, value, error)
+        return bool(best)
+
+    def seconds(self, model: Model, config: Config, distributed: Distributed) -> float:
+        """Estimate the time of a measurement by a part of one, which changes nothing. All processes take part.
+
+        That of the reference set's features, which are computed once and kept, is no part of it.
+        """
+        few = min(PROBE, len(distributed.positions(SAMPLES)))
+        positions, sampler = distributed.positions(few * distributed.world), sampler_of_run(config, model.diffusion, 2)
+        given, times = self.given, []
+        for _ in range(2):  # the first one takes what happens once
+            began = time.perf_counter()
+            sampling = sample_in_training(model, sampler, few * distributed.world, distributed, given, lambda: False)
+            recording = finish(sampling)
+            assert recording is not None
+            sampled = time.perf_counter()
+            self.extractor(recording.samples[positions])
+            times.append((sampled - began, time.perf_counter() - sampled))
+        steps = sampler_of_run(config, model.diffusion, STEPS)
+        evaluations = steps.nfe(model.denoiser.schedule) / sampler.nfe(model.denoiser.schedule)
+        (_, _), (sampling_seconds, feature_seconds) = times
+        return (sampling_seconds * evaluations + feature_seconds) * -(-SAMPLES // distributed.world) / few
+
+    def _features(self, samples: Tensor, distributed: Distributed) -> Tensor:
+        """The features of all samples, of which each process computes those of its share."""
+        table = torch.zeros(len(samples), self.extractor.width)
+        for positions in torch.split(torch.tensor(distributed.positions(len(samples))), BATCH):
+            table[positions] = self.extractor(samples[positions]).values
+        return distributed.total(table.to(distributed.device))

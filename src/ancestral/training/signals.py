@@ -1,0 +1,33 @@
+"""Signals at which a training run ends after the step in progress, saved."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from ancestral.training.progress import Stopped
+from ancestral.training.trainer import Trainer
+
+
+@contextlib.contextmanager
+def stop_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Stop the trainer on signals that ask to end. Only the main thread of a program may handle signals."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if trainer.stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        trainer.stop(preempted=number != signal.SIGINT)
+        if trainer.waiting:
+            raise Stopped
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,101 @@
+"""Samples during training from the averaged weights: each process samples its share, and one sum collects them."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ancestral.conditions import Image
+from ancestral.config import Config
+from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.spec import DataSpec
+from ancestral.diffusion import Diffusion
+from ancestral.events import Event, Work
+from ancestral.guidance import NO_CLASS
+from ancestral.model import Model, sampler_for
+from ancestral.model.condition_values import NONE, ConditionValues, values_of_items
+from ancestral.samplers import Recording, Sampler, record
+from ancestral.training.distributed import Distributed
+
+STATES = 12
+"""Number of states of the reverse process that are recorded, evenly over its steps."""
+BATCH = 64
+"""Number of items that are sampled at once."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items whose conditions a preview has: sample i has those of item i modulo their number.
+
+    Attributes:
+        items: The items, held-out ones if there are some; None of a model that has no condition besides the label.
+        values: Their conditions besides the label, by name.
+        label: The names of their classes; None takes all classes in turn.
+    """
+
+    items: InMemoryDataset | None = None
+    values: dict[str, ConditionValues] = field(default_factory=dict)
+    label: tuple[str, ...] | None = None
+
+    @property
+    def images(self) -> dict[str, Tensor]:
+        """The conditions that are images, by name."""
+        return {name: value.rows for name, value in self.values.items() if isinstance(value.kind, Image)}
+
+
+def examples_of(items: Dataset, spec: DataSpec, n: int) -> Examples:
+    """Choose at most n items, evenly spaced. Each process chooses the same."""
+    if not spec.further:
+        return Examples()
+    chosen = items.sample(n)
+    names = dict(enumerate(spec.classes)) | {NO_CLASS: NONE}
+    label = None
+    if spec.classes:
+        label = (NONE,) * len(chosen) if chosen.labels is None else tuple(names[one] for one in chosen.labels.tolist())
+    return Examples(chosen, values_of_items(chosen, spec), label)
+
+
+def sampler_of_run(config: Config, denoiser: Diffusion, max_steps: int) -> Sampler:
+    """Choose the run's own sampler, with at most `max_steps` steps."""
+    name = config.sample.sampler
+    default = len(sampler_for(denoiser, name).times(denoiser.schedule)) - 1
+    return sampler_for(denoiser, name, steps=min(max_steps, default))
+
+
+def sample_in_training(
+    model: Model,
+    sampler: Sampler,
+    n: int,
+    distributed: Distributed,
+    given: Examples,
+    stopping: Callable[[], bool],
+    followed: int = 0,
+    task: str = "sampling a preview",
+) -> Generator[Event, None, Recording | None]:
+    """Sample items 0..n−1 of seed 0, given the conditions of examples. All processes take part.
+
+    Returns:
+        Decoded items on the CPU, the same on every process, and states of the `followed` first ones of this process;
+        None if this process, the only one, was asked to stop meanwhile.
+    """
+    steps = len(sampler.times(model.denoiser.schedule)) - 1
+    decode = model.spec.decode
+    positions = distributed.positions(n)
+    encoded = torch.zeros(n, *model.spec.x_shape, device=distributed.device)
+    recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
+    trajectory = partial(model.trajectory, sampler=sampler, label=given.label, values=given.values)
+    loop = record(trajectory, positions, BATCH, lambda x: decode(x).cpu(), recorded, followed)
+    done, total = 0, -(-len(positions) // BATCH) * (steps + 1)
+    while True:
+        try:
+            batch, step = next(loop)
+        except StopIteration as end:
+            return Recording(decode(distributed.total(encoded)), end.value.states)
+        if step.t == 0:
+            encoded[list(batch)] = step.x
+        if stopping() and distributed.world == 1:
+            return None
+        done += 1
+        yield Work(task, done, total, part=True)

@@ -1,0 +1,454 @@
+"""Data in object storage equal the local copy, item for item and bit for bit, whatever the connection does.
+
+s3:// is moto's server on this machine. There is no light server of gs://, so what all file systems share is shown with
+the one of fsspec that lies in memory.
+"""
+
+import contextlib
+import fcntl
+import importlib
+import io
+import multiprocessing
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral import data, storage
+from ancestral.data import object_cache, remote_files
+from ancestral.data.io_errors import SourceLost, Unreadable
+from ancestral.data.loading import METHOD
+from ancestral.data.remote_files import RemoteFiles
+from ancestral.errors import InputError
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+
+
+def png(pixels):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def photos(root):
+    """20 images in two classes, with a table, a hidden file and the picture of a run, which are no items."""
+    for i, pixels in enumerate(PICTURES):
+        file = root / "ab"[i % 2] / f"{i:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(pixels))
+    for name in ("a/.hidden.png", "runs/x/sample.png", "runs/x/config.json", "runs/x/checkpoints/1.pt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(png(PICTURES[0]))
+    rows = [f"{'ab'[i % 2]}/{i:02d}.png,{i / 2},{'xy'[i % 2]}" for i in range(20)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,age,kind", *rows]))
+    return root
+
+
+def shards(root, count=20, shard=5):
+    root.mkdir(parents=True, exist_ok=True)
+    for k in range(0, count, shard):
+        with tarfile.open(root / f"part-{k // shard:03d}.tar", "w") as tar:
+            for i in range(k, k + shard):
+                for name, raw in ((f"{i:04d}.cls", str(i % 4).encode()), (f"{i:04d}.png", png(PICTURES[i]))):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(raw)
+                    tar.addfile(info, io.BytesIO(raw))
+    return root
+
+
+def equal(one, other):
+    assert one.spec == other.spec
+    assert one.classes == other.classes
+    assert one.labels.tolist() == other.labels.tolist()
+    assert one.fingerprint == other.fingerprint
+    assert one.notes == other.notes
+    for index in range(len(other)):
+        assert one.name_of(index) == other.name_of(index)
+        assert torch.equal(one.read(index)[0], other.read(index)[0])
+    return True
+
+
+def gets(requests):
+    return [(path.rpartition("/")[2], part) for method, path, part in requests if "?" not in path]
+
+
+def in_memory(root, name):
+    system = fsspec.filesystem("memory")
+    for path in root.rglob("*"):
+        if path.is_file():
+            system.pipe(f"/{name}/{path.relative_to(root).as_posix()}", path.read_bytes())
+    return f"memory://{name}"
+
+
+@pytest.fixture(params=["s3", "memory"])
+def uploaded(request, bucket, tmp_path):
+    """A function that copies a folder to object storage, and returns its address."""
+    if request.param == "s3":
+        return lambda root: bucket.upload(root, root.name)
+    return lambda root: in_memory(root, f"{tmp_path.name}/{root.name}")
+
+
+@pytest.mark.parametrize("make", [photos, shards], ids=["folder", "shards"])
+@pytest.mark.parametrize("limit", ["1", "0.000001", "0"], ids=["all fits", "a little fits", "no cache"])
+def test_items_equal_those_of_the_local_copy(make, limit, uploaded, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", limit)
+    root = make(tmp_path / "pics")
+    address = uploaded(root)
+    given = ["age", "kind"] if make is photos else None
+    local, remote = (data.open(str(place), memory=0, given=given) for place in (root, address))
+    assert equal(remote, local)
+    for name, values in local.conditions.items():
+        assert torch.equal(values, remote.conditions[name])
+    assert data.absolute(f"{address}/") == address
+
+
+def test_each_object_is_requested_once_and_none_from_the_cache(bucket, tmp_path):
+    address = bucket.upload(photos(tmp_path / "pics"), "pics")
+    with bucket.counting() as requests:
+        first = data.open(address, memory=0)
+        first.prefetch(range(20))
+        for index in range(20):
+            first.read(index)
+    assert sorted(name for name, _ in gets(requests)) == [*(f"{i:02d}.png" for i in range(20)), "metadata.csv"]
+    assert len(requests) == 22, "one for the list"
+    with bucket.counting() as requests:
+        again = data.open(address, memory=0)
+        for index in range(20):
+            again.read(index)
+    assert len(requests) == 1, "the list, which shows whether the data have changed"
+    shutil.rmtree(object_cache.folder())
+    with bucket.counting() as requests:
+        again.prefetch([3, 4, 5, 3])
+    assert sorted(name for name, _ in gets(requests)) == ["06.png", "08.png", "10.png"]
+
+
+def test_of_large_objects_the_header_alone_is_requested(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_files, "SMALL", 100)
+    files = RemoteFiles(bucket.upload(photos(tmp_path / "pics"), "pics"))
+    with bucket.counting() as requests:
+        assert files.read(b"a/02.png", 60) == png(PICTURES[2])[:60]
+        assert files.read(b"a/02.png", 10_000) == files.read(b"a/02.png") == png(PICTURES[2])
+        assert files.read(b"a/02.png", 60) == png(PICTURES[2])[:60]
+    assert [part for _, part in gets(requests)] == ["bytes=0-59", f"bytes=0-{len(png(PICTURES[2])) - 1}"]
+
+
+def test_shards_are_fetched_whole_where_they_fit_and_else_in_parts(bucket, tmp_path, monkeypatch):
+    root = shards(tmp_path / "set")
+    address = bucket.upload(root, "set")
+    with bucket.counting() as requests:
+        whole = data.open(address, memory=0)
+        for index in range(20):
+            whole.read(index)
+    assert sorted(gets(requests)) == [(p.name, f"bytes=0-{p.stat().st_size - 1}") for p in sorted(root.iterdir())]
+    shutil.rmtree(object_cache.folder())
+    monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", str(10_000 / 2**30))
+    with bucket.counting() as requests:
+        parts = data.open(address, memory=0)  # whose index was kept
+        parts.prefetch(range(20))
+        for index in range(20):
+            parts.read(index)
+    assert len(gets(requests)) == 20, "one for each item"
+    assert all(torch.equal(whole.read(index)[0], parts.read(index)[0]) for index in range(20))
+
+
+def test_addresses_name_several_shards_by_their_numbers(uploaded, tmp_path):
+    address = uploaded(shards(tmp_path / "set"))
+    assert len(data.open(f"{address}/part-{{000..002}}.tar", memory=0)) == 15
+    assert len(data.open(f"{address}/part-003.tar", memory=0)) == 5
+    with pytest.raises(InputError, match=r"there is no .*/part-004\.tar: check the address"):
+        data.open(f"{address}/part-{{002..005}}.tar")
+    assert remote_files.numbered("a-{8..10}-{0..1}.tar") == [
+        *("a-8-0.tar", "a-8-1.tar", "a-9-0.tar", "a-9-1.tar", "a-10-0.tar", "a-10-1.tar")
+    ]
+
+
+def test_arrays_recordings_and_folders_of_conditions_are_read_too(uploaded, tmp_path):
+    from scipy.io import wavfile
+
+    places = tmp_path / "places"
+    photos(places / "pics")
+    for i, pixels in enumerate(PICTURES):
+        small = places / "low" / "ab"[i % 2] / f"{i:02d}.png"
+        small.parent.mkdir(parents=True, exist_ok=True)
+        small.write_bytes(png(pixels[::2, ::2]))
+        (places / "sounds").mkdir(exist_ok=True)
+        wavfile.write(places / "sounds" / f"{i}.wav", 8000, RNG.standard_normal(64).astype(np.float32))
+    np.savez(places / "all.npz", images=PICTURES, labels=np.arange(20) % 3)
+    address = uploaded(places)
+    for name in ("all.npz", "sounds"):
+        local, remote = (data.load(f"{place}/{name}") for place in (places, address))
+        assert torch.equal(local.items, remote.items)
+        assert local.fingerprint == remote.fingerprint
+    local, remote = (data.open(f"{place}/pics", given=f"low={place}/low", memory=0) for place in (places, address))
+    assert local.conditions["low"].fingerprint == remote.conditions["low"].fingerprint
+    assert local.fingerprint == remote.fingerprint
+    with pytest.raises(InputError, match="lies in the data"):
+        data.open(f"{address}/pics", given=f"{address}/pics/a")
+
+
+def first_times(count, kind, amount, ending):
+    """A fault of the first requests for objects whose names have an ending."""
+    left = [count]
+
+    def fault(method, path, part):
+        if path.partition("?")[0].endswith(ending) and left[0] > 0:
+            left[0] -= 1
+            return kind, amount
+        return None
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount"),
+    [("cut", 0), ("cut", 50), ("status", 503), ("status", 500), pytest.param("stall", 0.3, marks=pytest.mark.long)],
+    ids=["cut before the body", "cut in the body", "throttled", "server error", "stalled"],
+)  # fmt: skip
+def test_requests_that_fail_are_made_again_and_the_last_error_names_the_object(
+    kind,
+    amount,
+    bucket,
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setattr(remote_files, "READ_TIMEOUT", 0.15)
+    root = shards(tmp_path / "set")
+    address = bucket.upload(root, "set")
+    with bucket.faulty(first_times(2, kind, amount, "part-001.tar")):
+        assert equal(data.open(address, memory=0), data.open(str(root), memory=0))
+    shutil.rmtree(tmp_path / "cache")
+    files = RemoteFiles(address)
+    monkeypatch.setattr(remote_files, "ATTEMPTS", 2)
+    with (
+        bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
+        pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read after 2 attempts: \S+") as error,
+    ):
+        files.read(b"part-001.tar")
+    assert "\n" not in str(error.value)
+    assert not [path for path in object_cache.folder().glob("??/*") if path.stat().st_size]
+
+
+def test_a_list_that_fails_is_made_again(bucket, tmp_path):
+    address = bucket.upload(photos(tmp_path / "pics"), "pics")
+    with bucket.faulty(first_times(2, "status", 503, bucket.name)), bucket.counting() as requests:
+        assert len(data.open(address)) == 20
+    assert sum("list-type" in path for _, path, _ in requests) == 3
+
+
+def test_objects_that_are_replaced_or_deleted_are_noticed(bucket, tmp_path):
+    address = bucket.upload(photos(tmp_path / "pics"), "pics")
+    before = data.open(address, memory=0)
+    old = before.fingerprint
+    shutil.rmtree(object_cache.folder())
+    bucket.put("pics/a/02.png", png(PICTURES[3]))
+    bucket.delete("pics/a/04.png")
+    with pytest.raises(Unreadable, match="replaced since the data were listed"):
+        before.read(1)
+    with pytest.raises(Unreadable, match="deleted since the data were listed"):
+        before.read(2)
+    assert torch.equal(before.read(0)[0], torch.from_numpy(PICTURES[0]).permute(2, 0, 1))
+    after = data.open(address, memory=0)
+    assert torch.equal(after.read(1)[0], torch.from_numpy(PICTURES[3]).permute(2, 0, 1))
+    assert len(after) == 19
+    assert after.fingerprint != old
+
+
+def test_versions_that_are_no_digests_are_not_taken_for_other_content(bucket, tmp_path, monkeypatch):
+    """As of encrypted objects: the store itself says that the object is the one that was listed."""
+    address = bucket.upload(photos(tmp_path / "pics"), "pics")
+    files = RemoteFiles(address)
+    monkeypatch.setattr(remote_files.hashlib, "md5", lambda *content, **options: remote_files.hashlib.sha1(*content))
+    with bucket.counting() as requests:
+        assert files.read(b"a/02.png") == png(PICTURES[2])
+    assert [method for method, _, _ in requests] == ["GET", "HEAD"]
+
+
+def size_of_cache():
+    """Return the bytes in the cache while no process makes room in it; a download that ends meanwhile is renamed."""
+    folder, total = object_cache.folder(), 0
+    with (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in folder.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+    return total
+
+
+def read_all(address, seed, limit, rounds, queue):
+    most = 0
+    remote = data.open(address, memory=0)
+    for _ in range(rounds):
+        for index in np.random.default_rng(seed).permutation(20):
+            item = remote.read(int(index))[0]
+            pixels = torch.from_numpy(PICTURES[sorted(range(20), key=lambda i: (i % 2, i))[index]])
+            assert torch.equal(item, pixels.permute(2, 0, 1))
+        most = max(most, size_of_cache())
+    queue.put(most)
+
+
+@pytest.mark.long
+def test_two_processes_share_a_cache_that_is_smaller_than_the_data(bucket, tmp_path, monkeypatch):
+    address = bucket.upload(photos(tmp_path / "pics"), "pics")
+    limit = 5 * len(png(PICTURES[0]))
+    monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", repr(limit / 2**30))
+    context = multiprocessing.get_context(METHOD)
+    queue = context.SimpleQueue()
+    workers = [context.Process(target=read_all, args=(address, seed, limit, 3, queue)) for seed in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert 0 < max(queue.get(), queue.get()) <= limit
+
+
+def test_the_least_recently_used_entries_leave_and_half_a_file_is_never_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path))
+    monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", repr(100 / 2**30))
+    keys = [object_cache.key_of(i) for i in range(5)]
+    for age, key in enumerate(keys[:4]):
+        object_cache.store(key, bytes([age]) * 25)
+        os.utime(object_cache.path_of(key), (1000 + age, 1000 + age))
+    assert object_cache.read(keys[0], 25, 3, 4) == b"\0" * 4, "which is a use"
+    object_cache.store(keys[4], b"4" * 25)
+    assert [object_cache.has(key, 25) for key in keys] == [True, False, True, True, True]
+    object_cache.store(keys[1], bytes(101))
+    assert not object_cache.has(keys[1], 101), "it is larger than the limit"
+    assert object_cache.has(keys[4], 25)
+    os.truncate(object_cache.path_of(keys[4]), 24)
+    assert object_cache.read(keys[4], 25) is None
+
+    def half():
+        with object_cache.writing(keys[1], 25) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        half()
+    assert not [path for path in object_cache.folder().glob("??/*") if path.name.startswith(".")]
+    monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", "a lot")
+    with pytest.raises(InputError, match="ANCESTRAL_CACHE_LIMIT=a lot is no size: give a number of GiB"):
+        object_cache.limit()
+
+
+def test_what_is_wrong_with_an_address_is_said_in_one_line(bucket, tmp_path, monkeypatch):
+    address = bucket.upload(photos(tmp_path / "pics"), "pics")
+    for place, message in (
+        ("s3://no-such-bucket/pics", "there is no bucket no-such-bucket: check the name"),
+        (f"{address}/nothing", "there is nothing at s3://.*/nothing: check the name of the bucket and of the folder"),
+        (f"{address}/one.tar", r"there is no s3://.*/one\.tar: check the name"),
+        ("nosuchstore://bucket/pics", "nosuchstore://bucket/pics cannot be opened .*: give s3://, gs:// or a path"),
+        ("s3:///pics", "names no bucket: write s3://bucket/folder"),
+        ("https://user:secret@host/pics", "password, of https, would be written into the run"),
+    ):
+        with pytest.raises(InputError, match=message):
+            data.open(place)
+    with (
+        bucket.faulty(lambda *request: ("status", 403)),
+        pytest.raises(InputError, match=r"access to s3://.* is denied \(.*\): log in with `aws configure`"),
+    ):
+        data.open(address)
+    monkeypatch.setattr(fsspec, "filesystem", lambda protocol, **options: importlib.import_module("no_such_package"))
+    with pytest.raises(InputError, match=r"is read by further packages: pip install .*(s3fs|object-storage)"):
+        data.open(address)
+
+
+def test_a_public_bucket_needs_no_credentials(bucket, tmp_path, monkeypatch):
+    address = bucket.upload(photos(tmp_path / "pics"), "pics", ACL="public-read")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    remote_files._options.cache_clear()
+    assert len(data.open(address)) == 20
+    with (
+        bucket.faulty(lambda *request: ("status", 403)),
+        pytest.raises(InputError, match="no credentials were found, so it was read as a public one"),
+    ):
+        data.open(address)
+
+
+def test_offline_the_cache_alone_is_read(bucket, tmp_path, monkeypatch):
+    root = photos(tmp_path / "pics")
+    address = bucket.upload(root, "pics")
+    data.open(address, memory=0).prefetch(range(20))
+    monkeypatch.setenv("ANCESTRAL_OFFLINE", "1")
+    with bucket.counting() as requests:
+        assert equal(data.open(address, memory=0), data.open(str(root), memory=0))
+        shutil.rmtree(object_cache.folder())
+        with pytest.raises(InputError, match="is not in the cache of this machine, and ANCESTRAL_OFFLINE is set"):
+            data.open(address, memory=0)
+        with pytest.raises(InputError, match="is not in the cache of this machine"):
+            data.open(f"{address}/a")
+    assert not requests
+
+
+TINY = {"batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "preview_steps": 1, "memory": 0.0}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("make", [photos, shards], ids=["folder", "shards"])
+def test_training_equals_that_from_the_local_copy(make, bucket, tmp_path):
+    """Bit for bit, with and without workers, and resumed in the middle with an empty cache."""
+    root = make(tmp_path / "pics")
+    address = bucket.upload(root, "pics")
+    options = {**TINY, "progress": False, "device": "cpu", "trackers": "none"}
+    ancestral.train(data=str(root), out=tmp_path / "local", steps=6, workers=0, **options)
+    expected = storage.read_tensors(tmp_path / "local" / "model.safetensors")[0]
+    for workers in (0, 2):
+        out = tmp_path / f"remote{workers}"
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        ancestral.train(data=address, out=out, steps=3, workers=workers, **options)
+        shutil.rmtree(tmp_path / "cache")
+        ancestral.train(out=out, steps=6, workers=workers, resume=True, **options)
+        tensors = storage.read_tensors(out / "model.safetensors")[0]
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[name], expected[name]) for name in tensors)
+    bucket.put("pics/a/00.png" if make is photos else "pics/part-000.tar", b"another")
+    with pytest.raises(InputError, match="Resuming needs the same data"):
+        ancestral.train(out=out, steps=7, resume=True, **options)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "train digits --out",
+            "sample runs/a --out",
+            "doctor digits --out",
+            "evaluate runs/a --out",
+            "compare a b --out",
+        ),
+        *("sample runs/a --gif=", "edit runs/a vary a.png --film=", "distil runs/a --out"),
+    ],
+)
+def test_nothing_is_written_to_object_storage(command, refused):
+    words = f"{command} s3://bucket/runs/x".replace("= ", "=").split()
+    line = refused(*words)
+    assert "nothing is written to s3://bucket/runs/x" in line
+    assert "give --" in line
+    assert "by `aws s3 " in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("sample {}", "evaluate {}", "compare {} {}", "info {}", "average {}", "distil {}", "export {} --to onnx"),
+        *("edit {} vary a.png", "train --data digits --from {}", "train --config {}", "runs {}", "import {}"),
+    ],
+)
+def test_runs_and_models_in_object_storage_are_copied_first(command, refused):
+    line = refused(*command.replace("{}", "gs://bucket/run").split())
+    assert "copy it to this machine, by `gcloud storage rsync -r gs://bucket/run run`, and name the copy" in line
+
+
+def test_places_are_refused_from_python_too(tmp_path):
+    for place in ("s3://bucket/x", Path("s3://bucket/x")):
+        with pytest.raises(InputError, match="nothing is written to s3://bucket/x: give out a place on this machine"):
+            ancestral.train("digits", out=place, steps=1)

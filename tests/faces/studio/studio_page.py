@@ -1,0 +1,137 @@
+"""A page of the studio in Chromium that must stay quiet: no error in the console, no request to another host."""
+
+import base64
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+class StudioPage:
+    """A page of a studio, with what the tests of its tabs share.
+
+    Args:
+        context: The context of the browser.
+        server: The studio.
+    """
+
+    def __init__(self, context, server):
+        self.server = server
+        self.page = context.new_page()
+        self.page.set_default_timeout(90_000)  # other tests may compute at the same time
+        self.faults = []
+        self.expected = ["Canvas2D: Multiple readback"]
+        """Parts of lines in the console that a test provokes; reading many tiles is such a thing."""
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", self._asked)
+
+    def _heard(self, message):
+        if message.type in ("error", "warning") and not any(part in message.text for part in self.expected):
+            self.faults.append(message.text)
+
+    def _asked(self, request):
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.faults.append(f"a request to {request.url}")
+
+    @property
+    def address(self):
+        return self.server.address.rstrip("/")
+
+    def open(self, tab):
+        """Show a tab, once its controls are there."""
+        self.page.goto(f"{self.address}/#{tab}")
+        self.tab = self.page.locator(f"section[data-tab={tab.partition('/')[0].partition('?')[0]}]")
+        self.field("seed").wait_for()
+        return self
+
+    def follow(self, tab):
+        """Look at another tab, which the page opened."""
+        self.tab = self.page.locator(f"section[data-tab={tab}]")
+        self.field("seed").wait_for()
+
+    def field(self, name):
+        return self.tab.locator(f"[data-option={name}] input[name={name}]")
+
+    def set(self, **values):
+        for name, value in values.items():
+            if not self.field(name).is_visible() and name != "sampler":
+                self.tab.locator("summary", has_text="More options").click()
+            if name in ("sampler", "method"):
+                self.tab.locator(f"[data-option={name}] select").select_option(value)
+            else:
+                self.field(name).fill(str(value))
+
+    def values(self, *names):
+        return {name: self.field(name).input_value() for name in names}
+
+    def start(self):
+        """Press the button, and wait for the end of the job. Return the entry in the history."""
+        self.begin()
+        return self.end()
+
+    def begin(self):
+        before = self.tab.locator(".job").get_attribute("data-job")
+        self.tab.locator("form button.primary").click()
+        self.tab.locator(f".job[data-job]:not([data-job='{before}'])").wait_for()
+
+    def until(self, condition):
+        """Wait for what the page draws a moment later."""
+        for _ in range(400):
+            if condition():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("it did not come")
+
+    def end(self, state="done"):
+        self.tab.locator(f".job[data-state={state}]").wait_for(timeout=120_000)
+        return self.get(f"/api/history/{self.get('/api/history')[0]['id']}")
+
+    def get(self, path):
+        return self.page.request.get(self.address + path).json()
+
+    def file(self, url):
+        return self.page.request.get(self.address + url).body()
+
+    def pixels(self, url):
+        return np.array(Image.open(io.BytesIO(self.file(url))))
+
+    def samples(self, entry):
+        """The pixels of the single samples of an entry."""
+        files = [file for file in entry["files"] if len(file["name"]) == 10 and file["name"][:6].isdecimal()]
+        return [self.pixels(file["url"]) for file in files]
+
+    def drop(self, path, target=None):
+        """Drop a file on an element of the tab, by default beside all others."""
+        content = base64.b64encode(Path(path).read_bytes()).decode()
+        (target or self.tab).evaluate(
+            """(element, [content, name]) => {
+                const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+                const dataTransfer = new DataTransfer();
+                dataTransfer.items.add(new File([bytes], name, { type: "image/png" }));
+                element.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+            }""",
+            [content, Path(path).name],
+        )
+
+    def toast(self, text):
+        """Wait for a message that has a text."""
+        self.page.locator(".toast", has_text=text).first.wait_for()
+
+
+@contextlib.contextmanager
+def studio_pages(chromium, server, **options):
+    """Open pages of a studio in one context, as a function; none of them may complain."""
+    context = chromium.new_context(**options)
+    pages = []
+
+    def new():
+        pages.append(StudioPage(context, server))
+        return pages[-1]
+
+    yield new
+    context.close()
+    faults = [fault for page in pages for fault in page.faults]
+    assert not faults, faults

@@ -1,0 +1,151 @@
+"""Who may ask the studio, and what a browser may do with its answers."""
+
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from studio_client import Client, studio
+
+from ancestral.declarations import Studio
+from ancestral.errors import InputError
+from ancestral.faces.studio import plan
+from ancestral.faces.studio.server import Server
+
+OWN = "http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example:{port}", "127.0.0.1:1", "127.0.0.1", "localhost.evil.example:{port}", "", "[::1", "0.0.0.0:{port}"],
+    ids=["another name", "another port", "no port", "a name that begins alike", "none", "half an address", "all"],
+)
+def test_another_host_is_refused(shared_studio, host):
+    """A name of another site that leads to this machine, by DNS rebinding, gets nothing, not even the page."""
+    server, client = shared_studio
+    for path in ("/", "/api/overview", "/assets/studio/index.html"):
+        answer = client.get(path, Host=host.format(port=server.port))
+        assert answer.status in (400, 403)
+        assert b"studio</title>" not in answer.content
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "LOCALHOST", "[::1]"])
+def test_names_of_this_machine_are_served(shared_studio, name):
+    assert shared_studio[1].get("/api/jobs", Host=f"{name}:{shared_studio[0].port}").status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://127.0.0.1:{port}"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": OWN, "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    ],
+    ids=["another site", "sandbox", "https", "another port", "cross-site", "same site", "a form of another site"],
+)
+def test_requests_of_other_pages_change_and_follow_nothing(shared_studio, headers):
+    server, client = shared_studio
+    headers = {name: value.format(port=server.port) for name, value in headers.items()}
+    for method, path in (("POST", "/api/jobs"), ("PUT", "/api/uploads?name=a.png"), ("DELETE", "/api/history/00"),
+                         ("GET", "/api/jobs/0/events"), ("GET", "/files/uploads/0")):  # fmt: skip
+        answer = client.ask(method, path, b"{}", headers)
+        assert answer.status == 403, path
+        assert "not the studio's" in answer.line
+
+
+def test_a_link_to_the_page_may_stand_anywhere_and_its_own_requests_are_served(shared_studio):
+    server, client = shared_studio
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.ask("GET", "/", headers=link).status == 200
+    own_headers = {"Origin": OWN.format(port=server.port), "Sec-Fetch-Site": "same-origin"}
+    assert client.ask("POST", "/api/jobs", {"command": "nothing"}, own_headers).status == 400
+
+
+def test_every_answer_has_the_policy_and_the_types_of_what_it_is(shared_studio):
+    for path in ("/", "/assets/studio/app.js", "/api/overview", "/nothing", "/files/uploads/0"):
+        headers = shared_studio[1].get(path).headers
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'self'; ")
+        assert "unsafe" not in policy
+        for part in ("connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"):
+            assert part in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_methods_and_addresses_that_are_none(shared_studio):
+    for method, path, status in (("PATCH", "/api/jobs", 405), ("GET", "/api/nothing", 404), ("POST", "/", 405)):
+        answer = shared_studio[1].ask(method, path, b"")
+        assert (answer.status, answer.json["option"]) == (status, None)
+        assert answer.line
+
+
+def test_a_visitor_who_leaves_while_sending_is_no_defect(shared_studio, capfd):
+    """Who cancels an upload leaves no traceback in the terminal, and no file."""
+    server, client = shared_studio
+    for path in ("/api/uploads?name=a.png", "/api/jobs"):
+        with socket.create_connection(("127.0.0.1", client.port)) as connection:
+            method = "PUT" if "uploads" in path else "POST"
+            head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nContent-Length: 100\r\n\r\nabc"
+            connection.sendall(head.encode())
+            time.sleep(0.2)
+    time.sleep(0.2)
+    assert not [*server.state.uploads.folder.glob(".upload-*")]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_other_machines_need_the_token(tiny_run, tmp_path):
+    """With --host, the address that is printed holds it; the page keeps it in a cookie that scripts cannot read."""
+    with studio(tiny_run.path, out=tmp_path / "out", host="0.0.0.0") as (server, client):
+        token = server.state.token
+        assert server.address.endswith(f":{server.port}/?token={token}")
+        assert len(token) >= 32
+        for path in (
+            "/",
+            "/api/overview",
+            f"/api/overview?token={token}",
+            "/?token=",
+            f"/?token={token[:-1]}!",
+            "/assets/studio/app.js",
+        ):
+            answer = client.get(path)
+            assert answer.status == 403, path
+            assert "needs its token" in answer.line
+            assert token not in answer.content.decode()
+        client.cookies[f"ancestral_token_{server.port}"] = "wrong"
+        assert client.get("/api/overview").status == 403
+        answer = client.get(f"/?token={token}")
+        assert answer.status == 200
+        kept = [text for text in answer.headers.get_all("set-cookie") if token in text]
+        assert kept[0].endswith("; Path=/; HttpOnly; SameSite=Strict")
+        assert client.get("/api/overview").status == 200
+        assert client.get("/api/overview", Host=f"evil.example:{server.port}").status == 403  # a token is no pass
+        assert client.ask("POST", "/api/jobs", {}, {"Origin": "http://evil.example"}).status == 403
+        assert Client(server.port).get("/api/overview").status == 403
+
+
+def test_an_address_that_is_taken_and_folders_that_are_not_there(shared_studio, tmp_path):
+    server = shared_studio[0]
+    with pytest.raises(InputError, match=r"cannot be opened .*: another studio may use it; give port=0"):
+        Server(server.state.places, tmp_path, "127.0.0.1", server.port)
+    with pytest.raises(InputError, match=r"there is no folder .*nothing"):
+        plan(Studio(places=str(tmp_path / "nothing")))
+    assert plan(Studio(out=tmp_path)).places.folders == [Path().resolve()]
+
+
+def test_without_the_packages_of_the_extra_one_line_says_how_to_install_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(InputError, match=r"the studio needs two more packages: .*install .*(uvicorn|\[studio\])"):
+        plan(Studio())
+
+
+def test_this_machine_needs_no_token(shared_studio):
+    assert shared_studio[0].state.token == ""
+    assert shared_studio[0].address == f"http://127.0.0.1:{shared_studio[0].port}/"

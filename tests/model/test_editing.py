@@ -1,0 +1,265 @@
+"""Editing: exact posteriors of known data, conditions that answer a measurement, and what users give."""
+
+import pytest
+import torch
+
+from ancestral import derived, guidance, oracle, schedules
+from ancestral.conditions import Image, Vector
+from ancestral.covariance import Covariance
+from ancestral.data.spec import Codec, DataSpec
+from ancestral.errors import InputError
+from ancestral.model import Model
+from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
+from ancestral.samplers import DDIM
+from conftest import untrained
+
+SHAPE = (1, 8, 8)
+BYTES, FLOATS = DataSpec(SHAPE, Codec("uint8")), DataSpec(SHAPE, Codec("float"))
+LEFT = torch.zeros(8, 8, dtype=torch.bool)
+LEFT[:, :4] = True
+SCHEDULE = schedules.cosine(1000)
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """Gaussian data with a covariance, in a range that is never clipped, and the covariance."""
+    basis = torch.linalg.qr(draw(64, 64).double())[0]
+    variances = 0.02 * torch.logspace(0, -2, 64).double()
+    mean = torch.full((1, *SHAPE), 0.1).double()
+    covariance = Covariance(basis, variances, 0.0)
+    return Model(oracle.Gaussian(SCHEDULE, mean, variances.sqrt(), basis), FLOATS), covariance
+
+
+@pytest.mark.parametrize("operator", [Mask(LEFT), Downsample(2), Crop((2, 1), (3, 5))], ids=["mask", "small", "crop"])
+def test_samples_of_gaussian_data_are_those_of_the_exact_posterior(smooth, operator):
+    model, covariance = smooth
+    y = operator.apply(0.1 + 0.1 * draw(1, *SHAPE))
+    y = y + 0.1 * draw(*y.shape, seed=1)
+    exact = Model(model.denoiser.given(y, operator, 0.1), FLOATS)
+    samples = model.restore(y, operator, 0.1, method="jfps", covariance=covariance, steps=10, decode=False)
+    assert torch.allclose(torch.Tensor(samples), exact.sample(4, "ddim:eta=1", steps=10, decode=False), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["jfps", "pigdm", "mmps", "ddnm"])
+@pytest.mark.parametrize(
+    "operator", [Mask(LEFT), Downsample(4), Blur(1.0) | Downsample(2)], ids=["mask", "smaller", "blur, smaller"]
+)
+def test_without_noise_samples_agree_with_the_measurement(smooth, method, operator):
+    model, covariance = smooth
+    y = operator.apply(0.1 + 0.1 * draw(1, *SHAPE))
+    samples = model.restore(y, operator, n=2, method=method, covariance=covariance, decode=False)
+    assert (operator.apply(torch.Tensor(samples)) - y).abs().max() <= 1e-4
+
+
+def test_known_pixels_are_those_of_the_image_bit_for_bit():
+    model = untrained(SHAPE)
+    image = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    samples = model.inpaint(image, ~LEFT, n=3, steps=3)
+    assert samples.dtype == torch.uint8
+    assert samples.shape == (3, *SHAPE)
+    assert bool((samples[..., LEFT] == image[..., LEFT]).all())
+    assert len({bytes(sample.numpy()) for sample in samples}) == 3
+    assert samples.deviation.shape == (8, 8)
+    assert bool((samples.deviation[LEFT] == 0).all())
+
+
+def test_samples_do_not_depend_on_the_batch_and_follow_their_measurements():
+    model = untrained(SHAPE)
+    y = Downsample(2).apply(draw(2, *SHAPE).clamp(-1, 1))
+    together = model.restore(y, "upscale:2+noise:0.1", n=4, steps=3, decode=False)
+    apart = model.restore(y, Downsample(2), 0.1, n=4, steps=3, decode=False, batch_size=1)
+    assert torch.allclose(torch.Tensor(together), torch.Tensor(apart), atol=1e-5)
+    single = model.restore(y[1], Downsample(2), 0.1, n=1, indices=[3], steps=3, decode=False)
+    assert torch.allclose(torch.Tensor(single)[0], together[3], atol=1e-5)
+
+
+def test_dps_takes_the_published_step_whatever_the_noise():
+    """Its scale is its own, and the sampler does not clip what it moved."""
+    model = untrained(SHAPE)
+    y = Downsample(2).apply(draw(1, *SHAPE).clamp(-1, 1))
+    samples = model.restore(y, Downsample(2), 0.1, n=1, method="dps", steps=3, decode=False)
+    moved = Model(guidance.DPS(guidance.Clipped(model.denoiser), y, Downsample(2)), model.spec, model.config)
+    assert torch.allclose(torch.Tensor(samples), moved.sample(1, DDIM(3, eta=1.0, clip=None), decode=False), atol=1e-5)
+
+
+def known_condition(text):
+    return {"known": Image(2, (0.0, 255.0), SHAPE[1:], masked=True, made_by=text)}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "operator", "noise", "answered"),
+    [
+        (known_condition("mask"), Mask(LEFT), 0.0, True),
+        (known_condition("mask"), Crop((0, 0), (8, 4)), 0.0, True),
+        (known_condition("mask"), Mask(LEFT), 0.1, False),
+        (known_condition("mask+noise:0.1"), Mask(LEFT), 0.1, True),
+        (known_condition("mask+noise:0.1"), Mask(LEFT), 0.05, True),
+        (known_condition("mask:left"), Mask(LEFT), 0.0, True),
+        (known_condition("mask:left"), Mask(~LEFT), 0.0, False),
+        (known_condition("mask"), Downsample(2), 0.0, False),
+        ({"low": Image(1, (0.0, 255.0), (4, 4), made_by="upscale:2")}, Downsample(2), 0.0, True),
+        ({"low": Image(1, (0.0, 255.0), (4, 4), made_by="upscale:2")}, Downsample(4), 0.0, False),
+        ({"low": Image(1, (0.0, 255.0), (4, 4), made_by="blur:1+upscale:2")}, Blur(1.0) | Downsample(2), 0.0, True),
+    ],
+)
+def test_auto_takes_a_condition_that_says_the_measurement(conditions, operator, noise, answered):
+    model = untrained(SHAPE, conditions=conditions)
+    y = operator.apply(draw(1, *SHAPE).clamp(-1, 1))
+    edit = model.restore(y, operator, noise, n=1, steps=2)
+    assert (edit.method == "trained") is answered
+    assert edit.reason
+    assert f"the condition {next(iter(conditions))} " in edit.reason or not answered
+    if not answered:
+        with pytest.raises(InputError, match="was not trained with a condition"):
+            model.restore(y, operator, noise, n=1, steps=2, method="trained")
+
+
+def test_a_condition_gets_what_it_had_in_training():
+    """The denoiser sees the values that the maker of the condition makes of the item itself."""
+    seen = []
+
+    class Spy(oracle.Gaussian):
+        def predict(self, x_t, t, **condition):
+            seen.append(condition)
+            return super().predict(x_t, t)
+
+    spec = DataSpec(SHAPE, Codec("uint8"), conditions=known_condition("mask:left"))
+    model = Model(Spy(SCHEDULE, torch.zeros(1, *SHAPE), 0.5), spec)
+    image = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    model.inpaint(image, ~LEFT, n=1, steps=2)
+    values = derived.parse("mask:left").make(spec.codec.encode(image[None]), 0, 0, [0])
+    assert torch.equal(seen[0]["known"], spec.further["known"].place(values, SHAPE[1:]))
+
+
+def test_an_image_of_another_size_is_edited_in_a_window():
+    model = untrained(SHAPE)
+    image = torch.randint(0, 256, (1, 20, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(20, 30, dtype=torch.bool)
+    mask[8:11, 20:24] = True
+    samples = model.inpaint(image, mask, n=2, steps=2)
+    assert samples.shape == (2, 1, 20, 30)
+    assert bool((torch.Tensor(samples)[..., ~mask] == image[..., ~mask]).all())
+    assert "window of 16x16" in samples.reason
+
+
+def test_units_of_measurements():
+    """Integers are in the units of the data and floats in [-1, 1]: both say the same."""
+    model = untrained(SHAPE)
+    image = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    floats = BYTES.codec.encode(image)
+    for operator in (Mask(LEFT), Linear(lambda x: x[..., :3])):
+        y = image * LEFT if isinstance(operator, Mask) else image[..., :3]
+        one = model.restore(y, operator, 0.1, n=1, steps=2, decode=False)
+        two = model.restore(operator.apply(floats[None]), operator, 0.1, n=1, steps=2, decode=False)
+        assert torch.allclose(torch.Tensor(one), torch.Tensor(two), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((draw(1, 1, 8, 8), Downsample(2)), "the operator makes"),
+        ((draw(1, 1, 4, 4) * 100, Downsample(2)), "give floats in"),
+        ((draw(1, 1, 4, 4) * float("nan"), Downsample(2)), "NaN or infinity"),
+        ((draw(1, 1, 4, 4), "blurry"), "cannot be"),
+        ((draw(1, *SHAPE), Linear(torch.tanh)), "not linear"),
+        ((draw(1, 1, 4, 4), "mask"), "random mask"),
+        ((draw(1, 1, 4, 4), "upscale:2", -1.0), "0 or more"),
+        ((draw(1, 1, 4, 4), "upscale:2+noise:0.1", 0.2), "another: give one"),
+        ((draw(1, 1, 4, 4), "upscale:2", 0.0, 1, "magic"), "unknown method"),
+        ((draw(1, 1, 4, 4), "grey"), "3 or 4 channels|RGB"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused_in_one_line(arguments, message):
+    with pytest.raises(InputError, match=message) as error:
+        untrained(SHAPE).restore(*arguments)
+    assert "\n" not in str(error.value)
+
+
+# -- variations and walks ---------------------------------------------------------------------------------------------
+
+
+def test_variations_leave_what_the_noise_leaves():
+    model = untrained(SHAPE)
+    image = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    exact = Model(oracle.Empirical(SCHEDULE, BYTES.codec.encode(image[None])), BYTES)
+    assert bool((torch.Tensor(exact.vary(image, 0.7, n=2)) == image).all())
+    one = model.vary(image, 0.5, n=3, steps=4)
+    assert one.evaluations == 2
+    assert torch.equal(torch.Tensor(one)[2:], torch.Tensor(model.vary(image, 0.5, n=1, indices=[2], steps=4)))
+    with pytest.raises(InputError, match="strength must be above 0"):
+        model.vary(image, 0.0)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """A model of two classes, and of an angle that its network sees."""
+    conditions = {"angle": Vector((0.0,), (1.0,))}
+    return untrained(SHAPE, classes=("a", "b"), conditions=conditions)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """A model of grey images, exact and quick."""
+    return Model(oracle.Gaussian(SCHEDULE, torch.zeros(1, *SHAPE), 0.5), BYTES)
+
+
+@pytest.mark.parametrize("t", [None, 400])
+def test_the_ends_of_a_walk_are_the_images(exact, t):
+    images = torch.randint(0, 256, (2, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    walk = torch.Tensor(exact.interpolate(*images, n=3, t=t))
+    assert walk.shape == (3, *SHAPE)
+    assert torch.equal(walk[0], images[0])
+    assert torch.equal(walk[2], images[1])
+
+
+def test_an_image_is_sampled_from_its_noise(exact):
+    images = torch.randint(0, 256, (2, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    walk = exact.interpolate(*images, n=3, decode=False)
+    assert torch.equal(BYTES.codec.decode(torch.Tensor(walk)[[0, 2]]), images)  # before they are set
+    assert torch.equal(torch.Tensor(exact.reconstruct(exact.invert(images))), images)
+
+
+@pytest.mark.long
+def test_noise_is_found_given_what_an_image_is_conditioned_on(blobs):
+    images = torch.randint(0, 256, (2, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x_T = blobs.invert(images, label=["a", "b"])
+    back = torch.Tensor(blobs.reconstruct(x_T, label=["a", "b"]))
+    assert (back.int() - images.int()).abs().max() <= 1  # random weights enlarge rounding on the way back
+    others = blobs.reconstruct(x_T, label=["b", "a"], decode=False)
+    assert not torch.allclose(torch.Tensor(others), BYTES.codec.encode(images), atol=1e-3)
+
+
+def test_a_walk_between_conditions_has_the_samples_of_each_at_its_ends(blobs):
+    options = {"sampler": "ddim:eta=0", "steps": 4, "decode": False}
+    walk = torch.Tensor(blobs.interpolate(n=3, label=("a", "b"), given={"angle": [-1.0, 3.0]}, seed=5, **options))
+    for place, label, angle in ((0, "a", -1.0), (2, "b", 3.0)):
+        end = blobs.sample(1, label=label, given={"angle": angle}, seed=5, **options)
+        assert torch.allclose(walk[place], end[0], atol=1e-5)
+    middle = blobs.interpolate(n=3, label="a", given={"angle": [-1.0, 3.0]}, seed=5, **options)
+    same = blobs.sample(1, label="a", given={"angle": 1.0}, seed=5, **options)
+    assert torch.allclose(torch.Tensor(middle)[1], same[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((torch.zeros(1, 8, 8), None), {}, "between two images"),
+        ((None, None, 1), {}, "two ends"),
+        ((None, None, 3, 40), {}, "give two"),
+        ((None, None, 3), {"label": ["a", "b", "a"]}, "has 3 values"),
+        ((torch.zeros(1, 9, 9), torch.zeros(1, 9, 9)), {}, "9x9"),
+    ],
+)
+def test_walks_that_cannot_be_made_are_refused(blobs, arguments, options, message):
+    with pytest.raises(InputError, match=message):
+        blobs.interpolate(*arguments, **options)
+
+
+def test_points_cannot_be_edited():
+    model = untrained((2,))
+    with pytest.raises(InputError, match="points"):
+        model.vary(torch.zeros(2))

@@ -1,0 +1,263 @@
+"""Masks of what changes, and the window of an image of any size that a model edits."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from ancestral.data.spec import IMAGES, Codec, DataSpec
+from ancestral.errors import InputError
+from ancestral.model.image_values import read_images, reading_notes
+from ancestral.model.regions import Region, box_mask, read_mask
+
+GREY, COLOUR = DataSpec((1, 8, 8), IMAGES), DataSpec((3, 8, 8), IMAGES)
+SIGNALS = DataSpec((1, 20), Codec("float", (-2.0, 2.0)))
+MASK = torch.zeros(6, 8, dtype=torch.bool)
+MASK[1:4, 2:7] = True
+
+
+def picture(height, width, channels=3, seed=0):
+    """A smooth picture with some noise, uint8 (channels, height, width)."""
+    y, x = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
+    waves = [128 + 90 * torch.sin(3 * x + c) * torch.cos(4 * y - c) for c in range(channels)]
+    noise = 6 * torch.randn(channels, height, width, generator=torch.Generator().manual_seed(seed))
+    return (torch.stack(waves) + noise).round().clamp(0, 255).to(torch.uint8)
+
+
+def saved(path, array, mode=None):
+    PillowImage.fromarray(np.ascontiguousarray(array), mode).save(path)
+    return path
+
+
+# -- masks ------------------------------------------------------------------------------------------------------------
+
+
+def masks(folder):
+    """The same mask in every form."""
+    white = (MASK * 255).to(torch.uint8).numpy()
+    alpha = np.dstack([np.full((6, 8, 3), (255, 0, 0)), white]).astype(np.uint8)
+    holes = np.dstack([picture(6, 8).permute(1, 2, 0).numpy(), 255 - white])
+    np.save(folder / "mask.npy", MASK.numpy())
+    return {
+        "grey file": saved(folder / "grey.png", white),
+        "its path as text": str(folder / "grey.png"),
+        "painted on transparent ground": saved(folder / "painted.png", alpha),
+        "a picture with holes": saved(folder / "holes.png", holes),
+        "two levels": PillowImage.fromarray(white).convert("1"),
+        "black painted on transparent ground": PillowImage.fromarray(np.where([0, 0, 0, 1], alpha, 0).astype(np.uint8)),
+        "a file of zeros and ones": saved(folder / "labels.png", MASK.numpy().astype(np.uint8)),
+        "four times larger": PillowImage.fromarray(white.repeat(4, 0).repeat(4, 1)),
+        ".npy": folder / "mask.npy",
+        "bool": MASK,
+        "floats": MASK[None] * 0.9,
+        "8 bits": torch.from_numpy(white),
+        "16 bits": (MASK.numpy() * 65535).astype(">u2")[..., None],
+        "zeros and ones": MASK.numpy().astype(np.int64),
+    }
+
+
+def test_every_form_of_a_mask_says_the_same(tmp_path):
+    for name, mask in masks(tmp_path).items():
+        assert torch.equal(read_mask(mask, (6, 8)), MASK), name
+    assert torch.equal(box_mask("2,1,5,3", (6, 8)), MASK)
+    assert torch.equal(box_mask((2, 1, 5, 3), (6, 8)), MASK)
+    signal = torch.arange(20) < 5
+    assert torch.equal(read_mask(signal, (20,)), signal)
+
+
+def test_no_painted_pixel_of_a_larger_mask_is_lost():
+    large = torch.zeros(60, 80, dtype=torch.bool)
+    large[17] = True  # a thin line
+    assert read_mask(large, (6, 8))[1].all()
+    assert read_mask(torch.ones(33, 25) - torch.eye(33, 25), (100, 75)).shape == (100, 75)  # proportions to a pixel
+
+
+def test_masks_that_do_not_fit_are_refused(tmp_path):
+    white = PillowImage.new("L", (8, 6), 255)
+    (tmp_path / "cut.png").write_bytes(
+        saved(tmp_path / "whole.png", picture(60, 80).permute(1, 2, 0)).read_bytes()[:900]
+    )
+    for mask, says in (
+        ("none.png", "mask='none.png': there is no such file"),
+        (str(tmp_path / "cut.png"), "cannot be read"),
+        (white, "nothing is known: the mask covers all"),
+        (PillowImage.new("RGB", (8, 6)), "nothing changes: the mask is all black, and white is what changes"),
+        (
+            PillowImage.new("L", (8, 8), 255),
+            "the mask is 8x8, and the image 6x8 (height x width): give a mask of these",
+        ),
+        (5, "the mask cannot be 5"),
+        ("", "the mask cannot be ''"),
+    ):
+        with pytest.raises(InputError) as error:
+            read_mask(mask, (6, 8))
+        assert says in str(error.value)
+    for array, says in (
+        (np.full((6, 8), np.nan), "the mask has values from nan to nan"),
+        (MASK * 300, "the mask has values from 0 to 300"),
+        (MASK * 255.0, "the mask has values from 0 to 255"),
+        (np.full((6, 8), "a"), "the mask holds <U1 values"),
+        (np.zeros((0, 8)), "the mask has the shape (0, 8): give (height, width)"),
+        (np.zeros((2, 6, 8)), "the mask has the shape (2, 6, 8)"),
+        (np.zeros((6, 9)), "the mask is 6x9"),
+    ):
+        with pytest.raises(InputError) as error:
+            read_mask(array, (6, 8))
+        assert says in str(error.value)
+    with pytest.raises(InputError, match="the mask is 10, and the item 20"):
+        read_mask(torch.arange(10) < 5, (20,))
+
+
+@pytest.mark.parametrize(
+    ("box", "says"),
+    [
+        ("1,2,3", "give x,y,width,height"),
+        ("1,2,3,x", "give x,y,width,height"),
+        ("1,2,0,3", "give x,y,width,height"),
+        ("-1,2,3,3", "give x,y,width,height"),
+        ("4,0,5,2", r"reaches to 9,2, beyond the image of 8 x 6 pixels"),
+        ("0,0,8,6", "nothing is known: the box covers all"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused(box, says):
+    with pytest.raises(InputError, match=says):
+        box_mask(box, (6, 8))
+
+
+# -- regions ----------------------------------------------------------------------------------------------------------
+
+BOXES = [
+    (30, 40, 10, 12),
+    (0, 0, 5, 5),
+    (60, 50, 20, 10),
+    (30, 20, 40, 30),
+    (0, 0, 80, 30),
+    (0, 10, 80, 3),
+    (3, 3, 74, 54),
+]
+
+
+@pytest.mark.parametrize("box", BOXES, ids=str)
+@pytest.mark.parametrize("shape", [(16, 16), (16, 24), (100, 90)], ids=str)
+def test_known_pixels_are_bit_equal_and_masked_ones_have_no_influence(box, shape):
+    image, mask = picture(60, 80), box_mask(box, (60, 80))
+    region = Region.around(mask, shape)
+    window, filled = region.cut(image), region.cut_mask
+    assert window.shape == (3, *shape)
+    assert window.dtype == torch.uint8
+    assert filled.any()
+    assert not filled.all()
+    hidden = image.where(~mask, torch.randint(0, 256, (3, 1, 1), dtype=torch.uint8))
+    assert torch.equal(region.cut(hidden)[:, ~filled], window[:, ~filled])
+    samples = torch.randint(0, 256, (2, 3, *shape), dtype=torch.uint8)
+    result = region.paste(image, samples)
+    assert result.dtype == torch.uint8
+    assert torch.equal(result[:, :, ~mask], image[:, ~mask].expand(2, -1, -1))
+    assert not torch.equal(result[0, :, mask], result[1, :, mask])
+
+
+def test_a_window_in_the_size_of_the_model_holds_the_pixels_as_they_are():
+    image = picture(60, 80)
+    region = Region.around(box_mask((70, 3, 4, 3), (60, 80)), (16, 16))
+    assert (region.start, region.size) == ((0, 64), (16, 16))
+    assert torch.equal(region.cut(image), image[:, :16, 64:])
+    samples = picture(16, 16, seed=1)[None]
+    assert torch.equal(region.paste(image, samples)[0, :, 3:6, 70:74], samples[0, :, 3:6, 6:10])
+    assert region.note == "A window of 16x16 pixels around the mask was edited, of the image of 60x80."
+    same = Region.around(MASK, (6, 8))
+    assert same.note == ""
+    assert torch.equal(same.cut(picture(6, 8)), picture(6, 8))
+
+
+def test_the_seam_of_a_scaled_window_is_blended_in():
+    """A sample that is right but for its tint has the tint of the known pixels after blending, and no edge."""
+    image, mask = picture(120, 160), box_mask((40, 30, 70, 60), (120, 160))
+    region = Region.around(mask, (32, 32))
+    assert region.scaled
+    truth = torch.nn.functional.interpolate(
+        region._window(image, 0)[None].float(), size=(32, 32), mode="bilinear", antialias=True
+    )
+    right, tinted = region.paste(image, truth), region.paste(image, truth + 40)
+    assert (right.int() - tinted.int()).abs().max() <= 1
+    assert (right[0].int() - image.int())[:, mask].float().abs().mean() < 8  # the noise of the picture itself
+    step = (right[0, :, 30:90, 40].int() - right[0, :, 30:90, 39].int()).float().abs().mean()
+    usual = (image[:, 30:90, 20].int() - image[:, 30:90, 19].int()).float().abs().mean()
+    assert step < 1.5 * usual
+
+
+def test_an_image_of_other_proportions_is_filled_up_with_unknown_pixels():
+    region = Region.around(box_mask((10, 0, 90, 10), (20, 120)), (32, 32))
+    assert region.start[0] < 0
+    rows = (-region.start[0] * 32 // region.size[0], -(-(20 - region.start[0]) * 32 // region.size[0]))
+    assert region.cut_mask[: rows[0]].all()
+    assert region.cut_mask[rows[1] :].all()
+
+
+def test_where_nothing_would_be_known_at_the_resolution_of_the_model_the_mask_is_refused():
+    assert not Region.around(box_mask((3, 3, 74, 54), (60, 80)), (16, 16)).cut_mask.all()
+    with pytest.raises(InputError, match="too little is known: at the 16x16 pixels of the model nothing"):
+        Region.around(box_mask((1, 1, 78, 58), (60, 80)), (16, 16))
+
+
+def test_sixteen_bits_and_floats_have_regions_too():
+    deep = (picture(60, 80).int() * 257).to(torch.uint16)
+    for image in (deep, picture(60, 80) / 127.5 - 1):
+        for box in ((30, 40, 10, 12), (20, 10, 40, 30)):
+            region = Region.around(box_mask(box, (60, 80)), (16, 16))
+            result = region.paste(image, region.cut(image)[None])
+            assert result.dtype == image.dtype
+            assert torch.equal(result[0][:, ~region.mask].double(), image[:, ~region.mask].double())
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+
+def test_images_of_every_form_are_read_in_the_units_of_the_data(tmp_path):
+    image = picture(8, 8)
+    path = saved(tmp_path / "a.png", image.permute(1, 2, 0))
+    np.savez(tmp_path / "a.npz", images=image[None].numpy())
+    network = image / 127.5 - 1
+    for value in (image, image.permute(1, 2, 0).numpy(), path, str(path), PillowImage.open(path), tmp_path / "a.npz"):
+        assert torch.equal(read_images(COLOUR, value, "image"), image[None])
+    torch.testing.assert_close(read_images(COLOUR, network, "image"), image[None].float(), rtol=0, atol=1e-4)
+    assert read_images(COLOUR, [path, network], "image").dtype == torch.float32
+    assert read_images(SIGNALS, torch.full((20,), 1.5), "image").tolist() == [[[1.5] * 20]]
+    large = saved(tmp_path / "large.png", picture(12, 20).permute(1, 2, 0))
+    assert torch.equal(read_images(COLOUR, large, "image", keep_size=True), picture(12, 20)[None])
+    assert read_images(COLOUR, large, "image").shape == (1, 3, 8, 8)
+    assert read_images(COLOUR, image[:, :4, :4], "image", shape=(3, 4, 4)).shape == (1, 3, 4, 4)
+    assert float(read_images(GREY, torch.full((1, 2, 2), 3.0), "y", shape=(1, 2, 2)).max()) == 4 * 127.5
+
+
+def test_what_reading_changes_is_said(tmp_path):
+    colours = saved(tmp_path / "c.png", picture(12, 20, 4).permute(1, 2, 0))
+    notes = reading_notes(GREY, colours)
+    assert [note.partition(",")[0].rpartition("/")[2] for note in notes] == [
+        "c.png is in colour",
+        "c.png is transparent",
+        "c.png is 12x20; its centre was brought to the 8x8 pixels of the model",
+    ]
+    assert reading_notes(COLOUR, PillowImage.new("RGB", (8, 8))) == []
+    assert reading_notes(COLOUR, colours, keep_size=True) == notes[1:2]
+    assert reading_notes(COLOUR, tmp_path / "none.png") == []
+
+
+def test_images_that_a_model_cannot_take_are_refused(tmp_path):
+    large = saved(tmp_path / "large.png", np.zeros((4, 4), np.uint8))
+    for spec, value, says in (
+        (DataSpec((2,), Codec("float")), torch.zeros(2), "this is a model of points"),
+        (COLOUR, torch.zeros(2, 8, 8), "the image has 2 channels, and the model takes 3"),
+        (COLOUR, torch.zeros(3, 8, 9), "the image is 8x9, and the model takes 8x8"),
+        (COLOUR, torch.full((3, 8, 8), torch.nan), "the image holds NaN or infinity"),
+        (COLOUR, torch.full((3, 8, 8), 255.0), "the image has values from 255 to 255, and the model takes -1 to 1 of"),
+        (COLOUR, "none.png", "none.png: there is no such file or folder"),
+        (COLOUR, None, "image cannot be None"),
+        (DataSpec((5, 8, 8), IMAGES), large, "large.png cannot be read as the image: images of 1 channels cannot be"),
+        (SIGNALS, large, "the image has floats from -2 to 2, and"),
+        (GREY, [torch.zeros(1, 8, 8), torch.zeros(1, 4, 4)], "the image is 4x4"),
+    ):
+        with pytest.raises(InputError) as error:
+            read_images(spec, value, "image")
+        assert says in str(error.value), str(error.value)
+    with pytest.raises(InputError, match="the images of a have several sizes: 8x8, 4x4"):
+        read_images(GREY, [torch.zeros(1, 8, 8), torch.zeros(1, 4, 4)], "a", keep_size=True)
