@@ -203,6 +203,18 @@ def test_initialisation_counts_every_tap(dims):
     assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
 
 
+@pytest.mark.parametrize("kind", ["unet", "transformer"])
+@pytest.mark.parametrize("sides", [(8,), (12, 12)], ids=["signals", "images"])
+def test_weights_that_require_a_gradient_answer_bit_for_bit_as_those_that_do_not(kind, sides):
+    """Models of training runs have the one kind, models of files the other: PyTorch chooses how to multiply by it."""
+    net = small(len(sides)) if kind == "unet" else nets.Transformer(2, 16, depth=2, heads=2, patch=2, dims=len(sides))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(parameter.numel()))
+    x, index = torch.randn(12, 2, *sides, generator=torch.Generator().manual_seed(0)), torch.arange(12)
+    with torch.no_grad():
+        assert torch.equal(net(x, index), net.requires_grad_(False)(x, index))
+
+
 def test_the_layout_changes_no_number():
     net, x, index = small(3), torch.randn(2, 2, 4, 5, 6), torch.tensor([1, 2])
     expected = net(x, index)

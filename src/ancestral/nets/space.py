@@ -36,3 +36,12 @@ def unfold(x: Tensor, patch: int) -> Tensor:
     for axis in range(2, dims + 2):
         x = x.flatten(axis, axis + 1)
     return x
+
+
+def sequence(x: Tensor) -> Tensor:
+    """The positions of x one after another, (B, positions, C), which takes no time in channels_last.
+
+    It is contiguous: otherwise PyTorch would multiply it in one way by weights that require a gradient, as those of a
+    model file, and in another, with other last bits, by weights that do not.
+    """
+    return x.flatten(2).transpose(1, 2).contiguous()

@@ -21,7 +21,7 @@ from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.layer_norm import LayerNorm, layer_norm
-from ancestral.nets.space import crop, fold, pad, unfold
+from ancestral.nets.space import crop, fold, pad, sequence, unfold
 from ancestral.nets.unet import NOUNS, init
 
 BASE = 100.0
@@ -196,9 +196,9 @@ class Transformer(nn.Module):
             condition = condition + self.label(class_index(labels, self.classes))
         condition = F.silu(self.conditioning.embed(condition, conditions))  # every block begins with it: computed once
 
-        h = self.stem(x.flatten(2).transpose(1, 2))  # (B, positions, width)
+        h = self.stem(sequence(x))
         if images is not None and self.conditioning.stem is not None:
-            h = h + self.conditioning.stem(fold(pad(images, self.patch), self.patch).flatten(2).transpose(1, 2))
+            h = h + self.conditioning.stem(sequence(fold(pad(images, self.patch), self.patch)))
         angle = angles(grid, self.width // 2, x.device)
         h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)
         angle = angles(grid, self.width // self.heads // 2, x.device)

@@ -24,7 +24,7 @@ from ancestral.nets.kernels.convolution import CONV, Conv
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.group_norm import GroupNorm
 from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
-from ancestral.nets.space import crop, fold, pad, unfold
+from ancestral.nets.space import crop, fold, pad, sequence, unfold
 
 ZERO = 1e-10
 """The variance scale that the authors' code gives to layers "initialised to 0"."""
@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, width, *sides) to the same shape."""
-        h = self.norm(x).flatten(2).transpose(1, 2)  # (B, positions, width): free in channels_last
+        h = sequence(self.norm(x))
         if merges(h):
             pairs = [(layer.weight.flatten(1), layer.bias) for layer in (self.qkv, self.out)]
             h = merged_attention(h, *pairs)  # type: ignore[arg-type]  # both have a bias
