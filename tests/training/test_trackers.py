@@ -124,6 +124,8 @@ def test_the_panel_shows_how_far_how_well_how_fast():
     text = console.file.getvalue()
     for words in ("50 of 100", "1:05", "1:02:05 left", "loss 0.2500", "1.00e-03", "321 images/s", "1.50 GiB", "0.500"):
         assert words in text, words
+    console.print(draw(progress(seconds_left=4.2)))
+    assert "0:04 left" in console.file.getvalue()
 
 
 def test_the_panel_prints_notes_above_itself():

@@ -5,7 +5,6 @@ output. Plain lines now and then where the output is a file or a pipe.
 import math
 import time
 from collections.abc import Generator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rich.console import Console, Group
@@ -174,7 +173,9 @@ def _by_time(means: tuple[float, ...], T: int) -> Text:
 
 def _clock(seconds: float) -> str:
     """Seconds as m:ss, or as h:mm:ss."""
-    return str(timedelta(seconds=round(seconds))).removeprefix("0:0").removeprefix("0:")
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def follow(

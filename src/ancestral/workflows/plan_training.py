@@ -86,6 +86,12 @@ def plan(options: Train) -> TrainPlan:
     title = dataclasses.replace(base, data=dataclasses.replace(base.data, source=source)).title
     folder = RunFolder(Path("runs") / title if options.out is None else Path(options.out))
     saved = saved_config(folder.path, options.resume)
+    begins = (preset, data, options.file, options.initial, options.net)
+    if options.resume and saved is None and all(part is None for part in begins):
+        raise InputError(
+            f"there is no run in {folder.path} to go on with, and nothing says what to begin: name the folder "
+            f"of a run ({option('out')}), or a preset or data"
+        )
     base = _base(options, preset, base, saved, folder)
     parts, settings = _own_parts(options)
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
