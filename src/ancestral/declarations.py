@@ -209,8 +209,9 @@ class WithConditions(Declaration):
     weak: Model | str | Path | int | None = argument(None, words=str | None, metavar="RUN|STEP")
     """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
     a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
-    batch_size: int = 64
-    """Number of samples in a batch. It changes memory and time, not the samples."""
+    batch_size: int | None = None
+    """Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time, not the
+    samples."""
 
 
 class Train(WithSettings, WithResume, WithDevice, WithOut):
@@ -612,8 +613,8 @@ class WithReference(WithDevice, WithOut):
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
     """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
-    batch_size: int = argument(64, least=1)
-    """Number of items at a time. It changes memory and time, not the numbers."""
+    batch_size: int | None = argument(None, least=1)
+    """Number of items at a time; default: 64, and fewer of large items. It changes memory and time, not the numbers."""
 
 
 class WithMetrics(WithReference):

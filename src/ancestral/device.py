@@ -15,6 +15,9 @@ from ancestral.options import option
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
+POSITIONS_AT_ONCE = 64 * 64 * 64
+"""Most positions of all items of a batch that nobody gave the size of."""
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Choose a device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the first GPU, else the CPU.
@@ -48,6 +51,14 @@ def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
     if sample_bytes > free_bytes:
         sizes = f"{sample_bytes / 2**30:,.3g} GiB of memory, and {free_bytes / 2**30:.3g} are free"
         raise InputError(f"{count:,} samples take {sizes}; give a smaller number")
+
+
+def items_at_once(shape: Sequence[int]) -> int:
+    """Choose how many items of this shape are sampled or measured in a batch, where nobody says: 64 of up to 64×64.
+
+    The features of a network take memory in proportion to the positions: 64 photographs of 256×256 took 20 GB.
+    """
+    return max(1, min(64, POSITIONS_AT_ONCE // math.prod(shape[1:])))
 
 
 def layout(axes: int) -> torch.memory_format:

@@ -400,8 +400,9 @@ def test_training_with_conditions_is_refused_for_diffusers(tmp_path):
         ("folder", (3, 64, 64), {"patch": 1, "narrow": False, "groups": 16}, "cpu", {}),
         ("folder", (3, 64, 64), {}, "cuda", {}),  # no patch, and 32 groups everywhere
         ("digits", (1, 28, 28), {}, "cpu", {"patch": 1, "narrow": False, "groups": 8}),
+        ("digits", (1, 28, 28), {"narrow": True}, "cpu", {"patch": 1, "groups": 8}),  # as in the preset, and given
     ],
 )
 def test_only_settings_that_are_not_given_are_chosen_for_diffusers(preset, shape, settings, device, chosen):
     config = configs.preset(preset).with_settings(**settings)
-    assert interop.choose_for_diffusers(config, DataSpec(shape, IMAGES), device) == chosen
+    assert interop.choose_for_diffusers(config, DataSpec(shape, IMAGES), device, settings) == chosen

@@ -175,3 +175,17 @@ def test_a_batch_in_two_halves_has_the_loss_and_gradients_of_the_whole():
         torch.testing.assert_close(a + b, g, rtol=1e-4, atol=1e-5 * g.abs().max().item() + 1e-7)
     net.eval()
     assert not torch.allclose(part(list(range(6)))[0], whole, rtol=1e-3)  # dropout did act
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of its compiler
+def test_a_compiled_network_drops_the_same_elements():
+    """32 channels of 7×7 in bfloat16: the compiler's program of these words wrote beyond the end of their memory."""
+    layer = Dropout(0.1)
+    h = torch.randn(32, 32, 7, 7, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last).requires_grad_()
+    keys = torch.arange(32) * 987654321
+    compiled = torch.compile(lambda h: layer(h * 2, keys).float().sum())
+    for _ in range(3):
+        (gradient,) = torch.autograd.grad(compiled(h), h)
+    (expected,) = torch.autograd.grad(layer(h * 2, keys).float().sum(), h)
+    assert torch.equal(gradient, expected)

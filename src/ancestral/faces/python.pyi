@@ -417,7 +417,7 @@ def sample(
     guidance_interval: float | Sequence[float] | None = None,
     guidance_rescale: float | None = None,
     weak: Model | str | Path | int | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
     threads: int | None = None,
@@ -474,7 +474,8 @@ def sample(
             guidance; default: 0.
         weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
             A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
-        batch_size: Number of samples in a batch. It changes memory and time, not the samples.
+        batch_size: Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time,
+            not the samples.
         out: A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or
             points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such;
             default: a grid in the folder samples of the run, or of the working folder for a model outside a run.
@@ -520,7 +521,7 @@ def edit(
     guidance_interval: float | Sequence[float] | None = None,
     guidance_rescale: float | None = None,
     weak: Model | str | Path | int | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
     threads: int | None = None,
@@ -589,7 +590,8 @@ def edit(
             guidance; default: 0.
         weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
             A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
-        batch_size: Number of samples in a batch. It changes memory and time, not the samples.
+        batch_size: Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time,
+            not the samples.
         out: A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and
             their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
             of the working folder for a model outside a run.
@@ -628,7 +630,7 @@ def evaluate(
     device: str = "auto",
     held_out: Any = None,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     metrics: Metric | Sequence[Metric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
@@ -685,7 +687,8 @@ def evaluate(
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
+            not the numbers.
         metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
@@ -720,7 +723,7 @@ def evaluate_samples(
     device: str = "auto",
     held_out: Any = None,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     metrics: Metric | Sequence[Metric] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
@@ -743,7 +746,8 @@ def evaluate_samples(
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
+            not the numbers.
         metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
         progress: Whether to show the progress.
@@ -767,7 +771,7 @@ def compare(
     device: str = "auto",
     held_out: Any = None,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     metrics: Metric | Sequence[Metric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
@@ -802,7 +806,8 @@ def compare(
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
+            not the numbers.
         metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
@@ -840,7 +845,7 @@ def average(
     device: str = "auto",
     held_out: Any = None,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -876,7 +881,8 @@ def average(
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
+            not the numbers.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the

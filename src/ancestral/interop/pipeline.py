@@ -10,7 +10,7 @@ Early pipelines, such as google/ddpm-cifar10-32, have the files of all parts in 
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +96,18 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
         raise InputError(f"diffusers cannot hold this model: {'; '.join(problems)}; {advice}")
 
 
-def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[str, Any]:
+def choose_for_diffusers(config: Config, spec: DataSpec, device: str, given: Collection[str] = ()) -> dict[str, Any]:
     """Choose the patch, wiring and groups with which a `UNet2DModel` holds the U-Net of a config, if it needs others.
 
-    Settings that differ from the preset's are not among them; what else diffusers cannot hold, `check_exportable` says.
+    Settings that are given or differ from the preset's are not among them; what else diffusers cannot hold,
+    `check_exportable` says.
     """
     usual = preset(config.preset).net if config.preset in PRESETS else UNetConfig()
     adapted = dict[str, Any]()
     for name in ("patch", "narrow", "groups"):  # in this order: the others decide on the widths, these on the groups
-        if not isinstance(config.net, UNetConfig) or getattr(config.net, name) not in (
-            None,
-            getattr(usual, name, None),
-        ):
+        if not isinstance(config.net, UNetConfig) or name in given:
+            continue
+        if getattr(config.net, name) not in (None, getattr(usual, name, None)):
             continue
         settings = dataclasses.asdict(for_items(config.with_settings(**adapted), spec, device).net)
         with torch.device("meta"):

@@ -54,7 +54,7 @@ class Model(TrainedModel):
             InputError: If the model cannot do this.
         """
         edit = editing.restoration(self, y, operator, noise, n, method, covariance, iterations, particles, **options)
-        return edit.run(**editing.batches(options))
+        return edit.run(**editing.batches(self, options))
 
     def inpaint(
         self, image: Any, mask: Any, n: int | None = None, noise: float = 0.0, **options: Any
@@ -75,7 +75,7 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return editing.inpainting(self, image, mask, n, noise, **options).run(**editing.batches(options))
+        return editing.inpainting(self, image, mask, n, noise, **options).run(**editing.batches(self, options))
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
         """Sample variations of an image: noise is added, and sampling goes on from there.
@@ -96,7 +96,7 @@ class Model(TrainedModel):
         References:
             Meng et al., *SDEdit: guided image synthesis and editing with stochastic differential equations* (2022).
         """
-        return editing.variations(self, image, strength, n, **options).run(**editing.batches(options))
+        return editing.variations(self, image, strength, n, **options).run(**editing.batches(self, options))
 
     def interpolate(
         self, a: Any = None, b: Any = None, n: int = editing.WALK, t: float | None = None, **options: Any
@@ -122,7 +122,7 @@ class Model(TrainedModel):
             Song, Meng and Ermon, *Denoising diffusion implicit models* (2021), section 5.3.
             Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), figures 8 and 9: with t.
         """
-        return editing.interpolation(self, a, b, n, t, **options).run(**editing.batches(options))
+        return editing.interpolation(self, a, b, n, t, **options).run(**editing.batches(self, options))
 
     def invert(self, image: Any, steps: int = editing.FLOW_STEPS, **options: Any) -> Tensor:
         """Find the noise x_T that images are sampled from along the probability flow.
@@ -154,4 +154,4 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return editing.reconstruction(self, x_T, steps, **options).run(**editing.batches(options))
+        return editing.reconstruction(self, x_T, steps, **options).run(**editing.batches(self, options))

@@ -19,7 +19,7 @@ from ancestral.covariance import Covariance
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
 from ancestral.data.spec import DataSpec
-from ancestral.device import check_memory
+from ancestral.device import check_memory, items_at_once
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
 from ancestral.events import finish
@@ -207,7 +207,7 @@ class TrainedModel:
         seed: int = 0,
         label: Label = None,
         guidance: builtins.float | Mapping[str, builtins.float] = 1.0,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         indices: Sequence[int] | None = None,
         given: Given | None = None,
         guidance_interval: tuple[builtins.float, builtins.float] | None = None,
@@ -230,7 +230,8 @@ class TrainedModel:
                 None takes all classes in turn, or none where other conditions are given.
             guidance: Scale of guidance: above 1 strengthens the conditions that are given; or a scale for some of them
                 by name, as in {"label": 2, "low": 1}.
-            batch_size: The number of items in a batch. It changes memory and time, not the items.
+            batch_size: The number of items in a batch; None is 64, and fewer of large items. It changes memory and
+                time, not the items.
             indices: Which items of the seed, in the place of the first n.
             given: What the items are conditioned on, by name: {"age": 31, "low": image}. A class is a name or number; a
                 vector a number or k numbers; an image a tensor, an array, a Pillow image or a path, in the units of the
@@ -267,7 +268,7 @@ class TrainedModel:
             return self.trajectory(batch, method, seed, label, guided, part, values)
 
         convert = (lambda x: self.spec.decode(x).cpu()) if decode else Tensor.cpu
-        return finish(record(trajectory, range(len(items)), batch_size, convert)).samples
+        return finish(record(trajectory, range(len(items)), self.batch(batch_size), convert)).samples
 
     def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
         """Return the labels and the values of the other conditions.
@@ -282,19 +283,23 @@ class TrainedModel:
         labels, values = others.pop(LABEL, None), read_values(self.spec, others)
         return NONE if labels is None and not in_turn and self.spec.classes else labels, values
 
-    def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
+    def items(self, n: int, indices: Sequence[int] | None, batch_size: int | None) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.
 
         Raises:
             InputError: Unless there is at least one, batch_size is at least 1, and the samples fit into memory.
         """
         count = len(indices) if indices else n
-        for name, number in (("number of samples", count), ("batch size", batch_size)):
+        for name, number in (("number of samples", count), ("batch size", self.batch(batch_size))):
             whole(number, 1, math.inf, f"the {name} must be at least 1, not {number}")
         if indices is not None and not (indices and 0 <= min(indices) <= max(indices) < 2**63):
             raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
         check_memory(count, self.spec.shape, self.spec.codec.dtype)
         return range(n) if indices is None else indices
+
+    def batch(self, size: int | None) -> int:
+        """Return the number of items in a batch: `size`, or what memory suffices for on most machines."""
+        return items_at_once(self.spec.x_shape) if size is None else size
 
     @torch.no_grad()
     def rehearse(self, batch_size: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ancestral.config import Config
 from ancestral.data import Dataset
 from ancestral.data.spec import DataSpec
+from ancestral.device import items_at_once
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.metrics import extractors, uncertainty
@@ -21,7 +22,7 @@ from ancestral.results.estimate import Estimate
 from ancestral.results.training_result import MeasuredDistance
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import Plateau, take_up
-from ancestral.training.training_samples import BATCH, Examples, examples_of, sample_in_training, sampler_of_run
+from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
 
 SAMPLES, REFERENCES = 200, 500
 """Numbers of samples and of real items that are compared."""
@@ -85,7 +86,7 @@ class SampleDistance:
     def reference(self) -> uncertainty.Reference:
         """Compute the features of the reference set, once."""
         if self._reference is None:
-            batches = [*extractors.features(self.extractor, self.items.items, BATCH)]
+            batches = [*extractors.features(self.extractor, self.items.items, items_at_once(self.items.shape))]
             self._reference = uncertainty.Reference(extractors.concatenate(batches).values)
         return self._reference
 
@@ -143,6 +144,7 @@ class SampleDistance:
     def _features(self, samples: Tensor, distributed: Distributed) -> Tensor:
         """The features of all samples, of which each process computes those of its share."""
         table = torch.zeros(len(samples), self.extractor.width)
-        for positions in torch.split(torch.tensor(distributed.positions(len(samples))), BATCH):
+        own, size = torch.tensor(distributed.positions(len(samples))), items_at_once(samples.shape[1:])
+        for positions in torch.split(own, size):
             table[positions] = self.extractor(samples[positions]).values
         return distributed.total(table.to(distributed.device))

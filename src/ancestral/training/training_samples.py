@@ -21,8 +21,6 @@ from ancestral.training.distributed import Distributed
 
 STATES = 12
 """Number of states of the reverse process that are recorded, evenly over its steps."""
-BATCH = 64
-"""Number of items that are sampled at once."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,9 @@ def sample_in_training(
     encoded = torch.zeros(n, *model.spec.x_shape, device=distributed.device)
     recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
     trajectory = partial(model.trajectory, sampler=sampler, label=given.label, values=given.values)
-    loop = record(trajectory, positions, BATCH, lambda x: decode(x).cpu(), recorded, followed)
-    done, total = 0, -(-len(positions) // BATCH) * (steps + 1)
+    size = model.batch(None)
+    loop = record(trajectory, positions, size, lambda x: decode(x).cpu(), recorded, followed)
+    done, total = 0, -(-len(positions) // size) * (steps + 1)
     while True:
         try:
             batch, step = next(loop)

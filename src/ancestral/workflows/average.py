@@ -95,7 +95,7 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     name = f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each"
     unmade = dataclasses.replace(ema, folder=out / SAMPLES)
     studies = [(name, study) for study in (ema, *[unmade] * len(plan.lengths))]
-    if line := forecast.forecast(forecast.sampling_parts(studies, plan.options.batch_size), SHORTER):
+    if line := forecast.forecast(forecast.sampling_parts(studies, plan.batch_size), SHORTER):
         yield Message(line)
     result = yield from _measure(plan)
     model, _ = _averaged_model(plan, result.best.length)
@@ -109,7 +109,7 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
 
 def _measure(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     """Measure the EMA and the average of each length."""
-    (ema,), config, size = plan.studies, plan.subjects[0].model.config, plan.options.batch_size
+    (ema,), config, size = plan.studies, plan.subjects[0].model.config, plan.batch_size
     train, facts = yield from subjects.distance_facts(ema, size)
     ema_features = yield from ema.features("the EMA of training", size)
     rows = list[tuple[float, Tensor, Estimate, float]]()

@@ -134,7 +134,7 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
     Bits/dim are shown for runs on which the likelihood was measured before. Samples of runs are kept in their folders,
     where `evaluate` finds them, so none is made twice.
     """
-    size, metrics = plan.options.batch_size, plan.options.metrics or METRICS
+    size, metrics = plan.batch_size, plan.options.metrics or METRICS
     named = [(study.name, study) for study in plan.studies]
     if line := forecast.forecast(forecast.sampling_parts(named, size), subjects.FASTER):
         yield Message(line)
@@ -184,7 +184,7 @@ def _default_sampler(model: Model, names: Sequence[str | Sampler]) -> list[str]:
 
 def _compare_samplers(plan: ComparePlan) -> Generator[Event, None, SamplerComparisonResult]:
     """Measure how far the samples of one model are from the data, over the network evaluations that samplers take."""
-    (study,), size, most = plan.studies, plan.options.batch_size, plan.options.most
+    (study,), size, most = plan.studies, plan.batch_size, plan.options.most
     reference_steps, T = reference_budget(study.model, most), study.model.denoiser.schedule.steps
     budgets, notes = _budgets(study, plan.samplers, max(PASSES) if most is None else most)
     if reference_steps.steps < T:

@@ -190,7 +190,7 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
     edit, model, options = plan.edit, plan.model, plan.options
     yield Message(f"{edit.method}: {edit.reason}")
     yield from map(Message, plan.notes)
-    size, began = options.batch_size, time.perf_counter()
+    size, began = model.batch(options.batch_size), time.perf_counter()
     keep = evenly_spaced(compositions.FILM_STATES, len(edit.times)) if plan.film else []
     with cpu_threads(options.threads, model.device, partial(model.rehearse, min(size, edit.count))) as threads:
         if threads.reason:

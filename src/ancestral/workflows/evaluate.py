@@ -113,9 +113,9 @@ def _evaluate(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     if plan.processes.main and (line := _forecast(plan)):
         yield Message(line)
     for study in plan.studies:
-        yield from share_sampling(study, plan.processes, plan.options.batch_size)
+        yield from share_sampling(study, plan.processes, plan.batch_size)
     if plan.samples is not None:
-        yield from share_features(plan.samples, plan.processes, plan.options.batch_size)
+        yield from share_features(plan.samples, plan.processes, plan.batch_size)
     return (yield from plan.processes.first(_measure(plan)))
 
 
@@ -123,17 +123,17 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     options, (subject,) = plan.options, plan.subjects
     metrics = bound = items = conditional = None
     if plan.samples is not None:
-        items = yield from plan.samples.samples(options.batch_size)
-        measurement = plan.samples.metrics(items, options.batch_size, options.metrics or METRICS)
+        items = yield from plan.samples.samples(plan.batch_size)
+        measurement = plan.samples.metrics(items, plan.batch_size, options.metrics or METRICS)
         metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.limits)
     if plan.ensembles is not None:
-        conditional = yield from plan.ensembles.measure(options.batch_size)
+        conditional = yield from plan.ensembles.measure(plan.batch_size)
         yield Measured(conditional)
         if plan.folder is not None:
             plot = plots.rank_plot(conditional.calibration)
             yield from subjects.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
     if plan.likelihood is not None:
-        bound = yield from _measure_likelihood(subject, plan.likelihood, options.batch_size)
+        bound = yield from _measure_likelihood(subject, plan.likelihood, plan.batch_size)
         if plan.folder is not None:
             plot = plots.likelihood_plot(bound.over_time)
             yield from subjects.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
@@ -344,7 +344,7 @@ UNIFORM_GUESS = (
 
 def _forecast(plan: EvaluatePlan) -> str | None:
     """Forecast of the time, if it is long."""
-    model, size, parts = plan.subjects[0].model, plan.options.batch_size, dict[str, float]()
+    model, size, parts = plan.subjects[0].model, plan.batch_size, dict[str, float]()
     named = []
     if plan.samples is not None:
         passes = plan.samples.passes

@@ -11,6 +11,7 @@ from torch import Tensor
 from ancestral import data as datasets
 from ancestral.data import InMemoryDataset
 from ancestral.declarations import METRICS, EvaluateSamples
+from ancestral.device import items_at_once
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.reference import in_memory, labels_for, loader
 from ancestral.evaluation.study import References
@@ -62,6 +63,7 @@ def run(plan: SamplesPlan) -> Generator[Event, None, EvaluationResult]:
     options, samples, references = plan.options, plan.samples, plan.references
     settings = SampleSettings(len(samples), None, None, None, None, folder=samples.name)
     metrics = options.metrics or METRICS
-    measurement = references.measure(samples.items, plan.labels, options.batch_size, settings, metrics=metrics)
+    size = items_at_once(samples.shape) if options.batch_size is None else options.batch_size
+    measurement = references.measure(samples.items, plan.labels, size, settings, metrics=metrics)
     written = write_samples(measurement, plan.folder, references.codec.limits)
     return EvaluationResult((yield from plan.processes.first(written)))

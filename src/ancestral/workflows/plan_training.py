@@ -56,6 +56,7 @@ class TrainPlan:
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
         export_to: The library whose limits the run respects, if any.
+        given: The names of the settings that the user gave.
         notes: What the user should know, a line each.
     """
 
@@ -70,6 +71,7 @@ class TrainPlan:
     validation: Any
     device: str
     export_to: str | None
+    given: frozenset[str]
     notes: tuple[str, ...]
 
 
@@ -128,6 +130,7 @@ def plan(options: Train) -> TrainPlan:
         validation=validation,
         device=options.device,
         export_to=options.export_to,
+        given=frozenset(options.settings),
         notes=tuple(notes),
     )
 

@@ -183,7 +183,7 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     animated = plan.gif is not None or plan.out.suffix.lower() in writers.ANIMATIONS
     in_animation = evenly_spaced(writers.frame_count(options.fps or writers.FPS), len(times)) if animated else []
     in_film = evenly_spaced(compositions.FILM_STATES, len(times)) if plan.film else []
-    work = partial(model.rehearse, min(options.batch_size, len(items)))
+    work = partial(model.rehearse, min(model.batch(options.batch_size), len(items)))
     stages, samples = list[Stage](), torch.empty(0)
     with cpu_threads(options.threads, model.device, work) as threads:
         if threads.reason:
@@ -230,7 +230,7 @@ def _sampled(stage: Stage, plan: SamplePlan, keep: Sequence[int]) -> Generator[E
         yield from sampled(
             trajectory,
             len(items),
-            plan.options.batch_size,
+            model.batch(plan.options.batch_size),
             f"{len(items)} image{'s' * (len(items) > 1)}{sides}",
             len(stage.times),
             model.spec.decode,

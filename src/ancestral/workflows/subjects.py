@@ -89,6 +89,11 @@ class Measurements(Generic[O]):
     subjects: tuple[Subject, ...]
     studies: tuple[Study, ...]
 
+    @property
+    def batch_size(self) -> int:
+        """The number of items that are sampled or measured at a time."""
+        return self.subjects[0].model.batch(self.options.batch_size)
+
 
 def open_subject(
     model: str | Path | Model | Denoiser, options: WithSamples, device: torch.device, name: str = "the model"
@@ -199,7 +204,7 @@ def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generat
     """Run a measurement with the number of threads that serves, and with the folder of samples that are not kept."""
     model, processes = plan.subjects[0].model, plan.processes
     keep_freed_memory()
-    work = None if processes.world > 1 else partial(model.rehearse, plan.options.batch_size)
+    work = None if processes.world > 1 else partial(model.rehearse, plan.batch_size)
     with contextlib.ExitStack() as stack:
         for folder in {study.temporary for study in plan.studies} if processes.main else ():
             folder.mkdir(mode=0o700)

@@ -174,11 +174,14 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     dataset, held_out, split_notes = _split(dataset, config, plan.validation)
     notes += split_notes
     if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
-        settings = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
+        device = pick_device(plan.device).type
+        settings = interop.choose_for_diffusers(config, spec_of(dataset, config), device, plan.given)
         config = config.with_settings(**settings)
         options = " ".join(option(name, value) for name, value in settings.items())
         notes += (
-            [f"chosen for diffusers: {options} (settings that differ from those of the preset stay)"] if options else []
+            [f"chosen for diffusers: {options} (settings that were given, or differ from the preset's, stay)"]
+            if options
+            else []
         )
     with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
         autoencoder = None

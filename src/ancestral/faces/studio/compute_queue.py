@@ -97,7 +97,7 @@ class ComputeQueue:
         self._waiting: OrderedDict[str, deque[ComputeJob]] = OrderedDict()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._threads: dict[tuple[Path | None, int], int] = {}
+        self._threads: dict[tuple[Path | None, int | None, int | None], int] = {}
 
     def add(self, job: ComputeJob) -> None:
         """Add a job. Raises BusyError if too many wait."""
@@ -212,8 +212,7 @@ class ComputeQueue:
 
         options, models = self._options(job, entry)
         job.check()
-        size = min(options.batch_size, options.n or options.batch_size)
-        key = (models[0].file, size)
+        key = (models[0].file, options.n, options.batch_size)
         if options.threads is None and key in self._threads:
             options = dataclasses.replace(options, threads=self._threads[key])
         module = importlib.import_module(job.posted.case.module)

@@ -114,7 +114,7 @@ class Sampling:
         guidance_interval: The noise levels that are guided.
         guidance_rescale: The share in which the standard deviation of x̂_0 is brought back.
         weak: The weaker model of autoguidance.
-        batch_size: The number of samples in a batch.
+        batch_size: The number of samples in a batch; None is as many as of `Model.sample`.
         decode: Whether the samples are brought to the units of the data.
     """
 
@@ -128,7 +128,7 @@ class Sampling:
     guidance_interval: tuple[float, float] | None = None
     guidance_rescale: float = 0.0
     weak: TrainedModel | None = None
-    batch_size: int = 64
+    batch_size: int | None = None
     decode: bool = True
 
     def of(self, model: TrainedModel) -> Sampler:
@@ -178,10 +178,10 @@ def deviation_of(samples: Tensor) -> Tensor:
     return (sum(variances, torch.zeros(())) / len(channels)).sqrt()
 
 
-def batches(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of `Edit.run` among those of an edit."""
+def batches(model: TrainedModel, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `Edit.run` among those of an edit of a model."""
     sampling = Sampling(**{name: options[name] for name in ("batch_size", "decode") if name in options})
-    return {"batch_size": sampling.batch_size, "decode": sampling.decode}
+    return {"batch_size": model.batch(sampling.batch_size), "decode": sampling.decode}
 
 
 def is_distilled(model: TrainedModel) -> bool:

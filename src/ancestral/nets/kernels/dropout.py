@@ -7,6 +7,7 @@ Elements are numbered with the channels innermost, as in channels_last.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -83,10 +84,13 @@ class _Factors(torch.autograd.Function):
         return torch.unflatten(factors, 0, keys.shape), 0
 
 
-def _factors(keys: Tensor, shape: torch.Size, dtype: torch.dtype, dropped: int) -> Tensor:
+def _factors(keys: Tensor, shape: Sequence[int], dtype: torch.dtype, dropped: int) -> Tensor:
     """Factors 0 or 1/(1 − p) for each element of images (B, C, *), where `shape` is that of these or of one of many
     such batches.
     """
+    if torch.compiler.is_compiling():
+        out: Tensor = _not_compiled(keys, shape, dtype, dropped)
+        return out
     _, channels, *sides = shape
     size = channels * math.prod(sides)
     lanes = randomness.words(keys, -(-size // 4)).view(torch.int16)[:, :size]
@@ -94,6 +98,18 @@ def _factors(keys: Tensor, shape: torch.Size, dtype: torch.dtype, dropped: int) 
     torch.ge(lanes, dropped - LANES // 2, out=scales)  # a bool mask, converted, takes four times as long
     scales *= LANES / (LANES - dropped)
     return scales.reshape(len(keys), *sides, channels).movedim(-1, 1)
+
+
+# PyTorch 2.13's compiler, for a CPU, makes a program of the view as int16 that writes beyond the end of its memory
+@torch.library.custom_op("ancestral::dropout_factors", mutates_args=())
+def _not_compiled(keys: Tensor, shape: Sequence[int], dtype: torch.dtype, dropped: int) -> Tensor:
+    return _factors(keys, shape, dtype, dropped)
+
+
+@_not_compiled.register_fake
+def _(keys: Tensor, shape: Sequence[int], dtype: torch.dtype, dropped: int) -> Tensor:
+    _, channels, *sides = shape
+    return keys.new_empty((len(keys), *sides, channels), dtype=dtype).movedim(-1, 1)
 
 
 def number_dropouts(net: nn.Module) -> None:
