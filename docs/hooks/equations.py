@@ -604,6 +604,40 @@ EQUATIONS = (
             Proof("test_samplers.py::test_what_the_corrector_takes_for_the_ratio_of_norms", "the authors' step size"),
         ),
     ),
+    Equation(
+        "score SDE",
+        "",
+        r"dx=f\,x\,dt+g\,dw,\quad f=\dot a/a,\quad g^2=\frac{d(b^2)}{dt}-2f\,b^2",
+        "The forward process in continuous time, for any schedule: the limit of short steps.",
+        ("schedules.Schedule.forward_variance: return",),
+        (
+            Proof(
+                "test_equations.py::test_drift_and_diffusion_are_the_limits_of_short_steps", "the rates of the curves"
+            ),
+        ),
+    ),
+    Equation(
+        "score SDE",
+        "",
+        r"\partial_tp_t=-\nabla\cdot(\mu\,p_t)+\tfrac12g^2\Delta p_t",
+        "The Fokker-Planck equation: what a drift $\\mu$ and noise of variance $g^2dt$ do to a density.",
+        (),
+        (Proof("test_equations.py::test_the_density_satisfies_fokker_plancks_equation", "the change of the density"),),
+        "A step of the derivations. `oracle.Mixture.log_density` has densities that satisfy it.",
+    ),
+    Equation(
+        "score SDE",
+        "",
+        r"dx=\big[-fx+\tfrac12(1+\eta^2)g^2\nabla\log p_t\big]d\tau+\eta\,g\,dw",
+        "The reverse process with any amount $\\eta$ of noise, $\\tau=T-t$: 0 is the flow, 1 the reverse SDE.",
+        ("samplers.ddim.DDIM.advance: variance =",),
+        (
+            Proof(
+                "test_equations.py::test_a_short_ddim_step_is_the_reverse_process_with_its_eta", "the drift, the noise"
+            ),
+            Proof("test_equations.py::test_every_eta_has_the_same_density", "Fokker-Planck, backwards in time"),
+        ),
+    ),
     # -- VDM ----------------------------------------------------------------------------------------------------------
     Equation(
         "VDM",
@@ -901,6 +935,26 @@ EQUATIONS = (
         ),
     ),
     # -- other papers -------------------------------------------------------------------------------------------------
+    Equation(
+        "other papers",
+        "",
+        r"\mathbb E\Vert s-\nabla\log q(x_t\mid x_0)\Vert^2=\mathbb E\Vert s-\nabla\log p_t\Vert^2+\frac D{b^2}"
+        r"-\mathbb E\Vert\nabla\log p_t\Vert^2",
+        "Denoising score matching is score matching up to a constant (Vincent, *A connection between score matching "
+        "and denoising autoencoders*, 2011).",
+        ("objectives.objective.Denoising.errors: return",),
+        (Proof("test_equations.py::test_losses_of_single_examples_differ_by_a_constant", "numerical integration"),),
+    ),
+    Equation(
+        "other papers",
+        "",
+        r"\mathbb E\Vert v-(\dot ax_0+\dot b\epsilon)\Vert^2=\mathbb E\Vert v-\mathbb E[\dot ax_0+\dot b\epsilon"
+        r"\mid x_t]\Vert^2+C",
+        "Conditional flow matching is flow matching up to a constant (Lipman et al., *Flow matching for generative "
+        "modeling*, 2023).",
+        ("objectives.objective.Denoising.errors: return",),
+        (Proof("test_equations.py::test_losses_of_single_examples_differ_by_a_constant", "numerical integration"),),
+    ),
     Equation(
         "other papers",
         "v (section 4)",

@@ -439,6 +439,99 @@ def test_the_flow_satisfies_the_continuity_equation():
     torch.testing.assert_close(change, -outflow, rtol=1e-4, atol=1e-5)
 
 
+SCHEDULES = [schedules.cosine(), schedules.linear(), schedules.flow(), schedules.geometric(), schedules.karras()]
+
+
+def drift_and_diffusion(schedule, t):
+    """f and g² of a schedule, by the rates of its curves."""
+    (a, b), (da, db) = schedule.at(t), schedule.rates(t)
+    return da / a, 2 * b * db - 2 * da / a * b**2
+
+
+def of_mixture(schedule):
+    return oracle.Mixture(schedule, MIXTURE.means, MIXTURE.stds)
+
+
+def derivatives(function, x):
+    """A function of points (N,) and its first two derivatives."""
+    x = x.clone().requires_grad_()
+    value = function(x)
+    (first,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x, create_graph=True)
+    return value.detach(), first.detach(), second.detach()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.spec["name"])
+@pytest.mark.parametrize("t", [60.5, 500.5, 950.5])
+def test_drift_and_diffusion_are_the_limits_of_short_steps(schedule, t):
+    f, g2 = drift_and_diffusion(schedule, t)
+    for step in (1e-2, 1e-3):
+        assert (schedule.at(t + step)[0] / schedule.at(t)[0] - 1) / step == pytest.approx(f, rel=step, abs=1e-12)
+        assert schedule.forward_variance(t + step, t) / step == pytest.approx(g2, rel=step)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.spec["name"])
+@pytest.mark.parametrize("t", [200.5, 700.5])
+def test_the_density_satisfies_fokker_plancks_equation(schedule, t):
+    """∂p/∂t by central differences, and −(f x p)' + ½ g² p''."""
+    f, g2 = drift_and_diffusion(schedule, t)
+    density = lambda x, t: of_mixture(schedule).log_density(x[:, None], t).exp()  # noqa: E731
+    x, h = torch.linspace(-3, 3, 121, dtype=F64), 1e-3
+    p, dp, ddp = derivatives(lambda x: density(x, t), x)
+    change = (density(x, t + h) - density(x, t - h)) / (2 * h)
+    right = -f * (p + x * dp) + g2 / 2 * ddp
+    assert (change - right).abs().max() < 1e-6 * change.abs().max()
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0, 2.0])
+def test_every_eta_has_the_same_density(eta):
+    """Backwards in time, drift and noise of every η change the density by −∂p/∂t. At rest, Langevin changes nothing."""
+    t, h, x = 400.5, 1e-3, torch.linspace(-3, 3, 121, dtype=F64)
+    f, g2 = drift_and_diffusion(SCHEDULES[0], t)
+    log_density = lambda x, t: of_mixture(SCHEDULES[0]).log_density(x[:, None], t)  # noqa: E731
+    p, dp, ddp = derivatives(lambda x: log_density(x, t).exp(), x)
+    _, score, slope = derivatives(lambda x: log_density(x, t), x)
+    drift, change = -f * x + (1 + eta**2) / 2 * g2 * score, -f + (1 + eta**2) / 2 * g2 * slope
+    backwards = (log_density(x, t - h).exp() - log_density(x, t + h).exp()) / (2 * h)
+    assert (backwards - (-(change * p + drift * dp) + eta**2 * g2 / 2 * ddp)).abs().max() < 1e-6 * backwards.abs().max()
+    assert (-(slope * p + score * dp) / 2 + ddp / 2).abs().max() < 1e-9 * ddp.abs().max()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES[:4], ids=lambda schedule: schedule.spec["name"])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_a_short_ddim_step_is_the_reverse_process_with_its_eta(schedule, eta):
+    t, step, x = 500.5, 1e-3, torch.linspace(-2, 2, 9, dtype=F64)[:, None]
+    f, g2 = drift_and_diffusion(schedule, t)
+    denoiser, sampler = of_mixture(schedule), DDIM(eta=eta, clip=None)
+    prediction = denoiser.predict(x, t)
+    moves = [Move(schedule, t, t - step, denoiser.predict, lambda _, z=z: torch.full_like(x, z)) for z in (1.0, -1.0)]
+    ends = [sampler.advance(x, prediction, move, None)[0] for move in moves]
+    drift = -f * x - (1 + eta**2) / 2 * g2 * prediction.eps / schedule.at(t)[1]
+    torch.testing.assert_close(((ends[0] + ends[1]) / 2 - x) / step, drift, rtol=1e-4, atol=1e-7)
+    assert ((ends[0] - ends[1]) / 2).square().mean().item() / step == pytest.approx(eta**2 * g2, rel=1e-3, abs=1e-15)
+
+
+def test_losses_of_single_examples_differ_by_a_constant():
+    """For three functions of x_t: the loss to one example's score or velocity, less that to the mean of all."""
+    z = torch.linspace(-8, 8, 400, dtype=F64)
+    weight = torch.exp(-(z**2) / 2) / torch.exp(-(z**2) / 2).sum()
+    x0 = (MIXTURE.means + MIXTURE.stds[:, None] * z).reshape(-1, 1)
+    joint = (MIXTURE.weights[:, None] * weight).reshape(-1, 1) * weight
+    (a, b), (da, db) = SCHEDULES[0].at(400), SCHEDULES[0].rates(400)
+    x, eps = a * x0 + b * z, z.expand(len(x0), -1)
+    prediction = of_mixture(SCHEDULES[0]).predict(x.reshape(-1, 1), 400)
+    x0_mean, eps_mean = (value.reshape(x.shape) for value in (prediction.x0, prediction.eps))
+    mean = lambda values: (joint * values).sum().item()  # noqa: E731
+    T = SCHEDULES[0].steps
+    for single, whole, constant in (
+        (-eps / b, -eps_mean / b, 1 / b**2 - mean(eps_mean**2) / b**2),
+        (T * (da * x0 + db * eps), T * (da * x0_mean + db * eps_mean), None),
+    ):
+        found = [mean((s - single) ** 2) - mean((s - whole) ** 2) for s in (0 * x, -x, torch.sin(3 * x))]
+        assert found == pytest.approx([found[0] if constant is None else constant] * 3, abs=1e-9)
+        assert found[0] > 0.1
+
+
 def test_dpm_solvers_integral_is_the_exact_solution():
     """Gaussian data, whose flow keeps the quantile of x_t: x_t = a_t m + √(a_t² std² + b_t²) · quantile."""
     schedule, mean, std, quantile = schedules.flow(20_000), 0.3, 0.5, 0.8

@@ -47,6 +47,7 @@ LESSONS = (
         14, "14_edit_and_restore", "Edit and restore", "inpaint, sharpen, vary, interpolate; how far to trust it", 3
     ),
     Lesson(15, "15_a_page_of_your_own", "A page of your own", "one file that samples in a browser, in plain arrays", 1),
+    Lesson(16, "16_continuous_time", "Continuous time", "Fokker-Planck, every sampler at once, why the losses work", 1),
 )
 
 
