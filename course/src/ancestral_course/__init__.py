@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral_course.exercise import Exercise, Verdict, judge
+from ancestral_course.building import in_floors, points
+from ancestral_course.exercise import Exercise, Verdict
 from ancestral_course.expectation import expect
 from ancestral_course.figures import plot, scatter, show
 from ancestral_course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
@@ -25,9 +26,11 @@ __all__ = [
     "copy_lessons",
     "expect",
     "find_lesson",
+    "in_floors",
     "lesson_exercises",
     "lesson_file",
     "plot",
+    "points",
     "scatter",
     "show",
 ]
@@ -88,7 +91,7 @@ def check_file(number: int, path: Path) -> list[Verdict]:
 
 def _judge(number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:
     """The verdict of a function. What is wrong outside it is named first: another T, or an exercise that it uses."""
-    verdict = judge(exercise, function)
+    verdict = exercise.judge(function)
     if verdict.passed is not False:
         return verdict
     scope = getattr(inspect.unwrap(function), "__globals__", {}) if callable(function) else {}
@@ -98,7 +101,7 @@ def _judge(number: int, exercise: Exercise, function: Callable[..., Any]) -> Ver
     used = global_variables(function)
     for other in lesson_exercises(number):
         if other.name in used and other.name != exercise.name:
-            passed = judge(other, used[other.name]).passed
+            passed = other.judge(used[other.name]).passed
             if not passed:
                 state = "not written yet" if passed is None else "wrong"
                 return Verdict(exercise.name, False, f"it uses {other.name}, which is {state}: begin with that one")

@@ -133,6 +133,10 @@ class Exercise:
     pure: bool = False
     demand: Callable[[Function], str] | None = None
 
+    def judge(self, function: Function) -> "Verdict":
+        """Compare a function with the reference; see `judge`."""
+        return judge(self, function)
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -27,6 +27,8 @@ PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun")
 MAGIC = re.compile(r"^(\s*)(?:(?:[\w, ]+=\s*)?[%!?].*|[%!]?[\w.]+\?\??\s*)$")
 """A line with a command of IPython: %matplotlib inline, files = !ls, torch.randn?"""
 COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
+FILLERS = ("append", "extend", "insert", "update", "add", "setdefault")
+"""Methods that fill what they are called on, as do those of PyTorch that end in an underscore."""
 
 
 def read_source(path: Path) -> str:
@@ -180,7 +182,15 @@ def _bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, (ast.Assign, ast.AugAssign, *COMPOUND)):  # table[0] = 1 fills a table
         targets = (node for node in ast.walk(statement) if isinstance(node, ast.Subscript | ast.Attribute))
         names |= {root for node in targets if isinstance(node.ctx, ast.Store) and (root := _root(node))}
+    if isinstance(statement, (ast.Expr, *COMPOUND)):  # table.append(1) does, too
+        calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
+        methods = (method for method in calls if isinstance(method, ast.Attribute))
+        names |= {root for node in methods if _fills(node.attr) and (root := _root(node))}
     return names
+
+
+def _fills(method: str) -> bool:
+    return method in FILLERS or (method.endswith("_") and not method.startswith("_"))
 
 
 def _root(node: ast.expr) -> str:

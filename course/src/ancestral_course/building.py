@@ -1,0 +1,387 @@
+"""Checks of what a student builds: training loops, samplers and blocks of a network, judged by what they do.
+
+A formula has one right result. A training loop or a sampler has none: it is judged by the distance of its samples to
+the data, in units of the floor, the distance of the data to themselves. What is wrong is found by putting a right part
+in the place of each other one: a sampler gets the exact denoiser, and a trained network the right sampler.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ancestral import data
+from ancestral_course.exercise import ADVICE, Function, Verdict, one_line
+
+Network = Callable[[Tensor, Any], Tensor]
+"""A network of points (B, 2) and a time, one or (B,)."""
+SECONDS = 20.0
+"""Time in which the code of a student is trained."""
+MOST_STEPS = 3000
+COUNT = 2000
+"""Number of samples that are judged."""
+BATCH = 500
+"""Number of points whose distance to the held-out ones is measured at once, and averaged over batches."""
+WIDTH = 0.02
+"""Standard deviation of the points around the moons."""
+
+
+@cache
+def points() -> Tensor:
+    """Return the training points, two moons, float32 (10000, 2)."""
+    return data.load("moons").items
+
+
+@cache
+def _held_out() -> Tensor:
+    return data.load("moons", split="test").items
+
+
+@cache
+def centres() -> Tensor:
+    """Return 64 centres along each moon, (128, 2): the data are normal around them."""
+    angle = (torch.arange(64) + 0.5) * math.pi / 64
+    half_circle = torch.stack([angle.cos() - 0.5, angle.sin() - 0.25], dim=1) * 0.6
+    return torch.cat([half_circle, -half_circle])
+
+
+def sliced_distance(one: Tensor, other: Tensor) -> float:
+    """Compute the sliced Wasserstein-2 distance of two clouds of points in the plane, over 32 directions.
+
+    Args:
+        one: Points (n, 2).
+        other: Points (m, 2), of which n divides m.
+    """
+    angle = torch.arange(32) * math.pi / 32
+    rays = torch.stack([angle.cos(), angle.sin()])
+    first, second = ((cloud.detach().float() @ rays).sort(0).values for cloud in (one, other))
+    return (first.repeat_interleave(len(second) // len(first), 0) - second).square().mean().sqrt().item()
+
+
+def _distance(samples: Tensor) -> float:
+    """The mean distance of batches of points to the held-out ones."""
+    distances = [sliced_distance(batch, _held_out()) for batch in samples.split(BATCH)]
+    return sum(distances) / len(distances)
+
+
+@cache
+def _floor() -> float:
+    """The mean distance of batches of training points to the held-out ones."""
+    return _distance(points())
+
+
+def in_floors(samples: Tensor) -> float:
+    """Return the distance of samples to the data, in units of the floor: 1 is as near as the data themselves.
+
+    Args:
+        samples: Points (n, 2), of which 500 divides n.
+    """
+    return _distance(samples) / _floor()
+
+
+def exact_x0(x: Tensor, a: Any, b: Any) -> Tensor:
+    """Compute E[x_0 | x_t] of the moons at points (B, 2), for scales that are numbers or (B, 1)."""
+    means = centres().to(x)
+    spread = a**2 * WIDTH**2 + b**2
+    weight = (-((x[:, None] - torch.as_tensor(a).to(x).reshape(-1, 1, 1) * means) ** 2).sum(2) / (2 * spread)).softmax(
+        1
+    )
+    gain = a * WIDTH**2 / spread
+    return (1 - gain * a) * (weight @ means) + gain * x
+
+
+def column(t: Any, like: Tensor) -> Tensor:
+    """Return a time, one or (B,) or (B, 1), as (B, 1)."""
+    return torch.as_tensor(t).reshape(-1, 1).expand(len(like), 1)
+
+
+def probe(x: Tensor, t: Any) -> Tensor:
+    """Answer as a network would, for the check of a formula: it depends on each number of x, and on the time."""
+    return 0.3 * x.flip(1) + torch.sin(2 * x) + 0.7 * torch.cos(0.05 * column(t, x).to(x))
+
+
+def stopped(name: str, error: BaseException) -> Verdict:
+    """Return the verdict of a function that raised an exception."""
+    advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
+    return Verdict(name, False, f"the function stopped with {one_line(error)}{advice}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training loop to write: a function of points (N, 2) and a number of steps, which returns a trained network.
+
+    Args:
+        name: The name of the function.
+        task: What it does.
+        sampler: The right sampler: samples (n, 2) of a network.
+        answer: What the ideal network answers at points (B, 2) and times (B,).
+        times: Times (B,) from a share 0..1 (B,): 0 is no noise.
+        noisy: x_t (B, 2) of clean points, times and noise.
+        limit: Largest distance that passes, in floors.
+    """
+
+    name: str
+    task: str
+    sampler: Callable[[Network, int], Tensor]
+    answer: Network
+    times: Callable[[Tensor], Tensor]
+    noisy: Callable[[Tensor, Tensor, Tensor], Tensor]
+    limit: float = 8.0
+
+    def judge(self, function: Function) -> Verdict:
+        """Train for `SECONDS`, sample by the right sampler, and say what is wrong if the samples are far off."""
+        if not callable(function):
+            return Verdict(self.name, False, f"this name is of type {type(function).__name__}; make it a function")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what they say is said of the result
+                return self._trained(function)
+        except (Exception, SystemExit) as error:
+            return stopped(self.name, error)
+
+    def _trained(self, function: Function) -> Verdict:
+        torch.manual_seed(0)
+        early = function(points().clone(), 1)
+        if early is None or early is ...:
+            return Verdict(self.name, None, f"not written yet (the function returns {early})")
+        if not callable(early):
+            return Verdict(self.name, False, f"return the network, not {type(early).__name__}")
+        began = time.perf_counter()
+        function(points().clone(), 20)
+        seconds_of_step = max((time.perf_counter() - began) / 20, 1e-5)
+        steps = max(50, min(MOST_STEPS, int(SECONDS / seconds_of_step)))
+        torch.manual_seed(0)
+        began = time.perf_counter()
+        network = function(points().clone(), steps)
+        seconds = time.perf_counter() - began
+        with torch.no_grad():
+            return self._verdict(early, network, steps, seconds)
+
+    def _verdict(self, early: Network, network: Network, steps: int, seconds: float) -> Verdict:
+        if isinstance(network, nn.Module):
+            network.eval()
+        torch.manual_seed(1)
+        samples = self.sampler(network, COUNT)
+        done = f"{steps:,} steps in {seconds:.0f} s"
+        distance = in_floors(samples) if bool(samples.isfinite().all()) else math.inf
+        if distance <= self.limit:
+            return Verdict(self.name, True, f"right: after {done} the samples are at {distance:.1f} times the floor")
+        return Verdict(self.name, False, f"{self._diagnosis(early, network)} (after {done}, {distance:.1f} floors)")
+
+    def _diagnosis(self, early: Network, network: Network) -> str:
+        generator = torch.Generator().manual_seed(2)
+        share = torch.rand(COUNT, generator=generator)
+        eps = torch.randn(COUNT, 2, generator=generator)
+        t = self.times(share)
+        x = self.noisy(points()[:COUNT], t, eps)
+        found, right = network(x, t), self.answer(x, t)
+        if not bool(found.isfinite().all()):
+            return "the answers are not finite: training diverged. Take a smaller learning rate, as 1e-3 for Adam"
+        if found.shape != right.shape:
+            return f"the network answers with the shape {tuple(found.shape)}, not {tuple(right.shape)}"
+        if isinstance(network, nn.Module) and not any(True for _ in network.parameters()):
+            return "the network has no parameters to train: layers in a Python list are not found, use nn.ModuleList"
+        off = lambda a, b: ((a - b) ** 2).mean().item() / max((b**2).mean().item(), 1e-12)  # noqa: E731
+        if off(found, early(x, t)) < 1e-6:
+            return "the weights do not change: does the optimiser get network.parameters(), and is step() called?"
+        if off(network(x, t.roll(1)), found) < 1e-6:
+            return "the network answers the same at every time: does it read t?"
+        if off(-found, right) < 0.3 and off(found, right) > 1:
+            return "the network learned the negative of its target: look at the sign in the loss, and in the step"
+        errors = [
+            off(found[part], right[part])
+            for part in (share < 1 / 3, (share >= 1 / 3) & (share < 2 / 3), share >= 2 / 3)
+        ]
+        names = ("little noise", "middle noise", "much noise")
+        limits = (0.5, 0.3, 0.1)  # more noise is learned sooner
+        good = [name for name, error, limit in zip(names, errors, limits, strict=True) if error < limit]
+        bad = [name for name in names if name not in good]
+        if good and bad:
+            return (
+                f"the network is right at {' and '.join(good)}, not at {' and '.join(bad)}: are all times drawn, "
+                "another one for each point?"
+            )
+        total = off(found, right)
+        if total > 0.9:
+            return (
+                f"the network has learned nothing (an error of {total:.2f}, where 1 is that of the answer 0): is the "
+                "gradient set to 0 before each backward pass, and is the noise drawn again in each step?"
+            )
+        return (
+            f"the network learns, and too slowly (an error of {total:.2f}, where 1 is that of the answer 0): take a "
+            "wider one, a batch of 512, and a learning rate that falls to 0"
+        )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A sampler to write: a function of a network and a number n, which returns samples (n, 2).
+
+    Args:
+        name: The name of the function.
+        task: What it does.
+        answer: What the ideal network answers: the sampler is judged with it.
+        first: See below.
+        last: See below.
+        mistakes: Wrong samplers by the hint that names what is wrong. The one whose samples are nearest is the answer.
+        limit: Largest distance that passes, in floors.
+    """
+
+    name: str
+    task: str
+    answer: Network
+    first: tuple[float, float]
+    """The time at which the network is evaluated first, and the deviation of the points then."""
+    last: float
+    """The largest time that the last evaluation may have, or the smallest where times rise."""
+    mistakes: Mapping[str, Callable[[Network, int], Tensor]] = field(default_factory=dict)
+    limit: float = 2.5
+
+    def judge(self, function: Function) -> Verdict:
+        """Sample with the exact denoiser in the place of the network."""
+        if not callable(function):
+            return Verdict(self.name, False, f"this name is of type {type(function).__name__}; make it a function")
+        network = _Answers(self.answer)
+        try:
+            torch.manual_seed(0)
+            samples = function(network, COUNT)
+        except (Exception, SystemExit) as error:
+            return stopped(self.name, error)
+        if samples is None or samples is ...:
+            return Verdict(self.name, None, f"not written yet (the function returns {samples})")
+        if not isinstance(samples, Tensor) or samples.shape != (COUNT, 2):
+            shape = tuple(samples.shape) if isinstance(samples, Tensor) else type(samples).__name__
+            return Verdict(self.name, False, f"return points of shape (n, 2), not {shape}")
+        if samples.requires_grad:
+            text = "the samples have a gradient, which takes the memory of all steps: write it under torch.no_grad()"
+            return Verdict(self.name, False, text)
+        if not bool(samples.isfinite().all()):
+            return Verdict(self.name, False, "some samples are not finite: is there a division by 0 at the last step?")
+        distance = in_floors(samples)
+        if complaint := self._course(network.trace):
+            return Verdict(self.name, False, complaint)
+        if distance <= self.limit:
+            text = f"right: with the exact denoiser the samples are at {distance:.1f} times the floor"
+            return Verdict(self.name, True, text)
+        return Verdict(self.name, False, f"{self._diagnosis(samples)} ({distance:.1f} floors)")
+
+    def _course(self, trace: list[tuple[float, float]]) -> str:
+        """What is wrong with the times and the start of a sampler, by the evaluations of the network, or ""."""
+        if not trace:
+            return "the network is never evaluated"
+        (start, deviation), (end, _) = trace[0], trace[-1]
+        right, width = self.first
+        rising = right < self.last
+        if abs(start - right) > 0.02 * abs(right - self.last):
+            other = abs(start - self.last) < 0.1 * abs(right - self.last)
+            turned = ": the times run the wrong way" if other else ""
+            return f"the network is evaluated first at t = {start:g}, and the noise is largest at {right:g}{turned}"
+        if not 0.8 * width < deviation < 1.25 * width:
+            return f"the points begin with the deviation {deviation:.2g}; the noise there has {width:g}"
+        if (end < self.last) if rising else (end > self.last):
+            return f"the last evaluation is at t = {end:.3g}, where there is noise left: go on to the end"
+        return ""
+
+    def _diagnosis(self, samples: Tensor) -> str:
+        best, least = "", math.inf
+        for hint, mistake in self.mistakes.items():
+            torch.manual_seed(1)
+            cloud = mistake(_Answers(self.answer), COUNT)
+            gap = sliced_distance(samples, cloud) if bool(cloud.isfinite().all()) else math.inf
+            if gap < least:
+                best, least = hint, gap
+        if least < 0.25 * sliced_distance(samples, _held_out()) + _floor():
+            return best
+        return "the samples are not those of the data, although the denoiser is exact: compare start, times and noise"
+
+
+class _Answers(nn.Module):
+    """An ideal network, as a module: code may call eval() or ask for its parameters."""
+
+    def __init__(self, answer: Network) -> None:
+        super().__init__()
+        self.answer = answer
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.trace: list[tuple[float, float]] = []
+        """The time and the deviation of the points of each evaluation."""
+
+    def forward(self, x: Tensor, t: Any) -> Tensor:
+        """Answer; the result is part of a graph, as that of a network is."""
+        self.trace.append((torch.as_tensor(t).float().mean().item(), x.detach().square().mean().sqrt().item()))
+        return self.answer(x, t) + 0 * self.unused
+
+
+@dataclass(frozen=True)
+class Block:
+    """A residual block to write: a module of x (B, C, H, W) and the embedded time (B, E), judged by its properties.
+
+    Args:
+        name: The name of the class.
+        task: What it does.
+    """
+
+    name: str
+    task: str
+
+    def judge(self, function: Function) -> Verdict:
+        """Check shapes, that it is residual, normalised over groups of one image, and reads the time."""
+        if not isinstance(function, type) or not issubclass(function, nn.Module):
+            return Verdict(self.name, False, "make it a class: a torch.nn.Module of (in_width, out_width, embedding)")
+        try:
+            torch.manual_seed(0)
+            complaint = _block_complaint(function)
+        except NotImplementedError:
+            return Verdict(self.name, None, "not written yet (it has no forward)")
+        except (Exception, SystemExit) as error:
+            return stopped(self.name, error)
+        return Verdict(self.name, not complaint, complaint or "right")
+
+
+def _block_complaint(build: Callable[..., nn.Module]) -> str:
+    generator = torch.Generator().manual_seed(0)
+    x, time_one, time_two = (torch.randn(*shape, generator=generator) for shape in ((3, 16, 9, 9), (3, 24), (3, 24)))
+    for after in (16, 32):
+        block = build(16, after, 24)
+        out = block(x, time_one)
+        if out is None:
+            return "not written: forward returns None"
+        if out.shape != (3, after, 9, 9):
+            shapes = f"{tuple(out.shape)}, not {(3, after, 9, 9)}"
+            return f"x (3, 16, 9, 9) becomes {shapes}: convolutions of 3×3 need padding=1"
+    names = [name for name, value in vars(block).items() if isinstance(value, list) and value]
+    if names:
+        return f"the layers in the list {names[0]} are not found by parameters(): use nn.ModuleList or nn.Sequential"
+    out.square().sum().backward()
+    idle = [name for name, value in block.named_parameters() if value.grad is None]
+    if idle:
+        return f"{idle[0]} has no gradient: it is not used, or the path to it was cut"
+    block = build(16, 16, 24)
+    layers = [module for module in block.modules() if isinstance(module, nn.Conv2d | nn.Linear | nn.GroupNorm)]
+    for layer in layers:  # away from zeros that a block may begin with
+        for value in layer.parameters():
+            nn.init.normal_(value, std=0.3, generator=generator)
+    with torch.no_grad():
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in block.modules()):
+            return "batch norm mixes the images of a batch, and so their times: use nn.GroupNorm"
+        out = block(x, time_one)
+        if not torch.allclose(out[:1], block(x[:1], time_one[:1]), atol=1e-4):
+            return "an image's result depends on the other images of the batch"
+        if torch.allclose(out, block(x, time_two), atol=1e-6):
+            return "the block does not read the time: add a dense layer of the embedding to each channel"
+        jump = block(x + 100, time_one) - out
+        if jump.mean() < 50:
+            return "the block is not residual: it returns what it computes from x, without x itself"
+        if (jump - 100).abs().mean() > 40:
+            return "the normalisation is missing or comes after the convolution: x + 100 changes what is added to x"
+        straight = [module for module in block.modules() if isinstance(module, nn.SiLU | nn.ReLU | nn.GELU | nn.Mish)]
+        doubled = block(x, time_one) - x
+        linear = block(-x, time_one) + x
+        if not straight and torch.allclose(doubled, -linear, atol=1e-3):
+            return "there is no activation: without SiLU the block is linear"
+    return ""

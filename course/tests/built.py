@@ -1,0 +1,564 @@
+"""Lesson 17 from an empty file: right answers in three styles, and planted mistakes with a part of their hints."""
+
+# Style 1 is the folded solution of the lesson. Style 2 writes tables once, as a class, in place of functions of tables.
+TABLES = '''
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Tables:
+    def __init__(self):
+        self.beta = torch.zeros(201)
+        self.beta[1:] = 5e-4 + (0.1 - 5e-4) * torch.arange(200) / 199
+        self.log_a = 0.5 * torch.log1p(-self.beta).cumsum(0)
+        self.a = self.log_a.exp()
+        self.b = torch.sqrt(-torch.expm1(2 * self.log_a))
+
+
+TABLES = Tables()
+
+
+class Mlp(nn.Module):
+    def __init__(self, width=96):
+        super().__init__()
+        self.register_buffer("frequencies", torch.linspace(0.5, 12, 16))
+        self.inner = nn.ModuleList([nn.Linear(2, width), nn.Linear(width, width), nn.Linear(width, width)])
+        self.time = nn.Linear(32, width)
+        self.last = nn.Linear(width, 2)
+
+    def forward(self, x, t):
+        t = torch.as_tensor(t, dtype=torch.float32)
+        t = t.expand(len(x)) if t.ndim == 0 else t
+        angles = t[:, None] * self.frequencies
+        time = self.time(torch.cat((angles.sin(), angles.cos()), -1))
+        h = self.inner[0](x)
+        for layer in self.inner[1:]:
+            h = h + layer(F.silu(h + time))
+        return self.last(F.silu(h))
+
+
+class Scaled(nn.Module):
+    """A network whose time runs from 0 to 1, and whose answer is divided by a deviation."""
+
+    def __init__(self, net, time, deviation=None):
+        super().__init__()
+        self.net, self.time, self.deviation = net, time, deviation
+
+    def forward(self, x, t):
+        answer = self.net(x, self.time(t))
+        if self.deviation is None:
+            return answer
+        d = torch.as_tensor(self.deviation(t))
+        return answer / (d[:, None] if d.ndim else d)
+
+
+def fit(net, loss, steps, rate=2e-3):
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 20) * (1 - step / steps)
+        net.zero_grad()
+        loss().backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+    return net
+
+
+def ddpm_schedule():
+    return TABLES.a, TABLES.b
+
+
+def ddpm_loss(net, x_0, t, eps):
+    x_t = torch.einsum("b,bd->bd", TABLES.a[t], x_0) + torch.einsum("b,bd->bd", TABLES.b[t], eps)
+    return F.mse_loss(net(x_t, t), eps)
+
+
+def ddpm_step(net, x, t, z):
+    x_0 = (x - TABLES.b[t] * net(x, t)) / TABLES.a[t]
+    mean = TABLES.a[t - 1] * TABLES.beta[t] * x_0 + (1 - TABLES.beta[t]).sqrt() * TABLES.b[t - 1] ** 2 * x
+    return mean / TABLES.b[t] ** 2 + (t > 1) * TABLES.beta[t].sqrt() * z
+
+
+def ddpm_train(points, steps):
+    net = Scaled(Mlp(), lambda t: torch.as_tensor(t) / 200)
+
+    def loss():
+        x = points[torch.randperm(len(points))[:400]]
+        return ddpm_loss(net, x, 1 + torch.randint(200, (400,)), torch.randn(400, 2))
+
+    return fit(net, loss, steps)
+
+
+def ddpm_sample(net, n):
+    with torch.inference_mode():
+        x = torch.randn((n, 2))
+        t = 200
+        while t > 0:
+            x = ddpm_step(net, x, t, torch.randn((n, 2)))
+            t -= 1
+        return x.clone()
+
+
+SIGMAS = [2 * (0.01 ** (1 / 19)) ** k for k in range(20)]
+
+
+def ncsn_schedule():
+    return torch.tensor(SIGMAS)
+
+
+def ncsn_loss(net, x_0, i, eps):
+    sigma = torch.tensor(SIGMAS)[i].unsqueeze(1)
+    score = net(x_0 + sigma * eps, i)
+    return (sigma**2 * (score + eps / sigma) ** 2).mean()
+
+
+def ncsn_step(net, x, i, z):
+    sigma = SIGMAS[i]
+    return x + 0.1 * sigma**2 * net(x, i) + math.sqrt(0.2) * sigma * z
+
+
+def ncsn_train(points, steps):
+    sigma = ncsn_schedule()
+    net = Scaled(Mlp(), lambda i: torch.as_tensor(i) / 20, lambda i: sigma[torch.as_tensor(i)])
+
+    def loss():
+        x = points[torch.randint(len(points), (500,))]
+        return ncsn_loss(net, x, torch.randint(0, 20, (500,)), torch.randn(500, 2))
+
+    return fit(net, loss, steps)
+
+
+def ncsn_sample(net, n):
+    with torch.no_grad():
+        x = torch.randn(n, 2) * SIGMAS[0]
+        for step in range(200):
+            x = ncsn_step(net, x, step // 10, torch.randn_like(x))
+    return x
+
+
+def sde_schedule(t):
+    log_a = -0.25 * t**2 * 19.9 - 0.5 * t * 0.1
+    return torch.exp(log_a), torch.sqrt(-torch.expm1(2 * log_a))
+
+
+def sde_loss(net, x_0, t, eps):
+    a, b = sde_schedule(t.view(-1, 1))
+    return F.mse_loss(-b * net(x_0 * a + eps * b, t), eps)
+
+
+def sde_step(net, x, t, dt, z):
+    beta = 0.1 + (20 - 0.1) * t
+    forward, score = -0.5 * beta * x, net(x, t)
+    return x - (forward - beta * score) * dt + (beta * dt) ** 0.5 * z
+
+
+def sde_train(points, steps):
+    net = Scaled(Mlp(), lambda t: t, lambda t: sde_schedule(torch.as_tensor(t))[1])
+
+    def loss():
+        x = points[torch.randint(len(points), (500,))]
+        return sde_loss(net, x, torch.rand(500) * 0.998 + 0.002, torch.randn(500, 2))
+
+    return fit(net, loss, steps)
+
+
+def sde_sample(net, n):
+    with torch.no_grad():
+        x, dt = torch.randn(n, 2), 0.999 / 600
+        for k in range(600):
+            x = sde_step(net, x, 1 - k * dt, dt, torch.randn(n, 2))
+        return x
+
+
+def flow_schedule(t):
+    return torch.sub(1, t), t.clone()
+
+
+def flow_loss(net, x_0, t, eps):
+    velocity = eps - x_0
+    x_t = torch.lerp(x_0, eps, t[:, None])
+    return (velocity - net(x_t, t)).pow(2).mean()
+
+
+def flow_step(net, x, t, dt):
+    return torch.add(x, net(x, t), alpha=-dt)
+
+
+def flow_train(points, steps):
+    net = Mlp()
+
+    def loss():
+        x = points[torch.randint(len(points), (500,))]
+        return flow_loss(net, x, torch.rand(500), torch.randn(500, 2))
+
+    return fit(net, loss, steps)
+
+
+def flow_sample(net, n):
+    with torch.no_grad():
+        x = torch.randn(n, 2)
+        for t in torch.arange(150, 0, -1) / 150:
+            x = flow_step(net, x, t, 1 / 150)
+        return x
+
+
+def time_embedding(t, width):
+    half = width // 2
+    frequency = torch.exp(-math.log(10000) / half * torch.arange(half))
+    return torch.stack((torch.sin(torch.outer(t, frequency)), torch.cos(torch.outer(t, frequency))), 1).flatten(1)
+
+
+def attention(q, k, v):
+    weight = torch.softmax(torch.einsum("bnd,bmd->bnm", q, k) * q.size(-1) ** -0.5, dim=-1)
+    return torch.einsum("bnm,bmd->bnd", weight, v)
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, in_width, out_width, embedding):
+        super().__init__()
+        self.norms = nn.ModuleList([nn.GroupNorm(8, in_width), nn.GroupNorm(8, out_width)])
+        self.convs = nn.ModuleList([
+            nn.Conv2d(in_width, out_width, 3, 1, 1), nn.Conv2d(out_width, out_width, 3, 1, 1)
+        ])
+        self.dense = nn.Linear(embedding, out_width)
+        self.skip = nn.Conv2d(in_width, out_width, 1) if in_width != out_width else None
+        nn.init.zeros_(self.convs[1].weight)
+
+    def forward(self, x, temb):
+        h = self.convs[0](F.silu(self.norms[0](x)))
+        h = h + self.dense(F.silu(temb)).unsqueeze(-1).unsqueeze(-1)
+        h = self.convs[1](F.silu(self.norms[1](h)))
+        return h + (x if self.skip is None else self.skip(x))
+'''
+
+# Style 3: plain functions and lists of numbers, loops written out, float64 tables, a network that is no class.
+PLAIN = """
+import math
+
+import torch
+from torch import nn
+
+beta, a, b = [0.0], [1.0], [0.0]
+for t in range(1, 201):
+    beta.append(5e-4 + (0.1 - 5e-4) * (t - 1) / 199)
+    a.append(a[-1] * math.sqrt(1 - beta[-1]))
+    b.append(math.sqrt(1 - a[-1] ** 2))
+
+
+def network(scale):
+    layers = nn.Sequential(nn.Linear(6, 128), nn.Tanh(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(),
+                           nn.Linear(128, 2))
+
+    def net(x, t):
+        time = scale * torch.as_tensor(t).to(torch.float32)
+        time = time.reshape(-1, 1) * torch.ones(len(x), 1)
+        return layers(torch.hstack([x, time, time**2, torch.sin(3 * time), torch.cos(3 * time)]))
+
+    return net, layers
+
+
+def descend(parameters, loss, steps):
+    optimiser = torch.optim.Adam(parameters, lr=3e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for _ in range(steps):
+        optimiser.zero_grad(set_to_none=True)
+        value = loss()
+        value.backward()
+        optimiser.step()
+        schedule.step()
+
+
+def ddpm_schedule():
+    return torch.tensor(a), torch.tensor(b)
+
+
+def ddpm_loss(net, x_0, t, eps):
+    total = 0.0
+    tables = torch.tensor([a, b])
+    x = tables[0, t].view(-1, 1) * x_0 + tables[1, t].view(-1, 1) * eps
+    difference = net(x, t) - eps
+    return (difference[:, 0] ** 2 + difference[:, 1] ** 2).sum() / (2 * len(x)) + total
+
+
+def ddpm_step(net, x, t, z):
+    noise = net(x, t)
+    out = 1 / math.sqrt(1 - beta[t]) * (x - beta[t] / b[t] * noise)
+    if t == 1:
+        return out
+    return out + math.sqrt(beta[t]) * z
+
+
+def ddpm_train(points, steps):
+    net, layers = network(1 / 200)
+    batch = lambda: points[torch.randint(0, 10000, (512,))]
+    descend(
+        layers.parameters(), lambda: ddpm_loss(net, batch(), torch.randint(1, 201, (512,)), torch.randn(512, 2)), steps
+    )
+    return net
+
+
+@torch.no_grad()
+def ddpm_sample(net, n):
+    x = torch.randn(n, 2)
+    for t in reversed(range(1, 201)):
+        z = torch.randn(n, 2) if t > 1 else torch.zeros(n, 2)
+        x = ddpm_step(net, x, t, z)
+    return x
+
+
+def ncsn_schedule():
+    return torch.exp(torch.linspace(math.log(2), math.log(0.02), 20))
+
+
+def ncsn_loss(net, x_0, i, eps):
+    sigma = ncsn_schedule()[i].reshape(len(x_0), 1)
+    noisy = x_0 + sigma * eps
+    goal = -(noisy - x_0) / sigma**2
+    return ((net(noisy, i) - goal) ** 2 * sigma**2).mean()
+
+
+def ncsn_step(net, x, i, z):
+    alpha = 0.2 * float(ncsn_schedule()[i]) ** 2
+    return x + 0.5 * alpha * net(x, i) + alpha**0.5 * z
+
+
+def ncsn_train(points, steps):
+    inner, layers = network(1 / 20)
+    sigma = ncsn_schedule()
+
+    def net(x, i):
+        level = sigma[torch.as_tensor(i)].reshape(-1, 1)
+        return (inner(x, i) - x) / (level + level**2)
+
+    batch = lambda: points[torch.randint(0, 10000, (512,))]
+    descend(layers.parameters(), lambda: ncsn_loss(net, batch(), torch.randint(20, (512,)), torch.randn(512, 2)), steps)
+    return net
+
+
+@torch.no_grad()
+def ncsn_sample(net, n):
+    x = torch.normal(0.0, 2.0, (n, 2))
+    for i in range(20):
+        for _ in range(10):
+            x = ncsn_step(net, x, i, torch.normal(0.0, 1.0, (n, 2)))
+    return x
+
+
+def sde_schedule(t):
+    integral = 0.1 * t + 0.5 * 19.9 * t * t
+    return (-integral / 2).exp(), (1 - (-integral).exp()) ** 0.5
+
+
+def sde_loss(net, x_0, t, eps):
+    a, b = sde_schedule(t)
+    x = a[:, None] * x_0 + b[:, None] * eps
+    return torch.mean((b[:, None] * (net(x, t) + eps / b[:, None])) ** 2)
+
+
+def sde_step(net, x, t, dt, z):
+    g2 = 0.1 + 19.9 * t
+    x = x + 0.5 * g2 * x * dt + g2 * net(x, t) * dt
+    return x + math.sqrt(g2) * math.sqrt(dt) * z
+
+
+def sde_train(points, steps):
+    inner, layers = network(1.0)
+    net = lambda x, t: inner(x, t) / sde_schedule(torch.as_tensor(t).reshape(-1, 1))[1]
+    batch = lambda: points[torch.randint(0, 10000, (512,))]
+    times = lambda: 0.999 * torch.rand(512) + 0.001
+    descend(layers.parameters(), lambda: sde_loss(net, batch(), times(), torch.randn(512, 2)), steps)
+    return net
+
+
+@torch.no_grad()
+def sde_sample(net, n):
+    x, t = torch.randn(n, 2), 1.0
+    while t > 0.002:
+        x = sde_step(net, x, t, 0.002, torch.randn(n, 2))
+        t = t - 0.002
+    return x
+
+
+def flow_schedule(t):
+    return -t + 1, 1 * t
+
+
+def flow_loss(net, x_0, t, eps):
+    weight = t.reshape(-1, 1)
+    x = x_0 + weight * (eps - x_0)
+    return nn.functional.mse_loss(net(x, t) + x_0, eps)
+
+
+def flow_step(net, x, t, dt):
+    return x + net(x, t) * (-dt)
+
+
+def flow_train(points, steps):
+    net, layers = network(1.0)
+    batch = lambda: points[torch.randint(0, 10000, (512,))]
+    descend(layers.parameters(), lambda: flow_loss(net, batch(), torch.rand(512), torch.randn(512, 2)), steps)
+    return net
+
+
+@torch.no_grad()
+def flow_sample(net, n):
+    x = torch.randn(n, 2)
+    t = 1.0
+    for _ in range(100):
+        x = flow_step(net, x, t, 0.01)
+        t -= 0.01
+    return x
+
+
+def time_embedding(t, width):
+    columns = [torch.sin(t / 10000 ** (2 * i / width)) for i in range(width // 2)]
+    columns += [torch.cos(t / 10000 ** (2 * i / width)) for i in range(width // 2)]
+    return torch.stack(columns, dim=1)
+
+
+def attention(q, k, v):
+    logits = torch.bmm(q, k.mT) / math.sqrt(q.shape[-1])
+    weight = (logits - logits.amax(2, keepdim=True)).exp()
+    return torch.bmm(weight / weight.sum(2, keepdim=True), v)
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, in_width, out_width, embedding):
+        super().__init__()
+        self.a = nn.GroupNorm(2, in_width)
+        self.b = nn.Conv2d(in_width, out_width, kernel_size=3, padding="same")
+        self.c = nn.Sequential(nn.SiLU(), nn.Linear(embedding, out_width))
+        self.d = nn.GroupNorm(2, out_width)
+        self.e = nn.Dropout(0.0)
+        self.f = nn.Conv2d(out_width, out_width, kernel_size=3, padding="same")
+        self.g = nn.Conv2d(in_width, out_width, kernel_size=1)
+
+    def forward(self, x, temb):
+        h = self.b(nn.functional.silu(self.a(x)))
+        h = nn.functional.silu(self.d(h + self.c(temb)[:, :, None, None]))
+        out = self.f(self.e(h))
+        return out + x if out.shape == x.shape else out + self.g(x)
+"""
+
+LOSS = """def ddpm_loss(net, x_0, t, eps):
+    a, b = ddpm_schedule()
+    x = a[t][:, None] * x_0 + b[t][:, None] * eps
+    return {}
+"""
+STEP = """def ddpm_step(net, x, t, z):
+    b = ddpm_schedule()[1]
+    mean = {}
+    return mean + {} * z if t > 1 else mean
+"""
+SAMPLE = """def ddpm_sample(net, n):
+    x, z = torch.{}(n, 2), torch.randn(n, 2)
+    for t in {}:
+        x = ddpm_step(net, x, t, {}).detach()
+    return x
+"""
+BLOCK = """class ResidualBlock(nn.Module):
+    def __init__(self, a, b, e):
+        super().__init__()
+        self.n, self.c, self.t, self.s = {}, nn.Conv2d(a, b, 3{}), nn.Linear(e, b), {}
+
+    def forward(self, x, temb):
+        return {}
+"""
+
+PATH = "self.c(self.n(x).relu()) + self.t(temb)[:, :, None, None]"
+SDE = "def sde_schedule(t):\n    a = torch.exp({})\n    return a, (1 - a**2).sqrt()\n"
+
+WRONG = {
+    "ddpm_schedule": {
+        "def ddpm_schedule():\n    c = (1 - torch.linspace(5e-4, 0.1, 200)).cumprod(0)\n"
+        "    return c.sqrt(), (1 - c).sqrt()\n": "(201,), not (200,)",
+        "def ddpm_schedule():\n    c = (1 - BETA).cumprod(0)\n    return c, 1 - c\n": "are their roots",
+        "def ddpm_schedule():\n    return (1 - BETA).sqrt(), BETA.sqrt()\n": "that of t alone",
+        "def ddpm_schedule():\n    c = (1 - BETA).cumprod(0)\n    return c.sqrt(), 1 - c.sqrt()\n": "your b is 1 − a",
+    },
+    "ddpm_loss": {
+        "def ddpm_loss(net, x_0, t, eps):\n    return (net(x_0, t) - eps).square().mean()\n": "sees x_0",
+        LOSS.format("(net(x, t) - x_0).square().mean()"): "you compare with x_0",
+        LOSS.format("(net(x, t) - eps).square().sum(1).mean()"): "sum over both",
+        LOSS.format("(net(x, t / 200) - eps).square().mean()"): "gets t/T",
+        LOSS.format("(net(x, t).detach() - eps).square().mean()"): "the gradient is lost",
+        LOSS.format("(net(x, t) - eps).square().mean(1)"): "return a tensor of shape ()",
+        LOSS.replace("b[t][:, None] * eps", "eps").format("(net(x, t) - eps).square().mean()"): "b is missing",
+    },
+    "ddpm_step": {
+        STEP.replace(" if t > 1 else mean", "").format(
+            "(x - BETA[t] / b[t] * net(x, t)) / (1 - BETA[t]).sqrt()", "BETA[t].sqrt()"
+        ): "at the last step",
+        STEP.format("(x - BETA[t] * net(x, t)) / (1 - BETA[t]).sqrt()", "BETA[t].sqrt()"): "yours is β_t",
+        STEP.format("x - BETA[t] / b[t] * net(x, t)", "BETA[t].sqrt()"): "the way back larger",
+        STEP.format("(x - BETA[t] / b[t] * net(x, t)) / (1 - BETA[t]).sqrt()", "BETA[t]"): "yours is β_t",
+    },
+    "ddpm_sample": {
+        SAMPLE.format("randn", "range(1, 201)", "torch.randn(n, 2)"): "the wrong way",
+        SAMPLE.format("rand", "range(200, 0, -1)", "torch.randn(n, 2)"): "begin with the deviation",
+        SAMPLE.format("randn", "range(200, 20, -1)", "torch.randn(n, 2)"): "go on to the end",
+        SAMPLE.format("randn", "range(200, 0, -1)", "z"): "draw it again",
+        SAMPLE.format("randn", "range(200, 0, -1)", "torch.zeros(n, 2)"): "is 0 in each step",
+        SAMPLE.replace(".detach()", "").format("randn", "range(200, 0, -1)", "torch.randn(n, 2)"): "no_grad",
+    },
+    "ncsn_schedule": {
+        "def ncsn_schedule():\n    return torch.linspace(2, 0.02, 20)\n": "equal differences",
+        "def ncsn_schedule():\n    return torch.logspace(math.log10(0.02), math.log10(2), 20)\n": "the largest",
+    },
+    "ncsn_loss": {
+        "def ncsn_loss(net, x_0, i, eps):\n    s = ncsn_schedule()[i][:, None]\n"
+        "    return (s * net(x_0 + s * eps, i) - eps).square().mean()\n": "sign is wrong",
+        "def ncsn_loss(net, x_0, i, eps):\n    s = ncsn_schedule()[i][:, None]\n"
+        "    return (net(x_0 + s * eps, i) + eps / s).square().mean()\n": "weight σ² is missing",
+    },
+    "ncsn_step": {
+        "def ncsn_step(net, x, i, z):\n    alpha = 0.2 * ncsn_schedule()[i] ** 2\n"
+        "    return x + alpha * net(x, i) + alpha.sqrt() * z\n": "α/2, not α",
+        "def ncsn_step(net, x, i, z):\n    alpha = 0.2 * ncsn_schedule()[i] ** 2\n"
+        "    return x + alpha / 2 * net(x, i) + alpha * z\n": "yours is α",
+    },
+    "sde_schedule": {
+        SDE.format("-(0.1 * t + 19.9 * t**2 / 2)"): "the ½",
+        SDE.format("-(0.1 + 19.9 * t) * t / 2"): "β(t) t",
+    },
+    "sde_step": {
+        "def sde_step(net, x, t, dt, z):\n    g2 = 0.1 + 19.9 * t\n"
+        "    return x + (-g2 / 2 * x + g2 * net(x, t)) * dt + math.sqrt(g2 * dt) * z\n": "changes its sign",
+        "def sde_step(net, x, t, dt, z):\n    g2 = 0.1 + 19.9 * t\n"
+        "    return x + (g2 / 2 * x + g2 / 2 * net(x, t)) * dt + math.sqrt(g2 * dt) * z\n": "With the noise it is β",
+        "def sde_step(net, x, t, dt, z):\n    g2 = 0.1 + 19.9 * t\n"
+        "    return x + (g2 / 2 * x + g2 * net(x, t)) * dt + g2 * dt * z\n": "you multiply by β dt",
+    },
+    "flow_loss": {
+        "def flow_loss(net, x_0, t, eps):\n    x = (1 - t)[:, None] * x_0 + t[:, None] * eps\n"
+        "    return (net(x, t) - (x_0 - eps)).square().mean()\n": "other sign",
+        "def flow_loss(net, x_0, t, eps):\n    x = t[:, None] * x_0 + (1 - t)[:, None] * eps\n"
+        "    return (net(x, t) - (eps - x_0)).square().mean()\n": "other way round",
+    },
+    "flow_step": {
+        "def flow_step(net, x, t, dt):\n    return x + net(x, t) * dt\n": "subtracted",
+        "def flow_step(net, x, t, dt):\n    return x - net(x, t)\n": "multiplied by dt",
+    },
+    "attention": {
+        "def attention(q, k, v):\n    return (q @ k.mT).softmax(2) @ v\n": "1/√d is missing",
+        "def attention(q, k, v):\n    return (q @ k.mT / q.shape[2] ** 0.5).softmax(1) @ v\n": "over the queries",
+    },
+    "ResidualBlock": {
+        BLOCK.format("nn.GroupNorm(4, a)", ", padding=1", "nn.Identity()", PATH): "not residual",
+        BLOCK.format(
+            "nn.BatchNorm2d(a)", ", padding=1", "nn.Conv2d(a, b, 1)", f"self.s(x) + {PATH}"
+        ): "batch norm mixes",
+        BLOCK.format("nn.GroupNorm(4, a)", "", "nn.Identity()", PATH): "padding=1",
+    },
+}
+"""Mistakes of single functions: the other functions are those of the folded solution."""
+
+LOOPS = {
+    "the optimiser never steps": ("        optimiser.step()\n", "", "the weights do not change"),
+    "one time for all": ("times(512), torch.randn_like", "times(512) * 0 + 5, torch.randn_like", "not at"),
+    "gradients that add up": ("        optimiser.zero_grad()\n", "", "learn"),
+    "a learning rate of 10": ("net.parameters(), 2e-3", "net.parameters(), 10.0", "learn"),
+}
+"""Mistakes of the training loop of DDPM: text of the folded solution, what takes its place, and a part of the hint."""
