@@ -66,7 +66,16 @@ T = 1000  # the number of noisy states, for all methods
 # \hat\varepsilon = \frac{a_t\cdot\text{answer} - p_t\,x_t}{d}$$
 #
 # The hats say that these are estimates. In DDPM the target is the noise itself, so $p = 0$, $q = 1$, $d = a$, and
-# $\hat x_0 = (x_t - b\,\hat\varepsilon)/a$, which you know. The package has the same solve:
+# $\hat x_0 = (x_t - b\,\hat\varepsilon)/a$, which you know.
+#
+# The drawing shows both rows as vectors, too. With time, the first one turns from $x_0$ to $\varepsilon$. The solve
+# works for every second row that points in another direction.
+
+# %%
+course.drawing("matrix")
+
+# %% [markdown]
+# The package has the same solve:
 
 
 # %%
@@ -1020,6 +1029,13 @@ if not QUICK:
 # | 2022 | flow matching | **$1-u,\ u$** | **$-1,\ 1$ (velocity)** | **Euler** |
 # | 2024 | consistency tuning | as EDM | as EDM | **$\hat x_0$ itself**, section 13 |
 #
+# The drawing is a map of the seven methods that the package trains. A line leads from a method to those that build on
+# it. The years are those of publication: DDIM, which appeared in October 2020, was published in 2021.
+
+# %%
+course.drawing("methods")
+
+# %% [markdown]
 # ## 13. One evaluation
 #
 # Why do all eight methods need many evaluations? The best $\hat x_0$ is the *mean* of all items that could have become

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
+from ancestral_course.drawings import drawing
 from ancestral_course.exercise import Exercise, Verdict, judge
 from ancestral_course.expectation import expect
 from ancestral_course.figures import plot, scatter, show
@@ -23,6 +24,7 @@ __all__ = [
     "check",
     "check_file",
     "copy_lessons",
+    "drawing",
     "expect",
     "find_lesson",
     "lesson_exercises",
