@@ -28,8 +28,6 @@ GAP = 12
 """Pixels between two items of a film strip, two groups of pairs, or two runs."""
 TALLEST = 1.75
 """Largest height of a film strip of several items, in its width."""
-X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
-"""The names of the two rows, as matplotlib writes formulas."""
 SHEET_ITEMS, SHEET_COLUMNS, SHEET_HEIGHT, SHEET_POINTS = 32, 16, 160, 1000
 """Numbers of items of a contact sheet's sample and of a row, the height in pixels of two rows, which is larger for tall
 images, and the number of points."""
@@ -94,7 +92,7 @@ def film(
         return pictures.vstack(blocks, GAP)
     times = [f"t = {state.t}" for state in columns_states]
     size = pictures.caption_size(times, column, across)
-    labels = [pictures.formula(text, size) for text in (X_T, X_0)]
+    labels = [pictures.formula(text, size) for text in (pictures.X_T, pictures.X_0)]
     left = max(label.width for label in labels) + 2 * pictures.SIDE
     line = pictures.caption_line(times, size, column, left, left + across)
     wide = flanks[0][0][0].width if before else flanks[1][0][0].width if after else 0
@@ -237,7 +235,7 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
             axes.spines[:].set(color="#c9ced4", linewidth=0.8)
         if captions:
             grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=pictures.INK)
-    for axes, name in zip(grid[:, 0], (X_T, X_0), strict=True):
+    for axes, name in zip(grid[:, 0], (pictures.X_T, pictures.X_0), strict=True):
         axes.set_ylabel(name, fontsize=10, color=pictures.INK)
     return pictures.figure_to_image(figure)
 
