@@ -10,7 +10,7 @@ from ancestral.errors import InputError
 from ancestral_course.drawings import drawing
 from ancestral_course.exercise import Exercise, Verdict, judge
 from ancestral_course.expectation import expect
-from ancestral_course.figures import plot, scatter, show
+from ancestral_course.figures import frame, mark_ends, plot, scatter, show
 from ancestral_course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
 from ancestral_course.solution_file import global_variables, lesson_constant, load_functions
 
@@ -27,8 +27,10 @@ __all__ = [
     "drawing",
     "expect",
     "find_lesson",
+    "frame",
     "lesson_exercises",
     "lesson_file",
+    "mark_ends",
     "plot",
     "scatter",
     "show",
