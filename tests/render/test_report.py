@@ -98,6 +98,18 @@ def test_film_names_t_its_rows_and_the_classes_beside_the_images():
     assert (film[3 * line + 170 :, left:] == plain[182:]).all()
 
 
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_every_row_of_a_film_has_a_label(names):
+    film = np.asarray(compositions.film(frames(items=3), names=names))
+    left = film.shape[1] - compositions.film(frames(items=3), captions=False).width
+    inked = (film[:, :left] < 100).any((1, 2))
+    estimates = (film[:, left + 10] == 200).all(1).astype(int)  # all of one grey
+    for start in np.flatnonzero(np.diff(estimates) == 1) + 1:
+        assert inked[start : start + 84].any()
+        assert inked[start - 86 : start - 2].any()
+    assert (np.diff(inked.astype(int)) == 1).sum() >= 6  # x_t and x̂_0 of each of three items
+
+
 @pytest.mark.long
 def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
     clouds = [Step(i, 99 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(100)]

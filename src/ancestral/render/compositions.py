@@ -240,16 +240,20 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
     return pictures.figure_to_image(figure)
 
 
-def side_by_side(grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float]) -> Image.Image:
+def side_by_side(
+    grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float], names: Sequence[str] | None = None
+) -> Image.Image:
     """Draw the samples (N, *shape) of runs, by their names, from left to right: image i is at the same place in each.
 
     Args:
         grids: The name and the samples of each run.
         limits: Those of the codec.
+        names: The classes of the samples, which are those of all runs; classes in turn have a column each.
     """
-    parts = []
+    parts, period = [], len(set(names or ())) or 1
     for name, samples in grids:
-        body = pictures.picture(samples, height=GRID_SIDE, limits=limits)
+        columns = pictures.grid_columns(len(samples), samples.shape[1:], period)
+        body = pictures.picture(samples, columns, GRID_SIDE, limits, names)
         if max(body.size) > 2 * GRID_SIDE:
             body.thumbnail((2 * GRID_SIDE, 2 * GRID_SIDE), Image.Resampling.LANCZOS)
         parts.append(pictures.vstack([_heading(name, body.width), body]))
