@@ -94,6 +94,7 @@ if __name__ == "__main__":
             shown = {"aspect": "auto"} if title == "measured" else {"vmin": -1, "vmax": 1}
             axis.imshow(images[row, 0].numpy(), cmap="gray", **shown)
             axis.set(xticks=[], yticks=[], title=title if row == 0 else "")
+            axis.spines[:].set_visible(False)
         line[-1].remove()
     axis = figure.add_subplot(axes[0, -1].get_subplotspec())
     axis.plot([0, 1], [0, 1], color="0.7")

@@ -65,6 +65,14 @@ QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, t
 _ = torch.manual_seed(0)
 
 # %% [markdown]
+# The drawing shows the plan: a chain of images from noise, $x_T$, to a clean image, $x_0$. Dashed arrows are the
+# forward process $q$, which is fixed, and which sections 2 to 4 build. Solid arrows are the reverse process
+# $p_\theta$, which the network learns, in sections 5 to 10.
+
+# %%
+course.drawing("chain")
+
+# %% [markdown]
 # ## 1. The data, in [−1, 1]
 #
 # An image is a tensor of numbers. Ours have 28 × 28 grey values from 0 to 255. We cut 2 pixels off each side, which
@@ -552,7 +560,11 @@ print(course.check(1, turn))
 # and standard deviation 1, for each image on its own; unlike batch norm it does not mix images of different noise
 # levels. Between the two convolutions the time is added, one number for each channel. The block adds its result to its
 # input (through a 1 × 1 convolution if the number of channels changes). Its last convolution starts at 0, so that at
-# first a block adds nothing, and a deep network is easy to train.
+# first a block adds nothing, and a deep network is easy to train. The drawing is a block of the paper's network, with
+# the shape (channels, height, width) that each part returns. It has dropout as well, which ours leaves out.
+
+# %%
+course.drawing("block")
 
 
 # %%
@@ -612,7 +624,11 @@ print("attention:", tuple(Attention(64)(torch.randn(4, 64, 6, 6)).shape))
 #
 # Down from 24 × 24 over 12 × 12 to 6 × 6, and up again. On the way up, each level gets the signal from below,
 # concatenated with what the same level had on the way down. A small network `time` turns the time embedding into the
-# vector that every block reads.
+# vector that every block reads. The drawing is the paper's network for images of 32 × 32 pixels. Ours has the same plan
+# with three levels in the place of four, one block in the place of two or three, and attention at the lowest level.
+
+# %%
+course.drawing("unet")
 
 
 # %%

@@ -41,6 +41,13 @@ F64 = torch.float64
 LN2 = math.log(2)  # divides natural units (nats) to give bits
 
 # %% [markdown]
+# The chain of lesson 1 again. A solid arrow is a step of the model, $p_\theta(x_{t-1} \mid x_t)$. Section 1 derives
+# what this step would be if $x_0$ were known. Section 2 puts an estimate of $x_0$ in its place.
+
+# %%
+course.drawing("chain")
+
+# %% [markdown]
 # ## 1. The posterior: the reverse step if x_0 is known
 #
 # The notation of lesson 2: $x_t = a_t x_0 + b_t \varepsilon$, with tables $a$ and $b$ from $t = 0$ to $T$. For two

@@ -66,7 +66,16 @@ T = 1000  # the number of noisy states, for all methods
 # \hat\varepsilon = \frac{a_t\cdot\text{answer} - p_t\,x_t}{d}$$
 #
 # The hats say that these are estimates. In DDPM the target is the noise itself, so $p = 0$, $q = 1$, $d = a$, and
-# $\hat x_0 = (x_t - b\,\hat\varepsilon)/a$, which you know. The package has the same solve:
+# $\hat x_0 = (x_t - b\,\hat\varepsilon)/a$, which you know.
+#
+# The drawing shows both rows as vectors, too. With time, the first one turns from $x_0$ to $\varepsilon$. The solve
+# works for every second row that points in another direction.
+
+# %%
+course.drawing("matrix")
+
+# %% [markdown]
+# The package has the same solve:
 
 
 # %%
@@ -276,8 +285,8 @@ with plt.style.context("ancestral.render.figures"):
         axis.plot(*centres[:64].T, *centres[64:].T, color="C1", linewidth=2)
         length = score.norm(dim=1, keepdim=True)
         axis.quiver(*grid.T, *(score / length).T, color="C0", scale=22, width=0.006)
-        axis.set(xticks=[], yticks=[], aspect="equal", title=f"σ = {sigma:.2f}")
-        axis.grid(False)
+        axis.set(aspect="equal", title=f"σ = {sigma:.2f}")
+        course.frame(axis)
     figure.tight_layout()
     plt.show()
 
@@ -854,7 +863,7 @@ measure("Flow matching", flow, *[samplers.Euler(steps=steps) for steps in (20, 5
 # is new is the first row, and how easy it is to explain. The paths of the mean velocity are less curved than those of
 # the linear schedule, so larger steps are possible. In the picture, 8 samples walk from noise to the data by the
 # samplers of four methods (each $x_t$ is divided by the standard deviation of its noise where this is above 1, so that
-# all fit in).
+# all fit in). A ring is the start $x_T$ of a walk, a dot its end.
 
 # %%
 walks = {
@@ -870,8 +879,9 @@ with plt.style.context("ancestral.render.figures"):
         path = torch.stack([step.x / max(1.0, denoiser.schedule.at(step.t)[1]) for step in steps])
         axis.scatter(*points[:1000].T, s=1, color="C1", alpha=0.4)
         axis.plot(path[..., 0], path[..., 1], color="C0", linewidth=0.8)
-        axis.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), xticks=[], yticks=[], aspect="equal", title=name)
-        axis.grid(False)
+        axis.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal", title=name)
+        course.frame(axis)
+        course.mark_ends(axis, path[..., 0], path[..., 1])
     figure.tight_layout()
     plt.show()
 
@@ -925,7 +935,8 @@ with plt.style.context("ancestral.render.figures"):
     for number, name in enumerate(shown):
         axis = figure.add_subplot(grid[number // 4, number % 4])
         axis.scatter(*CLOUDS[name][:1500].T, s=1, alpha=0.5, linewidths=0)
-        axis.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xticks=[], yticks=[], aspect="equal")
+        axis.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
+        course.frame(axis)
         axis.set_title(f"{name} ({RESULTS[name][0][0]})", fontsize=8)
     axis = figure.add_subplot(grid[:, 4:])
     styles = ["o-", "s-", "^-", "D-", "v-", "P-", "X--"]
@@ -1020,6 +1031,13 @@ if not QUICK:
 # | 2022 | flow matching | **$1-u,\ u$** | **$-1,\ 1$ (velocity)** | **Euler** |
 # | 2024 | consistency tuning | as EDM | as EDM | **$\hat x_0$ itself**, section 13 |
 #
+# The drawing is a map of the seven methods that the package trains. A line leads from a method to those that build on
+# it. The years are those of publication: DDIM, which appeared in October 2020, was published in 2021.
+
+# %%
+course.drawing("methods")
+
+# %% [markdown]
 # ## 13. One evaluation
 #
 # Why do all eight methods need many evaluations? The best $\hat x_0$ is the *mean* of all items that could have become

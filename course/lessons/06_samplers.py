@@ -180,6 +180,7 @@ with plt.style.context("ancestral.render.figures"):
     ):
         shade(axis)
         axis.plot(range(T, -1, -1), paths[:, :, 0], color="C1", linewidth=0.8)
+        course.mark_ends(axis, range(T, -1, -1), paths[:, :, 0], "C1")
         axis.set_title(title)
     axes[0].set_ylabel("$x_t$")
     figure.tight_layout()

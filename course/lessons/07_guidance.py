@@ -76,7 +76,8 @@ true = [sample_data(y, N, seed=y) for y in (0, 1)]
 def cloud(axis, points, title, color="C0"):
     """Draw points (N, 2)."""
     axis.scatter(*points.T.numpy(), s=2, alpha=0.5, linewidths=0, color=color)
-    axis.set(xlim=(-2.6, 2.6), ylim=(-2.4, 2.4), xticks=[], yticks=[], aspect="equal")
+    axis.set(xlim=(-2.6, 2.6), ylim=(-2.4, 2.4), aspect="equal")
+    course.frame(axis)
     axis.set_title(title, fontsize=9)
 
 

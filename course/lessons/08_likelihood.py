@@ -656,8 +656,8 @@ with plt.style.context("ancestral.render.figures"):
     figure, axes = plt.subplots(1, 2, figsize=(5, 2.5))
     for axis, values_of, title in zip(axes, (density, true_density), ("by the flow, 50 steps", "exact"), strict=True):
         axis.imshow(values_of.reshape(len(side), -1).T.numpy(), origin="lower", extent=(-2.2, 2.2, -2.2, 2.2))
-        axis.set(xticks=[], yticks=[], title=title)
-        axis.grid(False)
+        axis.set(title=title)
+        course.frame(axis)
     figure.tight_layout()
     plt.show()
 mass = density.sum().item() * (side[1] - side[0]).item() ** 2

@@ -131,6 +131,7 @@ estimates = torch.stack([denoiser.predict(x, t).x0 for x, t in zip(paths, times,
 with plt.style.context("ancestral.render.figures"):
     figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
     axes[0].plot(times, paths[:, :, 0], color="C0", linewidth=1)
+    course.mark_ends(axes[0], times, paths[:, :, 0])
     axes[0].plot([T, 0], torch.stack([paths[0], estimates[0]])[:, :, 0], color="C1", linewidth=0.8, linestyle=":")
     axes[1].plot(times, estimates[:, :, 0], color="C0", linewidth=1)
     axes[0].set(xlabel="t", xlim=(T, 0), ylim=(-2, 2), title="paths $x_t$")

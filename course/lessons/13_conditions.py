@@ -77,7 +77,8 @@ with plt.style.context("ancestral.render.figures"):
     figure, axes = plt.subplots(1, 2, figsize=(6, 2.6))
     for axis, colour, title in zip(axes, (place, up), ("place, from blue to red", "branch"), strict=True):
         axis.scatter(*x.T.numpy(), s=2, c=colour.numpy(), cmap="coolwarm", linewidths=0)
-        axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xticks=[], yticks=[], aspect="equal")
+        axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+        course.frame(axis)
         axis.set_title(title, fontsize=9)
     figure.tight_layout(pad=0.3)
     plt.show()
@@ -586,7 +587,8 @@ with plt.style.context("ancestral.render.figures"):
     for axis, (name, points) in zip(axes, guided.items(), strict=True):
         axis.scatter(*x.T.numpy(), s=2, color="0.8", linewidths=0)
         axis.scatter(*points.T.numpy(), s=2, color="C0", linewidths=0)
-        axis.set(xlim=(-1, 0.2), ylim=(-0.5, 0.5), xticks=[], yticks=[], aspect="equal")
+        axis.set(xlim=(-1, 0.2), ylim=(-0.5, 0.5), aspect="equal")
+        course.frame(axis)
         axis.set_title(name, fontsize=9)
     figure.tight_layout(pad=0.3)
     plt.show()

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import jupytext
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import torch
 
 import ancestral_course as course
 from ancestral.config import by_size
@@ -106,6 +108,30 @@ def test_the_notebook_agrees_with_the_script_and_shows_its_outputs(number):
     assert printed.count("not written yet") == len(NAMES.get(number, ()))
     assert "Unlike the lesson" not in printed
     assert path.stat().st_size < 2**20
+
+
+def test_axes_without_ticks_have_four_sides_or_none(monkeypatch):
+    """Two sides alone would be axes without numbers."""
+    assert all("xticks=[]" not in text for text in TEXTS.values())  # course.frame does it
+    monkeypatch.setattr(plt, "show", lambda: None)
+    course.show([torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 4, 4)])
+    course.scatter({"a": torch.randn(5, 2), "b": torch.randn(5, 2)})
+    sides = [{spine.get_visible() for spine in axis.spines.values()} if axis.axison else {False}
+             for number in plt.get_fignums() for axis in plt.figure(number).axes]  # fmt: skip
+    plt.close("all")
+    assert sides == [{False}] * 4 + [{True}] * 2
+
+
+@pytest.mark.parametrize("x", [[3, 2, 1], torch.tensor([[3.0, 3], [2, 2], [1, 1]])])
+def test_paths_have_rings_where_they_begin_and_dots_where_they_end(x):
+    axis = plt.figure().add_subplot()
+    course.mark_ends(axis, x, torch.tensor([[0.0, 1], [2, 3], [4, 5]]))
+    rings, dots = axis.collections
+    plt.close("all")
+    assert rings.get_offsets().tolist() == [[3, 0], [3, 1]]
+    assert dots.get_offsets().tolist() == [[1, 4], [1, 5]]
+    assert len(rings.get_facecolors()) == 0
+    assert len(dots.get_facecolors()) == 1
 
 
 @pytest.mark.slow

@@ -367,17 +367,17 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     gif: str | Path | bool = argument(
         False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"]
     )
-    """Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
-    ancestral[video]); without a path, a .gif in the folder samples."""
+    """Also write an animation of the reverse process, x_t beside its estimate of x_0, as a .gif, .webp (smaller) or
+    .mp4 (the smallest; needs ancestral[video]); without a path, a .gif in the folder samples."""
     film: str | Path | bool = argument(False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"])
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
     fps: int | None = argument(None, least=1, most=50)
-    """Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a smaller file;
+    """Frames in a second of the animation, whose second half is two to three times slower. Fewer make a smaller file;
     default: 8."""
     scale: float | None = argument(None, least=0.05, most=10)
     """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool = True
-    """Whether grids and film strips name the class of each sample, and film strips t."""
+    """Whether grids, animations and film strips name the class of each sample, and the last two t."""
 
 
 class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):

@@ -216,6 +216,23 @@ def test_a_curve_lies_where_its_ticks_say():
     assert places[0] - places[1] == pytest.approx(places[1] - places[2])
 
 
+@pytest.mark.parametrize("values", [[0.3, 0.2, 0.1], [0.105, 0.1], [0.1], [2.0, 0.9, 0.03]])
+def test_an_axis_of_losses_is_logarithmic_in_any_range(values):
+    drawn = svg_plot("loss", list(range(1, len(values) + 1)), {"a": values}, logarithmic=True)
+    ticks = [(float(text), place) for place, text in drawn.y_ticks]
+    assert len(ticks) >= 2
+    (first, y_first), (last, y_last) = ticks[0], ticks[-1]
+    slope = (y_last - y_first) / math.log(last / first)
+    places = [y_first + slope * math.log(value / first) for value in values]
+    assert [y for _, y in coordinates(drawn.lines[0].path)] == pytest.approx(places, abs=0.2)
+
+
+def test_a_loss_of_zero_has_a_linear_axis():
+    drawn = svg_plot("loss", [1, 2, 3], {"a": [1.0, 0.5, 0.0]}, logarithmic=True)
+    (_, first), (_, middle), (_, last) = coordinates(drawn.lines[0].path)
+    assert middle == pytest.approx((first + last) / 2)
+
+
 @pytest.mark.parametrize("values", [[3.0], [0.0], [-2.0], [1e-9, 1e9], [5.0, 5.0], [0.0, math.nan, 1e-12]])
 def test_any_values_stay_in_the_box(values):
     drawn = svg_plot("p", list(range(len(values))), {"a": values}, logarithmic=True)

@@ -98,6 +98,18 @@ def test_film_names_t_its_rows_and_the_classes_beside_the_images():
     assert (film[3 * line + 170 :, left:] == plain[182:]).all()
 
 
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_every_row_of_a_film_has_a_label(names):
+    film = np.asarray(compositions.film(frames(items=3), names=names))
+    left = film.shape[1] - compositions.film(frames(items=3), captions=False).width
+    inked = (film[:, :left] < 100).any((1, 2))
+    estimates = (film[:, left + 10] == 200).all(1).astype(int)  # all of one grey
+    for start in np.flatnonzero(np.diff(estimates) == 1) + 1:
+        assert inked[start : start + 84].any()
+        assert inked[start - 86 : start - 2].any()
+    assert (np.diff(inked.astype(int)) == 1).sum() >= 6  # x_t and x̂_0 of each of three items
+
+
 @pytest.mark.long
 def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
     clouds = [Step(i, 99 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(100)]
@@ -222,9 +234,46 @@ def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     writers.write_animation(path, [Step(i, 5 - i, x, x) for i, x in enumerate(levels)], columns=2, height=48, fps=10)
     images, times = played(path)
     middle = [int(image[24, 24, 0]) for image in images]
-    assert middle[:6] == pytest.approx([0, 40, 80, 120, 160, 200], abs=5)
-    assert times[1:6] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5], abs=1e-3)
-    assert times[-1] == pytest.approx(2.5, abs=0.1)  # the last frame is held for two seconds more
+    shown = [i for i in range(len(images)) if i == 0 or (suffix != ".mp4" or middle[i] > middle[i - 1] + 20)]
+    starts = [times[i] for i in shown]
+    assert [middle[i] for i in shown] == pytest.approx([0, 40, 80, 120, 160, 200], abs=5)
+    assert starts == pytest.approx([0, 0.1, 0.2, 0.3, 0.5, 0.8], abs=1e-3)  # the second half is slower
+    assert times[-1] == pytest.approx(3.8, abs=0.1)  # the last frame is held for three seconds
+
+
+def test_an_animation_is_slower_at_the_end():
+    assert writers.frame_periods(8) == [1, 1, 1, 1, 2, 2, 3, 3]
+    assert writers.frame_periods(1) == [1]
+    assert writers.frame_periods(0) == []
+
+
+@pytest.mark.parametrize("captions", [None, (), ["cat", "dog"] * 2])
+@pytest.mark.parametrize("columns", [1, 4])
+def test_an_animation_has_the_estimate_beside_x_t_below_their_names_and_t(tmp_path, columns, captions):
+    """Of a wide grid the estimate stands below."""
+    path = tmp_path / "a.gif"
+    states = [Step(i, 100 * (3 - i), torch.full((4, 1, 8, 8), 60 * i, dtype=torch.uint8),
+                   torch.full((4, 1, 8, 8), 230, dtype=torch.uint8)) for i in range(4)]  # fmt: skip
+    writers.write_animation(path, states, columns, 200, captions=captions, estimates=True)
+    images, _ = played(path)
+    alone = pictures.picture(states[0].x, columns, 200, captions=captions)
+    height, width = images[0].shape[:2]
+    wide = alone.width
+    head = height - alone.height if columns == 1 else (height - 2 * alone.height - writers.GAP) // 2
+    assert (head > 0) == (captions is not None)
+    offset = (0, wide + writers.GAP) if columns == 1 else (alone.height + head + writers.GAP, 0)
+    assert (width, height) == (offset[1] + wide, offset[0] + alone.height + head)
+    for image, state in zip(images, states, strict=True):
+        for (top, left), items in (((0, 0), state.x), (offset, state.x0)):
+            expected = np.asarray(pictures.picture(items, columns, 200, captions=captions)).astype(int)
+            part = image[top + head : top + head + alone.height, left : left + wide].astype(int)
+            assert abs(part - expected).mean() < 6
+    if head:
+        names = [image[:head, :wide] for image in images[:3]]
+        assert all((one < 100).any() for one in names)
+        assert len({one.tobytes() for one in names}) == 3  # t changes
+        x_0 = images[0][offset[0] : offset[0] + head, offset[1] :]
+        assert (x_0 < 100).any()
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])

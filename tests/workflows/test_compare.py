@@ -157,6 +157,17 @@ def test_image_i_stands_beside_image_i():
         assert sheet.crop((left, sheet.height - height, left + width, sheet.height)).tobytes() == grid.tobytes()
 
 
+def test_runs_side_by_side_have_the_classes_above_their_columns():
+    items = torch.arange(9 * 64).reshape(9, 1, 8, 8).remainder(256).to(torch.uint8)
+    names = ["cat", "dog", "owl"] * 3
+    sheet = side_by_side([("one", items), ("two", items)], (0, 255), names)
+    grid = picture(items, 3, 384, (0, 255), names)
+    for left in (0, sheet.width - grid.width):
+        part = sheet.crop((left, sheet.height - grid.height, left + grid.width, sheet.height))
+        assert part.tobytes() == grid.tobytes()
+    assert grid.height > picture(items, 3, 384, (0, 255)).height
+
+
 def test_the_best_is_marked_only_beyond_the_error():
     ten, twelve, thirteen = (Estimate(value, 1) for value in (10, 12, 13))
     near, far = (ComparedQuantity("FD", values, sign=-1) for values in ((ten, twelve), (ten, thirteen)))

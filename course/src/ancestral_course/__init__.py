@@ -8,9 +8,10 @@ from typing import Any
 
 from ancestral.errors import InputError
 from ancestral_course.building import in_floors, points
+from ancestral_course.drawings import drawing
 from ancestral_course.exercise import Exercise, Verdict
 from ancestral_course.expectation import expect
-from ancestral_course.figures import plot, scatter, show
+from ancestral_course.figures import frame, mark_ends, plot, scatter, show
 from ancestral_course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
 from ancestral_course.solution_file import global_variables, lesson_constant, load_functions
 
@@ -24,11 +25,14 @@ __all__ = [
     "check",
     "check_file",
     "copy_lessons",
+    "drawing",
     "expect",
     "find_lesson",
+    "frame",
     "in_floors",
     "lesson_exercises",
     "lesson_file",
+    "mark_ends",
     "plot",
     "points",
     "scatter",

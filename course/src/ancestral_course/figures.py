@@ -1,11 +1,15 @@
 """Figures of the lessons, in the figure style of the package."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
 from ancestral.render.pictures import STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def show(rows: Sequence[Any], titles: Sequence[str] = (), labels: Sequence[str] = (), size: float = 0.9) -> None:
@@ -26,6 +30,7 @@ def show(rows: Sequence[Any], titles: Sequence[str] = (), labels: Sequence[str] 
             for column in range(width):
                 axis = axes[row, column]
                 axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
                 if column >= len(images):
                     axis.axis("off")
                     continue
@@ -77,7 +82,35 @@ def scatter(clouds: Mapping[str, Tensor], limit: float = 3.0, size: float = 2.2)
         figure, axes = plt.subplots(1, len(clouds), figsize=(size * len(clouds), size + 0.3), squeeze=False)
         for axis, (title, points) in zip(axes[0], clouds.items(), strict=True):
             axis.scatter(*points.detach().float().cpu().T.numpy(), s=2, alpha=0.6, linewidths=0)
-            axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
+            axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+            frame(axis)
             axis.set_title(title, fontsize=9)
         figure.tight_layout(pad=0.3)
         plt.show()
+
+
+def frame(axis: "Axes") -> None:
+    """Draw a thin line around axes without ticks, on all four sides: two sides alone would be axes without numbers.
+
+    Args:
+        axis: The axes, of points or a picture in the plane.
+    """
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set(visible=True, alpha=0.6, linewidth=0.8)
+
+
+def mark_ends(axis: "Axes", x: Any, y: Any, color: str = "C0") -> None:
+    """Mark where paths begin, by rings, and where they end, by dots.
+
+    Args:
+        axis: The axes.
+        x: Horizontal coordinates of shape (S,) or (S, N), of N paths of S states, as `axis.plot` takes them.
+        y: Vertical coordinates, (S, N).
+        color: The colour of the paths.
+    """
+    y = np.asarray(y)
+    x = np.broadcast_to(np.asarray(x).reshape(len(y), -1), y.shape)
+    style: dict[str, Any] = {"s": 14, "clip_on": False, "zorder": 4}
+    axis.scatter(x[0], y[0], facecolors="none", edgecolors=color, linewidths=0.9, **style)
+    axis.scatter(x[-1], y[-1], color=color, linewidths=0, **style)

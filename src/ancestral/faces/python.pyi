@@ -451,13 +451,13 @@ def sample(
             given, and the number of samples, are those of FILE.png; `index` chooses some of them. Images are given
             again, the same ones.
         at: Number of the state at which `branch` leaves FILE.png, from 0, which is x_T.
-        gif: Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
-            ancestral[video]); without a path, a .gif in the folder samples.
+        gif: Also write an animation of the reverse process, x_t beside its estimate of x_0, as a .gif, .webp
+            (smaller) or .mp4 (the smallest; needs ancestral[video]); without a path, a .gif in the folder samples.
         film: Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples.
-        fps: Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a
+        fps: Frames in a second of the animation, whose second half is two to three times slower. Fewer make a
             smaller file; default: 8.
         scale: Width and height of the animation, as a share of its usual ones; default: 1.
-        captions: Whether grids and film strips name the class of each sample, and film strips t.
+        captions: Whether grids, animations and film strips name the class of each sample, and the last two t.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.

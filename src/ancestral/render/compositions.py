@@ -28,8 +28,6 @@ GAP = 12
 """Pixels between two items of a film strip, two groups of pairs, or two runs."""
 TALLEST = 1.75
 """Largest height of a film strip of several items, in its width."""
-X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
-"""The names of the two rows, as matplotlib writes formulas."""
 SHEET_ITEMS, SHEET_COLUMNS, SHEET_HEIGHT, SHEET_POINTS = 32, 16, 160, 1000
 """Numbers of items of a contact sheet's sample and of a row, the height in pixels of two rows, which is larger for tall
 images, and the number of points."""
@@ -94,7 +92,7 @@ def film(
         return pictures.vstack(blocks, GAP)
     times = [f"t = {state.t}" for state in columns_states]
     size = pictures.caption_size(times, column, across)
-    labels = [pictures.formula(text, size) for text in (X_T, X_0)]
+    labels = [pictures.formula(text, size) for text in (pictures.X_T, pictures.X_0)]
     left = max(label.width for label in labels) + 2 * pictures.SIDE
     line = pictures.caption_line(times, size, column, left, left + across)
     wide = flanks[0][0][0].width if before else flanks[1][0][0].width if after else 0
@@ -237,21 +235,25 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
             axes.spines[:].set(color="#c9ced4", linewidth=0.8)
         if captions:
             grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=pictures.INK)
-    for axes, name in zip(grid[:, 0], (X_T, X_0), strict=True):
+    for axes, name in zip(grid[:, 0], (pictures.X_T, pictures.X_0), strict=True):
         axes.set_ylabel(name, fontsize=10, color=pictures.INK)
     return pictures.figure_to_image(figure)
 
 
-def side_by_side(grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float]) -> Image.Image:
+def side_by_side(
+    grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float], names: Sequence[str] | None = None
+) -> Image.Image:
     """Draw the samples (N, *shape) of runs, by their names, from left to right: image i is at the same place in each.
 
     Args:
         grids: The name and the samples of each run.
         limits: Those of the codec.
+        names: The classes of the samples, which are those of all runs; classes in turn have a column each.
     """
-    parts = []
+    parts, period = [], len(set(names or ())) or 1
     for name, samples in grids:
-        body = pictures.picture(samples, height=GRID_SIDE, limits=limits)
+        columns = pictures.grid_columns(len(samples), samples.shape[1:], period)
+        body = pictures.picture(samples, columns, GRID_SIDE, limits, names)
         if max(body.size) > 2 * GRID_SIDE:
             body.thumbnail((2 * GRID_SIDE, 2 * GRID_SIDE), Image.Resampling.LANCZOS)
         parts.append(pictures.vstack([_heading(name, body.width), body]))

@@ -42,7 +42,7 @@ EVALUATION_PICTURES = {
 VALIDATION = "loss of the averaged weights"
 DISTANCE = "distance of samples (KID)"
 LOGARITHMIC = ("loss", VALIDATION, LOSS_BY_TIME, GRADIENT)
-"""Curves that have a logarithmic axis where their values span decades."""
+"""Curves that have a logarithmic axis: a loss falls fast at first, and what follows would be flat on a linear one."""
 GRIDS, NOTES, CLASSES = 12, 100, 40
 """The largest numbers of sample grids (the last one is large), notes and classes that are shown."""
 LARGE, STRIP = 1280, 1840
@@ -59,8 +59,8 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 10, 8, 24
 """Margins around the axes."""
 BUCKETS = 240
 """Intervals of a long line, of each of which the minimum and the maximum are drawn: outliers are kept."""
-LOG_RATIO = 20.0
-"""Ratio of the largest to the smallest value above which an axis is logarithmic."""
+NARROW = 4.0
+"""Ratio of the ends of a logarithmic axis below which its ticks are evenly spaced numbers."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +306,7 @@ def svg_plot(
 ) -> SvgPlot | None:
     """Plot lines by name over the same x from 0 up, with gaps where values are not finite; None if no value is finite.
 
-    With `logarithmic`, the vertical axis is logarithmic where values differ by more than `LOG_RATIO`.
+    With `logarithmic`, the vertical axis is logarithmic if all values are above 0.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -314,8 +314,10 @@ def svg_plot(
     if not finite:
         return None
     low, high, right = min(finite), max(finite), max(x) or 1
-    logarithmic = logarithmic and low > 0 and high > LOG_RATIO * low
-    if not logarithmic:
+    logarithmic = logarithmic and low > 0
+    if logarithmic:
+        low, high = (low, high) if high > 1.2 * low else (low / 1.2, high * 1.2)
+    else:
         low, high = min(low, 0.0), max(high, 0.0)
         high = high if high > low else low + 1
 
@@ -330,7 +332,8 @@ def svg_plot(
         if ends := [point for point in points if point is not None]:
             curves.append(SvgLine(label, _path(points), ends[-1]))
     linear = MaxNLocator(4, steps=[1, 2, 5, 10])
-    locator = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=6) if logarithmic else linear
+    decades = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=6)
+    locator = decades if logarithmic and high > NARROW * low else linear
     return SvgPlot(
         title,
         tuple(curves),

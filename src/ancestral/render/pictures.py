@@ -47,6 +47,8 @@ SIGNAL_GROUND = (221, 221, 221)
 """The grey between line plots, and behind what a mask hides of a signal."""
 SAMPLE, TRUTH = "sample", "truth"
 """The names of samples and of true items where they stand side by side."""
+X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
+"""The names of noisy states and of estimates, as matplotlib writes formulas."""
 INK = "#22262b"
 PAGE = 920
 """Pixels of the report's page: a wider picture is shown reduced to it."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from ancestral.data.arrays import NAMES
 from ancestral.data.decoding import from_pixels
 from ancestral.errors import InputError, install_command
 from ancestral.options import option
+from ancestral.render import pictures
 from ancestral.render.pictures import Beside, hstack, picture
 from ancestral.samplers import Step
 from ancestral.storage import atomic
@@ -27,8 +28,14 @@ PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 
 RECIPE = "ancestral"
 """The keyword of the recipe in the metadata (iTXt) of a PNG."""
-SECONDS, HELD, FPS = 2.5, 2, 8
-"""Seconds from noise to samples, and for which the samples are held; frames in a second."""
+SECONDS, HELD, FPS = 2.5, 3, 8
+"""Seconds from noise to samples at an even pace, and for which the samples are held; frames in a second."""
+SLOWER = ((0.75, 3), (0.5, 2), (0.0, 1))
+"""For how many periods of 1/fps a frame is shown, from a share of the frames on: samples take shape at the end."""
+WIDE = 1.3
+"""Ratio of width to height above which the estimates stand below the states, and not beside them."""
+GAP = 12
+"""Pixels between the states and the estimates."""
 COLOURS = 128
 """Colours that the frames of a GIF share: a pixel that stays as it was then takes no bytes. The last frame has 256."""
 WEBP_QUALITY, MP4_QUALITY = 50, "23"
@@ -136,8 +143,12 @@ def write_animation(
     fps: int = FPS,
     scale: float = 1.0,
     before: Sequence[Beside] = (),
+    captions: Sequence[str] | None = None,
+    estimates: bool = False,
 ) -> None:
-    """Write x_t from noise to samples, which are held for two seconds, in the format of the suffix.
+    """Write x_t from noise to samples in the format of the suffix.
+
+    The second half is slower than the first, and the samples are held for three seconds.
 
     Args:
         path: A .gif, .webp or .mp4.
@@ -145,18 +156,57 @@ def write_animation(
         columns: That of `picture`.
         height: That of `picture`.
         limits: Those of `picture`.
-        fps: The number of states in a second; GIF rounds a frame's time to 0.01 s.
+        fps: The number of states in a second in the first half; GIF rounds a frame's time to 0.01 s.
         scale: Width and height, as a share of those of `picture`.
         before: That of `picture`.
+        captions: Those of `picture`. None draws no text; with any, also (), estimates have t and names above them.
+        estimates: Whether the estimates x̂_0 stand beside x_t.
     """
-    across, down = picture(states[-1].x, columns, height, limits, before=before).size
+
+    def drawn(state: Step, height: int) -> Image.Image:
+        noisy = picture(state.x, columns, height, limits, captions, before)
+        if not estimates:
+            return noisy
+        estimate = picture(state.x0, columns, height, limits, captions)
+        return _with_estimates(state, noisy, estimate, captions is not None)
+
+    across, down = drawn(states[-1], height).size
     size = max(1, round(scale * across)), max(1, round(scale * down))
     frames = []
     for state in states:
-        frame = picture(state.x, columns, max(1, round(scale * height)), limits, before=before)
+        frame = drawn(state, max(1, round(scale * height)))
         frames.append(frame if frame.size == size else frame.resize(size, Image.Resampling.LANCZOS))
     with atomic(path) as temporary:
         ANIMATIONS[path.suffix.lower()](temporary, frames, fps)
+
+
+def _with_estimates(state: Step, noisy: Image.Image, estimate: Image.Image, named: bool) -> Image.Image:
+    """The picture of x_t beside that of x̂_0, or above it where it is wide, each below its name."""
+    stack = pictures.vstack if noisy.width > WIDE * noisy.height else pictures.hstack
+    parts = [noisy, estimate]
+    if named:
+        size = pictures.caption_size(["t = 1000"], min(noisy.width, estimate.width) / 2, noisy.width)
+        texts = ((pictures.X_T, f"t = {state.t}"), (pictures.X_0, ""))
+        parts = [
+            pictures.vstack([_heading(*text, size, part.width), part], 0)
+            for text, part in zip(texts, parts, strict=True)
+        ]
+    return stack(parts, GAP)
+
+
+def _heading(name: str, text: str, size: int, width: int) -> Image.Image:
+    """A line with a formula at its left and a text behind it."""
+    formula = pictures.formula(name, size)
+    line = Image.new("RGB", (width, 2 * size), "white")
+    line.paste(formula, (pictures.SIDE, (line.height - formula.height) // 2))
+    place = 2 * pictures.SIDE + formula.width + size, line.height / 2
+    ImageDraw.Draw(line).text(place, text, pictures.INK, pictures.font(size), "lm")
+    return line
+
+
+def frame_periods(count: int) -> list[int]:
+    """Return for how many periods of 1/fps each of `count` frames before the last is shown."""
+    return [next(periods for share, periods in SLOWER if number >= share * count) for number in range(count)]
 
 
 def _write_gif(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
@@ -173,7 +223,7 @@ def _write_webp(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
 
 def _write_frames(path: Path, frames: Sequence[Image.Image], fps: int, **options: Any) -> None:
     first, *others = frames
-    milliseconds = [round(1000 / fps)] * len(others) + [1000 * HELD]
+    milliseconds = [periods * round(1000 / fps) for periods in frame_periods(len(others))] + [1000 * HELD]
     first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0, **options)
 
 
@@ -184,10 +234,11 @@ def _write_mp4(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
         stream = file.add_stream("libx264", rate=fps, options={"crf": MP4_QUALITY})
         stream.width, stream.height = (side + side % 2 for side in frames[0].size)  # halved for the colours
         stream.pix_fmt = "yuv420p"  # what every player shows
-        for frame in [*frames, *[frames[-1]] * (HELD * fps)]:
+        for frame, periods in zip(frames, [*frame_periods(len(frames) - 1), HELD * fps + 1], strict=True):
             even = Image.new("RGB", (stream.width, stream.height), "white")
             even.paste(frame)
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(even), format="rgb24")))
+            for _ in range(periods):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(even), format="rgb24")))
         file.mux(stream.encode())
 
 

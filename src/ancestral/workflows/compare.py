@@ -150,9 +150,18 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
         grids.append((subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
     result = ComparisonResult.from_runs(runs)
     if plan.folder is not None:
-        picture = compositions.side_by_side(grids, plan.subjects[0].model.spec.codec.limits)
+        limits, names = plan.subjects[0].model.spec.codec.limits, _class_names(plan.studies, len(grids[0][1]))
+        picture = compositions.side_by_side(grids, limits, names)
         yield from subjects.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
     return result
+
+
+def _class_names(studies: Sequence[Study], count: int) -> list[str] | None:
+    """Return the classes of the first samples, if they are the same in all studies and not those of real items."""
+    if any(study.conditions is not None for study in studies):
+        return None
+    first, *others = (study.model.class_names(range(count), study.spec.label) for study in studies)
+    return first if all(names == first for names in others) else None
 
 
 # -- samplers ---------------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ from ancestral.workflows.reverse_process import sampled
 FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
+ANIMATION_HEIGHT = 400
+"""Pixels: about the height of x_t in an animation, which has x̂_0 beside it; lower than a grid, since noise is large."""
 
 
 @dataclass(frozen=True)
@@ -256,11 +258,13 @@ def _files(
         writers.write_animation,
         states=frames,
         columns=columns,
-        height=500,
+        height=ANIMATION_HEIGHT,
         limits=limits,
         fps=options.fps or writers.FPS,
         scale=options.scale or 1.0,
         before=before,
+        captions=names,
+        estimates=True,
     )
 
     def text(recipe: SamplingRecipe) -> str:
