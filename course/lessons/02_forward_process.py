@@ -21,6 +21,13 @@
 # You need lesson 1, sections 1 to 5. Four exercises come on the way. The lesson runs in under a minute.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 

@@ -24,6 +24,13 @@
 # is about.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 from dataclasses import dataclass

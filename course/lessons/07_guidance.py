@@ -26,6 +26,13 @@
 # and [Ho and Salimans](https://arxiv.org/abs/2207.12598) (2022) for classifier-free guidance.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 import tempfile

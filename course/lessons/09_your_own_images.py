@@ -22,6 +22,13 @@
 # With images of your own, `photos/` is your folder.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import colorsys
 import os
 import tempfile

@@ -30,6 +30,13 @@
 # al.](https://arxiv.org/abs/2406.14548) (2024), *Consistency models made easy*, for consistency tuning.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import copy
 import dataclasses
 import math
