@@ -212,7 +212,7 @@ def test_the_command_checks_a_file_and_copies_the_lessons(tmp_path, capsys):
     assert f"{2 * len(NUMBERS)} kept as they were" in call("start", mine, "--open", "none")[1]
     code, text, _ = call("check", 1, copy)
     assert code == 1
-    assert text.startswith("✗ forward_jump: the result is off by")
+    assert text.startswith("✗ forward_jump: the factor of x_s is off: at s = 400, t = 1000 it is 1, not 0.0144")
     assert len(text.splitlines()) == 5
     for words, cause in (
         (("start", copy, "--open", "none"), "is a file"),
