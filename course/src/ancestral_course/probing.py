@@ -300,7 +300,7 @@ def _clause(key: tuple[str, str], whole: str, column: list[_Place | float], shor
     worst = max((place for place in places if not place.agree), key=lambda place: abs(place.found - place.right))
     if all(place.right == 0 for place in places):
         return f"{whole} should be 0; it is {shown(worst.found)}{_at(worst)}"
-    one, other = _distinct(worst.found, worst.right)
+    one, other = distinct(worst.found, worst.right)
     elsewhere = {place.label for place in places if not place.agree} | {""}
     agreeing = next((place for place in places if place.agree and place.label not in elsewhere), None)
     rest = f", and right{_at(agreeing)}" if agreeing and not short else ""
@@ -383,7 +383,7 @@ def case_hint(function: Function, calls: Sequence[Call], right: Sequence[Call], 
     )
     worst = int((a - b).abs().argmax())
     entry = tuple(int(i) for i in np.unravel_index(worst, a.shape))
-    one, other = _distinct(float(a.flatten()[worst]), float(b.flatten()[worst]))
+    one, other = distinct(float(a.flatten()[worst]), float(b.flatten()[worst]))
     result = f"value {part + 1} of the result" if len(pairs[wrong[0]][0]) > 1 else "the result"
     place = f"{result}[{', '.join(map(str, entry))}]" if a.numel() > 1 else result
     settings = _settings(function, calls[wrong[0]], entry, a.shape)
@@ -486,7 +486,7 @@ def shown(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def _distinct(a: float, b: float) -> tuple[str, str]:
+def distinct(a: float, b: float) -> tuple[str, str]:
     """Write two numbers with as many digits as tell them apart."""
     for digits in range(3, 17):
         pair = shown(a, digits), shown(b, digits)
