@@ -657,3 +657,17 @@ if not QUICK:
 # In the package: `ancestral sample RUN --label 7 --guidance 2`, or `model.sample(16, label=7, guidance=2.0)`. The next
 # lesson computes how probable an image is under the model, and for that there is no guidance: nobody knows the density
 # of guided samples.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **Classes that hardly overlap.** In section 1, `torch.tensor([[0.25, 0.3], [0.3, 0.25]], dtype=F64)` →
+#   `torch.tensor([[0.1, 0.1], [0.1, 0.1]], dtype=F64)`. The classifier is certain without guidance. See whether
+#   guidance still moves the samples. As long as before.
+# * **Fewer samples.** In section 1, `else 2000` → `else 500`. All shares and distances are twice as uncertain. Less
+#   time.
+# * **Another interval.** In section 8, `"much noise": (201, 1000)` → `"much noise": (601, 1000)`. Guidance at the most
+#   noise alone. Compare the share of the left component with that of all times. As long as before.

@@ -834,3 +834,18 @@ if not QUICK:
 #
 # In the package: `ancestral train photos/ --given upscale:4`, `ancestral sample RUN --given low=small.png`, and
 # `ancestral evaluate RUN`, which prints these measures with their errors beside simple baselines.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **A wide fork.** In section 1, `STD = 0.06` → `STD = 0.2`. The branches overlap where the place is negative, and
+#   fewer answers are clearly on one of them. As long as before.
+# * **Where the branches are apart.** In section 8, `wanted = inputs(N, place=-0.6, branch=1)` →
+#   `wanted = inputs(N, place=0.6, branch=1)`. Once the place is known, the branch is no question, and guidance changes
+#   less. (The plot shows the part of the plane around −0.6.) Seconds.
+# * **Stronger guidance.** In section 8, `"branch 3": {"place": 1.0, "branch": 3.0}` →
+#   `"branch 3": {"place": 1.0, "branch": 8.0}`. The mean moves farther from the other branch. It is printed under the
+#   same name. Seconds.

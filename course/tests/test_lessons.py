@@ -155,6 +155,45 @@ def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path)
     assert by_hand == by_ancestral
 
 
+def experiments(number):
+    """The changes at the end of a lesson, as pairs of code: the old and the new one."""
+    last = CELLS[number][-1].source
+    assert last.startswith("## Three experiments\n")
+    items = re.split(r"^\* ", last, flags=re.MULTILINE)[1:]
+    return [re.search(r"`([^`]+)` → `([^`]+)`", " ".join(item.split())).groups() for item in items]
+
+
+def changed_by_experiments(number, which):
+    """The script of a lesson with some of its experiments. Each old code is a whole line, or a part of one line."""
+    lines = TEXTS[number].partition("# ## Three experiments")[0].splitlines()
+    for old, new in [experiments(number)[k] for k in which]:
+        found = [k for k, line in enumerate(lines) if old in line and not line.startswith("#")]
+        found = [k for k in found if lines[k] == old] or found
+        assert len(found) == 1, old
+        lines[found[0]] = lines[found[0]].replace(old, new)
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_each_lesson_ends_with_three_experiments_whose_code_it_has(number):
+    assert len(experiments(number)) == 3
+    for k in range(3):
+        source = changed_by_experiments(number, [k])
+        assert ast.dump(ast.parse(source)) != ast.dump(ast.parse(TEXTS[number]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_experiments_of_a_lesson_are_safe_to_run(number, tmp_path):
+    """All three at once, in the short setting: nothing stops."""
+    (tmp_path / "mine.py").write_text(changed_by_experiments(number, range(3)), encoding="utf-8")
+    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "where this holds" not in done.stdout  # each expectation that fails has numbers to show
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 def test_no_assertion_stops_a_lesson(number):
     assert not [node for node in ast.walk(ast.parse(TEXTS[number])) if isinstance(node, ast.Assert)]

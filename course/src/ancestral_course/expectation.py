@@ -214,7 +214,7 @@ def _interval(low: float | None, high: float | None) -> str:
     if high - low <= NARROW * abs(middle):
         for digits in range(1, 9):
             rounded = float(f"{middle:.{digits}g}")
-            if low <= rounded <= high:
+            if low < rounded < high:
                 return shown(rounded, digits)
     return f"{shown(low)} to {shown(high)}"
 
