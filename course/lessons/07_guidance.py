@@ -665,8 +665,8 @@ if not QUICK:
 # next. `course.expect` prints where your numbers leave those of the text.
 #
 # * **Classes that hardly overlap.** In section 1, `torch.tensor([[0.25, 0.3], [0.3, 0.25]], dtype=F64)` →
-#   `torch.tensor([[0.1, 0.1], [0.1, 0.1]], dtype=F64)`. The classifier is certain without guidance. See whether
-#   guidance still moves the samples. As long as before.
+#   `torch.tensor([[0.1, 0.1], [0.1, 0.1]], dtype=F64)`. The classifier is certain at scale 1, and guidance moves the
+#   samples nevertheless: see the share of the left component. As long as before.
 # * **Fewer samples.** In section 1, `else 2000` → `else 500`. All shares and distances are twice as uncertain. Less
 #   time.
 # * **Another interval.** In section 8, `"much noise": (201, 1000)` → `"much noise": (601, 1000)`. Guidance at the most

@@ -844,8 +844,8 @@ if not QUICK:
 # * **A wide fork.** In section 1, `STD = 0.06` → `STD = 0.2`. The branches overlap where the place is negative, and
 #   fewer answers are clearly on one of them. As long as before.
 # * **Where the branches are apart.** In section 8, `wanted = inputs(N, place=-0.6, branch=1)` →
-#   `wanted = inputs(N, place=0.6, branch=1)`. Once the place is known, the branch is no question, and guidance changes
-#   less. (The plot shows the part of the plane around −0.6.) Seconds.
+#   `wanted = inputs(N, place=0.6, branch=1)`. The branches are far apart there. Compare the three means: does guidance
+#   of the branch move the samples more, or less? (The plot shows the plane around −0.6 alone.) Seconds.
 # * **Stronger guidance.** In section 8, `"branch 3": {"place": 1.0, "branch": 3.0}` →
 #   `"branch 3": {"place": 1.0, "branch": 8.0}`. The mean moves farther from the other branch. It is printed under the
 #   same name. Seconds.

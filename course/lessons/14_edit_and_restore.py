@@ -646,7 +646,7 @@ course.expect(bool((walk[0] == held_out[0]).all()) and bool((walk[-1] == held_ou
 #   mean falls to 0.75, and its standard deviation rises to 0.87. Replacement is still too low, by less. As long as
 #   before.
 # * **Equal clouds.** In section 5, `NARROW, WIDE, SIGMA = 0.05, 0.2, 0.05` → `NARROW, WIDE, SIGMA = 0.1, 0.1, 0.05`.
-#   By Bayes' rule each cloud has half of the answers, and all methods agree with it: their error was in the widths. As
-#   long as before.
+#   By Bayes' rule each cloud has half of the answers, and all methods find this share. The coverage shows that their
+#   spread is not right for that. As long as before.
 # * **More steps of the edits.** In section 7, `else (8, 4, 20)` → `else (8, 4, 50)`. See whether the differences of
 #   the methods become smaller. Their edits take two and a half times as long.
