@@ -24,6 +24,13 @@
 # the way. The lesson runs in under a minute.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 
@@ -930,3 +937,19 @@ print(course.check(3, eps_weight))
 #
 # In the package: `schedule.posterior`, `reverse.transition`, `bound.bits_per_dim`, `gaussian.DiagonalGaussian`. Lesson
 # 8 uses the bound on real models.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **Narrower data.** In section 4, `m, sigma_d = 0.2, 0.5` → `m, sigma_d = 0.2, 0.1`. Bound and entropy fall, as
+#   there is less to know. The gap with $\tilde\beta_t$ at $T = 10$ becomes smaller, that with $\beta_t$ larger.
+#   Seconds.
+# * **A narrow hump.** In section 2, `torch.tensor([0.15, 0.25], dtype=F64), [0.4, 0.6]` →
+#   `torch.tensor([0.05, 0.25], dtype=F64), [0.4, 0.6]`. The entropy of section 6 falls, and the gap at each $T$ grows:
+#   the true reverse steps are farther from Gaussians. Seconds.
+# * **More steps for the samples.** In section 5, `short = schedules.linear(10)` → `short = schedules.linear(40)`. With
+#   $\tilde\beta_t$ the standard deviation of the samples rises from 0.33 to 0.43, nearer to the 0.5 of the data. With
+#   $\beta_t$ it is 0.51. Seconds.

@@ -25,6 +25,13 @@
 # in brackets are those of the equations in the [DDPM paper](https://arxiv.org/abs/2006.11239).
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 
@@ -531,3 +538,17 @@ if not QUICK:
 # 64 pixels and 400 steps, some effects are smaller than our errors, and others have another sign than they may have at
 # another scale. More seeds make the error bars shorter, as $1/\sqrt n$; only an ablation at the scale of interest
 # tells what holds there.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **A short memory.** In section 4, `DECAY = 0.98` → `DECAY = 0.8`. The averaged weights follow the last steps alone,
+#   so *no EMA* is hardly worse than the paper's choices. As long as before.
+# * **Half the training.** In section 4, `(4, 400, 64, 125)` → `(4, 200, 64, 125)`. All distances are larger. See which
+#   effects keep their sign. Half the time.
+# * **A small network.** In section 4, `nets.MLP(64, width=128, layers=2)` → `nets.MLP(64, width=32, layers=2)`. All
+#   distances are larger, and the choice of the target counts for more: predicting $\varepsilon$ needs a network that
+#   passes all 64 numbers on. Less time.

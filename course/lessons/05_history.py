@@ -24,6 +24,13 @@
 # is about.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 from dataclasses import dataclass
@@ -1062,3 +1069,17 @@ course.drawing("methods")
 #
 # `examples/history.py` in the repository trains six of these methods and consistency tuning for longer, and draws their
 # figure. `config.METHODS` in the package has each of the six in a few lines. In lesson 10 you make a row of your own.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **Half the training.** In section 3, `(800, 512)` → `(400, 512)`. Distances of the networks grow, those of the
+#   exact denoisers do not. Half the time.
+# * **A smaller network.** In section 3, `nets.MLP(width=64,` → `nets.MLP(width=16,`. More points stray between the
+#   moons. The order of the methods may change. Less time.
+# * **Labels hidden more often.** In section 3, `torch.rand(BATCH) > 0.2` → `torch.rand(BATCH) > 0.8`. Only a fifth of
+#   the points of a batch show their label. The estimate with a label gets worse, that without one better. As long as
+#   before.

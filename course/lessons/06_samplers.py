@@ -28,6 +28,13 @@
 # and [EDM](https://arxiv.org/abs/2206.00364) (2022).
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 
@@ -856,3 +863,18 @@ if not QUICK:
 #
 # The page *Samplers, measured* of the site has the measured orders of all samplers on all schedules. The next lesson
 # changes what is sampled: guidance.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **A needle.** In section 1, `torch.tensor([0.1, 0.25], dtype=F64)` → `torch.tensor([0.02, 0.25], dtype=F64)`. One
+#   of the two humps is five times as narrow. Look at the contest of section 10: which methods suffer most at 10
+#   evaluations? As long as before.
+# * **Fewer samples.** In section 1, `else 10_000` → `else 1_000`. The distance of independent samples is about three
+#   times as large, and fewer differences of samplers stand out from it. Less time.
+# * **Unequal humps.** In section 1, `torch.tensor([0.4, 0.6], dtype=F64)` → `torch.tensor([0.1, 0.9], dtype=F64)`. A
+#   tenth of the samples has to find the left hump. The orders of the methods stay, the constants change. As long as
+#   before.

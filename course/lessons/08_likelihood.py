@@ -24,6 +24,13 @@
 # [DDPM paper](https://arxiv.org/abs/2006.11239). Five exercises come on the way.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 import tempfile
@@ -776,3 +783,16 @@ course.show(
 # neither has seen. To judge pictures, measure pictures: lesson 9 does. Ask also *which* number is reported: bound or
 # flow, $\beta_t$ or $\tilde\beta_t$, dequantised or discretised, training or held-out images. Two numbers with
 # different answers cannot be compared.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **More noises.** In section 3, `REPEATS = 50 if QUICK else 400` → `REPEATS = 50 if QUICK else 1600`. The error of
+#   the averages halves. Some seconds more.
+# * **Uniform times.** In section 4, `times="importance"` → `times="uniform"`. Training sees the times of large losses
+#   less often, and its gradients are noisier. Compare the bits/dim. As long as before.
+# * **Twice the training.** In section 4, `steps=10 if QUICK else 400` → `steps=10 if QUICK else 800`. The bound falls.
+#   See at which $t$ it falls most. A minute more.

@@ -22,6 +22,13 @@
 # With images of your own, `photos/` is your folder.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import colorsys
 import os
 import tempfile
@@ -583,3 +590,18 @@ if not QUICK:
 #     ancestral train --out runs/photos --resume
 #     ancestral sample runs/photos -n 64
 #     ancestral evaluate runs/photos
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **More steps of the sampler.** In section 3, `16 if QUICK else 256, steps=2 if QUICK else 10` →
+#   `16 if QUICK else 256, steps=2 if QUICK else 50`. Is the distance from real images smaller by more than its error?
+#   Sampling takes five times as long.
+# * **48 images to memorise.** In section 5, `twelve, unseen = coloured[order[:12]]` →
+#   `twelve, unseen = coloured[order[:48]]`. The labels of the plots still say 12. After the same steps fewer samples
+#   are copies. As long as before.
+# * **A shorter training of the parrot.** In section 5, `steps=8 if QUICK else 500` → `steps=8 if QUICK else 200`. At
+#   which step does the validation loss begin to rise? A part of the time.

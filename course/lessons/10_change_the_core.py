@@ -22,6 +22,13 @@
 # some tiny ones, and runs in about two minutes on two CPU cores.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 import tempfile
@@ -956,3 +963,17 @@ for objective in (Adaptive, AdaptiveKept):
 #   keep the two rows of section 1, or say precisely which of them they change.
 #
 # What you can create, you understand. The next lesson distils a model: one or two network evaluations are enough.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **A Huber loss that is none.** In section 6, `c=0.05)` → `c=5.0)`. With a large $c$ all errors count as squares,
+#   and the share of the rare cluster is that of the squared loss again. As long as before.
+# * **A cluster that is not rare.** In section 6, `torch.rand(2000, generator=g) < 0.15` →
+#   `torch.rand(2000, generator=g) < 0.4`. Both losses give it a larger share, and the Huber loss still too little. As
+#   long as before.
+# * **A higher rate.** In section 2, `"lr": 4e-3` → `"lr": 1e-3`. A quarter of the learning rate: after the same steps
+#   fewer samples are the digit that they should be. As long as before.

@@ -30,6 +30,13 @@
 # al.](https://arxiv.org/abs/2406.14548) (2024), *Consistency models made easy*, for consistency tuning.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import copy
 import dataclasses
 import math
@@ -892,3 +899,19 @@ if not QUICK:
 #
 # The page *Few evaluations* of the site has the options, and what to do if it goes wrong. The whole of both methods is
 # `objectives/distillation.py`, in fewer than 250 lines. You have written most of them.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **A needle.** In section 1, `torch.tensor([0.1, 0.25], dtype=F64)` → `torch.tensor([0.02, 0.25], dtype=F64)`. One
+#   hump is five times as narrow. The one evaluation of the distilled network has to be right there, too. As long as
+#   before.
+# * **Shorter stages.** In section 4, `copy.deepcopy(teacher), 2 if QUICK else 400` →
+#   `copy.deepcopy(teacher), 2 if QUICK else 100`. A quarter of the steps in each stage. How much of the quality is
+#   lost? Less time.
+# * **Unequal humps.** In section 1, `torch.tensor([0.4, 0.6], dtype=F64)` → `torch.tensor([0.1, 0.9], dtype=F64)`. The
+#   map has its jump at another $x_T$. With one evaluation, see where the distilled network places it. As long as
+#   before.

@@ -22,6 +22,13 @@
 # transformers and an autoencoder are trained, and all of it runs in about three minutes on two CPU cores.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 import subprocess
@@ -1072,3 +1079,17 @@ if not QUICK:
 #     ancestral train photos64 --data photos/ --out runs/photos64     # days on a GPU; photos128, photos256, ddpm256
 #
 # The pages *Larger images* and *Choose a network* of the site have measured times and memory of these networks.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **More steps.** In section 6, `STEPS = 25` → `STEPS = 100`. The large structures of the second row come back, as
+#   more of the steps lie where they are decided. Seconds more.
+# * **A wide network.** In section 7, `else 1000, 256, 64` → `else 1000, 256, 512`. With more features than the 256
+#   values, a network can pass $\varepsilon$ on: its loss for $D = 256$ falls, and the samples come nearer to the
+#   plane. Several times as long.
+# * **A shorter training.** In section 7, `"steps": 5 if QUICK else 900` → `"steps": 5 if QUICK else 300`. The network
+#   that predicts $x_0$ has digits already, the other has not. A third of the time.

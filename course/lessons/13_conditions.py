@@ -28,6 +28,13 @@
 # out of small ones. Eight exercises come on the way.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import os
 import tempfile
 
@@ -829,3 +836,18 @@ if not QUICK:
 #
 # In the package: `ancestral train photos/ --given upscale:4`, `ancestral sample RUN --given low=small.png`, and
 # `ancestral evaluate RUN`, which prints these measures with their errors beside simple baselines.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **A wide fork.** In section 1, `STD = 0.06` → `STD = 0.2`. The branches overlap where the place is negative, and
+#   fewer answers are clearly on one of them. As long as before.
+# * **Where the branches are apart.** In section 8, `wanted = inputs(N, place=-0.6, branch=1)` →
+#   `wanted = inputs(N, place=0.6, branch=1)`. The branches are far apart there. Compare the three means: does guidance
+#   of the branch move the samples more, or less? (The plot shows the plane around −0.6 alone.) Seconds.
+# * **Stronger guidance.** In section 8, `"branch 3": {"place": 1.0, "branch": 3.0}` →
+#   `"branch 3": {"place": 1.0, "branch": 8.0}`. The mean moves farther from the other branch. It is printed under the
+#   same name. Seconds.

@@ -28,6 +28,13 @@
 # exercises come on the way.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import os
 import tempfile
 
@@ -628,3 +635,18 @@ course.expect(bool((walk[0] == held_out[0]).all()) and bool((walk[-1] == held_ou
 #
 # In the package: `model.inpaint`, `model.restore`, `model.vary`, `model.interpolate`, and on the command line
 # `ancestral edit RUN inpaint IMAGE --mask MASK`.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **Pixels that say less of each other.** In section 1, `RHO, KNOWN = 0.9, 1.5` → `RHO, KNOWN = 0.5, 1.5`. The exact
+#   mean falls to 0.75, and its standard deviation rises to 0.87. Replacement is still too low, by less. As long as
+#   before.
+# * **Equal clouds.** In section 5, `NARROW, WIDE, SIGMA = 0.05, 0.2, 0.05` → `NARROW, WIDE, SIGMA = 0.1, 0.1, 0.05`.
+#   By Bayes' rule each cloud has half of the answers, and all methods find this share. The coverage shows that their
+#   spread is not right for that. As long as before.
+# * **More steps of the edits.** In section 7, `else (8, 4, 20)` → `else (8, 4, 50)`. See whether the differences of
+#   the methods become smaller. Their edits take two and a half times as long.

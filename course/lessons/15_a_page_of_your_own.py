@@ -25,6 +25,13 @@
 # they are the whole page except for its network and its buttons.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import base64
 import gzip
 import html
@@ -509,3 +516,16 @@ course.expect(policy.startswith("default-src") and "http" not in policy)
 #   A distilled model (lesson 11) draws in a browser in less than a second.
 #
 # Now export a run of your own, and open its page beside a grid of `ancestral sample`: they agree sample for sample.
+
+# %% [markdown]
+# ## Three experiments
+#
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **Weights of four bits.** In section 4, `else (6, 8, 10, 12,` → `else (4, 6, 8, 10, 12,`. The line goes on to the
+#   left: a sample moves by a large part of its range, and some are other digits. Seconds.
+# * **More steps of the sampler.** In section 3, `STEPS = 4 if QUICK else 25` → `STEPS = 4 if QUICK else 50`. Your loop
+#   and `model.sample` agree as before, and the digits are others in details. Twice the time of sampling.
+# * **A longer training.** In section 1, `steps=4 if QUICK else 240` → `steps=4 if QUICK else 480`. Better digits on a
+#   page of the same size. Twice the training.

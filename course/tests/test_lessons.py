@@ -176,10 +176,50 @@ def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path)
     command = [sys.executable, "mine.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert "Unlike the lesson, where this holds: 0.945 < rms < 0.955\n" in done.stdout
+    line = r"Unlike the lesson, rms: 0\.95 in our run; yours 0\.\d+ \(your T is 40, ours 1000\)\n"
+    assert re.search(line, done.stdout)
     assert "parameters: 686657" not in done.stdout
     by_hand, by_ancestral = re.search(r"L_simple: (\S+) by hand, (\S+) by ancestral", done.stdout).groups()
     assert by_hand == by_ancestral
+
+
+def experiments(number):
+    """The changes at the end of a lesson, as pairs of code: the old and the new one."""
+    last = CELLS[number][-1].source
+    assert last.startswith("## Three experiments\n")
+    items = re.split(r"^\* ", last, flags=re.MULTILINE)[1:]
+    return [re.search(r"`([^`]+)` → `([^`]+)`", " ".join(item.split())).groups() for item in items]
+
+
+def changed_by_experiments(number, which):
+    """The script of a lesson with some of its experiments. Each old code is a whole line, or a part of one line."""
+    lines = TEXTS[number].partition("# ## Three experiments")[0].splitlines()
+    for old, new in [experiments(number)[k] for k in which]:
+        found = [k for k, line in enumerate(lines) if old in line and not line.startswith("#")]
+        found = [k for k in found if lines[k] == old] or found
+        assert len(found) == 1, old
+        lines[found[0]] = lines[found[0]].replace(old, new)
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_each_lesson_ends_with_three_experiments_whose_code_it_has(number):
+    assert len(experiments(number)) == 3
+    for k in range(3):
+        source = changed_by_experiments(number, [k])
+        assert ast.dump(ast.parse(source)) != ast.dump(ast.parse(TEXTS[number]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_experiments_of_a_lesson_are_safe_to_run(number, tmp_path):
+    """All three at once, in the short setting: nothing stops."""
+    (tmp_path / "mine.py").write_text(changed_by_experiments(number, range(3)), encoding="utf-8")
+    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "where this holds" not in done.stdout  # each expectation that fails has numbers to show
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -187,16 +227,74 @@ def test_no_assertion_stops_a_lesson(number):
     assert not [node for node in ast.walk(ast.parse(TEXTS[number])) if isinstance(node, ast.Assert)]
 
 
-def test_an_expectation_that_fails_is_printed_with_its_source(tmp_path, capsys):
+def test_an_expectation_that_fails_is_printed_with_both_values(tmp_path, capsys):
     source = "import ancestral_course as course\ncourse.expect(1 < 2)\ncourse.expect(\n    3\n    < len('ab')\n)\n"
     path = tmp_path / "lesson.py"
     path.write_text(source, encoding="utf-8")
     exec(compile(source, str(path), "exec"), {})
     exec("import ancestral_course as course\ncourse.expect(0)", {})  # source that cannot be found
     assert capsys.readouterr().out.splitlines() == [
-        "Unlike the lesson, where this holds: 3 < len('ab')",
+        "Unlike the lesson, len('ab'): more than 3 in our run; yours 2",
         "Unlike the lesson, where this holds: (a condition of this cell)",
     ]
+
+
+VALUES = "import math, torch\nimport ancestral_course as course\n"
+VALUES += "rms, w, by_k, QUICK = 0.39, torch.tensor([3.0, 1.0, 2.0]), {1: 10, 2: 5.0}, False\n"
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        ("0.945 < rms < 0.955", "rms: 0.95 in our run; yours 0.39"),
+        ("0.955 > rms > 0.945", "rms: 0.95 in our run; yours 0.39"),
+        ("340 < w.argmin() + 2 < 360", "w.argmin() + 2: 350 in our run; yours 3"),
+        ("9 < rms < 11", "rms: 9 to 11 in our run; yours 0.39"),
+        ("rms > 5e-1", "rms: more than 0.5 in our run; yours 0.39"),
+        ("0.5 < rms", "rms: more than 0.5 in our run; yours 0.39"),
+        ("w.max() < 2", "w.max(): less than 2 in our run; yours 3"),
+        ("rms == -1", "rms: -1 in our run; yours 0.39"),
+        ("abs(rms - 0.7) < 1e-3", "rms: 0.7 in our run; yours 0.39"),
+        ("abs(w[0] / w[1] - 1) < 1e-3", "w[0] / w[1]: 1 in our run; yours 3"),
+        ("abs(w[0] - w[1]) < 1e-3", "w[0] and w[1]: nearly the same in our run; yours 3 and 1"),
+        ("abs(rms - 0.7) > 1", "abs(rms - 0.7): more than 1 in our run; yours 0.31"),
+        ("torch.allclose(w, w + 0.5, rtol=0)", "w and w + 0.5: the same in our run; yours differ by up to 0.5"),
+        ("math.isclose(rms, rms + 1e-6)", "rms and rms + 1e-06: the same in our run; yours 0.39 and 0.390001"),
+        ("QUICK or rms > 1", "rms: more than 1 in our run; yours 0.39"),
+        ("rms > 0 and w.max() < 2 and rms > 1", "w.max(): less than 2 in our run; yours 3; rms: more than 1 in our"),
+        ("w[0] < w[1] < 2.5", "w[0] < w[1] < 2.5 in our run; yours 3, 1"),
+        ("all(9 < by_k[k] < 11 for k in (1, 2))", "by_k[k] (at k = 2): 9 to 11 in our run; yours 5"),
+        ("bool((w == 3).all())", "w == 3: all entries in our run; yours 1 of 3"),
+        ("{'a': len(w)} == {'a': 2}", "{'a': len(w)}: {'a': 2} in our run; yours {'a': 3}"),
+        ("torch.equal(w, torch.zeros(2))", "where this holds: torch.equal(w, torch.zeros(2))"),
+        ("not rms", "where this holds: not rms"),
+        ("w.tolist() * 9 == []", "where this holds: w.tolist() * 9 == []"),  # too long for a line
+        ("torch.rand(()) > 2", "torch.rand(()): more than 2 in our run; yours 0.768"),
+        (
+            "torch.rand(()) > 0.7",
+            "where this holds: torch.rand(()) > 0.7",
+        ),  # 0.496, then 0.768
+    ],
+)
+def test_a_condition_says_the_value_of_the_lesson_and_that_of_the_reader(condition, text, tmp_path, capsys):
+    source = VALUES + "torch.manual_seed(0)\n" + f"course.expect({condition})\nafter = torch.rand(())\n"
+    path, scope = tmp_path / "lesson.py", {}
+    path.write_text(source, encoding="utf-8")
+    exec(compile(source, str(path), "exec"), scope)
+    assert capsys.readouterr().out.startswith(f"Unlike the lesson, {text}")
+    torch.manual_seed(0)
+    if "rand" in condition:
+        torch.rand(())
+    assert torch.rand(()) == scope["after"]  # no random number more is drawn
+
+
+def test_another_T_is_named_beside_the_value(tmp_path, capsys):
+    source = "import ancestral_course as course\nT, rms = {}, 0.39\ncourse.expect(0.945 < rms < 0.955)\n"
+    for steps, note in ((40, " (your T is 40, ours 1000)"), (1000, "")):
+        path = tmp_path / f"lesson_{steps}.py"
+        path.write_text(source.format(steps), encoding="utf-8")
+        exec(compile(source.format(steps), str(path), "exec"), {})
+        assert capsys.readouterr().out == f"Unlike the lesson, rms: 0.95 in our run; yours 0.39{note}\n"
 
 
 def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list():
@@ -212,7 +310,7 @@ def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list
 def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_section():
     before, last = TEXTS[1].split("# ## 12. ")
     imported = set(re.findall(r"^(?:import|from) (\w+)", before, re.MULTILINE))
-    assert imported == {"math", "os", "time", "matplotlib", "torch", "mlxtend", "ancestral_course"}
+    assert imported == {"importlib", "math", "os", "time", "matplotlib", "torch", "mlxtend", "ancestral_course"}
     assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect"}
     assert re.search(r"^from ancestral import", last, re.MULTILINE)
 
@@ -241,7 +339,7 @@ def test_the_command_checks_a_file_and_copies_the_lessons(tmp_path, capsys):
     assert f"{2 * len(NUMBERS)} kept as they were" in call("start", mine, "--open", "none")[1]
     code, text, _ = call("check", 1, copy)
     assert code == 1
-    assert text.startswith("✗ forward_jump: the result is off by")
+    assert text.startswith("✗ forward_jump: the factor of x_s is off: at s = 400, t = 1000 it is 1, not 0.0144")
     assert len(text.splitlines()) == 5
     for words, cause in (
         (("start", copy, "--open", "none"), "is a file"),

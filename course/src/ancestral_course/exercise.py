@@ -2,7 +2,8 @@
 
 An exercise evaluates a function on fixed inputs. The results are compared with those of the reference, which is the
 package itself or a closed form. If they differ, they are compared with the results of known mistakes, and the hint of
-the mistake that gives the same results is the answer.
+the mistake that gives the same results is the answer. If none does, the function is probed: its factors, or its first
+wrong result, are compared with those of the reference.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from ancestral_course.probing import Linear, Recorded, case_hint, factor_hint
 
 Function = Callable[..., Any]
 
@@ -120,6 +123,8 @@ class Exercise:
         pure: Whether a function that changes its arguments in place is wrong.
         demand: A check of a function whose results are right: of its gradient, or the number of its evaluations of a
             network. Returns the hint, or "" if the demand is met.
+        linear: The arguments in which the function is linear: a wrong result that no mistake explains is answered with
+            the factor that is off.
     """
 
     name: str
@@ -132,6 +137,7 @@ class Exercise:
     rounding: float = 0.0
     pure: bool = False
     demand: Callable[[Function], str] | None = None
+    linear: Linear | None = None
 
     def judge(self, function: Function) -> "Verdict":
         """Compare a function with the reference; see `judge`."""
@@ -192,12 +198,11 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     for hint, mistake in exercise.mistakes.items():
         if _same(_marked(numbers), _marked([_tensor(value) for value in exercise.results(mistake)]), exercise):
             return Verdict(exercise.name, False, hint)
-    differences = [(value - expected).abs().max() for value, expected in zip(numbers, right, strict=True)]
-    off = float(torch.stack(differences).max())  # NaN if one of them is
+    off = _largest(numbers, right)
     if off < exercise.rounding:
         return _demanded(exercise, student, "right, up to rounding: take differences from 1 in float64, then cast")
     again = [_tensor(value) for value in exercise.results(_written(function))]
-    return Verdict(exercise.name, False, _unexplained(numbers, right, again, off))
+    return Verdict(exercise.name, False, _unexplained(numbers, right, again) or _probed(exercise, function, off))
 
 
 def _demanded(exercise: Exercise, student: Function, text: str) -> Verdict:
@@ -215,20 +220,48 @@ def _stopped(exercise: Exercise, error: BaseException) -> Verdict:
     return Verdict(exercise.name, False, f"the function stopped with {one_line(error)}{advice}")
 
 
-def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequence[Tensor], off: float) -> str:
-    """What to say of a wrong result that no known mistake gives."""
+def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequence[Tensor]) -> str:
+    """What the results alone say of a wrong function, or ""."""
     if not all(torch.equal(a, b) for a, b in zip(numbers, again, strict=True) if not a.isnan().any()):
         return "two calls with the same arguments give different results; use the arguments, draw no random numbers"
     if any(value.isnan().any() for value in numbers):
         return "some results are not a number (NaN): the root or logarithm of a negative number, or 0/0"
     if any(value.isinf().any() for value in numbers):
         return "some results are infinite: a division by 0, or the logarithm of 0"
-    advice = "compare each factor, sign and index with the text of the lesson"
     if all((a - b).abs().max() < 1e-4 * b.abs().max() for a, b in zip(numbers, right, strict=True)):
-        advice = (
-            "so small a difference comes from 32-bit floats (convert to float64 first) or from a neighbouring index"
+        return (
+            f"the result is off by up to {_largest(numbers, right):.3g}; so small a difference comes from 32-bit "
+            "floats (convert to float64 first) or from a neighbouring index"
         )
-    return f"the result is off by up to {off:.3g}; {advice}"
+    return ""
+
+
+def _largest(numbers: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+    """The largest difference of two lists of results; NaN if one of them is."""
+    differences = [(value - expected).abs().max() for value, expected in zip(numbers, right, strict=True)]
+    return float(torch.stack(differences).max())
+
+
+def _probed(exercise: Exercise, function: Function, off: float) -> str:
+    """What other inputs, or single calls, say of a function whose results no known mistake gives."""
+
+    def close(a: Tensor, b: Tensor) -> bool:
+        return torch.allclose(a, b, rtol=exercise.rtol, atol=exercise.atol)
+
+    def near(a: Tensor, b: Tensor) -> bool:
+        """For factors, which lose digits in float32 as a result does."""
+        return torch.allclose(a, b, rtol=exercise.rtol, atol=max(exercise.atol, exercise.rounding))
+
+    student, reference = Recorded(_written(function)), Recorded(exercise.reference)
+    exercise.results(reference)
+    hint = ""
+    if exercise.linear:
+        hint = factor_hint(exercise.linear, student.function, exercise.reference, reference.calls, near)
+    if not hint:
+        exercise.results(student)
+        hint = case_hint(function, student.calls, reference.calls, close)
+    advice = "compare each factor, sign and index with the text of the lesson"
+    return hint or f"the result is off by up to {off:.3g}; {advice}"
 
 
 def one_line(error: BaseException) -> str:

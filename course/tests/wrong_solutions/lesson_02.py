@@ -85,7 +85,7 @@ WRONG = {
         JUMP.format("a[t] / a[s], 0"): "eps is missing",
         JUMP.format("a[t] / a[s], (b[t] - b[s]) ** 2"): "the old noise is scaled",
         JUMP.format("a[t] / a[s], torch.rand(1)"): "draw no random numbers",
-        JUMP.format("1, b[t] ** 2"): "off by up to",
+        JUMP.format("1, b[t] ** 2"): "the factor of x_s is off: at s = 0, t = 10",
     },
 }
 

@@ -81,7 +81,7 @@ WRONG = {
         SCORE.format("x_t + beta * score / r"): "x_t as well",
         SCORE.format("(x_t + (b[t] ** 2 - b[s] ** 2) * score) / r"): "is not b_t² − b_s²",
         SCORE.format("(x_t + beta * score) / r + beta ** 0.5 * torch.randn_like(x_t)"): "draw no random numbers",
-        SCORE.format("x_t + score"): "off by up to",
+        SCORE.format("x_t + score"): "the factor of score is off: at s = 1, t = 2",
     },
     "kl_bits": {
         KL.format("0.5 * (var_q / var_p - 1 - torch.log(var_q / var_p) + d / var_p)"): "this is in nats",
@@ -149,7 +149,7 @@ WRONG = {
         WEIGHT.format("beta / (r * b[t]) / (2 * variance)"): "means is squared",
         WEIGHT.format("beta ** 2 / (2 * variance * r ** 2 * b[s] ** 2)"): "noise is that of x_t",
         WEIGHT.format("(b[t] ** 2 - b[s] ** 2) ** 2 / (2 * variance * r ** 2 * b[t] ** 2)"): "is scaled by r²",
-        WEIGHT.format("1 / (2 * variance)"): "off by up to",
+        WEIGHT.format("1 / (2 * variance)"): "for t = 1, variance = 0.0001, the result is 5000, not 0.5",
     },
 }
 

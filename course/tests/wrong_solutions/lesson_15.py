@@ -47,7 +47,7 @@ def key(seed, stream, number, index):
         """
 def key(seed, stream, number, index):
     return float(seed + index)
-""": "the result is off",
+""": "for seed = 0, stream = 'prior', number = 0, index = 0, the result is 0, not",
     },
     "normals": {
         """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral_course.exercise import Counted, Exercise, Function, lost_gradient
+from ancestral_course.probing import Linear
 
 T = 1000
 BETA = torch.cat([torch.zeros(1), torch.linspace(1e-4, 0.02, T)]).double()
@@ -101,6 +102,7 @@ FORWARD_JUMP = Exercise(
             lambda x, eps, kept, whole, s, t: kept.sqrt() * x - (1 - kept).sqrt() * eps
         ),
     },
+    linear=Linear("x_s, s, t, eps", inputs="x_s, eps", at="s, t"),
 )
 
 # exercise 2
@@ -200,6 +202,7 @@ POSTERIOR_MEAN = Exercise(
             _product_of_gaussians
         ),
     },
+    linear=Linear("x_0, x_t, t", inputs="x_0, x_t", at="t"),
 )
 
 # exercise 3
@@ -478,6 +481,7 @@ SAMPLING_STEP = Exercise(
             )
         ),
     },
+    linear=Linear("x_t, t, eps_hat, z", inputs="x_t, eps_hat, z", at="t", size=1e-4),
 )
 
 EXERCISES = (FORWARD_JUMP, POSTERIOR_MEAN, L_SIMPLE_FROM_IMAGE, TURN, SAMPLING_STEP)

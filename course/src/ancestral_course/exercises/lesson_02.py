@@ -9,6 +9,7 @@ from torch import Tensor
 from ancestral import schedules
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 F64 = torch.float64
 ZERO, ONE = torch.zeros(1, dtype=F64), torch.ones(1, dtype=F64)
@@ -313,6 +314,7 @@ _jump = Exercise(
             _ratio, lambda a_s, b_s, a_t, b_t: b_t - (a_t / a_s) ** 2 * b_s
         ),
     },
+    linear=Linear("x_s, eps, s, t, a, b", inputs="x_s, eps", at="s, t, b[t]"),
 )
 
 EXERCISES: tuple[Exercise, ...] = (_signal_and_noise, _snr_for_error, _betas_for_log_snr, _jump)

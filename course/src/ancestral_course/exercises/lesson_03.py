@@ -12,6 +12,7 @@ from ancestral.gaussian import DiagonalGaussian, normal_tail
 from ancestral.schedules import Schedule
 from ancestral.targets import SCORE
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 F64 = torch.float64
 
@@ -150,6 +151,7 @@ _POSTERIOR = Exercise(
         ),
         "at s = 0 your function divides by b_0 = 0. Use (7), which has b_t² in the denominators only.": _precisions,
     },
+    linear=Linear("x_0, x_t, s, t, a, b", inputs="x_0, x_t", at="s, t, b[t]", parts="the mean, the variance"),
 )
 
 
@@ -230,6 +232,7 @@ _MEAN_FROM_SCORE = Exercise(
             lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) / 2 * score) * a[s] / a[t]
         ),
     },
+    linear=Linear("x_t, score, s, t, a, b", inputs="x_t, score", at="s, t, b[t]"),
 )
 
 

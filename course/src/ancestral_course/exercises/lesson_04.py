@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ancestral import schedules, targets
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 # Exercise 1: the bias-corrected moving average
 
@@ -59,6 +60,7 @@ AVERAGE = Exercise(
         ),
         "this is the plain mean of all weights. The factor of θ_k is (1 − decay) decayⁿ⁻ᵏ": lambda w, d: w.mean(0),
     },
+    linear=Linear("weights, decay", inputs="weights[]", at="decay"),
 )
 
 
@@ -191,6 +193,7 @@ CONVERT = Exercise(
             lambda y, x, a, b, p, q, d: ((x - b * y) / a, y)
         ),
     },
+    linear=Linear("answer, x_t, a, b, old, new", inputs="answer, x_t", at="a, old, new"),
 )
 
 

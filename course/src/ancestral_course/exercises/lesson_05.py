@@ -9,6 +9,7 @@ from torch import Tensor
 from ancestral import schedules, targets
 from ancestral.samplers import langevin
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:
@@ -54,6 +55,7 @@ _LANGEVIN = Exercise(
             lambda x, e, s, a, z: x - a / 2 * e * s + a**0.5 * z
         ),
     },
+    linear=Linear("x, eps_hat, sigma, alpha, z", inputs="x, eps_hat, z", at="sigma, alpha"),
 )
 
 
@@ -147,6 +149,7 @@ _DDIM = Exercise(
             lambda x, e, a, b, a_s, b_s, eta, z: _mix(x, x - b * e, e, a_s, b_s, _variance(a, b, a_s, b_s, eta), z)
         ),
     },
+    linear=Linear("x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z", inputs="x_t, eps_hat, z", at="b_t, b_s, eta"),
 )
 
 
@@ -213,6 +216,7 @@ _FLOW_RATE = Exercise(
         ),
         "ᾱ(u) is exp(−∫β). You have exp(−½∫β), which is √ᾱ": _rate_of(lambda e, c, u: -e / (1 - c**0.5) ** 0.5),
     },
+    linear=Linear("x, eps_hat, u", inputs="x, eps_hat", at="u"),
 )
 
 
@@ -338,6 +342,7 @@ _VELOCITY = Exercise(
             lambda x, v, u: (x - u * v, x + v)
         ),
     },
+    linear=Linear("x_t, velocity, u", inputs="x_t, velocity", at="u", parts="x̂_0, ε̂"),
 )
 
 EXERCISES: tuple[Exercise, ...] = (_LANGEVIN, _DDIM, _FLOW_RATE, _EDM, _VELOCITY)

@@ -14,6 +14,7 @@ from ancestral.samplers.loop import Move
 from ancestral.schedules import Schedule
 from ancestral.targets import EPS, Denoiser, Prediction
 from ancestral_course.exercise import Counted, Exercise, Function
+from ancestral_course.probing import Linear
 
 Pair = tuple[float, float]
 """Signal a and noise b at one time."""
@@ -90,6 +91,7 @@ DDIM_STEP = Exercise(
             lambda x, eps, now, then: now[0] * (x - then[1] * eps) / then[0] + now[1] * eps
         ),
     },
+    linear=Linear("x_t, eps, now, then", inputs="x_t, eps", at="now, then"),
 )
 
 
@@ -363,6 +365,7 @@ DPM_SOLVER_STEP = Exercise(
             )
         ),
     },
+    linear=Linear("x, x0, x0_before, before, now, then", inputs="x, x0, x0_before", at="now, then"),
 )
 
 

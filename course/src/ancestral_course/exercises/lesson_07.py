@@ -10,6 +10,7 @@ from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.schedules import Time
 from ancestral.targets import EPS, SCORE, Prediction
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 
 def _normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -181,6 +182,7 @@ CLASSIFIER_GUIDANCE = Exercise(
             lambda eps, gradient, b, scale: scale * (eps - b * gradient)
         ),
     },
+    linear=Linear("eps, gradient, b, scale", inputs="eps, gradient", at="b, scale"),
 )
 
 
@@ -238,6 +240,7 @@ CLASSIFIER_FREE = Exercise(
             lambda label, free, scale: (free + scale * label) / (1 + scale)
         ),
     },
+    linear=Linear("eps_label, eps_free, scale", inputs="eps_label, eps_free", at="scale"),
 )
 
 

@@ -14,6 +14,7 @@ from ancestral.reverse import step_bits
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 LEVEL = 2 / 255
 """The distance of two grey levels of an 8-bit image in [−1, 1]."""
@@ -66,6 +67,7 @@ BITS_PER_DIM = Exercise(
         "log2(127.5).": lambda nats, dims: -nats / (dims * math.log(2)) + 8,
     },
     atol=1e-6,
+    linear=Linear("log_density, dims", inputs="log_density", at="dims"),
 )
 
 

@@ -11,6 +11,7 @@ from ancestral import schedules
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 from ancestral_course.exercise import Exercise, Function, lost_gradient
+from ancestral_course.probing import Linear
 
 Pair = tuple[Tensor, Tensor]
 
@@ -297,6 +298,11 @@ ADAMS_BASHFORTH_STEP = Exercise(
         "extrapolated pair does not add up to x.": _as_ddim,
         "x moves in the wrong direction: the changes are a_s − a_t and b_s − b_t.": _away,
     },
+    linear=Linear(
+        "x, now, before, schedule, t_before, t, s",
+        inputs="x, now.x0, now.eps, before.x0, before.eps",
+        at="t_before, t, s",
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from ancestral.samplers import DDIM, Consistency
 from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import Prediction, Target
 from ancestral_course.exercise import Counted, Exercise, Function
+from ancestral_course.probing import Linear
 
 F64 = torch.float64
 Pair = tuple[Any, Any]
@@ -77,6 +78,7 @@ GAUSSIAN_END = Exercise(
             lambda a, b, s: math.hypot(a * s, b) / s
         ),
     },
+    linear=Linear("x_t, a, b, m, s", inputs="x_t", at="a, b, m, s"),
 )
 
 

@@ -13,6 +13,7 @@ from ancestral.guidance import guided
 from ancestral.metrics import ensembles
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 
 def _normal(*shape: int, seed: int) -> Tensor:
@@ -104,6 +105,7 @@ BEST_ESTIMATE = Exercise(
         ),
     },
     atol=1e-8,
+    linear=Linear("x_t, c, a, b, slope, std", inputs="x_t, c", at="a, slope, std"),
 )
 
 
@@ -376,6 +378,9 @@ POSTERIOR = Exercise(
         ),
     },
     atol=1e-6,
+    linear=Linear(
+        "y, operator, mean, covariance, sigma", inputs="y, mean", at="sigma", parts="the mean, the covariance"
+    ),
 )
 
 
@@ -431,6 +436,7 @@ TWO_SCALES = Exercise(
         ),
     },
     atol=1e-8,
+    linear=Linear("none, first, both, s_1, s_2", inputs="none, first, both", at="s_1, s_2"),
 )
 
 

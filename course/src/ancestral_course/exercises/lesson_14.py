@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ancestral import operators, oracle, samplers, schedules
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.probing import Linear
 
 
 def _normal(*shape: int, seed: int) -> Tensor:
@@ -63,6 +64,7 @@ REPLACE_KNOWN = Exercise(
         ),
     },
     pure=True,
+    linear=Linear("x_t, y, mask, a, b, z", inputs="x_t, y, z", at="a, b"),
 )
 
 
@@ -199,6 +201,7 @@ ESTIMATE_GIVEN_Y = Exercise(
         "the variance of y is multiplied, not inverted: the gain is Cov(x_0, y) / Var(y).": _corrected(solve=False),
     },
     pure=True,
+    linear=Linear("estimate, y, operator, sigma, inner, outer", inputs="estimate, y", at="sigma"),
 )
 
 
@@ -350,6 +353,7 @@ VARIED = Exercise(
         ),
     },
     atol=1e-9,
+    linear=Linear("x_0, strength, signal, noise, eps", inputs="x_0, eps", at="strength"),
 )
 
 

@@ -14,6 +14,7 @@ from ancestral import randomness, schedules, targets
 from ancestral.interop import weight_encoding
 from ancestral.randomness import GAMMA, MASK, Stream, mix
 from ancestral_course.exercise import Counted, Exercise, Function
+from ancestral_course.probing import Linear
 
 Array = NDArray[Any]
 Tables = dict[str, Array]
@@ -264,6 +265,7 @@ ESTIMATE = Exercise(
         ),
     },
     pure=True,
+    linear=Linear("x, answer, t, tables", inputs="x, answer", at="t"),
 )
 
 
