@@ -2,8 +2,8 @@
 
     python docs/hooks/first_picture.py
 
-The model is that of the playground. The pictures are docs/images/denoising.webp, which moves, and denoising.png, its last
-frame for readers who want no motion.
+The model is that of the playground. docs/images/denoising.webp moves; denoising.png is its last frame, for readers who
+want no motion.
 """
 
 from pathlib import Path

@@ -918,15 +918,16 @@
     context.textAlign = "right";
     context.fillText(view() === "compare" ? "network evaluations" : "training steps", right, h - 4);
     const logarithmic = view() === "compare";
-    const y_s = all.map(([, y]) => y).filter((y) => y > 0);
-    let [low, high] = y_s.length ? [Math.min(...y_s), Math.max(...y_s)] : [0.1, 1];
+    const heights = all.map(([, height]) => height).filter((height) => height > 0);
+    let [low, high] = heights.length ? [Math.min(...heights), Math.max(...heights)] : [0.1, 1];
     [low, high] = [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high) + 1e-9)];
     if (low === high) high *= 10;
     const [first, end] = logarithmic ? [1, 100] : [0, network.settings.steps];
     const x = (value) => left + (right - left) *
       (logarithmic ? Math.log(value / first) / Math.log(end / first) : (value - first) / (end - first));
-    if (!logarithmic) [low, high] = [0, Math.max(1, ...y_s)];
-    const share = (value) => (logarithmic ? Math.log(Math.max(value, low) / low) / Math.log(high / low) : value / high);
+    if (!logarithmic) [low, high] = [0.9 * network.floor, Math.max(1.6 * network.floor, ...heights)];
+    const share = (value) =>
+      (logarithmic ? Math.log(Math.max(value, low) / low) / Math.log(high / low) : (value - low) / (high - low));
     const y = (value) => bottom - (bottom - top) * share(value);
     context.strokeStyle = theme.line;
     context.lineWidth = 1;
@@ -939,7 +940,7 @@
     context.textAlign = "right";
     const decades = Math.round(Math.log10(high / low)), every = Math.ceil(decades / 4);
     const levels = logarithmic ? range(decades + 1).filter((i) => i % every === 0).map((i) => low * 10 ** i)
-      : [0, high / 2, high];
+      : [low, (low + high) / 2, high];
     for (const level of levels) {
       line(context, left, y(level), right, y(level));
       context.fillText(logarithmic ? power(level) : level.toPrecision(2), left - 6, y(level) + 4);
