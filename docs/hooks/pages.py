@@ -43,6 +43,28 @@ TEMPLATE = """\
 {% endblock data_png %}
 """
 """A lesson as Markdown: nbconvert's template, with outputs fenced."""
+STEPS = {
+    2: ("1. Signal and noise", "view=forward", "noise"),
+    3: ("2. The mean of the reverse step, in three forms", "view=field&at=600", "the score"),
+    5: ("4. NCSN (2019): the score, at many noise levels", "view=field&schedule=geometric&at=600", "the score"),
+    6: ("10. How few evaluations?", "view=compare&schedule=linear&steps=15", "samplers side by side"),
+    7: ("5. What guidance does to the samples", "view=paths&show=samples&class=1&scale=4", "guidance"),
+    9: ("5. Has it memorised the images?", "view=network&n=40&sampler=heun&steps=20", "a network that generalises"),
+}
+"""Steps of the playground that lessons show: below which section, in which state, and what the step shows."""
+STEP_PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Playground</title>
+<link rel="stylesheet" href="playground.css"></head>
+<body class="pg-embed">
+{form}
+<script>
+addEventListener("message", ({{ data }}) => data.scheme && (document.body.dataset.mdColorScheme = data.scheme));
+</script>
+<script src="diffusion.js"></script><script src="training.js"></script><script src="playground.js"></script>
+</body></html>
+"""
+"""A step of the playground, without the site around it, for the frames of lessons."""
 
 
 def on_config(config):
@@ -63,6 +85,7 @@ def on_files(files, config):
     theory = ROOT / "src" / "ancestral" / "browser" / "diffusion.js"  # the playground computes with the package's file
     files.append(File.generated(config, f"assets/playground/{theory.name}", abs_src_path=str(theory)))
     files.append(File.generated(config, "assets/playground/digits.html", content=digits_page()))
+    files.append(File.generated(config, "assets/playground/step.html", content=step_page()))
     return files
 
 
@@ -115,10 +138,32 @@ def digits_page() -> str:
     return web_page.page(model, "Digits", text)
 
 
+def step_page() -> str:
+    """Return the page that shows a step of the playground in a lesson: the form of the playground's page alone."""
+    text = (ROOT / "docs" / "playground.md").read_text(encoding="utf-8")
+    return STEP_PAGE.format(form=text[text.index("<form") : text.index("</form>")] + "</form>")
+
+
+def _add_step(notebook, number: int) -> None:
+    """Put the step of the playground whose subject a lesson has below the section's first cell."""
+    if number not in STEPS:
+        return
+    section, state, subject = STEPS[number]
+    place = next(i for i, cell in enumerate(notebook.cells) if f"## {section}\n" in f"{cell.source}\n")
+    state = html.escape(state)
+    source = (
+        f'<iframe class="pg-lesson" src="../assets/playground/step.html#{state}" title="Playground: {subject}" '
+        f'loading="lazy"></iframe>\n<p class="pg-lesson-link">A step of the playground, computed in this page. '
+        f'<a href="../playground.html#{state}">Open it in full: {subject}</a></p>'
+    )
+    notebook.cells.insert(place + 1, nbformat.v4.new_markdown_cell(source))
+
+
 def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
     """Return the page of a lesson, and its pictures by the paths that the page names them by."""
     notebook = nbformat.read(lesson_file(lesson, ".ipynb"), as_version=4)
     _name_pictures(notebook)
+    _add_step(notebook, lesson.number)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # lines that were printed one by one
     exporter = MarkdownExporter(extra_loaders=[DictLoader({"lesson.md.j2": TEMPLATE})], template_file="lesson.md.j2")
     resources = {"unique_key": lesson.stem, "output_files_dir": f"{lesson.stem}_files"}

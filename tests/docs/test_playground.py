@@ -1,5 +1,6 @@
 """The playground's numbers are those of the package; its page works by keyboard, mouse and touch."""
 
+import itertools
 import math
 import re
 import shutil
@@ -241,6 +242,182 @@ def test_trajectories(js, name, sampler, options, points):
         assert actual["evaluations"] == samplers.from_name(sampler, steps=steps).nfe(schedule)
 
 
+# The network that is trained in the page
+
+
+def torch_network(js, seed, width=5):
+    """A network of the page as a module, with the weights that the page starts from."""
+    code = "(A, [widths, seed]) => [...A.mlp(widths, seed).weights]"
+    widths = [22, width, width, 2]
+    layers = [torch.nn.Linear(m, n, dtype=torch.float64) for m, n in itertools.pairwise(widths)]
+    net = torch.nn.Sequential(layers[0], torch.nn.SiLU(), layers[1], torch.nn.SiLU(), layers[2])
+    torch.nn.utils.vector_to_parameters(tensor(js(code, [widths, seed])), net.parameters())
+    return net
+
+
+BATCH = """(A, [schedule, points, predicts, seed, size, step]) => {
+    const s = A.schedule(schedule, 100), settings = { schedule: s, points, predicts, seed, size };
+    const { t, x, target } = A.batch(settings, step);
+    return { t, x: [...x], target: [...target], inputs: [...A.inputs(s, x, t)] } }"""
+POINTS = [[0.1, 0.9], [-0.35, -0.2], [0.8, -0.77]]
+
+
+@pytest.mark.browser
+def test_the_first_weights_are_those_of_pytorch_layers(js):
+    """U(-1/sqrt(in), 1/sqrt(in)), other numbers for another seed."""
+    net, other = torch_network(js, 3, width=64), torch_network(js, 4, width=64)
+    for layer, second in zip(net[::2], other[::2], strict=True):
+        bound = layer.in_features**-0.5
+        for values in (layer.weight, layer.bias):
+            assert values.abs().max() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
+        assert not torch.equal(layer.weight, second.weight)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("predicts", ["v", "eps", "x0"])
+def test_a_training_batch_is_a_noisy_mixture_with_its_target(js, predicts):
+    schedule, points = schedules.cosine(100), tensor(POINTS)
+    batch = js(BATCH, ["cosine", points.flatten().tolist(), predicts, 7, 3000, 2])
+    t, x, target = torch.tensor(batch["t"]), tensor(batch["x"]).view(-1, 2), tensor(batch["target"]).view(-1, 2)
+    a, b = schedule.signal[t, None], schedule.noise[t, None]
+    x0, eps = targets.BY_NAME[predicts].solve(x, target, a, b)
+    assert torch.cdist(x0, points).min(1).values.max() < 1e-6  # each item is one of the points with noise
+    shares = torch.cdist(x0, points).argmin(1).bincount() / 3000
+    assert (shares - 1 / 3).abs().max() < 0.04
+    assert t.min() == 1
+    assert t.max() == 100
+    assert t.double().mean() == pytest.approx(50.5, abs=2.5)
+    assert eps.mean().abs() < 0.05
+    assert eps.std() == pytest.approx(1, abs=0.03)
+    assert torch.corrcoef(torch.cat([x0, eps, t[:, None]], 1).T)[:4, 2:].fill_diagonal_(0).triu(1).abs().max() < 0.06
+    again = js(BATCH, ["cosine", points.flatten().tolist(), predicts, 7, 3000, 3])
+    assert again["t"] != batch["t"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", [1, 2, 7, 16])
+def test_output_and_gradient_of_the_network(js, size):
+    """Of batches that fill the loops over four items, and of others."""
+    net = torch_network(js, 1)
+    batch = js(BATCH, ["linear", tensor(POINTS).flatten().tolist(), "v", 0, size, 0])
+    code = """(A, [inputs, target]) => {
+        const net = A.mlp([22, 5, 5, 2], 1), { loss, gradient } = A.gradient(net, inputs, target);
+        return { output: [...A.output(net, inputs)], loss, gradient: [...gradient] } }"""
+    actual = js(code, [batch["inputs"], batch["target"]])
+    output = net(tensor(batch["inputs"]).view(size, -1))
+    loss = torch.nn.functional.mse_loss(output, tensor(batch["target"]).view(size, 2))
+    loss.backward()
+    close(actual["output"], output.flatten())
+    assert actual["loss"] == pytest.approx(loss.item(), rel=1e-12)
+    close(actual["gradient"], torch.cat([p.grad.flatten() for p in net.parameters()]))
+
+
+@pytest.mark.browser
+def test_training_takes_the_steps_of_adam(js):
+    """30 steps of the page, compared with torch.optim.Adam on the same batches."""
+    points, steps = tensor(POINTS).flatten().tolist(), 30
+    code = """(A, [points, steps]) => {
+        const settings = { points, steps, seed: 6, predicts: "eps", width: 5, size: 8, rate: 0.02 };
+        const run = A.training({ schedule: A.schedule("cosine", 100), ...settings });
+        while (run.losses.length < steps) run.advance();
+        return { losses: run.losses, weights: [...run.net.weights] } }"""
+    actual = js(code, [points, steps])
+    net, losses = torch_network(js, 6), []
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    for step in range(steps):
+        batch = js(BATCH, ["cosine", points, "eps", 6, 8, step])
+        loss = torch.nn.functional.mse_loss(
+            net(tensor(batch["inputs"]).view(8, -1)), tensor(batch["target"]).view(8, 2)
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    assert actual["losses"] == pytest.approx(losses, rel=1e-7)
+    close(actual["weights"], torch.nn.utils.parameters_to_vector(net.parameters()).detach(), rtol=1e-6, atol=1e-9)
+
+
+class Learned:
+    """The denoiser of a network of the page, in PyTorch; its inputs are computed here once more."""
+
+    def __init__(self, net, schedule, target):
+        self.net, self.schedule, self.target = net, schedule, target
+
+    @torch.no_grad()
+    def predict(self, x_t, t, **_):
+        a, b = self.schedule.at(t)
+        place = x_t / math.sqrt(0.25 * a**2 + b**2)
+        angles = torch.tensor([2**k * math.pi * t / self.schedule.steps for k in range(4)], dtype=torch.float64)
+        waves = torch.stack([angles.sin(), angles.cos()], 1).flatten().expand(len(x_t), -1)
+        places = [
+            f(2 ** (k + 1) * place[:, j : j + 1]) for k in range(3) for j in (0, 1) for f in (torch.sin, torch.cos)
+        ]
+        return self.target.solve(x_t, self.net(torch.cat([place, waves, *places], 1)), a, b)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("predicts", ["v", "eps", "x0"])
+@pytest.mark.parametrize("sampler", ["ddpm", "heun"])
+def test_samples_of_the_network(js, predicts, sampler):
+    """Of its initial weights: the inputs, the estimates, and every state of a sampler."""
+    net, schedule = torch_network(js, 2), schedules.linear(1000)
+    x_T = reverse.prior(schedule, (2,), 3, range(7)).double()
+    denoiser = Learned(net, schedule, targets.BY_NAME[predicts])
+    expected = samplers.from_name(sampler, steps=6).sample(denoiser, x_T, seed=3)
+    code = """(A, [sampler, predicts]) => { const s = A.schedule("linear", 1000);
+        const denoiser = A.learned(A.mlp([22, 5, 5, 2], 2), s, predicts), x_T = A.prior(s, 2, 3, [...Array(7).keys()]);
+        return [...[...A.trajectory({ denoiser, sampler, steps: 6, seed: 3, x_T })].at(-1).x] }"""
+    close(js(code, [sampler, predicts]), expected.flatten(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.browser
+def test_the_loss_of_the_exact_denoiser(js):
+    schedule, points, total = schedules.cosine(100), tensor(POINTS), []
+    for step in range(3):
+        batch = js(BATCH, ["cosine", points.flatten().tolist(), "v", 0, 40, step])
+        x, target = tensor(batch["x"]).view(-1, 2), tensor(batch["target"]).view(-1, 2)
+        for t, item, goal in zip(batch["t"], x, target, strict=True):
+            x0, eps = oracle.Empirical(schedule, points).predict(item[None], t)
+            total.append((targets.V.from_x0_eps(x0, eps, *schedule.at(t))[0] - goal).square().mean().item())
+    code = """(A, points) => A.exactLoss(
+        { schedule: A.schedule("cosine", 100), points, predicts: "v", seed: 0, size: 40 }, 3)"""
+    assert js(code, points.flatten().tolist()) == pytest.approx(sum(total) / len(total), rel=1e-6)
+
+
+@pytest.mark.browser
+def test_classes_and_guidance(js):
+    """Classifier-free guidance of the exact denoiser of labelled points, and without a condition that of all."""
+    schedule, points, labels = schedules.cosine(100), tensor(DATA["drawn"]), torch.tensor([0, 1, 1, 0, 0])
+    everything = oracle.Empirical(schedule, points)
+    x = torch.randn(6, 2, dtype=torch.float64)
+    code = """(A, [points, labels, x, t, condition, scale]) => {
+        const d = A.labelled(A.schedule("cosine", 100), points, labels);
+        const { x0, eps } = A.guided(d, scale, null).predict(Float64Array.from(x), t, condition);
+        return [[...x0], [...eps]] }"""
+    for t in (10, 60):
+        absent = everything.predict(x, t)
+        for label in (0, 1):
+            present = oracle.Empirical(schedule, points[labels == label]).predict(x, t)
+            for scale in (0, 1, 3.5):
+                expected = [u + scale * (c - u) for u, c in zip(absent, present, strict=True)]
+                actual = js(code, [points.flatten().tolist(), labels.tolist(), x.flatten().tolist(), t, label, scale])
+                close(actual, torch.stack(expected).flatten(1), rtol=1e-6, atol=1e-9)
+        actual = js(code, [points.flatten().tolist(), labels.tolist(), x.flatten().tolist(), t, None, 1])
+        close(actual, torch.stack([*absent]).flatten(1), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.browser
+def test_energy_distance(js):
+    x, y = torch.randn(9, 2, dtype=torch.float64), tensor(DATA["drawn"])
+    expected = 2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean()
+    actual = js("(A, [x, y]) => A.energyDistance(x, y)", [x.flatten().tolist(), y.flatten().tolist()])
+    assert actual == pytest.approx(expected.item(), rel=1e-12)
+    assert js("(A, y) => A.energyDistance(y, y)", y.flatten().tolist()) == pytest.approx(0, abs=1e-15)
+
+
 @pytest.mark.browser
 def test_trajectory_with_given_noise_and_without_clipping(js):
     schedule, points = schedules.flow(50), tensor(DATA["far"])
@@ -275,6 +452,8 @@ def test_what_cannot_be_used_is_refused(js, code, message):
         "data=checkerboard&n=64&schedule=karras&sampler=heun&steps=9&seed=41",
         "data=own&points=5a5a6a6a2n2n&schedule=flow&sampler=dpm-sde&steps=12&T=100",
         "data=two&schedule=cosine&sampler=pc&variance=small&steps=10&T=10&seed=2",
+        "data=moons&n=24&schedule=linear&sampler=dpm&steps=10&class=1&scale=2.5",
+        "data=ring&n=24&schedule=karras&sampler=ddim&steps=10&class=0&scale=0.5&xT=0.40%2C-1.20",
     ],
 )
 def test_the_python_code_computes_what_the_page_shows(open_page, settings):
@@ -311,7 +490,10 @@ def test_every_choice_of_the_page_runs(open_page):
     assert page.evaluate(values, "field") == TARGETS
     for view, control, choices in [
         ("paths", "sampler", SAMPLERS),
-        ("samples", "schedule", SCHEDULES),
+        ("paths", "show", ["paths", "samples"]),
+        ("paths", "schedule", SCHEDULES),
+        ("compare", "metric", ["solution", "data"]),
+        ("network", "predicts", ["v", "eps", "x0"]),
         ("forward", "schedule", SCHEDULES),
         ("field", "field", TARGETS),
     ]:
@@ -324,7 +506,9 @@ def test_every_choice_of_the_page_runs(open_page):
         for data in ("moons", "swissroll", "checkerboard", "two", "ring"):
             page.check(f"[name=data][value={data}]", force=True)
             points = current(page)["points"]
-            assert len(points) == (4 if data == "two" else 240)
+            assert len(points) == (
+                4 if data == "two" else 80 if view == "network" else 240
+            )  # the network has 40 points
             assert max(map(abs, points)) <= 1
         assert page.text_content(".pg-equation")
 
@@ -337,10 +521,13 @@ def test_it_plays_at_once_and_the_alt_text_follows(open_page):
     page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel !== text", arg=before)
     assert "60 paths of DDIM from noise to 120 data points (two moons)" in alt(page)
     page.wait_for_function("Ancestral.current().t < 900")
+    page.select_option("[name=show]", "samples")
+    page.wait_for_function("document.querySelector('.pg-canvas').ariaLabel.includes('400 samples of DDIM')")
     for view, text in [
         ("forward", "600 noisy copies"),
-        ("field", "x0: clean point"),
-        ("samples", "400 samples of DDIM"),
+        ("field", "score: gradient of log p"),
+        ("compare", "150 samples of DDPM, DDIM, Heun (EDM), DPM-Solver++ 2M side by side"),
+        ("network", "of the exact denoiser and of the network"),
     ]:
         page.check(f"[name=view][value={view}]", force=True)
         page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel.includes(text)", arg=text)
@@ -536,10 +723,12 @@ def test_dark_mode(open_page):
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
 def test_no_horizontal_scroll(open_page, width):
     page = open_page("#view=samples&at=20", viewport={"width": width, "height": 740})
-    for view in ("forward", "field", "paths", "samples"):
+    for view in ("forward", "field", "paths", "compare", "network"):
         page.check(f"[name=view][value={view}]", force=True)
         for sampler in ("ddim", "ddpm", "dpm-sde") if view == "paths" else ():
             page.select_option("[name=sampler]", sampler)
+        if view in ("field", "paths", "compare"):
+            page.select_option("[name=class]", "1")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         outside = """width => [...document.querySelectorAll('.pg *')].filter(part => part.offsetParent && !part.closest(
             '.pg-hidden') && part.getBoundingClientRect().right > width + 0.5).map(part => part.outerHTML)"""
@@ -555,3 +744,169 @@ def test_every_control_has_a_name(open_page):
         part =>        !(part.getAttribute('aria-label') || part.textContent.trim() && part.matches('button') ||
           [...part.labels || []].some(label => label.textContent.trim()))).map(part => part.outerHTML)"""
     assert page.evaluate(nameless) == []
+
+
+# The story
+
+
+@pytest.mark.browser
+def test_the_next_button_leads_through_five_steps(open_page):
+    """Each step has a text and links; settings that suit a step are its own, and changed ones stay."""
+    page = open_page("", reduced_motion="reduce")
+    page.check("[name=view][value=forward]", force=True)
+    seen = []
+    for name in ("forward", "field", "paths", "compare", "network"):
+        assert current(page)["settings"]["view"] == name
+        assert page.text_content(".pg-equation")
+        assert page.locator(".pg-try a").count() == 3
+        seen.append(page.text_content(".pg-story p"))
+        if name == "compare":
+            assert current(page)["settings"]["schedule"] == "linear"
+        if name != "network":
+            page.click(".pg-next")
+    assert len({*seen}) == 5
+    assert not page.is_visible(".pg-next")
+    assert current(page)["settings"]["schedule"] == "cosine"
+    page.select_option("[name=schedule]", "flow")
+    page.check("[name=view][value=compare]", force=True)
+    assert current(page)["settings"]["schedule"] == "flow"
+
+
+@pytest.mark.browser
+def test_every_link_to_try_sets_its_state(open_page):
+    page = open_page("", reduced_motion="reduce")
+    for name in ("forward", "field", "paths", "compare", "network"):
+        page.check(f"[name=view][value={name}]", force=True)
+        for link in page.locator(".pg-try a").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+            page.select_option("[name=schedule]", "sigmoid")  # the link leads to the same state from any other
+            page.evaluate(
+                "document.querySelector('.pg-try a').setAttribute('href', arguments)".replace("arguments", repr(link))
+            )
+            page.locator(".pg-try a").first.click()
+            page.wait_for_function("Ancestral.current().settings.schedule !== 'sigmoid'")
+            settings = current(page)["settings"]
+            for setting in link[1:].split("&"):
+                key, value = setting.split("=")
+                assert settings[key] == value, link
+            page.check(f"[name=view][value={name}]", force=True)
+
+
+@pytest.mark.browser
+def test_x_T_is_dragged_and_moved_by_keys(open_page):
+    page = open_page("#view=paths&at=50&steps=50", reduced_motion="reduce")
+    page.wait_for_function("Ancestral.current().x")
+    before = page.evaluate("Ancestral.current().ends[0].slice(0, 4)")
+    handle = page.locator(".pg-handle").first
+    box, stage = handle.bounding_box(), page.locator(".pg-canvas").bounding_box()
+    unit = min(stage["width"], stage["height"]) / 3.7
+    page.mouse.move(box["x"] + 13, box["y"] + 13)
+    page.mouse.down()
+    page.mouse.move(
+        stage["x"] + stage["width"] / 2 - 1.2 * unit, stage["y"] + stage["height"] / 2 + 0.5 * unit, steps=9
+    )
+    page.mouse.up()
+    x_T = [float(u) for u in current(page)["settings"]["xT"].split(",")]
+    assert x_T == pytest.approx([-1.2, -0.5], abs=0.03)
+    page.wait_for_function("Ancestral.current().ends[0]")
+    after = page.evaluate("Ancestral.current().ends[0].slice(0, 4)")
+    assert after[2:] == before[2:]  # the other paths stay
+    assert math.dist(after[:2], before[:2]) > 0.1
+    assert "xT=" in page.evaluate("location.hash")
+    handle.focus()
+    for key, move in [("ArrowRight", (0.05, 0)), ("ArrowUp", (0, 0.05)), ("Shift+ArrowLeft", (-0.01, 0))]:
+        page.keyboard.press(key)
+        x_T = [u + d for u, d in zip(x_T, move, strict=True)]
+        place = [float(u) for u in current(page)["settings"]["xT"].split(",")]
+        assert place == pytest.approx(x_T, abs=1e-9)
+    assert "x at T is (" in page.text_content(".pg-status")
+    assert "Arrow keys move it" in handle.get_attribute("aria-label")
+    page.reload()
+    assert current(page)["settings"]["xT"] == ",".join(f"{u:.2f}" for u in x_T)
+    page.click("[data-action=seed]")
+    assert current(page)["settings"]["xT"] == ""
+
+
+@pytest.mark.browser
+def test_a_finger_drags_x_T(open_page):
+    page = open_page(
+        "#view=compare&steps=5&at=5", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}
+    )
+    assert page.locator(".pg-handle:visible").count() == 4  # one in each picture
+    assert page.locator(".pg-handle[tabindex='-1']").count() == 3  # the tab key stops at one
+    assert page.evaluate("getComputedStyle(document.querySelector('.pg-handle')).touchAction") == "none"
+
+
+@pytest.mark.browser
+def test_the_errors_of_the_samplers_are_those_of_the_package(open_page):
+    """The curves: the distance to the solution of the ODE for the same x_T, and the energy distance to the data."""
+    page = open_page("#view=compare&steps=5&at=5&schedule=linear&data=ring&n=20&seed=9", reduced_motion="reduce")
+    page.wait_for_function("Ancestral.current().errors?.complete", timeout=120_000)
+    errors, points = page.evaluate("[Ancestral.current().errors, Ancestral.current().points]")
+    schedule, data = schedules.linear(1000), tensor(points).view(-1, 2)
+    denoiser, x_T = oracle.Empirical(schedule, data), reverse.prior(schedule, (2,), 9, range(100)).double()
+    solution = samplers.from_name("dpm", steps=1000).sample(denoiser, x_T)
+    for name in ("ddpm", "ddim", "heun", "dpm"):
+        counts = [point["evaluations"] for point in errors[name]]
+        assert counts == [1, 1 if name == "heun" else 2, 3, 5, 7, 11, 15, 25, 35, 51, 75, 101]
+        for point in (errors[name][3], errors[name][7]):
+            steps = (point["evaluations"] + 1) // 2 if name == "heun" else point["evaluations"]
+            x = samplers.from_name(name, steps=steps).sample(denoiser, x_T, seed=9)
+            energy = 2 * torch.cdist(x, data).mean() - torch.cdist(x, x).mean() - torch.cdist(data, data).mean()
+            assert point["data"] == pytest.approx(energy.item(), rel=1e-3, abs=1e-5)
+            if name == "ddpm":
+                assert point["solution"] is None  # its noise leads elsewhere
+            else:
+                distance = (x - solution).square().sum(1).mean().sqrt()
+                assert point["solution"] == pytest.approx(distance.item(), rel=1e-3, abs=1e-5)
+    assert errors["heun"][-1]["solution"] < errors["dpm"][-1]["solution"] < 0.2 * errors["dpm"][0]["solution"]
+    assert "Heun (EDM) from" in page.get_attribute(".pg-chart", "aria-label")
+    ends = page.evaluate("Ancestral.current().ends")
+    assert len(ends) == 4
+    assert len({tuple(end[:2]) for end in ends}) == 4
+
+
+@pytest.mark.browser
+def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_page):
+    """It trains when its step is opened, stops and goes on by the button, and gives the same numbers each time."""
+    page = open_page("#view=network&n=40&sampler=heun&steps=20")
+    page.wait_for_function("Ancestral.current().training.step > 20", timeout=120_000)
+    page.click("[data-action=train]")
+    assert page.text_content(".pg-train") == "Continue"
+    stopped = page.evaluate("Ancestral.current().training.step")
+    page.wait_for_timeout(200)
+    assert page.evaluate("Ancestral.current().training.step") == stopped
+    page.click("[data-action=train]")
+    page.wait_for_function("Ancestral.current().training.step >= 3000", timeout=300_000)
+    page.wait_for_function("Ancestral.current().training.shown === 3000 && Ancestral.current().copies[1] !== undefined")
+    exact, network = page.evaluate("Ancestral.current().copies")
+    assert exact > 0.9
+    assert network < 0.3
+    losses, ends = page.evaluate("[Ancestral.current().training.losses, Ancestral.current().ends]")
+    assert sum(losses[-200:]) < 0.9 * sum(losses[:200])
+    points = tensor(page.evaluate("Ancestral.current().points")).view(-1, 2)
+    distance = torch.cdist(tensor(ends[1]).view(-1, 2), points).min(1).values
+    assert distance.mean() < 0.12  # near the moons all the same; of noise it is 0.6
+    assert page.text_content(".pg-train") == "Trained"
+    assert "Copies of data points" in alt(page)
+    page.click("[data-action=reset]")
+    page.wait_for_function("Ancestral.current().training.step === 0")
+    page.click("[data-action=train]")
+    page.wait_for_function("Ancestral.current().training.step > 40", timeout=120_000)
+    assert page.evaluate("Ancestral.current().training.losses.slice(0, 40)") == losses[:40]
+
+
+@pytest.mark.browser
+def test_reduced_motion_trains_by_the_button_alone(open_page):
+    page = open_page("#view=network&n=40", reduced_motion="reduce")
+    page.wait_for_timeout(300)
+    assert page.evaluate("Ancestral.current().training.step") == 0
+    assert page.text_content(".pg-train") == "Train"
+    page.click("[data-action=train]")
+    page.wait_for_function("Ancestral.current().training.step > 0")
+
+
+@pytest.mark.browser
+def test_an_old_address_of_samples_still_shows_them(open_page):
+    page = open_page("#view=samples&at=3&steps=10")
+    assert current(page)["settings"]["view"] == "paths"
+    assert current(page)["settings"]["show"] == "samples"

@@ -68,7 +68,8 @@ def test_every_link_and_anchor_resolves(looks):
             target = Path(unquote(parts.path))
             assert target.is_file(), (path, link)
             anchor = unquote(parts.fragment)
-            assert not anchor or anchor.startswith("__") or anchor in ids[target], (path, link)
+            state = anchor.startswith("view=") and target.name == "playground.html"  # of the playground, not a place
+            assert not anchor or anchor.startswith("__") or state or anchor in ids[target], (path, link)
 
 
 def test_every_picture_is_loaded_and_described(looks):
@@ -144,4 +145,80 @@ def test_the_trained_network_of_the_playground_samples(chromium):
     frame = page.frame_locator(".pg-model")
     frame.locator("#status", has_text="16 samples in").wait_for()
     assert frame.locator(".tile").count() == 16
+    page.close()
+
+
+def test_the_playground_is_on_one_screen(chromium):
+    """At 1280x720, below the header of the site: equation, numbers, controls and picture of each step."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
+    page.set_default_timeout(120_000)
+    for step in ("forward", "field", "paths", "compare", "network"):
+        page.goto("about:blank")
+        page.goto(f"{(SITE / 'playground.html').as_uri()}#view={step}&at=1")
+        parts = ".pg-views, .pg-story, .pg-stage, .pg-transport, .pg-equation, .pg-numbers, .pg-controls > *"
+        bottoms = page.locator(parts).evaluate_all(
+            "parts => parts.filter(p => p.offsetParent).map(p => [p.className, p.getBoundingClientRect().bottom])"
+        )
+        assert len(bottoms) > 8
+        assert [part for part in bottoms if part[1] > 720] == [], step
+        assert page.locator(".pg-stage").bounding_box()["height"] > 400
+    page.close()
+
+
+def test_the_first_screen_has_a_sentence_a_moving_picture_and_three_ways(chromium):
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.goto((SITE / "index.html").as_uri())
+    ways = page.locator(".ways > div")
+    assert [way.locator("h2").inner_text().strip("¶ \n") for way in ways.all()] == ["Learn", "Use", "Look up"]
+    for way in ways.all():
+        box = way.bounding_box()
+        assert box["y"] + box["height"] < 900
+        assert way.locator("p a").count() == 2
+    assert page.locator(".start p").inner_text().count(".") == 1
+    picture = "document.querySelector('.start img').currentSrc.split('/').at(-1)"
+    assert page.evaluate(picture) == "denoising.webp"
+    page.close()
+    still = chromium.new_page(reduced_motion="reduce")
+    still.goto((SITE / "index.html").as_uri())
+    assert still.evaluate(picture) == "denoising.png"
+    still.close()
+    assert (SITE / "images" / "denoising.webp").stat().st_size < 300_000
+
+
+def test_code_fits_its_column_on_a_wide_screen(chromium):
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(120_000)
+    wide = """() => [...document.querySelectorAll("article pre")].flatMap(block => [block, ...block.children]).filter(
+        part => part.scrollWidth > part.clientWidth && part.clientWidth).map(part => part.textContent.slice(0, 80))"""
+    blocks = 0
+    for path in PAGES:
+        page.goto(path.as_uri())
+        blocks += page.locator("article pre").count()
+        assert page.evaluate(wide) == [], path
+    assert blocks > 300
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("lesson", "view"),
+    [("02", "forward"), ("03", "field"), ("05", "field"), ("06", "compare"), ("07", "paths"), ("09", "network")],
+)
+def test_a_lesson_shows_the_step_of_its_subject(chromium, lesson, view):
+    """In a frame that is loaded when the reader comes near, in the palette of the site."""
+    page, errors = chromium.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce"), []
+    page.set_default_timeout(120_000)
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(next((SITE / "learn").glob(f"{lesson}_*.html")).as_uri())
+    frame = page.locator("iframe.pg-lesson")
+    assert frame.get_attribute("loading") == "lazy"
+    frame.scroll_into_view_if_needed()
+    inside = page.frame_locator("iframe.pg-lesson")
+    inside.locator(f".pg[data-step={view}]").wait_for()
+    inside.locator(".pg-canvas:not([aria-label='The playground is being prepared.'])").wait_for()
+    assert not inside.locator(".pg-views").is_visible()
+    page.evaluate("document.body.dataset.mdColorScheme = 'slate'")
+    inside.locator("body[data-md-color-scheme=slate]").wait_for()
+    assert f"view={view}" in page.locator(".pg-lesson-link a").get_attribute("href")
+    assert errors == []
     page.close()
