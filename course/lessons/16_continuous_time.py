@@ -29,6 +29,13 @@
 # proofs to be written on paper. The notebook runs in about a minute on two CPU cores.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import math
 import os
 from itertools import pairwise
@@ -662,11 +669,13 @@ with plt.style.context("ancestral.render.figures"):
 #
 # ## Three experiments
 #
-# Each is safe, takes less than a minute, and changes one line.
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
 #
-# 1. **Another schedule.** Set `cosine = SCHEDULES["flow"]` in section 2, and run all below. Everything still holds; the
-#    walks of section 3 need more steps near $t = T$, where $f$ is large.
-# 2. **Fewer steps.** Set `STEPS = 20` in section 3. Which $\eta$ suffers most, and why? (Over a long step the score
-#    changes, and more noise needs more of it.)
-# 3. **A wrong score.** In `score_of`, return 0.9 times the score. The flow ends too wide. Does $\eta = 1$ repair it?
-#    Langevin keeps the density of the score that it is given, which is the wrong one.
+# * **Another schedule.** In section 2, `cosine = SCHEDULES["cosine"]` → `cosine = SCHEDULES["sigmoid"]`. Everything
+#   still holds, with other numbers. As long as before.
+# * **Fewer steps.** In section 3, `else (40_000, 500)` → `else (40_000, 20)`. Which $\eta$ suffers most, and why? Over
+#   a long step the score changes, and more noise needs more of it. Less time.
+# * **A wrong score.** In section 3, `(1 + drift_of_eta**2) / 2 * g2` → `0.9 * (1 + drift_of_eta**2) / 2 * g2`. The
+#   samples end too wide. Does more noise repair it? Langevin keeps the density of the score that it is given, which
+#   is the wrong one. As long as before.

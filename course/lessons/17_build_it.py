@@ -34,6 +34,13 @@
 # solution is folded below each method; write your own before you unfold it.
 
 # %%
+from importlib.util import find_spec
+
+if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
+    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
+    # %pip install --quiet ancestral-course
+
+# %%
 import os
 from pathlib import Path
 
@@ -412,6 +419,12 @@ course.scatter(clouds, limit=1.2)
 # %% [markdown]
 # ## Three experiments
 #
-# 1. **Fewer steps at sampling.** Take every tenth of your DDPM's times. What has to change in the step? (Lesson 6.)
-# 2. **A narrow network.** Width 16 in place of 128: which method suffers most in twenty seconds?
-# 3. **Half of the data.** Train on one moon. What do samples that start near the other one do?
+# Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
+# next. `course.expect` prints where your numbers leave those of the text.
+#
+# * **More noise.** In the section on judging, `points[:2000] + 0.05 * noise` → `points[:2000] + 0.2 * noise`. At how
+#   many floors do you see it, and at how many can you no longer tell the moons apart? No time.
+# * **The fourth method.** In section 7, `for name in ("ddpm", "ncsn", "flow"):` → `for name in ("ddpm", "sde",
+#   "flow"):`. The VP-SDE is DDPM with more and shorter steps. A little longer.
+# * **Other noise.** In section 7, `torch.manual_seed(0)` → `torch.manual_seed(1)`. How far apart are two runs of one
+#   sampler? Smaller differences between methods mean nothing. As long as before.

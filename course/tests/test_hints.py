@@ -305,6 +305,7 @@ INPUTS = [
     (number, exercise, name)
     for number in NUMBERS
     for exercise in course.lesson_exercises(number)
+    if isinstance(exercise, Exercise)
     if exercise.linear
     for name in exercise.linear.inputs.split(", ")
 ]

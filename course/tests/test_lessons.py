@@ -311,7 +311,7 @@ def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_
     before, last = TEXTS[1].split("# ## 12. ")
     imported = set(re.findall(r"^(?:import|from) (\w+)", before, re.MULTILINE))
     assert imported == {"importlib", "math", "os", "time", "matplotlib", "torch", "mlxtend", "ancestral_course"}
-    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect"}
+    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect", "drawing"}
     assert re.search(r"^from ancestral import", last, re.MULTILINE)
 
 

@@ -66,7 +66,7 @@ def sliced_distance(one: Tensor, other: Tensor) -> float:
 
 def _distance(samples: Tensor) -> float:
     """The mean distance of batches of points to the held-out ones."""
-    distances = [sliced_distance(batch, _held_out()) for batch in samples.split(BATCH)]
+    distances = [sliced_distance(batch, _held_out()) for batch in torch.split(samples, BATCH)]
     return sum(distances) / len(distances)
 
 
@@ -93,7 +93,8 @@ def exact_x0(x: Tensor, a: Any, b: Any) -> Tensor:
         1
     )
     gain = a * WIDTH**2 / spread
-    return (1 - gain * a) * (weight @ means) + gain * x
+    out: Tensor = (1 - gain * a) * (weight @ means) + gain * x
+    return out
 
 
 def column(t: Any, like: Tensor) -> Tensor:
@@ -110,6 +111,11 @@ def stopped(name: str, error: BaseException) -> Verdict:
     """Return the verdict of a function that raised an exception."""
     advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
     return Verdict(name, False, f"the function stopped with {one_line(error)}{advice}")
+
+
+def _off(found: Tensor, right: Tensor) -> float:
+    """The squared error of answers relative to that of the answer 0."""
+    return ((found - right) ** 2).mean().item() / max((right**2).mean().item(), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -187,15 +193,14 @@ class Training:
             return f"the network answers with the shape {tuple(found.shape)}, not {tuple(right.shape)}"
         if isinstance(network, nn.Module) and not any(True for _ in network.parameters()):
             return "the network has no parameters to train: layers in a Python list are not found, use nn.ModuleList"
-        off = lambda a, b: ((a - b) ** 2).mean().item() / max((b**2).mean().item(), 1e-12)  # noqa: E731
-        if off(found, early(x, t)) < 1e-6:
+        if _off(found, early(x, t)) < 1e-6:
             return "the weights do not change: does the optimiser get network.parameters(), and is step() called?"
-        if off(network(x, t.roll(1)), found) < 1e-6:
+        if _off(network(x, t.roll(1)), found) < 1e-6:
             return "the network answers the same at every time: does it read t?"
-        if off(-found, right) < 0.3 and off(found, right) > 1:
+        if _off(-found, right) < 0.3 and _off(found, right) > 1:
             return "the network learned the negative of its target: look at the sign in the loss, and in the step"
         errors = [
-            off(found[part], right[part])
+            _off(found[part], right[part])
             for part in (share < 1 / 3, (share >= 1 / 3) & (share < 2 / 3), share >= 2 / 3)
         ]
         names = ("little noise", "middle noise", "much noise")
@@ -207,7 +212,7 @@ class Training:
                 f"the network is right at {' and '.join(good)}, not at {' and '.join(bad)}: are all times drawn, "
                 "another one for each point?"
             )
-        total = off(found, right)
+        total = _off(found, right)
         if total > 0.9:
             return (
                 f"the network has learned nothing (an error of {total:.2f}, where 1 is that of the answer 0): is the "

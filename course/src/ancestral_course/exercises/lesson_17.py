@@ -23,7 +23,9 @@ def _loss_exercise(
     x0, eps, t = 0.6 * _normal(64, 2), _normal(64, 2, seed=1), times()
 
     def demand(function: Function) -> str:
-        scaled = lambda of: lambda leaf: of(lambda x, t: leaf * probe(x, t), x0, t, eps)  # noqa: E731
+        def scaled(one: Function) -> Function:
+            return lambda leaf: one(lambda x, t: leaf * probe(x, t), x0, t, eps)
+
         return lost_gradient(scaled(function), scaled(loss), torch.tensor(1.3))
 
     return Exercise(
@@ -108,13 +110,22 @@ def _mean(rule: Callable[[int], Any], noise: Callable[[int], Any] = lambda t: BE
 
     def step(net: Network, x: Tensor, t: int, z: Tensor) -> Tensor:
         factor, divisor = rule(t)
-        return (x - factor * net(x, t)) / divisor + (noise(t) * z if t > 1 else 0)
+        out: Tensor = (x - factor * net(x, t)) / divisor + (noise(t) * z if t > 1 else 0)
+        return out
 
     return step
 
 
 def _right_mean(t: int) -> tuple[Tensor, Tensor]:
     return BETA[t] / B[t], (1 - BETA[t]).sqrt()
+
+
+@torch.no_grad()
+def _same_noise(net: Network, n: int) -> Tensor:
+    x, z = torch.randn(n, 2), torch.randn(n, 2)
+    for t in range(T, 0, -1):
+        x = _ddpm_step(net, x, t, z)
+    return x
 
 
 _DDPM = (
@@ -269,14 +280,6 @@ _DDPM = (
         },
     ),
 )
-
-
-@torch.no_grad()
-def _same_noise(net: Network, n: int) -> Tensor:
-    x, z = torch.randn(n, 2), torch.randn(n, 2)
-    for t in range(T, 0, -1):
-        x = _ddpm_step(net, x, t, z)
-    return x
 
 
 # -- NCSN -------------------------------------------------------------------------------------------------------------
@@ -473,7 +476,8 @@ def _sde_loss(net: Network, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
 
 
 def _sde_step(net: Network, x: Tensor, t: float, dt: float, z: Tensor) -> Tensor:
-    return x + (_rate(t) / 2 * x + _rate(t) * net(x, t)) * dt + math.sqrt(_rate(t) * dt) * z
+    out: Tensor = x + (_rate(t) / 2 * x + _rate(t) * net(x, t)) * dt + math.sqrt(_rate(t) * dt) * z
+    return out
 
 
 def _sde_of(drift: Callable[[Tensor, Tensor, Any], Tensor], noise: Callable[[Any, float], float]) -> Function:
