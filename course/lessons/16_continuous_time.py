@@ -666,7 +666,8 @@ with plt.style.context("ancestral.render.figures"):
 # | (v), (vi) | mean and covariance of $x_0$ given $x_t$ | `targets`, `guidance.Posterior` |
 #
 # The page "The theory" of the documentation has the same derivations, and what follows from them for samplers.
-#
+
+# %% [markdown]
 # ## Three experiments
 #
 # Each is one change of the code above. Make it, run the cells from the changed one on, and take it back before the
