@@ -148,8 +148,9 @@ def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path)
     command = [sys.executable, "mine.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    line = r"Unlike the lesson, rms: 0\.95 in our run; yours 0\.\d+ \(your T is 40, ours 1000\)\n"
-    assert re.search(line, done.stdout)
+    assert re.search(r"^Unlike the lesson, rms: 0\.95 in our run; yours 0\.\d+$", done.stdout, re.MULTILINE)
+    line = r"^Unlike the lesson, alpha_bar\[T\]: .* in our run; yours 0\.\d+ \(your T is 40, ours 1000\)$"
+    assert re.search(line, done.stdout, re.MULTILINE)
     assert "parameters: 686657" not in done.stdout
     by_hand, by_ancestral = re.search(r"L_simple: (\S+) by hand, (\S+) by ancestral", done.stdout).groups()
     assert by_hand == by_ancestral
