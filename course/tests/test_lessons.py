@@ -176,8 +176,9 @@ def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path)
     command = [sys.executable, "mine.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    line = r"Unlike the lesson, rms: 0\.95 in our run; yours 0\.\d+ \(your T is 40, ours 1000\)\n"
-    assert re.search(line, done.stdout)
+    assert re.search(r"^Unlike the lesson, rms: 0\.95 in our run; yours 0\.\d+$", done.stdout, re.MULTILINE)
+    line = r"^Unlike the lesson, alpha_bar\[T\]: .* in our run; yours 0\.\d+ \(your T is 40, ours 1000\)$"
+    assert re.search(line, done.stdout, re.MULTILINE)
     assert "parameters: 686657" not in done.stdout
     by_hand, by_ancestral = re.search(r"L_simple: (\S+) by hand, (\S+) by ancestral", done.stdout).groups()
     assert by_hand == by_ancestral
@@ -262,6 +263,7 @@ VALUES += "rms, w, by_k, QUICK = 0.39, torch.tensor([3.0, 1.0, 2.0]), {1: 10, 2:
         ("math.isclose(rms, rms + 1e-6)", "rms and rms + 1e-06: the same in our run; yours 0.39 and 0.390001"),
         ("QUICK or rms > 1", "rms: more than 1 in our run; yours 0.39"),
         ("rms > 0 and w.max() < 2 and rms > 1", "w.max(): less than 2 in our run; yours 3; rms: more than 1 in our"),
+        ("rms > 0.1 if QUICK else rms < 0.1", "rms: less than 0.1 in our run; yours 0.39"),
         ("w[0] < w[1] < 2.5", "w[0] < w[1] < 2.5 in our run; yours 3, 1"),
         ("all(9 < by_k[k] < 11 for k in (1, 2))", "by_k[k] (at k = 2): 9 to 11 in our run; yours 5"),
         ("bool((w == 3).all())", "w == 3: all entries in our run; yours 1 of 3"),

@@ -108,6 +108,8 @@ def _statements(node: ast.expr, scope: Mapping[str, Any], note: str = "") -> lis
         if isinstance(node.op, ast.Or):  # QUICK or a comparison: the one that compares says more
             parts = [*filter(_compares, parts)][:1]
         return [text for part in parts for text in _statements(part, scope, note)]
+    if isinstance(node, ast.IfExp):
+        return _statements(node.body if _evaluated(node.test, scope) else node.orelse, scope, note)
     if isinstance(node, ast.Compare):
         return [_comparison(node, scope, note)]
     if isinstance(node, ast.Call):
