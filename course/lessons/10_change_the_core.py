@@ -23,10 +23,12 @@
 
 # %%
 from importlib.util import find_spec
+from pathlib import Path
 
 if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
-    print("This needs: pip install ancestral-course (or, if pip does not find it, pip install of its two wheel files)")
-    # %pip install --quiet ancestral-course
+    wheels = " ".join(str(path) for path in Path().glob("ancestral*.whl"))
+    print(f"installing {wheels}" if wheels else "put the two wheels of Ancestral beside this notebook and run again")
+    # %pip install --quiet {wheels}
 
 # %%
 import math
