@@ -703,8 +703,9 @@ def test_dark_mode(open_page):
     pixel = """() => { const c = document.querySelector('.pg-canvas'), copy = new OffscreenCanvas(c.width, c.height)
         .getContext('2d', {willReadFrequently: true}); copy.drawImage(c, 0, 0);
         const d = copy.getImageData(0, 0, c.width, c.height).data; let light = 0, n = 0;
-        for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { n++;
-        light += d[i] + d[i + 1] + d[i + 2]; } return light / n; }"""
+        for (let i = 0; i < d.length; i += 4) {
+        const rgb = [d[i], d[i + 1], d[i + 2]], coloured = Math.max(...rgb) - Math.min(...rgb) > 30;  // not the square
+        if (d[i + 3] > 200 && coloured) { n++; light += rgb[0] + rgb[1] + rgb[2]; } } return light / n; }"""
     light, dark = open_page("#view=forward&at=0"), open_page("#view=forward&at=0", color_scheme="dark")
     dark.wait_for_timeout(200)
     assert light.evaluate(ground) == "rgb(255, 255, 255)"
