@@ -312,7 +312,17 @@ def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list
 def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_section():
     before, last = TEXTS[1].split("# ## 12. ")
     imported = set(re.findall(r"^(?:import|from) (\w+)", before, re.MULTILINE))
-    assert imported == {"importlib", "math", "os", "time", "matplotlib", "torch", "mlxtend", "ancestral_course"}
+    assert imported == {
+        "importlib",
+        "pathlib",
+        "math",
+        "os",
+        "time",
+        "matplotlib",
+        "torch",
+        "mlxtend",
+        "ancestral_course",
+    }
     assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect", "drawing"}
     assert re.search(r"^from ancestral import", last, re.MULTILINE)
 
