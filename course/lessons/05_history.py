@@ -225,7 +225,7 @@ def train(schedule, target, times="stratified", weighting="simple", labels=None,
 # %% [markdown]
 # For each method we keep the distance of its samples for several numbers of steps of its sampler. The cost of sampling
 # is the number of **network evaluations** for one sample, NFE, since some samplers evaluate the network twice a step.
-# `check_rows` asserts that the rows which we write by hand are those of the package.
+# `check_rows` expects that the rows which we write by hand are those of the package.
 
 # %%
 RESULTS, CLOUDS = {}, {}
@@ -246,7 +246,7 @@ def measure(name, denoiser, *chosen, cost=1, **condition):
 
 
 def check_rows(schedule, target, a, b, p, q):
-    """Assert that rows given as tables for t = 1..T are those of the schedule and of the target."""
+    """Expect that rows given as tables for t = 1..T are those of the schedule and of the target."""
     a_t, b_t = schedule.signal[1:], schedule.noise[1:]
     rows = (a_t, b_t, target.p(a_t, b_t), target.q(a_t, b_t))
     for mine, theirs in zip((a, b, p, q), rows, strict=True):
@@ -868,7 +868,7 @@ course.expect(torch.allclose(by_hand, ddim(flow, x_T, sampler.times(straight)), 
 measure("Flow matching", flow, *[samplers.Euler(steps=steps) for steps in (20, 50, 10, 5)])
 
 # %% [markdown]
-# The last `assert` says that Euler's method on the velocity *is* the DDIM step of 2020, on another first row. So what
+# The last expectation says that Euler's method on the velocity *is* the DDIM step of 2020, on another first row. So what
 # is new is the first row, and how easy it is to explain. The paths of the mean velocity are less curved than those of
 # the linear schedule, so larger steps are possible. In the picture, 8 samples walk from noise to the data by the
 # samplers of four methods (each $x_t$ is divided by the standard deviation of its noise where this is above 1, so that
