@@ -868,7 +868,7 @@ course.expect(torch.allclose(by_hand, ddim(flow, x_T, sampler.times(straight)), 
 measure("Flow matching", flow, *[samplers.Euler(steps=steps) for steps in (20, 50, 10, 5)])
 
 # %% [markdown]
-# The last expectation says that Euler's method on the velocity *is* the DDIM step of 2020, on another first row. So what
+# The last line says that Euler's method on the velocity *is* the DDIM step of 2020, on another first row. So what
 # is new is the first row, and how easy it is to explain. The paths of the mean velocity are less curved than those of
 # the linear schedule, so larger steps are possible. In the picture, 8 samples walk from noise to the data by the
 # samplers of four methods (each $x_t$ is divided by the standard deviation of its noise where this is above 1, so that
