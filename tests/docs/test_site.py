@@ -68,7 +68,8 @@ def test_every_link_and_anchor_resolves(looks):
             target = Path(unquote(parts.path))
             assert target.is_file(), (path, link)
             anchor = unquote(parts.fragment)
-            state = anchor.startswith("view=") and target.name == "playground.html"  # of the playground, not a place
+            playground = target.name in ("playground.html", "step.html")  # the page, and the frame in the lessons
+            state = playground and anchor.startswith("view=")  # of the playground, not a place
             assert not anchor or anchor.startswith("__") or state or anchor in ids[target], (path, link)
 
 
