@@ -395,7 +395,7 @@ else:
 # %% [markdown]
 # ## 7. Your own idea
 #
-# Now change something that nobody has asked you to change. Some ideas, from an evening to a paper:
+# Now change something that no exercise is about. Some ideas, from an evening to a paper:
 #
 # * **Another target.** Train one network that predicts $x_0$, and one that predicts $v$ (lesson 5). Which needs fewer
 #   steps for 3 floors? Does it depend on the schedule?
