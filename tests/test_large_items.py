@@ -33,6 +33,7 @@ def test_the_number_of_items_at_once_follows_from_their_size(shape, count):
     assert device.items_at_once(shape) == count
 
 
+@pytest.mark.long
 def test_samples_edits_and_measurements_take_few_large_items_at_once(batches, tmp_path):
     model, file = untrained((1, 8, 8)), tmp_path / "model.safetensors"
     model.save(file)

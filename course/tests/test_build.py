@@ -105,6 +105,18 @@ def test_a_wrong_part_is_found_before_what_uses_it(tmp_path):
         ("ResidualBlock", "ResidualBlock = 3\n", "make it a class"),
         ("ResidualBlock", "class ResidualBlock(nn.Module):\n    pass\n", "stopped with TypeError"),
     ],
+    ids=[
+        "stub",
+        "stub-train",
+        "no-network",
+        "exit",
+        "no-points",
+        "no-network-used",
+        "stub-sample",
+        "infinite",
+        "3",
+        "empty",
+    ],
 )
 def test_what_is_missing_or_breaks_ends_in_one_line(name, source, text, tmp_path):
     head = "import torch\nfrom torch import nn\n\n\n"
