@@ -53,12 +53,12 @@ def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
         raise InputError(f"{count:,} samples take {sizes}; give a smaller number")
 
 
-def items_at_once(shape: Sequence[int]) -> int:
-    """Choose how many items of this shape are sampled or measured in a batch, where nobody says: 64 of up to 64×64.
+def items_at_once(shape: Sequence[int], given: int | None = None) -> int:
+    """Return how many items of this shape are sampled or measured in a batch: as many as given, else 64 of up to 64×64.
 
     The features of a network take memory in proportion to the positions: 64 photographs of 256×256 took 20 GB.
     """
-    return max(1, min(64, POSITIONS_AT_ONCE // math.prod(shape[1:])))
+    return max(1, min(64, POSITIONS_AT_ONCE // math.prod(shape[1:]))) if given is None else given
 
 
 def layout(axes: int) -> torch.memory_format:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral import data
+from ancestral import data, oracle
+from ancestral.schedules import Schedule
 from ancestral_course.exercise import ADVICE, Function, Verdict, one_line
 
 Network = Callable[[Tensor, Any], Tensor]
@@ -85,26 +86,19 @@ def in_floors(samples: Tensor) -> float:
     return _distance(samples) / _floor()
 
 
-def exact_x0(x: Tensor, a: Any, b: Any) -> Tensor:
-    """Compute E[x_0 | x_t] of the moons at points (B, 2), for scales that are numbers or (B, 1)."""
-    means = centres().to(x)
-    spread = a**2 * WIDTH**2 + b**2
-    weight = (-((x[:, None] - torch.as_tensor(a).to(x).reshape(-1, 1, 1) * means) ** 2).sum(2) / (2 * spread)).softmax(
-        1
-    )
-    gain = a * WIDTH**2 / spread
-    out: Tensor = (1 - gain * a) * (weight @ means) + gain * x
-    return out
+def exact(schedule: Schedule) -> oracle.Mixture:
+    """Return the exact denoiser of the moons."""
+    return oracle.Mixture(schedule, centres(), torch.full((len(centres()),), WIDTH))
 
 
-def column(t: Any, like: Tensor) -> Tensor:
-    """Return a time, one or (B,) or (B, 1), as (B, 1)."""
-    return torch.as_tensor(t).reshape(-1, 1).expand(len(like), 1)
+def per_point(t: Any, like: Tensor) -> Tensor:
+    """Return a time, one or (B,) or (B, 1), as (B,)."""
+    return torch.as_tensor(t).reshape(-1).expand(len(like))
 
 
 def probe(x: Tensor, t: Any) -> Tensor:
     """Answer as a network would, for the check of a formula: it depends on each number of x, and on the time."""
-    return 0.3 * x.flip(1) + torch.sin(2 * x) + 0.7 * torch.cos(0.05 * column(t, x).to(x))
+    return 0.3 * x.flip(1) + torch.sin(2 * x) + 0.7 * torch.cos(0.05 * per_point(t, x).to(x))[:, None]
 
 
 def stopped(name: str, error: BaseException) -> Verdict:

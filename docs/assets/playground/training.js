@@ -143,7 +143,7 @@
     return features;
   }
 
-  /** The batch of a training step, a function of (seed, step): the times t, x_t, and what the network should predict. */
+  /** The batch of a training step, a function of (seed, step): the times t, x_t, and the targets. */
   function batch({ schedule, points, predicts, seed, size }, step) {
     const K = points.length / 2, t = [], x = new Float64Array(2 * size), target = new Float64Array(2 * size);
     const z = A.normal(4, seed, "training", step, Array.from({ length: size }, (_, i) => i));

@@ -299,7 +299,7 @@ class TrainedModel:
 
     def batch(self, size: int | None) -> int:
         """Return the number of items in a batch: `size`, or what memory suffices for on most machines."""
-        return items_at_once(self.spec.x_shape) if size is None else size
+        return items_at_once(self.spec.x_shape, size)
 
     @torch.no_grad()
     def rehearse(self, batch_size: int) -> None:

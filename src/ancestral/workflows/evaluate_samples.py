@@ -63,7 +63,7 @@ def run(plan: SamplesPlan) -> Generator[Event, None, EvaluationResult]:
     options, samples, references = plan.options, plan.samples, plan.references
     settings = SampleSettings(len(samples), None, None, None, None, folder=samples.name)
     metrics = options.metrics or METRICS
-    size = items_at_once(samples.shape) if options.batch_size is None else options.batch_size
+    size = items_at_once(samples.shape, options.batch_size)
     measurement = references.measure(samples.items, plan.labels, size, settings, metrics=metrics)
     written = write_samples(measurement, plan.folder, references.codec.limits)
     return EvaluationResult((yield from plan.processes.first(written)))

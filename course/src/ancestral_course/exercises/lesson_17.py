@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral_course.building import Block, Network, Sampling, Training, column, exact_x0, probe
+from ancestral import schedules
+from ancestral.schedules import Schedule
+from ancestral_course.building import Block, Network, Sampling, Training, exact, per_point, probe
 from ancestral_course.exercise import Exercise, Function, lost_gradient
 
 
@@ -65,10 +67,11 @@ def _ddpm_schedule(beta: Tensor = BETA) -> tuple[Tensor, Tensor]:
 A, B = _ddpm_schedule()
 
 
+_DDPM_EXACT = exact(Schedule(A, B))
+
+
 def _ddpm_exact(x: Tensor, t: Any) -> Tensor:
-    index = column(t, x).long()
-    a, b = A[index], B[index]
-    return (x - a * exact_x0(x, a, b)) / b
+    return _DDPM_EXACT.predict(x, per_point(t, x).long()).eps
 
 
 def _ddpm_x_t(x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -85,17 +88,15 @@ def _ddpm_step(net: Network, x: Tensor, t: int, z: Tensor) -> Tensor:
 
 
 def _ddpm_sampler(
-    step: Callable[..., Tensor] = _ddpm_step, start: float = 1.0, last: int = 1, rising: bool = False
+    step: Callable[..., Tensor] = _ddpm_step,
 ) -> Callable[[Network, int], Tensor]:
-    times = range(1, T + 1) if rising else range(T, last - 1, -1)
-
     def sample(net: Network, n: int) -> Tensor:
         def steps(x: Tensor, z: Callable[[], Tensor]) -> Tensor:
-            for t in times:
+            for t in range(T, 0, -1):
                 x = step(net, x, t, z())
             return x
 
-        return _walk(start, steps)(n)
+        return _walk(1.0, steps)(n)
 
     return sample
 
@@ -288,9 +289,12 @@ LEVELS, EACH = 20, 10
 SIGMA = torch.logspace(math.log10(2.0), math.log10(0.02), LEVELS)
 
 
+_NCSN_EXACT = exact(Schedule(torch.ones(LEVELS + 1), torch.cat([torch.zeros(1), SIGMA.flip(0)])))
+
+
 def _ncsn_exact(x: Tensor, i: Any) -> Tensor:
-    sigma = SIGMA[column(i, x).long()]
-    return (exact_x0(x, 1.0, sigma) - x) / sigma**2
+    level = per_point(i, x).long()
+    return -_NCSN_EXACT.predict(x, LEVELS - level).eps / SIGMA[level][:, None]
 
 
 def _ncsn_x(x_0: Tensor, i: Tensor, eps: Tensor) -> Tensor:
@@ -306,17 +310,15 @@ def _langevin(net: Network, x: Tensor, i: int, z: Tensor, size: float = 0.2) -> 
     return x + alpha / 2 * net(x, i) + alpha.sqrt() * z
 
 
-def _ncsn_sampler(
-    step: Callable[..., Tensor] = _langevin, start: float = 2.0, each: int = EACH, order: Any = range(LEVELS)
-) -> Callable[[Network, int], Tensor]:
+def _ncsn_sampler(step: Callable[..., Tensor] = _langevin, each: int = EACH) -> Callable[[Network, int], Tensor]:
     def sample(net: Network, n: int) -> Tensor:
         def steps(x: Tensor, z: Callable[[], Tensor]) -> Tensor:
-            for i in order:
+            for i in range(LEVELS):
                 for _ in range(each):
                     x = step(net, x, i, z())
             return x
 
-        return _walk(start, steps)(n)
+        return _walk(2.0, steps)(n)
 
     return sample
 
@@ -461,9 +463,14 @@ def _sde_scales(t: Tensor) -> tuple[Tensor, Tensor]:
     return a, (1 - a**2).sqrt()
 
 
+_SDE_EXACT = exact(
+    Schedule(*_sde_scales(torch.linspace(0, 1, 1001, dtype=torch.float64)), curve=lambda t: _sde_scales(t / 1000))
+)
+
+
 def _sde_exact(x: Tensor, t: Any) -> Tensor:
-    a, b = _sde_scales(column(t, x).float())
-    return (a * exact_x0(x, a, b) - x) / b**2
+    time = per_point(t, x).double()
+    return -_SDE_EXACT.predict(x, 1000 * time).eps / _sde_scales(time)[1][:, None].to(x)
 
 
 def _sde_x(x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -488,17 +495,15 @@ def _right_noise(rate: Any, dt: float) -> float:
     return math.sqrt(rate * dt)
 
 
-def _sde_sampler(
-    step: Callable[..., Tensor] = _sde_step, start: float = 1.0, count: int = 500, end: float = 1e-3
-) -> Callable[[Network, int], Tensor]:
+def _sde_sampler(step: Callable[..., Tensor] = _sde_step, count: int = 500) -> Callable[[Network, int], Tensor]:
     def sample(net: Network, n: int) -> Tensor:
         def steps(x: Tensor, z: Callable[[], Tensor]) -> Tensor:
-            times = torch.linspace(1, end, count + 1).tolist()
+            times = torch.linspace(1, 1e-3, count + 1).tolist()
             for t, s in pairwise(times):
                 x = step(net, x, t, t - s, z())
             return x
 
-        return _walk(start, steps)(n)
+        return _walk(1.0, steps)(n)
 
     return sample
 
@@ -641,10 +646,12 @@ def _flow_scales(t: Tensor) -> tuple[Tensor, Tensor]:
     return 1 - t, t
 
 
+_FLOW_EXACT = exact(schedules.flow())
+
+
 def _flow_exact(x: Tensor, t: Any) -> Tensor:
-    time = column(t, x).float()
-    x0 = exact_x0(x, 1 - time, time)
-    return (x - x0) / time.clamp(min=1e-6)  # ε̂ − x̂_0, with ε̂ = (x − (1 − t) x̂_0)/t
+    x0, eps = _FLOW_EXACT.predict(x, 1000 * per_point(t, x).double())
+    return eps - x0
 
 
 def _flow_x(x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -659,17 +666,15 @@ def _flow_step(net: Network, x: Tensor, t: float, dt: float) -> Tensor:
     return x - net(x, t) * dt
 
 
-def _flow_sampler(
-    step: Callable[..., Tensor] = _flow_step, start: float = 1.0, count: int = 100, rising: bool = False, end: float = 0
-) -> Callable[[Network, int], Tensor]:
+def _flow_sampler(step: Callable[..., Tensor] = _flow_step, count: int = 100) -> Callable[[Network, int], Tensor]:
     def sample(net: Network, n: int) -> Tensor:
         def steps(x: Tensor, z: Callable[[], Tensor]) -> Tensor:
-            times = torch.linspace(1, end, count + 1).tolist()
+            times = torch.linspace(1, 0, count + 1).tolist()
             for t, s in pairwise(times):
-                x = step(net, x, 1 - t + 1e-3 if rising else t, t - s)
+                x = step(net, x, t, t - s)
             return x
 
-        return _walk(start, steps)(n)
+        return _walk(1.0, steps)(n)
 
     return sample
 
