@@ -68,33 +68,16 @@ SCHEDULES = {
 #
 # $$x_t = \frac{a_t}{a_s}\,x_s + \sqrt{\beta_{ts}}\;z, \qquad \beta_{ts} = b_t^2 - \frac{a_t^2}{a_s^2}\,b_s^2 .$$
 #
-# Let the step be short, $t = s + dt$, and let a dot denote the derivative with respect to time. Then
+# Let the step be short, $t = s + dt$. It changes little: it multiplies by a number that is nearly 1, and adds little
+# variance,
 #
-# $$\frac{a_t}{a_s} = 1 + \frac{\dot a}{a}\,dt + O(dt^2), \qquad
-# \beta_{ts} = \Big(\frac{d(b^2)}{dt} - 2\,\frac{\dot a}{a}\,b^2\Big)\,dt + O(dt^2),$$
-#
-# where the second follows from $b_t^2 = b_s^2 + \frac{d(b^2)}{dt}dt$ and $a_t^2/a_s^2 = 1 + 2\frac{\dot a}{a}dt$. So
-# a short step multiplies by $1 + f\,dt$ and adds noise of variance $g^2\,dt$. One writes
-#
-# $$dx = f\,x\,dt + g\,dw, \qquad f = \frac{\dot a}{a}, \qquad g^2 = \frac{d(b^2)}{dt} - 2f\,b^2, \tag{i}$$
-#
-# and calls it a **stochastic differential equation** (SDE). $dw$ is normal noise of variance $dt$: twice the time,
-# twice the variance, hence $\sqrt{dt}$ in front of $z$. That is all that you need to know about it.
-#
-# $f$ and $g^2$ of the schedules that you know:
-#
-# | schedule | $a$, $b$ | $f$ | $g^2$ |
-# |---|---|---|---|
-# | variance preserving (`linear`, `cosine`, `sigmoid`) | $a^2 + b^2 = 1$ | $-\tfrac12\beta(t)$ | $\beta(t)$ |
-# | variance exploding (`geometric`, `karras`) | $1$, $\sigma_t$ | $0$ | $d(\sigma^2)/dt$ |
-# | straight line (`flow`), $u = t/T$ | $1-u$, $u$ | $-1/(T-t)$ | $2u/(T-t)$ |
-#
-# The first row follows from (i): $a^2 + b^2 = 1$ gives $d(b^2)/dt = -2a\dot a = -2fa^2$, so $g^2 = -2f(a^2+b^2) =
-# -2f$.
+# $$\frac{a_t}{a_s} = 1 + f\,dt + O(dt^2), \qquad \beta_{ts} = g^2\,dt + O(dt^2) .$$
 #
 # ### Exercise 1: drift and diffusion
 #
-# Write (i). The arguments are $a$, $b$ and their derivatives at some times; the schedule may be any.
+# Find $f$ and $g^2$ from $a$, $b$ and their derivatives $\dot a$, $\dot b$ with respect to time. Expand $a_t = a +
+# \dot a\,dt$ and $b_t = b + \dot b\,dt$, and keep what is of first order. The schedule may be any: $a^2 + b^2$
+# need not be 1.
 
 
 # %% tags=["exercise"]
@@ -116,6 +99,30 @@ print(course.check(16, drift_and_diffusion))
 # ```
 #
 # </details>
+#
+# The expansion: $a_t/a_s = 1 + \frac{\dot a}{a}\,dt$, so $a_t^2/a_s^2 = 1 + 2\frac{\dot a}{a}\,dt$. With $b_t^2 =
+# b_s^2 + \frac{d(b^2)}{dt}\,dt$ it follows that
+#
+# $$\beta_{ts} = b_t^2 - \frac{a_t^2}{a_s^2}\,b_s^2
+# = \Big(\frac{d(b^2)}{dt} - 2\,\frac{\dot a}{a}\,b^2\Big)\,dt + O(dt^2) .$$
+#
+# One writes
+#
+# $$dx = f\,x\,dt + g\,dw, \qquad f = \frac{\dot a}{a}, \qquad g^2 = \frac{d(b^2)}{dt} - 2f\,b^2, \tag{i}$$
+#
+# and calls it a **stochastic differential equation** (SDE). $dw$ is normal noise of variance $dt$: twice the time,
+# twice the variance, hence $\sqrt{dt}$ in front of $z$. That is all that you need to know about it.
+#
+# $f$ and $g^2$ of the schedules that you know:
+#
+# | schedule | $a$, $b$ | $f$ | $g^2$ |
+# |---|---|---|---|
+# | variance preserving (`linear`, `cosine`, `sigmoid`) | $a^2 + b^2 = 1$ | $-\tfrac12\beta(t)$ | $\beta(t)$ |
+# | variance exploding (`geometric`, `karras`) | $1$, $\sigma_t$ | $0$ | $d(\sigma^2)/dt$ |
+# | straight line (`flow`), $u = t/T$ | $1-u$, $u$ | $-1/(T-t)$ | $2u/(T-t)$ |
+#
+# The first row follows from (i): $a^2 + b^2 = 1$ gives $d(b^2)/dt = -2a\dot a = -2fa^2$, so $g^2 = -2f(a^2+b^2) =
+# -2f$.
 #
 # `Schedule.at` and `Schedule.rates` take times between the integers. Here is (i) beside what a step of a thousandth
 # of the grid does, for each schedule. The difference is of the order of the step.
@@ -156,20 +163,15 @@ for name, schedule in SCHEDULES.items():
 # over $p_t$:
 #
 # $$\int \varphi\;\partial_t p_t\,dx = \frac{d}{dt}\,\mathbb E\,\varphi(x_t)
-# = \int \big(\varphi'\mu + \tfrac12 g^2 \varphi''\big)\,p_t\,dx
-# = \int \varphi\,\big(-\partial_x(\mu\,p_t) + \tfrac12 g^2\,\partial_x^2 p_t\big)\,dx .$$
+# = \int \big(\varphi'\mu + \tfrac12 g^2 \varphi''\big)\,p_t\,dx .$$
 #
-# The last step integrates by parts, once for the first term and twice for the second; nothing is left at the ends,
-# since $\varphi$ is 0 there. Both sides agree for *every* $\varphi$, so what stands beside $\varphi$ is equal:
+# An equation for averages that holds for all $\varphi$ is called the *weak form*; it needs no derivative of $p_t$.
 #
-# $$\partial_t\,p_t = -\nabla\cdot(\mu\,p_t) + \tfrac12\,g^2\,\Delta p_t . \tag{ii}$$
+# ### Exercise 2: from averages to the density
 #
-# This is the **Fokker-Planck equation**. The first term carries the density along, the second spreads it. An equation
-# for averages that holds for all $\varphi$ is called the *weak form*; it needs no derivative of $p_t$.
-#
-# ### Exercise 2: the Fokker-Planck equation
-#
-# Write the right side of (ii) in one dimension, from $p$, $\mu$ and their derivatives. Mind the product.
+# What is $\partial_t p_t$ itself? Integrate by parts until $\varphi$ stands without derivatives on the right, too;
+# nothing is left at the ends, since $\varphi$ is 0 there. Both sides agree for *every* $\varphi$, so what stands
+# beside $\varphi$ is equal. Write it with $p$, $\mu$ and their derivatives, in one dimension. Mind the product.
 
 
 # %% tags=["exercise"]
@@ -190,6 +192,17 @@ print(course.check(16, density_rate))
 # ```
 #
 # </details>
+#
+# The first term is integrated by parts once and changes its sign, the second twice and keeps it:
+#
+# $$\int \big(\varphi'\mu + \tfrac12 g^2 \varphi''\big)\,p_t\,dx
+# = \int \varphi\,\big(-\partial_x(\mu\,p_t) + \tfrac12 g^2\,\partial_x^2 p_t\big)\,dx .$$
+#
+# In any dimension, with the same steps:
+#
+# $$\partial_t\,p_t = -\nabla\cdot(\mu\,p_t) + \tfrac12\,g^2\,\Delta p_t . \tag{ii}$$
+#
+# This is the **Fokker-Planck equation**. The first term carries the density along, the second spreads it.
 #
 # Our data: two normal distributions. At time $t$ each is normal with mean $a_t m$ and variance $a_t^2 s^2 + b_t^2$,
 # so $p_t$ is known. `derivatives` differentiates it twice by automatic differentiation, and (ii) is compared with the
@@ -255,7 +268,7 @@ course.plot(
 #
 # **For the density, noise of variance $g^2\,dt$ is the same as a drift of $-\tfrac12 g^2\,\nabla\log p_t$**: down the
 # slope of the density, from where there are many particles to where there are few. A single particle does something
-# else, but the crowd does the same. Three consequences follow at once.
+# else, but the crowd does the same. Two consequences follow at once.
 #
 # **The probability flow.** Turn all noise of (i) into drift:
 #
@@ -263,28 +276,20 @@ course.plot(
 #
 # By (iii) it has the density of (i) at every time, and no randomness. It runs forwards and backwards.
 #
-# **The reverse SDE.** Let time run backwards, $\tau = T - t$. The density of the reverse process must satisfy (ii) with
-# the opposite sign, $\partial_\tau p = \nabla\cdot(f x\,p) - \tfrac12 g^2\Delta p$. A *negative* spread cannot be
-# walked. But a drift can be, so use (iii) to write the spread as we like. Choose any share $\eta \ge 0$ of noise:
-#
-# $$-\tfrac12 g^2 \Delta p = \tfrac12 \eta^2 g^2 \Delta p - \tfrac12 (1 + \eta^2)\,g^2\,\Delta p
-# = \tfrac12 \eta^2 g^2 \Delta p - \nabla\cdot\big(\tfrac12 (1+\eta^2)\,g^2\,\nabla\log p\;\,p\big) .$$
-#
-# Compare with (ii): this is the density of particles that walk by
-#
-# $$dx = \Big[-f\,x + \tfrac12\,(1 + \eta^2)\,g^2\,\nabla\log p_t\Big]\,d\tau + \eta\,g\,dw . \tag{iv}$$
-#
-# $\eta = 0$ is the probability flow. $\eta = 1$ is the reverse SDE of Anderson (1982), on which
-# [Song et al. (2021)](https://arxiv.org/abs/2011.13456) built. Everything between and beyond has the same densities.
+# **The reverse process.** Let time run backwards, $\tau = T - t$. The density must satisfy (ii) with the opposite
+# sign, $\partial_\tau p = \nabla\cdot(f x\,p) - \tfrac12 g^2\Delta p$. A *negative* spread cannot be walked. But a
+# drift can be, and (iii) makes one of the other.
 #
 # ### Exercise 3: every sampler at once
 #
-# Write the drift of (iv), for time that runs backwards.
+# Particles walk backwards by $dx = \mu\,d\tau + \eta\,g\,dw$, with any share $\eta \ge 0$ of the noise. Which drift
+# $\mu$ gives them the density of the reverse process? Write (ii) for $\mu$ and $\eta\,g$, set its right side equal to
+# the one above, and turn what is left of $\Delta p$ into a drift by (iii).
 
 
 # %% tags=["exercise"]
 def reverse_drift(x, f, g2, score, eta):
-    """The drift of (iv) for x (N,), with the score (N,) of p_t at x; f, g2 and eta are numbers."""
+    """The drift for x (N,) at a time, with the score (N,) of p_t at x; f, g2 and eta are numbers."""
     ...  # replace this line by yours
 
 
@@ -300,6 +305,18 @@ print(course.check(16, reverse_drift))
 # ```
 #
 # </details>
+#
+# Take the spread that can be walked out of the one that cannot, and use (iii) on the rest:
+#
+# $$-\tfrac12 g^2 \Delta p = \tfrac12 \eta^2 g^2 \Delta p - \tfrac12 (1 + \eta^2)\,g^2\,\Delta p
+# = \tfrac12 \eta^2 g^2 \Delta p - \nabla\cdot\big(\tfrac12 (1+\eta^2)\,g^2\,\nabla\log p\;\,p\big) .$$
+#
+# Compare with (ii): this is the density of particles that walk by
+#
+# $$dx = \Big[-f\,x + \tfrac12\,(1 + \eta^2)\,g^2\,\nabla\log p_t\Big]\,d\tau + \eta\,g\,dw . \tag{iv}$$
+#
+# $\eta = 0$ is the probability flow. $\eta = 1$ is the reverse SDE of Anderson (1982), on which
+# [Song et al. (2021)](https://arxiv.org/abs/2011.13456) built. Everything between and beyond has the same densities.
 #
 # Does it hold? 40,000 particles start from noise, walk by (iv) with short steps (*Euler-Maruyama*: drift times the
 # step, plus noise times its root), and should end as the data. Their distribution function is compared with that of
@@ -465,8 +482,9 @@ if not QUICK:
 # = \iint s\cdot\nabla\log q\;\,q\,p(x_0)\,dx_0\,dx = \mathbb E\,s\cdot\nabla\log q(x_t|x_0) .$$
 #
 # $C = \mathbb E\|\nabla\log q(x_t|x_0)\|^2 - \mathbb E\|\nabla\log p_t(x_t)\|^2$. The first is $D/b_t^2$ for items of
-# $D$ numbers, since $\nabla\log q = -\varepsilon/b_t$. In short: $\nabla\log p_t(x_t)$ is the mean of $\nabla\log
-# q(x_t|x_0)$ given $x_t$, and $C$ is the variance around this mean.
+# $D$ numbers: $\nabla\log q = -\varepsilon/b_t$, and each number has $\mathbb E\varepsilon^2 = 1$. In short:
+# $\nabla\log p_t(x_t)$ is the mean of $\nabla\log q(x_t|x_0)$ given $x_t$, and $C$ is the variance around this mean
+# (the law of total variance).
 # </details>
 #
 # The cell takes three quite different functions for $s$, and computes both sides by numerical integration over $x_0$
@@ -576,14 +594,13 @@ course.expect(torch.allclose(v, flow_drift, rtol=1e-6, atol=1e-9))  # and it is 
 # $$\mathbb E[x_0\,|\,x_t] = \frac{x_t + b^2\,\nabla\log p_t(x_t)}{a} . \tag{v}$$
 #
 # The score knows more than the mean. How much $x_0$ varies around it, given $x_t$, is in the *derivative* of the
-# score:
-#
-# $$\mathrm{Cov}(x_0\,|\,x_t) = \frac{b^2}{a^2}\,\big(I + b^2\,\nabla^2\log p_t(x_t)\big) . \tag{vi}$$
+# score.
 #
 # ### On paper 3: Tweedie to second order
 #
-# Show that the derivative of the estimate is a covariance, $\frac{\partial}{\partial x_t}\mathbb E[x_0|x_t] =
-# \frac{a}{b^2}\,\mathrm{Cov}(x_0|x_t)$, and deduce (vi).
+# Show that the derivative of the estimate is a covariance:
+#
+# $$\frac{\partial}{\partial x_t}\,\mathbb E[x_0|x_t] = \frac{a}{b^2}\,\mathrm{Cov}(x_0|x_t) .$$
 #
 # <details><summary>Proof</summary>
 #
@@ -597,12 +614,12 @@ course.expect(torch.allclose(v, flow_drift, rtol=1e-6, atol=1e-9))  # and it is 
 # The second derivative of $\log Z$ is $\frac{\nabla^2 Z}{Z} - \frac{\nabla Z\,\nabla Z^\top}{Z^2} =
 # \frac{a^2}{b^4}\big(\mathbb E[x_0x_0^\top|x_t] - \mathbb E[x_0|x_t]\,\mathbb E[x_0|x_t]^\top\big)$. So the
 # derivative of the mean is $\frac{b^2}{a}\cdot\frac{a^2}{b^4}\,\mathrm{Cov} = \frac{a}{b^2}\,\mathrm{Cov}$.
-# Differentiate (v) and solve for the covariance: $\frac1a(I + b^2\nabla^2\log p_t) = \frac{a}{b^2}\mathrm{Cov}$.
 # </details>
 #
 # ### Exercise 5: the covariance of the estimate
 #
-# Write (vi) for items of $D$ numbers, from the matrix of second derivatives of $\log p_t$.
+# Differentiate (v), compare with this, and solve for the covariance. Write it for items of $D$ numbers, from the
+# matrix of second derivatives of $\log p_t$.
 
 
 # %% tags=["exercise"]
@@ -623,6 +640,10 @@ print(course.check(16, covariance_from_score))
 # ```
 #
 # </details>
+#
+# The derivative of (v) is $\frac1a(I + b^2\nabla^2\log p_t)$, and it equals $\frac{a}{b^2}\mathrm{Cov}$:
+#
+# $$\mathrm{Cov}(x_0\,|\,x_t) = \frac{b^2}{a^2}\,\big(I + b^2\,\nabla^2\log p_t(x_t)\big) . \tag{vi}$$
 #
 # The truth by Bayes' rule: weigh every $x_0$ by how well it explains $x_t$, and take mean and variance.
 
