@@ -1,4 +1,4 @@
-"""Lesson 17 from an empty file: right answers in three styles, and planted mistakes with a part of their hints."""
+"""Lesson 18 from an empty file: right answers in three styles, and planted mistakes with a part of their hints."""
 
 # Style 1 is the folded solution of the lesson. Style 2 writes tables once, as a class, in place of functions of tables.
 TABLES = '''
@@ -231,6 +231,30 @@ class ResidualBlock(nn.Module):
         h = h + self.dense(F.silu(temb)).unsqueeze(-1).unsqueeze(-1)
         h = self.convs[1](F.silu(self.norms[1](h)))
         return h + (x if self.skip is None else self.skip(x))
+
+
+class UNet(nn.Module):
+    widths = (24, 48)
+
+    def __init__(self):
+        super().__init__()
+        fine, coarse = self.widths
+        self.blocks = nn.ModuleDict({
+            "in": ResidualBlock(fine, fine, 48), "low": ResidualBlock(coarse, coarse, 48),
+            "out": ResidualBlock(fine, fine, 48),
+        })
+        self.stem, self.head = nn.Conv2d(1, fine, 3, padding=1), nn.Conv2d(fine, 1, 1)
+        self.to_low, self.from_low = nn.Conv2d(fine, coarse, 2, 2), nn.ConvTranspose2d(coarse, fine, 2, 2)
+        self.q, self.k, self.v = (nn.Linear(coarse, coarse) for _ in range(3))
+        self.embed = nn.Linear(16, 48)
+
+    def forward(self, x, t):
+        temb = F.silu(self.embed(time_embedding(t, 16)))
+        fine = self.blocks["in"](self.stem(x), temb)
+        low = self.blocks["low"](self.to_low(fine), temb)
+        tokens = low.flatten(2).mT
+        tokens = tokens + attention(self.q(tokens), self.k(tokens), self.v(tokens))
+        return self.head(self.blocks["out"](fine + self.from_low(tokens.mT.unflatten(2, (4, 4))), temb))
 '''
 
 # Style 3: plain functions and lists of numbers, loops written out, float64 tables, a network that is no class.
@@ -440,6 +464,22 @@ class ResidualBlock(nn.Module):
         h = nn.functional.silu(self.d(h + self.c(temb)[:, :, None, None]))
         out = self.f(self.e(h))
         return out + x if out.shape == x.shape else out + self.g(x)
+
+
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 32, 3, padding="same"), nn.Conv2d(32, 1, 3, padding="same")
+        self.c = nn.Sequential(nn.Linear(20, 40), nn.SiLU())
+        self.d, self.e = ResidualBlock(32, 32, 40), ResidualBlock(32, 32, 40)
+        self.f = nn.Conv2d(32, 96, 1)
+
+    def forward(self, x, t):
+        temb = self.c(time_embedding(t, 20))
+        h = self.d(self.a(x), temb)
+        q, k, v = (part.mT for part in self.f(h).reshape(len(x), 3, 32, 64).unbind(1))
+        h = h + attention(q, k, v).mT.reshape(h.shape)
+        return self.b(self.e(h, temb))
 """
 
 LOSS = """def ddpm_loss(net, x_0, t, eps):
@@ -466,6 +506,18 @@ BLOCK = """class ResidualBlock(nn.Module):
     def forward(self, x, temb):
         return {}
 """
+
+NETWORK = """class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.time, self.first, self.block = nn.Linear(32, 64), nn.Conv2d(1, 32, 3, padding=1), ResidualBlock(32, 32, 64)
+        self.low, self.last = {}, nn.Conv2d(32, 1, 3, padding=1)
+
+    def forward(self, x, t):
+        h = self.block(self.first(x), self.time(time_embedding({}, 32)))
+        return {}
+"""
+LOW = "nn.Sequential(nn.Conv2d(32, 32, 2, 2), nn.SiLU(), nn.Conv2d(32, 32, 3, padding=1), nn.Upsample(scale_factor=2))"
 
 PATH = "self.c(self.n(x).relu()) + self.t(temb)[:, :, None, None]"
 SDE = "def sde_schedule(t):\n    a = torch.exp({})\n    return a, (1 - a**2).sqrt()\n"
@@ -551,6 +603,23 @@ WRONG = {
             "nn.BatchNorm2d(a)", ", padding=1", "nn.Conv2d(a, b, 1)", f"self.s(x) + {PATH}"
         ): "batch norm mixes",
         BLOCK.format("nn.GroupNorm(4, a)", "", "nn.Identity()", PATH): "padding=1",
+    },
+    "UNet": {
+        NETWORK.format(LOW, "0 * t", "self.last(h + self.low(h))"): "the same at every time",
+        NETWORK.format("nn.Identity()", "t", "self.last(self.block(0 * h, self.time(time_embedding(t, 32))))"): (
+            "the same for every x"
+        ),
+        NETWORK.format("nn.Conv2d(32, 32, 2, 2)", "t", "self.last(self.low(h))"): "the noise has the shape of x",
+        NETWORK.format("[nn.Conv2d(32, 32, 1)]", "t", "self.last(self.low[0](h))"): "the list low",
+        NETWORK.format(
+            "nn.Linear(32, 32)", "t", "self.last(h + self.low(h.mean((2, 3)))[:, :, None, None]).relu()"
+        ): "leave out the activation",
+        NETWORK.format(
+            "nn.Linear(32, 32)", "t", "self.last(h + self.low(h.mean((2, 3)))[:, :, None, None]).tanh()"
+        ): "leave out the activation",
+        NETWORK.format(
+            "nn.Linear(32, 32)", "t", "self.last(h.mean((2, 3), keepdim=True).expand(h.shape))"
+        ): "learned nothing",
     },
 }
 """Mistakes of single functions: the other functions are those of the folded solution."""

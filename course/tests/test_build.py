@@ -1,4 +1,4 @@
-"""Lesson 17: right code passes whatever its style, and the part that is wrong is found and named."""
+"""Lesson 18: right code passes whatever its style, and the part that is wrong is found and named."""
 
 import re
 from functools import cache
@@ -10,13 +10,17 @@ import pytest
 import ancestral_course as course
 from ancestral_course import building
 
-SCRIPT = course.lesson_file(course.find_lesson(17))
-NAMES = [exercise.name for exercise in course.lesson_exercises(17)]
+SCRIPT = course.lesson_file(course.find_lesson(18))
+NAMES = [exercise.name for exercise in course.lesson_exercises(18)]
 TRAINED = [name for name in NAMES if name.endswith("_train")]
-LONG = lambda name: pytest.param(name, marks=pytest.mark.long) if name.endswith("_sample") else name  # noqa: E731
-QUICK = [LONG(name) for name in NAMES if name not in TRAINED]
+SECONDS_LONG = [name for name in NAMES if name.endswith("_sample")] + ["UNet"]
+QUICK = [
+    pytest.param(name, marks=pytest.mark.long) if name in SECONDS_LONG else name
+    for name in NAMES
+    if name not in TRAINED
+]
 PLANTED = [
-    pytest.param(name, number, marks=[pytest.mark.long] if name.endswith("_sample") else [], id=f"{name}-{number}")
+    pytest.param(name, number, marks=[pytest.mark.long] if name in SECONDS_LONG else [], id=f"{name}-{number}")
     for name, mistakes in built.WRONG.items()
     for number in range(len(mistakes))
 ]
@@ -39,12 +43,13 @@ def judged(name, source, folder):
     path = folder / "mine.py"
     path.write_text(source, encoding="utf-8")
     functions = course.load_functions(path, [name], SCRIPT)
-    return course.check(17, functions[name])
+    return course.check(18, functions[name])
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", QUICK)
-def test_right_code_passes_in_each_style(name, style, tmp_path):
+def test_right_code_passes_in_each_style(name, style, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "MOST_STEPS", 250)
     verdict = judged(name, STYLES[style](), tmp_path)
     assert verdict.passed, verdict
 
@@ -64,7 +69,8 @@ def test_forty_mistakes_are_planted():
 
 
 @pytest.mark.parametrize(("name", "number"), PLANTED)
-def test_planted_mistakes_are_named(name, number, tmp_path):
+def test_planted_mistakes_are_named(name, number, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "MOST_STEPS", 60)
     source, hint = list(built.WRONG[name].items())[number]
     verdict = judged(name, f"{folded()}\n\n{source}", tmp_path)
     assert verdict.passed is False
@@ -122,7 +128,7 @@ def test_what_is_missing_or_breaks_ends_in_one_line(name, source, text, tmp_path
     head = "import torch\nfrom torch import nn\n\n\n"
     verdict = judged(name, head + source, tmp_path) if name != "ResidualBlock" or "class" in source else None
     if verdict is None:
-        (verdict,) = [one for one in [next(e for e in course.lesson_exercises(17) if e.name == name).judge(3)] if one]
+        (verdict,) = [one for one in [next(e for e in course.lesson_exercises(18) if e.name == name).judge(3)] if one]
     assert not verdict.passed
     assert text in verdict.text, verdict
     assert "\n" not in str(verdict)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral_course.building import in_floors, points
+from ancestral_course.building import digits, in_floors, points
 from ancestral_course.drawings import drawing
 from ancestral_course.exercise import Exercise, Verdict
 from ancestral_course.expectation import expect
@@ -25,6 +25,7 @@ __all__ = [
     "check",
     "check_file",
     "copy_lessons",
+    "digits",
     "drawing",
     "expect",
     "find_lesson",

@@ -16,19 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral import data, oracle
+from ancestral import Diffusion, data, oracle, samplers, schedules
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import ADVICE, Function, Verdict, one_line
 
 Network = Callable[[Tensor, Any], Tensor]
-"""A network of points (B, 2) and a time, one or (B,)."""
+"""A network of points (B, 2), or of digits (B, 1, 8, 8), and a time, one or (B,)."""
 SECONDS = 20.0
 """Time in which the code of a student is trained."""
 MOST_STEPS = 3000
+LEAST_STEPS = 250
+"""Number of steps of a network of digits on a slow machine, however long they take."""
 COUNT = 2000
 """Number of samples that are judged."""
-BATCH = 500
-"""Number of points whose distance to the held-out ones is measured at once, and averaged over batches."""
+BATCH = {"points": 500, "digits": 250}
+"""Number of samples whose distance to the held-out data is measured at once, and averaged over batches."""
 WIDTH = 0.02
 """Standard deviation of the points around the moons."""
 
@@ -40,8 +42,21 @@ def points() -> Tensor:
 
 
 @cache
-def _held_out() -> Tensor:
-    return data.load("moons", split="test").items
+def digits() -> Tensor:
+    """Return the training digits, in [−1, 1], float32 (4000, 1, 8, 8): those of lesson 1, averaged over 3×3 pixels."""
+    return _all_digits()[:4000]
+
+
+@cache
+def _all_digits() -> Tensor:
+    images = data.load("digits").items[:, :, 2:-2, 2:-2].float() / 127.5 - 1
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return nn.functional.avg_pool2d(images, 3)[order]
+
+
+@cache
+def _held_out(kind: str) -> Tensor:
+    return data.load("moons", split="test").items if kind == "points" else _all_digits()[4000:]
 
 
 @cache
@@ -52,38 +67,48 @@ def centres() -> Tensor:
     return torch.cat([half_circle, -half_circle])
 
 
+@cache
+def _rays(size: int) -> Tensor:
+    """Directions (size, count): evenly spaced in the plane, drawn in more dimensions."""
+    if size == 2:
+        angle = torch.arange(32) * math.pi / 32
+        return torch.stack([angle.cos(), angle.sin()])
+    return nn.functional.normalize(torch.randn(size, 100, generator=torch.Generator().manual_seed(0)), dim=0)
+
+
 def sliced_distance(one: Tensor, other: Tensor) -> float:
-    """Compute the sliced Wasserstein-2 distance of two clouds of points in the plane, over 32 directions.
+    """Compute the sliced Wasserstein-2 distance of two sets, over 32 directions in the plane and 100 of images.
 
     Args:
-        one: Points (n, 2).
-        other: Points (m, 2), of which n divides m.
+        one: Items (n, *).
+        other: Items (m, *), of which n divides m.
     """
-    angle = torch.arange(32) * math.pi / 32
-    rays = torch.stack([angle.cos(), angle.sin()])
-    first, second = ((cloud.detach().float() @ rays).sort(0).values for cloud in (one, other))
+    first, second = (
+        (items.detach().float().flatten(1) @ _rays(items[0].numel())).sort(0).values for items in (one, other)
+    )
     return (first.repeat_interleave(len(second) // len(first), 0) - second).square().mean().sqrt().item()
 
 
-def _distance(samples: Tensor) -> float:
-    """The mean distance of batches of points to the held-out ones."""
-    distances = [sliced_distance(batch, _held_out()) for batch in torch.split(samples, BATCH)]
+def _distance(samples: Tensor, kind: str) -> float:
+    """The mean distance of batches of samples to the held-out data."""
+    distances = [sliced_distance(batch, _held_out(kind)) for batch in torch.split(samples, BATCH[kind])]
     return sum(distances) / len(distances)
 
 
 @cache
-def _floor() -> float:
-    """The mean distance of batches of training points to the held-out ones."""
-    return _distance(points())
+def _floor(kind: str) -> float:
+    """The mean distance of batches of training data to the held-out ones."""
+    return _distance(points() if kind == "points" else digits(), kind)
 
 
 def in_floors(samples: Tensor) -> float:
     """Return the distance of samples to the data, in units of the floor: 1 is as near as the data themselves.
 
     Args:
-        samples: Points (n, 2), of which 500 divides n.
+        samples: Points (n, 2), of which 500 divides n, or digits (n, 1, 8, 8), of which 250 divides n.
     """
-    return _distance(samples) / _floor()
+    kind = "points" if samples.ndim == 2 else "digits"
+    return _distance(samples, kind) / _floor(kind)
 
 
 def exact(schedule: Schedule) -> oracle.Mixture:
@@ -295,7 +320,7 @@ class Sampling:
             gap = sliced_distance(samples, cloud) if bool(cloud.isfinite().all()) else math.inf
             if gap < least:
                 best, least = hint, gap
-        if least < 0.25 * sliced_distance(samples, _held_out()) + _floor():
+        if least < 0.25 * sliced_distance(samples, _held_out("points")) + _floor("points"):
             return best
         return "the samples are not those of the data, although the denoiser is exact: compare start, times and noise"
 
@@ -330,16 +355,130 @@ class Block:
 
     def judge(self, function: Function) -> Verdict:
         """Check shapes, that it is residual, normalised over groups of one image, and reads the time."""
-        if not isinstance(function, type) or not issubclass(function, nn.Module):
-            return Verdict(self.name, False, "make it a class: a torch.nn.Module of (in_width, out_width, embedding)")
-        try:
-            torch.manual_seed(0)
-            complaint = _block_complaint(function)
-        except NotImplementedError:
-            return Verdict(self.name, None, "not written yet (it has no forward)")
-        except (Exception, SystemExit) as error:
-            return stopped(self.name, error)
+        return _judge_module(self.name, function, "(in_width, out_width, embedding)", self._verdict)
+
+    def _verdict(self, build: Callable[..., nn.Module]) -> Verdict:
+        complaint = _block_complaint(build)
         return Verdict(self.name, not complaint, complaint or "right")
+
+
+@dataclass(frozen=True)
+class ImageNetwork:
+    """A network of digits (B, 1, 8, 8) and times (B,) to write, which predicts the noise: it is trained, and sampled.
+
+    Args:
+        name: The name of the class, which takes no arguments.
+        task: What it does.
+        limit: Largest distance that passes, in floors.
+    """
+
+    name: str
+    task: str
+    limit: float = 4.0
+
+    def judge(self, function: Function) -> Verdict:
+        """Check what it answers, train it for `SECONDS`, and sample 50 steps of DDPM."""
+        return _judge_module(self.name, function, "no arguments", self._verdict)
+
+    def _verdict(self, build: Callable[[], nn.Module]) -> Verdict:
+        if complaint := _network_complaint(build()):
+            return Verdict(self.name, False, complaint)
+        network = build()
+        steps, seconds, error = _train_on_digits(network)
+        network.eval()
+        x = torch.randn(BATCH["digits"], 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        denoiser = Diffusion(network, schedules.cosine())
+        with torch.no_grad():
+            samples = samplers.DDIM(eta=1.0).sample(denoiser, x, times=range(1000, -1, -20))
+        distance = in_floors(samples) if bool(samples.isfinite().all()) else math.inf
+        done = f"after {steps:,} steps in {seconds:.0f} s"
+        if distance <= self.limit:
+            return Verdict(self.name, True, f"right: {done} the samples are at {distance:.1f} times the floor")
+        answers = network(x, torch.full((len(x),), 1000)).detach()  # x is noise alone
+        if not error < 0.9:
+            text = (
+                f"the network has learned nothing ({done} its error is {error:.2f}, where 1 is that of the answer 0): "
+                "is the path from x to the answer whole, and normalised?"
+            )
+        elif answers.min() >= 0 or answers.abs().max() <= 1:
+            text = (
+                f"the answers are from {answers.min():.2g} to {answers.max():.2g}, and the noise is not: leave out the "
+                "activation after the last layer"
+            )
+        else:
+            text = (
+                f"the network learns, and too little ({done} its error is {error:.2f}, and the samples are at "
+                f"{distance:.1f} floors): are the fine features joined to the coarse ones on the way up, and is it "
+                "wide enough, 32 channels or so?"
+            )
+        return Verdict(self.name, False, text)
+
+
+def _judge_module(name: str, function: Function, of: str, verdict: Callable[[Any], Verdict]) -> Verdict:
+    """Judge a class by a function, and answer what is none in one line."""
+    if not isinstance(function, type) or not issubclass(function, nn.Module):
+        return Verdict(name, False, f"make it a class: a torch.nn.Module of {of}")
+    try:
+        torch.manual_seed(0)
+        return verdict(function)
+    except NotImplementedError:
+        return Verdict(name, None, "not written yet (it has no forward)")
+    except (Exception, SystemExit) as error:
+        return stopped(name, error)
+
+
+def _hidden_layers(network: nn.Module) -> str:
+    """What to say of layers in a Python list, or ""."""
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, list) and any(isinstance(one, nn.Module) for one in value):
+                return f"the layers in the list {name} are not found by parameters(): use nn.ModuleList"
+    return ""
+
+
+def _network_complaint(network: nn.Module) -> str:
+    generator = torch.Generator().manual_seed(0)
+    x, t = torch.randn(3, 1, 8, 8, generator=generator), torch.tensor([1, 400, 1000])
+    out = network(x, t)
+    if out is None:
+        return "not written: forward returns None"
+    if out.shape != x.shape:
+        return f"x (3, 1, 8, 8) becomes {tuple(out.shape)}: the noise has the shape of x"
+    if complaint := _hidden_layers(network):
+        return complaint
+    for weight in network.parameters():  # away from zeros that a layer may begin with
+        if not weight.any():
+            nn.init.normal_(weight, std=0.1, generator=generator)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        return "batch norm mixes the images of a batch, and so their times: use nn.GroupNorm"
+    out = network(x, t)
+    if torch.allclose(out, network(x, t.roll(1)), atol=1e-6):
+        return "the network answers the same at every time: does it read t?"
+    if torch.allclose(out, network(x.flip(0), t), atol=1e-6):
+        return "the network answers the same for every x"
+    return ""
+
+
+def _train_on_digits(network: nn.Module) -> tuple[int, float, float]:
+    """Train for `SECONDS`; return the number of steps, the time, and the last errors relative to the answer 0."""
+    schedule, images = schedules.cosine(), digits()
+    a, b = (table.float()[:, None, None, None] for table in (schedule.signal, schedule.noise))
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    errors, began, step, share = list[float](), time.perf_counter(), 0, 0.0
+    while share < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = 2e-3 * (1 - share)
+        x_0, t = images[torch.randint(len(images), (64,))], torch.randint(1, len(a), (64,))
+        eps = torch.randn_like(x_0)
+        loss = (network(a[t] * x_0 + b[t] * eps, t) - eps).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        errors.append(loss.item())
+        step += 1
+        share = max(step / MOST_STEPS, min(step / LEAST_STEPS, (time.perf_counter() - began) / SECONDS))
+    last = errors[-max(1, len(errors) // 5) :]
+    return step, time.perf_counter() - began, sum(last) / len(last)
 
 
 def _block_complaint(build: Callable[..., nn.Module]) -> str:
@@ -353,9 +492,8 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
         if out.shape != (3, after, 9, 9):
             shapes = f"{tuple(out.shape)}, not {(3, after, 9, 9)}"
             return f"x (3, 16, 9, 9) becomes {shapes}: convolutions of 3×3 need padding=1"
-    names = [name for name, value in vars(block).items() if isinstance(value, list) and value]
-    if names:
-        return f"the layers in the list {names[0]} are not found by parameters(): use nn.ModuleList or nn.Sequential"
+    if complaint := _hidden_layers(block):
+        return complaint
     out.square().sum().backward()
     idle = [name for name, value in block.named_parameters() if value.grad is None]
     if idle:

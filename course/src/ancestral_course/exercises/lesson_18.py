@@ -1,4 +1,4 @@
-"""Exercises of lesson 17: four methods from an empty file, and the parts of a U-Net."""
+"""Exercises of lesson 18: four methods from an empty file, and the parts of a U-Net."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral import schedules
 from ancestral.schedules import Schedule
-from ancestral_course.building import Block, Network, Sampling, Training, exact, per_point, probe
+from ancestral_course.building import Block, ImageNetwork, Network, Sampling, Training, exact, per_point, probe
 from ancestral_course.exercise import Exercise, Function, lost_gradient
 
 
@@ -866,8 +866,9 @@ _PARTS = (
         atol=1e-4,
     ),
     Block("ResidualBlock", "A residual block that reads the time."),
+    ImageNetwork("UNet", "A network of 8×8 digits that predicts the noise."),
 )
 
 METHODS = {"ddpm": _DDPM, "ncsn": _NCSN, "sde": _SDE, "flow": _FLOW, "unet": _PARTS}
 """The exercises of each method, in the order in which they are written."""
-EXERCISES: tuple[Exercise | Training | Sampling | Block, ...] = (*_DDPM, *_NCSN, *_SDE, *_FLOW, *_PARTS)
+EXERCISES: tuple[Exercise | Training | Sampling | Block | ImageNetwork, ...] = (*_DDPM, *_NCSN, *_SDE, *_FLOW, *_PARTS)

@@ -15,7 +15,7 @@
 #
 # *What I cannot create, I do not understand.* The course ends where the lecture on diffusion models ends: with an empty
 # file. You write four methods, each whole, in PyTorch alone: its noise schedule, its loss, its step, the training
-# loop and the sampler. Then the parts of a U-Net, and then an idea of your own. Nothing is given but a contract: the
+# loop and the sampler. Then a U-Net, and then an idea of your own. Nothing is given but a contract: the
 # names of the functions, what they get, and what they return. Lesson 1 has all that you need to know for the first
 # method, and the contracts below say what the others change.
 #
@@ -27,10 +27,10 @@
 #
 # Make a file, `mine.py`, and write. The imports that you need are `torch` and `torch.nn`, and perhaps `math`.
 #
-#     ancestral-course check 17 mine.py
+#     ancestral-course check 18 mine.py
 #
 # checks every function that it finds there. You can also work in this notebook: define a function in a cell, and
-# `print(course.check(17, ddpm_schedule))`. This lesson contains no code of its own but the checks and the pictures. A
+# `print(course.check(18, ddpm_schedule))`. This lesson contains no code of its own but the checks and the pictures. A
 # solution is folded below each method; write your own before you unfold it.
 
 # %%
@@ -49,7 +49,7 @@ from pathlib import Path
 import torch
 
 import ancestral_course as course
-from ancestral_course.exercises import lesson_17
+from ancestral_course.exercises import lesson_18
 
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
 points = course.points()  # (10000, 2), the data
@@ -336,9 +336,10 @@ course.expect(0.5 < course.in_floors(points[:2000]) < 1.5)
 #
 # </details>
 #
-# ## 5. The parts of a U-Net
+# ## 5. The U-Net
 #
-# For images the multilayer perceptron gives way to the U-Net of lesson 1. Three of its parts are worth writing once.
+# For images the multilayer perceptron gives way to the U-Net of lesson 1. Three of its parts are worth writing once,
+# and then the network.
 #
 # * `time_embedding(t, width)`: times (B,), an even number → (B, width): $\sin(\omega_i t)$ for $i =
 #   0..\frac{\text{width}}2 - 1$, then the cosines, with $\omega_i = 10000^{-i/(\text{width}/2)}$.
@@ -347,8 +348,15 @@ course.expect(0.5 < course.in_floors(points[:2000]) < 1.5)
 #   H, W) and the embedded time (B, embedding) → (B, out_width, H, W): group norm, SiLU, convolution; plus the time;
 #   once more; plus $x$.
 #
+# * `UNet()`: a class, `nn.Module`; its `forward(x, t)` gets noisy digits (B, 1, 8, 8) and times (B,) from 1 to 1000,
+#   and predicts their noise, (B, 1, 8, 8).
+#
 # The block is judged by what it does: it keeps the sides, adds to $x$, normalises each image on its own, and reads
-# the time.
+# the time. The network is trained for twenty seconds, by the loss of DDPM with the cosine schedule, and 250 digits are
+# sampled from it in 50 steps. They have to be within four floors. Put it together as you like: down to 4 × 4 pixels
+# (`nn.Conv2d` with `stride=2`), attention there, and up again (`nn.Upsample`), with the fine features joined to the
+# coarse ones. `course.digits()` are the data: those of lesson 1, averaged over 3 × 3 pixels. (Do not name a layer
+# `half` or `double`: a module has methods of these names.)
 #
 # <details><summary>A solution of the parts</summary>
 #
@@ -377,6 +385,29 @@ course.expect(0.5 < course.in_floors(points[:2000]) < 1.5)
 #     def forward(self, x, temb):
 #         h = self.first(x) + self.time(temb)[:, :, None, None]
 #         return self.shortcut(x) + self.second(h)
+#
+#
+# class UNet(nn.Module):
+#     def __init__(self):
+#         super().__init__()
+#         self.time = nn.Sequential(nn.Linear(32, 64), nn.SiLU())
+#         self.first = nn.Conv2d(1, 32, 3, padding=1)
+#         self.down = ResidualBlock(32, 32, 64)
+#         self.shrink = nn.Conv2d(32, 64, 3, stride=2, padding=1)
+#         self.before, self.after = ResidualBlock(64, 64, 64), ResidualBlock(64, 64, 64)
+#         self.qkv = nn.Conv2d(64, 3 * 64, 1)
+#         self.enlarge = nn.Upsample(scale_factor=2)
+#         self.up = ResidualBlock(64 + 32, 32, 64)
+#         self.last = nn.Conv2d(32, 1, 3, padding=1)
+#
+#     def forward(self, x, t):
+#         temb = self.time(time_embedding(t, 32))
+#         fine = self.down(self.first(x), temb)
+#         h = self.before(self.shrink(fine), temb)
+#         q, k, v = self.qkv(h).flatten(2).transpose(1, 2).chunk(3, dim=2)  # the 16 positions of 4 × 4
+#         h = h + attention(q, k, v).transpose(1, 2).reshape(h.shape)
+#         h = self.enlarge(self.after(h, temb))
+#         return self.last(self.up(torch.cat([h, fine], dim=1), temb))
 # ```
 #
 # </details>
@@ -387,7 +418,7 @@ course.expect(0.5 < course.in_floors(points[:2000]) < 1.5)
 
 # %%
 if Path("mine.py").exists():
-    for verdict in course.check_file(17, Path("mine.py")):
+    for verdict in course.check_file(18, Path("mine.py")):
         print(verdict)
 else:
     print("Write mine.py in this folder, and run this cell again.")
@@ -411,7 +442,7 @@ else:
 # %%
 clouds = {}
 for name in ("ddpm", "ncsn", "flow"):
-    training, sampling = lesson_17.METHODS[name][3:]
+    training, sampling = lesson_18.METHODS[name][3:]
     torch.manual_seed(0)
     clouds[name] = training.sampler(sampling.answer, 500 if QUICK else 2000)
     print(f"{name}: {course.in_floors(clouds[name]):.1f} floors with the exact denoiser")
