@@ -230,10 +230,15 @@ print("distances of the seeds:", *[f"{value:.4f}" for value in FOUND["the paper'
 # %% [markdown]
 # ### Exercise 2: the error of a difference
 #
-# The mean of $n$ independent results has a *standard error*: their standard deviation (with $n - 1$ in the
-# denominator) divided by $\sqrt n$. A variant is compared with the paper's choices seed by seed. Both start with the
-# same weights and see the same data. So look at the $n$ *differences*, whose error is usually smaller than that of
-# each mean. Write the mean of the differences and its standard error.
+# A variant is compared with the paper's choices seed by seed. Both start with the same weights and see the same data.
+# So look at the $n$ *differences*, whose error is usually smaller than that of each mean. Write the mean of the
+# differences and its *standard error*: the standard deviation that this mean would have over many repetitions of the
+# whole experiment.
+#
+# The $n$ differences are independent of each other. Variances of independent numbers add up, and a factor $c$
+# multiplies a variance by $c^2$. What is the variance of the sum of the $n$ differences, and what is that of their
+# mean? Estimate the variance of a single difference from the $n$ that you have, with $n - 1$ in the denominator.
+# Check: with four times as many seeds of the same variance, the error is half as large.
 
 
 # %% tags=["exercise"]
@@ -248,11 +253,17 @@ print(course.check(4, effect))
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
+# If one difference has the variance $\sigma^2$, the sum of $n$ has $n\,\sigma^2$, and the mean, which is $1/n$ of the
+# sum, has $n\,\sigma^2/n^2 = \sigma^2/n$. Its root is the standard error, $\sigma/\sqrt n$.
+#
 # ```python
 # def effect(variant, baseline):
 #     differences = variant - baseline
 #     return differences.mean(), differences.std() / len(differences) ** 0.5
 # ```
+#
+# Why the differences? The variance of $v - u$ is $\mathrm{Var}(v) + \mathrm{Var}(u) - 2\,\mathrm{Cov}(v, u)$. Weights
+# or data that happen to be good for one variant are usually good for the other, too. Then the covariance is above 0.
 # </details>
 #
 # A rule of thumb: a difference of more than two or three standard errors has been shown, a smaller one has not. With
@@ -282,7 +293,8 @@ def report(name, baseline="the paper's choices"):
 # | $x_0$ | 1 | 0 |
 # | $v$ | $-b$ | $a$ |
 #
-# Since $x_t = a\,x_0 + b\,\varepsilon$ is known, each of them can be computed from each other one. So does it matter
+# $x_t = a\,x_0 + b\,\varepsilon$ is known. (To write the normally distributed $x_t$ of (4) in this way, by standard
+# normal noise, is called the *reparameterisation*.) So each target can be computed from each other one. Does it matter
 # which one the network learns? It may, for two reasons. The loss weights the times differently: an error of $\hat x_0$
 # counts $a^2/b^2$ times as much in the loss of $\varepsilon$ (exercise 3 of lesson 1). And some targets are easier for
 # a network than others.

@@ -19,9 +19,9 @@
 # noise to data. All eight get the same data, the same network and the same measure, so that you see what each step
 # bought.
 #
-# You should have done lesson 1. Everything else is introduced here. Five exercises come on the way. The notebook runs
-# in about two minutes on two CPU cores. Numbers in brackets are those of the equations in the paper that the section
-# is about.
+# You should have done lesson 1. Everything else is introduced here. Five exercises, and one on paper, come on the way.
+# The notebook runs in about two minutes on two CPU cores. Numbers in brackets are those of the equations in the paper
+# that the section is about.
 
 # %%
 from importlib.util import find_spec
@@ -57,7 +57,8 @@ T = 1000  # the number of noisy states, for all methods
 #
 # $a_t$ is the factor of the signal, $b_t$ that of the noise. At $t = 0$ the item is clean ($a_0 = 1$, $b_0 = 0$), at
 # $t = T$ hardly anything of it is left. In lesson 1, $a_t$ was $\sqrt{\bar\alpha_t}$ and $b_t$ was
-# $\sqrt{1-\bar\alpha_t}$.
+# $\sqrt{1-\bar\alpha_t}$. Given $x_0$, $x_t$ is normally distributed with the mean $a_t x_0$ and the variance $b_t^2$.
+# To write it as above, by standard normal noise $\varepsilon$, is called the *reparameterisation*.
 #
 # The network sees $x_t$ and $t$. What it is trained to answer, its *target*, is in every method another mixture of the
 # same two things, with factors that we call $p_t$ and $q_t$. So we have two equations:
@@ -273,9 +274,47 @@ u = torch.linspace(0, 1, T, dtype=torch.float64)  # from 0 at t = 1 to 1 at t = 
 # much noise the score is known far away from the data, with little noise it is precise near the data. So train one
 # network for many levels $\sigma_1 < \dots < \sigma_T$, and walk from the largest level down to the smallest.
 #
+# ### Exercise 1: one Langevin step
+#
+# A step of Langevin dynamics has a size $\alpha$:
+#
+# $$x \leftarrow x + \tfrac{\alpha}{2}\,\nabla_x \log p(x) + \sqrt{\alpha}\,z, \qquad z \sim \mathcal N(0, I)$$
+#
+# Here $p$ is the density of the noisy data $x_0 + \sigma\varepsilon$ of one level $\sigma$. Write this step, given an
+# estimate $\hat\varepsilon$ of the noise in $x$ instead of the score. (It is the mean of all $\varepsilon$ that are
+# possible for this $x$.) Begin with a single $x_0$: what is the density of the $x = x_0 + \sigma\varepsilon$ that come
+# from it, and what is the gradient of its logarithm, written with $\varepsilon$? The score of all noisy data is the
+# mean of these gradients over the $x_0$ that are possible for this $x$. Check: without noise, $z = 0$, a step of the
+# size $\alpha = 2\sigma^2$ ends at $\hat x_0 = x - \sigma\hat\varepsilon$.
+
+
+# %% tags=["exercise"]
+def langevin_step(x, eps_hat, sigma, alpha, z):
+    """x after one Langevin step of size alpha, for x, eps_hat and z of shape (B, 2) at the noise level sigma."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(5, langevin_step))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# From one $x_0$ comes the normal density $\mathcal N(x; x_0, \sigma^2 I)$, whose logarithm is
+# $-\|x - x_0\|^2/2\sigma^2$ and a constant. Its gradient is $-(x - x_0)/\sigma^2 = -\varepsilon/\sigma$. The mean over
+# all that is possible replaces $\varepsilon$ by $\hat\varepsilon$.
+#
+# ```python
+# def langevin_step(x, eps_hat, sigma, alpha, z):
+#     score = -eps_hat / sigma
+#     return x + alpha / 2 * score + alpha**0.5 * z
+# ```
+# </details>
+#
 # Here is the exact score at three levels. For this we need the density of the moons: 64 normal distributions of
 # standard deviation 0.02 along each half circle, at the `centres` of section 2. For such a mixture, the best possible
-# denoiser is known in closed form (`oracle.Mixture`). No network is involved.
+# denoiser is known in closed form (`oracle.Mixture`). It gives $\hat\varepsilon$, and so the score by exercise 1. No
+# network is involved.
 
 
 # %%
@@ -306,10 +345,20 @@ with plt.style.context("ancestral.render.figures"):
 #
 # **The rows.** The noise is added, and the signal is not made smaller: $a_t = 1$, $b_t = \sigma_t$, and the levels
 # form a geometric sequence. What is the score of $x_t$? *Given $x_0$*, $x_t$ is normally distributed around it, and
-# the gradient of $\log \mathcal N(x_t; x_0, \sigma_t^2 I)$ is $-(x_t - x_0)/\sigma_t^2 = -\varepsilon/\sigma_t$. A
-# network trained on the squared error answers with the mean over all $x_0$ that are possible, and this mean is the
-# score of the noisy data (Vincent, 2011: *denoising score matching*). So the score is a mixture of $x_0$ and
-# $\varepsilon$ like every other target:
+# the gradient of $\log \mathcal N(x_t; x_0, \sigma_t^2 I)$ is $-(x_t - x_0)/\sigma_t^2 = -\varepsilon/\sigma_t$. The
+# density of all noisy data is the mean of these normal densities over $x_0$. Since
+# $\nabla\mathcal N = \mathcal N\,\nabla\log\mathcal N$,
+#
+# $$\nabla\log p_t(x) = \frac{\int p(x_0)\;\mathcal N(x; x_0, \sigma_t^2 I)\;\nabla\log\mathcal N(x; x_0, \sigma_t^2 I)
+# \;dx_0}{\int p(x_0)\;\mathcal N(x; x_0, \sigma_t^2 I)\;dx_0}
+# = -\frac{1}{\sigma_t}\,\mathbb E[\varepsilon\,|\,x_t = x] .$$
+#
+# A network trained on the squared error answers with this mean. To see it, write the target as its mean given $x_t$
+# plus a rest, and expand the square. Take the mean of the cross term given $x_t$ first, and then over $x_t$, which is
+# the mean over everything by the *tower property*. Given $x_t$, the answer is fixed and the rest has the mean 0, so
+# the cross term vanishes. What remains is the squared distance of the answer from that mean, and a constant. This is
+# *denoising score matching* (Vincent, 2011). So the score is a mixture of $x_0$ and $\varepsilon$ like every other
+# target:
 #
 # $$\begin{bmatrix} x_t \\ \text{score} \end{bmatrix} =
 # \begin{bmatrix} 1 & \sigma_t \\ 0 & -1/\sigma_t \end{bmatrix}
@@ -317,35 +366,10 @@ with plt.style.context("ancestral.render.figures"):
 #
 # The loss is weighted with $\sigma_t^2$, so that all levels count the same (the weighting `"snr"` of the package).
 #
-# ### Exercise 1: one Langevin step
-#
-# $$x \leftarrow x + \tfrac{\alpha}{2}\,\nabla_x \log p(x) + \sqrt{\alpha}\,z, \qquad z \sim \mathcal N(0, I)$$
-#
-# Write this step for the noise level $\sigma$, given the estimate $\hat\varepsilon$ of the noise instead of the score.
-
-
-# %% tags=["exercise"]
-def langevin_step(x, eps_hat, sigma, alpha, z):
-    """x after one Langevin step of size alpha, for x, eps_hat and z of shape (B, 2) at the noise level sigma."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(5, langevin_step))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def langevin_step(x, eps_hat, sigma, alpha, z):
-#     score = -eps_hat / sigma
-#     return x + alpha / 2 * score + alpha**0.5 * z
-# ```
-# </details>
-#
-# The step size shrinks with the level, $\alpha_t = 2\cdot10^{-5}\,(\sigma_t/\sigma_1)^2$, so that the step and the
-# noise keep their proportion (algorithm 1). At the end, the noise that is left at $\sigma_1$ is removed by a step to
-# $\hat x_0$ (added in 2020). We take 100 levels with 5 steps each; the paper had 10 levels with 100 steps.
+# **The sampler** repeats the step of exercise 1 at each level. The step size shrinks with the level,
+# $\alpha_t = 2\cdot10^{-5}\,(\sigma_t/\sigma_1)^2$, so that the step and the noise keep their proportion (algorithm
+# 1). At the end, the noise that is left at $\sigma_1$ is removed by a step to $\hat x_0$ (added in 2020). We take 100
+# levels with 5 steps each; the paper had 10 levels with 100 steps.
 
 # %%
 sigma = 0.01 * (5.0 / 0.01) ** u
@@ -437,24 +461,34 @@ measure("DDPM", ddpm, samplers.DDPM(), *[samplers.DDPM(steps=steps) for steps in
 #
 # **The observation.** The loss of DDPM looks at pairs $(x_0, x_t)$ only. It never looks at two noisy states together.
 # So every other process in which $x_t = a_t x_0 + b_t \varepsilon$ holds for each single $t$ has the same loss, and
-# the network is *already trained* for it. Among these processes are ones whose reverse steps need no noise. The
-# deterministic one is simple: estimate $\hat x_0$ and $\hat\varepsilon$, and mix them again for the earlier time $s$,
-#
-# $$x_s = a_s\,\hat x_0 + b_s\,\hat\varepsilon .$$
-#
-# That is the first row of the matrix at $s$. **Both rows are those of DDPM; the sampler is new.** In general, a part
-# of the noise can be fresh. With $z \sim \mathcal N(0, I)$ and the variance $\tilde\beta_{ts}$ of $q(x_s|x_t, x_0)$,
-#
-# $$x_s = a_s\,\hat x_0 + \sqrt{b_s^2 - \eta^2\tilde\beta_{ts}}\;\hat\varepsilon
-# + \eta\sqrt{\tilde\beta_{ts}}\;z, \qquad
-# \tilde\beta_{ts} = \Big(b_t^2 - \frac{a_t^2}{a_s^2}\,b_s^2\Big)\frac{b_s^2}{b_t^2} \tag{12}$$
-#
-# In either case the total variance of the noise at $s$ is $b_s^2$, as the first row demands. $\eta = 0$ is DDIM,
-# $\eta = 1$ is DDPM with the smaller variance. ($\tilde\beta_{ts}$ is (7) of the DDPM paper for a step of any length.)
+# the network is *already trained* for it. Among these processes are ones whose reverse steps need less noise, or none.
 #
 # ### Exercise 2: one DDIM step
 #
-# Write (12), given $x_t$ and $\hat\varepsilon$. You find $\hat x_0$ from the first row.
+# A step from $t$ to an earlier $s$ starts from $\hat\varepsilon$ and from the $\hat x_0$ that agrees with it by the
+# first row. It mixes the two again for the time $s$, with a factor $c$ of the estimated noise, which leaves room for
+# fresh noise $z \sim \mathcal N(0, I)$:
+#
+# $$x_s = a_s\,\hat x_0 + c\,\hat\varepsilon + \eta\,\sqrt{\tilde\beta_{ts}}\;z$$
+#
+# $\tilde\beta_{ts}$ is the variance of $q(x_s|x_t, x_0)$ in DDPM's chain, and $\eta$ is a number from 0 to 1 that we
+# may choose. Find both factors, for any first row, and write the step.
+#
+# * $\tilde\beta_{ts}$: from $s$ to $t$, the chain multiplies by a number $r$ and adds noise of a variance
+#   $\beta_{ts}$. Which $r$ and $\beta_{ts}$ turn the first row at $s$ into the first row at $t$? Bayes' rule says
+#   $q(x_s|x_t, x_0) \propto q(x_s|x_0)\;q(x_t|x_s)$. Add the exponents of the two normal densities. The factor of
+#   $-\frac12 x_s^2$ is $1/\tilde\beta_{ts}$. Find a form that does not divide by $b_s$, which is 0 at $s = 0$.
+# * $c$: the noise in $x_s$ must have the variance $b_s^2$, as the first row demands. For this, take $\hat\varepsilon$
+#   as standard normal and independent of $z$.
+#
+# Check: for $\eta = 0$ nothing is random, and at $s = 0$ the result is $\hat x_0$ for every $\eta$. For DDPM's first
+# row and $s = t - 1$, $\tilde\beta_{ts}$ is (7) of lesson 1.
+#
+# <details><summary>Hint</summary>
+#
+# The chain gives $x_t = r\,x_s + \sqrt{\beta_{ts}}\,\varepsilon'$ with $x_s = a_s x_0 + b_s\varepsilon$. So the signal
+# of $x_t$ is $r\,a_s$, and the variance of its noise $r^2 b_s^2 + \beta_{ts}$.
+# </details>
 
 
 # %% tags=["exercise"]
@@ -469,6 +503,14 @@ print(course.check(5, ddim_step))
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
+# $r = a_t/a_s$ and $\beta_{ts} = b_t^2 - r^2 b_s^2$. The exponents are $-(x_s - a_s x_0)^2/2b_s^2$ and
+# $-(x_t - r x_s)^2/2\beta_{ts}$, and together $x_s^2$ has the factor $-\frac12\big(1/b_s^2 + r^2/\beta_{ts}\big)$. So
+#
+# $$\frac{1}{\tilde\beta_{ts}} = \frac{\beta_{ts} + r^2 b_s^2}{b_s^2\,\beta_{ts}} = \frac{b_t^2}{b_s^2\,\beta_{ts}} ,
+# \qquad \tilde\beta_{ts} = \beta_{ts}\,\frac{b_s^2}{b_t^2} .$$
+#
+# Variances of independent noise add up, so $c^2 + \eta^2\tilde\beta_{ts} = b_s^2$.
+#
 # ```python
 # def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):
 #     x0_hat = (x_t - b_t * eps_hat) / a_t
@@ -476,6 +518,24 @@ print(course.check(5, ddim_step))
 #     return a_s * x0_hat + (b_s**2 - variance) ** 0.5 * eps_hat + variance**0.5 * z
 # ```
 # </details>
+#
+# For $\eta = 0$ the step is deterministic, and simple: estimate $\hat x_0$ and $\hat\varepsilon$, and mix them again
+# for the earlier time $s$,
+#
+# $$x_s = a_s\,\hat x_0 + b_s\,\hat\varepsilon .$$
+#
+# That is the first row of the matrix at $s$. **Both rows are those of DDPM; the sampler is new.** In general,
+#
+# $$x_s = a_s\,\hat x_0 + \sqrt{b_s^2 - \eta^2\tilde\beta_{ts}}\;\hat\varepsilon
+# + \eta\sqrt{\tilde\beta_{ts}}\;z, \qquad
+# \tilde\beta_{ts} = \Big(b_t^2 - \frac{a_t^2}{a_s^2}\,b_s^2\Big)\frac{b_s^2}{b_t^2} \tag{12}$$
+#
+# $\eta = 0$ is DDIM, $\eta = 1$ is DDPM with the smaller variance. ($\tilde\beta_{ts}$ is (7) of the DDPM paper for a
+# step of any length.) In either case the noise at $s$ has the variance $b_s^2$. This is the *law of total variance*:
+# for a given $x_0$, and with the true noise in the place of $\hat\varepsilon$, the variance of $x_s$ is the mean of
+# its variance given $x_t$, here $\eta^2\tilde\beta_{ts}$, plus the variance of its mean given $x_t$, here
+# $b_s^2 - \eta^2\tilde\beta_{ts}$. The paper exercise of lesson 6 proves with it that the first row holds at all
+# times.
 
 
 # %%
@@ -514,20 +574,25 @@ measure("DDIM", ddpm, *[samplers.DDIM(steps=steps) for steps in (50, 100, 20, 10
 #
 # $$dx = -\tfrac12\beta(u)\,x\,du + \sqrt{\beta(u)}\,dw \tag{11}$$
 #
-# NCSN's levels become another SDE, $dx = \sqrt{d\sigma^2/du}\;dw$. A theorem of 1982 (Anderson) says how an SDE runs
-# backwards, and the score is all that it needs. So NCSN and DDPM are two first rows of one theory. And there is more:
-# an ordinary differential equation (ODE) without any noise, the **probability flow**, has the same distribution at
-# every time:
+# The product of all $1 - \beta_t$ becomes $\bar\alpha(u) = \exp\big(-\int_0^u \beta\big)$, and as before
+# $a = \sqrt{\bar\alpha}$ and $b = \sqrt{1 - \bar\alpha}$, now as functions of $u$. NCSN's levels become another SDE,
+# $dx = \sqrt{d\sigma^2/du}\;dw$. So NCSN and DDPM are two first rows of one theory. And there is more. The steps of
+# DDIM can be infinitely small, too. They become an ordinary differential equation (ODE), without any noise.
 #
-# $$\frac{dx}{du} = -\tfrac12\beta(u)\,\big[x + \nabla_x \log p_u(x)\big] \tag{13}$$
+# ### Exercise 3: DDIM in continuous time
 #
-# In the place of the score we put $-\hat\varepsilon/b$. **Both rows are those of DDPM; the sampler is any solver of
-# ODEs.** DDIM turns out to be one of them.
+# Write $dx/du$ of this equation, from $x$ and $\hat\varepsilon$. Begin with DDIM's step,
+# $x_s = a_s\hat x_0 + b_s\hat\varepsilon$, and subtract $x_t = a_t\hat x_0 + b_t\hat\varepsilon$. For $s$ close to $t$
+# the differences of $a$ and of $b$ become the derivatives $da/du$ and $db/du$. Compute these from $\bar\alpha(u)$, put
+# in the $\hat x_0$ that agrees with $x$ and $\hat\varepsilon$, and sort the terms. Check: if the data are standard
+# normal, $x$ has the same distribution at all $u$, and $\hat\varepsilon = b\,x$. Nothing has to move then, so the
+# result has to be 0.
 #
-# ### Exercise 3: the right-hand side of the probability flow
+# <details><summary>Hint</summary>
 #
-# Write $dx/du$ of (13), from $\hat\varepsilon$. $b(u)$ is $\sqrt{1-\bar\alpha(u)}$ with $\bar\alpha(u) =
-# \exp\big(-\int_0^u \beta\big)$, the continuous form of the product of all $1-\beta_t$.
+# $d\bar\alpha/du = -\beta(u)\,\bar\alpha$, so $da/du = -\frac12\beta(u)\,a$. From $a^2 + b^2 = 1$ follows
+# $a\,\frac{da}{du} + b\,\frac{db}{du} = 0$.
+# </details>
 
 
 # %% tags=["exercise"]
@@ -542,14 +607,29 @@ print(course.check(5, flow_rate))
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
+# $dx/du = \hat x_0\,\frac{da}{du} + \hat\varepsilon\,\frac{db}{du}$ with $\frac{da}{du} = -\frac12\beta a$,
+# $\frac{db}{du} = \frac12\beta a^2/b$ and $\hat x_0 = (x - b\,\hat\varepsilon)/a$. So
+#
+# $$\frac{dx}{du} = -\tfrac12\beta\,(x - b\,\hat\varepsilon) + \tfrac12\beta\,\frac{a^2}{b}\,\hat\varepsilon
+# = -\tfrac12\beta\,\Big[x - \frac{a^2 + b^2}{b}\,\hat\varepsilon\Big]
+# = -\tfrac12\beta\,\Big[x - \frac{\hat\varepsilon}{b}\Big] .$$
+#
 # ```python
 # def flow_rate(x, eps_hat, u):
 #     beta_u = 0.1 + 19.9 * u
 #     alpha_bar_u = math.exp(-(0.1 * u + 19.9 * u**2 / 2))
-#     score = -eps_hat / (1 - alpha_bar_u) ** 0.5
-#     return -beta_u / 2 * (x + score)
+#     return -beta_u / 2 * (x - eps_hat / (1 - alpha_bar_u) ** 0.5)
 # ```
 # </details>
+#
+# The paper found this equation from the other side. A theorem of 1982 (Anderson) says how an SDE runs backwards, and
+# the score is all that it needs. The score also gives an ODE, the **probability flow**, which has the same
+# distribution as the SDE at every time:
+#
+# $$\frac{dx}{du} = -\tfrac12\beta(u)\,\big[x + \nabla_x \log p_u(x)\big] \tag{13}$$
+#
+# In the place of the score we put $-\hat\varepsilon/b$, and it is the equation of exercise 3. **Both rows are those of
+# DDPM; the sampler is any solver of ODEs.** DDIM is one of them.
 #
 # Where is the matrix? The flow moves $x$ along $\hat x_0\,da + \hat\varepsilon\,db$: the first row with the two
 # estimates held fixed, while $a$ and $b$ change. The cell shows for one point that both formulas agree. Our solver is
@@ -761,7 +841,65 @@ print(course.check(5, edm_factors))
 # ```
 # </details>
 #
-# The second row follows: $F = (x_0 - c_{\rm skip}(x_0 + \sigma\varepsilon))/c_{\rm out}$, so
+# ### On paper: EDM's factors for any first row
+#
+# EDM's $a$ is 1. Let $x_t = a\,x_0 + b\,\varepsilon$ with any $a$ and $b > 0$, for data of mean 0 and variance
+# $\sigma_d^2$. The network's output is scaled as in (7),
+# $\hat x_0 = c_{\rm skip}\,x_t + c_{\rm out}\,F(c_{\rm in}\,x_t)$. Derive the three factors from the demands (i) to
+# (iii). Why does $c_{\rm out}$ multiply the network's errors? Is there an estimate that leaves less variance of $x_0$
+# than $c_{\rm out}^2$? Check that $a = 1$ gives exercise 4. Which target is $F$ for DDPM's first row, if
+# $\sigma_d = 1$?
+#
+# <details><summary>Derivation</summary>
+#
+# *(i)* $x_0$ and $\varepsilon$ are independent, so $x_t$ has the variance $v = a^2\sigma_d^2 + b^2$, and
+# $c_{\rm in} = 1/\sqrt v$.
+#
+# *(ii)* $F$ should be $(x_0 - c_{\rm skip}\,x_t)/c_{\rm out}$. This has variance 1 if
+#
+# $$c_{\rm out}^2 = \mathrm{Var}(x_0 - c_{\rm skip}\,x_t)
+# = (1 - a\,c_{\rm skip})^2\,\sigma_d^2 + c_{\rm skip}^2\,b^2 .$$
+#
+# *(iii)* If $F$ is wrong by $\delta$, then $\hat x_0$ is wrong by $c_{\rm out}\,\delta$. The derivative of
+# $c_{\rm out}^2$ with respect to $c_{\rm skip}$ is
+# $-2a\,(1 - a\,c_{\rm skip})\,\sigma_d^2 + 2\,c_{\rm skip}\,b^2 = 2\,(v\,c_{\rm skip} - a\,\sigma_d^2)$. It is 0 at
+# the minimum, where $1 - a\,c_{\rm skip} = b^2/v$:
+#
+# $$c_{\rm skip} = \frac{a\,\sigma_d^2}{a^2\sigma_d^2 + b^2}, \qquad
+# c_{\rm out}^2 = \frac{b^4\sigma_d^2 + a^2\sigma_d^4\,b^2}{v^2} = \frac{b^2\sigma_d^2}{v}, \qquad
+# c_{\rm out} = \frac{b\,\sigma_d}{\sqrt{a^2\sigma_d^2 + b^2}}, \qquad
+# c_{\rm in} = \frac{1}{\sqrt{a^2\sigma_d^2 + b^2}} .$$
+#
+# With $a = 1$ and $b = \sigma$ these are EDM's.
+#
+# $c_{\rm skip}\,x_t$ is the best *linear* estimate of $x_0$. The best of all is the mean $\mathbb E[x_0|x_t]$. By the
+# *law of total variance*,
+# $\sigma_d^2 = \mathbb E\big[\mathrm{Var}(x_0|x_t)\big] + \mathrm{Var}\big(\mathbb E[x_0|x_t]\big)$. The first part is
+# what this mean leaves. So $c_{\rm out}^2 \ge \mathbb E\big[\mathrm{Var}(x_0|x_t)\big]$, with equality for normally
+# distributed data, whose mean given $x_t$ is linear. The network has to learn the rest.
+#
+# For $a^2 + b^2 = 1$ and $\sigma_d = 1$, $v = 1$. Then $c_{\rm in} = 1$, $c_{\rm skip} = a$, $c_{\rm out} = b$, and
+# $F = (x_0 - a\,x_t)/b = b\,x_0 - a\,\varepsilon$. This is $-v$ for the target $v$ of section 1.
+# </details>
+#
+# The cell tries many $c_{\rm skip}$, and compares the row of $F$ with that of the package's target, which holds for
+# any $a$ and $b$.
+
+# %%
+sigma_d, tried = 0.5, torch.linspace(-1, 2, 3001, dtype=torch.float64)
+for schedule in (linear, cosine, schedules.flow(), schedules.karras(sigma_max=5.0)):
+    for t in (10, 400, 990):
+        a, b = schedule.at(t)
+        variance = a**2 * sigma_d**2 + b**2  # of x_t
+        c_skip, c_out = a * sigma_d**2 / variance, b * sigma_d / variance**0.5
+        left = (1 - a * tried) ** 2 * sigma_d**2 + tried**2 * b**2  # variance of x_0 − c x_t, for each c that is tried
+        course.expect(abs(tried[left.argmin()] - c_skip) < 1e-3)
+        course.expect(abs(left.min() - c_out**2) < 1e-5)
+        course.expect(math.isclose((1 - a * c_skip) / c_out, targets.EDM.p(a, b), rel_tol=1e-6))
+        course.expect(math.isclose(-b * c_skip / c_out, targets.EDM.q(a, b), rel_tol=1e-6))
+
+# %% [markdown]
+# With $a = 1$ the second row follows: $F = (x_0 - c_{\rm skip}(x_0 + \sigma\varepsilon))/c_{\rm out}$, so
 #
 # $$\begin{bmatrix} x_t \\ F \end{bmatrix} =
 # \begin{bmatrix} 1 & \sigma_t \\ (1-c_{\rm skip})/c_{\rm out} & -c_{\rm skip}\,\sigma_t/c_{\rm out} \end{bmatrix}
@@ -810,20 +948,14 @@ measure("EDM", edm, *[samplers.Heun(steps=steps) for steps in (18, 12, 9, 6)])
 # [arXiv:2209.15571](https://arxiv.org/abs/2209.15571).*
 #
 # **The idea.** Forget chains, scores and SDEs. We want an ODE that moves noise to data. Draw a straight line from an
-# item $x_0$ to noise $\varepsilon$ and let $u = t/T$ be the position on it. The velocity on this line is
-# $dx/du = \varepsilon - x_0$, and the network learns it. Where many lines cross, it learns the mean of their
-# velocities. Following the mean moves the whole distribution in the right way.
-#
-# $$\begin{bmatrix} x_t \\ \text{velocity} \end{bmatrix} =
-# \begin{bmatrix} 1-u & u \\ -1 & 1 \end{bmatrix}
-# \begin{bmatrix} x_0 \\ \varepsilon \end{bmatrix}$$
-#
-# **Both rows are new, and simpler than all before; the sampler is Euler's method**: $x_s = x_t - (u_t - u_s)\,v$ for
-# the velocity $v$. (The papers let time run from noise to data, so their velocity has the other sign.)
+# item $x_0$ to noise $\varepsilon$ and let $u = t/T$ be the position on it: $x_t$ is $x_0$ at $u = 0$, and
+# $\varepsilon$ at $u = 1$. The network learns the velocity on this line, the derivative $dx/du$.
 #
 # ### Exercise 5: what a velocity says about the data
 #
-# Find $\hat x_0$ and $\hat\varepsilon$ from $x_t$ and the network's velocity. Follow the line to both of its ends.
+# Find $\hat x_0$ and $\hat\varepsilon$ from $x_t$ and the network's velocity. Write the velocity with $x_0$ and
+# $\varepsilon$ first, and then follow the line from $x_t$ to both of its ends. Check: at $u = 1$, $\hat\varepsilon$ is
+# $x_t$, whatever the velocity is. And the way from $\hat x_0$ to $\hat\varepsilon$ is the velocity, for every $u$.
 
 
 # %% tags=["exercise"]
@@ -838,12 +970,27 @@ print(course.check(5, ends_of_the_line))
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
+# $x_t = (1 - u)\,x_0 + u\,\varepsilon$, and its derivative $\varepsilon - x_0$ is the same on the whole line. $x_t$
+# has come a way of $u$ from $x_0$, and the way from there to $\varepsilon$ is $1 - u$.
+#
 # ```python
 # def ends_of_the_line(x_t, velocity, u):
 #     u = u[:, None]
 #     return x_t - u * velocity, x_t + (1 - u) * velocity
 # ```
 # </details>
+#
+# The velocity on the line is $dx/du = \varepsilon - x_0$. Where many lines cross, the network learns the mean of their
+# velocities. Following the mean moves the whole distribution in the right way.
+#
+# $$\begin{bmatrix} x_t \\ \text{velocity} \end{bmatrix} =
+# \begin{bmatrix} 1-u & u \\ -1 & 1 \end{bmatrix}
+# \begin{bmatrix} x_0 \\ \varepsilon \end{bmatrix}$$
+#
+# **Both rows are new, and simpler than all before; the sampler is Euler's method**: $x_s = x_t - (u_t - u_s)\,v$ for
+# the velocity $v$. (The papers let time run from noise to data, so their velocity has the other sign.)
+#
+# (The determinant of the matrix is 1, so Cramer's rule gives both ends of the line without a division.)
 
 # %%
 line = torch.arange(1, T + 1, dtype=torch.float64) / T

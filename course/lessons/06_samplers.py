@@ -58,9 +58,10 @@ _ = torch.manual_seed(0)
 #
 # $$x_t = a_t\,x_0 + b_t\,\varepsilon, \qquad a_t = \sqrt{\bar\alpha_t}, \quad b_t = \sqrt{1-\bar\alpha_t},$$
 #
-# because most of this lesson holds for any signal $a_t$ and any noise $b_t$. A component $\mathcal N(m, s^2)$ of the
-# data becomes $\mathcal N(a_t m,\ a_t^2 s^2 + b_t^2)$ at time $t$. So the density $p_t$ of $x_t$ is known at every
-# time, and with it
+# because most of this lesson holds for any signal $a_t$ and any noise $b_t$. (To write the normally distributed $x_t$
+# by standard normal noise is called the *reparameterisation*.) A component $\mathcal N(m, s^2)$ of the data becomes
+# $\mathcal N(a_t m,\ a_t^2 s^2 + b_t^2)$ at time $t$. So the density $p_t$ of $x_t$ is known at every time, and with
+# it
 #
 # * its cumulative distribution `cdf`, the share of the $x_t$ that lie below a number,
 # * its inverse `quantile`, the number below which a share $u$ of the $x_t$ lies,
@@ -283,11 +284,42 @@ for t in (800, 500, 200):
 # over one step back, and $\hat x_0 = (x - b\hat\varepsilon)/a$.) It holds for every schedule, not for DDPM's alone.
 #
 # Now make a step that is *not* small, from $t$ to any earlier time $s$. The estimates change on the way, but we have
-# them at $t$ only. If we keep them for the whole step, then $\Delta a = a_s - a_t$ and $\Delta b = b_s - b_t$, and
+# them at $t$ only. **Euler's method** keeps them for the whole step.
+#
+# ### Exercise 1: one large step, on any schedule
+#
+# Write this step. A network estimates $\hat\varepsilon$ only, so begin with the $\hat x_0$ that agrees with $x_t$ and
+# $\hat\varepsilon$. What are the changes of $a$ and $b$ over the whole step, and what do they add to $x_t$? Use the
+# $a$ and $b$ that are given, and do not assume that $a^2 + b^2 = 1$: on EDM's schedule $a$ is 1 at all times. Check: a
+# step of length 0 returns $x_t$, and a step to $s = 0$ returns $\hat x_0$. (You will see where the function's name
+# comes from.)
+
+
+# %% tags=["exercise"]
+def ddim_step(x_t, eps, now, then):
+    """x_s (B, *) from x_t (B, *) and the estimated noise eps (B, *); now = (a_t, b_t) and then = (a_s, b_s), floats."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(6, ddim_step))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def ddim_step(x_t, eps, now, then):
+#     (a_t, b_t), (a_s, b_s) = now, then
+#     x0 = (x_t - b_t * eps) / a_t
+#     return x_t + (a_s - a_t) * x0 + (b_s - b_t) * eps
+# ```
+# </details>
+#
+# With $\Delta a = a_s - a_t$ and $\Delta b = b_s - b_t$, Euler's step is
 #
 # $$x_s = x_t + \Delta a\,\hat x_0 + \Delta b\,\hat\varepsilon .$$
 #
-# This is **Euler's method**. Insert $x_t = a_t \hat x_0 + b_t \hat\varepsilon$, and two terms cancel:
+# Insert $x_t = a_t \hat x_0 + b_t \hat\varepsilon$, and two terms cancel:
 #
 # $$x_s = a_s\,\hat x_0 + b_s\,\hat\varepsilon .$$
 #
@@ -310,33 +342,6 @@ course.expect(torch.allclose(by_ddim, samplers.Euler(clip=None).sample(denoiser,
 # %% [markdown]
 # These are five points at $s = 400$. `samplers.DDIM` and `samplers.Euler` of the package return the same.
 # (`clip=None`: $\hat x_0$ is not clipped to [−1, 1], which is useful for images, but our data have no limits.)
-#
-# ### Exercise 1: a DDIM step on any schedule
-#
-# A network estimates $\hat\varepsilon$ only. Write the step from $x_t$ and $\hat\varepsilon$. Solve $x_t = a_t \hat
-# x_0 + b_t \hat\varepsilon$ for $\hat x_0$ first. Use the $a$ and $b$ that are given, and do not assume that $a^2 +
-# b^2 = 1$: on EDM's schedule $a$ is 1 at all times.
-
-
-# %% tags=["exercise"]
-def ddim_step(x_t, eps, now, then):
-    """x_s (B, *) from x_t (B, *) and the estimated noise eps (B, *); now = (a_t, b_t) and then = (a_s, b_s), floats."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(6, ddim_step))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def ddim_step(x_t, eps, now, then):
-#     (a_t, b_t), (a_s, b_s) = now, then
-#     x0 = (x_t - b_t * eps) / a_t
-#     return a_s * x0 + b_s * eps
-# ```
-# </details>
 #
 # ## 5. The order of a method
 #
@@ -374,9 +379,11 @@ course.expect(all(0.79 < n * error < 0.81 for n, error in zip(NUMBERS, euler_err
 #
 # ### Exercise 2: measure an order
 #
-# Fit a straight line to log error over log $n$ by least squares, with all the points, and return the order $k$. The
-# slope of the line through points $(u_i, v_i)$ with means $\bar u$ and $\bar v$ is
-# $\sum_i (u_i - \bar u)(v_i - \bar v) / \sum_i (u_i - \bar u)^2$.
+# Fit a straight line to log error over log $n$ by least squares, with all the points, and return the order $k$. With
+# the points $(u_i, v_i)$ and the line $v = c + m\,u$, the sum $\sum_i (v_i - c - m\,u_i)^2$ has to be as small as
+# possible. Its derivatives with respect to $c$ and $m$ are then 0. The first says that the line passes through the
+# point of the means, $(\bar u, \bar v)$. Use it to eliminate $c$ from the second, and solve for the slope $m$. Check:
+# an error of exactly $C/n^2$ has the order 2, whatever $C$ is and whichever $n$ are measured.
 
 
 # %% tags=["exercise"]
@@ -391,6 +398,11 @@ print(course.check(6, order))
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
+# $c = \bar v - m\,\bar u$ leaves the sum $\sum_i \big((v_i - \bar v) - m\,(u_i - \bar u)\big)^2$. Its derivative with
+# respect to $m$ is 0 for
+#
+# $$m = \frac{\sum_i (u_i - \bar u)(v_i - \bar v)}{\sum_i (u_i - \bar u)^2} , \qquad k = -m .$$
+#
 # ```python
 # def order(steps, errors):
 #     u, v = torch.tensor(steps).double().log(), torch.tensor(errors).double().log()
@@ -402,37 +414,21 @@ print(course.check(6, order))
 # ## 6. Heun's method: look at the end of the step, too
 #
 # Why does Euler's method miss? It keeps the direction that it found at the start of the step, while the true path
-# bends. **Heun's method** takes Euler's step as a trial, evaluates the denoiser a second time *at its end*, and makes
-# the step again, from the start, with the mean of both estimates:
+# bends. Without an error the step would be
 #
-# $$\tilde x_s = x_t + \Delta a\,\hat x_0 + \Delta b\,\hat\varepsilon, \qquad
-# x_s = x_t + \Delta a\,\tfrac12(\hat x_0 + \hat x_0') + \Delta b\,\tfrac12(\hat\varepsilon + \hat\varepsilon'),$$
+# $$x_s = x_t + \int \hat x_0\,da + \int \hat\varepsilon\,db ,$$
 #
-# where $\hat x_0', \hat\varepsilon'$ are the estimates at $\tilde x_s$ and time $s$. EDM samples with it. Here are
-# both, with three steps, along the exact path of one point.
-
-# %%
-schedule_of_three, one = [1000, 700, 400, 100], x_T[N // 3 : N // 3 + 1]
-path = [exact(one, schedule, T, t).item() for t in range(1000, 99, -10)]
-with plt.style.context("ancestral.render.figures"):
-    figure, axis = plt.subplots(figsize=(5.5, 2.6))
-    axis.plot(range(1000, 99, -10), path, label="exact")
-    for name, sampler in {"Euler": samplers.Euler(clip=None), "Heun": samplers.Heun()}.items():
-        steps = [step.x.item() for step in sampler.trajectory(denoiser, one, times=schedule_of_three)]
-        axis.plot(schedule_of_three, steps, "o--", markersize=4, label=name)
-        print(f"{name}: distance from the exact path at t = 100: {abs(steps[-1] - path[-1]):.3f}")
-        course.expect(abs(steps[-1] - path[-1]) > 0.1 if name == "Euler" else abs(steps[-1] - path[-1]) < 0.08)
-    axis.set(xlabel="t", ylabel="$x_t$", xlim=(1020, 80))
-    axis.legend()
-    figure.tight_layout()
-    plt.show()
-
-# %% [markdown]
+# with the estimates along the true path from $t$ to $s$. Euler's method takes their values at the start. The
+# *trapezoidal rule* for integrals takes the mean of the values at both ends, which is more accurate. But the estimates
+# at the end of the step depend on $x_s$, which is not known yet. **Heun's method** takes Euler's step as a trial, and
+# evaluates the denoiser a second time *there*.
+#
 # ### Exercise 3: a Heun step
 #
-# `denoiser.predict(x, t)` returns the pair $\hat x_0, \hat\varepsilon$ at a time $t \ge 1$, and
-# `denoiser.schedule.at(t)` the pair $a_t, b_t$ at a time $t \ge 0$. At $s = 0$ there is no noise, and so nothing to
-# estimate: the last step is Euler's alone, with one evaluation.
+# Write Heun's step, with two evaluations of the denoiser. `denoiser.predict(x, t)` returns the pair
+# $\hat x_0, \hat\varepsilon$ at a time $t \ge 1$, and `denoiser.schedule.at(t)` the pair $a_t, b_t$ at a time
+# $t \ge 0$. At $s = 0$ there is no noise, and so nothing to estimate: the last step is Euler's alone, with one
+# evaluation. Check: if the estimates are the same at both ends, the result is that of Euler's method.
 
 
 # %% tags=["exercise"]
@@ -459,6 +455,31 @@ print(course.check(6, heun_step))
 # ```
 # </details>
 #
+# In formulas,
+#
+# $$\tilde x_s = x_t + \Delta a\,\hat x_0 + \Delta b\,\hat\varepsilon, \qquad
+# x_s = x_t + \Delta a\,\tfrac12(\hat x_0 + \hat x_0') + \Delta b\,\tfrac12(\hat\varepsilon + \hat\varepsilon'),$$
+#
+# where $\hat x_0', \hat\varepsilon'$ are the estimates at the trial point $\tilde x_s$ and time $s$. EDM samples with
+# it. Here are both, with three steps, along the exact path of one point.
+
+# %%
+schedule_of_three, one = [1000, 700, 400, 100], x_T[N // 3 : N // 3 + 1]
+path = [exact(one, schedule, T, t).item() for t in range(1000, 99, -10)]
+with plt.style.context("ancestral.render.figures"):
+    figure, axis = plt.subplots(figsize=(5.5, 2.6))
+    axis.plot(range(1000, 99, -10), path, label="exact")
+    for name, sampler in {"Euler": samplers.Euler(clip=None), "Heun": samplers.Heun()}.items():
+        steps = [step.x.item() for step in sampler.trajectory(denoiser, one, times=schedule_of_three)]
+        axis.plot(schedule_of_three, steps, "o--", markersize=4, label=name)
+        print(f"{name}: distance from the exact path at t = 100: {abs(steps[-1] - path[-1]):.3f}")
+        course.expect(abs(steps[-1] - path[-1]) > 0.1 if name == "Euler" else abs(steps[-1] - path[-1]) < 0.08)
+    axis.set(xlabel="t", ylabel="$x_t$", xlim=(1020, 80))
+    axis.legend()
+    figure.tight_layout()
+    plt.show()
+
+# %% [markdown]
 # ## 7. DPM-Solver++: remember the step before
 #
 # Heun's second evaluation doubles the cost. A *multistep* method looks back in place of forward: the estimate of the
@@ -469,29 +490,21 @@ print(course.check(6, heun_step))
 #
 # $$d\!\left(\frac{x}{b}\right) = \hat x_0\;d\!\left(\frac{a}{b}\right).$$
 #
-# The noise estimate is gone. If $\hat x_0$ were constant over the step, then
-# $x_s/b_s - x_t/b_t = \hat x_0\,(a_s/b_s - a_t/b_t)$ exactly, which is DDIM again. It is not constant, so we need a
-# better value than the one at the start of the step: a value *in its middle*. The middle of what? DPM-Solver++ takes
-# the time
+# The noise estimate is gone. If $\hat x_0$ were constant over the step, this could be integrated exactly. It is not
+# constant, so we need a better constant than its value at the start of the step: a value *in its middle*. The middle
+# of what? DPM-Solver++ takes the time
 #
 # $$\lambda_t = \log(a_t/b_t),$$
 #
-# half the logarithm of the SNR of lesson 1. It runs from −5 at noise to 4.6 at $t = 1$. The straight line through
-# the last two estimates, continued from $\lambda_t$ by half the step, has the value
-#
-# $$D = \hat x_0 + \frac{h}{2\,h_{\rm before}}\,(\hat x_0 - \hat x_0^{\rm before}), \qquad
-# h = \lambda_s - \lambda_t, \quad h_{\rm before} = \lambda_t - \lambda_{t_{\rm before}},$$
-#
-# where $t_{\rm before}$ is the time of the step before and $\hat x_0^{\rm before}$ its estimate. With this constant,
-#
-# $$x_s = \frac{b_s}{b_t}\,x_t + \Big(a_s - a_t\,\frac{b_s}{b_t}\Big)\,D .$$
-#
-# This is **DPM-Solver++ 2M** (algorithm 2 of Lu et al., who write the bracket as $-a_s(e^{-h} - 1)$). The first step
-# has no step before, and takes $D = \hat x_0$.
+# half the logarithm of the SNR of lesson 1. It runs from −5 at noise to 4.6 at $t = 1$.
 #
 # ### Exercise 4: a step of DPM-Solver++ 2M
 #
-# Three times are involved. The pairs $(a, b)$ of all of them are given, from the earliest visited to the next.
+# Draw a straight line through the last two estimates, as a function of $\lambda$. Continue it beyond $\lambda_t$, to
+# the middle between $\lambda_t$ and $\lambda_s$, and call its value there $D$. Then integrate the equation for $x/b$
+# from $t$ to $s$ with the constant $D$ in the place of $\hat x_0$, and solve for $x_s$. Three times are involved. The
+# pairs $(a, b)$ of all of them are given, from the earliest visited to the next. Check: if the two estimates are
+# equal, $D$ is the same, and the step is that of exercise 1.
 
 
 # %% tags=["exercise"]
@@ -517,6 +530,19 @@ print(course.check(6, dpm_solver_step))
 #     return b_s / b_t * x + (a_s - a_t * b_s / b_t) * D
 # ```
 # </details>
+#
+# The line through the last two estimates, continued from $\lambda_t$ by half the step, has the value
+#
+# $$D = \hat x_0 + \frac{h}{2\,h_{\rm before}}\,(\hat x_0 - \hat x_0^{\rm before}), \qquad
+# h = \lambda_s - \lambda_t, \quad h_{\rm before} = \lambda_t - \lambda_{t_{\rm before}},$$
+#
+# where $t_{\rm before}$ is the time of the step before and $\hat x_0^{\rm before}$ its estimate. With this constant,
+# $x_s/b_s - x_t/b_t = D\,(a_s/b_s - a_t/b_t)$, that is,
+#
+# $$x_s = \frac{b_s}{b_t}\,x_t + \Big(a_s - a_t\,\frac{b_s}{b_t}\Big)\,D .$$
+#
+# This is **DPM-Solver++ 2M** (algorithm 2 of Lu et al., who write the bracket as $-a_s(e^{-h} - 1)$). With
+# $D = \hat x_0$ it would be DDIM again. The first step has no step before, and is this one.
 #
 # **UniPC** (Zhao et al., 2023) goes one step further. After each step the denoiser is evaluated at the new point
 # anyway, for the next step. UniPC uses this estimate first to *correct* the step that has just been made, with three
@@ -644,15 +670,113 @@ course.expect(0.8 < table["DDIM", "trailing", 50] / table["DDIM", "logsnr", 50] 
 #
 # ## 9. What noise is good for
 #
-# DDIM has a parameter $\eta$ that brings the noise back. From $t$ to $s$,
+# DDIM has a parameter that brings the noise back. A part of the estimated noise is replaced by new noise $z$. From $t$
+# to $s$,
 #
-# $$x_s = a_s \hat x_0 + \sqrt{b_s^2 - \sigma^2}\;\hat\varepsilon + \sigma z, \tag{12}$$
+# $$x_s = a_s \hat x_0 + \sqrt{b_s^2 - \sigma^2}\;\hat\varepsilon + \sigma z . \tag{12}$$
+#
+# $\sigma = 0$ is the ODE. Which other values are possible, and why does the root stand there?
+#
+# ### On paper: every σ keeps q(x_t | x_0)
+#
+# Put the true $x_0$ into (12), and with it $\hat\varepsilon = (x_t - a_t x_0)/b_t$. Begin with
+# $x_T = a_T x_0 + b_T\varepsilon$, and go down from $T$ over any times. Each step may have a $\sigma$ of its own, with
+# $0 \le \sigma \le b_s$. Show by induction over the times that $x_t$ given $x_0$ is distributed as
+# $\mathcal N(a_t x_0,\ b_t^2)$ at all of them, as in DDPM's forward process. (The loss of DDPM depends on nothing
+# else. So one trained network serves all of these samplers.)
+#
+# <details><summary>Derivation</summary>
+#
+# At $T$ it holds. Suppose that it holds at $t$. Given $x_0$, $\hat\varepsilon$ is then standard normal, and it is
+# independent of the new noise $z$. So $x_s$ is normally distributed, as a sum of a constant and of two independent
+# normal variables. It remains to find its mean and its variance. Given $x_t$ and $x_0$, the mean of $x_s$ is
+# $a_s x_0 + \sqrt{b_s^2 - \sigma^2}\;\hat\varepsilon$ and its variance is $\sigma^2$.
+#
+# By the *tower property*, the mean of $x_s$ given $x_0$ is the mean of its means:
+#
+# $$\mathbb E[x_s|x_0] = \mathbb E\big[\mathbb E[x_s|x_t, x_0]\,\big|\,x_0\big]
+# = a_s x_0 + \sqrt{b_s^2 - \sigma^2}\;\mathbb E[\hat\varepsilon|x_0] = a_s x_0 .$$
+#
+# By the *law of total variance*, its variance is the mean of its variances plus the variance of its means:
+#
+# $$\mathrm{Var}(x_s|x_0) = \mathbb E\big[\mathrm{Var}(x_s|x_t, x_0)\,\big|\,x_0\big]
+# + \mathrm{Var}\big(\mathbb E[x_s|x_t, x_0]\,\big|\,x_0\big) = \sigma^2 + (b_s^2 - \sigma^2) = b_s^2 .$$
+#
+# So it holds at $s$, for every $\sigma$ for which the root is a number. (The step is (7) of the DDIM paper, and this
+# is its lemma 1.) A sampler does not know $x_0$, and puts the estimate $\hat x_0$ in its place, as (12) says.
+# </details>
+#
+# The cell draws a $\sigma$ at random for each step, for one $x_0$. Then it leaves the root out, so that new noise is
+# added and no other noise is taken away.
+
+# %%
+clean, generator = 0.7, torch.Generator().manual_seed(5)
+relative_errors = {"with the root": [], "without it": []}  # of the standard deviation of x_t given x_0
+for name, values in relative_errors.items():
+    x = schedule.at(T)[0] * clean + schedule.at(T)[1] * x_T
+    for t in range(T, 50, -50):
+        (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(t - 50)
+        sigma = b_s * torch.rand((), generator=generator).item()
+        factor = math.sqrt(b_s**2 - sigma**2) if name == "with the root" else b_s
+        z = torch.randn(x.shape, dtype=F64, generator=generator)
+        x = a_s * clean + factor * (x - a_t * clean) / b_t + sigma * z
+        values.append(abs(x.std().item() / b_s - 1))
+    print(f"{name}: the standard deviation of x_t given x_0 is off by up to {max(values):.1%}")
+    course.expect(abs(x.mean() - a_s * clean) < 0.2 * b_s)
+course.expect(max(relative_errors["with the root"]) < 5 / N**0.5)  # what N random numbers leave
+course.expect(max(relative_errors["without it"]) > 0.5)
+
+# %% [markdown]
+# ### Exercise 5: the noise of DDIM
+#
+# All these processes have the same $x_t$ given $x_0$. They differ in how much two states have in common. In DDPM's
+# chain $x_t$ is made from $x_s$ alone, $x_t = r\,x_s + \sqrt{\beta_{ts}}\,\varepsilon'$ with $r = a_t/a_s$ and new
+# noise $\varepsilon'$. Find the $\sigma$ for which $x_s$ and $x_t$, given $x_0$, have the same covariance by (12) as
+# in this chain. Then the two are one process, since normal variables are determined by means and covariances. DDIM
+# takes $\eta$ times this $\sigma$. Write it for DDPM's schedule: each argument is a tensor of $\bar\alpha$, one entry
+# for each step. $s$ is the earlier time, so $\bar\alpha_s > \bar\alpha_t$. Check: what should come out at $s = 0$, and
+# for $\eta = 0$?
+#
+# <details><summary>Hint</summary>
+#
+# In (12), with the true $x_0$, $x_t - a_t x_0$ is $b_t\,\hat\varepsilon$. So its covariance with $x_s$ is $b_t$ times
+# the factor of $\hat\varepsilon$ in $x_s$. In the chain, $x_t$ has $r$ times $x_s$ in it, and $x_s$ has the variance
+# $b_s^2$.
+# </details>
+
+
+# %% tags=["exercise"]
+def noise_std(alpha_bar_t, alpha_bar_s, eta):
+    """The deviation σ (K,) of the noise in K steps t → s, from ᾱ_t (K,), ᾱ_s (K,) and a number eta in [0, 1]."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(6, noise_std))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The covariance given $x_0$ is $b_t\sqrt{b_s^2 - \sigma^2}$ by (12), and $r\,b_s^2$ in the chain. If both are equal,
+#
+# $$b_s^2 - \sigma^2 = r^2\,\frac{b_s^4}{b_t^2}, \qquad \sigma^2 = \frac{b_s^2}{b_t^2}\,\big(b_t^2 - r^2 b_s^2\big) .$$
+#
+# With $b_t^2 = 1 - \bar\alpha_t$ and $r^2 = \bar\alpha_t/\bar\alpha_s$ the bracket is
+# $1 - \bar\alpha_t - \bar\alpha_t (1-\bar\alpha_s)/\bar\alpha_s = 1 - \bar\alpha_t/\bar\alpha_s$.
+#
+# ```python
+# def noise_std(alpha_bar_t, alpha_bar_s, eta):
+#     return eta * ((1 - alpha_bar_s) / (1 - alpha_bar_t)).sqrt() * (1 - alpha_bar_t / alpha_bar_s).sqrt()
+# ```
+# </details>
+#
+# In the paper it is number (16):
 #
 # $$\sigma = \eta\,\sqrt{\frac{1-\bar\alpha_s}{1-\bar\alpha_t}}\,\sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_s}} \tag{16}$$
 #
-# A part of the estimated noise is replaced by new noise, so that $b_s^2$, the variance of all of it, stays. (The DDIM
-# paper writes $\alpha$ for the $\bar\alpha$ of DDPM.) $\eta = 0$ is the ODE, and $\eta = 1$ is DDPM with the variance
-# $\tilde\beta$, its equation (7):
+# (The DDIM paper writes $\alpha$ for the $\bar\alpha$ of DDPM.) $\eta = 0$ is the ODE, and $\eta = 1$ is DDPM with the
+# variance $\tilde\beta$, its equation (7). For every $\eta$ up to 1, $\sigma$ is at most $b_s$, so all of them keep
+# $x_t$ given $x_0$. The cell compares $\eta = 1$ with DDPM:
 
 # %%
 draws = torch.randn(10, 5, 1, dtype=F64, generator=torch.Generator().manual_seed(2))
@@ -670,30 +794,6 @@ print(f"DDPM and DDIM with η = 1, ten steps: largest difference {(by_ddpm - by_
 course.expect(torch.allclose(by_ddpm, by_ddim))
 
 # %% [markdown]
-# ### Exercise 5: the noise of DDIM
-#
-# Write (16), for tensors of times: each argument is a tensor of $\bar\alpha$, one entry for each step. $s$ is the
-# earlier time, so $\bar\alpha_s > \bar\alpha_t$. What should come out at $s = 0$, and for $\eta = 0$?
-
-
-# %% tags=["exercise"]
-def noise_std(alpha_bar_t, alpha_bar_s, eta):
-    """The deviation σ (K,) of the noise in K steps t → s, from ᾱ_t (K,), ᾱ_s (K,) and a number eta in [0, 1]."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(6, noise_std))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def noise_std(alpha_bar_t, alpha_bar_s, eta):
-#     return eta * ((1 - alpha_bar_s) / (1 - alpha_bar_t)).sqrt() * (1 - alpha_bar_t / alpha_bar_s).sqrt()
-# ```
-# </details>
-#
 # Why would anybody want the noise back? Recall section 3: a step with noise is a step of the ODE and a Langevin step.
 # The Langevin step pulls any points towards $p_t$, *wherever they came from*. If the network has made an error
 # earlier, the Langevin steps remove it. The ODE carries it to the end.

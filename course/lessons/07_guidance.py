@@ -58,9 +58,10 @@ _ = torch.manual_seed(0)
 # ## 1. Two classes in the plane
 #
 # The data are points $x_0$ of two classes, $y = 0$ and $y = 1$, equally frequent. Each class is a mixture of two
-# Gaussians. One Gaussian of each class lies alone, and the other two overlap. As in lesson 6, $x_t = a_t x_0 + b_t
-# \varepsilon$ with $a_t = \sqrt{\bar\alpha_t}$ and $b_t = \sqrt{1-\bar\alpha_t}$, and `oracle.Mixture` is the exact
-# denoiser of such data. We need three of them: one for all data, and one for each class.
+# Gaussians. One Gaussian of each class lies alone, and the other two overlap. As in lesson 6,
+# $x_t = a_t x_0 + b_t \varepsilon$ (the *reparameterisation* of $q(x_t|x_0)$) with $a_t = \sqrt{\bar\alpha_t}$ and
+# $b_t = \sqrt{1-\bar\alpha_t}$, and `oracle.Mixture` is the exact denoiser of such data. We need three of them: one
+# for all data, and one for each class.
 
 # %%
 F64 = torch.float64
@@ -107,7 +108,10 @@ with plt.style.context("ancestral.render.figures"):
 # We will need the estimate *without* a label, too. Two networks could be trained. The usual way is one network: in
 # training the label of about every tenth example is replaced by a special label, "no class". The package writes it as
 # −1 (`guidance.NO_CLASS`) and the table has one more row for it. This is **label dropout**. With $y$ = "no class" the
-# network sees examples of all classes, so it learns the denoiser of all data.
+# network sees examples of all classes, so it learns the denoiser of all data. Its estimate is the mean of the
+# estimates for the classes, weighted with how probable each class is given $x_t$. (The mean of conditional means is
+# the mean, $\mathbb E[x_0|x_t] = \mathbb E\big[\mathbb E[x_0|x_t, y]\,\big|\,x_t\big]$. This is called the *tower
+# property*.)
 #
 # ### Exercise 1: label dropout
 #
@@ -218,7 +222,7 @@ print(course.check(7, classifier_gradient))
 # </details>
 #
 # Is the sum of both scores the score of the class? The left side comes from the oracle of class 0, the right side from
-# the oracle of all data and from the gradient of the classifier.
+# the oracle of all data and from the gradient of the classifier. The last line checks the tower property of section 2.
 
 # %%
 for t in (1, 300, 700):
@@ -230,6 +234,9 @@ for t in (1, 300, 700):
     right = -everything.predict(x, t).eps / b_t + gradient
     print(f"t = {t}: largest difference {(left - right).abs().max():.1e}")
     course.expect(torch.allclose(left, right, atol=1e-8))
+    by_class = torch.stack([model.predict(x, t).x0 for model in of_class], dim=1)  # point, class, x and y
+    mean = (log_joint(x, t).softmax(dim=1)[:, :, None] * by_class).sum(dim=1)
+    course.expect(torch.allclose(everything.predict(x, t).x0, mean, atol=1e-8))
 
 # %% [markdown]
 # ### Exercise 3: classifier guidance
@@ -261,7 +268,40 @@ print(course.check(7, classifier_guidance))
 # ## 4. Without a classifier
 #
 # A classifier for noisy images has to be trained, and its gradients are often poor. Ho and Salimans noticed that a
-# conditional denoiser with label dropout *contains* a classifier. Turn Bayes' rule around:
+# conditional denoiser with label dropout *contains* a classifier.
+#
+# ### Exercise 4: guidance without a classifier
+#
+# The network gives two estimates of the noise, $\hat\varepsilon_y$ with the label and $\hat\varepsilon_\varnothing$
+# without it. Write the guided noise from these two alone. Its score is
+# $\nabla\log p_t(x) + s\,\nabla\log p_t(y \mid x)$ with the scale $s$. Begin with Bayes' rule for scores, and solve it
+# for the gradient of the classifier. Of which densities are the scores that remain, and by which estimates are they
+# known? Check: $s = 0$ ignores the label, and $s = 1$ is the conditional denoiser itself.
+
+
+# %% tags=["exercise"]
+def classifier_free(eps_label, eps_free, scale):
+    """The guided noise (B, *) from the estimates with the label (B, *) and without it (B, *), and the scale s."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(7, classifier_free))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $\nabla\log p_t(y \mid x)$ is the score of the class minus that of all data,
+# $-(\hat\varepsilon_y - \hat\varepsilon_\varnothing)/b_t$. Add $s$ times this to $-\hat\varepsilon_\varnothing/b_t$,
+# and multiply by $-b_t$. The factor $b_t$ cancels.
+#
+# ```python
+# def classifier_free(eps_label, eps_free, scale):
+#     return eps_free + scale * (eps_label - eps_free)
+# ```
+# </details>
+#
+# Turn Bayes' rule around:
 #
 # $$\nabla \log p_t(y \mid x) = \nabla \log p_t(x \mid y) - \nabla \log p_t(x) .$$
 #
@@ -279,30 +319,7 @@ print(course.check(7, classifier_guidance))
 # like most programs, takes $s$: `guidance.ClassifierFree(denoiser, scale)` and `ancestral sample --guidance 2` mean
 # $s = 2$, $w = 1$.
 #
-# ### Exercise 4: the classifier-free combination
-#
-# Write it with the scale $s$ of the package.
-
-
-# %% tags=["exercise"]
-def classifier_free(eps_label, eps_free, scale):
-    """The guided noise (B, *) from the estimates with the label (B, *) and without it (B, *), and the scale s."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(7, classifier_free))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def classifier_free(eps_label, eps_free, scale):
-#     return eps_free + scale * (eps_label - eps_free)
-# ```
-# </details>
-#
-# Three ways to the same guided noise: the line above by hand, the package, and the classifier's gradient.
+# Three ways to the same guided noise: the formula with $s$ by hand, the package, and the classifier's gradient.
 
 # %%
 t, scale = 300, 3.0
@@ -451,9 +468,8 @@ course.expect(sure == sorted(sure))
 # ## 8. Guidance in an interval
 #
 # Guidance need not have the same scale at all times. Kynkäänniemi et al. ([2024](https://arxiv.org/abs/2404.07724))
-# apply it between two times only, and take the plain conditional denoiser, $s = 1$, at the others. Their reason:
-# guidance at *much* noise decides between modes, where it does the damage, and guidance at *little* noise does hardly
-# anything.
+# apply it between two times only, and take the plain conditional denoiser at the others. Their reason: guidance at
+# *much* noise decides between modes, where it does the damage, and guidance at *little* noise does hardly anything.
 #
 # ### Exercise 5: the scale in an interval
 #

@@ -57,15 +57,15 @@ WRONG = {
     "flow_rate": {
         "def flow_rate(x, eps_hat, u):\n"
         "    b = math.sqrt(1 - math.exp(-0.1 * u - 9.95 * u * u))\n"
-        "    return -(0.1 + 19.9 * u) / 2 * (x + eps_hat / b)": "sign of the score",
+        "    return -(0.1 + 19.9 * u) / 2 * (x + eps_hat / b)": "the sign of ε̂ is wrong",
         "def flow_rate(x, eps_hat, u):\n"
         "    return -(0.1 + 19.9 * u) / 2 * (x - eps_hat / (1 - math.exp(-0.1 * u - 9.95 * u * u)))": (
             "b is the square root"
         ),
-        "def flow_rate(x, eps_hat, u):\n    return -0.5 * (0.1 + 19.9 * u) * (x - eps_hat)": "not the score",
+        "def flow_rate(x, eps_hat, u):\n    return -0.5 * (0.1 + 19.9 * u) * (x - eps_hat)": "since a² + b² = 1",
         "def flow_rate(x, eps_hat, u):\n"
         "    b = math.sqrt(1 - math.exp(-0.1 * u - 9.95 * u * u))\n"
-        "    return -(0.1 + 19.9 * u) * (x - eps_hat / b)": "has the factor ½",
+        "    return -(0.1 + 19.9 * u) * (x - eps_hat / b)": "the factor ½ is missing",
         "def flow_rate(x, eps_hat, u):\n"
         "    b = math.sqrt(1 - math.exp(-0.1 * u - 19.9 * u * u))\n"
         "    return -(0.1 + 19.9 * u) / 2 * (x - eps_hat / b)": "integral of β",
@@ -73,6 +73,22 @@ WRONG = {
         "    beta_u = 0.1 + 19.9 * u\n"
         "    b = math.sqrt(1 - math.exp(-0.1 * u - 9.95 * u * u))\n"
         "    return -beta_u / 2 * x + beta_u * eps_hat / b": "reverse SDE",
+        "def flow_rate(x, eps_hat, u):\n"
+        "    a2 = math.exp(-0.1 * u - 9.95 * u * u)\n"
+        "    a, b = a2**0.5, (1 - a2) ** 0.5\n"
+        "    da = -(0.1 + 19.9 * u) / 2 * a\n"
+        "    return da * (x - b * eps_hat) / a": "add ε̂ db/du",
+        "def flow_rate(x, eps_hat, u):\n"
+        "    a2 = math.exp(-0.1 * u - 9.95 * u * u)\n"
+        "    return (0.1 + 19.9 * u) / 2 * a2 / (1 - a2) ** 0.5 * eps_hat": "add x̂_0 da/du",
+        "def flow_rate(x, eps_hat, u):\n"
+        "    a2 = math.exp(-0.1 * u - 9.95 * u * u)\n"
+        "    a, b = a2**0.5, (1 - a2) ** 0.5\n"
+        "    da = -(0.1 + 19.9 * u) / 2 * a\n"
+        "    return da * x / a - da * a / b * eps_hat": "You took x for a x̂_0",
+        "def flow_rate(x, eps_hat, u):\n"
+        "    b = math.sqrt(1 - math.exp(-0.1 * u - 9.95 * u * u))\n"
+        "    return (0.1 + 19.9 * u) / 2 * (x - eps_hat / b)": "so a falls",
     },
     "edm_factors": {
         "def edm_factors(sigma, sigma_d):\n"
@@ -147,6 +163,11 @@ OTHERWISE = {
         "    return x_t / ratio + (old - b_t / ratio) * eps_hat + fresh * z",
     ],
     "flow_rate": [
+        "def flow_rate(x, eps_hat, u):\n"
+        "    a = math.exp(-(0.1 * u + 9.95 * u**2) / 2)\n"
+        "    b = math.sqrt(1 - a**2)\n"
+        "    da = -(0.1 + 19.9 * u) / 2 * a\n"
+        "    return (x - b * eps_hat) / a * da - a * da / b * eps_hat",
         "def flow_rate(x, eps_hat, u):\n"
         "    alpha_bar = math.exp(-(0.1 + (0.1 + 19.9 * u)) / 2 * u)\n"
         "    b = math.sqrt(1 - alpha_bar)\n"

@@ -36,6 +36,16 @@ def ddim_step(x_t, eps, now, then):
 def ddim_step(x_t, eps, now, then):
     return then[0] * x_t + then[1] * eps
 """: "was taken for x̂_0",
+        """
+def ddim_step(x_t, eps, now, then):
+    clean = (x_t - now[1] * eps) / now[0]
+    return (then[0] - now[0]) * clean + (then[1] - now[1]) * eps
+""": "Add it to x_t",
+        """
+def ddim_step(x_t, eps, now, then):
+    clean = (x_t - now[1] * eps) / now[0]
+    return x_t + (now[0] - then[0]) * clean + (now[1] - then[1]) * eps
+""": "You have the other sign",
     },
     "order": {
         """
@@ -213,6 +223,16 @@ def noise_std(alpha_bar_t, alpha_bar_s, eta):
 def noise_std(alpha_bar_t, alpha_bar_s, eta):
     return ((1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)).sqrt()
 """: "η is missing",
+        """
+def noise_std(alpha_bar_t, alpha_bar_s, eta):
+    r = (alpha_bar_t / alpha_bar_s).sqrt()
+    return eta * r * (1 - alpha_bar_s) / (1 - alpha_bar_t).sqrt()
+""": "Solve for σ",
+        """
+def noise_std(alpha_bar_t, alpha_bar_s, eta):
+    r, variance = (alpha_bar_t / alpha_bar_s).sqrt(), 1 - alpha_bar_s
+    return eta * (variance - (r * variance) ** 2).sqrt()
+""": "You left out b_t",
     },
 }
 
@@ -283,6 +303,11 @@ def noise_std(alpha_bar_t, alpha_bar_s, eta):
         beta = 1 - late / early
         found.append(eta * math.sqrt((1 - early) / (1 - late) * beta))
     return torch.tensor(found)
+""",
+        """
+def noise_std(alpha_bar_t, alpha_bar_s, eta):
+    r, b_t, b_s = (alpha_bar_t / alpha_bar_s).sqrt(), (1 - alpha_bar_t).sqrt(), (1 - alpha_bar_s).sqrt()
+    return eta * (b_s**2 - (r * b_s**2 / b_t) ** 2).clamp(min=0).sqrt()
 """,
     ],
 }

@@ -34,10 +34,10 @@ _LANGEVIN = Exercise(
         "the score is −ε̂/σ: without the minus sign the step goes downhill, away from the data": (
             lambda x, e, s, a, z: x + a / 2 * e / s + a**0.5 * z
         ),
-        "the score is −ε̂/σ, not −ε̂. Look at the second row of the matrix": (
+        "the score is −ε̂/σ, not −ε̂. The gradient of log N(x; x_0, σ²I) is −(x − x_0)/σ², and x − x_0 is σ ε": (
             lambda x, e, s, a, z: x - a / 2 * e + a**0.5 * z
         ),
-        "the score is −ε̂/σ: x_t − x_0 is σ ε, and it is divided by σ², so one σ is left": (
+        "the score is −ε̂/σ: x − x_0 is σ ε, and it is divided by σ², so one σ is left": (
             lambda x, e, s, a, z: x - a / 2 * e / s**2 + a**0.5 * z
         ),
         "the noise has the variance α, so z is multiplied by √α": lambda x, e, s, a, z: x - a / 2 * e / s + a * z,
@@ -51,7 +51,7 @@ _LANGEVIN = Exercise(
             lambda x, e, s, a, z: x - a / 2 * e / s
         ),
         "the step starts at x: add x": lambda x, e, s, a, z: -a / 2 * e / s + a**0.5 * z,
-        "the score is −ε̂/σ, not −ε̂ · σ. Look at the second row of the matrix": (
+        "the score is −ε̂/σ, not −ε̂ · σ. The gradient of log N(x; x_0, σ²I) divides x − x_0 = σ ε by σ²": (
             lambda x, e, s, a, z: x - a / 2 * e * s + a**0.5 * z
         ),
     },
@@ -194,20 +194,22 @@ _FLOW_RATE = Exercise(
     reference=_rate,
     results=_rate_results,
     mistakes={
-        "the sign of the score is wrong: the score is −ε̂/b": _rate_of(lambda e, c, u: e / (1 - c) ** 0.5),
-        "the score is −ε̂/b, and b is the square root of 1 − ᾱ": _rate_of(lambda e, c, u: -e / (1 - c)),
-        "ε̂ is not the score: divide it by −b": _rate_of(lambda e, c, u: -e),
-        "the score has the other sign, and is divided by b: −ε̂/b": _rate_of(lambda e, c, u: e),
-        "(13) has the factor −½. With −1 in front of the score you have the reverse SDE without its noise": (
+        "the sign of ε̂ is wrong. ε̂ db/du is above 0, since the noise grows with u, and −b ε̂ in x̂_0 meets da/du < 0": (
+            _rate_of(lambda e, c, u: e / (1 - c) ** 0.5)
+        ),
+        "ε̂ is divided by b, and b is the square root of 1 − ᾱ": _rate_of(lambda e, c, u: -e / (1 - c)),
+        "the two terms of ε̂ add up to ½β (b + a²/b) ε̂, which is ½β ε̂/b, since a² + b² = 1. You have ½β ε̂": _rate_of(
+            lambda e, c, u: -e
+        ),
+        "the factor of ε̂ is ½β/b: the sign is wrong, and b is missing": _rate_of(lambda e, c, u: e),
+        "the factor of ε̂ is ½β/b, with ½ as in that of x. With β/b this would be the reverse SDE without its noise": (
             lambda x, e, u: (
                 _rate_of(_score, 0.0)(x, e, u)
                 - (0.1 + 19.9 * u) * (x / 2 + _score(e, math.exp(-(0.1 * u + 19.9 * u**2 / 2)), u))
             )
         ),
-        "(13) has the factor ½": _rate_of(_score, -1.0),
-        "the sign in front of ½β is a minus: u runs from data to noise, and so x shrinks as u grows": _rate_of(
-            _score, 0.5
-        ),
+        "the factor ½ is missing: a is the root of ᾱ, so da/du is −½β a": _rate_of(_score, -1.0),
+        "the sign is wrong: u runs from data to noise, so a falls, and da/du is −½β a": _rate_of(_score, 0.5),
         "the integral of β from 0 to u is 0.1 u + 19.9 u²/2, with a half, and not β(u) · u": (
             lambda x, e, u: -(0.1 + 19.9 * u) / 2 * (x - e / (1 - math.exp(-(0.1 + 19.9 * u) * u)) ** 0.5)
         ),
@@ -215,6 +217,11 @@ _FLOW_RATE = Exercise(
             lambda e, c, u: -e / c**0.5
         ),
         "ᾱ(u) is exp(−∫β). You have exp(−½∫β), which is √ᾱ": _rate_of(lambda e, c, u: -e / (1 - c**0.5) ** 0.5),
+        "this is x̂_0 da/du alone. b changes, too: add ε̂ db/du": _rate_of(lambda e, c, u: -e * (1 - c) ** 0.5),
+        "this is ε̂ db/du alone. a changes, too: add x̂_0 da/du": (
+            lambda x, e, u: _rate_of(lambda e, c, u: -e * c / (1 - c) ** 0.5)(0 * x, e, u)
+        ),
+        "x̂_0 is (x − b ε̂)/a. You took x for a x̂_0": _rate_of(lambda e, c, u: -e * c / (1 - c) ** 0.5),
     },
     linear=Linear("x, eps_hat, u", inputs="x, eps_hat", at="u"),
 )

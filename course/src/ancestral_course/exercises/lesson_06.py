@@ -90,6 +90,12 @@ DDIM_STEP = Exercise(
         "the times are swapped: x_t has the pair `now`, and x_s the pair `then`.": (
             lambda x, eps, now, then: now[0] * (x - then[1] * eps) / then[0] + now[1] * eps
         ),
+        "this is the change of x over the step. Add it to x_t.": (
+            lambda x, eps, now, then: (then[0] - now[0]) * _x0(x, eps, now) + (then[1] - now[1]) * eps
+        ),
+        "the changes are a_s − a_t and b_s − b_t, from the time t to the time s. You have the other sign.": (
+            lambda x, eps, now, then: x - (then[0] - now[0]) * _x0(x, eps, now) - (then[1] - now[1]) * eps
+        ),
     },
     linear=Linear("x_t, eps, now, then", inputs="x_t, eps", at="now, then"),
 )
@@ -394,7 +400,7 @@ NOISE_STD = Exercise(
     _noise_std,
     _noise_std_results,
     {
-        "this is the variance of the noise for η = 1, times η. The two factors in (16) are square roots.": (
+        "this is the variance of the noise for η = 1, times η. Take the square root of the variance first.": (
             lambda t, s, eta: eta * (1 - s) / (1 - t) * (1 - t / s)
         ),
         "this is the variance. The deviation is its square root.": (
@@ -418,6 +424,15 @@ NOISE_STD = Exercise(
         "η is missing.": lambda t, s, eta: ((1 - s) / (1 - t)).sqrt() * (1 - t / s).sqrt(),
         "the second factor has 1 − ᾱ_t/ᾱ_s, the variance of the steps from s to t, not 1 − ᾱ_t, of all steps from 0.": (
             lambda t, s, eta: eta * ((1 - s) / (1 - t)).sqrt() * (1 - t).sqrt()
+        ),
+        "this is √(b_s² − σ²), the factor of the estimated noise, times η. Solve for σ.": (
+            lambda t, s, eta: eta * (t / s).sqrt() * (1 - s) / (1 - t).sqrt()
+        ),
+        "the covariance by (12) is b_t √(b_s² − σ²), as x_t − a_t x_0 is b_t ε̂. You left out b_t.": (
+            lambda t, s, eta: eta * ((1 - s) - t / s * (1 - s) ** 2).sqrt()
+        ),
+        "the denominator √(1−ᾱ_t) is missing. (The covariance in the chain is r b_s², with the variance of x_s.)": (
+            lambda t, s, eta: eta * ((1 - s) * (1 - t / s)).sqrt()
         ),
     },
 )
