@@ -155,8 +155,10 @@ course.show([film], [f"t = {t}" for t in times])
 #
 # $$q(x_t \mid x_0) = \mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t) I\big) \tag{4}$$
 #
-# or, to sample from it, $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ with
-# $\varepsilon \sim \mathcal N(0, I)$.
+# To sample from it, draw $\varepsilon \sim \mathcal N(0, I)$ and take
+# $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$. This is the *reparameterisation* of
+# $q(x_t \mid x_0)$: all randomness is in $\varepsilon$, whose distribution is the same at every $t$, and $x_t$ is a
+# function of $x_0$, $t$ and $\varepsilon$. So a mean over $x_t$ is a mean over $\varepsilon$.
 #
 # A detail of the code: the tables are in 64-bit floats. Near $t = 1$, $\bar\alpha_t$ is almost 1, and $1-\bar\alpha_t$
 # would lose its digits in 32 bits. So the code takes the difference in the table first, `at(1 - alpha_bar, t)`, and
@@ -306,8 +308,63 @@ course.expect(0.095 < beta[t].sqrt() < 0.105)
 #
 # What should $\mu_\theta$ be? In training we know more than $x_t$: we know the clean image $x_0$ that we added noise
 # to. *Given $x_0$*, the distribution of $x_{t-1}$ is known exactly. It is called the *posterior*: what is known about
-# $x_{t-1}$ after $x_t$ was seen. By Bayes' rule it is proportional to
-# $q(x_{t-1} \mid x_0)\, q(x_t \mid x_{t-1})$, the product of two Gaussians, which is a Gaussian again:
+# $x_{t-1}$ after $x_t$ was seen. Bayes' rule says
+#
+# $$q(x_{t-1} \mid x_t, x_0) \;\propto\; q(x_{t-1} \mid x_0)\; q(x_t \mid x_{t-1})$$
+#
+# The first factor is (4) at time $t-1$, the second is (2). As a function of $x_{t-1}$, each has the form of a Gaussian,
+# and so has their product.
+#
+# ### Exercise 2: the posterior mean
+#
+# Derive the mean of this Gaussian, and write it as a weighted sum of $x_0$ and $x_t$. One pixel is enough, since all
+# are treated alike. Up to a factor, a Gaussian of mean $m$ and variance $v$ is $e^{-(x-m)^2/(2v)}$. Write both factors
+# in this way and add the exponents. Sort the sum by powers of $x_{t-1}$, and complete the square. Two cases test the
+# result. At $t = 1$ the mean must be $x_0$; there $1-\bar\alpha_0 = 0$, so do not divide by $1-\bar\alpha_{t-1}$. And
+# if $\beta_t$ were 0, the mean would have to be $x_t$. The tables `alpha`, `alpha_bar`, `beta` and the function `at`
+# are there.
+#
+# <details><summary>Hint</summary>
+#
+# Up to a term without $x_{t-1}$, the sum of the two exponents is $-\frac12\big(A\,x_{t-1}^2 - 2 B\,x_{t-1}\big)$, which
+# is largest at $x_{t-1} = B/A$. Multiply $A$ and $B$ by $\beta_t\,(1-\bar\alpha_{t-1})$, and look at section 3 for
+# $\alpha_t\,(1-\bar\alpha_{t-1}) + \beta_t$.
+# </details>
+
+
+# %% tags=["exercise"]
+def posterior_mean(x_0, x_t, t):
+    """The mean of x_{t−1} given x_t and x_0, for images (B, 1, 24, 24) and times t (B,) in 1..T."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(1, posterior_mean))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def posterior_mean(x_0, x_t, t):
+#     v = at(1 - alpha_bar, t)
+#     x_0_weight = at(alpha_bar, t - 1).sqrt() * at(beta, t) / v
+#     x_t_weight = at(alpha, t).sqrt() * at(1 - alpha_bar, t - 1) / v
+#     return x_0_weight * x_0 + x_t_weight * x_t
+# ```
+#
+# The exponents $-\frac{(x_t - \sqrt{\alpha_t}\,x_{t-1})^2}{2\beta_t}$ and
+# $-\frac{(x_{t-1} - \sqrt{\bar\alpha_{t-1}}\,x_0)^2}{2(1-\bar\alpha_{t-1})}$ add up to
+# $-\frac12\big(A\,x_{t-1}^2 - 2 B\,x_{t-1}\big)$ and terms without $x_{t-1}$, with
+#
+# $$A = \frac{\alpha_t}{\beta_t} + \frac{1}{1-\bar\alpha_{t-1}}, \qquad
+# B = \frac{\sqrt{\alpha_t}\,x_t}{\beta_t} + \frac{\sqrt{\bar\alpha_{t-1}}\,x_0}{1-\bar\alpha_{t-1}}$$
+#
+# The sum is $-\frac12 A\,(x_{t-1} - B/A)^2$ up to a constant, so the mean is $B/A$ and the variance $1/A$. Multiplied
+# by $\beta_t\,(1-\bar\alpha_{t-1})$, $A$ becomes $\alpha_t\,(1-\bar\alpha_{t-1}) + \beta_t = 1-\bar\alpha_t$, and $B$
+# becomes $\sqrt{\bar\alpha_{t-1}}\,\beta_t\,x_0 + \sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})\,x_t$.
+# </details>
+#
+# Here is the result, in the paper's notation. (Lesson 3 derives it step by step, for every schedule and any two times.)
 #
 # $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\big(x_{t-1};\ \tilde\mu_t(x_t, x_0),\ \tilde\beta_t I\big) \tag{6}$$
 #
@@ -335,33 +392,7 @@ print(f"mean of the product: {grid_mean:.6f}; variance: {grid_variance:.8f}, and
 course.expect(abs(grid_variance / posterior_variance - 1) < 1e-4)
 
 # %% [markdown]
-# The variance agrees. Exercise 2 and section 6 check the mean.
-#
-# ### Exercise 2: the posterior mean
-#
-# Write $\tilde\mu_t(x_t, x_0)$ of (7). The tables `alpha`, `alpha_bar`, `beta` and the function `at` are there.
-
-
-# %% tags=["exercise"]
-def posterior_mean(x_0, x_t, t):
-    """The mean of x_{t−1} given x_t and x_0, for images (B, 1, 24, 24) and times t (B,) in 1..T."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(1, posterior_mean))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def posterior_mean(x_0, x_t, t):
-#     v = at(1 - alpha_bar, t)
-#     x_0_weight = at(alpha_bar, t - 1).sqrt() * at(beta, t) / v
-#     x_t_weight = at(alpha, t).sqrt() * at(1 - alpha_bar, t - 1) / v
-#     return x_0_weight * x_0 + x_t_weight * x_t
-# ```
-# </details>
+# The variance agrees. Section 6 checks the mean.
 #
 # ## 6. Predict the noise
 #
@@ -382,7 +413,8 @@ print(course.check(1, posterior_mean))
 # A network cannot know the noise exactly, since many images could have led to $x_t$. The estimate with the least mean
 # squared error is the mean of all noises that are possible, $\mathbb E[\varepsilon \mid x_t]$, so this is what a
 # network trained on squared errors learns. Then $\mu_\theta$ is the mean of the posterior means of all possible images:
-# the mean of $q(x_{t-1} \mid x_t)$, the distribution that we could not write down.
+# the mean of $q(x_{t-1} \mid x_t)$, the distribution that we could not write down. (This is the *tower property*: the
+# mean of a conditional mean is the mean.)
 
 
 # %%
@@ -417,13 +449,16 @@ course.expect(abs(share[1] - 1) < 1e-9)
 # $D_{\rm KL}(q\,\|\,p)$, the Kullback-Leibler divergence, measures how far $p$ is from $q$; it is 0 if they are equal.
 # $L_T$ says that $x_T$ should be pure noise; no weight of the network changes it. The terms $L_{t-1}$ say that *the
 # learned reverse step should be near the posterior.* The two Gaussians have fixed variances, $\tilde\beta_t$ and
-# $\sigma_t^2$. Their divergence is the squared distance of the means, $\|\cdot\|^2$, divided by $2\sigma_t^2$, plus a
-# constant $C$ that does not depend on $\theta$ (lesson 3 derives it):
+# $\sigma_t^2$. Their pixels are independent, so their densities are products over the pixels, and their divergence is a
+# *sum over the pixels*. The divergence of one pixel is the squared distance of the two means, divided by $2\sigma_t^2$,
+# plus a constant (lesson 3 derives it). Summed over the pixels, the squared distances are the squared norm
+# $\|\cdot\|^2$, and the constants are a $C$ that does not depend on $\theta$:
 #
 # $$L_{t-1} = \mathbb E\Big[\frac{1}{2\sigma_t^2}\big\|\tilde\mu_t - \mu_\theta\big\|^2\Big] + C \tag{8}$$
 #
 # $\tilde\mu_t$ is (11) with the true $\varepsilon$, and $\mu_\theta$ is (11) with $\varepsilon_\theta$. So their
-# difference is $\beta_t/\big(\sqrt{\alpha_t}\sqrt{1-\bar\alpha_t}\big)$ times the difference of the noises:
+# difference is $\beta_t/\big(\sqrt{\alpha_t}\sqrt{1-\bar\alpha_t}\big)$ times the difference of the noises. By the
+# reparameterisation (section 3), the mean over $x_0$ and $x_t$ is a mean over $x_0$ and $\varepsilon$:
 #
 # $$L_{t-1} - C = \mathbb E\Big[\frac{\beta_t^2}{2\sigma_t^2\,\alpha_t\,(1-\bar\alpha_t)}\;
 # \big\|\varepsilon - \varepsilon_\theta(x_t, t)\big\|^2\Big] \tag{12}$$
@@ -450,8 +485,8 @@ course.expect(340 < weight.argmin() + 2 < 360)
 # \Big[\big\|\varepsilon - \varepsilon_\theta\big(
 # \underbrace{\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon}_{x_t},\ t\big)\big\|^2\Big] \tag{14}$$
 #
-# In code it takes an image, a random time and random noise; the mean over pixels instead of the sum only scales the
-# number.
+# In code it takes an image, a random time and random noise. The squared norm is a sum over the pixels; the code takes
+# the mean over the pixels instead, which only scales the number.
 
 
 # %%
@@ -539,8 +574,15 @@ with plt.style.context("ancestral.render.figures"):
 #
 # Why sine *and* cosine? Together they are the position of a hand on a clock, and to go $k$ steps on, the $i$-th hand
 # turns by the angle $k f_i$. The time $t$ itself is not needed. Write the function that turns the embedding of $t$ into
-# the embedding of $t + k$, from `embedding` and $k$ alone. You need, with $u = t f_i$ and $v = k f_i$,
-# $\sin(u + v) = \sin u \cos v + \cos u \sin v$ and $\cos(u + v) = \cos u \cos v - \sin u \sin v$.
+# the embedding of $t + k$, from `embedding` and $k$ alone. The entries of the result are $\sin(u + v)$ and
+# $\cos(u + v)$, with $u = t f_i$ and $v = k f_i$. Which functions of $u$ are in `embedding`, and which of $v$ can you
+# compute? Two cases test the result: $k = 0$ changes nothing, and $k = 1$, then $k = -1$, leads back.
+#
+# <details><summary>Hint</summary>
+#
+# The addition theorems: $\sin(u + v) = \sin u \cos v + \cos u \sin v$ and
+# $\cos(u + v) = \cos u \cos v - \sin u \sin v$. The function `time_embedding` takes $k$ as well as $t$.
+# </details>
 
 
 # %% tags=["exercise"]
@@ -778,7 +820,7 @@ course.expect(QUICK or to_data.mean() > 0.9 * between_data.mean())
 #
 # In (1) we had to choose $\sigma_t^2$. The paper tries two values, $\beta_t$ and $\tilde\beta_t$ of (7). Both can be
 # justified: the first is right if the data is itself standard normal noise, the second if there is only one image.
-# Real data is in between. (Lesson 3 shows both.) How far apart are the two?
+# Real data is in between. (Lesson 3 shows all three.) How far apart are the two?
 
 # %%
 beta_tilde = torch.cat([torch.zeros(1), beta[1:] * (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])])  # (7); β̃_1 = 0
@@ -797,11 +839,17 @@ course.show([large[:10], small[:10]], labels=["β", "β̃"])
 #
 # ### Exercise 5: one sampling step
 #
-# The authors' code computes $\hat x_0$ first, **clips it to [−1, 1]**, since no pixel lies outside, and takes the
-# posterior mean (7) with $\hat x_0$ in the place of $x_0$. Without the clipping this equals (11). Then it adds noise
-# of variance $\beta_t$ or $\tilde\beta_t$. Write this step, with $\tilde\beta_t$. The table `beta_tilde` is there,
-# like `beta`, and your `posterior_mean` of exercise 2 may help. The estimate of the noise comes as `eps_hat`. The last
-# step, $t = 1$, needs no case of its own, since $\tilde\beta_1 = 0$.
+# The authors' code **clips $\hat x_0$ to [−1, 1]** in every step, since no pixel of the data lies outside. But (11),
+# with which `sample` computes the mean, has no $\hat x_0$ that could be clipped. Find a form of the mean that has one,
+# and that equals (11) if nothing is clipped. Write the sampling step with the clipped $\hat x_0$ and the variance
+# $\tilde\beta_t$. The estimate of the noise comes as `eps_hat`. The table `beta_tilde` is there, like `beta`. The last
+# step, $t = 1$, needs no case of its own, since $\tilde\beta_1 = 0$; its result must be the clipped $\hat x_0$.
+#
+# <details><summary>Hint</summary>
+#
+# Section 6 derived (11) from (7). Go back to (7), and put the clipped $\hat x_0$ in the place of $x_0$. Your
+# `posterior_mean` of exercise 2 computes it.
+# </details>
 
 
 # %% tags=["exercise"]

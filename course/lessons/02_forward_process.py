@@ -51,17 +51,56 @@ _ = torch.manual_seed(0)
 #
 # $x_0$ is a clean item of the data, $\varepsilon$ is standard normal noise of the same shape, and the two lists of
 # numbers are the **schedule**: $a_t$ is the factor of the *signal* and $b_t$ the factor of the *noise*. At $t = 0$ the
-# item is clean, so $a_0 = 1$ and $b_0 = 0$.
+# item is clean, so $a_0 = 1$ and $b_0 = 0$. This is the *reparameterisation* of lesson 1: to draw $x_t$ from
+# $q(x_t \mid x_0) = \mathcal N(a_t x_0,\ b_t^2 I)$, draw $\varepsilon$.
 #
-# The paper does not write $a$ and $b$. It gives the variances $\beta_1, \dots, \beta_T$ of single steps (2), and
-# lesson 1 showed what follows for all steps together (4). With $\bar\alpha_t = \prod_{s=1}^{t} (1 - \beta_s)$,
+# The paper does not write $a$ and $b$. It gives the variances $\beta_1, \dots, \beta_T$ of single steps (2):
+# $x_t = \sqrt{1-\beta_t}\,x_{t-1} + \sqrt{\beta_t}\,z$, with new noise $z \sim \mathcal N(0, I)$ in each step.
+#
+# ### Exercise 1: the tables of a schedule
+#
+# Derive $a$ and $b$ from $\beta_1, \dots, \beta_T$, and write the function that makes both tables. Put
+# $x_{t-1} = a_{t-1} x_0 + b_{t-1} \varepsilon$ into the step. Which factor does $x_0$ have then? $\varepsilon$ and $z$
+# are independent, so their variances add: which variance do the two parts of the noise have together? Two steps test
+# the result: $\beta_1 = 0.3$ and $\beta_2 = 0.9$ give $a_2^2 = 0.07$ and $b_2^2 = 0.93$.
+#
+# Two things about the code. First, `beta[0]` is $\beta_1$, and the tables start with clean data at $t = 0$, so they
+# have one entry more than `beta`. Second, `beta` may arrive in 32-bit floats with values as small as $10^{-6}$. In 32
+# bits, numbers just below 1 are $6 \cdot 10^{-8}$ apart, so the rounding error of $1 - 10^{-6}$ can be 3 % of
+# $10^{-6}$. Convert `beta` to 64 bits before you subtract.
+
+
+# %% tags=["exercise"]
+def signal_and_noise(beta):
+    """The tables a and b, both float64 (T + 1,), of the variances beta (T,), float32 or float64. Returns (a, b)."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(2, signal_and_noise))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def signal_and_noise(beta):
+#     beta = torch.cat([torch.zeros(1), beta]).double()  # β_0 = 0: nothing has happened at t = 0
+#     alpha_bar = (1 - beta).cumprod(0)
+#     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+# ```
+# </details>
+#
+# Here is the derivation. One step gives $a_t = \sqrt{1-\beta_t}\;a_{t-1}$ and
+# $b_t^2 = (1-\beta_t)\,b_{t-1}^2 + \beta_t$. The second is the same as $1 - b_t^2 = (1-\beta_t)(1 - b_{t-1}^2)$. So
+# $a_t^2$ and $1 - b_t^2$ both start at 1, and both are multiplied by $1-\beta_t$ in each step. With
+# $\bar\alpha_t = \prod_{s=1}^{t} (1 - \beta_s)$,
 #
 # $$a_t = \sqrt{\bar\alpha_t}, \qquad b_t = \sqrt{1 - \bar\alpha_t}$$
 #
-# Here are the two tables by hand, and the comparison with the package. A schedule of the package is an object that
-# holds the same two tables, `signal` and `noise`. Note the index: the tables start at $t = 0$, so `a[t]` is $a_t$. The
-# list `beta` of this cell has no entry for $t = 0$, so `beta[0]` is $\beta_1$. (In lesson 1 and in the package it has,
-# $\beta_0 = 0$, and `linear.beta[t]` is $\beta_t$.)
+# which is (4). Here are the two tables by hand for the paper's $\beta_t$, and the comparison with the package. A
+# schedule of the package is an object that holds the same two tables, `signal` and `noise`. Note the index: the tables
+# start at $t = 0$, so `a[t]` is $a_t$. The list `beta` of this cell has no entry for $t = 0$, so `beta[0]` is
+# $\beta_1$. (In lesson 1 and in the package it has, $\beta_0 = 0$, and `linear.beta[t]` is $\beta_t$.)
 
 # %%
 T = 1000
@@ -91,34 +130,6 @@ noisy = [linear.add_noise(rows, t, eps) for t in times]  # a_t x_0 + b_t ε
 course.show([*zip(*noisy, strict=True)], [f"t = {t}" for t in times])
 
 # %% [markdown]
-# ### Exercise 1: the tables of a schedule
-#
-# Write the function that makes $a$ and $b$ out of $\beta_1, \dots, \beta_T$. Think about two things. First, the tables
-# start with clean data at $t = 0$, so they have one entry more than `beta`. Second, `beta` may arrive in 32-bit floats
-# with values as small as $10^{-6}$. In 32 bits, numbers just below 1 are $6 \cdot 10^{-8}$ apart, so the rounding error
-# of $1 - 10^{-6}$ can be 3 % of $10^{-6}$. Convert `beta` to 64 bits before you subtract.
-
-
-# %% tags=["exercise"]
-def signal_and_noise(beta):
-    """The tables a and b, both float64 (T + 1,), of the variances beta (T,), float32 or float64. Returns (a, b)."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(2, signal_and_noise))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def signal_and_noise(beta):
-#     beta = torch.cat([torch.zeros(1), beta]).double()  # β_0 = 0: nothing has happened at t = 0
-#     alpha_bar = (1 - beta).cumprod(0)
-#     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-# ```
-# </details>
-#
 # ## 2. How large is x_t?
 #
 # The signal and the noise are independent, so their variances add. If the data has the standard deviation $\sigma_d$,
@@ -232,12 +243,52 @@ course.expect(linear.snr[667].log() < -4)
 # The SNR is more than a ratio of sizes. It measures information. Let the data be one number with a normal
 # distribution of mean 0 and standard deviation $\sigma_d$. Somebody shows you $x_t$. How well can you know $x_0$?
 #
-# Before you look, your knowledge of $x_0$ has the *precision* $1/\sigma_d^2$. (Precision is 1 divided by the variance.)
-# By section 3, $x_t/a_t$ is $x_0$ plus noise of variance $b_t^2/a_t^2$, so it is a measurement of $x_0$ with the
-# precision $a_t^2/b_t^2 = \mathrm{SNR}_t$. For Gaussians, precisions add: if $e_t$ is the root mean square error of
-# the best possible estimate of $x_0$, then
+# What you know then is the distribution $q(x_0 \mid x_t)$. The best estimate of $x_0$ is its mean, and the mean squared
+# error of this estimate is its variance, $e_t^2$. Bayes' rule says
+#
+# $$q(x_0 \mid x_t) \;\propto\; q(x_0)\; q(x_t \mid x_0)$$
+#
+# ### Exercise 2: the SNR for a wanted error
+#
+# Which SNR is needed to know $x_0$ with the root mean square error $e_t$? Both factors of Bayes' rule are Gaussians.
+# Write their exponents as functions of $x_0$ and add them. The factor of $x_0^2$ in the sum gives the variance $e_t^2$
+# as a function of $\sigma_d$ and the SNR. Solve this for the SNR. Two cases test the result: an error of $\sigma_d$
+# needs no signal, SNR = 0, and an error near 0 needs an SNR that grows without limit. In the code $e_t$ is `error` and
+# $\sigma_d$ is `std`.
+#
+# <details><summary>Hint</summary>
+#
+# The exponent of a Gaussian of variance $v$ is $-\frac{1}{2v}x_0^2$ plus terms with $x_0$ and without it. In
+# $q(x_t \mid x_0) = \mathcal N(x_t;\ a_t x_0,\ b_t^2)$, what is the factor of $x_0^2$?
+# </details>
+
+
+# %% tags=["exercise"]
+def snr_for_error(error, std):
+    """The SNR at which the best estimate of x_0 ~ N(0, std²) has the given RMS error; tensors of the same shape."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(2, snr_for_error))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def snr_for_error(error, std):
+#     return 1 / error**2 - 1 / std**2
+# ```
+# </details>
+#
+# Here is the derivation. The exponents are $-\frac{x_0^2}{2\sigma_d^2}$ and $-\frac{(x_t - a_t x_0)^2}{2 b_t^2}$. The
+# factors of $-\frac12 x_0^2$ in them are $1/\sigma_d^2$ and $a_t^2/b_t^2$, and in the sum the factor is $1/e_t^2$:
 #
 # $$\frac{1}{e_t^2} = \frac{1}{\sigma_d^2} + \mathrm{SNR}_t$$
+#
+# The *precision* is 1 divided by the variance. Before you look, your knowledge of $x_0$ has the precision
+# $1/\sigma_d^2$. By section 3, $x_t/a_t$ is $x_0$ plus noise of variance $b_t^2/a_t^2$, so it is a measurement of $x_0$
+# with the precision $a_t^2/b_t^2 = \mathrm{SNR}_t$. So for Gaussians, **precisions add**.
 #
 # The best estimate itself is known in closed form, too. The package has it as `oracle.Gaussian`: a *denoiser*, as a
 # trained network would be, but exact. Its `predict(x_t, t)` gives the best estimates `x0` and `eps` of $x_0$ and
@@ -262,61 +313,17 @@ course.expect(0.49 < rms[600] < 0.50)
 # At $t = 50$ the estimate is wrong by 0.16. At $t = 600$ it is wrong by nearly 0.5, the standard deviation of the data:
 # $x_{600}$ says almost nothing about $x_0$, and the best estimate is close to the mean of the data.
 #
-# ### Exercise 2: the SNR for a wanted error
-#
-# Turn the formula around. Which SNR is needed to know $x_0$ with the root mean square error
-# $e_t$? In the code $e_t$ is `error` and $\sigma_d$ is `std`.
-
-
-# %% tags=["exercise"]
-def snr_for_error(error, std):
-    """The SNR at which the best estimate of x_0 ~ N(0, std²) has the given RMS error; tensors of the same shape."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(2, snr_for_error))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def snr_for_error(error, std):
-#     return 1 / error**2 - 1 / std**2
-# ```
-# </details>
-#
 # ## 5. A schedule from a log-SNR curve
 #
-# If the log-SNR is the curve that matters, one can choose it first and compute $\beta$ from it. For a VP schedule,
-# $a^2 + b^2 = 1$ and $a^2/b^2 = e^\lambda$ are two equations for $a^2 = \bar\alpha$ and $b^2$:
-#
-# $$\bar\alpha_t = \frac{e^{\lambda_t}}{1 + e^{\lambda_t}} = \operatorname{sigmoid}(\lambda_t),
-# \qquad 1 - \bar\alpha_t = \operatorname{sigmoid}(-\lambda_t)$$
-#
-# And $\beta_t$ follows from $\bar\alpha$, because $\bar\alpha_t = \bar\alpha_{t-1}(1 - \beta_t)$. Here is the VP
-# schedule that has the log-SNR of the *geometric* VE schedule. By section 3, it is the same forward process in another
-# scale.
-
-# %%
-lam = geometric.snr[1:].log()  # λ_1 to λ_T, a straight line
-twin = schedules.Schedule(
-    torch.cat([torch.ones(1), lam.sigmoid().sqrt()]), torch.cat([torch.zeros(1), (-lam).sigmoid().sqrt()])
-)
-course.expect(torch.allclose(twin.snr[1:], geometric.snr[1:]))
-course.plot(torch.arange(1, T + 1), {"linear": linear.beta[1:], "VP twin of geometric": twin.beta[1:]}, ylabel="β")
-print(f"largest β of the twin: {twin.beta.max():.4f}, at t = {int(twin.beta.argmax())}")
-course.expect(0.016 < twin.beta.max() < 0.0175)
-
-# %% [markdown]
-# The twin's $\beta$ rises as an S-shaped curve and ends near 0.017. For $\lambda \ll 0$,
-# $\bar\alpha_t \approx e^{\lambda_t}$, and $\lambda$ falls by the same amount at every step, so every step removes the
-# same share of the signal.
+# If the log-SNR is the curve that matters, one can choose it first and compute $\beta$ from it.
 #
 # ### Exercise 3: β for a wanted log-SNR
 #
-# Write $\beta_1, \dots, \beta_T$ of the VP schedule whose log-SNR at $t = 1, \dots, T$ is `log_snr`. The step before
-# $t = 1$ is the clean item, with $\bar\alpha_0 = 1$.
+# Derive $\beta_1, \dots, \beta_T$ of the VP schedule whose log-SNR at $t = 1, \dots, T$ is `log_snr`. Begin with
+# $a_t^2 = \bar\alpha_t$: the definitions of VP and of $\lambda_t$ are two equations for $a_t^2$ and $b_t^2$. Then
+# $\beta_t$: how does $\bar\alpha_t$ follow from $\bar\alpha_{t-1}$? The step before $t = 1$ is the clean item, with
+# $\bar\alpha_0 = 1$. Two cases test the result: $\lambda_1 = 0$ gives $\beta_1 = \frac12$, and a step at which
+# $\lambda$ does not change has $\beta_t = 0$.
 
 
 # %% tags=["exercise"]
@@ -337,6 +344,30 @@ print(course.check(2, betas_for_log_snr))
 #     return 1 - alpha_bar[1:] / alpha_bar[:-1]
 # ```
 # </details>
+#
+# Here is the derivation. $a_t^2 + b_t^2 = 1$ and $a_t^2/b_t^2 = e^{\lambda_t}$ give
+#
+# $$\bar\alpha_t = \frac{e^{\lambda_t}}{1 + e^{\lambda_t}} = \operatorname{sigmoid}(\lambda_t),
+# \qquad 1 - \bar\alpha_t = \operatorname{sigmoid}(-\lambda_t)$$
+#
+# and $\bar\alpha_t = \bar\alpha_{t-1}(1 - \beta_t)$ gives $\beta_t = 1 - \bar\alpha_t/\bar\alpha_{t-1}$. Here is the VP
+# schedule that has the log-SNR of the *geometric* VE schedule. By section 3, it is the same forward process in another
+# scale.
+
+# %%
+lam = geometric.snr[1:].log()  # λ_1 to λ_T, a straight line
+twin = schedules.Schedule(
+    torch.cat([torch.ones(1), lam.sigmoid().sqrt()]), torch.cat([torch.zeros(1), (-lam).sigmoid().sqrt()])
+)
+course.expect(torch.allclose(twin.snr[1:], geometric.snr[1:]))
+course.plot(torch.arange(1, T + 1), {"linear": linear.beta[1:], "VP twin of geometric": twin.beta[1:]}, ylabel="β")
+print(f"largest β of the twin: {twin.beta.max():.4f}, at t = {int(twin.beta.argmax())}")
+course.expect(0.016 < twin.beta.max() < 0.0175)
+
+# %% [markdown]
+# The twin's $\beta$ rises as an S-shaped curve and ends near 0.017. For $\lambda \ll 0$,
+# $\bar\alpha_t \approx e^{\lambda_t}$, and $\lambda$ falls by the same amount at every step, so every step removes the
+# same share of the signal.
 #
 # ## 6. What T does
 #
@@ -394,10 +425,9 @@ def normal(x, mean, variance):
 
 def reverse_step(schedule, t, x_t):
     """The exact density of x_{t−1} given x_t on the grid, for data ±1, and the Gaussian of its mean and variance."""
-    (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(t - 1)
-    step = a_t / a_s
-    variance = b_t**2 - step**2 * b_s**2  # of q(x_t | x_{t−1}); section 7 explains it
-    density = sum(normal(grid, a_s * x_0, b_s**2) for x_0 in (-1, 1)) * normal(x_t, step * grid, variance)
+    a_s, b_s = schedule.at(t - 1)
+    step = schedule.forward(grid, t, t - 1)  # q(x_t | x_{t−1}) for each x_{t−1} of the grid; section 7 derives it
+    density = sum(normal(grid, a_s * x_0, b_s**2) for x_0 in (-1, 1)) * normal(x_t, step.mean, step.variance)
     density = density / torch.trapezoid(density, grid)
     mean = torch.trapezoid(density * grid, grid)
     return density, normal(grid, mean, torch.trapezoid(density * (grid - mean) ** 2, grid))
@@ -429,33 +459,17 @@ course.expect(2000 < bits[10] / bits[100] < 2500)
 #
 # ## 7. The jump between two times
 #
-# Section 6 used the variance of the step from $t - 1$ to $t$ for any $a$ and $b$. Let us derive it for any two times
-# $s < t$. Suppose $x_t = r\,x_s + \text{noise}$ with a factor $r$ and independent noise of variance $v$. Both follow
-# from what we know about $x_s$ and $x_t$:
+# Section 6 took $q(x_t \mid x_{t-1})$ from the package. Which Gaussian is it, and which is $q(x_t \mid x_s)$
+# for any two times $s < t$? Suppose $x_t = r\,x_s + \text{noise}$ with a factor $r$ and independent noise of variance
+# $v$. Both follow from what we know about $x_s$ and $x_t$.
 #
-# * The signal in $x_s$ has the factor $a_s$ and must have the factor $a_t$ afterwards: $r = a_t / a_s$.
-# * The noise in $x_s$ has the variance $b_s^2$, which becomes $r^2 b_s^2$, and must be $b_t^2$ in the end. The
-#   difference is what is added:
-#
-# $$q(x_t \mid x_s) = \mathcal N\Big(x_t;\ \frac{a_t}{a_s}\,x_s,\ \beta_{ts} I\Big), \qquad
-# \beta_{ts} = b_t^2 - \Big(\frac{a_t}{a_s}\Big)^2 b_s^2$$
-#
-# For VP and $s = t - 1$ this is $\beta_t$, because $(1-\bar\alpha_t) - \alpha_t(1-\bar\alpha_{t-1}) = 1 - \alpha_t$.
-# The package calls it `forward_variance(t, s)`.
-
-# %%
-for schedule in (linear, cosine, geometric):
-    a, b = schedule.signal, schedule.noise
-    course.expect(torch.allclose(b[1:] ** 2 - (a[1:] / a[:-1]) ** 2 * b[:-1] ** 2, schedule.beta[1:]))
-course.expect(torch.allclose(linear.beta[1:], beta))
-print("variance added from t = 300 to t = 600:", f"{linear.forward_variance(600, 300):.4f}")
-course.expect(0.934 < linear.forward_variance(600, 300) < 0.936)
-
-# %% [markdown]
 # ### Exercise 4: the jump, for every schedule
 #
-# Lesson 1 had this exercise for VP schedules. Now write it for *any* tables $a$ and $b$, VP, VE or neither. Here the
-# whole batch has the same two times, so `s` and `t` are integers, and `a[t]` is one number.
+# Lesson 1 had this exercise for VP schedules. Derive $r$ and $v$ for *any* tables $a$ and $b$, VP, VE or neither, and
+# write the jump. Begin with $x_s = a_s x_0 + b_s \varepsilon$: which factor does $x_0$ have in $r\,x_s$, and which
+# must it have in $x_t$? Then do the same with the variance of the noise. Three cases test the result. $s = 0$ gives
+# $a_t x_0 + b_t \varepsilon$, a VP schedule has $v = 1 - r^2$, and $s = t$ changes nothing. Here the whole batch has
+# the same two times, so `s` and `t` are integers, and `a[t]` is one number.
 
 
 # %% tags=["exercise"]
@@ -477,6 +491,27 @@ print(course.check(2, jump))
 # ```
 # </details>
 #
+# Here is the derivation.
+#
+# * The signal in $x_s$ has the factor $a_s$ and must have the factor $a_t$ afterwards: $r = a_t / a_s$.
+# * The noise in $x_s$ has the variance $b_s^2$, which becomes $r^2 b_s^2$, and must be $b_t^2$ in the end. The
+#   difference is what is added:
+#
+# $$q(x_t \mid x_s) = \mathcal N\Big(x_t;\ \frac{a_t}{a_s}\,x_s,\ \beta_{ts} I\Big), \qquad
+# \beta_{ts} = b_t^2 - \Big(\frac{a_t}{a_s}\Big)^2 b_s^2$$
+#
+# For VP and $s = t - 1$ this is $\beta_t$, because $(1-\bar\alpha_t) - \alpha_t(1-\bar\alpha_{t-1}) = 1 - \alpha_t$.
+# The package calls it `forward_variance(t, s)`.
+
+# %%
+for schedule in (linear, cosine, geometric):
+    a, b = schedule.signal, schedule.noise
+    course.expect(torch.allclose(b[1:] ** 2 - (a[1:] / a[:-1]) ** 2 * b[:-1] ** 2, schedule.beta[1:]))
+course.expect(torch.allclose(linear.beta[1:], beta))
+print("variance added from t = 300 to t = 600:", f"{linear.forward_variance(600, 300):.4f}")
+course.expect(0.934 < linear.forward_variance(600, 300) < 0.936)
+
+# %% [markdown]
 # ## 8. How much signal is left at T
 #
 # Sampling starts with $x_T \sim \mathcal N(0, I)$, for VE with $\mathcal N(0, \sigma_T^2 I)$. This starting

@@ -13,15 +13,15 @@
 # %% [markdown]
 # # The reverse process and the bound
 #
-# Lesson 1 took two things on trust: the formula for the posterior (7), and the derivation of the loss $L_{\rm simple}$
-# (14) from the bound (5). In this lesson you derive both and check every line of them. To be able to check, we work
-# with data whose distribution is known: one number instead of an image, with a Gaussian, a mixture of two Gaussians, or
-# six grey levels. For such data the best denoiser is known exactly, so nothing is trained, and the bound can be
-# compared with the truth that it bounds. Equation numbers in brackets are those of the [DDPM
-# paper](https://arxiv.org/abs/2006.11239).
+# Lesson 1 used the posterior (7) of one step of the paper's schedule, and took the bound (5) and parts of the way from
+# it to the loss $L_{\rm simple}$ (14) on trust. In this lesson you derive them, for every schedule, and check every
+# line. To be able to check, we work with data whose distribution is known: one number instead of an image, with a
+# Gaussian, a mixture of two Gaussians, or six grey levels. For such data the best denoiser is known exactly, so nothing
+# is trained, and the bound can be compared with the truth that it bounds. Equation numbers in brackets are those of the
+# [DDPM paper](https://arxiv.org/abs/2006.11239).
 #
-# It is the hardest lesson of the course. You need lessons 1 and 2, and paper and pencil help. Five exercises come on
-# the way. The lesson runs in under a minute.
+# It is the hardest lesson of the course. You need lessons 1 and 2, and paper and pencil. Five exercises to be
+# programmed and four on paper come on the way. Each stands in front of its solution. The lesson runs in under a minute.
 
 # %%
 from importlib.util import find_spec
@@ -95,7 +95,46 @@ product = product / torch.trapezoid(product, x_s)  # now its integral is 1
 course.plot(x_s, {"$q(x_t | x_s)$": from_t, "$q(x_s | x_0)$": from_0, "product, scaled to area 1": product}, "$x_s$")
 
 # %% [markdown]
-# The product is a bell again, between the two and narrower than both. Now the algebra. It has three steps.
+# The product is a bell again, between the two and narrower than both.
+#
+# ### Exercise 1: the posterior
+#
+# Derive the mean and the variance of $q(x_s \mid x_t, x_0)$, for tables $a$ and $b$ of any schedule and two times
+# $s < t$. Both factors of Bayes' rule are Gaussians. Write their exponents as functions of $x_s$, add them, sort by
+# powers of $x_s$, and complete the square. Your function has to work for $s = 0$, too, where $a_0 = 1$ and $b_0 = 0$:
+# there the mean must be $x_0$ and the variance 0. So write the result without a division by $b_s$. A second test:
+# $s = t$ would have $r = 1$ and $\beta = 0$, and must give the mean $x_t$ and the variance 0.
+#
+# <details><summary>Hint</summary>
+#
+# If the exponents add up to $-\frac12(A x_s^2 - 2 B x_s)$ and terms without $x_s$, the mean is $B/A$ and the variance
+# $1/A$. Both $A$ and $B$ have two fractions, with the denominators $\beta$ and $b_s^2$. Multiply by $\beta\,b_s^2$, and
+# look at the definition of $\beta$ for $\beta + r^2 b_s^2$.
+# </details>
+
+
+# %% tags=["exercise"]
+def posterior(x_0, x_t, s, t, a, b):
+    """Two values, the mean (B, *) and the variance (one number) of q(x_s | x_t, x_0): integers s < t, tables a, b."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(3, posterior))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def posterior(x_0, x_t, s, t, a, b):
+#     r = a[t] / a[s]
+#     beta = b[t] ** 2 - r**2 * b[s] ** 2
+#     mean = a[s] * beta / b[t] ** 2 * x_0 + r * b[s] ** 2 / b[t] ** 2 * x_t
+#     return mean, beta * b[s] ** 2 / b[t] ** 2
+# ```
+# </details>
+#
+# Here is the derivation. It has three steps.
 #
 # **Step 1: add the exponents.** A Gaussian is $e^{-\frac12(\dots)}$, and a product adds the brackets:
 #
@@ -136,7 +175,8 @@ course.expect(abs(1 / A - grid_variance) < 1e-6)
 # \tilde\mu(x_t, x_0) = \frac{a_s\,\beta}{b_t^2}\,x_0 + \frac{r\,b_s^2}{b_t^2}\,x_t \tag{7}$$
 #
 # With $a_t = \sqrt{\bar\alpha_t}$, $b_t^2 = 1 - \bar\alpha_t$ and $s = t - 1$ this is (7) of the paper. Ours holds for
-# every schedule and any two times. In the package it is `schedule.posterior(x0, x_t, t, s)`.
+# every schedule and any two times, also for $s = 0$, where the form with $A$ and $B$ would divide by $b_0 = 0$. In the
+# package it is `schedule.posterior(x0, x_t, t, s)`.
 
 # %%
 tilde = beta * b[s] ** 2 / b[t] ** 2
@@ -149,34 +189,6 @@ course.expect(math.isclose(tilde, package.variance))
 print(f"weights: {a[s] * beta / b[t] ** 2:.3f} of x_0, {r * b[s] ** 2 / b[t] ** 2:.3f} of x_t")
 
 # %% [markdown]
-# ### Exercise 1: the posterior
-#
-# Write $q(x_s \mid x_t, x_0)$ for tables $a$ and $b$ of any schedule and two times $s < t$. Your function has to work
-# for $s = 0$, too, where $a_0 = 1$ and $b_0 = 0$: there the mean is $x_0$ and the variance 0. (7) gives both. The form
-# with $A$ and $B$ does not, since it divides by $b_0$.
-
-
-# %% tags=["exercise"]
-def posterior(x_0, x_t, s, t, a, b):
-    """Two values, the mean (B, *) and the variance (one number) of q(x_s | x_t, x_0): integers s < t, tables a, b."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(3, posterior))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def posterior(x_0, x_t, s, t, a, b):
-#     r = a[t] / a[s]
-#     beta = b[t] ** 2 - r**2 * b[s] ** 2
-#     mean = a[s] * beta / b[t] ** 2 * x_0 + r * b[s] ** 2 / b[t] ** 2 * x_t
-#     return mean, beta * b[s] ** 2 / b[t] ** 2
-# ```
-# </details>
-#
 # ## 2. The mean of the reverse step, in three forms
 #
 # When we sample, $x_0$ is not known. The reverse process is a Gaussian with a mean $\mu_\theta$ from a network and a
@@ -199,8 +211,45 @@ print(course.check(3, posterior))
 # $$\mu_\theta = \frac1r\Big(x_t - \frac{\beta}{b_t}\,\hat\varepsilon\Big) \tag{11}$$
 #
 # **Form 3: from the score.** The *score* is the gradient of the log density of the noisy data, $\nabla \log q(x_t)$:
-# the direction in which $x_t$ becomes more likely. It is the mean of the noise, up to a factor. $q(x_t)$ is the average
-# of $q(x_t \mid x_0)$ over all $x_0$, and the gradient of $q(x_t \mid x_0) = \mathcal N(x_t; a_t x_0, b_t^2)$ is that
+# the direction in which $x_t$ becomes more likely. Some networks estimate it.
+#
+# ### Exercise 2: the mean from the score
+#
+# Derive $\mu_\theta$ from an estimate $s_\theta$ of the score (the field's symbol; it is no time), for any schedule and
+# any two times $s < t$. Compute $r$ and $\beta$ of these two times from the tables, as at the start of section 1. Begin
+# with the score itself. $q(x_t) = \int q(x_0)\,q(x_t \mid x_0)\,dx_0$: take the gradient with respect to $x_t$ under
+# the integral, divide by $q(x_t)$, and use Bayes' rule. Which conditional mean is it? Then use form 2. Two cases test
+# the result. If the data is a single $x_0$, the score is $-(x_t - a_t x_0)/b_t^2$, and $\mu_\theta$ must be (7). If the
+# data is standard normal and $a^2 + b^2 = 1$, so is $x_t$; the score is $-x_t$, and $\mu_\theta$ must be $r\,x_t$.
+#
+# <details><summary>Hint</summary>
+#
+# The gradient of $\mathcal N(x_t;\ a_t x_0,\ b_t^2)$ with respect to $x_t$ is this Gaussian times
+# $-(x_t - a_t x_0)/b_t^2$. Write this factor with $\varepsilon = (x_t - a_t x_0)/b_t$.
+# </details>
+
+
+# %% tags=["exercise"]
+def mean_from_score(x_t, score, s, t, a, b):
+    """The mean (B, *) of the step from x_t to time s < t, given the score (B, *) at x_t and tables a, b."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(3, mean_from_score))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def mean_from_score(x_t, score, s, t, a, b):
+#     r = a[t] / a[s]
+#     return (x_t + (b[t] ** 2 - r**2 * b[s] ** 2) * score) / r
+# ```
+# </details>
+#
+# Here is the derivation. The score is the mean of the noise, up to a factor. $q(x_t)$ is the average of
+# $q(x_t \mid x_0)$ over all $x_0$, and the gradient of $q(x_t \mid x_0) = \mathcal N(x_t; a_t x_0, b_t^2)$ is that
 # Gaussian times $-(x_t - a_t x_0)/b_t^2$, which is $-\varepsilon/b_t$. So
 #
 # $$\nabla \log q(x_t) = \frac{\nabla q(x_t)}{q(x_t)}
@@ -209,7 +258,7 @@ print(course.check(3, posterior))
 # = -\frac{\mathbb E[\varepsilon \mid x_t]}{b_t}$$
 #
 # where Bayes' rule gives the bracket below. An estimate $\hat\varepsilon$ of the noise is thus an estimate
-# $s_\theta = -\hat\varepsilon/b_t$ of the score (the field's symbol; it is no time), and
+# $s_\theta = -\hat\varepsilon/b_t$ of the score, and form 2 becomes
 #
 # $$\mu_\theta = \frac1r\big(x_t + \beta\,s_\theta\big)$$
 #
@@ -241,19 +290,42 @@ print("largest difference:", max((form - from_x_0).abs().max().item() for form i
 # %% [markdown]
 # They are equal, up to the last digit of a 64-bit float.
 #
-# **Aside: from v.** Some networks predict $v = a_t \varepsilon - b_t x_0$ (Salimans and Ho, 2022). For a variance
-# preserving schedule $x_0 = a_t x_t - b_t v$, since $a_t^2 + b_t^2 = 1$. Put into form 1, it gives
-# $\mu_\theta = r\,x_t - (a_s \beta/b_t)\,\hat v$. It never divides by $a_t$, so it also works where $a_t$ is almost 0.
+# ### On paper: the mean from v
+#
+# Some networks predict $v = a_t \varepsilon - b_t x_0$ (Salimans and Ho, 2022). Let the schedule be variance
+# preserving, $a^2 + b^2 = 1$. Write form 1 of $\mu_\theta$ for an estimate $\hat v$, as a factor times $x_t$ and a
+# factor times $\hat v$. Begin with $x_t = a_t x_0 + b_t \varepsilon$ and the definition of $v$, and eliminate
+# $\varepsilon$. Both factors become short, and neither divides by $a_t$. Test: with $s = 0$ the result must be
+# $\hat x_0$.
+#
+# <details><summary>Derivation</summary>
+#
+# $a_t$ times $x_t$ minus $b_t$ times $v$ is $(a_t^2 + b_t^2)\,x_0$, and the terms with $\varepsilon$ cancel. So
+# $x_0 = a_t x_t - b_t v$. In form 1, the factor of $\hat v$ becomes $-\frac{a_s \beta}{b_t^2}\,b_t$, and that of $x_t$,
+# with $a_t = r\,a_s$,
+#
+# $$\frac{a_s \beta\,a_t}{b_t^2} + \frac{r\,b_s^2}{b_t^2} = r\,\frac{a_s^2 \beta + b_s^2}{b_t^2} = r$$
+#
+# because $\beta = b_t^2 - r^2 b_s^2 = 1 - r^2$ here, so that $a_s^2 \beta + b_s^2 = a_s^2 - a_t^2 + b_s^2 = 1 - a_t^2$.
+# The result is
+#
+# $$\mu_\theta = r\,x_t - \frac{a_s\,\beta}{b_t}\,\hat v$$
+#
+# With $s = 0$, $r = a_t$, $a_0 = 1$ and $\beta = b_t^2$, it is $a_t x_t - b_t \hat v = \hat x_0$.
+# </details>
+#
+# Since this form never divides by $a_t$, it also works where $a_t$ is almost 0. In numbers:
 
 # %%
 v_hat = a[t] * eps_hat - b[t] * x_0_hat
 course.expect(torch.allclose(r * x_t - a[s] * beta / b[t] * v_hat, from_x_0))
 
 # %% [markdown]
-# There is a deeper check. $\tilde\mu(x_t, x_0)$ is the mean of $x_s$ if $x_0$ is known. If it is not, $x_s$ has the
-# mean of $\tilde\mu$ over all $x_0$ that are possible. $\tilde\mu$ is linear in $x_0$, so it is enough to put the mean
-# of $x_0$ into it. So with $\hat x_0 = \mathbb E[x_0 \mid x_t]$, **$\mu_\theta$ is exactly the mean of the true
-# $q(x_s \mid x_t)$**, which nobody can write down for real data. Here we can, on a grid, by Bayes' rule.
+# There is a deeper check. $\tilde\mu(x_t, x_0)$ is the mean of $x_s$ if $x_0$ is known. If it is not, the mean of $x_s$
+# is the mean of $\tilde\mu$ over all $x_0$ that are possible. (This is the *tower property*: the mean of a conditional
+# mean is the mean.) $\tilde\mu$ is linear in $x_0$, so it is enough to put the mean of $x_0$ into it. So with
+# $\hat x_0 = \mathbb E[x_0 \mid x_t]$, **$\mu_\theta$ is exactly the mean of the true $q(x_s \mid x_t)$**, which nobody
+# can write down for real data. Here we can, on a grid, by Bayes' rule.
 
 # %%
 x_s = torch.linspace(-5, 5, 40_001, dtype=F64)
@@ -277,31 +349,6 @@ with plt.style.context("ancestral.render.figures"):
 # near the minimum between them. Everywhere else the step leads towards a hump: where the curve is positive to the
 # right, where it is negative to the left.
 #
-# ### Exercise 2: the mean from the score
-#
-# Write $\mu_\theta$ from the score, by form 3, for any schedule and any two times $s < t$. Compute $r$ and $\beta$ of
-# these two times from the tables, as at the start of section 1.
-
-
-# %% tags=["exercise"]
-def mean_from_score(x_t, score, s, t, a, b):
-    """The mean (B, *) of the step from x_t to time s < t, given the score (B, *) at x_t and tables a, b."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(3, mean_from_score))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def mean_from_score(x_t, score, s, t, a, b):
-#     r = a[t] / a[s]
-#     return (x_t + (b[t] ** 2 - r**2 * b[s] ** 2) * score) / r
-# ```
-# </details>
-#
 # ## 3. The bound
 #
 # We want the model to make the data likely, so $-\log p_\theta(x_0)$ should be small. It cannot be computed:
@@ -317,34 +364,108 @@ print(course.check(3, mean_from_score))
 #
 # $$-\log p_\theta(x_0) \;\le\; L := \mathbb E_q\Big[-\log \frac{p_\theta(x_{0:T})}{q(x_{1:T} \mid x_0)}\Big] \tag{3}$$
 #
-# Both numerator and denominator are products over the steps.
-# $p_\theta(x_{0:T}) = p(x_T) \prod_t p_\theta(x_{t-1} \mid x_t)$ runs backwards in time and
-# $q(x_{1:T} \mid x_0) = \prod_t q(x_t \mid x_{t-1})$ forwards. To compare them step by step, turn the steps of $q$
-# around with Bayes' rule, for $t > 1$. (Given $x_{t-1}$, the next $x_t$ does not depend on $x_0$, so $x_0$ may be added
-# to the condition.)
+# ### On paper: the bound, step by step
 #
-# $$q(x_t \mid x_{t-1}) = q(x_t \mid x_{t-1}, x_0)
-# = q(x_{t-1} \mid x_t, x_0)\,\frac{q(x_t \mid x_0)}{q(x_{t-1} \mid x_0)}$$
-#
-# In the product over $t = 2, \dots, T$ the fractions cancel, except for $q(x_T \mid x_0)/q(x_1 \mid x_0)$, and the
-# factor $q(x_1 \mid x_0)$ of the first step cancels the denominator:
-#
-# $$q(x_{1:T} \mid x_0) = q(x_T \mid x_0) \prod_{t>1} q(x_{t-1} \mid x_t, x_0)$$
-#
-# Now both products run backwards, so the logarithm of their ratio is a sum of log ratios, one for each step. The
-# average of a log ratio is a Kullback-Leibler divergence. Only the last factor of the model, $p_\theta(x_0 \mid x_1)$,
-# has no partner in $q$:
+# Show that $L$ is a sum with one term for each step, (5) of lesson 1:
 #
 # $$L = \mathbb E_q\Big[\underbrace{D_{\rm KL}\big(q(x_T|x_0)\,\|\,p(x_T)\big)}_{L_T}
 # + \sum_{t>1} \underbrace{D_{\rm KL}\big(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t)\big)}_{L_{t-1}}
 # \underbrace{-\log p_\theta(x_0|x_1)}_{L_0}\Big] \tag{5}$$
 #
+# where $D_{\rm KL}(q\,\|\,p) = \mathbb E_q[\log q - \log p]$. Begin with the two products over the steps,
+# $p_\theta(x_{0:T}) = p(x_T) \prod_t p_\theta(x_{t-1} \mid x_t)$, which runs backwards in time, and
+# $q(x_{1:T} \mid x_0) = \prod_t q(x_t \mid x_{t-1})$, which runs forwards. Turn the steps of $q$ around by Bayes' rule,
+# with $x_0$ in the condition. Which step cannot be turned around? And at which place does a mean of a mean appear?
+#
+# <details><summary>Derivation</summary>
+#
+# Given $x_{t-1}$, the next $x_t$ does not depend on $x_0$, so $x_0$ may be added to the condition. Then Bayes' rule
+# says, for $t > 1$,
+#
+# $$q(x_t \mid x_{t-1}) = q(x_t \mid x_{t-1}, x_0)
+# = q(x_{t-1} \mid x_t, x_0)\,\frac{q(x_t \mid x_0)}{q(x_{t-1} \mid x_0)}$$
+#
+# In the product over $t = 2, \dots, T$ the fractions cancel, except for $q(x_T \mid x_0)/q(x_1 \mid x_0)$, and the
+# factor $q(x_1 \mid x_0)$ of the first step, which is not turned around, cancels the denominator:
+#
+# $$q(x_{1:T} \mid x_0) = q(x_T \mid x_0) \prod_{t>1} q(x_{t-1} \mid x_t, x_0)$$
+#
+# Now both products run backwards, so the logarithm of their ratio is a sum of log ratios, one for each step:
+#
+# $$L = \mathbb E_q\Big[\log\frac{q(x_T \mid x_0)}{p(x_T)}
+# + \sum_{t>1} \log\frac{q(x_{t-1} \mid x_t, x_0)}{p_\theta(x_{t-1} \mid x_t)} - \log p_\theta(x_0 \mid x_1)\Big]$$
+#
+# The mean of the first term over $x_T$ is $L_T$. A term of the sum depends on $x_{t-1}$ and $x_t$. Take its mean in two
+# stages: first over $x_{t-1}$ given $x_t$ (and $x_0$), then over $x_t$. By the *tower property* (the mean of a
+# conditional mean is the mean) this is its mean over the path. The first stage gives the divergence of the two
+# Gaussians, a function of $x_t$, and the second stage is the $\mathbb E_q$ in (5). The last factor of the model,
+# $p_\theta(x_0 \mid x_1)$, has no partner in $q$.
+# </details>
+#
+# Both sides in numbers, for a path of four steps from $x_0 = 0.8$. The model is the exact denoiser of Gaussian data,
+# with $\sigma_t^2 = \beta_t$. Each log density is quadratic in the noise $z_1, \dots, z_T$ of the path. So its mean
+# over all paths is its mean over $2T$ of them, in which one $z_t$ is $\pm\sqrt T$ and the others are 0: these have the
+# same means and the same covariances.
+
+# %%
+chain, start = schedules.cosine(4), 0.8
+steps = chain.steps
+unit = torch.eye(steps, dtype=F64)
+z = math.sqrt(steps) * torch.cat([unit, -unit])  # (2T, T), one row for each path
+model, prior = oracle.Gaussian(chain, 0.2, 0.5), DiagonalGaussian(torch.zeros(1, dtype=F64), 1.0)
+path, by_3 = [torch.full((2 * steps, 1), start, dtype=F64)], 0.0
+for t in range(1, steps + 1):
+    step = chain.forward(path[-1], t, t - 1)  # q(x_t | x_{t−1})
+    path.append(step.sample(z[:, t - 1 : t]))
+    by_3 = by_3 + step.log_density(path[t])
+by_3 = by_3 - prior.log_density(path[steps])
+by_5 = DiagonalGaussian(chain.signal[steps] * path[0], chain.noise[steps] ** 2).kl(prior)  # L_T
+for t in range(steps, 0, -1):
+    step = reverse.transition(chain, model.predict(path[t], t), path[t], t, t - 1, "large")  # p_θ(x_{t−1} | x_t)
+    by_3 = by_3 - step.log_density(path[t - 1])
+    by_5 = by_5 + (chain.posterior(path[0], path[t], t, t - 1).kl(step) if t > 1 else -step.log_density(path[0]))
+print(f"L by (3): {by_3.mean():.6f} nats, by (5): {by_5.mean():.6f} nats")
+course.expect(math.isclose(by_3.mean(), by_5.mean(), rel_tol=1e-9))
+course.expect(0.99 < by_5.mean() < 1.00)
+
+# %% [markdown]
 # Divided by $\ln 2$, the terms are in bits. They are the length of a message: to send $x_0$ to somebody who has the
 # model, a perfect compression program would need $L_T$ bits for $x_T$, then $L_{t-1}$ bits for each reverse step, and
 # $L_0$ bits for $x_0$ itself.
 #
-# All the divergences in (5) are between Gaussians. For $q = \mathcal N(\mu_q, \sigma_q^2)$ and
-# $p = \mathcal N(\mu_p, \sigma_p^2)$ in one dimension:
+# All the divergences in (5) are between Gaussians. In those of an image, the pixels are independent, so the densities
+# are products over the pixels, and a logarithm of their ratio is a sum. So the divergence of an image is a *sum over
+# the pixels*, and one dimension is enough.
+#
+# ### Exercise 3: KL in bits
+#
+# Derive the divergence of $q = \mathcal N(\mu_q, \sigma_q^2)$ from $p = \mathcal N(\mu_p, \sigma_p^2)$, and write it in
+# bits, for every element of the tensors. Begin with $D_{\rm KL}(q\,\|\,p) = \mathbb E_q[\ln q(x) - \ln p(x)]$, and put
+# both densities in. You need the means of $(x-\mu_q)^2$ and of $(x-\mu_p)^2$ under $q$; for the second, write
+# $x - \mu_p = (x - \mu_q) + (\mu_q - \mu_p)$. Two cases test the result: equal Gaussians have the divergence 0, and
+# with equal variances $\sigma^2$ it is $(\mu_q-\mu_p)^2/(2\sigma^2)$ nats.
+
+
+# %% tags=["exercise"]
+def kl_bits(mean_q, var_q, mean_p, var_p):
+    """D_KL(N(mean_q, var_q) ‖ N(mean_p, var_p)) of each element, in bits; all four are tensors of one shape."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(3, kl_bits))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def kl_bits(mean_q, var_q, mean_p, var_p):
+#     ratio = var_q / var_p
+#     return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p) / math.log(2)
+# ```
+# </details>
+#
+# Here is the derivation, in nats:
 #
 # $$D_{\rm KL}(q\,\|\,p) = \mathbb E_q\big[\ln q(x) - \ln p(x)\big]
 # = \mathbb E_q\Big[-\tfrac12 \ln(2\pi\sigma_q^2) - \frac{(x-\mu_q)^2}{2\sigma_q^2}
@@ -371,30 +492,6 @@ course.expect(abs(on_grid - formula) < 1e-9)
 course.expect(abs(by_package - formula) < 1e-6)
 
 # %% [markdown]
-# ### Exercise 3: KL in bits
-#
-# Write the divergence of two one-dimensional Gaussians in bits, for every element of the tensors.
-
-
-# %% tags=["exercise"]
-def kl_bits(mean_q, var_q, mean_p, var_p):
-    """D_KL(N(mean_q, var_q) ‖ N(mean_p, var_p)) of each element, in bits; all four are tensors of one shape."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(3, kl_bits))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def kl_bits(mean_q, var_q, mean_p, var_p):
-#     ratio = var_q / var_p
-#     return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p) / math.log(2)
-# ```
-# </details>
-#
 # ## 4. Every term in numbers
 #
 # Let the data be one number, $x_0 \sim \mathcal N(m, \sigma_d^2)$ with $m = 0.2$ and $\sigma_d = 0.5$. We compute the
@@ -523,21 +620,98 @@ course.expect(0.1645 < total - entropy < 0.1655)
 #
 # These terms have no $x_0$ in the condition: the true reverse step is compared with the model's. **The gap is 0 exactly
 # if every reverse step is the true one.** By section 2 the exact denoiser has the right mean. So what matters is the
-# variance. How large is the variance of the true step $q(x_{t-1} \mid x_t)$? Two things make $x_{t-1}$ uncertain. The
-# posterior has the variance $\tilde\beta_t$ even if $x_0$ is known. And $x_0$ is not known, which moves the mean
-# $\tilde\mu$ by $k_t$ times the error. The two variances add:
+# variance.
+#
+# ### On paper: the best variance lies between β̃ and β
+#
+# The paper (section 3.2) says of its two choices: $\beta_t$ is the best $\sigma_t^2$ for $x_0 \sim \mathcal N(0, I)$,
+# and $\tilde\beta_t$ for data of a single point. Show this, and that the best one for other data lies between them. One
+# coordinate is enough. The schedule is variance preserving, $a^2 + b^2 = 1$, and $k_t = a_{t-1}\beta_t/b_t^2$ is the
+# weight of $x_0$ in (7).
+#
+# 1. $\mu_\theta$ is the mean of the true step. For which *number* $\sigma_t^2$ is the mean of the divergence of the
+#    true step from $\mathcal N(\mu_\theta, \sigma_t^2)$, taken over $x_t$, the smallest?
+# 2. Find $\operatorname{Var}(x_{t-1} \mid x_t)$ by the **law of total variance**,
+#    $\operatorname{Var} x = \mathbb E \operatorname{Var}(x \mid y) + \operatorname{Var}\,\mathbb E[x \mid y]$,
+#    with $x_0$ for $y$ and $x_t$ in all conditions.
+# 3. What follows for a single $x_0$, and for standard normal data?
+# 4. What follows for Gaussian data of variance $c$, with $0 \le c \le 1$? And for any data of variance $c$? Begin with
+#    this: the best estimate of $x_0$ has no larger error than the best *linear* one.
+#
+# <details><summary>Derivation</summary>
+#
+# *1.* Of the divergence $\mathbb E_q[\ln q - \ln p_\theta]$, only the second term contains $\sigma_t^2$. Its mean is
+# $\frac12 \ln(2\pi\sigma_t^2) + \frac{1}{2\sigma_t^2}\,\mathbb E\,(x_{t-1} - \mu_\theta)^2$, which is smallest at
+# $\sigma_t^2 = \mathbb E\,(x_{t-1} - \mu_\theta)^2 = \mathbb E \operatorname{Var}(x_{t-1} \mid x_t)$.
+#
+# *2.* Two things make $x_{t-1}$ uncertain. The posterior has the variance $\tilde\beta_t$ even if $x_0$ is known. And
+# $x_0$ is not known, which moves the mean $\tilde\mu = k_t x_0 + \dots$, where the dots contain $x_t$ only. So
+#
+# $$\operatorname{Var}(x_{t-1} \mid x_t) = \tilde\beta_t + k_t^2 \operatorname{Var}(x_0 \mid x_t)$$
+#
+# The mean of $\operatorname{Var}(x_0 \mid x_t)$ over $x_t$ is the mean squared error $c_t$ of the exact denoiser. So
+# the best variance is $\tilde\beta_t + k_t^2 c_t$, and at least $\tilde\beta_t$.
+#
+# *3.* A single $x_0$ is known, so $c_t = 0$ and the best variance is $\tilde\beta_t$. For standard normal data,
+# $1/c_t = 1 + a_t^2/b_t^2 = 1/b_t^2$ (precisions add), so $c_t = b_t^2$. Now $\beta_t = 1 - a_t^2/a_{t-1}^2$ gives
+# $a_{t-1}^2\beta_t = a_{t-1}^2 - a_t^2 = b_t^2 - b_{t-1}^2$. So
+#
+# $$k_t^2\,b_t^2 = \frac{a_{t-1}^2\,\beta_t^2}{b_t^2} = \frac{b_t^2 - b_{t-1}^2}{b_t^2}\,\beta_t
+# = \beta_t - \tilde\beta_t$$
+#
+# and the best variance is $\beta_t$.
+#
+# *4.* Gaussian data of variance $c$ has $1/c_t = 1/c + a_t^2/b_t^2$, that is $c_t = c\,b_t^2/(c\,a_t^2 + b_t^2)$. With
+# $k_t^2 b_t^2 = \beta_t - \tilde\beta_t$ the best variance is
+#
+# $$\tilde\beta_t + \frac{c}{c\,a_t^2 + b_t^2}\,(\beta_t - \tilde\beta_t)$$
+#
+# The fraction rises with $c$, from 0 at $c = 0$ to 1 at $c = 1$. Other data of variance $c$: the error of the best
+# linear estimate depends on the mean and the variance of the data only, so it is $c\,b_t^2/(c\,a_t^2 + b_t^2)$ as for
+# Gaussian data, where the best estimate is linear. The error $c_t$ of the best estimate is not larger. So the best
+# variance lies between $\tilde\beta_t$ and $\beta_t$ for any data of variance at most 1. In an image this holds for
+# each pixel: an estimate that sees all pixels is not worse than one that sees this pixel alone.
+# </details>
+#
+# So the best $\sigma_t^2$ is
 #
 # $$\sigma_t^{*2} = \tilde\beta_t + k_t^2\,c_t$$
 #
-# (Bao et al., 2022, showed that this is the best $\sigma_t^2$ for any data, with $c_t$ averaged over the pixels.) The
-# two extremes of the paper follow:
+# (Bao et al., 2022, derive it for any data, with $c_t$ averaged over the pixels.) Here is the law of total variance in
+# numbers, for the two humps of section 2 at $t = 20$. Both conditional variances come from Bayes' rule on a grid.
+
+# %%
+_, _, k = tables(linear)
+grid, seen = torch.linspace(-4, 4, 8001, dtype=F64), torch.linspace(-3, 3, 241, dtype=F64)
+
+
+def variance_given(prior, factor, noise, value):
+    """The variance of x, with this prior density on the grid, if factor · x plus noise of this variance is `value`."""
+    density = prior * normal(value, factor * grid, noise)
+    density = density / density.sum()
+    return (density * (grid - (density * grid).sum()) ** 2).sum()
+
+
+t = 20
+before, clean = (humps.log_density(grid[:, None], s).exp() for s in (t - 1, 0))  # q(x_{t−1}) and q(x_0)
+of_step = torch.stack([variance_given(before, a[t] / a[t - 1], beta[t - 1], value) for value in seen])
+of_image = torch.stack([variance_given(clean, a[t], b[t] ** 2, value) for value in seen])
+course.expect(torch.allclose(of_step, tilde[t - 1] + k[t - 1] ** 2 * of_image))
+mass = humps.log_density(seen[:, None], t).exp()
+best = (mass / mass.sum() @ of_step).item()  # the mean over x_t
+low, high = (of_step / beta[t - 1]).min().item(), (of_step / beta[t - 1]).max().item()
+print(f"in units of β: β̃ {tilde[t - 1] / beta[t - 1]:.3f}, best variance {best / beta[t - 1]:.3f}, ", end="")
+print(f"variance given one x_t from {low:.3f} to {high:.3f}")
+course.expect(tilde[t - 1] < best < beta[t - 1])
+course.expect(0.990 < best / beta[t - 1] < 0.991)
+course.expect(1.06 < high < 1.07)
+
+# %% [markdown]
+# The best variance lies between $\tilde\beta_t$ and $\beta_t$. The variance given *one* $x_t$ may be larger than
+# $\beta_t$: between the humps, $x_0$ is uncertain.
 #
-# * **A single $x_0$**: the denoiser knows it, so $c_t = 0$ and $\sigma_t^{*2} = \tilde\beta_t$.
-# * **Standard normal data**, $\sigma_d = 1$, and a VP schedule: $1/c_t = 1 + a_t^2/b_t^2 = 1/b_t^2$, so $c_t = b_t^2$,
-#   and $\sigma_t^{*2} = \beta_t\,(b_{t-1}^2 + a_{t-1}^2\beta_t)/b_t^2 = \beta_t$. The bracket is $b_t^2$, because
-#   $b_{t-1}^2 + a_{t-1}^2\beta_t = 1 - a_{t-1}^2(1-\beta_t) = 1 - a_t^2$.
-#
-# In between, $\sigma_d$ decides. Here is $\sigma_t^{*2}$ as a fraction of $\beta_t$.
+# For Gaussian data, $\sigma_d$ decides where between the two $\sigma_t^{*2}$ lies. Here it is, as a fraction of
+# $\beta_t$.
 
 
 # %%
@@ -655,8 +829,9 @@ course.expect(0.33 < spread["small"] < 0.34)
 #
 # For the mixture with two humps, the true reverse step is no Gaussian, so even with the best mean and variance the gap
 # is not 0. How large is it? The bound needs $c_t$ only. For a known density it is a one-dimensional integral, because
-# the mean squared error of the best estimate is $c_t = \mathbb E\,x_0^2 - \mathbb E\,\hat x_0^2$ (the error
-# $x_0 - \hat x_0$ is uncorrelated with $\hat x_0$). And the entropy is an integral, too.
+# the mean squared error of the best estimate is $c_t = \mathbb E\,x_0^2 - \mathbb E\,\hat x_0^2$. (This is the law of
+# total variance, $\operatorname{Var} x_0 = \mathbb E \operatorname{Var}(x_0 \mid x_t) + \operatorname{Var} \hat x_0$,
+# since $x_0$ and $\hat x_0$ have the same mean.) And the entropy is an integral, too.
 
 # %%
 wide = torch.linspace(-6, 6, 6001, dtype=F64)
@@ -721,7 +896,8 @@ print(f"bound at T = 16 with σ² = β: {mass @ terms.total:.4f} bits by the pac
 # A pixel is no real number. It has 256 grey levels, $2/255$ apart in $[-1, 1]$. To compare models in bits, the last
 # step must give *probabilities* of the levels. The paper takes the Gaussian of the last step and gives each level the
 # mass of its *bin*, the interval of width $2/255$ around it. The bins of the first and the last level extend to
-# infinity, so that the 256 probabilities sum to 1. For one pixel:
+# infinity, so that the 256 probabilities sum to 1. The probability of an image is the product over its pixels, so
+# $-\log p_\theta(x_0 \mid x_1)$ is a *sum over the pixels*. For one pixel:
 #
 # $$p_\theta(x_0 \mid x_1) = \int_{\delta_-(x_0)}^{\delta_+(x_0)}
 # \mathcal N\big(x;\ \mu_\theta(x_1, 1),\ \sigma_1^2\big)\,dx,
@@ -753,20 +929,20 @@ course.expect(2e-9 < right[6] < 3e-9)
 # At six levels from the mean the difference is 0, so $-\log p$ is infinite, although the probability is a harmless
 # $2.6 \cdot 10^{-9}$. The reason: right of the mean, $\Phi$ is nearly 1, and 32-bit floats near 1 are
 # $6 \cdot 10^{-8}$ apart. Left of the mean it is no better, because `ndtr` computes $\frac12(1 + \mathrm{erf})$, where
-# the 1 cancels. In 64 bits the same happens beyond 8 $\sigma$. The remedy has two parts:
-#
-# * **A function that is made for tails.** $\frac12\,\mathrm{erfc}(z/\sqrt2)$ is the probability that a standard normal
-#   number is *above* $z$. For $z > 0$ it is a small number with all its digits, since floats near 0 are very close
-#   together. In PyTorch it is `torch.erfc`.
-# * **The right side.** The mass between $l$ and $u$ is the tail above $l$ minus the tail above $u$. Right of the mean
-#   both are small. Left of it both are nearly 1, and their difference is lost again. But the normal distribution is
-#   symmetric: the mass between $l$ and $u$ equals the mass between $-u$ and $-l$.
+# the 1 cancels. In 64 bits the same happens beyond 8 $\sigma$.
 #
 # ### Exercise 4: the mass of a bin
 #
 # Write the logarithm of (13) so that it is right up to 20 $\sigma$ from the mean, on both sides, and for the open bins
-# at $-1$ and $1$. Convert to float64 first: at 20 σ the mass is $10^{-89}$, too small for a 32-bit float. Do not add a
-# floor to the mass.
+# at $-1$ and $1$. Floats are dense near 0 and not near 1: which function is small where $\Phi$ is nearly 1, and on
+# which side of the mean does it help? Convert to float64 first: at 20 σ the mass is $10^{-89}$, too small for a 32-bit
+# float. Do not add a floor to the mass. A test: if $x$ and the mean change their signs, the mass stays the same.
+#
+# <details><summary>Hint</summary>
+#
+# `torch.erfc(z / math.sqrt(2)) / 2` is the probability that a standard normal number is above $z$. It has all its
+# digits for $z > 0$. The normal distribution is symmetric, so a bin left of the mean has the mass of its mirror image.
+# </details>
 
 
 # %% tags=["exercise"]
@@ -791,6 +967,15 @@ print(course.check(3, log_bin))
 #     return (torch.erfc(lower / math.sqrt(2)) / 2 - torch.erfc(upper / math.sqrt(2)) / 2).log()
 # ```
 # </details>
+#
+# The solution has two parts:
+#
+# * **A function that is made for tails.** $\frac12\,\mathrm{erfc}(z/\sqrt2)$ is the probability that a standard normal
+#   number is *above* $z$. For $z > 0$ it is a small number with all its digits, since floats near 0 are very close
+#   together. In PyTorch it is `torch.erfc`.
+# * **The right side.** The mass between $l$ and $u$ is the tail above $l$ minus the tail above $u$. Right of the mean
+#   both are small. Left of it both are nearly 1, and their difference is lost again. But the normal distribution is
+#   symmetric: the mass between $l$ and $u$ equals the mass between $-u$ and $-l$.
 #
 # Now the bound of a pixel, with all its terms in the paper's form. The data: one pixel with six grey levels of known
 # probabilities. The entropy of these is what no model can beat. The schedule is geometric, with noise from 0.001, well
@@ -827,18 +1012,52 @@ if not QUICK:
 #
 # ## 8. From the bound to L_simple
 #
-# A network enters the bound only through the distance of the means. By form 2, with $\varepsilon$ for $\tilde\mu_t$ and
-# $\hat\varepsilon$ for $\mu_\theta$, the two means differ, up to the sign, by
-# $\frac{\beta_t}{r\,b_t}(\varepsilon - \hat\varepsilon)$. So in nats
+# A network enters the bound only through the distance of the means, $\tilde\mu_t - \mu_\theta$. If it predicts the
+# noise, each term of the bound is a weight times the squared error of the noise, plus a constant without a network:
+#
+# $$L_{t-1} = w_t\;\mathbb E\,(\varepsilon - \hat\varepsilon)^2 + C_t$$
+#
+# ### Exercise 5: the weight of the noise error
+#
+# Derive $w_t$ in nats, for any schedule and any variance $\sigma_t^2$ of the reverse step, with $r$ and $\beta_t$ of
+# the step from $t - 1$ to $t$. Begin with the divergence of section 3. Given $x_0$ and $x_t$, the noise $\varepsilon$
+# is known, so both means can be written in form 2: which noise stands in which? Two cases test the result. At $t = 1$
+# the means are $x_0$ and $\hat x_0$, so $w_1$ must be $b_1^2/(2 a_1^2 \sigma_1^2)$. With `linear` and
+# $\sigma_t^2 = \beta_t$ the weight of lesson 1 must come out, 0.273 at $t = 2$.
+
+
+# %% tags=["exercise"]
+def eps_weight(t, a, b, variance):
+    """The factor of (ε − ε̂)² in L_{t−1}, in nats: an integer t in 1..T, tables a and b, and variance σ_t²."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(3, eps_weight))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def eps_weight(t, a, b, variance):
+#     r = a[t] / a[t - 1]
+#     beta = b[t] ** 2 - r**2 * b[t - 1] ** 2
+#     return beta**2 / (2 * variance * r**2 * b[t] ** 2)
+# ```
+# </details>
+#
+# Here is the derivation. By form 2, with $\varepsilon$ for $\tilde\mu_t$ and $\hat\varepsilon$ for $\mu_\theta$, the
+# two means differ, up to the sign, by $\frac{\beta_t}{r\,b_t}(\varepsilon - \hat\varepsilon)$. So in nats
 #
 # $$L_{t-1} = w_t\;\mathbb E\,(\varepsilon - \hat\varepsilon)^2 + C_t, \qquad
 # w_t = \frac{\beta_t^2}{2\,\sigma_t^2\,r^2\,b_t^2}, \qquad
 # C_t = \frac12\Big[\frac{\tilde\beta_t}{\sigma_t^2} - 1 - \ln\frac{\tilde\beta_t}{\sigma_t^2}\Big] \tag{12}$$
 #
-# $C_t$ has no network in it. (In the paper's notation $r^2 = \alpha_t$ and $b_t^2 = 1 - \bar\alpha_t$.) The error of
-# the noise is the error of the image times the SNR, $\mathbb E(\varepsilon-\hat\varepsilon)^2 = \mathrm{SNR}_t\,c_t$,
-# because $b_t(\varepsilon - \hat\varepsilon) = -a_t(x_0 - \hat x_0)$. So all terms $L_{t-1}$ can be computed a second
-# time, and must be those of section 4.
+# $C_t$ has no network in it. (In the paper's notation $r^2 = \alpha_t$ and $b_t^2 = 1 - \bar\alpha_t$. For an image,
+# sum over the pixels: the squares become a squared norm.) The error of the noise is the error of the image times the
+# SNR, $\mathbb E(\varepsilon-\hat\varepsilon)^2 = \mathrm{SNR}_t\,c_t$, because
+# $b_t(\varepsilon - \hat\varepsilon) = -a_t(x_0 - \hat x_0)$. So all terms $L_{t-1}$ can be computed a second time, and
+# must be those of section 4.
 
 # %%
 beta, tilde, _ = tables(linear)
@@ -889,10 +1108,32 @@ course.expect(0.26 < share_simple < 0.28)
 # $L_{\rm simple}$ moves the network's effort to larger $t$, where the shape is decided. The paper found better pictures
 # and worse likelihoods with it.
 #
-# One more form is worth knowing. For $\sigma_t^2 = \tilde\beta_t$, $C_t = 0$, and written for the error of the image
-# the weight is a difference of SNRs (Kingma et al., 2021):
-# $L_{t-1} = \frac12(\mathrm{SNR}_{t-1} - \mathrm{SNR}_t)\,c_t$. The package has it as the weighting "variational",
-# scaled to bits and multiplied by $T$, since training draws one $t$.
+# ### On paper: the bound as a sum of differences of SNRs
+#
+# One more form is worth knowing (Kingma et al., 2021). Let $\sigma_t^2 = \tilde\beta_t$. Show that for $t > 1$, in
+# nats,
+#
+# $$L_{t-1} = \tfrac12\,\big(\mathrm{SNR}_{t-1} - \mathrm{SNR}_t\big)\,c_t$$
+#
+# for any schedule. Begin with $L_{t-1}$ of section 4: which of its terms are 0? Then put $k_t$, $\tilde\beta_t$ and
+# $\beta_t = b_t^2 - r^2 b_{t-1}^2$ into $k_t^2/\tilde\beta_t$. Last, suppose that the error $c_t = c$ is the same at
+# all $t$: what is the sum of all $L_{t-1}$?
+#
+# <details><summary>Derivation</summary>
+#
+# The variances are equal, so the terms of the variances are 0, and $L_{t-1} = \frac12 (k_t^2/\tilde\beta_t)\,c_t$. With
+# $k_t = a_{t-1}\beta_t/b_t^2$ and $\tilde\beta_t = b_{t-1}^2 \beta_t/b_t^2$,
+#
+# $$\frac{k_t^2}{\tilde\beta_t} = \frac{a_{t-1}^2\,\beta_t}{b_t^2\,b_{t-1}^2}
+# = \frac{a_{t-1}^2\,(b_t^2 - r^2 b_{t-1}^2)}{b_t^2\,b_{t-1}^2}
+# = \frac{a_{t-1}^2}{b_{t-1}^2} - \frac{a_t^2}{b_t^2} = \mathrm{SNR}_{t-1} - \mathrm{SNR}_t$$
+#
+# where $r^2 a_{t-1}^2 = a_t^2$. If $c_t = c$ for all $t$, the sum over $t = 2, \dots, T$ telescopes to
+# $\frac12(\mathrm{SNR}_1 - \mathrm{SNR}_T)\,c$: only the ends of the schedule count.
+# </details>
+#
+# The package has this weight as the weighting "variational", scaled to bits and multiplied by $T$, since training draws
+# one $t$. The cell compares both with $w_t\,\mathrm{SNR}_t$, the weight of $c_t$ that follows from (12).
 
 # %%
 by_snr = 0.5 * (linear.snr[1:-1] - linear.snr[2:])
@@ -900,33 +1141,6 @@ course.expect(torch.allclose(by_snr, weight[r"$\sigma_t^2 = \tilde\beta_t$"] * l
 course.expect(torch.allclose(by_snr * 1000 / LN2, x0_weights("variational", linear)[1:]))
 
 # %% [markdown]
-# ### Exercise 5: the weight of the noise error
-#
-# Write $w_t$ for any schedule and any variance $\sigma_t^2$ of the reverse step, with $r$ and $\beta_t$ of the step
-# from $t - 1$ to $t$. With `linear` and $\sigma_t^2 = \beta_t$ the result at time
-# $t$ is `w[t - 1]` of section 8.
-
-
-# %% tags=["exercise"]
-def eps_weight(t, a, b, variance):
-    """The factor of (ε − ε̂)² in L_{t−1}, in nats: an integer t in 1..T, tables a and b, and variance σ_t²."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(3, eps_weight))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def eps_weight(t, a, b, variance):
-#     r = a[t] / a[t - 1]
-#     beta = b[t] ** 2 - r**2 * b[t - 1] ** 2
-#     return beta**2 / (2 * variance * r**2 * b[t] ** 2)
-# ```
-# </details>
-#
 # ## What to remember
 #
 # * Completing the square: precisions add, and the mean is the average weighted by precision. That is (7).

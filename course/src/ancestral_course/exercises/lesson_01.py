@@ -371,7 +371,7 @@ TURN = Exercise(
         "the cosine needs the sine of t. Yours was replaced by the sine of t + k before.": _turned(
             lambda s, c, sk, ck: (s * ck + c * sk, c * ck - (s * ck + c * sk) * sk)
         ),
-        "angles add up, sines do not: use the two formulas of the exercise.": _turned(
+        "angles add up, sines do not: use the addition theorems of sine and cosine.": _turned(
             lambda s, c, sk, ck: (s + sk, c + ck)
         ),
         "you split the embedding the wrong way round: its first half are the sines.": _turned(
