@@ -99,29 +99,21 @@ course.show([held_out[:12] / 127.5 - 1])
 #
 # A diffusion model works with real numbers in [−1, 1]. A real number has no probability, it has a probability
 # *density*. What has one is an interval. In [−1, 1], neighbouring grey levels are $2/255 = 1/127.5$ apart, so
-# each grey value stands for a **bin** of this width. If the density $p(x)$ hardly changes within a bin, then
+# each grey value stands for a **bin** of this width. If the density $p(x)$ hardly changes within a bin, the
+# probability of the grey value is nearly the density times the width of its bin.
 #
-# $$\text{probability of the bin} \approx p(x)\cdot\tfrac{1}{127.5}, \qquad
-# \text{bits} = -\log_2 p(x) + \log_2 127.5 .$$
+# There is a second conversion. PyTorch computes natural logarithms, and their unit is the *nat*. $\ln 2 = 0.693$ nats
+# are 1 bit.
 #
-# The second term is the price of the scaling from 0..255 to [−1, 1], and $\log_2 127.5 = 6.99$ bits is a large price to
-# forget. An image of $D$ pixels pays it for each pixel, so per dimension it counts once. The other conversion is from
-# *nats*, the unit of natural logarithms that PyTorch computes, to bits: divide by $\ln 2 = 0.693$.
-#
-# A test: a density that is constant on all 256 bins together, an interval of length $256/127.5$, has to cost 8 bits.
-
-# %%
-flat_density = 127.5 / 256
-flat_bits = -math.log(flat_density) / math.log(2) + math.log2(127.5)
-print(f"log2(127.5) = {math.log2(127.5):.2f}; a flat density costs {flat_bits} bits")
-course.expect(abs(flat_bits - 8) < 1e-12)
-
-# %% [markdown]
 # ### Exercise 1: nats to bits/dim
 #
-# Write the conversion for a batch of images: from the log density of each image in nats, at its point in
-# $[-1, 1]^D$, to bits per dimension of the 8-bit image. Think in this order: what is the sign, which unit, how many
-# dimensions, and what does the scaling cost each of them?
+# Derive the conversion for a batch of images: from the log density of each image in nats, at its point in
+# $[-1, 1]^D$, to bits per dimension of the 8-bit image. Begin with the probability of an image, which has a bin in each
+# of its $D$ dimensions. Then take $-\log_2$ of it, and divide by $D$.
+#
+# Two cases test your formula. A density that is constant on all 256 bins of a pixel together, an interval of length
+# $256/127.5$, has to give 8 bits. And an image that consists of two copies of another one, with twice its log density,
+# has the same bits/dim.
 
 
 # %% tags=["exercise"]
@@ -143,6 +135,26 @@ print(course.check(8, bits_per_dim))
 #
 # </details>
 #
+# Here is the derivation. For one pixel,
+#
+# $$\text{probability of the bin} \approx p(x)\cdot\tfrac{1}{127.5}, \qquad
+# \text{bits} = -\log_2 p(x) + \log_2 127.5 .$$
+#
+# The second term is the price of the scaling from 0..255 to [−1, 1], and $\log_2 127.5 = 6.99$ bits is a large price to
+# forget. For an image the probability is nearly $p(x)\cdot 127.5^{-D}$. Its logarithm has the term $\log_2 127.5$ for
+# each pixel, so per dimension it counts once:
+#
+# $$\text{bits/dim} = -\frac{\ln p(x)}{D\,\ln 2} + \log_2 127.5 .$$
+#
+# The first test, in numbers:
+
+# %%
+flat_density = 127.5 / 256
+flat_bits = -math.log(flat_density) / math.log(2) + math.log2(127.5)
+print(f"log2(127.5) = {math.log2(127.5):.2f}; a flat density costs {flat_bits} bits")
+course.expect(abs(flat_bits - 8) < 1e-12)
+
+# %% [markdown]
 # ### A density can cheat
 #
 # Fit a density to 8-bit data, and it can become as large as it likes. Here the model of one pixel is a narrow normal
@@ -188,43 +200,20 @@ course.expect(entropy < min(dequantised) < entropy + 0.35)
 # ### The discretised decoder
 #
 # DDPM has another remedy. It does not add noise to the data. Its last reverse step is a normal distribution with
-# mean $\mu_\theta(x_1, 1)$, and the probability of a grey value is the **mass** of this distribution on the bin:
+# mean $\mu_\theta(x_1, 1)$ and standard deviation $\sigma_1$ in each pixel, and the probability of a grey value is the
+# **mass** of this distribution on its bin. A part of the mass lies outside of all 256 bins. The two bins at the edges
+# take it: all that lies below goes to black, all that lies above to white. So the 256 probabilities always sum to 1,
+# and black, the value of most pixels, can have probability 1.
 #
-# $$p_\theta(x_0 \mid x_1) = \prod_{i=1}^{D} \int_{\delta_-(x_0^i)}^{\delta_+(x_0^i)}
-# \mathcal N\big(x;\ \mu_\theta^i(x_1, 1),\ \sigma_1^2\big)\,dx \tag{13}$$
-#
-# $x_0^i$ is the value of pixel $i$. The limits are $\delta_\pm(x) = x \pm 1/255$, with two exceptions:
-# $\delta_-(-1) = -\infty$ and $\delta_+(1) = +\infty$. The bins at the edges take all that lies outside of
-# [−1, 1]. So the 256 probabilities always sum to 1, and black, the value of most pixels, can have
-# probability 1.
-
-# %%
-centre, spread = torch.tensor(-0.97, dtype=torch.float64), 0.02
-inner = torch.special.ndtr((levels + 1 / 255 - centre) / spread) - torch.special.ndtr(
-    (levels - 1 / 255 - centre) / spread
-)
-package = DiagonalGaussian(centre, spread**2).log_bins(levels, half_width=1 / 255, edge=1 - 0.5 / 255).exp()
-with plt.style.context("ancestral.render.figures"):
-    figure, axis = plt.subplots(figsize=(5.5, 2.4))
-    axis.bar(levels[:16].tolist(), package[:16].tolist(), width=1.6 / 255, color="C1", label="bins of (13)")
-    axis.bar(
-        levels[:16].tolist(), inner[:16].tolist(), width=1.6 / 255, color="C0", label="without the rule for the edges"
-    )
-    axis.set(xlabel="x", ylabel="probability")
-    axis.legend()
-    figure.tight_layout()
-    plt.show()
-print(f"sum of the 256 probabilities: {package.sum():.6f}; without the rule for the edges: {inner.sum():.6f}")
-course.expect(abs(package.sum() - 1) < 1e-9)
-course.expect(inner.sum() < 0.96)
-course.expect(torch.allclose(package[1:], inner[1:], atol=1e-9))  # all bins but that of −1 agree
-
-# %% [markdown]
 # ### Exercise 2: the mass of a bin
 #
-# Write the factor of (13) for each pixel. `torch.special.ndtr(u)` is the probability that a standard normal number is
-# below $u$. Use it twice, and then treat the two edges; `torch.where(condition, a, b)` chooses. Compare `x` with
-# ±0.999 rather than with ±1, since a float may be off in its last digit.
+# Write this probability for each pixel. `torch.special.ndtr(u)` is the probability that a standard normal number is
+# below $u$. Between which two limits does the bin of $x$ lie? Which $u$ stands for each limit? And where are the outer
+# limits of the two bins at the edges? Two cases test your answer: the probabilities of the 256 values of `x` have a sum
+# of 1 for each mean and standard deviation, and for a mean far below −1 the first of them is 1.
+#
+# `torch.where(condition, a, b)` chooses. Compare `x` with ±0.999 rather than with ±1, since a float may be off in its
+# last digit.
 
 
 # %% tags=["exercise"]
@@ -252,6 +241,38 @@ print(course.check(8, bin_mass))
 # `DiagonalGaussian.log_bins` subtracts on the side where both are small.
 # </details>
 #
+# Here it is as a formula. Given $x_1$ the pixels are independent, so the probability of an image is a product over its
+# pixels (and its logarithm is a sum over the pixels):
+#
+# $$p_\theta(x_0 \mid x_1) = \prod_{i=1}^{D} \int_{\delta_-(x_0^i)}^{\delta_+(x_0^i)}
+# \mathcal N\big(x;\ \mu_\theta^i(x_1, 1),\ \sigma_1^2\big)\,dx \tag{13}$$
+#
+# $x_0^i$ is the value of pixel $i$. The limits are $\delta_\pm(x) = x \pm 1/255$, with two exceptions:
+# $\delta_-(-1) = -\infty$ and $\delta_+(1) = +\infty$. The figure shows the first bins for a mean of −0.97, with and
+# without these exceptions.
+
+# %%
+centre, spread = torch.tensor(-0.97, dtype=torch.float64), 0.02
+inner = torch.special.ndtr((levels + 1 / 255 - centre) / spread) - torch.special.ndtr(
+    (levels - 1 / 255 - centre) / spread
+)
+package = DiagonalGaussian(centre, spread**2).log_bins(levels, half_width=1 / 255, edge=1 - 0.5 / 255).exp()
+with plt.style.context("ancestral.render.figures"):
+    figure, axis = plt.subplots(figsize=(5.5, 2.4))
+    axis.bar(levels[:16].tolist(), package[:16].tolist(), width=1.6 / 255, color="C1", label="bins of (13)")
+    axis.bar(
+        levels[:16].tolist(), inner[:16].tolist(), width=1.6 / 255, color="C0", label="without the rule for the edges"
+    )
+    axis.set(xlabel="x", ylabel="probability")
+    axis.legend()
+    figure.tight_layout()
+    plt.show()
+print(f"sum of the 256 probabilities: {package.sum():.6f}; without the rule for the edges: {inner.sum():.6f}")
+course.expect(abs(package.sum() - 1) < 1e-9)
+course.expect(inner.sum() < 0.96)
+course.expect(torch.allclose(package[1:], inner[1:], atol=1e-9))  # all bins but that of −1 agree
+
+# %% [markdown]
 # ## 3. The bound, term by term
 #
 # A model that makes an image in $T$ steps has no formula for $p_\theta(x_0)$. But it can be used to *send* an image,
@@ -265,24 +286,71 @@ print(course.check(8, bin_mass))
 # what the receiver, who knows $x_t$ and the model, could not guess of $x_{t-1}$: a divergence of two normal
 # distributions. The last step sends the exact pixels by the decoder (13).
 #
-# The divergence becomes simple with the variance $\sigma_t^2 = \tilde\beta_t$, the smaller of the paper's two. Both
-# distributions then have the same variance, and their divergence is the squared distance of the means over
-# $2\tilde\beta_t$. By (7), the means differ by $\frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}(x_0 - \hat
-# x_0)$, where $\hat x_0$ is the model's estimate of the clean image. So with $\tilde\beta_t =
-# \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\beta_t$:
+# ### Exercise 3: the rate of a step
+#
+# With the variance $\sigma_t^2 = \tilde\beta_t$, the smaller of the paper's two, $L_{t-1}$ becomes simple. Derive it on
+# paper. Let $\hat x_0$ be the model's estimate of the clean image, and
+# $\mathrm{SNR}_t = \bar\alpha_t/(1-\bar\alpha_t)$ the signal-to-noise ratio.
+#
+# 1. Both distributions are normal, with the same variance
+#    $\tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\beta_t$ in each pixel. Then their divergence is the
+#    squared distance of their means, divided by $2\tilde\beta_t$.
+# 2. By (7), the mean of $q(x_{t-1}|x_t,x_0)$ is $\frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}\,x_0 +
+#    \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t$, and that of the model is the same with $\hat
+#    x_0$ for $x_0$. How far are they apart?
+# 3. Put both together, and write the factor of $\|x_0 - \hat x_0\|^2$ by $\mathrm{SNR}_{t-1}$ and $\mathrm{SNR}_t$
+#    alone.
+#
+# Then write $L_{t-1}$ in bits per dimension for a batch of images. `schedule.snr` is the table of $\mathrm{SNR}_t$ for
+# each $t$ from 0 to $T$. The pixels are independent given $x_t$, so the divergence is a **sum over the pixels**, and
+# so is $\|\cdot\|^2$. Which reduction do you need *per dimension*, and which unit does the formula give? Two cases test
+# it: the rate is 0 for a right estimate, and it tends to 0 with $\beta_t$.
+#
+# <details><summary>Hint</summary>
+#
+# $\beta_t = 1 - \bar\alpha_t/\bar\alpha_{t-1}$, so $\bar\alpha_{t-1}\,\beta_t$ is a difference. Compare the
+# factor with a difference of two signal-to-noise ratios over their common denominator.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+def rate_of_step(x_0, x_0_hat, schedule, t):
+    """L_{t−1} in bits/dim (B,), for images and estimates (B, C, H, W), σ_t² = β̃_t and one time t in 2..T."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(8, rate_of_step))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def rate_of_step(x_0, x_0_hat, schedule, t):
+#     gained = schedule.snr[t - 1] - schedule.snr[t]
+#     error = (x_0 - x_0_hat).square().flatten(1).mean(1)
+#     return 0.5 * gained * error / math.log(2)
+# ```
+# </details>
+#
+# Here is the derivation. The means differ by $\frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}(x_0 - \hat x_0)$,
+# since the terms with $x_t$ cancel. So
 #
 # $$L_{t-1} = \frac{1}{2\tilde\beta_t}\,\frac{\bar\alpha_{t-1}\,\beta_t^2}{(1-\bar\alpha_t)^2}\,\|x_0-\hat x_0\|^2
+# = \frac12\,\frac{\bar\alpha_{t-1} - \bar\alpha_t}{(1-\bar\alpha_{t-1})(1-\bar\alpha_t)}\,\|x_0-\hat x_0\|^2
 # = \frac12 \big(\mathrm{SNR}_{t-1} - \mathrm{SNR}_t\big)\, \|x_0 - \hat x_0\|^2 .$$
 #
-# $\mathrm{SNR}_t = \bar\alpha_t/(1-\bar\alpha_t)$ is the signal-to-noise ratio. (The last step uses
-# $\beta_t = 1 - \bar\alpha_t/\bar\alpha_{t-1}$: put it in, and everything cancels. The form is that of Kingma et al.,
-# 2021, *Variational diffusion models*.) In words: **a step costs what it gains in SNR, times the error of the guess.**
+# (The second step puts $\tilde\beta_t$ in, and then $\bar\alpha_{t-1}\beta_t = \bar\alpha_{t-1} - \bar\alpha_t$. The
+# form is that of Kingma et al., 2021, *Variational diffusion models*.) In words: **a step costs what it gains in SNR,
+# times the error of the guess.**
 #
 # Take data for which everything is known. One pixel has 8 possible grey values with probabilities 1/36, 2/36, …, 8/36.
 # Its entropy is 2.79 bits, and `oracle.Mixture` with peaks of width 0 is the exact denoiser $\hat x_0 = \mathbb E[x_0
 # \mid x_t]$: no training, no error of a network. The schedule is `geometric`, that of NCSN: the signal is kept, $x_t =
-# x_0 + b_t\,\varepsilon$, and the noise $b_t$ grows from 0.001 to 50. It begins with so little noise that $L_0$ is
-# nearly 0. The formula above holds for it, too, with $\mathrm{SNR}_t = 1/b_t^2$. Here are the terms by hand, and by
+# x_0 + b_t\,\varepsilon$, and the noise $b_t$ grows from 0.001 to 50. (To draw from $\mathcal N(x_0, b_t^2)$ as a
+# function of $x_0$ and of standard noise is called the *reparameterisation*.) It begins with so little noise that $L_0$
+# is nearly 0. The formula above holds for it, too, with $\mathrm{SNR}_t = 1/b_t^2$. Here are the terms by hand, and by
 # the package, for the same noise.
 
 # %%
@@ -354,34 +422,6 @@ if not QUICK:
     course.expect(gap < 0.06 < 2 < gap_16)
 
 # %% [markdown]
-# ### Exercise 3: the rate of a step
-#
-# Write $L_{t-1}$ in bits per dimension for a batch of images, by the formula with the SNR. `schedule.snr` is a table
-# with an entry for each $t$ from 0 to $T$. $\|\cdot\|^2$ is the sum over the pixels of an image. Which reduction do
-# you need
-# *per dimension*, and which unit does the formula give?
-
-
-# %% tags=["exercise"]
-def rate_of_step(x_0, x_0_hat, schedule, t):
-    """L_{t−1} in bits/dim (B,), for images and estimates (B, C, H, W), σ_t² = β̃_t and one time t in 2..T."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(8, rate_of_step))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def rate_of_step(x_0, x_0_hat, schedule, t):
-#     gained = schedule.snr[t - 1] - schedule.snr[t]
-#     error = (x_0 - x_0_hat).square().flatten(1).mean(1)
-#     return 0.5 * gained * error / math.log(2)
-# ```
-# </details>
-#
 # ## 4. Which step costs the bits?
 #
 # Now with a network and real digits. The package trains a small U-Net that predicts $\varepsilon$ with the paper's
@@ -559,23 +599,17 @@ if not QUICK:
 # is stretched or squeezed. The number of points in the cloud stays the same. So if its volume doubles, its density
 # halves.
 #
-# For one step of length $h$ with a velocity $v$, $x' = x + h\,v(x)$, the volume is multiplied by the determinant of the
-# Jacobian matrix $I + hJ$, where $J_{ij} = \partial v_i/\partial x_j$. So
-#
-# $$\log p(x) = \log p'(x') + \log\big|\det(I + hJ)\big|, \qquad \log\det(I + hJ) \approx h\,\mathrm{tr}\,J
-# \text{ for small } h.$$
-#
-# The sum of the diagonal, $\mathrm{tr}\,J = \sum_i \partial v_i/\partial x_i$, is called the **divergence** of $v$.
-# For infinitely small steps the sum becomes an integral and the approximation becomes exact. This is the
-# *instantaneous change of variables*: $\log p(x_0) = \log p(x_T)$ plus the integral of the divergence from the data to
-# the noise.
-#
 # ### Exercise 4: one step's change of the log density
 #
-# Write the exact change over one step, $\log|\det(I + hJ)|$ with $J$ at $x$. PyTorch computes the rows of $J$ by
-# `torch.autograd.grad`: with `v = velocity(x)` and `x.requires_grad_()`, the gradient of `v[:, i].sum()` has in row
-# $n$ the derivatives of $v_i$ at point $n$. (Why is the sum over the points harmless? Because each point's velocity
-# depends on this point alone.) `torch.linalg.slogdet` takes a batch of matrices and returns the sign and $\log|\det|$.
+# Take one step of length $h$ with a velocity $v$, $x' = x + h\,v(x)$. A smooth map multiplies small volumes by the
+# absolute value of the determinant of its Jacobian matrix. Which matrix is this here, with
+# $J_{ij} = \partial v_i/\partial x_j$ at $x$? Derive the exact change $\log p(x) - \log p'(x')$, where $p'$ is the
+# density after the step. The velocity $v(x) = -x$ tests the sign: its step moves the points nearer together.
+#
+# PyTorch computes the rows of $J$ by `torch.autograd.grad`: with `v = velocity(x)` and `x.requires_grad_()`, the
+# gradient of `v[:, i].sum()` has in row $n$ the derivatives of $v_i$ at point $n$. (Why is the sum over the points
+# harmless? Because each point's velocity depends on this point alone.) `torch.linalg.slogdet` takes a batch of matrices
+# and returns the sign and $\log|\det|$.
 
 
 # %% tags=["exercise"]
@@ -599,6 +633,17 @@ print(course.check(8, log_density_change))
 #     return torch.linalg.slogdet(torch.eye(x.shape[1], dtype=x.dtype) + h * jacobian).logabsdet
 # ```
 # </details>
+#
+# Here is the derivation. The Jacobian matrix of the step is $I + hJ$. The number of points in a small cloud stays the
+# same, and its volume is multiplied by $|\det(I + hJ)|$, so $p'(x') = p(x)/|\det(I + hJ)|$:
+#
+# $$\log p(x) = \log p'(x') + \log\big|\det(I + hJ)\big|, \qquad \log\det(I + hJ) \approx h\,\mathrm{tr}\,J
+# \text{ for small } h.$$
+#
+# The sum of the diagonal, $\mathrm{tr}\,J = \sum_i \partial v_i/\partial x_i$, is called the **divergence** of $v$.
+# For infinitely small steps the sum becomes an integral and the approximation becomes exact. This is the
+# *instantaneous change of variables*: $\log p(x_0) = \log p(x_T)$ plus the integral of the divergence from the data to
+# the noise.
 #
 # ### Checked against the truth
 #
@@ -677,19 +722,15 @@ course.expect(0.98 < mass < 1.02)
 # ### Hutchinson's estimate
 #
 # In the plane the trace takes two backward passes. An image of 196 pixels needs 196 for each step, and that is too
-# much. There is an estimate that needs **one**. Take a random vector $v$ of signs, each −1 or +1 with probability ½.
-# Then
-#
-# $$\mathbb E\big[v^\top J\,v\big] = \sum_{ij} J_{ij}\, \mathbb E[v_i v_j] = \sum_i J_{ii} = \mathrm{tr}\,J,$$
-#
-# since $v_i v_i = 1$, and $v_i v_j$ is 0 on average for $i \ne j$. A backward pass computes $v^\top J$ at once,
-# whatever the number of dimensions: it is the gradient of $\sum_i v_i\,\mathrm{velocity}_i(x)$. The random $v$ are
-# called
-# *probes*.
+# much. There is an estimate that needs **one**. Take a random vector $v$ of independent signs, each −1 or +1 with
+# probability ½, a *probe*. A backward pass computes $v^\top J$ at once, whatever the number of dimensions: it is the
+# gradient of $\sum_i v_i\,\mathrm{velocity}_i(x)$.
 #
 # ### Exercise 5: Hutchinson's estimate
 #
-# Write the estimate of the divergence of `velocity` at points `x`, as the mean over the given probes.
+# Which number, made of $v^\top J$ and $v$, is $\mathrm{tr}\,J$ on average? Begin with $\mathbb E[v_i v_j]$ for $i = j$
+# and for $i \ne j$. A diagonal matrix $J$ tests your answer: there each single probe gives the trace exactly. Then
+# write the estimate of the divergence of `velocity` at points `x`, as the mean over the given probes.
 
 
 # %% tags=["exercise"]
@@ -712,6 +753,12 @@ print(course.check(8, hutchinson))
 #     return torch.stack(products).sum(2).mean(0)
 # ```
 # </details>
+#
+# Here is the derivation:
+#
+# $$\mathbb E\big[v^\top J\,v\big] = \sum_{ij} J_{ij}\, \mathbb E[v_i v_j] = \sum_i J_{ii} = \mathrm{tr}\,J,$$
+#
+# since $v_i v_i = 1$, and $v_i v_j$ is 0 on average for $i \ne j$.
 #
 # The estimate is unbiased, and its error falls as $1/\sqrt K$ with the number $K$ of probes. Measured on the points
 # above, against the exact trace with the same 50 steps:

@@ -359,14 +359,17 @@ if not QUICK:
 #
 # ### Exercise 3: KID
 #
-# KID is the *unbiased* estimate of the squared *maximum mean discrepancy* (MMD) of two sets of features, $x_1, \dots,
-# x_n$ and $y_1, \dots, y_m$ in $d$ dimensions, with the kernel $k(x, y) = (x^\top y/d + 1)^3$:
+# KID is the *unbiased* estimate of the squared *maximum mean discrepancy* (MMD) of two distributions,
 #
-# $$\mathrm{KID} = \frac{1}{n(n-1)}\sum_{i\ne j} k(x_i, x_j) + \frac{1}{m(m-1)}\sum_{i\ne j} k(y_i, y_j)
-# - \frac{2}{nm}\sum_{i,j} k(x_i, y_j) .$$
+# $$\mathrm{MMD}^2 = \mathbb E\,k(x, x') + \mathbb E\,k(y, y') - 2\,\mathbb E\,k(x, y), \qquad
+# k(x, y) = (x^\top y/d + 1)^3,$$
 #
-# Why $i \ne j$? Because an item is always similar to itself, and these pairs would make the sums within a set too
-# large. Write it with matrices; `k.diagonal()` holds the pairs that do not count.
+# where $x, x'$ are two *independent* draws of the first distribution, $y, y'$ two of the second one, and $d$ is the
+# number of features. Of each there is one set, $x_1, \dots, x_n$ and $y_1, \dots, y_m$. Estimate the three means so
+# that each is right on average. Which of the $n^2$ pairs $(x_i, x_j)$ are two independent draws, and how many are they?
+# And of the $n m$ pairs $(x_i, y_j)$? A case that tests it: sets of the same distribution have to give 0 on average, so
+# the result is sometimes negative. Write it with matrices; `k.diagonal()` is the diagonal of a matrix, and `k.sum()`
+# the sum of all its entries.
 
 
 # %% tags=["exercise"]
@@ -394,21 +397,30 @@ print(course.check(9, kid))
 # ```
 # </details>
 #
+# As a formula,
+#
+# $$\mathrm{KID} = \frac{1}{n(n-1)}\sum_{i\ne j} k(x_i, x_j) + \frac{1}{m(m-1)}\sum_{i\ne j} k(y_i, y_j)
+# - \frac{2}{nm}\sum_{i,j} k(x_i, y_j) .$$
+#
+# Why $i \ne j$? An item and itself are not independent: an item is always similar to itself, and these pairs would make
+# the sums within a set too large.
+#
 # ### The error of a number
 #
 # Sample again, and the number is another one. How much? The *standard error* is the standard deviation over such
 # repetitions. For a mean of $n$ independent numbers it is $s/\sqrt n$. For anything else, the **jackknife** computes
 # it from the one set that you have: leave out one item at a time, compute the statistic $\theta_i$ of the others, and
-# look how far the $n$ values are apart:
-#
-# $$\mathrm{SE} = \sqrt{\frac{n-1}{n}\sum_{i=1}^n (\theta_i - \bar\theta)^2},
-# \qquad \bar\theta = \frac1n\sum_i\theta_i .$$
-#
-# Sets with one item left out are nearly equal, so their differences are tiny. The factor $n-1$ makes up for it: for
-# the mean, the formula gives exactly $s/\sqrt n$. (The usual bootstrap, which draws $n$ items with replacement, is
-# biased for these distances: the same item occurs twice, and a set with copies is farther away from the data.)
+# look how far the $n$ values are apart.
 #
 # ### Exercise 4: the jackknife
+#
+# Sets with one item left out are nearly equal, so their differences are tiny. The sum of their squares needs a factor:
+#
+# $$\mathrm{SE} = \sqrt{c_n\sum_{i=1}^n (\theta_i - \bar\theta)^2}, \qquad \bar\theta = \frac1n\sum_i\theta_i .$$
+#
+# Find $c_n$ from the one statistic whose error you know, the mean of $n$ numbers $x_i$. What is
+# $\theta_i - \bar\theta$ for it, in terms of $x_i - \bar x$? The formula has to give exactly $s/\sqrt n$, where
+# $s^2 = \frac{1}{n-1}\sum_i (x_i - \bar x)^2$. Then write the error of any statistic.
 
 
 # %% tags=["exercise"]
@@ -430,6 +442,15 @@ print(course.check(9, jackknife_error))
 #     return ((n - 1) / n * (values - values.mean()).square().sum()).sqrt()
 # ```
 # </details>
+#
+# Here is the derivation. For the mean, $\theta_i = (n \bar x - x_i)/(n - 1)$, and $\bar\theta = \bar x$. So
+# $\theta_i - \bar\theta = -(x_i - \bar x)/(n-1)$, and $\sum_i(\theta_i - \bar\theta)^2 = s^2/(n-1)$. It has to become
+# $s^2/n$:
+#
+# $$\mathrm{SE} = \sqrt{\frac{n-1}{n}\sum_{i=1}^n (\theta_i - \bar\theta)^2} .$$
+#
+# (The usual bootstrap, which draws $n$ items with replacement, is biased for these distances: the same item occurs
+# twice, and a set with copies is farther away from the data.)
 #
 # Is the error that the package prints (`±`) true? Here nobody has to believe it: take 16 independent pairs of sets of
 # 125 images of the data, and compare the standard deviation of their KID with the mean of the predicted errors.
@@ -497,16 +518,17 @@ if not QUICK:
 #
 # A distance alone says nothing: is 3 near? The comparison is with images of the same kind that the model has *never
 # seen*. Take the distance of each held-out image to its nearest training image. Copies are nearer than nearly all of
-# them. So:
-#
-# 1. Compute the distances of the $m$ held-out images to their nearest training images, and sort them.
-# 2. The threshold is the $k$-th smallest, with $k = \mathrm{round}(0.05\,(m + 1))$, at least 1. About 5 % of unseen
-#    images are nearer than this.
-# 3. The answer is the share of samples that are nearer to their nearest training image than the threshold.
-#
-# A model that copies nothing has about 5 %, a parrot has 100 %.
+# them. So choose a threshold that an unseen image falls below with a probability of about 5 %. The answer is the share
+# of samples whose distance to their nearest training image is below the threshold. A model that copies nothing has
+# about 5 %, a parrot has 100 %.
 #
 # ### Exercise 5: the share of samples that are too near
+#
+# Take the $k$-th smallest of the $m$ distances of held-out images for the threshold. Which $k$? Think of one more
+# unseen image. Its distance is distributed like the $m$ others, so among all $m + 1$ it is equally likely to be the
+# smallest, the second, and so on. What is the probability that it is below the $k$-th smallest of the *others*? Take
+# the whole number $k$ for which this is nearest to 5 %, at least 1. A case that tests it: with 19 held-out images it is
+# the nearest of them, and the probability is exactly 5 %.
 #
 # `torch.cdist(a, b)` has all distances of the rows of `a` and `b`. Strictly nearer counts.
 
@@ -533,6 +555,13 @@ print(course.check(9, share_too_near))
 #     return (to_nearest(samples) < threshold).double().mean()
 # ```
 # </details>
+#
+# The whole check, step by step:
+#
+# 1. Compute the distances of the $m$ held-out images to their nearest training images, and sort them.
+# 2. The threshold is the $k$-th smallest. One more unseen image is below it if it is one of the $k$ smallest of all
+#    $m + 1$, which has the probability $k/(m + 1)$. So $k = \mathrm{round}(0.05\,(m + 1))$, at least 1.
+# 3. The answer is the share of samples that are nearer to their nearest training image than the threshold.
 #
 # For both models, the check by hand beside that of the package, which does the same:
 

@@ -181,10 +181,11 @@ course.expect(ours[-1][1].abs().sub(1).abs().max() < 1e-3)
 # ### The training step
 #
 # `Diffusion(net, schedule, target)` is a denoiser made of a network. A training step draws a time and noise for each
-# sample, makes $x_t$ by the first row, and compares the network's output with the target, the second row. That is all
-# that `denoiser.losses` does. Only one thing may be new: random numbers come from a *function* of (seed, purpose, step,
-# position in the batch), and not from a generator with a hidden state. Step 3 of seed 0 has the same times and the same
-# noise on any machine and after any restart.
+# sample, makes $x_t$ by the first row, and compares the network's output with the target, the second row. (To draw from
+# $\mathcal N(a_t x_0, b_t^2)$ as a function of $x_0$ and of standard noise $\varepsilon$, as the first row does, is
+# called the *reparameterisation*.) That is all that `denoiser.losses` does. Only one thing may be new: random numbers
+# come from a *function* of (seed, purpose, step, position in the batch), and not from a generator with a hidden state.
+# Step 3 of seed 0 has the same times and the same noise on any machine and after any restart.
 
 # %%
 net = ancestral.nets.MLP(features=2, width=32)
@@ -841,14 +842,12 @@ if not QUICK:
 # ### Exercise 5: a loss for each element
 #
 # Our wrapper sees one number for each sample, so it cannot treat a single bad pixel in a good image. Write a Huber loss
-# of each *element*: for an error $\Delta$ of one element it is
+# of each *element*. For an error $\Delta$ of one element it is $h(\Delta) = \Delta^2$ as long as $|\Delta| \le c$.
+# Beyond that the parabola goes on as a straight line, on each side, without a jump and without a kink: value and slope
+# agree at $|\Delta| = c$. Which line is it? A case that tests it: $h(3c) = 5c^2$.
 #
-# $$h(\Delta) = \begin{cases} \Delta^2 & \text{if } |\Delta| \le c \\
-# c\,(2|\Delta| - c) & \text{otherwise} \end{cases}$$
-#
-# (Both branches have the value $c^2$ and the slope $2c$ at $|\Delta| = c$.) The loss of a sample is the mean of $h$
-# over all its elements, times the weight of its time. Return the losses of all samples, not their mean: the trainer
-# needs each of them.
+# The loss of a sample is the mean of $h$ over all its elements, times the weight of its time. Return the losses of all
+# samples, not their mean: the trainer needs each of them.
 
 
 # %% tags=["exercise"]
@@ -870,6 +869,12 @@ print(course.check(10, huber_errors))
 #     return weights[t] * each.flatten(1).mean(1)
 # ```
 # </details>
+#
+# As a formula: at $|\Delta| = c$ the parabola has the value $c^2$ and the slope $2c$, so the line is
+# $c^2 + 2c\,(|\Delta| - c)$, and
+#
+# $$h(\Delta) = \begin{cases} \Delta^2 & \text{if } |\Delta| \le c \\
+# c\,(2|\Delta| - c) & \text{otherwise} \end{cases}$$
 #
 # To train with it, call it in the `errors` of a subclass of `objectives.Denoising`, with
 # `truth = forward.denoiser.target.from_x0_eps(forward.x0, forward.eps, *forward.denoiser.schedule.at(forward.t))`.

@@ -259,7 +259,8 @@ course.expect(distance(exact_end(x_T, T)) < 1e-9)
 #
 # $$x_t = a_t x_0 + b_t \varepsilon, \qquad x_r = a_r x_0 + b_r \varepsilon .$$
 #
-# These two points have the *same* $x_0$ and $\varepsilon$. Now train $f(x_t, t)$ to equal $f(x_r, r)$, where the latter
+# These two points have the *same* $x_0$ and $\varepsilon$: each is drawn by the **reparameterisation**, as a function
+# of $x_0$ and of standard noise, and the noise is shared. Now train $f(x_t, t)$ to equal $f(x_r, r)$, where the latter
 # is taken as a given number, with no gradient. At $r = 0$, $f(x_0, 0) = x_0$.
 #
 # The two points do not lie on one path. But if all pairs $(x_0, \varepsilon)$ are considered that lead to one $x_t$,
@@ -273,21 +274,21 @@ course.expect(distance(exact_end(x_T, T)) < 1e-9)
 # * $r = 0$ for all $t$: the goal is $x_0$, and the best answer is its mean. That is denoising, with which we started.
 # * $r \to t$: the best answer tends to $f^*$.
 #
-# Between them lies a whole family, and consistency tuning goes through it in *stages* $k = 0, 1, 2, \dots$, so that
-# the network never has to change much. With the noise level $\sigma_t = b_t/a_t$, the earlier time $r$ of stage $k$ is
-# where
+# Between them lies a whole family, and consistency tuning goes through it in *stages* $k = 0, 1, 2, \dots$, so that the
+# network never has to change much. Let $\sigma_t = b_t/a_t$ be the noise level. In stage 0 the *relative* distance
+# $(\sigma_t - \sigma_r)/\sigma_t$ is $n(\sigma_t)/2$, with
 #
-# $$\sigma_r = \sigma_t \Big( 1 - \frac{n(\sigma_t)}{2^{k+1}} \Big), \qquad
-# n(\sigma) = 1 + 8\,\mathrm{sigmoid}(-\sigma) = 1 + \frac{8}{1 + e^{\sigma}},$$
+# $$n(\sigma) = 1 + 8\,\mathrm{sigmoid}(-\sigma) = 1 + \frac{8}{1 + e^{\sigma}},$$
 #
-# and $r = 0$ where this is not above 0. Each stage halves the distance. $n$ makes the steps longer at little noise
-# ($n \to 5$) than at much noise ($n \to 1$). Geng et al. write $t$ for $\sigma$, since their schedule has $a = 1$ and
-# $b = t$. In this form it can be used with any schedule.
+# and each further stage halves it. Where $\sigma_r$ would be below 0, $r$ is 0.
 #
 # ### Exercise 2: the earlier time
 #
-# Our times are whole numbers. Return the last time $r$ whose $\sigma_r$ is *at or below* the value of the formula, but
-# at most $t - 1$. `sigma` holds $\sigma_0 = 0 < \sigma_1 \le \dots \le \sigma_T$; the last one may be infinite.
+# Find $\sigma_r$ in stage $k$. Two cases test it. At much noise $n \to 1$, so $\sigma_r$ is $\sigma_t/2$ in stage 0 and
+# $\frac34\sigma_t$ in stage 1. At little noise $n \to 5$, so $r$ is 0 in stages 0 and 1, and not in stage 2.
+#
+# Our times are whole numbers. Return the last time $r$ whose $\sigma_r$ is *at or below* this value, but at most
+# $t - 1$. `sigma` holds $\sigma_0 = 0 < \sigma_1 \le \dots \le \sigma_T$; the last one may be infinite.
 # `torch.searchsorted(sigma, value, right=True)` returns how many entries are at or below a value.
 
 
@@ -311,6 +312,14 @@ print(course.check(11, earlier_time))
 #     return torch.minimum(r, t - 1)
 # ```
 # </details>
+#
+# As a formula,
+#
+# $$\sigma_r = \sigma_t \Big( 1 - \frac{n(\sigma_t)}{2^{k+1}} \Big),$$
+#
+# and $r = 0$ where this is not above 0. $n$ makes the steps longer at little noise ($n \to 5$) than at much noise
+# ($n \to 1$). Geng et al. write $t$ for $\sigma$, since their schedule has $a = 1$ and $b = t$. In this form it can be
+# used with any schedule.
 #
 # Here is what it does. If $r$ becomes the next $t$, and so on, how many jumps does it take from $T$ to 0?
 
@@ -517,33 +526,19 @@ if not QUICK:
 # ## 5. Sampling: predict, add noise again
 #
 # One evaluation at $t = T$ gives a sample. Can a second evaluation make it better? The answer at $T$ is the hardest,
-# since the errors of all earlier times have added up. So take the sample $\hat x_0$, add *new*
-# noise $z$ up to a lower time $s$, and evaluate again there:
+# since the errors of all earlier times have added up. At a lower time $s$ the answer is easier. But there the network
+# expects an input with the density $p_s$ of $x_s$.
 #
-# $$x_s = a_s \hat x_0 + b_s z, \qquad \hat x_0' = f(x_s, s).$$
-#
-# If $\hat x_0$ has the distribution of the data, $x_s$ has exactly the density $p_s$, and so $\hat x_0'$ is a sample
-# again. If not, the new noise covers a part of the error. The noise has to be new: $\hat\varepsilon = (x_T - a_T \hat
-# x_0)/b_T$ belongs to $\hat x_0$, and a step of DDIM with it would lead off the density $p_s$.
-
-# %%
-z = torch.randn(N, 1, generator=torch.Generator().manual_seed(0))
-with torch.no_grad():
-    first = model.predict(x_T.float(), T).x0
-    second = model.predict(schedule.add_noise(first, T // 2, z), T // 2).x0
-sampler = samplers.Consistency(steps=2, clip=None)
-print("times of the package's sampler:", sampler.times(schedule))
-course.expect(torch.allclose(second, sampler.sample(model, x_T.float(), noise=lambda shape: z), atol=1e-5))
-print(f"distance after one evaluation {distance(first):.3f}, after two {distance(second):.3f}")
-if not QUICK:
-    course.expect(distance(second) < distance(first) < 0.1)
-
-# %% [markdown]
 # ### Exercise 3: the sampler of consistency models
 #
-# Write it for any times $t_0 > t_1 > \dots > t_n = 0$. `noise[i]` is what is added on the way to $t_{i+1}$. (At
-# $t_n = 0$ there is no noise: $a = 1$ and $b = 0$.) `denoiser.predict(x, t)` returns a pair $\hat x_0$,
-# $\hat\varepsilon$, and `denoiser.schedule.at(t)` the pair $a_t$, $b_t$.
+# You have $\hat x_0$, which is nearly a sample of the data, and *new* noise $z$. Make an $x_s$ of them that has the
+# density $p_s$, and evaluate the network there. Why may the noise not be the
+# $\hat\varepsilon = (x_T - a_T \hat x_0)/b_T$ of the first evaluation?
+#
+# Then write it for any times $t_0 > t_1 > \dots > t_n = 0$. `noise[i]` is what is added on the way to $t_{i+1}$. (At
+# $t_n = 0$ there is no noise: $a = 1$ and $b = 0$. With one evaluation the result is $\hat x_0$.)
+# `denoiser.predict(x, t)` returns a pair $\hat x_0$, $\hat\varepsilon$, and `denoiser.schedule.at(t)` the pair $a_t$,
+# $b_t$.
 
 
 # %% tags=["exercise"]
@@ -567,6 +562,28 @@ print(course.check(11, consistency_sample))
 # ```
 # </details>
 #
+# Here is the answer for two evaluations. The data become $x_s$ in the forward process, so take $\hat x_0$ for the data:
+#
+# $$x_s = a_s \hat x_0 + b_s z, \qquad \hat x_0' = f(x_s, s).$$
+#
+# If $\hat x_0$ has the distribution of the data, $x_s$ has exactly the density $p_s$, and so $\hat x_0'$ is a sample
+# again. If not, the new noise covers a part of the error. The noise has to be new: $\hat\varepsilon = (x_T - a_T \hat
+# x_0)/b_T$ is a function of $x_T$, as $\hat x_0$ is. The two are not independent, and a step of DDIM with
+# $\hat\varepsilon$ would lead off the density $p_s$.
+
+# %%
+z = torch.randn(N, 1, generator=torch.Generator().manual_seed(0))
+with torch.no_grad():
+    first = model.predict(x_T.float(), T).x0
+    second = model.predict(schedule.add_noise(first, T // 2, z), T // 2).x0
+sampler = samplers.Consistency(steps=2, clip=None)
+print("times of the package's sampler:", sampler.times(schedule))
+course.expect(torch.allclose(second, sampler.sample(model, x_T.float(), noise=lambda shape: z), atol=1e-5))
+print(f"distance after one evaluation {distance(first):.3f}, after two {distance(second):.3f}")
+if not QUICK:
+    course.expect(distance(second) < distance(first) < 0.1)
+
+# %% [markdown]
 # The sampler belongs to the model. With a denoiser, whose $\hat x_0$ is a mean, it gives means of means. With our model
 # DDIM fails, as said above. And more evaluations do not help for ever:
 
@@ -607,10 +624,44 @@ if not QUICK:
 # middle and on to $s$. Then the student is the teacher of the next stage: 16 steps become 8, 4, 2 and 1. DDIM adds no
 # noise, so at the end the map is that of the first teacher with its 16 steps.
 #
-# Where should the error be measured? If $x_s$ is where the teacher ends, the student's step is
-# $a_s \hat x_0 + b_s \hat\varepsilon$ with $\hat\varepsilon = (x_t - a_t \hat x_0)/b_t$. It depends on $\hat x_0$ by
-# the factor $a_s - a_t b_s/b_t$. So the difference of the two ends, divided by this factor, is the error of $\hat x_0$.
-# Its square is multiplied by $\max(\mathrm{SNR}_t, 1)$, the weight of the paper.
+# ### Exercise 4: the goal of the student
+#
+# Where should the error be measured? The paper measures it in $\hat x_0$. So it needs the $\hat x_0$ that the student
+# should have: the $\tilde x$ whose one DDIM step from $x_t$ ends at $x_s$, where the teacher ends. Compute $x_s$ by two
+# DDIM steps of the teacher. Then find $\tilde x$. The student's step is $x_s = a_s \tilde x + b_s \tilde\varepsilon$,
+# and $\tilde\varepsilon$ is not free, since the first row gives it from $x_t$ and $\tilde x$. A case that tests it: if
+# both evaluations of the teacher return the same $\hat x_0$ and $\hat\varepsilon$ (its path is straight), $\tilde x$ is
+# this $\hat x_0$. The times are integers, the same for the whole batch.
+
+
+# %% tags=["exercise"]
+def progressive_goal(teacher, x_t, t, middle, s):
+    """The goal x̃ (B, *) of the student at x_t (B, *), for two steps of the teacher, t → middle → s."""
+    ...  # replace this line by yours
+
+
+# %%
+print(course.check(11, progressive_goal))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def progressive_goal(teacher, x_t, t, middle, s):
+#     x = x_t
+#     for now, then in ((t, middle), (middle, s)):
+#         a, b = teacher.schedule.at(then)
+#         x0, eps = teacher.predict(x, now)
+#         x = a * x0 + b * eps
+#     (a_t, b_t), (a_s, b_s) = teacher.schedule.at(t), teacher.schedule.at(s)
+#     return (x - b_s / b_t * x_t) / (a_s - b_s / b_t * a_t)
+# ```
+# </details>
+#
+# For the loss $\tilde x$ need not be written down. The student's step is $a_s \hat x_0 + b_s \hat\varepsilon$ with
+# $\hat\varepsilon = (x_t - a_t \hat x_0)/b_t$. It depends on $\hat x_0$ by the factor $a_s - a_t b_s/b_t$. So the
+# difference of the two ends, divided by this factor, is $\hat x_0 - \tilde x$. Its square is multiplied by
+# $\max(\mathrm{SNR}_t, 1)$, the weight of the paper.
 
 
 # %%
@@ -686,38 +737,6 @@ with plt.style.context("ancestral.render.figures"):
 #
 # What progressive distillation cannot do is to become better than its teacher. DDIM with 16 steps has a distance of
 # about 0.04 from the data, and the student inherits it.
-#
-# ### Exercise 4: the goal of the student
-#
-# The paper writes the loss with the $\hat x_0$ that the student should have: the $\tilde x$ whose DDIM step from
-# $x_t$ ends at $x_s$. Solve
-# $x_s = a_s \tilde x + b_s \tilde\varepsilon$, $x_t = a_t \tilde x + b_t \tilde\varepsilon$ for $\tilde x$, after you
-# have computed $x_s$ by two DDIM steps of the teacher. The times are integers, the same for the whole batch.
-
-
-# %% tags=["exercise"]
-def progressive_goal(teacher, x_t, t, middle, s):
-    """The goal x̃ (B, *) of the student at x_t (B, *), for two steps of the teacher, t → middle → s."""
-    ...  # replace this line by yours
-
-
-# %%
-print(course.check(11, progressive_goal))
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def progressive_goal(teacher, x_t, t, middle, s):
-#     x = x_t
-#     for now, then in ((t, middle), (middle, s)):
-#         a, b = teacher.schedule.at(then)
-#         x0, eps = teacher.predict(x, now)
-#         x = a * x0 + b * eps
-#     (a_t, b_t), (a_s, b_s) = teacher.schedule.at(t), teacher.schedule.at(s)
-#     return (x - b_s / b_t * x_t) / (a_s - b_s / b_t * a_t)
-# ```
-# </details>
 #
 # ## 7. Why a network that predicts ε cannot be distilled
 #

@@ -166,16 +166,24 @@ course.expect(abs(loss_given - std**2 * (1 - a * gain)) < 0.005)
 course.expect(loss_free > 1.5 * loss_given)
 
 # %% [markdown]
-# With $c$ the estimate trusts $x_t$ less, since $c$ says a part of it already, and the loss is smaller. A smaller loss
-# shows that a model *uses* its condition.
+# With $c$ the estimate trusts $x_t$ less, since $c$ says a part of it already, and the loss is smaller. It has to be,
+# by the **law of total variance**,
+#
+# $$\mathrm{Var}(x_0 \mid x_t) = \mathbb E\big[\mathrm{Var}(x_0 \mid x_t, c) \,\big|\, x_t\big]
+# + \mathrm{Var}\big(\mathbb E[x_0 \mid x_t, c] \,\big|\, x_t\big) .$$
+#
+# The mean of the left side over all $x_t$ is the least loss without $c$, and that of the first term on the right is the
+# least loss with it. The second term is how much the estimate varies with $c$. So a smaller loss shows that a model
+# *uses* its condition.
 #
 # ## 3. Absence
 #
 # One does not always know everything. A model that shall answer "anything on the upper branch" or "anything at all"
 # must have seen such questions. So conditions are **dropped** in training at random, as the label in lesson 7, and what
 # the network sees in their place says "absent". By the same derivation it then learns the mean over what it does not
-# know: without $c$ this is $\mathbb E[x_0 \mid x_t]$, the denoiser of all data. With $k$ conditions there are $2^k$
-# subsets, and each has its own distribution, a *marginal* of the others.
+# know. Without $c$ this is $\mathbb E[x_0 \mid x_t] = \mathbb E\big[\mathbb E[x_0 \mid x_t, c] \,\big|\, x_t\big]$, the
+# denoiser of all data: the mean of the conditional means is the mean, which is called the **tower property**. With $k$
+# conditions there are $2^k$ subsets, and each has its own distribution, a *marginal* of the others.
 #
 # The package drops each condition with probability $p$ (`condition_dropout`, 0.1) on its own, and where there are
 # several, all together with probability $p$ once more. Without this second draw, a model with six conditions would
@@ -412,16 +420,20 @@ course.expect(changed > 1e-5)
 # program computes $y$ of each $x$. On the command line, `--given upscale:4` makes the condition `low`.
 #
 # What should the model answer? The **posterior** $p(x \mid y)$, all $x$ that fit both the data and the measurement. For
-# Gaussian data $x \sim \mathcal N(m, \Sigma)$ it has a closed form: it is Gaussian, with
-#
-# $$\mathbb E[x \mid y] = m + K\,(y - A m), \qquad \mathrm{Cov}(x \mid y) = \Sigma - K A \Sigma, \qquad
-# K = \Sigma A^\top (A \Sigma A^\top + \sigma^2 I)^{-1} .$$
-#
-# It is exercise 1 for vectors: a mean, plus a gain times a difference.
+# Gaussian data $x \sim \mathcal N(m, \Sigma)$ it is Gaussian, too, and its mean and covariance have a closed form.
 #
 # ### Exercise 5: the posterior
 #
-# Write both. `torch.linalg.solve(M, B)` is $M^{-1} B$, and `M.inverse()` will do.
+# It is exercise 1 for vectors. The mean is $m$, plus a *gain* matrix times the difference between $y$ and what is
+# expected of it, and the gain is $K = \mathrm{Cov}(x, y)\,\mathrm{Var}(y)^{-1}$. Find the two matrices for
+# $y = A x + \sigma z$ with $z \sim \mathcal N(0, I)$.
+#
+# For the covariance use the law of total variance of section 2, with matrices for variances. For Gaussian $x$ and $y$
+# the covariance given $y$ is the same for all $y$. So it is $\Sigma$, less the covariance of $\mathbb E[x \mid y]$. Two
+# cases test your answer: for $\sigma \to \infty$ it is the prior, $m$ and $\Sigma$, and for $A = I$ and $\sigma = 0$ it
+# is $y$, with covariance 0.
+#
+# `torch.linalg.solve(M, B)` is $M^{-1} B$, and `M.inverse()` will do.
 
 
 # %% tags=["exercise"]
@@ -444,8 +456,16 @@ print(course.check(13, posterior))
 # ```
 # </details>
 #
+# Here is the derivation. The noise is independent of $x$, so $\mathrm{Cov}(x, y) = \Sigma A^\top$ and
+# $\mathrm{Var}(y) = A \Sigma A^\top + \sigma^2 I$. The covariance of $K (y - A m)$ is
+# $K\,\mathrm{Var}(y)\,K^\top = K A \Sigma$. So
+#
+# $$\mathbb E[x \mid y] = m + K\,(y - A m), \qquad \mathrm{Cov}(x \mid y) = \Sigma - K A \Sigma, \qquad
+# K = \Sigma A^\top (A \Sigma A^\top + \sigma^2 I)^{-1} .$$
+#
 # Smooth signals of 32 values, of which we know the mean of each four, with some noise. `operators.Downsample(4)` is the
-# operator of `upscale:4`. As a matrix, its columns are its answers to the unit vectors.
+# operator of `upscale:4`. As a matrix, its columns are its answers to the unit vectors. A sample of the posterior is
+# its mean, plus a root of its covariance times standard noise (the *reparameterisation*).
 
 # %%
 F64 = torch.float64
@@ -549,16 +569,26 @@ if not QUICK:
 # ## 8. Guidance for one of two
 #
 # Guidance (lesson 7) extrapolates from an estimate without a condition through the estimate with it. With two
-# conditions there is a choice: strengthen both, or one. The package adds them one after another, and each difference
-# has a scale of its own ([Brooks et al.](https://arxiv.org/abs/2211.09800), 2023, (3)):
+# conditions there is a choice: strengthen both, or one. The package adds them one after another, and each has a scale
+# of its own ([Brooks et al.](https://arxiv.org/abs/2211.09800), 2023). It takes the score, $\nabla\log$, of
 #
-# $$\hat x = \hat x(\varnothing) + s_1\,\big(\hat x(c_1) - \hat x(\varnothing)\big)
-# + s_2\,\big(\hat x(c_1, c_2) - \hat x(c_1)\big) .$$
+# $$p(x_t)\; p(c_1 \mid x_t)^{s_1}\; p(c_2 \mid x_t, c_1)^{s_2} .$$
 #
-# The second difference is what $c_2$ adds *to those who know $c_1$ already*. With $s_1 = s_2$ the middle term cancels,
-# and it is the guidance of lesson 7. With $s_1 = 1$ it is guidance for $c_2$ alone.
+# With $s_1 = s_2 = 1$ this is $p(x_t, c_1, c_2)$, whose score is that of the model with both conditions.
 #
 # ### Exercise 6: two scales
+#
+# Which estimate has this score? Write each of the two powers by Bayes' rule with densities of $x_t$, as in lesson 7,
+# and take the gradient of the logarithm. You get three scores, each with a factor. An estimate is a linear function of
+# the score of its density, $\hat x = (x_t + b_t^2\,\nabla\log p)/a_t$, so the estimates get the same factors if these
+# add up to 1. Do they? A case that tests it: $s_1 = s_2 = s$ is the guidance of lesson 7 for both conditions together.
+#
+# <details><summary>Hint</summary>
+#
+# $p(c_2 \mid x_t, c_1) = p(x_t \mid c_1, c_2)\,p(c_2 \mid c_1)/p(x_t \mid c_1)$, and $p(c_2 \mid c_1)$ does not depend
+# on $x_t$.
+#
+# </details>
 
 
 # %% tags=["exercise"]
@@ -578,6 +608,16 @@ print(course.check(13, two_scales))
 #     return none + s_1 * (first - none) + s_2 * (both - first)
 # ```
 # </details>
+#
+# Here is the derivation. By Bayes' rule $\nabla\log p(c_1 \mid x_t) = \nabla\log p(x_t \mid c_1) - \nabla\log p(x_t)$,
+# and $\nabla\log p(c_2 \mid x_t, c_1) = \nabla\log p(x_t \mid c_1, c_2) - \nabla\log p(x_t \mid c_1)$. The scores have
+# the factors $1 - s_1$, $s_1 - s_2$ and $s_2$, whose sum is 1. So, sorted by scales, as in (3) of the paper,
+#
+# $$\hat x = \hat x(\varnothing) + s_1\,\big(\hat x(c_1) - \hat x(\varnothing)\big)
+# + s_2\,\big(\hat x(c_1, c_2) - \hat x(c_1)\big) .$$
+#
+# The second difference is what $c_2$ adds *to those who know $c_1$ already*. With $s_1 = s_2$ the middle term cancels,
+# and it is the guidance of lesson 7. With $s_1 = 1$ it is guidance for $c_2$ alone.
 #
 # We ask for the upper branch at the place −0.6, where the lower branch is near, with the exact denoiser. The scale is 1
 # (no guidance), 3 for the branch alone, and 3 for both:
@@ -629,19 +669,20 @@ course.expect(widths["both 3"][0] < 0.025)
 # an *ensemble*. No two of them need to be alike, so a distance from the truth says little. What is wanted: $x$ could be
 # one more member. Two measures test it, and neither needs the true posterior.
 #
-# The **energy score** is a mean distance from the truth, from which half of the mean distance between members is
-# subtracted:
-#
-# $$\mathrm{ES} = \mathbb E\|X - x\| - \tfrac12\,\mathbb E\|X - X'\| .$$
-#
-# Smaller is better. Without the second term it would be best to give one best guess $K$ times. With it the score is
-# *proper*: on average over the data nothing scores better than the true $p(x \mid c)$. As in the package,
-# $\|\cdot\|$ is the root mean square over the $D$ values of an item.
+# The **energy score** is a mean distance from the truth, from which a part of the mean distance between members is
+# subtracted. Smaller is better. Without the second term it would be best to give one best guess $K$ times.
 #
 # ### Exercise 7: the energy score
 #
-# Write it for N ensembles. $X$ and $X'$ are *different* members: the K distances of a member from itself are no pairs.
-# `torch.cdist(samples, samples)` has the distances (N, K, K).
+# Which part? Let $X, X'$ be two independent samples of the model for one condition, and $x, x'$ two of the truth. Their
+# energy distance (lesson 7), $2\,\mathbb E\|X - x\| - \mathbb E\|X - X'\| - \mathbb E\|x - x'\|$, is never negative,
+# and it is 0 only if both have the same distribution. But there is only *one* truth for each condition. So leave out
+# the term that the model does not change, and halve the rest: that is the energy score.
+#
+# Write it for N ensembles. $X$ and $X'$ have to be *independent*. So which of the $K^2$ pairs of members may be
+# counted? A case that tests it: two members at −1 and 1 have the score 0 for the truth 0. As in the package,
+# $\|\cdot\|$ is the root mean square over the $D$ values of an item. `torch.cdist(samples, samples)` has the distances
+# (N, K, K).
 
 
 # %% tags=["exercise"]
@@ -664,6 +705,14 @@ print(course.check(13, energy_score))
 #     return (to_truth - between / 2) / size**0.5
 # ```
 # </details>
+#
+# As a formula,
+#
+# $$\mathrm{ES} = \mathbb E\|X - x\| - \tfrac12\,\mathbb E\|X - X'\| .$$
+#
+# The mean of $\mathbb E\|X - X'\|$ is over pairs of different members, since the K distances of a member from itself
+# are no pairs. The score is *proper*: on average over the data it is half of the energy distance plus a number that
+# does not depend on the model, so nothing scores better than the true $p(x \mid c)$.
 #
 # **Coverage** asks whether the spread is right. Sort the K values that the members have in one pixel, and take the
 # interval from the $r$-th smallest to the $r$-th largest. How often does the true value lie in it?
@@ -739,7 +788,8 @@ if not QUICK:
 #
 # The usual figure of papers on super-resolution is PSNR, the squared error on a logarithmic scale. The forecast with
 # the least squared error is the conditional mean. For a *perfect* model, samples and truth are two independent draws of
-# the same distribution, so
+# the same distribution $p(x \mid c)$, so given $c$ their difference has twice its variance. By the tower property the
+# same holds on average over all $c$:
 #
 # $$\mathbb E\|X - x\|^2 = 2\,\mathbb E\|\mathbb E[x \mid c] - x\|^2 :$$
 #

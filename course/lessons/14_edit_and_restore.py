@@ -119,8 +119,8 @@ print(course.check(14, replace_known))
 # ```
 # </details>
 #
-# In the package this is `guidance.Replacement`, a denoiser around a denoiser. Is it right? We have an exact denoiser
-# and the exact answer:
+# $a\,y + b\,z$ is a draw of $q(x_t|x_0)$ for the known pixels, by the *reparameterisation*. In the package this is
+# `guidance.Replacement`, a denoiser around a denoiser. Is it right? We have an exact denoiser and the exact answer:
 
 # %%
 replaced = {}
@@ -183,6 +183,8 @@ print(course.check(14, estimate_given_y))
 # $K = C A^\top (A C A^\top + \sigma^2 1)^{-1}$,
 #
 # $$\hat x(y) = \hat x + K\,(y - A \hat x), \qquad \mathrm{Cov}(x_0 \mid x_t, y) = C - K A\,C .$$
+#
+# The second one is the law of total variance (lesson 13, section 6): $C$, less the covariance $K A\,C$ of $\hat x(y)$.
 #
 # For Gaussian data of covariance $\Sigma$ the covariance given $x_t$ is $C = (\Sigma^{-1} + \tfrac{a^2}{b^2} 1)^{-1}$:
 # precisions add up. All is exact then, at every time. In the package, `guidance.Posterior` with the method `jfps`:
