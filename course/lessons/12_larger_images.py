@@ -18,8 +18,8 @@
 # In this lesson you compute each of them before you train anything, and compare the result with the package: with its
 # networks, its statement before training, and its exact denoisers.
 #
-# You should have done lessons 1 and 2. Lesson 10 (patches, a shifted schedule) helps. Six tiny networks, two small
-# transformers and an autoencoder are trained, and all of it runs in about three minutes on two CPU cores.
+# You should have done lessons 1 and 2. Lesson 10 (patches, a shifted schedule) helps. Six tiny networks and two small
+# transformers are trained, and all of it runs in about two minutes on two CPU cores.
 
 # %%
 from importlib.util import find_spec
@@ -1047,51 +1047,10 @@ course.expect(9 < presets["ddpm256"][1] / counts[256][1] < 11)
 #
 #     ancestral train --data photos/ --image-size 256 --net transformer --patch 16 --schedule flow --weighting velocity
 #
-# ## 8. Latents
+# A patch is a fixed map from a block of pixels to channels, which loses nothing. An *autoencoder* learns such a map, to
+# fewer numbers: these are **latents**, and lesson 17.
 #
-# A patch is a fixed map from a block of pixels to channels. An *autoencoder* learns that map: an encoder makes of $x_0$
-# fewer numbers, $z$, on a coarser grid, and a decoder makes pixels of them. Then $z$ takes the place of $x_0$ in both
-# rows of the matrix, and nothing else changes: `--latent 4` is *latent diffusion* (Rombach et al., 2022) with an
-# autoencoder of one's own. It is trained first, on the same data, to have reconstructions near the items, and with
-# noise on $z$, so that a small error of a sample of $z$ is a small error of the image.
-
-# %%
-settings = {"latent": 4, "latent_width": 32, "latent_steps": 5 if QUICK else 300, "steps": 5 if QUICK else 300}
-settings |= {"batch_size": 32, "preview_steps": 1, "threads": 1, "snapshots": 0}
-run = ancestral.train("arrays", (digits, labels), out=RUNS / "latent", progress=False, trackers=(), **settings)
-spec = run.model.spec
-print(f"x_0 has {math.prod(spec.shape):,} numbers, z has {math.prod(spec.x_shape):,}: {spec.x_shape}")
-course.expect(spec.x_shape == (4, 16, 16))
-
-
-def psnr(items):
-    """The peak signal-to-noise ratio of reconstructions in dB, for values from -1 to 1."""
-    error = (spec.decode(spec.encode(items)) - items).square().mean()
-    return float(-10 * torch.log10(error / 4))
-
-
-noise = torch.rand(8, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-z = spec.encode(digits[:8])
-print(f"reconstructions: digits {psnr(digits[:200]):.1f} dB, noise {psnr(noise):.1f} dB; z has deviation {z.std():.2f}")
-rows = [digits[:8], spec.decode(z), z[:, :1], noise, spec.decode(spec.encode(noise)), run.model.sample(8, steps=25)]
-labels_of_rows = ["item", "decoded", "z, channel 1", "noise", "decoded", "samples"]
-course.show(rows, labels=labels_of_rows, size=0.7)
-if not QUICK:
-    course.expect(psnr(digits[:200]) > 20)
-    course.expect(psnr(noise) < 12)
-
-# %% [markdown]
-# Digits come back, noise does not. The autoencoder has spent its 1,024 numbers on what its data have in common, and
-# everything else is *lost before the model begins*: no sample can show what the decoder cannot write. So `train`
-# measures the reconstructions when the autoencoder is trained (PSNR, and KID of reconstructions of one half of the data
-# to the other half), and `evaluate` repeats it. It is the floor of every figure after it. These digits were enlarged
-# and have no fine detail; photographs do, and text and thin lines go first.
-#
-# Is it worth that? It depends on the size. With 64 × 64 pixels a network on the pixels themselves is affordable. With
-# 256 × 256 the latents have 64 × 64 positions, and a step takes as long as one with 64 pixels. The page *Latents* has
-# figures.
-#
-# ## 9. What to do at which size
+# ## 8. What to do at which size
 #
 # | what grows | by how much, if the side doubles | what to do |
 # |---|---|---|
