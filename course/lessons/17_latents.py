@@ -23,7 +23,7 @@
 # noise is added to $z$ while the autoencoder is trained. Then the package's autoencoder is trained, and a model of its
 # latents.
 #
-# You should have done lessons 1, 2 and 12. The lesson runs in about a minute on two CPU cores.
+# You should have done lessons 1, 2 and 12. The lesson runs in about two minutes on two CPU cores.
 
 # %%
 from importlib.util import find_spec
@@ -52,6 +52,7 @@ QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, t
 RUNS = Path(tempfile.mkdtemp())  # run folders of this lesson
 _ = torch.manual_seed(0)
 images = data.load("digits").items.float() / 127.5 - 1  # (5000, 1, 28, 28) in [−1, 1]
+images = images[torch.randperm(len(images))]
 x = images.flatten(1).double()  # as vectors of D = 784 numbers
 D = x.shape[1]
 
@@ -308,7 +309,6 @@ def best_powers(variances, total, sigma):
 
 
 spectrum, sigma = values[:256], 0.3
-found = {}
 for total in (2.0, 32.0):
     theta = torch.zeros(len(spectrum), dtype=x.dtype, requires_grad=True)
     optimiser = torch.optim.Adam([theta], 0.1)
@@ -320,15 +320,13 @@ for total in (2.0, 32.0):
     p = best_powers(spectrum, total, sigma)
     least = (spectrum * sigma**2 / (p + sigma**2)).sum()
     bits = 0.5 * torch.log2(1 + p / sigma**2).sum()
-    found[total] = total * theta.softmax(0).detach()
     print(f"P = {total:4}: {int((p > 0).sum()):3} of 256 numbers have power, {bits:.0f} bits", end="; ")
     print(f"error {least:.3f} by the formula, {loss:.3f} learned")
     if not QUICK:
         course.expect(torch.isclose(loss, least, rtol=1e-3))
 course.plot(
     torch.arange(1, 257),
-    {f"P = {total:g}, by the formula": best_powers(spectrum, total, sigma) for total in found}
-    | {f"P = {total:g}, learned": power for total, power in found.items()},
+    {f"P = {total:g}": best_powers(spectrum, total, sigma) for total in (2.0, 32.0)},
     "number, by its variance",
     "power",
 )
@@ -378,12 +376,17 @@ print(
     f"{psnr(large[:200], by_blocks):.1f} dB"
 )
 print(f"noise: {psnr(noise, of_noise):.1f} dB. z has the deviation {z.std():.2f}")
-shown = {"item": large, "decoded": decoded, "by blocks": by_blocks, "z, channel 1": z[:, :1], "noise": noise}
+shown = {"item": large, "decoded": decoded, "blocks": by_blocks, "z": z[:, :1], "noise": noise}
 course.show([items[:8] for items in shown.values()] + [of_noise[:8]], labels=[*shown, "decoded"], size=0.7)
+if not QUICK:
+    course.expect(psnr(large[:200], decoded) > 28)
+    course.expect(psnr(noise, of_noise) < 12)
+    course.expect(0.5 < z.std() < 0.9)
 
 # %% [markdown]
-# Digits come back, noise does not: the autoencoder has spent its numbers on what its data have in common. What it
-# cannot write, no sample has.
+# The row "z" is the first of its four channels. Digits come back, noise does not: the autoencoder has spent its numbers
+# on what its data have in common, and what it cannot write, no sample has. After so short a run it is about as good as
+# the best linear map of blocks, on these smooth strokes. But that map knows nothing of noise on $z$, or of neighbours.
 #
 # Is $z$ as robust as section 4 promises? Add noise to the latents of digits, and decode.
 
@@ -392,6 +395,8 @@ rows, generator = [], torch.Generator().manual_seed(0)
 for size in (0.0, NOISE, 0.2, 0.5):
     disturbed = spec.decode(z + size * torch.randn(z.shape, generator=generator))
     rows.append(disturbed[:8])
+    if size == NOISE and not QUICK:
+        course.expect(psnr(large[:200], decoded) - psnr(large[:200], disturbed) < 3)
     print(f"noise of {size} on z: {psnr(large[:200], disturbed):.1f} dB")
 course.show(rows, labels=["none", f"{NOISE}", "0.2", "0.5"], size=0.7)
 
@@ -435,7 +440,7 @@ for name, one in (("latents", run), ("pixels", pixels)):
 # next. `course.expect` prints where your numbers leave those of the text.
 #
 # * **More numbers.** In section 2, `schedules.cosine(), 32, 400` → `schedules.cosine(), 128, 400`. The floor falls to a
-#   third. Seconds.
+#   quarter. Seconds.
 # * **More noise on z.** In section 4, `spectrum, sigma = values[:256], 0.3` → `spectrum, sigma = values[:256], 1.0`.
 #   How many numbers are written at $P = 2$? Seconds.
 # * **A larger factor.** In section 5, `settings = {"latent": 4,` → `settings = {"latent": 8,`. A quarter as many

@@ -48,7 +48,7 @@ LESSONS = (
     ),
     Lesson(15, "15_a_page_of_your_own", "A page of your own", "one file that samples in a browser, in plain arrays", 1),
     Lesson(16, "16_continuous_time", "Continuous time", "Fokker-Planck, every sampler at once, why the losses work", 1),
-    Lesson(17, "17_latents", "Latents", "the best autoencoder, its floor, noise on latents; a model of latents", 1),
+    Lesson(17, "17_latents", "Latents", "the best autoencoder, its floor, noise on latents; a model of latents", 2),
     Lesson(18, "18_build_it", "Build it", "DDPM, NCSN, VP-SDE and flow matching from an empty file", 1),
 )
 
