@@ -18,7 +18,7 @@
 # trained: the forward process $q$ has no weights, so every number here is exact or a plain average. Equation numbers in
 # brackets, such as (4), are those of the [DDPM paper](https://arxiv.org/abs/2006.11239).
 #
-# You need lesson 1, sections 1 to 5. Four exercises come on the way. The lesson runs in under a minute.
+# You need lesson 1. Four exercises come on the way. The lesson runs in under a minute.
 
 # %%
 from importlib.util import find_spec
@@ -72,7 +72,7 @@ _ = torch.manual_seed(0)
 
 # %% tags=["exercise"]
 def signal_and_noise(beta):
-    """The tables a and b, both float64 (T + 1,), of the variances beta (T,), float32 or float64. Returns (a, b)."""
+    """The tables a and b, both (T + 1,), of the variances beta (T,), float32 or float64. Returns (a, b)."""
     ...  # replace this line by yours
 
 
@@ -328,7 +328,7 @@ course.expect(0.49 < rms[600] < 0.50)
 
 # %% tags=["exercise"]
 def betas_for_log_snr(log_snr):
-    """β_1..β_T, float64 (T,), of the VP schedule with the log-SNR log_snr = λ_1..λ_T, float64 (T,), which falls."""
+    """β_1..β_T, float64 (T,), of the VP schedule with the log-SNR λ_1..λ_T, float64 (T,), which never rises."""
     ...  # replace this line by yours
 
 

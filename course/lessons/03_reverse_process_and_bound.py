@@ -1006,8 +1006,8 @@ if not QUICK:
     course.expect(4.8 < pixel_gap["large", 512] / pixel_gap["small", 512] < 5.8)
 
 # %% [markdown]
-# Now both gaps close as $T$ grows, and with $\tilde\beta_t$ the gap is five times smaller. The data is six
-# points: when the noise is much smaller than their distance, the denoiser knows which one it is, $c_t = 0$, and
+# Now both gaps close as $T$ grows, and from $T = 128$ on the gap with $\tilde\beta_t$ is five times smaller. The data
+# is six points: when the noise is much smaller than their distance, the denoiser knows which one it is, $c_t = 0$, and
 # $\tilde\beta_t$ is right. Real images are in between.
 #
 # ## 8. From the bound to L_simple

@@ -788,7 +788,7 @@ measure("Guidance, w = 4", Guided(labelled, 4.0), guided[0], cost=2, labels=labe
 # With $w = 0$ the label is ignored, and half of the samples are on the other moon. With $w = 1$ the label is obeyed,
 # and the samples are distributed as the data are. With $w = 4$ they are pushed away from the other moon: the part of
 # the upper moon that lies near it gets fewer points, and the curve is bent outwards. So guidance makes the distance to
-# the data *larger*. It is not a better estimate but a wish. On photographs people like the result, and all
+# the data *larger*. On photographs people like the result, and all
 # text-to-image models use it.
 #
 # ## 10. EDM (2022): the design space, taken apart
@@ -1156,7 +1156,7 @@ if not QUICK:
 # What to see:
 #
 # * **The more a network is trained at little noise, the sharper its samples are here.** The five methods have the same
-#   order in both columns. DDPM's linear schedule spends 6 % of its times at little noise, and has more than three
+#   order in both columns. DDPM's linear schedule spends 6 % of its times at little noise, and has many
 #   times as many stray samples as EDM, which spends 37 % there. DDIM and the score SDE sample from DDPM's network and
 #   inherit its blur. (Five methods that differ in more than one way are a hint and no proof. An ablation as in lesson
 #   4 would be one: train DDPM with the times of EDM.) For photographs, whose structure is larger, the linear schedule

@@ -732,7 +732,8 @@ course.expect(max(relative_errors["without it"]) > 0.5)
 # All these processes have the same $x_t$ given $x_0$. They differ in how much two states have in common. In DDPM's
 # chain $x_t$ is made from $x_s$ alone, $x_t = r\,x_s + \sqrt{\beta_{ts}}\,\varepsilon'$ with $r = a_t/a_s$ and new
 # noise $\varepsilon'$. Find the $\sigma$ for which $x_s$ and $x_t$, given $x_0$, have the same covariance by (12) as
-# in this chain. Then the two are one process, since normal variables are determined by means and covariances. DDIM
+# in this chain. Then the two are one process: given $x_0$, both are Markov chains backwards in time, and
+# normal variables are determined by means and covariances. DDIM
 # takes $\eta$ times this $\sigma$. Write it for DDPM's schedule: each argument is a tensor of $\bar\alpha$, one entry
 # for each step. $s$ is the earlier time, so $\bar\alpha_s > \bar\alpha_t$. Check: what should come out at $s = 0$, and
 # for $\eta = 0$?

@@ -195,7 +195,7 @@ course.expect(entropy < min(dequantised) < entropy + 0.35)
 
 # %% [markdown]
 # The curve at the grey levels goes to minus infinity. The curve of the dequantised pixels stays above the entropy, and
-# is near it where the peaks of neighbouring levels overlap. (The figure cuts it off at 12 bits.)
+# comes within 0.3 bits of it where the peaks of neighbouring levels overlap. (The figure cuts it off at 12 bits.)
 #
 # ### The discretised decoder
 #
@@ -303,8 +303,9 @@ course.expect(torch.allclose(package[1:], inner[1:], atol=1e-9))  # all bins but
 #
 # Then write $L_{t-1}$ in bits per dimension for a batch of images. `schedule.snr` is the table of $\mathrm{SNR}_t$ for
 # each $t$ from 0 to $T$. The pixels are independent given $x_t$, so the divergence is a **sum over the pixels**, and
-# so is $\|\cdot\|^2$. Which reduction do you need *per dimension*, and which unit does the formula give? Two cases test
-# it: the rate is 0 for a right estimate, and it tends to 0 with $\beta_t$.
+# so is $\|\cdot\|^2$. Which reduction do you need *per dimension*, and which unit does the formula give? Three cases
+# test it: the rate is 0 for a right estimate, it tends to 0 with $\beta_t$, and for one pixel with
+# $\bar\alpha_{t-1} = \frac34$, $\bar\alpha_t = \frac12$ and an error of 1 it is 1.44 bits.
 #
 # <details><summary>Hint</summary>
 #

@@ -112,10 +112,16 @@ with plt.style.context("ancestral.render.figures"):
 # ### Exercise 1: the best estimate
 #
 # Take numbers: $c \sim \mathcal N(0, 1)$, and $x_0 = \text{slope}\cdot c + \text{std}\cdot z$ with $z \sim
-# \mathcal N(0, 1)$. As always, $x_t = a\,x_0 + b\,\varepsilon$. Write $\mathbb E[x_0 \mid x_t, c]$. A hint: given $c$,
-# $x_0$ is Gaussian with a mean and a variance that you can read off. The estimate is this mean, plus a *gain* times the
-# difference between $x_t$ and what is expected of it. The gain is $\mathrm{Cov}(x_0, x_t) / \mathrm{Var}(x_t)$, both
-# given $c$.
+# \mathcal N(0, 1)$. As always, $x_t = a\,x_0 + b\,\varepsilon$. Derive $\mathbb E[x_0 \mid x_t, c]$. Two
+# cases test it: with much noise it is $\text{slope}\cdot c$, and without noise $x_t/a$.
+#
+# <details><summary>Hint</summary>
+#
+# Given $c$, $x_0$ is Gaussian with a mean and a variance that you can read off. The estimate is this mean, plus a
+# *gain* times the difference between $x_t$ and what is expected of it. The gain is $\mathrm{Cov}(x_0, x_t) /
+# \mathrm{Var}(x_t)$, both given $c$.
+#
+# </details>
 
 
 # %% tags=["exercise"]
@@ -183,7 +189,7 @@ course.expect(loss_free > 1.5 * loss_given)
 # the network sees in their place says "absent". By the same derivation it then learns the mean over what it does not
 # know. Without $c$ this is $\mathbb E[x_0 \mid x_t] = \mathbb E\big[\mathbb E[x_0 \mid x_t, c] \,\big|\, x_t\big]$, the
 # denoiser of all data: the mean of the conditional means is the mean, which is called the **tower property**. With $k$
-# conditions there are $2^k$ subsets, and each has its own distribution, a *marginal* of the others.
+# conditions there are $2^k$ subsets, and each has its own distribution of $x_0$.
 #
 # The package drops each condition with probability $p$ (`condition_dropout`, 0.1) on its own, and where there are
 # several, all together with probability $p$ once more. Without this second draw, a model with six conditions would
@@ -191,8 +197,8 @@ course.expect(loss_free > 1.5 * loss_given)
 #
 # ### Exercise 2: how often a subset is seen
 #
-# What is the probability that *exactly* the conditions of a subset are present? Two things can happen: all are dropped
-# together, or each makes its own draw. All draws are independent.
+# A model has two or more conditions. What is the probability that *exactly* those of a subset are present? Two things
+# can happen: all are dropped together, or each makes its own draw. All draws are independent.
 
 
 # %% tags=["exercise"]
@@ -430,8 +436,8 @@ course.expect(changed > 1e-5)
 #
 # For the covariance use the law of total variance of section 2, with matrices for variances. For Gaussian $x$ and $y$
 # the covariance given $y$ is the same for all $y$. So it is $\Sigma$, less the covariance of $\mathbb E[x \mid y]$. Two
-# cases test your answer: for $\sigma \to \infty$ it is the prior, $m$ and $\Sigma$, and for $A = I$ and $\sigma = 0$ it
-# is $y$, with covariance 0.
+# cases test your answer: for $\sigma \to \infty$ it is the prior, $m$ and $\Sigma$, and for $A = I$ and $\sigma \to 0$
+# it tends to $y$, with covariance 0.
 #
 # `torch.linalg.solve(M, B)` is $M^{-1} B$, and `M.inverse()` will do.
 
@@ -682,7 +688,7 @@ course.expect(widths["both 3"][0] < 0.025)
 # Write it for N ensembles. $X$ and $X'$ have to be *independent*. So which of the $K^2$ pairs of members may be
 # counted? A case that tests it: two members at −1 and 1 have the score 0 for the truth 0. As in the package,
 # $\|\cdot\|$ is the root mean square over the $D$ values of an item. `torch.cdist(samples, samples)` has the distances
-# (N, K, K).
+# (N, K, K) by the norm, the root of the *sum* of squares.
 
 
 # %% tags=["exercise"]
@@ -782,7 +788,7 @@ if not QUICK:
 #   model, although no single point looks wrong.
 # * The model that ignores the place is *calibrated*: its 90 % are 90 %, too. Coverage alone does not say that a
 #   condition is used. The score does.
-# * The conditional mean scores worst of all.
+# * The conditional mean scores worst, though not by more than the errors.
 #
 # ## 10. Why the PSNR of the mean is not quality
 #

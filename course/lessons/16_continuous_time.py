@@ -77,7 +77,7 @@ SCHEDULES = {
 #
 # Find $f$ and $g^2$ from $a$, $b$ and their derivatives $\dot a$, $\dot b$ with respect to time. Expand $a_t = a +
 # \dot a\,dt$ and $b_t = b + \dot b\,dt$, and keep what is of first order. The schedule may be any: $a^2 + b^2$
-# need not be 1.
+# need not be 1. For $a = 1$ and $b = \sigma$ it must be $f = 0$, $g^2 = d(\sigma^2)/dt$.
 
 
 # %% tags=["exercise"]
@@ -171,7 +171,8 @@ for name, schedule in SCHEDULES.items():
 #
 # What is $\partial_t p_t$ itself? Integrate by parts until $\varphi$ stands without derivatives on the right, too;
 # nothing is left at the ends, since $\varphi$ is 0 there. Both sides agree for *every* $\varphi$, so what stands
-# beside $\varphi$ is equal. Write it with $p$, $\mu$ and their derivatives, in one dimension. Mind the product.
+# beside $\varphi$ is equal. Write it with $p$, $\mu$ and their derivatives, in one dimension. Mind the
+# product. For $\mu = 0$ it is the equation of heat, and its integral over $x$ is 0.
 
 
 # %% tags=["exercise"]
@@ -284,7 +285,8 @@ course.plot(
 #
 # Particles walk backwards by $dx = \mu\,d\tau + \eta\,g\,dw$, with any share $\eta \ge 0$ of the noise. Which drift
 # $\mu$ gives them the density of the reverse process? Write (ii) for $\mu$ and $\eta\,g$, set its right side equal to
-# the one above, and turn what is left of $\Delta p$ into a drift by (iii).
+# the one above, and turn what is left of $\Delta p$ into a drift by (iii). With
+# $\eta = 0$ it must be the probability flow, backwards.
 
 
 # %% tags=["exercise"]
@@ -333,7 +335,7 @@ def score_of(denoiser, schedule, x, t):
 
 
 def walk(schedule, eta, drift_of_eta):
-    """Particles that walk by (iv) from t = T to 1, with the drift of one eta and the noise of another."""
+    """Particles that walk by (iv) from t = T − 1 to 1, with the drift of one eta and the noise of another."""
     generator, denoiser = torch.Generator().manual_seed(0), exact(schedule)
     times = torch.linspace(T - 1, 1, STEPS + 1).tolist()
     x = schedule.at(times[0])[1] * torch.randn(PARTICLES, generator=generator)
@@ -525,9 +527,10 @@ course.expect(max(abs(constant - C) for constant in constants) < 1e-6)
 # ### On paper 2: flow matching
 #
 # Flow matching trains a velocity, $v(x, t)$. What it should learn is the velocity of the probability flow, $\mathbb
-# E[\dot a x_0 + \dot b\varepsilon\,|\,x_t]$. What it is trained on is the velocity of single paths, $u = \dot a x_0 +
-# \dot b\,\varepsilon$ ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)). Show that the two losses differ by a
-# constant, and that the mean velocity moves the density as it should:
+# E[\dot a x_0 + \dot b\varepsilon\,|\,x_t]$ (with $x_0 = (x_t - b\varepsilon)/a$ it is $f x_t + (\dot b - f b)\,\mathbb
+# E[\varepsilon|x_t] = f x_t - \frac12 g^2\nabla\log p_t$). What it is trained on is the velocity of single paths, $u =
+# \dot a x_0 + \dot b\,\varepsilon$ ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)). Show that the two losses
+# differ by a constant, and that the mean velocity moves the density as it should:
 #
 # $$\mathbb E\,\|v - u\|^2 = \mathbb E\,\big\|v - \mathbb E[u\,|\,x_t]\big\|^2 + C, \qquad
 # \partial_t p_t = -\nabla\cdot\big(p_t\,\mathbb E[u\,|\,x_t]\big) .$$
@@ -588,8 +591,7 @@ course.expect(torch.allclose(v, flow_drift, rtol=1e-6, atol=1e-9))  # and it is 
 # ## 6. The estimate, and how sure it is
 #
 # From section 5, $\nabla\log p_t(x_t) = \mathbb E[-\varepsilon/b\,|\,x_t]$. With $\varepsilon = (x_t - a x_0)/b$ this
-# is
-# **Tweedie's formula**,
+# is **Tweedie's formula**,
 #
 # $$\mathbb E[x_0\,|\,x_t] = \frac{x_t + b^2\,\nabla\log p_t(x_t)}{a} . \tag{v}$$
 #
@@ -619,7 +621,7 @@ course.expect(torch.allclose(v, flow_drift, rtol=1e-6, atol=1e-9))  # and it is 
 # ### Exercise 5: the covariance of the estimate
 #
 # Differentiate (v), compare with this, and solve for the covariance. Write it for items of $D$ numbers, from the
-# matrix of second derivatives of $\log p_t$.
+# matrix of second derivatives of $\log p_t$. For standard normal data and $a^2 + b^2 = 1$ it must be $b^2 I$.
 
 
 # %% tags=["exercise"]
@@ -699,7 +701,7 @@ with plt.style.context("ancestral.render.figures"):
 # * **Another schedule.** In section 2, `cosine = SCHEDULES["cosine"]` → `cosine = SCHEDULES["sigmoid"]`. Everything
 #   still holds, with other numbers. As long as before.
 # * **Fewer steps.** In section 3, `else (40_000, 500)` → `else (40_000, 20)`. Which $\eta$ suffers most, and why? Over
-#   a long step the score changes, and more noise needs more of it. Less time.
+#   a long step the score changes, and the more noise is added, the more the score has to undo. Less time.
 # * **A wrong score.** In section 3, `(1 + drift_of_eta**2) / 2 * g2` → `0.9 * (1 + drift_of_eta**2) / 2 * g2`. The
 #   samples end too wide. Does more noise repair it? Langevin keeps the density of the score that it is given, which
 #   is the wrong one. As long as before.

@@ -60,14 +60,15 @@ D = x.shape[1]
 # ## 1. The best linear autoencoder
 #
 # An encoder takes $k$ numbers out of $D$, $z = W^\top (x - m)$, and the decoder returns $\hat x = m + W z$. $W$ is a
-# matrix $(D, k)$ with orthonormal columns, $W^\top W = I$. Which $m$ and $W$ lose least?
+# matrix $(D, k)$ with orthonormal columns, $W^\top W = I$. Which $m$ and $W$ lose least? ($m$ may be moved along the
+# plane of $W$, and loses the same. Take the mean of the data.)
 #
 # ### Exercise 1: principal components
 #
-# Find the $m$ and $W$ with the least mean of $\|x - \hat x\|^2$ over the data. Begin with $m$, for any $W$. Then write
-# the error as $\mathbb E\|x - m\|^2$ less what $z$ carries, $\mathbb E\|z\|^2 = \sum_i w_i^\top \Sigma\, w_i$ with the
-# covariance $\Sigma$. Which orthonormal $w_i$ make that largest? (`torch.linalg.eigh` sorts eigenvalues from the
-# smallest up.)
+# Find the $m$ and $W$ with the least mean of $\|x - \hat x\|^2$ over the data. Why is $m$ the mean, for any $W$? Then
+# write the error as $\mathbb E\|x - m\|^2$ less what $z$ carries, $\mathbb E\|z\|^2 = \sum_i w_i^\top \Sigma\, w_i$
+# with the covariance $\Sigma$. Which orthonormal $w_i$ make that largest? (`torch.linalg.eigh` sorts eigenvalues from
+# the smallest up.)
 
 
 # %% tags=["exercise"]
@@ -177,8 +178,7 @@ course.expect(torch.isclose(frechet, values[k:].sum(), rtol=1e-4))
 # ## 3. The size of z
 #
 # Schedules are made for data of about unit size. The latents of an autoencoder may have any standard deviation $s$. The
-# first latent diffusion models divided theirs by a number for this reason: 0.18215, or so, is in every copy of their
-# code.
+# first latent diffusion models multiplied theirs by 0.18215 for this reason.
 #
 # ### Exercise 2: the schedule for latents of another size
 #
@@ -210,7 +210,7 @@ print(course.check(17, log_snr_shift))
 #
 # </details>
 #
-# Large latents need more noise, small ones less, as large images do (lesson 12). To divide $z$ by $s$ is the same. The
+# Large latents need more noise to be hidden, small ones less. To divide $z$ by $s$ is the same. The
 # package does neither: its encoder ends with a tanh, which bounds $z$ to $[-1, 1]$, and the noise of the next section
 # makes it use that interval. The deviation is then 0.5 to 0.8, as that of pixels.
 #
@@ -219,8 +219,8 @@ print(course.check(17, log_snr_shift))
 # A sample of $z$ is never exact. If the decoder is steep, a small error of $z$ becomes a large one of the image. So the
 # autoencoder is trained with noise on $z$: it has to decode $z + \sigma n$, $n$ standard normal ($\sigma = 0.05$ here;
 # a *variational* autoencoder learns a $\sigma$ for each number, and has the same reason). What does this change? Look
-# at one number $x$ of mean 0 and variance $\lambda$. The encoder multiplies it by some $g$, and $p = g^2\lambda$ is the
-# *power* of $z$.
+# at one number $x$ of mean 0 and variance $\lambda$. The encoder multiplies it by some $g > 0$, and $p = g^2\lambda$ is
+# the *power* of $z$.
 #
 # ### Exercise 3: the decoder of a noisy latent
 #

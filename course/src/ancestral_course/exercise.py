@@ -29,6 +29,7 @@ ADVICE = {
         "images)"
     ),
     "can be converted to an index": " (a time for each item is a tensor: index the tables with it, without a loop)",
+    "shape of the mask": " (the arguments broadcast: choose with torch.where, which does, too)",
     "is out of bounds": " (does your file change T? The check takes the times of the lesson's tables)",
     "division by zero": " (an argument may be 0: find a form that does not divide by it)",
     "Boolean value of Tensor": " (the tensor holds a value for each item: use torch.where in place of if)",
@@ -45,6 +46,21 @@ class NotWritten(Exception):
 
 class ChangedArgument(Exception):
     """The function of the student changed an argument that its caller needs again."""
+
+
+class WrongForm(Exception):
+    """What a function returned has another form than the exercise asks for."""
+
+
+def values(found: Any, count: int, names: str) -> list[Any]:
+    """Take apart what a function returned: a tuple, a list or a tensor of `count` values.
+
+    Raises:
+        WrongForm: If it is something else.
+    """
+    if not isinstance(found, tuple | list | Tensor) or len(found) != count:
+        raise WrongForm(f"return {names}")
+    return list(found)
 
 
 class Counted:
@@ -182,16 +198,15 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
         found = list(exercise.results(student))
     except NotWritten as stub:
         return Verdict(exercise.name, None, str(stub))
-    except ChangedArgument as change:
-        return Verdict(exercise.name, False, str(change))
+    except (ChangedArgument, WrongForm) as complaint:
+        return Verdict(exercise.name, False, str(complaint))
     except (Exception, SystemExit) as error:
         return _stopped(exercise, error)
     if len(found) != len(right):
         return Verdict(exercise.name, False, "return as many values as the text of the exercise names")
     for value, expected in zip(found, reference, strict=True):
-        complaint = _wrong_kind(value, expected)
-        if complaint:
-            return Verdict(exercise.name, False, complaint)
+        if wrong := _wrong_kind(value, expected):
+            return Verdict(exercise.name, False, wrong)
     numbers = [_tensor(value) for value in found]
     if _same(numbers, right, exercise):
         return _demanded(exercise, student, "right")

@@ -338,7 +338,9 @@ def relation(places: Sequence[_Place], worst: _Place) -> str:
 def _times(found: float, right: float, where: str = "") -> str:
     """The ratio of two numbers, if it says something."""
     ratio = found / right if right else math.inf
-    return f" ({ratio:.3g} times{where})" if 0.01 < abs(ratio) < 100 and abs(ratio - 1) > 1e-3 else ""
+    if abs(ratio + 1) < 1e-6:
+        return f" (the sign{where})"
+    return f" ({ratio:.3g} times{where})" if 0.01 < abs(ratio) < 100 and abs(ratio - 1) > 5e-3 else ""
 
 
 def _swapped(one: list[_Place | float], two: list[_Place | float]) -> bool:
@@ -394,7 +396,8 @@ def case_hint(function: Function, calls: Sequence[Call], right: Sequence[Call], 
         text += f"; {len(pairs) - len(wrong)} of {len(pairs)} calls give the right result"
     elif not everywhere and a.numel() > 1:
         agree = sum(close(x, y) for x, y in zip(a.flatten(), b.flatten(), strict=True))
-        text += f"; {agree} of its {a.numel()} entries are right" if agree else "; none of its entries is right"
+        are = "is" if agree == 1 else "are"
+        text += f"; {agree} of its {a.numel()} entries {are} right" if agree else "; none of its entries is right"
     return text
 
 

@@ -26,7 +26,7 @@ def ddim_step(x_t, eps, now, then):
 def ddim_step(x_t, eps, now, then):
     clean = (x_t - now[1] * eps) / now[0]
     return then[0] * clean + now[1] * eps
-""": "ε̂ is multiplied by b_t",
+""": "the factor of ε̂ is b_s",
         """
 def ddim_step(x_t, eps, now, then):
     clean = (x_t - now[1] ** 0.5 * eps) / now[0] ** 0.5

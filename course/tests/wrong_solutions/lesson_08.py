@@ -17,6 +17,13 @@ WRONG = {
     "bin_mass": {
         "def bin_mass(x, mean, std):\n"
         "    normal = torch.distributions.Normal(mean, std)\n"
+        "    upper = normal.cdf(x + 1 / 255).masked_fill(x < -0.999, 1)\n"
+        "    return upper - normal.cdf(x - 1 / 255).masked_fill(x > 0.999, 0)\n": "edges are on the wrong side",
+        "def bin_mass(x, mean, std):\n"
+        "    normal = torch.distributions.Normal(mean, std)\n"
+        "    return (normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)).masked_fill(x.abs() > 0.999, 1)\n": "inner limit",
+        "def bin_mass(x, mean, std):\n"
+        "    normal = torch.distributions.Normal(mean, std)\n"
         "    return normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)\n": "the bins at the edges are missing",
         "def bin_mass(x, mean, std):\n"
         "    normal = torch.distributions.Normal(mean, std)\n"
@@ -52,6 +59,9 @@ WRONG = {
         "    return (schedule.snr[t - 1] - schedule.snr[t]) * error / math.log(2)\n": "the factor ½",
     },
     "log_density_change": {
+        "def log_density_change(velocity, x, h):\n"
+        "    jacobian = torch.func.vmap(torch.func.jacrev(lambda p: velocity(p[None])[0]))(x)\n"
+        "    return torch.logdet(torch.eye(x.shape[1], dtype=x.dtype) + h * jacobian)\n": "absolute value",
         "def log_density_change(velocity, x, h):\n"
         "    x = x.detach().requires_grad_()\n"
         "    v, trace = velocity(x), 0\n"

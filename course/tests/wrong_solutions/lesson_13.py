@@ -185,6 +185,12 @@ def two_scales(none, first, both, s_1, s_2):
     "energy_score": {
         """
 def energy_score(samples, truth):
+    members = samples.shape[1]
+    to_truth = (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)
+    return to_truth - torch.cdist(samples, samples).sum(dim=(1, 2)) / (2 * members * (members - 1))
+""": "which cdist gives",
+        """
+def energy_score(samples, truth):
     to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
     return (to_truth - torch.cdist(samples, samples).mean(dim=(1, 2)) / 2) / samples.shape[2] ** 0.5
 """: "not by K²",

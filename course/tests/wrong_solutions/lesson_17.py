@@ -26,6 +26,8 @@ WRONG = {
         PRINCIPAL.format("m, e.eigenvectors[-k:]"): "its columns are the directions",
         PRINCIPAL.format("0 * m, e.eigenvectors[:, -k:]"): "m is the mean of the data",
         PRINCIPAL.format("e.eigenvectors[:, -k:]"): "return the mean and W",
+        PRINCIPAL.format("m, torch.linalg.svd(x - m).Vh[:, :k]"): "rows of Vh",
+        PRINCIPAL.format("m, torch.linalg.eig((x - m).T @ (x - m)).eigenvectors.real[:, :k]"): "no order",
     },
     "log_snr_shift": {
         SHIFT.format("2 * s.log()"): "they need more noise",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral import schedules
 from ancestral.schedules import Schedule
-from ancestral_course.exercise import Exercise, Function
+from ancestral_course.exercise import Exercise, Function, values
 from ancestral_course.probing import Linear
 
 F64 = torch.float64
@@ -50,10 +50,7 @@ def _tables_results(f: Function) -> list[Any]:
         torch.tensor([0.3, 0.9], dtype=F64),
         torch.full((7,), 1e-6),
     ):
-        pair = f(beta)
-        if not isinstance(pair, tuple | list | Tensor) or len(pair) != 2:
-            raise TypeError("return the two tables, (a, b)")
-        found += pair
+        found += values(f(beta), 2, "the two tables, (a, b)")
     return found
 
 

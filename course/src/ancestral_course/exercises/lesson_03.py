@@ -11,7 +11,7 @@ from ancestral import schedules
 from ancestral.gaussian import DiagonalGaussian, normal_tail
 from ancestral.schedules import Schedule
 from ancestral.targets import SCORE
-from ancestral_course.exercise import Exercise, Function
+from ancestral_course.exercise import Exercise, Function, values
 from ancestral_course.probing import Linear
 
 F64 = torch.float64
@@ -84,9 +84,8 @@ def _posterior_results(f: Function) -> list[Any]:
     found: list[Any] = []
     for schedule, s, t in CASES:
         pair = f(x_0, x_t, s, t, schedule.signal, schedule.noise)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("return the mean and the variance, (mean, variance)")
-        found += [pair[0], torch.as_tensor(pair[1], dtype=F64).broadcast_to(x_0.shape)]
+        mean, variance = values(pair, 2, "the mean and the variance, (mean, variance)")
+        found += [mean, torch.as_tensor(variance, dtype=F64).broadcast_to(x_0.shape)]
     return found
 
 
@@ -112,7 +111,7 @@ _POSTERIOR = Exercise(
         "return the variance, not the standard deviation.": _posterior_with(
             None, None, lambda a_s, b_s, a_t, b_t, r, beta: (beta * b_s**2 / b_t**2).sqrt()
         ),
-        "b is a standard deviation: (7) has b_s² and b_t².": _posterior_with(
+        "b is a standard deviation: the result has b_s² and b_t².": _posterior_with(
             lambda a_s, b_s, a_t, b_t, r, beta: a_s * beta / b_t,
             lambda a_s, b_s, a_t, b_t, r, beta: r * b_s / b_t,
             lambda a_s, b_s, a_t, b_t, r, beta: beta * b_s / b_t,
@@ -141,7 +140,7 @@ _POSTERIOR = Exercise(
         "the variance is β b_s²/b_t²; you have b_s/b_t without the squares.": _posterior_with(
             None, None, lambda a_s, b_s, a_t, b_t, r, beta: beta * b_s / b_t
         ),
-        "a_s and r are factors, not variances: (7) has them without a square root.": _posterior_with(
+        "a_s and r are factors, not variances: the mean has them without a square root.": _posterior_with(
             lambda a_s, b_s, a_t, b_t, r, beta: a_s.sqrt() * beta / b_t**2,
             lambda a_s, b_s, a_t, b_t, r, beta: r.sqrt() * b_s**2 / b_t**2,
         ),
@@ -149,7 +148,7 @@ _POSTERIOR = Exercise(
         "you take s = t − 1. Here s may be any earlier time: use the s that is given.": (
             lambda x_0, x_t, s, t, a, b: _posterior_with()(x_0, x_t, t - 1, t, a, b)
         ),
-        "at s = 0 your function divides by b_0 = 0. Use (7), which has b_t² in the denominators only.": _precisions,
+        "at s = 0 your function divides by b_0 = 0. Multiply by β b_s²: then all denominators are b_t².": _precisions,
     },
     linear=Linear("x_0, x_t, s, t, a, b", inputs="x_0, x_t", at="s, t, b[t]", parts="the mean, the variance"),
 )

@@ -61,7 +61,7 @@ DDIM_STEP = Exercise(
         "x̂_0 is multiplied by a_t. The new point has the signal a_s and the noise b_s of the time s.": (
             lambda x, eps, now, then: now[0] * _x0(x, eps, now) + then[1] * eps
         ),
-        "ε̂ is multiplied by b_t. The new point has the signal a_s and the noise b_s of the time s.": (
+        "the factor of ε̂ is b_s, the noise of the new point; here it is b_t, as if the noise did not change.": (
             lambda x, eps, now, then: then[0] * _x0(x, eps, now) + now[1] * eps
         ),
         "x̂_0 is not divided by a_t: solve x_t = a_t x̂_0 + b_t ε̂ for x̂_0.": (
@@ -422,7 +422,7 @@ NOISE_STD = Exercise(
             lambda t, s, eta: eta * ((1 - s) / (1 - t)).sqrt() * (1 - s / t).sqrt()
         ),
         "η is missing.": lambda t, s, eta: ((1 - s) / (1 - t)).sqrt() * (1 - t / s).sqrt(),
-        "the second factor has 1 − ᾱ_t/ᾱ_s, the variance of the steps from s to t, not 1 − ᾱ_t, of all steps from 0.": (
+        "only the noise of the steps from s to t counts, not that of all steps from 0 to t: compute β_ts.": (
             lambda t, s, eta: eta * ((1 - s) / (1 - t)).sqrt() * (1 - t).sqrt()
         ),
         "this is √(b_s² − σ²), the factor of the estimated noise, times η. Solve for σ.": (

@@ -94,6 +94,19 @@ def _bins(half: float = LEVEL / 2, low: bool = True, high: bool = True) -> Funct
     return function
 
 
+def _edges(lower_at_1: bool = False) -> Function:
+    """Bins at the edges that extend to the inner side, or have the probability 1."""
+
+    def function(x: Tensor, mean: Tensor, std: float) -> Tensor:
+        upper, lower = _cdf((x + LEVEL / 2 - mean) / std), _cdf((x - LEVEL / 2 - mean) / std)
+        first, last = x < LEVEL / 4 - 1, x > 1 - LEVEL / 4
+        if lower_at_1:
+            return upper.masked_fill(first, 1.0) - lower.masked_fill(last, 0.0)
+        return (upper - lower).masked_fill(first | last, 1.0)
+
+    return function
+
+
 def _mass_outside(x: Tensor, mean: Tensor, std: float) -> Tensor:
     """Clip the mean to [−1, 1] in place of widening the bins at the edges."""
     found: Tensor = _bins(low=False, high=False)(x, mean.clamp(-1, 1), std)
@@ -116,6 +129,10 @@ BIN_MASS = Exercise(
         "probabilities do not sum to 1.": _bins(low=False, high=False),
         "the bin of x = 1 extends to +∞: its upper limit has the cumulative probability 1.": _bins(high=False),
         "the bin of x = −1 extends to −∞: its lower limit has the cumulative probability 0.": _bins(low=False),
+        "both edges are on the wrong side: the bin of −1 extends to −∞, to its lower side, and that of 1 to +∞.": (
+            _edges(lower_at_1=True)
+        ),
+        "the bins of −1 and 1 have the probability beyond their inner limit, not 1.": _edges(),
         "your bins are twice as wide as they should be: a bin reaches half the distance of two levels, 1/255, to "
         "each side of x.": _bins(half=LEVEL),
         "a bin reaches 1/255 to each side, since 256 levels in [−1, 1] are 2/255 apart, not 2/256.": _bins(
@@ -147,8 +164,8 @@ def _squares(x_0: Tensor, x_0_hat: Tensor) -> Tensor:
 
 def _step_results(function: Function) -> list[Any]:
     x_0, x_0_hat = _normal((3, 1, 5, 4), 1), _normal((3, 1, 5, 4), 2)
-    ddpm, short, straight = schedules.linear(), schedules.cosine(4), schedules.flow(10)
-    cases = [(ddpm, 2), (ddpm, 500), (ddpm, 1000), (short, 2), (short, 4), (straight, 10)]
+    ddpm, short = schedules.linear(), schedules.cosine(4)
+    cases = [(ddpm, 2), (ddpm, 500), (ddpm, 1000), (short, 2), (short, 4)]
     return [function(x_0, x_0_hat, schedule, t) for schedule, t in cases]
 
 
@@ -227,6 +244,7 @@ def _change_results(function: Function) -> list[Any]:
         function(_turned, points.float(), -0.2),
         function(_stretched, points, 0.25),
         function(_turned, _normal((2, 3), 4), 0.05),
+        function(_stretched, points, 0.7),  # one direction is turned round: the determinant is negative
     ]
 
 
@@ -252,6 +270,9 @@ LOG_DENSITY_CHANGE = Exercise(
         "the Jacobian of the velocity is taken at the end of the step. Take it at x, where the velocity "
         "was.": lambda velocity, x, h: (
             _log_density_change(velocity, x + h * velocity(x), h) * torch.ones(len(x), dtype=x.dtype)
+        ),
+        "the determinant may be negative, where a step turns a direction round. Take its absolute value.": (
+            lambda velocity, x, h: torch.logdet(torch.eye(x.shape[1], dtype=x.dtype) + h * _jacobians(velocity, x))
         ),
         "only the diagonal of the Jacobian is used. The determinant needs all of it.": lambda velocity, x, h: (
             (1 + h * _jacobians(velocity, x).diagonal(dim1=1, dim2=2)).abs().log().sum(1)

@@ -457,12 +457,14 @@ def _scored(
     half: float = 0.5,
     root: Callable[[int], float] = math.sqrt,
     power: float = 1.0,
+    root_between: Callable[[int], float] | None = None,
 ) -> Function:
-    """The score with another number of pairs, factor, norm, or power of the distance."""
+    """The score with another number of pairs, factor, norms, or power of the distance."""
 
     def function(samples: Tensor, truth: Tensor) -> Tensor:
         size = root(samples.shape[2])
         to_truth = ((samples - truth[:, None]).norm(dim=2) / size) ** power
+        size = root_between(samples.shape[2]) if root_between else size
         between = (torch.cdist(samples, samples, compute_mode="donot_use_mm_for_euclid_dist") / size) ** power
         score: Tensor = to_truth.mean(1) - half * between.sum((1, 2)) / pairs(samples.shape[1])
         return score
@@ -486,6 +488,9 @@ ENERGY_SCORE = Exercise(
         ),
         "the distance is the root mean square: divide the norm by √D.": _scored(root=lambda size: 1.0),
         "the distance is the root mean square: divide the norm by √D, not by D.": _scored(root=float),
+        "both distances are root mean squares: divide that of two members, which cdist gives, by √D as well.": _scored(
+            root_between=lambda size: 1.0
+        ),
         "distances are squared here. Of squares the score depends on the mean of the ensemble alone.": _scored(
             power=2.0
         ),

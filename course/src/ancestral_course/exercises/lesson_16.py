@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral import schedules
-from ancestral_course.exercise import Exercise, Function
+from ancestral_course.exercise import Exercise, Function, values
 
 # drift and diffusion
 
@@ -24,13 +24,9 @@ def _sde_results(function: Function) -> list[Any]:
     found: list[Any] = []
     times = torch.tensor([100.5, 400.5, 900.5], dtype=torch.float64)
     for schedule in (schedules.cosine(), schedules.flow(), schedules.geometric(), schedules.linear()):
-        found += _pair(function(*schedule.at(times), *schedule.rates(times)))
+        found += values(function(*schedule.at(times), *schedule.rates(times)), 2, "both values, (f, g²)")
     numbers = torch.tensor([[0.9, 0.5, 0.2], [0.3, 0.7, 2.0], [-0.4, -1.5, -0.1], [0.8, 0.2, 3.0]], dtype=torch.float64)
-    return found + _pair(function(*numbers))
-
-
-def _pair(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, tuple | list) else [value]
+    return found + values(function(*numbers), 2, "both values, (f, g²)")
 
 
 def _sde(drift: Callable[..., Any], variance: Callable[..., Any]) -> Function:
@@ -213,7 +209,7 @@ _REVERSE_DRIFT = Exercise(
         "the score's sign is wrong: backwards in time, samples move up the density.": (
             lambda x, f, g2, score, eta: -f * x - (1 + eta**2) / 2 * g2 * score
         ),
-        "this is the drift for time that runs forwards. (iv) is for τ = T − t: change the sign of all of it.": (
+        "this is the drift for time that runs forwards. Here it runs backwards: change the sign of all of it.": (
             lambda x, f, g2, score, eta: f * x - (1 + eta**2) / 2 * g2 * score
         ),
         "g2 is g² already: do not square it.": (lambda x, f, g2, score, eta: -f * x + (1 + eta**2) / 2 * g2**2 * score),

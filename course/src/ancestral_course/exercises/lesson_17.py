@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral_course.exercise import Exercise, Function
+from ancestral_course.exercise import Exercise, Function, WrongForm, values
 
 F64 = torch.float64
 
@@ -19,12 +19,14 @@ def _data(seed: int, count: int, variances: list[float], offset: float) -> Tenso
     generator = torch.Generator().manual_seed(seed)
     rotation, _ = torch.linalg.qr(torch.randn(len(variances), len(variances), generator=generator, dtype=F64))
     numbers = torch.randn(count, len(variances), generator=generator, dtype=F64)
-    return numbers * torch.tensor(variances, dtype=F64).sqrt() @ rotation.T + offset
+    items: Tensor = numbers * torch.tensor(variances, dtype=F64).sqrt() @ rotation.T + offset
+    return items
 
 
 def _eigenvectors(x: Tensor) -> Tensor:
     """Eigenvectors (D, D) of the covariance, those of small variance first."""
-    return torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0))).eigenvectors
+    found: Tensor = torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0))).eigenvectors
+    return found
 
 
 def _principal(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -38,13 +40,13 @@ def _principal_results(function: Function) -> list[Any]:
         (_data(0, 200, [9.0, 4.0, 1.0, 0.1, 0.01], 3.0), 2),
         (_data(1, 50, [5.0, 0.2, 1.0], -1.0), 1),
         (_data(2, 30, [1.0, 2.0, 4.0, 8.0], 0.5), 3),
+        *((_data(seed, 40, [1 + 0.3 * step for step in range(12)], 0.2), 5) for seed in range(3, 6)),
     ):
-        pair = function(x, k)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("return the mean and W, (m, W)")
-        m, W = torch.as_tensor(pair[0]), torch.as_tensor(pair[1])
+        m, W = map(torch.as_tensor, values(function(x, k), 2, "the mean and W, (m, W)"))
         if W.shape != (x.shape[1], k):
-            raise TypeError(f"W has the shape {tuple(W.shape)}, not {(x.shape[1], k)}: its columns are the directions")
+            raise WrongForm(
+                f"return W in the shape {(x.shape[1], k)}, not {tuple(W.shape)}: its columns are the directions"
+            )
         found += [m, W @ W.T, W.T @ W]
     return found
 
@@ -55,12 +57,14 @@ def _subspace(of: Callable[[Tensor, int], Tensor]) -> Function:
 
 def _of_correlation(x: Tensor, k: int) -> Tensor:
     scaled = (x - x.mean(0)) / x.std(0)
-    return torch.linalg.eigh(scaled.T @ scaled).eigenvectors[:, -k:]
+    found: Tensor = torch.linalg.eigh(scaled.T @ scaled).eigenvectors[:, -k:]
+    return found
 
 
 def _scaled(x: Tensor, k: int) -> Tensor:
-    found = torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0)) / len(x))
-    return found.eigenvectors[:, -k:] * found.eigenvalues[-k:].sqrt()
+    values, vectors = torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0)) / len(x))
+    found: Tensor = vectors[:, -k:] * values[-k:].sqrt()
+    return found
 
 
 _PRINCIPAL = Exercise(
@@ -69,8 +73,13 @@ _PRINCIPAL = Exercise(
     reference=_principal,
     results=_principal_results,
     mistakes={
-        "m is right. These are the directions of the smallest variance: eigh sorts from the smallest up.": _subspace(
-            lambda x, k: _eigenvectors(x)[:, :k]
+        "m is right. These are the directions of the smallest variance: eigh sorts from the smallest up, svd from the "
+        "largest down.": _subspace(lambda x, k: _eigenvectors(x)[:, :k]),
+        "m is right. The directions are the rows of Vh; you take its columns.": _subspace(
+            lambda x, k: torch.linalg.svd(x - x.mean(0)).Vh[:, :k]
+        ),
+        "m is right. eig promises no order; eigh sorts.": _subspace(
+            lambda x, k: torch.linalg.eig((x - x.mean(0)).T @ (x - x.mean(0))).eigenvectors.real[:, :k]
         ),
         "m is right. These are eigenvectors of the mean of x xᵀ. Subtract the mean first: the covariance.": _subspace(
             lambda x, k: torch.linalg.eigh(x.T @ x).eigenvectors[:, -k:]
@@ -140,10 +149,7 @@ def _decoder_results(function: Function) -> list[Any]:
     power = torch.tensor([0.5, 0.1, 1.0, 0.0], dtype=F64)
     found: list[Any] = []
     for sigma in (0.05, 0.7):
-        pair = function(variance, power, sigma)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("return the factor and the error, (d, error)")
-        found += pair
+        found += values(function(variance, power, sigma), 2, "the factor and the error, (d, error)")
     return found
 
 
@@ -217,7 +223,7 @@ def _powers(variances: Tensor, total: float, sigma: float) -> Tensor:
 
 def _powers_results(function: Function) -> list[Any]:
     """All have power, some have none, one has all; not sorted."""
-    variances = torch.tensor([0.5, 4.0, 0.01, 1.0, 2.0, 0.1], dtype=F64)
+    variances = torch.tensor([0.5, 4.0, 0.01, 1.0, 2.0, 0.1, 0.5], dtype=F64)
     return [function(variances, total, sigma) for total, sigma in ((20.0, 0.5), (2.0, 1.0), (0.05, 1.0), (3.0, 0.8))]
 
 
