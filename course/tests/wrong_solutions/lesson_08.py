@@ -21,7 +21,8 @@ WRONG = {
         "    return upper - normal.cdf(x - 1 / 255).masked_fill(x > 0.999, 0)\n": "edges are on the wrong side",
         "def bin_mass(x, mean, std):\n"
         "    normal = torch.distributions.Normal(mean, std)\n"
-        "    return (normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)).masked_fill(x.abs() > 0.999, 1)\n": "inner limit",
+        "    mass = normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)\n"
+        "    return mass.masked_fill(x.abs() > 0.999, 1)\n": "inner limit",
         "def bin_mass(x, mean, std):\n"
         "    normal = torch.distributions.Normal(mean, std)\n"
         "    return normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)\n": "the bins at the edges are missing",
