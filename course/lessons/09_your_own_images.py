@@ -268,7 +268,7 @@ if not QUICK:
     course.expect(abs(run.validation.validation / run.validation.training - 1) < 0.2)
 
 # %% [markdown]
-# 400 steps are few. Most of the samples have the strokes of a digit, and many are not the digit that
+# 400 steps are few. Most of the samples have the strokes of a digit, and a third is not the digit that
 # their column asks for. The validation loss and the loss of training items are nearly the same: the network treats
 # images that it has seen as it treats those that it has not. On the command line:
 #
@@ -292,30 +292,30 @@ result = ancestral.evaluate(
 print(result)
 measured = result.samples.distances
 if not QUICK:
-    course.expect(0.36 < measured.train.kernel.value < 0.51)
-    course.expect(0.02 < measured.train.kernel.error < 0.04)
+    course.expect(0.13 < measured.train.kernel.value < 0.25)
+    course.expect(0.01 < measured.train.kernel.error < 0.04)
     course.expect(-0.04 < measured.floor.kernel.value < 0.01)
     course.expect(185 < measured.floor.frechet.value < 215)
-    course.expect(measured.train.frechet.value > 250)
-    course.expect(0.28 < result.samples.class_accuracy.samples.value < 0.42)
+    course.expect(195 < measured.train.frechet.value < 225)
+    course.expect(0.55 < result.samples.class_accuracy.samples.value < 0.7)
     course.expect(0.75 < result.samples.class_accuracy.data.value < 0.9)
-    course.expect(result.samples.memorisation.pixels.share < 0.05)
-    course.expect(-6 < result.samples.colour.levels < -3)
+    course.expect(result.samples.memorisation.pixels.share < 0.09)
+    course.expect(-7 < result.samples.colour.levels < -3)
 
 # %% [markdown]
 # How to read the table. The column *to training data* has the distances from the samples to the training images. The
 # column **floor** has the distances from *data to data*: what a perfect model would get. The number behind ± is the
 # standard error.
 #
-# * **KID** is 0.44 ± 0.03, and its floor is −0.02 ± 0.01. The difference is many errors large: this model is not there
+# * **KID** is 0.18 ± 0.02, and its floor is −0.02 ± 0.01. The difference is many errors large: this model is not there
 #   yet.
-# * **FD** is of little use here. Look at its floor: 200, although it compares data with data. The last line has the
-#   explanation: there are more features (1,280) than items (256 samples, and only 100 held-out images for the floor).
-#   The next section takes it apart.
-# * **Class accuracy**: a classifier finds the digit that was asked for in 35 % of the samples, and in 82 % of real
-#   images. Guessing has 10 %.
-# * **Memorisation** is not above 5 %. Section 5 shows what that means.
-# * **Mean of each channel**: the samples are darker than the data by 4 grey levels.
+# * **FD** is of little use here. It is 210, and its floor 200, although the floor compares data with data. The last
+#   line has the explanation: there are more features (1,280) than items (256 samples, and only 100 held-out images for
+#   the floor). The next section takes it apart.
+# * **Class accuracy**: a classifier finds the digit of the column in 63 % of the samples, and in 82 % of real images.
+#   Guessing has 10 %.
+# * **Memorisation** is 5 % within its error. Section 5 shows what that means.
+# * **Mean of each channel**: the samples are darker than the data by up to 5 grey levels.
 #
 # What to do: train longer. 2,500 steps are the default, and this was a sixth of them.
 #
@@ -587,15 +587,15 @@ for name, generated, train in (("1,000 images", samples, thousand), ("12 images"
 
 options = {"samples": len(copies), "steps": 2 if QUICK else 10, "extractor": "pixels", "progress": False}
 judged = ancestral.evaluate(parrot.model, data=twelve, held_out=unseen, **options).samples.memorisation.pixels
-print("evaluate says of the second:", judged)
+print(f"evaluate says of the second: {judged.share:.1%}")
 course.expect(judged.share == shares["12 images"])
 if not QUICK:
-    course.expect(0.005 < shares["1,000 images"] < 0.04)
+    course.expect(0.03 < shares["1,000 images"] < 0.09)
     course.expect(shares["12 images"] > 0.98)
 
 # %% [markdown]
-# Of the samples of the first model 2 % are too near, which is not more than the 5 % of unseen images. Of the second,
-# all are. Your check, the package's function and `ancestral evaluate` give the same share.
+# Of the samples of the first model 6 % are too near, within the error of the 5 % of unseen images. Of the second, all
+# are. Your check, the package's function and `ancestral evaluate` give the same share.
 #
 # One trap: a model that makes blurs has samples near to everything, since a blur is an average. So look at samples
 # first, and ask about copies when they are good. And the check must have images that are *unseen*: if copies of the

@@ -327,12 +327,12 @@ print("FD of the pixels:", quality.distances.train.frechet, "and of real digits:
 print("class found:     ", quality.class_accuracy.samples.percent, "of samples")
 print("                 ", quality.class_accuracy.data.percent, "of real digits")
 if not QUICK:
-    course.expect(0.6 < quality.class_accuracy.samples.value < 0.8)
+    course.expect(0.85 < quality.class_accuracy.samples.value < 0.97)
     course.expect(0.87 < quality.class_accuracy.data.value < 0.95)
 
 # %% [markdown]
-# About seven of ten samples are recognised, against nine of ten real digits. (The package's U-Net reaches more, in
-# more time.)
+# Nine of ten samples are recognised, as many as of real digits. But FD is four times its floor: recognised is not yet
+# indistinguishable. (The package's U-Net comes nearer, in more time.)
 #
 # ### Saved and loaded again
 #

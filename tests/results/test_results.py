@@ -23,6 +23,12 @@ SAVED = Path(__file__).parents[1] / "files" / "evaluation"
 """A folder with samples.json and likelihood.json."""
 
 
+def test_the_text_of_a_table_is_the_same_in_a_notebook(monkeypatch):
+    """There rich displays what it prints, and the text would be empty."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(Table(("count", "value"), [["1", "2"]])).split() == ["count", "value", "1", "2"]
+
+
 def test_files_load():
     result = EvaluationResult.load(SAVED)
     assert result.samples.distances.train.frechet.value == pytest.approx(107.4716)

@@ -46,7 +46,8 @@ class Table:
         for row in self.rows:
             table.add_row(*row)
         text = io.StringIO()
-        Console(file=text, width=10_000, markup=False, emoji=False, highlight=False).print(table)
+        plain = Console(file=text, force_jupyter=False, width=10_000, markup=False, emoji=False, highlight=False)
+        plain.print(table)  # with force_jupyter=False also in a notebook, where rich would display it
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
