@@ -40,9 +40,8 @@
 # checks and the figures are those of the package `ancestral`, to which this course belongs. The model is PyTorch alone,
 # until section 12 compares it with the package.
 #
-# **Time.** The whole notebook runs in about eight minutes on two idle CPU cores. Most of it is training, which prints
-# its time every 250 steps. On a slower or busy machine it takes longer: the training whose outputs are shown here
-# shared its machine with other programs, and took 19 minutes.
+# **Time.** The whole notebook runs in about seven minutes on two idle CPU cores. Most of it is training, which prints
+# its time every 250 steps: it took 6 minutes here. On a slower or busy machine it takes longer.
 #
 # **Change it.** The numbers in the text are those of the settings in the code. `course.expect(...)` compares them with
 # the results. If you change the number of steps, the network or the data, it prints both numbers, such as `rms: 0.95 in

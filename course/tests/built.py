@@ -520,6 +520,8 @@ NETWORK = """class UNet(nn.Module):
 LOW = "nn.Sequential(nn.Conv2d(32, 32, 2, 2), nn.SiLU(), nn.Conv2d(32, 32, 3, padding=1), nn.Upsample(scale_factor=2))"
 
 PATH = "self.c(self.n(x).relu()) + self.t(temb)[:, :, None, None]"
+LINEAR = "(x if x.shape[1] == self.c.out_channels else self.s(x)) + " + PATH.replace(".relu()", "")
+UNEVEN = f"(x if x.shape[1] == self.c.out_channels else 0) + {PATH}"
 SDE = "def sde_schedule(t):\n    a = torch.exp({})\n    return a, (1 - a**2).sqrt()\n"
 
 WRONG = {
@@ -603,11 +605,21 @@ WRONG = {
             "nn.BatchNorm2d(a)", ", padding=1", "nn.Conv2d(a, b, 1)", f"self.s(x) + {PATH}"
         ): "batch norm mixes",
         BLOCK.format("nn.GroupNorm(4, a)", "", "nn.Identity()", PATH): "padding=1",
+        BLOCK.format("nn.GroupNorm(4, a)", ", padding=1", "nn.Conv2d(a, b, 1)", LINEAR): "no activation",
+        BLOCK.format("nn.GroupNorm(4, a)", ", padding=1", "0", UNEVEN): "1×1 convolution of x",
     },
     "UNet": {
+        NETWORK.format(LOW, "t[:1].expand(len(t))", "self.last(h + self.low(h))"): "other images of the batch",
+        NETWORK.format(LOW, "t", "self.last(h + self.low(h).roll(1, 0))"): "other images of the batch",
+        NETWORK.format(LOW, "t", "self.last(h + 0 * self.low(h))"): "does not reach the answer",
+        NETWORK.format(LOW, "t", "self.last(h + self.low(h).detach())"): "does not reach the answer",
+        NETWORK.format(LOW, "t", "self.last(nn.functional.dropout(h + self.low(h)))"): "two calls",
+        NETWORK.format(LOW, "t", "self.last(h + self.low(h)) + 0 * x.clamp_(-1, 1)"): "in place",
+        NETWORK.format(LOW, "(0.5 + 1e-6 * t)", "self.last(h + self.low(h))"): "hardly change with the time",
+        NETWORK.format(LOW, "t", "self.last(h + self.low(h)).sigmoid()"): "leave out the activation",
         NETWORK.format(LOW, "0 * t", "self.last(h + self.low(h))"): "the same at every time",
         NETWORK.format("nn.Identity()", "t", "self.last(self.block(0 * h, self.time(time_embedding(t, 32))))"): (
-            "the same for every x"
+            "does not reach the answer"
         ),
         NETWORK.format("nn.Conv2d(32, 32, 2, 2)", "t", "self.last(self.low(h))"): "the noise has the shape of x",
         NETWORK.format("[nn.Conv2d(32, 32, 1)]", "t", "self.last(self.low[0](h))"): "the list low",
@@ -626,8 +638,15 @@ WRONG = {
 
 LOOPS = {
     "the optimiser never steps": ("        optimiser.step()\n", "", "the weights do not change"),
-    "one time for all": ("times(512), torch.randn_like", "times(512) * 0 + 5, torch.randn_like", "not at"),
+    "one time for all": ("times(512), torch.randn_like", "times(512) * 0 + 5, torch.randn_like", "draw them from"),
     "gradients that add up": ("        optimiser.zero_grad()\n", "", "learn"),
+    "times of little noise alone": (
+        "torch.randint(1, T + 1, (n,))",
+        "torch.randint(1, 50, (n,))",
+        "draw them from 1 to",
+    ),
+    "no result": ("        rate.step()\n    return net", "        rate.step()", "return the network"),
+    "five steps": ("    for _ in range(steps):", "    for _ in range(5):", "5 times"),
     "a learning rate of 10": ("net.parameters(), 2e-3", "net.parameters(), 10.0", "learn"),
 }
 """Mistakes of the training loop of DDPM: text of the folded solution, what takes its place, and a part of the hint."""

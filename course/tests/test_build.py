@@ -97,6 +97,46 @@ def test_a_wrong_part_is_found_before_what_uses_it(tmp_path):
     assert "it uses ddpm_schedule, which is wrong: begin with that one" in verdict.text
 
 
+def test_a_file_with_dataclasses_and_later_annotations_is_read(tmp_path):
+    source = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Config:
+    end: float = 1.0
+
+
+CONFIG = Config()
+
+
+def flow_schedule(t):
+    return CONFIG.end - t, t
+"""
+    assert judged("flow_schedule", source, tmp_path).passed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nn.Dropout(0.0)": "nn.Dropout(0.1)"},
+        {
+            "self.d = nn": "self.s = nn.Parameter(torch.tensor(1e-6))\n        self.d = nn",
+            "out = self.f": "out = self.s * self.f",
+        },
+    ],
+    ids=["dropout", "a branch that begins near zero"],
+)
+def test_a_right_block_is_not_refused(changes, tmp_path):
+    source = built.PLAIN
+    for old, new in changes.items():
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    assert judged("ResidualBlock", source, tmp_path).passed
+
+
 @pytest.mark.parametrize(
     ("name", "source", "text"),
     [

@@ -305,7 +305,7 @@ def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list
     seconds = int(re.findall(r"step \d+: loss \S+, (\d+) s", printed)[-1])
     text = " ".join(PROSE[1].split())
     assert f"took {round(seconds / 60)} minutes" in text
-    names = {8: "eight"}
+    names = {7: "seven"}
     assert f"about {names[course.LESSONS[0].minutes]} minutes on two idle CPU cores" in text
 
 

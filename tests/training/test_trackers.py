@@ -15,6 +15,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ancestral.errors import InputError
 from ancestral.faces import command as cli
+from ancestral.render import terminal
 from ancestral.render.terminal import TrainingPanel, draw
 from ancestral.training import Progress
 from ancestral.training.trackers import check_trackers
@@ -126,6 +127,16 @@ def test_the_panel_shows_how_far_how_well_how_fast():
         assert words in text, words
     console.print(draw(progress(seconds_left=4.2)))
     assert "0:04 left" in console.file.getvalue()
+
+
+def test_nothing_moves_in_a_file_with_forced_colours(monkeypatch, capsys):
+    """FORCE_COLOR, as notebooks and CI set it, makes a console of rich a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    panel = TrainingPanel(terminal.console())
+    panel.show(progress())
+    panel.close()
+    assert "\x1b[2K" not in capsys.readouterr().out
+    assert panel.live is None
 
 
 def test_the_panel_prints_notes_above_itself():

@@ -25,6 +25,10 @@ Network = Callable[[Tensor, Any], Tensor]
 SECONDS = 20.0
 """Time in which the code of a student is trained."""
 MOST_STEPS = 3000
+TRIED = 20
+"""Number of steps in which the time of a step is measured."""
+LEVELS = 19
+"""The largest of the numbers of few levels, each of which has to be seen."""
 LEAST_STEPS = 250
 """Number of steps of a network of digits on a slow machine, however long they take."""
 COUNT = 2000
@@ -137,6 +141,42 @@ def _off(found: Tensor, right: Tensor) -> float:
     return ((found - right) ** 2).mean().item() / max((right**2).mean().item(), 1e-12)
 
 
+class _Watched:
+    """While it is entered, modules that get points (B, 2) and a time are watched: at which times, and how often."""
+
+    def __enter__(self) -> "_Watched":
+        self.calls: list[tuple[nn.Module, Tensor]] = []
+        self.hook = nn.modules.module.register_module_forward_pre_hook(self._see)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.hook.remove()
+
+    def _see(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if len(inputs) == 2 and isinstance(inputs[0], Tensor) and inputs[0].shape[1:] == (2,):
+            self.calls.append((module, torch.as_tensor(inputs[1]).detach().float().reshape(-1)))
+
+    def complaint(self, network: Network, low: float, high: float) -> str:
+        """What is wrong with the steps of a network and their times, from `low` to `high`, or "".
+
+        A network that is no module, or a copy of the one that was trained, was not seen.
+        """
+        times = [time for module, time in self.calls if module is network]
+        if not times:
+            return ""
+        if len(times) < TRIED:
+            return f"{TRIED} steps were asked for, and the network was evaluated {len(times)} times"
+        seen = torch.cat(times)
+        if len(seen) > 50 * TRIED:
+            width = 0.0 if high - low == LEVELS else 0.1 * (high - low)
+            if seen.min() > low + width or seen.max() < high - width:
+                return (
+                    f"the times in training are from {seen.min():.3g} to {seen.max():.3g}: draw them from {low:.3g} to "
+                    f"{high:.3g}, another one for each point"
+                )
+        return ""
+
+
 @dataclass(frozen=True)
 class Training:
     """A training loop to write: a function of points (N, 2) and a number of steps, which returns a trained network.
@@ -172,14 +212,21 @@ class Training:
 
     def _trained(self, function: Function) -> Verdict:
         torch.manual_seed(0)
+        before = torch.get_rng_state()
         early = function(points().clone(), 1)
         if early is None or early is ...:
-            return Verdict(self.name, None, f"not written yet (the function returns {early})")
+            written = not torch.equal(torch.get_rng_state(), before)  # it drew weights or noise
+            text = "return the network" if written else f"not written yet (the function returns {early})"
+            return Verdict(self.name, False if written else None, text)
         if not callable(early):
             return Verdict(self.name, False, f"return the network, not {type(early).__name__}")
         began = time.perf_counter()
-        function(points().clone(), 20)
-        seconds_of_step = max((time.perf_counter() - began) / 20, 1e-5)
+        with _Watched() as watched:
+            tried = function(points().clone(), TRIED)
+        seconds_of_step = max((time.perf_counter() - began) / TRIED, 1e-5)
+        ends = self.times(torch.tensor([0.0, 1.0])).tolist()
+        if complaint := watched.complaint(tried, min(ends), max(ends)):
+            return Verdict(self.name, False, complaint)
         steps = max(50, min(MOST_STEPS, int(SECONDS / seconds_of_step)))
         torch.manual_seed(0)
         began = time.perf_counter()
@@ -214,6 +261,8 @@ class Training:
             return "the network has no parameters to train: layers in a Python list are not found, use nn.ModuleList"
         if _off(found, early(x, t)) < 1e-6:
             return "the weights do not change: does the optimiser get network.parameters(), and is step() called?"
+        if _off(found, right) > 20:
+            return "training diverged: is the gradient set to 0 before each backward pass, and the learning rate small?"
         if _off(network(x, t.roll(1)), found) < 1e-6:
             return "the network answers the same at every time: does it read t?"
         if _off(-found, right) < 0.3 and _off(found, right) > 1:
@@ -282,14 +331,14 @@ class Sampling:
         if not isinstance(samples, Tensor) or samples.shape != (COUNT, 2):
             shape = tuple(samples.shape) if isinstance(samples, Tensor) else type(samples).__name__
             return Verdict(self.name, False, f"return points of shape (n, 2), not {shape}")
-        if samples.requires_grad:
-            text = "the samples have a gradient, which takes the memory of all steps: write it under torch.no_grad()"
-            return Verdict(self.name, False, text)
         if not bool(samples.isfinite().all()):
             return Verdict(self.name, False, "some samples are not finite: is there a division by 0 at the last step?")
         distance = in_floors(samples)
         if complaint := self._course(network.trace):
             return Verdict(self.name, False, complaint)
+        if distance <= self.limit and samples.requires_grad:
+            text = "the samples have a gradient, which takes the memory of all steps: write it under torch.no_grad()"
+            return Verdict(self.name, False, text)
         if distance <= self.limit:
             text = f"right: with the exact denoiser the samples are at {distance:.1f} times the floor"
             return Verdict(self.name, True, text)
@@ -392,24 +441,19 @@ class ImageNetwork:
             samples = samplers.DDIM(eta=1.0).sample(denoiser, x, times=range(1000, -1, -20))
         distance = in_floors(samples) if bool(samples.isfinite().all()) else math.inf
         done = f"after {steps:,} steps in {seconds:.0f} s"
-        if distance <= self.limit:
-            return Verdict(self.name, True, f"right: {done} the samples are at {distance:.1f} times the floor")
-        answers = network(x, torch.full((len(x),), 1000)).detach()  # x is noise alone
-        if not error < 0.9:
+        if error >= 0.9:
             text = (
                 f"the network has learned nothing ({done} its error is {error:.2f}, where 1 is that of the answer 0): "
                 "is the path from x to the answer whole, and normalised?"
             )
-        elif answers.min() >= 0 or answers.abs().max() <= 1:
-            text = (
-                f"the answers are from {answers.min():.2g} to {answers.max():.2g}, and the noise is not: leave out the "
-                "activation after the last layer"
-            )
+        elif complaint := _answers_complaint(network, x):
+            text = complaint
+        elif distance <= self.limit:
+            return Verdict(self.name, True, f"right: {done} the samples are at {distance:.1f} times the floor")
         else:
             text = (
                 f"the network learns, and too little ({done} its error is {error:.2f}, and the samples are at "
-                f"{distance:.1f} floors): are the fine features joined to the coarse ones on the way up, and is it "
-                "wide enough, 32 channels or so?"
+                f"{distance:.1f} floors): is each part right, and the path from fine to coarse and back whole?"
             )
         return Verdict(self.name, False, text)
 
@@ -427,6 +471,34 @@ def _judge_module(name: str, function: Function, of: str, verdict: Callable[[Any
         return stopped(name, error)
 
 
+def _answers_complaint(network: nn.Module, x: Tensor) -> str:
+    """What is wrong with the answers of a trained network for noise x alone, or ""."""
+    answers, early = (network(x, torch.full((len(x),), t)).detach() for t in (1000, 100))
+    if not bool(answers.isfinite().all()):
+        return "some answers are not a number (NaN): a division by 0, or weights that grew without limit"
+    if answers.min() >= 0 or answers.abs().max() <= 1:
+        return (
+            f"the answers are from {answers.min():.2g} to {answers.max():.2g}, and the noise is not: leave out the "
+            "activation after the last layer"
+        )
+    if (answers - early).abs().mean() < 0.01 * answers.abs().mean():
+        return "the answers hardly change with the time: is t of each image embedded, and added in each block?"
+    return ""
+
+
+def _moved(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Move all weights away from zeros and ones that a network may begin with, for a look at what it does."""
+    for value in network.parameters():
+        nn.init.normal_(value, std=0.3, generator=generator)
+    return network.eval()
+
+
+def _batch_norm(network: nn.Module) -> str:
+    """What to say of batch norm, or ""."""
+    found = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+    return "batch norm mixes the images of a batch, and so their times: use nn.GroupNorm" if found else ""
+
+
 def _hidden_layers(network: nn.Module) -> str:
     """What to say of layers in a Python list, or ""."""
     for module in network.modules():
@@ -439,23 +511,50 @@ def _hidden_layers(network: nn.Module) -> str:
 def _network_complaint(network: nn.Module) -> str:
     generator = torch.Generator().manual_seed(0)
     x, t = torch.randn(3, 1, 8, 8, generator=generator), torch.tensor([1, 400, 1000])
+    kept = x.clone()
     out = network(x, t)
     if out is None:
         return "not written: forward returns None"
+    if not torch.equal(x, kept):
+        return "the network changes x in place: its caller needs x again"
     if out.shape != x.shape:
         return f"x (3, 1, 8, 8) becomes {tuple(out.shape)}: the noise has the shape of x"
     if complaint := _hidden_layers(network):
         return complaint
-    for weight in network.parameters():  # away from zeros that a layer may begin with
+    if complaint := _batch_norm(network):
+        return complaint
+    idle = _idle_layers(network, x, t)
+    if idle:
+        return f"the layer {idle} is evaluated, and its result does not reach the answer: it has no gradient"
+    _moved(network, generator)
+    with torch.no_grad():
+        out = network(x, t)
+        if not torch.equal(out, network(x, t)):
+            return "two calls in evaluation mode differ: dropout has to stop there, as nn.Dropout does"
+        if torch.allclose(out, network(x.flip(0), t), atol=1e-6):
+            return "the network answers the same for every x"
+        if torch.allclose(out, network(x, t.roll(1)), atol=1e-6):
+            return "the network answers the same at every time: does it read t?"
+        alone = torch.cat([network(x[i : i + 1], t[i : i + 1]) for i in range(len(x))])
+        if not torch.allclose(out, alone, rtol=1e-3, atol=1e-3):
+            return "an image's answer depends on the other images of the batch, or on their times"
+    return ""
+
+
+def _idle_layers(network: nn.Module, x: Tensor, t: Tensor) -> str:
+    """The name of a layer that is evaluated, and whose weights get no gradient, or ""."""
+    ran = set[nn.Module]()
+    hooks = [module.register_forward_hook(lambda module, *_: ran.add(module)) for module in network.modules()]
+    for weight in network.parameters():
         if not weight.any():
-            nn.init.normal_(weight, std=0.1, generator=generator)
-    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
-        return "batch norm mixes the images of a batch, and so their times: use nn.GroupNorm"
-    out = network(x, t)
-    if torch.allclose(out, network(x, t.roll(1)), atol=1e-6):
-        return "the network answers the same at every time: does it read t?"
-    if torch.allclose(out, network(x.flip(0), t), atol=1e-6):
-        return "the network answers the same for every x"
+            nn.init.normal_(weight, std=0.1)
+    network(x, t).square().sum().backward()
+    for hook in hooks:
+        hook.remove()
+    for name, module in network.named_modules():
+        weights = list(module.parameters(recurse=False))
+        if module in ran and weights and not any(w.grad is not None and bool(w.grad.any()) for w in weights):
+            return str(name)
     return ""
 
 
@@ -476,6 +575,8 @@ def _train_on_digits(network: nn.Module) -> tuple[int, float, float]:
         optimiser.step()
         errors.append(loss.item())
         step += 1
+        if math.isnan(errors[-1]):
+            break
         share = max(step / MOST_STEPS, min(step / LEAST_STEPS, (time.perf_counter() - began) / SECONDS))
     last = errors[-max(1, len(errors) // 5) :]
     return step, time.perf_counter() - began, sum(last) / len(last)
@@ -498,14 +599,11 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
     idle = [name for name, value in block.named_parameters() if value.grad is None]
     if idle:
         return f"{idle[0]} has no gradient: it is not used, or the path to it was cut"
-    block = build(16, 16, 24)
-    layers = [module for module in block.modules() if isinstance(module, nn.Conv2d | nn.Linear | nn.GroupNorm)]
-    for layer in layers:  # away from zeros that a block may begin with
-        for value in layer.parameters():
-            nn.init.normal_(value, std=0.3, generator=generator)
+    wider = _moved(build(16, 32, 24), generator)
+    block = _moved(build(16, 16, 24), generator)
     with torch.no_grad():
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in block.modules()):
-            return "batch norm mixes the images of a batch, and so their times: use nn.GroupNorm"
+        if _batch_norm(block):
+            return _batch_norm(block)
         out = block(x, time_one)
         if not torch.allclose(out[:1], block(x[:1], time_one[:1]), atol=1e-4):
             return "an image's result depends on the other images of the batch"
@@ -513,12 +611,15 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
             return "the block does not read the time: add a dense layer of the embedding to each channel"
         jump = block(x + 100, time_one) - out
         if jump.mean() < 50:
-            return "the block is not residual: it returns what it computes from x, without x itself"
+            return "the block is not residual: to what it computes from x, add x itself"
+        if (wider(x + 100, time_one) - wider(x, time_one)).abs().mean() < 5:
+            return "for another width x has to be added as well: by a 1×1 convolution of x"
         if (jump - 100).abs().mean() > 40:
             return "the normalisation is missing or comes after the convolution: x + 100 changes what is added to x"
-        straight = [module for module in block.modules() if isinstance(module, nn.SiLU | nn.ReLU | nn.GELU | nn.Mish)]
-        doubled = block(x, time_one) - x
-        linear = block(-x, time_one) + x
-        if not straight and torch.allclose(doubled, -linear, atol=1e-3):
-            return "there is no activation: without SiLU the block is linear"
+        for name, value in block.named_parameters():
+            if name.endswith("bias"):
+                value.zero_()
+        still = torch.zeros_like(time_one)
+        if torch.allclose(block(-x, still), -block(x, still), atol=1e-4):
+            return "there is no activation: without SiLU the block is linear but for the norms"
     return ""

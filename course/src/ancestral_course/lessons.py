@@ -30,7 +30,7 @@ class Lesson:
 
 
 LESSONS = (
-    Lesson(1, "01_ddpm_from_scratch", "DDPM from scratch", "a DDPM in 230 lines of PyTorch, trained on digits", 8),
+    Lesson(1, "01_ddpm_from_scratch", "DDPM from scratch", "a DDPM in 230 lines of PyTorch, trained on digits", 7),
     Lesson(2, "02_forward_process", "The forward process", "signal, noise and SNR; points, digits and sound", 1),
     Lesson(3, "03_reverse_process_and_bound", "The reverse process and the bound", "from the posterior to L_simple", 1),
     Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 2),

@@ -83,7 +83,7 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     lesson_scope: dict[str, Any] = {"__name__": "lesson"}
     _execute(lesson, _needed(_lesson_definitions(lesson), missing)[0], lesson_scope)
     # A scope of its own: a table or a helper of the student changes none that the functions of the lesson use.
-    scope = lesson_scope | {"__name__": "solution"}
+    scope = lesson_scope | {"__name__": __name__}  # of a module, which dataclasses look up
     _execute(path, statements, scope)
     functions = {name: scope[name] for name in found if name in scope}
     lesson_scope.update(functions)  # a function of the lesson that calls an exercise calls the student's

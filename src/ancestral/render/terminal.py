@@ -3,6 +3,7 @@ output. Plain lines now and then where the output is a file or a pipe.
 """
 
 import math
+import sys
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -42,17 +43,18 @@ class _Console(Console):
 
 def console() -> Console:
     """Create a console on standard output that prints whole lines and takes no name for markup, emoji or a number."""
-    return _Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    moves = None if sys.stdout.isatty() else False  # FORCE_COLOR makes a file a terminal, in which nothing may move
+    return _Console(soft_wrap=True, markup=False, emoji=False, highlight=False, force_interactive=moves)
 
 
 class _Bar:
     """A progress bar for one task after the other on standard error; if that is no terminal, a line now and then."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
         amount = TextColumn("{task.fields[amount]}")
         columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-        self.bars = Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.bars = Bars(*columns, console=self.console, transient=True, disable=not self.console.is_interactive)
         self.bars.start()
         self.last_line = time.monotonic()
 
@@ -82,7 +84,7 @@ class TrainingPanel:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.panel: Panel | None = None
-        self.live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+        self.live = Live(console=console, auto_refresh=False, transient=False) if console.is_interactive else None
         self.last_shown = -math.inf if self.live else time.monotonic() - PLAIN_SECONDS + 2  # the first line soon
         if self.live:
             self.live.start()

@@ -818,7 +818,7 @@ _PARTS = (
             "sines and cosines alternate; the contract has all sines, then all cosines.": _embedding(
                 _usual, lambda angle: torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)
             ),
-            "the exponent is −i/(width/2); you divide by width/2 − 1, as the authors' code does.": _embedding(
+            "the exponent is −i/(width/2) here; you divide by width/2 − 1, as lesson 1 does.": _embedding(
                 lambda t, half: t * 10000 ** (-torch.arange(half) / (half - 1))
             ),
             "the exponent is −i/(width/2); you divide by the width.": _embedding(
