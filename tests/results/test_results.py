@@ -24,7 +24,8 @@ SAVED = Path(__file__).parents[1] / "files" / "evaluation"
 
 
 def test_the_text_of_a_table_is_the_same_in_a_notebook(monkeypatch):
-    """There rich displays what it prints, and the text would be empty."""
+    """There rich displays what it prints, so the text would be empty, and has colours by FORCE_COLOR."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert str(Table(("count", "value"), [["1", "2"]])).split() == ["count", "value", "1", "2"]
 

@@ -46,8 +46,9 @@ class Table:
         for row in self.rows:
             table.add_row(*row)
         text = io.StringIO()
-        plain = Console(file=text, force_jupyter=False, width=10_000, markup=False, emoji=False, highlight=False)
-        plain.print(table)  # with force_jupyter=False also in a notebook, where rich would display it
+        # in a notebook rich would display the table, or add colours
+        plain = Console(file=text, force_jupyter=False, force_terminal=False, width=10_000, markup=False, emoji=False)
+        plain.print(table, highlight=False)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
