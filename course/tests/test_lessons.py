@@ -216,9 +216,9 @@ def test_each_lesson_ends_with_three_experiments_whose_code_it_has(number):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_experiments_of_a_lesson_are_safe_to_run(number, tmp_path):
     """All three at once, in the short setting: nothing stops."""
-    (tmp_path / "mine.py").write_text(changed_by_experiments(number, range(3)), encoding="utf-8")
+    (tmp_path / "experiment.py").write_text(changed_by_experiments(number, range(3)), encoding="utf-8")
     environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "mine.py"]
+    command = [sys.executable, "experiment.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "where this holds" not in done.stdout  # each expectation that fails has numbers to show
