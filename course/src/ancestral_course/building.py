@@ -165,7 +165,7 @@ class _Watched:
         if not times:
             return ""
         if len(times) < TRIED:
-            return f"{TRIED} steps were asked for, and the network was evaluated {len(times)} times"
+            return f"in {TRIED} steps the network was evaluated {len(times)} times"
         seen = torch.cat(times)
         if len(seen) > 50 * TRIED:
             width = 0.0 if high - low == LEVELS else 0.1 * (high - low)
