@@ -344,10 +344,9 @@ course.plot(
 
 # %%
 large = F.interpolate(images, size=64, mode="bilinear").clamp(-1, 1)
-labels = torch.zeros(len(large), dtype=torch.int64)
 both = {"progress": False, "trackers": (), "threads": 1, "batch_size": 32, "preview_steps": 1, "snapshots": 0}
 settings = {"latent": 4, "latent_width": 32, "latent_steps": 5 if QUICK else 300, "steps": 5 if QUICK else 300}
-run = ancestral.train("arrays", (large, labels), out=RUNS / "latent", **both, **settings)
+run = ancestral.train("arrays", large, out=RUNS / "latent", **both, **settings)
 spec = run.model.spec
 print(f"x_0 has {math.prod(spec.shape):,} numbers, z has {math.prod(spec.x_shape):,}: {spec.x_shape}")
 course.expect(spec.x_shape == (4, 16, 16))
@@ -407,7 +406,7 @@ course.show(rows, labels=["none", f"{NOISE}", "0.2", "0.5"], size=0.7)
 # a model of the pixels, trained for as many steps.
 
 # %%
-pixels = ancestral.train("arrays", (large, labels), out=RUNS / "pixels", **both, steps=settings["steps"])
+pixels = ancestral.train("arrays", large, out=RUNS / "pixels", **both, steps=settings["steps"])
 samples = {"latents": run.model.sample(8, steps=25), "pixels": pixels.model.sample(8, steps=25)}
 course.show(list(samples.values()), labels=list(samples), size=0.7)
 for name, one in (("latents", run), ("pixels", pixels)):

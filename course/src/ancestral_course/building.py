@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ancestral import Diffusion, data, oracle, samplers, schedules
 from ancestral.schedules import Schedule
-from ancestral_course.exercise import ADVICE, Function, Verdict, one_line
+from ancestral_course.exercise import Function, Verdict, no_function, stopped
 
 Network = Callable[[Tensor, Any], Tensor]
 """A network of points (B, 2), or of digits (B, 1, 8, 8), and a time, one or (B,)."""
@@ -27,8 +27,6 @@ SECONDS = 20.0
 MOST_STEPS = 3000
 TRIED = 20
 """Number of steps in which the time of a step is measured."""
-LEVELS = 19
-"""The largest of the numbers of few levels, each of which has to be seen."""
 LEAST_STEPS = 250
 """Number of steps of a network of digits on a slow machine, however long they take."""
 COUNT = 2000
@@ -130,12 +128,6 @@ def probe(x: Tensor, t: Any) -> Tensor:
     return 0.3 * x.flip(1) + torch.sin(2 * x) + 0.7 * torch.cos(0.05 * per_point(t, x).to(x))[:, None]
 
 
-def stopped(name: str, error: BaseException) -> Verdict:
-    """Return the verdict of a function that raised an exception."""
-    advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
-    return Verdict(name, False, f"the function stopped with {one_line(error)}{advice}")
-
-
 def _off(found: Tensor, right: Tensor) -> float:
     """The squared error of answers relative to that of the answer 0."""
     return ((found - right) ** 2).mean().item() / max((right**2).mean().item(), 1e-12)
@@ -156,8 +148,8 @@ class _Watched:
         if len(inputs) == 2 and isinstance(inputs[0], Tensor) and inputs[0].shape[1:] == (2,):
             self.calls.append((module, torch.as_tensor(inputs[1]).detach().float().reshape(-1)))
 
-    def complaint(self, network: Network, low: float, high: float) -> str:
-        """What is wrong with the steps of a network and their times, from `low` to `high`, or "".
+    def complaint(self, network: Network, ends: Tensor) -> str:
+        """What is wrong with the steps of a network and their times, which lie between two ends, or "".
 
         A network that is no module, or a copy of the one that was trained, was not seen.
         """
@@ -168,8 +160,10 @@ class _Watched:
             return f"in {TRIED} steps the network was evaluated {len(times)} times"
         seen = torch.cat(times)
         if len(seen) > 50 * TRIED:
-            width = 0.0 if high - low == LEVELS else 0.1 * (high - low)
-            if seen.min() > low + width or seen.max() < high - width:
+            low, high = float(ends.min()), float(ends.max())
+            few_levels = not ends.is_floating_point() and high - low < 50  # each of them is drawn
+            slack = 0.0 if few_levels else 0.1 * (high - low)
+            if seen.min() > low + slack or seen.max() < high - slack:
                 return (
                     f"the times in training are from {seen.min():.3g} to {seen.max():.3g}: draw them from {low:.3g} to "
                     f"{high:.3g}, another one for each point"
@@ -202,7 +196,7 @@ class Training:
     def judge(self, function: Function) -> Verdict:
         """Train for `SECONDS`, sample by the right sampler, and say what is wrong if the samples are far off."""
         if not callable(function):
-            return Verdict(self.name, False, f"this name is of type {type(function).__name__}; make it a function")
+            return no_function(self.name, function)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what they say is said of the result
@@ -224,8 +218,7 @@ class Training:
         with _Watched() as watched:
             tried = function(points().clone(), TRIED)
         seconds_of_step = max((time.perf_counter() - began) / TRIED, 1e-5)
-        ends = self.times(torch.tensor([0.0, 1.0])).tolist()
-        if complaint := watched.complaint(tried, min(ends), max(ends)):
+        if complaint := watched.complaint(tried, self.times(torch.tensor([0.0, 1.0]))):
             return Verdict(self.name, False, complaint)
         steps = max(50, min(MOST_STEPS, int(SECONDS / seconds_of_step)))
         torch.manual_seed(0)
@@ -319,7 +312,7 @@ class Sampling:
     def judge(self, function: Function) -> Verdict:
         """Sample with the exact denoiser in the place of the network."""
         if not callable(function):
-            return Verdict(self.name, False, f"this name is of type {type(function).__name__}; make it a function")
+            return no_function(self.name, function)
         network = _Answers(self.answer)
         try:
             torch.manual_seed(0)
@@ -519,12 +512,9 @@ def _network_complaint(network: nn.Module) -> str:
         return "the network changes x in place: its caller needs x again"
     if out.shape != x.shape:
         return f"x (3, 1, 8, 8) becomes {tuple(out.shape)}: the noise has the shape of x"
-    if complaint := _hidden_layers(network):
+    if complaint := _hidden_layers(network) or _batch_norm(network):
         return complaint
-    if complaint := _batch_norm(network):
-        return complaint
-    idle = _idle_layers(network, x, t)
-    if idle:
+    if idle := _idle_layer(network, x, t):
         return f"the layer {idle} is evaluated, and its result does not reach the answer: it has no gradient"
     _moved(network, generator)
     with torch.no_grad():
@@ -541,7 +531,7 @@ def _network_complaint(network: nn.Module) -> str:
     return ""
 
 
-def _idle_layers(network: nn.Module, x: Tensor, t: Tensor) -> str:
+def _idle_layer(network: nn.Module, x: Tensor, t: Tensor) -> str:
     """The name of a layer that is evaluated, and whose weights get no gradient, or ""."""
     ran = set[nn.Module]()
     hooks = [module.register_forward_hook(lambda module, *_: ran.add(module)) for module in network.modules()]
@@ -602,8 +592,8 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
     wider = _moved(build(16, 32, 24), generator)
     block = _moved(build(16, 16, 24), generator)
     with torch.no_grad():
-        if _batch_norm(block):
-            return _batch_norm(block)
+        if complaint := _batch_norm(block):
+            return complaint
         out = block(x, time_one)
         if not torch.allclose(out[:1], block(x[:1], time_one[:1]), atol=1e-4):
             return "an image's result depends on the other images of the batch"

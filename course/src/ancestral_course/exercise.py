@@ -190,7 +190,7 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
         The verdict, with a hint if the function is wrong.
     """
     if not callable(function):
-        return Verdict(exercise.name, False, f"this name is of type {type(function).__name__}; make it a function")
+        return no_function(exercise.name, function)
     reference = list(exercise.results(exercise.reference))
     right = [_tensor(value) for value in reference]
     student = _written(function, exercise.pure)
@@ -201,7 +201,7 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     except (ChangedArgument, WrongForm) as complaint:
         return Verdict(exercise.name, False, str(complaint))
     except (Exception, SystemExit) as error:
-        return _stopped(exercise, error)
+        return stopped(exercise.name, error)
     if len(found) != len(right):
         return Verdict(exercise.name, False, "return as many values as the text of the exercise names")
     for value, expected in zip(found, reference, strict=True):
@@ -226,13 +226,19 @@ def _demanded(exercise: Exercise, student: Function, text: str) -> Verdict:
         with torch.enable_grad():  # also where a lesson is run without gradients
             complaint = exercise.demand(student) if exercise.demand else ""
     except (Exception, SystemExit) as error:
-        return _stopped(exercise, error)
+        return stopped(exercise.name, error)
     return Verdict(exercise.name, not complaint, complaint or text)
 
 
-def _stopped(exercise: Exercise, error: BaseException) -> Verdict:
+def stopped(name: str, error: BaseException) -> Verdict:
+    """Return the verdict of a function that raised an exception."""
     advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
-    return Verdict(exercise.name, False, f"the function stopped with {one_line(error)}{advice}")
+    return Verdict(name, False, f"the function stopped with {one_line(error)}{advice}")
+
+
+def no_function(name: str, value: Any) -> Verdict:
+    """Return the verdict of a name that stands for something else than a function."""
+    return Verdict(name, False, f"this name is of type {type(value).__name__}; make it a function")
 
 
 def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequence[Tensor]) -> str:

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -43,15 +43,20 @@ class _Console(Console):
 
 def console() -> Console:
     """Create a console on standard output that prints whole lines and takes no name for markup, emoji or a number."""
-    moves = None if sys.stdout.isatty() else False  # FORCE_COLOR makes a file a terminal, in which nothing may move
+    moves = _interactive(sys.stdout)
     return _Console(soft_wrap=True, markup=False, emoji=False, highlight=False, force_interactive=moves)
+
+
+def _interactive(stream: TextIO) -> bool | None:
+    """`force_interactive` of a console on a stream: FORCE_COLOR makes a file a terminal, but nothing moves in it."""
+    return None if stream.isatty() else False
 
 
 class _Bar:
     """A progress bar for one task after the other on standard error; if that is no terminal, a line now and then."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
+        self.console = Console(stderr=True, force_interactive=_interactive(sys.stderr))
         amount = TextColumn("{task.fields[amount]}")
         columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
         self.bars = Bars(*columns, console=self.console, transient=True, disable=not self.console.is_interactive)
