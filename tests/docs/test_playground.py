@@ -876,9 +876,11 @@ def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_pa
     stopped = page.evaluate("Ancestral.current().training.step")
     page.wait_for_timeout(200)
     assert page.evaluate("Ancestral.current().training.step") == stopped
+    page.wait_for_function("step => Ancestral.current().training.shown === step", arg=stopped, timeout=120_000)
     page.click("[data-action=train]")
     page.wait_for_function("Ancestral.current().training.step >= 3000", timeout=300_000)
-    page.wait_for_function("Ancestral.current().training.shown === 3000 && Ancestral.current().copies[1] !== undefined")
+    end = "Ancestral.current().training.shown === 3000 && Ancestral.current().copies[1] !== undefined"
+    page.wait_for_function(end, timeout=120_000)
     exact, network = page.evaluate("Ancestral.current().copies")
     assert exact > 0.9
     assert network < 0.3

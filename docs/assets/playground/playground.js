@@ -323,20 +323,21 @@
       while (curves.job && performance.now() < end) if (curves.job.next().done) curves.job = null;
       return Boolean(curves.job);
     }
-    if (view() !== "network" || !network || !network.on) return false;
-    while (!trained() && performance.now() < end) network.advance();
-    if (trained()) {
+    if (view() !== "network" || !network) return false;
+    while (network.on && !trained() && performance.now() < end) network.advance();
+    if (network.on && trained()) {
       network.on = false;
       trainButton();
       say(`Trained for ${network.losses.length} steps.`);
     }
-    const settled = trained() || network.losses.length >= network.shown + RENEW;
-    if (settled && (!playing || position >= last()) && ready()) {
+    // while it trains, the samples follow now and then; when it has stopped, they follow once more
+    const behind = network.losses.length - network.shown;
+    if (behind >= (network.on ? RENEW : 1) && (!playing || position >= last()) && ready()) {
       network.shown = network.losses.length;
       network.version++;
       refresh();
     }
-    return network.on;
+    return network.on || network.shown < network.losses.length;
   }
 
   // The address ------------------------------------------------------------------------------------------------------
