@@ -26,6 +26,7 @@ from ancestral.faces import command as cli
 from ancestral.faces.functions import read
 from ancestral.inspection import training_cost
 from ancestral.model import Model, build
+from ancestral.model.autoencoders import build_autoencoder
 from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.render import compositions
 from ancestral.training import RunFolder, Trainer
@@ -171,17 +172,20 @@ def wake(net):
     return net
 
 
-def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, conditions=None, **net):
-    """A model with random weights: a tiny U-Net, or for one dimension an MLP."""
+def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, conditions=None, latent=None, **net):
+    """A model with random weights: a tiny U-Net, or for one dimension an MLP; with a factor, of latents."""
     settings = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1, "groups": 4, **net}
     config = dataclasses.replace(
         configs.Config(),
         data=configs.DataConfig(augment=augment),
         net=configs.UNetConfig(**settings),
         process=process or configs.ProcessConfig(),
+        latent=configs.LatentConfig(latent, 3, 8) if latent else configs.LatentConfig(),
     )
     codec = Codec("uint8" if len(shape) == 3 else "float")
     facts = DataSpec(shape, codec, tuple(classes), conditions=conditions or {})
+    if latent:
+        facts = dataclasses.replace(facts, autoencoder=wake(build_autoencoder(config.latent, facts)))
     denoiser = build(config, facts)
     wake(denoiser)
     return Model(denoiser, facts, config, step=3)

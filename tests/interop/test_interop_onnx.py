@@ -26,7 +26,7 @@ PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re
 
 
 RECIPE = ("prior_std", "shape", "times", "fresh_noise_std", "output_scale", "input_scale", "target_x0", "target_eps")
-RECIPE += ("signal", "noise", "clip", "limits")
+RECIPE += ("signal", "noise", "clip", "decoder", "limits")
 """What the recipe in words names."""
 
 
@@ -70,17 +70,18 @@ CASES = {
     "ddim with noise, without a clip": lambda: sampled_by(
         untrained(shape=(2,), process=ProcessConfig("cosine", target="x0")), "ddim:steps=6,eta=0.5,clip=none"
     ),
+    "latents, odd sides": lambda: untrained(
+        shape=(3, 17, 14), latent=2, mults=(1,), process=ProcessConfig("cosine", target="v")
+    ),
     "another sampler": lambda: sampled_by(untrained(shape=(2,), process=ProcessConfig(target="x0")), "heun"),
 }
+QUICK = ("patch", "points, labels", "another", "latents")
+"""Beginnings of the cases that CI runs."""
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "case",
-    [
-        case if case.startswith(("patch", "points, labels", "another")) else pytest.param(case, marks=pytest.mark.slow)
-        for case in CASES
-    ],
+    "case", [case if case.startswith(QUICK) else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 )
 def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
     model = CASES[case]()
@@ -91,7 +92,7 @@ def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
     assert [value.name for value in network.get_inputs()] == ["x", "index", *["labels"] * classes]
     assert [value.name for value in network.get_outputs()] == ["output"]
     assert {value.shape[0] for value in [*network.get_inputs(), *network.get_outputs()]} == {"batch"}
-    assert about["shape"] == list(model.spec.shape)
+    assert about["shape"] == list(model.spec.x_shape)
     assert about["classes"] == list(model.spec.classes)
     assert about["codec"] == model.spec.codec.kind
     assert about["schedule"] == model.denoiser.schedule.spec
@@ -100,7 +101,7 @@ def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
     found = {}
     exec(program(path), found)
     normal = np.random.default_rng(0).standard_normal
-    x_T = model.denoiser.schedule.prior_std * normal((16, *model.spec.shape))
+    x_T = model.denoiser.schedule.prior_std * normal((16, *model.spec.x_shape))
     sampler = model.sampler(None if about["sampler"].startswith(model.config.sample.sampler[:4]) else "ddim")
     labels = {"labels": torch.arange(16) % len(model.spec.classes)} if classes else {}
     ours = sampler.sample(
@@ -108,6 +109,7 @@ def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
         **labels,
     )  # fmt: skip
     assert (ours.abs() < 0.99).any()
+    ours = model.spec.from_x(ours).detach()
     np.testing.assert_allclose(found["x"], ours.numpy(), rtol=1e-4, atol=2e-4)
     items = model.spec.codec.decode(ours).numpy()
     assert found["items"].shape == items.shape

@@ -46,8 +46,9 @@ def sampled_by(model, sampler, **config):
 def rounded(model):
     """Give the model its weights as a page holds them."""
     with torch.no_grad():
-        for weight in model.diffusion.net.parameters():
-            weight.copy_(weight_encoding.rounded(weight))
+        for net in filter(None, [model.diffusion.net, model.spec.autoencoder]):
+            for weight in net.parameters():
+                weight.copy_(weight_encoding.rounded(weight))
 
 
 class Page:
@@ -138,6 +139,11 @@ CASES = {
     ),
     "points": lambda: sampled_by(images(shape=(2,)), "dpm:steps=9"),
     "signals": lambda: sampled_by(images(shape=(2, 16)), "dpm-sde:steps=9"),
+    "latents, odd sides": lambda: sampled_by(images(shape=(3, 17, 14), latent=2, mults=(1,)), "ddim:steps=9"),
+    "latents, exploding": lambda: sampled_by(
+        images(shape=(1, 32, 32), latent=4, process=ProcessConfig("karras", 60, "edm")), "heun:steps=9"
+    ),
+    "latents of signals": lambda: sampled_by(images(shape=(2, 32), latent=2), "ddim:steps=9"),
 }
 
 
@@ -150,7 +156,7 @@ def test_samples_are_those_of_python(open_page, case):
     actual = page.finished()
     steps = model.sampler().steps
     assert page.recipe()["sampler"].split("steps=")[1].split(",")[0] == str(steps)
-    expected = model.sample(len(actual), decode=False).flatten(1).double()
+    expected = model.spec.from_x(model.sample(len(actual), decode=False)).flatten(1).double()
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
 
 
@@ -172,17 +178,19 @@ def test_every_sampler_that_the_page_offers(open_page, name):
 
 
 @pytest.mark.browser
-def test_estimates_of_each_step_and_guidance(open_page):
+@pytest.mark.parametrize("options", [{}, {"shape": (1, 16, 16), "latent": 2}], ids=["pixels", "latents"])
+def test_estimates_of_each_step_and_guidance(open_page, options):
     """x_t and x̂_0 of every step, with a label and guidance. The numbers are those that are then shown in 8 bits."""
-    page = open_page(model := images(**LABELS))
+    page = open_page(model := images(**LABELS, **options))
     rounded(model)
     page.finished()
     page.tab.evaluate("""() => { const P = AncestralPage, decode = P.decode; P.seen = [];
         P.decode = (x, codec) => { P.seen.push([...x]); return decode(x, codec); }; }""")
     page.tab.click('.chips [title="c"]')
-    actual = page.sample(n=1, seed=5, guidance=2.5, steps=20)
-    steps = list(model.trajectory([0], model.sampler(steps=20), 5, ["c"], 2.5))
-    expected = torch.stack([part.flatten() for step in steps for part in (step.x, step.x0)]).double()
+    actual = page.sample(n=1, seed=5, guidance=2.5, steps=12)
+    steps = list(model.trajectory([0], model.sampler(steps=12), 5, ["c"], 2.5))
+    parts = [model.spec.from_x(part) for step in steps for part in (step.x, step.x0)]
+    expected = torch.stack([part.detach().flatten() for part in parts]).double()
     seen = torch.tensor(page.tab.evaluate("() => AncestralPage.seen"), dtype=torch.float64)
     torch.testing.assert_close(seen, expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(actual[0], seen[-1])
@@ -200,9 +208,10 @@ CONDITIONS = {
 
 
 @pytest.mark.browser
-def test_conditions(open_page, tmp_path):
+@pytest.mark.parametrize("shape", [{"shape": (1, 7, 5)}, {"shape": (1, 14, 9), "latent": 2}], ids=["pixels", "latents"])
+def test_conditions(open_page, tmp_path, shape):
     """Numbers, classes and images: on another grid, and with a mask; on images whose sides are odd."""
-    options = {"shape": (1, 7, 5), "mults": (1,), "conditions": CONDITIONS, **LABELS}
+    options = {**shape, "mults": (1,), "conditions": CONDITIONS, **LABELS}
     page = open_page(model := images(**options))
     rounded(model)
     page.finished()
@@ -219,7 +228,7 @@ def test_conditions(open_page, tmp_path):
     actual = page.sample(n=4, steps=6, guidance=1.5, **{"given kind": 1})
     given = {"angle": 44.5, "two": [-0.5, 3.0], "kind": HOSTILE[1], "low": low, "hint": tmp_path / "hint.png"}
     settings = {"steps": 6, "guidance": 1.5, "given": given, "label": ["a", "b", "c"]}
-    expected = model.sample(4, decode=False, **settings).flatten(1).double()
+    expected = model.spec.from_x(model.sample(4, decode=False, **settings)).flatten(1).double()
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
     recipe = page.recipe()
     assert recipe["given"]["angle"] == ["44.5"]
@@ -477,24 +486,28 @@ def test_a_class_of_the_name_none(open_page):
     ]
 
 
-def drawn(page):
-    """The mask that is drawn on a grey image of 8x8, from the picture that the user sees of it."""
-    return page.tab.evaluate("""() => { const canvas = document.querySelector('#mask'), zoom = canvas.width / 8;
+def drawn(page, side=8):
+    """The mask that is drawn on a grey image of equal sides, from the picture that the user sees of it."""
+    return page.tab.evaluate(
+        """side => { const canvas = document.querySelector('#mask');
         canvas.blur();
-        const pen = new OffscreenCanvas(8, 8).getContext('2d', {willReadFrequently: true});
+        const pen = new OffscreenCanvas(side, side).getContext('2d', {willReadFrequently: true});
         pen.imageSmoothingEnabled = false;
-        pen.drawImage(canvas, 0, 0, 8, 8);
-        const {data} = pen.getImageData(0, 0, 8, 8);
-        return Array.from({length: 64}, (_, i) => data[4 * i] > data[4 * i + 2] + 60); }""")
+        pen.drawImage(canvas, 0, 0, side, side);
+        const {data} = pen.getImageData(0, 0, side, side);
+        return Array.from({length: side * side}, (_, i) => data[4 * i] > data[4 * i + 2] + 60); }""",
+        side,
+    )
 
 
 @pytest.mark.browser
-def test_a_part_is_filled_in(open_page, tmp_path):
+@pytest.mark.parametrize(("side", "latent"), [(8, None), (15, 2)], ids=["pixels", "latents"])
+def test_a_part_is_filled_in(open_page, tmp_path, side, latent):
     """By DDNM, as in Python. The mask is that which is drawn, and what is known stays to the bit."""
-    page = open_page(model := images(classes=("a", "b"), shape=(3, 8, 8)))
+    page = open_page(model := images(classes=("a", "b"), shape=(3, side, side), latent=latent))
     rounded(model)
     page.finished()
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8).repeat(3, axis=2)
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 1), dtype=np.uint8).repeat(3, axis=2)
     PillowImage.fromarray(pixels).save(path := tmp_path / "image.png")
     page.tab.click("#edit summary")
     page.tab.set_input_files("#edit-file", path)
@@ -505,7 +518,7 @@ def test_a_part_is_filled_in(open_page, tmp_path):
     canvas = page.tab.locator("#mask")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    x, y, each = box["x"], box["y"], box["width"] / 8
+    x, y, each = box["x"], box["y"], box["width"] / side
     page.tab.mouse.move(x + 2.5 * each, y + 1.5 * each)
     page.tab.mouse.down()
     page.tab.mouse.move(x + 5.5 * each, y + 6.5 * each)
@@ -515,17 +528,17 @@ def test_a_part_is_filled_in(open_page, tmp_path):
     page.tab.mouse.click(x + 4.5 * each, y + 3.5 * each)
     page.tab.mouse.click(x + 0.5 * each, y + 0.5 * each)
     page.tab.keyboard.press("Control+z")
-    mask = np.zeros((8, 8), dtype=bool)
+    mask = np.zeros((side, side), dtype=bool)
     mask[1:7, 2:6], mask[3, 4] = True, False
-    assert np.array_equal(np.reshape(drawn(page), (8, 8)), mask)
+    assert np.array_equal(np.reshape(drawn(page, side), mask.shape), mask)
 
     actual = page.sample(n=4, seed=2, steps=9)
     options = {"method": "ddnm", "sampler": model.sampler(), "seed": 2, "label": ["a", "b"], "decode": False}
     options["sampler"] = model.sampler(steps=9)
-    expected = model.inpaint(path, mask, 4, **options).as_subclass(torch.Tensor).flatten(1).double()
+    expected = model.spec.from_x(model.inpaint(path, mask, 4, **options).as_subclass(torch.Tensor)).flatten(1).double()
     torch.testing.assert_close(actual.clamp(-1, 1), expected.clamp(-1, 1), rtol=0, atol=1e-4)
     frames = page.tab.evaluate("() => AncestralPage.current().frames.map(one => [...one.at(-1).x])")
-    shown = np.array(frames, dtype=np.uint8).reshape(4, 3, 8, 8)
+    shown = np.array(frames, dtype=np.uint8).reshape(4, 3, side, side)
     assert (shown[:, :, ~mask] == pixels.transpose(2, 0, 1)[:, ~mask]).all()
     assert (shown[:, :, mask] != pixels.transpose(2, 0, 1)[:, mask]).any()
 

@@ -7,6 +7,7 @@
   const form = $("page"), control = (name) => form.elements[name], value = (name) => control(name).value;
   const COUNTS = [1, 4, 9, 16, 25, 36, 64], POINT_COUNTS = [64, 256, 1024];
   const FRAMES = 61; // states of a sample that are kept for the slider
+  const DECODED = 13; // the same of latents, each of which is decoded
   const PLAY = 3; // seconds of a whole run
   const BUDGET = 15; // seconds that the samples at the start may take
   const MOST_WORKERS = 8, MOST_BYTES = 6e8; // of the memories of all Workers
@@ -27,15 +28,19 @@
   /** Unpacks the model, and starts the Workers. */
   async function load() {
     const read = async (id) => JSON.parse(new TextDecoder().decode(await P.unpacked(id)));
-    const model = await read("model"), { signal, noise, prior_std, tables } = model;
-    model.size = model.shape.reduce((product, side) => product * side, 1);
-    const kernels = await P.unpacked("kernels"), program = await read("program"), weights = await P.unpacked("weights");
+    const model = await read("model"), { signal, noise, prior_std, tables, shape, x_shape, factor } = model;
+    const sizeOf = (sides) => sides.reduce((product, side) => product * side, 1);
+    model.size = sizeOf(shape);
+    const kernels = await P.unpacked("kernels"), weights = await P.unpacked("weights"), programs = await read("programs");
     const source = ["theory", "network", "worker"].map((id) => $(id).textContent).join("\n");
-    const sent = { signal, noise, prior_std, tables, size: model.size };
-    const workers = new P.Workers(source, { kernels, program, weights, model: sent });
-    const fit = Math.max(1, Math.floor(MOST_BYTES / (program.memory + weights.length)));
+    const sent = { signal, noise, prior_std, tables, shape, x_shape, factor, size: sizeOf(x_shape) };
+    const workers = new P.Workers(source, { kernels, programs, weights, model: sent });
+    const memory = Object.values(programs).reduce((sum, program) => sum + program.memory, 0);
+    const fit = Math.max(1, Math.floor(MOST_BYTES / (memory + weights.length)));
     model.workers = Math.min(navigator.hardwareConcurrency || 1, MOST_WORKERS, fit);
-    model.milliseconds = await workers.start(model.workers);
+    model.frames = factor > 1 ? DECODED : FRAMES;
+    const { milliseconds, decoding } = await workers.start(model.workers);
+    Object.assign(model, { milliseconds, decoding });
     return [model, workers];
   }
 
@@ -116,7 +121,7 @@
       ...(names.length && (labels.value() || given.length) ? { label: names } : {}),
     };
     const visited = A.times(schedule, chosen.key, chosen.steps, chosen.spacing).length;
-    const kept = Math.min(visited, FRAMES);
+    const kept = Math.min(visited, model.frames);
     return {
       recipe, edit, visited,
       shown: Array.from({ length: kept }, (_, i) => Math.round((i * (visited - 1)) / Math.max(kept - 1, 1))),
@@ -217,8 +222,7 @@
 
   function receive({ position: item, t, x, x0 }) {
     if (!x) return;
-    const scale = 1 / Math.max(1, Math.hypot(...schedule.at(t))); // exploding ones are drawn as large as data
-    const frame = { t, x: grid.seen(scale === 1 ? x : x.map((element) => scale * element)), x0: grid.seen(x0) };
+    const frame = { t, x: grid.seen(x), x0: grid.seen(x0) };
     if (t === 0) {
       job.last[item] = x;
       if (job.edit) { // what is known of an image is that image, to the bit
@@ -409,7 +413,8 @@
   // Start ------------------------------------------------------------------------------------------------------------
 
   const counts = [...control("n").options].map((option) => Number(option.value)), usual = isPoints ? 256 : 16;
-  const expected = (n) => (model.milliseconds * sampler.chosen.steps * n) / model.workers / 1000;
+  const { steps } = sampler.chosen, decoding = 2 * model.decoding * Math.min(steps, model.frames);
+  const expected = (n) => ((model.milliseconds * steps + decoding) * n) / model.workers / 1000;
   control("n").value = counts.filter((n) => n <= usual && (n === counts[0] || expected(n) < BUDGET)).at(-1);
   showOutputs();
   showState();

@@ -115,7 +115,7 @@
     function value() {
       if (!current) return null;
       const { values, height, width } = current;
-      return { input: P.conditionInput(values, condition, [height, width], model.shape.slice(1)), image: current };
+      return { input: P.conditionInput(values, condition, [height, width], model.x_shape.slice(1)), image: current };
     }
 
     file.onchange = () => file.files[0] && take(file.files[0]).catch((error) => P.say(error.message));

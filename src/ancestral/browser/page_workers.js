@@ -14,11 +14,11 @@
       this.handle = () => {};
     }
 
-    /** Starts one Worker, then the others; those that cannot be started (memory) are left out. */
+    /** Starts one Worker, then the others; those that cannot be started (memory) are left out. Resolves to its times. */
     async start(count) {
-      const milliseconds = await this.add();
+      const times = await this.add();
       this.others = Promise.allSettled(Array.from({ length: count - 1 }, () => this.add()));
-      return milliseconds;
+      return times;
     }
 
     add() {
@@ -29,7 +29,7 @@
           if (data.type === "failed") return reject(new Error(data.text));
           worker.onmessage = (message) => this.handle(message.data);
           this.workers.push(worker);
-          resolve(data.milliseconds);
+          resolve(data);
         };
         worker.postMessage({ type: "start", ...this.parts });
       });

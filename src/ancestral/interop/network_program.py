@@ -6,7 +6,7 @@ alone is computed, neighbours are joined (a convolution with the addition after 
 result has its place in one memory.
 
 Inputs are those of the ONNX file (`onnx_file`) for one item, but `index` = t − 1 may lie between integers. All numbers
-are float32 in the memory, those of classes too.
+are float32 in the memory, those of classes too. A model of latents has a program for each half of its autoencoder too.
 """
 
 import copy
@@ -26,6 +26,7 @@ from ancestral.interop.program_builder import Value
 from ancestral.interop.program_operations import SPLIT, WHOLE, Translation
 from ancestral.interop.weight_encoding import rounded
 from ancestral.model import Model
+from ancestral.nets.autoencoder import Decoder, Encoder
 from ancestral.nets.unet import Upsample
 
 
@@ -44,15 +45,29 @@ class NetworkProgram:
     weights: bytes
 
 
+def compile_model(model: Model) -> dict[str, NetworkProgram]:
+    """Compile the network of a model as "denoiser"; of a model of latents also its "encoder" and its "decoder".
+
+    Raises:
+        InputError: As `compile_network` does.
+    """
+    programs, spec = {"denoiser": compile_network(model)}, model.spec
+    if spec.autoencoder is not None:
+        x, z = (torch.zeros(1, *shape) for shape in (spec.shape, spec.x_shape))
+        programs["encoder"] = compile_module(Encoder(spec.autoencoder), {"x": x})
+        programs["decoder"] = compile_module(Decoder(spec.autoencoder, spec.shape[1:]), {"z": z})
+    return programs
+
+
 def compile_network(model: Model) -> NetworkProgram:
     """Compile the network of a model for one item.
 
     Raises:
         InputError: If the network has an operation that the kernels do not have, or cannot be exported by PyTorch.
     """
-    inputs = {"x": torch.zeros(1, *model.spec.shape), "index": torch.zeros(1)}
+    inputs = {"x": torch.zeros(1, *model.spec.x_shape), "index": torch.zeros(1)}
     for name, kind in model.spec.conditions.items():
-        inputs[argument_name(name)] = kind.absent(1, model.spec.shape[1:])
+        inputs[argument_name(name)] = kind.absent(1, model.spec.x_shape[1:])
     return compile_module(model.diffusion.net, inputs)
 
 

@@ -1,10 +1,12 @@
-"""The network of a model as an ONNX file, with all that sampling needs as metadata.
+"""The network of a model as an ONNX file, with all that sampling needs as metadata; of latents also the decoder's.
 
 Inputs are x, float32 (batch, *shape), index = t − 1, int64 (batch,), for models with classes labels, int64 (batch,),
 negative for "no class", and each of the other conditions by its name, as its `encode` makes it. The output is the
 prediction of the network, float32 of the shape of x, with twice as many channels where the variance is learned. The
 metadata is JSON: a_t and b_t (signal and noise, t = 0..T), the target, the shape, the codec with its limits (the values
-that −1 and 1 stand for), the classes, the other conditions, and a recipe of sampling that numpy can follow.
+that −1 and 1 stand for), the classes, the other conditions, and a recipe of sampling that numpy can follow. Of a model
+of latents the shape is theirs, and `decoder` the name of a second file, whose input z are latents and whose output are
+items in [−1, 1].
 """
 
 import dataclasses
@@ -25,6 +27,7 @@ from ancestral.errors import InputError, install_command
 from ancestral.gaussian import Scalar
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
+from ancestral.nets.autoencoder import Decoder
 from ancestral.options import option
 from ancestral.samplers import DDIM, Consistency
 
@@ -36,6 +39,7 @@ for each t in times but the last, with the s that follows it in times, and its s
     x0 = x0 clipped to [-clip, clip], unless clip is null
     eps = (x - signal[t] * x0) / noise[t]
     x = signal[s] * x0 + sqrt(noise[s]^2 - std^2) * eps + std * normal noise
+x = output of the network in the file decoder, which is beside this one, for z = x, unless decoder is null
 item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers rounded, and clipped to the limits"""
 """Sampling, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
 ENCODED = {
@@ -51,8 +55,10 @@ MAX_BYTES = 2_000_000_000
 """An ONNX file is a protocol buffer, which holds at most 2 GiB."""
 
 
-def write_onnx(model: Model, path: Path) -> None:
-    """Write the file atomically, of a model on the CPU.
+def write_onnx(model: Model, path: Path) -> list[Path]:
+    """Write the file atomically, of a model on the CPU; of a model of latents also that of its decoder.
+
+    Returns the paths of the files, the model's first.
 
     Raises InputError without the extra `onnx`, for a path that is a folder, and for a network that is too large.
     """
@@ -68,30 +74,42 @@ def write_onnx(model: Model, path: Path) -> None:
     except ImportError:
         raise InputError(f"ONNX files need two more packages: {install_command('onnx')}") from None
     storage.check_writable(path.parent)  # before the minutes that the export takes
-    net, spec = model.diffusion.net.float().eval(), model.spec
-    inputs = {"x": torch.zeros(2, *spec.shape), "index": torch.zeros(2, dtype=torch.int64)}
+    net, spec, written = model.diffusion.net.float().eval(), model.spec, [path]
+    inputs = {"x": torch.zeros(2, *spec.x_shape), "index": torch.zeros(2, dtype=torch.int64)}
     if OUTPUT in spec.conditions:
         raise InputError(f"the output of an ONNX file is called {OUTPUT}, as a condition of this model is: rename that")
     for name, kind in spec.conditions.items():
-        inputs[argument_name(name)] = kind.absent(2, spec.shape[1:])
+        inputs[argument_name(name)] = kind.absent(2, spec.x_shape[1:])
+    if spec.autoencoder is not None:
+        written.append(path.with_suffix(f".decoder{path.suffix}"))
+        half = Decoder(spec.autoencoder.float(), spec.shape[1:]).eval()
+        _write(half, {"z": torch.zeros(2, *spec.x_shape)}, written[1], {"ancestral": json.dumps(model.version)})
+    named = _Positional(net, tuple(inputs)).eval() if spec.further else net
+    _write(named, inputs, path, metadata(model, *(file.name for file in written[1:])))
+    return written
+
+
+def _write(net: nn.Module, inputs: dict[str, Tensor], path: Path, facts: dict[str, str]) -> None:
+    """Export a network that is called with these inputs in their order, for batches of any size."""
     shapes = {name: {0: torch.export.Dim.DYNAMIC} for name in inputs}
-    shapes["x"] = {0: torch.export.Dim("batch")}  # one name for all, since they have the same size
+    first = next(iter(inputs))
+    shapes[first] = {0: torch.export.Dim("batch")}  # one name for all, since they have the same size
     # it logs each operation that it does not fold, which changes nothing
     logging.getLogger("onnxscript.optimizer._constant_folding").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         # raised by torch's exporter about itself
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
         program = torch.onnx.export(
-            _Positional(net, tuple(inputs)).eval() if spec.further else net,
+            net,
             tuple(inputs.values()),
             dynamo=True,
             input_names=list(inputs),
             output_names=[OUTPUT],
-            dynamic_shapes={"inputs": tuple(shapes.values())} if spec.further else shapes,
+            dynamic_shapes={"inputs": tuple(shapes.values())} if isinstance(net, _Positional) else shapes,
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props.update(metadata(model))
+    program.model.metadata_props.update(facts)
     with storage.atomic(path) as temporary:
         program.save(temporary, external_data=False)
 
@@ -108,8 +126,8 @@ class _Positional(nn.Module):
         return out
 
 
-def metadata(model: Model) -> dict[str, str]:
-    """Return the metadata, whose values are JSON.
+def metadata(model: Model, decoder: str | None = None) -> dict[str, str]:
+    """Return the metadata, whose values are JSON. `decoder` is the name of the decoder's file.
 
     At t = 1..T the network's input is `input_scale` times x_t, and the estimate of the target `output_scale` times its
     output. The target is `target_x0` x_0 + `target_eps` ε. `SAMPLING` says what is done with them.
@@ -124,11 +142,12 @@ def metadata(model: Model) -> dict[str, str]:
         "target": target.name,
         **target_tables(model),
         "learned_variance": model.diffusion.learned_variance,
-        "shape": spec.shape,
+        "shape": spec.x_shape,
+        "decoder": decoder,
         "codec": spec.codec.kind,
         "limits": spec.codec.limits,
         "classes": spec.classes,
-        "conditions": {name: _described(kind, spec.shape[1:]) for name, kind in spec.further.items()},
+        "conditions": {name: _described(kind, spec.x_shape[1:]) for name, kind in spec.further.items()},
         **_recipe(model),
     }
     return {name: json.dumps(value) for name, value in values.items()}

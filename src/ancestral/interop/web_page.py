@@ -1,8 +1,9 @@
 """A model as a page: one HTML file that samples it in any browser, offline, and a folder for a static Space.
 
 The file holds the scripts and styles of `browser/`, and as gzip in base64 the program of the network, its weights, the
-kernels, and what sampling needs, as JSON. All that comes from the user is in that JSON, which the page shows as text,
-or escaped. A content-security policy allows these scripts by their hashes, and no request.
+kernels, and what sampling needs, as JSON; of a model of latents also the programs of its autoencoder. All that comes
+from the user is in that JSON, which the page shows as text, or escaped. A content-security policy allows these scripts
+by their hashes, and no request.
 """
 
 import base64
@@ -10,6 +11,7 @@ import dataclasses
 import gzip
 import hashlib
 import html
+import itertools
 import json
 import string
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from ancestral.data.arrays import NAMES
 from ancestral.data.convert import has_alpha
 from ancestral.data.spec import Codec, bits_of
 from ancestral.errors import InputError
-from ancestral.interop.network_program import compile_network
+from ancestral.interop.network_program import compile_model
 from ancestral.interop.onnx_file import target_tables
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
@@ -83,17 +85,22 @@ def write_space(model: Model, folder: Path, title: str, description: str, card: 
 def page(model: Model, title: str, description: str) -> str:
     """Return the page as text. Raises InputError as `write_html` does."""
     _check(model)
-    compiled = compile_network(model)
-    if len(compiled.weights) > MAX_BYTES:
+    compiled = compile_model(model)
+    weights = b"".join(each.weights for each in compiled.values())
+    if len(weights) > MAX_BYTES:
         raise InputError(
-            f"the weights take {len(compiled.weights) / 1e6:,.0f} MB, and a page holds at most {MAX_BYTES / 1e6:,.0f}; "
+            f"the weights take {len(weights) / 1e6:,.0f} MB, and a page holds at most {MAX_BYTES / 1e6:,.0f}; "
             f"use {option('to', 'onnx')}"
         )
+    bounds = itertools.pairwise(itertools.accumulate((len(each.weights) for each in compiled.values()), initial=0))
+    programs = {
+        name: {**each.program, "weights": where} for (name, each), where in zip(compiled.items(), bounds, strict=True)
+    }
     parts = {
         "model": _json({**facts(model), "name": title}),
-        "program": _json(compiled.program),
+        "programs": _json(programs),
         "kernels": files("ancestral.browser").joinpath("kernels.wasm").read_bytes(),
-        "weights": compiled.weights,
+        "weights": weights,
     }
     blocks = [_block(name, base64.b64encode(gzip.compress(part, mtime=0)).decode()) for name, part in parts.items()]
     blocks += [_block("network", _source("network.js")), _block("worker", _source("page_worker.js"))]
@@ -127,6 +134,8 @@ def facts(model: Model) -> dict[str, Any]:
         "sha256": "" if model.file is None else storage.sha256(model.file),
         "version": __version__,
         "shape": spec.shape,
+        "x_shape": spec.x_shape,
+        "factor": 1 if spec.autoencoder is None else spec.autoencoder.factor,
         "codec": dataclasses.asdict(spec.codec),
         "classes": spec.classes,
         "conditions": {name: _condition(kind) for name, kind in spec.further.items()},

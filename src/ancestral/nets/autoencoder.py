@@ -126,6 +126,30 @@ class Autoencoder(nn.Module):
         return [x] if torch.is_grad_enabled() or not len(x) else torch.split(x, max(1, VALUES_AT_ONCE // values))
 
 
+class Encoder(nn.Module):
+    """The half of an autoencoder that makes latents, as a network of its own, for files of other programs."""
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.layers, self.factor = autoencoder.encoder, autoencoder.factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map items in [−1, 1] (B, C, *sides) to latents in [−1, 1] (B, latent channels, *sides / factor)."""
+        return torch.tanh(self.layers(pad(x, self.factor)))
+
+
+class Decoder(nn.Module):
+    """The half of an autoencoder that makes items of latents, likewise."""
+
+    def __init__(self, autoencoder: Autoencoder, sides: Sequence[int]) -> None:
+        super().__init__()
+        self.layers, self.sides = autoencoder.decoder, tuple(sides)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, latent channels, *) to items (B, C, *sides), about in [−1, 1]."""
+        return crop(self.layers(z), self.sides)
+
+
 def coarser(x: Tensor) -> Tensor:
     """Average blocks of two positions along each axis: (B, C, *sides / 2)."""
     return torch.unflatten(fold(x, 2), 1, (x.shape[1], -1)).mean(2)

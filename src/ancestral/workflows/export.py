@@ -37,16 +37,16 @@ def plan(options: Export) -> Export:
 def run(plan: Export) -> Generator[Event, None, Path]:
     """Write the model and return the path. Raises InputError if the format cannot hold it."""
     model = load(plan.run, "cpu", net=plan.net)
-    if model.spec.autoencoder is not None:
+    if model.spec.autoencoder is not None and plan.to == "diffusers":
         raise InputError(
-            f"{plan.run} is a model of latents, and {option('to', plan.to)} has no place for the decoder of these: "
-            "share the run itself (ancestral push), or export a model that was trained on the items themselves"
+            f"{plan.run} is a model of latents, and the pipelines of pixels that are written for diffusers have no "
+            f"place for their decoder: use {option('to', 'html')} or {option('to', 'onnx')}"
         )
     _, name = FILES.get(plan.to, ("", plan.to))
     out = home(plan.run) / name if plan.out is None else Path(plan.out)
-    title = home(plan.run).resolve().name or "model"
+    title, written = home(plan.run).resolve().name or "model", [out]
     if plan.to == "onnx":
-        interop.write_onnx(model, out)
+        written = interop.write_onnx(model, out)
     elif plan.to == "html":
         interop.write_html(model, out, title, f"{_description(model)}.")
     elif plan.to == "space":
@@ -54,7 +54,7 @@ def run(plan: Export) -> Generator[Event, None, Path]:
         interop.write_space(model, out, title, f"{_description(model)}.", card)
     else:
         interop.write_pipeline(model, out, plan.label)
-    yield Wrote(out)
+    yield from map(Wrote, written)
     if plan.to == "diffusers":
         if method := model.config.distil.method:  # one step of DDIM ends at x̂_0, as one of the consistency sampler does
             steps = model.config.distil.evaluations if not DISTILLATIONS[method].consistent else 1
