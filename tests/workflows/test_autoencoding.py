@@ -177,6 +177,14 @@ def test_the_format_without_a_place_for_the_decoder_is_refused(whole):
         ancestral.export(whole.folder, to="diffusers")
 
 
+@pytest.mark.long
+def test_exports_hold_the_decoder(whole, tmp_path, run):
+    written = run("export", whole.folder, "--to", "onnx", "--out", tmp_path / "net.onnx")
+    assert written == f"{tmp_path / 'net.onnx'}\n{tmp_path / 'net.decoder.onnx'}\n"
+    page = ancestral.export(whole.folder, to="html", out=tmp_path / "page.html").read_text("utf-8")
+    assert "through latents with 3 channels and sides 4 times shorter: it predicts" in page
+
+
 def test_doctor_measures_both_phases(images):
     settings = {name: value for name, value in SETTINGS.items() if name not in ("trackers", "preview_steps")}
     report = ancestral.inspect(images, **settings)

@@ -41,12 +41,13 @@ def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     size = f"in {spec.shape[0]} dimensions" if kind == "points" else f"of {'×'.join(map(str, spec.shape))}"
     net = "mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind
     network = NETWORKS[net].text if net in NETWORKS else "a network"
-    classes = f", in {len(spec.classes)} classes" if spec.classes else ""
-    classes += f", given {_listed(list(spec.further))}" if spec.further else ""
+    more = f", in {len(spec.classes)} class{'es' * (len(spec.classes) > 1)}" if spec.classes else ""
+    more += f", given {_listed(list(spec.further))}" if spec.further else ""
+    more += f", through {config.latent}" if spec.autoencoder is not None else ""
     process, target = config.process, config.process.target
     predicted = TARGETS[target].text if target in TARGETS else "a target of its own"
     return (
-        f"{network[0].upper()}{network[1:]} that turns noise into {kind} {size} like those of {data}{classes}: it "
+        f"{network[0].upper()}{network[1:]} that turns noise into {kind} {size} like those of {data}{more}: it "
         f"predicts {predicted} at {process.timesteps:,} noise levels of the {process.schedule} schedule"
     )
 
