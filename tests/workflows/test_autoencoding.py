@@ -167,7 +167,13 @@ def test_variations_walks_and_inversion_begin_at_latents(whole, images):
 
 def test_evaluation_decodes_and_names_what_the_autoencoder_loses(whole, images):
     result = ancestral.evaluate(whole.model, data=images, samples=12, steps=1, extractor="pixels", metrics=("colour",))
-    assert any("reconstructions of" in note and "PSNR" in note for note in result.samples.data.notes)
+    lost = result.samples.reconstructions
+    assert lost.count == len(images)
+    assert 5 < lost.psnr < 60
+    assert lost.floor is not None
+    (note,) = [note for note in result.samples.all_notes if "latents" in note]
+    assert f"reconstructions of 24 items: PSNR {lost.psnr:.1f} dB" in note
+    assert result.samples.from_json(result.samples.to_json()) == result.samples
     with pytest.raises(ancestral.InputError, match="is a model of latents, whose decoder gives items no probability"):
         ancestral.evaluate(whole.model, data=images, likelihood=True)
 

@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.metrics import distances, extractors
 from ancestral.metrics.extractors import Extractor
+from ancestral.results.evaluation_result import ReconstructionQuality
 
 MOST_ITEMS = 1000
 """Largest number of items that are reconstructed."""
@@ -20,33 +20,10 @@ BATCH = 32
 """Number of items at a time."""
 FEWEST = 12
 """Smallest number of items whose halves have a kernel distance."""
+LEAST_ERROR = 1e-12
+"""Mean square error below which float32 sees none: 120 dB."""
 EXTRACTOR = "lite0"
 """Default features by which the halves are compared."""
-
-
-@dataclass(frozen=True)
-class ReconstructionQuality:
-    """How close reconstructions are to the items.
-
-    Attributes:
-        count: The number of items.
-        psnr: The peak signal-to-noise ratio in dB, of the mean square error over all items.
-        kid: The kernel distance of the reconstructions of one half of the items to the other half; None where there is
-            no network for such items.
-        halves: That of the halves themselves, without the autoencoder.
-        title: The name of that distance, which names the features.
-    """
-
-    count: int
-    psnr: float
-    kid: float | None = None
-    halves: float | None = None
-    title: str = "KID"
-
-    def __str__(self) -> str:
-        kid = "" if self.kid is None else f", {self.title} {self.kid:.4f} (of the items {self.halves:.4f})"
-        text = f"reconstructions of {self.count:,} items: PSNR {self.psnr:.1f} dB{kid}"
-        return f"{text}; what is sampled cannot be better"
 
 
 def reconstruct(spec: DataSpec, items: Tensor, device: torch.device) -> Iterator[Tensor]:
@@ -77,7 +54,7 @@ def reconstruction_quality(
     pairs = zip(torch.split(items, BATCH), torch.split(made, BATCH), strict=True)
     squares = [(spec.codec.encode(one) - spec.codec.encode(other)).double().square().sum() for one, other in pairs]
     error = float(sum(squares, torch.zeros(()))) / made.numel() / 4  # of values from -1 to 1
-    psnr = -10 * math.log10(error) if error else math.inf
+    psnr = -10 * math.log10(max(error, LEAST_ERROR))
     if extractor is None and len(spec.shape) == 3 and spec.shape[0] in (1, 3):
         with contextlib.suppress(InputError):  # it is not installed
             extractor = extractors.extractor(EXTRACTOR, spec.shape, spec.codec, device)

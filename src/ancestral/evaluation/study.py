@@ -240,17 +240,12 @@ class Study:
         folder = self.store.folder.name if self.kept else None
         settings = facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label_text, steps, folder)
         cpu_labels = None if labels is None else labels.cpu()
-        references = self.references
+        references, lost = self.references, None
         if self.model.spec.autoencoder is not None:
             real = references.train if references.held_out is None else references.held_out
             part = real.items[torch.tensor(evenly_spaced(min(MOST_ITEMS, len(real.items)), len(real.items)))]
-            quality, _ = yield from reconstruction_quality(
-                self.model.spec, part, references.device, references.extractor
-            )
-            text = f"The model is one of latents: {quality}."
-            references = dataclasses.replace(references, notes=(*references.notes, text))
-        return (
-            yield from references.measure(
-                items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
-            )
+            lost, _ = yield from reconstruction_quality(self.model.spec, part, references.device, references.extractor)
+        measured, nearest = yield from references.measure(
+            items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
         )
+        return dataclasses.replace(measured, reconstructions=lost), nearest

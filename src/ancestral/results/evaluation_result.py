@@ -221,6 +221,28 @@ class ClassAccuracy:
     """The number of classes of the data; None in older files."""
 
 
+@dataclass(frozen=True)
+class ReconstructionQuality:
+    """What an autoencoder loses: how close its reconstructions are to items."""
+
+    count: int
+    """Number of the items."""
+    psnr: float
+    """Peak signal-to-noise ratio in dB, of the mean square error over all items."""
+    kernel: float | None = None
+    """Kernel distance of the reconstructions of one half of the items to the other half; None where there is no network
+    for such items."""
+    floor: float | None = None
+    """That of the halves themselves, without the autoencoder."""
+    title: str = "KID"
+    """Title of that distance, which names the features."""
+
+    def __str__(self) -> str:
+        distance = "" if self.kernel is None else f", {self.title} {self.kernel:.4f} (of the items {self.floor:.4f})"
+        text = f"reconstructions of {self.count:,} items: PSNR {self.psnr:.1f} dB{distance}"
+        return f"{text}; what is sampled cannot be better"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleQuality:
     """Measures of samples, whatever made them."""
@@ -244,12 +266,15 @@ class SampleMetrics(SampleQuality, Result):
     data: ReferenceNames
     extractor: ExtractorName
     titles: MetricTitles
+    reconstructions: ReconstructionQuality | None = None
+    """What the autoencoder of a model of latents loses."""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def all_notes(self) -> list[str]:
-        """Notes on the data and on the numbers."""
-        return [*self.data.notes, *self.notes]
+        """Notes on the data, on what an autoencoder loses, and on the numbers."""
+        lost = [] if self.reconstructions is None else [f"The model is one of latents: {self.reconstructions}."]
+        return [*self.data.notes, *lost, *self.notes]
 
 
 @dataclass(frozen=True)
