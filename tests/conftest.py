@@ -247,6 +247,17 @@ def refused(capsys):
     return call
 
 
+def patient(make):
+    """The function, whose page or context waits for two minutes before it says that something did not come about."""
+
+    def call(**options):
+        made = make(**options)
+        made.set_default_timeout(120_000)
+        return made
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """Headless Chromium, driven by Playwright."""
@@ -257,6 +268,7 @@ def chromium():
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-first-run", *quiet])
+        browser.new_page, browser.new_context = patient(browser.new_page), patient(browser.new_context)
         yield browser
         browser.close()
 

@@ -841,7 +841,7 @@ def test_a_finger_drags_x_T(open_page):
 def test_the_errors_of_the_samplers_are_those_of_the_package(open_page):
     """The curves: the distance to the solution of the ODE for the same x_T, and the energy distance to the data."""
     page = open_page("#view=compare&steps=5&at=5&schedule=linear&data=ring&n=20&seed=9", reduced_motion="reduce")
-    page.wait_for_function("Ancestral.current().errors?.complete", timeout=120_000)
+    page.wait_for_function("Ancestral.current().errors?.complete")
     errors, points = page.evaluate("[Ancestral.current().errors, Ancestral.current().points]")
     schedule, data = schedules.linear(1000), tensor(points).view(-1, 2)
     denoiser, x_T = oracle.Empirical(schedule, data), reverse.prior(schedule, (2,), 9, range(100)).double()
@@ -870,17 +870,17 @@ def test_the_errors_of_the_samplers_are_those_of_the_package(open_page):
 def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_page):
     """It trains when its step is opened, stops and goes on by the button, and gives the same numbers each time."""
     page = open_page("#view=network&n=40&sampler=heun&steps=20")
-    page.wait_for_function("Ancestral.current().training.step > 20", timeout=120_000)
+    page.wait_for_function("Ancestral.current().training.step > 20")
     page.click("[data-action=train]")
     assert page.text_content(".pg-train") == "Continue"
     stopped = page.evaluate("Ancestral.current().training.step")
     page.wait_for_timeout(200)
     assert page.evaluate("Ancestral.current().training.step") == stopped
-    page.wait_for_function("step => Ancestral.current().training.shown === step", arg=stopped, timeout=120_000)
+    page.wait_for_function("step => Ancestral.current().training.shown === step", arg=stopped)
     page.click("[data-action=train]")
     page.wait_for_function("Ancestral.current().training.step >= 3000", timeout=300_000)
     end = "Ancestral.current().training.shown === 3000 && Ancestral.current().copies[1] !== undefined"
-    page.wait_for_function(end, timeout=120_000)
+    page.wait_for_function(end)
     exact, network = page.evaluate("Ancestral.current().copies")
     assert exact > 0.9
     assert network < 0.3
@@ -894,7 +894,7 @@ def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_pa
     page.click("[data-action=reset]")
     page.wait_for_function("Ancestral.current().training.step === 0")
     page.click("[data-action=train]")
-    page.wait_for_function("Ancestral.current().training.step > 40", timeout=120_000)
+    page.wait_for_function("Ancestral.current().training.step > 40")
     assert page.evaluate("Ancestral.current().training.losses.slice(0, 40)") == losses[:40]
 
 

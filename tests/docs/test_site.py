@@ -32,7 +32,6 @@ def looks(chromium):
     found, requests, errors = {}, [], []
     for width in (1280, 360):
         page = chromium.new_page(viewport={"width": width, "height": 900})
-        page.set_default_timeout(120_000)
         page.on("request", lambda request: requests.append(request.url))
         page.on("requestfailed", lambda r: r.failure == "net::ERR_ABORTED" or errors.append(f"{r.url}: {r.failure}"))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -98,7 +97,6 @@ def test_no_page_scrolls_sideways_on_a_phone(looks):
 @pytest.mark.parametrize("width", [1280, 360])
 def test_the_search_works_from_the_file_system(chromium, width):
     page = chromium.new_page(viewport={"width": width, "height": 900})
-    page.set_default_timeout(120_000)
     page.goto((SITE / "index.html").as_uri())
     if width < 960:
         page.locator(".md-header__button[for=__search]").click()
@@ -113,7 +111,6 @@ def test_the_search_works_from_the_file_system(chromium, width):
 def test_an_option_is_found_with_its_dashes(chromium):
     """The search engine would take them as "without this word"."""
     page = chromium.new_page()
-    page.set_default_timeout(120_000)
     page.goto((SITE / "index.html").as_uri())
     page.locator("input.md-search__input").press_sequentially("--zero-terminal-snr")
     page.locator(".md-search-result__link[href*='reference/config.html']").first.wait_for(state="visible")
@@ -140,7 +137,6 @@ def test_the_search_index_has_the_pages_of_lessons_reference_and_commands():
 def test_the_trained_network_of_the_playground_samples(chromium):
     """In its frame, from the file system, when the reader has scrolled there."""
     page = chromium.new_page()
-    page.set_default_timeout(120_000)
     page.goto((SITE / "playground.html").as_uri())
     page.locator(".pg-model").scroll_into_view_if_needed()
     frame = page.frame_locator(".pg-model")
@@ -152,7 +148,6 @@ def test_the_trained_network_of_the_playground_samples(chromium):
 def test_the_playground_is_on_one_screen(chromium):
     """At 1280x720, below the header of the site: equation, numbers, controls and picture of each step."""
     page = chromium.new_page(viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
-    page.set_default_timeout(120_000)
     for step in ("forward", "field", "paths", "compare", "network"):
         page.goto("about:blank")
         page.goto(f"{(SITE / 'playground.html').as_uri()}#view={step}&at=1")
@@ -188,7 +183,6 @@ def test_the_first_screen_has_a_sentence_a_moving_picture_and_three_ways(chromiu
 
 def test_code_fits_its_column_on_a_wide_screen(chromium):
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(120_000)
     wide = """() => [...document.querySelectorAll("article pre")].flatMap(block => [block, ...block.children]).filter(
         part => part.scrollWidth > part.clientWidth && part.clientWidth).map(part => part.textContent.slice(0, 80))"""
     blocks = 0
@@ -207,7 +201,6 @@ def test_code_fits_its_column_on_a_wide_screen(chromium):
 def test_a_lesson_shows_the_step_of_its_subject(chromium, lesson, view):
     """In a frame that is loaded when the reader comes near, in the palette of the site."""
     page, errors = chromium.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce"), []
-    page.set_default_timeout(120_000)
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(next((SITE / "learn").glob(f"{lesson}_*.html")).as_uri())

@@ -20,7 +20,6 @@ class StudioPage:
     def __init__(self, context, server):
         self.server = server
         self.page = context.new_page()
-        self.page.set_default_timeout(90_000)  # other tests may compute at the same time
         self.faults = []
         self.expected = ["Canvas2D: Multiple readback"]
         """Parts of lines in the console that a test provokes; reading many tiles is such a thing."""
@@ -86,7 +85,7 @@ class StudioPage:
         raise AssertionError("it did not come")
 
     def end(self, state="done"):
-        self.tab.locator(f".job[data-state={state}]").wait_for(timeout=120_000)
+        self.tab.locator(f".job[data-state={state}]").wait_for()
         return self.get(f"/api/history/{self.get('/api/history')[0]['id']}")
 
     def get(self, path):

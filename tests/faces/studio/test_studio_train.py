@@ -67,7 +67,6 @@ def visit(chromium, place):
     def call(hash="", **options):
         contexts.append(chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, **options}))
         page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))

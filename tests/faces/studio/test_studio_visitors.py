@@ -80,7 +80,7 @@ def test_a_page_of_another_site_can_neither_ask_nor_look(chromium, own_studio):
     page.goto(server.address)
     with other_site() as port:
         page.goto(f"http://127.0.0.1:{port}/#{server.address.rstrip('/')}")
-        page.wait_for_function("window.told", timeout=30_000)
+        page.wait_for_function("window.told")
         told = page.evaluate("window.told")
     assert told.pop("frame") == "loaded"  # of an error page
     assert {*told.values()} == {"blocked"}
