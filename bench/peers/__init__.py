@@ -9,7 +9,7 @@ from peers.contest import Contestant, Task
 NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")
 """The contestants of the quality part; ddp is denoising-diffusion-pytorch."""
 DISTILLED = "ancestral-distilled"
-"""The contestant of the divisions of few evaluations: `ancestral distil` of the model in runs/demo."""
+"""The contestant of the divisions of few evaluations: `ancestral distil` of the model in runs/digits."""
 
 
 def factory(name: str) -> Callable[[Task], Contestant]:

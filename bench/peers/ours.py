@@ -22,8 +22,6 @@ AUTOGUIDANCE = {"fashion": 3.0}
 errors of a short training run are led away from."""
 AUTOGUIDED = (0.0, 2.0)
 """The noise levels b/a of that guidance: 0.7 of the steps, so that a sample takes 1.7 times as many evaluations."""
-TEACHERS = {"digits": "demo"}
-"""The run folder in runs/ of the teacher of a data set, where it does not have the name of the data."""
 SECTIONS = ("net", "process", "train", "sample", "distil")
 """The sections of the config that a row has."""
 
@@ -104,7 +102,7 @@ class Distilled(Ancestral):
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config of `ancestral distil`, and load the teacher."""
-        self.teacher = load(change.pop("teacher", f"runs/{TEACHERS.get(data, data)}"), "cpu")
+        self.teacher = load(change.pop("teacher", f"runs/{data}"), "cpu")
         return distil_config(self.teacher, change.pop("method", "consistency"), change.pop("stages", None))
 
     @property
