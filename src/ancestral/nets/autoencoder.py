@@ -100,7 +100,7 @@ class Autoencoder(nn.Module):
     def decode(self, z: Tensor, sides: Sequence[int]) -> Tensor:
         """Map latents (B, latent channels, *) to items of these sides (B, C, *sides), about in [−1, 1]."""
         parts = self._parts(z, self.channels * math.prod(sides))
-        return torch.cat([crop(self.decoder(part), sides) for part in parts])
+        return torch.cat([_items(self.decoder, part, sides) for part in parts])
 
     def forward(self, x: Tensor, index: Tensor | None = None, noise: Tensor | None = None) -> Any:
         """Reconstruct items (B, C, *sides).
@@ -113,12 +113,12 @@ class Autoencoder(nn.Module):
         """
         z = self._encode(x)
         if noise is None:
-            return crop(self.decoder(z), x.shape[2:])
+            return _items(self.decoder, z, x.shape[2:])
         even = all(side % 2 == 0 for side in z.shape[2:])
-        return crop(self.decoder(z + NOISE * noise), x.shape[2:]), self.decoder(coarser(z)) if even else None
+        return _items(self.decoder, z + NOISE * noise, x.shape[2:]), self.decoder(coarser(z)) if even else None
 
     def _encode(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.encoder(pad(x, self.factor)).float())
+        return _latents(self.encoder, x, self.factor)
 
     @staticmethod
     def _parts(x: Tensor, values: int) -> Sequence[Tensor]:
@@ -135,7 +135,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map items in [−1, 1] (B, C, *sides) to latents in [−1, 1] (B, latent channels, *sides / factor)."""
-        return torch.tanh(self.layers(pad(x, self.factor)))
+        return _latents(self.layers, x, self.factor)
 
 
 class Decoder(nn.Module):
@@ -147,7 +147,15 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, latent channels, *) to items (B, C, *sides), about in [−1, 1]."""
-        return crop(self.layers(z), self.sides)
+        return _items(self.layers, z, self.sides)
+
+
+def _latents(encoder: nn.Module, x: Tensor, factor: int) -> Tensor:
+    return torch.tanh(encoder(pad(x, factor)).float())
+
+
+def _items(decoder: nn.Module, z: Tensor, sides: Sequence[int]) -> Tensor:
+    return crop(decoder(z), sides)
 
 
 def coarser(x: Tensor) -> Tensor:
