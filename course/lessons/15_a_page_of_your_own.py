@@ -84,7 +84,7 @@ print(f"{len(page) / 1e6:.1f} MB for {model.parameters:,} parameters")
 
 # %%
 blocks = dict(re.findall(r'<script type="text/plain" id="(\w+)">(.*?)</script>', page, re.DOTALL))
-PARTS = ("model", "program", "kernels", "weights")
+PARTS = ("model", "programs", "kernels", "weights")
 parts = {name: gzip.decompress(base64.b64decode(blocks[name])) for name in PARTS}
 for name, content in parts.items():
     print(f"{name:8} {len(content):9,} bytes, {len(blocks[name]):9,} characters in the file")
@@ -104,8 +104,9 @@ course.expect(T == 1000 and (TABLES["signal"] == model.denoiser.schedule.signal.
 # * **model**: the shape and the units of the items, the names of the classes, and six tables. `signal` and `noise` are
 #   $a_t$ and $b_t$ for $t = 0 \dots T$. The other four say for $t = 1 \dots T$ what the network gets and what it
 #   answers.
-# * **program**: the network as a list of calls. PyTorch says which operations one evaluation consists of, and since all
-#   shapes are known, each result has a fixed place in one memory.
+# * **programs**: each network as a list of calls: here the denoiser, in a model of latents (lesson 17) also the two
+#   halves of its autoencoder. PyTorch says which operations one evaluation consists of, and since all shapes are known,
+#   each result has a fixed place in one memory.
 # * **kernels**: these calls in WebAssembly, which browsers execute nearly as fast as compiled C. They are the same for
 #   every model: convolution, normalisation, attention, and elementwise functions.
 # * **weights**: nearly all of the file. We come back to them in section 4.
@@ -113,7 +114,7 @@ course.expect(T == 1000 and (TABLES["signal"] == model.denoiser.schedule.signal.
 # There are no training data in it, no optimiser and no path of your machine. Look for yourself: it is all in `parts`.
 
 # %%
-program = json.loads(parts["program"])
+program = json.loads(parts["programs"])["denoiser"]
 calls = [name for name, *_ in program["calls"]]
 print({name: calls.count(name) for name in sorted(set(calls), key=calls.count, reverse=True)})
 print(f"{len(calls)} calls an evaluation, in a memory of {program['memory'] / 1e6:.1f} MB")
