@@ -56,11 +56,17 @@ MAX_BYTES = 2_000_000_000
 
 
 def write_onnx(model: Model, path: Path) -> list[Path]:
-    """Write the file atomically, of a model on the CPU; of a model of latents also that of its decoder.
+    """Write the file atomically; of a model of latents also the file of its decoder.
 
-    Returns the paths of the files, the model's first.
+    Args:
+        model: The model, on the CPU.
+        path: The file. That of the decoder lies beside it: model.decoder.onnx beside model.onnx.
 
-    Raises InputError without the extra `onnx`, for a path that is a folder, and for a network that is too large.
+    Returns:
+        The paths of the files, the network's first.
+
+    Raises:
+        InputError: Without the extra `onnx`, for a path that is a folder, and for a network that is too large.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give {option('out')} a file that ends in .onnx")

@@ -127,7 +127,11 @@ class Autoencoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The half of an autoencoder that makes latents, as a network of its own, for files of other programs."""
+    """The half of an autoencoder that makes latents, as a module of its own: exported files hold it.
+
+    Args:
+        autoencoder: The autoencoder, whose layers it shares.
+    """
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
@@ -139,7 +143,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The half of an autoencoder that makes items of latents, likewise."""
+    """The half of an autoencoder that makes items of latents, as a module of its own.
+
+    Args:
+        autoencoder: The autoencoder, whose layers it shares.
+        sides: The sides of the items.
+    """
 
     def __init__(self, autoencoder: Autoencoder, sides: Sequence[int]) -> None:
         super().__init__()

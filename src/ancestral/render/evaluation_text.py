@@ -159,7 +159,7 @@ def _memorisation(part: facts.MemorisationResult) -> str:
         return f"not measured; the median distance to the nearest of {part.among:,} is {part.median:.4g}"
     return (
         f"{format_percent(part.share, part.share_error)} of samples are nearer to a training item than "
-        f"{format_percent(1 - part.expected)} of unseen ones are; without memorisation "
+        f"{format_percent(1 - part.expected)} of held-out items are; without memorisation "
         f"{format_percent(part.expected, part.error)}"
     )
 
