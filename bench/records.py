@@ -111,6 +111,7 @@ DIVISIONS = {
         "One core: CPU seconds to FD-lite0 ≤ 180 on Fashion-MNIST", "fashion", (4, 8, 16, 32), "FD", 180.0
     ),
     "emoji": Division("One core: CPU seconds to KID-lite0 ≤ 0.5 on emoji", "emoji", (4, 8, 16, 32), limit=0.5),
+    "icons": Division("One core: CPU seconds to KID-lite0 ≤ 1 on icons", "oxygen", (4, 8, 16, 32), limit=1.0),
     **{
         f"digits-{count}": Division(
             f"Few evaluations: KID-lite0 with {count} network evaluation{'s' * (count > 1)}, 15 CPU-minutes on digits",
@@ -129,11 +130,15 @@ DATA = {
     "digits": "7cec0f870adb0e2f7210a72bb24157cac60e9af7a43dab3ee1f1d9e83d5ba2e1",
     "fashion": "265164eab7753595da25684d917c1ca758976c74e38569ec9d16c346a32fb3e3",
     "emoji": "6135b5d20aaf8ec0b82bfd590ae7088a75490829bd485b75a66899af38bf300e",
+    "oxygen": "fa87e8c2197453d66b25475388c23d2201613ce96d6d09cf1df79a0a2bc981fa",
 }
 """SHA-256 of each data set, as `image_sets.digest` computes it."""
 EVALUATOR = "lite0 v2 579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db uint8 (0.0, 255.0)"
 """The identity of lite0: the version of its transform, the SHA-256 of its weights, and the codec."""
-PROBE = {"digits": (-0.002755383, 179.085117), "fashion": (0.045842011, 655.745564), "emoji": (0.060691203, 826.158845)}
+PROBE = {
+    **{"digits": (-0.002755383, 179.085117), "fashion": (0.045842011, 655.745564)},
+    **{"emoji": (0.060691203, 826.158845), "oxygen": (-0.018410593864, 738.7400566)},
+}
 """KID and FD of 100 training images to 100 reference images, which other code of the evaluator would change."""
 
 
