@@ -129,14 +129,15 @@ PAPERS = (
     ),
     Paper(
         ("other papers",),
-        "v: Salimans and Ho (2022), arXiv 2202.00512. Min-SNR: Hang et al. (2023), arXiv 2303.09556. JiT: Li and He "
-        "(2025), arXiv 2511.13720. Zero terminal SNR: Lin et al. (2024), arXiv 2305.08891. Sigmoid schedule: Jabri, "
-        "Fleet and Chen (2022), arXiv 2212.11972. NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Consistency tuning: "
-        "Geng et al. (2024), arXiv 2406.14548. Consistency models: Song et al. (2023), arXiv 2303.01469. Fréchet "
-        "distance: Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et al. (2018), arXiv 1801.01401. DDNM: Wang, "
-        "Yu and Zhang (2023), arXiv 2212.00490. ΠGDM: Song et al., *Pseudoinverse-guided diffusion models for inverse "
-        "problems* (2023). MMPS: Rozet et al. (2024), arXiv 2405.13712. RePaint: Lugmayr et al. (2022), arXiv "
-        "2201.09865. TDS: Wu et al. (2023), arXiv 2306.17775. SDEdit: Meng et al. (2022), arXiv 2108.01073",
+        "v: Salimans and Ho (2022), arXiv 2202.00512. Min-SNR: Hang et al. (2023), arXiv 2303.09556. P2: Choi et al. "
+        "(2022), arXiv 2204.00227. JiT: Li and He (2025), arXiv 2511.13720. Zero terminal SNR: Lin et al. (2024), "
+        "arXiv 2305.08891. Sigmoid schedule: Jabri, Fleet and Chen (2022), arXiv 2212.11972. NCSNv2: Song and Ermon "
+        "(2020), arXiv 2006.09011. Consistency tuning: Geng et al. (2024), arXiv 2406.14548. Consistency models: Song "
+        "et al. (2023), arXiv 2303.01469. Fréchet distance: Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et "
+        "al. (2018), arXiv 1801.01401. DDNM: Wang, Yu and Zhang (2023), arXiv 2212.00490. ΠGDM: Song et al., "
+        "*Pseudoinverse-guided diffusion models for inverse problems* (2023). MMPS: Rozet et al. (2024), arXiv "
+        "2405.13712. RePaint: Lugmayr et al. (2022), arXiv 2201.09865. TDS: Wu et al. (2023), arXiv 2306.17775. "
+        "SDEdit: Meng et al. (2022), arXiv 2108.01073",
     ),
     Paper(("this package",), "Results of [the theory](theory.md) that the papers do not number"),
 )
@@ -1016,6 +1017,20 @@ EQUATIONS = (
         (
             Proof(
                 "test_objectives.py::test_min_snr_as_its_authors_write_it", "the weights on $x_0$, $\\epsilon$ and $v$"
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "P2",
+        r"\lambda'_t=\frac{\lambda_t}{(k+\mathrm{SNR}(t))^\gamma}",
+        "A weight on the network's own error that is smaller where little noise is left: $\\lambda_t$ is that of "
+        "$L_{\\text{simple}}$.",
+        ("objectives.weightings.loss_weights: P2_GAMMA",),
+        (
+            Proof(
+                "test_objectives.py::test_p2_as_its_authors_write_it_on_the_error_of_any_network",
+                "the formula on $\\epsilon$, $x_0$, $v$ and EDM's $F$",
             ),
         ),
     ),

@@ -172,6 +172,12 @@ images."""
 WEIGHTINGS = Registry(
     "weighting",
     Entry("simple", "objectives.weightings:x0_weights", "1 on the network's error", "Ho et al. (2020)"),
+    Entry(
+        "p2",
+        "objectives.weightings:loss_weights",
+        "(1 + a²/b²)^(−1/3) on the network's error: less where little noise is left",
+        "Choi et al. (2022)",
+    ),
     Entry("snr", "objectives.weightings:x0_weights", "a²/b²: 1 on the error of ε", "Ho et al. (2020)"),
     Entry("min-snr", "objectives.weightings:x0_weights", "at most 5", "Hang et al. (2023)"),
     Entry("variational", "objectives.weightings:x0_weights", "that of the bound", "Ho et al. (2020)"),

@@ -18,7 +18,7 @@ import bound_gap
 from ancestral import Diffusion, bound, guidance, oracle, reverse, schedules, targets
 from ancestral.evaluation.bound_terms import bits_from_nats, dequantise
 from ancestral.gaussian import DiagonalGaussian
-from ancestral.objectives.weightings import x0_weights
+from ancestral.objectives.weightings import loss_weights, x0_weights
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Move, UniPC
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
@@ -783,6 +783,7 @@ def test_weights_of_the_glossary():
         a, b = schedule.at(t)
         snr, before = schedule.snr[t], schedule.snr[t - 1]
         truth = [(target.determinant(a, b) / b) ** 2 for target in (targets.X0, targets.EPS, targets.V, targets.FLOW)]
+        truth.insert(2, loss_weights("p2", schedule, targets.EPS)[t] * snr)
         truth += [x0_weights(name, schedule)[t - 1] for name in ("velocity", "min-snr", "edm", "variational")]
         for (name, on_x0, on_eps), weight in zip(rows, truth, strict=True):
             if "Vert v-" in name and schedule is not LINEAR:

@@ -72,6 +72,15 @@ def test_velocity_is_the_error_of_the_flows_velocity_as_jit_clips_it():
         assert (weights[~plain] < 1).all()
 
 
+def test_p2_as_its_authors_write_it_on_the_error_of_any_network():
+    """Choi et al. 2022, §3.2: 1/(k + SNR)^γ times L_simple, here with k = 1 and γ = 1/3."""
+    noise = 1 - LINEAR.alpha_bar[1:]  # 1/(1 + SNR) where a² + b² = 1
+    for target in (targets.EPS, targets.X0, targets.V):
+        close(loss_weights("p2", LINEAR, target)[1:], noise ** (1 / 3))
+    close(loss_weights("p2", KARRAS, targets.EDM)[1:], (1 + KARRAS.noise[1:] ** -2) ** (-1 / 3))
+    assert (loss_weights("p2", schedules.flow(), targets.EPS)[1:] <= 1).all()  # also at T, where there is no signal
+
+
 def test_variational_is_ho_et_als_weight_on_eps():
     """(12) with σ² = β̃: β_t²/(2 σ_t² α_t (1−ᾱ_t)) on ‖ε − ε̂‖² in nats; here T times that, in bits."""
     beta, alpha_bar = LINEAR.beta, LINEAR.alpha_bar
@@ -97,7 +106,7 @@ def test_variational_loss_is_the_bound(schedule):
     close(weight[0] * term.error / schedule.steps, term.bits - constant, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["simple", "snr", "min-snr", "variational", "edm", "velocity"])
+@pytest.mark.parametrize("name", ["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"])
 def test_weights_reach_the_loss(name):
     class Null(nn.Module):
         def forward(self, x, index):
@@ -324,7 +333,7 @@ def test_continuous_lognormal_times_have_edms_noise_levels_exactly(make):
         assert inner.quantile(share).item() == pytest.approx(expected.quantile(share).item(), abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["snr", "min-snr", "edm", "velocity"])
+@pytest.mark.parametrize("name", ["p2", "snr", "min-snr", "edm", "velocity"])
 @pytest.mark.parametrize("target", [targets.EPS, targets.V, targets.FLOW])
 def test_weights_at_float_times_are_those_of_the_table_at_the_integers(name, target):
     schedule = schedules.cosine(30)

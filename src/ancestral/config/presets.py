@@ -210,15 +210,15 @@ def distilled(
     with_teacher = method == "consistency" and not model_method  # a distilled model is no denoiser to take steps with
     target: Any = config.process.target
     settings: dict[str, Any] = {"steps": 2000, "warmup": 50, **_often(500), **entry.settings}
-    # samples start at noise levels that EDM's log-normal times hardly visit
-    settings |= {"times": "stratified", "continuous": False}
+    # samples start at noise levels that EDM's log-normal times hardly visit; the methods have weights of their own
+    settings |= {"times": "stratified", "continuous": False, "weighting": "simple"}
     if target == "x0" and entry.consistent:
         # the same network, but x̂_0 is x_t where there is no noise; otherwise it drifts, consistent with itself alone
         target = "skip"
     convert = target in CONVERTED
     if convert:  # to the target with the same scale of the network's input
         same = target != "score" and config.process.schedule_name not in ("geometric", "karras", "custom")
-        target, settings["weighting"] = "v" if same else "edm", "simple"
+        target = "v" if same else "edm"
     evaluations = 2 if evaluations is None else evaluations
     return dataclasses.replace(
         config,

@@ -425,7 +425,7 @@ class TrainConfig:
     continuous: bool = False
     """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
     weighting: WeightingName = "simple"
-    """Weight of each t in the loss; all but simple weight the error of x_0, whatever the target: {WEIGHTINGS}."""
+    """Weight of each t in the loss, on the error of x_0; on that of the target for simple and p2: {WEIGHTINGS}."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     network of one's own."""
