@@ -775,3 +775,4 @@ def test_all_noise_levels_are_trained_whatever_the_times_of_the_model(method):
     t, _ = time_distribution(config.train.times, schedule).draw(0, 1, range(5000))
     shares = torch.histc(t.double(), 5, 1, schedule.steps + 1) / 5000
     assert shares.tolist() == pytest.approx([0.2] * 5, abs=0.01)
+    assert config.train.weighting == "simple"  # not the model's: the methods have weights of their own
