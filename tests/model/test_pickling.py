@@ -11,6 +11,7 @@ import torch
 
 from ancestral import Diffusion, guidance, nets, objectives, oracle, samplers, schedules, targets
 from ancestral.objectives import ConsistencyTuning, ProgressiveDistillation, Stages
+from ancestral.registries import WEIGHTINGS
 from conftest import untrained, wake
 
 F64 = torch.float64
@@ -139,7 +140,7 @@ OBJECTIVES = {
     **{times: lambda d, times=times: objectives.build(d.schedule, d.target, times) for times in
        ("uniform", "stratified", "lognormal", "logitnormal", "importance")},
     **{weighting: lambda d, weighting=weighting: objectives.build(d.schedule, d.target, weighting=weighting) for
-       weighting in ("p2", "snr", "min-snr", "variational", "edm", "velocity")},
+       weighting in WEIGHTINGS},
     "clipped, learned variance": lambda d: objectives.build(d.schedule, d.target, clip=True, learned_variance=True),
     "consistency": lambda d: ConsistencyTuning(objectives.build(d.schedule, d.target), Stages(8, 2), teacher=d),
     "progressive": lambda d: ProgressiveDistillation(objectives.build(d.schedule, d.target), Stages(8, 2), d),

@@ -18,6 +18,7 @@ from ancestral.objectives.times import (
     time_distribution,
 )
 from ancestral.objectives.weightings import loss_weights, x0_weights
+from ancestral.registries import WEIGHTINGS
 from ancestral.training import RunFolder, Trainer
 from conftest import stripes, tiny_config
 
@@ -73,7 +74,7 @@ def test_velocity_is_the_error_of_the_flows_velocity_as_jit_clips_it():
 
 
 def test_p2_as_its_authors_write_it_on_the_error_of_any_network():
-    """Choi et al. 2022, §3.2: 1/(k + SNR)^γ times L_simple, here with k = 1 and γ = 1/3."""
+    """Choi et al. 2022: 1/(k + SNR)^γ times L_simple, here with k = 1 and γ = 1/3."""
     noise = 1 - LINEAR.alpha_bar[1:]  # 1/(1 + SNR) where a² + b² = 1
     for target in (targets.EPS, targets.X0, targets.V):
         close(loss_weights("p2", LINEAR, target)[1:], noise ** (1 / 3))
@@ -106,7 +107,7 @@ def test_variational_loss_is_the_bound(schedule):
     close(weight[0] * term.error / schedule.steps, term.bits - constant, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"])
+@pytest.mark.parametrize("name", list(WEIGHTINGS))
 def test_weights_reach_the_loss(name):
     class Null(nn.Module):
         def forward(self, x, index):
