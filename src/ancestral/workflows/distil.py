@@ -45,6 +45,8 @@ def plan(options: Distil) -> TrainPlan:
     Raises:
         InputError: If the model cannot be distilled, or options do not fit.
     """
+    if "weighting" in options.settings:
+        raise InputError(f"the methods of distillation have weights of their own: leave {option('weighting')} out")
     source, method = options.run, options.method or DEFAULT_DISTILLATION
     folder = Path("runs") / f"{_title(source)}-{method}" if options.out is None else Path(options.out)
     saved = saved_config(folder, options.resume)
