@@ -134,21 +134,23 @@ def over_seeds(values: Sequence[float], error: float | None = None) -> Estimate:
 def count_evaluations() -> Iterator[Callable[[], int]]:
     """Count the items that pass through the network in this context: those of the largest modules that are called.
 
+    Modules of one class and size are counted together: copies of the network, and a weaker one that guides it.
+
     Yields:
         A function that returns their number so far.
     """
     parameters: dict[nn.Module, int] = {}
-    items: Counter[nn.Module] = Counter()
+    items: Counter[tuple[type, int]] = Counter()
 
     def count(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         if module not in parameters:
             parameters[module] = sum(p.numel() for p in module.parameters())
         if arguments and isinstance(arguments[0], Tensor) and arguments[0].ndim:
-            items[module] += len(arguments[0])
+            items[type(module), parameters[module]] += len(arguments[0])
 
     def total() -> int:
         most = max(parameters.values(), default=0)
-        return max((number for module, number in items.items() if 2 * parameters[module] > most), default=0)
+        return max((number for (_, size), number in items.items() if 2 * size > most), default=0)
 
     with register_module_forward_pre_hook(count):
         yield total

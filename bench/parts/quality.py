@@ -2,7 +2,8 @@
 
 CPU time is summed over all threads of the process, so other programs do not count. It excludes loading the data,
 building the network, estimating the time of a step, and sampling. The number of steps that the budget allows is
-estimated again after each step, and the learning rate schedule ends there. So a curve over CPU time needs a training
+estimated again after each step, and the learning rate schedule ends there. The estimate knows from a short run that
+later steps may take longer, as those of a distillation do. So a curve over CPU time needs a training
 run for each of its budgets: --minutes 1 2 4. The samples are compared with images that no contestant was trained on
 (image_sets.py). Each contestant has a process of its own. Samples, a grid, the losses and our models are in
 bench/out/quality.
@@ -12,10 +13,12 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from torch import Tensor
@@ -218,14 +221,7 @@ def train(build: Any, task: Task, budget: float, wall: bool = False) -> tuple[Co
         synchronize()
         return time.perf_counter() if wall else time.process_time()
 
-    contestant = build(task)
-    for _ in range(3):
-        contestant.step()
-    began, count = now(), 0
-    while count < 3 or now() - began < min(5.0, budget / 10):
-        contestant.step()
-        count += 1
-    cost = (now() - began) / count
+    share_of_time, share_of_steps, cost = short_run(build(task), now, budget / 10)
     torch.manual_seed(task.seed)
     contestant = build(task)
     contestant.steps = max(1, round(budget / cost))
@@ -235,8 +231,36 @@ def train(build: Any, task: Task, budget: float, wall: bool = False) -> tuple[Co
     while len(losses) < contestant.steps and used < budget:
         losses.append(contestant.step())
         used = now() - began
-        contestant.steps = max(len(losses), len(losses) + round((budget - used) * len(losses) / used))
+        done = float(np.interp(used / budget, share_of_time, share_of_steps))
+        contestant.steps = max(len(losses), round(len(losses) / done))
     return contestant, used, losses
+
+
+def short_run(
+    contestant: Contestant, now: Callable[[], float], budget: float
+) -> tuple[list[float], list[float], float]:
+    """Run a contestant from the first to the last of a few steps, to see how its time is spread over them.
+
+    Args:
+        contestant: The contestant, which is of no use afterwards.
+        now: The clock.
+        budget: Time for the run in seconds. At least 3 steps and at most 40 are made, after 3 that do not count.
+
+    Returns:
+        (the shares of the time after each step, from 0 to 1, the shares of the steps, the mean time of a step).
+    """
+    for _ in range(2):
+        contestant.step()
+    began = now()
+    contestant.step()
+    count = min(40, max(3, int(budget / (now() - began))))
+    contestant.steps = 3 + count
+    times = [now()]
+    for _ in range(count):
+        contestant.step()
+        times.append(now())
+    total = times[-1] - times[0]
+    return [(time - times[0]) / total for time in times], [k / count for k in range(count + 1)], total / count
 
 
 def final_loss(losses: list[float]) -> float:

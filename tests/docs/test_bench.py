@@ -282,7 +282,7 @@ def test_contestants_train_and_sample_in_colour(name):
         contestant = factory(name)(task)
         assert np.isfinite(contestant.step())
         with measure.count_evaluations() as count:
-            samples = contestant.sample(3, 0, 2)
+            samples = contestant.sample(3, 0, 2, batch=2)  # each with a copy of the network, as diffusers is averaged
     assert samples.shape == (3, 3, 32, 32)
     assert samples.dtype == torch.uint8
     assert count() == 3 * 2
@@ -310,6 +310,29 @@ def test_the_budget_is_used_if_the_cost_of_a_step_changes(monkeypatch):
     assert 60 <= used < 63
     assert trained.ends[0] == 60  # estimated from the first steps
     assert trained.ends[-1] == pytest.approx(len(losses), abs=1)  # estimated from all steps
+
+
+def test_stages_of_unequal_cost_begin_where_they_should(monkeypatch):
+    clock = 0.0
+    monkeypatch.setattr(quality.time, "process_time", lambda: clock)
+
+    class Staged:
+        """Steps cost 1 s in the first half, and 2 s in the second, as those of a distillation with a teacher."""
+
+        def __init__(self, task):
+            self.steps, self.done, self.late = task.steps, 0, []
+
+        def step(self):
+            nonlocal clock
+            late = 2 * self.done >= self.steps
+            self.done += 1
+            clock += 2 if late else 1
+            self.late.append(late)
+            return 0.0
+
+    trained, _, losses = quality.train(Staged, Task("digits", None, None, 1000), 600.0)
+    assert len(losses) == pytest.approx(400, abs=8)
+    assert sum(trained.late) == pytest.approx(200, abs=8)
 
 
 def test_the_learning_rate_warms_up_and_decays_to_zero():
