@@ -42,6 +42,7 @@ ENTRIES = HERE / "records"
 PAGE = HERE / "records.md"
 SAMPLES = 1000
 LEAST_SEEDS = 5
+MOST_SEEDS = 1000
 SIGNIFICANCE = 0.01
 FEW = (1, 2, 4)
 """Numbers of network evaluations of the divisions of few evaluations."""
@@ -200,15 +201,18 @@ def measure(options: argparse.Namespace) -> Entry:
         raise InputError(f"{options.division} has a budget of {division.minutes[0]:g} CPU-minutes: leave --minutes out")
     if options.teacher and division.limit:
         raise InputError("in a division of time all training counts: leave --teacher out")
+    if not 0 <= options.teacher < math.inf:
+        raise InputError(f"--teacher is a number of minutes, not {options.teacher:g}")
     budgets = sorted(set(options.minutes or division.minutes))
     if division.limit and options.comparison and len(budgets) > 1:
         raise InputError("a comparison has the quality after one budget: give one, as in --minutes 15")
     if division.limit and not options.comparison and len(budgets) < 2:
         raise InputError("one budget is not on both sides of the limit: give two or more, as in --minutes 2 4")
     if options.comparison and division.limit:  # the quality has an error of its own
-        whole(options.seeds, 1, math.inf, f"--seeds must be at least 1, not {options.seeds}")
+        whole(options.seeds, 1, MOST_SEEDS, f"--seeds must be from 1 to {MOST_SEEDS}, not {options.seeds}")
     else:
-        whole(options.seeds, 2, math.inf, f"--seeds must be at least 2, for a standard error, not {options.seeds}")
+        wrong = f"--seeds must be from 2, for a standard error, to {MOST_SEEDS}, not {options.seeds}"
+        whole(options.seeds, 2, MOST_SEEDS, wrong)
     device = device_of(division, options.device)
     kind, name = kind_of(device), options.name or options.contestant
     if (path := ENTRIES / file_name(options.division, kind, name)).is_file():
@@ -254,7 +258,10 @@ def device_of(division: Division, name: str | None) -> torch.device:
     """Return the device to train on. Raises InputError if it is not there, or another one than a CPU division's."""
     if name not in (None, division.device) and division.device == "cpu":
         raise InputError(f"the time of this division is that of a CPU: leave --device {name} out")
-    device = torch.device(name or division.device)
+    try:
+        device = torch.device(name or division.device)
+    except RuntimeError:
+        raise InputError(f"there is no device {name}: give --device cuda or cpu") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "this division needs a GPU that PyTorch can use, and there is none; --device cpu --minutes 0.1 0.2 tries "

@@ -84,6 +84,13 @@ def test_a_missing_file_is_named(tmp_path):
         storage.read_tensors(tmp_path / "nowhere.safetensors")
 
 
+def test_what_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch):
+    storage.write_tensors(tmp_path / "a.safetensors", {"x": torch.zeros(1)}, {})
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: False)  # the tests may run as root
+    with pytest.raises(InputError, match=r"a\.safetensors may not be read: permission denied"):
+        storage.read_metadata(tmp_path / "a.safetensors")
+
+
 def test_a_disk_without_room_leaves_the_old_file(tmp_path):
     """The system refuses to let a file grow past a limit, which is what a full disk does; the error comes from it, not
     from us.

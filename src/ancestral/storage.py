@@ -303,6 +303,8 @@ def read_metadata(path: Path) -> dict[str, str]:
 def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise InputError(f"there is no file {path}")
+    if not os.access(path, os.R_OK):  # the library calls such a file missing
+        raise InputError(f"{path} may not be read: permission denied")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             yield file

@@ -257,6 +257,12 @@ def test_unknown_sources(source, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the tests may run as root
+    with pytest.raises(InputError, match=f"{tmp_path.name} may not be read: permission denied"):
+        load(str(tmp_path))
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".tar", ".png"])
 def test_a_pipe_is_no_data(tmp_path, suffix):
     os.mkfifo(tmp_path / f"x{suffix}")

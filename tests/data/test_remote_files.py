@@ -339,6 +339,16 @@ def test_the_least_recently_used_entries_leave_and_half_a_file_is_never_read(tmp
         object_cache.limit()
 
 
+def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "file"))
+    with (
+        pytest.raises(InputError, match=r"the cache .* cannot be used .*: let ANCESTRAL_CACHE name a folder of yours"),
+        object_cache.claimed("0" * 64),
+    ):
+        pass
+
+
 def test_what_is_wrong_with_an_address_is_said_in_one_line(bucket, tmp_path, monkeypatch):
     address = bucket.upload(photos(tmp_path / "pics"), "pics")
     for place, message in (

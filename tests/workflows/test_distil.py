@@ -659,6 +659,7 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
         ({"schedule": schedules.linear()}, "has another schedule"),
         ({"lr": -1.0}, "lr must be above 0"),
         ({"stepz": 3}, "there is no setting 'stepz'"),
+        ({"target": "eps"}, "trains the target v, not eps: leave target out"),
         ({"weighting": "snr"}, "weights of their own: leave weighting out"),
         ({"data": None}, "the data of this model were given from Python"),
     ],

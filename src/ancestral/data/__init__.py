@@ -245,6 +245,8 @@ def _kind_of_path(path: Path) -> str:
                 "the folder of a .parquet file"
             )
         return kind
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise InputError(f"{one_line(path)} may not be read: permission denied")
     if is_run(path):
         raise InputError(f"{one_line(path)} is a run folder, whose pictures are samples: give the data itself")
     if hugging_face.is_saved(path):

@@ -8,6 +8,8 @@ import torch
 
 from ancestral.errors import InputError
 
+CACHE = "ANCESTRAL_CACHE"
+"""An environment variable: the folder of downloads."""
 OFFLINE = "ANCESTRAL_OFFLINE"
 """An environment variable; where it has a value, nothing is downloaded."""
 
@@ -15,7 +17,7 @@ OFFLINE = "ANCESTRAL_OFFLINE"
 def cache() -> Path:
     """Return the folder of downloads: $ANCESTRAL_CACHE, or ancestral in $XDG_CACHE_HOME or in ~/.cache."""
     system = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.environ.get("ANCESTRAL_CACHE") or system / "ancestral").expanduser()
+    return Path(os.environ.get(CACHE) or system / "ancestral").expanduser()
 
 
 def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ancestral.data.download import cache
+from ancestral.data.download import CACHE, cache
 from ancestral.errors import InputError
 
 LIMIT = "ANCESTRAL_CACHE_LIMIT"
@@ -180,8 +180,12 @@ def _locked(path: Path) -> Iterator[None]:
 
     A process that is forked while another thread holds a lock keeps it as long as it lives.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as handle:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("ab")
+    except OSError as error:
+        raise InputError(f"the cache {folder()} cannot be used ({error}): let {CACHE} name a folder of yours") from None
+    with handle:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 

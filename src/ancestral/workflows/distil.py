@@ -59,6 +59,7 @@ def plan(options: Distil) -> TrainPlan:
         raise InputError(
             f"the data of this model were given from Python: give them, distil(..., {option('data', '...')})"
         )
+    _check_target(options.settings.get("target"), base)
     schedule, target = (options.settings.get(name) for name in ("schedule", "target"))
     if isinstance(target, Target):
         tables = schedule if isinstance(schedule, Schedule) else None
@@ -98,6 +99,14 @@ def _check_resumed(saved: Config, distil: DistilConfig, folder: Path) -> None:
         raise InputError(
             f"{folder} holds another distillation ({holds}); leave {option('method')}, {option('stages')} and "
             f"{option('evaluations')} as they were, or give {option('out')} another name"
+        )
+
+
+def _check_target(target: object, base: Config) -> None:
+    """Raise InputError for the name of another target than the one that the method needs."""
+    if isinstance(target, str) and target != base.process.target:
+        raise InputError(
+            f"this distillation trains the target {base.process.target}, not {target}: leave {option('target')} out"
         )
 
 
