@@ -117,8 +117,17 @@ def writing(key: str, size: int) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def claimed(key: str) -> Iterator[None]:
-    """Let one process or thread at a time fetch an object; where files cannot be locked, several do."""
-    with _locked(folder() / "locks" / f"{int(key[:8], 16) % STRIPES:03x}"):
+    """Let one process or thread at a time fetch an object; where files cannot be locked, several do.
+
+    Raises:
+        InputError: If the folder of the cache cannot be used.
+    """
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(_locked(folder() / "locks" / f"{int(key[:8], 16) % STRIPES:03x}"))
+        except OSError as error:
+            place = f"the cache {folder()} cannot be used ({error})"
+            raise InputError(f"{place}: let {CACHE} name a folder of yours") from None
         yield
 
 
@@ -180,12 +189,8 @@ def _locked(path: Path) -> Iterator[None]:
 
     A process that is forked while another thread holds a lock keeps it as long as it lives.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("ab")
-    except OSError as error:
-        raise InputError(f"the cache {folder()} cannot be used ({error}): let {CACHE} name a folder of yours") from None
-    with handle:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as handle:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
