@@ -2,11 +2,10 @@
 
 CPU time is summed over all threads of the process, so other programs do not count. It excludes loading the data,
 building the network, estimating the time of a step, and sampling. The number of steps that the budget allows is
-estimated again after each step, and the learning rate schedule ends there. The estimate knows from a short run that
-later steps may take longer, as those of a distillation do. So a curve over CPU time needs a training
-run for each of its budgets: --minutes 1 2 4. The samples are compared with images that no contestant was trained on
-(image_sets.py). Each contestant has a process of its own. Samples, a grid, the losses and our models are in
-bench/out/quality.
+estimated again after each step, and the learning rate schedule ends there. In a distillation later steps take longer:
+a short run shows by how much. A curve over CPU time needs one training run for each budget: --minutes 1 2 4. The
+samples are compared with images that no contestant was trained on (image_sets.py). Each contestant has a process of
+its own. Samples, a grid, the losses and our models are in bench/out/quality.
 """
 
 import argparse

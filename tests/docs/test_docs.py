@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import nbformat
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import ancestral
+from ancestral import config as configs
 from ancestral.errors import InputError
 from ancestral.faces import command as cli
 from ancestral_course import LESSONS, lesson_file
@@ -373,6 +374,13 @@ def test_no_code_block_is_of_a_language_that_is_not_run():
 def test_every_command_of_the_readme_is_one():
     verbs = re.findall(r"^ +ancestral (\w+)", README, re.MULTILINE)
     assert set(verbs) <= set(cli.COMMANDS)
+
+
+def test_the_page_of_resume_names_every_setting_that_may_change():
+    section = PAGES[Path("docs/how-to/resume.md")].partition("## What may change")[2].partition("\n## ")[0]
+    sections = (configs.RuntimeConfig, configs.SampleConfig)
+    names = configs.MAY_CHANGE | {field.name for part in sections for field in fields(part)}
+    assert set(re.findall(r"`--([a-z-]+)`", section)) == {name.replace("_", "-") for name in names}
 
 
 # -- generated pages --------------------------------------------------------------------------------------------------
