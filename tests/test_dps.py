@@ -65,3 +65,22 @@ def test_measurements_that_do_not_fit_are_refused():
         DPS(MIXTURE, torch.full((1, *SHAPE), torch.nan), Blur(1.0))
     with pytest.raises(InputError, match=r"y is \[1, 1, 3\], and the operator makes \[2, 1, 3, 3\]"):
         DPS(MIXTURE, torch.zeros(1, 1, 3), Blur(1.0)).predict(normal(2, *SHAPE), 5)
+
+
+def test_a_sampler_that_clips_is_refused_before_it_evaluates():
+    """Also where DPS is wrapped."""
+    x_t = normal(1, *SHAPE)
+    for denoiser in (DPS(MIXTURE, x_t, Blur(0.7)), Clipped(DPS(MIXTURE, x_t, Blur(0.7)))):
+        with pytest.raises(InputError, match=r"clips x̂_0 to ±1, which undoes a part of the move of DPS: give.*None"):
+            samplers.DDPM().sample(denoiser, x_t)
+
+
+def test_a_denoiser_without_gradients_is_refused():
+    class Constant:
+        schedule = SCHEDULE
+
+        def predict(self, x_t, t):
+            return MIXTURE.predict(x_t.detach(), t)
+
+    with pytest.raises(InputError, match="x̂_0 of this Constant carries no gradient of x_t, which DPS needs"):
+        DPS(Constant(), normal(1, *SHAPE), Blur(0.7)).predict(normal(1, *SHAPE), 5)

@@ -1,5 +1,6 @@
 """Denoisers that wrap denoisers."""
 
+import functools
 import itertools
 import math
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.distributions import MultivariateNormal
 
-from ancestral import Diffusion, guidance, nets, oracle, samplers, schedules
+from ancestral import Diffusion, guidance, nets, operators, oracle, samplers, schedules
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.errors import InputError
 from ancestral.model import Model
@@ -529,3 +531,81 @@ def test_a_number_strengthens_all_tensors_that_are_given():
 def test_what_wrappers_cannot_do_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make(oracle.Gaussian(schedules.linear(), 0.0, 1.0))
+
+
+# -- derivatives ------------------------------------------------------------------------------------------------------
+
+SHAPE = (1, 4, 4)
+OPERATORS = {
+    "smaller": operators.Downsample(2),
+    "mask": operators.Mask((torch.rand(4, 4, generator=torch.Generator().manual_seed(0)) > 0.5).double()),
+    "blur": operators.Blur(0.8),
+    "crop": operators.Crop((0, 1), (2, 2)),
+    "mask, blur": operators.Mask(torch.eye(4, dtype=F64)) | operators.Blur(0.5),
+    "own": operators.Linear(lambda x: x.cumsum(2)[..., :2]),
+}
+
+
+def images(seed, count=2):
+    return torch.randn(count, *SHAPE, dtype=F64, generator=torch.Generator().manual_seed(seed))
+
+
+class Labelled:
+    """The exact denoiser of one of three mixtures, by the label, or of the first where the label is absent."""
+
+    def __init__(self, seed=0):
+        self.schedule = schedules.linear()
+        self.mixtures = [oracle.Mixture(self.schedule, images(seed + i, 4), torch.full((4,), 0.4)) for i in range(3)]
+
+    def predict(self, x_t, t, labels=None):
+        labels = [-1] * len(x_t) if labels is None else labels.tolist()
+        rows = [self.mixtures[max(c, 0)].predict(x_t[i : i + 1], t).x0 for i, c in enumerate(labels)]
+        return X0.solve(x_t, torch.cat(rows), *self.schedule.at(t))
+
+
+def posterior(method, operator, inner=None, noise=0.1):
+    y = OPERATORS[operator].apply(images(9))
+    if method == "dps":
+        return guidance.DPS(inner or Labelled(), y, OPERATORS[operator], 0.5)
+    return guidance.Posterior(inner or Labelled(), y, OPERATORS[operator], noise, method)
+
+
+WRAPPERS = {
+    "classifier-free": lambda: guidance.ClassifierFree(Labelled(), 2.0),
+    "rescaled": lambda: guidance.ClassifierFree(Labelled(), 2.0, rescale=0.5),
+    "auto": lambda: guidance.AutoGuidance(Labelled(), Labelled(5), 1.5),
+    "interval": lambda: guidance.Interval(guidance.AutoGuidance(Labelled(), Labelled(5), 1.5), 0.1),
+    "blend": lambda: guidance.Blend(Labelled(), {"labels": torch.tensor([0, 1])}, 0.3),
+    "clipped": lambda: guidance.Clipped(Labelled(), 0.7),
+    "skip": lambda: guidance.Skip(Labelled()),
+    "replacement": lambda: guidance.Replacement(Labelled(), images(9), OPERATORS["mask"]),
+    "dps of a posterior": lambda: posterior("dps", "smaller", posterior("mmps", "mask")),
+    "a posterior of dps": lambda: posterior("pigdm", "smaller", posterior("dps", "mask")),
+    **{
+        f"{method}, {operator}": functools.partial(posterior, method, operator, noise=noise)
+        for method in (*guidance.posterior.METHODS, "dps")
+        for operator, noise in zip(OPERATORS, itertools.cycle([0.1, 0.0]))
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_derivatives_of_every_wrapper_are_finite_differences(name):
+    """Forward mode, reverse mode, and both as transforms of torch.func."""
+    denoiser, x, v, u, h = WRAPPERS[name](), images(1), images(2), images(3), 1e-5
+    condition = {"labels": torch.tensor([1, 2])}
+
+    def x0(x):
+        return denoiser.predict(x, 300, **condition).x0
+
+    difference = (x0(x + h * v) - x0(x - h * v)) / (2 * h)
+    close = functools.partial(torch.testing.assert_close, rtol=1e-6, atol=1e-7)
+    close(torch.func.jvp(x0, (x,), (v,))[1], difference)
+    with forward_ad.dual_level():
+        close(forward_ad.unpack_dual(x0(forward_ad.make_dual(x, v))).tangent, difference)
+    leaf = x.clone().requires_grad_()
+    for transpose in (torch.autograd.grad(x0(leaf), leaf, u)[0], torch.func.vjp(x0, x)[1](u)[0]):
+        close((transpose * v).sum(), (u * difference).sum())
+    with torch.no_grad():
+        assert not x0(leaf).requires_grad
+    assert float(difference.abs().max()) > 0.01 or name == "ddnm, blur"  # which is inverted, whatever x_t is

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch.distributions import MultivariateNormal, Normal
 
-from ancestral import guidance, oracle, samplers, schedules
+from ancestral import guidance, oracle, probability_flow, samplers, schedules
 from ancestral.covariance import Covariance
 from ancestral.errors import InputError
 from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask, matrix
@@ -125,6 +126,66 @@ def test_methods_are_exact_for_gaussian_data_of_the_covariance_that_they_assume(
     torch.testing.assert_close(operator.apply(ddnm.x0), y, rtol=0, atol=1e-8)
     a, b = SCHEDULE.at(t)
     torch.testing.assert_close(a * ddnm.x0 + b * ddnm.eps, x_t)
+
+
+COSINE = schedules.cosine()
+"""A schedule whose x_T is N(0, 1), as the likelihood assumes."""
+
+
+def test_likelihoods_of_posteriors_of_gaussian_data_are_exact():
+    """Of the methods that are exact for such data, by the change of variables along their own flow."""
+    mean, variances, axes = normal(1, 1, 1, 3)[0], torch.tensor([0.05, 0.3, 0.8], dtype=F64), torch.eye(3, dtype=F64)
+    gaussian = oracle.Gaussian(COSINE, mean, variances.sqrt(), axes)
+    equal = oracle.Gaussian(COSINE, mean, torch.full((1, 1, 3), 0.7, dtype=F64))
+    operator, noise = Linear(lambda x: x @ torch.tensor([[1.0, 0.2], [0.5, 0.0], [0.0, 1.0]], dtype=F64)), 0.3
+    A, y, x0 = matrix(operator, (1, 1, 3)), normal(1, 1, 1, 2, seed=3), normal(3, 1, 1, 3, seed=4) * 0.3 + mean
+    for prior, covariance, known, methods in (
+        (gaussian, variances.diag(), Covariance(axes, variances, 0.0), ("jfps", "mmps")),
+        (equal, 0.49 * torch.eye(3, dtype=F64), Covariance.isotropic(0.49), ("pigdm",)),
+    ):
+        precision = torch.linalg.inv(covariance) + A.T @ A / noise**2
+        solved = torch.linalg.solve(covariance, mean.flatten()) + A.T @ y.flatten() / noise**2
+        truth = MultivariateNormal(torch.linalg.solve(precision, solved), precision_matrix=precision)
+        for method in methods:
+            posterior = guidance.Posterior(prior, y, operator, noise, method, known, iterations=3)
+            likelihood = probability_flow.log_likelihood(posterior, x0, rtol=1e-4)
+            torch.testing.assert_close(likelihood, truth.log_prob(x0.flatten(1)), rtol=0, atol=1e-3, msg=method)
+
+
+def on_a_line():
+    """A mixture on a line, a grid of points, and a measurement of 0.8 x with noise."""
+    mixture = oracle.Mixture(COSINE, normal(3, 1) * 0.5, torch.tensor([0.1, 0.2, 0.3], dtype=F64))
+    grid = torch.linspace(-2.5, 2.5, 101, dtype=F64)[:, None]
+    return mixture, grid, torch.tensor([[0.4]], dtype=F64), Linear(lambda x: 0.8 * x), 0.3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["pigdm", "mmps"])
+def test_densities_of_posteriors_of_a_mixture_have_the_mass_one(method):
+    """Whatever the method's error, its flow maps the line to itself."""
+    mixture, grid, *measurement = on_a_line()
+    posterior = guidance.Posterior(mixture, *measurement, method)
+    mass = probability_flow.log_likelihood(posterior, grid, rtol=1e-2).exp().sum() * (grid[1] - grid[0])
+    assert float(mass) == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_likelihood_of_a_mixture_given_a_measurement_is_that_of_its_posterior():
+    """Bayes' rule on the line."""
+    mixture, grid, y, operator, noise = on_a_line()
+    joint = mixture.log_density(grid, 0) + Normal(0.8 * grid[:, 0], noise).log_prob(y[0])
+    truth = joint - joint.logsumexp(0) - (grid[1] - grid[0]).log()
+    likelihood = probability_flow.log_likelihood(mixture.given(y, operator, noise), grid[40:70:5], rtol=1e-4)
+    torch.testing.assert_close(likelihood, truth[40:70:5], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["mmps", "pigdm"])
+def test_a_time_for_all_items_has_the_precision_of_a_time_each(method):
+    """In float64, in which the coefficients of the schedule are."""
+    gaussian, _ = correlated()
+    x_t = normal(3, *SHAPE, seed=2)
+    posterior = guidance.Posterior(gaussian, OPERATORS["blur"].apply(normal(3, *SHAPE)), OPERATORS["blur"], 0.1, method)
+    one, each = (posterior.predict(x_t, t).x0 for t in (300, torch.full((3,), 300)))
+    torch.testing.assert_close(one, each, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

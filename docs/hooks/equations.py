@@ -1107,7 +1107,7 @@ EQUATIONS = (
         "MMPS",
         r"V=\mathrm{Cov}(x_0\mid x_t)=\frac{b^2}{a}\,\frac{\partial\hat x_0}{\partial x_t}",
         "Tweedie's formula of second order: the derivative of the estimate is the covariance of what it estimates.",
-        ("guidance.posterior.Posterior.predict: return (b**2 / signal)",),
+        ("guidance.posterior.Posterior.predict: tweedie =",),
         (
             Proof("test_equations.py::test_the_derivative_of_the_mean_is_the_covariance", "that of a mixture"),
             Proof(
@@ -1160,7 +1160,7 @@ EQUATIONS = (
         r"x_{i-1}\leftarrow x'_{i-1}-\zeta_i\nabla_{x_i}\lVert y-\mathcal A(\hat x_0(x_i))\rVert_2^2,\quad"
         r"\zeta_i=\zeta'/\lVert y-\mathcal A(\hat x_0)\rVert",
         "An ancestral step, then one down the gradient of the misfit: by 2ζ' times that of the norm, not squared.",
-        ("guidance.dps.DPS.predict: x0 = estimate",),
+        ("guidance.dps.DPS.predict: x0 = x0",),
         (Proof("test_dps.py::test_an_ancestral_step_is_the_published_one", "finite differences of the misfit"),),
     ),
     Equation(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ancestral.arguments import shown
 from ancestral.errors import InputError, whole
+from ancestral.transforms import certain, pullback
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, those of ITU-R BT.601 and of Pillow."""
@@ -37,9 +38,8 @@ class Operator(ABC):
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """Aᵀ y, (B, *shape), of y in the shape of `apply`'s result. By default the derivative of `apply`."""
-        with torch.enable_grad():
-            x = torch.zeros(len(y), *shape, dtype=y.dtype, device=y.device, requires_grad=True)
-            return torch.autograd.grad(self.apply(x), x, y)[0]
+        _, transpose = pullback(lambda x: (self.apply(x),), y.new_zeros(len(y), *shape), y)
+        return transpose(y)
 
     def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """A⁺ y, (B, *shape): of all x whose A x is nearest to y the smallest one.
@@ -397,14 +397,15 @@ def conjugate_gradients(function: Callable[[Tensor], Tensor], right: Tensor, ite
     direction, square = right, _squares(right)
     least = _tolerance(right) ** 2 * square
     for _ in range(iterations):
-        if bool((square <= least).all()):
+        going = square > least
+        if certain(~going.any()):
             break
         moved = function(direction)
         curvature = (direction * moved).flatten(1).sum(1)
-        step = torch.where((square > least) & (curvature > 0), square / curvature, 0.0)
+        step = _ratio(square, curvature, going & (curvature > 0))
         v, residual = v + _each(step, v) * direction, residual - _each(step, v) * moved
         before, square = square, _squares(residual)
-        direction = residual + _each(torch.where(before > 0, square / before, 0.0), v) * direction
+        direction = residual + _each(_ratio(square, before, before > 0), v) * direction
     return v
 
 
@@ -432,23 +433,34 @@ def least_squares(
     for _ in range(iterations):
         rest = _squares(residual)
         going = (rest > tolerance * size) & (square > tolerance * norm * rest)
-        if not bool(going.any()):
+        if certain(~going.any()):
             break
         moved = apply(direction)
         length = _squares(moved)
-        norm = norm.maximum(torch.where(going, length / _squares(direction), 0.0))
-        step = torch.where(going & (length > 0), square / length, 0.0)
+        norm = norm.maximum(_ratio(length, _squares(direction), going).detach())
+        step = _ratio(square, length, going & (length > 0))
         x, residual = x + _each(step, x) * direction, residual - _each(step, y) * moved
         slope = adjoint(residual)
         before, square = square, _squares(slope)
-        direction = slope + _each(torch.where(before > 0, square / before, 0.0), x) * direction
+        direction = slope + _each(_ratio(square, before, before > 0), x) * direction
     return x
 
 
-def _unit(v: Tensor, of: Tensor) -> Tensor:
+def unit(v: Tensor) -> Tensor:
+    """Items (B, *) divided by their norms; zeros of those that are 0, as their subgradient is."""
+    length = v.flatten(1).norm(dim=1)
+    return _ratio(v, _each(length, v), _each(length > 0, v))
+
+
+def _known_unit(v: Tensor, of: Tensor) -> Tensor:
     """Vectors (B, D) of length 1; zeros where nothing but rounding is left of others, so that these are solved."""
     length = v.norm(dim=1, keepdim=True)
-    return torch.where(length > _tolerance(of) * of.norm(dim=1, keepdim=True), v / length, 0.0)
+    return _ratio(v, length, length > _tolerance(of) * of.norm(dim=1, keepdim=True))
+
+
+def _ratio(numerator: Tensor, denominator: Tensor, where: Tensor) -> Tensor:
+    """The quotient where a condition holds, and 0 elsewhere, with derivatives that are finite there."""
+    return torch.where(where, numerator / denominator.where(where, 1.0), 0.0)
 
 
 def _each(value: Tensor, v: Tensor) -> Tensor:
@@ -482,7 +494,7 @@ def gmres(function: Callable[[Tensor], Tensor], right: Tensor, iterations: int) 
         (1986).
     """
     flat = right.flatten(1)
-    directions = [_unit(flat, flat)]
+    directions = [_known_unit(flat, flat)]
     values: list[Tensor] = []
     for _ in range(iterations):
         value = function(directions[-1].reshape(right.shape)).flatten(1)
@@ -490,7 +502,7 @@ def gmres(function: Callable[[Tensor], Tensor], right: Tensor, iterations: int) 
         following = value
         for direction in (*directions, *directions):  # Gram-Schmidt, twice, so that rounding leaves them orthogonal
             following = following - (following * direction).sum(1, keepdim=True) * direction
-        directions.append(_unit(following, value))
+        directions.append(_known_unit(following, value))
     span, images = torch.stack(directions[:-1], 2), torch.stack(values, 2)  # (B, D, iterations)
     weights = torch.linalg.pinv(images) @ flat[:, :, None]
     solution: Tensor = span @ weights

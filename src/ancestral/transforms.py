@@ -61,3 +61,36 @@ def gradients(
         targets = [view for view, need in zip(views, needed, strict=True) if need]
         of_targets = iter(torch.autograd.grad(function(*views), targets, gradient, create_graph=recorded))
     return tuple(next(of_targets) if need else None for need in needed)
+
+
+def pullback(
+    function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, *others: Tensor
+) -> tuple[tuple[Tensor, ...], Callable[[Tensor], Tensor]]:
+    """Evaluate a function, and return the product of the transpose of its Jacobian with vectors.
+
+    Args:
+        function: A function of x, whose first result is differentiated.
+        x: Where.
+        others: Vectors that will be multiplied, if they may have derivatives of their own.
+
+    Returns:
+        The results, and v ↦ (∂f/∂x)ᵀ v of the first of them, which may be called several times. If a transform is
+        active, or gradients of x or of the vectors are recorded, all have derivatives of their own; else no graph.
+    """
+    if transformed(x, *others):
+
+        def separate(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            first, *rest = function(x)
+            return first, tuple(rest)
+
+        first, pull, rest = torch.func.vjp(separate, x, has_aux=True)  # type: ignore[misc]  # three with has_aux
+        return (first, *rest), lambda v: pull(v)[0]
+    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *others))
+    with torch.enable_grad():
+        point = x.view_as(x) if recorded and x.requires_grad else x.detach().requires_grad_()
+        results = function(point)
+
+    def product(v: Tensor) -> Tensor:
+        return torch.autograd.grad(results[0], point, v, retain_graph=True, create_graph=recorded)[0]
+
+    return results if recorded else tuple(result.detach() for result in results), product

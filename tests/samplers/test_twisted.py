@@ -46,11 +46,11 @@ def test_it_is_the_algorithm_written_out():
         cumulative, u = weights.softmax(0).cumsum(0).tolist(), float(Normal(0, 1).cdf(z(t, 1)[group * K, 0]))
         return [next(k for k in range(K) if (u + place) / K < cumulative[k]) for place in range(K)]
 
-    samples, resamplings = [], 0
+    samples, resamplings, evidence, effective = [], 0, [], []
     for group in range(2):
         rows = slice(group * K, group * K + K)
         x, weights = x_T[rows], torch.zeros(K, dtype=F64)
-        before = torch.zeros(K, dtype=F64)
+        before, log_evidence = torch.zeros(K, dtype=F64), 0.0
         for t, s in pairwise(sampler.times(SCHEDULE)):
             x = x.detach().requires_grad_()
             x0 = MIXTURE.predict(x, t).x0
@@ -61,6 +61,7 @@ def test_it_is_the_algorithm_written_out():
             weights = weights - before + twist.detach()
             ancestors = list(range(K))
             if 1 / weights.softmax(0).square().sum() < 0.98 * K:
+                log_evidence = log_evidence + weights.exp().mean().log()
                 ancestors, weights, resamplings = resampled(weights, group, t), torch.zeros(K), resamplings + 1
             x, x0, score, before = (value.detach()[ancestors] for value in (x, x0, score, twist))
             a, b = SCHEDULE.at(t)
@@ -70,11 +71,35 @@ def test_it_is_the_algorithm_written_out():
             x = q.mean + deviation * z(t, 0)[rows]
             weights = weights + (p.log_prob(x) - q.log_prob(x)).sum(1)
         weights = weights - before + Normal(x0 @ A.T, sigma).log_prob(y[group])[:, 0]
+        evidence.append(log_evidence + weights.exp().mean().log())
+        effective.append(weights.exp().sum() ** 2 / (2 * weights).exp().sum())
         ancestors, turn = resampled(weights, group, t), int(K * Normal(0, 1).cdf(z(t, 2)[group * K, 0]))
         samples.append(x0.detach()[ancestors[turn:] + ancestors[:turn]])
     assert 3 < resamplings < 22
-    found = sampler.sample(MIXTURE, x_T, seed=seed, indices=indices)
-    torch.testing.assert_close(found, torch.cat(samples), rtol=0, atol=1e-6)
+    first, *_, last = sampler.trajectory(MIXTURE, x_T, seed=seed, indices=indices)
+    torch.testing.assert_close(last.x, torch.cat(samples), rtol=0, atol=1e-6)
+    torch.testing.assert_close(last.state.log_evidence, torch.stack(evidence), rtol=0, atol=1e-6)
+    torch.testing.assert_close(last.state.effective, torch.stack(effective), rtol=0, atol=1e-6)
+    assert first.state is None
+
+
+def test_the_mean_estimate_of_the_evidence_is_the_density_of_y_under_the_samples():
+    """Of Gaussian data, whose samples by DDPM are Gaussian with a variance that follows step by step."""
+    mean, variance, y, sigma, groups, K = torch.tensor([0.2, -0.1], dtype=F64), 0.25, 0.7, 0.3, 300, 4
+    sampler = TDS(torch.tensor([[y]], dtype=F64), SUM, sigma, K, 0.5, steps=20, clip=None)
+    denoiser = oracle.Gaussian(SCHEDULE, mean, torch.full((2,), variance, dtype=F64).sqrt())
+    *_, last = sampler.trajectory(denoiser, noise(groups * K))
+    one, m, v = torch.ones(1, dtype=F64), torch.zeros(2, dtype=F64), 1.0
+    for t, s in pairwise(sampler.times(SCHEDULE)):
+        offset, slope = (denoiser.predict(x * torch.ones(1, 2, dtype=F64), t).x0[0] for x in (0.0, 1.0))
+        slope = slope - offset
+        of_x0, of_x = (float(SCHEDULE.posterior(p * one, (1 - p) * one, t, s).mean) for p in (1, 0))
+        m = of_x0 * (offset + slope * m) + of_x * m
+        v = (of_x0 * float(slope[0]) + of_x) ** 2 * v + (SCHEDULE.posterior_variance(t, s) if s else 0.0)
+    truth = Normal(m[0] + 0.5 * m[1], math.sqrt(1.25 * v + sigma**2)).log_prob(torch.tensor(y)).exp()
+    estimates = last.state.log_evidence.exp()
+    error = estimates.std() / math.sqrt(groups)
+    assert abs(float(estimates.mean() - truth)) < 3 * float(error) < 0.06 * float(truth)
 
 
 def exact(y, sigma, count, generator):

@@ -97,26 +97,22 @@ class Posterior(Wrapper):
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε given y. Where x_t holds no signal, the methods with a Jacobian ignore y."""
-        differentiate = "jacobian" in self.method
-        with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
-            x = x_t.detach().requires_grad_() if differentiate else x_t
-            estimate = self.denoiser.predict(x, t, **condition)
         scales = self.schedule.at(t)
         a, b = (broadcast(scale, x_t) for scale in scales)
         flat = [broadcast(scale, x_t.flatten(1)) for scale in scales]
-        shape, x0 = x_t.shape[1:], estimate.x0.detach()
-        made = self.operator.apply(x0)
+
+        if "jacobian" in self.method:
+            (x0, *_), transpose = self.estimate(x_t, t, condition)
+            signal, noise = (torch.as_tensor(scale, dtype=torch.float64) for scale in scales)
+            tweedie = broadcast((noise**2 / signal).where(signal > 0, 0.0), x_t)
+        else:
+            x0 = self.denoiser.predict(x_t, t, **condition).x0
+        shape, made = x_t.shape[1:], self.operator.apply(x0)
         residual = check_fit(self.y, made, x0) - made
-
-        def jacobian(v: Tensor) -> Tensor:
-            (product,) = torch.autograd.grad(estimate.x0, x, v, retain_graph=True)
-            signal = torch.as_tensor(a).to(product)
-            return (b**2 / signal).where(signal > 0, 0.0) * product
-
         maps: dict[Matrix, Map] = {
             "one": lambda v: v,
             "isotropic": lambda v: b**2 * self.variance / (a**2 * self.variance + b**2) * v,
-            "jacobian": jacobian,
+            "jacobian": lambda v: tweedie * transpose(v),
             "data": lambda v: self.covariance.given(v.flatten(1), *flat).reshape(v.shape),
         }
         inner, outer = maps[self.method.inner], maps[self.method.outer]
@@ -133,4 +129,4 @@ class Posterior(Wrapper):
             moved = outer(adjoint(conjugate_gradients(system, residual, self.iterations)))
         else:
             moved = outer(adjoint(gmres(system, residual, self.iterations)))
-        return X0.solve(x_t, x0 + moved.detach(), *scales)
+        return X0.solve(x_t, x0 + moved, *scales)

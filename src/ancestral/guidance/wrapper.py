@@ -2,13 +2,16 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from ancestral.errors import InputError
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import SKIP, Denoiser, Prediction, exact_at_zero, for_move
+from ancestral.transforms import pullback
 
 
 class Wrapper(ABC):
@@ -43,6 +46,30 @@ class Wrapper(ABC):
     @abstractmethod
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """See `Denoiser.predict`."""
+
+    def estimate(
+        self, x_t: Tensor, t: Time, condition: Mapping[str, Any]
+    ) -> tuple[tuple[Tensor, ...], Callable[[Tensor], Tensor]]:
+        """Evaluate the wrapped denoiser, for estimates that need its Jacobian.
+
+        Returns:
+            x̂_0 and, where it is learned, the variance fraction; and v ↦ (∂x̂_0/∂x_t)ᵀ v. See `transforms.pullback`.
+
+        Raises:
+            InputError: If x̂_0 carries no gradient of x_t.
+        """
+
+        def results(x: Tensor) -> tuple[Tensor, ...]:
+            prediction = self.denoiser.predict(x, t, **condition)
+            if not prediction.x0.requires_grad:
+                raise InputError(
+                    f"x̂_0 of this {type(self.denoiser).__name__} carries no gradient of x_t, which "
+                    f"{type(self).__name__} needs here: leave out no_grad and detach, or take a method without Jacobian"
+                )
+            fraction = prediction.variance_fraction
+            return (prediction.x0,) if fraction is None else (prediction.x0, fraction)
+
+        return pullback(results, x_t)
 
 
 class MoveWrapper(Wrapper):

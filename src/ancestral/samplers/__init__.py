@@ -16,7 +16,7 @@ from ancestral.samplers.langevin import Langevin
 from ancestral.samplers.loop import Continuation, Move, Sampler, Spacing, Step, resampled, times_from
 from ancestral.samplers.predictor_corrector import PredictorCorrector
 from ancestral.samplers.record import Recording, record
-from ancestral.samplers.twisted import TDS
+from ancestral.samplers.twisted import TDS, Particles
 from ancestral.samplers.unipc import UniPC
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Heun",
     "Langevin",
     "Move",
+    "Particles",
     "PredictorCorrector",
     "Recording",
     "Sampler",

@@ -41,12 +41,15 @@ class Step:
         x: The state, (B, *).
         x0: The estimate of the clean samples, (B, *). Where a later time follows it is the last one that was made; if
             there is none, x/a.
+        state: What the sampler passes from the step before to the next one, such as a multistep history or the weights
+            of particles; None if it passes nothing.
     """
 
     index: int
     t: float
     x: Tensor
     x0: Tensor
+    state: Any = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Move:
         z: Noise z ~ N(0, I) of the shape of x; its argument numbers the draws of one step, from 0.
         steps: The number of steps of the trajectory.
         indices: The images' indices within the seed.
+        clip: The limit to which the sampler clips x̂_0; None if it does not.
     """
 
     schedule: Schedule
@@ -70,6 +74,7 @@ class Move:
     z: Callable[[int], Tensor]
     steps: int = 1
     indices: Sequence[int] = ()
+    clip: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +219,7 @@ class Sampler(ABC):
         for index, (t, s) in enumerate(pairwise(visited)):
             z = partial(z_of, x=x, t=t, visit=visit + visits[t])
             visits[t] += 1
-            move = Move(schedule, t, s, predict, z, len(visited) - 1, indices)
+            move = Move(schedule, t, s, predict, z, len(visited) - 1, indices, self.clip)
             if s < t:
                 x, move = self.start(x, move)
             if continuations and index in continuations:  # noise that `start` added belongs to the state
@@ -229,11 +234,11 @@ class Sampler(ABC):
                 x = x.detach().requires_grad_() if self.differentiates else x
                 prediction = predict(x, move.t)
             x0 = prediction.x0.detach()
-            yield Step(index, move.t, x.detach(), x0)
+            yield Step(index, move.t, x.detach(), x0, state)
             with torch.set_grad_enabled(self.differentiates):
                 x, state = self._checked(self.advance(x, prediction, move, state), x)
         now = denoiser
-        yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x)
+        yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x, state)
 
     def _checked(self, answer: Any, x: Tensor) -> tuple[Tensor, Any]:
         """Return what `advance` did, without gradients; raise InputError unless it is the next x and a state."""

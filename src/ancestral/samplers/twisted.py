@@ -16,6 +16,23 @@ from ancestral.targets import SIGMA_DATA, Prediction
 
 
 @dataclass(frozen=True, eq=False)
+class Particles:
+    """The weights of particles, `Step.state` of a trajectory of `TDS` from its second state on.
+
+    Attributes:
+        log_weights: Log weights (G, K), which need no sum of 1: before the last state without p̃(y | x_t).
+        log_evidence: The logarithm of an unbiased estimate of p(y), (G,), with all elements of y counted, also those
+            that A sets to 0. In the last state it is whole; before, it is that of the resamplings so far.
+        effective: The effective sample size 1/Σw² of each group, from 1 to K, (G,), in which the particles entered the
+            step before, ahead of its resampling; in the last state that of the final weights.
+    """
+
+    log_weights: Tensor
+    log_evidence: Tensor
+    effective: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class TDS(Sampler):
     """Draws of x_0 given y = A x_0 + σ n, by K particles for each, which are weighted and resampled.
 
@@ -30,8 +47,9 @@ class TDS(Sampler):
 
     A batch holds groups of K particles, one group after another, and the indices of a group are gK to gK + K − 1. At
     the end each particle of a group is a draw by the weights, and so is the first alone; but draws of the same group
-    are not independent. What is drawn for a group is a function of the seed and its indices. Times fall to 0: above 0
-    particles are not weighted yet. Each particle takes one evaluation a step, and its backward pass.
+    are not independent. The last state of the trajectory holds an estimate of the evidence p(y), and each one effective
+    sample sizes (`Particles`). What is drawn for a group is a function of the seed and its indices. Times fall to 0:
+    above 0 particles are not weighted yet. Each particle takes one evaluation a step, and its backward pass.
 
     Attributes:
         y: One measurement (1, *), or one for each group of the batch (G, *).
@@ -75,20 +93,21 @@ class TDS(Sampler):
         return len(self.times(schedule)) - 1
 
     def advance(
-        self, x: Tensor, prediction: Prediction, move: Move, state: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """See `Sampler.advance`. The state is the log weights (G, K) without p̃(y | x_t), float64 on the CPU."""
-        if state is None:
-            state = self._first_weights(move, len(x))
+        self, x: Tensor, prediction: Prediction, move: Move, state: Particles | None
+    ) -> tuple[Tensor, Particles]:
+        """See `Sampler.advance`. The numbers of the state are float64 on the CPU."""
+        before = self._first(move, len(x)) if state is None else state
         x0, shape = prediction.x0, x.shape[1:]
         made = self.operator.apply(x0.detach())
         y = check_fit(self.y, made[:: self.particles], x[:: self.particles])
         residual = (y.repeat_interleave(self.particles, 0) if len(y) > 1 else y) - made
         if move.s == 0:
-            weights = state - self._by_group(residual**2) / (2 * self.noise**2)
+            weights = before.log_weights - self._by_group(residual**2) / (2 * self.noise**2)
+            constant = residual[0].numel() * math.log(self.noise * math.sqrt(2 * math.pi))
+            evidence = before.log_evidence + _log_mean(weights) - constant
             offset = (self._uniform(move, 2) * self.particles).long()[:, None] + torch.arange(self.particles)
             ancestors = self._resampled(weights, move).gather(1, offset % self.particles)
-            return x0[self._rows(ancestors, x)], None
+            return x0[self._rows(ancestors, x)], Particles(weights, evidence, _effective(weights))
 
         a, b = move.schedule.at(move.t)
         spread = b**2 * self.variance / (a**2 * self.variance + b**2)
@@ -103,8 +122,9 @@ class TDS(Sampler):
         guided = x0 + (b**2 / a if a > 0 else 0.0) * score
         guided = guided if self.clip is None else guided.clamp(-self.clip, self.clip)
 
-        weights = state + twist
-        poor = 1 / weights.softmax(1).square().sum(1, keepdim=True) < self.threshold * self.particles
+        weights = before.log_weights + twist
+        effective = _effective(weights)
+        poor = (effective < self.threshold * self.particles)[:, None]
         ancestors = self._resampled(weights, move).where(poor, torch.arange(self.particles))
         rows = self._rows(ancestors, x)
         x, x0, guided = x.detach()[rows], x0[rows], guided[rows]
@@ -113,10 +133,15 @@ class TDS(Sampler):
         deviation, z = math.sqrt(float(p.variance)), move.z(0)
         shift = (q.mean - p.mean) / deviation
         ratio = -self._by_group(z * shift + 0.5 * shift**2)  # log p(x_s | x_t) − log q(x_s | x_t)
-        return q.mean + deviation * z, weights.where(~poor, 0.0) + ratio - twist.gather(1, ancestors)
+        state = Particles(
+            weights.where(~poor, 0.0) + ratio - twist.gather(1, ancestors),
+            before.log_evidence + _log_mean(weights).where(poor[:, 0], 0.0),
+            effective,
+        )
+        return q.mean + deviation * z, state
 
-    def _first_weights(self, move: Move, count: int) -> Tensor:
-        """Log weights of 0, (G, K). Raises InputError unless the batch is of whole groups."""
+    def _first(self, move: Move, count: int) -> Particles:
+        """Particles of equal weights. Raises InputError unless the batch is of whole groups."""
         K, indices = self.particles, torch.as_tensor(move.indices)
         whole_groups = count % K == 0 and bool((indices[::K] % K == 0).all())
         if not whole_groups or bool((indices.reshape(-1, K) != indices[::K, None] + torch.arange(K)).any()):
@@ -124,7 +149,8 @@ class TDS(Sampler):
                 f"a batch of TDS holds whole groups of {K} particles, with the indices 0..{K - 1}, {K}..{2 * K - 1} "
                 f"and so on; these are {count} particles: give other x_T and indices"
             )
-        return torch.zeros(count // K, K, dtype=torch.float64)
+        weights = torch.zeros(count // K, K, dtype=torch.float64)
+        return Particles(weights, weights[:, 0], _effective(weights))
 
     def _by_group(self, values: Tensor) -> Tensor:
         """The sum over each particle (B, *): float64 (G, K) on the CPU."""
@@ -144,3 +170,13 @@ class TDS(Sampler):
     def _rows(self, ancestors: Tensor, x: Tensor) -> Tensor:
         """Rows of the batch (B,) from ancestors within each group."""
         return (ancestors + self.particles * torch.arange(len(ancestors))[:, None]).flatten().to(x.device)
+
+
+def _log_mean(weights: Tensor) -> Tensor:
+    """The logarithm of the mean weight of each group, (G,), of log weights (G, K)."""
+    return weights.logsumexp(1) - math.log(weights.shape[1])
+
+
+def _effective(weights: Tensor) -> Tensor:
+    """The effective sample size of each group, (G,), of log weights (G, K)."""
+    return 1 / weights.softmax(1).square().sum(1)
