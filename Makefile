@@ -48,7 +48,7 @@ test-all: test test-long test-slow test-browser
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # the WebAssembly of networks in a browser (apt-get install clang-19 lld-19); 32 KB of stack lie below the memory of a
 # program, and -Os is as fast as -O3: the loops that count are unrolled in the source

@@ -65,12 +65,7 @@ Prints = Literal["events", "parts", "result"]
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """The base of all declarations: a class below it is a dataclass by itself.
-
-    Args:
-        prints: What the command prints: the events alone, or with them the parts of the result or all of it.
-        resumable: Whether work that Ctrl-C interrupts is saved, or can go on later.
-    """
+    """The base of all declarations: a class below it is a dataclass by itself."""
 
     PRINTS: ClassVar[Prints]
     RESUMABLE: ClassVar[bool]
@@ -84,6 +79,12 @@ class Declaration:
     """Defaults that only the command has."""
 
     def __init_subclass__(cls, prints: Prints = "events", resumable: bool = False) -> None:
+        """Make the declaration a dataclass.
+
+        Args:
+            prints: What the command prints: the events alone, or with them the parts of the result or all of it.
+            resumable: Whether work that Ctrl-C interrupts is saved, or can go on later.
+        """
         cls.PRINTS, cls.RESUMABLE = prints, resumable
         dataclass(frozen=True, kw_only=True)(cls)
 

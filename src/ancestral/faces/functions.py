@@ -83,10 +83,10 @@ def docstring(case: UseCase) -> str:
     for one in arguments_of(case.declaration):
         lines += textwrap.wrap(f"{one.name}: {for_python(one.text)}", 112, initial_indent=" " * 4,
                                subsequent_indent=" " * 8, break_on_hyphens=False)  # fmt: skip
-    if case.declaration.SETTINGS:
-        lines.append("    settings: Settings by name in place of the config's; see `ancestral.config`.")
     lines.append(f"    {PROGRESS}: Whether to show the progress.")
     summary, start, results = text.partition("\nReturns:")
+    if case.declaration.SETTINGS:
+        summary += "\nFurther keywords are settings by name, in place of the config's; see `ancestral.config`.\n"
     return f"{summary}\n" + "\n".join(lines) + f"\n{start}{results}"
 
 

@@ -118,6 +118,8 @@ def inspect(
     The exit code of the command is 0 if the data can be trained on, 1 if the report says why they cannot, and 2 if
     there is nothing to inspect.
 
+    Further keywords are settings by name, in place of the config's; see `ancestral.config`.
+
     Args:
         source: A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion,
             cifar10 ...); from Python anything that training takes.
@@ -130,7 +132,6 @@ def inspect(
             in place of the tables.
         out: A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
-        settings: Settings by name in place of the config's; see `ancestral.config`.
         progress: Whether to show the progress.
 
     Returns:
@@ -235,6 +236,8 @@ def train(
     A setting has the value of the first of these that gives it: an option; the run that is resumed, or network and
     process of the model that the run starts from; the file; the preset; the default.
 
+    Further keywords are settings by name, in place of the config's; see `ancestral.config`.
+
     Args:
         config: Name of a preset (digits, fashion, cifar10, folder, arrays, latent, photos64, photos128, photos256,
             ddpm256, points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points,
@@ -263,7 +266,6 @@ def train(
         resume: Resume the run in the folder, or start it if there is none.
         verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
             by size.
-        settings: Settings by name in place of the config's; see `ancestral.config`.
         progress: Whether to show the progress.
 
     Returns:
@@ -366,6 +368,8 @@ def distil(
 
     The result is a run like any other. Settings that are not given are those of the model and the method.
 
+    Further keywords are settings by name, in place of the config's; see `ancestral.config`.
+
     Args:
         run: Run folder, model file or hf:// address of a model; from Python also the model.
         data: Data to train on, in any form that training takes; default: those of the model.
@@ -381,7 +385,6 @@ def distil(
         resume: Resume the run in the folder, or start it if there is none.
         verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
             by size.
-        settings: Settings by name in place of the config's; see `ancestral.config`.
         progress: Whether to show the progress.
 
     Returns:
