@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from ancestral import interrupts, storage
 from ancestral.faces import command as cli
+from ancestral.training import RunFolder
 from conftest import untrained
 
+FULL = Path("/dev/full")
 INTERRUPTED = """
 import signal, sys
 from pathlib import Path
@@ -133,15 +136,79 @@ def test_a_temporary_file_is_removed_by_whoever_comes_first(tmp_path):
     assert interrupts._undo == []
 
 
-@pytest.mark.parametrize("argv", [["sample", "--help"], slow(["sample", "run", "-n", "2"])])
-def test_a_reader_that_has_seen_enough_is_no_error(folder, argv):
+WORK = """
+import sys
+from ancestral.faces import command as cli
+
+def run(argv):
+    for number in range(100):
+        print("step", number, flush=True)
+        print("a remark", file=sys.stderr)
+    with open("result", "w") as file:
+        file.write(str(file.fileno()))
+    return 3
+
+cli.run = run
+cli.main([])
+"""
+
+
+@pytest.mark.parametrize(
+    ("streams", "unbuffered"),
+    [(("stdout",), ""), (("stdout", "stderr"), "1"), ((), "")],
+    ids=["stdout", "both", "closed"],
+)
+def test_work_goes_on_when_nobody_reads(tmp_path, streams, unbuffered):
+    """A reader that goes away, and streams that were closed before, whose descriptors no file may take."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "ancestral", *argv]
-    ended = subprocess.run(command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **dict.fromkeys(streams, writing)}
+    command = [sys.executable, "-c", WORK]
+    if not streams:
+        command, pipes = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], {}
+    variables = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    ended = subprocess.run(command, cwd=tmp_path, env=variables, check=False, **pipes)
     os.close(writing)
-    assert ended.stderr == ""
-    assert ended.returncode == 0
+    assert ended.returncode == 3
+    assert ended.stderr in (None, b"a remark\n" * 100)
+    assert int((tmp_path / "result").read_text()) > 2
+
+
+def unread(folder, *argv):
+    """The exit code of a command whose output nobody reads, neither what it prints nor its progress."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "ancestral", *map(str, argv)]
+    ended = subprocess.run(command, cwd=folder, stdout=writing, stderr=writing, check=False, timeout=200)
+    os.close(writing)
+    return ended.returncode
+
+
+@pytest.mark.long
+def test_a_training_that_nobody_reads_is_finished(tmp_path):
+    sizes = ["--steps", 9, "--batch-size", 8, "--width", 16, "--measure-every", 0, "--preview-steps", 1]
+    assert unread(tmp_path, "train", "moons", "--out", "run", *sizes) == 0
+    assert RunFolder(tmp_path / "run").model_step() == 9
+    assert (tmp_path / "run" / "report.html").exists()
+    assert unread(tmp_path, "evaluate", "run", "--samples", 12) == 0
+    assert list((tmp_path / "run" / "evaluation").glob("*.json"))
+
+
+@pytest.mark.parametrize("argv", [["sample", "--help"], slow(["info", "run"])])
+def test_a_reader_that_has_seen_enough_is_no_error(folder, argv):
+    assert unread(folder, *argv) == 0
+    first_line = 'set -o pipefail; "$@" 2>&1 | head -1'
+    command = [sys.executable, "-m", "ancestral", *argv]
+    ended = subprocess.run(["bash", "-c", first_line, "bash", *command], cwd=folder, capture_output=True, check=True)
+    assert ended.stdout.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device of Linux")
+def test_a_full_disk_that_the_output_goes_to_is_one_line():
+    script = "from ancestral.faces.command import main; main(['--help'])"
+    with FULL.open("w") as full:
+        ended = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (2, b"ancestral: [Errno 28] No space left on device\n")
 
 
 def test_other_errors_of_the_system_are_reported(monkeypatch, capsys):

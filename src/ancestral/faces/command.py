@@ -5,7 +5,6 @@ Bad input ends in exit code 2 with one line on standard error; any other excepti
 
 import contextlib
 import difflib
-import io
 import os
 import shlex
 import sys
@@ -16,6 +15,7 @@ from ancestral import __version__
 from ancestral.declarations import PRINTED, USE_CASES, Declaration, UseCase
 from ancestral.errors import InputError, one_line, text_of
 from ancestral.faces.help_text import help_text, options_of
+from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
 from ancestral.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
 from ancestral.options import on_command_line, spell
@@ -38,27 +38,8 @@ usage: ancestral COMMAND [options]
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not take a core from other programs
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is escaped
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        with at_once():
-            code = run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough, as in `ancestral info RUN | head -1`
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)  # or Python would report what is still in its buffer
-        code = 0
-    except (InputError, OSError) as error:
-        sys.stdout.flush()
-        print(f"ancestral: {spell(one_line(text_of(error)), on_command_line)}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", ()):
-            command = shlex.join(["ancestral", *(sys.argv[1:] if argv is None else argv)])
-            print(f"Stopped; {note}. Go on with:  {command}", file=sys.stderr)
-        print(MESSAGE, file=sys.stderr)
-        code = EXIT_CODE
+    with lasting_streams():
+        code = _exit_code(sys.argv[1:] if argv is None else argv)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         # Threads of torch.distributed outlive its process group. Sometimes one aborts Python's shutdown (SIGABRT), and
         # the launcher reports a run that ended well as failed. So the process exits without the shutdown, after the
@@ -66,10 +47,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and not thread.daemon:
                 thread.join()
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _exit_code(argv: Sequence[str]) -> int:
+    """Run the command line; say what stops it."""
+    try:
+        with at_once():
+            code = run(argv)
+        sys.stdout.flush()
+        return code
+    except (InputError, OSError) as error:
+        with contextlib.suppress(OSError):  # which it may be
+            sys.stdout.flush()
+        print(f"ancestral: {spell(one_line(text_of(error)), on_command_line)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", ()):
+            print(f"Stopped; {note}. Go on with:  {shlex.join(['ancestral', *argv])}", file=sys.stderr)
+        print(MESSAGE, file=sys.stderr)
+        return EXIT_CODE
 
 
 def run(argv: Sequence[str]) -> int:

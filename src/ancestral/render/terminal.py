@@ -37,7 +37,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise the error again: rich would exit with code 1, and a reader that has seen enough is no error."""
+        """Raise the error again: rich would end the program with code 1, whatever is left to do."""
         raise BrokenPipeError
 
 
@@ -56,7 +56,7 @@ class _Bar:
     """A progress bar for one task after the other on standard error; if that is no terminal, a line now and then."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, force_interactive=_interactive(sys.stderr))
+        self.console = _Console(stderr=True, force_interactive=_interactive(sys.stderr))
         amount = TextColumn("{task.fields[amount]}")
         columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
         self.bars = Bars(*columns, console=self.console, transient=True, disable=not self.console.is_interactive)

@@ -1,0 +1,74 @@
+"""Standard output and error of a command whose reader may go away: the work goes on, and what it prints is dropped.
+
+The reader is another program (`ancestral train ... | head`), a terminal that is closed, or nobody from the beginning,
+as with `>&-`.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+GONE = {errno.EPIPE, errno.EIO}
+"""Errors of a pipe that nobody reads, and of a terminal that was closed."""
+
+
+class _Output(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        """Write, or replace the file by the null device for good if its reader is gone."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, self.fileno())
+        os.close(silence)
+        return super().write(data)
+
+
+@contextlib.contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Let standard output and error outlast their readers within the block. A name that they cannot show is escaped."""
+    _reserve_descriptors()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_lasting, before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a full disk: the command has failed by it already
+                stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _reserve_descriptors() -> None:
+    """Open the null device in the place of closed standard streams, or the next file that is opened takes it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the system gives the lowest free number
+
+
+def _lasting(stream: TextIO | None) -> TextIO:
+    if stream is None:  # it was closed before Python began
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.reconfigure(errors="backslashreplace")
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # Python opens standard streams without a buffer on request
+    if type(raw) is not io.FileIO:
+        return stream
+    output = _Output(raw.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        output if raw is stream.buffer else io.BufferedWriter(output),
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
