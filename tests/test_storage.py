@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import json
 import resource
 import stat
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from ancestral import storage
@@ -77,6 +79,32 @@ def test_a_file_cut_short_is_refused_wherever_it_is_cut(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match="not a whole"):
             storage.read_tensors(path)
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path):
+    """All bits of the tensors and of the length of the header, and one bit of each of its bytes."""
+    path = tmp_path / "x.safetensors"
+    tensors = {"a": torch.randn(2, 3), "b": torch.tensor(7), "c": torch.randn(2).to(torch.bfloat16)}
+    storage.write_tensors(path, tensors, {"step": "240", "config": json.dumps({"lr": 0.0002, "name": "é"})})
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    header, length, body = range(8, end), range(8), range(end, len(whole))
+    for place, bit in [(n, n % 8) for n in header] + [(n, bit) for n in (*length, *body) for bit in range(8)]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"x\.safetensors is (damaged: its|not a whole)"):
+            storage.read_tensors(path)
+        if place in header and whole[place : place + 1] in b"240.0002":
+            with pytest.raises(InputError):
+                storage.read_metadata(path)
+
+
+def test_a_file_without_digests_is_read_as_it_is(tmp_path):
+    """As version 0.2 and other programs write them."""
+    tensors, metadata = {"a": torch.randn(3)}, {"step": "5"}
+    safetensors.torch.save_file(tensors, tmp_path / "x.safetensors", metadata)
+    again, facts = storage.read_tensors(tmp_path / "x.safetensors")
+    assert torch.equal(again["a"], tensors["a"])
+    assert facts == storage.read_metadata(tmp_path / "x.safetensors") == metadata
 
 
 def test_a_missing_file_is_named(tmp_path):

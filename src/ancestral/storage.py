@@ -2,6 +2,9 @@
 
 Everything the package writes goes through `atomic`: a temporary file beside the target is flushed to the disk, then
 renamed over it. So at any moment the target is the old file or the new one, whole.
+
+A safetensors file carries two digests in its metadata, that of its tensors and that of its metadata, the first digest
+included. Each reader checks them, so a bit that is flipped later is noticed. Files of version 0.2 have none.
 """
 
 from __future__ import annotations
@@ -243,16 +246,18 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically; the same content gives the same bytes.
+    """Write a safetensors file with its digests, atomically; the same content gives the same bytes.
 
     Raises:
         OSError: If it cannot be written; the old file stays.
     """
     import safetensors.torch
 
+    plain = _plain(tensors)
+    metadata = {**metadata, TENSORS_DIGEST: _digest_of_tensors(plain)}
     with atomic(path) as temporary:
         try:
-            safetensors.torch.save_file(_plain(tensors), temporary, dict(metadata))
+            safetensors.torch.save_file(plain, temporary, {**metadata, METADATA_DIGEST: _digest_of_metadata(metadata)})
         except SafetensorError as error:  # its only cause here is the operating system
             number = re.search(r"os error (\d+)", str(error))
             raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
@@ -287,26 +292,71 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
+TENSORS_DIGEST, METADATA_DIGEST = "tensors_sha256", "metadata_sha256"
+"""Names of the digests in the metadata of a file; who reads the metadata does not see them."""
+
+
+def _digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of tensors: of their names, types, shapes and bytes."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _digest_of_metadata(metadata: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode()).hexdigest()
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors (on the CPU) and metadata of a safetensors file. Raises InputError if it is not a whole one."""
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    """Read the tensors (on the CPU) and metadata of a safetensors file.
+
+    Raises:
+        InputError: If it is not a whole one, or its content is not what was written.
+    """
+    with _opened(path, "pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    facts = _checked_metadata(path, metadata)
+    if TENSORS_DIGEST in metadata and metadata[TENSORS_DIGEST] != _digest_of_tensors(tensors):
+        raise _changed(path, "tensors")
+    return tensors, facts
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata alone, a few kilobytes of a file of any size. Raises InputError as `read_tensors` does."""
-    with _opened(path) as file:
-        return file.metadata() or {}
+    with _opened(path, "numpy") as file:
+        return _checked_metadata(path, file.metadata() or {})
+
+
+def _checked_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata without digests. Raises InputError if they are not those that were written."""
+    facts = {name: text for name, text in metadata.items() if name != METADATA_DIGEST}
+    digests = {TENSORS_DIGEST, METADATA_DIGEST} & metadata.keys()
+    if digests and metadata.get(METADATA_DIGEST) != _digest_of_metadata(facts):
+        raise _changed(path, "metadata")
+    facts.pop(TENSORS_DIGEST, None)
+    return facts
+
+
+def _changed(path: Path, part: str) -> InputError:
+    return InputError(
+        f"{path} is damaged: its {part} are not those that were written (by their SHA-256); take another copy of the "
+        f"file, or let {option('resume', True)} write the model of a run anew"
+    )
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, framework: str) -> Iterator[Any]:
+    """Open a safetensors file whose tensors are read by a framework: the metadata need no torch."""
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     if not os.access(path, os.R_OK):  # the library calls such a file missing
         raise InputError(f"{path} may not be read: permission denied")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework=framework) as file:
             yield file
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}): cut short, or of another kind") from None

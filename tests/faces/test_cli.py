@@ -346,7 +346,7 @@ def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tm
     assert "## Likelihood" not in card.read_text()
 
 
-@pytest.mark.parametrize("left", ["the model before", "half of a model", "no model"])
+@pytest.mark.parametrize("left", ["the model before", "a flipped bit", "no model"])
 def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsys, tmp_path, left):
     begin = ("train", "points", "--batch-size", "4", "--width", "16", "--save-every", "3", "--out", tmp_path / "a")
     assert call(capsys, *begin, "--steps", "3")[0] == 0
@@ -354,10 +354,15 @@ def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsy
     before = model.read_bytes()
     assert call(capsys, *begin, "--steps", "6", "--resume")[0] == 0
     whole = ancestral.load(model)
-    model.write_bytes(before if left == "the model before" else model.read_bytes()[:999])
+    flipped = model.read_bytes()
+    model.write_bytes(before if left == "the model before" else flipped[:-9] + bytes([flipped[-9] ^ 1]) + flipped[-8:])
     if left == "no model":
         model.unlink()
-    assert "Already at step 6 of 6" in call(capsys, *begin, "--steps", "6", "--resume")[1]
+    if left == "a flipped bit":
+        assert "take another copy of the file, or let --resume write" in call(capsys, "info", model)[2]
+    text = call(capsys, *begin, "--steps", "6", "--resume")[1]
+    assert "Already at step 6 of 6" in text
+    assert ("was missing or damaged, and is written anew" in text) == (left != "the model before")
     again = ancestral.load(model)
     assert again.step == 6
     for mine, other in zip(again.denoiser.parameters(), whole.denoiser.parameters(), strict=True):

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, read back before an older one goes, and the newest whole one is found."""
 
+import contextlib
 import json
 import threading
 
@@ -66,6 +67,31 @@ def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, harm):
     assert newest.step == 1
     assert len(wrong) == 1
     assert "is no whole checkpoint" in wrong[0]
+
+
+def test_a_flipped_bit_of_the_manifest_is_noticed_or_changes_nothing(tmp_path):
+    checkpoints = saved(tmp_path)
+    facts = {"guard": {"lr_factor": 0.25, "bad": 0}, "optimiser": {"groups": [{"lr": 2e-4, "betas": (0.9, 0.999)}]}}
+    checkpoints.save(checkpoint(1, **facts))
+    checkpoints.wait()
+    path, manifest = checkpoints.path(1) / MANIFEST, checkpoints.verify(1)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with contextlib.suppress(InputError):
+            assert checkpoints.verify(1) == manifest
+    path.write_bytes(whole.replace(b'"lr": 0.0002', b'"lr": 0.0006'))
+    with pytest.raises(InputError, match="is no whole checkpoint: it was changed"):
+        checkpoints.verify(1)
+
+
+def test_a_checkpoint_of_version_0_2_has_no_digest_of_its_manifest(tmp_path):
+    checkpoints = saved(tmp_path, 1)
+    path = checkpoints.path(1) / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"][MANIFEST]
+    path.write_text(json.dumps(manifest))
+    assert checkpoints.newest()[0].step == 1
 
 
 def test_an_older_one_goes_only_after_the_new_one_was_read_back(tmp_path, monkeypatch):

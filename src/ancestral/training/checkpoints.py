@@ -1,7 +1,7 @@
 """Checkpoints: written in the background, whole or not at all, and read back before an older one is removed.
 
 checkpoints/000600/state.safetensors    the tensors
-checkpoints/000600/manifest.json        the step, more numbers, and the SHA-256 of the other file
+checkpoints/000600/manifest.json        the step, more numbers, the SHA-256 of the other file, and that of all of these
 """
 
 import contextlib
@@ -140,12 +140,13 @@ class Checkpoints:
             shutil.rmtree(path)
         with storage.atomic_folder(path) as folder:
             content = storage.tensors_to_bytes(checkpoint.tensors)
-            manifest = {
+            manifest: dict[str, Any] = {
                 "format": FORMAT,
                 "step": checkpoint.step,
                 "sha256": {TENSORS: hashlib.sha256(content).hexdigest()},
                 "facts": dict(checkpoint.numbers),
             }
+            manifest["sha256"][MANIFEST] = _digest_of(manifest)
             storage.write_bytes(folder / TENSORS, content)
             storage.write_text(folder / MANIFEST, json.dumps(manifest, indent=2))
         try:
@@ -159,7 +160,9 @@ class Checkpoints:
         try:
             manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             whole = manifest["format"] == FORMAT and manifest["step"] == step and isinstance(manifest["facts"], dict)
-            whole = whole and manifest["sha256"][TENSORS] == storage.sha256(path / TENSORS)
+            digests = {TENSORS: storage.sha256(path / TENSORS), MANIFEST: _digest_of(manifest)}
+            of_version_0_2 = {TENSORS: digests[TENSORS]}
+            whole = whole and manifest["sha256"] in (digests, of_version_0_2)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
         if not whole:
@@ -204,6 +207,13 @@ class Checkpoints:
 
     def _on_purpose(self, step: int) -> bool:
         return self.every > 0 and step % self.every == 0
+
+
+def _digest_of(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 of a manifest, by what JSON holds of it, without the digest itself."""
+    content = {**manifest, "sha256": {TENSORS: manifest["sha256"][TENSORS]}}
+    plain = json.loads(json.dumps(content))  # JSON has no tuples, and keys are text
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _error_of(write: Callable[..., None], *arguments: Any) -> OSError | None:

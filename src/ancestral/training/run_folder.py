@@ -92,7 +92,7 @@ class RunFolder:
     def model_step(self) -> int | None:
         """Read the step of the model file, which may be older than the checkpoint; None if there is no whole one."""
         try:
-            step = storage.read_metadata(self.model).get("step", "")
+            step = storage.read_tensors(self.model)[1].get("step", "")
         except InputError:
             return None
         return int(step) if step.isdecimal() else None

@@ -382,8 +382,10 @@ def _train(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None
         if main:
             yield Work("the first step", 0, 0)
         return not (yield from fit(trainer, folder))
-    if folder.model_step() != trainer.step:
+    if (model_step := folder.model_step()) != trainer.step:
         trainer.save(folder)
+        if main and model_step is None:
+            yield Message(f"{folder.model} was missing or damaged, and is written anew.")
     if main:
         more = "" if trainer.config.distil.method else f"; more {option('steps')} go on"
         yield Message(f"Already at step {trainer.step} of {steps}{more}.")

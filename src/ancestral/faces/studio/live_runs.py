@@ -9,11 +9,12 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ancestral import storage
 from ancestral.config import PRESETS, Config, preset
 from ancestral.errors import InputError, one_line
 from ancestral.faces.studio.answers import MissingError
@@ -338,13 +339,10 @@ def _model(path: Path) -> tuple[int, str, str]:
 
 @functools.lru_cache(maxsize=1000)
 def _read_model(path: Path, contents: tuple[int, int]) -> tuple[int, str, str]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "numpy") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
+        metadata = storage.read_metadata(path)
         return int(metadata["step"]), str(json.loads(metadata["config"])["preset"]), ""
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return 0, "", one_line(f"{path.name} cannot be read: {error}")
 
 
