@@ -35,6 +35,8 @@ RESERVED = {
 """Names that mean something else in the calls of networks, denoisers and objectives."""
 ONE_VALUE = "has one value in all items: leave it out"
 """The end of the message on a condition from which nothing is learned."""
+MOST_VALUES = 2**40
+"""The largest number of values of an image."""
 SHOWN = 10
 """The largest number of classes or numbers that the text of a condition has."""
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -240,6 +242,15 @@ def check(conditions: Mapping[str, Condition], dims: int) -> None:
         check_name(name)
         if isinstance(condition, Image) and not dims:
             raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
+        if isinstance(condition, Image) and not (
+            min(condition.channels, *condition.sides, condition.rate or 1) >= 1
+            and math.prod((condition.channels, *condition.sides)) <= MOST_VALUES
+            and -math.inf < condition.limits[0] < condition.limits[1] < math.inf
+        ):
+            raise InputError(
+                f"the condition {name} cannot be an image of {condition.channels} channels, sides {condition.sides}, "
+                f"limits {condition.limits} and rate {condition.rate}"
+            )
         if isinstance(condition, Vector):
             if not condition.size:
                 raise InputError(f"the condition {name} has no number for each item: leave it out")

@@ -150,8 +150,8 @@ def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
     [
         ({"width": 5}, "width=5 must be even"),
         ({"mults": ()}, "mults must be one or more"),
-        ({"blocks": 0}, "blocks must be at least 1"),
-        ({"patch": 0}, "patch must be at least 1"),
+        ({"blocks": 0}, "blocks must be from 1 to 256"),
+        ({"patch": 0}, "patch must be from 1 to 1024"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"lr": 0.0}, "lr must be above 0"),
         ({"width": 24, "groups": 5}, "groups=5 must divide width"),

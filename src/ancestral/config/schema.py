@@ -160,27 +160,32 @@ class DataConfig:
         return {name: getattr(self, name) for name in names}
 
 
+MOST_FEATURES, MOST_BLOCKS, MOST_PATCH, MOST_LEVELS = 65_536, 256, 1024, 16
+"""Largest features of a layer, blocks, side of a patch, and levels of a network. A file that asks for more is damaged,
+and would keep whoever opens it busy for hours."""
+
+
 @dataclass(frozen=True)
 class UNetConfig:
     """The U-Net of the DDPM paper, for images, signals and volumes."""
 
     kind: Literal["unet"] = hidden("unet")
-    width: int | None = argument(128, least=4)
+    width: int | None = argument(128, least=4, most=MOST_FEATURES)
     """Channels of the first level; default: chosen by the size of the images."""
     mults: tuple[int, ...] | None = (1, 2, 2, 2)
     """Width of each level, as a multiple of the first; every level but the last halves the resolution. Default: chosen
     by the size of the images."""
-    blocks: int | None = argument(2, least=1)
+    blocks: int | None = argument(2, least=1, most=MOST_BLOCKS)
     """Number of residual blocks of each level; default: chosen by the size of the images."""
     attention: tuple[int, ...] | None = (16,)
     """Resolutions (after the patch) with self-attention, none without a number; default: chosen by the size of the
     images."""
     dropout: float = argument(0.1, least=0, below=1)
     """Probability that a feature is dropped in each block during training."""
-    patch: int | None = argument(1, least=1)
+    patch: int | None = argument(1, least=1, most=MOST_PATCH)
     """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images.
     Default: chosen by the size of the images."""
-    groups: int | None = argument(None, least=1)
+    groups: int | None = argument(None, least=1, most=MOST_FEATURES)
     """Number of groups of every group norm; default: 32, and fewer in narrow layers. Export to diffusers needs one
     number for all layers."""
     narrow: bool | None = False
@@ -200,8 +205,15 @@ class UNetConfig:
         widths = [] if self.width is None else [self.width * mult for mult in (1, *(self.mults or ()))]
         if widths and widths[0] % 2:
             raise InputError(f"{option('width', widths[0])} must be even")
-        if self.mults is not None and min(self.mults, default=0) < 1:
-            raise InputError(f"{option('mults')} must be one or more numbers from 1")
+        if self.mults is not None and not (
+            1 <= len(self.mults) <= MOST_LEVELS and min(self.mults) >= 1 and max(widths) <= MOST_FEATURES
+        ):
+            raise InputError(
+                f"{option('mults')} must be one or more numbers from 1, at most {MOST_LEVELS}, with at most "
+                f"{MOST_FEATURES:,} channels in each level"
+            )
+        if self.blocks is not None and self.mults is not None and self.blocks * len(self.mults) > MOST_BLOCKS:
+            raise InputError(f"{option('blocks', self.blocks)} of {len(self.mults)} levels: give at most {MOST_BLOCKS}")
         if self.groups is not None and any(channels % self.groups for channels in widths):
             raise InputError(
                 f"{option('groups', self.groups)} must divide {option('width')}, and with it the channels of every "
@@ -214,16 +226,16 @@ class TransformerConfig:
     """A transformer on patches of pixels, for images, signals and volumes; it should predict x0."""
 
     kind: Literal["transformer"] = hidden("transformer")
-    width: int = argument(192, least=4)
+    width: int = argument(192, least=4, most=MOST_FEATURES)
     """Features of a patch."""
-    depth: int = argument(6, least=1)
+    depth: int = argument(6, least=1, most=MOST_BLOCKS)
     """Number of blocks."""
-    heads: int = argument(4, least=1)
+    heads: int = argument(4, least=1, most=MOST_FEATURES)
     """Number of attention heads; twice this number divides the width."""
-    patch: int | None = argument(None, least=1)
+    patch: int | None = argument(None, least=1, most=MOST_PATCH)
     """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention.
     Default: chosen by the size of the images."""
-    bottleneck: int | None = argument(None, least=1)
+    bottleneck: int | None = argument(None, least=1, most=MOST_FEATURES)
     """Number of features between the pixels of a patch and its first layer; default: none, one layer."""
     dropout: float = argument(0.0, least=0, below=1)
     """Probability that a feature is dropped in each block during training."""
@@ -247,9 +259,9 @@ class MLPConfig:
     """A residual MLP, for points."""
 
     kind: Literal["mlp"] = hidden("mlp")
-    width: int = argument(128, least=4)
+    width: int = argument(128, least=4, most=MOST_FEATURES)
     """Features of the hidden layers."""
-    blocks: int = argument(3, least=1)
+    blocks: int = argument(3, least=1, most=MOST_BLOCKS)
     """Number of residual blocks."""
 
     def __str__(self) -> str:
@@ -304,7 +316,7 @@ class LatentConfig:
     and more. Default: the model is trained on the items themselves."""
     latent_channels: int | None = argument(None, least=1, most=64)
     """Number of channels of the latents. More lose less of the items, and are harder to sample. Default: the factor."""
-    latent_width: int = argument(64, least=8)
+    latent_width: int = argument(64, least=8, most=MOST_FEATURES)
     """Channels of the autoencoder at the resolution of the latents; at finer ones fewer."""
     latent_steps: int = argument(2000, least=1, below=2**63)
     """Number of optimiser steps of the autoencoder."""
@@ -622,8 +634,9 @@ class Config:
                 f"say what to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
                 "or a .npy or .npz file"
             )
-        for section in (self.data, self.net, self.latent, self.process, train, self.runtime, self.sample, self.distil):
+        for section in (self.data, train, self.runtime, self.distil):
             check_ranges(section)
+        self.check_model()
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
@@ -638,11 +651,16 @@ class Config:
                 f"a compiler decides itself what is recomputed: leave {option('checkpointing', True)} out, or "
                 f"{option('compile', True)}"
             )
+        return self
+
+    def check_model(self) -> None:
+        """Raise InputError for settings that no model has, whatever it was trained on."""
+        for section in (self.net, self.latent, self.process, self.sample):
+            check_ranges(section)
         if self.process.schedule != "custom":
             self.process.schedule_spec()
         self.net.check()
         self.latent.check()
-        return self
 
     def with_settings(self, **settings: Any) -> "Config":
         """Return the config with other values for some settings, each by its own name, whatever its section.

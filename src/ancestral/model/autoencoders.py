@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import storage
+from ancestral import nets, storage
 from ancestral.config import AUTOENCODER, LatentConfig
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
@@ -94,11 +94,12 @@ def take_autoencoder(
         return None
     names = [name for name in tensors if name.startswith(prefix)]
     weights = {name[len(prefix) :]: tensors.pop(name) for name in names}
-    autoencoder = build_autoencoder(config, spec)
     try:
-        autoencoder.load_state_dict(weights)
-    except RuntimeError:
-        raise InputError("the weights of the autoencoder do not fit its settings") from None
+        nets.check_weights(lambda: build_autoencoder(config, spec), weights)
+    except InputError as error:
+        raise InputError(f"the autoencoder: {error.text}") from None
+    autoencoder = build_autoencoder(config, spec)
+    autoencoder.load_state_dict(weights)
     return autoencoder
 
 

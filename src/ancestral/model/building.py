@@ -94,7 +94,7 @@ def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> D
     if parts.target is None and process.target == "custom":
         raise InputError("a target of your own is given from Python: target=...")
     target = parts.target or targets.from_name(process.target)
-    net = _own_net(parts.net, spec) if parts.net is not None else _net(config, spec)
+    net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
     return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
 
@@ -117,7 +117,8 @@ def _check_determinant(target: Target, schedule: Schedule) -> None:
     )
 
 
-def _net(config: Config, spec: DataSpec) -> nn.Module:
+def net_of(config: Config, spec: DataSpec) -> nn.Module:
+    """Build the untrained network of a config. Raises InputError if it is one of the user's own, or does not fit."""
     if isinstance(config.net, CustomNetConfig):
         name = config.net.function
         how = f"{option('net', name)}, if you trust that code" if name else "net=... from Python"

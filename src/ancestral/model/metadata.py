@@ -8,6 +8,7 @@ given again when the model is loaded, and the file says so.
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from ancestral import __version__, schedules, targets
 from ancestral.arguments import fits, from_json
-from ancestral.conditions import Classes, Condition, Image, Vector
+from ancestral.conditions import MOST_VALUES, Classes, Condition, Image, Vector, check
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
@@ -28,6 +29,8 @@ from ancestral.targets import Denoiser, Target
 FORMAT = "ancestral-1"
 PROBE = 0.6, 0.8
 """(a, b) at which the factors of a target are compared."""
+MOST_DIGITS = 18
+"""Largest number of digits of a step: a longer one is damage."""
 KEYS = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"}
 TYPES: dict[str, Any] = {
     "schedule": dict,
@@ -150,9 +153,13 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {FORMAT})")
     if missing := KEYS - metadata.keys():
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
-    if not metadata["step"].isdecimal():
+    if not metadata["step"].isdecimal() or len(metadata["step"]) > MOST_DIGITS:
         raise damaged(path, "step")
     config = Config.from_json(metadata["config"], f"the config in {path}")
+    try:
+        config.check_model()
+    except InputError as error:
+        raise InputError(f"the config in {path}: {error.text}") from None
     if config == Config(net=CustomNetConfig()):  # of a plain loop, by version 0.2
         config = dataclasses.replace(config, preset=PLAIN_LOOP, data=DataConfig(FROM_PYTHON))
     if read(path, metadata, "schedule").get("name") == "tables":  # by version 0.2 the config may name another schedule
@@ -161,20 +168,23 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     shape, classes, mean, limits, rate = (
         read(path, metadata, key) for key in ("shape", "classes", "mean", "limits", "rate")
     )
-    if len(shape) not in (1, 2, 3, 4) or min(shape) < 1:
+    if len(shape) not in (1, 2, 3, 4) or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
         raise damaged(path, "shape")
+    if rate is not None and rate < 1:
+        raise damaged(path, "rate")
     codec = Codec(metadata["codec"], limits) if limits else Codec(metadata["codec"])
-    return config, DataSpec(shape, codec, classes, mean, rate, _conditions(path, metadata))
+    return config, DataSpec(shape, codec, classes, mean, rate, _conditions(path, metadata, len(shape) - 1))
 
 
-def _conditions(path: Path, metadata: Mapping[str, str]) -> dict[str, Condition]:
+def _conditions(path: Path, metadata: Mapping[str, str], dims: int) -> dict[str, Condition]:
     """The conditions besides the label; older files have none."""
-    conditions: dict[str, Condition] = {}
+    conditions = dict[str, Condition]()
     for name, tree in (read(path, metadata, "conditions") or {}).items():
         try:
             conditions[name] = from_json(CONDITION_KINDS[tree.pop("kind")], tree, "conditions", closed=True)
         except (InputError, KeyError, AttributeError, TypeError):
             raise damaged(path, "conditions") from None
+    check(conditions, dims)
     return conditions
 
 
@@ -207,7 +217,10 @@ def check_parts(
 
 def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
     if spec.get("name") not in ("tables", "custom"):
-        return schedules.from_spec(spec)
+        try:
+            return schedules.from_spec(spec)
+        except RecursionError:
+            raise damaged(path, "schedule") from None
     try:
         return Schedule(spec["signal"], spec["noise"], spec["prior_std"])
     except (KeyError, TypeError, ValueError):
@@ -218,7 +231,7 @@ def read(path: Path, metadata: Mapping[str, str], key: str) -> Any:
     """Read one of `TYPES` from the metadata; None where there is none. Raises InputError if it is damaged."""
     try:
         value = json.loads(metadata.get(key, "null"))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raise damaged(path, key) from None
     value = tuple(value) if isinstance(value, list) else value
     if not fits(value, TYPES[key]) and (value is not None or key in KEYS):

@@ -5,14 +5,14 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from ancestral import hub, storage, targets
+from ancestral import hub, nets, storage, targets
 from ancestral.arguments import checked
 from ancestral.config import AUTOENCODER, Config
 from ancestral.data.spec import DataSpec
 from ancestral.device import pick_device
 from ancestral.errors import InputError
 from ancestral.model.autoencoders import take_autoencoder
-from ancestral.model.building import NetSource, OwnParts, assemble
+from ancestral.model.building import NetSource, OwnParts, assemble, net_of
 from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
 from ancestral.options import option
@@ -93,6 +93,8 @@ def load(
     parts = OwnParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
     try:
         spec = dataclasses.replace(spec, autoencoder=take_autoencoder(tensors, config.latent, spec))
+        if net is None:
+            nets.check_weights(lambda: net_of(config, spec), tensors)
         with pytorch_generator():  # initial weights are drawn, and then replaced
             denoiser = assemble(config, spec, parts)
     except InputError as error:

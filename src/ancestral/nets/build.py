@@ -1,10 +1,12 @@
 """From a kind of network and its settings to an untrained network."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ancestral.conditions import Condition, check
 from ancestral.errors import InputError
@@ -13,6 +15,9 @@ from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
 from ancestral.options import option
 from ancestral.registries import NETWORKS
+
+DRAWING = {Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
+"""Functions that draw initial weights."""
 
 
 def build(
@@ -55,6 +60,41 @@ def takes(net: nn.Module, name: str) -> bool:
     """
     parameters = inspect.signature(net.forward).parameters
     return name in parameters or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+
+
+def check_weights(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor]) -> None:
+    """Check that a network has weights of these names and shapes, before any memory is allocated for it.
+
+    Args:
+        make: Builds the network.
+        tensors: The weights by name.
+
+    Raises:
+        InputError: If it has others.
+    """
+    try:
+        with _WithoutValues():
+            shapes = {name: value.shape for name, value in make().state_dict().items()}
+    except (RuntimeError, OverflowError):  # a size beyond 64 bits
+        shapes = {}
+    if shapes != {name: value.shape for name, value in tensors.items()}:
+        raise InputError("the weights do not fit the network of its settings")
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Make the weights of layers on the device "meta", which has shapes and no values, and draw none.
+
+    `torch.device("meta")` as a context would draw them: the first random number there imports modules for two seconds.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of PyTorch, or return its tensor as it is."""
+        kwargs = kwargs or {}
+        if function in DRAWING:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **{**kwargs, "device": "meta"} if function is torch.empty else kwargs)
 
 
 def _unet(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:

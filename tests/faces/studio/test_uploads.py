@@ -5,6 +5,7 @@ import io
 import json
 import resource
 import struct
+import threading
 import time
 import wave
 import zipfile
@@ -202,3 +203,25 @@ def test_the_oldest_uploads_make_room(own_studio, monkeypatch):
     statuses = [client.get(f"/files/uploads/{number}").status for number in ids]
     assert statuses == sorted(statuses, reverse=True)
     assert (statuses[0], statuses[-1]) == (404, 200)
+
+
+def test_one_image_is_decoded_at_a_time(tmp_path, monkeypatch):
+    """Twelve PNGs of 184 KB were 2 GB at once."""
+    store, decoding, together = uploads.Uploads(tmp_path / "kept"), [], []
+
+    def load(file, name):
+        decoding.append(name)
+        time.sleep(0.02)
+        together.append(len(decoding))
+        decoding.remove(name)
+        return ".png", {}
+
+    monkeypatch.setattr(uploads, "_checked", load)
+    threads = []
+    for number in range(4):
+        (file := tmp_path / f"{number}").write_bytes(bytes([number]))
+        threads.append(threading.Thread(target=store.keep, args=(file, f"{number}.png")))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    assert together == [1, 1, 1, 1]

@@ -43,7 +43,7 @@ class Uploads:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = threading.Lock()
+        self._lock, self._decoding = threading.Lock(), threading.Lock()
 
     async def receive(self, name: str, chunks: AsyncIterator[bytes], length: int | None) -> Path:
         """Write what a visitor sends to a temporary file.
@@ -91,7 +91,8 @@ class Uploads:
             TooLargeError: If its decoded content would be too large.
         """
         try:
-            suffix, sides = _checked(temporary, name)
+            with self._decoding:  # a small file may be a large image, and many visitors upload at once
+                suffix, sides = _checked(temporary, name)
             number = storage.sha256(temporary)[:24]
             folder = self.folder / number
             file_name = _safe_name(name, suffix)
