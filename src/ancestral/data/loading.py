@@ -276,7 +276,7 @@ def _started(
 ) -> Iterator[tuple[Iterator[Answer], list[BaseProcess]]]:
     """The batches of a DataLoader and its workers, which are killed in the end."""
     before = multiprocessing.active_children()
-    with warnings.catch_warnings(), _worker_signals():
+    with warnings.catch_warnings(), _worker_signals(), _safe_path():
         warnings.simplefilter("ignore")  # of more workers than cores, and Python 3.12's, of forks beside threads
         answers: Iterator[Answer] = iter(
             torch_data.DataLoader(
@@ -304,6 +304,23 @@ def _started(
     finally:
         atexit.unregister(kill)
         kill()
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let a Python that is spawned begin without the working folder in its path; `multiprocessing` hands this one's on.
+
+    Without, a file of the working folder could stand for a module of Python.
+    """
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _death(processes: list[BaseProcess]) -> str | None:

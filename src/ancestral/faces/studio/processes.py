@@ -223,7 +223,7 @@ class Processes:
         # the keeper and its command get no signal that is meant for the studio, and no pipe that ends with it
         keeper = subprocess.Popen(
             [sys.executable, process_keeper.__file__, folder, sys.executable, "-m", "ancestral", command, *words],
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"},  # no code of the working folder
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
