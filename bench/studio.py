@@ -36,16 +36,17 @@ PAGE = ("/", "/assets/studio/studio.css", "/assets/studio/app.js", "/api/overvie
 class Visitor:
     """A browser with cookies of its own."""
 
-    def __init__(self, port: int) -> None:
-        self.port, self.cookie = port, ""
+    def __init__(self, port: int, token: str) -> None:
+        self.port, self.cookie = port, f"ancestral_token_{port}={token}"
 
     def open(self, method: str, path: str, body: Any = None) -> tuple[http.client.HTTPConnection, Any]:
         """Send a request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         content = None if body is None else json.dumps(body).encode()
-        connection.request(method, path, content, {"Cookie": self.cookie} if self.cookie else {})
+        connection.request(method, path, content, {"Cookie": self.cookie})
         response = connection.getresponse()
-        self.cookie = self.cookie or (response.headers.get("set-cookie") or "").partition(";")[0]
+        for text in response.headers.get_all("set-cookie") or ():
+            self.cookie += f"; {text.partition(';')[0]}"
         return connection, response
 
     def ask(self, method: str, path: str, body: Any = None) -> bytes:
@@ -76,16 +77,16 @@ class Visitor:
 
 
 @contextlib.contextmanager
-def server(run: Path) -> Iterator[tuple[psutil.Process, int]]:
-    """A studio as a process of its own, and its port."""
+def server(run: Path) -> Iterator[tuple[psutil.Process, int, str]]:
+    """A studio as a process of its own, its port and its token."""
     with tempfile.TemporaryDirectory() as out:
         words = [sys.executable, "-m", "ancestral", "studio", run, "--out", out, "--port", "0", "--no-open"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            match = re.search(r":(\d+)/", process.stdout.readline())
+            match = re.search(r":(\d+)/\?token=([\w-]+)", process.stdout.readline())
             assert match is not None
             try:
-                yield psutil.Process(process.pid), int(match[1])
+                yield psutil.Process(process.pid), int(match[1]), match[2]
             finally:
                 process.terminate()
 
@@ -94,7 +95,7 @@ def load(options: argparse.Namespace) -> None:
     """Let visitors sample for a while, and print what they got."""
     waits: list[list[float]] = [[] for _ in range(options.clients)]
     errors, pictures, memory = list[str](), [0] * options.clients, list[tuple[float, float]]()
-    with server(options.run) as (process, port):
+    with server(options.run) as (process, port, token):
         ends = time.monotonic() + options.seconds
 
         def follow(visitor: Visitor, number: int, seed: int) -> None:
@@ -123,11 +124,11 @@ def load(options: argparse.Namespace) -> None:
                 except Exception as error:
                     errors.append(f"{type(error).__name__}: {error}")
 
-        first = Visitor(port)
+        first = Visitor(port, token)
         run = json.loads(first.ask("GET", "/api/overview"))["runs"][0]["id"]
         threads = []
         for number in range(options.clients):
-            visitor = Visitor(port)
+            visitor = Visitor(port, token)
             visitor.ask("GET", "/")
             places = options.greedy if number % 4 == 0 else 1
             threads += [threading.Thread(target=work, args=(visitor, number, place)) for place in range(places)]
@@ -162,8 +163,8 @@ def start(options: argparse.Namespace) -> None:
     page, first, second = list[float](), list[float](), list[float]()
     for _ in range(options.rounds):
         began = time.monotonic()
-        with server(options.run) as (_, port):
-            visitor = Visitor(port)
+        with server(options.run) as (_, port, token):
+            visitor = Visitor(port, token)
             for path in PAGE:
                 visitor.ask("GET", path)
             page.append(time.monotonic() - began)

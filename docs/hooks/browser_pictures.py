@@ -27,13 +27,13 @@ COLOURS = 128
 
 @contextlib.contextmanager
 def studio(folder: Path) -> Iterator[str]:
-    """Start a studio over the runs of a folder, and give its address."""
+    """Start a studio over the runs of a folder, and give its address with the token."""
     command = [sys.executable, "-m", "ancestral", "studio", "runs", "--port", "0", "--no-open"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             line = next(line for line in process.stdout if "http://" in line)
-            yield "http://" + line.partition("http://")[2].split("/")[0]
+            yield "http://" + line.partition("http://")[2].partition(";")[0]
         finally:
             process.terminate()
 
@@ -118,7 +118,9 @@ def main(run: Path) -> None:
         Image.fromarray(data.open("digits").items[2507, 0].numpy()).save(digit)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=VIEWPORT)
-        with studio(folder) as address:
+        with studio(folder) as whole_address:
+            page.goto(whole_address)
+            address = whole_address.partition("/?")[0]
             sample(page, address)
             edit(page, address, digit)
             train(page, address)

@@ -829,12 +829,14 @@ class Studio(WithOut, resumable=True):
     """Run folders, folders of runs and folders of data; nothing outside them can be read. Default: the working folder
     with its runs."""
     host: str = argument("127.0.0.1", metavar="ADDRESS")
-    """Address of this machine at which the studio can be reached. Any but 127.0.0.1 opens it to other machines; the
-    address that is then printed holds a secret token, which every visitor needs."""
+    """Address of this machine at which the studio can be reached. Any but 127.0.0.1 opens it to other machines."""
     port: int = argument(8765, least=0, most=65535)
     """Port of the address; 0 takes any that is free."""
     open: bool = True
     """Whether to open the page in the browser."""
+    token: bool = True
+    """Whether visitors need the secret token of the address that is printed; the browser then keeps it in a cookie.
+    Without, every user of this machine can use the studio with your rights, and by `host` whoever reaches it."""
 
 
 class UseCase(NamedTuple):

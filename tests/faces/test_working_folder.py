@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from studio_client import Client
 
+TRAIN = ["train", "--data=photos", "--steps=1", "--batch-size=2", "--width=8"]
 CODE = "open(__file__ + '.ran', 'w').close()\n"
 SPAWNED = """
 if __name__ == "__main__":
@@ -52,7 +53,7 @@ def test_the_command_and_its_workers_run_none_of_them(working_folder, tmp_path):
     """Workers that are forked have the path of the command; those that are spawned are a Python of their own."""
     path = tmp_path / "ancestral"
     path.write_text(SPAWNED, encoding="utf-8")
-    words = "train --data photos --memory 0 --workers 1 --steps 1 --batch-size 2 --width 8 --save-every 1".split()
+    words = [*TRAIN, "--memory=0", "--workers=1", "--save-every=1"]
     subprocess.run([sys.executable, path, *words], cwd=working_folder, env=environment(), check=True)
 
 
@@ -62,8 +63,7 @@ def test_the_studio_and_its_processes_run_none_of_them(working_folder):
     pipes = {"stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, cwd=working_folder, env=environment(), **pipes) as process:
         try:
-            port = re.search(r":(\d+)/", process.stdout.readline())[1]
-            client = Client(int(port))
+            client = Client.at(re.search(r"http:[^;]+", process.stdout.readline())[0])
             name = client.start("doctor", source="photos", steps=0)
             while (answer := client.get(f"/api/processes/{name}").json)["state"] == "running":
                 time.sleep(0.1)
@@ -78,7 +78,5 @@ def test_a_function_that_is_named_is_found_in_the_working_folder(tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(12):
         Image.new("L", (8, 8), 20 * number).save(tmp_path / "photos" / f"{number}.png")
-    words = (
-        "-m ancestral train --data photos --given low=mine:half --steps 1 --batch-size 2 --width 8 --out run".split()
-    )
+    words = ["-m", "ancestral", *TRAIN, "--given=low=mine:half", "--out=run"]
     subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment(), check=True)

@@ -1012,6 +1012,7 @@ def studio(
     host: str = "127.0.0.1",
     port: int = 8765,
     open: bool = True,
+    token: bool = True,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> None:
@@ -1025,9 +1026,12 @@ def studio(
         places: Run folders, folders of runs and folders of data; nothing outside them can be read. Default: the
             working folder with its runs.
         host: Address of this machine at which the studio can be reached. Any but 127.0.0.1 opens it to other
-            machines; the address that is then printed holds a secret token, which every visitor needs.
+            machines.
         port: Port of the address; 0 takes any that is free.
         open: Whether to open the page in the browser.
+        token: Whether visitors need the secret token of the address that is printed; the browser then keeps it in a
+            cookie. Without, every user of this machine can use the studio with your rights, and by `host` whoever
+            reaches it.
         out: Folder for all that is made in the studio; default: runs/studio.
         progress: Whether to show the progress.
 

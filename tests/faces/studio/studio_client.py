@@ -7,6 +7,7 @@ import threading
 import time
 from http.cookies import SimpleCookie
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.server import Server
@@ -32,17 +33,34 @@ class Answer:
 
 
 class Client:
-    """A visitor with cookies of its own."""
+    """A visitor with cookies of its own, who has no token."""
 
     def __init__(self, port, host="127.0.0.1"):
         self.port, self.host, self.cookies = port, host, {}
 
+    @classmethod
+    def at(cls, address):
+        """A visitor who opened the address that a studio printed."""
+        parts = urlsplit(address)
+        client = cls(parts.port)
+        client.cookies = {f"ancestral_token_{parts.port}": parse_qs(parts.query)["token"][0]}
+        return client
+
+    def another(self):
+        """Another visitor with the same token."""
+        client = Client(self.port, self.host)
+        client.cookies = {name: value for name, value in self.cookies.items() if "token" in name}
+        return client
+
+    @property
+    def cookie(self):
+        """The header of its cookies."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
     def open(self, method, path, body=None, headers=None, timeout=60):
         """Send a request, and return the connection and the response, which is not read yet."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
-        values = (
-            {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
-        )
+        values = {"Cookie": self.cookie} if self.cookies else {}
         content = json.dumps(body).encode() if isinstance(body, dict | list) else body
         connection.request(method, path, content, values | (headers or {}))
         response = connection.getresponse()
@@ -101,7 +119,7 @@ def studio(*folders, out, host="127.0.0.1"):
     server = Server(Places(list(folders), Path(out)), Path(out), host, 0)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
-    client = Client(server.port)
+    client = Client.at(server.address)
     client.wait(lambda: server._uvicorn is not None and server._uvicorn.started)
     try:
         yield server, client

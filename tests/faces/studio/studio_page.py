@@ -37,7 +37,7 @@ class StudioPage:
 
     @property
     def address(self):
-        return self.server.address.rstrip("/")
+        return self.server.address.partition("/?")[0]
 
     def open(self, tab):
         """Show a tab, once its controls are there."""
@@ -124,6 +124,7 @@ class StudioPage:
 def studio_pages(chromium, server, **options):
     """Open pages of a studio in one context, as a function; none of them may complain."""
     context = chromium.new_context(**options)
+    context.request.get(server.address)  # keeps the token in a cookie
     pages = []
 
     def new():

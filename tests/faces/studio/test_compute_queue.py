@@ -144,11 +144,12 @@ def test_a_cancelled_job_evaluates_the_network_no_more(own_studio, tiny_run, kee
 def test_visitors_have_turns_and_positions(own_studio, tiny_run):
     """Whoever comes later with one job does not wait for all jobs of another; jobs that wait can be cancelled."""
     server, one = own_studio
-    other, third = Client(one.port), Client(one.port)
+    other, third = one.another(), one.another()
     run = server.state.places.id_of(tiny_run.path)
     for client in (other, third):
         client.get("/")
-    assert len({*one.cookies.values(), *other.cookies.values(), *third.cookies.values()}) == 3
+    visitors = {client.cookies[f"ancestral_visitor_{server.port}"] for client in (one, other, third)}
+    assert len(visitors) == 3
     with held(server, tiny_run.path, at=1) as (_, reached, go):
         started = [one.start("sample", model=run, n=1, steps=1, threads=1, seed=0)]
         assert reached.wait(30)
@@ -202,7 +203,7 @@ def test_a_full_queue_says_so(own_studio, tiny_run, monkeypatch):
         statuses = [client.post("/api/jobs", body) for _ in range(3)]
         assert [one.status for one in statuses] == [201, 201, 429]
         assert statuses[2].line == "2 of your jobs wait already: wait for one, or cancel some"
-        other = Client(client.port)
+        other = client.another()
         other.get("/")
         statuses = [other.post("/api/jobs", body) for _ in range(2)]
         assert [one.status for one in statuses] == [201, 429]
@@ -212,7 +213,7 @@ def test_a_full_queue_says_so(own_studio, tiny_run, monkeypatch):
 def test_two_visitors_do_not_disturb_each_other(own_studio, tiny_run):
     """Each gets the samples of its own options, though the other's jobs come between and are cancelled."""
     server, one = own_studio
-    other = Client(one.port)
+    other = one.another()
     other.get("/")
     run = server.state.places.id_of(tiny_run.path)
     mine = {seed: one.start("sample", model=run, n=2, steps=5, seed=seed) for seed in range(3)}
@@ -312,7 +313,7 @@ def test_a_killed_server_loses_no_picture_that_was_shown(tiny_run, tmp_path):
     @contextmanager
     def server():
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-            client = Client(int(re.search(r":(\d+)/", process.stdout.readline())[1]))
+            client = Client.at(re.search(r"http:[^;]+", process.stdout.readline())[0])
             client.get("/")
             yield process, client
 

@@ -1,7 +1,10 @@
 """Who may ask the studio, and what a browser may do with its answers."""
 
+import queue
+import re
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,8 +13,10 @@ from studio_client import Client, studio
 
 from ancestral.declarations import Studio
 from ancestral.errors import InputError
-from ancestral.faces.studio import plan
+from ancestral.faces.studio import plan, run
+from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.server import Server
+from ancestral.options import on_command_line, spell
 
 OWN = "http://127.0.0.1:{port}"
 
@@ -93,7 +98,8 @@ def test_a_visitor_who_leaves_while_sending_is_no_defect(shared_studio, capfd):
     for path in ("/api/uploads?name=a.png", "/api/jobs"):
         with socket.create_connection(("127.0.0.1", client.port)) as connection:
             method = "PUT" if "uploads" in path else "POST"
-            head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nContent-Length: 100\r\n\r\nabc"
+            head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nCookie: {client.cookie}\r\n"
+            head += "Content-Length: 100\r\n\r\nabc"
             connection.sendall(head.encode())
             time.sleep(0.2)
     time.sleep(0.2)
@@ -101,10 +107,13 @@ def test_a_visitor_who_leaves_while_sending_is_no_defect(shared_studio, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_other_machines_need_the_token(tiny_run, tmp_path):
-    """With --host, the address that is printed holds it; the page keeps it in a cookie that scripts cannot read."""
-    with studio(tiny_run.path, out=tmp_path / "out", host="0.0.0.0") as (server, client):
-        token = server.state.token
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["this machine", "all"])
+def test_visitors_need_the_token(tiny_run, tmp_path, host):
+    """Other users of this machine too. The address that is printed holds it; the page keeps it in a cookie that scripts
+    cannot read.
+    """
+    with studio(tiny_run.path, out=tmp_path / "out", host=host) as (server, _):
+        client, token = Client(server.port), server.state.token
         assert server.address.endswith(f":{server.port}/?token={token}")
         assert len(token) >= 32
         for path in (
@@ -146,6 +155,27 @@ def test_without_the_packages_of_the_extra_one_line_says_how_to_install_them(mon
         plan(Studio())
 
 
-def test_this_machine_needs_no_token(shared_studio):
-    assert shared_studio[0].state.token == ""
-    assert shared_studio[0].address == f"http://127.0.0.1:{shared_studio[0].port}/"
+def test_without_a_token_a_line_says_what_that_means(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Server, "serve", lambda server, browse: server.listener.close())
+    for host, line in (("127.0.0.1", "every user of this machine"), ("0.0.0.0", "everybody who reaches this machine")):
+        options = Studio(places=tiny_run.path, out=tmp_path, host=host, port=0, token=False)
+        meaning, address = (spell(event.text, on_command_line) for event in run(plan(options)))
+        assert meaning == f"--no-token: {line} can read these folders, train and delete with your rights"
+        assert re.search(r":\d+/; Ctrl-C", address)
+
+
+def test_the_words_that_start_a_browser_do_not_hold_the_token(tiny_run, tmp_path, monkeypatch):
+    """Every user of the machine can list them. They name a page that only its owner can read."""
+    opened = queue.Queue()
+    monkeypatch.setattr("ancestral.faces.studio.server._has_screen", lambda: True)
+    monkeypatch.setattr("webbrowser.open", opened.put)
+    server = Server(Places([tiny_run.path], tmp_path), tmp_path, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve, args=(True,))
+    thread.start()
+    page = Path(opened.get(timeout=30).removeprefix("file://"))
+    assert (page.stat().st_mode & 0o777, server.address in page.read_text()) == (0o600, True)
+    while server._uvicorn is None or not server._uvicorn.started:
+        time.sleep(0.01)
+    server.stop()
+    thread.join()
+    assert not page.exists()

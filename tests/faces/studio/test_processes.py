@@ -177,13 +177,13 @@ def separate_studio(folder, tmp_path):
         "import sys; from pathlib import Path; from ancestral.faces.studio.places import Places; "
         "from ancestral.faces.studio.server import Server; out = Path(sys.argv[2]); "
         "server = Server(Places([Path(sys.argv[1])], out), out, '127.0.0.1', 0); "
-        "print(server.port, flush=True); server.serve()"
+        "print(server.address, flush=True); server.serve()"
     )
     words = [sys.executable, "-c", code, str(folder), str(tmp_path / "out")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
     try:
-        client = Client(int(process.stdout.readline()))
+        client = Client.at(process.stdout.readline().strip())
         yield process, client
     finally:
         process.kill()

@@ -56,6 +56,7 @@ def raw(client, target):
     connection = http.client.HTTPConnection("127.0.0.1", client.port)
     connection.putrequest("GET", target, skip_host=True)
     connection.putheader("Host", f"127.0.0.1:{client.port}")
+    connection.putheader("Cookie", client.cookie)
     connection.endheaders()
     response = connection.getresponse()
     content = response.read()

@@ -54,6 +54,7 @@ def test_a_gigabyte_is_refused_early_and_without_memory(own_studio, chunked):
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
     connection.putrequest("PUT", "/api/uploads?name=large.png")
+    connection.putheader("Cookie", client.cookie)
     connection.putheader(*("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(GIGABYTE)))
     connection.endheaders()
     block, sent = b"\0" * (1 << 20), 0
@@ -81,6 +82,7 @@ def test_the_answer_to_an_upload_that_says_its_length(shared_studio):
     """A client that waits for it, as browsers do, gets the line."""
     connection = http.client.HTTPConnection("127.0.0.1", shared_studio[1].port, timeout=30)
     connection.putrequest("PUT", "/api/uploads?name=large.png")
+    connection.putheader("Cookie", shared_studio[1].cookie)
     connection.putheader("Content-Length", str(GIGABYTE))
     connection.endheaders()
     answer = connection.getresponse()

@@ -13,6 +13,7 @@ from ancestral.declarations import Studio
 from ancestral.errors import InputError, install_command
 from ancestral.events import Event, Message
 from ancestral.faces.studio.places import Places
+from ancestral.options import option
 from ancestral.storage import check_writable
 
 OUT = Path("runs/studio")
@@ -55,13 +56,18 @@ def run(plan: StudioPlan) -> Generator[Event, None, None]:
     """Serve the pages until Ctrl-C.
 
     Yields:
-        The address, as soon as it is served.
+        What it means that no token is needed, and the address, as soon as it is served.
 
     Raises:
         InputError: If the address is taken.
     """
+    from ancestral.faces.studio.guard import is_loopback
     from ancestral.faces.studio.server import Server
 
-    server = Server(plan.places, plan.out, plan.options.host, plan.options.port)
+    host = plan.options.host
+    server = Server(plan.places, plan.out, host, plan.options.port, plan.options.token)
+    if not plan.options.token:
+        visitors = "every user of this machine" if is_loopback(host) else "everybody who reaches this machine"
+        yield Message(f"{option('token', False)}: {visitors} can read these folders, train and delete with your rights")
     yield Message(f"the studio is at {server.address}; Ctrl-C ends it, and trainings go on")
     server.serve(browse=plan.options.open)

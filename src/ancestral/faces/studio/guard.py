@@ -1,8 +1,8 @@
 """The guard of the studio: who may ask, and what a browser may do with the answers.
 
 A page of another site can send requests to an address of this machine by the browser of its visitor, and a name of
-another site can be made to lead here. So the name in `Host` must be one of this studio's, the page that asks must be
-its own, and where other machines can reach the studio, a request must have the token.
+another site can be made to lead here. So the name in `Host` must be one of this studio's, and the page that asks must
+be its own. Other users of this machine can send requests too, and so a request must have the token.
 """
 
 import ipaddress

@@ -16,7 +16,7 @@ import uvicorn
 
 from ancestral.errors import InputError
 from ancestral.faces.studio.app import application
-from ancestral.faces.studio.guard import is_loopback, new_token
+from ancestral.faces.studio.guard import new_token
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.state import StudioState
 from ancestral.options import option
@@ -37,12 +37,13 @@ class Server:
         out: The folder of what is made.
         host: The address of this machine.
         port: The port; 0 takes a free one.
+        token: Whether visitors need a token.
 
     Raises:
         InputError: If the address is taken, or no address of this machine.
     """
 
-    def __init__(self, places: Places, out: Path, host: str, port: int) -> None:
+    def __init__(self, places: Places, out: Path, host: str, port: int, token: bool = True) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,13 +57,14 @@ class Server:
                 f"{option('port', 0)}, which takes a free one, or another {option('host')}"
             ) from None
         self.host, self.port = host, self.listener.getsockname()[1]
-        self.state = StudioState(places, out, "" if is_loopback(host) else new_token())
+        self.state = StudioState(places, out, new_token() if token else "")
         self.state.port = self.port
         self._uvicorn: _Uvicorn | None = None
+        self._page = self.state.out / "open.html"
 
     @property
     def address(self) -> str:
-        """The address of the page, with the token if one is needed."""
+        """The address of the page, with the token if visitors need it."""
         host = _reachable(self.host) if self.host in EVERYWHERE else self.host
         token = f"?token={self.state.token}" if self.state.token else ""
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{token}"
@@ -86,12 +88,23 @@ class Server:
         if (
             browse and _has_screen()
         ):  # a browser that starts slowly holds nobody up; the listener takes its request meanwhile
-            threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(self._page_that_leads_here(),), daemon=True).start()
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each tab that is closed while it reads
         self._uvicorn = _Uvicorn(config, self.state)
         with _offline(), contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after its end
             self._uvicorn.run(sockets=[self.listener])
         self.state.queue.close()
+        self._page.unlink(missing_ok=True)
+
+    def _page_that_leads_here(self) -> str:
+        """Write a page that only this user can read: every user can read the words with which a browser is started."""
+        if not self.state.token:
+            return self.address
+        self.state.out.mkdir(parents=True, exist_ok=True)
+        self._page.unlink(missing_ok=True)  # of a studio that was killed
+        self._page.touch(0o600, exist_ok=False)
+        self._page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={self.address}">\n')
+        return self._page.as_uri()
 
     def stop(self) -> None:
         """End `serve`, which another thread called, as Ctrl-C does."""

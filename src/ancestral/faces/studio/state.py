@@ -40,7 +40,7 @@ class StudioState:
     Args:
         places: The folders that may be read.
         out: The folder of what is made: history, uploads, logs of processes.
-        token: What visitors must know; "" if the studio is for this machine alone.
+        token: What visitors must know; "" if nothing.
 
     Attributes:
         processes: The commands that were started as processes of their own.
