@@ -817,7 +817,8 @@ class Studio(WithOut, resumable=True):
         Nothing, when the studio has ended.
 
     Raises:
-        InputError: If the packages of the studio are missing, a folder does not exist, or the address is taken.
+        InputError: If the packages of the studio are missing, a folder does not exist, another studio keeps what it
+            makes in the same folder, or the address is taken.
         OSError: If the folder of the history cannot be written.
     """
 

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,8 @@ def _named(path: Path) -> Iterator[None]:
 
 
 QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)
+LOCK_PATIENCE = 3.0
+"""Seconds to wait for a lock: data workers of a killed process hold it for a second more."""
 SLACK = 65_536
 """Bytes that a file or folder takes beside its content."""
 
@@ -208,6 +211,44 @@ def write_with_room(
             removals.append(path)
             if not spare_paths or free_bytes(path) >= required:
                 break
+
+
+@contextlib.contextmanager
+def locked(folder: Path, line: str) -> Iterator[int | None]:
+    """Lock a folder for this process. The system releases the lock however the process ends.
+
+    Args:
+        folder: The folder.
+        line: What is wrong, and what to do, where another process holds the lock.
+
+    Yields:
+        The open folder; None on a system without such locks.
+
+    Raises:
+        InputError: If another process holds the lock for longer than `LOCK_PATIENCE`.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has none of these
+        yield None
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(line) from None
+                time.sleep(0.1)
+                continue
+            except OSError:  # a file system without locks
+                pass
+            break
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def check_writable(folder: Path) -> None:

@@ -177,7 +177,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
 
 
 def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ancestral.training.run_folder.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("ancestral.storage.LOCK_PATIENCE", 0.0)
     folder = RunFolder(tmp_path)
     with folder.locked(), pytest.raises(InputError, match="another process is training"), folder.locked():
         pass

@@ -18,7 +18,6 @@ import dataclasses
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,31 +213,12 @@ class RunFolder:
 
         The system releases the lock however the process ends.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows has none of these
-            yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            for patience in range(30, -1, -1):  # a killed process's data workers hold it for a second more
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not patience:
-                        raise InputError(
-                            f"another process is training in {self.path}; wait for it, or give {option('out')} "
-                            "another name"
-                        ) from None
-                    time.sleep(0.1)
-                except OSError:  # a file system without locks
-                    break
-            self._handle = handle
-            yield
-        finally:
-            self._handle = None
-            os.close(handle)
+        line = f"another process is training in {self.path}; wait for it, or give {option('out')} another name"
+        with storage.locked(self.path, line) as self._handle:
+            try:
+                yield
+            finally:
+                self._handle = None
 
     @property
     def lasting_path(self) -> Path:

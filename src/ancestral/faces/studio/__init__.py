@@ -9,12 +9,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ancestral import storage
 from ancestral.declarations import Studio
 from ancestral.errors import InputError, install_command
 from ancestral.events import Event, Message
 from ancestral.faces.studio.places import Places
 from ancestral.options import option
-from ancestral.storage import check_writable
 
 OUT = Path("runs/studio")
 
@@ -48,7 +48,7 @@ def plan(options: Studio) -> StudioPlan:
         raise InputError(f"the studio needs two more packages: {install_command('studio')}") from None
     places = (options.places,) if isinstance(options.places, str | Path) else options.places or (".",)
     out = Path(OUT if options.out is None else options.out)
-    check_writable(out)
+    storage.check_writable(out)
     return StudioPlan(options, Places([Path(place) for place in places], out), out)
 
 
@@ -59,15 +59,19 @@ def run(plan: StudioPlan) -> Generator[Event, None, None]:
         What it means that no token is needed, and the address, as soon as it is served.
 
     Raises:
-        InputError: If the address is taken.
+        InputError: If another studio keeps what it makes in the same folder, or the address is taken.
     """
     from ancestral.faces.studio.guard import is_loopback
     from ancestral.faces.studio.server import Server
 
     host = plan.options.host
-    server = Server(plan.places, plan.out, host, plan.options.port, plan.options.token)
-    if not plan.options.token:
-        visitors = "every user of this machine" if is_loopback(host) else "everybody who reaches this machine"
-        yield Message(f"{option('token', False)}: {visitors} can read these folders, train and delete with your rights")
-    yield Message(f"the studio is at {server.address}; Ctrl-C ends it, and trainings go on")
-    server.serve(browse=plan.options.open)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    line = f"another studio runs in {plan.out}: use that one or end it, or give {option('out')} another folder"
+    with storage.locked(plan.out, line):  # one would delete what another one is making
+        server = Server(plan.places, plan.out, host, plan.options.port, plan.options.token)
+        if not plan.options.token:
+            visitors = "every user of this machine" if is_loopback(host) else "everybody who reaches this machine"
+            what = f"{visitors} can read these folders, train and delete with your rights"
+            yield Message(f"{option('token', False)}: {what}")
+        yield Message(f"the studio is at {server.address}; Ctrl-C ends it, and trainings go on")
+        server.serve(browse=plan.options.open)
