@@ -41,6 +41,24 @@ def test_names_of_this_machine_are_served(shared_studio, name):
 
 
 @pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost", 200),
+        ("[::1]", 200),
+        ("127.0.0.1:80", 200),
+        ("evil.example", 403),
+        ("::1", 403),
+    ],
+)
+def test_browsers_leave_out_the_port_80(shared_studio, monkeypatch, host, status):
+    server, client = shared_studio
+    monkeypatch.setattr(server.state, "port", 80)
+    monkeypatch.setitem(client.cookies, "ancestral_token_80", server.state.token)
+    assert client.get("/api/jobs", Host=host, Origin=f"http://{host}").status == status
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"Origin": "http://evil.example"},
@@ -107,6 +125,30 @@ def test_a_visitor_who_leaves_while_sending_is_no_defect(shared_studio, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        ("", ""),
+        ("GET / HTTP/1.1\r\nHost: a", ""),
+        ("GET /api/jobs HTTP/1.1\r\nHost: {host}\r\n\r\n", "GET / HT"),
+        ("PUT /api/uploads?name=a.png HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nContent-Length: 9\r\n\r\n", "a"),
+    ],
+    ids=["nothing", "half a head", "half a second head", "half a body"],
+)
+def test_half_a_request_does_not_hold_its_connection(own_studio, monkeypatch, start, rest):
+    monkeypatch.setattr("ancestral.faces.studio.server.REQUEST_SECONDS", 0.2)
+    server, client = own_studio
+    with socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall(start.format(host=f"127.0.0.1:{client.port}", cookie=client.cookie).encode())
+        if rest.startswith("GET"):
+            connection.recv(65536)  # the first answer
+        connection.sendall(rest.encode())
+        while connection.recv(65536):
+            pass
+    client.wait(lambda: not server._uvicorn.server_state.connections)
+    assert client.get("/api/jobs").status == 200
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["this machine", "all"])
 def test_visitors_need_the_token(tiny_run, tmp_path, host):
     """Other users of this machine too. The address that is printed holds it; the page keeps it in a cookie that scripts
@@ -147,6 +189,19 @@ def test_an_address_that_is_taken_and_folders_that_are_not_there(shared_studio, 
     with pytest.raises(InputError, match=r"there is no folder .*nothing"):
         plan(Studio(places=str(tmp_path / "nothing")))
     assert plan(Studio(out=tmp_path)).places.folders == [Path().resolve()]
+
+
+def test_of_two_studios_that_keep_what_they_make_in_one_folder_the_second_is_refused(tiny_run, tmp_path, monkeypatch):
+    """One would take the jobs of the other for interrupted ones, and delete them. A studio that ended holds no lock."""
+    monkeypatch.setattr("ancestral.storage.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(Server, "serve", lambda server, browse: server.listener.close())
+    options = plan(Studio(places=tiny_run.path, out=tmp_path / "out", port=0))
+    first = run(options)
+    next(first)
+    with pytest.raises(InputError, match=r"another studio runs in .*out: use that one or end it, or give out another"):
+        next(run(options))
+    assert list(first) == []
+    assert len(list(run(options))) == 1
 
 
 def test_without_the_packages_of_the_extra_one_line_says_how_to_install_them(monkeypatch):

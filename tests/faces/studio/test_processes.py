@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,19 @@ from studio_client import Client, studio
 from ancestral.errors import InputError
 from ancestral.faces.studio import process_keeper
 from ancestral.faces.studio.answers import BusyError
+from ancestral.faces.studio.live_runs import LiveRuns
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.posted_options import CASES
 from ancestral.faces.studio.processes import RECORD, Processes, check, option_in, progress_of, short_path
+from ancestral.interrupts import EXIT_CODE
+from ancestral.training import RunFolder
+from conftest import tiny_config
 
 SMALL = {"width": 16, "blocks": 1, "batch_size": 8, "log_every": 1, "threads": 1, "snapshots": 0, "trackers": ["none"]}
 """Settings of a training of digits that is as fast as one can be."""
+
+
+KILLED = "it was ended by signal 9 (Killed), as the system does where memory runs out"
 
 
 def wait(condition, seconds=60):
@@ -62,9 +70,10 @@ def kept(processes):
         ("print('ancestral: interrupted'); raise SystemExit(130)", "stopped", None),
         ("raise ValueError('oh')", "failed", "ValueError: oh"),
         ("import os; os.kill(os.getpid(), 2)", "stopped", None),
-        ("import os; os.kill(os.getpid(), 9)", "failed", "it ended with exit code -9"),
+        ("import os; print('step 5', flush=True); os.kill(os.getpid(), 9)", "failed", KILLED),
+        ("import os; os.abort()", "failed", "it was ended by signal 6 (Aborted)"),
     ],
-    ids=["finished", "refused", "interrupted", "defect", "signal", "killed"],
+    ids=["finished", "refused", "interrupted", "defect", "signal", "killed", "aborted"],
 )
 def test_how_a_process_ended(kept, code, state, error):
     process = kept(code)
@@ -89,10 +98,50 @@ def test_a_process_whose_keeper_is_gone_too_was_killed(kept):
 def test_the_number_of_a_process_that_another_one_has_now_is_not_it(kept):
     process = kept("pass")
     (process.folder / process_keeper.EXIT).unlink()
-    this = psutil.Process()
-    pids = {"keeper": [this.pid, this.create_time() - 100], "command": [this.pid, this.create_time() - 100]}
-    (process.folder / process_keeper.PIDS).write_text(json.dumps(pids), encoding="utf-8")
+    pids = json.loads((process.folder / process_keeper.PIDS).read_text(encoding="utf-8"))
+    this = {name: [os.getpid(), start] for name, (_, start) in pids.items()}
+    (process.folder / process_keeper.PIDS).write_text(json.dumps(this), encoding="utf-8")
     assert process.state == "failed"
+
+
+@pytest.fixture
+def running(processes):
+    """A training in a run folder that runs: this process."""
+    out = processes.places.folders[0] / "a"
+    RunFolder(out).begin(tiny_config())
+    folder = processes.folder / "20260101-000000-01-train"
+    folder.mkdir(parents=True)
+    facts = {"command": "train", "words": [], "started": time.time(), "out": str(out), "source": None, "runs": []}
+    (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
+    this = process_keeper.identity(os.getpid())
+    (folder / process_keeper.PIDS).write_text(json.dumps({"keeper": this, "command": this}), encoding="utf-8")
+    return processes.get(folder.name)
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_clock_that_is_set_ends_no_process(running, monkeypatch, seconds):
+    """The time at which a process began is counted from that at which the machine was switched on, which changes."""
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + seconds)
+    assert running.state == "running"
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_a_training_that_was_refused_does_not_hide_the_one_that_is_there(running, processes, state):
+    """Neither while that runs, which can be stopped and not resumed, nor when it has ended later."""
+    refused = processes.folder / "20260101-000000-02-train"
+    shutil.copytree(running.folder, refused)
+    (refused / process_keeper.EXIT).write_text("2", encoding="utf-8")
+    if state == "stopped":
+        (running.folder / process_keeper.EXIT).write_text(str(EXIT_CODE), encoding="utf-8")
+        os.utime(refused / process_keeper.EXIT, (1, 1))
+    assert processes.all()[0].id == refused.name
+    assert processes.of_run(running.out) == running
+    (run,) = LiveRuns(processes.places, processes).all()
+    assert (run["process"], run["state"]) == (running.id, "training" if state == "running" else state)
+    if state == "running":
+        with pytest.raises(InputError, match="is being trained already"):
+            processes.resume(running.out)
 
 
 def test_no_more_run_than_the_machine_bears(processes, monkeypatch):

@@ -32,6 +32,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+DEFAULT_PORT = "80"
+"""The port that browsers leave out of `Host` and `Origin`."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -91,7 +93,9 @@ class Guard:
     def _is_own(self, text: str) -> bool:
         """Whether a `Host` is a name of this studio, with its port."""
         name, colon, port = text.rpartition(":")
-        if not colon or port != str(self.state.port):
+        if not colon or text.endswith("]"):
+            name, port = text, DEFAULT_PORT
+        if port != str(self.state.port):
             return False
         name = name.removeprefix("[").removesuffix("]").lower()
         if name in LOOPBACK or name == self.host.lower():

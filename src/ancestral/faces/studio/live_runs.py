@@ -114,7 +114,7 @@ class LiveRuns:
 
     def all(self) -> list[dict[str, Any]]:
         """Describe the runs, those that train first, then the one that changed last."""
-        trainings = {process.out: process for process in reversed(self.processes.all()) if process.out is not None}
+        trainings = self.processes.of_runs()
         rows = [self.summary(path, trainings.get(path)) for path in self.places.runs().values()]
         return sorted(rows, key=lambda row: (row["state"] != "training", -row["changed"]))
 
@@ -123,7 +123,7 @@ class LiveRuns:
 
         Args:
             path: The run folder.
-            process: The last process that trained it, if the studio started that.
+            process: Its training, as `Processes.of_runs` has it.
         """
         config, (saved_step, source, damage) = _config(path), _model(path)
         problem = damage or (f"{CONFIG} cannot be read" if config is None and (path / CONFIG).exists() else "")

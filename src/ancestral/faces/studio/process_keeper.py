@@ -6,6 +6,7 @@ It imports nothing of the package, so that it takes little memory beside a train
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import psutil
 
 PIDS, EXIT, LOG = "pids.json", "exit.txt", "log.txt"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""On Linux, a text that is another one each time the machine is switched on."""
 
 
 def keep(folder: Path, words: list[str]) -> None:
@@ -24,14 +27,32 @@ def keep(folder: Path, words: list[str]) -> None:
     """
     with (folder / LOG).open("ab") as log:
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        pids = {"keeper": _identity(psutil.Process()), "command": _identity(psutil.Process(child.pid))}
+        pids = {"keeper": identity(os.getpid()), "command": identity(child.pid)}
         _write(folder / PIDS, json.dumps(pids))
         _write(folder / EXIT, str(child.wait()))
 
 
-def _identity(process: psutil.Process) -> list[float]:
-    """The number of a process and the time of its start: the system gives the number to another one later."""
-    return [process.pid, process.create_time()]
+def identity(pid: int) -> list[int | str | float]:
+    """Return the number of a process and its start, since the system gives the number to another one later.
+
+    Linux counts the start in ticks since the machine was switched on; a time would change with the clock.
+    """
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        return [pid, f"{BOOT.read_text(encoding='utf-8').strip()} {ticks}"]
+    except OSError:
+        return [pid, psutil.Process(pid).create_time()]
+
+
+def runs(pid: int, start: str | float) -> bool:
+    """Tell whether the process of a number is still the one that has this start, and has not ended."""
+    try:
+        process = psutil.Process(int(pid))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return identity(pid)[1] == start if isinstance(start, str) else abs(process.create_time() - start) < 1
+    except psutil.Error:
+        return False
 
 
 def _write(path: Path, text: str) -> None:

@@ -44,7 +44,7 @@ REPORT, SHEET, COMPARISON = "report.json", "sheet.png", "comparison"
 MOST_RUNNING, MOST_SEARCHED = 16, 200
 """Largest number of processes that run at a time, counted among as many of the last: each has a model in memory."""
 STARTING = 20
-"""Seconds that a process may take to write its number."""
+"""Seconds that a process which another studio started may take to write its number."""
 LOG_BYTES, LOG_LINES = 64_000, 400
 """The end of a log that is read, and the lines of it that are shown."""
 PLACE = re.compile(r"(?:^|(?<==))/.*")
@@ -67,6 +67,7 @@ class Process:
         out: The folder that it writes, if that was decided by the studio or its user.
         source: The data that doctor inspects.
         runs: The folders of the runs that it measures.
+        keeper: Its keeper, if this studio started it.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Process:
     out: Path | None
     source: str | None = None
     runs: tuple[Path, ...] = ()
+    keeper: "subprocess.Popen[bytes] | None" = None
 
     @property
     def id(self) -> str:
@@ -88,6 +90,13 @@ class Process:
         with contextlib.suppress(OSError, ValueError):
             return int((self.folder / process_keeper.EXIT).read_text(encoding="utf-8"))
         return None
+
+    @property
+    def ended(self) -> float:
+        """When its keeper noted its end, in seconds since 1970; its start if it did not."""
+        with contextlib.suppress(OSError):
+            return (self.folder / process_keeper.EXIT).stat().st_mtime
+        return self.started
 
     @property
     def state(self) -> State:
@@ -110,8 +119,12 @@ class Process:
             return None
         lines, start = [line for line in self.lines(20) if line.strip()], "ancestral: "
         message = next((line.removeprefix(start) for line in reversed(lines) if line.startswith(start)), None)
-        if message is None and self.exit_code is None:
+        code = self.exit_code
+        if message is None and code is None:
             return "it was killed, or the machine was switched off"
+        if code is not None and code < 0:
+            cause = ", as the system does where memory runs out" if code == -signal.SIGKILL else ""
+            return f"it was ended by signal {-code} ({signal.strsignal(-code)}){cause}"
         return message or (lines[-1] if lines else f"it ended with exit code {self.exit_code}")
 
     def lines(self, count: int = LOG_LINES) -> list[str]:
@@ -132,11 +145,11 @@ class Process:
             InputError: If it does not run, or has not begun yet.
         """
         pids = self._pids()
-        if pids is None or not _runs(*pids["command"]):
+        if pids is None or not process_keeper.runs(*pids["command"]):
             raise InputError("this process does not run any more" if pids else "it is starting; stop it in a moment")
         (self.folder / STOPPING).touch()
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
-            psutil.Process(int(pids["command"][0])).send_signal(signal.SIGINT)
+            psutil.Process(pids["command"][0]).send_signal(signal.SIGINT)
 
     def described(self, places: Places) -> dict[str, Any]:
         """Describe it for the page, but for its lines."""
@@ -158,17 +171,20 @@ class Process:
             "run": places.id_of(self.out) if self.out is not None and self.command in TRAININGS else None,
         }
 
-    def _pids(self) -> dict[str, list[float]] | None:
+    def _pids(self) -> dict[str, tuple[int, str | float]] | None:
         with contextlib.suppress(OSError, ValueError):
-            pids: dict[str, list[float]] = json.loads((self.folder / process_keeper.PIDS).read_text(encoding="utf-8"))
+            text = (self.folder / process_keeper.PIDS).read_text(encoding="utf-8")
+            pids: dict[str, tuple[int, str | float]] = json.loads(text)
             return pids
         return None
 
     def _alive(self) -> bool:
         pids = self._pids()
-        if pids is None:
-            return time.time() - self.started < STARTING
-        return any(_runs(*identity) for identity in pids.values())
+        if pids is not None:
+            return any(process_keeper.runs(*identity) for identity in pids.values())
+        if self.keeper is not None:
+            return self.keeper.poll() is None
+        return abs(time.time() - self.started) < STARTING
 
 
 class Processes:
@@ -216,8 +232,8 @@ class Processes:
         runs = [values[name] for name in ("model", "run") if name in values] or values.get("runs", ())
         paths = [(path.parent if path.suffix else path).resolve() for path in map(Path, runs)]
         place = None if out is None else out.resolve()
-        process = Process(folder, command, tuple(words), time.time(), place, source, tuple(paths))
-        record = {"command": command, "words": words, "started": process.started, "out": place and str(place)}
+        started = time.time()
+        record = {"command": command, "words": words, "started": started, "out": place and str(place)}
         record |= {"source": source, "runs": [*map(str, paths)]}
         storage.write_text(folder / RECORD, json.dumps(record, indent=2))
         # the keeper and its command get no signal that is meant for the studio, and no pipe that ends with it
@@ -230,6 +246,8 @@ class Processes:
             start_new_session=True,
         )
         threading.Thread(target=keeper.wait, daemon=True).start()  # or it would stay in the table of processes
+        process = Process(folder, command, tuple(words), started, place, source, tuple(paths), keeper)
+        self._known[folder] = process
         return process
 
     def all(self) -> list[Process]:
@@ -247,9 +265,19 @@ class Processes:
         return process
 
     def of_run(self, run: Path) -> Process | None:
-        """Return the last training that was started here in a run folder."""
-        trainings = (process for process in self.all() if process.command in TRAININGS)
-        return next((process for process in trainings if process.out == run), None)
+        """Return the training of a run folder that was started here, as `of_runs` does."""
+        return self.of_runs().get(run)
+
+    def of_runs(self) -> dict[Path, Process]:
+        """Return by run folders the training that runs there, or else that which ended last.
+
+        The one that was started last may have been refused, as another one was training.
+        """
+        trainings: dict[Path, list[Process]] = {}
+        for process in self.all():
+            if process.command in TRAININGS and process.out is not None:
+                trainings.setdefault(process.out, []).append(process)
+        return {run: several[0] if len(several) == 1 else _latest(several) for run, several in trainings.items()}
 
     def resume(self, run: Path, steps: int | None = None) -> Process:
         """Resume the training of a run folder.
@@ -355,6 +383,11 @@ def _options(case: UseCase) -> tuple[Argument, ...]:
     return tuple(options_of(case))
 
 
+def _latest(trainings: Sequence[Process]) -> Process:
+    """The one that runs, or else ended last, of trainings from the last one that was started to the first."""
+    return max(trainings, key=lambda process: (process.state == "running", process.ended))
+
+
 def _title(command: str, values: Mapping[str, Any]) -> str:
     """The name of a new run, as training chooses it."""
     if command == "distil":
@@ -372,11 +405,3 @@ def _read(folder: Path) -> Process | None:
             words, runs = tuple(record["words"]), tuple(map(Path, record["runs"]))
             return Process(folder, record["command"], words, float(record["started"]), out, record["source"], runs)
     return None
-
-
-def _runs(pid: float, created: float) -> bool:
-    """Whether the process with this number is still the one that was started at this time."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(int(pid))
-        return bool(abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE)
-    return False

@@ -1,5 +1,6 @@
 """The server of the studio: uvicorn on a socket of its own, until Ctrl-C."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ancestral.errors import InputError
 from ancestral.faces.studio.app import application
@@ -25,6 +28,8 @@ EVERYWHERE = ("0.0.0.0", "::")
 """Hosts that stand for all addresses of this machine."""
 OFFLINE = "ANCESTRAL_OFFLINE"
 """The environment variable that `data.download` reads."""
+REQUEST_SECONDS = 30.0
+"""Seconds that the head of a request may take, and each part of its body."""
 PATIENCE = 1
 """Seconds that open requests have after Ctrl-C."""
 
@@ -77,6 +82,7 @@ class Server:
         """
         config = uvicorn.Config(
             application(self.state, self.host),
+            http=_Connection,
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -140,6 +146,46 @@ def _offline() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed if a request does not come in time: half of one would hold it for ever.
+
+    The head of a request has `REQUEST_SECONDS` in all, and its body has as long for each part.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        awaits_head = self._timer is not None and self.conn.their_state is h11.IDLE
+        super().data_received(data)
+        if not awaits_head or self.conn.their_state is not h11.IDLE:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._cancel()
+
+    def _expect(self) -> None:
+        """Begin to wait for the rest of a request, if it has not come whole."""
+        self._cancel()
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self._timer = self.loop.call_later(REQUEST_SECONDS, self._end)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self) -> None:
+        if self.flow.read_paused:  # what has come is still being written
+            self._expect()
+        else:
+            self.transport.close()
 
 
 class _Uvicorn(uvicorn.Server):
