@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import resource
 import stat
 from pathlib import Path
@@ -54,12 +55,20 @@ def test_an_error_inside_leaves_the_old_file_and_no_litter(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_temporary_file_has_the_suffix_and_the_result_the_usual_rights(tmp_path):
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_the_temporary_file_has_the_suffix_and_the_result_the_usual_rights(tmp_path, mask):
     path = tmp_path / "x.png"
-    with storage.atomic(path) as temporary:
-        assert temporary.suffix == ".png"
-        temporary.write_text("x")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~storage._umask()
+    before = os.umask(mask)
+    try:
+        with storage.atomic(path) as temporary:
+            assert temporary.suffix == ".png"
+            temporary.write_text("x")
+        with storage.atomic_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~mask
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all, but long enough to look like one", b"\xff" * 100])

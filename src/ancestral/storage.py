@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -43,12 +44,10 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        temporary.touch(exist_ok=False)  # unlike a file of `tempfile`, it has the rights that the user gives to files
         with undone(lambda: temporary.unlink(missing_ok=True)):
             yield temporary
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -67,11 +66,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} is a file; give {option('out')} a folder")
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        temporary.mkdir()
     with undone(lambda: shutil.rmtree(temporary, ignore_errors=True)):
         yield temporary  # the files in it name themselves where they fail
         with _named(path):
-            temporary.chmod(0o777 & ~_umask())  # mkdtemp makes private folders
             if path.is_dir():
                 path.rmdir()  # it is empty, and not every system renames over a folder
             temporary.replace(path)
@@ -401,12 +400,6 @@ def _opened(path: Path, framework: str) -> Iterator[Any]:
             yield file
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}): cut short, or of another kind") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

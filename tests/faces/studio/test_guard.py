@@ -186,6 +186,12 @@ def test_an_address_that_is_taken_and_folders_that_are_not_there(shared_studio, 
     server = shared_studio[0]
     with pytest.raises(InputError, match=r"cannot be opened .*: another studio may use it; give port=0"):
         Server(server.state.places, tmp_path, "127.0.0.1", server.port)
+    for host in ("", " "):
+        with pytest.raises(InputError, match=r"host='' names no address|host=' ' names no address"):
+            Server(server.state.places, tmp_path, host, 0)
+    for host in ("a" * 70, "a\0b"):
+        with pytest.raises(InputError, match="cannot be opened"):
+            Server(server.state.places, tmp_path, host, 0)
     with pytest.raises(InputError, match=r"there is no folder .*nothing"):
         plan(Studio(places=str(tmp_path / "nothing")))
     assert plan(Studio(out=tmp_path)).places.folders == [Path().resolve()]

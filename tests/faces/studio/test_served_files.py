@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from studio_client import studio
 
+from ancestral.faces.studio.answers import error_line
 from ancestral.faces.studio.served_files import served
 
 SECRET = b"secret"
@@ -74,6 +75,22 @@ def test_no_way_leads_out_of_the_folders(place, way):
         status, content = raw(client, f"{start}/{text}")
         assert status in (400, 403, 404), start
         assert SECRET not in content, start
+
+
+def test_a_name_that_no_file_can_have_shows_no_path(place):
+    server, client, _, run = place
+    (server.state.history.folder / ENTRY / "files").mkdir(parents=True, exist_ok=True)
+    (server.state.history.folder / ENTRY / "entry.json").write_text("{}")
+    for start in (run, "/assets", f"/files/history/{ENTRY}", "/files/processes", "/api/processes", "/api/history"):
+        answer = client.get(f"{start}/{'a' * 5000}")
+        assert (answer.status, start) == (404, start)
+        assert b"/" not in answer.content, start
+
+
+def test_an_error_of_the_system_names_its_file_alone(tmp_path):
+    with pytest.raises(OSError, match=str(tmp_path)) as error:
+        (tmp_path / "log.csv").read_text()
+    assert error_line(error.value) == {"error": "'log.csv': No such file or directory", "option": None}
 
 
 def test_files_of_a_run_are_shown_by_their_kinds(place):

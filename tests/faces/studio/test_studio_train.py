@@ -66,6 +66,8 @@ def visit(chromium, place):
 
     def call(hash="", **options):
         contexts.append(chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, **options}))
+        tokens = place[2].another().cookies
+        contexts[-1].add_cookies([{"name": name, "value": text, "url": place[1]} for name, text in tokens.items()])
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))

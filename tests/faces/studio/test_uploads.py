@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import os
 import resource
 import struct
 import threading
@@ -88,6 +89,19 @@ def test_the_answer_to_an_upload_that_says_its_length(shared_studio):
     answer = connection.getresponse()
     assert (answer.status, answer.headers["connection"]) == (413, "close")
     connection.close()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o002, 0o664)])
+def test_uploads_have_the_rights_that_the_user_gives_to_files(own_studio, mask, mode):
+    server, client = own_studio
+    before = os.umask(mask)
+    try:
+        number = put(client, png(2, 2)).json["id"]
+    finally:
+        os.umask(before)
+    folder = server.state.uploads.folder / number
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {mode}
+    assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
 
 
 def black(side, promise=None):

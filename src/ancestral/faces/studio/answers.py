@@ -1,9 +1,11 @@
 """Answers of the studio: JSON, and errors as one line with the option that they are about."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ancestral.arguments import shown
 from ancestral.errors import InputError, text_of
 from ancestral.options import END, NEXT, START, on_command_line, spell
 
@@ -67,6 +69,8 @@ def refusal(error: Exception, option: str | None = None) -> "Response":
 def error_line(error: BaseException, option: str | None = None) -> dict[str, str | None]:
     """Return the line of an error and the name of the option that it is about, as in the contract of the pages."""
     text = text_of(error)
+    if isinstance(error, OSError) and error.filename is not None:  # Python's own, with a whole path of this machine
+        text = f"{shown(os.path.basename(os.fsdecode(error.filename)))}: {error.strerror}"  # noqa: PTH119 (bytes too)
     option = option or getattr(error, "option", None)
     if option is None and START in text:
         option = text.partition(START)[2].partition(END)[0].partition(NEXT)[0]

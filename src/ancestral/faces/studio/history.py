@@ -20,6 +20,7 @@ from urllib.parse import quote
 from ancestral import storage
 from ancestral.errors import InputError
 from ancestral.faces.studio.answers import MissingError
+from ancestral.faces.studio.places import Places
 
 ENTRY, STEPS, FILES, EXPORTS = "entry.json", "steps.jsonl", "files", "exports"
 ID = re.compile(r"[0-9a-f]{16}")
@@ -182,13 +183,7 @@ class History:
         folder = self.get(name).folder
         whole = [f"{FILES}/{file}" for file in WHOLE if (folder / FILES / file).is_file()]
         path = path or next(iter(whole), "")
-        try:
-            file = (folder / path).resolve() if "\0" not in path else folder
-        except (OSError, RuntimeError, ValueError):
-            file = folder
-        if not file.is_relative_to(folder.resolve()) or not file.is_file():
-            raise MissingError("there is no such file in this entry of the history")
-        return file
+        return Places.below(folder, path)
 
     def favour(self, name: str, favourite: bool) -> None:
         """Note whether an entry is a favourite. Raises MissingError if there is none."""

@@ -1,5 +1,6 @@
 """The folders that visitors of the studio may read, and the runs in them."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -50,19 +51,18 @@ class Places:
             raise RefusedError(f"{text} is outside the folders that the studio was started with; name its folder there")
         return path
 
-    def below(self, folder: Path, text: str) -> Path:
+    @staticmethod
+    def below(folder: Path, text: str) -> Path:
         """Return the path of a file in a folder by its relative path, as a visitor sends it.
 
         Raises:
             MissingError: If there is none, or it leads out of the folder.
         """
-        try:
-            path = (folder / text).resolve() if "\0" not in text else None
-        except (OSError, RuntimeError, ValueError):
-            path = None
-        if path is None or not path.is_relative_to(folder.resolve()) or not path.is_file():
-            raise MissingError("there is no such file")
-        return path
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a name that the system cannot hold, a circle
+            path = (folder / text).resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                return path
+        raise MissingError("there is no such file")
 
     def runs(self) -> dict[str, Path]:
         """Find the run folders, by their ids."""

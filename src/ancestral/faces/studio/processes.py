@@ -259,7 +259,7 @@ class Processes:
 
     def get(self, name: str) -> Process:
         """Return a process by its id. Raises MissingError if there is none."""
-        process = self._read(self.folder / name) if re.fullmatch(r"[\w-]+", name) else None
+        process = self._read(self.folder / name) if re.fullmatch(r"[\w-]{1,80}", name) else None
         if process is None:
             raise MissingError("there is no such process")
         return process

@@ -49,19 +49,22 @@ class Server:
     """
 
     def __init__(self, places: Places, out: Path, host: str, port: int, token: bool = True) -> None:
+        if not host.strip():  # which the system takes for all addresses
+            raise InputError(f"{option('host', host)} names no address: give 127.0.0.1, or one of this machine")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self.listener.bind((host, port))
             self.listener.listen(128)
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:  # TypeError, ValueError: a name that no machine can have
             self.listener.close()
+            reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"{host} port {port} cannot be opened ({error.strerror or error}): another studio may use it; give "
+                f"{host} port {port} cannot be opened ({reason}): another studio may use it; give "
                 f"{option('port', 0)}, which takes a free one, or another {option('host')}"
             ) from None
-        self.host, self.port = host, self.listener.getsockname()[1]
+        (self._bound, self.port, *_), self.host = self.listener.getsockname(), host
         self.state = StudioState(places, out, new_token() if token else "")
         self.state.port = self.port
         self._uvicorn: _Uvicorn | None = None
@@ -70,7 +73,7 @@ class Server:
     @property
     def address(self) -> str:
         """The address of the page, with the token if visitors need it."""
-        host = _reachable(self.host) if self.host in EVERYWHERE else self.host
+        host = _reachable(self._bound) if self._bound in EVERYWHERE else self.host
         token = f"?token={self.state.token}" if self.state.token else ""
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{token}"
 

@@ -1,9 +1,8 @@
 """Files that visitors send: images, arrays and recordings, checked before anything else reads them."""
 
 import json
-import os
 import re
-import tempfile
+import secrets
 import threading
 import wave
 import zipfile
@@ -62,19 +61,18 @@ class Uploads:
         if length is not None and length > MOST_BYTES:
             raise TooLargeError(_too_long(name))
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, path = tempfile.mkstemp(prefix=".upload-", dir=self.folder)
-        size = 0
+        path, size = self.folder / f".upload-{secrets.token_hex(8)}", 0
         try:
-            with os.fdopen(handle, "wb") as file:
+            with path.open("xb") as file:  # unlike a file of `tempfile`, it has the rights that the user gives to files
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > MOST_BYTES:
                         raise TooLargeError(_too_long(name))
                     file.write(chunk)
         except BaseException:
-            Path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-        return Path(path)
+        return path
 
     def keep(self, temporary: Path, name: str) -> dict[str, Any]:
         """Check a file that was received and keep it.
@@ -102,7 +100,6 @@ class Uploads:
                     return old
                 with storage.atomic_folder(folder) as inside:
                     temporary.replace(inside / file_name)
-                    (inside / file_name).chmod(0o644)
                     if sides and suffix not in IN_BROWSERS:
                         _write_preview(inside / file_name, inside / PREVIEW)
                         facts["preview"] = True
