@@ -102,9 +102,10 @@ def _start(folder: Path, program: str) -> int:
 def _opener(choice: str, folder: Path) -> list[str]:
     """The command that opens the folder; [] if nothing is to be opened. Raises InputError if it is not installed."""
     editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    python = [sys.executable, "-P", "-m"]  # -P: no file of the working folder stands for a module
     commands = {
-        "jupyter": [sys.executable, "-m", "jupyterlab", str(folder)] if importlib.util.find_spec("jupyterlab") else [],
-        "marimo": [sys.executable, "-m", "marimo", "edit", str(folder)] if importlib.util.find_spec("marimo") else [],
+        "jupyter": [*python, "jupyterlab", str(folder)] if importlib.util.find_spec("jupyterlab") else [],
+        "marimo": [*python, "marimo", "edit", str(folder)] if importlib.util.find_spec("marimo") else [],
         "editor": [*editor, str(folder)] if editor and shutil.which(editor[0]) else [],
     }
     if choice == "none":
