@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -238,6 +239,34 @@ def separate_studio(folder, tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("streams", ["closed", "without a reader"])
+def test_a_studio_whose_output_nobody_reads_serves(tmp_path, streams):
+    """As of a terminal that was closed, or of `ancestral studio | head -1`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        client = Client(probe.getsockname()[1])
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh"] if streams == "closed" else []
+    words = [sys.executable, "-m", "ancestral", "studio", "--port", client.port, "--no-token", "--no-open"]
+    reading, writing = os.pipe()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [*closed, *map(str, words)], stdout=writing, stderr=writing, env=environment, cwd=tmp_path
+    ) as process:
+        os.close(writing)
+        os.close(reading)
+        try:
+            wait(lambda: process.poll() is not None or answers(client))
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+def answers(client):
+    with contextlib.suppress(ConnectionError):
+        return client.get("/api/jobs").status == 200
 
 
 @pytest.mark.long
