@@ -31,9 +31,8 @@ def working_folder(tmp_path):
     """A folder of photographs with a file for each module of Python and of the packages that are installed."""
     folder = tmp_path / "work"
     (folder / "photos").mkdir(parents=True)
-    first = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True).stdout.split()
     names = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "sitecustomize", "usercustomize"}
-    for name in names - {"ancestral", *first}:
+    for name in names - {"ancestral"}:
         if name.isidentifier():
             (folder / f"{name}.py").write_text(CODE, encoding="utf-8")
     for number in range(12):
@@ -48,18 +47,33 @@ def environment():
     return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
-@pytest.mark.long
-def test_the_command_and_its_workers_run_none_of_them(working_folder, tmp_path):
-    """Workers that are forked have the path of the command; those that are spawned are a Python of their own."""
+@pytest.fixture
+def script(tmp_path):
     path = tmp_path / "ancestral"
     path.write_text(SPAWNED, encoding="utf-8")
-    words = [*TRAIN, "--memory=0", "--workers=1", "--save-every=1"]
-    subprocess.run([sys.executable, path, *words], cwd=working_folder, env=environment(), check=True)
+    return path
 
 
 @pytest.mark.long
-def test_the_studio_and_its_processes_run_none_of_them(working_folder):
-    words = [sys.executable, "-m", "ancestral", "studio", "--port", "0", "--no-open"]
+def test_the_command_and_its_workers_run_none_of_them(working_folder, script):
+    """Workers that are forked have the path of the command; those that are spawned are a Python of their own."""
+    words = [*TRAIN, "--memory=0", "--workers=1", "--save-every=1"]
+    subprocess.run([sys.executable, script, *words], cwd=working_folder, env=environment(), check=True)
+
+
+@pytest.mark.long
+def test_a_module_that_is_run_runs_none_of_them_after_its_first_lines(working_folder):
+    """So `python -m ancestral`, and each process that `torchrun -m ancestral` starts."""
+    first = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True).stdout.split()
+    for name in first:
+        (working_folder / f"{name}.py").unlink(missing_ok=True)
+    words = ["-m", "ancestral", "doctor", "photos", "--steps", "0"]
+    subprocess.run([sys.executable, *words], cwd=working_folder, env=environment(), check=True)
+
+
+@pytest.mark.long
+def test_the_studio_and_its_processes_run_none_of_them(working_folder, script):
+    words = [sys.executable, script, "studio", "--port", "0", "--no-open"]
     pipes = {"stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, cwd=working_folder, env=environment(), **pipes) as process:
         try:
