@@ -8,6 +8,7 @@ import torch
 import ancestral
 from ancestral import threads
 from ancestral.config import Config
+from ancestral.errors import InputError
 from ancestral.faces import command as cli
 from ancestral.threads import cpu_threads
 
@@ -33,6 +34,17 @@ def clock(monkeypatch, seconds):
         now[0] += seconds[torch.get_num_threads()]
 
     return work
+
+
+def test_more_threads_than_any_machine_runs_are_refused(refused, monkeypatch):
+    """PyTorch starts them all, and ends with a segmentation fault."""
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
+    with (
+        pytest.raises(InputError, match="threads=100000 are too many: this machine has 2 processors; give at most 256"),
+        cpu_threads(100_000, CPU, None),
+    ):
+        pass
+    assert "--threads 100000 are too many" in refused("doctor", "moons", "--threads", "100000")
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,11 @@ def pip_install() -> str:
     return "pip install" if same else f"{shlex.quote(sys.executable)} -m pip install"
 
 
+def lines(text: object) -> str:
+    """Format `text` in its lines, each as `one_line` does."""
+    return "\n".join(map(one_line, str(text).split("\n")))
+
+
 def one_line(text: object) -> str:
     """Format `text` in one line: line breaks, control and undecodable characters, as in file names, are escaped."""
     marks = (START, NEXT, END)

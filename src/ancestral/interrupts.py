@@ -14,7 +14,7 @@ from types import FrameType
 EXIT_CODE = 130
 """Exit code that shells report for a program that Ctrl-C ended."""
 PREEMPTED = 75
-"""Exit code of a training run that SIGTERM or SIGUSR1 stopped after it was saved: EX_TEMPFAIL of sysexits.h, a
+"""Exit code of a training run that SIGTERM, SIGUSR1 or SIGHUP stopped after it was saved: EX_TEMPFAIL of sysexits.h, a
 temporary failure, so that no scheduler takes the run for finished."""
 MESSAGE = "ancestral: interrupted"
 PATIENCE = 0.5

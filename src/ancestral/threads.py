@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 import torch
 
+from ancestral.errors import InputError
 from ancestral.options import option
+from ancestral.quantities import plural
 
 ROUNDS = 4
 """Number of times that the work is timed with each number of threads, in turn."""
 PATIENCE, LONGEST = 1.0, 20.0
 """Seconds of work with one thread from which it is timed once, and from which all threads are taken without timing."""
+MOST = 256
+"""Largest number of threads, or the number of processors if that is larger."""
 GAIN = 1.1
 """More threads must be this many times as fast as one: threads that are left free serve other programs."""
 
@@ -25,6 +29,17 @@ class Threads:
 
     count: int
     reason: str = ""
+
+
+def check_count(count: int) -> None:
+    """Raise InputError for a number of threads that no program needs: the system ends one with too many."""
+    processors = os.cpu_count() or 1
+    most = max(MOST, processors)
+    if count > most:
+        raise InputError(
+            f"{option('threads', count)} are too many: this machine has {plural(processors, 'processor')}; give at "
+            f"most {most}"
+        )
 
 
 @contextlib.contextmanager
@@ -38,10 +53,14 @@ def cpu_threads(count: int | None, device: torch.device, work: Callable[[], obje
 
     Yields:
         The number, and the reason. If OMP_NUM_THREADS is set, that number is kept.
+
+    Raises:
+        InputError: If the number is far beyond that of the processors.
     """
     default_count = torch.get_num_threads()
     try:
         if count is not None:
+            check_count(count)
             torch.set_num_threads(count)
             yield Threads(count)
         elif work is None or device.type != "cpu" or default_count == 1 or "OMP_NUM_THREADS" in os.environ:

@@ -299,6 +299,15 @@ def test_points_are_drawn(capsys, points_run, tmp_path, figures, refused):
     assert "points of 2 channels" in refused("sample", points_run, "--out", tmp_path / "folder")
 
 
+def test_escape_sequences_of_a_model_are_not_obeyed(run, tmp_path):
+    """As names that would set the title of the terminal, move its cursor or hide a line."""
+    name = "a\x1b]0;owned\x07\x9b2K\r"
+    untrained(classes=(name, "b")).save(tmp_path / "run" / "model.safetensors")
+    text = run("info", tmp_path / "run")
+    assert r"a\x1b]0;owned\x9b2K" in text
+    assert all(character.isprintable() or character == "\n" for character in text)
+
+
 # -- resume and interrupt ---------------------------------------------------------------------------------------------
 
 
@@ -448,8 +457,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["train", "digits", "--lr", "nan"], "--lr cannot be"),
         (["train", "digits", "--ema", "1.5"], "--ema must be"),
         (["train", "digits", "--mults", "0"], "--mults must be one or more numbers from 1"),
-        (["train", "digits", "--width", "2"], "at least 4"),
-        (["train", "digits", "--groups", "0"], "--groups must be at least 1"),
+        (["train", "digits", "--width", "2"], "from 4 to 65536"),
+        (["train", "digits", "--groups", "0"], "--groups must be from 1"),
         (["train", "digits", "--groups", "5"], "--groups 5 must divide"),
         (["train", "digits", "--seed", str(2**70)], "--seed must be"),
         (["train", "digits", "--timesteps", "0"], "1 to 1,000,000"),

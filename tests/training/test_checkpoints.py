@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import threading
 
 import pytest
@@ -161,6 +162,11 @@ def test_a_manifest_holds_the_hash_that_a_user_can_check(tmp_path):
     checkpoints = saved(tmp_path, 4)
     manifest = json.loads((checkpoints.path(4) / MANIFEST).read_text())
     assert manifest["sha256"][TENSORS] == hashlib.sha256((checkpoints.path(4) / TENSORS).read_bytes()).hexdigest()
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"run-\\udcff is no UTF-8"):
+        RunFolder(tmp_path / os.fsdecode(b"run-\xff")).check_free()
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):

@@ -21,12 +21,19 @@ from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.render import html_report, writers
 from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer, divergence
+from ancestral.training.distributed import out_of_memory
 from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
+from ancestral.training.signals import stop_on_signals
 from ancestral.workflows.train import fit
 from conftest import events_of, stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
 
 train = events_of(Train)
+
+OUT_OF_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    RuntimeError("could not create a primitive"),  # of oneDNN, which names no reason
+)
 
 
 def begun(path, config):
@@ -155,11 +162,11 @@ def test_out_of_memory_halves_the_micro_batch_and_trains_the_same(monkeypatch):
     config = tiny_config(steps=5, batch_size=8, precision="fp32")
     whole, small = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
     list(whole.run())
-    forward = small.state.net.forward
+    forward, causes = small.state.net.forward, iter(OUT_OF_MEMORY)
 
     def limited(x, *rest, **condition):
         if len(x) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+            raise next(causes)
         return forward(x, *rest, **condition)
 
     monkeypatch.setattr(small.state.net, "forward", limited)
@@ -194,12 +201,28 @@ def test_micro_batches_are_the_batch(tmp_path):
         assert torch.allclose(a, b, atol=1e-5)
 
 
+def test_what_a_device_cannot_compute_is_not_memory():
+    text = "could not create a primitive descriptor for a convolution forward propagation primitive"
+    assert not out_of_memory(RuntimeError(text))
+
+
 # -- signals ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
+def test_a_run_of_nohup_outlasts_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals(Trainer(tiny_config(), stripes(), "cpu")):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
     out, messages, last = tmp_path / "run", [], 0
+    storage.write_text(left := out / ".config-x3k9_a2b.json", "{")  # by a process that was killed before its first save
     for event in train("points", out=out, batch_size=8, width=16, trackers=("none",)):
         if isinstance(event, Progress):
             last = event.step
@@ -208,6 +231,7 @@ def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
         elif isinstance(event, Message):
             messages.append(event.text)
     assert last == 4  # the step in progress
+    assert not left.exists()
     assert Checkpoints(out / "checkpoints").newest()[0].step == ancestral.load(out, "cpu").step == 4
     assert "Stopped after step 4 and saved" in messages[-1]
     assert f"ancestral train points --out {out} --resume" in messages[-1]

@@ -43,7 +43,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two attempts; each pause is twice the one before."""
 MOST_UNREADABLE = 100
 """Number of successive unreadable items at which training ends."""
-JOB_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+JOB_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)}
 """Signals that a terminal or a job sends to all its processes, and that only the training process answers."""
 Answer = tuple[Tensor, list[int], list[str], dict[str, Tensor]] | InputError
 """The items of a batch, their indices and notes, and the images that they are conditioned on; or why they cannot be

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ancestral.errors import lines
 from ancestral.events import Measured, Message, State, Work, Wrote, finish
 from ancestral.options import Spelling, in_python, on_command_line, spelled
 from ancestral.results.estimate import format_number
@@ -36,6 +37,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects, with control characters in text escaped: a terminal would obey those of a file of others."""
+        super().print(*(lines(one) if isinstance(one, str) else one for one in objects), **options)
+
     def on_broken_pipe(self) -> None:
         """Raise the error again: rich would end the program with code 1, whatever is left to do."""
         raise BrokenPipeError

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Literal, Self
 
 from ancestral.arguments import from_json, read_json, stored_fields
-from ancestral.errors import InputError
+from ancestral.errors import InputError, lines
 from ancestral.options import Spelling, in_python, on_command_line, spelled
 
 ATTACHED = {"attached": True}
@@ -71,8 +71,11 @@ class Result:
         return parts
 
     def to_text(self, spelling: Spelling) -> str:
-        """Write the tables and lines of the result, with options as `spelling` spells them."""
-        return "\n".join(str(spelled(part, spelling)) for part in self.parts())
+        """Write the tables and lines of the result, with options as `spelling` spells them.
+
+        Control characters are escaped: names in files of others may hold some, which a terminal would obey.
+        """
+        return lines("\n".join(str(spelled(part, spelling)) for part in self.parts()))
 
     def __str__(self) -> str:
         return self.to_text(in_python)

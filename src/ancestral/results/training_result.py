@@ -69,7 +69,7 @@ class TrainingResult(Result, Generic[ModelType]):
     stopped: bool = False
     """Whether the run was stopped before its last step; it is saved and can be resumed."""
     preempted: bool = False
-    """Whether SIGTERM or SIGUSR1 stopped it, so that a scheduler should start it again."""
+    """Whether SIGTERM, SIGUSR1 or SIGHUP stopped it, so that a scheduler should start it again."""
     loss: float | None = None
     """L_simple, smoothed over about fifty steps; None before the first good step."""
     validation: ValidationLosses | None = None

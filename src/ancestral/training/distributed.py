@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import datetime
 import os
+import re
 import secrets
 import time
 import warnings
@@ -277,6 +278,10 @@ def keep_activations(net: nn.Module) -> None:
         block.__dict__.pop("forward", None)
 
 
+OUT_OF_MEMORY = "out of memory|can't allocate memory|could not create a (memory|primitive)(?! descriptor)"
+"""The words of CUDA and MPS, of PyTorch's allocator on the CPU, and of oneDNN, which names no reason."""
+
+
 @contextlib.contextmanager
 def memory_explained(advice: str) -> Iterator[None]:
     """Turn an error that means that memory ran out into an InputError with this advice."""
@@ -291,4 +296,4 @@ def memory_explained(advice: str) -> Iterator[None]:
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether an error of a device or the system means that memory ran out."""
     words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+    return isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, words) is not None

@@ -110,7 +110,14 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def check_free(self) -> None:
-        """Raise InputError if no run can be begun here, since there is one already, or a file."""
+        """Raise InputError if no run can be begun here: there is one already, or a file, or the name is no UTF-8."""
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the name of the folder {self.path} is no UTF-8, which notes and reports could not hold; give "
+                f"{option('out')} another"
+            ) from None
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; give {option('out')} a folder")
         if self.holds_run():

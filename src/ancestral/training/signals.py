@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from ancestral.data.loading import JOB_SIGNALS
 from ancestral.training.progress import Stopped
 from ancestral.training.trainer import Trainer
 
@@ -24,7 +25,8 @@ def stop_on_signals(trainer: Trainer) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    hangup = getattr(signal, "SIGHUP", None)  # `nohup` has the run outlast its terminal
+    numbers = [one for one in JOB_SIGNALS if one != hangup or signal.getsignal(one) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield

@@ -30,7 +30,7 @@ from ancestral.render import compositions
 from ancestral.render.data_text import LEVEL_MARKS
 from ancestral.results.data_report import DataReport, FileStatistics, Finding
 from ancestral.storage import write_text
-from ancestral.threads import cpu_threads
+from ancestral.threads import check_count, cpu_threads
 from ancestral.training import Trainer
 from ancestral.workflows.autoencoding import seconds_of_autoencoder
 from ancestral.workflows.plan_training import with_autoencoder
@@ -85,6 +85,8 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     """
     options, config, name, from_python = plan.options, plan.config, plan.name, plan.name == configs.FROM_PYTHON
     kind = pick_device(options.device).type
+    if options.threads is not None:
+        check_count(options.threads)
     keep_freed_memory()
     rows, form, faults = list[Finding](), config.data.form, list[InputError]()
     try:

@@ -124,6 +124,7 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
             folder.begin(trainer.config)
             stack.enter_context(folder.locked())
+            folder.tidy()
         if main:
             yield from _announce(trainer, folder, resuming, [*_opening(trainer, folder, cost), *notes], details)
         stopped = yield from _phases(trainer, folder, plan)
@@ -397,8 +398,8 @@ def _train(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None
 def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool]:
     """Train to the last step, with a log, previews and the report in the run folder.
 
-    SIGINT (Ctrl-C), SIGTERM and SIGUSR1, by which clusters announce that they want a machine back, stop the run after
-    the step in progress, saved; a second Ctrl-C interrupts at once.
+    SIGINT (Ctrl-C), SIGTERM and SIGUSR1, by which clusters announce that they want a machine back, and SIGHUP, when a
+    terminal is closed, stop the run after the step in progress, saved; a second Ctrl-C interrupts at once.
 
     Returns:
         Whether the last step was reached.
