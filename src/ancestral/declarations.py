@@ -611,6 +611,9 @@ class WithReference(WithDevice, WithOut):
     held_out: Any = argument(None, words=str | None, metavar="SOURCE")
     """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
     the run held out by `validation`, if there is one."""
+    leave_out_copies: bool = False
+    """Leave out held-out items whose values equal those of a training item; default: they stay, and a note names
+    them."""
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
     """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""

@@ -349,6 +349,10 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+RECORDED = ("kind", "function", "fingerprint", "moved")
+"""Fields that no option sets, or that another option's value says."""
+
+
 def command(config: Config) -> str:
     """Write the command that trains a config: the preset, and the options that differ from it."""
     name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
@@ -360,6 +364,6 @@ def command(config: Config) -> str:
         values, defaults = getattr(config, section), getattr(usual, section)
         for field in dataclasses.fields(values):
             value = getattr(values, field.name)
-            if value != getattr(defaults, field.name) and field.name not in ("kind", "function", "fingerprint"):
+            if value != getattr(defaults, field.name) and field.name not in RECORDED:
                 options[field.name] = value
     return command_line("train", name, **options)

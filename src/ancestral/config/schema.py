@@ -141,6 +141,9 @@ class DataConfig:
     fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
     "" in a run that a Trainer began without a workflow."""
+    moved: str = hidden("")
+    """The rows of items, separated by blanks, that are on the other side of the split by `validation`, a share, than
+    chance put them, so that copies stay together; "" in runs of earlier versions, whose copies are on both sides."""
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. As many for
     latents, which are else encoded again in each step."""
@@ -152,6 +155,13 @@ class DataConfig:
         """Bring the image size into its plain form."""
         if self.image_size is not None:
             object.__setattr__(self, "image_size", plain_image_size(self.image_size))
+
+    @property
+    def moved_rows(self) -> tuple[int, ...]:
+        """`moved` as numbers."""
+        return tuple(
+            int(row) for row in self.moved.split() if row.isdecimal() and len(row) < 19
+        )  # files may be damaged
 
     @property
     def form(self) -> dict[str, Any]:
@@ -599,6 +609,8 @@ class Config:
         train = {name: value for name, value in dataclasses.asdict(config.train).items() if name not in MAY_CHANGE}
         for name in ("source", "validation"):  # places, which may change
             del data[name]
+        if not data["moved"]:  # as in earlier versions
+            del data["moved"]
         data["given"] = without_places(config.data.given)
         net.pop("function", None)
         names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))

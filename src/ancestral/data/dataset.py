@@ -209,6 +209,8 @@ class InMemoryDataset(Dataset):
 
     stored: Tensor | None = None
     """The images (N, C, H, W) that `items` are the centres of, if they are larger."""
+    origin: Dataset | None = field(default=None, repr=False)
+    """The data set that the items were read from, in the same order, which names them."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -224,6 +226,10 @@ class InMemoryDataset(Dataset):
     def spec(self) -> DataSpec:  # type: ignore[override]
         """The shape, codec, conditions and mean. Raises InputError for floats without a range."""
         return spec_of_items(self.items, self.classes, self.name, self.limits, self.rate, self.kinds)
+
+    def name_of(self, index: int) -> str:
+        """Name an item for messages: as where it was read, if it was."""
+        return super().name_of(index) if self.origin is None else self.origin.name_of(index)
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Return an item and its label, -1 without."""
@@ -272,7 +278,8 @@ class InMemoryDataset(Dataset):
     def _part(self, rows: Tensor) -> "InMemoryDataset":
         stored = None if self.stored is None else self.stored[rows]
         items = self.items[rows] if stored is None else centre(stored, self.shape[1:])
-        part = replace(self, items=items, stored=stored, labels=self.labels_of(rows), rows=rows)
+        origin = None if self.origin is None else self.origin.subset(rows)
+        part = replace(self, items=items, stored=stored, labels=self.labels_of(rows), rows=rows, origin=origin)
         return replace(part, conditions=self.conditions_at(rows))
 
 
@@ -310,7 +317,7 @@ def fingerprint(
     return f"{count}:{digest.hexdigest()[:16]}"
 
 
-def hold_out(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
+def hold_out(data: Dataset, share: float, moved: Sequence[int] = ()) -> tuple[Dataset, Dataset]:
     """Split a data set into the items to train on and those that are held out.
 
     The items are chosen at random, from each class in proportion to its size. The choice depends on the number of items
@@ -319,6 +326,7 @@ def hold_out(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
     Args:
         data: The whole data set.
         share: The share that is held out, above 0 and below 1.
+        moved: Rows that change sides, so that copies stay together (`copies.moved_rows`). Training records them.
 
     Returns:
         The two parts, each in the order of the data.
@@ -326,6 +334,20 @@ def hold_out(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
     Raises:
         InputError: If a part has fewer than two items, of which no standard error can be computed.
     """
+    mask = held_out_mask(data, share)
+    n, rows = int(mask.sum()), torch.tensor(moved, dtype=torch.int64)
+    rows = rows[rows < len(data)]
+    mask[rows] = ~mask[rows]
+    if not 2 <= mask.sum() <= len(data) - 2:
+        raise InputError(
+            f"{option('validation', f'{share:g}')} of {len(data):,} items holds out {n:,}, but nearly all items are "
+            "copies of others, and no set of copies fits: give a larger share, other data, or each item once"
+        )
+    return data.subset((~mask).nonzero().flatten()), data.subset(mask.nonzero().flatten())
+
+
+def held_out_mask(data: Dataset, share: float) -> Tensor:
+    """Choose the items that `hold_out` holds out, bool (N,), whatever copies there are. Raises as `hold_out`."""
     count = len(data)
     n = round(share * count)
     if min(n, count - n) < 2:
@@ -337,4 +359,4 @@ def hold_out(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
     order = (key if data.labels is None else key + data.labels).argsort(stable=True)  # by class, at random within each
     mask = torch.zeros(count, dtype=torch.bool)
     mask[order[((torch.arange(n) + 0.5) * (count / n)).long()]] = True
-    return data.subset((~mask).nonzero().flatten()), data.subset(mask.nonzero().flatten())
+    return mask

@@ -258,6 +258,7 @@ class LazyDataset(Dataset):
             rate=self.rate,
             conditions=conditions,
             kinds=self.spec.further,
+            origin=self.subset(torch.tensor(rows, dtype=torch.int64)),
         )
         return data if self.stored_shape == self.shape else data.windows(self.shape[1:])
 

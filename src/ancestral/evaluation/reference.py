@@ -5,7 +5,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ancestral.conditions import ABSENT, Classes, Condition, Vector
 from ancestral.config import DataConfig, name_and_source
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.copies import first_equal
 from ancestral.data.spec import LARGEST, DataSpec
 from ancestral.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.guidance import NO_CLASS
@@ -53,7 +54,7 @@ def loader(
             train, held_out = load_reference(spec, source, "train", config, given), None
             if run is not None and run.validation is not None and train.fingerprint == run.fingerprint:
                 if isinstance(run.validation, float):
-                    train, held_out = data.hold_out(train, run.validation)
+                    train, held_out = data.hold_out(train, run.validation, run.moved_rows)
                 else:
                     with contextlib.suppress(InputError):  # it was moved, or given from Python
                         held_out = load_validation(spec, run.validation, config, given)
@@ -278,14 +279,14 @@ def kind_text(kind: Condition) -> str:
 class ReferenceSet:
     """Items (N, *shape) of a part of the data."""
 
-    items: Tensor
+    part: InMemoryDataset
+    """The N items."""
     labels: Tensor | None
     """int64 (N,) in the model's numbering, NO_CLASS without a class; None if they mean nothing to the model."""
-    name: str
     split: str
     of: int
-    """The number of items of that part."""
-    all_items: Tensor
+    """The number of items of that part of the data."""
+    searched: InMemoryDataset
     """As many items (M, *shape) as fit into memory, N or more: copies are searched for among these."""
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     """The values of the conditions besides the label that are not made from the items, as `conditions_for` returns
@@ -296,15 +297,59 @@ class ReferenceSet:
     @staticmethod
     def from_data(dataset: Dataset, spec: DataSpec, split: str) -> "ReferenceSet":
         """Take as many evenly chosen items as distances can be measured on, in the numbering of a model."""
-        more = dataset.sample(max(1, MAX_ELEMENTS // math.prod(dataset.shape)), max_items(dataset.shape))
+        more = searched_items(dataset)
         part = more.sample(max_items(dataset.shape))
         conditions = conditions_for(part, spec) if spec.further else ({}, ())
-        labels = labels_for(part, spec.classes)
-        return ReferenceSet(part.items, labels, part.name, split, len(dataset), more.items, *conditions)
+        return ReferenceSet(part, labels_for(part, spec.classes), split, len(dataset), more, *conditions)
+
+    def without(self, rows: Tensor) -> "ReferenceSet":
+        """Return the set without some items, bool (N,)."""
+        rest = (~rows).nonzero().flatten()
+        return replace(
+            self,
+            part=self.part.subset(rest),
+            labels=None if self.labels is None else self.labels[rest],
+            of=self.of - int(rows.sum()),
+            conditions={name: values[rest] for name, values in self.conditions.items()},
+        )
+
+    @property
+    def items(self) -> Tensor:
+        """The items (N, *shape)."""
+        return self.part.items
+
+    @property
+    def name(self) -> str:
+        """The name of the data."""
+        return self.part.name
 
     def __str__(self) -> str:
         of = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""
         return f"{self.name}, {self.split}, {len(self.items):,}{of}"
+
+
+def searched_items(dataset: Dataset) -> InMemoryDataset:
+    """Load the items that copies are searched for among: all that fit into memory, else evenly chosen ones."""
+    return dataset.sample(max(1, MAX_ELEMENTS // math.prod(dataset.shape)), max_items(dataset.shape))
+
+
+def copies_among(items: InMemoryDataset, train: InMemoryDataset) -> tuple[Tensor, str]:
+    """Find the items that have equal values as a training item.
+
+    Returns:
+        Which, bool (N,); and their number and the names of the first few with those of the training items.
+    """
+    first = first_equal(items.items, train.items)
+    rows = (first >= 0).nonzero().flatten().tolist()
+    pairs = [f"{items.name_of(row)} = {train.name_of(int(first[row]))}" for row in rows[: SHOWN + 1]]
+    return first >= 0, f"{len(rows):,} of {len(items):,} ({_listed(pairs)})"
+
+
+def copies_note(text: str, left_out: bool) -> str:
+    """Say that held-out items equal training items; `text` is that of `copies_among`."""
+    if left_out:
+        return f"Held-out items that equal training items were left out: {text}."
+    return f"Held-out items that equal training items: {text}; {option('leave_out_copies', True)} leaves them out."
 
 
 def _same_place(one: str, two: str) -> bool:

@@ -25,6 +25,7 @@ from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
+from ancestral.options import option
 from ancestral.randomness import Stream
 from ancestral.results import evaluation_result as facts
 
@@ -248,7 +249,7 @@ def _memorisation(
     try:
         measured = memorisation(varied, seen, new)
     except InputError as error:  # copies among the data
-        reason = error.text
+        reason = f"{error.text} ({option('leave_out_copies', True)})"
         if unseen is None:
             reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
         notes.append(f"Memorisation by {space} could not be measured: {reason}.")

@@ -21,7 +21,7 @@ from ancestral.device import check_memory
 from ancestral.errors import InputError
 from ancestral.evaluation.item_conditions import ItemConditions
 from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
-from ancestral.evaluation.reference import ReferenceSet
+from ancestral.evaluation.reference import ReferenceSet, copies_among, copies_note
 from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, measure
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
@@ -87,6 +87,20 @@ class References:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
         return References(spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes), mirrored)
 
+    def checked_for_copies(self, leave_out: bool) -> "References":
+        """Name the held-out items that have equal values as training items in a note, or leave them out.
+
+        Args:
+            leave_out: Whether they are left out.
+        """
+        if self.held_out is None:
+            return self
+        copies, text = copies_among(self.held_out.part, self.train.searched)
+        if not bool(copies.any()):
+            return self
+        held_out = self.held_out.without(copies) if leave_out else self.held_out
+        return dataclasses.replace(self, held_out=held_out, notes=(*self.notes, copies_note(text, leave_out)))
+
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
         least = FEWEST if self.held_out is not None else 2 * FEWEST  # a half of it stands in
@@ -128,7 +142,7 @@ class References:
             features = yield from self.features(name, items, batch_size, where)
             sets.append(FeatureSet(items, features, labels_of[len(sets)]))
         quality, pairs = yield from measure(
-            sets, self.codec, self.extractor, self.train.all_items, metrics, self.mirrored
+            sets, self.codec, self.extractor, self.train.searched.items, metrics, self.mirrored
         )
         measured = facts.SampleMetrics(
             **vars(quality),

@@ -632,6 +632,7 @@ def evaluate(
     out: str | Path | None = None,
     device: str = "auto",
     held_out: Any = None,
+    leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
     metrics: Metric | Sequence[Metric] | None = None,
@@ -686,6 +687,8 @@ def evaluate(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
+        leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
+            and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
@@ -725,6 +728,7 @@ def evaluate_samples(
     out: str | Path | None = None,
     device: str = "auto",
     held_out: Any = None,
+    leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
     metrics: Metric | Sequence[Metric] | None = None,
@@ -745,6 +749,8 @@ def evaluate_samples(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
+        leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
+            and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
@@ -773,6 +779,7 @@ def compare(
     out: str | Path | None = None,
     device: str = "auto",
     held_out: Any = None,
+    leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
     metrics: Metric | Sequence[Metric] | None = None,
@@ -805,6 +812,8 @@ def compare(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
+        leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
+            and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
@@ -847,6 +856,7 @@ def average(
     out: str | Path | None = None,
     device: str = "auto",
     held_out: Any = None,
+    leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
     samples: int | bool | None = None,
@@ -880,6 +890,8 @@ def average(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
+        leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
+            and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3

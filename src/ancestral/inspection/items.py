@@ -1,6 +1,5 @@
 """Inspection of the items of a data set as training reads them: their values, and the files of a folder of images."""
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Generator
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data import Dataset, InMemoryDataset, LazyDataset
+from ancestral.data import Dataset, InMemoryDataset, LazyDataset, copies
 from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import FORMATS, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
@@ -85,8 +84,8 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
                 reasons[data.name_of(row)] = str(reason)
         for row, item in items.items():
             flat[row] = item.ndim > 1 and bool((item == item.flatten(1)[:, 0].view(-1, *[1] * (item.ndim - 1))).all())
-            digest = hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest()
-            digests[row] = int.from_bytes(digest, "little")
+        if items:
+            digests[list(items)] = copies.digests(torch.stack(list(items.values())))
         if images and items:
             small[list(items)] = thumbnails(to_uint8(torch.stack(list(items.values()))))
         return items, reasons

@@ -74,7 +74,7 @@ def plan(options: Compare) -> ComparePlan:
         _check_alike(first, other)
     check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
     configs = [subject.model.config.data for subject in models]
-    same = len({(config.validation, config.fingerprint) for config in configs}) == 1
+    same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1
     source = first.source(options.data)
     given = subjects.given_of(models, options, source)
     load = loader(first.model.spec, first.data_config, configs[0] if same else None, given)

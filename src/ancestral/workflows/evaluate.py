@@ -19,7 +19,17 @@ from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.evaluation.conditional_samples import EnsembleStudy
 from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import HELD_OUT, Loader, conditions_for, in_memory, labels_for, loader
+from ancestral.evaluation.reference import (
+    HELD_OUT,
+    Loader,
+    conditions_for,
+    copies_among,
+    copies_note,
+    in_memory,
+    labels_for,
+    loader,
+    searched_items,
+)
 from ancestral.evaluation.study import Measurement, Study
 from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.metrics.extractors import features
@@ -282,6 +292,12 @@ def _choose_items(
         notes.append(
             "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
         )
+    if split != "train" and (options.leave_out_copies or title == HELD_OUT):  # else the training data may be far away
+        copies, text = copies_among(dataset, searched_items(load(source, "train")))
+        if options.leave_out_copies:
+            dataset = dataset.subset((~copies).nonzero().flatten())
+        if bool(copies.any()):
+            notes.append(copies_note(text, options.leave_out_copies))
     if dataset.skipped:
         notes.append(f"Files that could not be read were skipped: {len(dataset.skipped)}.")
     labels, (values, condition_notes) = labels_for(dataset, spec.classes), conditions_for(dataset, spec)

@@ -46,6 +46,7 @@ def plan(options: EvaluateSamples) -> SamplesPlan:
     train = load(source, "train")
     held_out, split = held_out_data(source, load, options.held_out)
     references = References.of(train.spec, train, held_out, options.extractor, split, processes.device)
+    references = references.checked_for_copies(options.leave_out_copies)
     references.check(len(samples))
     labels = labels_for(samples, train.classes)
     check_metrics(options.metrics, labels is not None)

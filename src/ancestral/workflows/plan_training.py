@@ -272,7 +272,7 @@ def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
         now = dataclasses.replace(now, given=saved.data.given)
     after = dataclasses.replace(config, data=now)
     for section, key, old, new in fine_tuning.differences(saved.unplaced(), after.unplaced(), configs.SECTIONS):
-        if section == "data" and key in ("source", "fingerprint"):
+        if section == "data" and key in ("source", "fingerprint", "moved"):
             continue
         same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
         name = configs.OPTIONS_OF.get(key, key)

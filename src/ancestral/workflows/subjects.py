@@ -188,6 +188,7 @@ def plan_study(
     flip = data_config is not None and data_config.flip
     references = References.of(model.spec, train, held_out, options.extractor, split, model.device, flip)
     references = dataclasses.replace(references, notes=(*references.notes, *notes))
+    references = references.checked_for_copies(options.leave_out_copies)
     guidance = 1.0 if options.guidance is None else options.guidance
     conditions = None
     if model.spec.further:  # in random order, since the data may be sorted

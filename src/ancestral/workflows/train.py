@@ -20,6 +20,7 @@ from ancestral.conditions import Image
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
+from ancestral.data.copies import moved_rows
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, UnsuitableError
@@ -172,8 +173,9 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     elif plan.saved is not None and (spec := _saved_spec(plan.folder)) is not None:
         dataset = fine_tuning.with_conditions_of(spec, str(plan.folder.path), dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
+    config, moved_notes = yield from _with_copies_together(plan, config, dataset)
     dataset, held_out, split_notes = _split(dataset, config, plan.validation)
-    notes += split_notes
+    notes += [*moved_notes, *split_notes]
     if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
         device = pick_device(plan.device).type
         settings = interop.choose_for_diffusers(config, spec_of(dataset, config), device, plan.given)
@@ -204,6 +206,28 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     return trainer, notes, [by_size_note] if by_size_note else []
 
 
+def _with_copies_together(
+    plan: TrainPlan, config: Config, dataset: Dataset
+) -> Generator[Event, None, tuple[Config, list[str]]]:
+    """The config with the items that change sides so that copies are on one side of the split; and a line on them.
+
+    A run that goes on, or that starts from a model of the same split, keeps what was recorded, though it is nothing.
+    """
+    share, moved, notes = config.data.validation, "", list[str]()
+    before = plan.saved.data if plan.saved is not None else plan.start.model.config.data if plan.start else None
+    alike = before is not None and (before.fingerprint, before.validation) == (config.data.fingerprint, share)
+    if before is not None and (plan.saved is not None or alike):
+        moved = before.moved
+    elif isinstance(share, float):
+        search = moved_rows(dataset, share)
+        rows = (yield from search) if int(os.environ.get("RANK", "0")) == 0 else finish(search)
+        moved = " ".join(map(str, rows))
+        notes += (
+            [f"{plural(len(rows), 'item')} changed sides, so that copies are on one side of the split"] if rows else []
+        )
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, moved=moved)), notes
+
+
 def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
     """The data to train on, what is held out, and notes on that: a share of them, or other data, `validation` if from
     Python.
@@ -213,7 +237,8 @@ def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, 
     """
     share = config.data.validation
     if share is None or isinstance(share, float):
-        return (dataset, None, ()) if share is None else (*datasets.hold_out(dataset, share), ())
+        rows = config.data.moved_rows
+        return (dataset, None, ()) if share is None else (*datasets.hold_out(dataset, share, rows), ())
     spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
     given = names_of_conditions(spec, config.data.given)
     try:
