@@ -155,7 +155,7 @@ def test_without_the_plug_in_photographs_of_phones_are_named_with_it(tmp_path, n
     assert len(data) == 1
     assert ("2 HEIC files are not read", READ_HEIC) in data.notes
     (tmp_path / "b" / "3.png").unlink()
-    with pytest.raises(InputError, match=r"no images in .* but HEIC files \(2\): .*pillow-heif"):
+    with pytest.raises(InputError, match=r"no images in .*, and 2 HEIC files are not read: .*pillow-heif"):
         load(str(tmp_path))
     with pytest.raises(InputError, match=r"HEIC files .*: .*pillow-heif"):
         ancestral.inspect(str(tmp_path), progress=False, steps=0, device="cpu")
@@ -436,3 +436,45 @@ def test_emoji_on_another_background_at_another_size():
     assert (corners == torch.tensor([0x20, 0x40, 0x60])).all(1).float().mean() > 0.8
     grey = load(str(EMOJI), image_size=32, channels=1)
     assert grey.shape == (1, 32, 32)
+
+
+# -- files of other kinds, and large photographs ----------------------------------------------------------------------
+
+
+def test_files_of_kinds_that_are_not_read_are_counted_by_kind(tmp_path):
+    flat("RGB", "red").save(tmp_path / "1.png")
+    for name in ("a.jxl", "b/b.JXL", "b/c.svg", "b/sound.wav", ".d.jxl", "metadata.txt", "licence", "caption.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    ((text, advice),) = load(str(tmp_path)).notes
+    assert text == "4 files are of kinds that are not read (2 JXL, 1 SVG, 1 WAV)"
+    assert advice.startswith("convert images to PNG")
+    report = ancestral.inspect(str(tmp_path), progress=False, steps=0, device="cpu")
+    assert text in [finding.text for finding in report.findings]
+    for name in ("1.png", "b/sound.wav"):
+        (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=r"no images in .*, and 3 files are of kinds .* \(2 JXL, 1 SVG\)"):
+        load(str(tmp_path))
+
+
+def test_a_large_photograph_is_decoded_at_a_reduced_scale(tmp_path, monkeypatch):
+    """As one of 100 million pixels would be, whose limit is lowered here."""
+    ramp = np.linspace(0, 255, 256).round().astype(np.uint8)
+    picture = Image.fromarray(
+        np.stack([*np.broadcast_arrays(ramp[:, None], ramp), np.full((256, 256), 99, np.uint8)], -1)
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    picture.save(tmp_path / "progressive.jpg", quality=95, progressive=True)
+    picture.save(tmp_path / "other.png")
+    expected = load(str(tmp_path), image_size=32)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    loaded = load(str(tmp_path), image_size=32)
+    assert [line.partition(":")[0] for line in loaded.skipped] == ["other.png", "progressive.jpg"]
+    assert all("too large to be decoded safely; save it smaller, or as a JPEG" in line for line in loaded.skipped)
+    assert (loaded.items[0].int() - expected.items[2].int()).abs().max() <= 4
+    with pytest.raises(InputError, match=r"no item of .* can be read"):
+        load(str(tmp_path), image_size=200)  # whose scale of 1 is too large
+    report = ancestral.inspect(str(tmp_path), image_size=32, progress=False, steps=0, device="cpu")
+    assert (report.count, report.files.height) == (1, (256, 256, 256))

@@ -29,6 +29,11 @@ HEIC = {".heic": "HEIF", ".heif": "HEIF"}
 READ_HEIC = f"{pip_install()} pillow-heif reads them"
 if importlib.util.find_spec("pillow_heif"):
     SUFFIXES |= HEIC
+BESIDE = {
+    *("", ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm"),
+    *(".ini", ".db", ".log", ".py", ".url"),
+}
+"""The suffixes of files that lie beside items and are none: tables, captions and descriptions."""
 WAV = ".wav"
 """The suffix of recordings."""
 

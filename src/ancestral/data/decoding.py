@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
 from ancestral.config.folders import HEIC, SUFFIXES
@@ -33,7 +34,10 @@ ORIENTATION = 0x0112
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 HEADER = 1 << 14
 """Number of bytes at the beginning of a file in which nearly every header ends."""
-NPY = b"\x93NUMPY"
+NPY, JPEG = b"\x93NUMPY", b"\xff\xd8\xff"
+BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+LARGEST_PHOTOGRAPH = 1 << 28
+"""Largest number of pixels of a JPEG that is decoded at 1/2, 1/4 or 1/8 of its size."""
 Raw = bytes | Image.Image | NDArray[np.generic] | Tensor
 """An item as it is stored: the bytes of an image or .npy file, or what a torch data set returns."""
 
@@ -103,14 +107,23 @@ def _with_alpha(image: Tensor, channels: int) -> Tensor:
 
 
 @contextmanager
-def _opened(image: bytes | Image.Image) -> Iterator[Image.Image]:
-    if isinstance(image, bytes):
-        if not image:
-            raise OSError("the file is empty")
-        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
-            yield opened
-    else:
+def opened_image(image: bytes | Image.Image) -> Iterator[Image.Image]:
+    """Open an image of FORMATS, which is not decoded. A photograph may have more pixels than Pillow decodes."""
+    if not isinstance(image, bytes):
         yield image
+        return
+    if not image:
+        raise OSError("the file is empty")
+    try:
+        opened: Image.Image = Image.open(io.BytesIO(image), formats=FORMATS)
+    except BOMBS:
+        if not image.startswith(JPEG):
+            raise
+        opened = JpegImageFile(io.BytesIO(image))
+        if opened.width * opened.height > LARGEST_PHOTOGRAPH or opened.info.get("progressive"):
+            raise  # a decoder holds all coefficients of a progressive one
+    with opened:
+        yield opened
 
 
 def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int, bool, tuple[int, int]] | None:
@@ -123,13 +136,18 @@ def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int
     Returns:
         (channels, 16 bits, (height, width)), or None if the header cannot be read.
     """
-    with suppress(Exception), _opened(image) as opened:
+    with suppress(Exception), opened_image(image) as opened:
         grey, transparent = opened.mode in GREY, opened.has_transparency_data
         size = opened.height, opened.width
         if opened.format in ("JPEG", "MPO") and _turn(opened) >= 5:  # photographs, whose header holds the EXIF block
             size = opened.width, opened.height
         return conversion.channels_of(grey, transparent), opened.mode.startswith("I"), size
     return None
+
+
+def _is_large(image: Image.Image) -> bool:
+    """Whether an image has more pixels than Pillow decodes safely."""
+    return Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS
 
 
 def _turn(image: Image.Image) -> int:
@@ -146,9 +164,12 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
         Unreadable: If it is no image of FORMATS, is damaged, or is too large.
     """
     try:
-        with _opened(image) as opened:
+        with opened_image(image) as opened:
             if conversion.size and opened is not image:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
-                opened.draft(None, (2 * max(conversion.size),) * 2)
+                factor = 1 if _is_large(opened) else 2
+                opened.draft(None, (factor * max(conversion.size),) * 2)
+            if opened is not image and _is_large(opened):
+                raise Image.DecompressionBombError
             opened.load()
             upright = opened
             with suppress(Exception):  # a broken EXIF block is no reason to lose the image
@@ -159,8 +180,10 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
             return conversion(pixels.unsqueeze(0))[0]
     except UnidentifiedImageError:
         reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        reason = f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels: too large to be decoded safely"
+    except BOMBS:
+        limit = f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
+        advice = "save it smaller, or as a JPEG that is not progressive, which a small image size reads"
+        reason = f"{limit}: too large to be decoded safely; {advice}"
     except Exception as error:  # a decoder that meets a hostile file may raise anything
         reason = one_line(error) or type(error).__name__
     raise Unreadable(reason)

@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +11,11 @@ import numpy as np
 
 Section = tuple[bytes, int, int]
 """The name of a file, a first byte and a number of bytes."""
+
+
+def suffix_of(name: bytes) -> str:
+    """Return the suffix of a file in lower case, "" without one."""
+    return os.path.splitext(os.fsdecode(name))[1].lower()  # noqa: PTH122 (a million names)
 
 
 class NameList(Sequence[bytes]):
@@ -42,7 +48,9 @@ class Files(ABC):
         """The last part of the path, in one line."""
 
     @abstractmethod
-    def names(self, suffixes: Iterable[str], skipped: list[str], runs: list[str]) -> Iterator[bytes]:
+    def names(
+        self, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
+    ) -> Iterator[bytes]:
         """Yield the paths of all files with one of some suffixes, in any case, in the order of their parts.
 
         Hidden files and the pictures of runs are left out.
@@ -51,6 +59,7 @@ class Files(ABC):
             suffixes: The suffixes.
             skipped: Gets one line for each sub-folder that cannot be listed.
             runs: Gets the paths of folders of runs, which are not entered.
+            others: Counts the files of all other suffixes, in lower case.
 
         Raises:
             InputError: If the folder itself cannot be listed.

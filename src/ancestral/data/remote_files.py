@@ -13,6 +13,7 @@ import io
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -23,7 +24,7 @@ from ancestral import storage
 from ancestral.config.folders import RUN_FILES, RUNS
 from ancestral.data import object_cache
 from ancestral.data.download import OFFLINE, cache
-from ancestral.data.files import Files, NameList, Section
+from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable
 from ancestral.errors import InputError, install_command, one_line
 from ancestral.quantities import plural
@@ -104,10 +105,15 @@ class RemoteFiles(Files):
         """Return the address of an object, in one line."""
         return one_line(f"{self.address}/{os.fsdecode(name)}")
 
-    def names(self, suffixes: Iterable[str], skipped: list[str], runs: list[str]) -> Iterator[bytes]:
+    def names(
+        self, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
+    ) -> Iterator[bytes]:
         """See `Files.names`."""
         endings, outputs = tuple(map(os.fsencode, suffixes)), self._outputs()
         reported = set[bytes]()
+        if others is not None:
+            rest = (name for name in self._names if not name.lower().endswith(endings) and b"/." not in b"/" + name)
+            others.update(suffix_of(name) for name in rest if not outputs.intersection(_folders(name)))
         for name in sorted((name for name in self._names if name.lower().endswith(endings)), key=_by_parts):
             folder = next((folder for folder in _folders(name) if folder in outputs), None)
             if folder is not None:

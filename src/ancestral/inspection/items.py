@@ -1,6 +1,5 @@
 """Inspection of the items of a data set as training reads them: their values, and the files of a folder of images."""
 
-import io
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -8,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ancestral.data import Dataset, InMemoryDataset, LazyDataset, copies
 from ancestral.data.convert import Conversion, to_uint8
-from ancestral.data.decoding import FORMATS, read_header, reading_threads
+from ancestral.data.decoding import opened_image, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.file_folder import FileFolder
 from ancestral.errors import InputError, one_line
@@ -116,7 +114,7 @@ def _file_facts(raw: bytes) -> tuple[str, int, int, int, bool, bool]:
     """The FACTS of a file that can be decoded."""
     header = read_header(raw, Conversion())
     assert header is not None
-    with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+    with opened_image(raw) as image:
         mode = image.mode
         alpha = np.asarray(image.convert("RGBA"))[..., 3] if image.has_transparency_data else np.array(255)
         animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a photograph and previews

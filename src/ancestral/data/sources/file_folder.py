@@ -3,6 +3,7 @@
 import os
 import stat
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,15 +12,18 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from ancestral.config.folders import HEIC, READ_HEIC, SUFFIXES, is_output
+from ancestral.config.folders import BESIDE, HEIC, READ_HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
-from ancestral.data.files import Files, NameList, Section
+from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.sources.metadata_table import MetadataTable
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
 from ancestral.quantities import are, plural
+
+NAMED = 5
+"""Largest number of kinds of unread files that a note names."""
 
 
 class LocalFiles(Files):
@@ -37,9 +41,11 @@ class LocalFiles(Files):
         """The name of the folder, in one line."""
         return one_line(self.root.resolve().name)
 
-    def names(self, suffixes: Iterable[str], skipped: list[str], runs: list[str]) -> Iterator[bytes]:
+    def names(
+        self, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
+    ) -> Iterator[bytes]:
         """See `scan`."""
-        return scan(self.root, suffixes, skipped, runs)
+        return scan(self.root, suffixes, skipped, runs, others)
 
     def has(self, name: bytes) -> bool:
         """See `Files.has`."""
@@ -99,13 +105,9 @@ class FileFolder(StoredItems):
         """Find the files. Raises InputError if there are none, or as `scan` does."""
         self.files = LocalFiles(root) if isinstance(root, Path) else root
         self.threads = self.files.threads
-        skipped, runs = list[str](), list[str]()
-        buffer, labels, tops, heic = bytearray(), array("i"), [b""], 0
-        plug_in = [suffix for suffix in HEIC if suffixes is SUFFIXES and suffix not in SUFFIXES]
-        for path in self.files.names((*suffixes, *plug_in), skipped, runs):
-            if path.lower().endswith(tuple(map(os.fsencode, plug_in))):
-                heic += 1
-                continue
+        skipped, runs, others = list[str](), list[str](), Counter[str]()
+        buffer, labels, tops = bytearray(), array("i"), [b""]
+        for path in self.files.names(suffixes, skipped, runs, others):
             buffer += path + b"\0"
             top = path[: path.find(b"/")] if b"/" in path else b""
             if top != tops[-1]:
@@ -118,11 +120,10 @@ class FileFolder(StoredItems):
                 f"{plural(len(runs), 'folder')} of runs {'is' if len(runs) == 1 else 'are'} among the data and skipped"
             )
             notes.append((f"{text} ({names})", f"{option('out')} keeps runs at another place"))
-        if heic:
-            notes.append((f"{are(heic, 'HEIC file')} not read", READ_HEIC))
+        notes += (unread := _unread_notes(others))
         if not labels:
-            if heic:
-                raise InputError(f"no images in {root} but HEIC files ({heic:,}): {READ_HEIC}")
+            if unread:
+                raise InputError(f"no images in {root}, and {'; '.join(map(': '.join, unread))}")
             raise InputError(
                 f"no images in {root}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
                 ".wav, .tar, .parquet and .arrow files"
@@ -156,11 +157,28 @@ class FileFolder(StoredItems):
         return one_line(self.names[row].decode("utf-8", "surrogateescape"))
 
 
-def scan(root: Path, suffixes: Iterable[str], skipped: list[str], runs: list[str]) -> Iterator[bytes]:
+def _unread_notes(others: Counter[str]) -> list[tuple[str, str]]:
+    """The notes on files of kinds that are not read, by the number of files of each suffix."""
+    counts = {suffix: count for suffix, count in others.items() if suffix not in BESIDE}
+    heic = sum(counts.pop(suffix, 0) for suffix in HEIC)
+    notes = [(f"{are(heic, 'HEIC file')} not read", READ_HEIC)] if heic else []
+    if counts:
+        kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
+        named = ", ".join(f"{counts[kind]:,} {one_line(kind[1:].upper())}" for kind in kinds[:NAMED])
+        more = ", ..." if len(kinds) > NAMED else ""
+        text = f"{are(sum(counts.values()), 'file')} of kinds that are not read ({named}{more})"
+        notes.append((text, "convert images to PNG or JPEG, and recordings to .wav, or leave them out"))
+    return notes
+
+
+def scan(
+    root: Path, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
+) -> Iterator[bytes]:
     """Find all files below `root` with one of some suffixes, in any case, but no hidden ones and no pictures of runs.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`. `skipped` gets one line
     for each sub-folder that cannot be listed, and `runs` the paths of the folders of runs, which are not entered.
+    `others` counts the files of all other suffixes.
 
     Yields:
         Paths from the root, in the order of their parts.
@@ -178,7 +196,7 @@ def scan(root: Path, suffixes: Iterable[str], skipped: list[str], runs: list[str
             return
         try:
             identity = _identity(path)
-            names = [] if identity in entered else _names(path, endings)
+            names = [] if identity in entered else _names(path, endings, others)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
@@ -200,14 +218,18 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _names(path: bytes, endings: tuple[bytes, ...]) -> list[bytes]:
-    """The names of sub-folders, with a slash, and of the files that end in one of `endings`."""
+def _names(path: bytes, endings: tuple[bytes, ...], others: Counter[str] | None) -> list[bytes]:
+    """The names of sub-folders, with a slash, and of the files that end in one of `endings`; others are counted."""
     names = list[bytes]()
     with os.scandir(path) as entries:
         for entry in entries:
             is_folder = False
             with suppress(OSError):  # a link that leads to itself
                 is_folder = entry.is_dir()
-            if not entry.name.startswith(b".") and (is_folder or entry.name.lower().endswith(endings)):
+            if entry.name.startswith(b"."):
+                continue
+            if is_folder or entry.name.lower().endswith(endings):
                 names.append(entry.name + b"/" * is_folder)
+            elif others is not None:
+                others[suffix_of(entry.name)] += 1
     return names
