@@ -530,7 +530,7 @@ def shards(tmp_path, monkeypatch):
             for i in range(6 * shard, 6 * shard + 6):
                 box = io.BytesIO()
                 np.save(box, np.array([i, 0.5 * i]))
-                content = {"age": AGES[i].item(), "hair": HAIR[i], "count": i, "pair": [i, -i]}
+                content = {"age": AGES[i].item(), "hair": HAIR[i], "count": i, "pair": [i / 2, -i]}
                 members = {
                     "json": json.dumps(content).encode(),
                     "mask.png": encoded(MASKS[i]),
@@ -558,7 +558,7 @@ def test_members_of_web_dataset_samples(shards):
         assert torch.equal(values["age"].nan_to_num(-9), age.nan_to_num(-9))
         assert values["hair"].tolist() == [-1 if i == 4 else i % 3 for i in range(N)]
         assert values["count"].nan_to_num(4).flatten().tolist() == count.tolist()
-        assert values["pair"][5].tolist() == [5, -5]
+        assert values["pair"][5].tolist() == [2.5, -5]
         assert torch.equal(values["box"], torch.stack([count, count / 2], 1))
         assert values["txt"].tolist() == [i % 3 for i in range(N)]
         assert torch.equal(values["angle"][:, 0], count / 4)

@@ -325,6 +325,8 @@ def _joined(
         return _of_array(read[0], name, data, conversion)
     if not all(isinstance(part, np.ndarray) and part.dtype.kind in "fiu" and part.ndim <= 2 for part in read):
         raise InputError(f"{name} joins columns that are no numbers: only numbers form a vector")
+    for part, column in zip(read, names, strict=True):
+        _check_no_sequence(part, column)
     columns = [part.reshape(len(part), -1).astype(np.float64) for part in read]
     if len({len(column) for column in columns}) > 1:
         raise InputError(f"{name} joins columns of different lengths: give one row for each item")
@@ -363,12 +365,14 @@ def _array(column: Any, name: str) -> Any:
             return np.array([np.nan if one is None else float(one) for one in values])
     except OverflowError:
         raise InputError(f"{name} holds numbers that are too large: scale them, or leave it out") from None
-    rows = [one for one in values if one is not None]
+    rows, stacked = [one for one in values if one is not None], None
     with suppress(ValueError, TypeError):
         stacked = np.stack([np.asarray(one.detach().cpu() if isinstance(one, Tensor) else one) for one in rows])
-        if stacked.dtype.kind in "fiu" and stacked.ndim > 1 and (stacked.ndim == 2 or len(rows) == len(values)):
-            if stacked.ndim > 2 or len(rows) == len(values):
-                return stacked
+    if stacked is not None and stacked.dtype.kind in "fiu" and stacked.ndim > 1:
+        if len(rows) == len(values):
+            return stacked
+        if stacked.ndim == 2:
+            _check_no_sequence(stacked, name)
             filled = np.full((len(values), stacked.shape[1]), np.nan)
             filled[[one is not None for one in values]] = stacked
             return filled
@@ -397,12 +401,22 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
             )
         return Classes(tuple(map(str, range(int(array.max()) + 1)))), torch.from_numpy(array.astype(np.int64))
     if array.ndim <= 2:
+        _check_no_sequence(array, name)
         return _vector(np.asarray(array, dtype=np.float64).reshape(count, -1), name, data)
     items = arrays.to_items(array, name, _for_partners(conversion, data), len(data.shape) - 1)
     if items.is_floating_point() and not bool(items.isfinite().all()):
         raise InputError(f"{name} holds NaN or infinity: leave those items out, or fill the gaps")
     images = InMemoryDataset(items, name=name)
     return _image(images, data), images
+
+
+def _check_no_sequence(array: Any, name: str) -> None:
+    """Raise InputError for whole numbers (N, k), k > 1: they may be tokens, whose numbers have no order and no mean."""
+    if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "iu":
+        raise InputError(
+            f"{name} holds {array.shape[1]} whole numbers for each item, which are read neither as tokens nor as a "
+            "vector: give floats for a vector (as in .astype('float64')), or one integer for each item for a class"
+        )
 
 
 def _vector(values: Any, name: str, data: Dataset) -> tuple[Condition, Tensor]:
