@@ -73,3 +73,15 @@ def test_conditions_that_items_cannot_have_are_refused():
     ):
         with pytest.raises(InputError, match=next(iter(wrong))):
             check(wrong, dims)
+
+
+def test_a_vector_keeps_the_range_of_the_data():
+    rows = torch.tensor([[1.0, -2.0], [float("nan"), 50.0], [4.0, 8.0]])
+    kind = Vector.of(rows)
+    assert (kind.low, kind.high) == ((1.0, -2.0), (4.0, 8.0))  # of the rows that are there
+    assert str(kind) == "2 numbers, 2.5 ± 1.5 (1 to 4), 3 ± 5 (-2 to 8)"
+    old = Vector(kind.mean, kind.std)
+    assert (kind == old, old.ranges()) == (True, [])  # files of earlier versions have none
+    other = Vector.of(rows + 1)
+    assert other.joined(kind).ranges() == ["1 to 5", "-2 to 9"]
+    assert (other.joined(old).high, old.joined(other).high) == ((5.0, 9.0), (5.0, 9.0))

@@ -15,7 +15,7 @@ absent. A condition that is dropped at random in training can be left out when s
 import keyword
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -85,16 +85,22 @@ class Vector:
         std: The standard deviation of each number over the data.
         names: The name of each number; () if they have none.
         made_by: The function that makes them of the item (`derived`); "" for those of the data.
+        low: The least value of each number in the data; () where it is not known, as in older model files.
+        high: The largest value of each number in the data; () as `low`.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     names: tuple[str, ...] = ()
     made_by: str = ""
+    low: tuple[float, ...] = field(default=(), compare=False)
+    high: tuple[float, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         names = [f"{name} " for name in self.names] or [""] * self.size
         each = [f"{name}{m:.4g} ± {s:.4g}" for name, m, s in zip(names, self.mean, self.std, strict=True)]
+        ranges = self.ranges() or [""] * self.size
+        each = [f"{one} ({range_})" if range_ else one for one, range_ in zip(each, ranges, strict=True)]
         more = ", ..." if len(each) > SHOWN else ""
         numbers = "a number" if self.size == 1 else f"{self.size} numbers"
         return f"{numbers}, {', '.join(each[:SHOWN])}{more}{_origin(self.made_by)}"
@@ -109,7 +115,22 @@ class Vector:
             return cls((), (), made_by=made_by)
         rows = values[~values.isnan().any(1)]
         std = rows.std(0, correction=0).where((rows != rows[:1]).any(0), 0.0)
-        return cls(tuple(rows.mean(0).tolist()), tuple(std.tolist()), made_by=made_by)
+        ends = [tuple(end.tolist()) for end in (rows.amin(0), rows.amax(0))] if len(rows) else [(), ()]
+        return cls(tuple(rows.mean(0).tolist()), tuple(std.tolist()), (), made_by, *ends)
+
+    def ranges(self) -> list[str]:
+        """Return the range of each number in the data as text, as in "3 to 98"; [] where it is not known."""
+        if not len(self.low) == len(self.high) == self.size:
+            return []
+        return [f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True)]
+
+    def joined(self, other: "Vector") -> "Vector":
+        """Return this description with the range of the data of both; the range of one where the other has none."""
+        if not (self.ranges() and other.ranges()):
+            known = self if self.ranges() else other
+            return replace(self, low=known.low, high=known.high)
+        low, high = tuple(map(min, self.low, other.low)), tuple(map(max, self.high, other.high))
+        return replace(self, low=low, high=high)
 
     @property
     def size(self) -> int:

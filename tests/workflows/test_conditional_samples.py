@@ -10,6 +10,8 @@ from PIL import Image as PillowImage
 
 import ancestral
 from ancestral.conditions import Classes, Image, Vector
+from ancestral.faces.studio.model_description import model_description
+from ancestral.interop.web_page import facts
 from ancestral.model import Model
 from ancestral.render import pictures, writers
 from ancestral.results.sampling_result import SamplingRecipe
@@ -206,6 +208,25 @@ def test_samples_of_points_have_a_colour_for_each_value_unless_they_are_many(run
     assert pixels("two.png").shape[1] > pixels("many.png").shape[1]  # by its legend
 
 
+def test_numbers_beyond_the_data_are_sampled_with_a_note(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kinds = {
+        "age": Vector.of(torch.tensor([[3.0], [98.0]])),
+        "pose": Vector((0.0, 0.0), (1.0, 1.0), ("yaw", "pitch"), low=(-9.0, -1.0), high=(9.0, 1.0)),
+        "old": Vector((0.0,), (1.0,)),  # of an older model file
+    }
+    untrained((2,), conditions=kinds).save("p/model.safetensors")
+    given = ("--given", "age=98", "--given", "pose=4,-2", "--given", "old=1e9", "--given", "age=10000")
+    text = run("sample", "p", "-n", 2, "--sampler", "ddim", "--steps", 2, "--out", "x.npz", *given)
+    assert "--given age=10000 lies beyond the data of the model (3 to 98): it saw nothing like it" in text
+    assert "--given pose=4,-2 lies beyond the data of the model (pitch is -1 to 1)" in text
+    assert text.count("beyond the data") == 2
+    shown = model_description(Path("p/model.safetensors"))["conditions"]  # the sliders of the studio, and of the page
+    assert [shown["age"][end] for end in ("low", "high")] == [[3.0], [98.0]]
+    assert (facts(ancestral.load("p"))["conditions"]["age"]["high"], shown["old"]["low"]) == ((98.0,), [])
+    assert Path("x.npz").exists()
+
+
 def test_a_model_and_its_training_say_its_conditions(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
@@ -218,7 +239,7 @@ def test_a_model_and_its_training_say_its_conditions(run, tmp_path, monkeypatch)
     assert "each condition is dropped with probability 0.1 (the label with 0.1), and all together with 0.1" in text
     assert text.rstrip().endswith("ancestral sample r --gif --film --given yaw=45 --given low=small.png")
     about = " ".join(run("info", "r").split())
-    assert "given yaw a number, 45 ± 28.24 given low an image of 1x4x4, made by upscale:2" in about
+    assert "given yaw a number, 45 ± 28.24 (0 to 90) given low an image of 1x4x4, made by upscale:2" in about
     info = ancestral.info("r")
     assert type(info).from_json(info.to_json()) == info
     assert info.conditions["low"].made_by == "upscale:2"

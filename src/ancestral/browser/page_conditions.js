@@ -40,13 +40,14 @@
     };
   }
 
-  function vector(name, { mean, std, names }) {
+  function vector(name, { mean, std, names, low, high }) {
     const given = element("input", { type: "checkbox", checked: true });
     const rows = mean.map((middle, i) => {
       const label = names[i] || (mean.length > 1 ? `number ${i + 1}` : "value"), ariaLabel = `${name}, ${label}`;
       const range = element("input", { type: "range", ariaLabel });
       const number = element("input", { type: "number", step: "any", ariaLabel: `${ariaLabel}, as a number` });
-      Object.assign(range, { min: middle - 3 * std[i], max: middle + 3 * std[i], step: std[i] / 50 });
+      const min = low?.[i] ?? middle - 3 * std[i], max = high?.[i] ?? middle + 3 * std[i];
+      Object.assign(range, { min, max, step: (max - min) / 300 });
       range.value = middle;
       number.value = Number(middle.toPrecision(4));
       range.oninput = () => {

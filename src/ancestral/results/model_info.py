@@ -11,9 +11,9 @@ from ancestral.results.training_result import BestModel
 class ConditionInfo:
     """A condition besides the label, whose kind is Classes, Vector or Image of `ancestral.conditions`.
 
-    What the kind does not have is None: the names of classes or numbers, the mean and the standard deviation of
-    numbers, the channels, limits and sides of images and whether their last channel says what is known, the operator
-    or function that makes it of the item, and the samples in a second of recordings.
+    What the kind does not have is None: the names of classes or numbers, the mean, the standard deviation, the least
+    and the largest value of numbers, the channels, limits and sides of images and whether their last channel says what
+    is known, the operator or function that makes it of the item, and the samples in a second of recordings.
     """
 
     kind: str
@@ -26,6 +26,8 @@ class ConditionInfo:
     masked: bool | None = None
     made_by: str | None = None
     rate: int | None = None
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

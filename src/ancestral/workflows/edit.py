@@ -159,6 +159,7 @@ def plan(options: Edit) -> EditPlan:
         *given.notes,
         *edit.notes,
         *recipes.never_absent(stage),
+        *recipes.beyond_data(stage),
         *recipes.snapshot_notes(options, weak),
         *(recipes.differences(options.like, like, model) if like else ()),
     ]

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from ancestral import __version__, storage
-from ancestral.conditions import LABEL, Image
+from ancestral.conditions import LABEL, Image, Vector
 from ancestral.declarations import Edit, Sample
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
@@ -319,6 +321,22 @@ def with_guidance(stage: Stage, recipe: SamplingRecipe, weak: Model | None, stag
                 f"({option('given', f'{name}=VALUE')}), or leave this scale out"
             )
     return dataclasses.replace(stage, guidance=guidance)
+
+
+def beyond_data(stage: Stage) -> list[str]:
+    """Say which numbers lie beyond the data that the model was trained on."""
+    notes = list[str]()
+    for name, values in stage.values.items():
+        kind = values.kind
+        if not isinstance(kind, Vector) or not (ranges := kind.ranges()):
+            continue
+        low, high = (torch.tensor(end, dtype=values.rows.dtype) for end in (kind.low, kind.high))
+        rows, places = ((values.rows < low) | (values.rows > high)).nonzero(as_tuple=True)
+        if len(rows):
+            place, value = int(places[0]), option("given", f"{name}={values.names[int(rows[0])]}")
+            number = "" if kind.size == 1 else f"{kind.names[place] if kind.names else f'number {place + 1}'} is "
+            notes.append(f"{value} lies beyond the data of the model ({number}{ranges[place]}): it saw nothing like it")
+    return notes
 
 
 def never_absent(stage: Stage) -> list[str]:

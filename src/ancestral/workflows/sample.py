@@ -163,6 +163,7 @@ def plan(options: Sample) -> SamplePlan:
         notes=(
             *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
             *(note for stage in stages for note in recipes.never_absent(stage)),
+            *(note for stage in stages for note in recipes.beyond_data(stage)),
             *recipes.snapshot_notes(options, weak),
             *recipes.differences(options.branch or options.like, parent_recipe or recipe, stages[0].model),
             *other_images(paths),

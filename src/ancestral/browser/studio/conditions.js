@@ -3,7 +3,7 @@
 import { el, newId, short, write } from "./dom.js";
 import { imageDrop, imageOf } from "./image_drop.js";
 
-const REACH = 3; // standard deviations of the data to each side of the mean
+const REACH = 3; // standard deviations of the data to each side of the mean, where their range is not known
 
 /** Chips of classes, of which several may be pressed: sample i has class i modulo their number. */
 function chips(names, changed, { none, all }) {
@@ -42,13 +42,15 @@ function chips(names, changed, { none, all }) {
 function vector(kind, changed) {
   const numbers = kind.mean.map((mean, place) => {
     const std = kind.std[place] || 1,
+      min = kind.low?.[place] ?? mean - REACH * std, // older model files do not say the range of the data
+      max = kind.high?.[place] ?? mean + REACH * std,
       id = newId();
     const number = el("input", { type: "number", step: "any", value: short(mean), id, class: "narrow" });
     const slider = el("input", {
       type: "range",
-      min: mean - REACH * std,
-      max: mean + REACH * std,
-      step: std / 50,
+      min,
+      max,
+      step: (max - min) / 300,
       value: mean,
       "aria-label": `${kind.names[place] ?? "value"} by a slider`,
     });

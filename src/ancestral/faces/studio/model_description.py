@@ -62,6 +62,7 @@ def _condition(kind: Any) -> dict[str, Any]:
         return {"kind": "classes", "names": list(kind.names)}
     if isinstance(kind, Vector):
         numbers = {"mean": list(kind.mean), "std": list(kind.std), "names": list(kind.names)}
+        numbers |= {"low": list(kind.low), "high": list(kind.high)}
         return {"kind": "vector", **numbers, **made}
     assert isinstance(kind, Image)
     return {"kind": "image", "channels": kind.channels, "sides": list(kind.sides), "masked": kind.masked, **made}
