@@ -182,7 +182,6 @@ def test_numbers_of_other_data_are_in_the_units_of_the_model():
 @pytest.mark.parametrize(
     ("theirs", "says"),
     [
-        ({}, "has no condition age, which the model was trained with (its conditions are: none)"),
         ({"age": ("young", "old") * 10}, "is classes, and that of the model numbers (1)"),
         ({"age": torch.rand(20, 2)}, "is numbers (2), and that of the model numbers (1)"),
         ({"age": GREY}, "is images of 1x8x8 (integers up to 255), and that of the model numbers (1)"),
@@ -193,6 +192,11 @@ def test_conditions_of_another_kind_are_refused(theirs, says):
         conditions_for(opened(**theirs), opened(age=torch.rand(20)).spec)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_conditions_that_the_data_lack_are_absent():
+    values, (note,) = conditions_for(opened(), opened(age=torch.rand(20)).spec)
+    assert (values, note.endswith("has no condition age, which the model knows: it is absent there.")) == ({}, True)
 
 
 def test_classes_that_the_model_does_not_know_at_all_are_refused():

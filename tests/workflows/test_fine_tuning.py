@@ -14,11 +14,15 @@ from PIL import Image
 import ancestral
 from ancestral import config as configs
 from ancestral import storage
+from ancestral.conditions import Image as ImageCondition
+from ancestral.conditions import Vector
+from ancestral.data import given as conditions
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, Progress, RunFolder
 from ancestral.workflows import fine_tuning
+from ancestral.workflows import train as training
 from conftest import events_of, stripes, untrained
 
 workflow = events_of(Train)
@@ -256,11 +260,10 @@ def test_made_conditions_are_taken_over_and_others_are_needed(conditional, tmp_p
     assert run.model.config.data.given == ("upscale:2", "age", "hair")
     items, columns = given()
     for data_, options, says in (
-        ((items, {"label": columns["label"], "age": columns["age"]}), {}, "no column 'hair'"),
         (
-            given(),
+            (items, {"label": columns["label"], "age": columns["age"]}),
             {"given": ("age", "hair")},
-            "is conditioned on low, and .* is not: give it, as in given='low=upscale:2'",
+            "no column 'hair'",
         ),
         (given(), {"given": ("age", "hair", "low=upscale:4")}, "low as images of 1x4x4 .* it is images of 1x2x2"),
         ((items, {**columns, "age": torch.rand(37, 2)}), {}, r"age as numbers \(1\), and in .* it is numbers \(2\)"),
@@ -270,6 +273,84 @@ def test_made_conditions_are_taken_over_and_others_are_needed(conditional, tmp_p
             ancestral.train("arrays", data=data_, out=tmp_path / "other", initial=conditional, **{**FAST, **options})
         assert "\n" not in str(error.value)
         assert not (tmp_path / "other").exists()
+
+
+def files(folder, table=None, classes=False):
+    """A folder of 12 images, in two classes or none, with a table."""
+    folder.mkdir()
+    names = [f"{'ab'[row % 2]}/{row}.png" if classes else f"{row}.png" for row in range(12)]
+    for name, image in zip(names, stripes(12).items, strict=True):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(folder / name)
+    if table is not None:
+        lines = [f"file_name,{table}", *(f"{name},{row}" for row, name in enumerate(names))]
+        (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+CONDITIONS = {
+    "age": Vector((40.0,), (12.0,)),
+    "edges": ImageCondition(1, sides=(8, 8)),
+    "low": ImageCondition(1, sides=(4, 4), made_by="upscale:2"),
+}
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory):
+    """A model with classes, a number of a table, images of a folder that is not there, and a smaller version."""
+    path = tmp_path_factory.mktemp("knowing") / "model.safetensors"
+    model = untrained((1, 8, 8), ("a", "b"), conditions=CONDITIONS)
+    texts = ("age", "edges=/nowhere/edges", "upscale:2")
+    model.config = dataclasses.replace(model.config, data=dataclasses.replace(model.config.data, given=texts))
+    model.save(path)
+    return path
+
+
+def opened(model, source, tmp_path, **settings):
+    """The trainer of a run that starts from a model, and its notes."""
+    settings = {"steps": 1, "batch_size": 4, **settings}
+    options = Train(config="folder", data=source, out=tmp_path / "run", initial=model, device="cpu", settings=settings)
+    trainer, notes, _ = finish(training._trainer(training.plan(options)))
+    return trainer, [note for note in notes if "absent" in note]
+
+
+@pytest.mark.parametrize(
+    ("table", "classes", "settings", "lacking", "given"),
+    [
+        (None, True, {}, "age, edges", ("upscale:2",)),  # no table
+        ("size", True, {}, "age, edges", ("upscale:2",)),  # other columns
+        ("age", False, {}, "label, edges", ("age", "upscale:2")),  # no folders of classes
+        ("age", True, {"given": ()}, "age, edges", ()),
+        ("age", True, {"given": ("age",)}, "edges", ("age",)),  # a part of them
+    ],
+)
+def test_conditions_that_the_data_lack_are_absent(knowing, tmp_path, table, classes, settings, lacking, given):
+    trainer, notes = opened(knowing, files(tmp_path / "data", table, classes), tmp_path, **settings)
+    assert notes == [f"data lacks {lacking}, which the model knows: it is trained on with {lacking} absent"]
+    assert trainer.spec.conditions.keys() == {"label", *CONDITIONS}
+    assert trainer.config.data.given == given
+    batch = next(trainer.batches)
+    values = conditions.inputs(trainer.spec, trainer.spec.codec.encode(batch.items), batch.conditions, 0, 0, range(4))
+    for name in CONDITIONS:
+        known = values[name].flatten(1)[:, -1]
+        assert known.tolist() == [0.0 if name in lacking else 1.0] * 4
+    assert bool((batch.labels < 0).all()) == ("label" in lacking)
+    trainer.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("source", ["files", "a tensor"])
+def test_a_run_without_the_conditions_of_its_model_goes_on_and_is_evaluated(knowing, tmp_path, source):
+    items = files(tmp_path / "data") if source == "files" else stripes(12).items
+    options = {**FAST, "data": items, "out": tmp_path / "run"}
+    run = ancestral.train("folder" if source == "files" else "arrays", initial=knowing, **{**options, "steps": 2})
+    assert run.model.spec.conditions == ancestral.load(knowing).spec.conditions
+    again = ancestral.train(resume=True, **options)
+    assert (again.step, again.model.spec) == (4, run.model.spec)
+    measured = {"likelihood": True, "n": 2, "passes": 2, "device": "cpu", "progress": False}
+    notes = ancestral.evaluate(tmp_path / "run", data=items, **measured).likelihood.data.notes
+    assert any("has no condition age, which the model knows: it is absent there." in note for note in notes)
+    assert again.model.sample(2, given={"age": 30.0}, label="a").shape == (2, 1, 8, 8)
 
 
 def test_a_student_has_the_conditions_of_its_teacher(conditional, tmp_path):

@@ -356,7 +356,8 @@ def held_out_mask(data: Dataset, share: float) -> Tensor:
             "train on: give a share that makes both at least 2, or other data"
         )
     key = randomness.uniform(0, Stream.HELD_OUT, 0, range(count))
-    order = (key if data.labels is None else key + data.labels).argsort(stable=True)  # by class, at random within each
+    labels = None if data.labels is None or bool((data.labels < 0).all()) else data.labels
+    order = (key if labels is None else key + labels).argsort(stable=True)  # by class, at random within each
     mask = torch.zeros(count, dtype=torch.bool)
     mask[order[((torch.arange(n) + 0.5) * (count / n)).long()]] = True
     return mask

@@ -59,6 +59,10 @@ SEVERAL = -2
 """The partner of an item that has several."""
 
 
+class AbsentError(ItemsError):
+    """The data have no such condition at all, of no item."""
+
+
 class Partners(StoredItems):
     """The files of a folder in the order of the items whose names they share, whatever the suffix."""
 
@@ -120,7 +124,8 @@ def partner_rows(folder: str, names: Sequence[bytes], items: str, item_names: Se
     ):
         wrong = [one_line(os.fsdecode(name)) for name, row in zip(item_names, rows, strict=True) if row == number]
         if wrong:
-            raise ItemsError(
+            error = AbsentError if number == -1 and len(wrong) == len(rows) else ItemsError
+            raise error(
                 f"{folder} has {text} for {len(wrong):,} of {len(rows):,} {items} ({listed(wrong)}): {advice}",
                 dict.fromkeys(wrong, text),
             )
@@ -283,9 +288,10 @@ def _example(data: Dataset, n: int) -> Tensor:
 def _partners(data: Dataset, place: Path | RemoteFiles) -> Partners:
     source = data.source if isinstance(data, LazyDataset) else None
     if not isinstance(source, FileFolder):
-        raise InputError(
+        raise AbsentError(
             f"{place} holds files for those of a folder, and {data.name} is none: give its conditions as columns, or "
-            "as a .npy file"
+            "as a .npy file",
+            {},
         )
     if _is_inside(place, source.files):
         raise InputError(f"{place} lies in the data, so its files are items themselves: move it to a place beside them")
@@ -306,9 +312,10 @@ def _column(name: str, columns: Mapping[str, Any], data: Dataset) -> Any:
     with suppress(KeyError):
         return columns[name]
     has = f"its columns are {', '.join(map(one_line, columns))}" if len(columns) else "it has no columns"
-    raise InputError(
+    raise AbsentError(
         f"{data.name} has no column {name!r} ({has}), and there is no folder or function of that name: give one of "
-        f"these, or an operator ({', '.join(OPERATORS)})"
+        f"these, or an operator ({', '.join(OPERATORS)})",
+        {},
     )
 
 

@@ -81,7 +81,8 @@ class ItemConditions:
     def kinds(self) -> dict[str, Condition]:
         """Return the conditions that items are searched for by, with the label if it is known."""
         labels = {} if self.labels is None else {LABEL: Classes(self.spec.classes)}
-        return labels | dict(self.spec.further)
+        known = {name: kind for name, kind in self.spec.further.items() if kind.made_by or name in self.values}
+        return labels | known
 
     def compared(self, plain: bool) -> dict[str, Tensor]:
         """Return the values of all N items for `baselines.nearest_items`.

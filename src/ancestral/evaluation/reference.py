@@ -213,10 +213,11 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
     absent. Conditions that are made from the items are not among them.
 
     Returns:
-        The values by name, as `Dataset.conditions_of` returns them; and notes on classes that the model does not know.
+        The values by name, as `Dataset.conditions_of` returns them, without conditions that the data lack; and notes on
+        these and on classes that the model does not know.
 
     Raises:
-        InputError: If the data lack a condition, it is of another kind, or the model knows none of its classes.
+        InputError: If a condition is of another kind, or the model knows none of its classes.
     """
     rows, notes = data.conditions_of(list(range(len(data)))), list[str]()
     for name, kind in spec.further.items():
@@ -224,11 +225,8 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
             rows.pop(name, None)
             continue
         if name not in rows:
-            has = ", ".join(rows) or "none"
-            raise InputError(
-                f"{data.name} has no condition {name}, which the model was trained with (its conditions are: {has}): "
-                "give data that have it"
-            )
+            notes.append(f"{data.name} has no condition {name}, which the model knows: it is absent there.")
+            continue
         theirs = data.spec.further[name]
         if kind_text(theirs) != kind_text(kind):
             raise InputError(

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral import augmentation, hub, storage
+from ancestral import augmentation, derived, hub, storage
 from ancestral import config as configs
-from ancestral.conditions import Classes, Condition, Image, Vector
+from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
 from ancestral.config import Config, CustomNetConfig, InitialConfig
 from ancestral.data import Dataset
 from ancestral.data.given import with_kinds
@@ -62,7 +62,11 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
         InputError: If there is no such model.
     """
     source, spec = described(initial)
-    data = dataclasses.replace(config.data, augment=source.data.augment, given=source.data.given)
+    given = source.data.given
+    if given is not None:  # places of the data of the model say nothing of these
+        lost = configs.lost_places(given)
+        given = tuple(text for text in given if configs.name_and_source(text)[0] not in lost)
+    data = dataclasses.replace(config.data, augment=source.data.augment, given=given)
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
     elif len(spec.shape) == 3:
@@ -115,37 +119,59 @@ def start_of(
     return Start(model, record)
 
 
-def with_conditions_of(spec: DataSpec, name: str, dataset: Dataset) -> Dataset:
+def with_conditions_of(
+    spec: DataSpec, name: str, dataset: Dataset, class_labels: bool = True
+) -> tuple[Dataset, tuple[str, ...]]:
     """Return data whose conditions have the means, deviations and limits of a model, so that its weights keep their
     meaning, and come in its order, before new ones.
+
+    A condition of the model that the data lack is absent in all items, as training drops it in some.
 
     Args:
         spec: The description of the data of the model.
         name: What messages call the model.
         dataset: The data.
+        class_labels: Whether classes are a condition.
+
+    Returns:
+        The data, and the names of the conditions that they lack.
 
     Raises:
-        InputError: If the data lack a condition of the model, or it is of another kind.
+        InputError: If a condition is of another kind, or made by a function that the user does not name.
     """
-    kinds: dict[str, Condition] = {}
+    kinds, lacking = dict[str, Condition](), list[str]()
+    if spec.classes and class_labels and dataset.labels is None:
+        lacking.append(LABEL)
+        dataset = dataset.with_labels(torch.full((len(dataset),), ABSENT), spec.classes)
     for condition, before in spec.further.items():
         now = dataset.spec.further.get(condition)
         if now is None:
-            how = option("given", f"{condition}={before.made_by}" if before.made_by else condition)
-            raise InputError(f"{name} is conditioned on {condition}, and {dataset.name} is not: give it, as in {how}")
+            if before.made_by:  # of the items, as for the model
+                derived.check_trusted([before.made_by], (), "given")
+            else:
+                lacking.append(condition)
+            kinds[condition] = before
+            continue
         if kind_text(now) != kind_text(before):
             raise InputError(
                 f"{name} is conditioned on {condition} as {kind_text(before)}, and in {dataset.name} it is "
                 f"{kind_text(now)}: give {condition} alike, or call this one otherwise ({option('given', 'other=...')})"
             )
         if isinstance(before, Vector) and isinstance(now, Vector):
-            now = dataclasses.replace(now, mean=before.mean, std=before.std)
+            now = dataclasses.replace(now.joined(before), mean=before.mean, std=before.std)
         if isinstance(before, Image) and isinstance(now, Image):
             now = dataclasses.replace(now, limits=before.limits)
         kinds[condition] = now
-    return with_kinds(
-        dataset, kinds | {other: kind for other, kind in dataset.spec.further.items() if other not in kinds}
-    )
+    others = {other: kind for other, kind in dataset.spec.further.items() if other not in kinds}
+    return with_kinds(dataset, kinds | others), tuple(lacking)
+
+
+def without_lacking(given: Sequence[str] | None, lacking: Sequence[str], dataset: Dataset) -> tuple[str, ...] | None:
+    """Return where the data have their conditions, as `given` says it, without those that they lack."""
+    if given is None:  # of data from Python all conditions are taken
+        return tuple(dataset.conditions) if set(lacking) - {LABEL} else None
+    pairs = {text: configs.name_and_source(text) for text in given}
+    return tuple(text for text, (name, what) in pairs.items() if (name or what) not in lacking)
 
 
 def begin(trainer: Trainer, start: Start) -> list[str]:

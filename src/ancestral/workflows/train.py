@@ -21,6 +21,7 @@ from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.copies import moved_rows
+from ancestral.data.given import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, UnsuitableError
@@ -157,22 +158,32 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
 def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str], list[str]]]:
     """Open the data and make the trainer; return it with notes for the user, and details for those who ask."""
     config, notes = plan.config, [*plan.notes]
-    opening = datasets.opening(plan.data, **config.data.form, memory=config.data.memory)
+    from_model = plan.start is not None and "given" not in plan.given  # it says where its own data had the conditions
+    faults = list[InputError]() if from_model else None
+    opening = datasets.opening(plan.data, **config.data.form, memory=config.data.memory, faults=faults)
     try:
         dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
     except UnsuitableError as error:
         if plan.saved is None:
             raise
         raise _other_data(plan.saved, config.data.source, plan.folder, error.text) from None
+    for fault in faults or ():
+        if not isinstance(fault, AbsentError):
+            raise fault
     if plan.saved is not None:
         notes += _check_same_data(plan.saved, config, dataset, plan.folder)
     else:
         _check_varied(dataset)
-    if plan.start is not None:
-        dataset = fine_tuning.with_conditions_of(plan.start.model.spec, plan.start.record.model, dataset)
-    elif plan.saved is not None and (spec := _saved_spec(plan.folder)) is not None:
-        dataset = fine_tuning.with_conditions_of(spec, str(plan.folder.path), dataset)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
+    fingerprint, start, lacking = dataset.fingerprint, plan.start, tuple[str, ...]()
+    spec = start.model.spec if start is not None else None if plan.saved is None else _saved_spec(plan.folder)
+    if spec is not None:
+        name = str(plan.folder.path) if start is None else start.record.model
+        dataset, lacking = fine_tuning.with_conditions_of(spec, name, dataset, config.data.class_labels)
+    if lacking:
+        names = ", ".join(lacking)
+        notes.append(f"{dataset.name} lacks {names}, which the model knows: it is trained on with {names} absent")
+    given = fine_tuning.without_lacking(config.data.given, lacking, dataset)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, given=given, fingerprint=fingerprint))
     config, moved_notes = yield from _with_copies_together(plan, config, dataset)
     dataset, held_out, split_notes = _split(dataset, config, plan.validation)
     notes += [*moved_notes, *split_notes]
@@ -351,7 +362,7 @@ def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: Ru
     for name in ("shape", "codec", "rate") if trained_on is not None else ():
         if getattr(trained_on, name) != getattr(spec, name):
             differences.append(f"items of the {name} {getattr(spec, name)}, not {getattr(trained_on, name)}")
-    if trained_on is not None and trained_on.classes != spec.classes:
+    if trained_on is not None and spec.classes and trained_on.classes != spec.classes:  # labels may be absent
         differences.append(f"other classes: {fine_tuning.class_changes(trained_on.classes, spec.classes)}")
     if differences:
         raise _other_data(saved, source, folder, f"it holds {'; '.join(differences)}")
