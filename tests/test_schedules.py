@@ -1,5 +1,6 @@
 """The first row of the matrix: published values, and the algebra of the forward process."""
 
+import dataclasses
 import json
 import math
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ancestral import schedules
+from ancestral import objectives, schedules, targets
+from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 
 SCHEDULES = [
@@ -263,6 +265,7 @@ def test_times_of_each_image_agree_with_one_time_for_all():
         (lambda: schedules.flow(0), "1 to 1,000,000"),
         (lambda: schedules.zero_terminal(schedules.flow(5)), r"a² \+ b² = 1"),
         (lambda: schedules.zero_terminal(schedules.linear(1)), "1 step"),
+        (lambda: schedules.zero_terminal(learned()[1]), "a learned curve cannot be shifted"),
         (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "has no option slope"),
         (lambda: schedules.linear(10).at(11), "0..10"),
         (lambda: schedules.linear(10).at(torch.tensor([-1])), "0..10"),
@@ -362,12 +365,142 @@ def _gradients(s, t):
     return [torch.autograd.grad(scale.sum() + 0 * t.sum(), t, retain_graph=True)[0] for scale in s.at(t)]
 
 
-def test_rates_of_clean_data():
-    """b = √(1 − a²) rises with an infinite slope where a falls with a finite one."""
-    for s in (schedules.cosine(), schedules.cosine(1), schedules.sigmoid()):
-        assert s.rates(0)[1] > 0
-        assert not any(math.isnan(rate) for rate in s.rates(0))
-    assert schedules.flow(10).rates(0) == (-0.1, 0.1)
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
+def test_rates_at_the_ends_are_one_sided_differences(s):
+    """Three points to the right of 0 and of the kink at t = 1, and to the left of T; √t has no slope at 0."""
+    h = 1e-5
+    for t, step in ((0, h), (1, h), (s.steps, -h)):
+        if t == 1 == s.steps:
+            continue
+        near, middle, far = (s.at(t + step * i) for i in range(3))
+        for rate, x, y, z, scale in zip(s.rates(t), near, middle, far, ("a", "b"), strict=True):
+            if t == 0 and scale == "b" and z / y == pytest.approx(math.sqrt(2), rel=1e-3):
+                assert rate == math.inf
+            else:
+                assert rate == pytest.approx((4 * y - 3 * x - z) / (2 * step), rel=2e-5, abs=1e-9)
+
+
+def cosine_rates(t, steps, offset=0.008):
+    """da/dt and db/dt by hand: a = cos θ/cos θ_0 with θ = (t/T + offset) w, and b db = −a da."""
+    width = math.pi / 2 / (1 + offset)
+    angle, start = (t / steps + offset) * width, offset * width
+    a = math.cos(angle) / math.cos(start)
+    da = -width / steps * math.sin(angle) / math.cos(start)
+    b = math.sqrt(math.sin(angle - start) * math.sin(angle + start)) / math.cos(start)
+    return (da, -a * da / b) if b else (da, math.inf if offset else width / steps)
+
+
+def sigmoid_rates(t, steps, start=-3.0, end=3.0):
+    """da/dt and db/dt by hand: a² falls as f(z) = 1/(1 + eᶻ), whose derivative is −f(z) f(−z)."""
+    f = [1 / (1 + math.exp(z)) for z in (start, start + (end - start) * t / steps, end)]
+    slope = -(end - start) / steps * f[1] * (1 - f[1]) / (f[0] - f[2])
+    square_a = (f[1] - f[2]) / (f[0] - f[2])
+    square_b = f[0] * (1 - f[1]) * -math.expm1(-(end - start) * t / steps) / (f[0] - f[2])
+    return slope / 2 / math.sqrt(square_a), -slope / 2 / math.sqrt(square_b) if square_b else math.inf
+
+
+@pytest.mark.parametrize("own_root", [False, True], ids=["root", "root-of-0-without-slope"])
+@pytest.mark.parametrize(
+    ("s", "closed"),
+    [
+        (schedules.cosine(), cosine_rates),
+        (schedules.cosine(10, 0.0), lambda t, steps: cosine_rates(t, steps, 0.0)),
+        (schedules.sigmoid(), sigmoid_rates),
+        (schedules.sigmoid(20, -2.0, 7.0), lambda t, steps: sigmoid_rates(t, steps, -2.0, 7.0)),
+    ],
+    ids=["cosine", "cosine-without-offset", "sigmoid", "sigmoid-of-other-ends"],
+)
+def test_rates_of_clean_data_are_closed_forms(s, closed, own_root, monkeypatch):
+    """Where a falls with a finite slope, b = √(1 − a²) rises with an infinite one, whatever PyTorch says of √0."""
+    if own_root:
+        monkeypatch.setattr(torch.Tensor, "sqrt", lambda x: torch.where(x > 0, torch.where(x > 0, x, 1.0) ** 0.5, 0.0))
+    for t in (0.0, 1e-12, 1e-6, 0.01, 1.0, s.steps / 2):
+        assert s.rates(t) == pytest.approx(closed(t, s.steps), rel=1e-11)
+    t = torch.zeros(2, dtype=torch.float64, requires_grad=True)  # the derivative of `at` is the same
+    for scale, rate in zip(s.at(t), closed(0.0, s.steps), strict=True):
+        assert torch.autograd.grad(scale.sum(), t, retain_graph=True)[0].tolist() == pytest.approx([rate, rate])
+
+
+class Bent(torch.nn.Module):
+    """A flow whose b = u^power is learned, u = t/T."""
+
+    def __init__(self, power):
+        super().__init__()
+        self.power = torch.nn.Parameter(torch.tensor(power, dtype=torch.float64))
+
+    def forward(self, t):
+        return 1 - t / 10, (t / 10) ** self.power
+
+
+def learned(power=1.5, wrap=lambda curve: curve):
+    curve = Bent(power)
+    return curve, schedules.Schedule(*curve(torch.arange(11, dtype=torch.float64)), curve=wrap(curve))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda curve: curve, lambda curve: curve.forward, lambda curve: lambda t: curve(t)],
+    ids=["module", "method", "function"],
+)
+def test_a_learned_curve_is_followed_at_the_integers_too(wrap):
+    curve, s = learned(wrap=wrap)
+    assert s.at(5)[1] == pytest.approx(0.5**1.5)
+    with torch.no_grad():
+        curve.power.fill_(3.0)
+    assert s.at(5)[1] == s.at(5.0)[1] == pytest.approx(s.at(5 + 1e-12)[1]) == pytest.approx(0.5**3)
+    for t in (torch.tensor([5]), torch.tensor([5.0]), torch.tensor(5)):
+        (slope,) = torch.autograd.grad(s.at(t)[1].sum(), curve.power)
+        assert slope.item() == pytest.approx(0.5**3 * math.log(0.5))
+    u = torch.arange(11, dtype=torch.float64) / 10
+    for table, truth in ((s.signal, 1 - u), (s.noise, u**3), (s.alpha_bar, (1 - u) ** 2)):
+        torch.testing.assert_close(table, truth, rtol=1e-14, atol=0)
+        assert not table.requires_grad
+    truth = u[1:] ** 6 - ((1 - u[1:]) / (1 - u[:-1])) ** 2 * u[:-1] ** 6
+    torch.testing.assert_close(s.beta[1:], truth, rtol=1e-12, atol=1e-15)
+    assert s.largest_noise == 1
+    assert s.time_at(0.5**3 / 0.5) == pytest.approx(5)
+    again = dataclasses.replace(s, prior_std=2.0)
+    assert torch.equal(again.noise, s.noise)
+
+
+def test_the_rates_of_a_learned_curve_have_gradients_in_its_parameters():
+    curve, s = learned()
+    t = torch.tensor([2.0, 5.5, 10.0], dtype=torch.float64)
+    da, db = s.rates(t)
+    u = t / 10
+    torch.testing.assert_close(db, 0.15 * u**0.5, rtol=1e-12, atol=0)
+    (slope,) = torch.autograd.grad(db.sum() + da.sum(), curve.power)  # of p u^(p−1)/T in p
+    assert slope.item() == pytest.approx(float((0.1 * u**0.5 * (1 + 1.5 * u.log())).sum()), rel=1e-12)
+    assert s.rates(5.5) == (-0.1, db[1].item())
+    with torch.no_grad():
+        assert not s.rates(t)[1].requires_grad
+    assert not schedules.cosine(10).rates(t)[1].requires_grad
+
+
+def test_weights_and_time_distributions_follow_a_learned_curve():
+    curve, s = learned()
+    weighted = objectives.build(s, targets.EPS, times="lognormal", weighting="p2")
+    with torch.no_grad():
+        curve.power.fill_(3.0)
+    fresh = objectives.build(learned(3.0)[1], targets.EPS, times="lognormal", weighting="p2")
+    t = torch.arange(1, 11)
+    torch.testing.assert_close(weighted.weights(t.double()), fresh.weights(t.double()), rtol=1e-12, atol=0)
+    torch.testing.assert_close(weighted.times.probabilities, fresh.times.probabilities, rtol=1e-12, atol=0)
+
+
+def test_training_moves_a_learned_curve_at_integer_times():
+    """Of an answer of 0 and the target b_t ε the loss is b_t² ε², whose derivative in the power is 2 ln u b_t² ε²."""
+    curve, s = learned()
+    diffusion = Diffusion(Zero(), s, targets.Target("noise", lambda a, b: 0.0, lambda a, b: b))
+    t, losses = diffusion.losses(torch.zeros(64, 1, dtype=torch.float64), step=0)
+    assert t.dtype == torch.int64
+    (slope,) = torch.autograd.grad(losses.sum(), curve.power)
+    assert slope.item() == pytest.approx(float((2 * (t.double() / 10).log() * losses.detach()).sum()), rel=1e-12)
+
+
+class Zero(torch.nn.Module):
+    def forward(self, x, index):
+        return 0 * x
 
 
 def test_closed_forms_between_the_integers():

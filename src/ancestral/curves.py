@@ -92,7 +92,7 @@ def root(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Ten
 
 def piecewise(t: Tensor, edge: float, below: Curve, above: Curve) -> tuple[Tensor, Tensor]:
     """The curve `below` for t < edge, and `above` from there on."""
-    (a, b), (high_a, high_b) = below(t.clamp(max=edge)), above(t.clamp(min=edge))
+    (a, b), (high_a, high_b) = below(torch.where(t < edge, t, edge)), above(torch.where(t < edge, edge, t))
     return a.where(t < edge, high_a), b.where(t < edge, high_b)
 
 
@@ -107,20 +107,31 @@ def cosine(t: Tensor, steps: int, offset: float) -> tuple[Tensor, Tensor]:
     start, angle = offset * rate, (t / steps + offset) * rate
     if offset == 0:
         return torch.cos(angle), torch.sin(angle)
-    b = torch.sin(angle - start).sqrt() * torch.sin(angle + start).sqrt() / math.cos(start)
+    b = _root(torch.sin(angle - start)) * torch.sin(angle + start).sqrt() / math.cos(start)
     return torch.cos(angle) / math.cos(start), b
 
 
 def sigmoid(t: Tensor, steps: int, start: float, end: float) -> tuple[Tensor, Tensor]:
-    """a² = (f(z) − f(end))/(f(start) − f(end)) with f(z) = 1/(1 + eᶻ) and z from `start` to `end`."""
+    """a² = (f(z) − f(end))/(f(start) − f(end)) with f(z) = 1/(1 + eᶻ) and z from `start` to `end`.
+
+    The numerator of b² is f(start) − f(z) = f(start) f(−z) (1 − eˢ) with s = start − z: 0 at t = 0, without rounding.
+    """
     first, last = (1 / (1 + math.exp(z)) for z in (start, end))
-    fall = torch.sigmoid(-(start + (end - start) * t / steps))
-    return tuple((part.clamp(min=0) / (first - last)).sqrt() for part in (fall - last, first - fall))  # type: ignore[return-value]
+    rise = (end - start) * t / steps
+    a = ((torch.sigmoid(-start - rise) - last).clamp(min=0) / (first - last)).sqrt()
+    return a, _root(-torch.expm1(-rise)) * (first / (first - last) * torch.sigmoid(start + rise)).sqrt()
+
+
+def _root(x: Tensor) -> Tensor:
+    """√x of x ≥ 0. Its derivative at 0 is infinite, as that of a line; it does not depend on PyTorch's for √0."""
+    largest = torch.finfo(x.dtype).max
+    line = x * largest * largest
+    return torch.where(x == 0, line, torch.where(x == 0, 1.0, x).sqrt())
 
 
 def variance_exploding(t: Tensor, steps: int, level: Level) -> tuple[Tensor, Tensor]:
     """a = 1 and b = σ, which below t = 1 rises linearly from 0 to σ_1."""
-    u = (t.clamp(min=1) - 1) / (steps - 1) if steps > 1 else torch.ones_like(t)
+    u = torch.where(t < 1, 0.0, t - 1) / (steps - 1) if steps > 1 else torch.ones_like(t)
     sigma = level(u)
     return torch.ones_like(t), torch.where(t < 1, t * sigma, sigma)
 

@@ -16,10 +16,10 @@ import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ancestral import curves
 from ancestral.curves import Curve, Interpolation, Level
@@ -32,6 +32,8 @@ Time = int | float | Tensor
 """One time for the whole batch, or a tensor (B,) with one for each image. Integers and floats are both times."""
 MAX_STEPS = 1_000_000
 """The largest T of the schedules below, whose tables then take 16 MB."""
+LEARNED_TABLES = ("signal", "noise", "largest_noise")
+"""The attributes that a schedule with a learned curve computes when they are read."""
 CLOSE = 1e-6
 """The relative difference up to which two tables, or a curve and its table, agree."""
 
@@ -46,8 +48,12 @@ class Schedule:
         prior_std: Standard deviation of x_T, from which sampling starts.
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
         curve: a and b between the integers, through the tables; by default a smooth interpolation of them. A model file
-            keeps the tables alone, so a form of your own is given again to `load`.
+            keeps the tables alone, so a form of your own is given again to `load`. A curve with parameters, a module or
+            a function whose values require gradients, is evaluated at the integers too: `signal` and `noise` are its
+            present values there, and `at` and `rates` are differentiable in the parameters.
         extends: Whether the curve goes on above T, as the noise levels of `karras` do: float times may then exceed T.
+        steps: T, the number of noisy states.
+        learned: Whether the curve has parameters.
         largest_noise: b_T.
     """
 
@@ -57,6 +63,8 @@ class Schedule:
     spec: dict[str, Any] = field(default_factory=dict)
     curve: Curve = field(default=None, repr=False)  # type: ignore[assignment]  # never None after __post_init__
     extends: bool = False
+    steps: int = field(init=False, repr=False)
+    learned: bool = field(init=False, repr=False)
     largest_noise: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +73,7 @@ class Schedule:
             a, b = (torch.as_tensor(table, dtype=torch.float64, device="cpu") for table in (self.signal, self.noise))
         except (TypeError, ValueError, RuntimeError):
             raise InputError("signal and noise must be tables of numbers, a_0..a_T and b_0..b_T") from None
+        a, b = a.detach(), b.detach()
         if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
             raise InputError(f"signal and noise must be two tables of T + 1, not {list(a.shape)} and {list(b.shape)}")
         if not bool((a.isfinite() & b.isfinite() & (a >= 0) & (b >= 0)).all()):
@@ -77,10 +86,32 @@ class Schedule:
             raise InputError(f"prior_std must be a number above 0, not {self.prior_std}")
         object.__setattr__(self, "signal", a)
         object.__setattr__(self, "noise", b)
+        object.__setattr__(self, "steps", len(a) - 1)
         object.__setattr__(self, "largest_noise", float(b[-1]))  # a number, which a compiler can ask for
         if self.curve is None or not self._curve_passes():
             object.__setattr__(self, "curve", Interpolation.of(a, b))
             object.__setattr__(self, "extends", False)
+        object.__setattr__(self, "learned", self._curve_has_parameters())
+        if self.learned:
+            for table in LEARNED_TABLES:
+                object.__delattr__(self, table)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Compute a table of a learned curve, which has none, from the present parameters."""
+            if name not in LEARNED_TABLES:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            with torch.no_grad():
+                signal, noise = self.at(torch.arange(self.steps + 1))
+            return signal if name == "signal" else noise if name == "noise" else float(noise[-1])
+
+    def _curve_has_parameters(self) -> bool:
+        """Whether the curve is a module, a method of one, or has values that require gradients."""
+        if isinstance(self.curve, nn.Module) or isinstance(getattr(self.curve, "__self__", None), nn.Module):
+            return True
+        with torch.enable_grad():
+            return any(scale.requires_grad for scale in self.curve(torch.zeros(1, dtype=torch.float64)))
 
     def _curve_passes(self) -> bool:
         """Whether the curve passes through the tables.
@@ -91,7 +122,7 @@ class Schedule:
         t = torch.arange(len(self.signal), dtype=torch.float64)
         try:
             a, b = self.curve(t)
-            curve_values = torch.stack([a.expand_as(t), b.expand_as(t)])
+            curve_values = torch.stack([a.expand_as(t), b.expand_as(t)]).detach()
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"curve maps times, a float64 tensor (*), to two tensors a and b (*): {error}") from None
         tables = torch.stack([self.signal, self.noise])
@@ -107,11 +138,6 @@ class Schedule:
         return False
 
     @property
-    def steps(self) -> int:
-        """T, the number of noisy states."""
-        return len(self.signal) - 1
-
-    @property
     def alpha_bar(self) -> Tensor:
         """ᾱ_t = a_t², float64 of T + 1 entries."""
         return self.signal**2
@@ -125,22 +151,28 @@ class Schedule:
     def beta(self) -> Tensor:
         """β_t, the variance of the step t − 1 → t: float64 of T + 1 entries, with β_0 = 0."""
         t = torch.arange(1, self.steps + 1)
-        return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
+        with torch.no_grad():
+            return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
 
     def at(self, t: Time) -> tuple[Scalar, Scalar]:
         """Scales (a_t, b_t) at time t in [0, T]: two floats for one time, float64 (B,) on the CPU for a tensor (B,).
 
-        At the integers they are the entries of the tables, for floats too. They are differentiable in a float tensor t.
+        At the integers they are the entries of the tables, for floats too. They are differentiable in a float tensor t,
+        and those of a tensor t in the parameters of a learned curve.
 
         Raises:
             InputError: If t is not a number, or not in [0, T].
         """
         t = self.time(t)
-        if isinstance(t, int):
+        if isinstance(t, int) and not self.learned:
             return float(self.signal[t]), float(self.noise[t])
-        if isinstance(t, float):
-            a, b = self.curve(torch.tensor(t, dtype=torch.float64))
+        if not isinstance(t, Tensor):
+            with torch.no_grad():
+                a, b = self.curve(torch.tensor(t, dtype=torch.float64))
             return float(a), float(b)
+        if self.learned:
+            a, b = self.curve(t.double())
+            return a.expand_as(t), b.expand_as(t)
         if not t.is_floating_point():
             return self.signal[t], self.noise[t]
         entries = t.detach().round().long().clamp(max=self.steps)
@@ -153,17 +185,19 @@ class Schedule:
     def rates(self, t: Time) -> tuple[Scalar, Scalar]:
         """Derivatives (da/dt, db/dt) at time t in [0, T]: two floats, or float64 (B,) on the CPU for a tensor (B,).
 
-        At t = 0, db/dt is infinite on the closed forms with a² + b² = 1.
+        At t = 0, db/dt is infinite on `sigmoid`, and on `cosine` with an offset. Where the curve has a kink, it is the
+        derivative to the right. Those of a tensor t are differentiable in it and in the parameters of a learned curve.
 
         Raises:
             InputError: If t is not a number, or not in [0, T].
         """
         t = self.time(t)
         at = torch.as_tensor(t, dtype=torch.float64)
+        keep_graph = at.requires_grad or (self.learned and isinstance(t, Tensor) and torch.is_grad_enabled())
         with torch.enable_grad():
             leaf = at if at.requires_grad else at.detach().clone().requires_grad_()
             da, db = (  # the sum has the derivatives of all; a constant curve has none
-                torch.autograd.grad(scale.sum(), leaf, retain_graph=True, create_graph=at.requires_grad)[0]
+                torch.autograd.grad(scale.expand_as(at).sum(), leaf, None, True, keep_graph, materialize_grads=True)[0]
                 if scale.requires_grad
                 else torch.zeros_like(at)
                 for scale in self.curve(leaf)
@@ -178,7 +212,7 @@ class Schedule:
 
         Returns:
             t in [0, T], a float, or float64 (B,) on the CPU; T where sigma is above the level at T, unless the schedule
-            `extends`.
+            `extends`. It has no gradient in the parameters of a learned curve.
 
         Raises:
             InputError: If a level is negative or NaN, or infinite where the schedule `extends`.
@@ -192,7 +226,8 @@ class Schedule:
         cos, sin = torch.cos(level.atan()), torch.sin(level.atan())
 
         def excess(t: Tensor) -> Tensor:  # of the angle of (a, b), whose tangent is the noise level
-            a, b = self.curve(t)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.learned):
+                a, b = self.curve(t)
             return cos * b - sin * a
 
         table = self.noise / self.signal
@@ -405,9 +440,12 @@ def flow(steps: int = 1000) -> Schedule:
 def zero_terminal(schedule: Schedule) -> Schedule:
     """`schedule` with a shifted and scaled to a_T = 0, so that x_T holds nothing of the data.
 
-    a_1 stays, and b = √(1 − a²) (Lin et al. 2024, algorithm 1). Raises InputError unless a² + b² = 1.
+    a_1 stays, and b = √(1 − a²) (Lin et al. 2024, algorithm 1). Raises InputError unless a² + b² = 1, and
+    for a learned curve.
     """
     first, last = schedule.signal[1], schedule.signal[-1]
+    if schedule.learned:
+        raise InputError("a learned curve cannot be shifted to zero terminal SNR: let the curve itself end in a = 0")
     if not torch.allclose(schedule.alpha_bar + schedule.noise**2, torch.ones(1, dtype=torch.float64)):
         raise InputError("only a schedule with a² + b² = 1 can be shifted to zero terminal SNR")
     if not last < first:

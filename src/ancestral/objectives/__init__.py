@@ -57,8 +57,12 @@ def build(
     if clip:
         objective = Clipped(objective)
     if weighting != "simple":
-        table = loss_weights(weighting, schedule, target)
-        objective = Weighted(objective, partial(loss_weights, weighting, schedule, target) if continuous else table)
+        weights = partial(loss_weights, weighting, schedule, target)
+        table = weights()  # refuses a weighting that does not fit
+        if schedule.learned and not continuous:
+            objective = Weighted(objective, lambda t: weights()[t.long()])
+        else:
+            objective = Weighted(objective, weights if continuous else table)
     return Hybrid(objective) if learned_variance else objective
 
 

@@ -89,9 +89,13 @@ class LogNormalTimes(TimeDistribution):
 
     def __init__(self, schedule: Schedule, continuous: bool = False, mean: float = -1.2, std: float = 1.2) -> None:
         self.schedule, self.continuous, self.mean, self.std = schedule, continuous, mean, std
-        level = (schedule.noise[1:] / schedule.signal[1:]).log()  # each t stands for the levels that are nearest to it
-        edges = torch.special.ndtr((0.5 * (level[1:] + level[:-1]) - mean) / std)
-        self.probabilities = torch.diff(edges, prepend=edges.new_zeros(1), append=edges.new_ones(1))
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probabilities of t = 1..T, float64 (T,): each t stands for the noise levels that are nearest to its own."""
+        level = (self.schedule.noise[1:] / self.schedule.signal[1:]).log()
+        edges = torch.special.ndtr((0.5 * (level[1:] + level[:-1]) - self.mean) / self.std)
+        return torch.diff(edges, prepend=edges.new_zeros(1), append=edges.new_ones(1))
 
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
         """See `TimeDistribution.draw`. A continuous t is at most T."""

@@ -30,11 +30,8 @@ def x0_weights(name: WeightingName, schedule: Schedule, t: Tensor | None = None)
     Raises:
         InputError: For an unknown name, and for "simple" and "p2".
     """
-    if t is None:
-        snr = schedule.snr[1:]
-    else:
-        a, b = (torch.as_tensor(scale) for scale in schedule.at(t))
-        snr = (a / b) ** 2
+    a, b = (torch.as_tensor(scale) for scale in schedule.at(torch.arange(1, schedule.steps + 1) if t is None else t))
+    snr = (a / b) ** 2
     if name == "variational" and schedule.steps < 2:
         raise InputError("the variational weighting needs a schedule of at least 2 steps: the last is decoded with β̃_2")
     if name == "snr":
