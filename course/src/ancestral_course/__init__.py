@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral_course.building import digits, in_floors, points
+from ancestral_course.building import digits, in_floors, mnist_data, points
 from ancestral_course.drawings import drawing
 from ancestral_course.exercise import Exercise, Verdict
 from ancestral_course.expectation import expect
@@ -34,6 +34,7 @@ __all__ = [
     "lesson_exercises",
     "lesson_file",
     "mark_ends",
+    "mnist_data",
     "plot",
     "points",
     "scatter",

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ancestral import Diffusion, data, oracle, samplers, schedules
@@ -47,6 +49,13 @@ def points() -> Tensor:
 def digits() -> Tensor:
     """Return the training digits, in [−1, 1], float32 (4000, 1, 8, 8): those of lesson 1, averaged over 3×3 pixels."""
     return _all_digits()[:4000]
+
+
+def mnist_data() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return 5,000 MNIST digits, 0 to 255, uint8 (5000, 784), and their labels, int64 (5000,), sorted by class."""
+    dataset = data.load("digits")
+    assert dataset.labels is not None
+    return dataset.items.flatten(1).numpy(), dataset.labels.numpy()
 
 
 @cache
