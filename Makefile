@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 BENCH := .venv-bench
+NEWEST := .venv-newest
+NEWEST_PYTHON ?= python3.13
+LOWEST := .venv-lowest
+LOWEST_PYTHONS ?= python3.11 python3.12 python3.13
 CORE := tests/nets tests/samplers tests/objectives tests/docs/test_equations.py $(addprefix tests/test_, $(addsuffix .py, \
     schedules targets diffusion guidance oracle bound probability_flow randomness transforms))
 # one test process for each processor, each with one PyTorch thread; make test PROCESSES=0 runs all tests in one
@@ -14,7 +18,7 @@ EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
 OXYGEN := bench/data/oxygen-icon-theme
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-core test-long test-slow test-browser test-all docs kernels course notebook lint types cov bench tables clean
+.PHONY: demo test test-core test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -45,6 +49,21 @@ test-browser: docs
 	$(BIN)/pytest $(PARALLEL) --dist loadfile -m browser
 
 test-all: test test-long test-slow test-browser
+
+# the newest version of every package, on the newest Python that these support: CI runs it last
+test-newest: $(NEWEST)/bin/uv
+	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
+	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test]" --editable "./course[test]"
+	$(NEWEST)/bin/pytest $(PARALLEL)
+
+# the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
+test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
+
+test-lowest-%: $(LOWEST)/%/bin/uv
+	@echo "Installs the lowest versions into $(LOWEST)/$*. $(CUDA_BUILDS)"
+	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable ".[test]" \
+	    --editable "./course[test]"
+	$(LOWEST)/$*/bin/pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
 docs: $(VENV)/.installed-dev
@@ -117,6 +136,18 @@ $(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
 	$(BIN)/pip install --editable . --editable "./course[notebook]"
 	@touch $@
 
+CUDA_BUILDS := For Linux on x86-64 PyPI has PyTorch for NVIDIA GPUs alone: about 3 GB to download, 7 GB on the disk. \
+    With UV_TORCH_BACKEND=cpu its CPU build comes from PyTorch's own index.
+
+$(NEWEST)/bin/uv:
+	$(NEWEST_PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/pip install --quiet uv
+
+.PRECIOUS: $(LOWEST)/%/bin/uv
+$(LOWEST)/%/bin/uv:
+	$* -m venv $(LOWEST)/$*
+	$(LOWEST)/$*/bin/pip install --quiet uv
+
 # the peers live in an environment of their own
 $(BENCH)/.installed: pyproject.toml bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -137,4 +168,4 @@ $(OXYGEN):
 	cd $(@D) && apt-get --quiet download oxygen-icon-theme && dpkg --extract oxygen-icon-theme_*.deb $(@F)
 
 clean:
-	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(NEWEST) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache

@@ -19,8 +19,6 @@ from ancestral.nets.kernels.layer_norm import layer_norm
 from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
 from ancestral.randomness import Stream
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, in forward-mode AD
-
 KEYS = randomness.keys(0, Stream.DROPOUT, 0, range(2))
 INDEX = torch.tensor([3, 70])
 

@@ -328,7 +328,6 @@ def test_small_parts_of_a_batch_give_its_gradient():
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
 def test_its_blocks_are_what_is_compiled():
     settings = dataclasses.replace(tiny(), runtime=config.RuntimeConfig(compile=True))
     net = Trainer(settings, stripes(), "cpu").state.net

@@ -482,7 +482,6 @@ def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkey
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
 def test_blocks_are_compiled_on_request():
     """By region: each block on its own, and nothing else; compiling itself is left to the first step."""
     config = tiny_config()
@@ -513,7 +512,6 @@ def test_a_compiled_network_trains_as_a_plain_one():
     assert not torch.equal(losses[0][0], losses[0][1])
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_compiler_that_fails_is_explained(monkeypatch):
     config = tiny_config()
     trainer = Trainer(
