@@ -45,6 +45,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
+from ancestral.registries import MaskPart
 from ancestral.results import (
     AveragingResult,
     ComparisonResult,

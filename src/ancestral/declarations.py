@@ -24,6 +24,7 @@ from ancestral.registries import (
     RESTORATIONS,
     SAMPLERS,
     DistillationName,
+    MaskPart,
     NetworkName,
 )
 
@@ -423,10 +424,12 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     mask: Any = argument(None, words=str | None, metavar="FILE")
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
     file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
-    changes; of a picture with holes, these do."""
+    changes; of a copy of the image with holes, these do. Default: what is transparent in the image."""
     box: str | Sequence[int] | None = argument(None, words=str | None, metavar="X,Y,W,H")
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
+    changes: MaskPart | None = None
+    """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
     operator: Operator | str | None = argument(None, words=str | None, metavar="OPERATOR")
     """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function)."""
     noise: float | None = argument(None, least=0)

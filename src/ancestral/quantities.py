@@ -1,4 +1,4 @@
-"""Quantities as text: bytes, times and counts."""
+"""Quantities as text: bytes, times, counts and shares."""
 
 
 def format_bytes(count: float) -> str:
@@ -26,3 +26,9 @@ def plural(count: int, noun: str) -> str:
 def are(count: int, noun: str) -> str:
     """Format a count and the verb, the beginning of a sentence: 1 class is, 2 classes are."""
     return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"
+
+
+def format_share(share: float) -> str:
+    """Format a share in whole per cent, which are 0 and 100 only where it is: 21 %."""
+    percent = round(100 * share)
+    return f"{percent if share in (0, 1) else min(99, max(1, percent))} %"

@@ -309,6 +309,9 @@ DISTILLATIONS = Registry(
 )
 DEFAULT_DISTILLATION = "consistency"
 
+MaskPart = Literal["white", "black", "painted", "transparent"]
+"""The part of a mask that changes."""
+
 if TYPE_CHECKING:
     TargetName: TypeAlias = str
     TimesName: TypeAlias = str

@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.errors import InputError
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.regions import Region, box_mask, read_mask
+from ancestral.model.regions import Region, box_mask, read_change, read_mask
 
 GREY, COLOUR = DataSpec((1, 8, 8), IMAGES), DataSpec((3, 8, 8), IMAGES)
 SIGNALS = DataSpec((1, 20), Codec("float", (-2.0, 2.0)))
@@ -36,13 +36,13 @@ def masks(folder):
     """The same mask in every form."""
     white = (MASK * 255).to(torch.uint8).numpy()
     alpha = np.dstack([np.full((6, 8, 3), (255, 0, 0)), white]).astype(np.uint8)
-    holes = np.dstack([picture(6, 8).permute(1, 2, 0).numpy(), 255 - white])
+    strokes = np.dstack([picture(6, 8, seed=1).permute(1, 2, 0).numpy(), white // 3])
     np.save(folder / "mask.npy", MASK.numpy())
     return {
         "grey file": saved(folder / "grey.png", white),
         "its path as text": str(folder / "grey.png"),
         "painted on transparent ground": saved(folder / "painted.png", alpha),
-        "a picture with holes": saved(folder / "holes.png", holes),
+        "painted thinly in many colours": saved(folder / "strokes.png", strokes),
         "two levels": PillowImage.fromarray(white).convert("1"),
         "black painted on transparent ground": PillowImage.fromarray(np.where([0, 0, 0, 1], alpha, 0).astype(np.uint8)),
         "a file of zeros and ones": saved(folder / "labels.png", MASK.numpy().astype(np.uint8)),
@@ -58,18 +58,106 @@ def masks(folder):
 
 def test_every_form_of_a_mask_says_the_same(tmp_path):
     for name, mask in masks(tmp_path).items():
-        assert torch.equal(read_mask(mask, (6, 8)), MASK), name
+        assert torch.equal(read_mask(mask, (6, 8)).mask, MASK), name
     assert torch.equal(box_mask("2,1,5,3", (6, 8)), MASK)
     assert torch.equal(box_mask((2, 1, 5, 3), (6, 8)), MASK)
     signal = torch.arange(20) < 5
-    assert torch.equal(read_mask(signal, (20,)), signal)
+    assert torch.equal(read_mask(signal, (20,)).mask, signal)
+
+
+def layer(colours, alpha):
+    """A picture with transparent pixels of colours (C, H, W) and an alpha from 0 to 1."""
+    colours = colours.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return PillowImage.fromarray(np.dstack([colours, (255 * alpha).byte().numpy()]).astype(np.uint8))
+
+
+def painted(*colour):
+    return torch.tensor(colour, dtype=torch.uint8).view(3, 1, 1).expand(3, 6, 8)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_copy_of_the_image_with_holes_changes_in_these_and_a_layer_where_it_is_painted(channels):
+    """Also where both have the same transparency."""
+    image, other = picture(6, 8, channels), 255 - picture(6, 8, 3)
+    copy = layer(image[: 3 if channels > 1 else 1], ~MASK)
+    compressed = layer((image.int() + 7).clamp(max=255).byte()[: 3 if channels > 1 else 1], ~MASK)
+    large = copy.resize((32, 24), PillowImage.Resampling.NEAREST)
+    for mask, note in (
+        (copy, "Transparent pixels of the mask change, 31 % of the image."),
+        (compressed, "Transparent pixels of the mask change, 31 % of the image."),
+        (large, "Transparent pixels of the mask change, 31 % of the image."),
+        (layer(other, MASK), "Painted pixels of the mask change, 31 % of the image."),
+        (layer(painted(9, 200, 30), MASK), "Painted pixels of the mask change, 31 % of the image."),
+        (PillowImage.fromarray(MASK.numpy()), "White pixels of the mask change, 31 % of the image."),
+        (MASK, ""),
+    ):
+        reading = read_mask(mask, (6, 8), image=image)
+        assert torch.equal(reading.mask, MASK)
+        assert reading.note == note
+
+
+def test_an_option_says_which_part_of_a_mask_changes():
+    grey = torch.tensor([[0, 255] * 4] * 6, dtype=torch.uint8)
+    both = layer(grey[None], MASK)
+    parts = {"white": MASK & (grey > 0), "black": MASK & (grey == 0), "painted": MASK, "transparent": ~MASK}
+    for changes, expected in parts.items():
+        assert torch.equal(read_mask(both, (6, 8), changes).mask, expected)
+        assert read_mask(both, (6, 8), changes).note.startswith(f"{changes.capitalize()} pixels of the mask change, ")
+    for mask in (PillowImage.fromarray(grey.numpy()), grey, grey > 0):
+        assert torch.equal(read_mask(mask, (6, 8), "black").mask, grey == 0)
+        with pytest.raises(InputError, match=r"changes='painted'.* give white or black"):
+            read_mask(mask, (6, 8), "painted")
+    with pytest.raises(InputError, match="changes='grey': give white, black, painted, transparent"):
+        read_mask(grey, (6, 8), "grey")
+
+
+def test_masks_that_may_mean_either_part_or_are_empty_are_refused():
+    white = torch.full((3, 6, 8), 255, dtype=torch.uint8)
+    nothing, everything = torch.zeros(6, 8), torch.ones(6, 8)
+    for mask, image, says in (
+        (layer(white, MASK), white, "painted pixels (31 %) and transparent ones, and either may be what changes: give"),
+        (layer(painted(0, 0, 0), ~MASK), picture(6, 8), "painted pixels (69 %) and transparent ones, and either may"),
+        (layer(white, nothing), white, "nothing is painted: the mask is transparent everywhere; paint on it"),
+        (layer(white, everything), white, "nothing is known: the mask covers all of the image; leave a part of it out"),
+        (layer(painted(0, 0, 0), everything), white, "nothing changes: the mask is all black, and white is what"),
+        (layer(painted(200, 0, 0), everything), white, "has colours and no transparent pixels: paint what changes on"),
+    ):
+        with pytest.raises(InputError) as error:
+            read_mask(mask, (6, 8), image=image)
+        assert says in str(error.value)
+    assert torch.equal(read_mask(layer(white, MASK), (6, 8), "painted", white).mask, MASK)
+
+
+def test_what_is_transparent_in_the_image_is_the_mask_if_there_is_none(tmp_path):
+    """Also in part: such a pixel is laid on white, so it is not known."""
+    image = picture(6, 8)
+    file = layer(image, torch.where(MASK, 0.5, 1))
+    file.save(tmp_path / "torn.png")
+    for value, name in ((file, "the image"), (tmp_path / "torn.png", f"the image {tmp_path / 'torn.png'}")):
+        reading = read_change(COLOUR, value, image)
+        assert torch.equal(reading.mask, MASK)
+        assert reading.note == f"Transparent pixels of {name} change, 31 % of the image."
+    rgba = DataSpec((4, 8, 8), IMAGES)
+    for spec, value, changes, says in (
+        (COLOUR, layer(image, torch.ones(6, 8)), None, "the image has no transparent pixels, which would be what is"),
+        (COLOUR, layer(image, torch.zeros(6, 8)), None, "nothing is known: the image is transparent everywhere"),
+        (COLOUR, image, None, "inpaint lacks what changes: give mask='mask.png', or a picture of which a part is"),
+        (COLOUR, file, "painted", "changes='painted' says how a mask is read: give mask='mask.png'"),
+        (rgba, file, None, "give mask='mask.png', since this model makes transparency too"),
+    ):
+        with pytest.raises(InputError) as error:
+            read_change(spec, value, image, None, changes)
+        assert says in str(error.value)
 
 
 def test_no_painted_pixel_of_a_larger_mask_is_lost():
     large = torch.zeros(60, 80, dtype=torch.bool)
     large[17] = True  # a thin line
-    assert read_mask(large, (6, 8))[1].all()
-    assert read_mask(torch.ones(33, 25) - torch.eye(33, 25), (100, 75)).shape == (100, 75)  # proportions to a pixel
+    assert read_mask(large, (6, 8)).mask[1].all()
+    assert read_mask(torch.ones(33, 25) - torch.eye(33, 25), (100, 75)).mask.shape == (
+        100,
+        75,
+    )  # proportions to a pixel
 
 
 def test_masks_that_do_not_fit_are_refused(tmp_path):

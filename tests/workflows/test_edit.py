@@ -164,7 +164,7 @@ def test_progress_is_counted_in_steps_and_the_method_is_said_first(place):
 
 
 def test_states_have_the_known_pixels_and_those_of_a_large_image_are_a_window(place):
-    known = ~regions.read_mask("mask.png", (8, 8))
+    known = ~regions.read_mask("mask.png", (8, 8)).mask
     for image, change, noise in (("photo.png", {"mask": "mask.png"}, 0.3), ("large.png", {"box": "20,10,15,20"}, None)):
         events = edit("model.safetensors", "inpaint", image, **change, noise=noise, steps=2, n=3, batch_size=2)
         states = [event for event in events if isinstance(event, State)]
@@ -177,6 +177,31 @@ def test_states_have_the_known_pixels_and_those_of_a_large_image_are_a_window(pl
             photo = torch.from_numpy(pixels(image).copy()).movedim(-1, 0)[:, known]
             assert all(torch.equal(state.x0[:, :, known], photo.expand(len(state.x0), -1, -1)) for state in states)
             assert torch.equal(states[2].x, states[2].x0)
+
+
+def test_what_a_mask_means_is_said_once_and_may_be_given(run, refused, place):
+    """The alpha of the image itself says the same as a mask, and an option turns a mask round."""
+    torn = np.dstack([picture(8, 8), 255 - pixels("mask.png")])
+    Image.fromarray(torn).save("torn.png")
+    sheet = np.zeros((8, 8, 4), np.uint8)
+    sheet[..., 3] = 255 - pixels("mask.png")
+    Image.fromarray(sheet).save("sheet.png")
+    words = ["edit", "model.safetensors", "inpaint"]
+    own = run(*words, "torn.png", *FEW, "-n", 1, "--out", "own.png")
+    assert own.count("Transparent pixels of the image torn.png change, 31 % of the image.") == 1
+    assert "give --changes painted or transparent" in refused(*words, "photo.png", "--mask", "sheet.png")
+    turned = ["photo.png", "--mask", "sheet.png", "--changes", "transparent"]
+    printed = run(*words, *turned, *FEW, "-n", 1, "--out", "turned.png")
+    assert printed.count("Transparent pixels of the mask sheet.png change, 31 % of the image.") == 1
+    run(*words, "photo.png", "--mask", "mask.png", *FEW, "-n", 1, "--out", "one.png")
+    assert np.array_equal(pixels("own.png"), pixels("one.png"))
+    assert np.array_equal(pixels("turned.png"), pixels("one.png"))
+    run(*words, "torn.png", "--like", "own.png", "--out", "again.png")
+    assert Path("again.png").read_bytes() == Path("own.png").read_bytes()
+    model = ancestral.load("model.safetensors", "cpu")
+    edited = model.inpaint("torn.png", n=1, steps=3)
+    assert np.array_equal(edited[0].movedim(0, -1).numpy(), pixels("own.png"))
+    assert edited.reason.endswith("Transparent pixels of the image torn.png change, 31 % of the image.")
 
 
 # -- the recipe -------------------------------------------------------------------------------------------------------
@@ -236,7 +261,8 @@ RE = ("restore", "photo.png", "--operator")
     [
         (["repaint", "photo.png"], "cannot be 'repaint': give inpaint, restore, vary, interpolate"),
         (["inpaint"], "inpaint needs an image"),
-        ([*IN], "inpaint lacks what changes: give --mask mask.png, or a box as --box 4,8,10,12"),
+        ([*IN], "lacks what changes: give --mask mask.png, since the image photo.png has no transparent pixels"),
+        ([*IN, "--box", "0,0,2,2", "--changes", "white"], "--changes and --box both say what changes"),
         ([*IN, "--mask", "mask.png", "--box", "0,0,2,2"], "--mask and --box both say what changes"),
         ([*IN, "--mask", "none.png"], "--mask none.png: there is no such file"),
         ([*IN, "--mask", "large-mask.png"], "is 20x30, and the image 8x8 (height x width): give a mask of these"),

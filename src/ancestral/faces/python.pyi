@@ -13,6 +13,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
+from ancestral.registries import MaskPart
 from ancestral.results import (
     AveragingResult,
     ComparisonResult,
@@ -504,6 +505,7 @@ def edit(
     n: int | None = None,
     mask: Any = None,
     box: str | Sequence[int] | None = None,
+    changes: MaskPart | None = None,
     operator: Operator | str | None = None,
     noise: float | None = None,
     strength: float | None = None,
@@ -553,9 +555,12 @@ def edit(
         n: Number of samples; default: 4, and 9 of interpolate.
         mask: Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size,
             or a .npy file; from Python also a Pillow image, an array or a tensor. Of a mask with transparent
-            pixels, what is painted changes; of a picture with holes, these do.
+            pixels, what is painted changes; of a copy of the image with holes, these do. Default: what is
+            transparent in the image.
         box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
             pixels of the image.
+        changes: The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of
+            the mask.
         operator: What restore undoes: upscale (a smaller item, by means of blocks: upscale:4), grey (the grey of a
             colour image), mask (what a mask leaves, with random boxes, brushes and halves, or with one kind:
             mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),

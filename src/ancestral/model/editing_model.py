@@ -8,6 +8,7 @@ from ancestral.covariance import Covariance
 from ancestral.model import editing
 from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
+from ancestral.registries import MaskPart
 
 
 class Model(TrainedModel):
@@ -57,16 +58,24 @@ class Model(TrainedModel):
         return edit.run(**editing.batches(self, options))
 
     def inpaint(
-        self, image: Any, mask: Any, n: int | None = None, noise: float = 0.0, **options: Any
+        self,
+        image: Any,
+        mask: Any = None,
+        n: int | None = None,
+        noise: float = 0.0,
+        changes: MaskPart | None = None,
+        **options: Any,
     ) -> editing.Edited:
         """Sample a part of an image anew.
 
         Args:
             image: The image, in any form of `y` of `restore`.
             mask: The part that changes: a path, a Pillow image, an array or a tensor, white or True where the image
-                changes.
+                changes; or what is painted on a transparent ground; or a copy of the image with holes. None is what is
+                transparent in the image, a picture.
             n: The number of samples; None is 4.
             noise: The standard deviation of the noise of the image, in units of [-1, 1].
+            changes: The part of the mask that changes, if it is another: "white", "black", "painted" or "transparent".
             options: The further options of `restore`.
 
         Returns:
@@ -75,7 +84,8 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return editing.inpainting(self, image, mask, n, noise, **options).run(**editing.batches(self, options))
+        edit = editing.inpainting(self, image, mask, n, noise, changes, **options)
+        return edit.run(**editing.batches(self, options))
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
         """Sample variations of an image: noise is added, and sampling goes on from there.

@@ -22,7 +22,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import Model, editing, find, load, sampler_name
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.regions import box_mask, read_mask
+from ancestral.model.regions import box_mask, read_change
 from ancestral.options import option
 from ancestral.render import compositions, writers
 from ancestral.render.pictures import Beside
@@ -36,7 +36,7 @@ from ancestral.workflows.reverse_process import sampled
 
 FITTED = ("method", "particles", "iterations", "noise")
 OF_TASK = {
-    "inpaint": ("mask", "box", *FITTED),
+    "inpaint": ("mask", "box", "changes", *FITTED),
     "restore": ("operator", *FITTED),
     "vary": ("strength",),
     "interpolate": ("other", "t", "gif"),
@@ -251,12 +251,9 @@ def _check_options(options: Edit) -> None:
             raise InputError(f"{option(name)} is an option of {tasks}, and has no meaning in {task}: leave it out")
     if options.image is None and task != "interpolate":
         raise InputError(f"{task} needs an image: give it after the task")
-    if task == "inpaint" and options.mask is None and options.box is None:
-        raise InputError(
-            f"inpaint lacks what changes: give {option('mask', 'mask.png')}, or a box as {option('box', '4,8,10,12')}"
-        )
-    if options.mask is not None and options.box is not None:
-        raise InputError(f"{option('mask')} and {option('box')} both say what changes: give one of them")
+    for name in ("mask", "changes"):
+        if getattr(options, name) is not None and options.box is not None:
+            raise InputError(f"{option(name)} and {option('box')} both say what changes: give one of them")
     if task == "restore" and options.operator is None and options.like is None:
         raise InputError(f"restore lacks {option('operator', 'upscale:4')}, which says how the image was measured")
     if (options.image is None) != (options.other is None) and task == "interpolate":
@@ -292,16 +289,21 @@ def _given(options: Edit, model: Model, like: EditRecipe | None) -> Given:
     keep_size = task == "inpaint"
     image = _one(read_images(spec, options.image, "image", keep_size), "image")
     shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": described(options.image, image)}
-    changes = tuple(reading_notes(spec, options.image, keep_size))
+    notes = tuple(reading_notes(spec, options.image, keep_size))
     if task == "vary":
-        return Given((options.image,), tuple(shown), values=values, notes=changes)
+        return Given((options.image,), tuple(shown), values=values, notes=notes)
     sides = image.shape[1:]
-    mask = read_mask(options.mask, sides) if options.box is None else box_mask(options.box, sides)
+    if options.box is None:
+        mask, note = read_change(spec, options.image, image, options.mask, options.changes)
+    else:
+        mask, note = box_mask(options.box, sides), ""
     low, high = spec.codec.limits
     known = torch.where(mask, low, high).to(image.dtype)[None]
     shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
-    values["mask"] = described(options.mask if options.box is None else "box", mask)
-    return Given((options.image, mask), tuple(shown), mask, values, changes)
+    values["mask"] = described(
+        (options.image if options.mask is None else options.mask) if options.box is None else "box", mask
+    )
+    return Given((options.image, mask), tuple(shown), mask, values, (*filter(None, [note]), *notes))
 
 
 def _one(images: Tensor, name: str) -> Tensor:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from ancestral.errors import InputError
 from ancestral.model.regions import read_mask
 
 BROWSER = Path(str(files("ancestral"))) / "browser"
@@ -125,7 +127,7 @@ def test_python_reads_the_mask_that_was_drawn(script):
         )
         image = Image.open(io.BytesIO(bytes(file)))
         assert image.mode == "L"
-        assert np.array_equal(read_mask(image, (height, width)).numpy(), mask)
+        assert np.array_equal(read_mask(image, (height, width)).mask.numpy(), mask)
         assert set(np.unique(image)) == {0, 255}
 
 
@@ -134,24 +136,52 @@ PICTURES = {
     "colour": lambda random: Image.fromarray(random.integers(100, 160, (12, 16, 3), dtype=np.uint8)),
     "labels": lambda random: Image.fromarray(random.integers(0, 2, (12, 16), dtype=np.uint8)),
     "painted": lambda random: painted(random, np.full((12, 16, 3), (200, 30, 30), dtype=np.uint8)),
+    "faintly painted": lambda random: painted(random, 255 - random.integers(0, 256, (12, 16, 3), dtype=np.uint8), 90),
     "holes": lambda random: painted(random, random.integers(0, 256, (12, 16, 3), dtype=np.uint8)),
 }
 
 
-def painted(random, colours):
-    """A picture of which about half is transparent."""
-    alpha = np.where(random.random((12, 16)) < 0.5, 255, 0).astype(np.uint8)
+def painted(random, colours, opacity=255):
+    """A picture of which more than half is transparent."""
+    alpha = np.where(random.random((12, 16)) < 0.4, opacity, 0).astype(np.uint8)
     return Image.fromarray(np.concatenate([colours, alpha[..., None]], axis=2))
 
 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_the_mask_of_a_picture_is_that_which_python_reads(script, kind):
+    """The image is what a picture with holes is a copy of."""
     image = PICTURES[kind](np.random.default_rng(4))
-    data = np.array(image.convert("RGBA")).ravel().tolist()
-    pixels = script(
-        "return [...Mask.ofPicture({width: 16, height: 12, data: Uint8ClampedArray.from(argument)}).pixels];", data
+    pixels, unsure = read_by_script(script, image, PICTURES["holes"](np.random.default_rng(4)))
+    values = torch.from_numpy(np.array(PICTURES["holes"](np.random.default_rng(4)))[..., :3].copy()).movedim(-1, 0)
+    assert np.array_equal(pixels, read_mask(image, (12, 16), image=values).mask.numpy())
+    assert not unsure
+
+
+def read_by_script(script, picture, image):
+    """The mask of a picture beside an image, and whether the other part may be meant."""
+    data = [np.array(one.convert("RGBA")).ravel().tolist() for one in (picture, image)]
+    pixels, unsure = script(
+        "const [picture, image] = argument.map(data => "
+        "({width: 16, height: 12, data: Uint8ClampedArray.from(data)}));"
+        "const mask = Mask.ofPicture(picture, image); return [[...mask.pixels], mask.unsure];",
+        data,
     )
-    assert np.array_equal(np.array(pixels, dtype=bool).reshape(12, 16), read_mask(image, (12, 16)).numpy())
+    return np.array(pixels, dtype=bool).reshape(12, 16), unsure
+
+
+def test_what_python_refuses_is_refused_or_shown_as_painted(script):
+    random = np.random.default_rng(4)
+    image = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    sheet = np.zeros((12, 16, 4), dtype=np.uint8)
+    sheet[:9, :, 3] = 255  # black but for a transparent part
+    pixels, unsure = read_by_script(script, Image.fromarray(sheet), image)
+    assert unsure
+    assert np.array_equal(pixels, sheet[..., 3] > 0)
+    for refused, says in ((Image.new("RGBA", (16, 12)), "nothing is painted"), (image, "has colours")):
+        with pytest.raises(Exception, match=says):  # playwright's, which is imported where there is a browser alone
+            read_by_script(script, refused, image)
+        with pytest.raises(InputError, match=says):
+            read_mask(refused, (12, 16))
 
 
 @pytest.mark.parametrize("size", [(6, 8), (24, 32), (36, 48)], ids=["smaller", "larger", "much larger"])
@@ -161,7 +191,7 @@ def test_a_mask_of_another_size_changes_each_pixel_that_it_touches(script, size)
         "return [...new Mask(16, 12, Uint8Array.from(argument[0])).resized(argument[2], argument[1]).pixels];",
         [mask.astype(int).ravel().tolist(), *size],
     )
-    assert np.array_equal(np.array(pixels, dtype=bool).reshape(size), read_mask(mask, size).numpy())
+    assert np.array_equal(np.array(pixels, dtype=bool).reshape(size), read_mask(mask, size).mask.numpy())
 
 
 def test_masks_as_text_and_back(script):

@@ -9,7 +9,7 @@ import { offer, optionForm } from "./form.js";
 import { picture, tileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
 import { jobPanel } from "./job_panel.js";
-import { Mask } from "./mask.js";
+import { Mask, pixelsOf } from "./mask.js";
 import { maskEditor } from "./mask_editor.js";
 import { recall, remember } from "./memory.js";
 import { acceptDrops, openRecipe, recipeReader } from "./recipe.js";
@@ -29,7 +29,7 @@ const MAIN = {
   vary: ["strength", "n", "seed", "steps"],
   interpolate: ["t", "n", "seed", "steps"],
 };
-const ELSEWHERE = ["model", "task", "image", "other", "mask", "box", "label", "given", "out", "like", "net"];
+const ELSEWHERE = ["model", "task", "image", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
 
 export function open(root, app) {
   const models = new Map();
@@ -455,20 +455,18 @@ export function open(root, app) {
     await choose();
     pending = null;
     const image = images.image ?? null;
-    const mask = images.mask ? await maskOf(images.mask.url) : "";
+    const mask = images.mask ? await maskOf(images.mask.url, image.url) : "";
     other.set(images.other ?? null);
     push({ image, mask });
     if (missing.length) app.toast(`Restored, but for: ${missing.join("; ")}`, { seconds: 12 });
     else app.toast("Every control is as it was for this picture. Edit makes it again.");
   }
 
-  /** The mask of a picture of the server, as text. */
-  async function maskOf(url) {
-    const shown = await picture(url),
-      canvas = new OffscreenCanvas(shown.naturalWidth, shown.naturalHeight);
-    const drawing = canvas.getContext("2d");
-    drawing.drawImage(shown, 0, 0);
-    return Mask.ofPicture(drawing.getImageData(0, 0, canvas.width, canvas.height)).pack();
+  /** The mask of a picture of the server, as text, for an image. */
+  async function maskOf(url, imageUrl) {
+    const mask = await picture(url),
+      size = [mask.naturalWidth, mask.naturalHeight];
+    return Mask.ofPicture(pixelsOf(mask, ...size), pixelsOf(await picture(imageUrl), ...size)).pack();
   }
 
   const reader = recipeReader(app, "edit", restore);

@@ -2,8 +2,43 @@
 
 import { encodeGrey } from "./png.js";
 
-// The largest distance, of 255, of colours that were painted with one colour: as `model/regions.py` reads masks.
-const ONE_COLOUR = 8;
+// As `model/regions.py` reads masks, where these are explained.
+const ONE_COLOUR = 8,
+  SAME_PICTURE = 16,
+  COLOURED = 64,
+  COLOURED_SHARE = 0.01;
+
+/** The pixels of a picture {width, height, data: RGBA}, brought to a size. */
+export function pixelsOf(picture, width, height) {
+  const drawing = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  drawing.drawImage(picture, 0, 0, width, height);
+  return drawing.getImageData(0, 0, width, height);
+}
+
+// The mean distance of the colours of two pictures where one is painted.
+function distance(data, other, painted) {
+  let sum = 0,
+    count = 0;
+  for (let i = 0; i < painted.length; i++) {
+    if (!painted[i]) continue;
+    for (let c = 0; c < 3; c++) sum += Math.abs(data[4 * i + c] - other[4 * i + c]);
+    count += 3;
+  }
+  return sum / count;
+}
+
+// The largest distance of the colours of the painted pixels of a picture.
+function spread(data, painted) {
+  const least = [255, 255, 255],
+    most = [0, 0, 0];
+  for (let i = 0; i < painted.length; i++) {
+    for (let c = 0; painted[i] && c < 3; c++) {
+      least[c] = Math.min(least[c], data[4 * i + c]);
+      most[c] = Math.max(most[c], data[4 * i + c]);
+    }
+  }
+  return Math.max(...most.map((value, c) => value - least[c]));
+}
 
 // Where a brush of a size in pixels is centred: odd sizes on the centre of a pixel, even ones on a corner of four.
 function centre(place, size) {
@@ -15,6 +50,7 @@ export class Mask {
     this.width = width;
     this.height = height;
     this.pixels = pixels; // 1 where the image changes
+    this.unsure = false; // whether a picture may have meant the other part
   }
 
   get count() {
@@ -106,33 +142,37 @@ export class Mask {
   }
 
   // The mask of a picture {width, height, data: RGBA} as `read_mask` reads it: white changes; of a picture with
-  // transparent pixels, those that are painted if all are of one colour, else the transparent ones.
-  static ofPicture({ width, height, data }) {
+  // transparent pixels those that are painted, or of a copy of the image with holes these. `image` has its size. What
+  // Python refuses since either may be meant is taken as painted, and `unsure`: the editor shows it.
+  static ofPicture({ width, height, data }, image = null) {
     const mask = new Mask(width, height),
-      opaque = new Uint8Array(width * height);
-    const least = [255, 255, 255],
-      most = [0, 0, 0];
-    let share = 0;
-    for (let i = 0; i < opaque.length; i++) {
-      if (data[4 * i + 3] <= 127) continue;
-      opaque[i] = 1;
-      share++;
-      for (let c = 0; c < 3; c++) {
-        least[c] = Math.min(least[c], data[4 * i + c]);
-        most[c] = Math.max(most[c], data[4 * i + c]);
-      }
+      alpha = mask.pixels.map((_, i) => data[4 * i + 3]);
+    const most = alpha.reduce((one, other) => Math.max(one, other), 0),
+      painted = alpha.map(value => Number(value > most >> 1)),
+      count = painted.reduce((sum, value) => sum + value, 0);
+    if (!most) throw new RangeError("nothing is painted: the mask is transparent everywhere; paint on it what changes");
+    if (count < painted.length) {
+      const copies = image !== null && distance(data, image.data, painted) <= SAME_PICTURE,
+        oneColour = spread(data, painted) <= ONE_COLOUR;
+      const holes = copies && !oneColour;
+      mask.pixels.set(holes ? alpha.map(value => Number(value < most)) : painted);
+      mask.unsure = copies ? oneColour : count > painted.length / 2;
+      return mask;
     }
-    if (share === opaque.length) {
-      const grey = opaque.map((_, i) => {
-        const [r, g, b] = data.subarray(4 * i, 4 * i + 3);
-        return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
-      });
-      const threshold = grey.reduce((most, value) => Math.max(most, value), 0) === 1 ? 0 : 127; // labels are 0 and 1
-      mask.pixels.set(grey.map(value => Number(value > threshold)));
-    } else {
-      const painted = share > 0 && Math.max(...most.map((value, c) => value - least[c])) <= ONE_COLOUR;
-      for (let i = 0; i < opaque.length; i++) mask.pixels[i] = painted ? opaque[i] : 1 - opaque[i];
-    }
+    const grey = painted.map((_, i) => {
+      const [r, g, b] = data.subarray(4 * i, 4 * i + 3);
+      return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
+    });
+    const coloured = painted.filter((_, i) => {
+      const colour = data.subarray(4 * i, 4 * i + 3);
+      return Math.max(...colour) - Math.min(...colour) > COLOURED;
+    }).length;
+    if (coloured > COLOURED_SHARE * painted.length)
+      throw new RangeError(
+        "the mask has colours and no transparent pixels: paint what changes on a transparent ground, or white on black",
+      );
+    const threshold = grey.reduce((one, other) => Math.max(one, other), 0) === 1 ? 0 : 127; // labels are 0 and 1
+    mask.pixels.set(grey.map(value => Number(value > threshold)));
     return mask;
   }
 

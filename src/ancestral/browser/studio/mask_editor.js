@@ -1,7 +1,7 @@
 // An image at its own pixels with its mask over it, painted by mouse, touch, pen or keyboard.
 
 import { el, write } from "./dom.js";
-import { Mask } from "./mask.js";
+import { Mask, pixelsOf } from "./mask.js";
 
 const COLOUR = [255, 45, 85, 150]; // of the pixels that change
 const MOST_ZOOM = 64;
@@ -85,7 +85,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
     ),
     press("Invert", "Swap what changes and what stays (I)", () => whole(() => mask.invert())),
     press("Clear", "Clear the mask", () => whole(() => mask.clear())),
-    press("Load mask", "Load a mask from a picture, in which white changes", () => loader.click()),
+    press("Load mask", "Load a mask from a picture, in which white changes, or what is painted on a transparent ground", () => loader.click()),
     press("Save mask", "Save the mask as a PNG, in which white changes", save),
   );
   const zoomBar = el(
@@ -336,10 +336,8 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   async function read(file) {
     try {
       const picture = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-      const canvas = new OffscreenCanvas(picture.width, picture.height),
-        drawing = canvas.getContext("2d", { willReadFrequently: true });
-      drawing.drawImage(picture, 0, 0);
-      const other = Mask.ofPicture(drawing.getImageData(0, 0, picture.width, picture.height));
+      const size = [picture.width, picture.height];
+      const other = Mask.ofPicture(pixelsOf(picture, ...size), pixelsOf(below, ...size));
       if (
         Math.abs((other.width * mask.height) / other.height - mask.width) >
         Math.max(1, mask.width / other.width) / 2
@@ -350,6 +348,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
         );
       }
       whole(() => mask.pixels.set(other.resized(mask.width, mask.height).pixels));
+      if (other.unsure) failed("The painted pixels of the mask change; Invert takes the transparent ones.");
     } catch (error) {
       failed(
         error instanceof RangeError ? error.message : "the mask cannot be read: give a picture, in which white changes",

@@ -222,7 +222,7 @@ def _images_of_edit(
     """The images and the mask of an edit, as far as they are kept."""
     from ancestral.model import editing
     from ancestral.model.image_values import read_images
-    from ancestral.model.regions import read_mask
+    from ancestral.model.regions import read_change
     from ancestral.workflows.edit import described
 
     images = dict[str, KeptPicture]()
@@ -246,8 +246,13 @@ def _images_of_edit(
     if "mask" in recipe.images and recipe.images["mask"] != "none":
         mask = None
         if "image" in images:  # whose size it has
-            sides = values("image", images["image"].path).shape[1:]
-            mask = _matching(recipe.images["mask"], pictures, lambda path: described(path, read_mask(path, sides)))
+            place = images["image"].path
+            image = values("image", place)
+            mask = _matching(
+                recipe.images["mask"],
+                pictures,
+                lambda path: described(path, read_change(spec, place, image, path).mask),
+            )
         images |= {"mask": mask} if mask else {}
         missing += [] if mask else ["the mask"]
     return images

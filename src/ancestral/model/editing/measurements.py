@@ -21,13 +21,13 @@ from ancestral.guidance import METHODS, Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import COUNT, Edit, Sampling, evaluations, is_distilled
 from ancestral.model.image_values import read_images
-from ancestral.model.regions import Region, read_mask
+from ancestral.model.regions import Region, read_change
 from ancestral.model.trained_model import TrainedModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Linear, Mask, Operator, check_linear, check_noise
 from ancestral.options import option
-from ancestral.registries import RESTORATIONS
+from ancestral.registries import RESTORATIONS, MaskPart
 from ancestral.samplers import (
     TDS,
     Step,
@@ -196,7 +196,13 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
 
 
 def inpainting(
-    model: TrainedModel, image: Any, mask: Any, n: int | None = None, noise: float = 0.0, **options: Any
+    model: TrainedModel,
+    image: Any,
+    mask: Any = None,
+    n: int | None = None,
+    noise: float = 0.0,
+    changes: MaskPart | None = None,
+    **options: Any,
 ) -> Edit:
     """Decide how a part of an image is sampled anew. The arguments are those of `Model.inpaint`.
 
@@ -206,7 +212,8 @@ def inpainting(
     spec = model.spec
     # integers in the units of the data, which samples are put into
     images = spec.codec.decode(spec.codec.encode(read_images(spec, image, "image", keep_size=True)))
-    region = Region.around(read_mask(mask, images.shape[2:]), spec.shape[1:])
+    reading = read_change(spec, image, images[0], mask, changes)
+    region = Region.around(reading.mask, spec.shape[1:])
     operator = Mask(~region.cut_mask)
     y = operator.apply(spec.codec.encode(region.cut(images)))
     if spec.autoencoder is not None:
@@ -214,7 +221,7 @@ def inpainting(
             spec.autoencoder, spec, spec.codec.encode(region.cut(images)), region.cut_mask
         )
     edit = restoration(model, spec.codec.decode(y) if spec.codec.level is None else y, operator, noise, n, **options)
-    notes = (*edit.notes, *filter(None, [region.note]))
+    notes = (*edit.notes, *filter(None, [reading.note, region.note]))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
 
 
