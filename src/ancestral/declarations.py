@@ -330,9 +330,10 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """
 
     OUT: ClassVar[str] = (
-        "A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or "
-        "points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such; "
-        "default: a grid in the folder samples of the run, or of the working folder for a model outside a run"
+        "A .png for a grid, or of one sample for its picture, .gif, .webp or .mp4 for an animation, .npz for an array "
+        "(images, signals, volumes or points) and labels, else a new folder for single PNGs, or .wav files if the "
+        "model was trained on such; default: a .png in the folder samples of the run, or of the working folder for a "
+        "model outside a run"
     )
 
     model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
@@ -378,8 +379,9 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     default: 8."""
     scale: float | None = argument(None, least=0.05, most=10)
     """Width and height of the animation, as a share of its usual ones; default: 1."""
-    captions: bool = True
-    """Whether grids, animations and film strips name the class of each sample, and the last two t."""
+    captions: bool | None = None
+    """Whether grids, animations and film strips name the class of each sample, and the last two t; default: they do.
+    One sample is a grid only where this is set, and else its picture alone."""
 
 
 class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):

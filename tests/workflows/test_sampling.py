@@ -186,6 +186,25 @@ def test_single_pictures_have_recipes_of_their_own(run, copied):
     assert recipe("again.png") == saved_recipe
 
 
+def test_one_sample_is_its_picture_which_can_be_edited_and_a_grid_on_request(run, copied):
+    """Also by its index, with a label, and where it is made again."""
+    for words in (["-n", 1], ["--index", 7, "--label", "vertical"]):
+        name = f"one{len(words)}"
+        run("sample", copied, *FEW, *words, "--out", f"{name}.png")
+        run("sample", copied, *FEW, *words, "--out", f"{name}.npz")
+        with Image.open(f"{name}.png") as image:
+            assert image.mode == "L"
+            assert np.array_equal(np.asarray(image), array(f"{name}.npz")[0][0, 0])
+        run("sample", copied, "--like", f"{name}.png", "--out", f"{name}-again.png")
+        assert Path(f"{name}-again.png").read_bytes() == Path(f"{name}.png").read_bytes()
+        run("edit", copied, "vary", f"{name}.png", "-n", 1, "--steps", 2, "--out", f"{name}-edited.png")
+        run("sample", copied, "--like", f"{name}.png", "--captions", "--out", f"{name}-grid.png")
+        run("sample", copied, "--like", f"{name}-grid.png", "--out", f"{name}-grid-again.png")
+        with Image.open(f"{name}-grid.png") as grid, Image.open(f"{name}-grid-again.png") as again:
+            assert min(grid.size) > 100
+            assert np.array_equal(np.asarray(grid), np.asarray(again))
+
+
 @pytest.mark.parametrize("name", ["seed", "n", "index", "label", "guidance", "steps", "sampler"])
 def test_settings_that_a_picture_holds_are_refused_beside_it(copied, name):
     value = {"index": (1,), "label": 0, "guidance": 2.0, "sampler": "heun"}.get(name, 3)

@@ -412,7 +412,7 @@ def sample(
     film: str | Path | bool = False,
     fps: int | None = None,
     scale: float | None = None,
-    captions: bool = True,
+    captions: bool | None = None,
     index: int | Sequence[int] | None = None,
     seed: int | None = None,
     label: Label = None,
@@ -461,7 +461,8 @@ def sample(
         fps: Frames in a second of the animation, whose second half is two to three times slower. Fewer make a
             smaller file; default: 8.
         scale: Width and height of the animation, as a share of its usual ones; default: 1.
-        captions: Whether grids, animations and film strips name the class of each sample, and the last two t.
+        captions: Whether grids, animations and film strips name the class of each sample, and the last two t;
+            default: they do. One sample is a grid only where this is set, and else its picture alone.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
@@ -480,9 +481,10 @@ def sample(
             A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
         batch_size: Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time,
             not the samples.
-        out: A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or
-            points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such;
-            default: a grid in the folder samples of the run, or of the working folder for a model outside a run.
+        out: A .png for a grid, or of one sample for its picture, .gif, .webp or .mp4 for an animation, .npz for an
+            array (images, signals, volumes or points) and labels, else a new folder for single PNGs, or .wav files
+            if the model was trained on such; default: a .png in the folder samples of the run, or of the working
+            folder for a model outside a run.
         net: The network of your own that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: measured.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.

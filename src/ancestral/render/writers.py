@@ -88,10 +88,15 @@ def write_recordings(folder: Path, signals: Tensor, rate: int, names: Iterable[s
             file.writeframes(levels.tobytes())
 
 
+def fits_png(shape: Sequence[int], dtype: torch.dtype) -> bool:
+    """Tell whether a PNG holds items of a shape and dtype as they are."""
+    return len(shape) == 3 and shape[0] in PNG_CHANNELS.get(dtype, ())
+
+
 def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError for items of a shape (C, H, W) or dtype that a PNG cannot hold."""
-    kind = NAMES.get(len(shape) - 1, "points")
-    if kind != "images" or shape[0] not in PNG_CHANNELS.get(dtype, ()):
+    if not fits_png(shape, dtype):
+        kind = NAMES.get(len(shape) - 1, "points")
         number_type = str(dtype).removeprefix("torch.")
         raise InputError(
             f"PNG files hold no {kind} of {shape[0]} channels in {number_type}; give {option('out')} a .npz for "

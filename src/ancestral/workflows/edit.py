@@ -428,7 +428,7 @@ def _files(
     """The files of a plan, each with what writes it."""
     spec, limits, recipe = plan.model.spec, plan.model.spec.codec.limits, plan.recipe
     numbers = list(writers.numbered(plan.items))
-    is_picture = len(spec.shape) == 3 and spec.shape[0] in writers.PNG_CHANNELS.get(items.dtype, ())
+    is_picture = writers.fits_png(spec.shape, items.dtype)
 
     def text(part: str) -> str:
         return dataclasses.replace(recipe, part=part).to_json() if recipe.model else ""

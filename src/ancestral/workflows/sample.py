@@ -111,8 +111,7 @@ def plan(options: Sample) -> SamplePlan:
     if like_recipe is not None:
         recipes.check_images(like_recipe, stages, options.like)
     if parent_recipe is not None:
-        single = parent_recipe.single and recipe.index == parent_recipe.index
-        recipe = dataclasses.replace(recipe, parent=parent_recipe, at=options.at, single=single)
+        recipe = dataclasses.replace(recipe, parent=parent_recipe, at=options.at)
     stages = [recipes.with_guidance(stage, recipe, weak if stage is stages[0] else None, stages) for stage in stages]
     if recipe.parent is not None and recipe.at is not None:
         picture = options.branch or options.like
@@ -122,8 +121,10 @@ def plan(options: Sample) -> SamplePlan:
     items = model.items(recipe.n, recipe.index, options.batch_size)
     model = stages[-1].model
     model.items(recipe.n, recipe.index, options.batch_size)
-    if recipe.single:
+    single = len(items) == 1 and writers.fits_png(model.spec.shape, model.spec.codec.dtype)
+    if like_recipe is not None and like_recipe.single and not single:
         writers.check_png(model.spec.shape, model.spec.codec.dtype)
+    single = (single if like_recipe is None else like_recipe.single) and options.captions is not True
     folder, stem = (
         folder_of(options.model, "samples"),
         _stem(user_options, recipe, [stage.name for stage in stages[1:]]),
@@ -152,6 +153,7 @@ def plan(options: Sample) -> SamplePlan:
             model=digest if all(stage.digest for stage in stages) else "",
             version=__version__,
             n=len(items),
+            single=single,
             sampler=sampler_name(sampler),
             step=None,
             run=None,
@@ -254,7 +256,7 @@ def _files(
     period = 1 if recipe.index is not None else _period(plan, values)
     period = 1 if tiles > 1 and period >= len(items) else period
     columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
-    names = captions(values, items, model.class_names(items, recipe.label)) if options.captions else None
+    names = captions(values, items, model.class_names(items, recipe.label)) if options.captions is not False else None
     animate = partial(
         writers.write_animation,
         states=frames,
@@ -288,7 +290,7 @@ def _files(
 
     def film(path: Path) -> None:
         strip = compositions.film(
-            stills, width=1180, limits=limits, names=names, captions=options.captions, before=before
+            stills, width=1180, limits=limits, names=names, captions=options.captions is not False, before=before
         )
         writers.write_picture(path, strip, text(dataclasses.replace(recipe, single=False)))
 

@@ -275,15 +275,9 @@ def work_event(event: Work, began: float) -> dict[str, Any]:
 
 def _in_files_of_their_own(model: "Model") -> bool:
     """Whether each sample of a model has a file: a PNG, or a recording."""
-    from ancestral.render.writers import check_png
+    from ancestral.render.writers import fits_png
 
-    if model.spec.rate:
-        return True
-    try:
-        check_png(model.spec.shape, model.spec.codec.dtype)
-    except InputError:
-        return False
-    return True
+    return bool(model.spec.rate) or fits_png(model.spec.shape, model.spec.codec.dtype)
 
 
 def _write_last(entry: Entry, name: str, recipe: str = "") -> None:
