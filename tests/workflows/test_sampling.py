@@ -348,11 +348,15 @@ def test_samples_beside_other_images_are_reported(copied, tmp_path):
         notes = [event.text for event in sample(lone, 2, steps=2, **options) if isinstance(event, Message)]
         return [note for note in notes if note.startswith("warning: ")]
 
-    (tmp_path / "cats").mkdir()
-    Image.new("L", (8, 8)).save(tmp_path / "cats" / "cat.png")
-    for options in ({"out": "cats/new.png"}, {"out": "cats/some"}, {"out": "x.npz", "film": "cats/film.png"}):
+    for number, options in enumerate(
+        ({"out": "cats0/new.png"}, {"out": "cats1/some"}, {"out": "x.npz", "film": "cats2/film.png"})
+    ):
+        cat = tmp_path / f"cats{number}" / "cat.png"
+        cat.parent.mkdir()
+        Image.new("L", (8, 8)).save(cat)
         (note,) = warnings(**options)
-        assert str(Path("cats", "cat.png")) in note
+        assert str(Path(cat.parent.name, "cat.png")) in note
+    assert warnings(out="cats0/more.png") == warnings(out="cats2/more.png") == []  # it was said
     for name in ("one.png", "two.png"):  # beside a sample, but no other image
         assert warnings(out=tmp_path / "pictures" / name) == []
     assert warnings() == []  # in samples/

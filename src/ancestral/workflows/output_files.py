@@ -28,17 +28,26 @@ def folder_of(model: Model | str | Path, name: str) -> Path:
 def other_images(paths: Sequence[Path]) -> list[str]:
     """Warn of an image that is no sample, in the folder of a file or in that of the folder `samples`.
 
-    A new folder in the working folder is a place of its own.
+    A new folder in the working folder is a place of its own. Where a sample was written after the image, this was said
+    then.
     """
     here = Path().absolute()  # in which the pictures of several pages lie beside a new folder
     folders = {path.parent for path in paths if path.suffix or path.parent.absolute() != here}
+    others, last_sample = list[tuple[float, Path]](), 0.0
     for folder in sorted(folders | ({Path()} if Path("samples") in folders else set())):
         if folder.is_dir() and not any(map(is_output, (folder.absolute(), *folder.absolute().parents))):
             for file in islice(sorted(folder.iterdir()), LOOKED_AT):
-                if file.suffix.lower() in STILLS and not _is_sample(file):
-                    place = f"{file} is no sample, and samples are written beside it"
-                    advice = f"who trains on that folder trains on both; {option('out')} takes a place elsewhere"
-                    return [f"warning: {place}: {advice}"]
+                if file.suffix.lower() in STILLS:
+                    changed = file.stat().st_mtime
+                    if _is_sample(file):
+                        last_sample = max(last_sample, changed)
+                    else:
+                        others.append((changed, file))
+    for changed, file in others:
+        if changed > last_sample:
+            place = f"{file} is no sample, and samples are written beside it"
+            advice = f"who trains on that folder trains on both; {option('out')} takes a place elsewhere"
+            return [f"warning: {place}: {advice}"]
     return []
 
 
