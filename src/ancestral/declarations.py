@@ -482,7 +482,7 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
     OUT: ClassVar[str] = "A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor"
     COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {"out": Path("runs/doctor")}
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("source", "config", "image_size", "fit", "channels", "dims", "length", "background", "given"),
+        *("source", "config", "image_size", "fit", "channels", "dims", "length", "rate", "background", "given"),
         *("net", "width", "mults", "patch", "batch_size", "micro_batch", "steps", "threads", "device", "json", "out"),
     )
 

@@ -1,6 +1,7 @@
 """Folders of .wav files: every encoding, one rate, one length, and back to .wav files."""
 
 import contextlib
+import math
 import struct
 import wave
 
@@ -13,7 +14,7 @@ from ancestral import config as configs
 from ancestral import data
 from ancestral.config.folders import holds_recordings
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.sources.recordings import decode_wav, read_header
+from ancestral.data.sources.recordings import decode_wav, read_header, resample
 from ancestral.errors import InputError
 from test_cli_shapes import SMALL
 from test_data_folder import flat
@@ -155,8 +156,43 @@ def test_lengths_that_differ_need_a_length(tmp_path):
 def test_rates_that_differ_are_refused_by_name(tmp_path):
     for name, rate in (("a", 8000), ("b", 44_100), ("c", 8000)):
         (tmp_path / f"{name}.wav").write_bytes(wav(TONE, rate=rate))
-    with pytest.raises(InputError, match=r"rates, 2 of 8,000 Hz \(a.wav\), 1 of 44,100 Hz \(b.wav\): bring all to one"):
+    with pytest.raises(InputError, match=r"rates, 2 of 8,000 Hz \(a.wav\), 1 of 44,100 Hz \(b.wav\): give rate=8000,"):
         data.open(str(tmp_path))
+
+
+@pytest.mark.parametrize(("rate", "new"), [(44_100, 16_000), (16_000, 44_100), (48_000, 44_100), (8000, 8001)])
+def test_a_signal_is_the_same_function_of_time_at_another_rate(rate, new):
+    """Sines in closed form, nearer to it than polyphase filtering with scipy; beyond half of the new rate, silence."""
+    signal = pytest.importorskip("scipy.signal")
+    count, common = rate // 4 + 17, math.gcd(rate, new)
+    before, after = np.arange(count) / rate, np.arange(math.ceil(count * new / rate)) / new
+    inner, lower = slice(len(after) // 10, -len(after) // 10), min(rate, new) / 2
+    for share, largest in ((0.01, 1e-5), (0.3, 3e-4), (0.8, 3e-3)):
+        tone, expected = (np.sin(2 * np.pi * share * lower * time + 0.3) for time in (before, after))
+        result = resample(np.stack([tone, 0.2 + 0 * tone]).astype(np.float32), rate, new)
+        assert result.shape == (2, len(after))
+        error = np.abs(result[0] - expected)
+        filtered = signal.resample_poly(tone, new // common, rate // common)[: len(after)]
+        assert error[inner].max() < min(largest, np.abs(filtered - expected)[inner].max())
+        assert np.abs(result[1] - 0.2).max() < 1e-3
+    if new < rate:
+        shrill = np.sin(2 * np.pi * 1.1 * lower * before)[None].astype(np.float32)
+        assert np.abs(resample(shrill, rate, new)[:, inner]).max() < 0.01
+
+
+def test_recordings_of_several_rates_are_brought_to_one(tmp_path):
+    """Of one sine at three rates, the items are the same, and their lengths are those at the new rate."""
+    for name, rate in (("a", 8000), ("b", 16_000), ("c", 12_000)):
+        time = np.arange(rate // 4) / rate
+        (tmp_path / f"{name}.wav").write_bytes(wav(0.5 * np.sin(2 * np.pi * 440 * time)[None], "f32", rate))
+    dataset = data.load(str(tmp_path), rate=8000)
+    assert (dataset.shape, dataset.spec.rate) == ((1, 2000), 8000)
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2000) / 8000)
+    assert np.abs(dataset.items[:, 0, 100:-100].numpy() - expected[100:-100]).max() < 1e-3
+    assert data.load(str(tmp_path), rate=8000, length=50).items.equal(dataset.items[:, :, :50])
+    assert data.load(str(tmp_path), rate=4000, given=str(tmp_path)).spec.further[tmp_path.name].rate == 4000
+    with pytest.raises(InputError, match="recordings of 0 Hz are impossible: give rate=1 or more"):
+        data.open(str(tmp_path), rate=0)
 
 
 @pytest.mark.parametrize(
@@ -175,11 +211,13 @@ def test_options_of_images_are_refused(tmp_path, options, message):
         data.open(source, **options)
 
 
-def test_a_length_is_for_recordings(tmp_path):
+def test_a_length_and_a_rate_are_for_recordings(tmp_path):
     flat("RGB", "red").save(tmp_path / "x.png")
     for source in (str(tmp_path), "digits", torch.zeros(3, 8)):
         with pytest.raises(InputError, match="leave length out"):
             data.open(source, length=5)
+        with pytest.raises(InputError, match="which alone have a rate: leave rate out"):
+            data.open(source, rate=5)
 
 
 def test_the_first_file_decides_what_a_folder_holds(tmp_path):

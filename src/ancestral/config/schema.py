@@ -120,6 +120,9 @@ class DataConfig:
     length: int | None = None
     """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones filled with silence;
     default: all are of one length."""
+    rate: int | None = None
+    """Sampling rate in Hz that .wav recordings are brought to, which keeps what both rates hold: `length` is counted
+    at it. Default: all are of one rate."""
     flip: bool = False
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     augment: float = argument(0.0, least=0, below=1)
@@ -166,7 +169,7 @@ class DataConfig:
     @property
     def form(self) -> dict[str, Any]:
         """Arguments of `data.load` and `data.open` that say how the source is read."""
-        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "given", "crop")
+        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "rate", "given", "crop")
         return {name: getattr(self, name) for name in names}
 
 
@@ -612,6 +615,8 @@ class Config:
         if not data["moved"]:  # as in earlier versions
             del data["moved"]
         data["given"] = without_places(config.data.given)
+        if data["rate"] is None:  # runs of before have no rate
+            del data["rate"]
         net.pop("function", None)
         names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))
         initial = config.unplaced().initial

@@ -39,7 +39,7 @@ from ancestral.data.sources.builtin import BUILTINS, TESTED
 from ancestral.data.sources.file_folder import FileFolder, LocalFiles
 from ancestral.data.sources.hugging_face import HuggingFaceRows
 from ancestral.data.sources.python_items import PythonItems
-from ancestral.data.sources.recordings import RecordingFolder
+from ancestral.data.sources.recordings import RecordingFolder, SignalForm
 from ancestral.data.sources.tar_shards import TarShards
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
 from ancestral.data.windows import enlarged
@@ -93,6 +93,7 @@ def open(
     dims: int | None = None,
     bits: int | None = None,
     length: int | None = None,
+    rate: int | None = None,
     memory: float = 1.0,
     split: str = "train",
     given: str | Sequence[str] | None = None,
@@ -125,6 +126,7 @@ def open(
         bits: 8 or 16 makes integers so deep; None keeps 16 if all files are so deep.
         length: The number of samples of recordings: longer ones are cut at their end, shorter ones filled with silence;
             None needs all to be of one length.
+        rate: The sampling rate in Hz that recordings are brought to; None needs all to be of one rate.
         memory: GiB of decoded items that are held in memory. It changes neither shape, codec nor classes. Arrays and
             built-in data sets are always in memory.
         split: "train" or "test", of built-in data sets and those of `datasets`.
@@ -158,15 +160,17 @@ def open(
         raise InputError(f"unknown split {split!r}: use train or test")
     if split != "train" and kind not in ("built-in", "rows"):
         raise MissingSplitError(f"{name} has no {split} split: give the path of the {split} data itself")
-    if length is not None and kind != "recordings":
-        raise UnsuitableError(f"{name} holds no .wav files, which alone have a length: leave {option('length')} out")
-    if length is not None and length < 1:
-        raise InputError(f"recordings of {length} samples are impossible: give {option('length', 1)} or more")
+    for setting, value, unit in (("length", length, "samples"), ("rate", rate, "Hz")):
+        if value is not None and kind != "recordings":
+            text = f"{name} holds no .wav files, which alone have a {setting}"
+            raise UnsuitableError(f"{text}: leave {option(setting)} out")
+        if value is not None and value < 1:
+            raise InputError(f"recordings of {value} {unit} are impossible: give {option(setting, 1)} or more")
     if dims in arrays.NAMES and dims not in DIMS.get(kind, arrays.NAMES):
         raise InputError(
             f"{name} holds no {arrays.NAMES[dims]}: leave {option('dims')} out, or give a .npy or .npz file of them"
         )
-    data, columns, uses_all = _read(source, place, kind, conversion, dims, length, split)
+    data, columns, uses_all = _read(source, place, kind, conversion, dims, SignalForm(length, rate), split)
     data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
     data = attach(data, texts, columns, uses_all, conversion, faults)
     if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
@@ -279,7 +283,7 @@ def _read(
     kind: str,
     conversion: Conversion,
     dims: int | None,
-    length: int | None,
+    signals: SignalForm,
     split: str,
 ) -> tuple[Dataset, Mapping[str, Any], bool]:
     """Read data of a kind; return them, their columns, and whether all of these are conditions."""
@@ -304,7 +308,7 @@ def _read(
             stem = one_line(Path(source).stem)
             return _labelled(items, labels, origin, stem, conversion, dims), columns, False
         case "recordings":
-            data = LazyDataset(RecordingFolder(place, conversion, length), replace(conversion, channels=None), dims=1)
+            data = LazyDataset(RecordingFolder(place, conversion, signals), replace(conversion, channels=None), dims=1)
         case "shards":
             if isinstance(place, Path):
                 folder, names = (place, sorted(place.glob("*.tar"))) if place.is_dir() else (place.parent, [place])

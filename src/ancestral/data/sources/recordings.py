@@ -1,5 +1,6 @@
 """A folder of .wav files as signals (C, L) of float32 in [-1, 1]; sub-folders are classes."""
 
+import math
 import struct
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,8 @@ from ancestral.options import option
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 ENCODINGS = {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32)}
 """The encodings that are read, with their bits."""
+MARGIN = 1024
+"""Samples beyond both ends by which a signal is continued before it is resampled, where it falls to silence."""
 OPEN_END = 0xFFFFFFFF
 """The length that programs write which do not know it yet."""
 
@@ -97,6 +100,41 @@ def decode_wav(raw: bytes) -> tuple[WavHeader, NDArray[np.float32]]:
     return header, samples.reshape(-1, header.channels).T
 
 
+class SignalForm(NamedTuple):
+    """What recordings are brought to: a number of samples at a sampling rate in Hz; None is what all of them have."""
+
+    length: int | None = None
+    rate: int | None = None
+
+
+def resampled_length(length: int, rate: int, new_rate: int) -> int:
+    """Return the number of samples at a new rate of a signal with `length` samples."""
+    return -(-length * new_rate // rate)
+
+
+def resample(signal: NDArray[np.float32], rate: int, new_rate: int) -> NDArray[np.float32]:
+    """Bring a signal (C, L) from one sampling rate to another, by its Fourier transform.
+
+    Frequencies below half of the lower rate stay, and all others are left out, so a signal that has none is the same
+    function of time, but for some samples at its ends, which are continued by their mirror image, which fades out.
+    """
+    common = math.gcd(rate, new_rate)
+    if rate == new_rate:
+        return signal
+    up, down, length = new_rate // common, rate // common, signal.shape[1]
+    before = -(-MARGIN // down) * down  # the new samples begin at the old ones' beginning
+    after = before + -length % down
+    padded = np.pad(signal.astype(np.float64), ((0, 0), (before, after)), mode="symmetric")
+    fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(before) + 0.5) / before)
+    padded[:, :before] *= fade
+    padded[:, -before:] *= fade[::-1]
+    size = padded.shape[1] * up // down
+    spectrum = np.fft.rfft(padded)[:, : (min(size, padded.shape[1]) + 1) // 2]  # without half of the lower rate
+    start = before * up // down
+    result = np.fft.irfft(spectrum, size)[:, start : start + resampled_length(length, rate, new_rate)] * (up / down)
+    return result.astype(np.float32)
+
+
 def fit_signal(signal: NDArray[np.float32], channels: int, length: int) -> NDArray[np.float32]:
     """Bring a signal (C, L) to channels and a length: cut at its end, or filled with silence there.
 
@@ -110,13 +148,13 @@ def fit_signal(signal: NDArray[np.float32], channels: int, length: int) -> NDArr
 
 
 class RecordingFolder(FileFolder):
-    """All .wav files below `root`, of one sampling rate and brought to one length and number of channels."""
+    """All .wav files below `root`, brought to one sampling rate, length and number of channels."""
 
-    def __init__(self, root: Path | Files, conversion: Conversion, length: int | None = None) -> None:
-        """Find the recordings. The conversion may set the channels, 1 or 2; `length` is that of `data.open`.
+    def __init__(self, root: Path | Files, conversion: Conversion, form: SignalForm) -> None:
+        """Find the recordings. The conversion may set the channels, 1 or 2; the form has options of `data.open`.
 
         Raises:
-            InputError: If rates differ, or lengths and none is given, or as `scan` does.
+            InputError: If rates or lengths differ and none is given, or as `scan` does.
         """
         super().__init__(root, suffixes=(WAV,))
         if conversion.image_size is not None or conversion.bits is not None or conversion.channels not in (None, 1, 2):
@@ -127,15 +165,16 @@ class RecordingFolder(FileFolder):
         with reading_threads(self.threads) as pool:
             headers = [header for header in pool.map(self._header, range(self.count)) if header]
         rates = Counter(header.rate for _, header in headers).most_common()
-        if len(rates) > 1:
+        if len(rates) > 1 and form.rate is None:
             first = {header.rate: row for row, header in reversed(headers)}
             parts = [f"{count:,} of {rate:,} Hz ({self.name_of(first[rate])})" for rate, count in rates[:3]]
             raise InputError(
-                f"the recordings in {self.name} have different sampling rates, {', '.join(parts)}: bring all to one "
-                "rate, or leave the others out"
+                f"the recordings in {self.name} have different sampling rates, {', '.join(parts)}: give "
+                f"{option('rate', rates[0][0])}, or another number, to bring all to one"
             )
-        self.rate = rates[0][0] if rates else None
-        lengths = sorted((header.length, row) for row, header in headers)
+        self.rate = form.rate or (rates[0][0] if rates else None)
+        lengths = sorted((resampled_length(one.length, one.rate, self.rate or one.rate), row) for row, one in headers)
+        length = form.length
         if length is None and lengths and lengths[0][0] != lengths[-1][0]:
             (short, one), (median, _), (long, other) = lengths[0], lengths[len(lengths) // 2], lengths[-1]
             raise InputError(
@@ -143,7 +182,7 @@ class RecordingFolder(FileFolder):
                 f"{self.name_of(other)} {long:,}): give {option('length', median)}, the median, or another "
                 "number, to cut longer ones at their end and to fill shorter ones with silence"
             )
-        self._given_length = length
+        self._form = form
         self._length = length or (lengths[0][0] if lengths else 1)
         self._channels = conversion.channels or max((header.channels for _, header in headers), default=1)
 
@@ -161,17 +200,20 @@ class RecordingFolder(FileFolder):
     def raw(self, row: int) -> NDArray[np.float32]:
         """Read a recording: (C, L)."""
         header, signal = decode_wav(self.files.read(self.names[row]))
-        if header.rate != self.rate:
+        assert self.rate is not None  # since a header could be read
+        if self._form.rate is None and header.rate != self.rate:
             raise Unreadable(f"it has {header.rate:,} Hz, and the others {self.rate:,}")
-        return fit_signal(signal, self._channels, self._length)
+        return fit_signal(resample(signal, header.rate, self.rate), self._channels, self._length)
 
     def partner(self, root: Path | Files) -> "RecordingFolder":
-        """Find the recordings of another folder that belong to these, of their length in seconds where it is given."""
-        length = self._given_length
-        folder = RecordingFolder(root, Conversion(), length)
+        """Find the recordings of another folder that belong to these, of their length in seconds and their rate where
+        these are given.
+        """
+        folder = RecordingFolder(root, Conversion(), self._form)
+        length = self._form.length
         if length is None or folder.rate in (None, self.rate) or not self.rate:
             return folder
-        return RecordingFolder(root, Conversion(), max(1, round(length * folder.rate / self.rate)))
+        return RecordingFolder(root, Conversion(), SignalForm(max(1, round(length * folder.rate / self.rate))))
 
     def head(self, row: int) -> None:
         """Return None, since all headers were read."""
