@@ -44,6 +44,45 @@ def test_samples_of_gaussian_data_are_those_of_the_exact_posterior(smooth, opera
     assert torch.allclose(torch.Tensor(samples), exact.sample(4, "ddim:eta=1", steps=10, decode=False), atol=1e-4)
 
 
+def test_a_method_of_ones_own_wraps_the_denoiser(smooth):
+    """The exact posterior is one, and makes its samples; also as an object, in inpainting, and without noise."""
+    model, covariance = smooth
+    y = Downsample(2).apply(0.1 + 0.1 * draw(1, *SHAPE))
+
+    class Exact:
+        def __call__(self, denoiser, y, operator, noise):
+            assert denoiser.predict(torch.zeros(len(y), *SHAPE), 5).x0.shape == (len(y), *SHAPE)
+            return model.denoiser.given(y[:1], operator, noise)
+
+    samples = model.restore(y, Downsample(2), 0.1, method=Exact(), steps=10, decode=False)
+    exact = Model(model.denoiser.given(y, Downsample(2), 0.1), FLOATS)
+    assert torch.allclose(torch.Tensor(samples), exact.sample(4, "ddim:eta=1", steps=10, decode=False), atol=1e-4)
+    assert samples.method.endswith(":test_a_method_of_ones_own_wraps_the_denoiser.<locals>.Exact")
+    assert samples.reason == "It is a method of your own."
+
+    def jfps(denoiser, y, operator, noise):
+        return guidance.Posterior(denoiser, y, operator, noise, "jfps", covariance)
+
+    image = 0.1 + 0.1 * draw(*SHAPE)
+    for noise in (0.0, 0.1):
+        own, named = (
+            model.inpaint(image, LEFT, 2, noise, method=method, covariance=covariance, steps=3)
+            for method in (jfps, "jfps")
+        )
+        assert torch.equal(torch.Tensor(own), torch.Tensor(named))
+
+
+def test_what_is_no_method_is_refused(smooth):
+    model, _ = smooth
+    for method, says in (
+        (5, "method cannot be 5: give one of trained, ddnm, .*, or a function of .denoiser, y, operator, noise."),
+        (lambda x: x, "or a function of .denoiser, y, operator, noise. that returns a denoiser"),
+        (lambda denoiser, y, operator, noise: y, "<lambda> returned a Tensor, and a method returns a denoiser"),
+    ):
+        with pytest.raises(InputError, match=says):
+            model.restore(draw(1, 1, 4, 4).clamp(-1, 1), Downsample(2), method=method, n=1, steps=2)
+
+
 @pytest.mark.parametrize("method", ["jfps", "pigdm", "mmps", "ddnm"])
 @pytest.mark.parametrize(
     "operator", [Mask(LEFT), Downsample(4), Blur(1.0) | Downsample(2)], ids=["mask", "smaller", "blur, smaller"]

@@ -23,7 +23,7 @@ class Model(TrainedModel):
         operator: Operator | str,
         noise: float = 0.0,
         n: int | None = None,
-        method: str = "auto",
+        method: str | editing.Restoration = "auto",
         covariance: Covariance | None = None,
         iterations: int | None = None,
         particles: int | None = None,
@@ -39,7 +39,8 @@ class Model(TrainedModel):
                 exactly.
             n: The number of samples; None is 4 for each measurement.
             method: A name of `registries.RESTORATIONS`. "auto" takes a condition that the model was trained with, if
-                one says the measurement, else the method that was best in the study of methods.
+                one says the measurement, else the method that was best in the study of methods. Or a method of your
+                own: a function of (denoiser, y, operator, noise) that returns a denoiser whose samples fit y.
             covariance: The covariance of the data, for "jfps", "pigdm" and "tds"; None computes it of the items that
                 the model was trained on.
             iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.

@@ -141,6 +141,7 @@ def hole_mask(image: Any, changes: MaskPart | None = None) -> MaskReading:
     alpha = _pixels(Path(image) if is_path else image, name)[3]
     if int(alpha.min()) == int(alpha.max()) > 0:
         raise InputError(f"{lacking}, since {name} has no transparent pixels, which would be what is missing")
+    # a pixel that is transparent in part is laid on white, so it is not known
     return _reading((alpha < alpha.max()) | (alpha == 0), name, "transparent")
 
 
@@ -212,7 +213,7 @@ def _of_picture(pixels: Tensor, name: str, changes: MaskPart | None, image: Tens
         "white": white & painted,
         "black": ~white & painted,
         "painted": painted,
-        "transparent": alpha < alpha.max(),
+        "transparent": ~painted,
     }
     return part, parts[part]
 

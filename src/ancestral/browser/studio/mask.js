@@ -155,7 +155,7 @@ export class Mask {
       const copies = image !== null && distance(data, image.data, painted) <= SAME_PICTURE,
         oneColour = spread(data, painted) <= ONE_COLOUR;
       const holes = copies && !oneColour;
-      mask.pixels.set(holes ? alpha.map(value => Number(value < most)) : painted);
+      mask.pixels.set(holes ? painted.map(value => 1 - value) : painted);
       mask.unsure = copies ? oneColour : count > painted.length / 2;
       return mask;
     }

@@ -1,7 +1,7 @@
 """Editing: samples that agree with a measurement of an item, or that begin at items of the user's."""
 
 from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, Edit, Edited, Sampling, batches, deviation_of
-from ancestral.model.editing.measurements import inpainting, measured_shape, restoration
+from ancestral.model.editing.measurements import Restoration, inpainting, measured_shape, restoration
 from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "WALK",
     "Edit",
     "Edited",
+    "Restoration",
     "Sampling",
     "batches",
     "deviation_of",

@@ -1,9 +1,10 @@
 """Samples that agree with a measurement: restoration and inpainting."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import derived
+from ancestral.arguments import shown
 from ancestral.conditions import Image, argument_name
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
@@ -35,6 +37,9 @@ from ancestral.samplers import (
 )
 from ancestral.targets import SIGMA_DATA, Denoiser
 
+Restoration: TypeAlias = Callable[[Denoiser, Tensor, Operator, float], Denoiser]
+"""A method of restoration: given a denoiser, which is clipped as the sampler's, y (B, *) in units of [-1, 1], A and σ,
+it returns a denoiser whose samples fit y. A gradient through the denoiser needs `torch.enable_grad`."""
 PARTICLES = 16
 """Default number of particles of a sample."""
 LARGEST = 4.0
@@ -65,7 +70,7 @@ def restoration(
     operator: Operator | str,
     noise: float = 0.0,
     n: int | None = None,
-    method: str = "auto",
+    method: str | Restoration = "auto",
     covariance: Covariance | None = None,
     iterations: int | None = None,
     particles: int | None = None,
@@ -80,7 +85,9 @@ def restoration(
     Raises:
         InputError: If the model cannot do this.
     """
-    sampling = Sampling(**options)
+    sampling, own_method = Sampling(**options), None
+    if not isinstance(method, str):
+        own_method, method = method, _name_of(method)
     operator, noise = _operator(operator, noise, model.spec)
     check_noise(noise)
     spec = model.spec
@@ -95,6 +102,8 @@ def restoration(
         method, reason = "dps", "The decoder of the latents is not linear, which the methods but dps need."
     elif method == "auto":
         method, reason = _chosen(model, trained, operator, noise, covariance)
+    elif own_method is not None:
+        reason = "It is a method of your own."
     else:
         RESTORATIONS.find(method)
         reason = "It is the method that the options or the recipe name."
@@ -132,7 +141,11 @@ def restoration(
         return denoiser if sampler.clip is None else Clipped(denoiser, sampler.clip)
 
     def wrapped(denoiser: Denoiser, rows: Tensor) -> Denoiser:
-        if method in METHODS:
+        if own_method is not None:
+            denoiser = own_method(clipped(denoiser), rows, operator_x, noise)
+            if not (hasattr(denoiser, "schedule") and hasattr(denoiser, "predict")):
+                raise InputError(f"{method} returned {shown(denoiser)}, and a method returns a denoiser")
+        elif method in METHODS:
             uncertainty = math.hypot(noise, error)
             denoiser = Posterior(clipped(denoiser), rows, operator_x, uncertainty, method, covariance, iterations)
         elif method not in ("trained", "tds"):
@@ -183,6 +196,19 @@ def restoration(
 
     passes = evaluations(sampler, schedule, times) * count_of_particles
     return Edit(method, reason, len(items), len(measured), passes, times, steps, finish)
+
+
+def _name_of(method: Restoration) -> str:
+    """The name of a method of the user. Raises InputError if it cannot be called as one."""
+    try:
+        inspect.signature(method).bind(None, None, None, 0.0)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{option('method')} cannot be {shown(method)}: give one of {RESTORATIONS.names}, or a function of "
+            "(denoiser, y, operator, noise) that returns a denoiser"
+        ) from None
+    named = method if hasattr(method, "__qualname__") else type(method)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
