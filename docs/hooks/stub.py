@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral.config import Config
-from ancestral.declarations import EditTask, Metric
+from ancestral.declarations import EditTask, Metric, OwnMetric
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
@@ -118,7 +118,7 @@ def _parameter(name: str, hint: str, default: Any) -> str:
 
 def _widened(hint: str) -> str:
     """The type of what Python takes for a tuple: a sequence, or one value alone."""
-    return re.sub(r"tuple\[(\w+), \.\.\.\]", r"\1 | Sequence[\1]", hint)
+    return re.sub(r"tuple\[([\w |]+), \.\.\.\]", r"\1 | Sequence[\1]", hint)
 
 
 def _spelled(hint: str) -> str:

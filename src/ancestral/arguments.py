@@ -60,6 +60,21 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
+def takes(function: Any, *arguments: Any) -> bool:
+    """Whether a function of the user can be called with these arguments, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def function_name(function: Any) -> str:
+    """Name a function or an object of the user by its module, as in package.module:function."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
 def converted(name: str, value: Any, hint: Any, description: str = "") -> Any:
     """Convert an argument to its type: a list, or one of several alone, to a tuple; numbers of NumPy to Python's.
 

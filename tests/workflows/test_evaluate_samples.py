@@ -18,6 +18,7 @@ from PIL import Image
 
 import ancestral
 from ancestral import config, data, oracle, samplers, schedules, storage
+from ancestral.data import statistics
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.errors import InputError, install_command
 from ancestral.evaluation import forecast, reference, sample_quality
@@ -718,6 +719,35 @@ def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkey
         finish(evaluate(model_run, metrics=[]))
     with pytest.raises(InputError, match="metrics cannot be"):
         finish(evaluate(model_run, metrics=["fid"]))
+
+
+def test_a_metric_of_ones_own_is_measured_beside_its_floor(files, model_run):
+    """The difference of the means in levels; of the data the floor is that of held-out items."""
+
+    def brightness(items, others):
+        return items.double().mean() - others.double().mean()
+
+    items, train, held_out = images(20, 3), images(60, 0), images(30, 1)
+    options = {"data": train, "held_out": held_out, "extractor": "pixels", "metrics": ["kernel", brightness]}
+    samples = finish(evaluate_samples(items + 9, **options)).samples
+    (name,) = samples.own
+    assert name.endswith(":test_a_metric_of_ones_own_is_measured_beside_its_floor.<locals>.brightness")
+    assert samples.own[name].samples == pytest.approx(float(brightness(items + 9, train)))
+    unseen = held_out[statistics.evenly_spaced(20, 30)]
+    assert samples.own[name].floor == pytest.approx(float(brightness(unseen, train)))
+    assert samples.distances.train.kernel is not None
+    assert samples.memorisation.pixels is None
+    assert f"{samples.own[name].samples:.4g}; held-out data {samples.own[name].floor:.4g}" in str(samples)
+    assert type(samples).from_json(samples.to_json()) == samples
+    for metrics, says in (
+        ([lambda items: 0], "metrics cannot hold .*lambda.*: a metric is a name, or a function of .items, other items"),
+        ([lambda items, others: "x"], "lambda> returned 'x': a metric returns a number"),
+        ([5], "metrics cannot be"),
+    ):
+        with pytest.raises(InputError, match=says):
+            finish(evaluate_samples(items, **{**options, "metrics": metrics}))
+    with pytest.raises(InputError, match=r"evaluate takes .*brightness too"):
+        ancestral.compare([model_run, model_run], metrics=[brightness])
 
 
 def test_a_module_is_an_extractor(files):

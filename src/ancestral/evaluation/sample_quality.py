@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.arguments import function_name, plain, shown
 from ancestral.data import Codec
 from ancestral.data.statistics import evenly_spaced
-from ancestral.declarations import METRICS, Metric
+from ancestral.declarations import METRICS, Metric, OwnMetric
 from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.metrics import linear_classifier, uncertainty
@@ -60,7 +61,9 @@ class NearestPairs:
     items: Tensor
 
 
-def distances(items: Tensor, reference: Tensor | Reference, metrics: Collection[Metric] = METRICS) -> facts.Distances:
+def distances(
+    items: Tensor, reference: Tensor | Reference, metrics: Collection[Metric | OwnMetric] = METRICS
+) -> facts.Distances:
     """Compute those distances of features (n, d) to features (m, d) that are among `metrics`."""
     reference = Reference.of(reference)
     return facts.Distances(
@@ -77,7 +80,7 @@ def measure(
     codec: Codec,
     extractor: Extractor,
     all_items: Tensor | None = None,
-    metrics: Collection[Metric] = METRICS,
+    metrics: Collection[Metric | OwnMetric] = METRICS,
     mirrored: bool = False,
 ) -> Generator[Work, None, tuple[facts.SampleQuality, list[NearestPairs]]]:
     """Measure samples against data.
@@ -115,6 +118,13 @@ def measure(
         more = train.items if all_items is None else all_items
         memorised, pairs = _memorisation_by_space(sets, codec, extractor, more, mirrored, notes)
     colours = drift(samples.items, train.items, codec) if "colour" in metrics else None
+    own = {}
+    for metric in metrics:
+        if not isinstance(metric, str):
+            yield Work(f"measuring {function_name(metric)}", 0, 0)
+            real = floor_sets(len(x), train.items, None if held_out is None else held_out.items)
+            values = _own_value(metric, samples.items, train.items), _own_value(metric, *real)
+            own[function_name(metric)] = facts.OwnMeasure(samples=values[0], floor=values[1])
     accuracy = None
     if "class_accuracy" in metrics:
         yield Work("measuring the class accuracy", 0, 0)
@@ -126,9 +136,18 @@ def measure(
         memorisation=memorised,
         colour=colours,
         class_accuracy=accuracy,
+        own=own,
         notes=tuple(notes),
     )
     return quality, pairs
+
+
+def _own_value(metric: OwnMetric, items: Tensor, others: Tensor) -> float:
+    """What a metric of the user returns. Raises InputError unless it is a number."""
+    value = plain(metric(items, others))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"the metric {function_name(metric)} returned {shown(value)}: a metric returns a number")
+    return float(value)
 
 
 def _memorisation_by_space(

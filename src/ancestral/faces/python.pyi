@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral.config import Config
-from ancestral.declarations import EditTask, Metric
+from ancestral.declarations import EditTask, Metric, OwnMetric
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
@@ -645,7 +645,7 @@ def evaluate(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: Metric | Sequence[Metric] | None = None,
+    metrics: Metric | OwnMetric | Sequence[Metric | OwnMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -706,7 +706,9 @@ def evaluate(
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
         metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
-            inception_score, memorisation (with copies), colour, class_accuracy; default: all.
+            inception_score, memorisation (with copies), colour, class_accuracy; from Python also a function of
+            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
+            compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -741,7 +743,7 @@ def evaluate_samples(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: Metric | Sequence[Metric] | None = None,
+    metrics: Metric | OwnMetric | Sequence[Metric | OwnMetric] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
     """Measure how good samples are that are files or in memory, without a model.
@@ -768,7 +770,9 @@ def evaluate_samples(
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
         metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
-            inception_score, memorisation (with copies), colour, class_accuracy; default: all.
+            inception_score, memorisation (with copies), colour, class_accuracy; from Python also a function of
+            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
+            compare; default: all.
         progress: Whether to show the progress.
 
     Returns:
@@ -792,7 +796,7 @@ def compare(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: Metric | Sequence[Metric] | None = None,
+    metrics: Metric | OwnMetric | Sequence[Metric | OwnMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -831,7 +835,9 @@ def compare(
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
         metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
-            inception_score, memorisation (with copies), colour, class_accuracy; default: all.
+            inception_score, memorisation (with copies), colour, class_accuracy; from Python also a function of
+            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
+            compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the

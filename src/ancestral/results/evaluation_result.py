@@ -244,6 +244,16 @@ class ReconstructionQuality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnMeasure:
+    """What a metric of the user returned."""
+
+    samples: float
+    """Of samples and training data."""
+    floor: float
+    """Of the sets whose distance is the floor."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleQuality:
     """Measures of samples, whatever made them."""
 
@@ -253,6 +263,8 @@ class SampleQuality:
     memorisation: MemorisationBySpace
     colour: ColourDrift | None
     class_accuracy: ClassAccuracy | None
+    own: dict[str, OwnMeasure] = field(default_factory=dict)
+    """By the names of the functions."""
     notes: tuple[str, ...] = ()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import samplers
+from ancestral.arguments import function_name
 from ancestral.declarations import METRICS, Compare
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
@@ -72,6 +73,8 @@ def plan(options: Compare) -> ComparePlan:
     (first, *others), temporary = models, subjects.temporary_folder(processes)
     for other in others:
         _check_alike(first, other)
+    if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
+        raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
     check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
     configs = [subject.model.config.data for subject in models]
     same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1

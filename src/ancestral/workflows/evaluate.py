@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ancestral import hub
+from ancestral.arguments import function_name, takes
 from ancestral.bound import ELBO
 from ancestral.data import TESTED
-from ancestral.declarations import DEFAULT_MEMBERS, METRICS, Evaluate, Metric
+from ancestral.declarations import DEFAULT_MEMBERS, METRICS, Evaluate, Metric, OwnMetric
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
@@ -152,8 +153,14 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     return EvaluationResult(metrics, bound, conditional)
 
 
-def check_metrics(metrics: tuple[Metric, ...] | None, classes: bool) -> None:
-    """Raise InputError for no metrics, and for the class accuracy of samples without classes."""
+def check_metrics(metrics: tuple[Metric | OwnMetric, ...] | None, classes: bool) -> None:
+    """Raise InputError for no metrics, functions that are none, and the class accuracy of samples without classes."""
+    for metric in metrics or ():
+        if not isinstance(metric, str) and not takes(metric, None, None):
+            raise InputError(
+                f"{option('metrics')} cannot hold {function_name(metric)}: a metric is a name, or a function of "
+                "(items, other items) that returns a number"
+            )
     if metrics == ():
         raise InputError(f"{option('metrics')} names none; give some of {', '.join(METRICS)}")
     if not classes and "class_accuracy" in (metrics or ()):

@@ -1,7 +1,6 @@
 """Samples that agree with a measurement: restoration and inpainting."""
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.arguments import shown
+from ancestral.arguments import function_name, shown, takes
 from ancestral.conditions import Image, argument_name
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
@@ -87,7 +86,7 @@ def restoration(
     """
     sampling, own_method = Sampling(**options), None
     if not isinstance(method, str):
-        own_method, method = method, _name_of(method)
+        own_method, method = method, _own_name(method)
     operator, noise = _operator(operator, noise, model.spec)
     check_noise(noise)
     spec = model.spec
@@ -198,17 +197,14 @@ def restoration(
     return Edit(method, reason, len(items), len(measured), passes, times, steps, finish)
 
 
-def _name_of(method: Restoration) -> str:
+def _own_name(method: Restoration) -> str:
     """The name of a method of the user. Raises InputError if it cannot be called as one."""
-    try:
-        inspect.signature(method).bind(None, None, None, 0.0)
-    except (TypeError, ValueError):
+    if not takes(method, None, None, None, 0.0):
         raise InputError(
             f"{option('method')} cannot be {shown(method)}: give one of {RESTORATIONS.names}, or a function of "
             "(denoiser, y, operator, noise) that returns a denoiser"
-        ) from None
-    named = method if hasattr(method, "__qualname__") else type(method)
-    return f"{named.__module__}:{named.__qualname__}"
+        )
+    return function_name(method)
 
 
 def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
