@@ -423,6 +423,9 @@ class TrainConfig:
     """Where training ends: after `steps`; or where the distance of samples to real items has stopped improving, or the
     validation loss shows memorisation, and at the latest after `steps`. A learning rate that falls along a cosine then
     stays constant until there, and falls over a fifth of all steps."""
+    plateau_tolerance: float = argument(0.05, above=0, below=1)
+    """The distance of samples has stopped improving if it surely (95 %) falls by less than this share while the steps
+    double."""
     batch_size: int | None = argument(128, least=1)
     """Number of images in each step; default: chosen by the size of the images."""
     optimiser: Literal["adam", "muon", "custom"] = "adam"

@@ -21,7 +21,7 @@ from ancestral.model import Model
 from ancestral.results.estimate import Estimate
 from ancestral.results.training_result import MeasuredDistance
 from ancestral.training.distributed import Distributed
-from ancestral.training.plateau import Plateau, take_up
+from ancestral.training.plateau import TOLERANCE, Plateau, take_up
 from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
 
 SAMPLES, REFERENCES = 200, 500
@@ -42,12 +42,20 @@ class SampleDistance:
         held_out: Data that are not trained on, if there are any.
         spec: The description of the data.
         device: Where the feature extractor runs.
+        tolerance: The share of the distance by which it falls at a plateau; see `Plateau`.
 
     Raises:
         InputError: If there are fewer than two items to compare with, or the extractor's package is missing.
     """
 
-    def __init__(self, training: Dataset, held_out: Dataset | None, spec: DataSpec, device: torch.device) -> None:
+    def __init__(
+        self,
+        training: Dataset,
+        held_out: Dataset | None,
+        spec: DataSpec,
+        device: torch.device,
+        tolerance: float = TOLERANCE,
+    ) -> None:
         self.held_out = held_out is not None and len(held_out) >= FEWEST
         """Whether the reference set are held-out items."""
         source = held_out if held_out is not None and self.held_out else training
@@ -57,7 +65,7 @@ class SampleDistance:
         self.title = self.extractor.title("KID")
         self.given = examples_of(self.items, spec, SAMPLES) if spec.further else Examples()
         self._reference: uncertainty.Reference | None = None
-        self.plateau = Plateau()
+        self.plateau = Plateau(tolerance)
         self.best = torch.zeros(3, dtype=torch.float64)
         """The smallest distance, its standard error and its step; 0 before the first measurement."""
         self.last: MeasuredDistance | None = None

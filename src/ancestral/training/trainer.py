@@ -124,7 +124,8 @@ class Trainer:
         )
         self.distance = None
         if steps:
-            self.distance = SampleDistance(self.dataset, self.held_out, self.spec, self.device)
+            tolerance = self.config.train.plateau_tolerance
+            self.distance = SampleDistance(self.dataset, self.held_out, self.spec, self.device, tolerance)
         self.state.distance = self.distance
 
     def checkpoint_activations(self) -> None:

@@ -23,7 +23,7 @@ from ancestral.objectives.times import GOLDEN
 from ancestral.randomness import Stream
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training.distributed import Distributed
-from ancestral.training.plateau import Plateau, take_up
+from ancestral.training.plateau import LOSS_TOLERANCE, Plateau, take_up
 
 PASSES = 256
 """Number of forward passes on each kind of items: one for each item, or several where there are fewer."""
@@ -60,7 +60,7 @@ class Validation:
         self.numbers = torch.zeros(3, dtype=torch.int64)
         """The step of that, 0 before the first; the number of checks in a row with a rise; the step at which it was
         named, 0 before."""
-        self.plateau = Plateau()
+        self.plateau = Plateau(LOSS_TOLERANCE)
 
     @property
     def state(self) -> dict[str, Tensor]:
