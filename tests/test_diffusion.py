@@ -8,8 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from ancestral import Diffusion, objectives, oracle, randomness, samplers, schedules, targets
-from ancestral.bound import bits_per_dim
+from ancestral import (
+    Diffusion,
+    guidance,
+    nets,
+    objectives,
+    oracle,
+    probability_flow,
+    randomness,
+    samplers,
+    schedules,
+    targets,
+)
+from ancestral.bound import ELBO, bits_per_dim
 from ancestral.errors import InputError
 from ancestral.randomness import Stream
 from ancestral.reverse import prior, step_bits, transition
@@ -475,3 +486,51 @@ def test_a_loss_that_failed_may_be_repeated():
     with pytest.raises(InputError, match="must be floats"):
         d.loss((x * 255).to(torch.uint8), step=0)
     assert torch.equal(d.loss(x, step=0), d.loss(x, step=0))
+
+
+def _sampled(denoiser, x):
+    samplers.DDIM(steps=2).sample(denoiser, x)
+
+
+def _inverted(denoiser, x):
+    samplers.invert(guidance.Skip(denoiser), x, samplers.DDIM(steps=2))
+
+
+def _bounded(denoiser, x):
+    bits_per_dim(denoiser, x)
+
+
+def _estimated(denoiser, x):
+    next(ELBO().estimates(denoiser, x, 2))
+
+
+def _likelihood(denoiser, x):
+    probability_flow.log_likelihood(denoiser, x, steps=1)
+
+
+@pytest.mark.parametrize("use", [_sampled, _inverted, _bounded, _estimated, _likelihood])
+def test_a_denoiser_in_training_mode_is_named(use):
+    """Its answers are random, or depend on the batch. Whoever owns the module chooses its mode, so it stays."""
+    schedule, x = schedules.linear(4), torch.zeros(2, 3)
+    for layer in (nn.Dropout(0.1), nets.MLP(3, width=4), nn.BatchNorm1d(3), nn.GRU(3, 3, num_layers=2, dropout=0.2)):
+        denoiser = Diffusion(Layers(layer), schedule, targets.V)
+        exact = oracle.Gaussian(schedule, 0.0, 1.0)
+        for wrapped in (denoiser, guidance.AutoGuidance(exact, guidance.Clipped(denoiser), 2.0)):
+            if isinstance(layer, nets.MLP):
+                use(wrapped, x)  # which answers the same in both modes
+            else:
+                with pytest.warns(UserWarning, match=f"layer {type(layer).__name__} answers at random .* call .eval"):
+                    use(wrapped, x)
+        assert denoiser.training
+        use(denoiser.eval(), x)
+
+
+class Layers(nn.Module):
+    """A network with a layer that it does not use."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.scale = layer, nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x, index, **condition):
+        return self.scale * x

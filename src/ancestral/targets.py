@@ -8,12 +8,13 @@ conversion exists in the package: clipping x̂_0 and the exact denoisers go thro
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, SupportsIndex, TypeVar, cast, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
@@ -72,6 +73,41 @@ def for_move(denoiser: Denoiser, move: Any) -> Denoiser:
     """
     specialise: Callable[[Any], Denoiser] | None = getattr(denoiser, "for_move", None)
     return denoiser if specialise is None else specialise(move)
+
+
+DROP_RATES = ("p", "dropout", "drop_prob")
+"""Attributes of layers that hold the probability with which they drop elements, or branches, in training."""
+
+
+def warn_in_training_mode(denoiser: object) -> None:
+    """Warn if a layer of a denoiser, or of those that it wraps, drops elements or normalises by the batch.
+
+    Modules are built in training mode, and their owner chooses it: nothing is changed here. A layer that answers the
+    same in both modes is no reason for a warning.
+    """
+    seen: set[int] = set()
+    parts = [denoiser]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, nn.Module):
+            layer = next(filter(_differs_in_training, part.modules()), None)
+            if layer is not None:
+                warnings.warn(
+                    f"the network is in training mode, in which its layer {type(layer).__name__} answers at random or "
+                    "by the other items of the batch: call .eval() on the denoiser before",
+                    stacklevel=2,
+                )
+                return
+        elif id(part) not in seen:
+            seen.add(id(part))
+            values = getattr(part, "__dict__", {}).values()
+            parts += [value for value in values if isinstance(value, nn.Module) or hasattr(value, "predict")]
+
+
+def _differs_in_training(layer: nn.Module) -> bool:
+    rates = (getattr(layer, name, None) for name in DROP_RATES)
+    drops = any(isinstance(rate, float) and 0 < rate < 1 for rate in rates)
+    return layer.training and (drops or isinstance(layer, nn.modules.batchnorm._BatchNorm))
 
 
 _Predict = TypeVar("_Predict", bound=Callable[..., Prediction])
