@@ -90,14 +90,19 @@ print(course.check(2, signal_and_noise))
 # ```
 # </details>
 #
-# Here is the derivation. One step gives $a_t = \sqrt{1-\beta_t}\;a_{t-1}$ and
+# <details><summary>Derivation</summary>
+#
+# One step gives $a_t = \sqrt{1-\beta_t}\;a_{t-1}$ and
 # $b_t^2 = (1-\beta_t)\,b_{t-1}^2 + \beta_t$. The second is the same as $1 - b_t^2 = (1-\beta_t)(1 - b_{t-1}^2)$. So
 # $a_t^2$ and $1 - b_t^2$ both start at 1, and both are multiplied by $1-\beta_t$ in each step. With
 # $\bar\alpha_t = \prod_{s=1}^{t} (1 - \beta_s)$,
 #
 # $$a_t = \sqrt{\bar\alpha_t}, \qquad b_t = \sqrt{1 - \bar\alpha_t}$$
 #
-# which is (4). Here are the two tables by hand for the paper's $\beta_t$, and the comparison with the package. A
+# which is (4).
+# </details>
+#
+# Here are the two tables by hand for the paper's $\beta_t$, and the comparison with the package. A
 # schedule of the package is an object that holds the same two tables, `signal` and `noise`. Note the index: the tables
 # start at $t = 0$, so `a[t]` is $a_t$. The list `beta` of this cell has no entry for $t = 0$, so `beta[0]` is
 # $\beta_1$. (In lesson 1 and in the package it has, $\beta_0 = 0$, and `linear.beta[t]` is $\beta_t$.)
@@ -281,7 +286,9 @@ print(course.check(2, snr_for_error))
 # ```
 # </details>
 #
-# Here is the derivation. The exponents are $-\frac{x_0^2}{2\sigma_d^2}$ and $-\frac{(x_t - a_t x_0)^2}{2 b_t^2}$. The
+# <details><summary>Derivation</summary>
+#
+# The exponents are $-\frac{x_0^2}{2\sigma_d^2}$ and $-\frac{(x_t - a_t x_0)^2}{2 b_t^2}$. The
 # factors of $-\frac12 x_0^2$ in them are $1/\sigma_d^2$ and $a_t^2/b_t^2$, and in the sum the factor is $1/e_t^2$:
 #
 # $$\frac{1}{e_t^2} = \frac{1}{\sigma_d^2} + \mathrm{SNR}_t$$
@@ -289,6 +296,7 @@ print(course.check(2, snr_for_error))
 # The *precision* is 1 divided by the variance. Before you look, your knowledge of $x_0$ has the precision
 # $1/\sigma_d^2$. By section 3, $x_t/a_t$ is $x_0$ plus noise of variance $b_t^2/a_t^2$, so it is a measurement of $x_0$
 # with the precision $a_t^2/b_t^2 = \mathrm{SNR}_t$. So for Gaussians, **precisions add**.
+# </details>
 #
 # The best estimate itself is known in closed form, too. The package has it as `oracle.Gaussian`: a *denoiser*, as a
 # trained network would be, but exact. Its `predict(x_t, t)` gives the best estimates `x0` and `eps` of $x_0$ and
@@ -345,12 +353,17 @@ print(course.check(2, betas_for_log_snr))
 # ```
 # </details>
 #
-# Here is the derivation. $a_t^2 + b_t^2 = 1$ and $a_t^2/b_t^2 = e^{\lambda_t}$ give
+# <details><summary>Derivation</summary>
+#
+# $a_t^2 + b_t^2 = 1$ and $a_t^2/b_t^2 = e^{\lambda_t}$ give
 #
 # $$\bar\alpha_t = \frac{e^{\lambda_t}}{1 + e^{\lambda_t}} = \operatorname{sigmoid}(\lambda_t),
 # \qquad 1 - \bar\alpha_t = \operatorname{sigmoid}(-\lambda_t)$$
 #
-# and $\bar\alpha_t = \bar\alpha_{t-1}(1 - \beta_t)$ gives $\beta_t = 1 - \bar\alpha_t/\bar\alpha_{t-1}$. Here is the VP
+# and $\bar\alpha_t = \bar\alpha_{t-1}(1 - \beta_t)$ gives $\beta_t = 1 - \bar\alpha_t/\bar\alpha_{t-1}$.
+# </details>
+#
+# Here is the VP
 # schedule that has the log-SNR of the *geometric* VE schedule. By section 3, it is the same forward process in another
 # scale.
 
@@ -491,7 +504,7 @@ print(course.check(2, jump))
 # ```
 # </details>
 #
-# Here is the derivation.
+# <details><summary>Derivation</summary>
 #
 # * The signal in $x_s$ has the factor $a_s$ and must have the factor $a_t$ afterwards: $r = a_t / a_s$.
 # * The noise in $x_s$ has the variance $b_s^2$, which becomes $r^2 b_s^2$, and must be $b_t^2$ in the end. The
@@ -501,6 +514,8 @@ print(course.check(2, jump))
 # \beta_{ts} = b_t^2 - \Big(\frac{a_t}{a_s}\Big)^2 b_s^2$$
 #
 # For VP and $s = t - 1$ this is $\beta_t$, because $(1-\bar\alpha_t) - \alpha_t(1-\bar\alpha_{t-1}) = 1 - \alpha_t$.
+# </details>
+#
 # The package calls it `forward_variance(t, s)`.
 
 # %%

@@ -134,7 +134,9 @@ print(course.check(3, posterior))
 # ```
 # </details>
 #
-# Here is the derivation. It has three steps.
+# <details><summary>Derivation</summary>
+#
+# It has three steps.
 #
 # **Step 1: add the exponents.** A Gaussian is $e^{-\frac12(\dots)}$, and a product adds the brackets:
 #
@@ -149,6 +151,7 @@ print(course.check(3, posterior))
 #
 # **Step 3: complete the square.** $A x_s^2 - 2 B x_s = A\,(x_s - B/A)^2 - B^2/A$, and the last term is constant again.
 # What is left, $A\,(x_s - B/A)^2$, is the exponent of a Gaussian with **mean $B/A$ and variance $1/A$**.
+# </details>
 #
 # So the precision (1 divided by the variance) of the posterior is $A$, the sum of two precisions: $r^2/\beta$ for what
 # $x_t$ says about $x_s$, and $1/b_s^2$ for what $x_0$ says. $x_t$ alone would say $x_s \approx x_t/r$, and $x_0$ alone
@@ -248,7 +251,9 @@ print(course.check(3, mean_from_score))
 # ```
 # </details>
 #
-# Here is the derivation. The score is the mean of the noise, up to a factor. $q(x_t)$ is the average of
+# <details><summary>Derivation</summary>
+#
+# The score is the mean of the noise, up to a factor. $q(x_t)$ is the average of
 # $q(x_t \mid x_0)$ over all $x_0$, and the gradient of $q(x_t \mid x_0) = \mathcal N(x_t; a_t x_0, b_t^2)$ is that
 # Gaussian times $-(x_t - a_t x_0)/b_t^2$, which is $-\varepsilon/b_t$. So
 #
@@ -257,7 +262,10 @@ print(course.check(3, mean_from_score))
 # \Big(-\frac{\varepsilon}{b_t}\Big)\,dx_0
 # = -\frac{\mathbb E[\varepsilon \mid x_t]}{b_t}$$
 #
-# where Bayes' rule gives the bracket below. An estimate $\hat\varepsilon$ of the noise is thus an estimate
+# where Bayes' rule gives the bracket below.
+# </details>
+#
+# An estimate $\hat\varepsilon$ of the noise is thus an estimate
 # $s_\theta = -\hat\varepsilon/b_t$ of the score, and form 2 becomes
 #
 # $$\mu_\theta = \frac1r\big(x_t + \beta\,s_\theta\big)$$
@@ -465,7 +473,9 @@ print(course.check(3, kl_bits))
 # ```
 # </details>
 #
-# Here is the derivation, in nats:
+# <details><summary>Derivation</summary>
+#
+# In nats:
 #
 # $$D_{\rm KL}(q\,\|\,p) = \mathbb E_q\big[\ln q(x) - \ln p(x)\big]
 # = \mathbb E_q\Big[-\tfrac12 \ln(2\pi\sigma_q^2) - \frac{(x-\mu_q)^2}{2\sigma_q^2}
@@ -476,6 +486,7 @@ print(course.check(3, kl_bits))
 #
 # $$D_{\rm KL}(q\,\|\,p) = \frac12\Big[\frac{\sigma_q^2}{\sigma_p^2} - 1 - \ln\frac{\sigma_q^2}{\sigma_p^2}
 # + \frac{(\mu_q-\mu_p)^2}{\sigma_p^2}\Big] \quad\text{nats}$$
+# </details>
 #
 # The first three terms are 0 if the variances are equal, and positive otherwise. The last is the squared distance of
 # the means, in units of the variance of $p$.
@@ -1046,12 +1057,15 @@ print(course.check(3, eps_weight))
 # ```
 # </details>
 #
-# Here is the derivation. By form 2, with $\varepsilon$ for $\tilde\mu_t$ and $\hat\varepsilon$ for $\mu_\theta$, the
+# <details><summary>Derivation</summary>
+#
+# By form 2, with $\varepsilon$ for $\tilde\mu_t$ and $\hat\varepsilon$ for $\mu_\theta$, the
 # two means differ, up to the sign, by $\frac{\beta_t}{r\,b_t}(\varepsilon - \hat\varepsilon)$. So in nats
 #
 # $$L_{t-1} = w_t\;\mathbb E\,(\varepsilon - \hat\varepsilon)^2 + C_t, \qquad
 # w_t = \frac{\beta_t^2}{2\,\sigma_t^2\,r^2\,b_t^2}, \qquad
 # C_t = \frac12\Big[\frac{\tilde\beta_t}{\sigma_t^2} - 1 - \ln\frac{\tilde\beta_t}{\sigma_t^2}\Big] \tag{12}$$
+# </details>
 #
 # $C_t$ has no network in it. (In the paper's notation $r^2 = \alpha_t$ and $b_t^2 = 1 - \bar\alpha_t$. For an image,
 # sum over the pixels: the squares become a squared norm.) The error of the noise is the error of the image times the

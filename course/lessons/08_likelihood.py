@@ -134,7 +134,9 @@ print(course.check(8, bits_per_dim))
 #
 # </details>
 #
-# Here is the derivation. For one pixel,
+# <details><summary>Derivation</summary>
+#
+# For one pixel,
 #
 # $$\text{probability of the bin} \approx p(x)\cdot\tfrac{1}{127.5}, \qquad
 # \text{bits} = -\log_2 p(x) + \log_2 127.5 .$$
@@ -144,6 +146,7 @@ print(course.check(8, bits_per_dim))
 # each pixel, so per dimension it counts once:
 #
 # $$\text{bits/dim} = -\frac{\ln p(x)}{D\,\ln 2} + \log_2 127.5 .$$
+# </details>
 #
 # The first test, in numbers:
 
@@ -334,7 +337,9 @@ print(course.check(8, rate_of_step))
 # ```
 # </details>
 #
-# Here is the derivation. The means differ by $\frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}(x_0 - \hat x_0)$,
+# <details><summary>Derivation</summary>
+#
+# The means differ by $\frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}(x_0 - \hat x_0)$,
 # since the terms with $x_t$ cancel. So
 #
 # $$L_{t-1} = \frac{1}{2\tilde\beta_t}\,\frac{\bar\alpha_{t-1}\,\beta_t^2}{(1-\bar\alpha_t)^2}\,\|x_0-\hat x_0\|^2
@@ -342,7 +347,10 @@ print(course.check(8, rate_of_step))
 # = \frac12 \big(\mathrm{SNR}_{t-1} - \mathrm{SNR}_t\big)\, \|x_0 - \hat x_0\|^2 .$$
 #
 # (The second step puts $\tilde\beta_t$ in, and then $\bar\alpha_{t-1}\beta_t = \bar\alpha_{t-1} - \bar\alpha_t$. The
-# form is that of Kingma et al., 2021, *Variational diffusion models*.) In words: **a step costs what it gains in SNR,
+# form is that of Kingma et al., 2021, *Variational diffusion models*.)
+# </details>
+#
+# In words: **a step costs what it gains in SNR,
 # times the error of the guess.**
 #
 # Take data for which everything is known. One pixel has 8 possible grey values with probabilities 1/36, 2/36, …, 8/36.
@@ -488,7 +496,7 @@ if not QUICK:
     course.expect(0.03 < total.std() / len(total) ** 0.5 < 0.05)
 
 # %% [markdown]
-# The bound of the network is 2.72 ± 0.04 bits/dim (the error is that of the mean over 128 images). That is a third of a
+# The bound of the network is 2.75 ± 0.04 bits/dim (the error is that of the mean over 128 images). That is a third of a
 # uniform guess, and less than the histogram and the ZIP algorithm need, but not by much. It is the size of a true
 # lossless file. Less than a minute of training gives a small network; but the paper's model, too, is better in its
 # pictures than in its likelihood, and the next figures show why.
@@ -520,7 +528,7 @@ if not QUICK:
 
 # %% [markdown]
 # The last ten of a thousand steps cost about two thirds of all bits, and the very last one more than a third. These
-# steps remove noise that nobody can see. The 900 steps above $t = 100$, in which the digit is decided, cost 11 %:
+# steps remove noise that nobody can see. The 900 steps above $t = 100$, in which the digit is decided, cost 12 %:
 # to say *which digit* it is takes a few bits for the whole image, and to say how grey it is takes a few for each pixel.
 #
 # How much of $L_0$ is the network's fault? Put the true $x_0$ in the place of $\hat x_0$. What remains is the cost of
@@ -538,7 +546,7 @@ if not QUICK:
     course.expect(abs(bins_wide - 0.94) < 0.01)
 
 # %% [markdown]
-# So 0.71 of the 1.04 bits/dim are lost by the schedule, whatever the network: a normal distribution with a standard
+# So 0.71 of the 1.05 bits/dim are lost by the schedule, whatever the network: a normal distribution with a standard
 # deviation of 0.94 bins spreads its mass over several grey levels. A schedule that begins with less noise (section 3
 # used $\sigma_{\min} = 0.001$) does not lose them. The choice of the linear schedule was made for pictures.
 #
@@ -575,8 +583,8 @@ if not QUICK:
     course.expect(0.6 < distortion[-1] < 0.8)
 
 # %% [markdown]
-# Look at the column $t = 63$: after 0.43 of 2.72 bits/dim the digit is there, with an error of 12 grey levels. The
-# remaining 84 % of the file describe what you do not see. At the end of all steps but the last, at 1.68 bits/dim, the
+# Look at the column $t = 63$: after 0.44 of 2.75 bits/dim the digit is there, with an error of 12 grey levels. The
+# remaining 84 % of the file describe what you do not see. At the end of all steps but the last, at 1.70 bits/dim, the
 # error is 0.7 grey levels. The paper reports the same for CIFAR-10: 1.78 bits/dim of rate and 1.97 of the last step,
 # with an error of 0.95 levels. Its authors conclude that diffusion models are excellent *lossy* compressors, and that
 # $L_{\rm simple}$ makes better pictures than the bound, since it does not spend the network's effort on the last ten
@@ -634,11 +642,14 @@ print(course.check(8, log_density_change))
 # ```
 # </details>
 #
-# Here is the derivation. The Jacobian matrix of the step is $I + hJ$. The number of points in a small cloud stays the
+# <details><summary>Derivation</summary>
+#
+# The Jacobian matrix of the step is $I + hJ$. The number of points in a small cloud stays the
 # same, and its volume is multiplied by $|\det(I + hJ)|$, so $p'(x') = p(x)/|\det(I + hJ)|$:
 #
 # $$\log p(x) = \log p'(x') + \log\big|\det(I + hJ)\big|, \qquad \log\det(I + hJ) \approx h\,\mathrm{tr}\,J
 # \text{ for small } h.$$
+# </details>
 #
 # The sum of the diagonal, $\mathrm{tr}\,J = \sum_i \partial v_i/\partial x_i$, is called the **divergence** of $v$.
 # For infinitely small steps the sum becomes an integral and the approximation becomes exact. This is the
@@ -754,11 +765,12 @@ print(course.check(8, hutchinson))
 # ```
 # </details>
 #
-# Here is the derivation:
+# <details><summary>Derivation</summary>
 #
 # $$\mathbb E\big[v^\top J\,v\big] = \sum_{ij} J_{ij}\, \mathbb E[v_i v_j] = \sum_i J_{ii} = \mathrm{tr}\,J,$$
 #
 # since $v_i v_i = 1$, and $v_i v_j$ is 0 on average for $i \ne j$.
+# </details>
 #
 # The estimate is unbiased, and its error falls as $1/\sqrt K$ with the number $K$ of probes. Measured on the points
 # above, against the exact trace with the same 50 steps:

@@ -442,11 +442,14 @@ print(course.check(9, jackknife_error))
 # ```
 # </details>
 #
-# Here is the derivation. For the mean, $\theta_i = (n \bar x - x_i)/(n - 1)$, and $\bar\theta = \bar x$. So
+# <details><summary>Derivation</summary>
+#
+# For the mean, $\theta_i = (n \bar x - x_i)/(n - 1)$, and $\bar\theta = \bar x$. So
 # $\theta_i - \bar\theta = -(x_i - \bar x)/(n-1)$, and $\sum_i(\theta_i - \bar\theta)^2 = s^2/(n-1)$. It has to become
 # $s^2/n$:
 #
 # $$\mathrm{SE} = \sqrt{\frac{n-1}{n}\sum_{i=1}^n (\theta_i - \bar\theta)^2} .$$
+# </details>
 #
 # (The usual bootstrap, which draws $n$ items with replacement, is biased for these distances: the same item occurs
 # twice, and a set with copies is farther away from the data.)

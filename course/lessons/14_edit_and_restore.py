@@ -177,13 +177,17 @@ print(course.check(14, estimate_given_y))
 # ```
 # </details>
 #
-# Here is the derivation. Given $x_t$, let $C$ be the covariance of $x_0$. Noise is independent of $x_0$, so
-# $\mathrm{Cov}(x_0, y) = C A^\top$ and $\mathrm{Var}(y) = A C A^\top + \sigma^2 1$. With
+# <details><summary>Derivation</summary>
+#
+# Given $x_t$, let $C$ be the covariance of $x_0$. Noise is independent of $x_0$, so
+# $\mathrm{Cov}(x_0, y) = C A^\top$ and $\mathrm{Var}(y) = A C A^\top + \sigma^2 1$, where 1 is the identity matrix (its
+# usual letter $I$ stands for `inner` in section 5). With
 # $K = C A^\top (A C A^\top + \sigma^2 1)^{-1}$,
 #
 # $$\hat x(y) = \hat x + K\,(y - A \hat x), \qquad \mathrm{Cov}(x_0 \mid x_t, y) = C - K A\,C .$$
 #
 # The second one is the law of total variance (lesson 13, section 6): $C$, less the covariance $K A\,C$ of $\hat x(y)$.
+# </details>
 #
 # For Gaussian data of covariance $\Sigma$ the covariance given $x_t$ is $C = (\Sigma^{-1} + \tfrac{a^2}{b^2} 1)^{-1}$:
 # precisions add up. All is exact then, at every time. In the package, `guidance.Posterior` with the method `jfps`:
@@ -270,7 +274,7 @@ for place in ((0.1, 0.1), (0.7, 0.3)):
 #
 # ## 5. Four methods in one formula
 #
-# With $I$ for `inner` and $O$ for `outer`, exercise 2 is
+# With $I$ for the covariance `inner`, $O$ for `outer`, and 1 for the identity matrix, exercise 2 is
 # $\hat x(y) = \hat x + O A^\top (A I A^\top + \sigma^2 1)^{-1}(y - A\hat x)$, and published methods are choices of the
 # two:
 #
@@ -280,6 +284,10 @@ for place in ((0.1, 0.1), (0.7, 0.3)):
 # | ΠGDM | $r_t^2\,1$, by the variance of the data | $V$, the covariance of exercise 3 | a backward pass |
 # | MMPS | $V$ | $V$ | several of them |
 # | JFPS | $C$ | $C$, with the covariance of the data | no gradient |
+#
+# $r_t^2 = b^2 v/(a^2 v + b^2)$ is the variance of $x_0$ given $x_t$ of Gaussian data whose elements are independent and
+# have the variance $v$. $C$ is its counterpart for the covariance $\Sigma$ of the data, from section 3. JFPS is the
+# name of this choice in the library azula; the others are named by their papers.
 #
 # [DDNM](https://arxiv.org/abs/2212.00490) and [MMPS](https://arxiv.org/abs/2405.13712) are of 2023 and 2024. For
 # Gaussian data MMPS and JFPS are exact. What if the data are not Gaussian? We take two clouds that are equally likely,

@@ -370,3 +370,54 @@ def test_the_plan_of_lesson_12_is_the_rule_of_the_package():
             chosen = by_size.choose((3, side, side), device)
             assert (patch, levels) == (chosen["patch"], len(chosen["mults"])), side
             assert lowest <= 8
+
+
+NUMBER = re.compile(r"(?<![\w.])(\d+(?:,\d{3})*(?:\.\d+)?)(?:e([-+]?\d+))?( ?%)?")
+RESULT = re.compile(r"(?<![\w.])(\d+(?:,\d{3})*\.\d+|\d+(?= ?%))( ?%)?(?![.\d]*\d)")
+NO_PROSE = r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|arXiv[: ][\d.]+"
+OF_PAPERS = {
+    1: "3.2", 3: "3.2", 4: "13.22 13.51 3.17 0.9999", 5: "25.3 3.17 4.7 2.20 3.75 2.94 1.97", 7: "1.3 99.5",
+    8: "1.78 1.97 0.95", 17: "0.18215",
+}  # fmt: skip
+"""Numbers in the texts that papers report, and a number of a section."""
+EXACT = {
+    2: "3 0.0001", 3: "0.416", 4: "0.0001 0.02", 6: "4.6", 8: "0.999 1.44 84 99", 10: "1.1", 15: "0.008",
+    17: "0.5 0.8", 18: "2.5 0.02 0.001 0.002",
+}  # fmt: skip
+"""Numbers that a reader computes from others on the page, and settings of the package or the checker."""
+
+
+def readings(text):
+    """The numbers in a text; of a percentage the share."""
+    return [float(m[1].replace(",", "")) * 10 ** int(m[2] or 0) / (100 if m[3] else 1) for m in NUMBER.finditer(text)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_results_in_a_text_are_those_of_the_cells_beside_it(number):
+    """Decimals and percentages stand, rounded, in code or outputs of the same section or the one before."""
+    notebook = nbformat.read(SCRIPTS[number].with_suffix(".ipynb"), as_version=4)
+    sections, prose = [[]], [""]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            texts = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+            sections[-1] += readings("\n".join([cell.source, *texts]))
+            continue
+        text = re.sub(NO_PROSE, "", cell.source, flags=re.S)
+        first, *others = re.split(r"^## (?!Three experiments)", text, flags=re.M)
+        prose[-1] += first
+        for other in others:
+            sections.append([])
+            prose.append(other)
+    prose[-1] = prose[-1].partition("## Three experiments")[0]  # their results are of other settings
+    known = f"{OF_PAPERS.get(number, '')} {EXACT.get(number, '')}".split()
+    unbound = []
+    for k, text in enumerate(prose):
+        beside = sections[k] + (sections[k - 1] if k else [])
+        for match in RESULT.finditer(text):
+            value, half = float(match[1].replace(",", "")), 0.5001 * 10.0 ** -len(match[1].partition(".")[2])
+            scales = (1, 100) if match[2] else (1,)  # "62.9 ± 3.0 %" has the sign behind its error
+            near = any(abs(scale * other - value) <= half for other in beside for scale in scales)
+            if match[1] not in known and not near:
+                unbound.append(text[max(0, match.start() - 60) : match.end() + 20])
+    assert not unbound
+    assert all(one in PROSE[number] for one in known)

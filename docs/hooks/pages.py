@@ -23,6 +23,7 @@ from ancestral.faces.help_text import description, entry_text, named, options_of
 from ancestral.interop import web_page
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
 from ancestral_course.command import main as course_main
+from ancestral_course.lessons import PATHS, find_lesson
 
 ROOT = Path(__file__).parents[2]
 TABLES = {name: table for name, table in vars(registries).items() if isinstance(table, registries.Registry)}
@@ -52,6 +53,8 @@ STEPS = {
     9: ("5. Has it memorised the images?", "view=network&n=40&sampler=heun&steps=20", "a network that generalises"),
 }
 """Steps of the playground that lessons show: below which section, in which state, and what the step shows."""
+READING, WORKING = 0.75, 0.35
+"""Estimated hours to read a lesson, and to work on an exercise or a proof."""
 STEP_PAGE = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Playground</title>
@@ -193,11 +196,41 @@ def _name_pictures(notebook) -> None:
 
 def lesson_table() -> str:
     """Return the table of the lessons."""
-    rows = ["| lesson | what it teaches | exercises | runs in |", "|---|---|---|---|"]
+    rows = ["| lesson | what it teaches | after | exercises | hours | runs in |", "|---|---|---|---|---|---|"]
     for lesson in LESSONS:
-        link = f"[{lesson.number}. {lesson.title}]({lesson.stem}.md)"
-        rows.append(f"| {link} | {lesson.summary} | {len(lesson_exercises(lesson.number))} | {lesson.minutes} min |")
+        count, proofs = len(lesson_exercises(lesson.number)), len(_headings(lesson, "On paper"))
+        hours = round(2 * (READING + WORKING * (count + proofs))) / 2
+        work = f"{count} + {proofs} on paper" if proofs else str(count)
+        after = ", ".join(map(str, lesson.needs)) or "–"
+        rows.append(f"| {_link(lesson)} | {lesson.summary} | {after} | {work} | {hours:g} | {lesson.minutes} min |")
     return "\n".join(rows)
+
+
+def paths() -> str:
+    """Return the ways through the course as a list."""
+    return "\n".join(
+        f"* **{name}** ({purpose}): {', '.join(_link(find_lesson(number)) for number in numbers)}"
+        for name, (purpose, numbers) in PATHS.items()
+    )
+
+
+def exercise_map() -> str:
+    """Return a table of what is derived in each lesson, by the headings of its exercises."""
+    rows = ["| lesson | exercises | on paper |", "|---|---|---|"]
+    for lesson in LESSONS:
+        columns = ("; ".join(_headings(lesson, start)) or "–" for start in ("Exercise", "On paper"))
+        rows.append(f"| {_link(lesson)} | {' | '.join(columns)} |")
+    return "\n".join(rows)
+
+
+def _link(lesson) -> str:
+    return f"[{lesson.number}. {lesson.title}]({lesson.stem}.md)"
+
+
+def _headings(lesson, start: str) -> list[str]:
+    """The headings of a lesson that begin with a word, without it and the number."""
+    text = lesson_file(lesson).read_text(encoding="utf-8")
+    return re.findall(rf"^# ### {start}(?: \d+)?: (.*)$", text, re.MULTILINE)
 
 
 def command_line() -> str:
@@ -256,6 +289,8 @@ def workflows() -> str:
 
 PLACES = {
     "<!-- lessons -->": lesson_table,
+    "<!-- paths -->": paths,
+    "<!-- exercises -->": exercise_map,
     "<!-- course commands -->": course_commands,
     "<!-- functions -->": functions,
     "<!-- workflows -->": workflows,

@@ -689,7 +689,7 @@ def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     page = open_page(bad)
     settings = current(page)["settings"]
     assert [settings[name] for name in ("view", "data", "schedule", "sampler", "steps", "T", "n", "seed")] == [
-        "paths", "moons", "cosine", "ddim", "1", "1000", "400", "0"]  # fmt: skip
+        "forward", "moons", "cosine", "ddim", "1", "1000", "400", "0"]  # fmt: skip
     page.evaluate("location.hash = '#how-to-use-it'")  # another anchor changes nothing
     page.wait_for_timeout(50)
     assert current(page)["settings"] == settings

@@ -20,6 +20,7 @@ class Lesson:
         title: Title.
         summary: What it teaches, in one line.
         minutes: Time to execute it on two idle CPU cores, in minutes, rounded up.
+        needs: Numbers of the lessons that it builds on.
     """
 
     number: int
@@ -27,30 +28,72 @@ class Lesson:
     title: str
     summary: str
     minutes: int
+    needs: tuple[int, ...]
 
 
 LESSONS = (
-    Lesson(1, "01_ddpm_from_scratch", "DDPM from scratch", "a DDPM in 230 lines of PyTorch, trained on digits", 7),
-    Lesson(2, "02_forward_process", "The forward process", "signal, noise and SNR; points, digits and sound", 1),
-    Lesson(3, "03_reverse_process_and_bound", "The reverse process and the bound", "from the posterior to L_simple", 1),
-    Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 2),
-    Lesson(5, "05_history", "History as one matrix", "methods from 2019 to today, each a row changed", 2),
-    Lesson(6, "06_samplers", "Samplers", "ODE and SDE, measured orders, few evaluations", 1),
-    Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 1),
-    Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1),
-    Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 2),
-    Lesson(10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1),
-    Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2),
-    Lesson(12, "12_larger_images", "Larger images", "cost, patches, noise schedule and target up to 256 pixels", 2),
-    Lesson(13, "13_conditions", "Conditions", "vectors, classes and images as conditions, and their evaluation", 2),
+    Lesson(1, "01_ddpm_from_scratch", "DDPM from scratch", "a DDPM in 230 lines of PyTorch, trained on digits", 7, ()),
+    Lesson(2, "02_forward_process", "The forward process", "signal, noise and SNR; points, digits and sound", 1, (1,)),
     Lesson(
-        14, "14_edit_and_restore", "Edit and restore", "inpaint, sharpen, vary, interpolate; how far to trust it", 3
+        3,
+        "03_reverse_process_and_bound",
+        "The reverse process and the bound",
+        "from the posterior to L_simple",
+        1,
+        (2,),
     ),
-    Lesson(15, "15_a_page_of_your_own", "A page of your own", "one file that samples in a browser, in plain arrays", 1),
-    Lesson(16, "16_continuous_time", "Continuous time", "Fokker-Planck, every sampler at once, why the losses work", 1),
-    Lesson(17, "17_latents", "Latents", "the best autoencoder, its floor, noise on latents; a model of latents", 2),
-    Lesson(18, "18_build_it", "Build it", "DDPM, NCSN, VP-SDE and flow matching from an empty file", 1),
+    Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 2, (1, 3)),
+    Lesson(5, "05_history", "History as one matrix", "methods from 2019 to today, each a row changed", 2, (2, 3)),
+    Lesson(6, "06_samplers", "Samplers", "ODE and SDE, measured orders, few evaluations", 1, (2, 5)),
+    Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 1, (6,)),
+    Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1, (3,)),
+    Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 2, (1,)),
+    Lesson(
+        10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1, (5, 6)
+    ),
+    Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2, (6,)),
+    Lesson(
+        12, "12_larger_images", "Larger images", "cost, patches, noise schedule and target up to 256 pixels", 2, (2, 10)
+    ),
+    Lesson(
+        13, "13_conditions", "Conditions", "vectors, classes and images as conditions, and their evaluation", 2, (7,)
+    ),
+    Lesson(
+        14,
+        "14_edit_and_restore",
+        "Edit and restore",
+        "inpaint, sharpen, vary, interpolate; how far to trust it",
+        3,
+        (13,),
+    ),
+    Lesson(
+        15,
+        "15_a_page_of_your_own",
+        "A page of your own",
+        "one file that samples in a browser, in plain arrays",
+        1,
+        (6,),
+    ),
+    Lesson(
+        16,
+        "16_continuous_time",
+        "Continuous time",
+        "Fokker-Planck, every sampler at once, why the losses work",
+        1,
+        (3, 5, 6),
+    ),
+    Lesson(
+        17, "17_latents", "Latents", "the best autoencoder, its floor, noise on latents; a model of latents", 2, (8, 12)
+    ),
+    Lesson(18, "18_build_it", "Build it", "DDPM, NCSN, VP-SDE and flow matching from an empty file", 1, (3, 5, 6)),
 )
+
+PATHS = {
+    "Understand it": ("the lecture's models, from the forward process to guided samples", (1, 2, 3, 6, 7)),
+    "Use it": ("train, judge, condition, edit and show models of your own data", (1, 2, 3, 6, 7, 9, 13, 14, 15)),
+    "Derive and build it": ("every equation, and four methods from an empty file", (1, 2, 3, 5, 6, 8, 16, 18)),
+}
+"""Ways through the course: what each is for, and its lessons in their order."""
 
 
 def find_lesson(number: int) -> Lesson:
