@@ -8,11 +8,13 @@ import html
 import io
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from jinja2 import DictLoader
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
@@ -53,6 +55,8 @@ STEPS = {
     9: ("5. Has it memorised the images?", "view=network&n=40&sampler=heun&steps=20", "a network that generalises"),
 }
 """Steps of the playground that lessons show: below which section, in which state, and what the step shows."""
+SEEN = tomllib.loads((ROOT / "course" / "lessons" / "alt.toml").read_text(encoding="utf-8"))
+"""What is seen in each picture of the lessons: by their stem, and the heading above the picture, in order."""
 READING, WORKING = 0.75, 0.35
 """Estimated hours to read a lesson, and to work on an exercise or a proof."""
 STEP_PAGE = """\
@@ -165,7 +169,7 @@ def _add_step(notebook, number: int) -> None:
 def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
     """Return the page of a lesson, and its pictures by the paths that the page names them by."""
     notebook = nbformat.read(lesson_file(lesson, ".ipynb"), as_version=4)
-    _name_pictures(notebook)
+    _describe_pictures(notebook, SEEN[lesson.stem])
     _add_step(notebook, lesson.number)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # lines that were printed one by one
     exporter = MarkdownExporter(extra_loaders=[DictLoader({"lesson.md.j2": TEMPLATE})], template_file="lesson.md.j2")
@@ -181,17 +185,31 @@ def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
     return heading + files + rest, resources["outputs"]
 
 
-def _name_pictures(notebook) -> None:
-    """Give each picture of a notebook a text for readers who do not see it: the heading above it, and a number."""
-    heading, number = "", 0
+def _describe_pictures(notebook, texts: dict[str, list[str]]) -> None:
+    """Give each picture of a notebook its text for readers who do not see it.
+
+    Args:
+        notebook: The notebook.
+        texts: What is seen in the pictures below each heading, in order.
+
+    Raises:
+        PluginError: Below a heading there are not as many texts as pictures.
+    """
+    heading, pictures = "", {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             prose = re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)
             heading = (re.findall(r"^#+ (.*)$", prose, re.MULTILINE) or [heading])[-1]
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                number += 1
-                output.metadata["alt"] = f"Figure {number}, in the section {heading!r}".replace("$", "")
+                pictures.setdefault(heading, []).append(output)
+    for heading in pictures | texts:
+        outputs, descriptions = pictures.get(heading, []), texts.get(heading, [])
+        if len(outputs) != len(descriptions):
+            counts = f"{len(outputs)} pictures of the notebook and {len(descriptions)} texts of course/lessons/alt.toml"
+            raise PluginError(f"below the heading {heading!r} are {counts}; write one text for each picture")
+        for output, text in zip(outputs, descriptions, strict=True):
+            output.metadata["alt"] = text
 
 
 def lesson_table() -> str:
