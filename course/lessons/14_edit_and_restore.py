@@ -385,11 +385,12 @@ if not QUICK:
 # could draw $K$ times, which adds much noise. **Systematic** resampling needs a single random number. Lay the weights
 # side by side on a line of length 1, in their order. Put a comb on it, whose $K$ teeth are a distance of $1/K$ apart:
 # tooth $k = 0 \dots K - 1$ stands at $(k + u)/K$, with one $u$ from $[0, 1)$ for all teeth. Each tooth takes the
-# particle on whose part of the line it stands.
+# particle on whose part of the line it stands; where one part ends and the next begins, the next one.
 #
 # ### Exercise 4: systematic resampling
 #
-# `torch.searchsorted` and `cumsum` make it two lines, and a loop is as good. The check counts copies for many $u$.
+# `torch.searchsorted` and `cumsum` make it two lines, and a loop is as good. The check counts copies for many $u$, and
+# looks at $u = 0$.
 
 
 # %% tags=["exercise"]
@@ -407,7 +408,7 @@ print(course.check(14, systematic))
 # ```python
 # def systematic(weights, u):
 #     teeth = (torch.arange(len(weights)) + u) / len(weights)
-#     return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)
+#     return torch.searchsorted(weights.cumsum(0), teeth, right=True).clamp(max=len(weights) - 1)
 # ```
 # </details>
 #
@@ -417,7 +418,7 @@ print(course.check(14, systematic))
 weights = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=F64)
 u = torch.rand(4000, 1, dtype=F64, generator=generator)
 teeth = (torch.arange(4) + u) / 4
-comb = torch.searchsorted(weights.cumsum(0), teeth)
+comb = torch.searchsorted(weights.cumsum(0), teeth, right=True)
 drawn = torch.multinomial(weights.expand(4000, 4), 4, replacement=True, generator=generator)
 for name, chosen in (("systematic", comb), ("independent", drawn)):
     copies = torch.nn.functional.one_hot(chosen, 4).sum(1).double()

@@ -1,16 +1,25 @@
 """The checker of exercises takes whatever students hand in, and answers each failure in one fitting line."""
 
+import copy
 import json
+import signal
 import subprocess
 import sys
+import time
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
 import ancestral_course as course
 from ancestral.errors import InputError
+from ancestral.targets import Prediction
+from ancestral_course import passed, time_limit
 from ancestral_course.command import main
-from ancestral_course.exercise import Exercise, judge
+from ancestral_course.exercise import Exercise, judge, unchanged
+from ancestral_course.judging import judge_file
+from ancestral_course.probing import Linear
 from ancestral_course.solution_file import load_functions
 
 RIGHT = """
@@ -98,7 +107,6 @@ def test_a_function_that_prints_and_returns_nothing_is_not_written_yet(tmp_path)
         "from __future__ import annotations\n" + RIGHT.replace("ratio):", "ratio: NoSuchType):"),
         RIGHT.replace("return", "a.requires_grad_(); return"),
         RIGHT.replace("return", "print('a note to myself'); return"),
-        RIGHT.replace("    length", "    b *= ratio; ratio = 1\n    length", 1),  # in place
         RIGHT + "shifted = torch.no_grad()(shifted)",
         "\ufeff" + RIGHT,
     ],
@@ -223,30 +231,100 @@ def test_all_results_of_a_reference_are_finite(number):
         assert all(value.isfinite().all() for value in values), exercise.name
 
 
-def test_inputs_that_a_function_changes_are_whole_again_at_its_next_call():
-    shared = torch.ones(3)
-    exercise = Exercise(
-        "double", "", lambda x: 2 * x, lambda f: [f(shared), f([shared])[0] if f is zero else f(shared)], {}
+def changed(value):
+    """The value 1 with a change in place."""
+    if isinstance(value, Prediction):
+        value.eps.zero_()
+    elif isinstance(value, list):
+        value.pop()
+    elif isinstance(value, dict):
+        value["b"].fill(0)
+    else:
+        value *= 0
+    return 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.ones(3),
+        np.ones(3),
+        [True, False],
+        [torch.ones(2), torch.ones(2)],
+        {"a": 1.0, "b": np.ones(2)},
+        Prediction(torch.ones(2), torch.ones(2)),
+    ],
+    ids=["tensor", "array", "list", "tensors", "tables", "prediction"],
+)
+def test_an_argument_that_a_right_function_changes_in_place_is_named_and_is_whole_for_others(value):
+    exercise = Exercise("one", "", lambda x: 1, lambda f: [f(value)], {})
+    before = copy.deepcopy(value)
+    assert judge(exercise, changed).text == (
+        "the argument value was changed in place. Return new values: the caller needs it again"
     )
-
-    def double(x):
-        return x.mul_(2)
-
-    assert judge(exercise, double).passed
-    assert torch.equal(shared, torch.ones(3))
+    assert unchanged(value, before)
+    assert judge(exercise, lambda x: 1).passed
 
 
-def zero(parts):
-    return [part.zero_() for part in parts] if isinstance(parts, list) else parts.zero_()
+def test_missing_numbers_are_not_taken_for_a_change():
+    exercise = Exercise("one", "", lambda x: 1, lambda f: [f(torch.tensor([torch.nan]))], {})
+    assert judge(exercise, lambda x: x.requires_grad_().numel()).passed
 
 
-def test_parts_of_a_prediction_and_of_lists_are_copied_too():
-    from ancestral.targets import Prediction
+def never_ends(x):
+    while True:
+        x = x + 1
 
-    now, parts = Prediction(torch.ones(2), torch.ones(2)), [torch.ones(2)]
-    exercise = Exercise("zero", "", lambda now, parts: 0 * now.x0, lambda f: [f(now, parts)], {})
-    judge(exercise, lambda now, parts: now.x0.zero_() + parts[0].zero_() + now.eps.zero_())
-    assert torch.equal(now.x0 + now.eps + parts[0], torch.full((2,), 3.0))
+
+def catches(x):
+    while True:
+        try:
+            x = x + 1
+        except Exception:
+            x = 0
+
+
+@pytest.mark.parametrize("function", [never_ends, catches, lambda x: time.sleep(100)], ids=["loop", "catch", "wait"])
+def test_a_function_that_does_not_end_is_ended(function, monkeypatch):
+    monkeypatch.setattr(time_limit, "SECONDS", 0.05)
+    exercise = Exercise("one", "", lambda x: 1, lambda f: [f(1)], {})
+    assert judge(exercise, function).text == "it did not end within 0.05 s: does a loop in it never end?"
+
+
+def test_a_wrong_function_that_ends_for_the_inputs_of_the_exercise_alone_keeps_its_hint(monkeypatch):
+    """Unit inputs, which probe it, may be ones that it does not end for."""
+    monkeypatch.setattr(time_limit, "SECONDS", 0.05)
+    exercise = Exercise("twice", "", lambda x: 2 * x, lambda f: [f(torch.ones(2))], {}, linear=Linear("x", inputs="x"))
+
+    def waits_for_ones(x):
+        while not x.all():
+            pass
+        return 3 * x
+
+    assert judge(exercise, waits_for_ones).text.startswith("the result is off by up to 1;")
+
+
+@pytest.mark.parametrize("source", ["while True:\n    table = 1\n", "import time\ntable = time.sleep(100)\n"])
+def test_a_file_whose_top_does_not_end_is_refused(tmp_path, monkeypatch, source):
+    monkeypatch.setattr(time_limit, "SECONDS", 0.05)
+    with pytest.raises(InputError, match=r"mine\.py: it did not end within 0\.05 s"):
+        verdict(tmp_path, source + RIGHT + "    table")
+
+
+def test_the_timer_of_whoever_calls_goes_on():
+    """As that of a test which may not take for ever."""
+    handler = signal.getsignal(signal.SIGALRM)
+    left, interval = signal.getitimer(signal.ITIMER_REAL)
+    with time_limit.time_limit(100), time_limit.time_limit(10):
+        pass
+    assert signal.getsignal(signal.SIGALRM) == handler
+    after = signal.getitimer(signal.ITIMER_REAL)
+    assert (after[0] > left - 5, after[1]) == (True, interval)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, Fraction])
+def test_numbers_of_other_kinds_are_numbers(kind):
+    assert judge(Exercise("half", "", lambda: 0.5, lambda f: [f()], {}), lambda: kind(0.5)).passed
 
 
 def test_a_truth_value_is_no_number():
@@ -349,3 +427,75 @@ def test_the_command_says_what_is_right_and_wrong_and_exits_with_1(tmp_path):
     assert [line[0] for line in lines] == ["✗", "✓", "…", "…", "…"]
     assert "not in the file" in lines[2]
     assert done.stderr == ""
+
+
+@pytest.mark.long
+def test_a_function_that_ends_its_process_or_cannot_be_ended_has_its_verdict_and_so_have_the_others(tmp_path):
+    path = tmp_path / "mine.py"
+    source = "import os\n" + RIGHT + "\ndef unpatchify(patches, size, height, width):\n    os._exit(9)\n"
+    source += "\ndef unknown_part(x_s, t, s, a, b):\n    os.kill(os.getpid(), 11)\n"
+    path.write_text(source, encoding="utf-8")
+    verdicts = {verdict.name: verdict for verdict in judge_file(10, path)}
+    assert list(verdicts) == [exercise.name for exercise in course.lesson_exercises(10)]
+    assert verdicts["unpatchify"].text == "it ended Python itself (exit code 9)"
+    assert verdicts["unknown_part"].text == "it ended Python itself (signal 11)"
+    assert verdicts["shifted"].passed
+    assert verdicts["huber_errors"].passed is None
+
+
+@pytest.mark.parametrize(
+    ("loop", "killed"), [("sum(range(10**13))", True), ("while True:\n  try: pass\n  except: pass", True)]
+)
+@pytest.mark.long
+def test_what_ignores_the_exception_is_killed(loop, killed, tmp_path):
+    """A function of C that does not return, and a loop that catches everything."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from ancestral_course import time_limit\ntime_limit.kills = True\n"
+        "time_limit.AGAIN, time_limit.SLOWEST = 0.01, 5\nwith time_limit.time_limit(0.05):\n"
+        + "\n".join(f"    {line}" for line in loop.splitlines()),
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode in ((time_limit.KILLED, 1) if killed else ())
+
+
+def test_what_took_long_and_passed_is_kept_until_its_source_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(passed, "LONG", 0.0)
+    calls = []
+
+    def counted(exercise, function):
+        calls.append(exercise)
+        return judge(exercise, function)
+
+    monkeypatch.setattr(course.Exercise, "judge", counted)
+    assert verdict(tmp_path, RIGHT).text == "right"
+    assert verdict(tmp_path, "import torch\n" + RIGHT + "# a note\n").text == "right (judged before)"
+    assert len(calls) == 1
+    assert verdict(tmp_path, RIGHT.replace("length", "norm")).text == "right"
+    wrong = RIGHT.replace("**2", "**3", 1)
+    assert verdict(tmp_path, wrong).passed is verdict(tmp_path, wrong).passed is False
+    assert len(calls) == 4
+    helper = RIGHT.replace("**2", "**power")
+    for power, right in (("2", True), ("3", False), ("2", True)):
+        assert verdict(tmp_path, f"power = {power}\n{helper}").passed is right
+    (tmp_path / "of_mine.py").write_text("power = 2\n", encoding="utf-8")
+    for _ in range(2):
+        assert verdict(tmp_path, "from of_mine import power\n" + helper).text == "right"  # another file may change
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["ddpm"], ["ddpm_schedule", "ddpm_loss", "ddpm_step", "ddpm_train", "ddpm_sample"]),
+        (["flow_step", "ddpm_loss"], ["ddpm_loss", "flow_step"]),
+        (["attention", "unet"], ["time_embedding", "attention", "ResidualBlock", "UNet"]),
+    ],
+)
+def test_exercises_are_chosen_by_name_or_method(names, found):
+    assert [exercise.name for exercise in course.selected_exercises(18, names)] == found
+
+
+def test_a_name_that_is_none_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match=r"lesson 10 has no exercise 'ddpm'; choose from unpatchify, shifted"):
+        course.selected_exercises(10, ["ddpm"])

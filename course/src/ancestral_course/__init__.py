@@ -2,18 +2,20 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
+from ancestral_course import passed
 from ancestral_course.building import digits, in_floors, mnist_data, points
 from ancestral_course.drawings import drawing
-from ancestral_course.exercise import Exercise, Verdict
+from ancestral_course.exercise import NOT_THERE, Exercise, Verdict
 from ancestral_course.expectation import expect
 from ancestral_course.figures import frame, mark_ends, plot, scatter, show
 from ancestral_course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
-from ancestral_course.solution_file import global_variables, lesson_constant, load_functions
+from ancestral_course.solution_file import global_variables, lesson_constant, load_functions, sources_of
 
 __version__ = "0.2.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "plot",
     "points",
     "scatter",
+    "selected_exercises",
     "show",
 ]
 
@@ -47,6 +50,26 @@ def lesson_exercises(number: int) -> tuple[Exercise, ...]:
     find_lesson(number)
     found: tuple[Exercise, ...] = importlib.import_module(f"ancestral_course.exercises.lesson_{number:02d}").EXERCISES
     return found
+
+
+def selected_exercises(number: int, names: Sequence[str] = ()) -> list[Exercise]:
+    """Return the exercises of a lesson that have these names, or belong to these methods of lesson 18.
+
+    Args:
+        number: The lesson.
+        names: The names; without any all exercises are returned.
+
+    Raises:
+        InputError: The lesson has no such exercise.
+    """
+    exercises = lesson_exercises(number)
+    methods = getattr(importlib.import_module(f"ancestral_course.exercises.lesson_{number:02d}"), "METHODS", {})
+    known = {exercise.name: (exercise,) for exercise in exercises} | methods
+    for name in names:
+        if name not in known:
+            raise InputError(f"lesson {number} has no exercise {name!r}; choose from {', '.join(known)}")
+    chosen = [exercise for name in names for exercise in known[name]] if names else exercises
+    return [exercise for exercise in exercises if exercise in chosen]
 
 
 def check(number: int, function: Callable[..., Any]) -> Verdict:
@@ -69,30 +92,43 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
     return _judge(number, named[name], function)
 
 
-def check_file(number: int, path: Path) -> list[Verdict]:
-    """Check all exercises of a lesson in a student's file.
+def check_file(number: int, path: Path, names: Sequence[str] = ()) -> Iterator[Verdict]:
+    """Check the exercises of a lesson in a student's file.
 
     Args:
         number: The lesson.
         path: A script, a copy of the lesson, or its notebook. Only what the functions need is executed.
+        names: Names of exercises, or of methods of lesson 18; without any all exercises are checked.
 
     Returns:
-        A verdict for each exercise, in the order of the lesson. One that the file does not define is not written yet.
+        A verdict for each exercise, in the order of the lesson, as soon as it is known. One that the file does not
+        define is not written yet. What takes more than a second and passed is kept in a folder of the user (as
+        downloads are), and not judged again until its source or the checker changes.
 
     Raises:
-        InputError: The file cannot be read or executed, or defines no exercise of the lesson.
+        InputError: The file cannot be read or executed, or defines none of the exercises.
     """
-    asked = lesson_exercises(number)
-    names = [exercise.name for exercise in asked]
-    functions = load_functions(path, names, lesson_file(find_lesson(number)))
+    exercises = selected_exercises(number, names)
+    asked = [exercise.name for exercise in exercises]
+    lesson = lesson_file(find_lesson(number))
+    functions = load_functions(path, asked, lesson)
     if not functions:
-        raise InputError(f"{path} defines no exercise of lesson {number}; its exercises are {', '.join(names)}")
-    return [
-        _judge(number, exercise, functions[exercise.name])
-        if exercise.name in functions
-        else Verdict(exercise.name, None, "not in the file")
-        for exercise in asked
-    ]
+        raise InputError(f"{path} defines no exercise of lesson {number}; its exercises are {', '.join(asked)}")
+
+    def verdict(exercise: Exercise) -> Verdict:
+        if exercise.name not in functions:
+            return Verdict(exercise.name, None, NOT_THERE)
+        sources = sources_of(path, exercise.name, lesson)
+        kept_file = passed.place(f"{number} {exercise.name}", sources) if sources else None
+        if kept_file and (text := passed.read(kept_file)):
+            return Verdict(exercise.name, True, f"{text} (judged before)")
+        began = time.perf_counter()
+        found = _judge(number, exercise, functions[exercise.name])
+        if kept_file and found.passed and time.perf_counter() - began > passed.LONG:
+            passed.keep(kept_file, found.text)
+        return found
+
+    return map(verdict, exercises)
 
 
 def _judge(number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:

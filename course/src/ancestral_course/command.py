@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from ancestral.errors import InputError, one_line, pip_install
 from ancestral.interrupts import EXIT_CODE
-from ancestral_course import check_file
+from ancestral_course.judging import judge_file
 from ancestral_course.lessons import LESSONS, copy_lessons
 
 OPENERS = ("auto", "jupyter", "marimo", "editor", "none")
@@ -44,12 +44,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     text = (
         "Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the "
-        "functions of the exercises, and what they use, are executed. The exit code is 0 if none is wrong, and 1 "
-        "otherwise."
+        "functions of the exercises, and what they use, are executed, in a process of their own, which ends if they do "
+        "not. What takes long and passed is not judged again until it changes. The exit code is 0 if none is "
+        "wrong, and 1 otherwise."
     )
     check = commands.add_parser("check", help="check the exercises of a lesson in your file", description=text)
     check.add_argument("lesson", metavar="N", type=int, help="Number of the lesson.")
     check.add_argument("file", metavar="FILE", type=Path, help="File with your functions.")
+    check.add_argument(
+        "names", metavar="NAME", nargs="*",
+        help="Names of exercises; of lesson 18 also methods: ddpm, ncsn, sde, flow, unet. (default: all)",
+    )  # fmt: skip
     return main_parser
 
 
@@ -73,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "start":
         return _start(options.folder, options.open)
     if options.command == "check":
-        return _check(options.lesson, options.file)
+        return _check(options.lesson, options.file, options.names)
     for lesson in LESSONS:
         print(f"{lesson.number:>3}  {lesson.title:<34} {lesson.summary} ({lesson.minutes} min to run)")
     print("\nancestral-course start my-course     copies the lessons, and opens them")
@@ -81,11 +86,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(lesson: int, file: Path) -> int:
-    verdicts = check_file(lesson, file)
-    for verdict in verdicts:
-        print(verdict)
-    return int(any(verdict.passed is False for verdict in verdicts))
+def _check(lesson: int, file: Path, names: Sequence[str]) -> int:
+    wrong = False
+    for verdict in judge_file(lesson, file, names):
+        print(verdict, flush=True)
+        wrong |= verdict.passed is False
+    return int(wrong)
 
 
 def _start(folder: Path, program: str) -> int:

@@ -7,18 +7,25 @@ wrong result, are compared with those of the reference.
 """
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ancestral_course.probing import Linear, Recorded, case_hint, factor_hint
+from ancestral_course.time_limit import TimeLimit, time_limit
 
 Function = Callable[..., Any]
+STOPS = (Exception, SystemExit, TimeLimit)
+"""What ends a function of a student before it returns."""
 
+NOT_THERE = "not in the file"
 NEGATIVE = " (the root of a negative number? A variance that you subtract is at most the one that it is taken from)"
 ADVICE = {
     "math domain error": NEGATIVE,
@@ -136,7 +143,6 @@ class Exercise:
         rtol: Largest relative difference between the results and those of the reference.
         atol: Largest absolute difference, added to the relative one.
         rounding: Largest absolute difference of a right result that lost digits in float32. It passes with a note.
-        pure: Whether a function that changes its arguments in place is wrong.
         demand: A check of a function whose results are right: of its gradient, or the number of its evaluations of a
             network. Returns the hint, or "" if the demand is met.
         linear: The arguments in which the function is linear: a wrong result that no mistake explains is answered with
@@ -151,7 +157,6 @@ class Exercise:
     rtol: float = 1e-4
     atol: float = 1e-5
     rounding: float = 0.0
-    pure: bool = False
     demand: Callable[[Function], str] | None = None
     linear: Linear | None = None
 
@@ -193,14 +198,15 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
         return no_function(exercise.name, function)
     reference = list(exercise.results(exercise.reference))
     right = [_tensor(value) for value in reference]
-    student = _written(function, exercise.pure)
+    student = _written(function)
     try:
-        found = list(exercise.results(student))
+        with time_limit():
+            found = list(exercise.results(student))
     except NotWritten as stub:
         return Verdict(exercise.name, None, str(stub))
     except (ChangedArgument, WrongForm) as complaint:
         return Verdict(exercise.name, False, str(complaint))
-    except (Exception, SystemExit) as error:
+    except STOPS as error:
         return stopped(exercise.name, error)
     if len(found) != len(right):
         return Verdict(exercise.name, False, "return as many values as the text of the exercise names")
@@ -216,22 +222,31 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     off = _largest(numbers, right)
     if off < exercise.rounding:
         return _demanded(exercise, student, "right, up to rounding: take differences from 1 in float64, then cast")
-    again = [_tensor(value) for value in exercise.results(_written(function))]
-    return Verdict(exercise.name, False, _unexplained(numbers, right, again) or _probed(exercise, function, off))
+    try:
+        with time_limit():
+            again = [_tensor(value) for value in exercise.results(_written(function))]
+            text = _unexplained(numbers, right, again) or _probed(exercise, function, off)
+    except TimeLimit:  # for the inputs that probe it; for those of the exercise it did end
+        text = _general(off)
+    return Verdict(exercise.name, False, text)
 
 
 def _demanded(exercise: Exercise, student: Function, text: str) -> Verdict:
     """The verdict of a function with right results, which has to meet the demand of the exercise as well."""
     try:
-        with torch.enable_grad():  # also where a lesson is run without gradients
+        with torch.enable_grad(), time_limit():  # also where a lesson is run without gradients
             complaint = exercise.demand(student) if exercise.demand else ""
-    except (Exception, SystemExit) as error:
+    except (ChangedArgument, WrongForm) as wrong:
+        return Verdict(exercise.name, False, str(wrong))
+    except STOPS as error:
         return stopped(exercise.name, error)
     return Verdict(exercise.name, not complaint, complaint or text)
 
 
 def stopped(name: str, error: BaseException) -> Verdict:
-    """Return the verdict of a function that raised an exception."""
+    """Return the verdict of a function that raised an exception, or was ended."""
+    if isinstance(error, TimeLimit):
+        return Verdict(name, False, str(error))
     advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
     return Verdict(name, False, f"the function stopped with {one_line(error)}{advice}")
 
@@ -281,8 +296,12 @@ def _probed(exercise: Exercise, function: Function, off: float) -> str:
     if not hint:
         exercise.results(student)
         hint = case_hint(function, student.calls, reference.calls, close)
-    advice = "compare each factor, sign and index with the text of the lesson"
-    return hint or f"the result is off by up to {off:.3g}; {advice}"
+    return hint or _general(off)
+
+
+def _general(off: float) -> str:
+    """What is said of a wrong function if nothing more is known of it."""
+    return f"the result is off by up to {off:.3g}; compare each factor, sign and index with the text of the lesson"
 
 
 def one_line(error: BaseException) -> str:
@@ -291,43 +310,77 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _written(function: Function, pure: bool = False) -> Function:
-    """The function, with an exception in place of the value of a stub.
+def _written(function: Function) -> Function:
+    """The function, with an exception in place of the value of a stub, and where it changes its arguments.
 
     It gets copies of its arguments: a function that changes them in place must not change those of the next call.
     """
 
     def call(*arguments: Any, **options: Any) -> Any:
         copies = [_copy(argument) for argument in arguments]
-        value = function(*copies, **{name: _copy(option) for name, option in options.items()})
+        option_copies = {name: _copy(option) for name, option in options.items()}
+        value = function(*copies, **option_copies)
         if value is None or value is ...:
             raise NotWritten(f"not written yet (the function returns {value})")
-        tensors = [(a, b) for a, b in zip(copies, arguments, strict=True) if isinstance(b, Tensor)]
-        if pure and not all(_same_values(a, b) for a, b in tensors):
-            raise ChangedArgument("an argument was changed in place. Return a new tensor: the caller needs it again")
+        names = [*_parameters(function, len(copies)), *options]
+        pairs = zip(names, [*copies, *option_copies.values()], [*arguments, *options.values()], strict=True)
+        changed = next((name for name, copy, argument in pairs if not unchanged(copy, argument)), None)
+        if changed:
+            raise ChangedArgument(f"{changed} was changed in place. Return new values: the caller needs it again")
         return value
 
     return call
 
 
-def _same_values(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors hold the same values, of which some may be NaN."""
-    return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+def _parameters(function: Function, count: int) -> list[str]:
+    """The names that a function has for its first arguments."""
+    try:
+        names = [f"the argument {name}" for name in inspect.signature(function).parameters]
+    except (TypeError, ValueError):
+        names = []
+    return [*names[:count], *["an argument"] * (count - len(names))]
+
+
+def unchanged(value: Any, before: Any) -> bool:
+    """Tell whether a value has the numbers that it had before, of which some may be NaN."""
+    if isinstance(before, Tensor | np.ndarray):
+        one, other = np.asarray(_detached(value)), np.asarray(_detached(before))
+        return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"))
+    if type(before) in (list, tuple):
+        return len(value) == len(before) and all(map(unchanged, value, before))
+    if type(before) is dict:
+        return value.keys() == before.keys() and all(unchanged(value[name], before[name]) for name in before)
+    if dataclasses.is_dataclass(before) and not isinstance(before, type):
+        return all(unchanged(getattr(value, field.name), getattr(before, field.name)) for field in _fields(before))
+    return True
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def _fields(value: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that its constructor takes."""
+    return [field for field in dataclasses.fields(value) if field.init]
 
 
 def _tensor(value: Any) -> Tensor:
-    return torch.as_tensor(value).detach().double()
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return torch.as_tensor(float(value) if number else value).detach().double()
 
 
 def _copy(value: Any) -> Any:
-    """A copy of tensors, and of lists, tuples and dataclasses of them, such as a prediction; else the value itself."""
+    """A copy of tensors and arrays, and of containers of them, such as a prediction; else the value itself."""
     if isinstance(value, Tensor):
         return value.clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) is dict:
+        return {name: _copy(one) for name, one in value.items()}
     if type(value) in (list, tuple):
         return type(value)(map(_copy, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field.name for field in dataclasses.fields(value) if field.init]
-        return dataclasses.replace(value, **{name: _copy(getattr(value, name)) for name in fields})
+        return dataclasses.replace(value, **{field.name: _copy(getattr(value, field.name)) for field in _fields(value)})
     return value
 
 
@@ -336,7 +389,7 @@ def _wrong_kind(value: Any, expected: Any) -> str:
     shape = tuple(torch.as_tensor(expected).shape)
     if not isinstance(value, Tensor):
         wanted = "a number" if not shape else f"a tensor of shape {shape}"
-        numeric = not shape and isinstance(value, int | float)
+        numeric = not shape and isinstance(value, Real)  # also of numpy, and fractions
         right = numeric and (isinstance(expected, bool) or not isinstance(value, bool))
         return "" if right else f"return {wanted}, not {type(value).__name__}"
     if value.is_complex():

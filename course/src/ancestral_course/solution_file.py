@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral_course.exercise import one_line
+from ancestral_course.exercise import STOPS, one_line
+from ancestral_course.time_limit import TimeLimit, time_limit
 
 Definition = ast.stmt
 PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -90,6 +91,32 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     return functions
 
 
+def defined_names(path: Path, names: Sequence[str], number: int) -> list[str]:
+    """Return which of these names a file defines, without executing it.
+
+    Raises:
+        InputError: The file cannot be read, or defines none of them.
+    """
+    defined = [name for name in names if name in _definitions(path)]
+    if not defined:
+        raise InputError(f"{path} defines no exercise of lesson {number}; its exercises are {', '.join(names)}")
+    return defined
+
+
+def sources_of(path: Path, name: str, lesson: Path) -> list[str]:
+    """Return all source code that a function of a file is made of; [] if it imports a module that lies beside it."""
+    statements, missing = _needed(_definitions(path), [name])
+    parts = [part for statement in statements for part in ast.walk(statement)]
+    modules = [alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names]
+    modules += [part.module or "" for part in parts if isinstance(part, ast.ImportFrom)]
+    for module in modules:
+        beside = path.parent / module.partition(".")[0]
+        if not module or beside.is_dir() or beside.with_suffix(".py").exists():
+            return []
+    of_lesson = _needed(_lesson_definitions(lesson), missing)[0]
+    return [ast.unparse(statement) for statement in (*statements, *of_lesson)]
+
+
 def global_variables(function: Any) -> dict[str, Any]:
     """Return the global variables that a function uses, also through the functions of its module that it calls."""
     found: dict[str, Any] = {}
@@ -133,9 +160,11 @@ def _execute(source: Path, statements: Sequence[Definition], scope: dict[str, An
     """Execute statements of a file in a scope. Raises InputError if one of them fails."""
     sys.path.insert(0, str(source.parent.absolute()))  # for modules beside the file, as python runs a script
     try:
-        exec(compile(ast.Module(list(statements), []), str(source), "exec"), scope)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{source} stopped with {one_line(error)}") from error
+        with time_limit(text="does a loop in it never end, or does it train at its top level?"):
+            exec(compile(ast.Module(list(statements), []), str(source), "exec"), scope)
+    except STOPS as error:
+        text = f"{source}: {error}" if isinstance(error, TimeLimit) else f"{source} stopped with {one_line(error)}"
+        raise InputError(text) from error
     finally:
         sys.path.pop(0)
 

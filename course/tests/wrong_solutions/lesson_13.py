@@ -249,6 +249,11 @@ OTHERWISE: dict[str, list[str]] = {
 def best_estimate(x_t, c, a, b, slope, std):
     return (slope * c * b**2 + a * std**2 * x_t) / (a**2 * std**2 + b**2)
 """,
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    precision = 1 / std**2 + a**2 / b**2
+    return (slope * c / std**2 + a * x_t / b**2) / precision
+""",
     ],
     "subset_share": [
         """

@@ -114,6 +114,11 @@ def systematic(weights, u):
     teeth = (torch.arange(len(weights)) / len(weights) + u) % 1
     return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)
 """: "put back to the front",
+        """
+def systematic(weights, u):
+    teeth = (torch.arange(len(weights)) + u) / len(weights)
+    return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)
+""": "at u = 0: of the weights [0.5, 0.5] it takes [0, 0], not [0, 1]",
     },
     "varied": {
         """
@@ -126,6 +131,11 @@ def varied(x_0, strength, signal, noise, eps):
     t = max(1, int(strength * (len(signal) - 1)))
     return signal[t] * x_0 + noise[t] * eps
 """: "rounded down",
+        """
+def varied(x_0, strength, signal, noise, eps):
+    t = max(1, -int(-strength * (len(signal) - 1) // 1))
+    return signal[t] * x_0 + noise[t] * eps
+""": "rounded up",
         """
 def varied(x_0, strength, signal, noise, eps):
     t = max(1, round(strength * (len(signal) - 1)))
@@ -207,7 +217,7 @@ def covariance_given_x_t(denoise, x_t, a, b):
 def systematic(weights, u):
     chosen, total, particle = [], float(weights[0]), 0
     for k in range(len(weights)):
-        while (k + u) / len(weights) > total and particle < len(weights) - 1:
+        while (k + u) / len(weights) >= total and particle < len(weights) - 1:
             particle += 1
             total += float(weights[particle])
         chosen.append(particle)

@@ -87,6 +87,24 @@ def normals(key, count):
 """: "j is multiplied by γ and mixed",
         """
 def normals(key, count):
+    j = np.arange((count + 1) // 2, dtype=np.uint64)
+    words = mix(np.uint64(key) ^ mix(j * np.uint64(GAMMA)))
+    u = ((words >> np.uint64(32)).astype(float) + 1) / 2**32
+    turn = (words & np.uint64(0xFFFFFFFF)).astype(float) / 2**32
+    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * turn
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].astype(np.float32)
+""": "round u to float32 before its logarithm",
+        """
+def normals(key, count):
+    j = np.arange((count + 1) // 2, dtype=np.uint64)
+    words = mix(np.uint64(key) ^ mix(j * np.uint64(GAMMA)))
+    u = (((words >> np.uint64(32)).astype(float) + 1) / 2**32).astype(np.float32).astype(float)
+    turn = (words & np.uint64(0xFFFFFFFF)).astype(float) / 2**32
+    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * turn
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+""": "return float32, not float64",
+        """
+def normals(key, count):
     return np.random.default_rng().standard_normal(count)
 """: "draw no random numbers",
     },

@@ -50,7 +50,6 @@ DROP_LABELS = Exercise(
             lambda labels, u, share: (u < share).long()
         ),
     },
-    pure=True,
 )
 
 

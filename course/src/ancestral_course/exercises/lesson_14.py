@@ -1,5 +1,6 @@
 """Exercises of lesson 14: replacement, second-order Tweedie, estimates given y, resampling, variations, slerp."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -63,7 +64,6 @@ REPLACE_KNOWN = Exercise(
             lambda x_t, y, mask, a, b, z: x_t + mask * (a * y + b * z)
         ),
     },
-    pure=True,
     linear=Linear("x_t, y, mask, a, b, z", inputs="x_t, y, z", at="a, b"),
 )
 
@@ -200,7 +200,6 @@ ESTIMATE_GIVEN_Y = Exercise(
         "this is the correction alone. It is added to the estimate.": _corrected(start=0.0),
         "the variance of y is multiplied, not inverted: the gain is Cov(x_0, y) / Var(y).": _corrected(solve=False),
     },
-    pure=True,
     linear=Linear("estimate, y, operator, sigma, inner, outer", inputs="estimate, y", at="sigma"),
 )
 
@@ -258,6 +257,19 @@ def _rounded(weights: Tensor, u: float) -> Tensor:
     return torch.arange(len(weights)).repeat_interleave((len(weights) * weights).round().long())
 
 
+def _edges(function: Function) -> str:
+    """What to say of resampling that is wrong where a tooth stands between two particles, at u = 0, or ""."""
+    for weights in ([0.5, 0.5], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.125, 0.125], [0.0, 0.5, 0.5, 0.0]):
+        line = torch.tensor(weights, dtype=torch.float64)
+        found, right = (torch.as_tensor(one(line, 0.0)).flatten().tolist() for one in (function, _systematic))
+        if sorted(found) != sorted(right):
+            return (
+                f"right, but not at u = 0: of the weights {weights} it takes {found}, not {right}. A tooth that stands "
+                "where one part ends and the next begins belongs to the next: searchsorted with right=True"
+            )
+    return ""
+
+
 SYSTEMATIC = Exercise(
     name="systematic",
     task="Systematic resampling: which particles are copied, by one random number.",
@@ -288,6 +300,7 @@ SYSTEMATIC = Exercise(
         "numbers of copies that are rounded are not K in sum, and a light particle has none ever.": (_rounded),
     },
     atol=1e-9,
+    demand=_edges,
 )
 
 
@@ -301,11 +314,11 @@ def _varied(x_0: Tensor, strength: float, signal: Tensor, noise: Tensor, eps: Te
 
 
 def _varied_results(function: Function) -> list[Tensor]:
-    """Strengths whose times are between, the largest, and one so small that no time would be left."""
+    """Strengths whose times are rounded up or down, the largest, and one so small that no time would be left."""
     schedule = schedules.cosine(50)
     signal, noise = schedule.signal.double(), schedule.noise.double()
     x_0, eps = _normal(2, 1, 3, 3, seed=70), _normal(2, 1, 3, 3, seed=71)
-    return [function(x_0, strength, signal, noise, eps) for strength in (0.335, 0.837, 1.0, 0.002)]
+    return [function(x_0, strength, signal, noise, eps) for strength in (0.335, 0.837, 0.125, 1.0, 0.002)]
 
 
 def _noised(
@@ -335,6 +348,9 @@ VARIED = Exercise(
         ),
         "the share is rounded down. Round it to the nearest time.": _noised(
             lambda strength, T: max(1, int(strength * T))
+        ),
+        "the share is rounded up. Round it to the nearest time.": _noised(
+            lambda strength, T: max(1, math.ceil(strength * T))
         ),
         "a large strength is much noise, so a late time: strength · T, not (1 − strength) · T.": _noised(
             lambda strength, T: max(1, round((1 - strength) * T))

@@ -141,6 +141,18 @@ def _of_two_halves(key: int, count: int) -> Array:
     return whole
 
 
+CLOSE = 33400461
+"""A key whose first number u is so close to 1 that its rounding to float32 changes the result by a sixth."""
+
+
+def _roundings(function: Function) -> str:
+    """What to say of normal numbers that are not rounded where the text says it, or ""."""
+    found = function(CLOSE, 2)
+    if not np.allclose(found, NORMALS.reference(CLOSE, 2), rtol=1e-2, atol=0):
+        return "right but for its digits: round u to float32 before its logarithm, which shows where u is close to 1"
+    return "" if found.dtype == np.float32 else f"right, and not rounded at the end: return float32, not {found.dtype}"
+
+
 NORMALS = Exercise(
     name="normals",
     task="Normal random numbers of a key, by the transform of Box and Muller.",
@@ -170,6 +182,7 @@ NORMALS = Exercise(
         ),
         "j begins with 0.": _box_muller(words=lambda key, count: _words(key, count + 1)[1:]),
     },
+    demand=_roundings,
 )
 
 
@@ -264,7 +277,6 @@ ESTIMATE = Exercise(
             * (tables["signal"][t] * tables["target_eps"][t - 1] - tables["noise"][t] * tables["target_x0"][t - 1])
         ),
     },
-    pure=True,
     linear=Linear("x, answer, t, tables", inputs="x, answer", at="t"),
 )
 
