@@ -22,14 +22,17 @@
 # The data are two moons, points in the plane. A training run takes twenty seconds, so you can try, fail and try
 # again. The checker does with your code what you would do to find an error. It compares the schedule, the loss and
 # one step with the right ones for fixed arguments. It trains your network for twenty seconds, and samples from it by
-# a right sampler. It gives your sampler the exact denoiser. So it finds which part is wrong, and often what is wrong
-# with it.
+# a right sampler. It gives your sampler the exact denoiser. The distance of the samples decides: any sampler that
+# reaches it is right, and a network is if it reads $t$ as well and sees all of the points. So the checker finds which
+# part is wrong, and often what is wrong with it.
 #
 # Make a file, `mine.py`, and write. The imports that you need are `torch` and `torch.nn`, and perhaps `math`.
 #
 #     ancestral-course check 18 mine.py
 #
-# checks every function that it finds there. You can also work in this notebook: define a function in a cell, and
+# checks every function that it finds there, one after the other; `check 18 mine.py ddpm` checks one method, and
+# `check 18 mine.py ddpm_train` one function. What takes long and passed is not judged again until you change it. A
+# loop that never ends is ended. You can also work in this notebook: define a function in a cell, and
 # `print(course.check(18, ddpm_schedule))`. This lesson contains no code of its own but the checks and the pictures. A
 # solution is folded below each method; write your own before you unfold it.
 

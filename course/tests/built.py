@@ -507,6 +507,20 @@ BLOCK = """class ResidualBlock(nn.Module):
         return {}
 """
 
+FULL = """class ResidualBlock(nn.Module):
+    def __init__(self, a, b, e):
+        super().__init__()
+        self.n, self.c, self.t, self.s = nn.GroupNorm(4, a), nn.Conv2d(a, b, 3, 1, 1), nn.Linear(e, b), nn.Identity()
+        self.m, self.d = nn.GroupNorm(4, b), nn.Conv2d(b, b, 3, 1, 1)
+        if a != b:
+            self.s = nn.Conv2d(a, b, 1)
+
+    def forward(self, x, temb):
+        time = self.t(temb)[:, :, None, None]
+        h = self.c(self.n(x).relu())
+        h = self.d(self.m({1}).relu())
+        return {0}
+"""
 NETWORK = """class UNet(nn.Module):
     def __init__(self):
         super().__init__()
@@ -607,12 +621,24 @@ WRONG = {
         BLOCK.format("nn.GroupNorm(4, a)", "", "nn.Identity()", PATH): "padding=1",
         BLOCK.format("nn.GroupNorm(4, a)", ", padding=1", "nn.Conv2d(a, b, 1)", LINEAR): "no activation",
         BLOCK.format("nn.GroupNorm(4, a)", ", padding=1", "0", UNEVEN): "1×1 convolution of x",
+        FULL.format("(self.s(x) + h).relu()", "h + time"): "leave out the activation there",
+        FULL.format("self.s(x) + h + time", "h"): "before the second norm",
+        FULL.replace("nn.GroupNorm(4, b)", "nn.Identity()").format(
+            "self.s(x) + h", "h + time"
+        ): "the second norm is missing",
+        FULL.format("self.s(x) + h", "h + time").replace("self.n(x)", "self.n(x.add_(0.1))"): "in place",
     },
     "UNet": {
         NETWORK.format(LOW, "t[:1].expand(len(t))", "self.last(h + self.low(h))"): "other images of the batch",
         NETWORK.format(LOW, "t", "self.last(h + self.low(h).roll(1, 0))"): "other images of the batch",
         NETWORK.format(LOW, "t", "self.last(h + 0 * self.low(h))"): "does not reach the answer",
         NETWORK.format(LOW, "t", "self.last(h + self.low(h).detach())"): "does not reach the answer",
+        NETWORK.format(LOW, "t", "self.last(0 * h + self.low(h))"): "multiplied by 0",
+        NETWORK.format(
+            LOW, "t", "self.last(self.block(torch.cat([self.low(h)[:, :16], 0 * h[:, :16]], 1), temb))"
+        ).replace(
+            "        h =", "        temb = self.time(time_embedding(t, 32))\n        h ="
+        ): "features that block gets are 0",
         NETWORK.format(LOW, "t", "self.last(nn.functional.dropout(h + self.low(h)))"): "two calls",
         NETWORK.format(LOW, "t", "self.last(h + self.low(h)) + 0 * x.clamp_(-1, 1)"): "in place",
         NETWORK.format(LOW, "(0.5 + 1e-6 * t)", "self.last(h + self.low(h))"): "hardly change with the time",
@@ -636,10 +662,16 @@ WRONG = {
 }
 """Mistakes of single functions: the other functions are those of the folded solution."""
 
+BEGIN = "    net = Net(scale)\n"
+STEP_OF_LOOP = "        x_0 = points[torch.randint(len(points), (512,))]\n        value = loss("
+LOSS_OF_LOOP = "value = loss(net, x_0, times(512), torch.randn_like(x_0))"
+CLEAN = "(a, b), t, eps = ddpm_schedule(), times(512), torch.randn_like(x_0)\n"
+CLEAN += "        x_t = a[t][:, None] * x_0 + b[t][:, None] * eps\n"
+CLEAN += "        value = (net(x_t, t) - x_0).square().mean()"
 LOOPS = {
     "the optimiser never steps": ("        optimiser.step()\n", "", "the weights do not change"),
     "one time for all": ("times(512), torch.randn_like", "times(512) * 0 + 5, torch.randn_like", "draw them from"),
-    "gradients that add up": ("        optimiser.zero_grad()\n", "", "learn"),
+    "gradients that add up": ("        optimiser.zero_grad()\n", "", "add up: set them to 0"),
     "times of little noise alone": (
         "torch.randint(1, T + 1, (n,))",
         "torch.randint(1, 50, (n,))",
@@ -647,6 +679,60 @@ LOOPS = {
     ),
     "no result": ("        rate.step()\n    return net", "        rate.step()", "return the network"),
     "five steps": ("    for _ in range(steps):", "    for _ in range(5):", "5 times"),
-    "a learning rate of 10": ("net.parameters(), 2e-3", "net.parameters(), 10.0", "learn"),
+    "a learning rate of 10": ("net.parameters(), 2e-3", "net.parameters(), 10.0", "the learning rate is 10: take"),
+    "a learning rate of 0.5": ("net.parameters(), 2e-3", "net.parameters(), 0.5", "the learning rate is 0.5: take"),
+    "a learning rate of 1e-7": ("net.parameters(), 2e-3", "net.parameters(), 1e-7", "the learning rate is 1e-07. Take"),
+    "t is not read": ("[x, *waves], dim=1)", "[x, *waves], dim=1) * (torch.arange(18) < 2)", "the same at every time"),
+    "64 points": (BEGIN, BEGIN + "    points = points[:64]\n", "sees few of the 10,000 points"),
+    "one batch": (
+        BEGIN,
+        BEGIN + "    points = points[torch.randint(10000, (512,))]\n",
+        "sees few of the 10,000 points",
+    ),
+    "standardised data": (BEGIN, BEGIN + "    points = points / points.std(0)\n", "not standardised"),
+    "points in place": (BEGIN, BEGIN + "    points -= points.mean(0)\n", "points was changed in place"),
+    "noise of one step": (
+        STEP_OF_LOOP,
+        "        torch.manual_seed(0)\n" + STEP_OF_LOOP,
+        "the noise is the same in each step",
+    ),
+    "times without T": (
+        "torch.randint(1, T + 1, (n,))",
+        "torch.randint(1, T, (n,))",
+        "from 1 to 199: draw them from 1 to 200",
+    ),
+    "times from 0": (
+        "torch.randint(1, T + 1, (n,))",
+        "torch.randint(0, T, (n,))",
+        "from 0 to 199: draw them from 1 to 200",
+    ),
+    "x_0 as target": (LOSS_OF_LOOP, CLEAN, "the network learned x_0, not the noise ε"),
+    "steps of its own": (BEGIN, BEGIN + "    steps = 300\n", "the network was evaluated 300 times"),
 }
 """Mistakes of the training loop of DDPM: text of the folded solution, what takes its place, and a part of the hint."""
+
+SAMPLERS = {
+    **{
+        f"ddim of {steps} steps": f"""
+def ddpm_sample(net, n):
+    a, b = ddpm_schedule()
+    x, times = torch.randn(n, 2), torch.linspace(200, 0, {steps} + 1).round().long().tolist()
+    with torch.no_grad():
+        for t, s in zip(times, times[1:]):
+            eps = net(x, t)
+            x = a[s] * (x - b[t] * eps) / a[t] + b[s] * eps
+    return x
+"""
+        for steps in (100, 50, 40)
+    },
+    "five midpoint steps": """
+@torch.no_grad()
+def flow_sample(net, n):
+    x = torch.randn(n, 2)
+    for k in range(5, 0, -1):
+        middle = x - 0.1 * net(x, k / 5)
+        x = x - 0.2 * net(middle, k / 5 - 0.1)
+    return x
+""",
+}
+"""Samplers that are right, and other ones than those of the text."""

@@ -1,14 +1,16 @@
 """Lesson 18: right code passes whatever its style, and the part that is wrong is found and named."""
 
+import contextlib
 import re
 from functools import cache
 
 import built
 import jupytext
 import pytest
+import torch
 
 import ancestral_course as course
-from ancestral_course import building
+from ancestral_course import building, watching
 
 SCRIPT = course.lesson_file(course.find_lesson(18))
 NAMES = [exercise.name for exercise in course.lesson_exercises(18)]
@@ -87,6 +89,94 @@ def test_planted_mistakes_of_loops_are_named(mistake, tmp_path, monkeypatch):
     verdict = judged("ddpm_train", folded().replace(old, new), tmp_path)
     assert verdict.passed is False
     assert hint in verdict.text, verdict
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sampler", built.SAMPLERS)
+def test_the_distance_of_the_samples_decides_whatever_the_steps_are(sampler, tmp_path):
+    source = built.SAMPLERS[sampler]
+    verdict = judged(re.search(r"def (\w+)", source)[1], f"{folded()}\n\n{source}", tmp_path)
+    assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize(
+    ("times", "hint"),
+    [
+        (lambda step: torch.randint(1, 201, (512,)), ""),
+        (lambda step: torch.randint(1, 201, (32,)), ""),
+        (lambda step: torch.randint(1, 201, (1,)).expand(512), ""),  # one for all points, another one in each step
+        (lambda step: torch.arange(1, 201), ""),
+        (lambda step: torch.arange(1, 201).remainder(190) + 1, "from 1 to 190"),
+        (
+            lambda step: torch.cat([torch.tensor([1]), torch.arange(2, 201, 2)]).repeat(2),
+            "of the 200 times 101 are drawn",
+        ),
+        (lambda step: torch.full((512,), 7), "from 7 to 7"),
+    ],
+)
+def test_times_have_to_cover_all_levels(times, hint):
+    text = watching.times_complaint([times(step) for step in range(watching.STEPS)], torch.tensor([1, 200]))
+    assert bool(text) == bool(hint)
+    assert hint in text
+
+
+@pytest.mark.parametrize(
+    ("times", "hint"),
+    [
+        (lambda step: torch.rand(512), ""),
+        (lambda step: torch.randn(512).sigmoid(), ""),
+        (lambda step: (torch.arange(64) + 0.5) / 64, ""),
+        (lambda step: torch.rand(512, generator=torch.Generator().manual_seed(0)), "the same in each step"),
+        (lambda step: torch.rand(512) / 2, "draw them from 0 to 1"),
+    ],
+)
+def test_times_have_to_cover_an_interval(times, hint):
+    text = watching.times_complaint([times(step) for step in range(watching.STEPS)], torch.tensor([0.0, 1.0]))
+    assert bool(text) == bool(hint)
+    assert hint in text
+
+
+@pytest.mark.parametrize(
+    ("clear", "adds"),
+    [
+        (lambda optimiser, net: None, True),
+        (lambda optimiser, net: optimiser.zero_grad(), False),
+        (lambda optimiser, net: optimiser.zero_grad(set_to_none=False), False),
+        (lambda optimiser, net: [one.grad.zero_() for one in net.parameters() if one.grad is not None], False),
+    ],
+)
+def test_gradients_that_add_up_are_seen_and_nothing_else_changes(clear, adds):
+    weights = []
+    for watched in (contextlib.nullcontext(), watching.Watched()):
+        torch.manual_seed(0)
+        net = torch.nn.Linear(2, 1)
+        optimiser = torch.optim.Adam(net.parameters(), 0.1)
+        with watched:
+            for _ in range(3):
+                clear(optimiser, net)
+                net(torch.randn(8, 2)).square().mean().backward()
+                optimiser.step()
+        weights.append(net.weight.detach())
+    assert watched.adds_gradients is adds
+    assert watched.rates == [0.1] * 3
+    assert adds or torch.equal(*weights)
+
+
+def test_few_points_are_told_from_many_by_the_batch_too():
+    data = torch.randn(10000, 2, generator=torch.Generator().manual_seed(0))
+
+    def training(pool, batch):
+        def train(points, steps):
+            mean = torch.zeros(2)
+            for _ in range(steps):
+                mean = mean + points[:pool][torch.randint(pool, (batch,))].mean(0) / steps
+            return mean
+
+        return train
+
+    few = {(pool, batch): watching.uses_few_points(training(pool, batch), data, 3000, lambda mean: mean)
+           for pool, batch in ((10000, 512), (10000, 32), (10000, 16), (64, 512), (64, 32), (512, 512))}  # fmt: skip
+    assert [key for key, value in few.items() if value] == [(64, 512), (64, 32), (512, 512)]
 
 
 def test_a_wrong_part_is_found_before_what_uses_it(tmp_path):

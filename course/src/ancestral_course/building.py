@@ -8,7 +8,7 @@ in the place of each other one: a sampler gets the exact denoiser, and a trained
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,17 +20,24 @@ from torch import Tensor, nn
 
 from ancestral import Diffusion, data, oracle, samplers, schedules
 from ancestral.schedules import Schedule
-from ancestral_course.exercise import Function, Verdict, no_function, stopped
+from ancestral_course.exercise import STOPS, Function, Verdict, no_function, stopped
+from ancestral_course.time_limit import time_limit
+from ancestral_course.watching import STEPS, Watched, noise_complaint, uses_few_points
 
 Network = Callable[[Tensor, Any], Tensor]
 """A network of points (B, 2), or of digits (B, 1, 8, 8), and a time, one or (B,)."""
 SECONDS = 20.0
-"""Time in which the code of a student is trained."""
+"""Time of the processor in which the code of a student is trained: on a busy machine it takes longer on the clock."""
 MOST_STEPS = 3000
-TRIED = 20
-"""Number of steps in which the time of a step is measured."""
+LATEST = 5
+"""How often `SECONDS` a loop may take, whose first steps say that it takes as long as this once."""
+SAMPLING_SECONDS = 120.0
+LARGEST_RATE, SMALLEST_RATE = 0.03, 1e-5
+"""Learning rates out of which training is not expected to succeed."""
+LEAST_CHANGE = 1e-4
+"""Share of the right change with the time that the answers of a network need."""
 LEAST_STEPS = 250
-"""Number of steps of a network of digits on a slow machine, however long they take."""
+"""Number of steps on a slow machine, however long they take."""
 COUNT = 2000
 """Number of samples that are judged."""
 BATCH = {"points": 500, "digits": 250}
@@ -142,44 +149,6 @@ def _off(found: Tensor, right: Tensor) -> float:
     return ((found - right) ** 2).mean().item() / max((right**2).mean().item(), 1e-12)
 
 
-class _Watched:
-    """While it is entered, modules that get points (B, 2) and a time are watched: at which times, and how often."""
-
-    def __enter__(self) -> "_Watched":
-        self.calls: list[tuple[nn.Module, Tensor]] = []
-        self.hook = nn.modules.module.register_module_forward_pre_hook(self._see)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.hook.remove()
-
-    def _see(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if len(inputs) == 2 and isinstance(inputs[0], Tensor) and inputs[0].shape[1:] == (2,):
-            self.calls.append((module, torch.as_tensor(inputs[1]).detach().float().reshape(-1)))
-
-    def complaint(self, network: Network, ends: Tensor) -> str:
-        """What is wrong with the steps of a network and their times, which lie between two ends, or "".
-
-        A network that is no module, or a copy of the one that was trained, was not seen.
-        """
-        times = [time for module, time in self.calls if module is network]
-        if not times:
-            return ""
-        if len(times) < TRIED:
-            return f"in {TRIED} steps the network was evaluated {len(times)} times"
-        seen = torch.cat(times)
-        if len(seen) > 50 * TRIED:
-            low, high = float(ends.min()), float(ends.max())
-            few_levels = not ends.is_floating_point() and high - low < 50  # each of them is drawn
-            slack = 0.0 if few_levels else 0.1 * (high - low)
-            if seen.min() > low + slack or seen.max() < high - slack:
-                return (
-                    f"the times in training are from {seen.min():.3g} to {seen.max():.3g}: draw them from {low:.3g} to "
-                    f"{high:.3g}, another one for each point"
-                )
-        return ""
-
-
 @dataclass(frozen=True)
 class Training:
     """A training loop to write: a function of points (N, 2) and a number of steps, which returns a trained network.
@@ -191,6 +160,7 @@ class Training:
         answer: What the ideal network answers at points (B, 2) and times (B,).
         times: Times (B,) from a share 0..1 (B,): 0 is no noise.
         noisy: x_t (B, 2) of clean points, times and noise.
+        others: What ideal networks of other targets answer, by the name of the target.
         limit: Largest distance that passes, in floors.
     """
 
@@ -200,6 +170,7 @@ class Training:
     answer: Network
     times: Callable[[Tensor], Tensor]
     noisy: Callable[[Tensor, Tensor, Tensor], Tensor]
+    others: Mapping[str, Network] = field(default_factory=dict)
     limit: float = 8.0
 
     def judge(self, function: Function) -> Verdict:
@@ -210,65 +181,134 @@ class Training:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what they say is said of the result
                 return self._trained(function)
-        except (Exception, SystemExit) as error:
+        except STOPS as error:
             return stopped(self.name, error)
 
     def _trained(self, function: Function) -> Verdict:
         torch.manual_seed(0)
-        before = torch.get_rng_state()
-        early = function(points().clone(), 1)
+        before, data = torch.get_rng_state(), points().clone()
+        with time_limit():
+            early = function(data, 1)
         if early is None or early is ...:
             written = not torch.equal(torch.get_rng_state(), before)  # it drew weights or noise
             text = "return the network" if written else f"not written yet (the function returns {early})"
             return Verdict(self.name, False if written else None, text)
         if not callable(early):
             return Verdict(self.name, False, f"return the network, not {type(early).__name__}")
-        began = time.perf_counter()
-        with _Watched() as watched:
-            tried = function(points().clone(), TRIED)
-        seconds_of_step = max((time.perf_counter() - began) / TRIED, 1e-5)
-        if complaint := watched.complaint(tried, self.times(torch.tensor([0.0, 1.0]))):
+        if not torch.equal(data, points()):
+            return Verdict(self.name, False, "the argument points was changed in place: its caller needs it again")
+        began = time.thread_time()
+        with Watched() as watched, time_limit():
+            tried = function(data, STEPS)
+        seconds_of_step = max((time.thread_time() - began) / STEPS, 1e-5)
+        complaint = watched.complaint(tried, self.times(torch.tensor([0.0, 1.0]))) or self._noise_complaint(function)
+        if complaint:
             return Verdict(self.name, False, complaint)
-        steps = max(50, min(MOST_STEPS, int(SECONDS / seconds_of_step)))
+        steps = max(LEAST_STEPS, min(MOST_STEPS, int(SECONDS / seconds_of_step)))
         torch.manual_seed(0)
         began = time.perf_counter()
-        network = function(points().clone(), steps)
-        seconds = time.perf_counter() - began
+        with time_limit(LATEST * SECONDS, f"is the number of steps the one that it gets, here {steps:,}?"):
+            network = function(data, steps)
+        run = _Run(early, network, f"{steps:,} steps in {time.perf_counter() - began:.0f} s", watched.rates)
         with torch.no_grad():
-            return self._verdict(early, network, steps, seconds)
+            distance, text = self._judged(run)
+        if distance <= self.limit and not text:
+            with time_limit(LATEST * SECONDS):
+                text = self._points_complaint(function, steps)
+        if distance <= self.limit and not text:
+            return Verdict(
+                self.name, True, f"right: after {run.done} the samples are at {distance:.1f} times the floor"
+            )
+        return Verdict(self.name, False, f"{text} (after {run.done}, {distance:.1f} floors)")
 
-    def _verdict(self, early: Network, network: Network, steps: int, seconds: float) -> Verdict:
-        if isinstance(network, nn.Module):
-            network.eval()
+    def _noise_complaint(self, function: Function) -> str:
+        """What is wrong with the noise that a loop draws, or "": where all points are 0, x_t shows it."""
+        try:
+            with Watched() as watched, time_limit():
+                x, times = watched.of(function(torch.zeros_like(points()), STEPS))
+            ones = [self.noisy(0 * one, t, torch.ones_like(one)) for one, t in zip(x, times, strict=True)]
+        except STOPS:  # points that are all 0 cannot be standardised, for one
+            return ""
+        return noise_complaint(x, ones)
+
+    def _judged(self, run: "_Run") -> tuple[float, str]:
+        """The distance of the samples, and what is wrong with the network, or ""."""
+        if isinstance(run.network, nn.Module):
+            run.network.eval()
         torch.manual_seed(1)
-        samples = self.sampler(network, COUNT)
-        done = f"{steps:,} steps in {seconds:.0f} s"
+        samples = self.sampler(run.network, COUNT)
         distance = in_floors(samples) if bool(samples.isfinite().all()) else math.inf
+        share, t, x = self._noisy_points()
         if distance <= self.limit:
-            return Verdict(self.name, True, f"right: after {done} the samples are at {distance:.1f} times the floor")
-        return Verdict(self.name, False, f"{self._diagnosis(early, network)} (after {done}, {distance:.1f} floors)")
+            return distance, self._time_complaint(run.network, x, t)
+        return distance, (
+            self._broken(run, x, t) or self._other_target(run.network, x, t) or _other_scale(samples, self.limit)
+            or self._partly_right(run, x, t, share)
+        )  # fmt: skip
 
-    def _diagnosis(self, early: Network, network: Network) -> str:
+    def _noisy_points(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Shares of noise, times, and points with noise of these times."""
         generator = torch.Generator().manual_seed(2)
         share = torch.rand(COUNT, generator=generator)
         eps = torch.randn(COUNT, 2, generator=generator)
         t = self.times(share)
-        x = self.noisy(points()[:COUNT], t, eps)
-        found, right = network(x, t), self.answer(x, t)
+        return share, t, self.noisy(points()[:COUNT], t, eps)
+
+    def _time_complaint(self, network: Network, x: Tensor, t: Tensor) -> str:
+        """What to say of a network whose answers do not change with the time as they should, or ""."""
+        other = t.roll(1)
+        change = (network(x, other) - network(x, t)).square().mean()
+        if change >= LEAST_CHANGE * (self.answer(x, other) - self.answer(x, t)).square().mean():
+            return ""
+        much = "hardly change with the time" if change > 0 else "are the same at every time"
+        return f"the answers of the network {much}: does it read t?"
+
+    def _points_complaint(self, function: Function, steps: int) -> str:
+        """What to say of a loop that sees few of the points, or ""."""
+        _, t, x = self._noisy_points()
+        if not uses_few_points(function, points(), steps, lambda network: network(x[:16], t[:16])):
+            return ""
+        return (
+            f"training sees few of the {len(points()):,} points: some of them may be NaN, and nothing changes. "
+            "Draw others in each step"
+        )
+
+    def _broken(self, run: "_Run", x: Tensor, t: Tensor) -> str:
+        """What is wrong with a network that training did not reach, or destroyed, or ""."""
+        found, right = run.network(x, t), self.answer(x, t)
+        rate = max(run.rates, default=0.0)
+        large = f"the learning rate is {rate:g}: take about 1e-3" if rate > LARGEST_RATE else ""
         if not bool(found.isfinite().all()):
-            return "the answers are not finite: training diverged. Take a smaller learning rate, as 1e-3 for Adam"
+            text = "the answers are not finite: training diverged"
+            return f"{text}. {large.capitalize() or 'Take a smaller learning rate, as 1e-3 for Adam'}"
         if found.shape != right.shape:
             return f"the network answers with the shape {tuple(found.shape)}, not {tuple(right.shape)}"
-        if isinstance(network, nn.Module) and not any(True for _ in network.parameters()):
+        if isinstance(run.network, nn.Module) and not any(True for _ in run.network.parameters()):
             return "the network has no parameters to train: layers in a Python list are not found, use nn.ModuleList"
-        if _off(found, early(x, t)) < 1e-6:
+        if _off(found, run.early(x, t)) < 1e-6:
             return "the weights do not change: does the optimiser get network.parameters(), and is step() called?"
+        if 0 < rate < SMALLEST_RATE:
+            return f"the weights hardly change: the learning rate is {rate:g}. Take about 1e-3"
+        if large:
+            return large
         if _off(found, right) > 20:
-            return "training diverged: is the gradient set to 0 before each backward pass, and the learning rate small?"
-        if _off(network(x, t.roll(1)), found) < 1e-6:
-            return "the network answers the same at every time: does it read t?"
+            return "training diverged: is the learning rate small, and the target what the network can answer?"
+        return self._time_complaint(run.network, x, t)
+
+    def _other_target(self, network: Network, x: Tensor, t: Tensor) -> str:
+        """What to say of a network that learned something else, or ""."""
+        found, right = network(x, t), self.answer(x, t)
         if _off(-found, right) < 0.3 and _off(found, right) > 1:
             return "the network learned the negative of its target: look at the sign in the loss, and in the step"
+        errors = {name: _off(found, other(x, t)) for name, other in self.others.items()}
+        name = min(errors, key=lambda one: errors[one], default="")
+        if name and errors[name] < min(0.3, 0.5 * _off(found, right)):
+            return f"the network learned {name}: look at the target in the loss"
+        return ""
+
+    def _partly_right(self, run: "_Run", x: Tensor, t: Tensor, share: Tensor) -> str:
+        """At which levels of noise the network is right; else how large its error is."""
+        found, right = run.network(x, t), self.answer(x, t)
         errors = [
             _off(found[part], right[part])
             for part in (share < 1 / 3, (share >= 1 / 3) & (share < 2 / 3), share >= 2 / 3)
@@ -295,6 +335,29 @@ class Training:
 
 
 @dataclass(frozen=True)
+class _Run:
+    """A training run: the network after one step and at the end, what was done, and the first learning rates."""
+
+    early: Network
+    network: Network
+    done: str
+    rates: Sequence[float]
+
+
+def _other_scale(samples: Tensor, limit: float) -> str:
+    """What to say of samples that are the data on another scale, or ""."""
+    deviation, right = samples.std(0), points().std(0)
+    scaled = (samples - samples.mean(0)) / deviation * right + points().mean(0)
+    if not bool(scaled.isfinite().all()) or in_floors(scaled) > limit:
+        return ""
+    one, other = (" and ".join(f"{value:.2f}" for value in values.tolist()) for values in (deviation, right))
+    return (
+        f"the samples are the data on another scale: their deviations are {one}, those of the data {other}. Train on "
+        "the points as they are, not standardised"
+    )
+
+
+@dataclass(frozen=True)
 class Sampling:
     """A sampler to write: a function of a network and a number n, which returns samples (n, 2).
 
@@ -314,7 +377,7 @@ class Sampling:
     first: tuple[float, float]
     """The time at which the network is evaluated first, and the deviation of the points then."""
     last: float
-    """The largest time that the last evaluation may have, or the smallest where times rise."""
+    """The time at the end, where there is hardly any noise."""
     mistakes: Mapping[str, Callable[[Network, int], Tensor]] = field(default_factory=dict)
     limit: float = 2.5
 
@@ -325,8 +388,9 @@ class Sampling:
         network = _Answers(self.answer)
         try:
             torch.manual_seed(0)
-            samples = function(network, COUNT)
-        except (Exception, SystemExit) as error:
+            with time_limit(SAMPLING_SECONDS):
+                samples = function(network, COUNT)
+        except STOPS as error:
             return stopped(self.name, error)
         if samples is None or samples is ...:
             return Verdict(self.name, None, f"not written yet (the function returns {samples})")
@@ -335,31 +399,38 @@ class Sampling:
             return Verdict(self.name, False, f"return points of shape (n, 2), not {shape}")
         if not bool(samples.isfinite().all()):
             return Verdict(self.name, False, "some samples are not finite: is there a division by 0 at the last step?")
+        if not network.trace:
+            return Verdict(self.name, False, "the network is never evaluated")
         distance = in_floors(samples)
-        if complaint := self._course(network.trace):
+        complaint = self._start_complaint(network.trace[0])
+        if not complaint and distance <= self.limit:
+            if not samples.requires_grad:
+                text = f"right: with the exact denoiser the samples are at {distance:.1f} times the floor"
+                return Verdict(self.name, True, text)
+            complaint = (
+                "the samples have a gradient, which takes the memory of all steps: write it under torch.no_grad()"
+            )
+        if complaint:
             return Verdict(self.name, False, complaint)
-        if distance <= self.limit and samples.requires_grad:
-            text = "the samples have a gradient, which takes the memory of all steps: write it under torch.no_grad()"
-            return Verdict(self.name, False, text)
-        if distance <= self.limit:
-            text = f"right: with the exact denoiser the samples are at {distance:.1f} times the floor"
-            return Verdict(self.name, True, text)
-        return Verdict(self.name, False, f"{self._diagnosis(samples)} ({distance:.1f} floors)")
+        text = self._course_complaint(network.trace) or self._diagnosis(samples)
+        return Verdict(self.name, False, f"{text} ({distance:.1f} floors)")
 
-    def _course(self, trace: list[tuple[float, float]]) -> str:
-        """What is wrong with the times and the start of a sampler, by the evaluations of the network, or ""."""
-        if not trace:
-            return "the network is never evaluated"
-        (start, deviation), (end, _) = trace[0], trace[-1]
+    def _start_complaint(self, first: tuple[float, float]) -> str:
+        """What is wrong with the points at which a sampler begins, or ""."""
+        time, deviation = first
         right, width = self.first
-        rising = right < self.last
-        if abs(start - right) > 0.02 * abs(right - self.last):
-            other = abs(start - self.last) < 0.1 * abs(right - self.last)
-            turned = ": the times run the wrong way" if other else ""
-            return f"the network is evaluated first at t = {start:g}, and the noise is largest at {right:g}{turned}"
-        if not 0.8 * width < deviation < 1.25 * width:
+        if abs(time - right) < 0.05 * abs(right - self.last) and not 0.8 * width < deviation < 1.25 * width:
             return f"the points begin with the deviation {deviation:.2g}; the noise there has {width:g}"
-        if (end < self.last) if rising else (end > self.last):
+        return ""
+
+    def _course_complaint(self, trace: list[tuple[float, float]]) -> str:
+        """What is wrong with the times of a sampler whose samples are far off, or ""."""
+        (start, _), (end, _) = trace[0], trace[-1]
+        right, span = self.first[0], abs(self.first[0] - self.last)
+        if abs(start - right) > 0.05 * span:
+            turned = ": the times run the wrong way" if abs(start - self.last) < 0.1 * span else ""
+            return f"the network is evaluated first at t = {start:g}, and the noise is largest at {right:g}{turned}"
+        if abs(end - self.last) > 0.1 * span:
             return f"the last evaluation is at t = {end:.3g}, where there is noise left: go on to the end"
         return ""
 
@@ -469,7 +540,7 @@ def _judge_module(name: str, function: Function, of: str, verdict: Callable[[Any
         return verdict(function)
     except NotImplementedError:
         return Verdict(name, None, "not written yet (it has no forward)")
-    except (Exception, SystemExit) as error:
+    except STOPS as error:
         return stopped(name, error)
 
 
@@ -526,6 +597,8 @@ def _network_complaint(network: nn.Module) -> str:
     if idle := _idle_layer(network, x, t):
         return f"the layer {idle} is evaluated, and its result does not reach the answer: it has no gradient"
     _moved(network, generator)
+    if complaint := _cut_path(network, x, t):
+        return complaint
     with torch.no_grad():
         out = network(x, t)
         if not torch.equal(out, network(x, t)):
@@ -537,6 +610,37 @@ def _network_complaint(network: nn.Module) -> str:
         alone = torch.cat([network(x[i : i + 1], t[i : i + 1]) for i in range(len(x))])
         if not torch.allclose(out, alone, rtol=1e-3, atol=1e-3):
             return "an image's answer depends on the other images of the batch, or on their times"
+    return ""
+
+
+def _cut_path(network: nn.Module, x: Tensor, t: Tensor) -> str:
+    """What to say of a path that is multiplied by 0, or of features that are always 0, or ""."""
+    empty = list[str]()
+
+    def see(name: str) -> Callable[..., None]:
+        def look(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            features = inputs[0] if inputs and isinstance(inputs[0], Tensor) else x
+            if features.ndim == 4 and features.shape[1] > 1 and not bool(features.any(3).any(2).any(0).all()):
+                empty.append(name)
+
+        return look
+
+    hooks = [module.register_forward_pre_hook(see(name)) for name, module in network.named_modules() if name]
+    out = network(x, t)
+    for hook in hooks:
+        hook.remove()
+    if empty:
+        return f"some features that {empty[0]} gets are 0 whatever x is: is a path to it multiplied by 0?"
+    open_nodes, seen = [out.grad_fn], set[Any]()
+    while open_nodes:
+        node = open_nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        factors = [getattr(node, name, None) for name in ("_saved_other", "_saved_self")]
+        if node.name().startswith("MulBackward") and any(isinstance(one, Tensor) and not one.any() for one in factors):
+            return "a path is multiplied by 0: what is computed there does not reach the answer"
+        open_nodes += [following for following, _ in node.next_functions]
     return ""
 
 
@@ -562,7 +666,7 @@ def _train_on_digits(network: nn.Module) -> tuple[int, float, float]:
     schedule, images = schedules.cosine(), digits()
     a, b = (table.float()[:, None, None, None] for table in (schedule.signal, schedule.noise))
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
-    errors, began, step, share = list[float](), time.perf_counter(), 0, 0.0
+    errors, began, computed, step, share = list[float](), time.perf_counter(), time.thread_time(), 0, 0.0
     while share < 1:
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * (1 - share)
@@ -576,7 +680,7 @@ def _train_on_digits(network: nn.Module) -> tuple[int, float, float]:
         step += 1
         if math.isnan(errors[-1]):
             break
-        share = max(step / MOST_STEPS, min(step / LEAST_STEPS, (time.perf_counter() - began) / SECONDS))
+        share = max(step / MOST_STEPS, min(step / LEAST_STEPS, (time.thread_time() - computed) / SECONDS))
     last = errors[-max(1, len(errors) // 5) :]
     return step, time.perf_counter() - began, sum(last) / len(last)
 
@@ -586,9 +690,12 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
     x, time_one, time_two = (torch.randn(*shape, generator=generator) for shape in ((3, 16, 9, 9), (3, 24), (3, 24)))
     for after in (16, 32):
         block = build(16, after, 24)
-        out = block(x, time_one)
+        arguments = x.clone(), time_one.clone()
+        out = block(*arguments)
         if out is None:
             return "not written: forward returns None"
+        if not (torch.equal(arguments[0], x) and torch.equal(arguments[1], time_one)):
+            return "the block changes its arguments in place: its caller needs them again"
         if out.shape != (3, after, 9, 9):
             shapes = f"{tuple(out.shape)}, not {(3, after, 9, 9)}"
             return f"x (3, 16, 9, 9) becomes {shapes}: convolutions of 3×3 need padding=1"
@@ -611,8 +718,11 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
         jump = block(x + 100, time_one) - out
         if jump.mean() < 50:
             return "the block is not residual: to what it computes from x, add x itself"
-        if (wider(x + 100, time_one) - wider(x, time_one)).abs().mean() < 5:
+        rise, fall = (sign * (wider(x + sign * 100, time_one) - wider(x, time_one)) for sign in (1, -1))
+        if rise.abs().mean() < 5:
             return "for another width x has to be added as well: by a 1×1 convolution of x"
+        if (out - block(x - 100, time_one)).mean() < 50 or (rise - fall).abs().mean() > 0.5 * rise.abs().mean():
+            return "the sum is changed after x was added: leave out the activation there"
         if (jump - 100).abs().mean() > 40:
             return "the normalisation is missing or comes after the convolution: x + 100 changes what is added to x"
         for name, value in block.named_parameters():
@@ -621,4 +731,18 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
         still = torch.zeros_like(time_one)
         if torch.allclose(block(-x, still), -block(x, still), atol=1e-4):
             return "there is no activation: without SiLU the block is linear but for the norms"
+        return _time_path(block, x, time_one, time_two)
+
+
+def _time_path(block: nn.Module, x: Tensor, time_one: Tensor, time_two: Tensor) -> str:
+    """What is wrong with the place where a block adds the time, or ""."""
+    change = block(x, time_one) - block(x, time_two)
+    if bool((change.std((2, 3)) < 1e-3 * change.abs().mean((2, 3)) + 1e-6).all()):
+        return (
+            "what the time adds is the same at each pixel: add it between the two convolutions, before the second norm"
+        )
+    norms = [module for module in block.modules() if isinstance(module, nn.GroupNorm | nn.LayerNorm)]
+    small, large = ((block(x, scale * time_one) - x).abs().mean() for scale in (1, 1000))
+    if len(norms) == 1 and large > 20 * small:
+        return "the second norm is missing: a large embedding of the time makes the result large"
     return ""

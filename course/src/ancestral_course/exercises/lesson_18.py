@@ -53,6 +53,23 @@ def _walk(start: float, steps: Callable[[Tensor, Callable[[], Tensor]], Tensor])
     return sample
 
 
+def _targets(
+    predict: Callable[[Tensor, Any], tuple[Tensor, Tensor, Any]], right: str
+) -> dict[str, Callable[[Tensor, Any], Tensor]]:
+    """What ideal networks of other targets than the right one answer, by x̂_0, ε̂ and the deviation of the noise."""
+    rules: dict[str, Callable[[Tensor, Tensor, Any], Tensor]] = {
+        "x_0": lambda x0, eps, b: x0,
+        "the noise ε": lambda x0, eps, b: eps,
+        "the score": lambda x0, eps, b: -eps / b,
+        "the velocity ε − x_0": lambda x0, eps, b: eps - x0,
+    }
+    return {
+        name + (f", not {right}"): lambda x, t, rule=rule: rule(*predict(x, t))
+        for name, rule in rules.items()
+        if name != right
+    }
+
+
 # -- DDPM -------------------------------------------------------------------------------------------------------------
 
 T = 200
@@ -70,8 +87,13 @@ A, B = _ddpm_schedule()
 _DDPM_EXACT = exact(Schedule(A, B))
 
 
+def _ddpm_parts(x: Tensor, t: Any) -> tuple[Tensor, Tensor, Tensor]:
+    level = per_point(t, x).long()
+    return *_DDPM_EXACT.predict(x, level), B[level][:, None]
+
+
 def _ddpm_exact(x: Tensor, t: Any) -> Tensor:
-    return _DDPM_EXACT.predict(x, per_point(t, x).long()).eps
+    return _ddpm_parts(x, t)[1]
 
 
 def _ddpm_x_t(x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -265,6 +287,7 @@ _DDPM = (
         _ddpm_exact,
         lambda share: (1 + share * (T - 1)).round().long(),
         _ddpm_x_t,
+        _targets(_ddpm_parts, "the noise ε"),
     ),
     Sampling(
         "ddpm_sample",
@@ -292,9 +315,14 @@ SIGMA = torch.logspace(math.log10(2.0), math.log10(0.02), LEVELS)
 _NCSN_EXACT = exact(Schedule(torch.ones(LEVELS + 1), torch.cat([torch.zeros(1), SIGMA.flip(0)])))
 
 
-def _ncsn_exact(x: Tensor, i: Any) -> Tensor:
+def _ncsn_parts(x: Tensor, i: Any) -> tuple[Tensor, Tensor, Tensor]:
     level = per_point(i, x).long()
-    return -_NCSN_EXACT.predict(x, LEVELS - level).eps / SIGMA[level][:, None]
+    return *_NCSN_EXACT.predict(x, LEVELS - level), SIGMA[level][:, None]
+
+
+def _ncsn_exact(x: Tensor, i: Any) -> Tensor:
+    _, eps, sigma = _ncsn_parts(x, i)
+    return -eps / sigma
 
 
 def _ncsn_x(x_0: Tensor, i: Tensor, eps: Tensor) -> Tensor:
@@ -434,6 +462,7 @@ _NCSN = (
         _ncsn_exact,
         lambda share: ((1 - share) * (LEVELS - 1)).round().long(),
         _ncsn_x,
+        _targets(_ncsn_parts, "the score"),
     ),
     Sampling(
         "ncsn_sample",
@@ -468,9 +497,14 @@ _SDE_EXACT = exact(
 )
 
 
-def _sde_exact(x: Tensor, t: Any) -> Tensor:
+def _sde_parts(x: Tensor, t: Any) -> tuple[Tensor, Tensor, Tensor]:
     time = per_point(t, x).double()
-    return -_SDE_EXACT.predict(x, 1000 * time).eps / _sde_scales(time)[1][:, None].to(x)
+    return *_SDE_EXACT.predict(x, 1000 * time), _sde_scales(time)[1][:, None].to(x)
+
+
+def _sde_exact(x: Tensor, t: Any) -> Tensor:
+    _, eps, b = _sde_parts(x, t)
+    return -eps / b
 
 
 def _sde_x(x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -624,6 +658,7 @@ _SDE = (
         _sde_exact,
         lambda share: 0.01 + 0.99 * share,
         _sde_x,
+        _targets(_sde_parts, "the score"),
     ),
     Sampling(
         "sde_sample",
@@ -649,8 +684,13 @@ def _flow_scales(t: Tensor) -> tuple[Tensor, Tensor]:
 _FLOW_EXACT = exact(schedules.flow())
 
 
+def _flow_parts(x: Tensor, t: Any) -> tuple[Tensor, Tensor, Tensor]:
+    time = per_point(t, x).double()
+    return *_FLOW_EXACT.predict(x, 1000 * time), time[:, None].to(x)
+
+
 def _flow_exact(x: Tensor, t: Any) -> Tensor:
-    x0, eps = _FLOW_EXACT.predict(x, 1000 * per_point(t, x).double())
+    x0, eps, _ = _flow_parts(x, t)
     return eps - x0
 
 
@@ -761,6 +801,7 @@ _FLOW = (
         _flow_exact,
         lambda share: 0.01 + 0.99 * share,
         _flow_x,
+        _targets(_flow_parts, "the velocity ε − x_0"),
     ),
     Sampling(
         "flow_sample",
