@@ -604,6 +604,8 @@ WRONG = {
         "    return (net(x, t) - (x_0 - eps)).square().mean()\n": "other sign",
         "def flow_loss(net, x_0, t, eps):\n    x = t[:, None] * x_0 + (1 - t)[:, None] * eps\n"
         "    return (net(x, t) - (eps - x_0)).square().mean()\n": "other way round",
+        "def flow_loss(net, x_0, t, eps):\n    x = (1 - t)[:, None] * x_0 + t[:, None] * eps\n"
+        "    return (net(x, 1 - t) - (eps - x_0)).square().mean()\n": "gets 1 − t",
     },
     "flow_step": {
         "def flow_step(net, x, t, dt):\n    return x + net(x, t) * dt\n": "subtracted",

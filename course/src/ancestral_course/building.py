@@ -141,7 +141,8 @@ def per_point(t: Any, like: Tensor) -> Tensor:
 
 def probe(x: Tensor, t: Any) -> Tensor:
     """Answer as a network would, for the check of a formula: it depends on each number of x, and on the time."""
-    return 0.3 * x.flip(1) + torch.sin(2 * x) + 0.7 * torch.cos(0.05 * per_point(t, x).to(x))[:, None]
+    time = per_point(t, x).to(x)[:, None]  # of hundreds of steps, or from 0 to 1
+    return 0.3 * x.flip(1) + torch.sin(2 * x) + 0.7 * torch.cos(0.05 * time) + 0.4 * torch.sin(2 * time)
 
 
 def _off(found: Tensor, right: Tensor) -> float:

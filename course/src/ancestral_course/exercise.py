@@ -267,7 +267,7 @@ def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequ
     if all((a - b).abs().max() < 1e-4 * b.abs().max() for a, b in zip(numbers, right, strict=True)):
         return (
             f"the result is off by up to {_largest(numbers, right):.3g}; so small a difference comes from 32-bit "
-            "floats (convert to float64 first) or from a neighbouring index"
+            "floats (convert to float64 first), a neighbouring index, or a term that is small itself"
         )
     return ""
 

@@ -92,8 +92,9 @@ def times_complaint(times: list[Tensor], ends: Tensor) -> str:
             f"the times in training are from {float(seen.min()):.3g} to {float(seen.max()):.3g}: draw them from "
             f"{low:.3g} to {high:.3g}, another one for each point"
         )
-    if whole and slack == 0 and len(seen.unique()) < 0.98 * most:
-        return f"of the {most} times {len(seen.unique())} are drawn: draw others in each step"
+    different = len(set(seen.tolist()))
+    if whole and slack == 0 and different < 0.98 * most:
+        return f"of the {most} times {different} are drawn: draw others in each step"
     return "" if whole or not _same_times(times) else "the times are the same in each step: draw others"
 
 
@@ -115,7 +116,7 @@ def noise_complaint(points: list[Tensor], noise: list[Tensor]) -> str:
     if not points:
         return ""
     drawn = torch.cat([x / one for x, one in zip(points, noise, strict=True)])
-    different = len(drawn.mul(1e3).round().unique(dim=0))
+    different = len({(round(x, 3), round(y, 3)) for x, y in drawn.tolist()})
     return "the noise is the same in each step: draw it again" if different < 0.5 * len(drawn) else ""
 
 

@@ -98,6 +98,15 @@ def normals(key, count):
 def normals(key, count):
     j = np.arange((count + 1) // 2, dtype=np.uint64)
     words = mix(np.uint64(key) ^ mix(j * np.uint64(GAMMA)))
+    u = np.maximum((words >> np.uint64(32)).astype(float) / 2**32, 1e-12).astype(np.float32).astype(float)
+    turn = (words & np.uint64(0xFFFFFFFF)).astype(float) / 2**32
+    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * turn
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].astype(np.float32)
+""": "add 1 to them",
+        """
+def normals(key, count):
+    j = np.arange((count + 1) // 2, dtype=np.uint64)
+    words = mix(np.uint64(key) ^ mix(j * np.uint64(GAMMA)))
     u = (((words >> np.uint64(32)).astype(float) + 1) / 2**32).astype(np.float32).astype(float)
     turn = (words & np.uint64(0xFFFFFFFF)).astype(float) / 2**32
     radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * turn

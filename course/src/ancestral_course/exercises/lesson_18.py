@@ -53,9 +53,7 @@ def _walk(start: float, steps: Callable[[Tensor, Callable[[], Tensor]], Tensor])
     return sample
 
 
-def _targets(
-    predict: Callable[[Tensor, Any], tuple[Tensor, Tensor, Any]], right: str
-) -> dict[str, Callable[[Tensor, Any], Tensor]]:
+def _targets(predict: Callable[[Tensor, Any], tuple[Tensor, Tensor, Any]], right: str) -> dict[str, Network]:
     """What ideal networks of other targets than the right one answer, by x̂_0, ε̂ and the deviation of the noise."""
     rules: dict[str, Callable[[Tensor, Tensor, Any], Tensor]] = {
         "x_0": lambda x0, eps, b: x0,
@@ -63,11 +61,11 @@ def _targets(
         "the score": lambda x0, eps, b: -eps / b,
         "the velocity ε − x_0": lambda x0, eps, b: eps - x0,
     }
-    return {
-        name + (f", not {right}"): lambda x, t, rule=rule: rule(*predict(x, t))
-        for name, rule in rules.items()
-        if name != right
-    }
+
+    def ideal(rule: Callable[[Tensor, Tensor, Any], Tensor]) -> Network:
+        return lambda x, t: rule(*predict(x, t))
+
+    return {f"{name}, not {right}": ideal(rule) for name, rule in rules.items() if name != right}
 
 
 # -- DDPM -------------------------------------------------------------------------------------------------------------
@@ -760,6 +758,9 @@ _FLOW = (
             ),
             "the network sees x_0, without noise.": (
                 lambda net, x_0, t, eps: ((net(x_0, t) - (eps - x_0)) ** 2).mean()
+            ),
+            "the network gets 1 − t. Give it t as it is.": (
+                lambda net, x_0, t, eps: ((net(_flow_x(x_0, t, eps), 1 - t) - (eps - x_0)) ** 2).mean()
             ),
             "this is the sum over both coordinates. Take the mean over all numbers.": (
                 lambda net, x_0, t, eps: 2 * _flow_loss(net, x_0, t, eps)
