@@ -107,13 +107,14 @@ def test_known_pixels_are_those_of_the_image_bit_for_bit():
 
 
 def test_samples_do_not_depend_on_the_batch_and_follow_their_measurements():
+    """Up to what a network amplifies of the rounding of float32, which processors do in several ways."""
     model = untrained(SHAPE)
     y = Downsample(2).apply(draw(2, *SHAPE).clamp(-1, 1))
     together = model.restore(y, "upscale:2+noise:0.1", n=4, steps=3, decode=False)
     apart = model.restore(y, Downsample(2), 0.1, n=4, steps=3, decode=False, batch_size=1)
-    assert torch.allclose(torch.Tensor(together), torch.Tensor(apart), atol=1e-5)
+    assert torch.allclose(torch.Tensor(together), torch.Tensor(apart), atol=1e-4)
     single = model.restore(y[1], Downsample(2), 0.1, n=1, indices=[3], steps=3, decode=False)
-    assert torch.allclose(torch.Tensor(single)[0], together[3], atol=1e-5)
+    assert torch.allclose(torch.Tensor(single)[0], together[3], atol=1e-4)
 
 
 def test_dps_takes_the_published_step_whatever_the_noise():
