@@ -61,6 +61,25 @@ def test_chance_is_that_of_the_dimension(dims):
     assert shares(train + 1e-4 * new, train)[0] > 0.95
 
 
+@pytest.mark.parametrize("dims", [2, 3, 10])
+def test_copies_by_chance_are_no_more_likely_than_said(dims):
+    """New points of the same distribution: in the plane one in seven looks like a copy, of them and of the data."""
+    results = [copies.copies(items(400, 100 + seed, dims), items(400, seed, dims)) for seed in range(20)]
+    p_values = torch.tensor([result.p_value for result in results])
+    assert int((p_values < 0.05).sum()) <= 3
+    copied, chance = (torch.cat(part).double().mean() for part in zip(
+        *((result.copied, result.chance < copies.RATIO) for result in results), strict=True))  # fmt: skip
+    assert copied == pytest.approx(float(chance), abs=0.01)
+
+
+def test_points_saved_twice_are_no_copies_by_chance():
+    """In the plane too: if each point is there twice, with noise, they are no reason to expect copies."""
+    train = items(300, 0, 2)
+    twice = torch.cat([train, train + 1e-4 * torch.randn(300, 2, generator=torch.Generator().manual_seed(1))])
+    chance = copies.copies(items(300, 2, 2), twice).chance
+    assert float((chance < copies.RATIO).double().mean()) < 0.2
+
+
 def test_two_different_items_are_too_few():
     with pytest.raises(InputError, match="at least 3 different training items, not 2"):
         copies.copies(items(4, 0), items(2, 1).repeat(5, 1))

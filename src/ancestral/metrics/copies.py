@@ -27,6 +27,8 @@ not change it."""
 DUPLICATE, ALIKE = 1 / 10, 1 / 3
 """Items nearer to each other than these shares of the spacing are one item twice; and too much alike for one of them to
 be the second-nearest where the other is the nearest."""
+SURPLUS = 2
+"""Items that are alike are duplicates if there are this many times more of them than in data of constant density."""
 FEWEST = 3
 """Different training items that have a ratio each."""
 ELEMENTS = 2**23
@@ -110,16 +112,40 @@ def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies
     centre = train.double().mean(0)  # distances do not change, and lose fewer digits
     base, queries = ((x.double() - centre).float() for x in (train[rows], samples))
     probes, nth = evenly_spaced(PROBES, len(base)), min(NEIGHBOUR, len(base) - 1)
-    nearest = [kth_least(squares(part, base), 1 + nth) for part in _parts(base[probes], base)]  # the first: itself
-    spacing = float(torch.cat(nearest).median().sqrt())
+    blocks = (squares(part, base) for part in _parts(base[probes], base))
+    to_others = torch.cat([torch.stack([kth_least(block, 1 + k) for k in (1, nth)], 1) for block in blocks])
+    spacing = float(to_others[:, 1].median().sqrt())
+    close = int((to_others[:, 0] <= (DUPLICATE * spacing) ** 2).sum())
     ratio, index = _ratios(queries, base, spacing)
-    chance, neighbour = _ratios(base[probes], base, spacing, DUPLICATE * spacing)
+    chance, neighbour = _chance(base[probes], base, spacing, close)
     places = (first.get(row.tobytes(), -1) for row in samples.contiguous().numpy())
     equal = torch.tensor(list(places), dtype=torch.int64)
     index = torch.where(equal < 0, rows[index], equal)
     blank = torch.zeros(len(train), dtype=torch.bool) if flat is None else flat
     chance = chance.where(~blank[rows[neighbour]], 1.0)
     return Copies(ratio, index, equal >= 0, blank[index], chance, len(base))
+
+
+def _chance(probes: Tensor, base: Tensor, spacing: float, close: int) -> tuple[Tensor, Tensor]:
+    """The ratios of training items (m, d) to the others, and their nearest items, without those that are duplicates.
+
+    In few dimensions some items are close by chance, and are duplicates only if there are more of them. The ratio of
+    the nearest to the next distance has the distribution x^k in k dimensions, and its median 2^(−1/k). The nearest is
+    nearer than a share x of the distance to the n-th with the probability 1 − (1 − x^k)^(n − 1).
+
+    Args:
+        probes: The items.
+        base: All items.
+        spacing: The distance to the neighbour `NEIGHBOUR`.
+        close: The number of the items with a neighbour within `DUPLICATE` of the spacing.
+    """
+    ratios = _ratios(probes, base, spacing, DUPLICATE * spacing)
+    median = float(ratios[0].median())
+    power = DUPLICATE ** (math.log(2) / -math.log(median)) if 0 < median < 1 else 0.0
+    expected = len(probes) * (1 - (1 - power) ** (NEIGHBOUR - 1))
+    if close > SURPLUS * expected + 2:
+        return ratios
+    return _ratios(probes, base, spacing, 0.0)
 
 
 def _distinct(x: Tensor) -> dict[bytes, int]:
@@ -135,11 +161,19 @@ def _parts(queries: Tensor, base: Tensor) -> tuple[Tensor, ...]:
 
 
 def _ratios(queries: Tensor, base: Tensor, spacing: float, beyond: float | None = None) -> tuple[Tensor, Tensor]:
-    """The ratios (n,) of queries (n, d) and the indices of their nearest items, of those farther than `beyond`."""
+    """The ratios (n,) of queries (n, d) and the indices of their nearest items.
+
+    Args:
+        queries: The queries, or items of the base, which are not their own neighbours, with `beyond`.
+        base: The items (m, d).
+        spacing: The distance to the neighbour `NEIGHBOUR`.
+        beyond: The distance within which items are the query itself; at 0 only the nearest item is.
+    """
     ratios, indices = [], []
     for x in _parts(queries, base):
         apart = squares(x, base)
         if beyond is not None:
+            apart.scatter_(1, apart.argmin(1, keepdim=True), torch.inf)
             apart.masked_fill_(apart <= beyond**2, torch.inf)
         first = apart.argmin(1)
         apart.masked_fill_(squares(base[first], base) <= (ALIKE * spacing) ** 2, torch.inf)
