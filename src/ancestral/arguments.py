@@ -8,7 +8,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeGuard, TypeVar, Union
 
@@ -17,7 +17,9 @@ from ancestral.options import option
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")
 UNIONS = (Union, types.UnionType)
+SEQUENCES = (tuple, Sequence, Collection)
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -43,9 +45,9 @@ def fits(value: object, hint: Any) -> bool:
         return any(type(value) is type(option) and value == option for option in options)
     if origin is tuple and options[1:] != (...,):
         return isinstance(value, tuple) and len(value) == len(options) and all(map(fits, value, options))
-    if origin in (tuple, Sequence):
+    if origin in SEQUENCES:
         sequence = isinstance(value, origin) and not isinstance(value, str | bytes)
-        return sequence and all(fits(item, options[0]) for item in typing.cast("Sequence[object]", value))
+        return sequence and all(fits(item, options[0]) for item in typing.cast("Collection[object]", value))
     if hint in (int, bool):
         return type(value) is hint
     if hint is float:
@@ -106,13 +108,20 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{function.__name__}() {error}") from None
+            name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+            raise TypeError(f"{name}() {error}") from None
         hints = _hints(function)
         for name, value in bound.arguments.items():
             bound.arguments[name] = converted(name, value, hints.get(name, Any))
         return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def checked_class(kind: type[C]) -> type[C]:
+    """Convert the arguments of a class to the type hints of its constructor. Raises InputError as `converted` does."""
+    kind.__init__ = checked(kind.__init__)  # type: ignore[method-assign]
+    return kind
 
 
 def read_json(text: str, name: str) -> dict[str, Any]:
@@ -205,7 +214,7 @@ def describe(hint: Any) -> str:
         return ", ".join(map(str, options))
     if origin is tuple and options[1:] != (...,):
         return f"({', '.join(map(describe, options))})"
-    if origin in (tuple, Sequence):
+    if origin in SEQUENCES:
         return f"a sequence, each {describe(options[0])}"
     if origin is Callable or hint is Callable:
         return "a function"

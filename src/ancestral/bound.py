@@ -17,7 +17,7 @@ from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.reverse import Decoder, Variance, bits, step_bits
 from ancestral.schedules import Schedule, Time
-from ancestral.targets import Denoiser, Prediction, warn_in_training_mode
+from ancestral.targets import Denoiser, Prediction, check_denoiser
 
 
 class Bound(NamedTuple):
@@ -93,7 +93,7 @@ class ELBO:
         self, denoiser: Denoiser, x0: Tensor, indices: Sequence[int] | None = None, **condition: Tensor
     ) -> Iterator[Term]:
         """Compute every term of images x0 (N, *), from t = T to 1, by T evaluations of the denoiser."""
-        warn_in_training_mode(denoiser)
+        check_denoiser(denoiser)
         indices = range(len(x0)) if indices is None else indices
         return (self.term(denoiser, x0, t, t, indices, **condition) for t in range(denoiser.schedule.steps, 0, -1))
 
@@ -105,7 +105,7 @@ class ELBO:
         The bits of each term are multiplied by the number of times in its stratum, so their sum is unbiased for L_0 + Σ
         L_t. Each image draws its own times, so the spread of the sums over images shows the error of their mean.
         """
-        warn_in_training_mode(denoiser)
+        check_denoiser(denoiser)
         indices = range(len(x0)) if indices is None else indices
         for number, stratum in enumerate(reversed(time_strata(denoiser.schedule.steps, passes))):
             t = randomness.integers(stratum[0], stratum[-1], self.seed, Stream.BOUND_TIME, number, indices)

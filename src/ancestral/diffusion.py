@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import objectives
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.objectives import ForwardPass, Objective
@@ -18,6 +19,7 @@ from ancestral.targets import EPS, Prediction, Target, exact_at_zero, unscaled
 from ancestral.transforms import certain, transformed
 
 
+@checked_class
 class Diffusion(nn.Module):
     """A denoiser made of a network.
 

@@ -23,7 +23,7 @@ from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced_times
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
-from ancestral.targets import X0, Denoiser, Prediction, warn_in_training_mode
+from ancestral.targets import X0, Denoiser, Prediction, check_denoiser
 
 
 class OdeState(NamedTuple):
@@ -72,7 +72,7 @@ def integrate(
     References:
         Song et al., *Score-based generative modeling through stochastic differential equations* (2021), eqs. 13 and 39.
     """
-    warn_in_training_mode(denoiser)
+    check_denoiser(denoiser)
     check_floats(x0)
     schedule = denoiser.schedule
     indices = range(len(x0)) if indices is None else indices

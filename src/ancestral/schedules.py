@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import curves
+from ancestral.arguments import checked
 from ancestral.curves import Curve, Interpolation, Level
 from ancestral.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian, Scalar
@@ -358,6 +359,7 @@ def check_floats(x: Tensor) -> None:
         raise InputError(f"images must be floats in [-1, 1], not {x.dtype}: convert uint8 by x.float() / 127.5 - 1")
 
 
+@checked
 def from_betas(betas: Sequence[float] | Tensor) -> Schedule:
     """The schedule of given β_1..β_T, each in (0, 1): a_t = √ᾱ_t, b_t = √(1−ᾱ_t), ᾱ_t = Π (1−β_s)."""
     beta = torch.as_tensor(betas, dtype=torch.float64)
@@ -366,6 +368,7 @@ def from_betas(betas: Sequence[float] | Tensor) -> Schedule:
     return _variance_preserving(torch.log1p(-beta).cumsum(0), {"name": "from_betas", "betas": beta.tolist()})
 
 
+@checked
 def linear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
     """DDPM's schedule (§4): β rises linearly over 1,000 steps, from `beta_start` to `beta_end`.
 
@@ -384,6 +387,7 @@ def linear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) 
     return _variance_preserving(log_alpha_bar, spec)
 
 
+@checked
 def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Schedule:
     """Improved DDPM's schedule (Nichol and Dhariwal 2021, eq. 17): ᾱ(u) ∝ cos²((u + offset)/(1 + offset) · π/2).
 
@@ -398,6 +402,7 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
     return _capped(alpha_bar, spec, partial(curves.cosine, steps=steps, offset=offset))
 
 
+@checked
 def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: float = 0.999) -> Schedule:
     """The sigmoid schedule of Jabri, Fleet and Chen 2022: ᾱ(u) falls as 1/(1 + eᶻ), z from `start` to `end`.
 
@@ -412,6 +417,7 @@ def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: 
     return _capped(alpha_bar, spec, partial(curves.sigmoid, steps=steps, start=start, end=end))
 
 
+@checked
 def geometric(steps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> Schedule:
     """NCSN's noise levels (Song and Ermon 2019): a_t = 1, b_t from σ_min at t = 1 to σ_max at T in equal ratios."""
     _check_sigmas("geometric", sigma_min, sigma_max)
@@ -419,6 +425,7 @@ def geometric(steps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.
     return _variance_exploding(steps, level, {"name": "geometric", "sigma_min": sigma_min, "sigma_max": sigma_max})
 
 
+@checked
 def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Schedule:
     """EDM's noise levels (Karras et al. 2022, eq. 5): a_t = 1, and b_t^(1/ρ) grows evenly from t = 1 to t = T."""
     _check_sigmas("karras", sigma_min, sigma_max)
@@ -429,6 +436,7 @@ def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0,
     return _variance_exploding(steps, level, spec)
 
 
+@checked
 def flow(steps: int = 1000) -> Schedule:
     """The straight line from data to noise (rectified flow; Liu, Gong and Liu 2022): a_t = 1 − t/T, b_t = t/T."""
     steps = _check_steps(steps)
@@ -437,6 +445,7 @@ def flow(steps: int = 1000) -> Schedule:
     return Schedule(signal, noise, spec={"name": "flow", "steps": steps}, curve=curve)
 
 
+@checked
 def zero_terminal(schedule: Schedule) -> Schedule:
     """`schedule` with a shifted and scaled to a_T = 0, so that x_T holds nothing of the data.
 

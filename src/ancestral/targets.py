@@ -16,6 +16,7 @@ from typing import Any, Protocol, SupportsIndex, TypeVar, cast, runtime_checkabl
 import torch
 from torch import Tensor, nn
 
+from ancestral.arguments import shown
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
 from ancestral.registries import TARGETS
@@ -79,12 +80,18 @@ DROP_RATES = ("p", "dropout", "drop_prob")
 """Attributes of layers that hold the probability with which they drop elements, or branches, in training."""
 
 
-def warn_in_training_mode(denoiser: object) -> None:
-    """Warn if a layer of a denoiser, or of those that it wraps, drops elements or normalises by the batch.
+def check_denoiser(denoiser: object) -> None:
+    """Refuse what is no denoiser, and warn if a layer of one, or of those that it wraps, answers at random.
 
-    Modules are built in training mode, and their owner chooses it: nothing is changed here. A layer that answers the
-    same in both modes is no reason for a warning.
+    A layer that drops elements or normalises by the batch does so in training mode. Modules are built in this mode, and
+    their owner chooses it: nothing is changed here. A layer that answers the same in both modes is no reason to warn.
+
+    Raises:
+        InputError: If it has no schedule, or no method `predict`.
     """
+    if not isinstance(denoiser, Denoiser):
+        wrap = ": wrap the network, Diffusion(net, schedule, target)" if isinstance(denoiser, nn.Module) else ""
+        raise InputError(f"a denoiser has a schedule and a method predict, and {shown(denoiser)} has not{wrap}")
     seen: set[int] = set()
     parts = [denoiser]
     while parts:

@@ -149,7 +149,10 @@ def test_numbers_of_numpy_are_numbers():
     [
         (lambda: DDIM(0).times(LINEAR), "choose 1 to 1000"),
         (lambda: DDIM(1001).times(LINEAR), "choose 1 to 1000"),
-        (lambda: DDIM(5, spacing="even").times(LINEAR), "trailing, leading, linspace, logsnr and karras"),
+        (
+            lambda: DDIM(5, spacing="even").times(LINEAR),
+            "spacing cannot be 'even': give trailing, leading",
+        ),
         (lambda: DDIM(eta=1.5), "between 0"),
         (lambda: samplers.from_name("ddxm"), "ddpm"),
         (lambda: samplers.from_name("ddpm", eta=0.5), "no option eta"),
@@ -163,8 +166,8 @@ def test_numbers_of_numpy_are_numbers():
         (lambda: samplers.resampled([5, 6, 0]), "must fall strictly"),
         (lambda: samplers.resampled([5, 0], 0), "jump is a whole number of steps, 1 or more, not 0"),
         (lambda: samplers.resampled([5, 0], 1, 1.5), "repeats is a whole number, 1 or more, not 1.5"),
-        (lambda: run(DDIM(2.5)), "2.5 sampling steps"),
-        (lambda: run(DDIM(True)), "True sampling steps"),
+        (lambda: run(DDIM(2.5)), "steps cannot be 2.5: give a whole number or None"),
+        (lambda: run(DDIM(True)), "steps cannot be True: give a whole number or None"),
         (lambda: run(DDIM(clip=-1.0)), "clip must be above 0"),
         (lambda: run(DDIM(), indices=[1]), "each of the 1 indices"),
         (lambda: run(DDIM(), x_T=torch.ones(2, 3, dtype=torch.int64)), "floats"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ancestral import registries
-from ancestral.arguments import converted, describe, from_json, is_remote, read_json, short_source, shown
+from ancestral.arguments import checked_class, converted, describe, from_json, is_remote, read_json, short_source, shown
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
@@ -95,6 +95,7 @@ def lost_places(given: Iterable[str]) -> dict[str, str]:
     }
 
 
+@checked_class
 @dataclass(frozen=True)
 class DataConfig:
     """The data to train on."""
@@ -178,6 +179,7 @@ MOST_FEATURES, MOST_BLOCKS, MOST_PATCH, MOST_LEVELS = 65_536, 256, 1024, 16
 and would keep whoever opens it busy for hours."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class UNetConfig:
     """The U-Net of the DDPM paper, for images, signals and volumes."""
@@ -234,6 +236,7 @@ class UNetConfig:
             )
 
 
+@checked_class
 @dataclass(frozen=True)
 class TransformerConfig:
     """A transformer on patches of pixels, for images, signals and volumes; it should predict x0."""
@@ -267,6 +270,7 @@ class TransformerConfig:
             )
 
 
+@checked_class
 @dataclass(frozen=True)
 class MLPConfig:
     """A residual MLP, for points."""
@@ -286,6 +290,7 @@ class MLPConfig:
             raise InputError(f"{option('width', self.width)} must be even")
 
 
+@checked_class
 @dataclass(frozen=True)
 class CustomNetConfig:
     """A network of your own: any function that can be imported and returns one."""
@@ -319,6 +324,7 @@ AUTOENCODER = "autoencoder"
 """The preset of the runs that train the autoencoders of other runs."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class LatentConfig:
     """The latent space in which the model is trained, of a small autoencoder of its own."""
@@ -364,6 +370,7 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 """Settings that users give by an option of another name."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class ProcessConfig:
     """The forward process and what the network predicts."""
@@ -413,6 +420,7 @@ EARLY = (50, 100, 200)
 """First steps that are shown and saved, so that the first samples are seen soon, in runs that do neither as often."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of training."""
@@ -481,6 +489,7 @@ class TrainConfig:
         return step in EARLY and step < every
 
 
+@checked_class
 @dataclass(frozen=True)
 class RuntimeConfig:
     """Settings of the work that change no result, except for rounding."""
@@ -514,6 +523,7 @@ class RuntimeConfig:
     none for no tracker. auto is tensorboard where it is installed."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class SampleConfig:
     """Default settings of sampling."""
@@ -524,6 +534,7 @@ class SampleConfig:
     """Number of sampling steps of the previews during training; default: at most 30, and 100 for the last."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class InitialConfig:
     """The model whose averaged weights a run starts from."""
@@ -534,6 +545,7 @@ class InitialConfig:
     """SHA-256 of its file; "" for a model that is in no file."""
 
 
+@checked_class
 @dataclass(frozen=True)
 class DistilConfig:
     """Settings by which a run distils the model that it starts from."""
@@ -560,6 +572,7 @@ class DistilConfig:
         return f"by the method {self.method} in {self.stages} stage{'s' * (self.stages > 1)}{begin}{why}"
 
 
+@checked_class
 @dataclass(frozen=True)
 class Config:
     """A training run."""

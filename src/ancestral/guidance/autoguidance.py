@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.guidance.extrapolation import checked_share, guided, rescaled
 from ancestral.guidance.wrapper import Wrapper
@@ -15,6 +16,7 @@ from ancestral.schedules import Time, largest_difference
 from ancestral.targets import Denoiser, Prediction, exact_at_zero, for_move
 
 
+@checked_class
 class AutoGuidance(Wrapper):
     """Guidance by a weaker model of the same data: extrapolation from its estimate through that of the denoiser.
 
@@ -45,8 +47,8 @@ class AutoGuidance(Wrapper):
     ) -> None:
         super().__init__(denoiser)
         self.weak, self.scale, self.rescale, self.without = weak, scale, checked_share(rescale), frozenset(without)
-        if not isinstance(weak, Denoiser) or not isinstance(scale, int | float) or not math.isfinite(scale):
-            raise InputError("autoguidance takes a weaker denoiser and a finite scale")
+        if not math.isfinite(scale):
+            raise InputError(f"autoguidance takes a finite scale, not {scale}")
         one, other = (torch.stack([each.schedule.signal, each.schedule.noise]) for each in (denoiser, weak))
         if one.shape != other.shape:
             difference = f"{weak.schedule.steps} steps, not {denoiser.schedule.steps}"

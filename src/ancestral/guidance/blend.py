@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, per_item
 from ancestral.targets import Denoiser, Prediction
 
 
+@checked_class
 class Blend(Wrapper):
     """Interpolation between the estimates given two conditions: x̂ = (1 − w) x̂(· | c) + w x̂(· | c'), and ε̂ likewise.
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.conditions import ABSENT
 from ancestral.errors import InputError
 from ancestral.guidance.extrapolation import checked_share, guided, rescaled
@@ -19,6 +20,7 @@ NO_CLASS = ABSENT
 """The label of an image without a class, for which networks learn an embedding."""
 
 
+@checked_class
 class ClassifierFree(Wrapper):
     """Classifier-free guidance: extrapolation from the estimate without conditions through that with them.
 
@@ -62,9 +64,7 @@ class ClassifierFree(Wrapper):
         numbers = scale.values() if isinstance(scale, Mapping) else [scale]
         if not numbers or not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
             raise InputError(f"scale is a finite number, or names conditions with one each, not {scale!r}")
-        if drop is not None and not (
-            isinstance(drop, Mapping) and drop and all(isinstance(v, int | float | Tensor) for v in drop.values())
-        ):
+        if drop is not None and not (drop and all(isinstance(v, int | float | Tensor) for v in drop.values())):
             raise InputError("drop names at least one condition, each with the number or tensor that is its absence")
         if isinstance(scale, Mapping) and (unknown := [name for name in drop or () if name not in scale]):
             raise InputError(f"drop names {' and '.join(unknown)}, which scale does not: give each a scale")

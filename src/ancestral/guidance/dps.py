@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.guidance.wrapper import MoveWrapper
 from ancestral.operators import Operator, check_fit, check_measurement, unit
@@ -14,6 +15,7 @@ from ancestral.targets import X0, Denoiser, Prediction, exact_at_zero
 from ancestral.transforms import pullback
 
 
+@checked_class
 class DPS(MoveWrapper):
     """A denoiser whose steps of ancestral sampling are moved by −ζ ∇_{x_t} ‖y − A x̂_0(x_t)‖.
 

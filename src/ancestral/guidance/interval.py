@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, per_item
@@ -13,6 +14,7 @@ from ancestral.targets import Prediction
 from ancestral.transforms import certain
 
 
+@checked_class
 class Interval(Wrapper):
     """Guidance within an interval of noise levels, and the denoiser without it at others, which costs less.
 
@@ -33,8 +35,6 @@ class Interval(Wrapper):
 
     def __init__(self, guidance: Wrapper, low: float = 0.0, high: float = math.inf) -> None:
         super().__init__(guidance)
-        if not isinstance(guidance, Wrapper):
-            raise InputError(f"an interval limits guidance, and a {type(guidance).__name__} has none: wrap it first")
         if not 0 <= low < high:
             raise InputError(f"an interval of noise levels needs 0 <= low < high, not {low} and {high}")
         self.low, self.high = low, high

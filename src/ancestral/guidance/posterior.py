@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.covariance import Covariance
 from ancestral.errors import InputError, whole
 from ancestral.guidance.wrapper import Wrapper
@@ -36,6 +37,7 @@ METHODS = {
 """DDNM; ΠGDM; MMPS; JFPS."""
 
 
+@checked_class
 class Posterior(Wrapper):
     """A denoiser given a measurement y = A x_0 + σ n, for data that are Gaussian given x_t.
 

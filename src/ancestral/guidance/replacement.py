@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.guidance.wrapper import MoveWrapper
 from ancestral.operators import Operator, check_fit, check_measurement
@@ -15,6 +16,7 @@ DRAW = -1
 """The number of the draw of noise for what is known, which no sampler has: theirs count from 0."""
 
 
+@checked_class
 class Replacement(MoveWrapper):
     """A denoiser that gets x_t with its measured part replaced by y, noised to the level t.
 

@@ -8,12 +8,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import SKIP, Denoiser, Prediction, exact_at_zero, for_move
 from ancestral.transforms import pullback
 
 
+@checked_class
 class Wrapper(ABC):
     """A denoiser that wraps another. It has the schedule and the device of what it wraps; a subclass defines `predict`.
 
@@ -88,6 +90,7 @@ class MoveWrapper(Wrapper):
         return wrapper
 
 
+@checked_class
 class Clipped(Wrapper):
     """A denoiser whose x̂_0 is clipped to [−limit, limit], with the ε̂ that then agrees with x_t.
 

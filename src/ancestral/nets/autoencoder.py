@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import ZERO, conv
@@ -56,6 +57,7 @@ class Unfold(nn.Module):
         return unfold(x, 2)
 
 
+@checked_class
 class Autoencoder(nn.Module):
     """An encoder and a decoder.
 

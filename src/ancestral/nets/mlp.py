@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.arguments import checked_class
 from ancestral.conditions import Condition
 from ancestral.nets.conditioning import Conditioning
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.layer_norm import LayerNorm
+from ancestral.nets.space import check_counts
 
 
+@checked_class
 class MLP(nn.Module):
     """ε_θ(x, index) for points x (B, features).
 
@@ -34,6 +37,7 @@ class MLP(nn.Module):
         conditions: Mapping[str, Condition] | None = None,
     ) -> None:
         super().__init__()
+        check_counts("an MLP", features=features, width=width, layers=layers, out_features=out_features)
         self.width, self.classes = width, classes
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(classes + 1, width) if classes else None  # the last row is "no class"

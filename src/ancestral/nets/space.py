@@ -1,10 +1,13 @@
 """Padding, cropping and space-to-depth for any number of axes of space: x is (B, C, *sides) throughout."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ancestral.errors import whole
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
@@ -45,3 +48,10 @@ def sequence(x: Tensor) -> Tensor:
     model file, and in another, with other last bits, by weights that do not.
     """
     return x.flatten(2).transpose(1, 2).contiguous()
+
+
+def check_counts(network: str, **counts: int | None) -> None:
+    """Raise InputError unless each number of channels, layers and the like is 1 or more; None is a default."""
+    for name, value in counts.items():
+        if value is not None:
+            whole(value, 1, math.inf, f"{name} of {network} must be at least 1, not {value}")

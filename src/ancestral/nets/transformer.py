@@ -6,7 +6,6 @@ predict x_0: clean images lie near a manifold of few dimensions, and noise fills
 narrow layer can pass on.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -14,14 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.arguments import checked_class
 from ancestral.conditions import Condition
-from ancestral.errors import InputError, whole
+from ancestral.errors import InputError
 from ancestral.nets.conditioning import Conditioning
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.layer_norm import LayerNorm, layer_norm
-from ancestral.nets.space import crop, fold, pad, sequence, unfold
+from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 from ancestral.nets.unet import NOUNS, init
 
 BASE = 100.0
@@ -100,6 +100,7 @@ class TransformerBlock(nn.Module):
         return out
 
 
+@checked_class
 class Transformer(nn.Module):
     """A network of the shape of x in, the same out, with `out_channels` channels.
 
@@ -143,9 +144,8 @@ class Transformer(nn.Module):
         super().__init__()
         if dims not in NOUNS:
             raise InputError(f"a transformer has 1, 2 or 3 axes of space, not dims={dims}")
-        least = {"channels": channels, "width": width, "depth": depth, "heads": heads, "patch": patch}
-        for name, value in {**least, "bottleneck": 1 if bottleneck is None else bottleneck}.items():
-            whole(value, 1, math.inf, f"{name} of a transformer must be at least 1, not {value}")
+        counts = {"channels": channels, "width": width, "depth": depth, "heads": heads, "patch": patch}
+        check_counts("a transformer", **counts, bottleneck=bottleneck, out_channels=out_channels)
         if width % heads or width // heads % 2 or width // heads < 2 * dims:
             raise InputError(
                 f"width={width} must be a multiple of heads={heads}, with an even number of features in each head, and "

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.arguments import checked_class
 from ancestral.conditions import Condition
 from ancestral.errors import InputError
 from ancestral.nets.conditioning import Conditioning
@@ -24,7 +25,7 @@ from ancestral.nets.kernels.convolution import CONV, Conv
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.group_norm import GroupNorm
 from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
-from ancestral.nets.space import crop, fold, pad, sequence, unfold
+from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 
 ZERO = 1e-10
 """The variance scale that the authors' code gives to layers "initialised to 0"."""
@@ -142,6 +143,7 @@ class Upsample(nn.Module):
         return upsampled_convolution(x, self.conv.weight, self.conv.bias, self.taps)
 
 
+@checked_class
 class UNet(nn.Module):
     """ε_θ(x, index): the shape of x in, the same out, with `out_channels` channels.
 
@@ -192,6 +194,8 @@ class UNet(nn.Module):
         super().__init__()
         if dims not in NOUNS:
             raise InputError(f"a U-Net has 1, 2 or 3 axes of space, not dims={dims}")
+        counts = {"channels": channels, "width": width, "blocks": blocks, "image_size": image_size, "patch": patch}
+        check_counts("a U-Net", **counts, out_channels=out_channels, mults=min(mults, default=0))
         self.channels, self.width, self.classes, self.patch, self.dims = channels, width, classes, patch, dims
         self.narrow = narrow
         self.multiple = patch * 2 ** (len(mults) - 1)

@@ -8,6 +8,7 @@ evaluations. A time distribution says how t is drawn. `from_config` makes the ob
 from functools import partial
 from typing import Any
 
+from ancestral.arguments import checked
 from ancestral.errors import InputError
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 
+@checked
 def build(
     schedule: Schedule,
     target: Target,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser, Wrapper
@@ -60,6 +61,7 @@ class _Distillation(Wrapper):
         return prediction.x0 + (self.clipped(prediction, forward.x_t, scales).x0 - prediction.x0).detach()
 
 
+@checked_class
 class ConsistencyTuning(_Distillation):
     """Easy consistency tuning: x̂_0 at t should be x̂_0 at an earlier time r of the same path x_0 + σ ε.
 
@@ -161,6 +163,7 @@ def earlier(schedule: Schedule, t: Tensor, stage: int) -> Tensor:
     return torch.minimum(below, t - 1)
 
 
+@checked_class
 class ProgressiveDistillation(_Distillation):
     """Progressive distillation: one DDIM step of the network should be two steps of its teacher.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import randomness, reverse
+from ancestral.arguments import checked_class, shown
 from ancestral.errors import InputError, whole
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
@@ -65,6 +66,7 @@ def positions(count: int) -> range:
     return range(rank, rank + world * count, world)
 
 
+@checked_class
 class Objective(ABC):
     """An objective of training: the mean of the losses of a batch, whose t are of the distribution `times`.
 
@@ -128,6 +130,12 @@ class Objective(ABC):
         eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, indices, x0.device).to(x0.dtype)
         forward = denoiser.forward_pass(x0, t, eps, **condition)
         errors = self.errors(replace(forward, averaged=averaged, step=step))
+        if not isinstance(errors, Tensor) or errors.shape != (len(x0),):
+            answer = f"the shape {list(errors.shape)}" if isinstance(errors, Tensor) else f"the value {shown(errors)}"
+            raise InputError(
+                f"the errors of the objective have {answer} for {len(x0)} samples: they should be the loss of each "
+                "sample, (B,)"
+            )
         return t, errors if importance is None else errors * importance.to(errors)
 
     @property
@@ -161,6 +169,7 @@ class Denoising(Objective):
         return ((truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  L_simple = E ‖ε − ε_θ(x_t, t)‖²
 
 
+@checked_class
 class Wrapper(Objective):
     """An objective that changes the errors of another one."""
 
@@ -188,6 +197,7 @@ class Clipped(Wrapper):
         return self.inner.errors(replace(forward, answer=forward.answer + (clipped - forward.answer).detach()))
 
 
+@checked_class
 class Weighted(Wrapper):
     """Another objective's errors times a weight for each t.
 
@@ -210,6 +220,7 @@ class Weighted(Wrapper):
         return errors * self.weights[t].to(errors)
 
 
+@checked_class
 class Hybrid(Wrapper):
     """L_hybrid = L_simple + λ L_vlb, which trains a learned variance. L_vlb is T times the bound's term of step t.
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class Consistency(Sampler):
     """x_s = a_s x̂_0 + b_s z: for models whose x̂_0 is a sample, not the mean of all that fit x_t.

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class DDIM(Sampler):
     """x_s = a_s x̂_0 + √(b_s² − η²β̃) ε̂ + η√β̃ z. η = 0 is deterministic, η = 1 is DDPM with the small variance.

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.reverse import Variance, check_variance, transition
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Denoiser, Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class DDPM(Sampler):
     """x_s = μ_θ + σ z, with σ² = β ("large"), β̃ ("small") or "learned" by the network between them.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
@@ -19,6 +20,7 @@ class Previous(NamedTuple):
     x0: Tensor
 
 
+@checked_class
 @dataclass(frozen=True)
 class DPMSolver(Sampler):
     """With λ = log a/b and h = λ_s − λ_t the ODE is x_s = (b_s/b_t) x + b_s ∫ eᵘ x̂_0 du over u in [λ_t, λ_s].

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class Euler(Sampler):
     """x_s = x + Δa x̂_0 + Δb ε̂. `ancestral` steps further down, to √(b_s² − β̃), and adds the noise √β̃ z back.

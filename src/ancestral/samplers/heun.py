@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from ancestral.adaptive import flow
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class Heun(Sampler):
     """The trapezoid rule for dx = x̂_0 da + ε̂ db, with a and b taken as linear between two times.

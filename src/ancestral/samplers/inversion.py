@@ -13,7 +13,7 @@ from ancestral.gaussian import Scalar
 from ancestral.guidance import Clipped
 from ancestral.samplers.loop import GaussianDenoiser, Move, Sampler, Step, check_times
 from ancestral.schedules import Schedule, Time, check_floats, per_item
-from ancestral.targets import SIGMA_DATA, Denoiser, Prediction, for_move, warn_in_training_mode
+from ancestral.targets import SIGMA_DATA, Denoiser, Prediction, check_denoiser, for_move
 
 TOLERANCE = 2e-5
 """The largest error of an inverted step, in units of √(a² + b²): 0.003 levels of 255."""
@@ -62,7 +62,7 @@ def inverse_trajectory(
         Song, Meng and Ermon, *Denoising diffusion implicit models* (2021), section 4.3.
         Walker and Ni, *Anderson acceleration for fixed-point iterations* (2011).
     """
-    warn_in_training_mode(denoiser)
+    check_denoiser(denoiser)
     check_floats(x0)
     if not tolerance > 0:
         raise InputError(f"tolerance must be above 0, not {tolerance}")

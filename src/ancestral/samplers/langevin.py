@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class Langevin(Sampler):
     """At each noise level x ← x + ½α s(x) + √α z, `steps_per_level` times, with α = step_size · b_t²/b_1².

@@ -23,7 +23,7 @@ from ancestral.errors import InputError, whole
 from ancestral.randomness import Stream
 from ancestral.reverse import prior
 from ancestral.schedules import Schedule, Time, broadcast
-from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero, for_move, warn_in_training_mode
+from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, check_denoiser, exact_at_zero, for_move
 
 Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
@@ -191,7 +191,7 @@ class Sampler(ABC):
             InputError: If the times, x_T, the indices, `visit` or `clip` cannot be used, or `advance` does not return x
                 and a state.
         """
-        warn_in_training_mode(denoiser)
+        check_denoiser(denoiser)
         schedule = denoiser.schedule
         visit = whole(visit, 0, math.inf, f"visit is a whole number, 0 or more, not {visit}")
         visited = check_times(self.times(schedule) if times is None else times, schedule)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError
 from ancestral.samplers.ddpm import DDPM
 from ancestral.samplers.langevin import langevin_step
@@ -11,6 +12,7 @@ from ancestral.samplers.loop import Move
 from ancestral.targets import Prediction
 
 
+@checked_class
 @dataclass(frozen=True)
 class PredictorCorrector(DDPM):
     """The predictor is DDPM; the corrector is Langevin dynamics at the level s with steps of α = 4 (snr · b_s)².

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.errors import InputError, whole
 from ancestral.gaussian import normal_tail
 from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients
@@ -32,6 +33,7 @@ class Particles:
     effective: Tensor
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class TDS(Sampler):
     """Draws of x_0 given y = A x_0 + σ n, by K particles for each, which are weighted and resampled.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ancestral.arguments import checked_class
 from ancestral.samplers.dpm_solver import slope
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
@@ -21,6 +22,7 @@ class LastStep(NamedTuple):
     before: "LastStep | None"
 
 
+@checked_class
 @dataclass(frozen=True)
 class UniPC(Sampler):
     """The predictor is DPM-Solver++ 2M. The corrector repeats the last step, with the estimate at its end too.
