@@ -545,8 +545,6 @@ asked = {
 }
 points = {name: model.sample(N, solver, given=known, batch_size=N) for name, known in asked.items()}
 course.scatter(points, limit=1.1)
-between = points["place 0.8"][:, 1].abs() < fork(torch.tensor(0.8), 1)[1] - 3 * STD
-print(f"share of the points at the place 0.8 that lie between the branches: {between.float().mean():.0%}")
 
 # %% [markdown]
 # Compare it with the picture of section 3. One network answers all four questions. It has trained for a short time: the
