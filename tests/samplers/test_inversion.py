@@ -6,6 +6,7 @@ import torch
 from ancestral import guidance, oracle, probability_flow, samplers, schedules
 from ancestral.errors import InputError
 from ancestral.samplers import DDIM, DDPM, Consistency, DPMSolver, Euler, Heun, Langevin, UniPC
+from ancestral.targets import X0
 
 F64 = torch.float64
 INVERTIBLE = [DDIM(12, clip=None), Euler(12, clip=None), Heun(12)]
@@ -117,6 +118,19 @@ def test_items_that_no_sample_equals_need_the_skip():
     x_T = samplers.invert(skip, x, sampler)
     torch.testing.assert_close(sampler.sample(skip, x_T), x, rtol=0, atol=2e-4)
     assert float(x_T.abs().max()) < 4
+
+
+def test_more_steps_are_advised_where_the_skip_is_there():
+    """A denoiser that jumps has no inverse of a large step; what the caller does already is no advice."""
+
+    class Jump(oracle.Gaussian):
+        def predict(self, x_t, t, **condition):
+            x0 = torch.where(x_t > 0, 0.9, -0.9).to(x_t)
+            return X0.solve(x_t, x0, *self.schedule.at(t))
+
+    denoiser = guidance.Skip(guidance.Clipped(Jump(schedules.cosine(1000), 0.0, 0.5)))
+    with pytest.raises(InputError, match=r"no x_t at t = \d+ leads to .* away; take more than 3 steps$"):
+        samplers.invert(denoiser, torch.zeros(1, 2, dtype=F64) + 0.01, Heun(3))
 
 
 def test_the_skip_weights_two_estimates_by_their_variances():

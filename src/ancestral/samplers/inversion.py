@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar
-from ancestral.guidance import Clipped
+from ancestral.guidance import Clipped, Skip
 from ancestral.samplers.loop import GaussianDenoiser, Move, Sampler, Step, check_times
 from ancestral.schedules import Schedule, Time, check_floats, per_item
 from ancestral.targets import SIGMA_DATA, Denoiser, Prediction, check_denoiser, for_move
@@ -69,6 +69,9 @@ def inverse_trajectory(
     schedule = denoiser.schedule
     visited = check_times(sampler.times(schedule) if times is None else times, schedule)
     _check_deterministic(sampler, visited, schedule)
+    advice = f"take more than {len(visited) - 1} steps"
+    if not (isinstance(denoiser, Skip) and isinstance(denoiser.denoiser, Clipped)):
+        advice += ", or wrap it, guidance.Skip(guidance.Clipped(denoiser)), with weights in float32 or float64"
     denoiser = denoiser if sampler.clip is None else Clipped(denoiser, sampler.clip)
     now = denoiser
 
@@ -81,7 +84,7 @@ def inverse_trajectory(
     for index, (s, t) in enumerate(pairwise(reversed(visited)), 1):
         move = Move(schedule, t, s, predict, _refusal(sampler), len(visited) - 1)
         now = for_move(denoiser, move)
-        x = _inverted(x, prediction, sampler, move, tolerance)
+        x = _inverted(x, prediction, sampler, move, tolerance, advice)
         prediction = predict(x, t)
         own_start = times is None and index == len(visited) - 1  # the sampler scales noise of time T to this time
         yield Step(index, t, x / (schedule.prior_deviation(t) / schedule.prior_std) if own_start else x, prediction.x0)
@@ -95,7 +98,9 @@ def invert(
     return last.x
 
 
-def _inverted(x_s: Tensor, prediction: Prediction, sampler: Sampler, move: Move, tolerance: float) -> Tensor:
+def _inverted(
+    x_s: Tensor, prediction: Prediction, sampler: Sampler, move: Move, tolerance: float, advice: str
+) -> Tensor:
     """The x_t from which the sampler's step leads to x_s, where the estimates are `prediction`."""
     (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
 
@@ -117,7 +122,7 @@ def _inverted(x_s: Tensor, prediction: Prediction, sampler: Sampler, move: Move,
     if not bool((error <= 10 * tolerance * scale).all()):
         raise InputError(
             f"no x_t at t = {move.t} leads to these items at t = {move.s}: the nearest are {float(error.max()):.2g} "
-            "away; invert and sample with guidance.Skip(guidance.Clipped(denoiser)), with weights in float32 or float64"
+            f"away; {advice}"
         )
     return x_t
 

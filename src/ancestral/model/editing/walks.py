@@ -17,6 +17,7 @@ from ancestral.model.editing.edited_samples import COUNT, FLOW_STEPS, WALK, Edit
 from ancestral.model.image_values import read_images
 from ancestral.model.trained_model import Guidance, Label, TrainedModel
 from ancestral.options import option
+from ancestral.quantities import plural
 from ancestral.reverse import prior
 from ancestral.samplers import (
     Sampler,
@@ -27,6 +28,9 @@ from ancestral.samplers import (
     times_from,
 )
 from ancestral.targets import Denoiser
+
+DEVIATIONS = 4
+"""The number of standard deviations that chance allows the mean of noise; one of 16,000 means has more."""
 
 
 def variations(model: TrainedModel, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> Edit:
@@ -95,8 +99,8 @@ def reconstruction(model: TrainedModel, x_T: Tensor, steps: int = FLOW_STEPS, **
             positions, sampler, sampling.seed, label, sampling.guided, values=values, wrap=_flow, start=start
         )
 
-    passes = evaluations(sampler, model.denoiser.schedule, times)
-    return Edit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode)
+    passes, notes = evaluations(sampler, model.denoiser.schedule, times), _casts(model, x_T)
+    return Edit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
 
 
 def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float | None = None, **options: Any) -> Edit:
@@ -118,6 +122,7 @@ def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float |
     along_flow = t is None and a is not None
     sampler = sampling.of_flow(model) if along_flow else sampling.of(model)
     times: Sequence[float] | None = None
+    notes: tuple[str, ...] = ()
     if a is None:
         if t is not None:
             raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
@@ -130,6 +135,7 @@ def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float |
                 _inverted(model, x0, sampler, guided, end.names, end.of([place], model))
                 for x0, end, place in ((first, ends[0], 0), (second, ends[1], n - 1))
             ]
+            notes = _casts(model, torch.cat(x_T))
             states = slerp(x_T[0].expand(n, *spec.x_shape), x_T[1].expand(n, *spec.x_shape), weights)
             reason = "The noise that each image is sampled from was found along the probability flow."
         else:
@@ -160,7 +166,21 @@ def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float |
 
     visited = sampler.times(schedule) if times is None else times
     method = "conditions" if a is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
-    return Edit(method, reason, n, n, evaluations(sampler, schedule, visited), visited, steps, finish)
+    return Edit(method, reason, n, n, evaluations(sampler, schedule, visited), visited, steps, finish, notes)
+
+
+def _casts(model: TrainedModel, x_T: Tensor) -> tuple[str, ...]:
+    """Say how light or dark noise (m, *) is that images are sampled from, where chance does not make it so."""
+    means = x_T.flatten(2).double().mean(2) / model.denoiser.schedule.prior_std
+    chance = DEVIATIONS / math.sqrt(x_T[0, 0].numel())
+    largest = means.gather(1, means.abs().argmax(1, keepdim=True))[:, 0]
+    if not bool((largest.abs() > chance).any()):
+        return ()
+    return (
+        f"The noise of {plural(len(x_T), 'image')} has a mean of {', '.join(f'{mean:.2f}' for mean in largest)} in the "
+        f"channel where it is largest, and that of noise that is drawn is within ±{chance:.2f}: samples between such "
+        "noise may be too light or too dark, or have a cast of colour.",
+    )
 
 
 @dataclass(frozen=True)
