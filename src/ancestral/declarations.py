@@ -391,6 +391,7 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
 
         ancestral.edit("runs/faces", "inpaint", "photo.png", mask="mask.png")
         ancestral.edit("runs/faces", "restore", "small.png", operator="upscale:4", noise=0.05)
+        ancestral.edit("runs/faces", "restore", "grainy.png", noise=0.2)
         ancestral.edit("runs/faces", "vary", "photo.png", strength=0.5)
         ancestral.edit("runs/faces", "interpolate", "one.png", "other.png")
 
@@ -435,10 +436,11 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     changes: MaskPart | None = None
     """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
     operator: Operator | str | None = argument(None, words=str | None, metavar="OPERATOR")
-    """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function)."""
+    """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function).
+    Default: nothing but the noise."""
     noise: float | None = argument(None, least=0)
     """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
-    samples agree with the image exactly."""
+    samples agree with the image exactly, or of a blur that of its rounding."""
     strength: float | None = argument(None, least=0, most=1)
     """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
     t: float | None = argument(None, above=0)

@@ -22,7 +22,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.conditions import Condition, Image, Vector
 from ancestral.errors import InputError, whole
-from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask, Operator
+from ancestral.operators import Blur, Crop, Downsample, Grey, Identity, Linear, Mask, Operator
 from ancestral.options import option
 from ancestral.plugins import explained, import_function
 from ancestral.randomness import Stream
@@ -266,18 +266,19 @@ class Maker:
         return math.hypot(*(part.sigma for part in self.parts if isinstance(part, Noise)))
 
     def operator(self, sides: Sequence[int]) -> Operator:
-        """Return the operator without its noise.
+        """Return the operator without its noise; of noise alone it is the identity.
 
         Args:
             sides: The sides of the items.
 
         Raises:
-            InputError: If it is random, or there is none, or noise comes before another operator.
+            InputError: If it is random, or noise comes before another operator.
         """
         parts = [part for part in self.parts if not isinstance(part, Noise)]
-        if not parts or tuple(parts) != self.parts[: len(parts)]:
+        if tuple(parts) != self.parts[: len(parts)]:
             raise InputError(f"{self.text} is no operator followed by noise: give one, as in upscale:4+noise:0.05")
-        return reduce(or_, (_operator(part, tuple(sides)) for part in parts))
+        operators = [_operator(part, tuple(sides)) for part in parts]
+        return reduce(or_, operators) if operators else Identity()
 
     def answers(self, operator: Operator, noise: float, shape: Sequence[int]) -> bool:
         """Whether a model with this condition was trained to undo an operator with noise of this much, or less.
@@ -288,13 +289,13 @@ class Maker:
             shape: The shape of an item.
         """
         parts = [part for part in self.parts if not isinstance(part, Noise)]
-        if not parts or noise > self.noise * (1 + 1e-6) or tuple(parts) != self.parts[: len(parts)]:
+        if noise > self.noise * (1 + 1e-6) or tuple(parts) != self.parts[: len(parts)]:
             return False
-        *fixed, last = parts
+        last = parts[-1] if parts else None
         if not isinstance(last, RandomMask):
             return self.operator(shape[1:]) == operator
         mask = known_part(operator, shape)
-        if fixed or mask is None:
+        if len(parts) > 1 or mask is None:
             return False
         return last.kind not in HALVES or bool((mask == _half(tuple(shape[1:]), *HALVES[last.kind])).all())
 

@@ -92,6 +92,23 @@ class Composed(Operator):
 
 
 @dataclass(frozen=True)
+class Identity(Operator):
+    """Leaves items as they are, so that a measurement is an item with noise."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        """See `Operator.apply`."""
+        return x
+
+    def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
+        """See `Operator.adjoint`."""
+        return y
+
+    def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
+        """See `Operator.pseudo_inverse`."""
+        return y
+
+
+@dataclass(frozen=True)
 class Linear(Operator):
     """An operator of one's own.
 

@@ -64,6 +64,8 @@ class Stream(Enum):
     """The order of the items in an epoch."""
     BALANCE = "balance"
     """The order of classes that are trained on equally often, and of their items."""
+    MEASUREMENT = "measurement"
+    """The noise of measurements of the data, which one of the user's is compared with."""
     PRIOR = "prior"
     """x_T."""
     REVERSE = "reverse"

@@ -126,6 +126,12 @@ def test_restore_takes_a_measurement_of_another_size(run, place):
     assert [*files("edits/small-restore-seed0")] == ["000000.png", "overview.png"]
 
 
+def test_noise_alone_is_taken_away_by_the_option_and_by_the_operator(run, place):
+    for out, words in (("a.npz", ["--noise", 0.5]), ("b.npz", ["--operator", "noise:0.5"])):
+        run("edit", "model.safetensors", "restore", "photo.png", *words, *FEW, "-n", 2, "--out", out)
+    assert all(np.array_equal(np.load("a.npz")[name], np.load("b.npz")[name]) for name in ("images", "std"))
+
+
 def test_film_labels_indices_and_captions(run, place):
     words = ["--index", 5, 2, "--label", "dog", "--film", *FEW]
     run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *words, "--out", "new")

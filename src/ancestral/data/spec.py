@@ -69,6 +69,11 @@ class Codec:
         return 1 / self.scale if self.dtype in LARGEST else None
 
     @property
+    def rounding(self) -> float:
+        """The standard deviation in [-1, 1] of what integers are rounded by; 0 of floats."""
+        return (self.level or 0.0) / math.sqrt(12)
+
+    @property
     def uniform_bits(self) -> float:
         """The bits/dim of a uniform guess among the levels: 8 of 8-bit images; infinite of floats."""
         low, high = self.limits

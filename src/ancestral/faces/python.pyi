@@ -545,6 +545,7 @@ def edit(
 
         ancestral.edit("runs/faces", "inpaint", "photo.png", mask="mask.png")
         ancestral.edit("runs/faces", "restore", "small.png", operator="upscale:4", noise=0.05)
+        ancestral.edit("runs/faces", "restore", "grainy.png", noise=0.2)
         ancestral.edit("runs/faces", "vary", "photo.png", strength=0.5)
         ancestral.edit("runs/faces", "interpolate", "one.png", "other.png")
 
@@ -574,9 +575,10 @@ def edit(
             mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),
             crop (a random box of half of each side, or of another share: crop:0.4), blur (Gaussian blur, with a
             standard deviation in pixels: blur:2), noise (Gaussian noise, with a standard deviation in [-1, 1]:
-            noise:0.1), several joined by +, or a function of your own (package.module:function).
+            noise:0.1), several joined by +, or a function of your own (package.module:function). Default: nothing
+            but the noise.
         noise: Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default:
-            0, where samples agree with the image exactly.
+            0, where samples agree with the image exactly, or of a blur that of its rounding.
         strength: How far vary goes from the image, from 0 to 1, a new sample; default: 0.5.
         t: Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the
             last.

@@ -1,6 +1,8 @@
-"""The covariance of the data that a model was trained on."""
+"""The covariance of the data that a model was trained on, and examples of them."""
 
 import math
+
+from torch import Tensor
 
 from ancestral import data
 from ancestral.config import FROM_PYTHON, DataConfig
@@ -10,6 +12,8 @@ from ancestral.errors import InputError
 
 MOST_ITEMS = 8192
 """The largest number of items whose covariance is computed."""
+EXAMPLES, EXAMPLE_VALUES = 1000, 2**24
+"""The largest number of examples, and of all their values."""
 
 
 def covariance_of_data(config: DataConfig, spec: DataSpec) -> Covariance | None:
@@ -19,12 +23,28 @@ def covariance_of_data(config: DataConfig, spec: DataSpec) -> Covariance | None:
         config: The data of the run.
         spec: The items of the model.
     """
+    # the eigenvectors are those of the smaller side of the matrix of items
+    items = _read(config, spec, MOST_ITEMS if math.prod(spec.x_shape) <= RANK else RANK)
+    return None if items is None else Covariance.of(spec.encode(items))
+
+
+def examples_of_data(config: DataConfig, spec: DataSpec) -> Tensor | None:
+    """Return some items of a run, float32 (N, *shape) in [-1, 1]; None where they cannot be read.
+
+    Args:
+        config: The data of the run.
+        spec: The items of the model.
+    """
+    items = _read(config, spec, min(EXAMPLES, max(EXAMPLE_VALUES // math.prod(spec.shape), 2)))
+    return None if items is None else spec.codec.encode(items)
+
+
+def _read(config: DataConfig, spec: DataSpec, most: int) -> Tensor | None:
+    """Up to `most` items of a run, two or more; None where they cannot be read, or are not those of the model."""
     if config.source == FROM_PYTHON:
         return None
-    # the eigenvectors are those of the smaller side of the matrix of items
-    most = MOST_ITEMS if math.prod(spec.x_shape) <= RANK else RANK
     try:
         items = data.open(config.source, **{**config.form, "given": None}).sample(most, read=most).items
     except (InputError, OSError):
         return None
-    return Covariance.of(spec.encode(items)) if items.shape[1:] == spec.shape and len(items) > 1 else None
+    return items if items.shape[1:] == spec.shape and len(items) > 1 else None

@@ -20,7 +20,7 @@ class Model(TrainedModel):
     def restore(
         self,
         y: Any,
-        operator: Operator | str,
+        operator: Operator | str | None = None,
         noise: float = 0.0,
         n: int | None = None,
         method: str | editing.Restoration = "auto",
@@ -34,9 +34,11 @@ class Model(TrainedModel):
         Args:
             y: What A makes of an item, or of several; sample i fits measurement i modulo their number. Floats are those
                 of items in [-1, 1]; integers, Pillow images and files are in the units of the data.
-            operator: A: an operator, or a text as of `given` in training, such as "upscale:4+noise:0.05".
+            operator: A: an operator, or a text as of `given` in training, such as "upscale:4+noise:0.05"; None is the
+                identity, of items that have noise alone.
             noise: σ, the standard deviation of the noise of y, in units of [-1, 1]. At 0 the samples agree with y
-                exactly.
+                exactly, unless the inverse of A would enlarge the rounding of y, or y is not what A makes of the data:
+                then the noise of the rounding is taken, or the least that explains y.
             n: The number of samples; None is 4 for each measurement.
             method: A name of `registries.RESTORATIONS`. "auto" takes a condition that the model was trained with, if
                 one says the measurement, else the method that was best in the study of methods. Or a method of your

@@ -37,7 +37,7 @@ from ancestral.model.condition_values import (
     separate,
     with_label,
 )
-from ancestral.model.data_covariance import covariance_of_data
+from ancestral.model.data_covariance import covariance_of_data, examples_of_data
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
@@ -143,6 +143,11 @@ class TrainedModel:
     def covariance(self) -> Covariance | None:
         """The covariance of the items that the model was trained on, encoded; None where they cannot be read."""
         return covariance_of_data(self.config.data, self.spec)
+
+    @cached_property
+    def examples(self) -> Tensor | None:
+        """Some items that the model was trained on, float32 in [-1, 1]; None where they cannot be read."""
+        return examples_of_data(self.config.data, self.spec)
 
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []

@@ -211,6 +211,8 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
         )
     seconds = time.perf_counter() - began
     items = edit.finish(recording.samples)
+    remarks = edit.check(items)
+    yield from map(Message, remarks)
     deviation = None
     if options.task != "interpolate" and edit.count >= STATISTICS:
         deviation = editing.deviation_of(items)
@@ -234,7 +236,7 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
         deviation=None if changed is None else float(changed.mean()),
         index=plan.recipe.index,
         given=plan.recipe.given,
-        notes=plan.notes,
+        notes=(*plan.notes, *remarks),
     )
 
 
@@ -254,8 +256,6 @@ def _check_options(options: Edit) -> None:
     for name in ("mask", "changes"):
         if getattr(options, name) is not None and options.box is not None:
             raise InputError(f"{option(name)} and {option('box')} both say what changes: give one of them")
-    if task == "restore" and options.operator is None and options.like is None:
-        raise InputError(f"restore lacks {option('operator', 'upscale:4')}, which says how the image was measured")
     if (options.image is None) != (options.other is None) and task == "interpolate":
         raise InputError(
             "interpolate walks between two images: give both, or none to walk between labels or conditions"
@@ -281,8 +281,8 @@ def _given(options: Edit, model: Model, like: EditRecipe | None) -> Given:
         return Given((options.image, options.other), values=values, notes=notes)
     if task == "restore":
         operator = like.operator if like is not None and options.operator is None else options.operator
-        assert operator is not None
-        shape = editing.measured_shape(spec, operator)
+        noise = options.noise if like is None else like.noise
+        shape = editing.measured_shape(spec, operator, noise or 0.0)
         image = _one(read_images(spec, options.image, "image", shape=shape), "image")
         part = Beside("input", image[None], spec.codec.limits)
         return Given((options.image, operator), (part,), values={"image": described(options.image, image)})

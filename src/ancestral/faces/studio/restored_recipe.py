@@ -229,7 +229,8 @@ def _images_of_edit(
     if spec is None:
         missing += [f"the {name} {_name_of(text)}" for name, text in recipe.images.items() if text != "none"]
         return images
-    shape = editing.measured_shape(spec, recipe.operator) if recipe.operator else None
+    is_measured = recipe.task == "restore"
+    shape = editing.measured_shape(spec, recipe.operator, recipe.noise or 0.0) if is_measured else None
 
     def values(name: str, path: Path) -> Tensor:
         return read_images(spec, path, name, recipe.task == "inpaint", shape)[0]

@@ -73,6 +73,7 @@ class Edit:
         steps: Makes samples, given their positions, in one batch.
         finish: Brings the samples, all at once, to the units of the data.
         notes: What else the user should know, a sentence each.
+        check: Returns what the user should know of the samples, in the units of the data.
     """
 
     method: str
@@ -84,6 +85,7 @@ class Edit:
     steps: Callable[[Sequence[int]], Iterator[Step]]
     finish: Callable[[Tensor], Tensor]
     notes: tuple[str, ...] = ()
+    check: Callable[[Tensor], tuple[str, ...]] = lambda items: ()
 
     @torch.no_grad()
     def trajectory(self, positions: Sequence[int]) -> Iterator[Step]:
@@ -93,8 +95,9 @@ class Edit:
     def run(self, batch_size: int, decode: bool) -> Edited:
         """Make all samples, in the units of the data or as the network knows them."""
         samples = finish(record(self.trajectory, range(self.count), batch_size)).samples
-        edited = (self.finish(samples) if decode else samples).as_subclass(Edited)
-        edited.method, edited.reason = self.method, " ".join((self.reason, *self.notes))
+        items = self.finish(samples)
+        edited = (items if decode else samples).as_subclass(Edited)
+        edited.method, edited.reason = self.method, " ".join((self.reason, *self.notes, *self.check(items)))
         edited.evaluations, edited.inputs = self.evaluations, self.inputs
         return edited
 

@@ -21,12 +21,13 @@ from ancestral.errors import InputError
 from ancestral.guidance import METHODS, Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import COUNT, Edit, Sampling, evaluations, is_distilled
+from ancestral.model.editing.measurement_noise import FLOOR, Explanation, Measurement, explained, resemblance
 from ancestral.model.image_values import read_images
 from ancestral.model.regions import Region, read_change
 from ancestral.model.trained_model import TrainedModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
-from ancestral.operators import Linear, Mask, Operator, check_linear, check_noise
+from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
 from ancestral.options import option
 from ancestral.registries import RESTORATIONS, MaskPart
 from ancestral.samplers import (
@@ -52,6 +53,8 @@ PROJECTIONS, BEYOND = 100, 1e-3
 end, an eighth of a grey level of 255."""
 WITH_NOISE, WITH_COVARIANCE = ("tds",), ("pigdm", "jfps", "tds")
 """Methods for measurements with noise alone; methods that use the covariance of the data."""
+INVERTING = ("ddnm", "replacement", "repaint")
+"""Methods that apply A⁺ to y, with its noise."""
 NOT_LINEAR = ("trained", "dps")
 """Methods that need no linear operator, for models of latents."""
 ITERATIONS = {"jfps": 5, "mmps": 3}
@@ -59,6 +62,8 @@ ITERATIONS = {"jfps": 5, "mmps": 3}
 energy score of JFPS is higher by 0.015 on emoji of 32x32, and no lower on digits. One of MMPS is too few."""
 MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 """The largest value around each position by the number of axes of space."""
+BYTE = 257
+"""What integers of 16 bits are multiples of that were 8 bits."""
 JUMP, REPEATS = 5, 5
 """RePaint: the number of steps of a stretch, and how often each is gone through."""
 
@@ -66,7 +71,7 @@ JUMP, REPEATS = 5, 5
 def restoration(
     model: TrainedModel,
     y: Any,
-    operator: Operator | str,
+    operator: Operator | str | None = None,
     noise: float = 0.0,
     n: int | None = None,
     method: str | Restoration = "auto",
@@ -87,15 +92,19 @@ def restoration(
     sampling, own_method = Sampling(**options), None
     if not isinstance(method, str):
         own_method, method = method, _own_name(method)
+    name = str(operator)
     operator, noise = _operator(operator, noise, model.spec)
     check_noise(noise)
     spec = model.spec
     shape, decoded = spec.shape, spec.autoencoder is not None and of_latents is None
     check_linear(operator, shape)
-    measured = _measurements(model.spec, y, operator)
+    measured, rounding = _measurements(model.spec, y, operator)
     items, sampler = sampling.items(model, n, COUNT * len(measured)), sampling.of(model)
     label, values = sampling.conditions(model)
     trained = _condition_for(model.spec, operator, noise, values)
+    is_part = known_part(operator, shape) is not None
+    measurement = Measurement(measured, operator, noise, rounding, name)
+    noise, enlarged, notes = Explanation(noise) if is_part else explained(model, measurement)
     measured_x, operator_x = of_latents or (measured, operator)
     if method == "auto" and decoded and trained is None:
         method, reason = "dps", "The decoder of the latents is not linear, which the methods but dps need."
@@ -120,6 +129,11 @@ def restoration(
         )
     if method in WITH_NOISE and not noise > 0:
         raise InputError(f"{method} weighs samples by the noise of y: give {option('noise', 0.05)}, or another method")
+    if method in INVERTING and enlarged > SIGMA_DATA:
+        raise InputError(
+            f"{method} inverts {name}, which enlarges the noise of y from {noise:.2g} to {enlarged:.2g}, and items are "
+            f"in [-1, 1]: take {option('method', 'pigdm')}, which weighs the noise"
+        )
     if particles is not None and method != "tds":
         raise InputError(f"{option('particles')} is an option of tds, and {method} has none: leave it out")
     if iterations is not None and method not in METHODS:
@@ -193,8 +207,11 @@ def restoration(
             made = made + operator.pseudo_inverse(rows.to(made) - operator.apply(made), shape)
             return spec.codec.decode(_in_range(made, rows, operator, sampler.clip or 1.0))
 
+    def check(items: Tensor) -> tuple[str, ...]:
+        return () if is_part else resemblance(model.examples, spec.codec.encode(items), spec.codec.rounding or FLOOR)
+
     passes = evaluations(sampler, schedule, times) * count_of_particles
-    return Edit(method, reason, len(items), len(measured), passes, times, steps, finish)
+    return Edit(method, reason, len(items), len(measured), passes, times, steps, finish, notes, check)
 
 
 def _own_name(method: Restoration) -> str:
@@ -301,8 +318,15 @@ def _condition_for(
     return min(((name, makers[name]) for name in fitting), key=lambda one: one[1].noise, default=None)
 
 
-def _operator(operator: Operator | str, noise: float, spec: DataSpec) -> tuple[Operator, float]:
-    """The operator and the noise of a text."""
+def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> tuple[Operator, float]:
+    """The operator and the noise of a text; None is the identity."""
+    if operator is None:
+        if not noise:
+            raise InputError(
+                f"restore lacks {option('operator', 'upscale:4')}, which says how the image was measured, or "
+                f"{option('noise', 0.1)} of an image that has noise alone"
+            )
+        return Identity(), noise
     if isinstance(operator, Operator):
         return operator, noise
     maker = derived.parse(operator) if isinstance(operator, str) else None
@@ -318,18 +342,18 @@ def _operator(operator: Operator | str, noise: float, spec: DataSpec) -> tuple[O
     return maker.operator(spec.shape[1:]), noise or maker.noise
 
 
-def measured_shape(spec: DataSpec, operator: Operator | str) -> tuple[int, ...]:
-    """Return the shape of what an operator makes of an item.
+def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float) -> tuple[int, ...]:
+    """Return the shape of what an operator makes of an item; None is the identity.
 
     Raises:
-        InputError: If it cannot be applied to the items of the model.
+        InputError: If it cannot be applied to the items of the model, or neither it nor the noise says anything.
     """
-    operator, _ = _operator(operator, 0.0, spec)
+    operator, _ = _operator(operator, noise, spec)
     return tuple(operator.apply(torch.zeros(1, *spec.shape)).shape[1:])
 
 
-def _measurements(spec: DataSpec, y: Any, operator: Operator) -> Tensor:
-    """The measurements (m, *) as an operator makes them of encoded items."""
+def _measurements(spec: DataSpec, y: Any, operator: Operator) -> tuple[Tensor, float]:
+    """The measurements (m, *) as an operator makes them of encoded items, and the noise of their rounding."""
     ones = operator.apply(torch.ones(1, *spec.shape))
     shape, codec = ones.shape[1:], spec.codec
     array = torch.from_numpy(np.ascontiguousarray(y)) if isinstance(y, np.ndarray) else y
@@ -343,8 +367,13 @@ def _measurements(spec: DataSpec, y: Any, operator: Operator) -> Tensor:
         if codec.level is not None:
             if float(rows.abs().max()) > LARGEST and not isinstance(operator, Linear):
                 raise InputError(f"y has values up to {float(rows.abs().max()):g}: give floats in [-1, 1], or integers")
-            return rows
+            return rows, 0.0
+        rounding = 0.0
     else:
-        rows = read_images(spec, array, "y", shape=shape).float()
+        rows = read_images(spec, array, "y", shape=shape)
+        rounding = 0.0 if rows.is_floating_point() else codec.rounding
+        if rows.dtype == torch.uint16 and bool((rows.int() % BYTE == 0).all()):  # they were 8 bits
+            rounding *= BYTE
+        rows = rows.float()
     # y = A d of items d = scale x + middle
-    return rows / codec.scale - ones * (sum(codec.limits) / 2 / codec.scale)
+    return rows / codec.scale - ones * (sum(codec.limits) / 2 / codec.scale), rounding
