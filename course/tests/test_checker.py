@@ -433,7 +433,7 @@ def test_the_command_says_what_is_right_and_wrong_and_exits_with_1(tmp_path):
 def test_a_function_that_ends_its_process_or_cannot_be_ended_has_its_verdict_and_so_have_the_others(tmp_path):
     path = tmp_path / "mine.py"
     source = "import os\n" + RIGHT + "\ndef unpatchify(patches, size, height, width):\n    os._exit(9)\n"
-    source += "\ndef unknown_part(x_s, t, s, a, b):\n    os.kill(os.getpid(), 11)\n"
+    source += "\ndef unknown_part(*arguments):\n    os.kill(os.getpid(), 11)\n"
     path.write_text(source, encoding="utf-8")
     verdicts = {verdict.name: verdict for verdict in judge_file(10, path)}
     assert list(verdicts) == [exercise.name for exercise in course.lesson_exercises(10)]
