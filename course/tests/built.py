@@ -665,8 +665,8 @@ WRONG = {
 """Mistakes of single functions: the other functions are those of the folded solution."""
 
 BEGIN = "    net = Net(scale)\n"
-STEP_OF_LOOP = "        x_0 = points[torch.randint(len(points), (512,))]\n        value = loss("
 LOSS_OF_LOOP = "value = loss(net, x_0, times(512), torch.randn_like(x_0))"
+SAME_NOISE = LOSS_OF_LOOP.replace("_like(x_0)", "(512, 2, generator=torch.Generator().manual_seed(0))")
 CLEAN = "(a, b), t, eps = ddpm_schedule(), times(512), torch.randn_like(x_0)\n"
 CLEAN += "        x_t = a[t][:, None] * x_0 + b[t][:, None] * eps\n"
 CLEAN += "        value = (net(x_t, t) - x_0).square().mean()"
@@ -693,11 +693,7 @@ LOOPS = {
     ),
     "standardised data": (BEGIN, BEGIN + "    points = points / points.std(0)\n", "not standardised"),
     "points in place": (BEGIN, BEGIN + "    points -= points.mean(0)\n", "points was changed in place"),
-    "noise of one step": (
-        STEP_OF_LOOP,
-        "        torch.manual_seed(0)\n" + STEP_OF_LOOP,
-        "the noise is the same in each step",
-    ),
+    "noise of one step": (LOSS_OF_LOOP, SAME_NOISE, "the noise is the same in each step"),
     "times without T": (
         "torch.randint(1, T + 1, (n,))",
         "torch.randint(1, T, (n,))",
