@@ -8,6 +8,7 @@ import built
 import jupytext
 import pytest
 import torch
+from own_cache import own_cache  # noqa: F401  # for all tests of this module
 
 import ancestral_course as course
 from ancestral_course import building, watching

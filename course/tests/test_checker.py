@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from own_cache import own_cache  # noqa: F401  # for all tests of this module
 
 import ancestral_course as course
 from ancestral.errors import InputError

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from own_cache import own_cache  # noqa: F401  # for all tests of this module
 from test_lessons import judged
 
 import ancestral_course as course

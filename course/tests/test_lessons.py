@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 import torch
+from own_cache import own_cache  # noqa: F401  # for all tests of this module
 
 import ancestral_course as course
 from ancestral.config import by_size

@@ -14,7 +14,7 @@ def drop_labels(labels, u, share):
 def drop_labels(labels, u, share):
     labels[u < share] = -1
     return labels
-""": "Return a new tensor",
+""": "Return new values",
         """
 def drop_labels(labels, u, share):
     return torch.where(u <= share, -1, labels)

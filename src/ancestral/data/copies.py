@@ -13,12 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ancestral import randomness
-from ancestral.data.dataset import Dataset, InMemoryDataset, held_out_mask
+from ancestral.data.dataset import Dataset, InMemoryDataset, held_out_keys, held_out_mask
 from ancestral.data.decoding import reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.events import Work
-from ancestral.randomness import Stream
 
 BLOCK = 16
 """Number of items that a thread reads and hashes at a time."""
@@ -73,7 +71,7 @@ def moved_rows(data: Dataset, share: float) -> Generator[Work, None, tuple[int, 
     if not bool(copied.any()):
         return ()
     mask = held_out_mask(data, share)
-    room, key = int(mask[copied].sum()), randomness.uniform(0, Stream.HELD_OUT, 0, range(len(data)))
+    room, key = int(mask[copied].sum()), held_out_keys(len(data))
     rows = copied.nonzero().flatten()
     rows = rows[key[rows].argsort(stable=True)]
     sets = inverse[rows.numpy()]

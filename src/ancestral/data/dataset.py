@@ -355,9 +355,14 @@ def held_out_mask(data: Dataset, share: float) -> Tensor:
             f"{option('validation', f'{share:g}')} of {count:,} items holds out {n:,} and leaves {count - n:,} to "
             "train on: give a share that makes both at least 2, or other data"
         )
-    key = randomness.uniform(0, Stream.HELD_OUT, 0, range(count))
+    key = held_out_keys(count)
     labels = None if data.labels is None or bool((data.labels < 0).all()) else data.labels
     order = (key if labels is None else key + labels).argsort(stable=True)  # by class, at random within each
     mask = torch.zeros(count, dtype=torch.bool)
     mask[order[((torch.arange(n) + 0.5) * (count / n)).long()]] = True
     return mask
+
+
+def held_out_keys(count: int) -> Tensor:
+    """Numbers from U[0, 1), one for each of `count` items, by which a split orders them."""
+    return randomness.uniform(0, Stream.HELD_OUT, 0, range(count))

@@ -136,7 +136,7 @@ def measure(
         memorisation=memorised,
         colour=colours,
         class_accuracy=accuracy,
-        own=own,
+        own=own or None,
         notes=tuple(notes),
     )
     return quality, pairs

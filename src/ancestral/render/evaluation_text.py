@@ -135,7 +135,7 @@ def quality_rows(metrics: facts.SampleMetrics) -> dict[str, str]:
         deviations = [_few([row[i] ** 0.5 for i, row in enumerate(matrix)]) for matrix in covariances if matrix]
         if len(deviations) == 2:
             rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
-    for name, measure in metrics.own.items():
+    for name, measure in (metrics.own or {}).items():
         rows[name] = f"{measure.samples:.4g}; {metrics.floor} {measure.floor:.4g}"
     return rows
 

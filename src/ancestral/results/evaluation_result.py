@@ -263,8 +263,8 @@ class SampleQuality:
     memorisation: MemorisationBySpace
     colour: ColourDrift | None
     class_accuracy: ClassAccuracy | None
-    own: dict[str, OwnMeasure] = field(default_factory=dict)
-    """By the names of the functions."""
+    own: dict[str, OwnMeasure] | None = None
+    """Metrics of the user, by the names of their functions; None without any."""
     notes: tuple[str, ...] = ()
 
 
