@@ -50,7 +50,7 @@ test-browser: docs
 
 test-all: test test-long test-slow test-browser
 
-# the newest version of every package, on the newest Python that these support: CI runs it last
+# the newest version of every package, on the newest Python that these support
 test-newest: $(NEWEST)/bin/uv
 	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
 	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test]" --editable "./course[test]"

@@ -131,7 +131,7 @@ WRONG = {
         "has no settings",
     ),
     "train: width": (
-        lambda m: ancestral.train("digits", width=2**16, progress=False),
+        lambda m: ancestral.train("digits", width=2**14, progress=False),
         "smaller width or batch_size",
     ),
     "train: batch": (lambda m: ancestral.train("points", batch_size=10**12, progress=False), "smaller .*batch_size"),

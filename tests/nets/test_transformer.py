@@ -424,9 +424,9 @@ def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
     [
         ({"width": 20, "heads": 3}, "a multiple of twice heads=3"),
         ({"width": 9, "heads": 3}, "a multiple of twice heads=3"),
-        ({"width": 2, "heads": 1}, "at least 4"),
-        ({"depth": 0}, "at least 1"),
-        ({"bottleneck": 0}, "at least 1"),
+        ({"width": 2, "heads": 1}, "from 4 to 65536"),
+        ({"depth": 0}, "from 1 to 256"),
+        ({"bottleneck": 0}, "from 1 to 65536"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
     ],
 )

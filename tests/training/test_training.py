@@ -1,6 +1,7 @@
 """Training: it learns, it repeats itself exactly, and it loses nothing."""
 
 import dataclasses
+import json
 from functools import partial
 
 import pytest
@@ -548,7 +549,9 @@ def test_the_state_of_another_optimiser_is_refused(tmp_path):
     manifest = folder.checkpoints / "000002" / "manifest.json"
     text = manifest.read_text()
     assert text.count('"kind": "AdamW"') == 1
-    manifest.write_text(text.replace('"kind": "AdamW",', ""))
+    content = json.loads(text.replace('"kind": "AdamW",', ""))
+    del content["sha256"]["manifest.json"]  # earlier versions have no digest of it
+    manifest.write_text(json.dumps(content))
     resumed = trainer(torch.optim.AdamW)
     assert resumed.load(folder) == []
     assert resumed.step == 2
