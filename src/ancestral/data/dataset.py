@@ -326,7 +326,7 @@ def hold_out(data: Dataset, share: float, moved: Sequence[int] = ()) -> tuple[Da
     Args:
         data: The whole data set.
         share: The share that is held out, above 0 and below 1.
-        moved: Rows that change sides, so that copies stay together (`copies.moved_rows`). Training records them.
+        moved: Rows that change sides, so that copies stay together (`equal_items.moved_rows`). Training records them.
 
     Returns:
         The two parts, each in the order of the data.

@@ -17,7 +17,7 @@ from ancestral.conditions import ABSENT, Classes, Condition, Vector
 from ancestral.config import DataConfig, name_and_source
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.copies import first_equal
+from ancestral.data.equal_items import first_equal
 from ancestral.data.spec import LARGEST, DataSpec
 from ancestral.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.guidance import NO_CLASS

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ancestral.data import Dataset, InMemoryDataset, LazyDataset, copies
+from ancestral.data import Dataset, InMemoryDataset, LazyDataset, equal_items
 from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import opened_image, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
@@ -83,7 +83,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
         for row, item in items.items():
             flat[row] = item.ndim > 1 and bool((item == item.flatten(1)[:, 0].view(-1, *[1] * (item.ndim - 1))).all())
         if items:
-            digests[list(items)] = copies.digests(torch.stack(list(items.values())))
+            digests[list(items)] = equal_items.digests(torch.stack(list(items.values())))
         if images and items:
             small[list(items)] = thumbnails(to_uint8(torch.stack(list(items.values()))))
         return items, reasons

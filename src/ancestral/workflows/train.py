@@ -20,7 +20,7 @@ from ancestral.conditions import Image
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
-from ancestral.data.copies import moved_rows
+from ancestral.data.equal_items import moved_rows
 from ancestral.data.given import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device

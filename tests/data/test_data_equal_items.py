@@ -8,7 +8,7 @@ from PIL import Image
 
 from ancestral import data
 from ancestral.config import Config, DataConfig
-from ancestral.data.copies import first_equal, moved_rows
+from ancestral.data.equal_items import first_equal, moved_rows
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.evaluation.reference import loader
