@@ -434,7 +434,7 @@ export function open(root, app) {
       ["image", "other", "mask"].map(one => (given[one] ? imageOf(given[one]).catch(() => null) : null)),
     );
     other.set(images[1]);
-    push({ image: images[0], mask: images[2] ? await maskOf(images[2].url) : "" });
+    push({ image: images[0], mask: images[2] ? await maskOf(images[2], images[0]) : "" });
     input = images[0];
     result.show(entry, input);
     for (const step of entry.steps ?? []) addStep(step);
@@ -455,18 +455,19 @@ export function open(root, app) {
     await choose();
     pending = null;
     const image = images.image ?? null;
-    const mask = images.mask ? await maskOf(images.mask.url, image.url) : "";
+    const mask = images.mask ? await maskOf(images.mask, image) : "";
     other.set(images.other ?? null);
     push({ image, mask });
     if (missing.length) app.toast(`Restored, but for: ${missing.join("; ")}`, { seconds: 12 });
     else app.toast("Every control is as it was for this picture. Edit makes it again.");
   }
 
-  /** The mask of a picture of the server, as text, for an image. */
-  async function maskOf(url, imageUrl) {
-    const mask = await picture(url),
+  /** The mask of a picture of the server, as text, for an image, if it is still there. */
+  async function maskOf(kept, image) {
+    const mask = await picture(kept.url),
       size = [mask.naturalWidth, mask.naturalHeight];
-    return Mask.ofPicture(pixelsOf(mask, ...size), pixelsOf(await picture(imageUrl), ...size)).pack();
+    const below = image ? pixelsOf(await picture(image.url), ...size) : null;
+    return Mask.ofPicture(pixelsOf(mask, ...size), below).pack();
   }
 
   const reader = recipeReader(app, "edit", restore);
