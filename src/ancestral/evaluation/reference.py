@@ -332,7 +332,7 @@ def searched_items(dataset: Dataset) -> InMemoryDataset:
 
 
 def copies_among(items: InMemoryDataset, train: InMemoryDataset) -> tuple[Tensor, str]:
-    """Find the items that have equal values as a training item.
+    """Find the items whose values equal those of a training item.
 
     Returns:
         Which, bool (N,); and their number and the names of the first few with those of the training items.
