@@ -519,7 +519,10 @@ def test_it_plays_at_once_and_the_alt_text_follows(open_page):
     assert current(page)["playing"]
     before = alt(page)
     page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel !== text", arg=before)
-    assert "60 paths of DDIM from noise to 120 data points (two moons)" in alt(page)
+    assert "Forward process: 600 noisy copies of 120 data points (two moons)" in alt(page)
+    page.check("[name=view][value=paths]", force=True)
+    page.wait_for_function("document.querySelector('.pg-canvas').ariaLabel.includes('60 paths of DDIM from noise')")
+    assert "to 120 data points (two moons)" in alt(page)
     page.wait_for_function("Ancestral.current().t < 900")
     page.select_option("[name=show]", "samples")
     page.wait_for_function("document.querySelector('.pg-canvas').ariaLabel.includes('400 samples of DDIM')")
@@ -575,7 +578,7 @@ def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls
 
 @pytest.mark.browser
 def test_reduced_motion_shows_the_end_and_stands_still(open_page):
-    page = open_page("", reduced_motion="reduce")
+    page = open_page("#view=paths", reduced_motion="reduce")
     page.wait_for_function("Ancestral.current().x")
     page.wait_for_timeout(300)
     assert not current(page)["playing"]
