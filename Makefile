@@ -53,7 +53,7 @@ test-all: test test-long test-slow test-browser
 # the newest version of every package, on the newest Python that these support
 test-newest: $(NEWEST)/bin/uv
 	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
-	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test]" --editable "./course[test]"
+	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test,docs]" --editable "./course[test]"
 	$(NEWEST)/bin/pytest $(PARALLEL)
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
@@ -61,7 +61,7 @@ test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
 
 test-lowest-%: $(LOWEST)/%/bin/uv
 	@echo "Installs the lowest versions into $(LOWEST)/$*. $(CUDA_BUILDS)"
-	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable ".[test]" \
+	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable ".[test,docs]" \
 	    --editable "./course[test]"
 	$(LOWEST)/$*/bin/pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
 

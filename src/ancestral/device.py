@@ -47,10 +47,15 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError if this number of samples does not fit into the free memory."""
-    sample_bytes, free_bytes = count * math.prod(shape) * dtype.itemsize, psutil.virtual_memory().available
+    sample_bytes, free_bytes = count * math.prod(shape) * dtype.itemsize, free_memory(torch.device("cpu"))
     if sample_bytes > free_bytes:
         sizes = f"{sample_bytes / 2**30:,.3g} GiB of memory, and {free_bytes / 2**30:.3g} are free"
         raise InputError(f"{count:,} samples take {sizes}; give a smaller number")
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of memory that are free on a device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
 
 
 def items_at_once(shape: Sequence[int], given: int | None = None) -> int:

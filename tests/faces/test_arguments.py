@@ -132,7 +132,7 @@ WRONG = {
     ),
     "train: width": (
         lambda m: ancestral.train("digits", width=2**14, progress=False),
-        "smaller width or batch_size",
+        r"GB are free: give a smaller width$",
     ),
     "train: batch": (lambda m: ancestral.train("points", batch_size=10**12, progress=False), "smaller .*batch_size"),
     "train: timesteps": (lambda m: ancestral.train("points", timesteps=10**12, progress=False), "1 to 1,000,000"),

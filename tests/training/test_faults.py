@@ -220,7 +220,9 @@ def test_a_run_of_nohup_outlasts_its_terminal():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP], ids=lambda number: number.name)
-def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
+def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number, request):
+    before = signal.signal(number, signal.SIG_DFL)  # `nohup` ignores SIGHUP, and a training then too
+    request.addfinalizer(lambda: signal.signal(number, before))
     out, messages, last = tmp_path / "run", [], 0
     storage.write_text(left := out / ".config-x3k9_a2b.json", "{")  # by a process that was killed before its first save
     for event in train("points", out=out, batch_size=8, width=16, trackers=("none",)):

@@ -14,6 +14,7 @@ import torch
 
 from ancestral.config import CustomNetConfig
 from ancestral.data import Dataset
+from ancestral.device import free_memory
 from ancestral.inspection.activation_memory import recomputed_share
 from ancestral.options import option
 from ancestral.quantities import format_bytes, plural
@@ -84,8 +85,7 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
     fixed = with_gradient + trainer.state.save_bytes - 4 * parameters
     data_bytes = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
     data_bytes += 0 if trainer.gradients.cache is None else trainer.gradients.cache.nbytes
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
-    return StepMemory(fixed + data_bytes, each, free)
+    return StepMemory(fixed + data_bytes, each, free_memory(device))
 
 
 def training_cost(

@@ -1,8 +1,8 @@
 """Networks: the paper's U-Net and a plain transformer for images, signals and volumes, and a small MLP for points."""
 
-from ancestral.nets.build import build, check_weights, takes
+from ancestral.nets.build import build, check_weights, takes, weight_shapes
 from ancestral.nets.mlp import MLP
 from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
 
-__all__ = ["MLP", "Transformer", "UNet", "build", "check_weights", "takes"]
+__all__ = ["MLP", "Transformer", "UNet", "build", "check_weights", "takes", "weight_shapes"]

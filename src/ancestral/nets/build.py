@@ -72,13 +72,21 @@ def check_weights(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor]) 
     Raises:
         InputError: If it has others.
     """
+    if weight_shapes(make) != {name: value.shape for name, value in tensors.items()}:
+        raise InputError("the weights do not fit the network of its settings")
+
+
+def weight_shapes(make: Callable[[], nn.Module]) -> dict[str, torch.Size]:
+    """Return the shapes of the weights of a network by name, without memory for them; {} if one has none in 64 bits.
+
+    Args:
+        make: Builds the network.
+    """
     try:
         with _WithoutValues():
-            shapes = {name: value.shape for name, value in make().state_dict().items()}
-    except (RuntimeError, OverflowError):  # a size beyond 64 bits
-        shapes = {}
-    if shapes != {name: value.shape for name, value in tensors.items()}:
-        raise InputError("the weights do not fit the network of its settings")
+            return {name: value.shape for name, value in make().state_dict().items()}
+    except (RuntimeError, OverflowError):
+        return {}
 
 
 class _WithoutValues(TorchFunctionMode):

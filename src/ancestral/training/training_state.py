@@ -14,11 +14,14 @@ from ancestral import augmentation, model, nets, objectives
 from ancestral.conditions import Image, argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
+from ancestral.device import free_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
+from ancestral.model.building import net_of
 from ancestral.objectives import Objective
 from ancestral.options import option
+from ancestral.quantities import format_bytes
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
 from ancestral.training.averages import EMA, LENGTHS, PREFIXES, Average, PowerAverage, default_pairs
@@ -32,8 +35,22 @@ from ancestral.training.validation import Validation
 COPIES = 5
 """Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
 moments of the optimiser, and the average once more."""
+IN_MEMORY = 4
+"""Copies of each weight in memory at least: weight, gradient, average and a moment."""
 NUMBERS = (int, float, bool, type(None))
 """Types of the values of an optimiser in a checkpoint, besides tensors."""
+
+
+def _check_memory(config: Config, spec: DataSpec, distributed: Distributed) -> None:
+    """Raise InputError if the memory of the network alone is not free; systems may end a process that takes more."""
+    weights = sum(shape.numel() for shape in nets.weight_shapes(lambda: net_of(config, spec)).values())
+    copies = IN_MEMORY / distributed.world if distributed.shard else IN_MEMORY
+    needed, free = int(4 * weights * copies), free_memory(distributed.device)
+    if needed > free:
+        raise InputError(
+            f"the network has {weights:,} weights, which take {format_bytes(needed)} with their gradients, averages "
+            f"and moments, and {format_bytes(free)} are free: give a smaller {option('width')}"
+        )
 
 
 def spec_of(data: Dataset, config: Config) -> DataSpec:
@@ -67,6 +84,8 @@ class TrainingState:
         self.parts, self.distributed, self.validation, self.distance = parts, distributed, validation, distance
         self.step, self.guard = 0, DivergenceGuard()
         self.spec = spec
+        if parts.net is None:
+            _check_memory(config, spec, distributed)
         self.denoiser = self._build(config, config.train.seed)
         self.net = self.denoiser.net
         self.by_time = LossByTime(self.denoiser.schedule.steps)
