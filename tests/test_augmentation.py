@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -6,6 +7,7 @@ import torch.nn.functional as F
 
 from ancestral import augmentation
 from ancestral.augmentation import Augmentation, condition, draw
+from ancestral.config import Config, preset
 from ancestral.errors import InputError
 
 
@@ -189,11 +191,49 @@ def test_each_transform_has_the_probability_and_its_distribution(sides):
 def test_the_numbers_say_which_transform_it_is():
     drawn = transforms(shifts=[2, -4], flips=[True, False], turns=3, angle=0.2, scale=0.5, stretch=2.0, direction=1.0)
     angle = 3 * math.pi / 2 + 0.2
-    numbers = [2 / 2, -4 / 4, 1, 0, math.cos(angle) - 1, math.sin(angle), 0.5, 2 * math.cos(1), 2 * math.sin(1)]
+    numbers = [2 / 2, -4 / 4, 1, 0, math.cos(angle) - 1, math.sin(angle), 0.5, 2 * math.cos(2), 2 * math.sin(2)]
     torch.testing.assert_close(drawn.numbers((16, 32)), torch.tensor([numbers], dtype=torch.float64))
     inputs = condition(2).encode(drawn.numbers((16, 32)))  # the kind standardises by 0 and 1: it changes nothing
     assert torch.equal(inputs, drawn.inputs((16, 32)))
     assert torch.equal(condition(2).absent(1), transforms().inputs((16, 32)))
+
+
+def stretchings():
+    """Pairs (z, φ), two of each stretching: 3 sizes, each of 16 directions in half a turn."""
+    pairs = [
+        [(z, angle), (z, angle + math.pi), (-z, angle + math.pi / 2)]
+        for z in (0.5, 1.0, -1.0)
+        for angle in (torch.arange(8) * math.pi / 16 + 0.1).tolist()
+    ]
+    parts = [transforms(stretch=z, direction=angle) for same in pairs for z, angle in same]
+    return Augmentation(*(torch.cat([getattr(part, name) for part in parts]) for name in Augmentation.__annotations__))
+
+
+def same_rows(rows):
+    return ((rows[:, None] - rows).abs() < 1e-9).all(2)
+
+
+def test_stretchings_and_their_numbers_are_one_to_one():
+    """Two are equal where their matrices are."""
+    drawn = stretchings()
+    matrices = drawn.source().flatten(1)
+    equal = same_rows(matrices)
+    assert equal.sum() == 3 * len(matrices)  # (z, φ), (z, φ + 180°) and (−z, φ + 90°)
+    numbers = drawn.numbers((16, 16))
+    assert torch.equal(same_rows(numbers), equal)
+    before = drawn.numbers((16, 16), 360)  # of earlier versions
+    assert not torch.equal(same_rows(before), equal)
+
+
+def test_runs_of_earlier_versions_keep_their_numbers():
+    drawn = transforms(stretch=2.0, direction=1.0)
+    expected = torch.tensor([[2 * math.cos(1), 2 * math.sin(1), 1]])
+    tree = json.loads(preset("digits").with_settings(augment=0.1).to_json())
+    assert tree["data"]["stretch_period"] == 180
+    del tree["data"]["stretch_period"]
+    config = Config.from_json(json.dumps(tree))
+    torch.testing.assert_close(drawn.inputs((16, 16), config.data.stretch_period)[:, -3:], expected)
+    assert Config.from_json(config.to_json()) == config
 
 
 def test_points_are_refused():

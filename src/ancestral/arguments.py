@@ -173,6 +173,8 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
             if "keys" in field.metadata and isinstance(part, dict):
                 part = {inner: part[outer] for inner, outer in field.metadata["keys"].items() if outer in part}
             values[field.name] = from_json(hints[field.name], part, f"{name}: {key}", closed=closed)
+        elif "earlier" in field.metadata:
+            values[field.name] = field.metadata["earlier"]
         elif field.default is field.default_factory is dataclasses.MISSING:
             raise InputError(f"{name} lacks {key}")
     if closed and (unknown := sorted(tree.keys() - hints.keys())):

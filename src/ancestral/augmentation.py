@@ -9,12 +9,17 @@ space of diffusion-based generative models*, 2022, appendix F.2):
     quarter turns              square images    {0, 1, 2, 3}                                   as a rotation
     rotation by θ              images           U(-π, π)                                       cos θ - 1, sin θ
     scaling by 2^(0.2 z)       images           z ~ N(0, 1)                                    z
-    stretching by 2^(0.2 z)    images           z ~ N(0, 1), along a direction φ ~ U(-π, π)    z cos φ, z sin φ
+    stretching by 2^(0.2 z)    images           z ~ N(0, 1), along a direction φ ~ U(-π, π)    z cos 2φ, z sin 2φ
 
 Networks take the numbers as the condition NAME. They are zeros of an item of which nothing was drawn, and where the
 condition is absent, so that samples are drawn without: the network learns the items as they are, and learns from the
 others. Translations are of whole pixels; with flips and quarter turns they move pixels and change none. The other three
 are one resampling. What lies beyond the edges is the item's mirror image.
+
+A stretching by z along φ is the matrix S = 2^(0.2 z (n nᵀ − m mᵀ)), n along φ and m at right angles, and n nᵀ − m mᵀ
+has the rows (cos 2φ, sin 2φ) and (sin 2φ, −cos 2φ). So S and (z cos 2φ, z sin 2φ) determine each other: (z, φ),
+(z, φ + 180°) and (−z, φ + 90°) are one stretching and have one pair of numbers. Runs of earlier versions have z cos φ,
+z sin φ, which repeat after 360°: (z, φ) and (−z, φ + 180°), a stretching and its inverse, have the same numbers there.
 """
 
 import math
@@ -55,7 +60,7 @@ def condition(dims: int) -> Vector:
     axes = [""] if dims == 1 else ["vertical ", "horizontal "] if dims == 2 else [f"axis {axis} " for axis in range(3)]
     names = [f"{axis}{kind}" for kind in ("translation", "flip") for axis in axes]
     if dims == 2:
-        names += ["rotation, cos - 1", "rotation, sin", "scale", "stretch, cos", "stretch, sin"]
+        names += ["rotation, cos - 1", "rotation, sin", "scale", "stretch, cos 2φ", "stretch, sin 2φ"]
     return Vector((0.0,) * len(names), (1.0,) * len(names), tuple(names))
 
 
@@ -87,18 +92,24 @@ class Augmentation:
         """Return the transforms of some items."""
         return Augmentation(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def numbers(self, sides: Sequence[int]) -> Tensor:
-        """Compute the numbers that `condition` names: float64 (B, k) for items (C, *sides)."""
+    def numbers(self, sides: Sequence[int], stretch_period: int = 180) -> Tensor:
+        """Compute the numbers that `condition` names: float64 (B, k) for items (C, *sides).
+
+        Args:
+            sides: The sides of the items.
+            stretch_period: Degrees of φ after which the numbers of a stretching repeat; 360 in earlier versions.
+        """
         columns = [self.shifts / (SHIFT * torch.tensor(sides, dtype=torch.float64)), self.flips.double()]
         if len(sides) == 2:
             angle = self.angle + math.pi / 2 * self.turns
             columns.append(torch.stack([angle.cos() - 1, angle.sin(), self.scale], 1))
-            columns.append(self.stretch[:, None] * torch.stack([self.direction.cos(), self.direction.sin()], 1))
+            phase = 360 // stretch_period * self.direction
+            columns.append(self.stretch[:, None] * torch.stack([phase.cos(), phase.sin()], 1))
         return torch.cat(columns, 1)
 
-    def inputs(self, sides: Sequence[int]) -> Tensor:
+    def inputs(self, sides: Sequence[int], stretch_period: int = 180) -> Tensor:
         """Return what a network gets of the condition: float32 (B, k + 1), zeros where an item stays as it is."""
-        numbers = self.numbers(sides)
+        numbers = self.numbers(sides, stretch_period)
         return torch.cat([numbers, numbers.any(1, keepdim=True)], 1).float()
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from conftest import stripes
 
 def test_a_config_of_version_0_2():
     text = (Path(__file__).parents[1] / "files" / "config-0.2.json").read_text(encoding="utf-8")
-    assert Config.from_json(text) == preset("digits").with_settings(trackers=("tensorboard",), narrow=False)
+    assert Config.from_json(text) == preset("digits").with_settings(
+        trackers=("tensorboard",), narrow=False, stretch_period=360
+    )
 
 
 def test_a_model_of_a_plain_loop_of_version_0_2(tmp_path):

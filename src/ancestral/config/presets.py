@@ -349,7 +349,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-RECORDED = ("kind", "function", "fingerprint", "moved")
+RECORDED = ("kind", "function", "fingerprint", "moved", "stretch_period")
 """Fields that no option sets, or that another option's value says."""
 
 

@@ -130,6 +130,9 @@ class DataConfig:
     """Probability of each random transform of an item: translation, flips, and of images rotation, scaling and
     stretching. The network is conditioned on them, and on none in sampling, so samples show none. 0.12 suits small
     data; 0 is none."""
+    stretch_period: Literal[180, 360] = hidden(180, earlier=360)
+    """Degrees of φ after which the numbers of a stretching of `augment` repeat: 180, as the stretching does; 360
+    in runs of earlier versions, whose numbers do not tell a stretching from its inverse."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
@@ -633,6 +636,8 @@ class Config:
         data["given"] = without_places(config.data.given)
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]
+        if not data["augment"] or data["stretch_period"] == 360:  # as in earlier versions
+            del data["stretch_period"]
         net.pop("function", None)
         names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))
         initial = config.unplaced().initial
