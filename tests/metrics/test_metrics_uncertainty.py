@@ -1,7 +1,6 @@
 """Errors against the spread of sets that are drawn again and again, and against derivatives taken numerically."""
 
 import math
-from dataclasses import astuple
 
 import pytest
 import torch
@@ -31,8 +30,12 @@ def repeated(measure, draw, n, m, repeats):
     """Values and errors of sets that are drawn so often: n of `draw` against m of `same`."""
     generator = torch.Generator().manual_seed(7)
     estimates = [measure(draw(n, generator), same(m, generator)) for _ in range(repeats)]
-    plain = [[astuple(one) for one in row] if isinstance(row, list) else astuple(row) for row in estimates]
-    return torch.tensor(plain, dtype=torch.float64)[..., :2].unbind(-1)
+    plain = [[pair(one) for one in row] if isinstance(row, list) else pair(row) for row in estimates]
+    return torch.tensor(plain, dtype=torch.float64).unbind(-1)
+
+
+def pair(estimate):
+    return estimate.value, estimate.error
 
 
 def check(values, errors, low=0.8, high=1.3, cover=0.9):
@@ -53,6 +56,17 @@ def test_intervals_of_the_frechet_distance_hold_what_they_say(draw, n, m):
 @pytest.mark.parametrize(("n", "m"), [(9, 150), (150, 150)], ids=["n < d", "n >> d"])
 def test_intervals_of_kid_hold_what_they_say(draw, n, m):
     check(*repeated(uncertainty.kernel, draw, n, m, repeats=200), low=0.85, cover=0.8 if n < D else 0.9)
+
+
+@pytest.mark.parametrize("measure", [uncertainty.frechet, uncertainty.kernel])
+def test_of_heavy_tails_an_estimate_says_which_share_of_its_variance_one_item_makes(measure):
+    generator = torch.Generator().manual_seed(3)
+    light = [measure(near(400, generator), same(400, generator)) for _ in range(20)]
+    assert not any(one.dominance for one in light)
+    assert not any("more" in str(one) for one in light)
+    heavy = [measure(*(torch.exp(torch.randn(400, 4, generator=generator)) for _ in range(2))) for _ in range(20)]
+    assert sum(one.dominance is not None for one in heavy) >= 18
+    assert all(0.15 < one.dominance <= 1 and str(one).endswith(" or more") for one in heavy if one.dominance)
 
 
 @pytest.mark.long

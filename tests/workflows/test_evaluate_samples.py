@@ -18,6 +18,7 @@ from PIL import Image
 
 import ancestral
 from ancestral import config, data, oracle, samplers, schedules, storage
+from ancestral.arguments import from_json
 from ancestral.data import statistics
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.errors import InputError, install_command
@@ -34,8 +35,9 @@ from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
 from ancestral.options import in_python, on_command_line, spell
 from ancestral.render import evaluation_text
-from ancestral.results import EvaluationResult, SampleMetrics
+from ancestral.results import Estimate, EvaluationResult, SampleMetrics
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
+from ancestral.results.result import to_plain
 from ancestral.workflows.evaluate import share_features, share_sampling
 from ancestral.workflows.subjects import temporary_folder
 from conftest import events_of, together, untrained
@@ -561,6 +563,26 @@ def test_logits_give_an_inception_score():
     near = neighbours.nearest(x, y).index.tolist()
     assert all(near[pair.sample] == pair.training_item for pair in metrics.memorisation.features.closest)
     assert [pair.title for pair in pairs] == ["nearest by pixels", "nearest by features"]
+
+
+def test_a_note_says_of_which_distances_heavy_tails_make_the_intervals_too_narrow():
+    generator, judge = torch.Generator().manual_seed(0), extractors.Extractor("own", 4, None, Features)
+    items = torch.zeros(300, 1, 2, 2, dtype=torch.uint8)
+    for power in (0.1, 1.0):
+        draws = (torch.exp(power * torch.randn(300, 4, generator=generator)) for _ in range(2))
+        sets = [FeatureSet(items, Features(values)) for values in draws]
+        quality, _ = finish(sample_quality.measure(sets, data.IMAGES, judge, metrics=("frechet", "kernel")))
+        notes = [note for note in quality.notes if "heavy tails" in note]
+        if power == 1:
+            share = max(part.frechet.dominance or 0 for part in (quality.distances.train, quality.distances.floor))
+            matched = quality.distances.matched.frechet.dominance or 0
+            assert f"one item makes {max(share, matched):.0%} of the variance of FD-own, so its error may" in notes[0]
+            assert len(notes) == 2
+            tree = to_plain(quality.distances.train.frechet)
+            assert from_json(Estimate, tree, "it") == quality.distances.train.frechet  # as faces read it
+        else:
+            assert notes == []
+            assert "dominance" not in to_plain(quality.distances.train.frechet)
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------

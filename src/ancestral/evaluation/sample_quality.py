@@ -110,6 +110,7 @@ def measure(
     floor = distances(unseen, against, metrics)
     equal = (floor.items, floor.against) == (to_train.items, to_train.against)
     matched = None if equal else distances(x[: floor.items], against, metrics)
+    notes += _heavy_tails([to_train, floor, to_held_out, matched], extractor)
     logits = [part.features.logits for part in (samples, train) if "inception_score" in metrics]
     scores = [uncertainty.inception_score(part) for part in logits if part is not None]
     memorised, pairs = facts.MemorisationBySpace(None, None), list[NearestPairs]()
@@ -241,6 +242,21 @@ def _warnings(samples: FeatureSet, train: FeatureSet, extractor: Extractor) -> I
                 "The classes of the data are not equally frequent, but samples take each class in turn: this is part "
                 "of their distance."
             )
+
+
+def _heavy_tails(sets: Sequence[facts.Distances | None], extractor: Extractor) -> list[str]:
+    """Say of which distances the errors and intervals cannot be trusted."""
+    notes = []
+    for title, name in (("FD", "frechet"), ("KID", "kernel")):
+        estimates = [getattr(part, name) for part in sets if part is not None]
+        share = max((one.dominance or 0.0 for one in estimates if one is not None), default=0.0)
+        if share:
+            notes.append(
+                f"The features have heavy tails: one item makes {share:.0%} of the variance of "
+                f"{extractor.title(title)}, so its error may be larger than it says, and its 95 % interval cover much "
+                "less. Measure transformed features, such as their logarithm, or more items."
+            )
+    return notes
 
 
 def _memorisation(

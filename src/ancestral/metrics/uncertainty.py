@@ -12,6 +12,10 @@ for each set, and −E g_ij²/(nm) for pairs across. The first term is the infin
 bootstrap becomes when few items are exchanged; it counts the second order twice, which the other terms take off. What
 is left is never less than the second order itself. Tests compare the errors with the spread over many
 independent sets, from less than one item a feature up to many, near and far.
+
+Both terms are estimated by means of squares, to which no item may contribute much. Of features with heavy tails a few
+items make most of the variance, mostly items that neither set has, and the intervals cover too little. Such an
+estimate has `dominance`, the share of Σ g_i² that one item makes.
 """
 
 import math
@@ -33,6 +37,10 @@ SAMPLED = 4096
 """Pairs of items over which E g_ij² is averaged; all pairs would be d² operations each."""
 PARTS, REPEATS = 4, 5
 """Precision and recall are computed on this number of parts of the sets, with this number of random partitions."""
+LIGHT, LIGHT_SHARE = 20, 0.1
+"""One item of n makes a larger share of the variance than 0.1 + 20/n in at most 8 % of sets of 200 items with light
+tails (normal, half-normal), and in none of 1,000; in 90 to 100 % of sets with log-normal features of deviation 1 or
+Student's t with 3 degrees of freedom, whose intervals cover 25 to 90 %."""
 FEW = 200
 """A set of fewer items is too small for its parts to stand for the whole."""
 
@@ -85,7 +93,7 @@ def frechet(x: Tensor, y: Tensor | Reference) -> Estimate:
     across the sets its sign is the other, and c_iᵀ c_j is in the place of w_iᵀ s w_j.
     """
     expansion = _expand(x, y)
-    return _estimate(expansion.value, expansion.variance(), least=0)
+    return _estimate(expansion.value, expansion.variance(), 0, _dominance(*expansion.linear))
 
 
 def frechet_difference(x: Tensor, other: Tensor, y: Tensor | Reference) -> Estimate:
@@ -96,7 +104,8 @@ def frechet_difference(x: Tensor, other: Tensor, y: Tensor | Reference) -> Estim
     """
     y = Reference.of(y)
     one, two = _expand(x, y), _expand(other, y)
-    return _estimate(two.value - one.value, two.minus(one).variance())
+    difference = two.minus(one)
+    return _estimate(difference.value, difference.variance(), dominance=_dominance(*difference.linear))
 
 
 class _Expansion(NamedTuple):
@@ -171,9 +180,18 @@ def kernel(x: Tensor, y: Tensor | Reference) -> Estimate:
     xx, yy = distances.kernel_sums(x, x, own=True), reference.kernel
     xy = distances.kernel_sums(x, reference.values)
     n, m = len(x), len(reference)
-    linear = 4 * (xx.rows / (n - 1) - xy.rows / m).var() / n + 4 * (yy.rows / (m - 1) - xy.columns / n).var() / m
+    ours, theirs = 2 * (xx.rows / (n - 1) - xy.rows / m), 2 * (yy.rows / (m - 1) - xy.columns / n)
+    linear = ours.var() / n + theirs.var() / m
     square = 2 * _own(xx) / n**2 + 2 * _own(yy) / m**2 + 4 * _across(xy) / (n * m)
-    return _estimate(distances.kernel_value(xx, yy, xy), float(torch.maximum(linear - square, square)))
+    variance = float(torch.maximum(linear - square, square))
+    return _estimate(distances.kernel_value(xx, yy, xy), variance, dominance=_dominance(ours, theirs))
+
+
+def _dominance(first: Tensor, second: Tensor) -> float | None:
+    """The largest share of the variance that one item makes, by g_i of both sets; None where tails look light."""
+    parts = torch.cat([(g - g.mean()).square() / len(g) ** 2 for g in (first, second)])
+    share = float(parts.max() / parts.sum())
+    return share if share > LIGHT_SHARE + LIGHT / min(len(first), len(second)) else None
 
 
 def _own(k: KernelSums) -> Tensor:
@@ -264,6 +282,6 @@ def _variance_over_parts(samples: Tensor, reference: Reference, number: int) -> 
     return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
 
 
-def _estimate(value: float, variance: float, least: float = -math.inf) -> Estimate:
+def _estimate(value: float, variance: float, least: float = -math.inf, dominance: float | None = None) -> Estimate:
     error = math.sqrt(variance)
-    return Estimate(value, error, max(least, value - NORMAL * error), value + NORMAL * error)
+    return Estimate(value, error, max(least, value - NORMAL * error), value + NORMAL * error, dominance)

@@ -9,15 +9,20 @@ NORMAL = 1.96
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its standard error and its 95 % interval; None where these are not known."""
+    """A number, its standard error and its 95 % interval; None where these are not known.
+
+    `dominance` is the share of the variance that one item makes, if that is too much: tails are heavy, the error may be
+    larger and the interval may cover much less than 95 %. Text then says "or more" of the error.
+    """
 
     value: float
     error: float | None = None
     low: float | None = None
     high: float | None = None
+    dominance: float | None = None
 
     def __str__(self) -> str:
-        return format_number(self.value, self.error)
+        return format_number(self.value, self.error) + " or more" * (self.dominance is not None)
 
     @property
     def percent(self) -> str:
