@@ -182,6 +182,16 @@ def test_captions_of_several_conditions_are_broken_into_lines():
     assert named.width == one.width
 
 
+@pytest.mark.parametrize("items", [coloured(2), torch.zeros(2, 2)], ids=["images", "points"])
+def test_names_of_control_characters_and_formulas_are_drawn_as_text(items):
+    """Those of a model's classes may hold anything: a line break, an escape, half a character, $ of a formula."""
+    names = ["a\nb, c\x1b[31m", "$\\bad$ \ud800"]
+    drawn = pictures.picture(items, 2, 100, captions=names)
+    escaped = pictures.picture(items, 2, 100, captions=["a\\nb, c\\x1b[31m", "$\\bad$ \\ud800"])
+    assert drawn.tobytes() == escaped.tobytes()
+    assert pictures.picture(items, 2, 100, after=[pictures.Beside("x\ny", items)]).width > drawn.width / 2
+
+
 @pytest.mark.parametrize("width", [300, 900, 2000, 5000])
 def test_captions_are_legible_at_the_width_of_the_page(width):
     size = caption_size(["a name that is too long"], 50, width)

@@ -151,7 +151,7 @@ def edit_overview(
             tile.thumbnail((8 * TILE_HEIGHT, 2 * TILE_HEIGHT), Image.Resampling.LANCZOS)
     across = max(tile.width for _, tile in parts)
     size = pictures.caption_size([name for name, _ in parts], across, across)
-    across = max(across, *(math.ceil(pictures.font(size).getlength(name)) + 2 * pictures.SIDE for name, _ in parts))
+    across = max(across, *(math.ceil(pictures.text_width(name, size)) + 2 * pictures.SIDE for name, _ in parts))
     blocks = []
     for name, tile in parts:
         sheet = Image.new("RGB", (across, tile.height), "white")

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ancestral.conditions import resized
 from ancestral.data.convert import composite, has_alpha, to_uint8
+from ancestral.errors import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -425,7 +426,11 @@ def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) 
         figure.set_size_inches(height / 100 + 1.5, height / 100)
         share = height / (height + 150)
         axes.set_position((0, 0, share, 1))
-        figure.legend(loc="center left", bbox_to_anchor=(share, 0.5), frameon=False, markerscale=3, fontsize=9.5)
+        legend = figure.legend(
+            loc="center left", bbox_to_anchor=(share, 0.5), frameon=False, markerscale=3, fontsize=9.5
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a name with $ is no formula
     return figure_to_image(figure)
 
 
@@ -477,7 +482,8 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
-    """Shorten a text to `width` pixels by leaving out its middle, since names differ at their ends."""
+    """Return a text as it is drawn: in one line, and of `width` pixels, by leaving out its middle: ends differ."""
+    text = one_line(text)
     face, short = font(size, bold), text
     keep = len(text)
     while keep > 2 and face.getlength(short) > width:
@@ -486,12 +492,17 @@ def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
     return short
 
 
+def text_width(text: str, size: int) -> float:
+    """Return the width in pixels of a text in one line."""
+    return font(size).getlength(one_line(text))
+
+
 def _broken(text: str, size: int, width: int) -> list[str]:
     """Break a caption that is wider than its column at commas, since each of several conditions should be read."""
     lines: list[str] = []
     for part in text.split(", "):
         longer = f"{lines[-1]}, {part}" if lines else part
-        if lines and font(size).getlength(longer) <= width:
+        if lines and text_width(longer, size) <= width:
             lines[-1] = longer
         else:
             lines.append(part)
@@ -500,16 +511,16 @@ def _broken(text: str, size: int, width: int) -> list[str]:
 
 def caption_width(captions: Sequence[str]) -> int:
     """Return the width in pixels that a column needs for its captions, at most NARROWEST."""
-    return min(NARROWEST, math.ceil(max(font(SMALLEST).getlength(text) for text in captions)) + 2 * SIDE)
+    return min(NARROWEST, math.ceil(max(text_width(text, SMALLEST) for text in captions)) + 2 * SIDE)
 
 
 def caption_size(captions: Sequence[str], column: float, picture: int) -> int:
     """Choose the largest size at which all captions fit into a column, legible in a picture of this width."""
     scale = max(1.0, picture / PAGE)
     sizes = range(round(LARGEST * scale), math.ceil(SMALLEST * scale), -1)
-    widest = max(captions, key=font(SMALLEST).getlength)
+    widest = max(captions, key=lambda text: text_width(text, SMALLEST))
     room = column - 2 * SIDE * scale
-    return next((size for size in sizes if font(size).getlength(widest) <= room), math.ceil(SMALLEST * scale))
+    return next((size for size in sizes if text_width(widest, size) <= room), math.ceil(SMALLEST * scale))
 
 
 def caption_line(
