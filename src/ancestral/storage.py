@@ -46,7 +46,7 @@ def atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
         temporary.touch(exist_ok=False)  # unlike a file of `tempfile`, it has the rights that the user gives to files
-        with undone(lambda: temporary.unlink(missing_ok=True)):
+        with undone(lambda: temporary.unlink(missing_ok=True)), _claimed(temporary):
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -68,7 +68,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         temporary.mkdir()
-    with undone(lambda: shutil.rmtree(temporary, ignore_errors=True)):
+    with undone(lambda: shutil.rmtree(temporary, ignore_errors=True)), _claimed(temporary):
         yield temporary  # the files in it name themselves where they fail
         with _named(path):
             if path.is_dir():
@@ -93,12 +93,51 @@ def write_new(path: Path, write: Callable[[Path], None]) -> Path:
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
-    with undone(lambda: shutil.rmtree(folder, ignore_errors=True)), _named(path):
+    with undone(lambda: shutil.rmtree(folder, ignore_errors=True)), _claimed(folder), _named(path):
         write(folder / path.name)
         numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
         place = next(name for name in itertools.chain([path], numbered) if _moved(folder / path.name, name))
         _sync_folder(path.parent)
     return place
+
+
+@contextlib.contextmanager
+def _claimed(temporary: Path) -> Iterator[None]:
+    """Lock a temporary file or folder in the block, which says that its process lives."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    handle = os.open(temporary, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_abandoned(temporary: Path) -> bool:
+    """Tell whether no process writes a temporary file or folder any more: it was killed, and left it.
+
+    Where there are no locks, one that was not changed for `ABANDONED` seconds is abandoned.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(temporary, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except (ImportError, OSError):
+        with contextlib.suppress(OSError):
+            return time.time() - temporary.lstat().st_mtime > ABANDONED
+        return False
+    return True
 
 
 def _moved(source: Path, target: Path) -> bool:
@@ -146,6 +185,8 @@ def _named(path: Path) -> Iterator[None]:
 QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)
 LOCK_PATIENCE = 3.0
 """Seconds to wait for a lock: data workers of a killed process hold it for a second more."""
+ABANDONED = 3600.0
+"""Seconds after which a temporary file is no longer one that is being written, on a system without locks."""
 SLACK = 65_536
 """Bytes that a file or folder takes beside its content."""
 

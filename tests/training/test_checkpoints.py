@@ -3,6 +3,9 @@
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -180,6 +183,29 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
         [".hidden", "checkpoints", "000001", TENSORS, MANIFEST]
     )
+
+
+def test_what_another_process_writes_now_stays(tmp_path):
+    """`ancestral sample` in the folder of a run that is resumed meanwhile; what a killed process left goes."""
+    folder = RunFolder(tmp_path)
+    for path in (folder.samples / "a.png", folder.path / "b.txt"):
+        with storage.atomic(path) as temporary:
+            folder.tidy()
+            temporary.write_text("whole")
+    with storage.atomic_folder(folder.samples / "many") as temporary:
+        folder.tidy()
+        (temporary / "0.png").write_text("whole")
+    storage.write_new(folder.samples / "new.png", lambda path: (folder.tidy(), path.write_text("whole")))
+    names = sorted(path.name for path in folder.samples.rglob("*"))
+    assert names == ["0.png", "a.png", "many", "new.png"]
+    script = f"""
+import os, signal; from pathlib import Path; from ancestral import storage
+with storage.atomic(Path({str(folder.samples / "killed.png")!r})): os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert len(folder.abandoned()) == 1
+    folder.tidy()
+    assert sorted(path.name for path in folder.samples.rglob("*")) == names
 
 
 def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):

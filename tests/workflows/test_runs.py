@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -132,13 +131,17 @@ def checkpoint_names(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
-def test_finished_runs_are_cleaned_only_with_yes(run, place):
+@pytest.fixture
+def fresh(place):
+    """A temporary file that is being written."""
+    with storage.atomic(place / "first" / "samples" / "new.png") as temporary:
+        yield temporary
+
+
+def test_finished_runs_are_cleaned_only_with_yes(run, place, fresh):
     before = {path: path.stat().st_mtime for path in place.rglob("*")}
-    old, fresh = place / "first" / ".model-abcdefgh.safetensors", place / "first" / "samples" / ".new-abcdefgh.png"
-    fresh.parent.mkdir(exist_ok=True)
-    for path in (old, fresh):
-        path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
+    old = place / "first" / ".model-abcdefgh.safetensors"
+    old.write_bytes(b"half")
     text = run("runs", "--clean")
     assert "would remove" in text
     assert "--yes removes it" in text

@@ -96,14 +96,14 @@ class RunFolder:
             return None
         return int(step) if step.isdecimal() else None
 
-    def temporary(self) -> list[Path]:
-        """List temporary files and folders, which a process writes now, or which a killed one left."""
+    def abandoned(self) -> list[Path]:
+        """List temporary files and folders that a killed process left; not those that another one writes now."""
         folders = (self.path, self.checkpoints, self.snapshots, self.samples)
-        return [path for folder in folders for path in folder.glob(".*-*")]
+        return [path for folder in folders for path in folder.glob(".*-*") if storage.is_abandoned(path)]
 
     def tidy(self) -> None:
         """Remove temporary files that a killed process left."""
-        for path in self.temporary():
+        for path in self.abandoned():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

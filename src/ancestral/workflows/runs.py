@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +22,6 @@ from ancestral.training import Checkpoints, RunFolder
 
 DEPTH = 2
 """Folders of runs are searched in the folder and in its folders, as a comparison of several runs makes one."""
-ABANDONED = 3600
-"""Seconds after which a temporary file is no longer one that is being written."""
 
 
 def plan(options: Runs) -> Runs:
@@ -169,6 +166,5 @@ def _needless(run: RunFolder, config: Config) -> list[Path]:
             whole = step
             break
     old = [checkpoints.path(step) for step in steps if step < whole and not (every and step % every == 0)]
-    now = time.time()
     snapshots = [run.snapshots] if run.snapshots.is_dir() else []
-    return [*old, *snapshots, *(path for path in run.temporary() if now - path.lstat().st_mtime > ABANDONED)]
+    return [*old, *snapshots, *run.abandoned()]
