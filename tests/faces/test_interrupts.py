@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import ancestral
 from ancestral import interrupts, storage
+from ancestral.events import Message
 from ancestral.faces import command as cli
 from ancestral.training import RunFolder
 from conftest import untrained
@@ -192,6 +194,31 @@ def test_a_training_that_nobody_reads_is_finished(tmp_path):
     assert (tmp_path / "run" / "report.html").exists()
     assert unread(tmp_path, "evaluate", "run", "--samples", 12) == 0
     assert list((tmp_path / "run" / "evaluation").glob("*.json"))
+
+
+@pytest.mark.parametrize("ending", ["reader", "closed", "none"])
+def test_a_function_goes_on_when_nobody_reads(monkeypatch, ending):
+    """As `ancestral.train` of a script: what it printed before comes first, and its streams are its own again after."""
+
+    def events(_options):
+        for number in range(3):
+            yield Message(f"message {number}")
+        return "the result"
+
+    monkeypatch.setattr("ancestral.workflows.start", events)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdout", None if ending == "none" else stream)
+        if ending == "reader":
+            print("before")
+            assert ancestral.inspect("moons") == "the result"
+            assert reader.read1() == b"before\nmessage 0\nmessage 1\nmessage 2\n"
+            reader.close()
+        elif ending == "closed":
+            stream.close()
+        assert ancestral.inspect("moons") == "the result"
+        assert sys.stdout is (None if ending == "none" else stream)
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("argv", [["sample", "--help"], slow(["info", "run"])])

@@ -1,5 +1,6 @@
 """Functions made from declarations: their arguments are read and checked, their signature and docstring derived."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from ancestral.arguments import converted
 from ancestral.declarations import Declaration, UseCase
 from ancestral.errors import InputError
+from ancestral.faces.standard_streams import lasting_streams
 from ancestral.fields import Argument, arguments_of, for_python
 from ancestral.options import option
 
@@ -97,7 +99,8 @@ def function_of(case: UseCase) -> Callable[..., Any]:
         from ancestral.render.terminal import follow
         from ancestral.workflows import start
 
-        return follow(start(read(case.declaration, places, keywords)), quiet=not progress)
+        with lasting_streams() if progress else contextlib.nullcontext():
+            return follow(start(read(case.declaration, places, keywords)), quiet=not progress)
 
     call.__name__ = call.__qualname__ = case.function
     call.__module__ = "ancestral"

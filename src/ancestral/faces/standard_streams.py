@@ -1,4 +1,5 @@
-"""Standard output and error of a command whose reader may go away: the work goes on, and what it prints is dropped.
+"""Standard output and error whose reader may go away: the work of a command, or of a function that is called from
+Python, goes on, and what is printed is dropped.
 
 The reader is another program (`ancestral train ... | head`), a terminal that is closed, or nobody from the beginning,
 as with `>&-`.
@@ -36,14 +37,16 @@ def lasting_streams() -> Iterator[None]:
     """Let standard output and error outlast their readers within the block. A name that they cannot show is escaped."""
     _reserve_descriptors()
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_lasting, before)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # a full disk: the command has failed by it already
-                stream.flush()
-        sys.stdout, sys.stderr = before
+    with contextlib.ExitStack() as stack:
+        streams = tuple(_lasting(stream, stack) for stream in before)
+        sys.stdout, sys.stderr = streams
+        try:
+            yield
+        finally:
+            for stream in streams:
+                with contextlib.suppress(OSError):  # a full disk: the command has failed by it already
+                    stream.flush()
+            sys.stdout, sys.stderr = before
 
 
 def _reserve_descriptors() -> None:
@@ -55,11 +58,14 @@ def _reserve_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the system gives the lowest free number
 
 
-def _lasting(stream: TextIO | None) -> TextIO:
-    if stream is None:  # it was closed before Python began
-        return Path(os.devnull).open("w", encoding="utf-8")
+def _lasting(stream: TextIO | None, stack: contextlib.ExitStack) -> TextIO:
+    """A stream that outlasts the reader of this one; one that is opened for it is closed with the stack."""
+    if stream is None or stream.closed:  # None: before Python began
+        return stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
     if not isinstance(stream, io.TextIOWrapper):
         return stream
+    with contextlib.suppress(OSError):  # what a script has printed comes first
+        stream.flush()
     stream.reconfigure(errors="backslashreplace")
     raw = getattr(stream.buffer, "raw", stream.buffer)  # Python opens standard streams without a buffer on request
     if type(raw) is not io.FileIO:
