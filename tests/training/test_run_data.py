@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 import ancestral
+from ancestral import config as configs
 from ancestral import data, storage
 from ancestral.config import Config
 from ancestral.config.folders import is_run
 from ancestral.errors import InputError
 from ancestral.training import RunFolder
+from conftest import tiny_config
 
 TINY = {"steps": 2, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "progress": False}
 TINY["preview_steps"] = 1
@@ -119,9 +121,35 @@ def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):
     assert "class flags is now banners. Resuming needs the same data" in (line := refused(*words))
     assert line.endswith("(--from run, --out ...)\n")
     tree = json.loads((tmp_path / "run" / "config.json").read_text())
-    del tree["data"]["fingerprint"]  # as of a run that a Trainer began
+    del tree["data"]["fingerprint"], tree["sha256"]  # as of a run that a Trainer began
     (tmp_path / "run" / "config.json").write_text(json.dumps(tree))
     assert "other classes: class flags is now banners. " in refused(*words)
+
+
+def test_a_config_that_is_not_what_the_run_wrote_is_refused(tmp_path):
+    """A flipped bit of a number, an edit and a damaged digest; but not one of an earlier version, or another layout."""
+    folder, config = RunFolder(tmp_path), tiny_config()
+    folder.begin(config)
+    text = folder.config.read_text(encoding="utf-8")
+    assert folder.read_config() == Config.from_json(text) == config
+    lr, wrong = (f'"lr": {value}' for value in (config.train.lr, 3 * config.train.lr))
+    digest = json.loads(text)["sha256"]
+    other = digest.translate(str.maketrans("0123456789", "1234567890"))
+    for damaged in (text.replace(lr, wrong), text.replace(digest, other)):
+        assert damaged != text
+        folder.config.write_text(damaged, encoding="utf-8")
+        with pytest.raises(
+            InputError, match=r"config\.json is not what the run wrote \(by its SHA-256\): .*\(steps=5000"
+        ):
+            folder.read_config()
+        assert configs.read_config(folder.config).train.batch_size == config.train.batch_size  # as --config reads it
+    tree = json.loads(damaged)
+    for whole in (json.dumps(json.loads(text), sort_keys=True), json.dumps({**tree, "sha256": digest})):
+        folder.config.write_text(whole, encoding="utf-8")
+        assert folder.read_config() == config
+    del tree["sha256"]
+    folder.config.write_text(json.dumps(tree), encoding="utf-8")
+    assert folder.read_config() == config
 
 
 @pytest.mark.long
@@ -131,7 +159,7 @@ def test_a_run_without_a_fingerprint_takes_data_of_its_shape(tmp_path):
     run = tmp_path / "run"
     ancestral.train(data=first, out=run, **TINY)
     tree = json.loads((run / "config.json").read_text())
-    del tree["data"]["fingerprint"]
+    del tree["data"]["fingerprint"], tree["sha256"]
     tree["data"]["source"] = "a"
     (run / "config.json").write_text(json.dumps(tree))
     assert ancestral.train(data=other, out=run, resume=True, **{**TINY, "steps": 3}).step == 3

@@ -8,6 +8,7 @@ from typing import Any
 from ancestral.arguments import read_json
 from ancestral.config.folders import holds_recordings, nearest_path
 from ancestral.config.schema import (
+    DIGEST,
     POINTS,
     SECTIONS,
     Config,
@@ -296,7 +297,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
         raise InputError(f"{path} is for the preset {preset_name}, not {base.preset}; leave one of the two out")
     if set(SECTIONS) - {"latent"} <= set(tree):  # earlier versions wrote no section of that name
         return Config.from_json(text, str(path))
-    settings = _flat({name: value for name, value in tree.items() if name != "preset"})
+    settings = _flat({name: value for name, value in tree.items() if name not in ("preset", DIGEST)})
     if base is None:
         base = preset(str(preset_name or default_preset(source or str(settings.get("source", "digits")))))
     try:

@@ -743,6 +743,11 @@ class Config:
         """Write the config as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
+    def to_file_text(self) -> str:
+        """Write the text of config.json: the JSON, and the SHA-256 of its settings."""
+        tree = json.loads(self.to_json())
+        return json.dumps({**tree, DIGEST: digest_of(tree)}, indent=2)
+
     @staticmethod
     def from_json(text: str, where: str = "the config") -> "Config":
         """Read a config from JSON text. Fields that are missing get their defaults.
@@ -754,8 +759,19 @@ class Config:
         Raises:
             InputError: If the text is no JSON object, or has a field or value that this version does not know.
         """
-        config: Config = from_json(Config, read_json(text, where), where, closed=True)
+        tree = {name: value for name, value in read_json(text, where).items() if name != DIGEST}
+        config: Config = from_json(Config, tree, where, closed=True)
         return config
+
+
+DIGEST = "sha256"
+"""The key of the digest in config.json."""
+
+
+def digest_of(tree: dict[str, Any]) -> str:
+    """Compute the SHA-256 of the settings in the JSON of a config, without that of the digest itself."""
+    settings = {name: value for name, value in tree.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 OWN_PARTS = {

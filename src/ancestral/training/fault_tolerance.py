@@ -51,7 +51,7 @@ class Saves:
             averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
         metadata = model.metadata_of(state.denoiser, self.config, state.spec, state.step)
-        config, place = self.config.to_json(), RunFolder(self.folder.lasting_path)
+        config, place = self.config.to_file_text(), RunFolder(self.folder.lasting_path)
 
         def publish() -> None:
             storage.write_text(place.config, config)

@@ -15,6 +15,7 @@ report.html            the report of the run
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from ancestral import storage
 from ancestral.config import Config
+from ancestral.config.schema import DIGEST, digest_of
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
 from ancestral.model.metadata import read
@@ -132,7 +134,7 @@ class RunFolder:
         note_beginning(self.path)  # before the first file: a kill in between leaves a folder that may be taken again
         new = not self.path.exists()
         try:
-            storage.write_text(self.config, config.to_json())
+            storage.write_text(self.config, config.to_file_text())
             storage.write_text(self.log, LOG_HEADER + "\n")
         except OSError:
             if new:
@@ -140,12 +142,23 @@ class RunFolder:
             raise
 
     def read_config(self) -> Config:
-        """Read the config of the run. Raises InputError if it is missing or damaged, or the run cannot be resumed."""
+        """Read the config of the run.
+
+        Raises:
+            InputError: If it is missing, damaged or not what the run wrote, so that the run cannot be resumed.
+        """
         try:
             text = self.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {self.config}, so there is no run to resume: {error}") from None
-        return Config.from_json(text, str(self.config))
+        config, tree = Config.from_json(text, str(self.config)), json.loads(text)
+        if tree.get(DIGEST, digest_of(tree)) != digest_of(tree):  # files of version 0.2 have none
+            raise InputError(
+                f"{self.config} is not what the run wrote (by its SHA-256): it is damaged or was edited; put a copy of "
+                f"it back and give settings that change as options ({option('steps', 5000)}), or remove its line "
+                f'"{DIGEST}" to go on with it as it is'
+            )
+        return config
 
     def trim_log(self, step: int) -> None:
         """Remove the lines of the logs after `step`, which a resumed run writes again, and those cut short."""

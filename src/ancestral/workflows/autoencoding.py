@@ -123,7 +123,7 @@ def write_autoencoder(trainer: Trainer, place: RunFolder, steps: int) -> None:
     """Write the autoencoder of a trainer as the model file of the run that trains such a one."""
     config = autoencoder_config(trainer.config)
     spec = dataclasses.replace(trainer.spec, autoencoder=None, classes=(), conditions={})
-    storage.write_text(place.config, config.to_json())
+    storage.write_text(place.config, config.to_file_text())
     Model(assemble(config, spec, OwnParts(trainer.spec.autoencoder)), spec, config, steps).save(place.model)
 
 

@@ -101,7 +101,7 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     model, _ = _averaged_model(plan, result.best.length)
     model.save(out / FILE_NAME)
     yield Wrote(out / FILE_NAME)
-    storage.write_text(out / "config.json", model.config.to_json())
+    storage.write_text(out / "config.json", model.config.to_file_text())
     result = dataclasses.replace(result, file=str(out / FILE_NAME))
     yield from subjects.write_results(out, {"average.json": result, "average.png": plots.averaging_plot(result)})
     return result

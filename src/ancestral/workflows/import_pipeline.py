@@ -28,7 +28,7 @@ def run(plan: Import) -> Generator[Event, None, Path]:
     model, remarks = interop.read_pipeline(Path(plan.folder))
     with storage.atomic_folder(out) as temporary:
         model.save(temporary / FILE_NAME)
-        storage.write_text(temporary / "config.json", model.config.to_json())
+        storage.write_text(temporary / "config.json", model.config.to_file_text())
     yield Wrote(out)
     for line in [*remarks, f"Try:  ancestral sample {shlex.quote(str(out))}"]:
         yield Message(line)
