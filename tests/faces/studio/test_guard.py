@@ -7,15 +7,19 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+import uvicorn
 from studio_client import Client, studio
+from uvicorn.server import ServerState
 
 from ancestral.declarations import Studio
 from ancestral.errors import InputError
 from ancestral.faces.studio import plan, run
 from ancestral.faces.studio.places import Places
-from ancestral.faces.studio.server import Server
+from ancestral.faces.studio.server import Server, _Connection
 from ancestral.options import on_command_line, spell
 
 OWN = "http://127.0.0.1:{port}"
@@ -147,6 +151,52 @@ def test_half_a_request_does_not_hold_its_connection(own_studio, monkeypatch, st
             pass
     client.wait(lambda: not server._uvicorn.server_state.connections)
     assert client.get("/api/jobs").status == 200
+
+
+class Clock:
+    """A loop of events whose time the test moves."""
+
+    def __init__(self):
+        self.now, self.due = 0.0, None
+
+    def time(self):
+        return self.now
+
+    def call_later(self, seconds, function):
+        self.due = SimpleNamespace(when=lambda at=self.now + seconds: at, cancel=lambda: None, function=function)
+        return self.due
+
+    def create_task(self, work):
+        work.close()
+        return mock.MagicMock()
+
+
+@pytest.mark.parametrize(
+    ("begin", "part", "pause", "lasts"),
+    [
+        ("GET / HT", b"T", 29, 30),
+        ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n", b"a", 29, 30),
+        ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + 9_000_000 * "a", b"a", 29, 30),
+        ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n", 300_000 * b"a", 29, None),
+    ],
+    ids=["a head", "a body", "a body after much of it", "a slow upload"],
+)
+def test_a_request_that_comes_byte_by_byte_does_not_hold_its_connection(begin, part, pause, lasts):
+    clock, transport, config = Clock(), mock.MagicMock(), uvicorn.Config(lambda *_: None, lifespan="off")
+    config.load()
+    connection = _Connection(config, ServerState(), {}, clock)
+    connection.connection_made(transport)
+    connection.data_received(begin.encode())
+    for _ in range(20):
+        connection.flow.read_paused = False
+        if clock.due.when() <= clock.now + pause:
+            clock.now = clock.due.when()
+            clock.due.function()
+            break
+        clock.now += pause
+        connection.data_received(part)
+    assert transport.close.called == (lasts is not None)
+    assert clock.now == pytest.approx(lasts or 20 * pause, abs=0.01)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["this machine", "all"])

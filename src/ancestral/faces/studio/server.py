@@ -29,7 +29,9 @@ EVERYWHERE = ("0.0.0.0", "::")
 OFFLINE = "ANCESTRAL_OFFLINE"
 """The environment variable that `data.download` reads."""
 REQUEST_SECONDS = 30.0
-"""Seconds that the head of a request may take, and each part of its body."""
+"""Seconds that the head of a request may take, and for which its body may stop."""
+BODY_RATE = 10_000.0
+"""Bytes of a body that have to come each second, on average: one that comes byte by byte would never end."""
 PATIENCE = 1
 """Seconds that open requests have after Ctrl-C."""
 
@@ -154,7 +156,8 @@ def _offline() -> Iterator[None]:
 class _Connection(H11Protocol):
     """A connection that is closed if a request does not come in time: half of one would hold it for ever.
 
-    The head of a request has `REQUEST_SECONDS` in all, and its body has as long for each part.
+    The head of a request has `REQUEST_SECONDS` in all. Its body begins with as many, and each `BODY_RATE` bytes give it
+    another second, up to as many.
     """
 
     _timer: asyncio.TimerHandle | None = None
@@ -164,20 +167,22 @@ class _Connection(H11Protocol):
         self._expect()
 
     def data_received(self, data: bytes) -> None:
-        awaits_head = self._timer is not None and self.conn.their_state is h11.IDLE
+        timer, before = self._timer, self.conn.their_state
         super().data_received(data)
-        if not awaits_head or self.conn.their_state is not h11.IDLE:
+        if timer is None or self.conn.their_state is not before:
             self._expect()
+        elif before is h11.SEND_BODY:
+            self._expect(min(REQUEST_SECONDS, timer.when() - self.loop.time() + len(data) / BODY_RATE))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._cancel()
 
-    def _expect(self) -> None:
-        """Begin to wait for the rest of a request, if it has not come whole."""
+    def _expect(self, seconds: float | None = None) -> None:
+        """Begin to wait for the rest of a request, if it has not come whole: so long, or `REQUEST_SECONDS`."""
         self._cancel()
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            self._timer = self.loop.call_later(REQUEST_SECONDS, self._end)
+            self._timer = self.loop.call_later(REQUEST_SECONDS if seconds is None else seconds, self._end)
 
     def _cancel(self) -> None:
         if self._timer is not None:
