@@ -116,14 +116,14 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/pip pyproject.toml
-	@echo "Installs PyTorch and about 60 other packages into $(VENV): about 0.4 GB to download, 1.1 GB on the disk."
+	@echo "Installs PyTorch and about 40 other packages into $(VENV): about 0.4 GB to download, 1.1 GB on the disk."
 	@echo "On Linux pip may take the PyTorch for NVIDIA GPUs, about 3 GB more; without a GPU, install the CPU build of torch"
 	@echo "and torchvision into $(VENV) first, as PyTorch's site says, then make again."
 	$(BIN)/pip install --editable ".[metrics]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed course/pyproject.toml
-	@echo "Installs about 100 packages of the tests and the site into $(VENV): about 0.4 GB to download, 0.9 GB on the disk."
+	@echo "Installs about 150 packages of the tests and the site into $(VENV): 1.3 GB on the disk."
 	$(BIN)/pip install --editable ".[dev]" --editable "./course[test]"
 	@touch $@
 

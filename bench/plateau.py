@@ -50,14 +50,18 @@ def cell(numbers: list[int]) -> str:
     return f"{len(numbers) / RUNS:.0%} at {middle} ({numbers[0]} to {numbers[-1]})".replace("%", " %")
 
 
-def main() -> None:
-    """Print the table."""
+def head() -> str:
+    """Format the titles of the table."""
     titles = [
         f"{count}, {noise:.0%}".replace("%", " %") + (f", correlation {correlation}" if correlation else "")
         for count, noise, correlation in CASES
     ]
-    print(f"| value | {' | '.join(titles)} |")
-    print("|---" * (1 + len(CASES)) + "|")
+    return f"| value | {' | '.join(titles)} |\n" + "|---" * (1 + len(CASES)) + "|"
+
+
+def main() -> None:
+    """Print the table."""
+    print(head())
     for name, curve in CURVES.items():
         print(f"| {name} | {' | '.join(cell(ends(curve, *case)) for case in CASES)} |", flush=True)
 

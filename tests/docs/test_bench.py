@@ -33,6 +33,7 @@ with warnings.catch_warnings():
     import image_sets
     import measure
     import page
+    import plateau
     import posteriors
     import records
     from parts import growth, memory, quality, sampling, start, steps
@@ -604,6 +605,25 @@ def test_a_page_without_measurements_says_so():
 def test_the_page_is_generated_from_the_committed_results():
     results = page.read_results(Path(page.__file__).parent / "results")
     assert page.PAGE.read_text(encoding="utf-8") == page.render(results)
+
+
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [
+        pytest.param("constant", 1, marks=pytest.mark.long),
+        *(pytest.param(name, len(plateau.CASES), marks=pytest.mark.slow) for name in plateau.CURVES),
+    ],
+)
+def test_the_table_of_plateaus_is_what_the_rule_does(name, cases):
+    lines = (BENCH.parent / "docs" / "how-to" / "memorisation.md").read_text(encoding="utf-8").splitlines()
+    start = lines.index(plateau.head().splitlines()[0])
+    assert lines[start + 1] == plateau.head().splitlines()[1]
+    rows = [line.strip("| ").split(" | ") for line in lines[start + 2 : start + 2 + len(plateau.CURVES)]]
+    assert [row[0] for row in rows] == list(plateau.CURVES)
+    cells = next(row[1:] for row in rows if row[0] == name)
+    assert len(cells) == len(plateau.CASES)
+    for cell, case in list(zip(cells, plateau.CASES, strict=True))[:cases]:
+        assert cell == plateau.cell(plateau.ends(plateau.CURVES[name], *case))
 
 
 def test_the_page_says_where_and_when(monkeypatch):
