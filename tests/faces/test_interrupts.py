@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -99,10 +100,16 @@ cli.main([])
 
 @pytest.mark.parametrize("seconds", [slow(0.5), 1.0, slow(2.0)])
 def test_ctrl_c_at_any_time(tmp_path, seconds):
-    """Among others while PyTorch is imported, which a KeyboardInterrupt aborts with a native traceback."""
+    """Among others while PyTorch is imported, which a KeyboardInterrupt aborts with a native traceback.
+
+    After so many seconds of computing: under load, seconds of the clock end before Python has read the command.
+    """
     command = [sys.executable, "-m", "ancestral", "doctor", "digits", "--steps", "500", "--out", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(seconds)
+        used = psutil.Process(process.pid)
+        while sum(used.cpu_times()[:2]) < seconds:  # of the user and of the system
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", "ancestral: interrupted\n")
     assert process.returncode == 130
