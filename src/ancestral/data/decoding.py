@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.pool import ThreadPool
+from threading import Condition
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ NPY, JPEG = b"\x93NUMPY", b"\xff\xd8\xff"
 BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 LARGEST_PHOTOGRAPH = 1 << 28
 """Largest number of pixels of a JPEG that is decoded at 1/2, 1/4 or 1/8 of its size."""
+PIXELS_AT_ONCE = 1 << 26
+"""Number of pixels that all threads decode at the same time, about 12 bytes each; a larger image is decoded alone."""
 Raw = bytes | Image.Image | NDArray[np.generic] | Tensor
 """An item as it is stored: the bytes of an image or .npy file, or what a torch data set returns."""
 
@@ -157,6 +160,29 @@ def _turn(image: Image.Image) -> int:
     return 1
 
 
+class _Room:
+    """Room for the pixels that threads decode at the same time."""
+
+    def __init__(self) -> None:
+        self.pixels, self.changed = 0, Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Wait until there is room for so many pixels, or until nothing else is decoded, and take it in the block."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.pixels or self.pixels + pixels <= PIXELS_AT_ONCE)
+            self.pixels += pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.pixels -= pixels
+                self.changed.notify_all()
+
+
+ROOM = _Room()
+
+
 def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
     """Decode and convert an image: (C, H, W) of the channels and bits (8 for None) of `conversion`.
 
@@ -170,14 +196,8 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
                 opened.draft(None, (factor * max(conversion.size),) * 2)
             if opened is not image and _is_large(opened):
                 raise Image.DecompressionBombError
-            opened.load()
-            upright = opened
-            with suppress(Exception):  # a broken EXIF block is no reason to lose the image
-                upright = ImageOps.exif_transpose(opened)
-            pixels = to_pixels(upright, conversion.bits or 8)
-            if conversion.channels in (2, 4):
-                pixels = _with_alpha(pixels, conversion.channels)
-            return conversion(pixels.unsqueeze(0))[0]
+            with ROOM.taken(opened.width * opened.height):
+                return _loaded(opened, conversion)
     except UnidentifiedImageError:
         reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
     except BOMBS:
@@ -187,6 +207,18 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
     except Exception as error:  # a decoder that meets a hostile file may raise anything
         reason = one_line(error) or type(error).__name__
     raise Unreadable(reason)
+
+
+def _loaded(opened: Image.Image, conversion: Conversion) -> Tensor:
+    """Decode an image that is open, and convert it as `decode_image` does."""
+    opened.load()
+    upright = opened
+    with suppress(Exception):  # a broken EXIF block is no reason to lose the image
+        upright = ImageOps.exif_transpose(opened)
+    pixels = to_pixels(upright, conversion.bits or 8)
+    if conversion.channels in (2, 4):
+        pixels = _with_alpha(pixels, conversion.channels)
+    return conversion(pixels.unsqueeze(0))[0]
 
 
 def decode_item(raw: Raw, conversion: Conversion, dims: int | None) -> Tensor:
