@@ -611,7 +611,10 @@ def test_the_page_is_generated_from_the_committed_results():
     ("name", "cases"),
     [
         pytest.param("constant", 1, marks=pytest.mark.long),
-        *(pytest.param(name, len(plateau.CASES), marks=pytest.mark.slow) for name in plateau.CURVES),
+        *(
+            pytest.param(name, len(plateau.CASES), marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
+            for name in plateau.CURVES
+        ),
     ],
 )
 def test_the_table_of_plateaus_is_what_the_rule_does(name, cases):
