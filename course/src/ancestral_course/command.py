@@ -17,8 +17,10 @@ from typing import NoReturn
 
 from ancestral.errors import InputError, one_line, pip_install
 from ancestral.interrupts import EXIT_CODE
+from ancestral_course.classroom import judge_class
 from ancestral_course.judging import judge_file
 from ancestral_course.lessons import LESSONS, copy_lessons
+from ancestral_course.rules import Rules
 
 OPENERS = ("auto", "jupyter", "marimo", "editor", "none")
 
@@ -46,14 +48,39 @@ def _parser() -> argparse.ArgumentParser:
         "Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the "
         "functions of the exercises, and what they use, are executed, in a process of their own, which ends if they do "
         "not. What takes long and passed is not judged again until it changes. The exit code is 0 if none is "
-        "wrong, and 1 otherwise."
+        "wrong, and 1 otherwise. With --all, the files of a class: what is not written is not wrong, and a file that "
+        "cannot be judged counts as wrong."
     )
-    check = commands.add_parser("check", help="check the exercises of a lesson in your file", description=text)
-    check.add_argument("lesson", metavar="N", type=int, help="Number of the lesson.")
-    check.add_argument("file", metavar="FILE", type=Path, help="File with your functions.")
+    check = commands.add_parser(
+        "check", help="check the exercises of a lesson in your file, or those of a class", description=text,
+        usage="%(prog)s [options] N FILE [NAME ...]\n       %(prog)s [options] --all FOLDER [N]",
+    )  # fmt: skip
+    check.add_argument("lesson", metavar="N", type=int, nargs="?", help="Number of the lesson.")
+    check.add_argument("file", metavar="FILE", type=Path, nargs="?", help="File with your functions.")
     check.add_argument(
         "names", metavar="NAME", nargs="*",
         help="Names of exercises; of lesson 18 also methods: ddpm, ncsn, sde, flow, unet. (default: all)",
+    )  # fmt: skip
+    check.add_argument(
+        "--all", metavar="FOLDER", type=Path,
+        help="Check the files of a class. FOLDER holds a folder or files for each student; a script or notebook is of "
+             "the lesson whose number its name has. Prints a table: how many exercises of each lesson passed. Verdicts "
+             "go to standard error as soon as they are known.",
+    )  # fmt: skip
+    check.add_argument(
+        "--json", action="store_true", help="With --all, print the verdicts as JSON in place of a table."
+    )
+    check.add_argument(
+        "--strict", action="store_true",
+        help="Refuse a function that reaches the solutions of the course, or uses the package ancestral, and name the "
+             "line: imports of modules that are not on a list, importlib, __import__, sys.modules, exec, getattr with "
+             "a computed name, files of the course. It is no sandbox: whoever searches the objects of Python finds a "
+             "way out, and what was copied by hand looks like any other answer.",
+    )  # fmt: skip
+    check.add_argument(
+        "--seed", metavar="S", type=int,
+        help="Judge on other inputs, those of this number: other points, times, schedules and sizes. An answer that "
+             "fits the usual inputs alone fails. (default: the inputs of the lesson)",
     )  # fmt: skip
     return main_parser
 
@@ -78,7 +105,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "start":
         return _start(options.folder, options.open)
     if options.command == "check":
-        return _check(options.lesson, options.file, options.names)
+        rules = Rules(options.strict, options.seed)
+        if options.all:
+            return _check_all(options, rules)
+        if options.lesson is None or options.file is None or options.json:
+            needs = "--json needs --all FOLDER" if options.json else "name the lesson and the file, or --all FOLDER"
+            raise InputError(f"{needs}; see ancestral-course check --help")
+        return _check(options.lesson, options.file, options.names, rules)
     for lesson in LESSONS:
         print(f"{lesson.number:>3}  {lesson.title:<34} {lesson.summary} ({lesson.minutes} min to run)")
     print("\nancestral-course start my-course     copies the lessons, and opens them")
@@ -86,9 +119,17 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(lesson: int, file: Path, names: Sequence[str]) -> int:
+def _check_all(options: argparse.Namespace, rules: Rules) -> int:
+    if options.file is not None:
+        raise InputError(f"--all checks the files of a folder; leave out {options.file}")
+    result = judge_class(options.all, options.lesson, rules, lambda mark: print(one_line(mark), file=sys.stderr))
+    print(result.to_json() if options.json else f"{result}\n", end="", flush=True)
+    return int(not result.complete)
+
+
+def _check(lesson: int, file: Path, names: Sequence[str], rules: Rules) -> int:
     wrong = False
-    for verdict in judge_file(lesson, file, names):
+    for verdict in judge_file(lesson, file, names, rules):
         print(verdict, flush=True)
         wrong |= verdict.passed is False
     return int(wrong)
