@@ -117,9 +117,9 @@ def check_file(number: int, path: Path, names: Sequence[str] = (), rules: Rules 
     lesson = lesson_file(find_lesson(number))
     defined = defined_names(path, [exercise.name for exercise in exercises], number)
     refused = {name: strictness.complaint(path, name, lesson) if rules.strict else "" for name in defined}
-    guard = strictness.watched(path) if rules.strict else contextlib.nullcontext()
-    with guard as built_in:
-        functions = load_functions(path, [name for name in defined if not refused[name]], lesson, built_in)
+    taken = [name for name in defined if not refused[name]]
+    with strictness.watched(path) if rules.strict else contextlib.nullcontext() as built_in:
+        functions = load_functions(path, taken, lesson, built_in) if taken else {}
 
     def verdict(exercise: Exercise) -> Verdict:
         if refused.get(exercise.name):

@@ -1,4 +1,4 @@
-"""`ancestral-course`: list the lessons; `start DIR` copies and opens them, `check N FILE` checks solutions.
+"""`ancestral-course`: list the lessons; `start` copies and opens them, `check` checks them, `solutions` prints ours.
 
 Bad input ends in exit code 2 with one line on standard error, as in `ancestral`.
 """
@@ -11,16 +11,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ancestral import storage
 from ancestral.errors import InputError, one_line, pip_install
 from ancestral.interrupts import EXIT_CODE
 from ancestral_course.classroom import judge_class
 from ancestral_course.judging import judge_file
 from ancestral_course.lessons import LESSONS, copy_lessons
 from ancestral_course.rules import Rules
+from ancestral_course.solutions import solutions_text, without_solutions
 
 OPENERS = ("auto", "jupyter", "marimo", "editor", "none")
 
@@ -44,6 +46,15 @@ def _parser() -> argparse.ArgumentParser:
         help="Program to open the folder with: JupyterLab, marimo, or the editor that the environment variable VISUAL "
              "or EDITOR names. auto takes the first of them that is installed. (default: auto)",
     )  # fmt: skip
+    start.add_argument(
+        "--no-solutions", action="store_true",
+        help="Leave out the folded solutions and proofs; hints remain. The text of a lesson goes on with its results, "
+             "and the solutions are part of the package.",
+    )  # fmt: skip
+    text = "Print the solutions of a lesson as Markdown: each exercise with its code and its proof on paper."
+    solutions = commands.add_parser("solutions", help="print the solutions of a lesson", description=text)
+    solutions.add_argument("lesson", metavar="N", type=int, help="Number of the lesson.")
+    solutions.add_argument("--out", metavar="FILE", type=Path, help="Write them to this file, and print nothing.")
     text = (
         "Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the "
         "functions of the exercises, and what they use, are executed, in a process of their own, which ends if they do "
@@ -103,7 +114,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "start":
-        return _start(options.folder, options.open)
+        return _start(options.folder, options.open, without_solutions if options.no_solutions else None)
+    if options.command == "solutions":
+        text = solutions_text(options.lesson)
+        if options.out:
+            storage.write_text(options.out, text)
+        else:
+            print(text, end="")
+        return 0
     if options.command == "check":
         rules = Rules(options.strict, options.seed)
         if options.all:
@@ -116,6 +134,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{lesson.number:>3}  {lesson.title:<34} {lesson.summary} ({lesson.minutes} min to run)")
     print("\nancestral-course start my-course     copies the lessons, and opens them")
     print("ancestral-course check 2 FILE        checks the exercises of lesson 2 in your file")
+    print("ancestral-course check --all FOLDER  checks those of a class")
+    print("ancestral-course solutions 2         prints the solutions of lesson 2")
     return 0
 
 
@@ -135,9 +155,9 @@ def _check(lesson: int, file: Path, names: Sequence[str], rules: Rules) -> int:
     return int(wrong)
 
 
-def _start(folder: Path, program: str) -> int:
+def _start(folder: Path, program: str, change: Callable[[str, str], str] | None) -> int:
     command = _opener(program, folder)
-    written, kept = copy_lessons(folder)
+    written, kept = copy_lessons(folder, change)
     print(f"{folder}: {len(written)} files copied" + (f", {len(kept)} kept as they were" if kept else ""))
     if not command:
         print(f"Open {folder} in an editor, or install JupyterLab: {pip_install()} jupyterlab")

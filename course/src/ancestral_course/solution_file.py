@@ -177,7 +177,7 @@ def _needed(definitions: dict[str, list[Definition]], names: Iterable[str]) -> t
         seen.add(name)
         for statement in definitions.get(name, ()):
             needed[id(statement)] = statement
-            open_names += _global_names(_symbols(statement))
+            open_names += global_names(statement)
     return sorted(needed.values(), key=lambda statement: statement.lineno), seen - definitions.keys()
 
 
@@ -217,8 +217,12 @@ def _definitions(path: Path) -> dict[str, list[Definition]]:
     return found
 
 
+def global_names(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement takes from the top of its file; local variables are not among them."""
+    return _global_names(_symbols(statement))
+
+
 def _global_names(table: symtable.SymbolTable) -> set[str]:
-    """The names that a statement takes from the top of its file; local variables of functions are not among them."""
     own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()}
     return own.union(*map(_global_names, table.get_children()))
 

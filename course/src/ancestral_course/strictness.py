@@ -62,8 +62,10 @@ def complaint(path: Path, name: str, lesson: Path) -> str:
     for statement in statements:
         if ast.dump(statement) in shared:
             continue
+        names = solution_file.global_names(statement)
+        reached = {name: others.get(name, name) for name in names if name in others or name in WORDS}
         for node in ast.walk(statement):
-            if text := _complaint(node, others, path.parent):
+            if text := _complaint(node, reached, path.parent):
                 place = "its code cells" if path.suffix == ".ipynb" else "the file"
                 return f"line {getattr(node, 'lineno', statement.lineno)} of {place}: {text}; {ADVICE}"
     return ""
@@ -71,7 +73,7 @@ def complaint(path: Path, name: str, lesson: Path) -> str:
 
 def _imported(statements: Sequence[ast.stmt]) -> dict[str, str]:
     """Names that statements import from modules that a function may not use, and these modules."""
-    names = {}
+    names: dict[str, str] = {}
     for node in (node for statement in statements for node in ast.walk(statement)):
         if isinstance(node, ast.Import):
             names |= {alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names}
@@ -84,8 +86,8 @@ def _allowed(module: str) -> bool:
     return module.partition(".")[0] in MODULES
 
 
-def _complaint(node: ast.AST, others: dict[str, str], folder: Path) -> str:
-    """What is wrong with one node of the source, or ""."""
+def _complaint(node: ast.AST, reached: dict[str, str], folder: Path) -> str:
+    """What is wrong with one node of the source, or "". `reached` are names that it may not use, and what they are."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         names = [node.module or "."] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         module = next((name for name in names if not _allowed(name)), "")
@@ -95,7 +97,7 @@ def _complaint(node: ast.AST, others: dict[str, str], folder: Path) -> str:
             return f"it imports {module}"
         return next((f"it imports {alias.name}" for alias in node.names if alias.name in ATTRIBUTES), "")
     if isinstance(node, ast.Name):
-        return f"it uses {others.get(node.id, node.id)}" if node.id in WORDS or node.id in others else ""
+        return f"it uses {reached[node.id]}" if node.id in reached else ""
     if isinstance(node, ast.Attribute):
         if node.attr.strip("_") in ATTRIBUTES or node.attr in ATTRIBUTES:
             return f"it uses .{node.attr}"

@@ -76,3 +76,8 @@ def whole(value: int, low: int, high: int) -> int:
 def one_of(values: Sequence[Value]) -> Value:
     """Return the first of some values for the fixed inputs, else any of them."""
     return values[0 if _seed.get() is None else _number("one of", len(values), repr(values[0])) % len(values)]
+
+
+def order(count: int) -> Tensor:
+    """Return 0, 1, … for the fixed inputs, else these numbers in another order."""
+    return torch.arange(count) if _seed.get() is None else torch.randperm(count, generator=seeded(_number("order")))
