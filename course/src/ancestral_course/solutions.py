@@ -10,6 +10,8 @@ FOLD = re.compile(r"^<details><summary>(.+?)</summary>\n(.*?)^</details>$", re.M
 """A folded part of a lesson: its title, and what it holds."""
 HEADING = re.compile(r"^(#{2,3}) (.+)$", re.MULTILINE)
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE_CELL = "\n\f\n"
+"""Stands for the cells of code between two texts of a lesson."""
 HINT = "Hint"
 """The title of folded parts that are no solutions."""
 
@@ -23,23 +25,26 @@ class Solution:
         task: The text of the exercise, as Markdown.
         code: The functions; "" of a task on paper.
         proofs: Derivations and proofs, as Markdown.
+        after: What the lesson says below, up to its next cell of code: often the result as a formula, or its proof.
     """
 
     title: str
     task: str
     code: str
     proofs: tuple[str, ...]
+    after: str
 
     def __str__(self) -> str:
         parts = [f"## {self.title}", self.task]
         parts += [f"**Solution**\n\n```python\n{self.code}```"] if self.code else []
         parts += [f"**On paper**\n\n{proof}" for proof in self.proofs]
+        parts += [f"**The lesson goes on**\n\n{self.after}"] if self.after else []
         return "\n\n".join(parts)
 
 
 def lesson_solutions(number: int) -> tuple[Solution, ...]:
     """Return the solutions of a lesson, in its order. Raises InputError if there is no such lesson."""
-    text = "\n".join(_markdown(lesson_file(find_lesson(number)).read_text(encoding="utf-8")))
+    text = CODE_CELL.join(_markdown(lesson_file(find_lesson(number)).read_text(encoding="utf-8")))
     headings = list(HEADING.finditer(text))
     solutions = []
     for heading, following in zip(headings, [*headings[1:], None], strict=True):
@@ -47,10 +52,11 @@ def lesson_solutions(number: int) -> tuple[Solution, ...]:
         folds = [(title, part.strip()) for title, part in FOLD.findall(body) if title != HINT]
         if not folds:
             continue
-        task = FOLD.split(body)[0].strip()
+        task = FOLD.split(body)[0].replace(CODE_CELL, "\n").strip()
+        after = FOLD.split(body)[-1].partition(CODE_CELL)[0].strip()
         code = "\n\n".join(code for _, part in folds for code in CODE.findall(part))
-        proofs = tuple(part for _, part in folds if not CODE.search(part))
-        solutions.append(Solution(heading[2], task, code, proofs))
+        proofs = tuple(proof for _, part in folds if (proof := CODE.sub("", part).strip()))
+        solutions.append(Solution(heading[2], task, code, proofs, after))
     return tuple(solutions)
 
 
