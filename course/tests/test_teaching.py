@@ -279,7 +279,7 @@ def command(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["1"], "name the lesson and the file, or --all FOLDER"),
+        (["1"], "name the lesson and the file, N FILE, or a folder, --all FOLDER"),
         (["1", "mine.py", "--json"], "--json needs --all FOLDER"),
         (["--all", ".", "1", "mine.py"], "--all checks the files of a folder; leave out mine.py"),
     ],

@@ -127,7 +127,11 @@ def _run(options: argparse.Namespace) -> int:
         if options.all:
             return _check_all(options, rules)
         if options.lesson is None or options.file is None or options.json:
-            needs = "--json needs --all FOLDER" if options.json else "name the lesson and the file, or --all FOLDER"
+            needs = (
+                "--json needs --all FOLDER"
+                if options.json
+                else "name the lesson and the file, N FILE, or a folder, --all FOLDER"
+            )
             raise InputError(f"{needs}; see ancestral-course check --help")
         return _check(options.lesson, options.file, options.names, rules)
     for lesson in LESSONS:
