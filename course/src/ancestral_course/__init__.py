@@ -131,13 +131,23 @@ def check_file(number: int, path: Path, names: Sequence[str] = (), rules: Rules 
         if kept_file and (text := passed.read(kept_file)):
             return Verdict(exercise.name, True, f"{text} (judged before)")
         began = time.perf_counter()
-        with variant(rules.seed), strictness.watched(path) if rules.strict else contextlib.nullcontext():
-            found = _judge(number, exercise, functions[exercise.name])
+        with strictness.watched(path) if rules.strict else contextlib.nullcontext():
+            found = _judge_by(rules, number, exercise, functions[exercise.name])
         if kept_file and found.passed and time.perf_counter() - began > passed.LONG:
             passed.keep(kept_file, found.text)
         return found
 
     return map(verdict, exercises)
+
+
+def _judge_by(rules: Rules, number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:
+    """The verdict of a function: on the fixed inputs, which tell known mistakes apart, then on those of the seed."""
+    if rules.seed is None or isinstance(exercise, Exercise):  # a training is judged once
+        verdict = _judge(number, exercise, function)
+        if rules.seed is None or not verdict.passed:
+            return verdict
+    with variant(rules.seed):
+        return _judge(number, exercise, function)
 
 
 def _judge(number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:

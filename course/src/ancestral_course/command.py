@@ -90,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     check.add_argument(
         "--seed", metavar="S", type=int,
-        help="Judge on other inputs, those of this number: other points, times, schedules and sizes. An answer that "
-             "fits the usual inputs alone fails. (default: the inputs of the lesson)",
+        help="Judge on other inputs as well, those of this number: other points, times, schedules and sizes. An answer "
+             "that fits the usual inputs alone fails. (default: the inputs of the lesson alone)",
     )  # fmt: skip
     return main_parser
 

@@ -9,7 +9,7 @@ class Rules:
 
     Args:
         strict: Refuse a function that reaches the solutions of the course, or uses `ancestral`; see `strictness`.
-        seed: Judge on the inputs of this seed; None takes the fixed ones of a lesson.
+        seed: Judge on the inputs of this seed as well; None takes the fixed ones of a lesson alone.
     """
 
     strict: bool = False
