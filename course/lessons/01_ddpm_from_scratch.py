@@ -255,6 +255,17 @@ print(course.check(1, forward_jump))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# By (2), a step multiplies by a factor and adds new noise, $x_{s+1} = \sqrt{\alpha_{s+1}}\,x_s + \sqrt{1 -
+# \alpha_{s+1}}\,z$. After the steps $s+1, \dots, t$ the factor of $x_s$ is $\sqrt{\alpha_{s+1} \cdots \alpha_t} =
+# \sqrt{\bar\alpha_t/\bar\alpha_s}$. If the noise that was added since $s$ has the variance $v$, the next step makes it
+# $\alpha v + 1 - \alpha$. So $1 - v$ is multiplied by $\alpha$ in each step. It starts at 1, since no noise has been
+# added at $s$, and becomes $\bar\alpha_t/\bar\alpha_s$:
+#
+# $$x_t = \sqrt{\bar\alpha_t/\bar\alpha_s}\;x_s + \sqrt{1 - \bar\alpha_t/\bar\alpha_s}\;\varepsilon$$
+# </details>
+#
 # ## 5. The reverse step
 #
 # The reverse process needs $q(x_{t-1} \mid x_t)$: given a noisy image, what was it one step before? We do not know
@@ -603,6 +614,16 @@ print(course.check(1, turn))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# The addition theorems, with $u = t f_i$ and $v = k f_i$:
+#
+# $$\sin(u + v) = \sin u \cos v + \cos u \sin v, \qquad \cos(u + v) = \cos u \cos v - \sin u \sin v$$
+#
+# $\sin u$ and $\cos u$ are the entries of the embedding of $t$, and $\sin v$ and $\cos v$ those of the embedding of
+# $k$. For $k = 0$ they are 0 and 1, and nothing changes. Turning by $v$ and then by $-v$ is turning by 0.
+# </details>
+#
 # ### The residual block
 #
 # The block has two convolutions. Before each stand a group norm and the activation
@@ -867,6 +888,22 @@ print(course.check(1, sampling_step))
 #     x_0 = (x_t - at(1 - alpha_bar, t).sqrt() * eps_hat) / at(alpha_bar, t).sqrt()
 #     return posterior_mean(x_0.clamp(-1, 1), x_t, t) + at(beta_tilde, t).sqrt() * z
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# The mean of the posterior, (7), has an $x_0$. Put $\hat x_0 = (x_t -
+# \sqrt{1-\bar\alpha_t}\,\hat\varepsilon)/\sqrt{\bar\alpha_t}$ into it, without clipping. With $\bar\alpha_t =
+# \alpha_t\,\bar\alpha_{t-1}$, the factor of $x_t$ is
+#
+# $$\frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{(1-\bar\alpha_t)\sqrt{\bar\alpha_t}} +
+# \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t} = \frac{\beta_t + \alpha_t -
+# \bar\alpha_t}{(1-\bar\alpha_t)\sqrt{\alpha_t}} = \frac{1}{\sqrt{\alpha_t}}$$
+#
+# since $\beta_t + \alpha_t = 1$. The factor of $\hat\varepsilon$ is
+# $-\sqrt{\bar\alpha_{t-1}}\,\beta_t/\big(\sqrt{1-\bar\alpha_t}\,\sqrt{\bar\alpha_t}\big) =
+# -\beta_t/\big(\sqrt{\alpha_t}\,\sqrt{1-\bar\alpha_t}\big)$. Both are those of (11). At $t = 1$, $\bar\alpha_0 = 1$:
+# the factor of $x_1$ in (7) is 0, and that of $\hat x_0$ is $\beta_1/(1-\bar\alpha_1) = 1$.
 # </details>
 #
 # ## 12. The same with ancestral

@@ -173,6 +173,13 @@ print(course.check(4, average))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# $\theta_k$ enters with the factor $1 - d$, where $d$ is the decay, and each of the $n - k$ later steps multiplies it
+# by $d$. So its factor is $(1 - d)\,d^{\,n-k}$. The sum of the factors is a geometric series: $(1 - d)(1 + d + \dots +
+# d^{\,n-1}) = 1 - d^{\,n}$.
+# </details>
+#
 # The package corrects in another way, and so does our training loop: the decay is smaller at first,
 # $\min\big(d, (1+k)/(10+k)\big)$.
 #
@@ -327,6 +334,14 @@ print(course.check(4, convert))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# The two equations are $a\,x_0 + b\,\varepsilon = x_t$ and $p\,x_0 + q\,\varepsilon = y$ with the answer $y$. $q$
+# times the first minus $b$ times the second leaves $(a q - b p)\,x_0 = q\,x_t - b\,y$. $a$ times the second minus $p$
+# times the first leaves $(a q - b p)\,\varepsilon = a\,y - p\,x_t$. For $v$, $p = -b$ and $q = a$, so $d = a^2 + b^2 =
+# 1$.
+# </details>
+#
 # The third variant below keeps $\varepsilon$, but weights its error as the variational bound does, (12) of the paper,
 # in place of 1 for all $t$, (14).
 
@@ -415,6 +430,13 @@ print(course.check(4, merge_steps))
 #     kept = (1 - beta).reshape(-1, k).prod(1)
 #     return 1 - kept
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# $k$ steps multiply the signal by $\prod_i \sqrt{1-\beta_i}$. One step multiplies it by $\sqrt{1-\beta'}$, so $1 -
+# \beta' = \prod_i (1 - \beta_i)$. The noise agrees as well: a step makes the variance $(1-\beta)\,v + \beta$ of $v$,
+# so it multiplies $1 - v$ by $1 - \beta$, and $k$ steps add noise of the variance $1 - \prod_i(1-\beta_i) = \beta'$.
 # </details>
 
 # %%

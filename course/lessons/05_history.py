@@ -841,6 +841,19 @@ print(course.check(5, edm_factors))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# (i) says $c_{\rm in} = 1/\sqrt{\sigma_d^2 + \sigma^2}$. By (ii), $c_{\rm out}^2 = (1 - c_{\rm skip})^2\,\sigma_d^2 +
+# c_{\rm skip}^2\,\sigma^2$, since $x_0$ and $\varepsilon$ are independent. Its derivative with respect to $c_{\rm
+# skip}$ is $-2\,(1 - c_{\rm skip})\,\sigma_d^2 + 2\,c_{\rm skip}\,\sigma^2$. It is 0 at
+#
+# $$c_{\rm skip} = \frac{\sigma_d^2}{\sigma_d^2 + \sigma^2}, \qquad\text{where}\qquad c_{\rm out}^2 =
+# \frac{\sigma^4\,\sigma_d^2 + \sigma_d^4\,\sigma^2}{(\sigma_d^2 + \sigma^2)^2} =
+# \frac{\sigma^2\,\sigma_d^2}{\sigma_d^2 + \sigma^2} .$$
+#
+# The second derivative, $2\,(\sigma_d^2 + \sigma^2)$, is above 0, so this is the minimum.
+# </details>
+#
 # ### On paper: EDM's factors for any first row
 #
 # EDM's $a$ is 1. Let $x_t = a\,x_0 + b\,\varepsilon$ with any $a$ and $b > 0$, for data of mean 0 and variance

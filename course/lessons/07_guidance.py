@@ -264,6 +264,12 @@ print(course.check(7, classifier_guidance))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# The noise that belongs to a score is the score times $-b$. For the guided score it is $-b\,\big(\nabla\log p_t(x) +
+# w\,\nabla\log p_t(y \mid x)\big) = \hat\varepsilon - w\,b\,\nabla\log p_t(y \mid x)$.
+# </details>
+#
 # ## 4. Without a classifier
 #
 # A classifier for noisy images has to be trained, and its gradients are often poor. Ho and Salimans noticed that a

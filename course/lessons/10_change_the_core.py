@@ -468,6 +468,13 @@ print(course.check(10, shifted))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# The pair $(a, r b)$ has the wanted ratio $r b/a$, and a common factor does not change it. Its length $n = \sqrt{a^2 +
+# r^2 b^2}$ is never 0, since $a$ and $b$ are not both 0. So $(a/n,\ r b/n)$ has the ratio and the length 1. $(1, 0)$
+# has $n = 1$ and stays, and $(0, 1)$ has $n = r$ and becomes $(0, r)/r = (0, 1)$.
+# </details>
+#
 # Does the shift do what it promises? Here no network is needed. If the data are 500 digits and nothing else, the
 # probability of each given $x_t$ is known exactly: it is proportional to
 # $\exp\!\big(-\lVert x_t - a_t x_0^{(i)} \rVert^2 / 2 b_t^2\big)$. We count how many of them are still possible, by the
@@ -583,6 +590,17 @@ print(course.check(10, unknown_part))
 #     n = (b**2 + s**2 * a**2) ** 0.5  # the standard deviation of x_t
 #     return b / (s * n), -s * a / n  # p a s² + q b = 0, and p² s² + q² = (b² + s² a²)/n² = 1
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# The covariance is 0 if $(p, q)$ is a multiple of $(b, -a s^2)$. The variance of $b\,x_0 - a s^2\,\varepsilon$ is $b^2
+# s^2 + a^2 s^4 = s^2 n^2$ with $n^2 = b^2 + s^2 a^2$, the variance of $x_t$. Divide by its root, $s\,n$:
+#
+# $$p = \frac{b}{s\,n}, \qquad q = -\frac{s\,a}{n}$$
+#
+# $p$ is not negative, since $b$ is not. At $a = 0$, $n = b$, so $p = 1/s$ and $q = 0$; at $b = 0$, $n = s\,a$, so $p =
+# 0$ and $q = -1$.
 # </details>
 #
 # You have derived the preconditioning of EDM (Karras et al., 2022): their network F predicts this target, with the
@@ -736,6 +754,18 @@ print(course.check(10, adams_bashforth_step))
 #     eps = now.eps + weight * (now.eps - before.eps)
 #     return x + (a_s - a_t) * x0 + (b_s - b_t) * eps
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# The straight line through the value $y'$ at $t' = $ `t_before` and the value $y$ at $t$ is $y(u) = y + \frac{t -
+# u}{t' - t}\,(y - y')$: at $u = t$ it is $y$, and at $u = t'$ it is $y - (y - y') = y'$. In the middle, $u = (t +
+# s)/2$, so $t - u = (t - s)/2$. The multiple of the difference is
+#
+# $$\frac{t - s}{2\,(t' - t)}$$
+#
+# which is ½ for equal steps. Along the path $dx = \hat x_0\,da + \hat\varepsilon\,db$. With both estimates constant
+# over the step, $x_s = x_t + (a_s - a_t)\,\hat x_0 + (b_s - b_t)\,\hat\varepsilon$.
 # </details>
 #
 # If you like, put your step into a copy of the sampler (its state has to hold the time as well), and measure its order

@@ -209,6 +209,18 @@ print(course.check(11, gaussian_end))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# $x_t$ has the mean $a m$ and the variance $n^2 = a^2 s^2 + b^2$. The estimates are $\hat x_0 = m + \frac{a
+# s^2}{n^2}(x_t - a m)$ and $\hat\varepsilon = \frac{b}{n^2}(x_t - a m)$. Along the path $dx_t = \hat x_0\,da +
+# \hat\varepsilon\,db$, so
+#
+# $$d(x_t - a m) = (x_t - a m)\,\frac{a s^2\,da + b\,db}{n^2} = (x_t - a m)\,\frac{dn}{n}$$
+#
+# since $n\,dn = a s^2\,da + b\,db$. So $(x_t - a m)/n$ does not change along the path. At its end $a = 1$, $b = 0$ and
+# $n = s$: $(f^* - m)/s = (x_t - a m)/n$.
+# </details>
+#
 # Do not take it for the estimate of a denoiser, $\hat x_0 = m + \frac{a s^2}{a^2 s^2 + b^2}(x_t - a m)$. Both are
 # straight lines in $x_t$, but $\hat x_0$ becomes flat where there is much noise, and $f^*$ does not:
 
@@ -658,6 +670,18 @@ print(course.check(11, progressive_goal))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# With $\tilde\varepsilon = (x_t - a_t\tilde x)/b_t$ the student's step is $x_s = a_s\tilde x + \frac{b_s}{b_t}(x_t -
+# a_t\tilde x) = \big(a_s - a_t\frac{b_s}{b_t}\big)\,\tilde x + \frac{b_s}{b_t}\,x_t$. Solved for $\tilde x$:
+#
+# $$\tilde x = \frac{x_s - \frac{b_s}{b_t}\,x_t}{a_s - \frac{b_s}{b_t}\,a_t}$$
+#
+# The denominator is above 0, since there is more signal and less noise at $s$. If both evaluations return the same
+# $\hat x_0$ and $\hat\varepsilon$, then $x_s = a_s\hat x_0 + b_s\hat\varepsilon$ and $x_t = a_t\hat x_0 +
+# b_t\hat\varepsilon$, and the fraction is $\hat x_0$.
+# </details>
+#
 # For the loss $\tilde x$ need not be written down. The student's step is $a_s \hat x_0 + b_s \hat\varepsilon$ with
 # $\hat\varepsilon = (x_t - a_t \hat x_0)/b_t$. It depends on $\hat x_0$ by the factor $a_s - a_t b_s/b_t$. So the
 # difference of the two ends, divided by this factor, is $\hat x_0 - \tilde x$. Its square is multiplied by
@@ -769,6 +793,13 @@ print(course.check(11, error_factor))
 #     (a_t, b_t), (a_s, b_s) = now, then
 #     return abs((a_t * b_s - a_s * b_t) / (a_t * q - b_t * p))
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# An answer that is too large by $\delta$ changes $\hat x_0$ by $-b_t\,\delta/d$ and $\hat\varepsilon$ by
+# $a_t\,\delta/d$. So $x_s$ changes by $(a_t b_s - a_s b_t)\,\delta/d$, and the factor is $|a_t b_s - a_s b_t|/|a_t q -
+# b_t p|$.
 # </details>
 #
 # Here is the same as an experiment. The exact denoiser is turned into the answer of a network, for three targets, and

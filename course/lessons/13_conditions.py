@@ -143,6 +143,17 @@ print(course.check(13, best_estimate))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# Given $c$, $x_0$ is normal with mean $m = \text{slope}\cdot c$ and variance $s^2 = \text{std}^2$. So $x_t$ and $x_0$
+# are normal together: $x_t$ has the mean $a m$ and the variance $a^2 s^2 + b^2$, and its covariance with $x_0$ is $a
+# s^2$. The best estimate is the mean plus covariance over variance times what $x_t$ differs from its mean:
+#
+# $$\mathbb E[x_0 \mid x_t, c] = m + \frac{a s^2}{a^2 s^2 + b^2}\,(x_t - a m)$$
+#
+# For large $b$ the second term vanishes, and for $b = 0$ the sum is $m + (x_t - a m)/a = x_t/a$.
+# </details>
+#
 # It is linear in $x_t$ and $c$. So the smallest network there is, a linear layer, can learn it, and its best weights
 # are a least squares problem. Here it is trained twice with the same loss, without and with the condition:
 
@@ -219,6 +230,14 @@ print(course.check(13, subset_share))
 #         share = share * (1 - p if there else p)
 #     return share if any(present) else p + share
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# With the probability $p$ all are dropped together, which makes the empty subset. Otherwise, with $1 - p$, each
+# condition is present with $1 - p$ and absent with $p$, and independent draws multiply. A subset of $k$ out of $n$
+# conditions has $(1 - p)\,(1 - p)^k\,p^{\,n-k}$, and the empty one has $p$ more. The sum over all subsets is $(1 -
+# p)\,\big((1-p) + p\big)^n + p = 1$.
 # </details>
 #
 # A count of 100,000 draws beside the formula, for $p = 0.1$:
@@ -751,6 +770,13 @@ print(course.check(13, nominal_coverage))
 # def nominal_coverage(members, rank):
 #     return (members + 1 - 2 * rank) / (members + 1)
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# $K$ sorted members leave $K + 1$ gaps, the two outer ones included, and the truth falls into each with the
+# probability $1/(K + 1)$. Below the $r$-th smallest there are $r$ gaps, and above the $r$-th largest as many. The
+# interval has the other $K + 1 - 2r$, so its coverage is $(K + 1 - 2r)/(K + 1)$.
 # </details>
 #
 # So 19 members are a good number: their whole range, $r = 1$, covers exactly 90 %. We judge five answers to "at this

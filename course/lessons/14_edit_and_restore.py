@@ -245,6 +245,19 @@ print(course.check(14, covariance_given_x_t))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# By Bayes' rule $\hat x = \int x_0\,w\,dx_0 \big/ \int w\,dx_0$ with the weight $w =
+# p(x_0)\,\exp\!\big(\frac{a}{b^2}\,x_0^\top x_t - \frac{a^2}{2b^2}\|x_0\|^2\big)$; the factor $e^{-\|x_t\|^2/(2b^2)}$
+# is in both integrals and cancels. The derivative of $w$ with respect to $x_t$ is $\frac{a}{b^2}\,x_0\,w$. So by the
+# quotient rule
+#
+# $$\frac{\partial \hat x}{\partial x_t} = \frac{a}{b^2}\,\big(\mathbb E[x_0 x_0^\top | x_t] - \hat x\,\hat x^\top\big)
+# = \frac{a}{b^2}\,\mathrm{Cov}(x_0 | x_t) .$$
+#
+# For one normal number, $\frac{b^2}{a}\,g = s^2 b^2/(a^2 s^2 + b^2)$, as it should be.
+# </details>
+#
 # The check is a mixture of Gaussians, whose covariance given $x_t$ can be had by brute force: draw a million items, and
 # weigh each by how likely it leads to this $x_t$. Two clouds, and an $x_t$ between them:
 
@@ -612,6 +625,16 @@ print(course.check(14, slerp))
 #     angle = torch.acos(cos)
 #     return (torch.sin((1 - weight) * angle) * x + torch.sin(weight * angle) * y) / torch.sin(angle)
 # ```
+# </details>
+#
+# <details><summary>Derivation</summary>
+#
+# For $x$, $y$ and the vector $\alpha x + \beta y$ of length 1, half of the parallelogram is a triangle with the sides
+# $\alpha$ along $x$, $\beta$ along $y$, and 1. The angle between $x$ and the vector, $w\theta$, is opposite to
+# $\beta$. The angle between the vector and $y$, $(1-w)\theta$, is opposite to $\alpha$. The third angle is $\pi -
+# \theta$, opposite to 1, and $\sin(\pi - \theta) = \sin\theta$. So
+#
+# $$\frac{\alpha}{\sin((1-w)\theta)} = \frac{\beta}{\sin(w\theta)} = \frac{1}{\sin\theta} .$$
 # </details>
 #
 # Lengths along both ways, for noise of 784 values, and the walk of the package between two held-out digits:

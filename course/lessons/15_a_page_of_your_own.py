@@ -285,6 +285,12 @@ print(course.check(15, estimate))
 # ```
 # </details>
 #
+# <details><summary>Derivation</summary>
+#
+# $q$ times $a\,x_0 + b\,\varepsilon = x_t$ minus $b$ times $p\,x_0 + q\,\varepsilon = y$ leaves $(a q - b p)\,x_0 =
+# q\,x_t - b\,y$, where $y$ is the answer times `output_scale`.
+# </details>
+#
 # ### Exercise 4: the loop
 #
 # DDIM without fresh noise (lesson 6), for times that fall from $T$ to 0. At each time $t$ but the last:

@@ -216,20 +216,33 @@ def lesson_table() -> str:
     """Return the table of the lessons."""
     rows = ["| lesson | what it teaches | after | exercises | hours | runs in |", "|---|---|---|---|---|---|"]
     for lesson in LESSONS:
-        count, proofs = len(lesson_exercises(lesson.number)), len(_headings(lesson, "On paper"))
-        hours = round(2 * (READING + WORKING * (count + proofs))) / 2
+        count, proofs = _work(lesson)
         work = f"{count} + {proofs} on paper" if proofs else str(count)
         after = ", ".join(map(str, lesson.needs)) or "–"
-        rows.append(f"| {_link(lesson)} | {lesson.summary} | {after} | {work} | {hours:g} | {lesson.minutes} min |")
+        rows.append(
+            f"| {_link(lesson)} | {lesson.summary} | {after} | {work} | {_hours(lesson):g} | {lesson.minutes} min |"
+        )
     return "\n".join(rows)
 
 
 def paths() -> str:
     """Return the ways through the course as a list."""
-    return "\n".join(
-        f"* **{name}** ({purpose}): {', '.join(_link(find_lesson(number)) for number in numbers)}"
-        for name, (purpose, numbers) in PATHS.items()
-    )
+    lines = []
+    for name, (purpose, numbers) in PATHS.items():
+        lessons = [find_lesson(number) for number in numbers]
+        hours = sum(map(_hours, lessons))
+        lines.append(f"* **{name}** ({purpose}; {hours:.0f} hours): {', '.join(map(_link, lessons))}")
+    return "\n".join(lines)
+
+
+def _work(lesson) -> tuple[int, int]:
+    """The numbers of exercises and of tasks on paper of a lesson."""
+    return len(lesson_exercises(lesson.number)), len(_headings(lesson, "On paper"))
+
+
+def _hours(lesson) -> float:
+    """Estimated hours of work, to half an hour."""
+    return round(2 * (READING + WORKING * sum(_work(lesson)))) / 2
 
 
 def exercise_map() -> str:
@@ -269,7 +282,7 @@ def command_line() -> str:
 def course_commands() -> str:
     """Return what `--help` says of each command of the course."""
     blocks = []
-    for words in ([], ["start"], ["check"]):
+    for words in ([], ["start"], ["check"], ["solutions"]):
         with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
             course_main([*words, "--help"])
         blocks.append(f"```text\n{text.getvalue()}```")

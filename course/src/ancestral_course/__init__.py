@@ -1,5 +1,6 @@
 """The course: its lessons, and the checker of its exercises."""
 
+import contextlib
 import importlib
 import inspect
 import time
@@ -8,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral_course import passed
+from ancestral_course import passed, strictness
 from ancestral_course.building import digits, in_floors, mnist_data, points
 from ancestral_course.drawings import drawing
 from ancestral_course.exercise import NOT_THERE, Exercise, Verdict
 from ancestral_course.expectation import expect
 from ancestral_course.figures import frame, mark_ends, plot, scatter, show
 from ancestral_course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
-from ancestral_course.solution_file import global_variables, lesson_constant, load_functions, sources_of
+from ancestral_course.rules import AS_IN_LESSONS, Rules
+from ancestral_course.solution_file import defined_names, global_variables, lesson_constant, load_functions, sources_of
+from ancestral_course.variants import variant
 
 __version__ = "0.2.0"
 
@@ -23,6 +26,7 @@ __all__ = [
     "LESSONS",
     "Exercise",
     "Lesson",
+    "Rules",
     "Verdict",
     "check",
     "check_file",
@@ -92,43 +96,58 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
     return _judge(number, named[name], function)
 
 
-def check_file(number: int, path: Path, names: Sequence[str] = ()) -> Iterator[Verdict]:
+def check_file(number: int, path: Path, names: Sequence[str] = (), rules: Rules = AS_IN_LESSONS) -> Iterator[Verdict]:
     """Check the exercises of a lesson in a student's file.
 
     Args:
         number: The lesson.
         path: A script, a copy of the lesson, or its notebook. Only what the functions need is executed.
         names: Names of exercises, or of methods of lesson 18; without any all exercises are checked.
+        rules: Whether the functions may use solutions, and the seed of the inputs.
 
     Returns:
         A verdict for each exercise, in the order of the lesson, as soon as it is known. One that the file does not
         define is not written yet. What takes more than a second and passed is kept in a folder of the user (as
-        downloads are), and not judged again until its source or the checker changes.
+        downloads are), and not judged again until its source, the rules or the checker change.
 
     Raises:
         InputError: The file cannot be read or executed, or defines none of the exercises.
     """
     exercises = selected_exercises(number, names)
-    asked = [exercise.name for exercise in exercises]
     lesson = lesson_file(find_lesson(number))
-    functions = load_functions(path, asked, lesson)
-    if not functions:
-        raise InputError(f"{path} defines no exercise of lesson {number}; its exercises are {', '.join(asked)}")
+    defined = defined_names(path, [exercise.name for exercise in exercises], number)
+    refused = {name: strictness.complaint(path, name, lesson) if rules.strict else "" for name in defined}
+    taken = [name for name in defined if not refused[name]]
+    with strictness.watched(path) if rules.strict else contextlib.nullcontext() as built_in:
+        functions = load_functions(path, taken, lesson, built_in) if taken else {}
 
     def verdict(exercise: Exercise) -> Verdict:
+        if refused.get(exercise.name):
+            return Verdict(exercise.name, False, refused[exercise.name])
         if exercise.name not in functions:
             return Verdict(exercise.name, None, NOT_THERE)
         sources = sources_of(path, exercise.name, lesson)
-        kept_file = passed.place(f"{number} {exercise.name}", sources) if sources else None
+        kept_file = passed.place(f"{number} {exercise.name}", [repr(rules), *sources]) if sources else None
         if kept_file and (text := passed.read(kept_file)):
             return Verdict(exercise.name, True, f"{text} (judged before)")
         began = time.perf_counter()
-        found = _judge(number, exercise, functions[exercise.name])
+        with strictness.watched(path) if rules.strict else contextlib.nullcontext():
+            found = _judge_by(rules, number, exercise, functions[exercise.name])
         if kept_file and found.passed and time.perf_counter() - began > passed.LONG:
             passed.keep(kept_file, found.text)
         return found
 
     return map(verdict, exercises)
+
+
+def _judge_by(rules: Rules, number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:
+    """The verdict of a function: on the fixed inputs, which tell known mistakes apart, then on those of the seed."""
+    if rules.seed is None or isinstance(exercise, Exercise):  # a training is judged once
+        verdict = _judge(number, exercise, function)
+        if rules.seed is None or not verdict.passed:
+            return verdict
+    with variant(rules.seed):
+        return _judge(number, exercise, function)
 
 
 def _judge(number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:

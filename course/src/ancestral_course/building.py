@@ -22,6 +22,7 @@ from ancestral import Diffusion, data, oracle, samplers, schedules
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import STOPS, Function, Verdict, no_function, stopped
 from ancestral_course.time_limit import time_limit
+from ancestral_course.variants import seed_of
 from ancestral_course.watching import STEPS, Watched, noise_complaint, uses_few_points
 
 Network = Callable[[Tensor, Any], Tensor]
@@ -206,7 +207,7 @@ class Training:
         if complaint:
             return Verdict(self.name, False, complaint)
         steps = max(LEAST_STEPS, min(MOST_STEPS, int(SECONDS / seconds_of_step)))
-        torch.manual_seed(0)
+        torch.manual_seed(seed_of(0))
         began = time.perf_counter()
         with time_limit(LATEST * SECONDS, f"is the number of steps the one that it gets, here {steps:,}?"):
             network = function(data, steps)
@@ -236,7 +237,7 @@ class Training:
         """The distance of the samples, and what is wrong with the network, or ""."""
         if isinstance(run.network, nn.Module):
             run.network.eval()
-        torch.manual_seed(1)
+        torch.manual_seed(seed_of(1))
         samples = self.sampler(run.network, COUNT)
         distance = in_floors(samples) if bool(samples.isfinite().all()) else math.inf
         share, t, x = self._noisy_points()
@@ -388,7 +389,7 @@ class Sampling:
             return no_function(self.name, function)
         network = _Answers(self.answer)
         try:
-            torch.manual_seed(0)
+            torch.manual_seed(seed_of(0))
             with time_limit(SAMPLING_SECONDS):
                 samples = function(network, COUNT)
         except STOPS as error:
@@ -537,7 +538,7 @@ def _judge_module(name: str, function: Function, of: str, verdict: Callable[[Any
     if not isinstance(function, type) or not issubclass(function, nn.Module):
         return Verdict(name, False, f"make it a class: a torch.nn.Module of {of}")
     try:
-        torch.manual_seed(0)
+        torch.manual_seed(seed_of(0))
         return verdict(function)
     except NotImplementedError:
         return Verdict(name, None, "not written yet (it has no forward)")

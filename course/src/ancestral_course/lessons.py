@@ -1,9 +1,11 @@
 """The lessons of the course: what each teaches, and copies of them to work in."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ancestral import storage
 from ancestral.errors import InputError
 
 PACKAGED = Path(__file__).parent / "lesson_files"
@@ -109,11 +111,12 @@ def lesson_file(lesson: Lesson, suffix: str = ".py") -> Path:
     return (PACKAGED if PACKAGED.is_dir() else REPOSITORY) / f"{lesson.stem}{suffix}"
 
 
-def copy_lessons(folder: Path) -> tuple[list[Path], list[Path]]:
+def copy_lessons(folder: Path, change: Callable[[str, str], str] | None = None) -> tuple[list[Path], list[Path]]:
     """Copy the scripts and notebooks of all lessons into a folder. Files that exist already are kept.
 
     Args:
         folder: The folder, which is created if needed.
+        change: Changes the text of a file with a suffix, such as `solutions.without_solutions`.
 
     Returns:
         The copies that were written, and the files that were there.
@@ -134,6 +137,10 @@ def copy_lessons(folder: Path) -> tuple[list[Path], list[Path]]:
             if target.exists():
                 kept.append(target)
                 continue
-            shutil.copyfile(lesson_file(lesson, suffix), target)
+            if change:
+                text = lesson_file(lesson, suffix).read_text(encoding="utf-8")
+                storage.write_text(target, change(text, suffix))
+            else:
+                shutil.copyfile(lesson_file(lesson, suffix), target)
             written.append(target)
     return written, kept

@@ -13,7 +13,7 @@ import re
 import symtable
 import sys
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,16 @@ def _without_magics(cell: str) -> str:
     return cell
 
 
-def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, Any]:
+def load_functions(
+    path: Path, names: Sequence[str], lesson: Path, built_in: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Load functions of a student's file.
 
     Args:
         path: The file: a script or a notebook.
         names: Names of the functions.
         lesson: The script of the lesson, for names that the file does not define.
+        built_in: Built-in functions that the file gets; None is for those of Python.
 
     Returns:
         What the file defines by these names, functions if it is right; names that it does not define are missing.
@@ -85,6 +88,8 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     _execute(lesson, _needed(_lesson_definitions(lesson), missing)[0], lesson_scope)
     # A scope of its own: a table or a helper of the student changes none that the functions of the lesson use.
     scope = lesson_scope | {"__name__": __name__}  # of a module, which dataclasses look up
+    if built_in is not None:
+        scope["__builtins__"] = dict(built_in)
     _execute(path, statements, scope)
     functions = {name: scope[name] for name in found if name in scope}
     lesson_scope.update(functions)  # a function of the lesson that calls an exercise calls the student's
@@ -101,6 +106,26 @@ def defined_names(path: Path, names: Sequence[str], number: int) -> list[str]:
     if not defined:
         raise InputError(f"{path} defines no exercise of lesson {number}; its exercises are {', '.join(names)}")
     return defined
+
+
+def changed_names(path: Path, names: Sequence[str], lesson: Path) -> list[str]:
+    """Return which of these names a file defines in another way than its lesson. Raises InputError as `read_source`."""
+    own, originals = _definitions(path), _lesson_definitions(lesson)
+
+    def text(statements: Sequence[Definition]) -> list[str]:
+        return [ast.unparse(statement) for statement in statements]
+
+    return [name for name in names if name in own and text(own[name]) != text(originals.get(name, ()))]
+
+
+def statements(lesson: Path) -> list[Definition]:
+    """Return the statements of a lesson that define a name."""
+    return [statement for defining in _lesson_definitions(lesson).values() for statement in defining]
+
+
+def needed_statements(path: Path, name: str) -> list[Definition]:
+    """Return the statements of a file that a name needs. Raises InputError if it cannot be read."""
+    return _needed(_definitions(path), [name])[0]
 
 
 def sources_of(path: Path, name: str, lesson: Path) -> list[str]:
@@ -152,7 +177,7 @@ def _needed(definitions: dict[str, list[Definition]], names: Iterable[str]) -> t
         seen.add(name)
         for statement in definitions.get(name, ()):
             needed[id(statement)] = statement
-            open_names += _global_names(_symbols(statement))
+            open_names += global_names(statement)
     return sorted(needed.values(), key=lambda statement: statement.lineno), seen - definitions.keys()
 
 
@@ -192,8 +217,12 @@ def _definitions(path: Path) -> dict[str, list[Definition]]:
     return found
 
 
+def global_names(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement takes from the top of its file; local variables are not among them."""
+    return _global_names(_symbols(statement))
+
+
 def _global_names(table: symtable.SymbolTable) -> set[str]:
-    """The names that a statement takes from the top of its file; local variables of functions are not among them."""
     own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()}
     return own.union(*map(_global_names, table.get_children()))
 
@@ -210,11 +239,11 @@ def _bound(statement: ast.stmt) -> set[str]:
     names = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
     if isinstance(statement, (ast.Assign, ast.AugAssign, *COMPOUND)):  # table[0] = 1 fills a table
         targets = (node for node in ast.walk(statement) if isinstance(node, ast.Subscript | ast.Attribute))
-        names |= {root for node in targets if isinstance(node.ctx, ast.Store) and (root := _root(node))}
+        names |= {root for node in targets if isinstance(node.ctx, ast.Store) and (root := root_name(node))}
     if isinstance(statement, (ast.Expr, *COMPOUND)):  # table.append(1) does, too
         calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
         methods = (method for method in calls if isinstance(method, ast.Attribute))
-        names |= {root for node in methods if _fills(node.attr) and (root := _root(node))}
+        names |= {root for node in methods if _fills(node.attr) and (root := root_name(node))}
     return names
 
 
@@ -222,8 +251,8 @@ def _fills(method: str) -> bool:
     return method in FILLERS or (method.endswith("_") and not method.startswith("_"))
 
 
-def _root(node: ast.expr) -> str:
-    """The name at the beginning of table[0].x, or ""."""
+def root_name(node: ast.expr) -> str:
+    """Return the name at the beginning of table[0].x, or ""."""
     while isinstance(node, ast.Subscript | ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""

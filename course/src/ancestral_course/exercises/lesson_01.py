@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ancestral_course.exercise import Counted, Exercise, Function, lost_gradient
 from ancestral_course.probing import Linear
+from ancestral_course.variants import seeded, whole
 
 T = 1000
 BETA = torch.cat([torch.zeros(1), torch.linspace(1e-4, 0.02, T)]).double()
@@ -22,8 +23,8 @@ def _at(table: Tensor, t: Tensor) -> Tensor:
 
 
 def _images(count: int, seed: int, number: int = 2) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(count, 1, 24, 24, generator=generator) for _ in range(number)]
+    draws = seeded(seed)
+    return [torch.randn(count, 1, 24, 24, generator=draws) for _ in range(number)]
 
 
 # exercise 1
@@ -36,7 +37,14 @@ def _jump(rule: Callable[..., Tensor]) -> Function:
 
 def _jump_results(function: Function) -> list[Any]:
     x_s, eps = _images(3, seed=1)
-    return [function(x_s, torch.tensor([0, 20, 400]), torch.tensor([1, 300, 1000]), eps)]
+    return [
+        function(
+            x_s,
+            torch.tensor([0, whole(20, 10, 60), whole(400, 310, 500)]),
+            torch.tensor([1, whole(300, 200, 450), 1000]),
+            eps,
+        )
+    ]
 
 
 FORWARD_JUMP = Exercise(
@@ -140,7 +148,7 @@ def _by_7(v: Tensor, b: Tensor, a: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor
 
 def _posterior_results(function: Function) -> list[Any]:
     x_0, x_t = _images(4, seed=2)
-    return [function(x_0, x_t, torch.tensor([2, 20, 700, 1]))]
+    return [function(x_0, x_t, torch.tensor([2, whole(20, 10, 60), whole(700, 500, 900), 1]))]
 
 
 POSTERIOR_MEAN = Exercise(
@@ -225,7 +233,7 @@ def _guess(x: Tensor, t: Tensor, slope: Tensor | float = 0.7) -> Tensor:
 
 def _batch() -> tuple[Tensor, Tensor, Tensor]:
     x_0, eps = _images(64, seed=3)
-    return x_0, torch.randint(1, T + 1, (64,), generator=torch.Generator().manual_seed(3)), eps
+    return x_0, torch.randint(1, T + 1, (64,), generator=seeded(3)), eps
 
 
 def _loss_results(function: Function) -> list[Any]:
@@ -316,7 +324,11 @@ L_SIMPLE_FROM_IMAGE = Exercise(
 # exercise 4
 
 HALF = 8
-TIMES, STEPS_ON = torch.tensor([1, 7, 480]), 3
+
+
+def _times() -> tuple[Tensor, int]:
+    """Times, and the number of steps by which the embedding is turned."""
+    return torch.tensor([1, whole(7, 3, 20), whole(480, 300, 900)]), whole(3, 2, 9)
 
 
 def _frequencies(divisor: int = HALF - 1) -> Tensor:
@@ -336,13 +348,14 @@ def _turned(rule: Callable[..., tuple[Tensor, Tensor]], divisor: int = HALF - 1)
 
 def _of_sum(embedding: Tensor, k: int) -> Tensor:
     """The sines and cosines of t + k in float64, without the addition theorems."""
-    angle = (TIMES[:, None] + k) * _frequencies()
+    angle = (_times()[0][:, None] + k) * _frequencies()
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 def _turn_results(function: Function) -> list[Any]:
-    angle = TIMES[:, None] * _frequencies()
-    return [function(torch.cat([angle.sin(), angle.cos()], dim=1).float(), STEPS_ON)]
+    times, k = _times()
+    angle = times[:, None] * _frequencies()
+    return [function(torch.cat([angle.sin(), angle.cos()], dim=1).float(), k)]
 
 
 TURN = Exercise(
@@ -384,8 +397,8 @@ TURN = Exercise(
         ),
         "each pair turns by its own angle, k f_i; yours all turn by k.": _turned(
             lambda s, c, sk, ck: (
-                s * math.cos(STEPS_ON) + c * math.sin(STEPS_ON),
-                c * math.cos(STEPS_ON) - s * math.sin(STEPS_ON),
+                s * math.cos(_times()[1]) + c * math.sin(_times()[1]),
+                c * math.cos(_times()[1]) - s * math.sin(_times()[1]),
             )
         ),
     },
@@ -420,7 +433,7 @@ def _right_step(mean: Function, x_0: Tensor, image: Tensor, z: Tensor, b: Tensor
 def _step_results(function: Function) -> list[Any]:
     x_t, eps_hat, z = _images(4, seed=4, number=3)
     eps_hat[3] = 2 * x_t[3]  # at t = 1000, so that x̂_0 has no rounding errors, divided by √ᾱ_t, between −1 and 1
-    return [function(x_t, torch.tensor([1, 2, 300, 1000]), eps_hat, z)]
+    return [function(x_t, torch.tensor([1, 2, whole(300, 200, 450), 1000]), eps_hat, z)]
 
 
 SAMPLING_STEP = Exercise(

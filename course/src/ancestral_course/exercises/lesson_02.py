@@ -10,6 +10,7 @@ from ancestral import schedules
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import Exercise, Function, values
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, seeded, whole
 
 F64 = torch.float64
 ZERO, ONE = torch.zeros(1, dtype=F64), torch.ones(1, dtype=F64)
@@ -45,10 +46,10 @@ def _of_alpha_bar(
 def _tables_results(f: Function) -> list[Any]:
     found: list[Any] = []
     for beta in (
-        torch.linspace(1e-4, 0.02, 1000, dtype=F64),
-        torch.tensor([0.5]),
-        torch.tensor([0.3, 0.9], dtype=F64),
-        torch.full((7,), 1e-6),
+        torch.linspace(near(1e-4), near(0.02), 1000, dtype=F64),
+        torch.tensor([near(0.5)]),
+        near(torch.tensor([0.3, 0.9], dtype=F64), 0.1),
+        torch.full((7,), near(1e-6)),
     ):
         found += values(f(beta), 2, "the two tables, (a, b)")
     return found
@@ -118,7 +119,8 @@ _signal_and_noise = Exercise(
 
 
 def _snr_results(f: Function) -> list[Any]:
-    error, std = torch.tensor([0.05, 0.2, 0.3, 0.5], dtype=F64), torch.tensor([0.5, 1.0, 2.0, 0.5], dtype=F64)
+    error, std = near(torch.tensor([0.05, 0.2, 0.3], dtype=F64)), near(torch.tensor([0.5, 1.0, 2.0], dtype=F64))
+    error, std = (torch.cat([value, torch.full((1,), near(0.5))]) for value in (error, std))  # no signal
     return [f(error, std), f(error[1:2].float(), std[2:3].float())]
 
 
@@ -171,9 +173,9 @@ def _ratios(alpha_bar: Tensor, before: Tensor) -> Tensor:
 
 def _betas_results(f: Function) -> list[Any]:
     lines = (
-        torch.linspace(10, -10, 1000, dtype=F64),
-        torch.tensor([2.0], dtype=F64),
-        torch.tensor([5.0, -3.0], dtype=F64),
+        torch.linspace(near(10.0), near(-10.0), 1000, dtype=F64),
+        near(torch.tensor([2.0], dtype=F64)),
+        near(torch.tensor([5.0, -3.0], dtype=F64)),
     )
     return [f(log_snr) for log_snr in lines]
 
@@ -244,12 +246,12 @@ def _jump_with(
 
 
 def _jump_results(f: Function) -> list[Any]:
-    g = torch.Generator().manual_seed(0)
+    g = seeded(0)
     x, eps = torch.randn(3, 5, generator=g, dtype=F64), torch.randn(3, 5, generator=g, dtype=F64)
     cases = [
-        (schedules.linear(), 100, 400),
-        (schedules.geometric(20, 0.01, 3.0), 5, 18),
-        (schedules.flow(10), 4, 9),
+        (schedules.linear(), whole(100, 50, 200), whole(400, 300, 600)),
+        (schedules.geometric(20, near(0.01), near(3.0)), whole(5, 3, 8), whole(18, 15, 19)),
+        (schedules.flow(10), whole(4, 2, 5), whole(9, 7, 9)),
         (schedules.flow(10), 0, 10),
         (schedules.cosine(2), 1, 2),
     ]

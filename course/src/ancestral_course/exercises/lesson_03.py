@@ -13,23 +13,29 @@ from ancestral.schedules import Schedule
 from ancestral.targets import SCORE
 from ancestral_course.exercise import Exercise, Function, values
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, seeded, whole
 
 F64 = torch.float64
 
-CASES = (
-    (schedules.linear(), 1, 2),
-    (schedules.linear(), 200, 500),
-    (schedules.linear(), 0, 1),
-    (schedules.cosine(2), 1, 2),
-    (schedules.geometric(20, 0.01, 3.0), 5, 18),
-    (schedules.flow(10), 3, 7),
-)
+
+def _cases() -> list[tuple[Schedule, int, int]]:
+    """Schedules of each kind with two times s < t."""
+    return [
+        (schedules.linear(), 1, 2),
+        (schedules.linear(), whole(200, 100, 300), whole(500, 400, 700)),
+        (schedules.linear(), 0, 1),
+        (schedules.cosine(2), 1, 2),
+        (schedules.geometric(20, near(0.01), near(3.0)), whole(5, 3, 8), whole(18, 15, 19)),
+        (schedules.flow(10), whole(3, 2, 4), whole(7, 6, 8)),
+    ]
+
+
 """Schedules with two times s < t: neighbours and not, clean data, T = 2, and schedules with a² + b² ≠ 1."""
 
 
 def _numbers(*shape: int, count: int = 2) -> list[Tensor]:
     """Normal numbers, the same at each call."""
-    g = torch.Generator().manual_seed(0)
+    g = seeded(0)
     return [torch.randn(*shape, generator=g, dtype=F64) for _ in range(count)]
 
 
@@ -82,7 +88,7 @@ def _precisions(x_0: Tensor, x_t: Tensor, s: int, t: int, a: Tensor, b: Tensor) 
 def _posterior_results(f: Function) -> list[Any]:
     x_0, x_t = _numbers(3, 5)
     found: list[Any] = []
-    for schedule, s, t in CASES:
+    for schedule, s, t in _cases():
         pair = f(x_0, x_t, s, t, schedule.signal, schedule.noise)
         mean, variance = values(pair, 2, "the mean and the variance, (mean, variance)")
         found += [mean, torch.as_tensor(variance, dtype=F64).broadcast_to(x_0.shape)]
@@ -164,7 +170,7 @@ def _mean_from_score(x_t: Tensor, score: Tensor, s: int, t: int, a: Tensor, b: T
 
 def _score_results(f: Function) -> list[Any]:
     x_t, score = _numbers(3, 5)
-    return [f(x_t, score, s, t, schedule.signal, schedule.noise) for schedule, s, t in CASES]
+    return [f(x_t, score, s, t, schedule.signal, schedule.noise) for schedule, s, t in _cases()]
 
 
 _MEAN_FROM_SCORE = Exercise(
@@ -254,7 +260,7 @@ def _kl_results(f: Function) -> list[Any]:
     return [
         f(mean_q, var_q, mean_p, var_p),
         f(mean_q, one, mean_p, one),
-        f(mean_q, 2 * var_q, mean_q, var_q),
+        f(mean_q, near(2.0) * var_q, mean_q, var_q),
         f(mean_q.float(), var_q.float(), mean_p.float(), var_p.float()),
     ]
 
@@ -368,14 +374,14 @@ def _floored(floor: float) -> Function:
 def _log_bin_results(f: Function) -> list[Any]:
     """Bins near the mean, far from it on both sides (10 and 20 σ), and the two open ones."""
     found = []
-    for std in (0.0074, 0.05):
-        level = torch.tensor([51, 128, 200, 130, 120]) / 127.5 - 1
-        near = level + std * torch.tensor([0.0, 0.9, -1.4, 2.2, -0.3])
+    for std in (near(0.0074), near(0.05)):
+        level = torch.tensor([whole(n, n - 9, n + 9) for n in (51, 128, 200, 130, 120)]) / 127.5 - 1
+        close = level + std * near(torch.tensor([0.0, 0.9, -1.4, 2.2, -0.3]))
         ends = torch.tensor([-1.0, -1.0, 1.0, 1.0])
-        beside = ends + std * torch.tensor([1.1, -1.2, 1.4, -0.8])
+        beside = ends + std * near(torch.tensor([1.1, -1.2, 1.4, -0.8]))
         far = torch.tensor([128, 128, 128, 128]) / 127.5 - 1
-        away = far + std * torch.tensor([10.0, -10.0, 20.0, -20.0])
-        found += [f(level, near, std), f(ends, beside, std), f(far, away, std)]
+        away = far + std * near(torch.tensor([10.0, -10.0, 20.0, -20.0]))
+        found += [f(level, close, std), f(ends, beside, std), f(far, away, std)]
     return found
 
 
@@ -470,11 +476,11 @@ def _weight_results(f: Function) -> list[Any]:
         (schedules.linear(), 2),
         (schedules.linear(), 1000),
         (schedules.cosine(2), 2),
-        (schedules.cosine(50), 20),
-        (schedules.geometric(20, 0.1, 3.0), 7),
-        (schedules.flow(10), 5),
+        (schedules.cosine(50), whole(20, 15, 35)),
+        (schedules.geometric(20, near(0.1), near(3.0)), whole(7, 4, 12)),
+        (schedules.flow(10), whole(5, 4, 7)),
     ):
-        variance = schedule.beta[t] if t % 2 else 0.7 * schedule.beta[t]
+        variance = schedule.beta[t] if t % 2 else near(0.7) * schedule.beta[t]
         found.append(f(t, schedule.signal, schedule.noise, variance))
     return found
 

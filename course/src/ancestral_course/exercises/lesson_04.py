@@ -9,6 +9,7 @@ from torch import Tensor
 from ancestral import schedules, targets
 from ancestral_course.exercise import Exercise, Function
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, one_of, seeded, whole
 
 # Exercise 1: the bias-corrected moving average
 
@@ -21,8 +22,8 @@ def _average(weights: Tensor, decay: float) -> Tensor:
 
 
 def _average_results(f: Function) -> Sequence[Tensor]:
-    weights = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
-    return [f(weights, 0.9), f(weights[:1], 0.999), f(weights[:3].float(), 0.5)]
+    weights = torch.randn(6, 3, generator=seeded(0), dtype=torch.float64) + 1
+    return [f(weights, near(0.9, 0.1)), f(weights[:1], 0.999), f(weights[:3].float(), near(0.5))]
 
 
 def _moving(weights: Tensor, start: Tensor, decay: float, share: float) -> Tensor:
@@ -73,11 +74,11 @@ def _effect(variant: Tensor, baseline: Tensor) -> tuple[float, float]:
 
 
 def _effect_results(f: Function) -> Sequence[Tensor | float]:
-    generator = torch.Generator().manual_seed(0)
+    draws = seeded(0)
     results: list[Tensor | float] = []
     for n in (2, 4, 7):
-        baseline = 1 + torch.rand(n, generator=generator, dtype=torch.float64)
-        variant = baseline + 0.3 + 0.1 * torch.randn(n, generator=generator, dtype=torch.float64)
+        baseline = 1 + torch.rand(n, generator=draws, dtype=torch.float64)
+        variant = baseline + 0.3 + 0.1 * torch.randn(n, generator=draws, dtype=torch.float64)
         results += [torch.as_tensor(value) for value in f(variant, baseline)]
     return results
 
@@ -127,17 +128,17 @@ def _convert(answer: Tensor, x_t: Tensor, a: float, b: float, old: _Row, new: _R
 
 
 def _convert_results(f: Function) -> Sequence[Tensor]:
-    generator = torch.Generator().manual_seed(0)
+    draws = seeded(0)
     results = []
-    for t in (1, 400, 1000):
+    for t in (1, whole(400, 200, 700), 1000):
         a, b = schedules.cosine().at(t)
         rows = {"eps": (0.0, 1.0), "x0": (1.0, 0.0), "v": (-b, a)}
         for old, new in (("v", "eps"), ("v", "x0"), ("x0", "v"), ("eps", "v")):
-            if t == 400 or old == "v":
-                x_t, answer = (torch.randn(2, 64, generator=generator, dtype=torch.float64) for _ in range(2))
+            if 1 < t < 1000 or old == "v":
+                x_t, answer = (torch.randn(2, 64, generator=draws, dtype=torch.float64) for _ in range(2))
                 results.append(f(answer, x_t, a, b, rows[old], rows[new]))
     for a, b in ((0.0, 1.0), (1.0, 0.0)):  # pure noise, and no noise: v has an answer for both
-        x_t, answer = (torch.randn(2, 64, generator=generator, dtype=torch.float64) for _ in range(2))
+        x_t, answer = (torch.randn(2, 64, generator=draws, dtype=torch.float64) for _ in range(2))
         results += [f(answer, x_t, a, b, (-b, a), new) for new in ((0.0, 1.0), (1.0, 0.0))]
     return results
 
@@ -209,9 +210,9 @@ def _merge(beta: Tensor, k: int) -> Tensor:
 
 
 def _merge_results(f: Function) -> Sequence[Tensor]:
-    beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-    uneven = torch.tensor([0.1, 0.5, 0.2, 0.3, 0.9, 0.4], dtype=torch.float64)
-    return [f(beta, 10), f(uneven, 3), f(uneven, 1), f(uneven, 6)]
+    beta = torch.linspace(near(1e-4), near(0.02), 1000, dtype=torch.float64)
+    uneven = near(torch.tensor([0.1, 0.5, 0.2, 0.3, 0.9, 0.4], dtype=torch.float64), 0.1)
+    return [f(beta, one_of([10, 8, 20, 25])), f(uneven, one_of([3, 2])), f(uneven, 1), f(uneven, 6)]
 
 
 MERGE_STEPS = Exercise(

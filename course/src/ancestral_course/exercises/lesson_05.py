@@ -10,19 +10,19 @@ from ancestral import schedules, targets
 from ancestral.samplers import langevin
 from ancestral_course.exercise import Exercise, Function
 from ancestral_course.probing import Linear
-
-
-def _normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from ancestral_course.variants import near, normal, whole
 
 # Exercise 1: one Langevin step
 
 
 def _langevin_results(f: Function) -> Sequence[Tensor]:
-    x, eps, z = _normal(5, 2), _normal(5, 2, seed=1), _normal(5, 2, seed=2)
+    x, eps, z = normal(5, 2), normal(5, 2, seed=1), normal(5, 2, seed=2)
     quiet = torch.zeros_like(z)
-    return [f(x, eps, 0.3, 0.02, z), f(x, eps, 2.0, 0.5, z), f(x.float(), eps.float(), 0.01, 2e-5, quiet.float())]
+    return [
+        f(x, eps, near(0.3), near(0.02), z),
+        f(x, eps, near(2.0), near(0.5), z),
+        f(x.float(), eps.float(), near(0.01), near(2e-5), quiet.float()),
+    ]
 
 
 _LANGEVIN = Exercise(
@@ -71,14 +71,14 @@ def _ddim(x: Tensor, e: Tensor, a: float, b: float, a_s: float, b_s: float, eta:
 
 
 def _ddim_results(f: Function) -> Sequence[Tensor]:
-    x, eps, z = _normal(5, 2), _normal(5, 2, seed=1), _normal(5, 2, seed=2)
+    x, eps, z = normal(5, 2), normal(5, 2, seed=1), normal(5, 2, seed=2)
     results = []
     for schedule, t, s, eta in (
-        (schedules.linear(), 600, 400, 0.0),
-        (schedules.linear(), 600, 580, 0.7),
-        (schedules.cosine(), 300, 100, 1.0),
-        (schedules.geometric(sigma_max=5.0), 700, 500, 0.4),
-        (schedules.linear(), 20, 0, 1.0),
+        (schedules.linear(), whole(600, 550, 700), whole(400, 300, 500), 0.0),
+        (schedules.linear(), whole(600, 595, 650), whole(580, 550, 590), near(0.7)),
+        (schedules.cosine(), whole(300, 250, 400), whole(100, 50, 150), 1.0),
+        (schedules.geometric(sigma_max=near(5.0)), whole(700, 650, 800), whole(500, 400, 600), near(0.4)),
+        (schedules.linear(), whole(20, 15, 40), 0, 1.0),
     ):
         results.append(f(x, eps, *schedule.at(t), *schedule.at(s), eta, z))
     return results
@@ -169,8 +169,8 @@ def _rate(x: Tensor, e: Tensor, u: float) -> Tensor:
 
 
 def _rate_results(f: Function) -> Sequence[Tensor]:
-    x, eps = _normal(5, 2), _normal(5, 2, seed=1)
-    return [f(x, eps, 0.001), f(x, eps, 0.1), f(x.float(), eps.float(), 0.5), f(x, eps, 1.0)]
+    x, eps = normal(5, 2), normal(5, 2, seed=1)
+    return [f(x, eps, near(0.001)), f(x, eps, near(0.1)), f(x.float(), eps.float(), near(0.5)), f(x, eps, 1.0)]
 
 
 def _rate_of(score: Function, factor: float = -0.5) -> Function:
@@ -239,8 +239,8 @@ def _edm(sigma: Tensor, sigma_d: float) -> tuple[Tensor, Tensor, Tensor]:
 
 def _edm_results(f: Function) -> Sequence[Tensor]:
     results: list[Tensor] = []
-    for sigma_d in (0.5, 0.2):
-        results += f(torch.tensor([0.05, 0.5, 3.0], dtype=torch.float64), sigma_d)
+    for sigma_d in (near(0.5), near(0.2)):
+        results += f(near(torch.tensor([0.05, 0.5, 3.0], dtype=torch.float64)), sigma_d)
     return results
 
 
@@ -310,7 +310,7 @@ def _ends(x: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _ends_results(f: Function) -> Sequence[Tensor]:
-    x, v, u = _normal(4, 2), _normal(4, 2, seed=1), torch.tensor([0.001, 0.3, 0.8, 1.0])
+    x, v, u = normal(4, 2), normal(4, 2, seed=1), near(torch.tensor([0.001, 0.3, 0.8, 1.0]))
     first = f(x, v, u.double())
     second = f(x[:2].float(), v[:2].float(), u[2:])
     return [*first, *second]

@@ -15,13 +15,10 @@ from ancestral.schedules import Schedule
 from ancestral.targets import EPS, Denoiser, Prediction
 from ancestral_course.exercise import Counted, Exercise, Function
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, normal, whole
 
 Pair = tuple[float, float]
 """Signal a and noise b at one time."""
-
-
-def _normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def _ddim_step(x_t: Tensor, eps: Tensor, now: Pair, then: Pair) -> Tensor:
@@ -31,11 +28,17 @@ def _ddim_step(x_t: Tensor, eps: Tensor, now: Pair, then: Pair) -> Tensor:
 def _ddim_results(function: Function) -> list[Tensor]:
     """Steps on DDPM's schedule (also to s = 0), on EDM's, where a = 1, and on rectified flow's."""
     linear, karras, flow = schedules.linear(1000), schedules.karras(20), schedules.flow(10)
-    steps = [(linear, 600, 400), (linear, 1, 0), (karras, 20, 7), (flow, 9, 2), (flow, 3, 0)]
+    steps = [
+        (linear, whole(600, 550, 700), whole(400, 300, 500)),
+        (linear, 1, 0),
+        (karras, 20, whole(7, 5, 12)),
+        (flow, whole(9, 7, 9), whole(2, 1, 4)),
+        (flow, whole(3, 2, 5), 0),
+    ]
     found = []
     for number, (schedule, t, s) in enumerate(steps):
         dtype = torch.float32 if number % 2 else torch.float64
-        x, eps = (_normal(3, 1, 5, 4, seed=seed + number, dtype=dtype) for seed in (10, 20))
+        x, eps = (normal(3, 1, 5, 4, seed=seed + number, dtype=dtype) for seed in (10, 20))
         found.append(function(x, eps, schedule.at(t), schedule.at(s)))
     return found
 
@@ -112,10 +115,10 @@ def _least_squares(steps: Sequence[int], errors: Sequence[float]) -> float:
 def _order_results(function: Function) -> list[float]:
     """Exact powers, and errors that lie on no straight line."""
     return [
-        function([10, 20, 40], [0.08, 0.04, 0.02]),
-        function([5, 7, 31, 100], [3 / n**2 for n in (5, 7, 31, 100)]),
-        function([10, 20, 50, 80, 160], [2.4e-2, 7.1e-3, 1.4e-3, 2.2e-4, 3e-5]),
-        function([4, 64], [1.0, 0.5]),
+        function([10, 20, 40], [near(0.08) / k for k in (1, 2, 4)]),
+        function([5, 7, 31, 100], [near(3.0) / n**2 for n in (5, 7, 31, 100)]),
+        function([10, 20, 50, 80, 160], [near(error) for error in (2.4e-2, 7.1e-3, 1.4e-3, 2.2e-4, 3e-5)]),
+        function([whole(4, 3, 8), whole(64, 40, 90)], [1.0, near(0.5)]),
     ]
 
 
@@ -191,9 +194,16 @@ def _heun_step(denoiser: Denoiser, x: Tensor, t: int, s: int) -> Tensor:
 def _heun_results(function: Function) -> list[Tensor]:
     """Steps on three schedules, neighbouring and distant, to s = 0 as well."""
     linear, karras, flow = schedules.linear(1000), schedules.karras(20), schedules.flow(10)
-    steps = [(linear, 600, 400), (linear, 2, 1), (linear, 50, 0), (karras, 18, 11), (flow, 8, 3), (flow, 1, 0)]
+    steps = [
+        (linear, whole(600, 550, 700), whole(400, 300, 500)),
+        (linear, 2, 1),
+        (linear, whole(50, 30, 80), 0),
+        (karras, whole(18, 15, 19), whole(11, 8, 12)),
+        (flow, whole(8, 7, 9), whole(3, 2, 5)),
+        (flow, 1, 0),
+    ]
     return [
-        function(_Everywhere(schedule), 0.7 * _normal(5, 2, seed=30 + number), t, s)
+        function(_Everywhere(schedule), 0.7 * normal(5, 2, seed=30 + number), t, s)
         for number, (schedule, t, s) in enumerate(steps)
     ]
 
@@ -202,7 +212,7 @@ def _heun_evaluations(function: Function) -> str:
     """The hint for more than two evaluations in a step, or more than one in the last; or ""."""
     for s, enough in ((3, 2), (0, 1)):
         denoiser = Counted(_Everywhere(schedules.flow(10)))
-        function(denoiser, _normal(5, 2, seed=30), 8, s)
+        function(denoiser, normal(5, 2, seed=30), 8, s)
         if hint := denoiser.needless(enough):
             return hint
     return ""
@@ -290,11 +300,16 @@ def _dpm_solver_step(x: Tensor, x0: Tensor, x0_before: Tensor, before: Pair, now
 def _dpm_solver_results(function: Function) -> list[Tensor]:
     """Even and uneven steps, on DDPM's schedule and on EDM's."""
     linear, karras = schedules.linear(1000), schedules.karras(20)
-    steps = [(linear, (900, 600, 400)), (linear, (500, 490, 100)), (linear, (3, 2, 1)), (karras, (20, 13, 9))]
+    steps = [
+        (linear, (whole(900, 800, 950), whole(600, 550, 700), whole(400, 300, 500))),
+        (linear, (whole(500, 496, 550), whole(490, 450, 495), whole(100, 60, 150))),
+        (linear, (3, 2, 1)),
+        (karras, (20, whole(13, 12, 16), whole(9, 6, 10))),
+    ]
     found = []
     for number, (schedule, times) in enumerate(steps):
         dtype = torch.float32 if number == 1 else torch.float64
-        x, x0, x0_before = (_normal(3, 1, 3, 5, seed=seed + number, dtype=dtype) for seed in (40, 50, 60))
+        x, x0, x0_before = (normal(3, 1, 3, 5, seed=seed + number, dtype=dtype) for seed in (40, 50, 60))
         found.append(function(x, x0, x0_before, *(schedule.at(t) for t in times)))
     return found
 
@@ -389,9 +404,12 @@ def _noise_std(alpha_bar_t: Tensor, alpha_bar_s: Tensor, eta: float) -> Tensor:
 
 def _noise_std_results(function: Function) -> list[Tensor]:
     """Neighbouring and distant times of DDPM's schedule, the step to 0, and three values of η."""
-    alpha_bar = schedules.linear(1000).alpha_bar
-    t, s = torch.tensor([1000, 600, 600, 20, 2, 1]), torch.tensor([999, 400, 1, 10, 1, 0])
-    return [function(alpha_bar[t], alpha_bar[s], eta) for eta in (0.0, 0.3, 1.0)]
+    alpha_bar, middle = schedules.linear(1000).alpha_bar, whole(600, 550, 700)
+    t, s = (
+        torch.tensor([1000, middle, middle, whole(20, 15, 40), 2, 1]),
+        torch.tensor([999, whole(400, 300, 500), 1, 10, 1, 0]),
+    )
+    return [function(alpha_bar[t], alpha_bar[s], eta) for eta in (0.0, near(0.3), 1.0)]
 
 
 NOISE_STD = Exercise(

@@ -11,10 +11,7 @@ from ancestral.schedules import Time
 from ancestral.targets import EPS, SCORE, Prediction
 from ancestral_course.exercise import Exercise, Function
 from ancestral_course.probing import Linear
-
-
-def _normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+from ancestral_course.variants import near, normal, whole
 
 
 def _drop_labels(labels: Tensor, u: Tensor, share: float) -> Tensor:
@@ -23,9 +20,10 @@ def _drop_labels(labels: Tensor, u: Tensor, share: float) -> Tensor:
 
 def _drop_results(function: Function) -> list[Tensor]:
     """Shares 0, 0.25 (which is also a value of u) and 1."""
-    labels = torch.tensor([3, 0, 9, 5, 0, 7, 2])
-    u = torch.tensor([0.125, 0.24, 0.25, 0.95, 0.0, 0.5, 0.85])
-    return [function(labels, u, share) for share in (0.0, 0.25, 1.0)]
+    labels = torch.tensor([whole(3, 1, 4), 0, 9, whole(5, 5, 6), 0, whole(7, 7, 8), 2])
+    middle = near(0.25)
+    u = torch.tensor([near(0.125), 0.96 * middle, middle, 0.95, 0.0, near(0.5), 0.85])
+    return [function(labels, u, share) for share in (0.0, float(u[2]), 1.0)]
 
 
 DROP_LABELS = Exercise(
@@ -79,7 +77,10 @@ def _bayes_gradient(log_joint: _Joint, x: Tensor, y: Tensor) -> Tensor:
 def _gradient_results(function: Function) -> list[Tensor]:
     """Points with different labels at three noise levels."""
     y = torch.tensor([0, 2, 1, 1, 0])
-    return [function(_Joint(t), 0.7 * _normal(5, 2, seed=70 + t), y) for t in (20, 300, 800)]
+    return [
+        function(_Joint(t), 0.7 * normal(5, 2, seed=70 + t), y)
+        for t in (whole(20, 15, 60), whole(300, 200, 400), whole(800, 700, 900))
+    ]
 
 
 def _gradient_of(value: Function) -> Function:
@@ -142,9 +143,11 @@ def _classifier_guidance(eps: Tensor, gradient: Tensor, b: float, scale: float) 
 def _guidance_results(function: Function) -> list[Tensor]:
     """Little and much noise, no guidance, an odd scale, and float32."""
     found = []
-    for number, (b, scale) in enumerate([(0.9, 1.0), (0.1, 3.0), (0.5, 0.0), (0.99, 7.5)]):
+    for number, (b, scale) in enumerate(
+        [(near(0.9, 0.1), 1.0), (near(0.1), near(3.0)), (near(0.5), 0.0), (0.99, near(7.5))]
+    ):
         dtype = torch.float32 if number == 1 else torch.float64
-        eps, gradient = (_normal(3, 1, 4, 5, seed=seed + number, dtype=dtype) for seed in (80, 90))
+        eps, gradient = (normal(3, 1, 4, 5, seed=seed + number, dtype=dtype) for seed in (80, 90))
         found.append(function(eps, gradient, b, scale))
     return found
 
@@ -204,9 +207,9 @@ def _classifier_free(eps_label: Tensor, eps_free: Tensor, scale: float) -> Tenso
 def _free_results(function: Function) -> list[Tensor]:
     """Scales from 0 to 7.5, float64 and float32."""
     found = []
-    for number, scale in enumerate([0.0, 1.0, 1.5, 7.5]):
+    for number, scale in enumerate([0.0, 1.0, near(1.5), near(7.5)]):
         dtype = torch.float32 if number == 2 else torch.float64
-        label, free = (_normal(3, 2, 5, seed=seed + number, dtype=dtype) for seed in (100, 110))
+        label, free = (normal(3, 2, 5, seed=seed + number, dtype=dtype) for seed in (100, 110))
         found.append(function(label, free, scale))
     return found
 
@@ -249,8 +252,9 @@ def _interval_scale(t: Tensor, scale: float, low: int, high: int) -> Tensor:
 
 def _interval_results(function: Function) -> list[Tensor]:
     """Times at both ends of the interval, an interval of one time, and all times."""
-    t = torch.tensor([1, 99, 100, 101, 399, 400, 401, 1000])
-    return [function(t, 4.0, 100, 400), function(t, 0.0, 400, 400), function(t, 2.5, 1, 1000)]
+    low, high = whole(100, 50, 200), whole(400, 300, 700)
+    t = torch.tensor([1, low - 1, low, low + 1, high - 1, high, high + 1, 1000])
+    return [function(t, near(4.0), low, high), function(t, 0.0, high, high), function(t, near(2.5), 1, 1000)]
 
 
 INTERVAL_SCALE = Exercise(

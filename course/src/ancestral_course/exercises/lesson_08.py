@@ -15,14 +15,11 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 from ancestral_course.exercise import Exercise, Function
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, normal, whole
 
 LEVEL = 2 / 255
 """The distance of two grey levels of an 8-bit image in [−1, 1]."""
 Velocity = Callable[[Tensor], Tensor]
-
-
-def _normal(shape: tuple[int, ...], seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 # -- bits per dimension -----------------------------------------------------------------------------------------------
@@ -33,8 +30,8 @@ def _bits_per_dim(log_density: Tensor, dims: int) -> Tensor:
 
 
 def _bits_results(function: Function) -> list[Any]:
-    nats = torch.tensor([-1.5, 0.0, 7.25], dtype=torch.float64)
-    return [function(nats, 1), function(500 * nats, 196), function((2000 * nats).float(), 3072)]
+    nats = near(torch.tensor([-1.5, 0.0, 7.25], dtype=torch.float64))
+    return [function(nats, 1), function(500 * nats, whole(196, 100, 400)), function((2000 * nats).float(), 3072)]
 
 
 BITS_PER_DIM = Exercise(
@@ -115,8 +112,8 @@ def _mass_outside(x: Tensor, mean: Tensor, std: float) -> Tensor:
 
 def _mass_results(function: Function) -> list[Any]:
     levels = (2 * torch.arange(256, dtype=torch.float64) / 255 - 1)[None]
-    means = torch.tensor([[0.1], [0.9], [-1.2]], dtype=torch.float64)
-    return [function(levels, means.expand(3, 256), std) for std in (0.01, 0.3, 2.0)]
+    means = near(torch.tensor([[0.1], [0.9], [-1.2]], dtype=torch.float64))
+    return [function(levels, means.expand(3, 256), std) for std in (near(0.01), near(0.3), near(2.0))]
 
 
 BIN_MASS = Exercise(
@@ -163,9 +160,9 @@ def _squares(x_0: Tensor, x_0_hat: Tensor) -> Tensor:
 
 
 def _step_results(function: Function) -> list[Any]:
-    x_0, x_0_hat = _normal((3, 1, 5, 4), 1), _normal((3, 1, 5, 4), 2)
+    x_0, x_0_hat = normal(3, 1, 5, 4, seed=1), normal(3, 1, 5, 4, seed=2)
     ddpm, short = schedules.linear(), schedules.cosine(4)
-    cases = [(ddpm, 2), (ddpm, 500), (ddpm, 1000), (short, 2), (short, 4)]
+    cases = [(ddpm, 2), (ddpm, whole(500, 300, 700)), (ddpm, 1000), (short, 2), (short, 4)]
     return [function(x_0, x_0_hat, schedule, t) for schedule, t in cases]
 
 
@@ -238,13 +235,13 @@ def _trace(velocity: Velocity, x: Tensor) -> Tensor:
 
 
 def _change_results(function: Function) -> list[Any]:
-    points = _normal((4, 2), 3)
+    points = normal(4, 2, seed=3)
     return [
-        function(_turned, points, 0.1),
-        function(_turned, points.float(), -0.2),
-        function(_stretched, points, 0.25),
-        function(_turned, _normal((2, 3), 4), 0.05),
-        function(_stretched, points, 0.7),  # one direction is turned round: the determinant is negative
+        function(_turned, points, near(0.1)),
+        function(_turned, points.float(), near(-0.2)),
+        function(_stretched, points, near(0.25)),
+        function(_turned, normal(2, 3, seed=4), near(0.05)),
+        function(_stretched, points, near(0.7, 0.1)),  # one direction is turned round: the determinant is negative
     ]
 
 
@@ -292,13 +289,13 @@ def _hutchinson(velocity: Velocity, x: Tensor, probes: Tensor) -> Tensor:
 
 
 def _hutchinson_results(function: Function) -> list[Any]:
-    x, signs = _normal((3, 4), 5), _normal((5, 3, 4), 6).sign()
-    wide = _normal((2, 9), 7)
+    x, signs = normal(3, 4, seed=5), normal(5, 3, 4, seed=6).sign()
+    wide = normal(2, 9, seed=7)
     return [
         function(_turned, x, signs),
         function(_turned, x.float(), signs.float()),
         function(_turned, x, signs[:1]),
-        function(_turned, wide, _normal((2, 2, 9), 8).sign()),
+        function(_turned, wide, normal(2, 2, 9, seed=8).sign()),
     ]
 
 

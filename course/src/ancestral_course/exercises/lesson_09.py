@@ -9,16 +9,9 @@ from torch import Tensor
 
 from ancestral.metrics import distances, neighbours
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.variants import near, normal, order, seeded, whole
 
 Statistic = Callable[[Tensor], Tensor]
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def _normal(shape: tuple[int, ...], seed: int) -> Tensor:
-    return torch.randn(shape, generator=_generator(seed), dtype=torch.float64)
 
 
 # -- copies -----------------------------------------------------------------------------------------------------------
@@ -70,13 +63,13 @@ def _numbers_of_contents(images: Tensor) -> Tensor:
 
 def _photos() -> Tensor:
     """Nine images, of which 0, 3 and 8, and 4 and 5 are the same; 1 and 2 have the same pixels in another order."""
-    images = torch.randint(0, 256, (9, 3, 4, 5), generator=_generator(1), dtype=torch.uint8)
+    images = torch.randint(0, 256, (9, 3, 4, 5), generator=seeded(1), dtype=torch.uint8)
     images[2] = images[1].flip(2)
     images[3] = images[8] = images[0]
     images[5] = images[4]
     images[6] = images[7]
     images[6, 0, 0, 0] ^= 1  # nearly the same
-    return images
+    return images[order(len(images))]
 
 
 FIRST_COPIES = Exercise(
@@ -112,8 +105,10 @@ def _held_out_mask(groups: Tensor, share: float, generator: torch.Generator) -> 
 
 def _split_results(function: Function) -> list[Any]:
     """What a split has to fulfil, as flags: two splits need not choose the same images."""
-    groups = torch.cat([torch.arange(200), torch.arange(40), torch.arange(0, 200, 3)])
-    mask, again, other = (torch.as_tensor(function(groups, 0.25, _generator(seed))) for seed in (0, 0, 1))
+    count = whole(200, 150, 250)
+    groups = torch.cat([torch.arange(count), torch.arange(40), torch.arange(0, count, 3)])
+    groups = groups[order(len(groups))]
+    mask, again, other = (torch.as_tensor(function(groups, near(0.25), seeded(seed))) for seed in (0, 0, 1))
     if mask.shape != groups.shape:
         return [mask] * 5  # the checker names the shape
     held_out = mask.bool()
@@ -146,7 +141,7 @@ HELD_OUT_MASK = Exercise(
         "class.": lambda groups, share, generator: groups < share * int(groups.max()),
         "the same generator gives another split each time: give `generator=generator` to torch.randperm, or a resumed "
         "run holds out other images.": lambda groups, share, generator: _held_out_mask(
-            groups, share, _generator(int(torch.randint(1 << 30, ())))
+            groups, share, seeded(int(torch.randint(1 << 30, ())))
         ),
         "nothing is held out.": lambda groups, share, generator: torch.zeros(len(groups), dtype=torch.bool),
     },
@@ -175,8 +170,11 @@ def _mmd(kernel: Callable[[Tensor, Tensor], Tensor], within: Callable[[Tensor], 
 
 
 def _kid_results(function: Function) -> list[Any]:
-    x, y = _normal((7, 5), 1), _normal((11, 5), 2) + 0.5
-    return [torch.as_tensor(function(a, b)) for a, b in ((x, y), (y, x), (x, x.flip(0) * 0.5), (3 * x, 3 * y))]
+    x, y = normal(7, 5, seed=1), normal(11, 5, seed=2) + 0.5
+    return [
+        torch.as_tensor(function(a, b))
+        for a, b in ((x, y), (y, x), (x, x.flip(0) * near(0.5)), (near(3.0) * x, near(3.0) * y))
+    ]
 
 
 KID = Exercise(
@@ -225,7 +223,7 @@ def _variance(x: Tensor) -> Tensor:
 
 
 def _jackknife_results(function: Function) -> list[Any]:
-    x, few = _normal((13,), 3) + 2, _normal((4, 3), 4).exp()
+    x, few = normal(13, seed=3) + 2, normal(4, 3, seed=4).exp()
     cases: list[tuple[Statistic, Tensor]] = [(torch.mean, x), (_power, x), (_variance, x), (_power, few)]
     return [torch.as_tensor(function(statistic, items)) for statistic, items in cases]
 
@@ -275,8 +273,8 @@ def _threshold(distances_of: Tensor, quantile: float = 0.05) -> Tensor:
 
 def _near_results(function: Function) -> list[Any]:
     """A model that copies a third of its samples, and one that copies none, in sets of several sizes."""
-    train, held_out, fresh = (_normal((n, 1, 3, 4), seed) for n, seed in ((50, 5), (79, 6), (90, 7)))
-    copies = train[:30] + 0.05 * _normal((30, 1, 3, 4), 8)
+    train, held_out, fresh = (normal(n, 1, 3, 4, seed=seed) for n, seed in ((50, 5), (79, 6), (90, 7)))
+    copies = train[:30] + 0.05 * normal(30, 1, 3, 4, seed=8)
     mixed = torch.cat([fresh[:60], copies])
     cases = [(mixed, train, held_out), (fresh, train, held_out), (fresh, train[:20], held_out[:30])]
     return [torch.as_tensor(function(*case)).double() for case in cases]

@@ -12,12 +12,9 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 from ancestral_course.exercise import Exercise, Function, lost_gradient
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, normal, whole
 
 Pair = tuple[Tensor, Tensor]
-
-
-def _normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def _unpatchify(patches: Tensor, size: int, height: int, width: int) -> Tensor:
@@ -28,14 +25,16 @@ def _unpatchify(patches: Tensor, size: int, height: int, width: int) -> Tensor:
 def _unpatchify_results(function: Function) -> list[Tensor]:
     """Images that are no squares, of several channels, cut by `pixel_unshuffle`."""
     found = []
-    for seed, (batch, channels, height, width, size) in enumerate([(2, 3, 6, 9, 3), (1, 1, 8, 4, 2), (3, 2, 4, 10, 2)]):
-        images = _normal(batch, channels, height, width, seed=seed, dtype=torch.float32)
+    for seed, (batch, channels, height, width, size) in enumerate(
+        [(2, 3, 6, 9, 3), (1, 1, whole(4, 3, 5) * 2, 4, 2), (3, 2, 4, whole(5, 3, 7) * 2, 2)]
+    ):
+        images = normal(batch, channels, height, width, seed=seed, dtype=torch.float32)
         found.append(function(F.pixel_unshuffle(images, size).flatten(2).mT.contiguous(), size, height, width))
     return found
 
 
 def _unpatchify_gradient(function: Function) -> str:
-    patches = _normal(2, 6, 12, seed=0, dtype=torch.float32)
+    patches = normal(2, 6, 12, seed=0, dtype=torch.float32)
     return lost_gradient(lambda x: function(x, 2, 6, 4), lambda x: _unpatchify(x, 2, 6, 4), patches)
 
 
@@ -99,8 +98,12 @@ def _shifted(a: Tensor, b: Tensor, ratio: float) -> Pair:
 def _shifted_results(function: Function) -> list[Tensor]:
     """Schedules that end with and without signal, for larger and smaller images."""
     found = []
-    for schedule in (schedules.cosine(40), schedules.flow(9), schedules.zero_terminal(schedules.linear(25))):
-        for ratio in (2.0, 0.5, 3.0):
+    for schedule in (
+        schedules.cosine(whole(40, 30, 50)),
+        schedules.flow(whole(9, 7, 15)),
+        schedules.zero_terminal(schedules.linear(whole(25, 20, 30))),
+    ):
+        for ratio in (near(2.0), near(0.5), near(3.0)):
             a, b = function(schedule.signal.clone(), schedule.noise.clone(), ratio)
             found += [a, b]
     return found
@@ -160,8 +163,8 @@ def _unknown_part(a: Tensor, b: Tensor, s: float) -> Pair:
 def _unknown_part_results(function: Function) -> list[Tensor]:
     """From clean data (b = 0) to pure noise (a = 0), for three deviations of the data."""
     found = []
-    for schedule in (schedules.cosine(20), schedules.flow(8)):
-        for s in (0.42, 1.0, 2.0):
+    for schedule in (schedules.cosine(whole(20, 15, 30)), schedules.flow(whole(8, 6, 12))):
+        for s in (near(0.42), 1.0, near(2.0)):
             p, q = function(schedule.signal.clone(), schedule.noise.clone(), s)
             found += [p, q]
     return found
@@ -247,11 +250,16 @@ def _adams_bashforth(
 def _adams_bashforth_results(function: Function) -> list[Tensor]:
     """Steps shorter and longer than the one before, from t = T and to s = 0."""
     linear, karras, flow = schedules.linear(1000), schedules.karras(40), schedules.flow(10)
-    steps = [(linear, 700, 500, 200), (karras, 40, 37, 20), (flow, 10, 6, 5), (linear, 5, 2, 0)]
+    steps = [
+        (linear, whole(700, 650, 800), whole(500, 400, 600), whole(200, 100, 300)),
+        (karras, 40, whole(37, 35, 39), whole(20, 15, 25)),
+        (flow, 10, 6, whole(5, 4, 5)),
+        (linear, whole(5, 4, 7), whole(2, 1, 3), 0),
+    ]
     found = []
     for number, (schedule, t_before, t, s) in enumerate(steps):
         dtype = torch.float32 if number % 2 else torch.float64
-        x, *parts = (_normal(3, 1, 4, 5, seed=5 * number + k, dtype=dtype) for k in range(5))
+        x, *parts = (normal(3, 1, 4, 5, seed=5 * number + k, dtype=dtype) for k in range(5))
         now, before = Prediction(*parts[:2]), Prediction(*parts[2:])
         found.append(function(x, now, before, schedule, t_before, t, s))
     return found
@@ -314,15 +322,15 @@ def _huber_errors(truth: Tensor, answer: Tensor, t: Tensor, weights: Tensor, c: 
 def _huber_errors_results(function: Function) -> list[Tensor]:
     """Images and points with small and large errors, at times from t = 1 to t = T, and with two thresholds."""
     found = []
-    for seed, (shape, c) in enumerate([((4, 1, 3, 5), 0.5), ((4, 2), 1.2)]):
-        truth, answer = (_normal(*shape, seed=10 * seed + k, dtype=torch.float32) for k in range(2))
-        weights = torch.linspace(0.3, 2.1, 8, dtype=torch.float64) ** 2
-        found.append(function(truth, answer, torch.tensor([1, 7, 4, 3]), weights, c))
+    for seed, (shape, c) in enumerate([((4, 1, 3, 5), near(0.5)), ((4, 2), near(1.2))]):
+        truth, answer = (normal(*shape, seed=10 * seed + k, dtype=torch.float32) for k in range(2))
+        weights = torch.linspace(near(0.3), near(2.1), 8, dtype=torch.float64) ** 2
+        found.append(function(truth, answer, torch.tensor([1, 7, whole(4, 4, 6), whole(3, 2, 3)]), weights, c))
     return found
 
 
 def _huber_gradient(function: Function) -> str:
-    truth, answer = (_normal(4, 3, 5, seed=seed, dtype=torch.float32) for seed in range(2))
+    truth, answer = (normal(4, 3, 5, seed=seed, dtype=torch.float32) for seed in range(2))
     rest = torch.tensor([1, 7, 4, 3]), torch.linspace(0.3, 2.1, 8, dtype=torch.float64), 0.5
     return lost_gradient(lambda x: function(truth, x, *rest), lambda x: _huber_errors(truth, x, *rest), answer)
 

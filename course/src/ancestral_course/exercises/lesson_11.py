@@ -15,14 +15,11 @@ from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import Prediction, Target
 from ancestral_course.exercise import Counted, Exercise, Function
 from ancestral_course.probing import Linear
+from ancestral_course.variants import near, normal, whole
 
 F64 = torch.float64
 Pair = tuple[Any, Any]
 """Signal a and noise b of a time."""
-
-
-def _normal(*shape: int, seed: int, dtype: torch.dtype = F64) -> Tensor:
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def _gaussian_end(x_t: Tensor, a: float, b: float, m: float, s: float) -> Tensor:
@@ -31,9 +28,9 @@ def _gaussian_end(x_t: Tensor, a: float, b: float, m: float, s: float) -> Tensor
 
 def _gaussian_end_results(function: Function) -> list[Tensor]:
     """From hardly any noise to nothing else, on schedules with a + b = 1, a² + b² = 1 and a = 1."""
-    x_t = torch.linspace(-2, 2, 5, dtype=F64)[:, None]
-    scales = ((0.9, 0.1), (0.0, 1.0), (0.6, 0.8), (1.0, 5.0), (0.999, 0.0447))
-    return [function(x_t, a, b, m, s) for a, b in scales for m, s in ((0.3, 0.5), (-0.7, 1.4))]
+    x_t = near(torch.linspace(-2, 2, 5, dtype=F64)[:, None])
+    scales = ((0.9, near(0.1)), (0.0, 1.0), (near(0.6), 0.8), (1.0, near(5.0)), (0.999, near(0.0447)))
+    return [function(x_t, a, b, m, s) for a, b in scales for m, s in ((near(0.3), near(0.5)), (near(-0.7), near(1.4)))]
 
 
 def _line(slope: Callable[[float, float, float], float], shrunk: bool = True, at: str = "m") -> Function:
@@ -82,25 +79,27 @@ GAUSSIAN_END = Exercise(
 )
 
 
-SCHEDULES = (
-    schedules.cosine(40),
-    schedules.flow(200),
-    schedules.karras(60, sigma_max=20.0),
-    schedules.linear(30),
-    schedules.cosine(2),
-)
+def _schedules() -> list[Schedule]:
+    """Schedules of each kind, long and short."""
+    return [
+        schedules.cosine(whole(40, 30, 50)),
+        schedules.flow(whole(200, 150, 250)),
+        schedules.karras(whole(60, 50, 80), sigma_max=near(20.0)),
+        schedules.linear(whole(30, 20, 40)),
+        schedules.cosine(2),
+    ]
 
 
 def _earlier_time(sigma: Tensor, t: Tensor, stage: int) -> Tensor:
     """The package's, for the schedule with this table."""
-    schedule = next(schedule for schedule in SCHEDULES if torch.equal(schedule.noise / schedule.signal, sigma))
+    schedule = next(schedule for schedule in _schedules() if torch.equal(schedule.noise / schedule.signal, sigma))
     return earlier(schedule, t, stage)
 
 
 def _earlier_time_results(function: Function) -> list[Tensor]:
     """All times of schedules with different noise levels, one of them infinite, in early and late stages."""
     found = []
-    for schedule in SCHEDULES:
+    for schedule in _schedules():
         sigma = schedule.noise / schedule.signal
         t = torch.arange(1, schedule.steps + 1).flip(0)
         found += [function(sigma, t, stage) for stage in (0, 1, 3, 9)]
@@ -203,11 +202,11 @@ def _consistency_results(function: Function) -> list[Tensor]:
     for seed, (schedule, times, shape) in enumerate(
         [
             (schedules.flow(100), [100, 0], (4, 1)),
-            (schedules.cosine(50), [50, 20, 0], (3, 1, 2, 2)),
-            (schedules.karras(40, sigma_max=10.0), [37, 30, 22, 9, 2, 0], (4, 2)),
+            (schedules.cosine(50), [50, whole(20, 10, 30), 0], (3, 1, 2, 2)),
+            (schedules.karras(40, sigma_max=near(10.0)), [whole(37, 35, 39), 30, whole(22, 15, 28), 9, 2, 0], (4, 2)),
         ]
     ):
-        x, noise = _normal(*shape, seed=seed), _normal(len(times) - 1, *shape, seed=10 + seed)
+        x, noise = normal(*shape, seed=seed), normal(len(times) - 1, *shape, seed=10 + seed)
         found.append(function(_Curved(schedule), x, times, noise))
     return found
 
@@ -215,7 +214,7 @@ def _consistency_results(function: Function) -> list[Tensor]:
 def _consistency_evaluations(function: Function) -> str:
     """The hint for more than one evaluation a step, or ""."""
     denoiser = Counted(_Curved(schedules.flow(100)))
-    function(denoiser, _normal(4, 2, seed=0), [100, 60, 20, 0], _normal(3, 4, 2, seed=10))
+    function(denoiser, normal(4, 2, seed=0), [100, 60, 20, 0], normal(3, 4, 2, seed=10))
     return denoiser.needless(3)
 
 
@@ -292,19 +291,19 @@ def _progressive_results(function: Function) -> list[Tensor]:
     found = []
     for seed, (schedule, times, shape) in enumerate(
         [
-            (schedules.flow(100), (100, 75, 50), (4, 1)),
-            (schedules.cosine(50), (30, 20, 5), (3, 1, 2, 2)),
-            (schedules.karras(40, sigma_max=10.0), (20, 9, 0), (4, 2)),
+            (schedules.flow(100), (100, whole(75, 65, 90), whole(50, 30, 60)), (4, 1)),
+            (schedules.cosine(50), (whole(30, 26, 40), whole(20, 15, 25), whole(5, 3, 9)), (3, 1, 2, 2)),
+            (schedules.karras(40, sigma_max=near(10.0)), (whole(20, 15, 30), whole(9, 5, 12), 0), (4, 2)),
         ]
     ):
-        found.append(function(_Curved(schedule), _normal(*shape, seed=seed), *times))
+        found.append(function(_Curved(schedule), normal(*shape, seed=seed), *times))
     return found
 
 
 def _progressive_evaluations(function: Function) -> str:
     """The hint for more than two evaluations of the teacher, or ""."""
     teacher = Counted(_Curved(schedules.flow(100)))
-    function(teacher, _normal(4, 1, seed=0), 90, 75, 50)
+    function(teacher, normal(4, 1, seed=0), 90, 75, 50)
     return teacher.needless(2)
 
 
@@ -381,8 +380,9 @@ def _error_factor(p: float, q: float, now: Pair, then: Pair) -> float:
 def _error_factor_results(function: Function) -> list[float]:
     """ε, x_0, v, flow and a row of no name, for long and short steps."""
     found = []
-    for now, then in (((0.1, 0.995), (0.6, 0.8)), ((0.6, 0.8), (0.98, 0.199)), ((1.0, 4.0), (1.0, 3.0))):
-        for p, q in ((0.0, 1.0), (1.0, 0.0), (-now[1], now[0]), (-1.0, 1.0), (0.3, 2.0)):
+    first, second, last = (near(0.1), 0.995), (near(0.6), 0.8), (0.98, near(0.199))
+    for now, then in ((first, second), (second, last), ((1.0, near(4.0, 0.1)), (1.0, near(3.0, 0.1)))):
+        for p, q in ((0.0, 1.0), (1.0, 0.0), (-now[1], now[0]), (-1.0, 1.0), (near(0.3), near(2.0))):
             found.append(function(p, q, now, then))
     return found
 

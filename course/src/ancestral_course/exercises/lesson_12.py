@@ -9,12 +9,9 @@ from torch import Tensor
 from ancestral import oracle
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import Exercise, Function
+from ancestral_course.variants import near, normal, whole
 
 Costs = tuple[int, int, int]
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 # -- multiply-adds ----------------------------------------------------------------------------------------------------
@@ -47,7 +44,9 @@ BLOCK_COSTS = Exercise(
     task="Multiply-adds of two convolutions, four dense layers, and the two matrix products of self-attention.",
     reference=_costs(),
     results=lambda function: [
-        part for side, width in ((8, 5), (16, 128), (256, 3)) for part in map(torch.as_tensor, function(side, width))
+        part
+        for side, width in ((8, whole(5, 4, 9)), (whole(16, 10, 20), 128), (256, 3))
+        for part in map(torch.as_tensor, function(side, width))
     ],
     mistakes={
         "a block has two convolutions, and this is the cost of one.": _costs(layers=1),
@@ -80,6 +79,7 @@ def _plan(side: int, first: int, last: int) -> Costs:
 def _plan_results(function: Function) -> list[Any]:
     """Sizes from one position to more than 16 patches of `first`, and some that are no multiple of the patch."""
     cases = [(64, 32, 8), (128, 32, 8), (32, 32, 8), (256, 256, 8), (65, 32, 8), (48, 32, 8), (6, 32, 8), (100, 64, 4)]
+    cases = [(whole(side, side, side + 9) if side % first else side, first, last) for side, first, last in cases]
     return [number for case in [*cases, (1024, 32, 8)] for number in map(torch.as_tensor, function(*case))]
 
 
@@ -217,8 +217,8 @@ BAND_POWER = Exercise(
     task="The mean power of the frequencies at a distance of k = 0, 1, ... cycles per image.",
     reference=_band_power,
     results=lambda function: [
-        function(_normal(2, 3, 8, 8, seed=0) + 0.5),
-        function(_normal(1, 1, 12, 12, seed=1)),
+        function(normal(2, 3, 8, 8, seed=0) + near(0.5)),
+        function(normal(1, 1, 12, 12, seed=1)),
         function(torch.cos(torch.arange(16, dtype=torch.float64) * torch.pi / 4).expand(1, 1, 16, 16)),
     ],
     mistakes={
@@ -272,10 +272,10 @@ def _filtered(gain: Callable[[Tensor, float, float], Tensor]) -> Function:
 def _wiener_results(function: Function) -> list[Tensor]:
     """Fields with the spectrum of photographs and with one that depends on the direction, at little and much noise."""
     found = []
-    for seed, (side, a, b) in enumerate([(8, 0.9, 0.4), (6, 0.3, 0.95), (8, 1.0, 5.0)]):
+    for seed, (side, a, b) in enumerate([(8, 0.9, near(0.4)), (6, near(0.3), 0.95), (8, 1.0, near(5.0))]):
         k = torch.fft.fftfreq(side, 1 / side, dtype=torch.float64)
-        power = 30 / (1 + k[:, None] ** 2 + (seed + 1) * k**2) ** (1 + 0.2 * seed)
-        found.append(function(_normal(2, 1, side, side, seed=seed), power, a, b))
+        power = near(30.0) / (1 + k[:, None] ** 2 + (seed + 1) * k**2) ** (1 + 0.2 * seed)
+        found.append(function(normal(2, 1, side, side, seed=seed), power, a, b))
     return found
 
 
@@ -336,9 +336,15 @@ def _loss_floor(variances: Tensor, p: float, q: float, width: int) -> Tensor:
 
 def _floor_results(function: Function) -> list[Any]:
     """Data in few and in all directions, in any order, for ε, x_0, v and a mixture, with narrow and wide networks."""
-    few = torch.tensor([0.0, 3.0, 0.0, 0.5, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-    many = _normal(12, seed=3).square()
-    cases = [(few, 0.0, 1.0, 3), (few, 1.0, 0.0, 2), (many, -0.6, 0.8, 5), (many, 2.0, 0.5, 12), (many, 1.0, 0.0, 0)]
+    few = near(torch.tensor([0.0, 3.0, 0.0, 0.5, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64))
+    many = normal(12, seed=3).square()
+    cases = [
+        (few, 0.0, 1.0, 3),
+        (few, 1.0, 0.0, 2),
+        (many, near(-0.6), 0.8, whole(5, 3, 8)),
+        (many, near(2.0), near(0.5), 12),
+        (many, 1.0, 0.0, 0),
+    ]
     return [torch.as_tensor(function(*case)).double() for case in [*cases, (many, 0.5, 1.0, 20)]]
 
 

@@ -14,11 +14,7 @@ from ancestral.metrics import ensembles
 from ancestral.schedules import Schedule
 from ancestral_course.exercise import Exercise, Function
 from ancestral_course.probing import Linear
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
+from ancestral_course.variants import near, normal, seeded, whole
 
 # -- the best estimate ------------------------------------------------------------------------------------------------
 
@@ -36,8 +32,13 @@ def _best_estimate(x_t: Tensor, c: Tensor, a: float, b: float, slope: float, std
 
 def _best_results(function: Function) -> list[Tensor]:
     """Little and much noise, a condition without effect, and one that nearly determines x_0."""
-    cases = [(0.9, 0.4, 0.8, 0.5), (0.2, 0.98, -1.5, 0.3), (1.0, 3.0, 0.0, 2.0), (0.6, 0.8, 1.3, 0.01)]
-    return [function(_normal(6, seed=seed), _normal(6, seed=10 + seed), *case) for seed, case in enumerate(cases)]
+    cases = [
+        (0.9, near(0.4), near(0.8), near(0.5)),
+        (near(0.2), 0.98, near(-1.5), near(0.3)),
+        (1.0, near(3.0), 0.0, near(2.0)),
+        (near(0.6), 0.8, near(1.3), 0.01),
+    ]
+    return [function(normal(6, seed=seed), normal(6, seed=10 + seed), *case) for seed, case in enumerate(cases)]
 
 
 def _estimate(mean: Callable[..., Tensor], gain: Callable[..., float], shift: Callable[..., Tensor]) -> Function:
@@ -125,7 +126,7 @@ def _subset_share(present: Sequence[bool], p: float) -> float:
 def _subset_results(function: Function) -> list[float]:
     """All subsets of two and of three conditions, with some shares."""
     subsets = [*product((True, False), repeat=2), *product((True, False), repeat=3)]
-    return [function(list(subset), p) for p in (0.1, 0.25, 0.0) for subset in subsets]
+    return [function(list(subset), p) for p in (near(0.1), near(0.25), 0.0) for subset in subsets]
 
 
 def _own(present: Sequence[bool], p: float) -> float:
@@ -174,11 +175,11 @@ def _encode_vector(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def _vector_results(function: Function) -> list[Tensor]:
     """A row without a number, one in which a single number is missing, and none that is missing."""
-    values = _normal(5, 2, seed=20) * 3 + 40
+    values = normal(5, 2, seed=20) * 3 + 40
     values[1] = math.nan
     values[3, 0] = math.nan
-    mean, std = torch.tensor([40.0, 38.0]).double(), torch.tensor([3.0, 0.5]).double()
-    return [function(values, mean, std), function(_normal(3, 1, seed=21), mean[:1] / 40, std[:1])]
+    mean, std = near(torch.tensor([40.0, 38.0]).double(), 0.05), near(torch.tensor([3.0, 0.5]).double())
+    return [function(values, mean, std), function(normal(3, 1, seed=21), mean[:1] / 40, std[:1])]
 
 
 def _vector(
@@ -255,10 +256,10 @@ def _encode_image(image: Tensor, side: int) -> Tensor:
 
 def _image_results(function: Function) -> list[Tensor]:
     """Bytes with one channel and with three, brought to finer grids, one of them no multiple."""
-    generator = torch.Generator().manual_seed(22)
-    images = [torch.randint(256, shape, generator=generator).byte() for shape in ((2, 1, 3, 3), (1, 3, 4, 4))]
+    draws = seeded(22)
+    images = [torch.randint(256, shape, generator=draws).byte() for shape in ((2, 1, 3, 3), (1, 3, 4, 4))]
     images[0][0, 0, 0, :2] = torch.tensor([0, 255])
-    return [function(images[0], 12), function(images[1], 10)]
+    return [function(images[0], whole(12, 6, 15)), function(images[1], whole(10, 9, 11))]
 
 
 def _image(
@@ -320,10 +321,10 @@ def _posterior(y: Tensor, operator: Tensor, mean: Tensor, covariance: Tensor, si
 def _posterior_results(function: Function) -> list[Tensor]:
     """Fewer measurements than values, as many, and one that is nearly exact."""
     results: list[Tensor] = []
-    for seed, (values, measured, sigma) in enumerate([(4, 2, 0.5), (3, 3, 2.0), (5, 1, 0.05)]):
-        root = _normal(values, values, seed=30 + seed)
+    for seed, (values, measured, sigma) in enumerate([(4, 2, near(0.5)), (3, 3, near(2.0)), (5, 1, near(0.05))]):
+        root = normal(values, values, seed=30 + seed)
         covariance = root @ root.T + torch.eye(values, dtype=torch.float64)
-        case = _normal(measured, seed=40 + seed), _normal(measured, values, seed=50 + seed), _normal(values, seed=seed)
+        case = normal(measured, seed=40 + seed), normal(measured, values, seed=50 + seed), normal(values, seed=seed)
         results += map(torch.as_tensor, function(*case, covariance, sigma))
     return results
 
@@ -395,8 +396,11 @@ def _two_scales(none: Tensor, first: Tensor, both: Tensor, s_1: float, s_2: floa
 
 
 def _scales_results(function: Function) -> list[Tensor]:
-    estimates = [_normal(3, 2, seed=seed) for seed in (60, 61, 62)]
-    return [function(*estimates, *scales) for scales in ((1.0, 3.0), (2.0, 4.0), (1.5, 0.0), (0.0, 2.0), (2.0, 2.0))]
+    estimates = [normal(3, 2, seed=seed) for seed in (60, 61, 62)]
+    return [
+        function(*estimates, *scales)
+        for scales in ((1.0, near(3.0)), (near(2.0), near(4.0)), (near(1.5), 0.0), (0.0, near(2.0)), (2.0, 2.0))
+    ]
 
 
 TWO_SCALES = Exercise(
@@ -444,10 +448,9 @@ TWO_SCALES = Exercise(
 
 def _score_results(function: Function) -> list[Tensor]:
     """Several dimensions, one dimension, and two members."""
-    shapes = [(4, 5, 3), (3, 8, 1), (2, 2, 6)]
+    shapes = [(4, whole(5, 4, 6), 3), (3, 8, 1), (2, 2, 6)]
     return [
-        function(_normal(*shape, seed=70 + k), _normal(shape[0], shape[2], seed=80 + k))
-        for k, shape in enumerate(shapes)
+        function(normal(*shape, seed=70 + k), normal(shape[0], shape[2], seed=80 + k)) for k, shape in enumerate(shapes)
     ]
 
 
@@ -507,7 +510,17 @@ NOMINAL_COVERAGE = Exercise(
     name="nominal_coverage",
     task="The exact coverage of the interval between two members of an ensemble.",
     reference=_nominal_coverage,
-    results=lambda function: [function(*case) for case in ((19, 1), (8, 1), (8, 3), (39, 2), (100, 5), (2, 1))],
+    results=lambda function: [
+        function(*case)
+        for case in (
+            (whole(19, 15, 30), 1),
+            (whole(8, 6, 12), 1),
+            (8, whole(3, 2, 3)),
+            (39, 2),
+            (whole(100, 80, 120), 5),
+            (2, 1),
+        )
+    ],
     mistakes={
         "the members are not all places: K members have K + 1 gaps, the outer ones included. Divide by K + 1.": (
             lambda members, rank: (members - 2 * rank + 1) / members

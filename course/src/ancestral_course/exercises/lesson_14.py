@@ -9,11 +9,7 @@ from torch import Tensor
 from ancestral import operators, oracle, samplers, schedules
 from ancestral_course.exercise import Exercise, Function
 from ancestral_course.probing import Linear
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
+from ancestral_course.variants import near, normal, whole
 
 # -- replacement ------------------------------------------------------------------------------------------------------
 
@@ -29,8 +25,8 @@ def _replace_results(function: Function) -> list[Tensor]:
     mask = torch.zeros(4, 4, dtype=torch.float64)
     mask[:, :2] = 1
     mask[3, 3] = 1
-    x_t, y, z = (_normal(3, 1, 4, 4, seed=seed) for seed in range(3))
-    return [function(x_t, mask * y, mask, a, b, z) for a, b in ((0.9, 0.4), (0.3, 0.95), (1.0, 5.0))]
+    x_t, y, z = (normal(3, 1, 4, 4, seed=seed) for seed in range(3))
+    return [function(x_t, mask * y, mask, a, b, z) for a, b in ((0.9, near(0.4)), (near(0.3), 0.95), (1.0, near(5.0)))]
 
 
 REPLACE_KNOWN = Exercise(
@@ -82,16 +78,16 @@ def _covariance_given_x_t(denoise: Callable[[Tensor], Tensor], x_t: Tensor, a: f
 def _covariance_results(function: Function) -> list[Tensor]:
     """A mixture of three components in three dimensions, at little and much noise."""
     schedule = schedules.cosine(100)
-    stds = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
-    mixture = oracle.Mixture(schedule, _normal(3, 3, seed=1), stds)
+    stds = near(torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64))
+    mixture = oracle.Mixture(schedule, normal(3, 3, seed=1), stds)
     results = []
-    for seed, t in enumerate((15, 40, 75)):
+    for seed, t in enumerate((whole(15, 12, 25), whole(40, 30, 50), whole(75, 65, 80))):
         a, b = map(float, schedule.at(t))
 
         def denoise(x: Tensor, t: int = t) -> Tensor:
             return mixture.predict(x[None], t).x0[0]
 
-        results.append(function(denoise, 0.7 * _normal(3, seed=10 + seed), a, b))
+        results.append(function(denoise, 0.7 * normal(3, seed=10 + seed), a, b))
     return results
 
 
@@ -142,10 +138,10 @@ def _estimate_given_y(
 def _estimate_results(function: Function) -> list[Tensor]:
     """Fewer measurements than values, as many, and one; inner and outer covariances differ."""
     results = []
-    for seed, (values, measured, sigma) in enumerate([(4, 2, 0.5), (3, 3, 2.0), (5, 1, 0.1)]):
-        roots = [_normal(values, values, seed=20 + seed), _normal(values, values, seed=30 + seed)]
+    for seed, (values, measured, sigma) in enumerate([(4, 2, near(0.5)), (3, 3, near(2.0)), (5, 1, near(0.1))]):
+        roots = [normal(values, values, seed=20 + seed), normal(values, values, seed=30 + seed)]
         inner, outer = (root @ root.T for root in roots)
-        case = _normal(values, seed=seed), _normal(measured, seed=40 + seed), _normal(measured, values, seed=50 + seed)
+        case = normal(values, seed=seed), normal(measured, seed=40 + seed), normal(measured, values, seed=50 + seed)
         results.append(function(*case, sigma, inner, outer))
     return results
 
@@ -226,8 +222,8 @@ def _systematic_results(function: Function) -> list[Tensor]:
 
     results = []
     for seed, size in enumerate((4, 6, 9)):
-        weights = (1.5 * _normal(size, seed=60 + seed)).softmax(0)
-        results += [counts(weights, u) for u in (0.07, 0.48, 0.93)]
+        weights = (1.5 * normal(size, seed=60 + seed)).softmax(0)
+        results += [counts(weights, u) for u in (near(0.07), near(0.48), 0.93)]
         results.append(torch.stack([counts(weights, (i + 0.5) / 200) for i in range(200)]).mean(0))
     return results
 
@@ -317,8 +313,9 @@ def _varied_results(function: Function) -> list[Tensor]:
     """Strengths whose times are rounded up or down, the largest, and one so small that no time would be left."""
     schedule = schedules.cosine(50)
     signal, noise = schedule.signal.double(), schedule.noise.double()
-    x_0, eps = _normal(2, 1, 3, 3, seed=70), _normal(2, 1, 3, 3, seed=71)
-    return [function(x_0, strength, signal, noise, eps) for strength in (0.335, 0.837, 0.125, 1.0, 0.002)]
+    strengths = [(whole(t, t - 3, t + 3) + part) / 50 for t, part in ((16, 0.75), (41, 0.85), (6, 0.25))]
+    x_0, eps = normal(2, 1, 3, 3, seed=70), normal(2, 1, 3, 3, seed=71)
+    return [function(x_0, strength, signal, noise, eps) for strength in (*strengths, 1.0, 0.002)]
 
 
 def _noised(
@@ -382,8 +379,8 @@ def _slerp(x: Tensor, y: Tensor, weight: float) -> Tensor:
 
 def _slerp_results(function: Function) -> list[Tensor]:
     """Vectors of noise, in few dimensions too, where angles are far from right ones; the middle, and both ends."""
-    cases = [(_normal(3, size, seed=80 + size), _normal(3, size, seed=90 + size)) for size in (3, 40)]
-    return [function(x, y, weight) for x, y in cases for weight in (0.25, 0.7, 0.0, 1.0)]
+    cases = [(normal(3, size, seed=80 + size), normal(3, size, seed=90 + size)) for size in (3, 40)]
+    return [function(x, y, weight) for x, y in cases for weight in (near(0.25), near(0.7), 0.0, 1.0)]
 
 
 def _angle(x: Tensor, y: Tensor) -> Tensor:

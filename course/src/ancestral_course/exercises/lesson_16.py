@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ancestral import schedules
 from ancestral_course.exercise import Exercise, Function, values
+from ancestral_course.variants import near, seeded
 
 # drift and diffusion
 
@@ -22,10 +23,11 @@ def _drift_and_diffusion(a: Tensor, b: Tensor, da: Tensor, db: Tensor) -> tuple[
 def _sde_results(function: Function) -> list[Any]:
     """Schedules of each kind at several times, and scales that are no schedule's: all four numbers are independent."""
     found: list[Any] = []
-    times = torch.tensor([100.5, 400.5, 900.5], dtype=torch.float64)
+    times = near(torch.tensor([100.5, 400.5, 900.5], dtype=torch.float64), 0.1)
     for schedule in (schedules.cosine(), schedules.flow(), schedules.geometric(), schedules.linear()):
         found += values(function(*schedule.at(times), *schedule.rates(times)), 2, "both values, (f, g²)")
-    numbers = torch.tensor([[0.9, 0.5, 0.2], [0.3, 0.7, 2.0], [-0.4, -1.5, -0.1], [0.8, 0.2, 3.0]], dtype=torch.float64)
+    rows = [[0.9, 0.5, 0.2], [0.3, 0.7, 2.0], [-0.4, -1.5, -0.1], [0.8, 0.2, 3.0]]
+    numbers = near(torch.tensor(rows, dtype=torch.float64))
     return found + values(function(*numbers), 2, "both values, (f, g²)")
 
 
@@ -106,8 +108,10 @@ def _density_rate(p: Tensor, dp: Tensor, ddp: Tensor, mu: Tensor, dmu: Tensor, g
 
 
 def _rate_results(function: Function) -> list[Any]:
-    generator = torch.Generator().manual_seed(0)
-    return [function(*torch.randn(5, 7, generator=generator, dtype=torch.float64).unbind(), g2) for g2 in (0.3, 2.0)]
+    draws = seeded(0)
+    return [
+        function(*torch.randn(5, 7, generator=draws, dtype=torch.float64).unbind(), g2) for g2 in (near(0.3), near(2.0))
+    ]
 
 
 _DENSITY_RATE = Exercise(
@@ -168,9 +172,13 @@ def _reverse_drift(x: Tensor, f: float, g2: float, score: Tensor, eta: float) ->
 
 
 def _reverse_results(function: Function) -> list[Any]:
-    generator = torch.Generator().manual_seed(0)
-    x, score = torch.randn(2, 6, generator=generator, dtype=torch.float64)
-    return [function(x, f, g2, score, eta) for f, g2 in ((-0.3, 0.7), (0.0, 2.0)) for eta in (0.0, 0.5, 1.0, 1.7)]
+    draws = seeded(0)
+    x, score = torch.randn(2, 6, generator=draws, dtype=torch.float64)
+    return [
+        function(x, f, g2, score, eta)
+        for f, g2 in ((near(-0.3), near(0.7)), (0.0, near(2.0)))
+        for eta in (0.0, near(0.5), 1.0, near(1.7))
+    ]
 
 
 _REVERSE_DRIFT = Exercise(
@@ -234,7 +242,10 @@ def _langevin_variance(v: float, alpha: float) -> float:
 
 
 def _langevin_results(function: Function) -> list[Any]:
-    return [function(v, alpha) for v, alpha in ((1.0, 0.1), (0.25, 0.3), (2.0, 0.5), (0.5, 1.5))]
+    return [
+        function(v, alpha)
+        for v, alpha in ((1.0, near(0.1)), (near(0.25), near(0.3)), (near(2.0), near(0.5)), (0.5, near(1.5)))
+    ]
 
 
 def _repeated(factor: Callable[[float, float], float], noise: Callable[[float], float]) -> Function:
@@ -299,10 +310,16 @@ def _covariance_from_score(a: float, b: float, hessian: Tensor) -> Tensor:
 
 def _covariance_results(function: Function) -> list[Any]:
     """The Hessian of normal data, another symmetric one, and one number."""
-    generator = torch.Generator().manual_seed(0)
-    root = torch.randn(3, 3, generator=generator, dtype=torch.float64)
-    hessians = (-(root @ root.T + torch.eye(3)).inverse(), root + root.T, torch.tensor([[-0.7]], dtype=torch.float64))
-    return [function(a, b, hessian) for a, b in ((0.8, 0.6), (0.3, 1.2)) for hessian in hessians]
+    draws = seeded(0)
+    root = torch.randn(3, 3, generator=draws, dtype=torch.float64)
+    hessians = (
+        -(root @ root.T + torch.eye(3)).inverse(),
+        root + root.T,
+        near(torch.tensor([[-0.7]], dtype=torch.float64)),
+    )
+    return [
+        function(a, b, hessian) for a, b in ((near(0.8), near(0.6)), (near(0.3), near(1.2))) for hessian in hessians
+    ]
 
 
 def _covariance(rule: Callable[[float, float, Tensor, Tensor], Tensor]) -> Function:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral_course.exercise import Exercise, Function, WrongForm, values
+from ancestral_course.variants import near, seeded
 
 F64 = torch.float64
 
@@ -16,9 +17,9 @@ F64 = torch.float64
 
 def _data(seed: int, count: int, variances: list[float], offset: float) -> Tensor:
     """Items (count, D) of a mean that is not 0, whose principal components are no axes."""
-    generator = torch.Generator().manual_seed(seed)
-    rotation, _ = torch.linalg.qr(torch.randn(len(variances), len(variances), generator=generator, dtype=F64))
-    numbers = torch.randn(count, len(variances), generator=generator, dtype=F64)
+    draws = seeded(seed)
+    rotation, _ = torch.linalg.qr(torch.randn(len(variances), len(variances), generator=draws, dtype=F64))
+    numbers = torch.randn(count, len(variances), generator=draws, dtype=F64)
     items: Tensor = numbers * torch.tensor(variances, dtype=F64).sqrt() @ rotation.T + offset
     return items
 
@@ -116,7 +117,10 @@ _LOG_SNR_SHIFT = Exercise(
     name="log_snr_shift",
     task="What is added to ln SNR for latents of another standard deviation.",
     reference=lambda s: -2 * s.log(),
-    results=lambda f: [f(torch.tensor([0.2, 0.5, 1.0, 5.5], dtype=F64)), f(torch.tensor([0.18], dtype=F64))],
+    results=lambda f: [
+        f(near(torch.tensor([0.2, 0.5, 1.0, 5.5], dtype=F64))),
+        f(near(torch.tensor([0.18], dtype=F64))),
+    ],
     mistakes={
         "the sign is wrong: large latents are harder to hide, so they need more noise, a lower SNR.": (
             lambda s: 2 * s.log()
@@ -145,10 +149,10 @@ def _noisy_decoder(variance: Tensor, power: Tensor, sigma: float) -> tuple[Tenso
 
 
 def _decoder_results(function: Function) -> list[Any]:
-    variance = torch.tensor([0.3, 2.0, 1.0, 5.0], dtype=F64)
-    power = torch.tensor([0.5, 0.1, 1.0, 0.0], dtype=F64)
+    variance = near(torch.tensor([0.3, 2.0, 1.0, 5.0], dtype=F64))
+    power = near(torch.tensor([0.5, 0.1, 1.0, 0.0], dtype=F64))
     found: list[Any] = []
-    for sigma in (0.05, 0.7):
+    for sigma in (near(0.05), near(0.7)):
         found += values(function(variance, power, sigma), 2, "the factor and the error, (d, error)")
     return found
 
@@ -223,8 +227,11 @@ def _powers(variances: Tensor, total: float, sigma: float) -> Tensor:
 
 def _powers_results(function: Function) -> list[Any]:
     """All have power, some have none, one has all; not sorted."""
-    variances = torch.tensor([0.5, 4.0, 0.01, 1.0, 2.0, 0.1, 0.5], dtype=F64)
-    return [function(variances, total, sigma) for total, sigma in ((20.0, 0.5), (2.0, 1.0), (0.05, 1.0), (3.0, 0.8))]
+    variances = near(torch.tensor([0.5, 4.0, 0.01, 1.0, 2.0, 0.1, 0.5], dtype=F64))
+    return [
+        function(variances, total, sigma)
+        for total, sigma in ((near(20.0), near(0.5)), (near(2.0), 1.0), (near(0.05), 1.0), (near(3.0), near(0.8)))
+    ]
 
 
 def _all_filled(variances: Tensor, total: float, sigma: float) -> Tensor:

@@ -12,19 +12,28 @@ from ancestral import schedules
 from ancestral.schedules import Schedule
 from ancestral_course.building import Block, ImageNetwork, Network, Sampling, Training, exact, per_point, probe
 from ancestral_course.exercise import Exercise, Function, lost_gradient
+from ancestral_course.variants import near, normal, seeded, whole
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return normal(*shape, seed=seed, dtype=torch.float32)
 
 
 def _loss_exercise(
     name: str, task: str, loss: Function, mistakes: Mapping[str, Function], times: Callable[[], Tensor]
 ) -> Exercise:
     """A loss of (net, x_0, t, eps): its value at given arguments, and its gradient by the network's answer."""
-    x0, eps, t = 0.6 * _normal(64, 2), _normal(64, 2, seed=1), times()
+
+    def points() -> tuple[Tensor, Tensor, Tensor]:
+        return 0.6 * _normal(64, 2), times(), _normal(64, 2, seed=1)
+
+    def results(function: Function) -> list[Any]:
+        x0, t, eps = points()
+        return [function(probe, x0, t, eps), function(lambda x, t: 0 * x, x0[:7], t[:7], eps[:7])]
 
     def demand(function: Function) -> str:
+        x0, t, eps = points()
+
         def scaled(one: Function) -> Function:
             return lambda leaf: one(lambda x, t: leaf * probe(x, t), x0, t, eps)
 
@@ -34,7 +43,7 @@ def _loss_exercise(
         name,
         task,
         loss,
-        lambda f: [f(probe, x0, t, eps), f(lambda x, t: 0 * x, x0[:7], t[:7], eps[:7])],
+        results,
         mistakes,
         rtol=1e-3,
         atol=1e-4,
@@ -222,13 +231,13 @@ _DDPM = (
                 (net(_ddpm_x_t(x_0, t, eps), t) - eps) ** 2 / B[t][:, None] ** 2
             ).mean(),
         },
-        lambda: torch.randint(2, T + 1, (64,), generator=torch.Generator().manual_seed(2)),
+        lambda: torch.randint(2, T + 1, (64,), generator=seeded(2)),
     ),
     Exercise(
         "ddpm_step",
         "One step of the reverse chain, from x_t to x_{t−1}.",
         _ddpm_step,
-        lambda f: [f(probe, _normal(6, 2), t, _normal(6, 2, seed=1)) for t in (T, 90, 2, 1)],
+        lambda f: [f(probe, _normal(6, 2), t, _normal(6, 2, seed=1)) for t in (T, whole(90, 60, 150), 2, 1)],
         {
             "noise is added at the last step, t = 1. The sample is the mean there.": lambda net, x, t, z: (
                 _ddpm_step(net, x, max(t, 2), z) if t > 1 else _ddpm_step(net, x, 1, z) + BETA[1].sqrt() * z
@@ -418,13 +427,13 @@ _NCSN = (
                 lambda net, x_0, i, eps: ((SIGMA[i][:, None] * net(x_0, i) + eps) ** 2).mean()
             ),
         },
-        lambda: torch.randint(0, LEVELS, (64,), generator=torch.Generator().manual_seed(2)),
+        lambda: torch.randint(0, LEVELS, (64,), generator=seeded(2)),
     ),
     Exercise(
         "ncsn_step",
         "A Langevin step at a level.",
         _langevin,
-        lambda f: [f(probe, _normal(6, 2), i, _normal(6, 2, seed=1)) for i in (0, 7, LEVELS - 1)],
+        lambda f: [f(probe, _normal(6, 2), i, _normal(6, 2, seed=1)) for i in (0, whole(7, 4, 15), LEVELS - 1)],
         {
             "the noise has the deviation √α; yours is α.": lambda net, x, i, z: (
                 x + 0.1 * SIGMA[i] ** 2 * net(x, i) + 0.2 * SIGMA[i] ** 2 * z
@@ -541,7 +550,7 @@ def _sde_sampler(step: Callable[..., Tensor] = _sde_step, count: int = 500) -> C
 
 
 def _times_of_sde() -> Tensor:
-    return 0.02 + 0.98 * torch.rand(64, generator=torch.Generator().manual_seed(2))
+    return 0.02 + 0.98 * torch.rand(64, generator=seeded(2))
 
 
 _SDE = (
@@ -549,7 +558,11 @@ _SDE = (
         "sde_schedule",
         "The scales a and b of the VP-SDE at times in [0, 1].",
         _sde_scales,
-        lambda f: [value for t in (torch.tensor([0.05, 0.3, 0.7, 1.0]), torch.tensor([0.5])) for value in f(t)],
+        lambda f: [
+            value
+            for t in (near(torch.tensor([0.05, 0.3, 0.7, 1.0])).clamp(max=1), near(torch.tensor([0.5])))
+            for value in f(t)
+        ],
         {
             "a = exp(−½ ∫β): the integral of β(t) = 0.1 + 19.9 t is 0.1 t + 19.9 t²/2. You take β(t) t.": lambda t: (
                 (a := (-_rate(t) * t / 2).exp()),
@@ -613,7 +626,10 @@ _SDE = (
         "sde_step",
         "A step of Euler-Maruyama of the reverse SDE.",
         _sde_step,
-        lambda f: [f(probe, _normal(6, 2), t, dt, _normal(6, 2, seed=1)) for t, dt in ((1.0, 0.01), (0.3, 0.002))],
+        lambda f: [
+            f(probe, _normal(6, 2), t, dt, _normal(6, 2, seed=1))
+            for t, dt in ((1.0, near(0.01)), (near(0.3), near(0.002)))
+        ],
         {
             "time runs backwards: the drift −½β x of the forward process changes its sign.": _sde_of(
                 lambda x, s, r: -r / 2 * x + r * s, _right_noise
@@ -722,7 +738,7 @@ _FLOW = (
         "flow_schedule",
         "The scales a and b of the straight line.",
         _flow_scales,
-        lambda f: list(f(torch.tensor([0.1, 0.5, 0.9]))),
+        lambda f: list(f(near(torch.tensor([0.1, 0.5, 0.9]), 0.1))),
         {
             "here t = 0 is data and t = 1 is noise; yours is the other way round.": lambda t: (t, 1 - t),
             "the line is straight: a = 1 − t, b = t, without roots.": lambda t: ((1 - t).sqrt(), t.sqrt()),
@@ -772,13 +788,13 @@ _FLOW = (
                 lambda net, x_0, t, eps: ((net(_flow_x(x_0, t, eps), t) + eps + x_0) ** 2).mean()
             ),
         },
-        lambda: torch.rand(64, generator=torch.Generator().manual_seed(2)),
+        lambda: torch.rand(64, generator=seeded(2)),
     ),
     Exercise(
         "flow_step",
         "Euler's step of the flow, from t to t − dt.",
         _flow_step,
-        lambda f: [f(probe, _normal(6, 2), t, dt) for t, dt in ((1.0, 0.1), (0.3, 0.02))],
+        lambda f: [f(probe, _normal(6, 2), t, dt) for t, dt in ((1.0, near(0.1)), (near(0.3), near(0.02)))],
         {
             "time falls by dt: the velocity is subtracted.": lambda net, x, t, dt: x + net(x, t) * dt,
             "the velocity is multiplied by dt.": lambda net, x, t, dt: x - net(x, t),
@@ -852,7 +868,7 @@ _PARTS = (
         "time_embedding",
         "Sines and cosines of the time at falling frequencies.",
         _time_embedding,
-        lambda f: [f(torch.tensor([0, 1, 10, 500]), 8), f(torch.tensor([3, 999]), 32)],
+        lambda f: [f(torch.tensor([0, 1, whole(10, 5, 20), whole(500, 400, 900)]), 8), f(torch.tensor([3, 999]), 32)],
         {
             "the cosines come first; the contract has the sines first.": _embedding(
                 _usual, lambda angle: torch.cat([angle.cos(), angle.sin()], dim=1)
