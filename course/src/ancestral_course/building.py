@@ -716,7 +716,11 @@ def _block_complaint(build: Callable[..., nn.Module]) -> str:
         if not torch.allclose(out[:1], block(x[:1], time_one[:1]), atol=1e-4):
             return "an image's result depends on the other images of the batch"
         if torch.allclose(out, block(x, time_two), atol=1e-6):
-            return "the block does not read the time: add a dense layer of the embedding to each channel"
+            return (
+                "the result does not depend on the time: add a dense layer of the embedding to each channel, and take "
+                "fewer groups than channels in the norm after it, which removes a number that is added to all of a "
+                "group"
+            )
         jump = block(x + 100, time_one) - out
         if jump.mean() < 50:
             return "the block is not residual: to what it computes from x, add x itself"

@@ -175,6 +175,15 @@ def sampled(network, x, times, tables, clip):
 def sampled(network, x, times, tables, clip):
     signal, noise = tables["signal"], tables["noise"]
     for t, s in zip(times, times[1:]):
+        x0 = x0_of(x, network(tables["input_scale"][t - 1] * x, t - 1), t, tables).clip(-1, 1)
+        x = signal[s] * x0 + noise[s] * (x - signal[t] * x0) / noise[t]
+    return x
+""": "clip it to [-clip, clip]",
+        ESTIMATE
+        + """
+def sampled(network, x, times, tables, clip):
+    signal, noise = tables["signal"], tables["noise"]
+    for t, s in zip(times, times[1:]):
         x0 = x0_of(x, network(tables["input_scale"][t - 1] * x, t - 1), t, tables)
         eps = (x - signal[t] * x0) / noise[t]
         x = signal[s] * x0.clip(-clip, clip) + noise[s] * eps

@@ -301,6 +301,7 @@ def _sampled_with(
     stop: int = 0,
     swapped: bool = False,
     whole: bool = False,
+    limit: float | None = None,
 ) -> Function:
     """The loop of DDIM, with one of its mistakes."""
 
@@ -309,7 +310,7 @@ def _sampled_with(
         for t, s in [*pairwise(times)][: len(times) - 1 - stop]:
             answer = network(x * (tables["input_scale"][t - 1] if scaled else 1.0), t + index)
             estimate = _estimate(x, answer, t, tables)
-            x0 = estimate.clip(-clip, clip) if clips else estimate
+            x0 = estimate.clip(-(limit or clip), limit or clip) if clips else estimate
             eps = (x - signal[t] * (estimate if late else x0)) / noise[t]
             a, b = (signal[t], noise[t]) if swapped else (signal[s], noise[s])
             x = a * x0 + (0 if whole else b * eps)
@@ -328,10 +329,10 @@ def _network(x: Array, index: int) -> Array:
 
 
 def _sampled_results(function: Function) -> list[Any]:
-    runs = [(name, [40, 30, whole(20, 15, 28), 9, whole(3, 2, 6), 0]) for name in ("eps", "v")]
-    runs += [("edm", [whole(38, 35, 39), whole(12, 8, 20), 0])]
+    runs = [(name, [40, 30, whole(20, 15, 28), 9, whole(3, 2, 6), 0], 1.0) for name in ("eps", "v")]
+    runs += [("edm", [whole(38, 35, 39), whole(12, 8, 20), 0], 0.5)]
     return _tensors(
-        [function(_network, _numbers(2, 1, 3, 3, seed=5), times, _tables(name), 1.0) for name, times in runs]
+        [function(_network, _numbers(2, 1, 3, 3, seed=5), times, _tables(name), clip) for name, times, clip in runs]
     )
 
 
@@ -350,6 +351,7 @@ SAMPLED = Exercise(
         "the input `index` of the network is t − 1, as its tables begin at t = 1.": _sampled_with(index=0),
         "x has to be multiplied by its input_scale before the network gets it.": _sampled_with(scaled=False),
         "the estimate is not clipped.": _sampled_with(clips=False),
+        "the estimate is clipped to [-1, 1]: clip it to [-clip, clip].": _sampled_with(limit=1.0),
         "the noise ε̂ belongs to the clipped estimate: clip first, then solve x_t = a x_0 + b ε for it.": _sampled_with(
             late=True
         ),
