@@ -77,7 +77,8 @@ def signal_and_noise(beta):
 
 
 # %%
-print(course.check(2, signal_and_noise))
+print(verdict := course.check(2, signal_and_noise))
+right_signal_and_noise = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -102,7 +103,7 @@ print(course.check(2, signal_and_noise))
 # which is (4).
 # </details>
 #
-# Here are the two tables by hand for the paper's $\beta_t$, and the comparison with the package. A
+# Here are the two tables of the function for the paper's $\beta_t$, and the comparison with the package. A
 # schedule of the package is an object that holds the same two tables, `signal` and `noise`. Note the index: the tables
 # start at $t = 0$, so `a[t]` is $a_t$. The list `beta` of this cell has no entry for $t = 0$, so `beta[0]` is
 # $\beta_1$. (In lesson 1 and in the package it has, $\beta_0 = 0$, and `linear.beta[t]` is $\beta_t$.)
@@ -110,8 +111,7 @@ print(course.check(2, signal_and_noise))
 # %%
 T = 1000
 beta = torch.linspace(1e-4, 0.02, T, dtype=torch.float64)  # β_1 to β_T
-alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)])  # ᾱ_0 = 1, then ᾱ_1 to ᾱ_T
-a, b = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+a, b = right_signal_and_noise(beta)
 
 linear = schedules.linear()
 course.expect(torch.allclose(a, linear.signal))
@@ -275,7 +275,8 @@ def snr_for_error(error, std):
 
 
 # %%
-print(course.check(2, snr_for_error))
+print(verdict := course.check(2, snr_for_error))
+right_snr_for_error = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -316,6 +317,12 @@ for t in (50, 150, 260, 400, 600):
     course.expect(abs(measured / formula - 1) < (0.02 if QUICK else 0.004))
 course.expect(0.160 < rms[50] < 0.166)
 course.expect(0.49 < rms[600] < 0.50)
+last_time = {}
+for error in (0.1, 0.25, 0.4):
+    needed = right_snr_for_error(torch.tensor(error, dtype=torch.float64), torch.tensor(std, dtype=torch.float64))
+    last_time[error] = int((linear.snr >= needed).sum()) - 1  # the SNR falls, and t = 0 is the first entry
+    print(f"an error of {error} needs an SNR of {needed:.2f}: t = {last_time[error]} at most")
+course.expect(list(last_time.values()) == sorted(last_time.values()))
 
 # %% [markdown]
 # At $t = 50$ the estimate is wrong by 0.16. At $t = 600$ it is wrong by nearly 0.5, the standard deviation of the data:
@@ -341,7 +348,8 @@ def betas_for_log_snr(log_snr):
 
 
 # %%
-print(course.check(2, betas_for_log_snr))
+print(verdict := course.check(2, betas_for_log_snr))
+right_betas_for_log_snr = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -369,9 +377,7 @@ print(course.check(2, betas_for_log_snr))
 
 # %%
 lam = geometric.snr[1:].log()  # λ_1 to λ_T, a straight line
-twin = schedules.Schedule(
-    torch.cat([torch.ones(1), lam.sigmoid().sqrt()]), torch.cat([torch.zeros(1), (-lam).sigmoid().sqrt()])
-)
+twin = schedules.from_betas(right_betas_for_log_snr(lam))
 course.expect(torch.allclose(twin.snr[1:], geometric.snr[1:]))
 course.plot(torch.arange(1, T + 1), {"linear": linear.beta[1:], "VP twin of geometric": twin.beta[1:]}, ylabel="β")
 print(f"largest β of the twin: {twin.beta.max():.4f}, at t = {int(twin.beta.argmax())}")
@@ -492,7 +498,8 @@ def jump(x_s, eps, s, t, a, b):
 
 
 # %%
-print(course.check(2, jump))
+print(verdict := course.check(2, jump))
+right_jump = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -516,7 +523,8 @@ print(course.check(2, jump))
 # For VP and $s = t - 1$ this is $\beta_t$, because $(1-\bar\alpha_t) - \alpha_t(1-\bar\alpha_{t-1}) = 1 - \alpha_t$.
 # </details>
 #
-# The package calls it `forward_variance(t, s)`.
+# The package calls it `forward_variance(t, s)`. The cell also jumps from 0 to 300 and from there to 600, and measures
+# the noise of the result, $x_{600} - a_{600}\,x_0$.
 
 # %%
 for schedule in (linear, cosine, geometric):
@@ -525,6 +533,14 @@ for schedule in (linear, cosine, geometric):
 course.expect(torch.allclose(linear.beta[1:], beta))
 print("variance added from t = 300 to t = 600:", f"{linear.forward_variance(600, 300):.4f}")
 course.expect(0.934 < linear.forward_variance(600, 300) < 0.936)
+generator = torch.Generator().manual_seed(1)
+for name, schedule in families.items():
+    x, a, b = some, schedule.signal, schedule.noise
+    for s, t in ((0, 300), (300, 600)):
+        x = right_jump(x, torch.randn(x.shape, generator=generator), s, t, a, b)
+    measured = (x - a[600] * some).std()
+    print(f"{name:9}: standard deviation of the noise after two jumps {measured:.3f}, by the table {b[600]:.3f}")
+    course.expect(abs(measured / b[600] - 1) < 0.01)
 
 # %% [markdown]
 # ## 8. How much signal is left at T

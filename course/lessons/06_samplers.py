@@ -39,6 +39,7 @@ if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the cour
 # %%
 import math
 import os
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -301,7 +302,8 @@ def ddim_step(x_t, eps, now, then):
 
 
 # %%
-print(course.check(6, ddim_step))
+print(verdict := course.check(6, ddim_step))
+right_ddim_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -330,7 +332,7 @@ t, s = 600, 400
 x_t = quantile(shares[N // 10 :: N // 5], *schedule.at(t))
 (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(s)
 x0_hat, eps_hat = denoiser.predict(x_t, t)
-by_euler = x_t + (a_s - a_t) * x0_hat + (b_s - b_t) * eps_hat
+by_euler = right_ddim_step(x_t, eps_hat, (a_t, b_t), (a_s, b_s))
 by_ddim = a_s * x0_hat + b_s * eps_hat
 print("Euler:", [round(value, 6) for value in by_euler.flatten().tolist()])
 print("DDIM: ", [round(value, 6) for value in by_ddim.flatten().tolist()])
@@ -361,12 +363,12 @@ def times_of(n):
     return list(range(3200, 319, -2880 // n))
 
 
-def errors_of(sampler):
+def errors_of(sample):
     """The mean distance from the exact solution, for each number of steps."""
-    return [(sampler.sample(fine_denoiser, points, times=times_of(n)) - truth).abs().mean().item() for n in NUMBERS]
+    return [(sample(fine_denoiser, points, times=times_of(n)) - truth).abs().mean().item() for n in NUMBERS]
 
 
-euler_errors = errors_of(samplers.Euler(clip=None))
+euler_errors = errors_of(samplers.Euler(clip=None).sample)
 for n, error in zip(NUMBERS, euler_errors, strict=True):
     print(f"{n:4} steps: error {error:.5f}, error times steps {n * error:.3f}")
 course.expect(all(0.79 < n * error < 0.81 for n, error in zip(NUMBERS, euler_errors, strict=True)))
@@ -392,7 +394,8 @@ def order(steps, errors):
 
 
 # %%
-print(course.check(6, order))
+print(verdict := course.check(6, order))
+right_order = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -437,7 +440,8 @@ def heun_step(denoiser, x, t, s):
 
 
 # %%
-print(course.check(6, heun_step))
+print(verdict := course.check(6, heun_step))
+right_heun_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -460,16 +464,34 @@ print(course.check(6, heun_step))
 # x_s = x_t + \Delta a\,\tfrac12(\hat x_0 + \hat x_0') + \Delta b\,\tfrac12(\hat\varepsilon + \hat\varepsilon'),$$
 #
 # where $\hat x_0', \hat\varepsilon'$ are the estimates at the trial point $\tilde x_s$ and time $s$. EDM samples with
-# it. Here are both, with three steps, along the exact path of one point.
+# it. Here are both, with three steps of the functions of exercises 1 and 3, along the exact path of one point.
+
 
 # %%
+def euler_walk(denoiser, x, times):
+    """All states from x at the first of the times to the last, by the step of exercise 1."""
+    states = [x]
+    for t, s in pairwise(times):
+        eps = denoiser.predict(states[-1], t).eps
+        states.append(right_ddim_step(states[-1], eps, denoiser.schedule.at(t), denoiser.schedule.at(s)))
+    return states
+
+
+def heun_walk(denoiser, x, times):
+    """The same by the step of exercise 3."""
+    states = [x]
+    for t, s in pairwise(times):
+        states.append(right_heun_step(denoiser, states[-1], t, s))
+    return states
+
+
 schedule_of_three, one = [1000, 700, 400, 100], x_T[N // 3 : N // 3 + 1]
 path = [exact(one, schedule, T, t).item() for t in range(1000, 99, -10)]
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.6))
     axis.plot(range(1000, 99, -10), path, label="exact")
-    for name, sampler in {"Euler": samplers.Euler(clip=None), "Heun": samplers.Heun()}.items():
-        steps = [step.x.item() for step in sampler.trajectory(denoiser, one, times=schedule_of_three)]
+    for name, walk in {"Euler": euler_walk, "Heun": heun_walk}.items():
+        steps = [x.item() for x in walk(denoiser, one, schedule_of_three)]
         axis.plot(schedule_of_three, steps, "o--", markersize=4, label=name)
         print(f"{name}: distance from the exact path at t = 100: {abs(steps[-1] - path[-1]):.3f}")
         course.expect(abs(steps[-1] - path[-1]) > 0.1 if name == "Euler" else abs(steps[-1] - path[-1]) < 0.08)
@@ -516,7 +538,8 @@ def dpm_solver_step(x, x0, x0_before, before, now, then):
 
 
 # %%
-print(course.check(6, dpm_solver_step))
+print(verdict := course.check(6, dpm_solver_step))
+right_dpm_solver_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -545,22 +568,41 @@ print(course.check(6, dpm_solver_step))
 #
 # **UniPC** (Zhao et al., 2023) goes one step further. After each step the denoiser is evaluated at the new point
 # anyway, for the next step. UniPC uses this estimate first to *correct* the step that has just been made, with three
-# estimates in place of two. Now measure all four.
+# estimates in place of two. Now measure all four, three of them by the steps of the exercises, and their orders by
+# exercise 2.
+
 
 # %%
+def dpm_solver_walk(denoiser, x, times):
+    """All states by the step of exercise 4, after a first step of DDIM."""
+    states, before = [x], None
+    for t, s in pairwise(times):
+        x0, eps = denoiser.predict(states[-1], t)
+        now, then = denoiser.schedule.at(t), denoiser.schedule.at(s)
+        if before is None:
+            states.append(right_ddim_step(states[-1], eps, now, then))
+        else:
+            states.append(right_dpm_solver_step(states[-1], x0, *before, now, then))
+        before = x0, now
+    return states
+
+
 METHODS = {
-    "Euler/DDIM": samplers.Euler(clip=None),
-    "DPM-Solver++ 2M": samplers.DPMSolver(),
-    "Heun": samplers.Heun(),
-    "UniPC": samplers.UniPC(),
+    "Euler/DDIM": lambda denoiser, x, times: euler_walk(denoiser, x, times)[-1],
+    "DPM-Solver++ 2M": lambda denoiser, x, times: dpm_solver_walk(denoiser, x, times)[-1],
+    "Heun": lambda denoiser, x, times: heun_walk(denoiser, x, times)[-1],
+    "UniPC": samplers.UniPC().sample,
 }
-measured = {name: errors_of(sampler) for name, sampler in METHODS.items()}
+measured = {name: errors_of(sample) for name, sample in METHODS.items()}
+by_package = errors_of(samplers.DPMSolver().sample)
+largest = max(abs(own - other) for own, other in zip(measured["DPM-Solver++ 2M"], by_package, strict=True))
+print(f"errors by the steps of exercise 4 and by samplers.DPMSolver: largest difference {largest:.0e}")
+course.expect(largest < 1e-9)
 
 
 def fitted_slope(errors, last=3):
-    """The order from the errors after the last three numbers of steps, fitted as in exercise 2."""
-    u, v = torch.tensor(NUMBERS[-last:]).double().log(), torch.tensor(errors[-last:]).double().log()
-    return -(((u - u.mean()) * (v - v.mean())).sum() / ((u - u.mean()) ** 2).sum()).item()
+    """The order from the errors after the last three numbers of steps."""
+    return right_order(NUMBERS[-last:], errors[-last:])
 
 
 course.plot(NUMBERS, measured, "number of steps", "error", "loglog", marker="o", markersize=3)
@@ -752,7 +794,8 @@ def noise_std(alpha_bar_t, alpha_bar_s, eta):
 
 
 # %%
-print(course.check(6, noise_std))
+print(verdict := course.check(6, noise_std))
+right_noise_std = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -776,7 +819,8 @@ print(course.check(6, noise_std))
 #
 # (The DDIM paper writes $\alpha$ for the $\bar\alpha$ of DDPM.) $\eta = 0$ is the ODE, and $\eta = 1$ is DDPM with the
 # variance $\tilde\beta$, its equation (7). For every $\eta$ up to 1, $\sigma$ is at most $b_s$, so all of them keep
-# $x_t$ given $x_0$. The cell compares $\eta = 1$ with DDPM:
+# $x_t$ given $x_0$. The cell makes ten steps of (12) with $\eta = 1$ and the $\sigma$ of the exercise, and compares
+# them with DDPM:
 
 # %%
 draws = torch.randn(10, 5, 1, dtype=F64, generator=torch.Generator().manual_seed(2))
@@ -789,7 +833,12 @@ def same_noise():
 
 
 by_ddpm = samplers.DDPM("small", steps=10, clip=None).sample(denoiser, x_T[:: N // 5], noise=same_noise())
-by_ddim = samplers.DDIM(steps=10, eta=1.0, clip=None).sample(denoiser, x_T[:: N // 5], noise=same_noise())
+by_ddim, z, times = x_T[:: N // 5], same_noise(), samplers.DDIM(steps=10).times(schedule)
+alpha_bar = schedule.signal[times] ** 2
+deviations = right_noise_std(alpha_bar[:-1], alpha_bar[1:], 1.0).tolist()
+for t, s, sigma in zip(times[:-1], times[1:], deviations, strict=True):
+    (x0_hat, eps_hat), (a_s, b_s) = denoiser.predict(by_ddim, t), schedule.at(s)
+    by_ddim = a_s * x0_hat + math.sqrt(b_s**2 - sigma**2) * eps_hat + sigma * (z(x0_hat.shape) if s > 0 else 0)  # (12)
 print(f"DDPM and DDIM with η = 1, ten steps: largest difference {(by_ddpm - by_ddim).abs().max():.1e}")
 course.expect(torch.allclose(by_ddpm, by_ddim))
 

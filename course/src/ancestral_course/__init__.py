@@ -1,6 +1,7 @@
 """The course: its lessons, and the checker of its exercises."""
 
 import contextlib
+import dataclasses
 import importlib
 import inspect
 import time
@@ -15,6 +16,7 @@ from ancestral_course.drawings import drawing
 from ancestral_course.exercise import NOT_THERE, Exercise, Verdict
 from ancestral_course.expectation import expect
 from ancestral_course.figures import frame, mark_ends, plot, scatter, show
+from ancestral_course.folded import folded_solution
 from ancestral_course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
 from ancestral_course.rules import AS_IN_LESSONS, Rules
 from ancestral_course.solution_file import defined_names, global_variables, lesson_constant, load_functions, sources_of
@@ -84,7 +86,8 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
         function: The function, with the name that the exercise gives it.
 
     Returns:
-        The verdict; `print` shows it as one line.
+        The verdict; `print` shows it as one line. Its `function` is the one that a lesson goes on with: the student's
+        if it passed, and else the solution of the lesson.
 
     Raises:
         InputError: The lesson has no exercise of this name.
@@ -93,7 +96,9 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
     name = getattr(function, "__name__", str(function))
     if name not in named:
         raise InputError(f"lesson {number} has no exercise {name!r}; its exercises are {', '.join(named)}")
-    return _judge(number, named[name], function)
+    verdict = _judge(number, named[name], function)
+    solution = None if verdict.passed else folded_solution(lesson_file(find_lesson(number)), function)
+    return dataclasses.replace(verdict, function=function if verdict.passed else solution)
 
 
 def check_file(number: int, path: Path, names: Sequence[str] = (), rules: Rules = AS_IN_LESSONS) -> Iterator[Verdict]:

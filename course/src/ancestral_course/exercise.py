@@ -173,11 +173,13 @@ class Verdict:
         name: The name of the function.
         passed: True if it is right, False if it is wrong, None if it is not written yet.
         text: The hint, or what is right about it.
+        function: The function to go on with, where `check` gives one: the student's if it is right, else the solution.
     """
 
     name: str
     passed: bool | None
     text: str
+    function: Function | None = None
 
     def __str__(self) -> str:
         sign = "…" if self.passed is None else "✓" if self.passed else "✗"
