@@ -120,7 +120,8 @@ def posterior(x_0, x_t, s, t, a, b):
 
 
 # %%
-print(course.check(3, posterior))
+print(verdict := course.check(3, posterior))
+right_posterior = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -182,9 +183,9 @@ course.expect(abs(1 / A - grid_variance) < 1e-6)
 # package it is `schedule.posterior(x0, x_t, t, s)`.
 
 # %%
-tilde = beta * b[s] ** 2 / b[t] ** 2
-mean = a[s] * beta / b[t] ** 2 * x_0 + r * b[s] ** 2 / b[t] ** 2 * x_t  # (7)
-package = linear.posterior(torch.tensor([x_0], dtype=F64), torch.tensor([x_t], dtype=F64), t, s)
+clean, noisy = torch.tensor([x_0], dtype=F64), torch.tensor([x_t], dtype=F64)
+mean, tilde = right_posterior(clean, noisy, s, t, a, b)  # (7)
+package = linear.posterior(clean, noisy, t, s)
 course.expect(math.isclose(mean, B / A))
 course.expect(math.isclose(tilde, 1 / A))
 course.expect(math.isclose(mean, package.mean.item()))
@@ -239,7 +240,8 @@ def mean_from_score(x_t, score, s, t, a, b):
 
 
 # %%
-print(course.check(3, mean_from_score))
+print(verdict := course.check(3, mean_from_score))
+right_mean_from_score = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -287,9 +289,9 @@ x_t = torch.linspace(-2, 2, 41, dtype=F64)[:, None].requires_grad_()
 x_t = x_t.detach()
 x_0_hat, eps_hat = humps.predict(x_t, t)
 
-from_x_0 = a[s] * beta / b[t] ** 2 * x_0_hat + r * b[s] ** 2 / b[t] ** 2 * x_t
+from_x_0, _ = right_posterior(x_0_hat, x_t, s, t, a, b)
 from_eps = (x_t - beta / b[t] * eps_hat) / r
-from_score = (x_t + beta * score) / r
+from_score = right_mean_from_score(x_t, score, s, t, a, b)
 package = reverse.transition(linear, Prediction(x_0_hat, eps_hat), x_t, t, s, "small").mean  # "small": σ² = β̃
 for form in (from_eps, from_score, package):
     course.expect(torch.allclose(form, from_x_0))
@@ -461,7 +463,8 @@ def kl_bits(mean_q, var_q, mean_p, var_p):
 
 
 # %%
-print(course.check(3, kl_bits))
+print(verdict := course.check(3, kl_bits))
+right_kl_bits = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -496,9 +499,9 @@ x = torch.linspace(-12, 12, 24_001, dtype=F64)
 (mu_q, var_q), (mu_p, var_p) = (0.3, 0.5), (-0.2, 1.5)
 q, p = normal(x, mu_q, var_q), normal(x, mu_p, var_p)
 on_grid = torch.trapezoid(q * (q / p).log(), x).item()
-formula = 0.5 * (var_q / var_p - 1 - math.log(var_q / var_p) + (mu_q - mu_p) ** 2 / var_p)
+formula = right_kl_bits(*torch.tensor([mu_q, var_q, mu_p, var_p], dtype=F64)).item() * LN2
 by_package = DiagonalGaussian(torch.tensor(mu_q), var_q).kl(DiagonalGaussian(torch.tensor(mu_p), var_p)).item()
-print(f"KL divergence: {on_grid:.6f} nats on the grid, {formula:.6f} by the formula")
+print(f"KL divergence: {on_grid:.6f} nats on the grid, {formula:.6f} by the function")
 course.expect(abs(on_grid - formula) < 1e-9)
 course.expect(abs(by_package - formula) < 1e-6)
 
@@ -511,7 +514,7 @@ course.expect(abs(by_package - formula) < 1e-6)
 #
 # $$c_t = \mathbb E\,(x_0 - \hat x_0)^2$$
 #
-# be the mean squared error of the denoiser at time $t$. Then, in nats,
+# be the mean squared error of the denoiser at time $t$. Then, in nats, the function of exercise 3 gives
 #
 # $$L_{t-1} = \frac12\Big[\frac{\tilde\beta_t}{\sigma_t^2} - 1 - \ln\frac{\tilde\beta_t}{\sigma_t^2}
 # + \frac{k_t^2 c_t}{\sigma_t^2}\Big], \qquad
@@ -544,11 +547,11 @@ def bound_terms(schedule, error, power, variance):
     """L_T, L_{t−1} for t = 2..T, and L_0, in bits: error c_t and variance σ_t² at t = 1..T, and power = E x_0²."""
     _, tilde, k = tables(schedule)
     a_T, b_T = schedule.signal[-1], schedule.noise[-1]
-    L_T = 0.5 * (b_T**2 - 1 - (b_T**2).log() + a_T**2 * power)
-    ratio = tilde[1:] / variance[1:]
-    L_t = 0.5 * (ratio - 1 - ratio.log() + k[1:] ** 2 * error[1:] / variance[1:])
+    # the divergence is linear in the squared distance of the means, so its mean is that of the mean squared distance
+    L_T = right_kl_bits((a_T**2 * power).sqrt(), b_T**2, torch.zeros_like(a_T), torch.ones_like(a_T))
+    L_t = right_kl_bits(k[1:] * error[1:].sqrt(), tilde[1:], torch.zeros_like(k[1:]), variance[1:])
     L_0 = 0.5 * ((2 * math.pi * variance[0]).log() + error[0] / variance[0])
-    return L_T / LN2, L_t / LN2, L_0 / LN2
+    return L_T, L_t, L_0 / LN2
 
 
 m, sigma_d = 0.2, 0.5
@@ -756,8 +759,8 @@ course.plot(t, curves, ylabel=r"$\sigma_t^{*2}/\beta_t$", kind="semilogx")
 # %%
 def step_gaps(schedule, error, variance):
     """KL of the true step of Gaussian data from the model's, in bits, at t = 1..T; the means are equal."""
-    ratio = best_variance(schedule, error) / variance
-    return 0.5 * (ratio - 1 - ratio.log()) / LN2
+    mean = torch.zeros_like(variance)
+    return right_kl_bits(mean, best_variance(schedule, error), mean, variance)
 
 
 gaps = {}
@@ -963,7 +966,8 @@ def log_bin(x, mean, std):
 
 
 # %%
-print(course.check(3, log_bin))
+print(verdict := course.check(3, log_bin))
+right_log_bin = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -988,6 +992,16 @@ print(course.check(3, log_bin))
 #   both are small. Left of it both are nearly 1, and their difference is lost again. But the normal distribution is
 #   symmetric: the mass between $l$ and $u$ equals the mass between $-u$ and $-l$.
 #
+# The table above once more, with the function:
+
+# %%
+centers = torch.tensor([2 * k / 255 for k in right])
+masses = right_log_bin(centers, torch.zeros(len(centers)), sigma_1).exp()
+for center, mass, by_package in zip(centers, masses, right.values(), strict=True):
+    print(f"{center / sigma_1:.1f} σ_1: {mass:.3e} by the function, {by_package:.3e} by the package")
+    course.expect(math.isclose(mass, by_package, rel_tol=1e-4))
+
+# %% [markdown]
 # Now the bound of a pixel, with all its terms in the paper's form. The data: one pixel with six grey levels of known
 # probabilities. The entropy of these is what no model can beat. The schedule is geometric, with noise from 0.001, well
 # below the width of a bin, to 50.
@@ -1044,7 +1058,8 @@ def eps_weight(t, a, b, variance):
 
 
 # %%
-print(course.check(3, eps_weight))
+print(verdict := course.check(3, eps_weight))
+right_eps_weight = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -1075,10 +1090,9 @@ print(course.check(3, eps_weight))
 
 # %%
 beta, tilde, _ = tables(linear)
-r = a[1:] / a[:-1]
 weight = {
-    r"$\sigma_t^2 = \beta_t$": beta**2 / (2 * beta * r**2 * b[1:] ** 2),
-    r"$\sigma_t^2 = \tilde\beta_t$": beta[1:] ** 2 / (2 * tilde[1:] * r[1:] ** 2 * b[2:] ** 2),
+    label: torch.tensor([float(right_eps_weight(t, a, b, variance[t - 1])) for t in range(first, 1001)], dtype=F64)
+    for label, variance, first in ((r"$\sigma_t^2 = \beta_t$", beta, 1), (r"$\sigma_t^2 = \tilde\beta_t$", tilde, 2))
 }
 w = weight[r"$\sigma_t^2 = \beta_t$"]
 noise_error = linear.snr[1:] * gaussian_error(linear, sigma_d)

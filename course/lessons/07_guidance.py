@@ -38,6 +38,7 @@ if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the cour
 import math
 import os
 import tempfile
+from functools import partial
 
 import matplotlib.pyplot as plt
 import torch
@@ -125,7 +126,8 @@ def drop_labels(labels, u, share):
 
 
 # %%
-print(course.check(7, drop_labels))
+print(verdict := course.check(7, drop_labels))
+right_drop_labels = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -136,7 +138,8 @@ print(course.check(7, drop_labels))
 # ```
 # </details>
 #
-# Here is the exact conditional denoiser of our two classes. A label −1 means no class, as for a network.
+# Here is the exact conditional denoiser of our two classes. A label −1 means no class, as for a network. With dropped
+# labels it is the denoiser of all data where a label is missing.
 
 
 # %%
@@ -157,6 +160,12 @@ solver = samplers.UniPC(steps=50, spacing="logsnr")  # deterministic, accurate w
 x_T = torch.randn(N, 2, dtype=F64, generator=torch.Generator().manual_seed(2))
 labels = {name: torch.full((N,), y) for name, y in {"no label": -1, "y = 0": 0, "y = 1": 1}.items()}
 course.scatter({name: solver.sample(conditional, x_T, labels=y) for name, y in labels.items()}, limit=2.6)
+u = torch.rand(N, generator=torch.Generator().manual_seed(5))
+dropped = right_drop_labels(labels["y = 1"], u, 0.1).long()
+free = dropped == -1
+print(f"labels that are dropped with the share 0.1: {free.double().mean():.1%}")
+estimates = conditional.predict(x_T, 300, dropped).x0, everything.predict(x_T, 300).x0
+course.expect(torch.equal(*(estimate[free] for estimate in estimates)))
 
 # %% [markdown]
 # ## 3. Bayes' rule on scores
@@ -207,7 +216,8 @@ def classifier_gradient(log_joint, x, y):
 
 
 # %%
-print(course.check(7, classifier_gradient))
+print(verdict := course.check(7, classifier_gradient))
+right_classifier_gradient = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -226,9 +236,7 @@ print(course.check(7, classifier_gradient))
 # %%
 for t in (1, 300, 700):
     a_t, b_t = schedule.at(t)
-    points = x.clone().requires_grad_()
-    log_p = log_joint(points, t).log_softmax(dim=1)[:, 0]
-    (gradient,) = torch.autograd.grad(log_p.sum(), points)
+    gradient = right_classifier_gradient(partial(log_joint, t=t), x, torch.zeros(len(x), dtype=torch.int64))
     left = -of_class[0].predict(x, t).eps / b_t  # the score is −ε̂/b_t
     right = -everything.predict(x, t).eps / b_t + gradient
     print(f"t = {t}: largest difference {(left - right).abs().max():.1e}")
@@ -253,7 +261,8 @@ def classifier_guidance(eps, gradient, b, scale):
 
 
 # %%
-print(course.check(7, classifier_guidance))
+print(verdict := course.check(7, classifier_guidance))
+right_classifier_guidance = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -291,7 +300,8 @@ def classifier_free(eps_label, eps_free, scale):
 
 
 # %%
-print(course.check(7, classifier_free))
+print(verdict := course.check(7, classifier_free))
+right_classifier_free = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -324,21 +334,21 @@ print(course.check(7, classifier_free))
 # like most programs, takes $s$: `guidance.ClassifierFree(denoiser, scale)` and `ancestral sample --guidance 2` mean
 # $s = 2$, $w = 1$.
 #
-# Three ways to the same guided noise: the formula with $s$ by hand, the package, and the classifier's gradient.
+# Four ways to the same guided noise: the function of exercise 4, the paper's formula, the package, and the classifier's
+# gradient by exercises 2 and 3.
 
 # %%
 t, scale = 300, 3.0
 a_t, b_t = schedule.at(t)
 y = torch.zeros(len(x), dtype=torch.int64)  # class 0
 eps_label, eps_free = conditional.predict(x, t, y).eps, conditional.predict(x, t, torch.full_like(y, -1)).eps
-by_hand = eps_free + scale * (eps_label - eps_free)
+by_hand = right_classifier_free(eps_label, eps_free, scale)
 paper = (1 + (scale - 1)) * eps_label - (scale - 1) * eps_free  # (6) of Ho and Salimans, with w = s − 1
 by_package = guidance.ClassifierFree(conditional, scale).predict(x, t, labels=y).eps
-points = x.clone().requires_grad_()
-(gradient,) = torch.autograd.grad(log_joint(points, t).log_softmax(dim=1)[:, 0].sum(), points)
-by_classifier = eps_free - scale * b_t * gradient
+gradient = right_classifier_gradient(partial(log_joint, t=t), x, y)
+by_classifier = right_classifier_guidance(eps_free, gradient, b_t, scale)
 for name, eps in {"(6)": paper, "package": by_package, "classifier": by_classifier}.items():
-    print(f"{name}: largest difference from the line by hand {(eps - by_hand).abs().max():.1e}")
+    print(f"{name}: largest difference from exercise 4 {(eps - by_hand).abs().max():.1e}")
     course.expect(torch.allclose(eps, by_hand, atol=1e-8))
 
 # %% [markdown]
@@ -348,12 +358,26 @@ for name, eps in {"(6)": paper, "package": by_package, "classifier": by_classifi
 #
 # ## 5. What guidance does to the samples
 #
-# Class 0 at four scales, all from the same $x_T$. The true samples of the class are at the left.
+# Class 0 at four scales, all from the same $x_T$, guided by the function of exercise 4. The true samples of the class
+# are at the left.
+
 
 # %%
+class Guided:
+    """Classifier-free guidance by the function of exercise 4, of both estimates, since x̂_0 is linear in ε̂."""
+
+    def __init__(self, denoiser, scale):
+        self.denoiser, self.schedule, self.scale = denoiser, denoiser.schedule, scale
+
+    def predict(self, x_t, t, labels):
+        by_label = self.denoiser.predict(x_t, t, labels=labels)
+        free = self.denoiser.predict(x_t, t, labels=torch.full_like(labels, -1))
+        return Prediction(*(right_classifier_free(*pair, self.scale) for pair in zip(by_label, free, strict=True)))
+
+
 SCALES = (1.0, 2.0, 4.0, 8.0)
 class_0 = torch.zeros(N, dtype=torch.int64)
-guided = {s: solver.sample(guidance.ClassifierFree(conditional, s), x_T, labels=class_0) for s in SCALES}
+guided = {s: solver.sample(Guided(conditional, s), x_T, labels=class_0) for s in SCALES}
 with plt.style.context("ancestral.render.figures"):
     figure, axes = plt.subplots(1, 5, figsize=(9.5, 2.1))
     cloud(axes[0], true[0], "data of class 0")
@@ -489,7 +513,8 @@ def interval_scale(t, scale, low, high):
 
 
 # %%
-print(course.check(7, interval_scale))
+print(verdict := course.check(7, interval_scale))
+right_interval_scale = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -503,14 +528,14 @@ print(course.check(7, interval_scale))
 
 # %%
 class Interval:
-    """Classifier-free guidance at the times from low to high, and none at the others."""
+    """Classifier-free guidance with the scale of exercise 5; where it is 1 one estimate is enough."""
 
     def __init__(self, denoiser, scale, low, high):
-        self.denoiser, self.schedule, self.low, self.high = denoiser, denoiser.schedule, low, high
-        self.guided = guidance.ClassifierFree(denoiser, scale)
+        self.denoiser, self.schedule, self.setting = denoiser, denoiser.schedule, (scale, low, high)
 
     def predict(self, x_t, t, labels):
-        model = self.guided if self.low <= t <= self.high else self.denoiser
+        scale = right_interval_scale(torch.tensor([t]), *self.setting).item()
+        model = self.denoiser if scale == 1 else Guided(self.denoiser, scale)
         return model.predict(x_t, t, labels=labels)
 
 

@@ -87,7 +87,8 @@ def drift_and_diffusion(a, b, da, db):
 
 
 # %%
-print(course.check(16, drift_and_diffusion))
+print(verdict := course.check(16, drift_and_diffusion))
+right_drift_and_diffusion = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -130,9 +131,9 @@ print(course.check(16, drift_and_diffusion))
 
 # %%
 def forward_sde(schedule, t):
-    """f and g² at a time, by (i)."""
-    (a, b), (da, db) = schedule.at(t), schedule.rates(t)
-    return da / a, 2 * b * db - 2 * (da / a) * b**2
+    """f and g² at a time, by the function of exercise 1."""
+    f, g2 = right_drift_and_diffusion(*torch.tensor([*schedule.at(t), *schedule.rates(t)])[:, None])
+    return f.item(), g2.item()
 
 
 step = 1e-3
@@ -182,7 +183,8 @@ def density_rate(p, dp, ddp, mu, dmu, g2):
 
 
 # %%
-print(course.check(16, density_rate))
+print(verdict := course.check(16, density_rate))
+right_density_rate = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -243,7 +245,7 @@ for name, schedule in SCHEDULES.items():
     for t in (150.5, 400.5, 700.5):
         f, g2 = forward_sde(schedule, t)
         p, dp, ddp = derivatives(lambda x, schedule=schedule, t=t: density(schedule, x, t), grid)
-        right = -(f * p + f * grid * dp) + g2 / 2 * ddp
+        right = right_density_rate(p, dp, ddp, f * grid, torch.full_like(grid, f), g2)
         left = (density(schedule, grid, t + step) - density(schedule, grid, t - step)) / (2 * step)
         error = ((left - right).abs().max() / left.abs().max()).item()
         course.expect(error < 1e-4)
@@ -296,7 +298,8 @@ def reverse_drift(x, f, g2, score, eta):
 
 
 # %%
-print(course.check(16, reverse_drift))
+print(verdict := course.check(16, reverse_drift))
+right_reverse_drift = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -342,7 +345,7 @@ def walk(schedule, eta, drift_of_eta):
     for t, s in pairwise(times):
         (f, g2), dt = forward_sde(schedule, (t + s) / 2), t - s
         score = score_of(denoiser, schedule, x, (t + s) / 2)
-        drift = -f * x + (1 + drift_of_eta**2) / 2 * g2 * score
+        drift = right_reverse_drift(x, f, g2, score, drift_of_eta)
         x = x + dt * drift + eta * math.sqrt(g2 * dt) * torch.randn(PARTICLES, generator=generator)
     return x
 
@@ -390,7 +393,7 @@ score = score_of(denoiser, cosine, x, t)
 for eta in (0, 0.5, 1):
     sigma = eta * math.sqrt(cosine.posterior_variance(t, t - short))
     mean = a_s * prediction.x0[:, 0] + math.sqrt(b_s**2 - sigma**2) * prediction.eps[:, 0]
-    drift = -f * x + (1 + eta**2) / 2 * g2 * score
+    drift = right_reverse_drift(x, f, g2, score, eta)
     course.expect(torch.allclose((mean - x) / short, drift, rtol=1e-4, atol=1e-7))
     course.expect(math.isclose(sigma**2 / short, eta**2 * g2, rel_tol=1e-4, abs_tol=1e-12))
     package = samplers.DDIM(eta=eta, clip=None).sample(denoiser, x[:, None], times=[t, t - short])
@@ -428,7 +431,8 @@ def langevin_variance(v, alpha):
 
 
 # %%
-print(course.check(16, langevin_variance))
+print(verdict := course.check(16, langevin_variance))
+right_langevin_variance = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -447,7 +451,7 @@ print(course.check(16, langevin_variance))
 # %%
 grid_score, grid_slope = score_at(cosine, grid, 300)
 p, dp, ddp = derivatives(lambda x: density(cosine, x, 300), grid)
-rate = -(grid_slope / 2 * p + grid_score / 2 * dp) + ddp / 2
+rate = right_density_rate(p, dp, ddp, grid_score / 2, grid_slope / 2, 1.0)
 print(f"Langevin's right side of (ii): at most {rate.abs().max():.1e}, beside ½ p'' of up to {ddp.abs().max() / 2:.2g}")
 course.expect(rate.abs().max() < 1e-9 * ddp.abs().max())
 
@@ -457,9 +461,11 @@ for alpha in (0.01, 0.1, 0.3):
     for _ in range(60 if QUICK else 400):
         x = x - alpha / (2 * v) * x + math.sqrt(alpha) * torch.randn(PARTICLES, generator=generator)
     found[alpha] = x.var().item()
-    print(f"step {alpha}: variance {found[alpha]:.4f}, {v / (1 - alpha / (4 * v)):.4f} in theory; of the data {v}")
+    print(
+        f"step {alpha}: variance {found[alpha]:.4f}, {right_langevin_variance(v, alpha):.4f} in theory; of the data {v}"
+    )
 if not QUICK:
-    course.expect(all(abs(variance / (v / (1 - alpha / (4 * v))) - 1) < 0.03 for alpha, variance in found.items()))
+    course.expect(all(abs(found[alpha] / right_langevin_variance(v, alpha) - 1) < 0.03 for alpha in found))
 
 # %% [markdown]
 # ## 5. Why the noise of single examples is enough
@@ -631,7 +637,8 @@ def covariance_from_score(a, b, hessian):
 
 
 # %%
-print(course.check(16, covariance_from_score))
+print(verdict := course.check(16, covariance_from_score))
+right_covariance_from_score = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -661,9 +668,10 @@ mean = posterior @ x_0_line
 variance = posterior @ x_0_line**2 - mean**2
 score, slope = score_at(cosine, x, t)
 print(f"mean: largest difference {(mean - (x + b**2 * score) / a).abs().max():.1e}")
-print(f"variance: largest difference {(variance - b**2 / a**2 * (1 + b**2 * slope)).abs().max():.1e}")
+by_score = torch.stack([right_covariance_from_score(a, b, hessian) for hessian in slope[:, None, None]])[:, 0, 0]
+print(f"variance: largest difference {(variance - by_score).abs().max():.1e}")
 course.expect(torch.allclose(mean, (x + b**2 * score) / a, atol=1e-9))
-course.expect(torch.allclose(variance, b**2 / a**2 * (1 + b**2 * slope), atol=1e-9))
+course.expect(torch.allclose(variance, by_score, atol=1e-9))
 
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.6))
@@ -702,6 +710,6 @@ with plt.style.context("ancestral.render.figures"):
 #   still holds, with other numbers. As long as before.
 # * **Fewer steps.** In section 3, `else (40_000, 500)` → `else (40_000, 20)`. Which $\eta$ suffers most, and why? Over
 #   a long step the score changes, and the more noise is added, the more the score has to undo. Less time.
-# * **A wrong score.** In section 3, `(1 + drift_of_eta**2) / 2 * g2` → `0.9 * (1 + drift_of_eta**2) / 2 * g2`. The
+# * **A wrong score.** In section 3, `x, f, g2, score, drift_of_eta` → `x, f, g2, 0.9 * score, drift_of_eta`. The
 #   samples end too wide. Does more noise repair it? Langevin keeps the density of the score that it is given, which
 #   is the wrong one. As long as before.
