@@ -36,9 +36,11 @@
 # classifier-free guidance (2021) and EDM (2022) followed, and the text-to-image models of today are built on these
 # methods.
 #
-# Run the cells from top to bottom. Five exercises, each with a cell that checks your answer, come on the way. The
-# checks and the figures are those of the package `ancestral`, to which this course belongs. The model is PyTorch alone,
-# until section 12 compares it with the package.
+# Run the cells from top to bottom. Five exercises, each with a cell that checks your answer, come on the way. Once
+# your function passes, the notebook goes on with it; until then it goes on with the solution. (`verdict.function` is
+# the one of the two, and later cells call it by a name that begins with `right_`.) The checks and the figures are
+# those of the package `ancestral`, to which this course belongs. The model is PyTorch alone, until section 12
+# compares it with the package.
 #
 # **Time.** The whole notebook runs in about seven minutes on two idle CPU cores. Most of it is training, which prints
 # its time every 250 steps: it took 6 minutes here. On a slower or busy machine it takes longer.
@@ -243,7 +245,8 @@ def forward_jump(x_s, s, t, eps):
 
 
 # %%
-print(course.check(1, forward_jump))
+print(verdict := course.check(1, forward_jump))
+right_forward_jump = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -266,6 +269,19 @@ print(course.check(1, forward_jump))
 # $$x_t = \sqrt{\bar\alpha_t/\bar\alpha_s}\;x_s + \sqrt{1 - \bar\alpha_t/\bar\alpha_s}\;\varepsilon$$
 # </details>
 #
+# The 2,000 walks of section 3 are at $t = 300$. From there they jump to $t = 600$, and the noise in them is compared
+# with (4) again. Its standard error is $0.987/\sqrt{4000} = 0.016$ in each pixel.
+
+# %%
+s, t = 3 * T // 10, 6 * T // 10
+noise = torch.randn(walked.shape, generator=torch.Generator().manual_seed(1))
+jumped = right_forward_jump(walked, torch.full((len(walked),), s), torch.full((len(walked),), t), noise)
+std_error = jumped.std(0) - (1 - alpha_bar[t]).sqrt()
+print(f"at t = {t}: standard deviation of the noise {(1 - alpha_bar[t]).sqrt():.3f}, ", end="")
+print(f"of the walks that jumped minus this {std_error.square().mean().sqrt():.4f}, root mean square")
+course.expect(std_error.square().mean().sqrt() < 0.02)
+
+# %% [markdown]
 # ## 5. The reverse step
 #
 # The reverse process needs $q(x_{t-1} \mid x_t)$: given a noisy image, what was it one step before? We do not know
@@ -348,7 +364,8 @@ def posterior_mean(x_0, x_t, t):
 
 
 # %%
-print(course.check(1, posterior_mean))
+print(verdict := course.check(1, posterior_mean))
+right_posterior_mean = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -381,8 +398,8 @@ print(course.check(1, posterior_mean))
 # + \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t,
 # \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t \tag{7}$$
 #
-# Do not take it on trust. Here is the product of the two curves on the grid, and what (7) says, for one pixel with
-# $x_0 = 0.8$, $x_{20} = 0.7$.
+# Do not take it on trust. Here is the product of the two curves on the grid, and what the exercise and (7) say, for one
+# pixel with $x_0 = 0.8$, $x_{20} = 0.7$.
 
 # %%
 t, x_0, x_t = min(20, T), 0.8, 0.7
@@ -397,11 +414,15 @@ near = (grid > 0.5) & (grid < 1.1)
 before, now = f"x_{{{t - 1}}}", f"x_{{{t}}}"
 curves = {f"$q({before} | x_0)$": from_clean, f"$q({now} | {before})$": from_noisy, "their product": product}
 course.plot(grid[near], {label: (curve / curve.max())[near] for label, curve in curves.items()}, f"${before}$")
-print(f"mean of the product: {grid_mean:.6f}; variance: {grid_variance:.8f}, and by (7): {posterior_variance:.8f}")
+pixel = torch.full((1, 1, 1, 1), x_0), torch.full((1, 1, 1, 1), x_t)
+mean = right_posterior_mean(*pixel, torch.tensor([t])).item()
+print(f"mean of the product: {grid_mean:.6f}, and by the exercise: {mean:.6f}")
+print(f"variance of the product: {grid_variance:.8f}, and by (7): {posterior_variance:.8f}")
+course.expect(abs(grid_mean - mean) < 1e-4)
 course.expect(abs(grid_variance / posterior_variance - 1) < 1e-4)
 
 # %% [markdown]
-# The variance agrees. Section 6 checks the mean.
+# Both agree.
 #
 # ## 6. Predict the noise
 #
@@ -527,7 +548,8 @@ def l_simple_from_image(net, x_0, t, eps):
 
 
 # %%
-print(course.check(1, l_simple_from_image))
+print(verdict := course.check(1, l_simple_from_image))
+right_l_simple_from_image = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -601,7 +623,8 @@ def turn(embedding, k):
 
 
 # %%
-print(course.check(1, turn))
+print(verdict := course.check(1, turn))
+right_turn = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -624,6 +647,15 @@ print(course.check(1, turn))
 # $k$. For $k = 0$ they are 0 and 1, and nothing changes. Turning by $v$ and then by $-v$ is turning by 0.
 # </details>
 #
+# The picture above, turned by 100 steps, is the picture that begins 100 steps later:
+
+# %%
+later = right_turn(time_embedding(torch.arange(1, T + 1), 64), 100)
+difference = (later - time_embedding(torch.arange(101, T + 101), 64)).abs().max()
+print(f"largest difference of an entry: {difference:.0e}")
+course.expect(difference < 1e-3)
+
+# %% [markdown]
 # ### The residual block
 #
 # The block has two convolutions. Before each stand a group norm and the activation
@@ -878,7 +910,8 @@ def sampling_step(x_t, t, eps_hat, z):
 
 
 # %%
-print(course.check(1, sampling_step))
+print(verdict := course.check(1, sampling_step))
+right_sampling_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -910,7 +943,8 @@ print(course.check(1, sampling_step))
 #
 # What you have built by hand is what the package `ancestral`, to which this notebook belongs, is made of. Here are a
 # schedule, a target and a sampler of the package around *your* network, and the comparison: the same loss for the same
-# images, times and noise, and the same digits from the same $x_T$ and $z$.
+# images, times and noise, and the same digits from the same $x_T$ and $z$. Exercise 3 gives this loss, too, if the
+# image is computed from the noise that the network predicts. Exercise 5 is a step of the package's sampler.
 
 # %%
 from ancestral import Diffusion, samplers, schedules, targets
@@ -940,6 +974,21 @@ print(f"L_simple: {ours:.6f} by hand, {theirs:.6f} by ancestral")
 print(f"largest difference of a pixel after {T:,} steps: {(digits - large).abs().max():.1e}")
 course.expect(abs(ours - theirs) < 1e-5)
 course.expect((digits - large).abs().max() < 5e-2)
+
+
+def image_net(x_t, t):
+    """x̂_0 from the noise that the network predicts."""
+    return (x_t - at(1 - alpha_bar, t).sqrt() * net(x_t, t)) / at(alpha_bar, t).sqrt()
+
+
+with torch.no_grad():
+    course.expect(abs(right_l_simple_from_image(image_net, data[:64], t, eps).item() - ours) < 1e-4)
+    k, z = 3 * T // 10, torch.randn(x_T.shape, generator=generator)
+    times = torch.full((len(x_T),), k)
+    x_t = add_noise(data[: len(x_T)], times, eps[: len(x_T)])
+    by_exercise = right_sampling_step(x_t, times, net(x_t, times), z)
+    by_package = samplers.DDPM(variance="small").sample(denoiser, x_t, times=[k, k - 1], noise=lambda shape: z)
+course.expect((by_exercise - by_package).abs().max() < 1e-4)
 
 # %% [markdown]
 # They differ by the rounding of 32-bit floats, accumulated over 1,000 steps. Here they are side by side.
