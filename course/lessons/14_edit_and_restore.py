@@ -44,7 +44,7 @@ import torch
 
 import ancestral
 import ancestral_course as course
-from ancestral import guidance, operators, oracle, samplers, schedules
+from ancestral import guidance, operators, oracle, samplers, schedules, targets
 from ancestral.covariance import Covariance
 from ancestral.metrics import ensembles
 
@@ -107,7 +107,8 @@ def replace_known(x_t, y, mask, a, b, z):
 
 
 # %%
-print(course.check(14, replace_known))
+print(verdict := course.check(14, replace_known))
+right_replace_known = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -118,13 +119,29 @@ print(course.check(14, replace_known))
 # ```
 # </details>
 #
-# $a\,y + b\,z$ is a draw of $q(x_t|x_0)$ for the known pixels, by the *reparameterisation*. In the package this is
-# `guidance.Replacement`, a denoiser around a denoiser. Is it right? We have an exact denoiser and the exact answer:
+# $a\,y + b\,z$ is a draw of $q(x_t|x_0)$ for the known pixels, by the *reparameterisation*. With this function we make
+# a denoiser around a denoiser, which puts $y$ into the estimate as well; in the package it is `guidance.Replacement`.
+# Is it right? We have an exact denoiser and the exact answer:
+
 
 # %%
+class Replaced:
+    """A denoiser of items whose known pixels are those of y."""
+
+    def __init__(self, denoiser, y, mask):
+        self.denoiser, self.schedule, self.y, self.mask = denoiser, denoiser.schedule, y, mask
+        self.generator = torch.Generator().manual_seed(5)
+
+    def predict(self, x_t, t):
+        z = torch.randn(x_t.shape, dtype=x_t.dtype, generator=self.generator)
+        x0 = self.denoiser.predict(right_replace_known(x_t, self.y, self.mask, *self.schedule.at(t), z), t).x0
+        return targets.X0.solve(x_t, torch.where(self.mask == 1, self.y, x0), *self.schedule.at(t))
+
+
 replaced = {}
 for steps in (25, 50) if QUICK else (25, 100, 400):
-    points = samplers.DDIM(steps, eta=1, clip=None).sample(guidance.Replacement(pair, y, first), x_T)
+    around = Replaced(pair, y, torch.tensor([1.0, 0.0], dtype=F64))
+    points = samplers.DDIM(steps, eta=1, clip=None).sample(around, x_T)
     replaced[f"{steps} steps"] = points
     mean, deviation = points[:, 1].mean(), points[:, 1].std()
     print(f"{steps:4} steps: mean of the second pixel {mean:.3f}, standard deviation {deviation:.3f}")
@@ -165,7 +182,8 @@ def estimate_given_y(estimate, y, operator, sigma, inner, outer):
 
 
 # %%
-print(course.check(14, estimate_given_y))
+print(verdict := course.check(14, estimate_given_y))
+right_estimate_given_y = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -190,16 +208,22 @@ print(course.check(14, estimate_given_y))
 # </details>
 #
 # For Gaussian data of covariance $\Sigma$ the covariance given $x_t$ is $C = (\Sigma^{-1} + \tfrac{a^2}{b^2} 1)^{-1}$:
-# precisions add up. All is exact then, at every time. In the package, `guidance.Posterior` with the method `jfps`:
+# precisions add up. All is exact then, at every time, by the function for 50 items and by the package, where it is
+# `guidance.Posterior` with the method `jfps`:
 
 # %%
 known = Covariance(axes, variances, 0.0)
 noise = 0.1
 jfps = guidance.Posterior(pair, y, first, noise, method="jfps", covariance=known)
 for t in (100, 500, 900):
-    difference = jfps.predict(x_T, t).x0 - pair.given(y, first, noise).predict(x_T, t).x0
-    print(f"t = {t}: largest difference from the exact estimate {difference.abs().max():.0e}")
-    course.expect(difference.abs().max() < 1e-5)
+    truth = pair.given(y, first, noise).predict(x_T, t).x0
+    a, b = SCHEDULE.at(t)
+    of_x0 = (covariance.inverse() + a**2 / b**2 * torch.eye(2, dtype=F64)).inverse()  # given x_t
+    setting = y[0, :1], torch.tensor([[1.0, 0.0]], dtype=F64), noise, of_x0, of_x0
+    by_function = torch.stack([right_estimate_given_y(x_hat, *setting) for x_hat in pair.predict(x_T[:50], t).x0])
+    off = (by_function - truth[:50]).abs().max(), (jfps.predict(x_T, t).x0 - truth).abs().max()
+    print(f"t = {t}: largest difference from the exact estimate {off[0]:.0e}, of the package {off[1]:.0e}")
+    course.expect(max(off) < 1e-5)
 points = sampler.sample(jfps, x_T)
 print(f"sampled: mean of the second pixel {points[:, 1].mean():.3f}, standard deviation {points[:, 1].std():.3f}")
 gain = RHO / (1 + noise**2)
@@ -234,7 +258,8 @@ def covariance_given_x_t(denoise, x_t, a, b):
 
 
 # %%
-print(course.check(14, covariance_given_x_t))
+print(verdict := course.check(14, covariance_given_x_t))
+right_covariance_given_x_t = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -274,8 +299,7 @@ for place in ((0.1, 0.1), (0.7, 0.3)):
     weight = (-(state - a * items).square().sum(1) / (2 * b**2)).softmax(0)
     centred = items - weight @ items
     counted = (weight[:, None] * centred).T @ centred
-    derivative = torch.autograd.functional.jacobian(lambda x: clouds.predict(x[None], 400).x0[0], state)
-    formula = (b**2 / a) * derivative
+    formula = right_covariance_given_x_t(lambda x: clouds.predict(x[None], 400).x0[0], state, a, b)
     print(f"x_t = {place}: by weights {[[round(v, 3) for v in row] for row in counted.tolist()]}")
     print(f"{'':18}by the formula {[[round(v, 3) for v in row] for row in formula.tolist()]}")
     course.expect((counted - formula).abs().max() < (0.02 if QUICK else 0.005))
@@ -413,7 +437,8 @@ def systematic(weights, u):
 
 
 # %%
-print(course.check(14, systematic))
+print(verdict := course.check(14, systematic))
+right_systematic = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -430,8 +455,7 @@ print(course.check(14, systematic))
 # %%
 weights = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=F64)
 u = torch.rand(4000, 1, dtype=F64, generator=generator)
-teeth = (torch.arange(4) + u) / 4
-comb = torch.searchsorted(weights.cumsum(0), teeth, right=True)
+comb = torch.stack([right_systematic(weights, number) for number in u[:, 0].tolist()]).long()
 drawn = torch.multinomial(weights.expand(4000, 4), 4, replacement=True, generator=generator)
 for name, chosen in (("systematic", comb), ("independent", drawn)):
     copies = torch.nn.functional.one_hot(chosen, 4).sum(1).double()
@@ -562,7 +586,8 @@ def varied(x_0, strength, signal, noise, eps):
 
 
 # %%
-print(course.check(14, varied))
+print(verdict := course.check(14, varied))
+right_varied = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -580,10 +605,12 @@ strengths = (0.3, 0.6) if QUICK else (0.2, 0.4, 0.6, 0.8)
 rows, changes = [], []
 for strength in strengths:
     variants = torch.as_tensor(model.vary(picture, strength=strength, n=6, steps=STEPS))
-    rows.append(torch.cat([picture[None], variants]) / 127.5 - 1)
+    x_0, eps = picture[None] / 127.5 - 1, torch.randn(1, *picture.shape, generator=torch.Generator().manual_seed(6))
+    begin = right_varied(x_0, strength, model.denoiser.schedule.signal, model.denoiser.schedule.noise, eps)
+    rows.append(torch.cat([x_0, begin.float().clamp(-1, 1), variants / 127.5 - 1]))
     changes.append((variants.float() - picture.float()).square().mean().sqrt().item())
     print(f"strength {strength}: changed by {changes[-1]:.0f} grey levels (root mean square)")
-course.show(rows, titles=["input"], labels=[str(strength) for strength in strengths], size=0.7)
+course.show(rows, titles=["input", "begins at"], labels=[str(strength) for strength in strengths], size=0.7)
 if not QUICK:
     course.expect(changes == sorted(changes))
 
@@ -614,7 +641,8 @@ def slerp(x, y, weight):
 
 
 # %%
-print(course.check(14, slerp))
+print(verdict := course.check(14, slerp))
+right_slerp = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -644,7 +672,7 @@ one, other = torch.randn(2, 1, 784, generator=torch.Generator().manual_seed(4))
 shares = torch.linspace(0, 1, 11)
 lengths = {
     "straight line": [torch.lerp(one, other, share).norm().item() for share in shares],
-    "arc": [samplers.slerp(one, other, float(share)).norm().item() for share in shares],
+    "arc": [right_slerp(one, other, float(share)).norm().item() for share in shares],
 }
 course.plot(shares, lengths, "weight", "length", marker=".")
 course.expect(min(lengths["arc"]) > 27 and min(lengths["straight line"]) < 21)
