@@ -122,7 +122,8 @@ def bits_per_dim(log_density, dims):
 
 
 # %%
-print(course.check(8, bits_per_dim))
+print(verdict := course.check(8, bits_per_dim))
+right_bits_per_dim = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -152,7 +153,7 @@ print(course.check(8, bits_per_dim))
 
 # %%
 flat_density = 127.5 / 256
-flat_bits = -math.log(flat_density) / math.log(2) + math.log2(127.5)
+flat_bits = right_bits_per_dim(torch.tensor([flat_density], dtype=torch.float64).log(), 1).item()
 print(f"log2(127.5) = {math.log2(127.5):.2f}; a flat density costs {flat_bits} bits")
 course.expect(abs(flat_bits - 8) < 1e-12)
 
@@ -182,8 +183,8 @@ at_levels, dequantised = [], []
 for s in widths:
     pixel = oracle.Mixture(schedules.linear(), levels[:, None], torch.full((256,), s.item()), frequency)
     for bits, x in ((at_levels, levels[None]), (dequantised, levels + offsets)):
-        nats = -pixel.log_density(x.reshape(-1, 1), 0).reshape(x.shape).mean(0)
-        bits.append((frequency * nats).sum().item() / math.log(2) + math.log2(127.5))
+        of_each = right_bits_per_dim(pixel.log_density(x.reshape(-1, 1), 0), 1).reshape(x.shape).mean(0)
+        bits.append((frequency * of_each).sum().item())
 course.plot(
     widths,
     {"at the grey levels": at_levels, "dequantised": [min(b, 12) for b in dequantised], "entropy": [entropy] * 15},
@@ -225,7 +226,8 @@ def bin_mass(x, mean, std):
 
 
 # %%
-print(course.check(8, bin_mass))
+print(verdict := course.check(8, bin_mass))
+right_bin_mass = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -258,10 +260,12 @@ centre, spread = torch.tensor(-0.97, dtype=torch.float64), 0.02
 inner = torch.special.ndtr((levels + 1 / 255 - centre) / spread) - torch.special.ndtr(
     (levels - 1 / 255 - centre) / spread
 )
+bins = right_bin_mass(levels, centre, spread)
 package = DiagonalGaussian(centre, spread**2).log_bins(levels, half_width=1 / 255, edge=1 - 0.5 / 255).exp()
+course.expect(torch.allclose(bins, package, atol=1e-9))
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.4))
-    axis.bar(levels[:16].tolist(), package[:16].tolist(), width=1.6 / 255, color="C1", label="bins of (13)")
+    axis.bar(levels[:16].tolist(), bins[:16].tolist(), width=1.6 / 255, color="C1", label="bins of (13)")
     axis.bar(
         levels[:16].tolist(), inner[:16].tolist(), width=1.6 / 255, color="C0", label="without the rule for the edges"
     )
@@ -269,10 +273,10 @@ with plt.style.context("ancestral.render.figures"):
     axis.legend()
     figure.tight_layout()
     plt.show()
-print(f"sum of the 256 probabilities: {package.sum():.6f}; without the rule for the edges: {inner.sum():.6f}")
-course.expect(abs(package.sum() - 1) < 1e-9)
+print(f"sum of the 256 probabilities: {bins.sum():.6f}; without the rule for the edges: {inner.sum():.6f}")
+course.expect(abs(bins.sum() - 1) < 1e-9)
 course.expect(inner.sum() < 0.96)
-course.expect(torch.allclose(package[1:], inner[1:], atol=1e-9))  # all bins but that of −1 agree
+course.expect(torch.allclose(bins[1:], inner[1:], atol=1e-9))  # all bins but that of −1 agree
 
 # %% [markdown]
 # ## 3. The bound, term by term
@@ -324,7 +328,8 @@ def rate_of_step(x_0, x_0_hat, schedule, t):
 
 
 # %%
-print(course.check(8, rate_of_step))
+print(verdict := course.check(8, rate_of_step))
+right_rate_of_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -379,11 +384,12 @@ def bound_of_pixel(schedule):
         x_t = a * clean + b * torch.randn(clean.shape, generator=noises, dtype=torch.float64)  # (4)
         x_0_hat = denoiser.predict(x_t, t).x0
         if t > 1:
-            nats = 0.5 * (schedule.snr[t - 1] - schedule.snr[t]) * (clean - x_0_hat) ** 2  # L_{t−1}
+            bits = right_rate_of_step(clean[:, :, None, None], x_0_hat[:, :, None, None], schedule, t)  # L_{t−1}
         else:
             mean = schedule.posterior(x_0_hat, x_t, 1, 0).mean
-            nats = -DiagonalGaussian(mean, schedule.posterior_variance(2, 1)).log_bins(clean, 1 / 255, 1 - 0.5 / 255)
-        terms.append((expected * nats[:, 0]).sum().item() / math.log(2))
+            last = DiagonalGaussian(mean, schedule.posterior_variance(2, 1))
+            bits = -last.log_bins(clean, 1 / 255, 1 - 0.5 / 255)[:, 0] / math.log(2)
+        terms.append((expected * bits).sum().item())
     a, b = schedule.at(schedule.steps)
     ratio = b**2 / schedule.prior_std**2  # L_T: KL of N(a x_0, b²) to N(0, prior_std²)
     nats = 0.5 * (ratio - 1 - math.log(ratio) + (a * clean[:, 0] / schedule.prior_std) ** 2)
@@ -627,7 +633,8 @@ def log_density_change(velocity, x, h):
 
 
 # %%
-print(course.check(8, log_density_change))
+print(verdict := course.check(8, log_density_change))
+right_log_density_change = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -751,7 +758,8 @@ def hutchinson(velocity, x, probes):
 
 
 # %%
-print(course.check(8, hutchinson))
+print(verdict := course.check(8, hutchinson))
+right_hutchinson = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -773,7 +781,8 @@ print(course.check(8, hutchinson))
 # </details>
 #
 # The estimate is unbiased, and its error falls as $1/\sqrt K$ with the number $K$ of probes. Measured on the points
-# above, against the exact trace with the same 50 steps:
+# above, against the exact trace with the same 50 steps, and then with the functions of exercises 4 and 5 for one
+# divergence, at the time $t = 25$:
 
 # %%
 denoiser = oracle.Mixture(schedules.flow(50), **three)
@@ -786,6 +795,20 @@ for probes in (1, 4, 16):
     print(f"{probes:3} probes: error {errors[probes]:.3f} nats (RMS), mean {(estimate - exact_trace).mean():+.3f}")
 course.expect(1.6 < errors[1] / errors[4] < 2.5)
 course.expect(1.6 < errors[4] / errors[16] < 2.5)
+
+
+def velocity(x):
+    """The derivative of x_t with respect to t/T, of this schedule at t = 25."""
+    x_0_hat, eps_hat = denoiser.predict(x, 25)
+    return eps_hat - x_0_hat
+
+
+generator, short = torch.Generator().manual_seed(2), 1e-5
+divergence = right_log_density_change(velocity, many, short) / short
+for probes in (1, 4, 16):
+    signs = torch.randint(2, (probes, *many.shape), generator=generator).to(many) * 2 - 1
+    error = (right_hutchinson(velocity, many, signs) - divergence).square().mean().sqrt()
+    print(f"{probes:3} probes: error of one divergence {error:.3f} (RMS)")
 
 # %% [markdown]
 # Four times as many probes halve the error, and the mean error is near 0: the estimate is unbiased. For a mean over
@@ -815,7 +838,7 @@ centres = train.double() / 127.5 - 1
 copier = oracle.Mixture(schedules.linear(), centres, torch.full((4500,), 0.02))
 noise = (torch.rand(images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5) * 2 / 255
 log_density = copier.log_density(images.double() + noise, 0)  # of dequantised images
-copier_bits = (-log_density / (196 * math.log(2)) + math.log2(127.5)).mean().item()
+copier_bits = right_bits_per_dim(log_density, 196).mean().item()
 print(
     f"network {network_bits:.2f}, spoilt <= {network_bits + limit:.2f}, copier {copier_bits:.0f}, zlib {zip_bits:.2f}"
 )
