@@ -53,8 +53,6 @@ import ancestral_course as course
 from ancestral import randomness, samplers
 
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
-RIGHT = {exercise.name: exercise.reference for exercise in course.lesson_exercises(15)}
-# the right functions of the exercises, by which the lesson goes on also where yours are not written yet
 
 # %% [markdown]
 # ## 1. One file
@@ -166,7 +164,8 @@ def key(seed, stream, number, index):
 
 
 # %%
-print(course.check(15, key))
+print(verdict := course.check(15, key))
+right_key = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -200,7 +199,8 @@ def normals(key, count):
 
 
 # %%
-print(course.check(15, normals))
+print(verdict := course.check(15, normals))
+right_normals = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -225,7 +225,7 @@ D = int(np.prod(about["shape"]))
 
 def noise(stream, number, indices, seed=0):
     """Normal numbers (B, C, H, W) of samples, by their indices."""
-    rows = [RIGHT["normals"](RIGHT["key"](seed, stream, number, index), D) for index in indices]
+    rows = [right_normals(right_key(seed, stream, number, index), D) for index in indices]
     return np.stack(rows).reshape(-1, *about["shape"])
 
 
@@ -272,7 +272,8 @@ def estimate(x, answer, t, tables):
 
 
 # %%
-print(course.check(15, estimate))
+print(verdict := course.check(15, estimate))
+right_estimate = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -309,7 +310,8 @@ def sampled(network, x, times, tables, clip):
 
 
 # %%
-print(course.check(15, sampled))
+print(verdict := course.check(15, sampled))
+right_sampled = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -332,7 +334,7 @@ print(course.check(15, sampled))
 STEPS = 4 if QUICK else 25
 times = [round(T - i * T / STEPS) for i in range(STEPS)] + [0]  # "trailing": from T, evenly
 course.expect(times == list(samplers.DDIM(STEPS).times(model.denoiser.schedule)))
-mine = RIGHT["sampled"](network, x_T, times, TABLES, 1.0)
+mine = right_sampled(network, x_T, times, TABLES, 1.0)
 theirs = model.sample(20, sampler="ddim", steps=STEPS, seed=0, decode=False).numpy()
 course.show(
     [torch.from_numpy(mine[:10]), torch.from_numpy(mine[10:])],
@@ -371,7 +373,8 @@ def rounded(weight, bits):
 
 
 # %%
-print(course.check(15, rounded))
+print(verdict := course.check(15, rounded))
+right_rounded = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -402,17 +405,16 @@ def rounded_network(change):
 
 
 BITS = (8, 18) if QUICK else (6, 8, 10, 12, 14, 16, 18, 20)
-changes = {bits: lambda rows, bits=bits: RIGHT["rounded"](rows, bits) for bits in BITS}
+changes = {bits: lambda rows, bits=bits: right_rounded(rows, bits) for bits in BITS}
 changes["float16"] = lambda rows: rows.astype(np.float16)
 first, last = {}, {}
 samples = {}
 for name, change in changes.items():
     other = rounded_network(change)
     x0, x0_other = (
-        RIGHT["estimate"](x_T, answer(x_T * TABLES["input_scale"][499], 499), 500, TABLES)
-        for answer in (network, other)
+        right_estimate(x_T, answer(x_T * TABLES["input_scale"][499], 499), 500, TABLES) for answer in (network, other)
     )
-    samples[name] = RIGHT["sampled"](other, x_T, times, TABLES, 1.0)
+    samples[name] = right_sampled(other, x_T, times, TABLES, 1.0)
     first[name], last[name] = np.abs(x0 - x0_other).max(), np.abs(samples[name] - mine).max()
     bits = 16 if name == "float16" else name
     print(f"{name:>7}: x̂_0 moves by {first[name]:.0e}, a sample by {last[name]:.0e}; {bits / 32:.0%} of float32")
@@ -456,7 +458,8 @@ def unpack(data, start, rows, columns):
 
 
 # %%
-print(course.check(15, unpack))
+print(verdict := course.check(15, unpack))
+right_unpack = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -483,7 +486,7 @@ matrices = [
     if weight.ndim > 1 and weight.numel() >= 256
 ]
 stored = [
-    RIGHT["unpack"](parts["weights"], start, rows, columns)
+    right_unpack(parts["weights"], start, rows, columns)
     for call, *numbers in program["prepare"]
     if call == "unpack" and numbers[2]
     for start, rows, columns in [numbers[1:]]
