@@ -78,7 +78,8 @@ def principal(x, k):
 
 
 # %%
-print(course.check(17, principal))
+print(verdict := course.check(17, principal))
+right_principal = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -104,12 +105,12 @@ print(course.check(17, principal))
 # %%
 m = x.mean(0)
 covariance = (x - m).T @ (x - m) / len(x)
-values, vectors = (part.flip(-1) for part in torch.linalg.eigh(covariance))  # the largest first
+values, vectors = (part.flip(-1) for part in torch.linalg.eigh(covariance))  # the largest first, for (i)
 values = values.clamp(min=0)  # some pixels are always black
 kept, rows = (8, 32, 128), [images[:8]]
 for k in kept:
-    W = vectors[:, :k]
-    decoded = m + (x - m) @ W @ W.T
+    center, W = right_principal(x, k)
+    decoded = center + (x - center) @ W @ W.T
     error = (x - decoded).square().sum(1).mean()
     print(f"k = {k:3}: {values[:k].sum() / values.sum():.0%} of the variance; error {error:.2f} of {values.sum():.1f}")
     course.expect(torch.isclose(error, values[k:].sum()))
@@ -235,7 +236,8 @@ def noisy_decoder(variance, power, sigma):
 
 
 # %%
-print(course.check(17, noisy_decoder))
+print(verdict := course.check(17, noisy_decoder))
+right_noisy_decoder = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -276,7 +278,8 @@ def powers(variances, total, sigma):
 
 
 # %%
-print(course.check(17, powers))
+print(verdict := course.check(17, powers))
+right_powers = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -301,13 +304,6 @@ print(course.check(17, powers))
 
 
 # %%
-def best_powers(variances, total, sigma):
-    """Water-filling."""
-    roots = variances.sqrt()
-    c = (total + torch.arange(1, len(roots) + 1) * sigma**2) / roots.cumsum(0)
-    return (c[int((c * roots > sigma**2).nonzero().max())] * roots - sigma**2).clamp(min=0)
-
-
 spectrum, sigma = values[:256], 0.3
 for total in (2.0, 32.0):
     theta = torch.zeros(len(spectrum), dtype=x.dtype, requires_grad=True)
@@ -317,8 +313,8 @@ for total in (2.0, 32.0):
         loss = (spectrum * sigma**2 / (total * theta.softmax(0) + sigma**2)).sum()
         loss.backward()
         optimiser.step()
-    p = best_powers(spectrum, total, sigma)
-    least = (spectrum * sigma**2 / (p + sigma**2)).sum()
+    p = right_powers(spectrum, total, sigma)
+    least = right_noisy_decoder(spectrum, p, sigma)[1].sum()
     bits = 0.5 * torch.log2(1 + p / sigma**2).sum()
     print(f"P = {total:4}: {int((p > 0).sum()):3} of 256 numbers have power, {bits:.0f} bits", end="; ")
     print(f"error {least:.3f} by the formula, {loss:.3f} learned")
@@ -326,7 +322,7 @@ for total in (2.0, 32.0):
         course.expect(torch.isclose(loss, least, rtol=1e-3))
 course.plot(
     torch.arange(1, 257),
-    {f"P = {total:g}": best_powers(spectrum, total, sigma) for total in (2.0, 32.0)},
+    {f"P = {total:g}": right_powers(spectrum, total, sigma) for total in (2.0, 32.0)},
     "number, by its variance",
     "power",
 )
