@@ -254,7 +254,8 @@ def effect(variant, baseline):
 
 
 # %%
-print(course.check(4, effect))
+print(verdict := course.check(4, effect))
+right_effect = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -280,10 +281,9 @@ print(course.check(4, effect))
 def report(name, baseline="the paper's choices"):
     """Print the mean distance, and the effect with its standard error."""
     values = FOUND[name]
-    difference = values - FOUND[baseline]
-    error, own_error = (x.std().item() / SEEDS**0.5 for x in (difference, values))
-    line = f"{name:32} {values.mean():.4f} ± {own_error:.4f}"
-    print(line if name == baseline else f"{line}   effect {difference.mean():+.4f} ± {error:.4f}")
+    mean, error = right_effect(values, FOUND[baseline])
+    line = f"{name:32} {values.mean():.4f} ± {values.std().item() / SEEDS**0.5:.4f}"
+    print(line if name == baseline else f"{line}   effect {mean:+.4f} ± {error:.4f}")
 
 
 # %% [markdown]
@@ -420,7 +420,8 @@ def merge_steps(beta, k):
 
 
 # %%
-print(course.check(4, merge_steps))
+print(verdict := course.check(4, merge_steps))
+right_merge_steps = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -440,6 +441,9 @@ print(course.check(4, merge_steps))
 # </details>
 
 # %%
+merged = schedules.from_betas(right_merge_steps(schedules.linear().beta[1:], 10))
+course.expect(torch.allclose(merged.alpha_bar, curves["T = 100, the same curve"].alpha_bar))
+curves["T = 100, the same curve"] = merged
 for name, schedule in list(curves.items())[1:]:
     run(name, schedule=schedule)
     report(name)

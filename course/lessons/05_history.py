@@ -295,7 +295,8 @@ def langevin_step(x, eps_hat, sigma, alpha, z):
 
 
 # %%
-print(course.check(5, langevin_step))
+print(verdict := course.check(5, langevin_step))
+right_langevin_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -384,8 +385,7 @@ def annealed_langevin(denoiser, x, levels, steps, noise):
         sigma_t, sigma_1 = denoiser.schedule.at(t)[1], denoiser.schedule.at(1)[1]
         alpha = 2e-5 * (sigma_t / sigma_1) ** 2
         for _ in range(steps):
-            score = -denoiser.predict(x, t).eps / sigma_t
-            x = x + alpha / 2 * score + alpha**0.5 * noise(x.shape)
+            x = right_langevin_step(x, denoiser.predict(x, t).eps, sigma_t, alpha, noise(x.shape))
     return denoiser.predict(x, levels[-1]).x0
 
 
@@ -498,7 +498,8 @@ def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):
 
 
 # %%
-print(course.check(5, ddim_step))
+print(verdict := course.check(5, ddim_step))
+right_ddim_step = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -552,6 +553,12 @@ def ddim(denoiser, x, times):
 sampler = samplers.DDIM(steps=50, clip=None)
 by_hand = ddim(ddpm, x_T, sampler.times(linear))
 course.expect(torch.allclose(by_hand, sampler.sample(ddpm, x_T), atol=1e-4))
+by_exercise = x_T
+for t, s in pairwise(sampler.times(linear)):
+    with torch.no_grad():
+        eps = ddpm.predict(by_exercise, t).eps
+    by_exercise = right_ddim_step(by_exercise, eps, *linear.at(t), *linear.at(s), 0.0, torch.zeros_like(x_T))
+course.expect(torch.allclose(by_exercise, by_hand, atol=1e-3))
 measure("DDIM", ddpm, *[samplers.DDIM(steps=steps) for steps in (50, 100, 20, 10)])
 
 # %% [markdown]
@@ -602,7 +609,8 @@ def flow_rate(x, eps_hat, u):
 
 
 # %%
-print(course.check(5, flow_rate))
+print(verdict := course.check(5, flow_rate))
+right_flow_rate = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -643,7 +651,7 @@ curve = [math.exp(-(0.1 * v + 19.9 * v**2 / 2)) for v in (u_0 - h, u_0, u_0 + h)
 (a_0, _, a_1), (b_0, b, b_1) = [c**0.5 for c in curve], [(1 - c) ** 0.5 for c in curve]
 x, eps = torch.tensor([0.7, -0.2]), torch.tensor([1.1, 0.4])
 x_0 = (x - b * eps) / curve[1] ** 0.5
-rate = -(0.1 + 19.9 * u_0) / 2 * (x - eps / b)  # (13)
+rate = right_flow_rate(x, eps, u_0)  # (13)
 course.expect(torch.allclose(rate, (x_0 * (a_1 - a_0) + eps * (b_1 - b_0)) / (2 * h), rtol=1e-3))
 
 
@@ -829,7 +837,8 @@ def edm_factors(sigma, sigma_d):
 
 
 # %%
-print(course.check(5, edm_factors))
+print(verdict := course.check(5, edm_factors))
+right_edm_factors = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -904,7 +913,9 @@ for schedule in (linear, cosine, schedules.flow(), schedules.karras(sigma_max=5.
     for t in (10, 400, 990):
         a, b = schedule.at(t)
         variance = a**2 * sigma_d**2 + b**2  # of x_t
-        c_skip, c_out = a * sigma_d**2 / variance, b * sigma_d / variance**0.5
+        skip, out, into = right_edm_factors(torch.tensor([b / a], dtype=torch.float64), sigma_d)  # for x_t / a
+        c_skip, c_out = skip.item() / a, out.item()
+        course.expect(math.isclose(into.item() / a, variance**-0.5, rel_tol=1e-6))
         left = (1 - a * tried) ** 2 * sigma_d**2 + tried**2 * b**2  # variance of x_0 − c x_t, for each c that is tried
         course.expect(abs(tried[left.argmin()] - c_skip) < 1e-3)
         course.expect(abs(left.min() - c_out**2) < 1e-5)
@@ -978,7 +989,8 @@ def ends_of_the_line(x_t, velocity, u):
 
 
 # %%
-print(course.check(5, ends_of_the_line))
+print(verdict := course.check(5, ends_of_the_line))
+right_ends_of_the_line = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -1025,6 +1037,10 @@ x_T, sampler = noise(2)((100, 2)), samplers.Euler(steps=20, clip=None)
 by_hand = euler(flow, x_T, sampler.times(straight))
 course.expect(torch.allclose(by_hand, sampler.sample(flow, x_T), atol=1e-5))
 course.expect(torch.allclose(by_hand, ddim(flow, x_T, sampler.times(straight)), atol=1e-5))  # DDIM of section 6
+with torch.no_grad():
+    velocity, (x_0, eps) = flow.output(x_T, T // 2), flow.predict(x_T, T // 2)
+ends = right_ends_of_the_line(x_T, velocity, torch.full((len(x_T),), 0.5))
+course.expect(torch.allclose(ends[0], x_0, atol=1e-5) and torch.allclose(ends[1], eps, atol=1e-5))
 measure("Flow matching", flow, *[samplers.Euler(steps=steps) for steps in (20, 50, 10, 5)])
 
 # %% [markdown]
