@@ -41,7 +41,7 @@ if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the cour
 # %%
 import copy
 import dataclasses
-import math
+import math  # noqa: F401  # for exercise 1
 import os
 import tempfile
 from functools import partial
@@ -197,7 +197,8 @@ def gaussian_end(x_t, a, b, m, s):
 
 
 # %%
-print(course.check(11, gaussian_end))
+print(verdict := course.check(11, gaussian_end))
+right_gaussian_end = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -230,7 +231,7 @@ x = torch.linspace(-1.5, 1.5, 5, dtype=F64)[:, None]
 for t in (20, 100, 200):
     a, b = schedule.at(t)
     mean = oracle.Gaussian(schedule, m, s).predict(x, t).x0
-    end = m + (x - a * m) * s / math.sqrt(a**2 * s**2 + b**2)
+    end = right_gaussian_end(x, a, b, m, s)
     followed = samplers.DDIM(clip=None).sample(oracle.Gaussian(schedule, m, s), x, times=list(range(t, -1, -1)))
     rows = [" ".join(f"{value:5.2f}" for value in row[:, 0]) for row in (x, mean, end)]
     print(f"t = {t:3}: x_t {rows[0]}\n         x̂_0 {rows[1]}\n         f*  {rows[2]}")
@@ -311,7 +312,8 @@ def earlier_time(sigma, t, stage):
 
 
 # %%
-print(course.check(11, earlier_time))
+print(verdict := course.check(11, earlier_time))
+right_earlier_time = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -338,11 +340,14 @@ print(course.check(11, earlier_time))
 
 # %%
 def r_of(t, stage):
-    """The earlier times r (B,) of the package, with which the lesson goes on."""
-    return distillation.earlier(schedule, torch.as_tensor(t), stage)
+    """The earlier times r (B,)."""
+    return right_earlier_time(schedule.noise / schedule.signal, torch.as_tensor(t), stage).long()
 
 
 STAGES = 7
+all_times = torch.arange(1, T + 1)
+for stage in range(STAGES):
+    course.expect(torch.equal(r_of(all_times, stage), distillation.earlier(schedule, all_times, stage)))
 jumps = {}
 for stage in range(STAGES):
     visited = [T]
@@ -560,7 +565,8 @@ def consistency_sample(denoiser, x, times, noise):
 
 
 # %%
-print(course.check(11, consistency_sample))
+print(verdict := course.check(11, consistency_sample))
+right_consistency_sample = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -587,7 +593,7 @@ print(course.check(11, consistency_sample))
 z = torch.randn(N, 1, generator=torch.Generator().manual_seed(0))
 with torch.no_grad():
     first = model.predict(x_T.float(), T).x0
-    second = model.predict(schedule.add_noise(first, T // 2, z), T // 2).x0
+    second = right_consistency_sample(model, x_T.float(), [T, T // 2, 0], torch.stack([z, torch.zeros_like(z)]))
 sampler = samplers.Consistency(steps=2, clip=None)
 print("times of the package's sampler:", sampler.times(schedule))
 course.expect(torch.allclose(second, sampler.sample(model, x_T.float(), noise=lambda shape: z), atol=1e-5))
@@ -653,7 +659,8 @@ def progressive_goal(teacher, x_t, t, middle, s):
 
 
 # %%
-print(course.check(11, progressive_goal))
+print(verdict := course.check(11, progressive_goal))
+right_progressive_goal = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -722,6 +729,12 @@ theirs = halving.errors(model.forward_pass(x_0, t, eps))
 print("losses:         ", [round(loss, 5) for loss in ours[:4].tolist()])
 print("of the package: ", [round(loss, 5) for loss in theirs[:4].tolist()])
 course.expect(torch.allclose(ours, theirs.double(), rtol=1e-3, atol=1e-5))
+x_t = schedule.add_noise(x_0, t, eps)[1::4]  # where t is 100
+with torch.no_grad():
+    off = model.predict(x_t, 100).x0 - right_progressive_goal(teacher, x_t, 100, 75, 50)
+by_goal = off.square().mean(dim=1) * schedule.snr[100].clamp(min=1)
+print(f"by the goal of exercise 4, at t = 100: {by_goal[0]:.5f}")
+course.expect(torch.allclose(by_goal.double(), ours[1::4].double(), rtol=1e-3, atol=1e-5))
 
 # %%
 goal = samplers.DDIM(steps=16, clip=None).sample(teacher, x_T.float())  # the map that should be kept
@@ -783,7 +796,8 @@ def error_factor(p, q, now, then):
 
 
 # %%
-print(course.check(11, error_factor))
+print(verdict := course.check(11, error_factor))
+right_error_factor = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -831,7 +845,10 @@ for name, target in {"ε": targets.EPS, "v": targets.V, "x_0": targets.X0}.items
         right, wrong = sampler.sample(exact, x_T), sampler.sample(Planted(exact, target), x_T)
         changes[name, n] = (wrong - right).abs().mean().item()
     print(f"{'network predicts ' + name:24}" + "".join(f"{changes[name, n]:9.3f}" for n in (1, 2, 4, 16, 64, 256)))
-course.expect(abs(changes["ε", 1] - 0.01 * b / a) < 0.02)
+for name, target in {"ε": targets.EPS, "v": targets.V, "x_0": targets.X0}.items():
+    factor = right_error_factor(target.p(a, b), target.q(a, b), (a, b), (1.0, 0.0))
+    print(f"one step, by exercise 5, if the network predicts {name}: {0.01 * factor:.3f}")
+    course.expect(abs(changes[name, 1] - 0.01 * factor) < 0.02)
 course.expect(all(0.03 < changes["ε", n] < 0.05 for n in (16, 64, 256)))
 course.expect(max(changes["v", n] for n in (1, 2, 4, 16, 64, 256)) < 0.015)
 
