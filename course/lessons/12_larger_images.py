@@ -120,7 +120,8 @@ def block_costs(side, width):
 
 
 # %%
-print(course.check(12, block_costs))
+print(verdict := course.check(12, block_costs))
+right_block_costs = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -171,8 +172,10 @@ convolutions, _, products = counted.values()
 print(f"matrix products / convolutions: {products[1] / convolutions[1]:.2f} at 16 × 16", end=", ")
 print(f"{products[-1] / convolutions[-1]:.0f} at 256 × 256")
 print(f"attention weights of one image at 256 × 256: {(256**2) ** 2 * 4 / 1e9:.0f} GB in float32")
-course.expect(convolutions == [18 * width**2 * side**2 for side in sides])
-course.expect(products == [2 * side**4 * width for side in sides])
+for k, (name, counts) in enumerate(counted.items()):
+    by_formula = [right_block_costs(side, width)[k] for side in sides]
+    print(f"{name}: counted {counts[2]:,} at 32 × 32, by exercise 1 {by_formula[2]:,}")
+    course.expect(counts == by_formula)
 course.expect(0.21 < products[1] / convolutions[1] < 0.23)
 course.expect(round((256**2) ** 2 * 4 / 1e9) == 17)
 course.expect(round(products[-1] / convolutions[-1]) == 57)
@@ -354,7 +357,8 @@ def plan(side, first, last):
 
 
 # %%
-print(course.check(12, plan))
+print(verdict := course.check(12, plan))
+right_plan = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -388,6 +392,10 @@ for name in ("as for 32 × 32", "chosen"):
     for side in (64,) if QUICK else (64, 256):
         shape, like = (3, side, side), (3, side, side) if name == "chosen" else (3, 32, 32)
         settings = by_size.choose(like, "cpu")
+        if name == "chosen":
+            patch, levels, _ = right_plan(side, 32, 8)
+            course.expect((patch, levels) == (settings["patch"], len(settings["mults"])))
+            settings = settings | {"patch": patch}
         net = nets.build("unet", shape, **{k: v for k, v in settings.items() if k not in ("batch_size", "lr")})
         label = f"{side} × {side}, {name}: patch {settings['patch']}"
         needed = seconds(gradient, net, sizes[side][:2], repeats=2)
@@ -499,7 +507,8 @@ def band_power(images):
 
 
 # %%
-print(course.check(12, band_power))
+print(verdict := course.check(12, band_power))
+right_band_power = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -514,8 +523,7 @@ print(course.check(12, band_power))
 # ```
 # </details>
 #
-# Here is the spectrum of our photographs at all four sizes. (The same computation, with the powers of a band added up
-# by their number.)
+# Here is the spectrum of our photographs at all four sizes, by this function.
 
 
 # %%
@@ -525,14 +533,7 @@ def radius(n):
     return torch.hypot(f[:, None], f).round().long()
 
 
-def spectrum(squares):
-    """The power at k = 0, 1, ..., N/2."""
-    band = radius(squares.shape[-1]).flatten()
-    power = torch.fft.fft2(squares.double(), norm="ortho").abs().square().mean((0, 1)).flatten()
-    return (torch.bincount(band, power) / torch.bincount(band))[: squares.shape[-1] // 2 + 1]
-
-
-P = {side: spectrum(sizes[side]) for side in SIDES}
+P = {side: right_band_power(sizes[side].double()) for side in SIDES}
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.8))
     for side in SIDES:
@@ -624,7 +625,8 @@ def wiener(x_t, power, a, b):
 
 
 # %%
-print(course.check(12, wiener))
+print(verdict := course.check(12, wiener))
+right_wiener = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -670,6 +672,11 @@ g = torch.Generator().manual_seed(3)
 white = {side: torch.randn(3, side, side, dtype=torch.float64, generator=g) for side in (32, 256)}
 x = hartley(white[32])
 course.expect(torch.allclose(hartley(x), white[32]))
+noisy = torch.randn(3, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+by_filter = right_wiener(noisy, deviations(32) ** 2, *cosine.at(500))[:, 0]
+by_oracle = hartley(oracle.Gaussian(cosine, 0.0, deviations(32)).predict(hartley(noisy[:, 0]), 500).x0)
+print(f"largest difference of exercise 4 from oracle.Gaussian: {(by_filter - by_oracle).abs().max():.0e}")
+course.expect(torch.allclose(by_filter, by_oracle))
 STEPS = 25
 rows = {
     "true": white[256] * deviations(256),
@@ -857,7 +864,8 @@ def loss_floor(variances, p, q, width):
 
 
 # %%
-print(course.check(12, loss_floor))
+print(verdict := course.check(12, loss_floor))
+right_loss_floor = verdict.function
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -882,8 +890,8 @@ print(course.check(12, loss_floor))
 
 # %%
 def floor_of(variances, p, q, width):
-    """The floor in one line, for the targets below."""
-    return ((p**2 * variances + q**2).sort().values[: max(0, len(variances) - width)].sum() / len(variances)).item()
+    """The floor of exercise 5 as a number."""
+    return float(right_loss_floor(variances, p, q, width))
 
 
 plane = torch.zeros(256, dtype=torch.float64)
