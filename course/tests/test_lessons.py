@@ -29,6 +29,26 @@ CELLS = {number: jupytext.reads(text, fmt="py:percent").cells for number, text i
 PROSE = {n: "\n".join(cell.source for cell in cells if cell.cell_type == "markdown") for n, cells in CELLS.items()}
 PLANTED = {number: importlib.import_module(f"wrong_solutions.lesson_{number:02d}") for number in WITH_STUBS}
 NAMES = {number: [exercise.name for exercise in course.lesson_exercises(number)] for number in WITH_STUBS}
+UNUSED = {4: ("average", "convert"), 17: ("log_snr_shift",)}
+"""The exercises that their lesson does not come back to."""
+RECORDED = """
+import atexit
+CALLED_NAMES = set()
+atexit.register(lambda: print("called:", *CALLED_NAMES))
+
+
+def recorded_calls(function, verdict):
+    assert verdict.function is function
+
+    def call(*arguments, **options):
+        CALLED_NAMES.add(function.__name__)
+        return function(*arguments, **options)
+
+    return call
+
+
+"""
+"""What stands before a lesson in a test that sees which functions it calls."""
 SOLUTIONS = {
     number: {
         re.findall(r"^def (\w+)", code, re.MULTILINE)[-1]: code
@@ -56,6 +76,61 @@ def test_each_lesson_has_its_exercises_in_their_order(number):
         check = f"course.check({number}, {name})"
         used = f"print(verdict := {check})\nright_{name} = verdict.function\n"
         assert f"print({check})\n" in TEXTS[number] or used in TEXTS[number]
+
+
+@pytest.mark.parametrize("number", WITH_STUBS)
+def test_later_cells_of_a_lesson_use_the_functions_that_passed(number):
+    """As `right_NAME`: were NAME itself bound to the solution, the next check would judge that."""
+    nodes = [node for node in ast.walk(ast.parse(TEXTS[number])) if isinstance(node, ast.Name)]
+    own = [name for name in NAMES[number] if name not in UNUSED.get(number, ())]
+    stored = [n.id for n in nodes if isinstance(n.ctx, ast.Store)]
+    assert [stored.count(f"right_{name}") for name in own] == [1] * len(own)
+    assert not set(stored) & set(NAMES[number])
+    assert {n.id for n in nodes if isinstance(n.ctx, ast.Load)} >= {f"right_{name}" for name in own}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", WITH_STUBS)
+def test_a_lesson_goes_on_with_the_functions_of_the_student(number, tmp_path):
+    """The folded solutions, handed in: later cells call each of them."""
+    source = TEXTS[number]
+    for cell in CELLS[number]:
+        if "exercise" in cell.metadata.get("tags", ()):
+            name = re.search(r"def (\w+)", cell.source)[1]
+            source = source.replace(cell.source, SOLUTIONS[number][name])
+            recorded = f"right_{name} = recorded_calls({name}, verdict)"
+            source = source.replace(f"right_{name} = verdict.function", recorded)
+    (tmp_path / "solved.py").write_text(RECORDED + source, encoding="utf-8")
+    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "solved.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": right\n") == len(NAMES[number])
+    called = set(done.stdout.rpartition("called: ")[2].split())
+    assert called == set(NAMES[number]) - set(UNUSED.get(number, ()))
+
+
+def test_a_verdict_carries_the_function_to_go_on_with():
+    """That of the student if it is right, and else the solution, with the tables of the student's lesson."""
+    alpha_bar = torch.linspace(1, 0.1, 41, dtype=torch.float64)  # another T than ours
+    beta = torch.cat([torch.zeros(1), 1 - alpha_bar[1:] / alpha_bar[:-1]])
+    scope = {"torch": torch, "alpha_bar": alpha_bar, "beta": beta, "alpha": 1 - beta, "beta_tilde": 0 * beta}
+    scope["at"] = lambda table, t: table[t].reshape(-1, 1, 1, 1).float()
+    x, first, last = torch.full((1, 1, 24, 24), 0.5), torch.tensor([1]), torch.tensor([40])
+    for body in ("...", "return x_s"):
+        exec(f"def forward_jump(x_s, s, t, eps):\n    {body}", scope)
+        verdict = course.check(1, scope["forward_jump"])
+        assert not verdict.passed
+        assert torch.allclose(verdict.function(x, first, last, 0 * x), (0.1 / alpha_bar[1]).sqrt().float() * x)
+        assert scope["forward_jump"] is not verdict.function  # the name stays that of the student's
+
+    # a solution calls the solution of another exercise, not the stub of the student
+    exec("def posterior_mean(x_0, x_t, t):\n    ...\ndef sampling_step(x_t, t, eps_hat, z):\n    ...", scope)
+    step = course.check(1, scope["sampling_step"]).function
+    assert torch.allclose(step(x, first, 0 * x, x), x / alpha_bar[1].sqrt().float())
+
+    exec(SOLUTIONS[10]["shifted"], scope)
+    assert course.check(10, scope["shifted"]).function is scope["shifted"]
 
 
 @pytest.mark.parametrize(("number", "name"), [(n, name) for n in WITH_STUBS for name in NAMES[n]])
