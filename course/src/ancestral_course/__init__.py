@@ -97,7 +97,7 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
     if name not in named:
         raise InputError(f"lesson {number} has no exercise {name!r}; its exercises are {', '.join(named)}")
     verdict = _judge(number, named[name], function)
-    solution = None if verdict.passed else folded_solution(lesson_file(find_lesson(number)), function)
+    solution = None if verdict.passed else folded_solution(number, function)
     return dataclasses.replace(verdict, function=function if verdict.passed else solution)
 
 
