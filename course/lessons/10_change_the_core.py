@@ -778,9 +778,6 @@ right_adams_bashforth_step = verdict.function
 # over the step, $x_s = x_t + (a_s - a_t)\,\hat x_0 + (b_s - b_t)\,\hat\varepsilon$.
 # </details>
 #
-# If you like, put your step into a copy of the sampler (its state has to hold the time as well), and measure its order
-# on the uneven grid.
-#
 # In a copy of the sampler, whose state holds the time as well, the step has the order 2 on the uneven grid, too:
 
 
