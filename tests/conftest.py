@@ -24,12 +24,11 @@ from ancestral.data import InMemoryDataset
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.faces import command as cli
 from ancestral.faces.functions import read
-from ancestral.inspection import training_cost
 from ancestral.model import Model, build
 from ancestral.model.autoencoders import build_autoencoder
 from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.render import compositions
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import RunFolder, Trainer, step_cost
 from ancestral.workflows import start
 from ancestral.workflows import train as training
 from bucket_server import bucket, object_store  # noqa: F401 (fixtures)
@@ -56,7 +55,7 @@ def _seeded():
 
 
 DRAWING = {(compositions, "_clouds"): compositions._clouds, (Figure, "savefig"): Figure.savefig}
-MEASURING = {"_seconds": training_cost._seconds, "LEAST_BYTES": training_cost.LEAST_BYTES}
+MEASURING = {"_seconds": step_cost._seconds, "LEAST_BYTES": step_cost.LEAST_BYTES}
 
 
 def _blank(figure, file, **_options):
@@ -76,8 +75,8 @@ def _short_trainings():
         patch.setattr(training, "LAST_PREVIEW_STEPS", 4)
         patch.setattr(compositions, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
         patch.setattr(Figure, "savefig", _blank)
-        patch.setattr(training_cost, "_seconds", lambda trainer, count: 0.01)
-        patch.setattr(training_cost, "LEAST_BYTES", 0)
+        patch.setattr(step_cost, "_seconds", lambda trainer, count: 0.01)
+        patch.setattr(step_cost, "LEAST_BYTES", 0)
         yield
 
 
@@ -85,7 +84,7 @@ def _short_trainings():
 def measured(monkeypatch):
     """Measure the time of a step and the memory of many items, which other tests leave out."""
     for name, value in MEASURING.items():
-        monkeypatch.setattr(training_cost, name, value)
+        monkeypatch.setattr(step_cost, name, value)
 
 
 @pytest.fixture

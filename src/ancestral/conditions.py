@@ -59,6 +59,11 @@ class Classes:
         more = ", ..." if len(self.names) > SHOWN else ""
         return f"{len(self.names)} classes: {', '.join(self.names[:SHOWN])}{more}"
 
+    @property
+    def form(self) -> str:
+        """The kind with all that has to be equal where a network takes it, in words."""
+        return "classes"
+
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Return the numbers, int64 (B,)."""
         return values.long()
@@ -104,6 +109,11 @@ class Vector:
         more = ", ..." if len(each) > SHOWN else ""
         numbers = "a number" if self.size == 1 else f"{self.size} numbers"
         return f"{numbers}, {', '.join(each[:SHOWN])}{more}{_origin(self.made_by)}"
+
+    @property
+    def form(self) -> str:
+        """The kind with all that has to be equal where a network takes it, in words."""
+        return f"numbers ({self.size})"
 
     @classmethod
     def of(cls, values: Tensor, made_by: str = "") -> "Vector":
@@ -183,6 +193,14 @@ class Image:
         plural = "s" if self.channels > 1 else ""
         size = "x".join(map(str, (self.channels, *self.sides))) if self.sides else f"{self.channels} channel{plural}"
         return f"an image of {size}{', the last of which says what is known' * self.masked}{_origin(self.made_by)}"
+
+    @property
+    def form(self) -> str:
+        """The kind with all that has to be equal where a network takes it, in words."""
+        integers = self.limits in ((0.0, torch.iinfo(dtype).max) for dtype in (torch.uint8, torch.uint16))
+        values = f"integers up to {self.limits[1]:g}" if integers else "floats"
+        mask = ", the last channel a mask" if self.masked else ""
+        return f"images of {'x'.join(map(str, (self.channels, *self.sides)))} ({values}{mask})"
 
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.

@@ -25,7 +25,9 @@ from ancestral.registries import (
     SAMPLERS,
     DistillationName,
     MaskPart,
+    MetricName,
     NetworkName,
+    OwnMetric,
 )
 
 if TYPE_CHECKING:
@@ -40,11 +42,6 @@ if TYPE_CHECKING:
 
 PRINTED = Path("-")
 """A file that stands for standard output."""
-Metric = Literal["frechet", "kernel", "precision_recall", "inception_score", "memorisation", "colour", "class_accuracy"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
-"""Measures of samples; precision_recall includes density and coverage, memorisation includes copies."""
-OwnMetric = Callable[..., float]
-"""A metric of the user: a number that compares items (n, *shape) with others (m, *shape), in the units of the data."""
 DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 DEFAULT_MEMBERS = 8
@@ -633,9 +630,8 @@ class WithReference(WithDevice, WithOut):
 class WithMetrics(WithReference):
     """A use case that measures samples by several metrics."""
 
-    metrics: tuple[Metric | OwnMetric, ...] | None = argument(None, words=tuple[Metric, ...] | None)
-    """Measures of samples: frechet, kernel, precision_recall (with density and coverage), inception_score,
-    memorisation (with copies), colour, class_accuracy{; from Python also a function of (items, other items), both (N,
+    metrics: tuple[MetricName | OwnMetric, ...] | None = argument(None, words=tuple[MetricName, ...] | None)
+    """Measures of samples: {METRICS}{; from Python also a function of (items, other items), both (N,
     *shape) in the units of the data, that returns a number, except in compare}; default: all."""
 
 

@@ -9,7 +9,7 @@ import difflib
 import importlib
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -213,6 +213,21 @@ EXTRACTORS = Registry(
     Entry("dinov2", "metrics.networks:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
     Entry("pixels", "metrics.extractors:pixels", "the items themselves, of any shape"),
 )
+METRICS = Registry(
+    "metric",
+    Entry("frechet", "metrics.uncertainty:frechet", "the Fréchet distance of features", "Heusel et al. (2017)"),
+    Entry("kernel", "metrics.uncertainty:kernel", "the kernel distance of features", "Bińkowski et al. (2018)"),
+    Entry(
+        "precision_recall",
+        "metrics.uncertainty:precision_recall",
+        "with density and coverage",
+        "Kynkäänniemi et al. (2019)",
+    ),
+    Entry("inception_score", "metrics.uncertainty:inception_score", "of Inception's classes", "Salimans et al. (2016)"),
+    Entry("memorisation", "metrics.neighbours:memorisation", "with copies"),
+    Entry("colour", "metrics.colour:drift", "the drift of mean and deviation of the channels"),
+    Entry("class_accuracy", "metrics.linear_classifier:fit", "of a classifier of the data's features"),
+)
 
 
 @dataclass(frozen=True)
@@ -318,9 +333,14 @@ if TYPE_CHECKING:
     WeightingName: TypeAlias = str
     DistillationName: TypeAlias = str
     NetworkName: TypeAlias = str
+    MetricName: TypeAlias = str
 else:  # `arguments.fits` and the command line read the names; a checker of types cannot
     TargetName = Literal[(*TARGETS, "custom")]
     TimesName = Literal[tuple(TIMES)]
     WeightingName = Literal[tuple(WEIGHTINGS)]
     DistillationName = Literal[tuple(DISTILLATIONS)]
     NetworkName = Literal[tuple(NETWORKS)]
+    MetricName = Literal[tuple(METRICS)]
+
+OwnMetric = Callable[..., float]
+"""A metric of the user: a number that compares items (n, *shape) with others (m, *shape), in the units of the data."""

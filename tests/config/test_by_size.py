@@ -15,9 +15,9 @@ from ancestral.data.spec import Codec, DataSpec
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message
-from ancestral.inspection.training_cost import StepMemory, step_memory
 from ancestral.options import in_python, option, spell
 from ancestral.training import Trainer
+from ancestral.training.step_cost import StepMemory, step_memory
 from conftest import events_of
 
 train = events_of(Train)
@@ -368,7 +368,7 @@ import psutil, torch
 from ancestral import config
 from ancestral.data import InMemoryDataset
 from ancestral.device import keep_freed_memory
-from ancestral.inspection.training_cost import _peak_memory, step_memory
+from ancestral.training.step_cost import _peak_memory, step_memory
 from ancestral.training import Trainer
 
 keep_freed_memory()

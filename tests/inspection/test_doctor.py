@@ -21,11 +21,11 @@ from ancestral.data import decoding, io_errors
 from ancestral.declarations import Inspect, Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
-from ancestral.inspection import findings, near_duplicates, training_cost
+from ancestral.inspection import findings, near_duplicates
 from ancestral.inspection.items import class_counts, value_statistics
 from ancestral.options import in_python, spell
 from ancestral.results.data_report import DataReport
-from ancestral.training import Trainer
+from ancestral.training import Trainer, step_cost
 from conftest import events_of, stripes, tiny_config
 
 inspect = events_of(Inspect)
@@ -478,19 +478,19 @@ def test_what_may_be_memorised_is_no_forecast(tmp_path):
 
 
 def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
-    monkeypatch.setattr(training_cost, "PATIENCE", 0.0)
-    monkeypatch.setattr(training_cost, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(step_cost, "PATIENCE", 0.0)
+    monkeypatch.setattr(step_cost, "LEAST_SECONDS", 0.0)
     trainer = Trainer(tiny_config(), stripes(), "cpu")
-    cost = training_cost.training_cost(trainer, 40, training_cost.step_memory(trainer, 40), steps=3)
+    cost = step_cost.training_cost(trainer, 40, step_cost.step_memory(trainer, 40), steps=3)
     assert (cost.scaled_from, cost.measured, cost.batch_size) == (4, 1, 8)
 
 
 def test_small_items_in_a_large_batch_are_measured_in_larger_numbers(monkeypatch):
     """A step of a few points takes as long as one of a thousand, which is no reason to multiply its time by 256."""
     rehearsed = []
-    monkeypatch.setattr(training_cost, "_seconds", lambda trainer, count: rehearsed.append(count) or 0.05)
+    monkeypatch.setattr(step_cost, "_seconds", lambda trainer, count: rehearsed.append(count) or 0.05)
     trainer = Trainer(tiny_config(batch_size=1024), stripes(), "cpu")
-    cost = training_cost.training_cost(trainer, 40, training_cost.StepMemory(0, 0, 10**12), steps=1)
+    cost = step_cost.training_cost(trainer, 40, step_cost.StepMemory(0, 0, 10**12), steps=1)
     assert (cost.scaled_from, cost.seconds_per_step) == (1024, 0.05)
     assert rehearsed == [4, 4, 32, 32, 256, 256, 1024, 1024, 1024]
 
@@ -502,8 +502,8 @@ def test_memory_of_small_items_is_measured_on_more_of_them(monkeypatch, measured
     def peak():  # 2^16 bytes for each item, and pages of 2^22
         return -(-(2**16) * max(counts, default=0) // 2**22) * 2**22
 
-    monkeypatch.setattr(training_cost, "_peak_memory", lambda _: contextlib.nullcontext(peak))
-    memory = training_cost.step_memory(trainer, 40)
+    monkeypatch.setattr(step_cost, "_peak_memory", lambda _: contextlib.nullcontext(peak))
+    memory = step_cost.step_memory(trainer, 40)
     assert counts == [1, 4, 32, 256, 512]
     assert memory.each == pytest.approx(2**16, rel=0.15)
 

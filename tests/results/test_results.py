@@ -11,7 +11,6 @@ import pytest
 
 from ancestral import results
 from ancestral.errors import InputError
-from ancestral.render import result_text
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
 from ancestral.results.editing_result import EditRecipe
@@ -140,7 +139,7 @@ def test_results_hold_numbers_and_their_text_is_rendered():
     values = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     kinds = {value for value in values if issubclass(value, Result)}
     assert [kind for kind in kinds if "parts" in vars(kind)] == [Result]
-    find = result_text.result_parts.dispatch
+    find = parts_of.dispatch
     assert {kind for kind in kinds if find(kind) is find(object)} == {
         Result,
         DistancesOfOneModel,

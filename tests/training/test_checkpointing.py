@@ -12,11 +12,10 @@ import torch
 from ancestral import config as configs
 from ancestral.config import RuntimeConfig
 from ancestral.errors import InputError
-from ancestral.inspection import training_cost
-from ancestral.inspection.activation_memory import recomputed_share
-from ancestral.inspection.training_cost import StepMemory, choose_checkpointing
 from ancestral.options import in_python, spell
-from ancestral.training import Checkpoints, RunFolder, Trainer
+from ancestral.training import Checkpoints, RunFolder, Trainer, step_cost
+from ancestral.training.activation_memory import recomputed_share
+from ancestral.training.step_cost import StepMemory, choose_checkpointing
 from conftest import stripes, tiny_config, together
 
 
@@ -94,7 +93,7 @@ def test_the_share_that_is_left_is_that_of_what_autograd_keeps():
     ids=["none fits", "one fits", "one fits on a GPU", "forced off", "forced on"],
 )
 def test_it_is_chosen_where_memory_is_short(monkeypatch, free, device_least, choice, chosen):
-    monkeypatch.setattr(training_cost, "AT_ONCE", {"cpu": device_least})
+    monkeypatch.setattr(step_cost, "AT_ONCE", {"cpu": device_least})
     trainer = trainer_of(choice)
     memory, line = choose_checkpointing(trainer, StepMemory(fixed=50, each=50, free=free))
     assert bool(trainer.config.runtime.checkpointing) == chosen

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -645,6 +645,14 @@ class Config:
         parts += [dataclasses.asdict(part) for part in (initial, config.distil)]
         parts += [dataclasses.asdict(config.latent)] if config.latent.latent is not None else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def differences(self, other: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
+        """List the settings in which another config differs: their section, their name, and both values."""
+        for section in sections:
+            old, new = (dataclasses.asdict(getattr(config, section)) for config in (self, other))
+            for key in {**old, **new}:
+                if old.get(key) != new.get(key):
+                    yield section, key, old.get(key), new.get(key)
 
     def placed(self, other: "Config") -> "Config":
         """Return the config with the places of data and models that another one has for the same data and models."""

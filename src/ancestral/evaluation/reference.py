@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from ancestral import data, derived
-from ancestral.conditions import ABSENT, Classes, Condition, Vector
+from ancestral.conditions import ABSENT, Classes
 from ancestral.config import DataConfig, name_and_source
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.equal_items import first_equal
-from ancestral.data.spec import LARGEST, DataSpec
+from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.guidance import NO_CLASS
 from ancestral.options import option
@@ -228,10 +228,10 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
             notes.append(f"{data.name} has no condition {name}, which the model knows: it is absent there.")
             continue
         theirs = data.spec.further[name]
-        if kind_text(theirs) != kind_text(kind):
+        if theirs.form != kind.form:
             raise InputError(
-                f"the condition {name} of {data.name} is {kind_text(theirs)}, and that of the model "
-                f"{kind_text(kind)}: give data of that kind"
+                f"the condition {name} of {data.name} is {theirs.form}, and that of the model "
+                f"{kind.form}: give data of that kind"
             )
         if isinstance(kind, Classes) and isinstance(theirs, Classes):
             rows[name], unknown = _renumbered(rows[name], theirs.names, kind.names, name, data.name)
@@ -259,18 +259,6 @@ def _renumbered(
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-
-
-def kind_text(kind: Condition) -> str:
-    """Say the kind of a condition, with all that has to be equal where a network takes it."""
-    if isinstance(kind, Classes):
-        return "classes"
-    if isinstance(kind, Vector):
-        return f"numbers ({kind.size})"
-    integers = kind.limits in {(0.0, float(largest)) for largest in LARGEST.values()}
-    values = f"integers up to {kind.limits[1]:g}" if integers else "floats"
-    mask = ", the last channel a mask" if kind.masked else ""
-    return f"images of {'x'.join(map(str, (kind.channels, *kind.sides)))} ({values}{mask})"
 
 
 @dataclass(frozen=True, eq=False)

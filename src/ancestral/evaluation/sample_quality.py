@@ -16,7 +16,6 @@ from ancestral import randomness
 from ancestral.arguments import function_name, plain, shown
 from ancestral.data import Codec
 from ancestral.data.statistics import evenly_spaced
-from ancestral.declarations import METRICS, Metric, OwnMetric
 from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.metrics import linear_classifier, uncertainty
@@ -28,6 +27,7 @@ from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
 from ancestral.options import option
 from ancestral.randomness import Stream
+from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.results import evaluation_result as facts
 
 UNEVEN = 1.5
@@ -62,7 +62,7 @@ class NearestPairs:
 
 
 def distances(
-    items: Tensor, reference: Tensor | Reference, metrics: Collection[Metric | OwnMetric] = METRICS
+    items: Tensor, reference: Tensor | Reference, metrics: Collection[MetricName | OwnMetric] = METRICS
 ) -> facts.Distances:
     """Compute those distances of features (n, d) to features (m, d) that are among `metrics`."""
     reference = Reference.of(reference)
@@ -80,7 +80,7 @@ def measure(
     codec: Codec,
     extractor: Extractor,
     all_items: Tensor | None = None,
-    metrics: Collection[Metric | OwnMetric] = METRICS,
+    metrics: Collection[MetricName | OwnMetric] = METRICS,
     mirrored: bool = False,
 ) -> Generator[Work, None, tuple[facts.SampleQuality, list[NearestPairs]]]:
     """Measure samples against data.

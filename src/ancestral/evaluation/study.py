@@ -16,7 +16,6 @@ from torch import Tensor
 from ancestral import __version__
 from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.data.statistics import evenly_spaced
-from ancestral.declarations import METRICS, Metric, OwnMetric
 from ancestral.device import check_memory
 from ancestral.errors import InputError
 from ancestral.evaluation.item_conditions import ItemConditions
@@ -29,6 +28,7 @@ from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Guidance, Model
 from ancestral.quantities import are
+from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.results import evaluation_result as facts
 from ancestral.samplers import Sampler
 
@@ -133,7 +133,7 @@ class References:
         settings: facts.SampleSettings,
         model: facts.MeasuredModel | None = None,
         folder: Path | None = None,
-        metrics: Collection[Metric | OwnMetric] = METRICS,
+        metrics: Collection[MetricName | OwnMetric] = METRICS,
     ) -> Measurement:
         """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
         labels_of = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
@@ -239,7 +239,9 @@ class Study:
         items = yield from self.samples(batch_size, f"sampling {title}")
         return (yield from self.references.features(title, items, batch_size, self.store.folder / "features"))
 
-    def metrics(self, items: Tensor, batch_size: int, metrics: Collection[Metric | OwnMetric] = METRICS) -> Measurement:
+    def metrics(
+        self, items: Tensor, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
+    ) -> Measurement:
         """Measure the samples; see `References.measure`."""
         spec, classes = self.spec, len(self.model.spec.classes)
         if self.conditions is None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import singledispatch
 from typing import Any
 
 from ancestral.arguments import short_source
@@ -23,19 +22,13 @@ from ancestral.results import comparison_result as comparison
 from ancestral.results.editing_result import EditingResult
 from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.model_info import ConditionInfo, ModelInfo
-from ancestral.results.result import Result, Table
+from ancestral.results.result import Table, parts_of
 from ancestral.results.run_list import PARTS, CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
 
 MAX_CHANNELS, MAX_VALUES = 8, 10
 """The largest numbers of channels whose means are shown, and of values of a condition."""
-
-
-@singledispatch
-def result_parts(result: Result) -> Sequence[Table | str]:
-    """Make the tables and lines of a result by its type; of other types all values by name."""
-    return [Table((), [(name, str(value)) for name, value in vars(result).items()])]
 
 
 def _training(result: TrainingResult[Any]) -> list[Table | str]:
@@ -284,5 +277,5 @@ def averaging_verdict(result: comparison.AveragingResult) -> list[str]:
 
 for text in (_sampling, _editing, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
              conditional_parts, likelihood_parts, comparison_parts, sampler_parts, averaging_parts):  # fmt: skip
-    result_parts.register(text)
-result_parts.register(TrainingResult, _training)
+    parts_of.register(text)
+parts_of.register(TrainingResult, _training)

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from functools import singledispatch
 from typing import Any, ClassVar, Literal, Self
 
 from ancestral.arguments import from_json, read_json, stored_fields
@@ -58,6 +58,16 @@ class Table:
         return f"<table>{header}<tbody>{body}</tbody></table>"
 
 
+@singledispatch
+def parts_of(result: "Result") -> "Sequence[Table | str]":
+    """Make the tables and lines of text that show a result, by its type.
+
+    `render` registers those of the results of this package, and every use case imports it; of other types all values
+    are listed by name.
+    """
+    return [Table((), [(name, str(value)) for name, value in vars(result).items()])]
+
+
 class Result:
     """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
 
@@ -65,9 +75,8 @@ class Result:
     """The name and the version of the JSON schema."""
 
     def parts(self) -> Sequence[Table | str]:
-        """Make the tables and lines of text that show the result. Those of this package are in `render`."""
-        result_text = import_module("ancestral.render.result_text")  # by name: `render` is made of results
-        parts: Sequence[Table | str] = result_text.result_parts(self)
+        """Make the tables and lines of text that show the result."""
+        parts: Sequence[Table | str] = parts_of(self)
         return parts
 
     def to_text(self, spelling: Spelling) -> str:

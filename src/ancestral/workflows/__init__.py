@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 from ancestral.declarations import USE_CASES, Declaration
+from ancestral.render import result_text as result_text  # registers how results are shown
 
 
 def start(options: Declaration) -> Generator[Any, None, Any]:

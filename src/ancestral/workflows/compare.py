@@ -8,7 +8,7 @@ from typing import Any
 
 from ancestral import samplers
 from ancestral.arguments import function_name
-from ancestral.declarations import METRICS, Compare
+from ancestral.declarations import Compare
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.reference import loader
@@ -25,6 +25,7 @@ from ancestral.events import Event, Message
 from ancestral.metrics import uncertainty
 from ancestral.model import Model
 from ancestral.options import option
+from ancestral.registries import METRICS
 from ancestral.render import compositions, plots
 from ancestral.render.evaluation_text import likelihood_items, verdict
 from ancestral.render.result_text import reference_warning

@@ -14,7 +14,7 @@ from ancestral import hub
 from ancestral.arguments import function_name, takes
 from ancestral.bound import ELBO
 from ancestral.data import TESTED
-from ancestral.declarations import DEFAULT_MEMBERS, METRICS, Evaluate, Metric, OwnMetric
+from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
@@ -35,6 +35,7 @@ from ancestral.evaluation.study import Measurement, Study
 from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.metrics.extractors import features
 from ancestral.options import option
+from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
@@ -153,7 +154,7 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     return EvaluationResult(metrics, bound, conditional)
 
 
-def check_metrics(metrics: tuple[Metric | OwnMetric, ...] | None, classes: bool) -> None:
+def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, classes: bool) -> None:
     """Raise InputError for no metrics, functions that are none, and the class accuracy of samples without classes."""
     for metric in metrics or ():
         if not isinstance(metric, str) and not takes(metric, None, None):

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ancestral import data as datasets
 from ancestral.data import InMemoryDataset
-from ancestral.declarations import METRICS, EvaluateSamples
+from ancestral.declarations import EvaluateSamples
 from ancestral.device import items_at_once
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.reference import in_memory, labels_for, loader
 from ancestral.evaluation.study import References
 from ancestral.events import Event
 from ancestral.options import option
+from ancestral.registries import METRICS
 from ancestral.results.evaluation_result import EvaluationResult, SampleSettings
 from ancestral.training.distributed import Distributed
 from ancestral.workflows.evaluate import check_metrics, write_samples

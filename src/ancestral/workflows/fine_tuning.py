@@ -1,10 +1,9 @@
 """Fine-tuning: a training run that starts from the averaged weights of a model, in place of random ones."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,6 @@ from ancestral.data import Dataset
 from ancestral.data.given import with_kinds
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
-from ancestral.evaluation.reference import kind_text
 from ancestral.model import Model, OwnParts, describe_file, find, load
 from ancestral.options import option
 from ancestral.schedules import Schedule
@@ -152,10 +150,10 @@ def with_conditions_of(
                 lacking.append(condition)
             kinds[condition] = before
             continue
-        if kind_text(now) != kind_text(before):
+        if now.form != before.form:
             raise InputError(
-                f"{name} is conditioned on {condition} as {kind_text(before)}, and in {dataset.name} it is "
-                f"{kind_text(now)}: give {condition} alike, or call this one otherwise ({option('given', 'other=...')})"
+                f"{name} is conditioned on {condition} as {before.form}, and in {dataset.name} it is "
+                f"{now.form}: give {condition} alike, or call this one otherwise ({option('given', 'other=...')})"
             )
         if isinstance(before, Vector) and isinstance(now, Vector):
             now = dataclasses.replace(now.joined(before), mean=before.mean, std=before.std)
@@ -308,19 +306,10 @@ def _plain(parts: OwnParts) -> bool:
 
 def _check_parts(name: str, model: Config, config: Config, may_differ: set[str]) -> None:
     """Raise InputError for a setting of network or process in which a run differs from the model it starts from."""
-    for _, key, old, new in differences(model, config, ("net", "latent", "process")):
+    for _, key, old, new in model.differences(config, ("net", "latent", "process")):
         if key not in may_differ:
             setting = configs.OPTIONS_OF.get(key, key)
             before, after = (
                 option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new)
             )
             raise InputError(f"{name} has {before}, so a run that starts from it cannot have {after}; leave that out")
-
-
-def differences(before: Config, after: Config, sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
-    """List the settings that differ: their section, their name, and both values."""
-    for section in sections:
-        old, new = (dataclasses.asdict(getattr(config, section)) for config in (before, after))
-        for key in {**old, **new}:
-            if old.get(key) != new.get(key):
-                yield section, key, old.get(key), new.get(key)

@@ -22,7 +22,6 @@ from ancestral.events import Event, Message, Wrote
 from ancestral.inspection import findings
 from ancestral.inspection.condition_findings import condition_findings, condition_statistics, fault_findings
 from ancestral.inspection.items import class_counts, inspect_items
-from ancestral.inspection.training_cost import choose_checkpointing, step_memory, training_cost
 from ancestral.model import build_autoencoder
 from ancestral.options import command_line, option
 from ancestral.quantities import format_duration
@@ -32,6 +31,7 @@ from ancestral.results.data_report import DataReport, FileStatistics, Finding
 from ancestral.storage import write_text
 from ancestral.threads import check_count, cpu_threads
 from ancestral.training import Trainer
+from ancestral.training.step_cost import choose_checkpointing, step_memory, training_cost
 from ancestral.workflows.autoencoding import seconds_of_autoencoder
 from ancestral.workflows.plan_training import with_autoencoder
 

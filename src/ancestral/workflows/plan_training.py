@@ -280,7 +280,7 @@ def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
         lines += [f"changed: the place of {option('given', text)}" for text in places]
         now = dataclasses.replace(now, given=saved.data.given)
     after = dataclasses.replace(config, data=now)
-    for section, key, old, new in fine_tuning.differences(saved.unplaced(), after.unplaced(), configs.SECTIONS):
+    for section, key, old, new in saved.unplaced().differences(after.unplaced(), configs.SECTIONS):
         if section == "data" and key in ("source", "fingerprint", "moved", "stretch_period"):
             continue
         same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)

@@ -35,13 +35,6 @@ from ancestral.evaluation.reference import (
 from ancestral.events import Event, Message, Work, finish
 from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
-from ancestral.inspection.training_cost import (
-    StepMemory,
-    choose_checkpointing,
-    choose_measurements,
-    step_memory,
-    training_cost,
-)
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, captions
 from ancestral.model.condition_values import examples as value_examples
@@ -61,6 +54,13 @@ from ancestral.training.plateau import FEWEST, constant_steps
 from ancestral.training.preview import CONDITIONS, examples, preview_sampler, sample_preview
 from ancestral.training.sample_distance import SAMPLES
 from ancestral.training.signals import stop_on_signals
+from ancestral.training.step_cost import (
+    StepMemory,
+    choose_checkpointing,
+    choose_measurements,
+    step_memory,
+    training_cost,
+)
 from ancestral.training.training_samples import Examples
 from ancestral.training.training_state import spec_of
 from ancestral.training.validation import PASSES

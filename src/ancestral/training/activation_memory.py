@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from ancestral.training import Trainer
 from ancestral.training.distributed import checkpoint_blocks, keep_activations, repeated_blocks
+from ancestral.training.trainer import Trainer
 
 
 class _Count:

@@ -15,12 +15,12 @@ import torch
 from ancestral.config import CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.device import free_memory
-from ancestral.inspection.activation_memory import recomputed_share
 from ancestral.options import option
 from ancestral.quantities import format_bytes, plural
 from ancestral.results.data_report import TrainingCost
-from ancestral.training import Trainer
+from ancestral.training.activation_memory import recomputed_share
 from ancestral.training.plateau import FEWEST
+from ancestral.training.trainer import Trainer
 
 MEASURING, MEASURING_OFTEN = 0.05, 0.2
 """Largest share of the training time that measuring the distance of samples takes by default, and in a run that ends at
