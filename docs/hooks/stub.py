@@ -39,13 +39,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral.config import Config
-from ancestral.declarations import EditTask, Metric, OwnMetric
+from ancestral.config import Config, Given
+from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
-from ancestral.registries import MaskPart
+from ancestral.registries import MaskPart, OwnMetric
 from ancestral.results import (
     AveragingResult,
     ComparisonResult,
@@ -73,7 +73,14 @@ def stub() -> str:
     functions.append(
         _function(train._replace(function="train_steps"), steps, "Train as `train` does, and yield the progress.")
     )
-    return "\n".join([HEAD, *functions])
+    # the names in a table of parts, whose alias a type checker takes for text elsewhere
+    aliases = sorted(set(re.findall(r"\b\w+Name\b", "\n".join(functions))))
+    return "\n".join([HEAD, *map(_alias, aliases), "", *functions])
+
+
+def _alias(name: str) -> str:
+    line = f"{name} = {_text(getattr(registries, name))}"
+    return line if len(line) <= 120 else line.replace("[", "[\n    ").replace(", ", ",\n    ").replace("]", ",\n]")
 
 
 def package_stub() -> str:
@@ -88,7 +95,7 @@ def package_stub() -> str:
 def _function(case: UseCase, returns: str = "", text: str = "") -> str:
     kind, annotations = case.declaration, dict[str, str]()
     for base in bases_of(kind):
-        annotations |= {name: _spelled(str(hint)) for name, hint in inspect.get_annotations(base).items()}
+        annotations |= {name: str(hint).replace("'", '"') for name, hint in inspect.get_annotations(base).items()}
     lines = [_parameter(one.name, _widened(annotations[one.name]), one.default) for one in in_order(kind)]
     lines.insert(len(kind.ordered()), "*")
     if not returns:
@@ -121,11 +128,6 @@ def _widened(hint: str) -> str:
     return re.sub(r"tuple\[([\w |]+), \.\.\.\]", r"\1 | Sequence[\1]", hint)
 
 
-def _spelled(hint: str) -> str:
-    """A type with the names in a table of parts in the place of their alias, which a type checker takes for text."""
-    return re.sub(r"\b\w+Name\b", lambda name: _text(getattr(registries, name[0])), hint.replace("'", '"'))
-
-
 def _text(hint: Any) -> str:
     """A type as its source has it."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
@@ -136,6 +138,8 @@ def _text(hint: Any) -> str:
         return f"Literal[{choices}]"
     if origin is tuple:
         return f"tuple[{', '.join('...' if one is Ellipsis else _text(one) for one in inner)}]"
+    if hasattr(hint, "read"):  # of text too
+        return f"str | {hint.__name__}"
     name = "None" if hint is type(None) else str(getattr(hint, "__name__", hint))
     return f"{name}[{', '.join(map(_text, inner))}]" if inner else name
 

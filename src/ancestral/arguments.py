@@ -57,6 +57,18 @@ def fits(value: object, hint: Any) -> bool:
     return callable(value) if origin is Callable or hint is Callable else isinstance(value, origin or hint)
 
 
+def read(value: Any, hint: Any) -> Any:
+    """Read text where a hint has a class of values that are written as text, which its `read` does."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, str) and hasattr(hint, "read"):
+        return hint.read(value)
+    if origin in UNIONS:
+        return functools.reduce(read, options, value)
+    if origin in SEQUENCES and isinstance(value, tuple | list):
+        return type(value)(read(item, options[0]) for item in value)
+    return value
+
+
 def plain(value: Any) -> Any:
     """Convert a number of NumPy, or a tensor that holds one number, to Python's; leave other values as they are."""
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
@@ -93,7 +105,7 @@ def converted(name: str, value: Any, hint: Any, description: str = "") -> Any:
         raise InputError(f"{option(name)} is empty: give a path")
     single = tuple(value.tolist()) if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else plain(value)
     several = tuple(map(plain, single)) if isinstance(single, list | tuple | range) else (single,)
-    for candidate in (value, single, several):
+    for candidate in (read(one, hint) for one in (value, single, several)):
         if fits(candidate, hint):
             return candidate
     raise InputError(f"{option(name)} cannot be {shown(value)}: give {description or describe(hint)}")
@@ -149,7 +161,7 @@ def from_json(hint: Any, tree: Any, name: str, *, closed: bool = False) -> Any:
     """
     members = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
     classes = [member for member in members if dataclasses.is_dataclass(member)]
-    value = tree
+    value = read(tree, hint)
     if classes and isinstance(tree, dict):
         kind = next((one for one in classes if getattr(one, "kind", None) == tree.get("kind")), classes[0])
         value = _dataclass_from(kind, tree, name, closed)

@@ -197,7 +197,7 @@ class Image:
     @property
     def form(self) -> str:
         """The kind with all that has to be equal where a network takes it, in words."""
-        integers = self.limits in ((0.0, torch.iinfo(dtype).max) for dtype in (torch.uint8, torch.uint16))
+        integers = self.limits in [(0.0, torch.iinfo(dtype).max) for dtype in (torch.uint8, torch.uint16)]
         values = f"integers up to {self.limits[1]:g}" if integers else "floats"
         mask = ", the last channel a mask" if self.masked else ""
         return f"images of {'x'.join(map(str, (self.channels, *self.sides)))} ({values}{mask})"

@@ -14,7 +14,7 @@ from ancestral.errors import InputError
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
 from ancestral.results.editing_result import EditRecipe
-from ancestral.results.result import Result
+from ancestral.results.result import Result, parts_of
 from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ancestral
 from ancestral import data, storage
+from ancestral.config import Given
 from ancestral.data.given import attach
 from ancestral.data.io_errors import SourceLost
 from ancestral.declarations import Train
@@ -504,7 +505,7 @@ def test_blocks_are_compiled_on_request():
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_compiled_network_trains_as_a_plain_one():
     """Blocks of two widths, in channels_last, with an image condition."""
-    base, data = tiny_config(), attach(stripes(), ("upscale:2",), {})
+    base, data = tiny_config(), attach(stripes(), (Given("", "upscale:2"),), {})
     losses = []
     for compiled in (False, True):
         runtime = dataclasses.replace(base.runtime, compile=compiled)

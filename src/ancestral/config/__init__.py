@@ -1,6 +1,10 @@
 """Config of a run: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config import by_size as by_size
+from ancestral.config.given import UNPLACED as UNPLACED
+from ancestral.config.given import Given as Given
+from ancestral.config.given import placeless as placeless
+from ancestral.config.given import unplaced as unplaced
 from ancestral.config.presets import METHODS as METHODS
 from ancestral.config.presets import PRESETS as PRESETS
 from ancestral.config.presets import base_config as base_config
@@ -18,7 +22,6 @@ from ancestral.config.schema import NET_KINDS as NET_KINDS
 from ancestral.config.schema import OPTIONS_OF as OPTIONS_OF
 from ancestral.config.schema import PLAIN_LOOP as PLAIN_LOOP
 from ancestral.config.schema import SECTIONS as SECTIONS
-from ancestral.config.schema import UNPLACED as UNPLACED
 from ancestral.config.schema import Config as Config
 from ancestral.config.schema import CustomNetConfig as CustomNetConfig
 from ancestral.config.schema import DataConfig as DataConfig
@@ -33,8 +36,3 @@ from ancestral.config.schema import SampleConfig as SampleConfig
 from ancestral.config.schema import TrainConfig as TrainConfig
 from ancestral.config.schema import TransformerConfig as TransformerConfig
 from ancestral.config.schema import UNetConfig as UNetConfig
-from ancestral.config.schema import lost_places as lost_places
-from ancestral.config.schema import name_and_source as name_and_source
-from ancestral.config.schema import unplaced as unplaced
-from ancestral.config.schema import with_places as with_places
-from ancestral.config.schema import without_places as without_places

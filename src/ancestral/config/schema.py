@@ -10,13 +10,14 @@ import hashlib
 import json
 import math
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ancestral import registries
-from ancestral.arguments import checked_class, converted, describe, from_json, is_remote, read_json, short_source, shown
+from ancestral.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
+from ancestral.config.given import Given, placeless, unplaced
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
@@ -34,65 +35,6 @@ PLAIN_LOOP = "plain-loop"
 
 MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every", "until", "measure_every"}
 """Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
-
-UNPLACED = "…/"
-"""Placeholder for the folders of a path that are not shared."""
-
-
-def unplaced(source: str) -> str:
-    """Return a source as it may be shared: an absolute path as …/NAME, which cannot be opened by mistake."""
-    return UNPLACED + short_source(source) if Path(source).is_absolute() else source
-
-
-def name_and_source(text: str) -> tuple[str, str]:
-    """Read a text of `given`.
-
-    Args:
-        text: [NAME=]WHAT.
-
-    Returns:
-        The name of the condition, "" if there is none, and its source.
-
-    Raises:
-        InputError: If there is no source.
-    """
-    name, _, source = text.partition("=") if "=" in text else ("", "", text)
-    if not source.strip():
-        example = f"{name.strip() or 'NAME'}=WHAT"
-        raise InputError(
-            f"{option('given', text)} names no source: say where the condition comes from, {option('given', example)}"
-        )
-    return name.strip(), source.strip()
-
-
-def with_places(given: tuple[str, ...] | None, place: Callable[[str], str]) -> tuple[str, ...] | None:
-    """Return the texts of `given` with another name for each place, as `place` returns it.
-
-    Places are absolute paths, also without their folders, as `unplaced` returns them.
-    """
-    if given is None:
-        return None
-    return tuple(
-        f"{name}{'=' * bool(name)}{place(what) if _is_place(what) else what}"
-        for name, what in map(name_and_source, given)
-    )
-
-
-def _is_place(what: str) -> bool:
-    return what.startswith(UNPLACED) or Path(what).is_absolute() or is_remote(what)
-
-
-def without_places(given: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the texts of `given` with nothing but the suffix of each place, since data may be moved and renamed."""
-    return with_places(given, lambda place: UNPLACED + Path(place).suffix.lower())
-
-
-def lost_places(given: Iterable[str]) -> dict[str, str]:
-    """Return the names and the places of conditions whose folder or file does not exist."""
-    pairs = map(name_and_source, given)
-    return {
-        name: what for name, what in pairs if name and _is_place(what) and not (is_remote(what) or Path(what).exists())
-    }
 
 
 @checked_class
@@ -139,7 +81,7 @@ class DataConfig:
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
     balance: bool = False
     """Train on each class equally often, however many items it has."""
-    given: tuple[str, ...] | None = argument(None, metavar="[NAME=]WHAT", repeats=True)
+    given: tuple[Given, ...] | None = argument(None, words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True)
     """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
     folder, a further array of an .npz, a column or key), or several joined by commas; a folder with a file of the same
     name for each, or a .npy or .npz file with a row for each; an operator that makes it of the item itself
@@ -615,7 +557,7 @@ class Config:
             self.data,
             source=unplaced(self.data.source),
             validation=validation,
-            given=with_places(self.data.given, unplaced),
+            given=None if self.data.given is None else tuple(one.renamed(unplaced) for one in self.data.given),
         )
         initial = dataclasses.replace(self.initial, model=unplaced(self.initial.model))
         return dataclasses.replace(self, data=data, initial=initial)
@@ -627,13 +569,13 @@ class Config:
         decide there, or that distillation changes, do not count.
         """
         config = Config.from_json(self.to_json())  # numbers of one type
-        data, net, process = (dataclasses.asdict(part) for part in (config.unplaced().data, config.net, config.process))
-        train = {name: value for name, value in dataclasses.asdict(config.train).items() if name not in MAY_CHANGE}
+        data, net, process = (dict(vars(part)) for part in (config.unplaced().data, config.net, config.process))
+        train = {name: value for name, value in vars(config.train).items() if name not in MAY_CHANGE}
         for name in ("source", "validation"):  # places, which may change
             del data[name]
         if not data["moved"]:  # as in earlier versions
             del data["moved"]
-        data["given"] = without_places(config.data.given)
+        data["given"] = placeless(config.data.given)
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]
         if not data["augment"] or data["stretch_period"] == 360:  # as in earlier versions
@@ -641,15 +583,14 @@ class Config:
         net.pop("function", None)
         names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))
         initial = config.unplaced().initial
-        parts = [data, net, {name: process[name] for name in names}, train]
-        parts += [dataclasses.asdict(part) for part in (initial, config.distil)]
-        parts += [dataclasses.asdict(config.latent)] if config.latent.latent is not None else []
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        latent = [config.latent] if config.latent.latent is not None else []
+        parts = [data, net, {name: process[name] for name in names}, train, initial, config.distil, *latent]
+        return hashlib.sha256(json.dumps(parts, default=_as_json).encode()).hexdigest()[:16]
 
     def differences(self, other: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
         """List the settings in which another config differs: their section, their name, and both values."""
         for section in sections:
-            old, new = (dataclasses.asdict(getattr(config, section)) for config in (self, other))
+            old, new = (vars(getattr(config, section)) for config in (self, other))
             for key in {**old, **new}:
                 if old.get(key) != new.get(key):
                     yield section, key, old.get(key), new.get(key)
@@ -661,7 +602,7 @@ class Config:
             data = dataclasses.replace(data, source=other.data.source)
             if data.validation == plain.data.validation:
                 data = dataclasses.replace(data, validation=other.data.validation)
-            if without_places(data.given) == without_places(other.data.given):
+            if placeless(data.given) == placeless(other.data.given):
                 data = dataclasses.replace(data, given=other.data.given)
         return dataclasses.replace(self, data=data, initial=other.initial if initial == plain.initial else initial)
 
@@ -749,7 +690,7 @@ class Config:
 
     def to_json(self) -> str:
         """Write the config as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        return json.dumps(vars(self), indent=2, default=_as_json)
 
     def to_file_text(self) -> str:
         """Write the text of config.json: the JSON, and the SHA-256 of its settings."""
@@ -780,6 +721,11 @@ def digest_of(tree: dict[str, Any]) -> str:
     """Compute the SHA-256 of the settings in the JSON of a config, without that of the digest itself."""
     settings = {name: value for name, value in tree.items() if name != DIGEST}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _as_json(value: Any) -> Any:
+    """A section of a config as its settings, and a value that has a text as this text."""
+    return str(value) if isinstance(value, Given) else vars(value)
 
 
 OWN_PARTS = {

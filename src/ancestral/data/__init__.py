@@ -20,9 +20,9 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from ancestral.arguments import is_remote, short_source
+from ancestral.arguments import converted, is_remote, short_source
 from ancestral.conditions import LABEL
-from ancestral.config import UNPLACED
+from ancestral.config import UNPLACED, Given
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings, is_run, nearest_path
 from ancestral.config.image_size import parse_image_size
 from ancestral.data import arrays
@@ -96,7 +96,7 @@ def open(
     rate: int | None = None,
     memory: float = 1.0,
     split: str = "train",
-    given: str | Sequence[str] | None = None,
+    given: str | Given | Sequence[str | Given] | None = None,
     crop: float = 1.0,
     faults: list[InputError] | None = None,
 ) -> Dataset:
@@ -148,9 +148,9 @@ def open(
     Raises:
         InputError: If the source cannot be read, or an option does not apply to it.
     """
-    texts = [given] if isinstance(given, str) else given
+    conditions = converted("given", given, tuple[Given, ...] | None)
     if isinstance(source, Dataset):
-        return source if texts is None else attach(source, texts, {}, faults=faults)
+        return source if conditions is None else attach(source, conditions, {}, faults=faults)
     remote = RemoteFiles(source) if is_remote(source) and not _is_name(source) else None
     place, kind = _place_and_kind(source) if remote is None else (remote, _kind_of_address(remote))
     name = one_line(source) if isinstance(source, str | Path) else f"the {kind}"
@@ -172,7 +172,7 @@ def open(
         )
     data, columns, uses_all = _read(source, place, kind, conversion, dims, SignalForm(length, rate), split)
     data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
-    data = attach(data, texts, columns, uses_all, conversion, faults)
+    data = attach(data, conditions, columns, uses_all, conversion, faults)
     if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
         raise InputError(
             f"{option('crop', crop)} cuts windows of the items alone, and {images[0]} has an image for each: leave one "
@@ -299,7 +299,7 @@ def _read(
             label_column = columns.pop(LABEL, None)
             plain_labels = None if isinstance(labels, Mapping) else labels
             data: Dataset = _labelled(items, plain_labels, "the array", "arrays", conversion, dims)
-            data = data if label_column is None else attach(data, [LABEL], {LABEL: label_column})
+            data = data if label_column is None else attach(data, [Given("", LABEL)], {LABEL: label_column})
             return data, columns, True
         case "arrays":
             path = place if isinstance(place, Path) else _copied(place)

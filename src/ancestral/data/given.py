@@ -35,8 +35,8 @@ from ancestral.conditions import (
     check,
     check_name,
 )
+from ancestral.config import Given
 from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV
-from ancestral.config.schema import name_and_source
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
@@ -155,7 +155,7 @@ def shared_partners(folder: Path, items: Path, others: Path) -> str:
 
 def attach(
     data: Dataset,
-    given: Sequence[str] | None,
+    given: Sequence[Given] | None,
     columns: Mapping[str, Any],
     uses_all: bool = False,
     conversion: Conversion | None = None,
@@ -165,7 +165,7 @@ def attach(
 
     Args:
         data: The data set.
-        given: The texts of the setting; None takes all columns if `uses_all`, else none.
+        given: Where they come from; None takes all columns if `uses_all`, else none.
         columns: What the source has for each item, as `StoredItems.columns`.
         uses_all: Whether columns are conditions that are not named.
         conversion: How images are converted that lie beside the items.
@@ -175,7 +175,7 @@ def attach(
         InputError: If there is no such column, operator, function or folder, or it does not fit the items.
     """
     unnamed = given is None and uses_all
-    pairs = [(name, name) for name in columns] if unnamed else [name_and_source(text) for text in given or ()]
+    pairs = [(name, name) for name in columns] if unnamed else [(one.name, one.what) for one in given or ()]
     kinds: dict[str, Condition] = {}
     values: dict[str, Values] = {}
     notes: list[tuple[str, str]] = []

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral import data, derived
 from ancestral.conditions import ABSENT, Classes
-from ancestral.config import DataConfig, name_and_source
+from ancestral.config import DataConfig, Given
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.equal_items import first_equal
@@ -37,7 +37,7 @@ HELD_OUT = "held out of the run"
 
 
 def loader(
-    spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None, given: Sequence[str] | None = None
+    spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None, given: Sequence[Given] | None = None
 ) -> Loader:
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
@@ -69,7 +69,7 @@ def loader(
 
 
 def load_validation(
-    spec: DataSpec, source: Any, config: DataConfig | None, given: Sequence[str] | None = None
+    spec: DataSpec, source: Any, config: DataConfig | None, given: Sequence[Given] | None = None
 ) -> Dataset:
     """Open what `train --validation SOURCE` names: of built-in data the test split, if there is one."""
     tested = isinstance(source, str) and source in data.TESTED
@@ -81,7 +81,7 @@ def load_reference(
     source: Any,
     split: str = "train",
     config: DataConfig | None = None,
-    given: Sequence[str] | None = None,
+    given: Sequence[Given] | None = None,
 ) -> Dataset:
     """Open data in the shape and coding of a model's items.
 
@@ -162,7 +162,7 @@ def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
     return data.labels if numbered and len(data.classes) <= len(classes) else None
 
 
-def check_partners(source: Any, held_out: Any, given: Sequence[str] | None) -> None:
+def check_partners(source: Any, held_out: Any, given: Iterable[Given]) -> None:
     """Check that training items and other items that are held out have no file of a condition in common.
 
     Partners are found by their names in one folder, so items of equal names would share them.
@@ -178,14 +178,14 @@ def check_partners(source: Any, held_out: Any, given: Sequence[str] | None) -> N
     if not isinstance(source, str) or not isinstance(held_out, str) or _same_place(held_out, source):
         return
     advice = f"or hold out a share of the data, as in {option('validation', 0.1)}"
-    for name, what in map(name_and_source, given or ()):
-        place = Path(what).expanduser()
-        if derived.parse(what) is not None or not os.path.exists(place):  # noqa: PTH110 (no error of a long name)
+    for one in given:
+        place = Path(one.what).expanduser()
+        if derived.parse(one.what) is not None or not os.path.exists(place):  # noqa: PTH110 (no error of a long name)
             continue
         if place.suffix.lower() in ARRAY_FILES:
             raise InputError(
                 f"{place} has a row for each item of {source}, and none for those of {held_out}: give the condition "
-                f"{name or place.stem} as a column of both, {advice}"
+                f"{one.name or place.stem} as a column of both, {advice}"
             )
         if names := data.shared_partners(place, Path(source), Path(held_out)):
             raise InputError(
@@ -194,7 +194,7 @@ def check_partners(source: Any, held_out: Any, given: Sequence[str] | None) -> N
             )
 
 
-def names_of_conditions(spec: DataSpec, given: Sequence[str] | None) -> tuple[str, ...] | None:
+def names_of_conditions(spec: DataSpec, given: tuple[Given, ...] | None) -> tuple[Given, ...] | None:
     """Return what `data.open` takes as `given` to find the conditions of a model.
 
     Args:
@@ -202,8 +202,8 @@ def names_of_conditions(spec: DataSpec, given: Sequence[str] | None) -> tuple[st
         given: What its training took. None of data from Python, whose conditions are then named.
     """
     if given is not None or not spec.further:
-        return None if given is None else tuple(given)
-    return tuple(name for name, kind in spec.further.items() if not kind.made_by)
+        return given
+    return tuple(Given("", name) for name, kind in spec.further.items() if not kind.made_by)
 
 
 def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -7,13 +7,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral.config import Config
-from ancestral.declarations import EditTask, Metric, OwnMetric
+from ancestral.config import Config, Given
+from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
-from ancestral.registries import MaskPart
+from ancestral.registries import MaskPart, OwnMetric
 from ancestral.results import (
     AveragingResult,
     ComparisonResult,
@@ -31,11 +31,23 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 from ancestral.training import Progress
 
+DistillationName = Literal["consistency", "tuning", "progressive"]
+MetricName = Literal[
+    "frechet",
+    "kernel",
+    "precision_recall",
+    "inception_score",
+    "memorisation",
+    "colour",
+    "class_accuracy",
+]
+NetworkName = Literal["unet", "transformer", "mlp"]
+
 def inspect(
     source: Any,
     config: str | Config | None = None,
     *,
-    net: Literal["unet", "transformer", "mlp"] | None = None,
+    net: NetworkName | None = None,
     steps: int = 5,
     threads: int | None = None,
     json: str | Path | None = None,
@@ -109,7 +121,7 @@ def inspect(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Sequence[str] | None = ...,
+    given: str | Given | Sequence[str | Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> DataReport:
@@ -228,7 +240,7 @@ def train(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Sequence[str] | None = ...,
+    given: str | Given | Sequence[str | Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -285,7 +297,7 @@ def distil(
     run: Model | str | Path,
     data: Any = None,
     *,
-    method: Literal["consistency", "tuning", "progressive"] | None = None,
+    method: DistillationName | None = None,
     stages: int | None = None,
     evaluations: int | None = None,
     out: str | Path | None = None,
@@ -363,7 +375,7 @@ def distil(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Sequence[str] | None = ...,
+    given: str | Given | Sequence[str | Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -650,7 +662,7 @@ def evaluate(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: Metric | OwnMetric | Sequence[Metric | OwnMetric] | None = None,
+    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -710,10 +722,11 @@ def evaluate(
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
-        metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
-            inception_score, memorisation (with copies), colour, class_accuracy; from Python also a function of
-            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
-            compare; default: all.
+        metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
+            features), precision_recall (with density and coverage), inception_score (of Inception's classes),
+            memorisation (with copies), colour (the drift of mean and deviation of the channels), class_accuracy (of
+            a classifier of the data's features); from Python also a function of (items, other items), both (N,
+            *shape) in the units of the data, that returns a number, except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -748,7 +761,7 @@ def evaluate_samples(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: Metric | OwnMetric | Sequence[Metric | OwnMetric] | None = None,
+    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
     """Measure how good samples are that are files or in memory, without a model.
@@ -774,10 +787,11 @@ def evaluate_samples(
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
-        metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
-            inception_score, memorisation (with copies), colour, class_accuracy; from Python also a function of
-            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
-            compare; default: all.
+        metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
+            features), precision_recall (with density and coverage), inception_score (of Inception's classes),
+            memorisation (with copies), colour (the drift of mean and deviation of the channels), class_accuracy (of
+            a classifier of the data's features); from Python also a function of (items, other items), both (N,
+            *shape) in the units of the data, that returns a number, except in compare; default: all.
         progress: Whether to show the progress.
 
     Returns:
@@ -801,7 +815,7 @@ def compare(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: Metric | OwnMetric | Sequence[Metric | OwnMetric] | None = None,
+    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -839,10 +853,11 @@ def compare(
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
-        metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
-            inception_score, memorisation (with copies), colour, class_accuracy; from Python also a function of
-            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
-            compare; default: all.
+        metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
+            features), precision_recall (with density and coverage), inception_score (of Inception's classes),
+            memorisation (with copies), colour (the drift of mean and deviation of the channels), class_accuracy (of
+            a classifier of the data's features); from Python also a function of (items, other items), both (N,
+            *shape) in the units of the data, that returns a number, except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -1188,7 +1203,7 @@ def train_steps(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Sequence[str] | None = ...,
+    given: str | Given | Sequence[str | Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> Generator[Progress, None, TrainingResult[Model]]:

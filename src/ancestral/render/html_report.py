@@ -5,7 +5,6 @@ While the run trains, a script loads the page again; afterwards it has none.
 
 import base64
 import csv
-import dataclasses
 import functools
 import hashlib
 import io
@@ -270,7 +269,7 @@ def _settings(config: Config) -> dict[str, list[tuple[str, str, str | None]]]:
     sections: dict[str, list[tuple[str, str, str | None]]] = {}
     others = [name for name, used in (("initial", config.initial.model), ("distil", config.distil.method)) if used]
     for section in (*configs.SECTIONS, *others):
-        values, usual = (dataclasses.asdict(getattr(c, section)) for c in (config, preset))
+        values, usual = (vars(getattr(c, section)) for c in (config, preset))
         sections[section] = [
             (name.replace("_", "-"), _format(value), None if value == usual.get(name, value) else _format(usual[name]))
             for name, value in values.items()

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, derived, hub, storage
-from ancestral import config as configs
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
-from ancestral.config import Config, CustomNetConfig, InitialConfig
+from ancestral.config import FROM_PYTHON, OPTIONS_OF, Config, CustomNetConfig, Given, InitialConfig
 from ancestral.data import Dataset
 from ancestral.data.given import with_kinds
 from ancestral.data.spec import DataSpec
@@ -62,8 +61,7 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
     source, spec = described(initial)
     given = source.data.given
     if given is not None:  # places of the data of the model say nothing of these
-        lost = configs.lost_places(given)
-        given = tuple(text for text in given if configs.name_and_source(text)[0] not in lost)
+        given = tuple(one for one in given if not one.lost)
     data = dataclasses.replace(config.data, augment=source.data.augment, given=given)
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
@@ -164,12 +162,13 @@ def with_conditions_of(
     return with_kinds(dataset, kinds | others), tuple(lacking)
 
 
-def without_lacking(given: Sequence[str] | None, lacking: Sequence[str], dataset: Dataset) -> tuple[str, ...] | None:
+def without_lacking(
+    given: Sequence[Given] | None, lacking: Sequence[str], dataset: Dataset
+) -> tuple[Given, ...] | None:
     """Return where the data have their conditions, as `given` says it, without those that they lack."""
     if given is None:  # of data from Python all conditions are taken
-        return tuple(dataset.conditions) if set(lacking) - {LABEL} else None
-    pairs = {text: configs.name_and_source(text) for text in given}
-    return tuple(text for text, (name, what) in pairs.items() if (name or what) not in lacking)
+        return tuple(Given("", name) for name in dataset.conditions) if set(lacking) - {LABEL} else None
+    return tuple(one for one in given if one.condition not in lacking)
 
 
 def begin(trainer: Trainer, start: Start) -> list[str]:
@@ -289,7 +288,7 @@ def _rows(before: Sequence[str], now: Sequence[str]) -> list[int]:
 def _name(initial: Model | str | Path) -> str:
     path = initial.file if isinstance(initial, Model) else initial
     if path is None:
-        return configs.FROM_PYTHON
+        return FROM_PYTHON
     return str(Path(path).resolve()) if not hub.is_address(path) and Path(path).exists() else str(path)
 
 
@@ -308,7 +307,7 @@ def _check_parts(name: str, model: Config, config: Config, may_differ: set[str])
     """Raise InputError for a setting of network or process in which a run differs from the model it starts from."""
     for _, key, old, new in model.differences(config, ("net", "latent", "process")):
         if key not in may_differ:
-            setting = configs.OPTIONS_OF.get(key, key)
+            setting = OPTIONS_OF.get(key, key)
             before, after = (
                 option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new)
             )

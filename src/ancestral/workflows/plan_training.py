@@ -13,7 +13,7 @@ from ancestral import data as datasets
 from ancestral import derived, registries, storage
 from ancestral import model as models
 from ancestral.arguments import is_remote, short_source
-from ancestral.config import Config, by_size
+from ancestral.config import Config, Given, by_size
 from ancestral.config.folders import ARRAY_FILES, check_run_folder
 from ancestral.declarations import Train
 from ancestral.diffusion import Diffusion
@@ -104,7 +104,8 @@ def plan(options: Train) -> TrainPlan:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     config = _with_absolute_paths(config, saved, folder, from_python, validation)
     trusted = config.data.given if isinstance(preset, Config) and options.initial is None else settings.get("given")
-    derived.check_trusted(config.data.given or (), [trusted] if isinstance(trusted, str) else trusted or (), "given")
+    named = [trusted] if isinstance(trusted, str) else map(str, trusted or ())
+    derived.check_trusted(map(str, config.data.given or ()), named, "given")
     notes = _check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
     trackers.check_trackers(config.runtime.trackers)
@@ -238,25 +239,27 @@ def _with_absolute_paths(
     given = None if config.data.given is None else tuple(map(_absolute, config.data.given))
     if given is not None and saved is not None:
         given = _in_order(given, saved.data.given)
-    for name, place in configs.lost_places(given or ()).items():
-        moved = [f"{name}=PLACE" if configs.name_and_source(text)[0] == name else text for text in given or ()]
-        raise InputError(f"there is no {place}, where the condition {name} is: say where, {option('given', *moved)}")
+    for lost in (one for one in given or () if one.lost):
+        moved = [Given(lost.name, "PLACE") if one == lost else one for one in given or ()]
+        raise InputError(
+            f"there is no {lost.what}, where the condition {lost.name} is: say where, {option('given', *moved)}"
+        )
     data = dataclasses.replace(config.data, source=source, validation=held_out, given=given)
     return dataclasses.replace(config, data=data)
 
 
-def _absolute(given: str) -> str:
-    """A text of `given` with the absolute path of its folder or file of arrays, if it names one."""
-    name, what = configs.name_and_source(given)
+def _absolute(given: Given) -> Given:
+    """Where a condition comes from, with the absolute path of its folder or file of arrays, if it names one."""
+    name, what = given.name, given.what
     place = Path(what).expanduser()
     if derived.parse(what) is not None:  # an operator, whatever is in this folder; ./mask is not one
         return given
     if is_remote(what):
-        return f"{name or place.name}={what.rstrip('/')}"
+        return Given(name or place.name, what.rstrip("/"))
     if os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
-        return f"{name or place.name}={place.resolve()}"
+        return Given(name or place.name, str(place.resolve()))
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
-    return f"{name or place.stem}={place.resolve()}" if is_array else given
+    return Given(name or place.stem, str(place.resolve())) if is_array else given
 
 
 def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:
@@ -274,10 +277,9 @@ def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_p
 def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
     """List what changes when a run is resumed, a line each. Raises InputError if it would become another run."""
     lines, now = [], config.data
-    if configs.without_places(now.given) == configs.without_places(saved.data.given):
-        moved = [text for text in now.given or () if text not in (saved.data.given or ())]
-        places = configs.with_places(tuple(moved), short_source) or ()
-        lines += [f"changed: the place of {option('given', text)}" for text in places]
+    if configs.placeless(now.given) == configs.placeless(saved.data.given):
+        moved = [one.renamed(short_source) for one in now.given or () if one not in (saved.data.given or ())]
+        lines += [f"changed: the place of {option('given', one)}" for one in moved]
         now = dataclasses.replace(now, given=saved.data.given)
     after = dataclasses.replace(config, data=now)
     for section, key, old, new in saved.unplaced().differences(after.unplaced(), configs.SECTIONS):
@@ -297,11 +299,11 @@ def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
     return lines
 
 
-def _in_order(given: tuple[str, ...], saved: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The texts of `given` in the order of a run that has the same, on which the fingerprint of the data depends."""
-    texts = dict(zip(configs.without_places(given) or (), given, strict=True))
-    order = configs.without_places(saved) or ()
-    return tuple(texts[text] for text in order) if texts.keys() == set(order) else given
+def _in_order(given: tuple[Given, ...], saved: tuple[Given, ...] | None) -> tuple[Given, ...]:
+    """`given` in the order of a run that has the same, on which the fingerprint of the data depends."""
+    sources = {one.placeless: one for one in given}
+    order = configs.placeless(saved) or ()
+    return tuple(sources[one] for one in order) if sources.keys() == set(order) else given
 
 
 def _setting(name: str, value: object) -> str:

@@ -18,7 +18,7 @@ from ancestral import data as datasets
 from ancestral import derived, randomness, storage
 from ancestral import model as models
 from ancestral.arguments import short_source
-from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, lost_places, name_and_source
+from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, Given
 from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
@@ -123,10 +123,10 @@ def open_subject(
 def _check_functions(model: Model, options: WithSamples) -> None:
     """Raise InputError unless the user names the functions that make conditions of a model that a file holds."""
     made_by = [kind.made_by for kind in model.spec.further.values()]
-    derived.check_trusted([*made_by, *(model.config.data.given or ())], options.trust or (), "trust")
+    derived.check_trusted([*made_by, *map(str, model.config.data.given or ())], options.trust or (), "trust")
 
 
-def given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[str, ...] | None:
+def given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[Given, ...] | None:
     """Return where the data have the conditions of all models, as `data.open` takes it.
 
     Args:
@@ -135,32 +135,31 @@ def given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> 
         source: The training data.
 
     Returns:
-        The texts of `given`; None if no model says it.
+        Where each is; None if no model says it.
 
     Raises:
         InputError: If no model takes such a condition from data, the place of one does not exist, or held-out items
             would have the partners of training items.
     """
     given = [names_of_conditions(one.model.spec, one.model.config.data.given) for one in subjects]
-    texts = list(dict.fromkeys(text for each in given for text in each or ()))
+    sources = list(dict.fromkeys(source for each in given for source in each or ()))
     kinds = [pair for one in subjects for pair in one.model.spec.conditions.items()]
     names = list(dict.fromkeys(name for name, kind in kinds if not kind.made_by))
-    for text in options.given or ():
-        new, _ = name_and_source(text)
-        if new not in names:
+    for new in map(Given.read, options.given or ()):
+        if new.name not in names:
             raise InputError(
-                f"{option('given', text)}: give NAME=WHAT of a condition that {subjects[0].name} takes from data "
+                f"{option('given', new)}: give NAME=WHAT of a condition that {subjects[0].name} takes from data "
                 f"({', '.join(names) or 'it has none'})"
             )
-        places = [text if new == (name or what) else old for old in texts for name, what in [name_and_source(old)]]
-        texts = list(dict.fromkeys(places if text in places else [*places, text]))
-    for name, place in lost_places(texts).items():
+        places = [new if new.name == old.condition else old for old in sources]
+        sources = list(dict.fromkeys(places if new in places else [*places, new]))
+    for lost in (one for one in sources if one.lost):
         raise InputError(
-            f"there is no {place}, where {subjects[0].name} was given the condition {name}: say where it is now, "
-            f"{option('given', f'{name}=PLACE')}"
+            f"there is no {lost.what}, where {subjects[0].name} was given the condition {lost.name}: say where it is "
+            f"now, {option('given', f'{lost.name}=PLACE')}"
         )
-    check_partners(source, plain_source(options.held_out), texts)
-    return tuple(texts) if options.given or any(each is not None for each in given) else None
+    check_partners(source, plain_source(options.held_out), sources)
+    return tuple(sources) if options.given or any(each is not None for each in given) else None
 
 
 def temporary_folder(processes: Distributed) -> Path:

@@ -253,7 +253,7 @@ def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, 
     spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
     given = names_of_conditions(spec, config.data.given)
     try:
-        check_partners(config.data.source, source, given)
+        check_partners(config.data.source, source, given or ())
         held_out = load_validation(spec, source, config.data, given)
         items = held_out.sample(PASSES)
         values, notes = conditions_for(items, spec)
