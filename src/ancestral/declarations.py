@@ -20,6 +20,7 @@ from ancestral.fields import argument, check_ranges
 from ancestral.options import option
 from ancestral.registries import (
     DEFAULT_DISTILLATION,
+    EXTRACTORS,
     NETWORKS,
     RESTORATIONS,
     SAMPLERS,
@@ -55,8 +56,6 @@ COPYING = {
     "gs": ("`gcloud storage rsync -r {} {}`", "`gcloud storage cp {} {}`"),
 }
 """Commands that copy a folder, and a file, from one place to another."""
-WRITTEN = {"out", "gif", "film", "json"}
-"""Options with a place that is written."""
 EditTask = Literal["inpaint", "restore", "vary", "interpolate"]
 EDIT_TASKS: tuple[EditTask, ...] = get_args(EditTask)
 Prints = Literal["events", "parts", "result"]
@@ -113,7 +112,7 @@ class Declaration:
                 local = f"runs/{here}" if one.name == "out" and "." not in here else here
                 commands = COPYING.get(match["protocol"], ("a copy of {} as {}",) * 2)
                 copy = commands["." in here]
-                if one.name in WRITTEN:
+                if one.metadata.get("written"):
                     raise InputError(
                         f"nothing is written to {address}: give {option(one.name)} a place on this machine, as in "
                         f"{local}, and copy it afterwards, by {copy.format(local, address)}"
@@ -150,21 +149,21 @@ class WithSettings(Declaration):
 class WithDevice(Declaration):
     """A use case that computes with a network."""
 
-    device: str = "auto"
+    device: str = argument("auto", names="words")
     """Device on which networks run: auto, cpu, cuda, cuda:N or mps."""
 
 
 class WithThreads(Declaration):
     """A use case that measures which number of threads serves."""
 
-    threads: int | None = argument(None, least=1)
+    threads: int | None = argument(None, least=1, largest=1024)
     """Number of CPU threads; default: measured."""
 
 
 class WithOut(Declaration):
     """A use case that writes files."""
 
-    out: str | Path | None = argument(None, words=Path | None, metavar="PATH")
+    out: str | Path | None = argument(None, words=Path | None, metavar="PATH", names="file", written=True)
     """{OUT}."""
 
 
@@ -188,29 +187,33 @@ class WithConditions(Declaration):
     """A use case that makes samples, which may be conditioned."""
 
     LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
-    index: tuple[int, ...] | None = None
+    index: tuple[int, ...] | None = argument(None, largest=1024)
     """Indices of the samples of the seed, one or several; default: the first n."""
     seed: int | None = None
     """Seed of all noise; sample i of a seed is always the same. Default: 0."""
-    label: Label = argument(None, words=tuple[str, ...] | None)
+    label: Label = argument(None, words=tuple[str, ...] | None, names="words")
     """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
     {LABEL_DEFAULT}."""
-    given: Mapping[str, Any] | None = argument(None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True)
+    given: Mapping[str, Any] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
+    )
     """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
     file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
     a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
     What is left out is absent."""
-    guidance: float | Mapping[str, float] | None = argument(None, words=tuple[str, ...] | None, metavar="SCALE")
+    guidance: float | Mapping[str, float] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="SCALE", names="words"
+    )
     """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""
     guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
     """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
     guidance_rescale: float | None = argument(None, least=0, most=1)
     """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
-    weak: Model | str | Path | int | None = argument(None, words=str | None, metavar="RUN|STEP")
+    weak: Model | str | Path | int | None = argument(None, words=int | str | None, metavar="RUN|STEP", names="run")
     """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
     a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
-    batch_size: int | None = None
+    batch_size: int | None = argument(None, largest=1024)
     """Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time, not the
     samples."""
 
@@ -246,23 +249,25 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
         base = base_config(values.get("config"), values.get("data"), values.get("file"))
         return base.with_net(values["net"]) if values.get("net") in NET_KINDS else base
 
-    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", positional=True)
+    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", positional=True, names="preset")
     """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
     data is taken for `data`. Default: the preset for the data, or digits without data."""
-    data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True)
+    data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True, names="data")
     """Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or
     .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), one of these in object storage (s3://bucket/name
     or gs://bucket/name), or a data set of the library datasets (a folder, or hf://datasets/user/name). {From
     Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); a
     list of paths of images, or of Pillow images; or a torch Dataset of items, alone or with labels.} Default: the
     preset's."""
-    file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["config"])
+    file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["config"], names="file")
     """The config.json of a run, or a JSON file with some settings, which change the preset."""
-    initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["from"])
+    initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["from"], names="run")
     """Run folder, model file or hf:// address of a model whose averaged weights the run starts from{; from Python also
     the model}. Network, schedule and target are those of the model; the data must be of its shape. New classes start a
     new label embedding. Default: random weights."""
-    net: NetSource | None = argument(None, words=str | None, metavar=f"{'|'.join(NETWORKS)}|package.module:function")
+    net: NetSource | None = argument(
+        None, words=str | None, metavar=f"{'|'.join(NETWORKS)}|package.module:function", names=tuple(NETWORKS)
+    )
     """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
     Python also a module, which is copied}. Default: the preset's."""
     objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION)
@@ -302,9 +307,9 @@ class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
         """Return the config of a distillation of the preset digits."""
         return distilled(preset("digits"), values.get("method") or DEFAULT_DISTILLATION)
 
-    run: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    run: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, model file or hf:// address of a model{; from Python also the model}."""
-    data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
+    data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True, names="data")
     """Data to train on, in any form that training takes; default: those of the model."""
     method: DistillationName | None = None
     """{DISTILLATIONS}. Default: consistency, or what the run that is resumed has."""
@@ -335,43 +340,45 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
         "model outside a run"
     )
 
-    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
-    n: int | None = argument(None, short=["n"], ordered=True)
+    n: int | None = argument(None, short=["n"], ordered=True, largest=1024)
     """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
     several, else 64."""
-    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
     sampler of the run's config."""
     steps: int | None = None
     """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
     eta: float | None = None
     """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with `sampler`."""
-    variance: str | None = None
+    variance: str | None = argument(None, names="words")
     """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="UPSCALER"
+        None, words=tuple[str, ...] | None, metavar="UPSCALER", names="run"
     )
     """Model that is conditioned on an image, which the samples of RUN become, as one that was trained with --given
     upscale:4. Several follow one another, and the files hold samples of the last. Each gets the same seed, the label
     and the values of `given` that it is conditioned on, with classes matched by name. The sampler and its options are
     those of all if they are given. A single scale of guidance is that of RUN; one by name is that of each model with
     this condition. Default: none."""
-    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
+    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
     """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""
-    branch: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
+    branch: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
     """PNG that was sampled from this model: its samples up to the state `at`, and from there on with the seed of the
     reverse noise, label, conditions, guidance and sampler that are given. Those that are not given, and the number of
     samples, are those of FILE.png; `index` chooses some of them. Images are given again, the same ones."""
     at: int | None = argument(None, least=0, metavar="STEP")
     """Number of the state at which `branch` leaves FILE.png, from 0, which is x_T."""
     gif: str | Path | bool = argument(
-        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"]
+        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"], written=True
     )
     """Also write an animation of the reverse process, x_t beside its estimate of x_0, as a .gif, .webp (smaller) or
     .mp4 (the smallest; needs ancestral[video]); without a path, a .gif in the folder samples."""
-    film: str | Path | bool = argument(False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"])
+    film: str | Path | bool = argument(
+        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
+    )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
     fps: int | None = argument(None, least=1, most=50)
     """Frames in a second of the animation, whose second half is two to three times slower. Fewer make a smaller file;
@@ -411,28 +418,28 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     )
     LABEL_DEFAULT: ClassVar[str] = "none"
 
-    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
     task: EditTask = argument(metavar="|".join(EDIT_TASKS), positional=True)
     """What is done: inpaint samples the part of an image anew that a mask names; restore samples what may have been
     measured as the image; vary samples images that are like it; interpolate walks from one image to another."""
-    image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True)
+    image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True, names="file")
     """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Of interpolate the
     first one; without images, it walks between the classes or the conditions."""
-    other: Any = argument(None, words=str | None, metavar="OTHER", positional=True)
+    other: Any = argument(None, words=str | None, metavar="OTHER", positional=True, names="file")
     """Second image of interpolate. Default: none."""
-    n: int | None = argument(None, short=["n"], least=1)
+    n: int | None = argument(None, short=["n"], least=1, largest=1024)
     """Number of samples; default: 4, and 9 of interpolate."""
-    mask: Any = argument(None, words=str | None, metavar="FILE")
+    mask: Any = argument(None, words=str | None, metavar="FILE", names="file")
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
     file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
     changes; of a copy of the image with holes, these do. Default: what is transparent in the image."""
-    box: str | Sequence[int] | None = argument(None, words=str | None, metavar="X,Y,W,H")
+    box: str | Sequence[int] | None = argument(None, words=str | None, metavar="X,Y,W,H", names="words")
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
     changes: MaskPart | None = None
     """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
-    operator: Operator | str | None = argument(None, words=str | None, metavar="OPERATOR")
+    operator: Operator | str | None = argument(None, words=str | None, metavar="OPERATOR", names="operator")
     """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function).
     Default: nothing but the noise."""
     noise: float | None = argument(None, least=0)
@@ -442,25 +449,27 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
     t: float | None = argument(None, above=0)
     """Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the last."""
-    method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)))
+    method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)), names="words")
     """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
     was trained with if one says what is known, else the best one for the operator and the noise."""
-    particles: int | None = argument(None, least=1)
+    particles: int | None = argument(None, least=1, largest=1024)
     """Number of particles of each sample, of the method tds; default: 16."""
     iterations: int | None = argument(None, least=1)
     """Number of iterations of the methods pigdm, mmps and jfps; default: that of the method."""
-    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be. Default: that of the task."""
     steps: int | None = argument(None, least=1)
     """Number of sampling steps; default: 25, or 4 of a distilled model."""
-    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
+    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
     """PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and the mask are
     given again."""
     gif: str | Path | bool = argument(
-        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"]
+        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"], written=True
     )
     """Also write an animation of interpolate; without a path, in the new folder."""
-    film: str | Path | bool = argument(False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"])
+    film: str | Path | bool = argument(
+        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
+    )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder."""
 
 
@@ -493,10 +502,12 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
         base = base_config(values.get("config"), values.get("source"))
         return base.with_net(values.get("net"))
 
-    source: Any = argument(words=str, metavar="SOURCE", positional=True)
+    source: Any = argument(words=str, metavar="SOURCE", positional=True, names="data")
     """A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10 ...){;
     from Python anything that training takes}."""
-    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", ordered=True, short=["preset"])
+    config: str | Config | None = argument(
+        None, words=str | None, metavar="PRESET", ordered=True, short=["preset"], names="preset"
+    )
     """Preset of the training run that is judged and measured{; from Python also a config}. Default: the preset of
     training for the source."""
     net: NetworkName | None = None
@@ -505,7 +516,9 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
     threads: int | None = argument(None, least=1)
     """Number of threads that decode files; default: the number of cores, but at most 8."""
-    json: str | Path | None = argument(None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"])
+    json: str | Path | None = argument(
+        None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"], written=True
+    )
     """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of
     the tables."""
 
@@ -526,14 +539,14 @@ class Export(WithNet, WithOut):
         "model.onnx or page.html, which is replaced"
     )
 
-    run: str | Path = argument(words=str, metavar="RUN", positional=True)
+    run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
     to: Literal["diffusers", "onnx", "html", "space"] = "diffusers"
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
     html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
     Face Space with that file.
     """
-    label: int | str | None = argument(None, words=str | None)
+    label: int | str | None = argument(None, words=str | None, names="words")
     """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
     classes."""
 
@@ -568,7 +581,7 @@ class Push(WithNet, prints="result"):
         InputError: If the address is not valid, or the Hub refuses or cannot be reached.
     """
 
-    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder or model file{; from Python also a model}."""
     address: str = argument(metavar="hf://user/repo", positional=True)
     """hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist is created."""
@@ -586,7 +599,7 @@ class Info(WithNet, prints="result"):
         InputError: If there is no model.
     """
 
-    run: str | Path = argument(words=str, metavar="RUN", positional=True)
+    run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
 
 
@@ -614,13 +627,15 @@ class Runs(Declaration, prints="result"):
 class WithReference(WithDevice, WithOut):
     """A use case that compares samples with data."""
 
-    held_out: Any = argument(None, words=str | None, metavar="SOURCE")
+    held_out: Any = argument(None, words=str | None, metavar="SOURCE", names="data")
     """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
     the run held out by `validation`, if there is one."""
     leave_out_copies: bool = False
     """Leave out held-out items whose values equal those of a training item; default: they stay, and a note names
     them."""
-    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
+    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(
+        None, words=str | None, metavar="NAME", names=tuple(EXTRACTORS)
+    )
     """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
     batch_size: int | None = argument(None, least=1)
@@ -643,9 +658,9 @@ class WithSamples(WithReference, WithThreads, WithNet):
     samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]", least=1)
     """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
     Those that were made before are used again."""
-    data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
+    data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True, names="data")
     """Data that the model was trained on, in any form that training takes; default: the source of the (first) run."""
-    sampler: str | Sampler | None = argument(None, words=str | None, metavar="NAME")
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="NAME", names="words")
     """Sampler, a name with options if need be{; from Python also one of your own}. Default: the one of the run."""
     steps: int | None = None
     """Number of sampling steps; default: the sampler's default."""
@@ -653,7 +668,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Classifier-free guidance: above 1 strengthens the label; default: 1."""
     seed: int = 0
     """Seed of sample i, and of the noise of item i of the data."""
-    given: tuple[str, ...] | None = argument(None, metavar="NAME=WHAT", repeats=True)
+    given: tuple[str, ...] | None = argument(None, metavar="NAME=WHAT", repeats=True, names="condition")
     """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
     a .npy or .npz file, or a column. Default: what training was given."""
     trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION)
@@ -690,7 +705,7 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
         *("extractor", "metrics", "batch_size", "device", "out"),
     )
 
-    model: str | Path | Model | Denoiser = argument(words=str, metavar="RUN", positional=True)
+    model: str | Path | Model | Denoiser = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model, saved or not, or any denoiser
     with `schedule` and `predict`}."""
     conditions: int | None = argument(None, least=0)
@@ -737,15 +752,15 @@ class EvaluateSamples(WithMetrics, prints="parts", resumable=True):
 
     OUT: ClassVar[str] = "Folder for samples.json and memorisation.png; default: none is written"
 
-    samples: Any = argument(words=str, metavar="SAMPLES", positional=True)
+    samples: Any = argument(words=str, metavar="SAMPLES", positional=True, names="data")
     """A folder of images, a .npy or .npz file{; from Python items in any form that training takes}. Labels are those
     that the samples were conditioned on, in the numbering of the data's classes or by their names."""
-    data: Any = argument(words=str, metavar="SOURCE", positional=True)
+    data: Any = argument(words=str, metavar="SOURCE", positional=True, names="data")
     """Data that the samples are compared with, in any form that training takes. Images are brought to the size and
     channels of the samples."""
     n: int | None = argument(None, short=["n"])
     """Number of samples, spread evenly; default: all that fit into memory."""
-    image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW")
+    image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW", names="words")
     """Height x width to which samples of several sizes are cropped and resized; one number is a square."""
 
 
@@ -767,11 +782,13 @@ class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
     )
 
     runs: str | Path | Model | Sequence[str | Path | Model] = argument(
-        words=tuple[str, ...], metavar="RUN", positional=True
+        words=tuple[str, ...], metavar="RUN", names="run", positional=True
     )
     """Run folders, their model.safetensors, or hf://user/repo{; from Python also models}. Two or more, or one with
     `samplers`."""
-    samplers: str | Sampler | Sequence[str | Sampler] | None = argument(None, words=str | None, metavar="all|NAME,...")
+    samplers: str | Sampler | Sequence[str | Sampler] | None = argument(
+        None, words=str | None, metavar="all|NAME,...", names="words"
+    )
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
     these alone. {From Python also samplers of your own.} Default: none, runs are compared."""
@@ -803,7 +820,7 @@ class AverageLengths(WithSamples, prints="result", resumable=True):
         *("batch_size", "device", "out"),
     )
 
-    run: str | Path = argument(words=str, metavar="RUN", positional=True)
+    run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder with snapshots of averages, which training keeps."""
     lengths: tuple[float, ...] = (0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20)
     """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import ge, gt, le, lt
+from pathlib import Path
 from typing import Any, Literal
 
 from ancestral import registries
@@ -26,6 +27,9 @@ from ancestral.options import option
 from ancestral.registries import Registry
 
 MISSING = dataclasses.MISSING
+Names = Literal["", "run", "data", "preset", "file", "condition", "operator", "words"]
+"""What the text of an option names: a run or a model; data; a preset, data or a file of settings; another file; a
+condition with its value or source; an operator; nothing but what the package knows."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Argument:
         repeats: Whether it may be given several times on the command line, each time with more values.
         least: Its smallest allowed number, if there is one.
         most: Its largest allowed number, if there is one.
+        largest: The largest number, or number of values, in a program whose memory several users share.
+        names: What its text names: a kind of `Names`, or the names that are no code; "" is code, or nothing that users
+            of such a program may name.
+        written: Whether it names a place that is written.
     """
 
     name: str
@@ -63,6 +71,20 @@ class Argument:
     python: Any = None
     least: float | None = None
     most: float | None = None
+    largest: int | None = None
+    names: Names | tuple[str, ...] = ""
+    written: bool = False
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the command line takes any text, rather than numbers or some words."""
+        kinds = {self.hint, *typing.get_args(self.hint)}
+        return bool({str, Path, Any} & {inner for kind in kinds for inner in (kind, *typing.get_args(kind))})
+
+    @property
+    def switch(self) -> bool:
+        """Whether it is written to a place that is chosen for the user, unless the user gives another."""
+        return self.written and self.bare is True
 
     @property
     def required(self) -> bool:
@@ -91,7 +113,19 @@ def argument(default: Any = MISSING, **facts: Any) -> Any:
     return field(default=default, metadata=facts)
 
 
-FACTS = ("metavar", "short", "positional", "bare", "suffixes", "repeats", "least", "most")
+FACTS = (
+    "metavar",
+    "short",
+    "positional",
+    "bare",
+    "suffixes",
+    "repeats",
+    "least",
+    "most",
+    "largest",
+    "names",
+    "written",
+)
 """What the metadata of a field may say of its argument."""
 BOUNDS = {"least": ("at least", le), "above": ("above", lt), "most": ("at most", ge), "below": ("below", gt)}
 """The bounds of a number: their words, and how a bound relates to a number that keeps it."""

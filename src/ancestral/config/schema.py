@@ -44,7 +44,7 @@ class DataConfig:
 
     source: str = hidden("digits")
     """The name, path or address of the data, as `data` of `train` takes it."""
-    image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW")
+    image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW", names="words")
     """Height x width to which images are brought, as in 32x48; one number is the side of a square. {From Python also
     (height, width).} Default: the size that they have."""
     fit: Literal["crop", "pad"] = "crop"
@@ -75,13 +75,15 @@ class DataConfig:
     stretch_period: Literal[180, 360] = hidden(180, earlier=360)
     """Degrees of φ after which the numbers of a stretching of `augment` repeat: 180, as the stretching does; 360
     in runs of earlier versions, whose numbers do not tell a stretching from its inverse."""
-    background: str = "white"
+    background: str = argument("white", names="words")
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
     balance: bool = False
     """Train on each class equally often, however many items it has."""
-    given: tuple[Given, ...] | None = argument(None, words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True)
+    given: tuple[Given, ...] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
+    )
     """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
     folder, a further array of an .npz, a column or key), or several joined by commas; a folder with a file of the same
     name for each, or a .npy or .npz file with a row for each; an operator that makes it of the item itself
@@ -96,7 +98,7 @@ class DataConfig:
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. As many for
     latents, which are else encoded again in each step."""
-    validation: float | str | None = argument(None, metavar="SHARE|SOURCE", above=0, below=1)
+    validation: float | str | None = argument(None, metavar="SHARE|SOURCE", above=0, below=1, names="data")
     """Share of the items that is held out of training, as in 0.1, or other data of the same kind; their loss is
     measured at every multiple of `sample_every`. Default: none."""
 
@@ -274,7 +276,7 @@ AUTOENCODER = "autoencoder"
 class LatentConfig:
     """The latent space in which the model is trained, of a small autoencoder of its own."""
 
-    latent: int | str | None = argument(None, metavar="FACTOR|RUN")
+    latent: int | str | None = argument(None, metavar="FACTOR|RUN", names="run")
     """Train an autoencoder first, whose latents have sides shorter than the items by this factor (2, 4, 8 or 16), and
     then the model on its latents; or a run folder or model file whose autoencoder is taken. Suits images of 128 pixels
     and more. Default: the model is trained on the items themselves."""
@@ -320,7 +322,7 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    schedule: str = "linear"
+    schedule: str = argument("linear", names="words")
     """Noise schedule, a name or a name with options, as in karras:rho=5. {SCHEDULES}; custom is one that was given from
     Python."""
     timesteps: int = 1000
@@ -463,7 +465,7 @@ class RuntimeConfig:
     lengths after training; 0 keeps none. Default: 16, or as many as take 500 MB; none if that is fewer than 8."""
     log_every: int = argument(50, least=1)
     """Number of steps between two lines of the log and two points of the trackers."""
-    trackers: tuple[str, ...] = ("auto",)
+    trackers: tuple[str, ...] = argument(("auto",), names=("auto", "none", "tensorboard"))
     """Where the curves are logged besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows;
     none for no tracker. auto is tensorboard where it is installed."""
 
@@ -473,7 +475,7 @@ class RuntimeConfig:
 class SampleConfig:
     """Default settings of sampling."""
 
-    sampler: str = "ddim"
+    sampler: str = argument("ddim", names="words")
     """Default sampler of the model: a name, or a name with options, as in heun:steps=18,churn=10."""
     preview_steps: int | None = argument(None, least=1)
     """Number of sampling steps of the previews during training; default: at most 30, and 100 for the last."""

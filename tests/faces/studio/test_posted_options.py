@@ -148,6 +148,11 @@ def test_files_outside_the_folders_are_not_read(readable, run_id, options):
     )
 
 
+WORDS = {
+    *("device", "sampler", "samplers", "schedule", "image_size", "background", "variance", "label", "guidance", "box"),
+    "method",
+}
+"""Options whose text names neither files nor code."""
 CODE = {
     "network": ("train", {"net": "os:system"}),
     "objective": ("train", {"objective": "os:system"}),
@@ -179,23 +184,22 @@ def test_commands_that_leave_the_machine_or_remove_are_not_started(shared_studio
         assert "the studio has no command" in answer.line
 
 
-def test_each_option_that_takes_text_is_in_one_table():
+def test_an_option_whose_text_names_nothing_is_not_offered():
     """A new option is refused until somebody decided whether it may name files or code."""
-    tables = [
-        posted_options.RUN_OPTIONS,
-        posted_options.DATA_OPTIONS,
-        posted_options.FILE_OPTIONS,
-        posted_options.TEXT_OPTIONS,
-        {*posted_options.CHOSEN_BY_NAME},
-        posted_options.SWITCHES,
-        {"weak", "latent", "validation", "config", "given", "operator"},
-    ]
     for case in CASES.values():
+        names = {one.name for one in options_of(case, case.declaration.shown_config({}))}
+        assert names - {one.name for one in offered(case)} <= {"net", "objective", "lr_schedule", "trust", "json"}
         for one in offered(case):
-            if posted_options._takes_text(one):
-                assert sum(one.name in table for table in tables) == 1, (case.command, one.name)
-                paths = Path in (one.hint, *typing.get_args(one.hint))
-                assert not paths or one.name not in posted_options.TEXT_OPTIONS, one.name
+            paths = Path in (one.hint, *typing.get_args(one.hint))
+            assert not paths or one.names in ("file", "run") or one.switch, one.name
+            assert one.names != "words" or one.name in WORDS, one.name
+
+
+def test_text_that_is_no_number_is_no_step(readable, run_id):
+    """Python takes these for numbers, and the command line for the name of a run."""
+    for text in ("nan", "infinity", "1e5", "1_0.5"):
+        assert refusal(readable, "sample", model=run_id, weak=text)[0] == "weak"
+        assert refusal(readable, "train", data="digits", latent=text)[0] == "latent"
 
 
 def test_names_of_built_in_data_are_those_of_the_package():
@@ -214,7 +218,7 @@ def test_files_are_named_by_ids_and_by_paths_in_the_folders(tiny_run, tmp_path):
         for given in (f"low=upload:{facts['id']}", f"low={tmp_path}/data/a.npy", f"low={tmp_path}/data/../data/a.npy"):
             values = read_posted(readable, "sample", {"model": run, "given": [given], "weak": "3"}).values
             assert values["model"] == str(tiny_run.path.resolve())
-            assert values["weak"] == "3"
+            assert values["weak"] == 3
             name, _, path = values["given"][0].partition("=")
             assert name == "low"
             assert np.load(path).shape == (1, 8, 8)

@@ -18,6 +18,7 @@ from PIL import Image
 from ancestral.errors import InputError, one_line
 from ancestral.events import Message, State, Work, Wrote
 from ancestral.faces.command import declared
+from ancestral.faces.help_text import options_of
 from ancestral.faces.studio.answers import BusyError, OptionError, error_line
 from ancestral.faces.studio.history import WHOLE, Entry, History
 from ancestral.faces.studio.jobs import Job
@@ -31,13 +32,8 @@ if TYPE_CHECKING:
 COMMANDS = ("sample", "edit")
 MOST_OF_ONE, MOST_OF_ALL = 16, 128
 """Number of jobs that wait: of one visitor, and of all."""
-LARGEST = {"n": 1024, "batch_size": 1024, "particles": 1024, "threads": 1024}
-"""Largest numbers in the studio, whose memory is that of all visitors. OpenMP ends the process, and so the studio, if
-it cannot start the number of threads that was given."""
 PATIENCE = 2.0
 """Seconds that a job has to stop when the studio ends."""
-MODELS = ("model", "then", "weak")
-"""Options that name models."""
 STOPPED = "stopped.png"
 """The picture of the estimates when a job was stopped."""
 
@@ -251,9 +247,9 @@ class ComputeQueue:
         options: Any = declared(job.posted.case, job.posted.values)
         changes: dict[str, Any] = {"out": entry.files}
         models = list["Model"]()
-        for name in MODELS:
-            value = getattr(options, name, None)
-            if value is None or (name == "weak" and str(value).isdecimal()):
+        for name in (one.name for one in dataclasses.fields(options) if one.metadata.get("names") == "run"):
+            value = getattr(options, name)
+            if value is None or isinstance(value, int):  # a snapshot of the run
                 continue
             paths = value if isinstance(value, tuple) else (value,)
             loaded = tuple(self.models.get(path, options.device) for path in paths)
@@ -307,13 +303,13 @@ def start(
         BusyError: If too many jobs wait.
     """
     declared(posted.case, posted.values).check()
-    for name, most in LARGEST.items():
-        if (posted.values.get(name) or 0) > most:
+    for one in options_of(posted.case):
+        value: Any = posted.values.get(one.name)
+        if one.largest is not None and value is not None and (len(value) if one.many else value) > one.largest:
+            what = "values" if one.many else "here"
             raise OptionError(
-                name, f"the studio takes at most {most:,} here; ancestral {posted.case.command} takes more"
+                one.name, f"the studio takes at most {one.largest:,} {what}; ancestral {posted.case.command} takes more"
             )
-    if len(posted.values.get("index") or ()) > LARGEST["n"]:
-        raise OptionError("index", f"the studio makes at most {LARGEST['n']:,} samples at a time")
     job = ComputeJob(posted, options, client, run, queue)
     queue.add(job)
     return job

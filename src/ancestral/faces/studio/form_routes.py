@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ancestral.faces.help_text import description, entry_text, shown_value
 from ancestral.faces.studio.answers import answer
-from ancestral.faces.studio.posted_options import BUILT_IN, SWITCHES, case_of, offered
+from ancestral.faces.studio.posted_options import BUILT_IN, case_of, offered
 from ancestral.faces.studio.state import state_of
 from ancestral.faces.words import written
 from ancestral.fields import MISSING, Argument
@@ -44,7 +44,7 @@ def form(request: Request) -> Response:
 
 def _option(one: Argument, names: set[str], common: bool) -> dict[str, Any]:
     choices = _choices(one.hint)
-    kind = "flag" if one.flag or one.name in SWITCHES else "choice" if choices else _kind(one.hint)
+    kind = "flag" if one.flag or one.switch else "choice" if choices else _kind(one.hint)
     return {
         "name": one.name,
         "flag": written(one)[0],

@@ -1,12 +1,11 @@
 """Options as visitors send them: read by the declarations as the command line does, with files in named folders only.
 
-Each option that names files or code is in one of the tables below. An option of text that is in none is refused, so
-that a new one cannot open a way by being forgotten.
+The field of an option says what its text names (`fields.Names`). Text of which it does not is refused, so that a new
+option cannot open a way by being forgotten.
 """
 
 import re
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from ancestral.faces.studio.history import History
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.uploads import Uploads
 from ancestral.faces.words import convert, read, written
-from ancestral.fields import Argument
-from ancestral.registries import EXTRACTORS, NETWORKS, OPERATORS
+from ancestral.fields import Argument, Names
+from ancestral.registries import OPERATORS
 
 CASES = {case.command: case for case in USE_CASES if case.command not in ("studio", "push", "import", "runs", "info")}
 """The commands that the studio starts. The others need none, or leave this machine."""
@@ -34,25 +33,6 @@ PARTS_OF_ITEMS = {*OPERATORS, "mask", "crop", "noise"}
 """What may stand before a colon in the text of an operator: with anything else, the text names a function."""
 BUILT_IN = ("digits", "fashion", "cifar10", "moons", "swissroll", "checkerboard")
 """Data sets that are no files, as `data.BUILTINS`, which needs torch."""
-LOCAL_TRACKERS = ("auto", "none", "tensorboard")
-
-RUN_OPTIONS = {"model", "run", "runs", "initial", "then"}
-DATA_OPTIONS = {"data", "source", "held_out", "samples"}
-FILE_OPTIONS = {"image", "other", "mask", "like", "branch", "file", "out"}
-TEXT_OPTIONS = {
-    *("device", "sampler", "samplers", "schedule", "image_size", "background", "variance", "label", "guidance", "box"),
-    "method",
-}
-"""Text that names neither files nor code."""
-CHOSEN_BY_NAME = {
-    "net": (NETWORKS, "a network of your own is code, which the command line trains"),
-    "extractor": (EXTRACTORS, "an extractor of your own is code, by which the command line measures"),
-    "trackers": (LOCAL_TRACKERS, "others send what they get away from this machine"),
-}
-SWITCHES = {"gif", "film"}
-"""Files that are written beside the others: the studio chooses their places."""
-NOT_OFFERED = {"objective", "lr_schedule", "trust", "json", "address"}
-"""Code, and places outside the studio."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +78,7 @@ def offered(case: UseCase, preset: str | None = None, data: str | None = None) -
     """
     values = {"config": preset, "data": data, "source": data}
     config = case.declaration.shown_config({name: value for name, value in values.items() if value})
-    own_network = case.command not in ("train", "doctor")
-    return [
-        one for one in options_of(case, config)
-        if one.name not in NOT_OFFERED and not (one.name == "net" and own_network)
-    ]  # fmt: skip
+    return [one for one in options_of(case, config) if one.names or one.switch or not one.takes_text]
 
 
 def case_of(command: str) -> UseCase:
@@ -173,7 +149,7 @@ def _places(value: Any) -> list[str]:
 def _read_one(readable: ReadableFiles, one: Argument, value: Any) -> tuple[Any, list[str]]:
     """The value of an option, and its words."""
     name = written(one)[0]
-    if one.flag or one.name in SWITCHES:
+    if one.flag or one.switch:
         if not isinstance(value, bool):
             raise InputError(f"{name} takes no value, so not {shown(value)}")
         switched = value if one.flag else one.bare if value else one.default
@@ -209,46 +185,47 @@ def _word(name: str, value: Any) -> str:
 
 def _checked(readable: ReadableFiles, one: Argument, text: str) -> str:
     """A word that may be used: a file lies in a named folder, and nothing is code. Returns it with absolute paths."""
-    name = one.name
-    if not _takes_text(one):
+    if not one.takes_text or _is_number(one, text):
         return text
-    if name in CHOSEN_BY_NAME:
-        names, reason = CHOSEN_BY_NAME[name]
-        if text not in names:
-            raise InputError(f"{shown(text)} is not offered in the studio, which has {', '.join(names)}: {reason}")
+    if isinstance(one.names, tuple):
+        if text not in one.names:
+            raise InputError(
+                f"{shown(text)} is not offered in the studio, which has {', '.join(one.names)}: others are code, or "
+                "send what they get away from this machine; use the command line"
+            )
         return text
-    if name in RUN_OPTIONS or (name in ("weak", "latent") and not text.isdecimal()):
-        runs = readable.places.runs()
-        return str(runs[text] if text in runs else _file(readable, text))
-    if name in DATA_OPTIONS or (name == "validation" and not _is_number(text)):
-        return text if text in BUILT_IN else _file(readable, text)
-    if name == "config":
-        return text if text in BUILT_IN or text in PRESETS else _file(readable, text)
-    if name in FILE_OPTIONS:
-        return _file(readable, text)
-    if name == "given":
-        value = text.partition("=")[2] if "=" in text else text
-        start, value = text[: len(text) - len(value)], value.strip()
-        if value.startswith((UPLOAD, HISTORY)) or _may_be_file(value):
-            return start + _file(readable, value)
-        return start + _without_code(value)
-    if name == "operator":
-        return _without_code(text)
-    if name in TEXT_OPTIONS or name in ("weak", "validation", "latent"):
-        return text
-    raise InputError(f"{name} is not offered in the studio: use the command line")
+    return CHECKS[one.names](readable, text)
 
 
-def _takes_text(one: Argument) -> bool:
-    """Whether an option takes any text, rather than numbers or some words."""
-    kinds = {one.hint, *typing.get_args(one.hint)}
-    return bool({str, Path, Any} & {inner for kind in kinds for inner in (kind, *typing.get_args(kind))})
+def _run(readable: ReadableFiles, text: str) -> str:
+    runs = readable.places.runs()
+    return str(runs[text] if text in runs else _file(readable, text))
 
 
-def _without_code(text: str) -> str:
+def _data(readable: ReadableFiles, text: str) -> str:
+    return text if text in BUILT_IN else _file(readable, text)
+
+
+def _preset(readable: ReadableFiles, text: str) -> str:
+    return text if text in PRESETS else _data(readable, text)
+
+
+def _condition(readable: ReadableFiles, text: str) -> str:
+    value = text.partition("=")[2] if "=" in text else text
+    start, value = text[: len(text) - len(value)], value.strip()
+    if value.startswith((UPLOAD, HISTORY)) or _may_be_file(value):
+        return start + _file(readable, value)
+    return start + _operator(readable, value)
+
+
+def _operator(readable: ReadableFiles, text: str) -> str:
     for part in text.split("+"):
         if FUNCTION.fullmatch(part) and part.partition(":")[0] not in PARTS_OF_ITEMS:
             raise InputError(f"{shown(text)} names a function, and the studio runs no code of visitors")
+    return text
+
+
+def _words(readable: ReadableFiles, text: str) -> str:
     return text
 
 
@@ -270,9 +247,21 @@ def _may_be_file(text: str) -> bool:
         return True
 
 
-def _is_number(text: str) -> bool:
+def _is_number(one: Argument, text: str) -> bool:
+    """Whether an option takes a word as a number, where others would name something."""
     try:
-        float(text)
-    except ValueError:
+        return isinstance(convert(one, [text]), int | float)
+    except InputError:
         return False
-    return True
+
+
+CHECKS: Mapping[Names, Callable[[ReadableFiles, str], str]] = {
+    "run": _run,
+    "data": _data,
+    "preset": _preset,
+    "file": _file,
+    "condition": _condition,
+    "operator": _operator,
+    "words": _words,
+}
+"""How text is checked, by what it names; each returns it with absolute paths."""
