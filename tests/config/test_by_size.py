@@ -103,10 +103,14 @@ def test_a_setting_that_is_given_wins(name):
     config = configs.preset("folder").with_settings(**{name: OTHER[name]})
     assert by_size.left_out(config) == [other for other in by_size.CHOSEN if other != name]
     final, choice = by_size.complete(config, (3, 64, 64)), by_size.choose((3, 64, 64))
+    if name in ("mults", "patch"):  # the levels of the user have other resolutions
+        choice["attention"] = {"mults": (), "patch": ()}[name]
     assert not by_size.left_out(final)
     for other in by_size.CHOSEN:
         value = getattr(final.net, other, getattr(final.train, other, None))
         assert value == (OTHER[name] if other == name else choice[other])
+    net = nets.build(shape=(3, 64, 64), **dataclasses.asdict(final.net))
+    assert set(final.net.attention) <= set(net.resolutions)
     words = by_size.explain(config, (3, 64, 64))
     assert f"--{name.replace('_', '-')} " not in words
     assert "3 levels to " in words or name == "mults"

@@ -83,7 +83,8 @@ def test_noise_that_nobody_says_is_estimated(waves):
     noise = float(edited.reason.partition(": noise of ")[2].partition(" ")[0])
     assert 0.05 <= noise <= 0.15
     known = model.restore(as_bytes(Blur(1.0).apply(truth), 0.1), "blur:1", 0.1, n=ITEMS, steps=2, decode=False)
-    assert "noise" not in known.reason
+    assert "noise of" not in known.reason
+    assert "times its noise" in known.reason  # two steps are too few
 
 
 def test_floats_say_no_rounding_but_their_power_does(waves):
@@ -152,3 +153,23 @@ def test_noise_alone_is_taken_away(waves):
     assert error < 0.3 * (y - mean).square().mean().sqrt()
     with pytest.raises(InputError, match=r"restore lacks operator='upscale:4'.*noise=0.1"):
         model.restore(y)
+
+
+def test_samples_that_do_not_agree_with_the_image_are_named(waves):
+    """The distance is that of the samples, measured again, and a message says how many times the noise it is."""
+    model, truth = waves
+    y = as_bytes(Blur(1.0).apply(truth))
+    near, far = (model.restore(y, "blur:1", n=ITEMS, steps=steps, decode=False) for steps in (50, 1))
+    assert "times its noise" not in near.reason
+    stated = float(far.reason.partition("differ from the image by ")[2].split()[0])
+    decoded = model.restore(y, "blur:1", n=ITEMS, steps=1)
+    low = -Blur(1.0).apply(torch.ones(1, 1, 16, 16))
+    measured = Blur(1.0).apply(model.spec.codec.encode(decoded)) - (y / model.spec.codec.scale + low)
+    assert stated == pytest.approx(float(measured.square().mean().sqrt()), rel=0.05)
+
+
+def test_an_image_with_less_noise_than_the_user_says_is_named(waves):
+    model, truth = waves
+    noisy, clean = (model.restore(as_bytes(truth, noise), None, 0.3, n=ITEMS, steps=2) for noise in (0.3, 0.0))
+    assert "has less noise than 0.3" in clean.reason
+    assert "has less noise" not in noisy.reason

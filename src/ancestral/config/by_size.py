@@ -101,13 +101,11 @@ def choose(shape: Sequence[int], device: str = "cpu", latents: bool = False) -> 
     while _positions(sides, patch << (levels - 1)) > LAST and levels < _most_levels(shortest, patch):
         levels += 1
     mults = plan.mults[min(levels, len(plan.mults)) - 1]
-    longest = -(-max(sides) // (patch << (levels - 1))) << (levels - 1)  # at the first level, as the U-Net pads it
-    attends = [level for level in range(levels) if _positions(sides, patch << level) <= plan.attention]
     largest_batch = plan.batch // _positions(sides, patch)
     return {
         **plan.settings,
         "mults": (1,) * (levels - len(mults)) + mults,
-        "attention": tuple(longest >> level for level in attends),
+        "attention": _attention(sides, patch, levels, plan),
         "patch": patch,
         "batch_size": max(FEWEST, min(plan.settings["batch_size"], largest_batch)),
     }
@@ -130,6 +128,10 @@ def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Confi
     """
     latents = config.latent.latent is not None
     choice = choose(shape, device, latents) if isinstance(config.net, UNetConfig) else choose((), device)
+    net = config.net
+    if isinstance(net, UNetConfig) and (net.mults or net.patch) and (math.prod(shape[1:]) > SMALL or latents):
+        patch, mults = net.patch or choice["patch"], net.mults or choice["mults"]
+        choice["attention"] = _attention(shape[1:], patch, len(mults), _plan(device))
     if isinstance(config.net, TransformerConfig):
         choice["patch"] = _patch(shape[1:], _plan(device).tokens)
     return config.with_settings(**{name: choice[name] for name in left_out(config)})
@@ -170,6 +172,12 @@ def _patch(sides: Sequence[int], most: int) -> int:
     while _positions(sides, patch) > most and 2 * patch <= shortest and (2 * patch) ** len(sides) <= FOLDED:
         patch *= 2
     return patch
+
+
+def _attention(sides: Sequence[int], patch: int, levels: int, plan: Plan) -> tuple[int, ...]:
+    """The resolutions of the levels that are small enough for self-attention, as the U-Net pads the items."""
+    longest = -(-max(sides) // (patch << (levels - 1))) << (levels - 1)  # at the first level
+    return tuple(longest >> level for level in range(levels) if _positions(sides, patch << level) <= plan.attention)
 
 
 def _positions(sides: Sequence[int], factor: int) -> int:

@@ -35,7 +35,7 @@ PRINT_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 def unreadable_finding(names: dict[str, str]) -> Iterator[Finding]:
     """Name what cannot be read, each with the reason."""
     if names:
-        advice = "fetch each again, convert it to PNG or JPEG, or delete it: training skips what cannot be read"
+        advice = "fetch each again, save it in a format that is read, or delete it: training skips these"
         yield Finding("unreadable", "warning", f"{plural(len(names), 'file')} cannot be read", advice, names)
 
 

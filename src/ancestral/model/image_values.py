@@ -294,13 +294,19 @@ def read_images(
 
 
 def reading_notes(spec: DataSpec, value: Any, keep_size: bool = False) -> list[str]:
-    """Say how the pixels of a picture are changed when it is read for a model.
+    """Say how a picture or a recording is changed when it is read for a model.
 
     Args:
         spec: The description of the data of the model.
-        value: What `read_images` reads; only a picture or its path has notes.
+        value: What `read_images` reads; only a picture, its path and that of a recording have notes.
         keep_size: That of `read_images`.
     """
+    if spec.rate is not None and isinstance(value, str | Path) and Path(value).suffix.lower() == WAV:
+        with suppress(InputError, OSError):
+            length = decode_wav(Path(value).read_bytes())[1].shape[-1]
+            if length != spec.shape[1]:
+                how = "the first were read" if length > spec.shape[1] else "silence was added"
+                return [f"{one_line(value)} has {length:,} samples, and the model {spec.shape[1]:,}: {how}"]
     if len(spec.shape) != 3:
         return []
     if isinstance(value, PillowImage.Image):

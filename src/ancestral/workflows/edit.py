@@ -285,7 +285,8 @@ def _given(options: Edit, model: Model, like: EditRecipe | None) -> Given:
         shape = editing.measured_shape(spec, operator, noise or 0.0)
         image = _one(read_images(spec, options.image, "image", shape=shape), "image")
         part = Beside("input", image[None], spec.codec.limits)
-        return Given((options.image, operator), (part,), values={"image": described(options.image, image)})
+        notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())
+        return Given((options.image, operator), (part,), values={"image": described(options.image, image)}, notes=notes)
     keep_size = task == "inpaint"
     image = _one(read_images(spec, options.image, "image", keep_size), "image")
     shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": described(options.image, image)}

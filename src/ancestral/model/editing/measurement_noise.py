@@ -21,6 +21,8 @@ GAIN = math.sqrt(12)
 """How much A⁺ may enlarge noise where samples agree with integers exactly: their rounding is then less than a level."""
 BEYOND = 1.1
 """The largest root mean square of A⁺ y; that of items in [-1, 1] is 1 at most."""
+FAR = 4.0
+"""How many times its noise samples may differ from a measurement before it is said."""
 FLOOR = 1e-4
 """The least noise that is looked for in floats."""
 NOISES = 2.0 ** (torch.arange(1, 27) / 2)
@@ -88,6 +90,8 @@ def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
     shape, operator, y, noise = model.spec.shape, measurement.operator, measurement.y, measurement.noise
     gain = measurement.gain(shape)
     if gain <= GAIN:
+        if noise and model.examples is not None and len(model.examples) >= LEAST:
+            return Explanation(noise, notes=_less_noise(model.examples, measurement))
         return Explanation(noise)
     least = max(noise, measurement.rounding)
     if not least:
@@ -103,7 +107,7 @@ def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
     if measurement.rounding > noise:
         notes.append(
             f"Rounding has noise of {least:.2g} in [-1, 1], which the inverse of {measurement.name} enlarges "
-            f"{gain:.2g} times: samples agree with the image within it."
+            f"{gain:.2g} times: it is taken for noise of the image."
         )
     if model.examples is not None and len(model.examples) >= LEAST:
         least, remark = _compared(model.examples, measurement, max(least, FLOOR))
@@ -111,16 +115,26 @@ def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
     return Explanation(least, gain * least, tuple(notes))
 
 
+def _remainder(examples: Tensor, measurement: Measurement, noise: float) -> float:
+    """Above 0 if most of y have more power than what is measured of the data with this noise, below 0 if less."""
+    spectra = Spectra(measurement.like(examples, noise), measurement.rounding or FLOOR)
+    return float(spectra.compare(measurement.y).quantile(0.5, interpolation="nearest"))
+
+
+def _less_noise(examples: Tensor, measurement: Measurement) -> tuple[str, ...]:
+    """A remark if y is smoother than the data with the noise that the user says."""
+    if _remainder(examples, measurement, measurement.noise) >= 0:
+        return ()
+    return (
+        f"The image has less noise than {measurement.noise:.2g}, or is smoother than the data: if it has less, the "
+        "samples lack detail.",
+    )
+
+
 def _compared(examples: Tensor, measurement: Measurement, least: float) -> tuple[float, str]:
     """The noise that explains y, and a remark if it is not the least one."""
-    floor, name = measurement.rounding or FLOOR, measurement.name
-
-    def remainder(noise: float) -> float:
-        """Above 0 if most of y have more power than what is measured of the data, below 0 if they have less."""
-        signs = Spectra(measurement.like(examples, noise), floor).compare(measurement.y)
-        return float(signs.quantile(0.5, interpolation="nearest"))
-
-    sign = remainder(least)
+    name = measurement.name
+    sign = _remainder(examples, measurement, least)
     if sign == 0:
         return least, ""
     if sign < 0:
@@ -132,10 +146,32 @@ def _compared(examples: Tensor, measurement: Measurement, least: float) -> tuple
     if measurement.noise:
         return least, f"{known}: it has more noise, or was measured otherwise, as by a narrower blur."
     noises = [least, *(least * NOISES).tolist()]
-    place = bisect_left(noises, True, hi=len(noises) - 1, key=lambda noise: remainder(noise) <= 0)
+    place = bisect_left(
+        noises, True, hi=len(noises) - 1, key=lambda noise: _remainder(examples, measurement, noise) <= 0
+    )
     return noises[place], (
         f"{known}: noise of {noises[place]:.2g} is taken, which explains it. If it was measured otherwise, as by a "
         "narrower blur, name that; if you know its noise, give that."
+    )
+
+
+def disagreement(measurement: Measurement, items: Tensor, noise: float) -> tuple[str, ...]:
+    """Say whether samples are further from a measurement than its noise.
+
+    Args:
+        measurement: The measurement.
+        items: Samples (n, *) in [-1, 1]; sample i is of measurement i mod their number.
+        noise: The standard deviation of the noise that the measurement is taken to have.
+    """
+    order = torch.arange(len(items)) % len(measurement.y)
+    distance = float((measurement.operator.apply(items) - measurement.y[order]).square().mean().sqrt())
+    explained_by = max(noise, measurement.rounding, FLOOR)
+    if distance <= FAR * explained_by:
+        return ()
+    return (
+        f"Measured by {measurement.name}, the samples differ from the image by {distance:.2g} (root mean square in "
+        f"[-1, 1]), {distance / explained_by:.0f} times its noise: it was measured otherwise, or the model does not "
+        f"know such images well; more {option('steps')} or another {option('method')} may bring them nearer.",
     )
 
 

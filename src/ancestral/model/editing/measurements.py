@@ -21,7 +21,14 @@ from ancestral.errors import InputError
 from ancestral.guidance import METHODS, Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import COUNT, Edit, Sampling, evaluations, is_distilled
-from ancestral.model.editing.measurement_noise import FLOOR, Explanation, Measurement, explained, resemblance
+from ancestral.model.editing.measurement_noise import (
+    FLOOR,
+    Explanation,
+    Measurement,
+    disagreement,
+    explained,
+    resemblance,
+)
 from ancestral.model.image_values import read_images
 from ancestral.model.regions import Region, read_change
 from ancestral.model.trained_model import TrainedModel
@@ -92,7 +99,7 @@ def restoration(
     sampling, own_method = Sampling(**options), None
     if not isinstance(method, str):
         own_method, method = method, _own_name(method)
-    name = str(operator)
+    name = "the identity" if operator is None else str(operator)
     operator, noise = _operator(operator, noise, model.spec)
     check_noise(noise)
     spec = model.spec
@@ -208,7 +215,11 @@ def restoration(
             return spec.codec.decode(_in_range(made, rows, operator, sampler.clip or 1.0))
 
     def check(items: Tensor) -> tuple[str, ...]:
-        return () if is_part else resemblance(model.examples, spec.codec.encode(items), spec.codec.rounding or FLOOR)
+        if is_part:  # what is known is put in its place
+            return ()
+        encoded, floor = spec.codec.encode(items).cpu(), spec.codec.rounding or FLOOR
+        far = disagreement(dataclasses.replace(measurement, rounding=max(rounding, floor)), encoded, noise)
+        return *far, *resemblance(model.examples, encoded, floor)
 
     passes = evaluations(sampler, schedule, times) * count_of_particles
     return Edit(method, reason, len(items), len(measured), passes, times, steps, finish, notes, check)
