@@ -17,13 +17,16 @@ def folded_solution(number: int, function: Callable[..., Any]) -> Callable[..., 
             settings of the student's copy of the lesson.
 
     Returns:
-        The solution, or None if the lesson has none of this name.
+        The solution, or None if the lesson has none of this name, or it needs what the student's file does not import.
     """
     codes = _codes(number)
     if not any(f"def {function.__name__}(" in code for code in codes):
         return None
     scope = dict(getattr(inspect.unwrap(function), "__globals__", {}))
-    exec("\n".join(codes), scope)  # all of them, since a solution may call that of another exercise
+    try:
+        exec("\n".join(codes), scope)  # all of them, since a solution may call that of another exercise
+    except NameError:
+        return None
     solution: Callable[..., Any] = scope[function.__name__]
     return solution
 

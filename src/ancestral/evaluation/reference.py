@@ -102,7 +102,8 @@ def load_reference(
     """
     options: dict[str, Any] = {"split": split, "given": given}
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
-    if isinstance(source, Dataset) and set(names_of_conditions(spec, None) or ()) <= set(source.spec.further):
+    from_data = {name for name, kind in spec.further.items() if not kind.made_by}
+    if isinstance(source, Dataset) and from_data <= set(source.spec.further):
         options["given"] = None  # it was opened with its conditions
     if not isinstance(source, str) and len(spec.shape) > 1:
         options["dims"] = len(spec.shape) - 1
