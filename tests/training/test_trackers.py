@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import importlib.util
 import io
 import math
 import subprocess
@@ -97,6 +98,15 @@ def test_a_disk_that_is_full_for_tensorboard_is_reported_once_without_a_tracebac
     assert "No space left on device; training goes on" in printed.out
     assert threading.excepthook == hook
     assert not [thread for thread in threading.enumerate() if type(thread).__module__.startswith("tensorboard.")]
+
+
+def test_trackers_are_an_extra(monkeypatch):
+    """Without it, log.csv and report.html are all there is by default."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "accelerate" else find_spec(name))
+    assert check_trackers(("auto",)) == []
+    with pytest.raises(InputError, match=r"pip install 'ancestral\[trackers\]'"):
+        check_trackers(("tensorboard",))
 
 
 def test_trackers_that_cannot_be_are_refused():

@@ -18,7 +18,7 @@ from ancestral.training.run_folder import RunFolder
 
 def used_trackers(names: Sequence[str]) -> list[str]:
     """Return the names without "none", and with tensorboard in the place of "auto", where it is installed."""
-    automatic = "tensorboard" if importlib.util.find_spec("tensorboard") else "none"
+    automatic = "tensorboard" if all(map(importlib.util.find_spec, ("tensorboard", "accelerate"))) else "none"
     return [name for name in (automatic if name == "auto" else name for name in names) if name != "none"]
 
 
@@ -27,6 +27,11 @@ def check_trackers(names: Sequence[str]) -> list[str]:
     names = used_trackers(names)
     if not names:
         return names
+    if importlib.util.find_spec("accelerate") is None:
+        raise InputError(
+            f"{option('trackers', *names)} needs {pip_install()} 'ancestral[trackers]'; or leave it out: log.csv and "
+            "report.html need no package"
+        )
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     installed = [str(name) for name in get_available_trackers()]
