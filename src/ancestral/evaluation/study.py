@@ -78,8 +78,8 @@ class References:
         train_set = ReferenceSet.from_data(train, spec, "train split")
         held_out_set = None if held_out is None else ReferenceSet.from_data(held_out, spec, held_out_split)
         parts = [part for part in (train, held_out) if part is not None]
-        notes = [f"Files that could not be read were left out: {len(part.skipped)} of {part.name}."
-                 for part in parts if part.skipped]  # fmt: skip
+        skipped = (f"{len(part.skipped)} of {part.name}" for part in parts if part.skipped)
+        notes = [f"Files that could not be read were left out: {one}." for one in dict.fromkeys(skipped)]
         remarks = dict.fromkeys(text for part in parts for text, _ in part.notes)
         notes += [f"{text[0].upper()}{text[1:]}." for text in remarks]
         notes += [note for part in (train_set, held_out_set) if part is not None for note in part.notes]
