@@ -65,7 +65,7 @@ def test_the_printed_solution_passes_for_another_seed(number, name, tmp_path):
     passes(number, name, [number], tmp_path)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "name"), CASES)
 def test_the_printed_solution_passes_for_twenty_seeds(number, name, tmp_path):
     passes(number, name, range(20), tmp_path)
