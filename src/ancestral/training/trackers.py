@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ancestral.errors import InputError, pip_install
+from ancestral.errors import InputError, install_command, pip_install
 from ancestral.options import option
 from ancestral.training.progress import BINS, Progress
 from ancestral.training.run_folder import RunFolder
@@ -29,7 +29,7 @@ def check_trackers(names: Sequence[str]) -> list[str]:
         return names
     if importlib.util.find_spec("accelerate") is None:
         raise InputError(
-            f"{option('trackers', *names)} needs {pip_install()} 'ancestral[trackers]'; or leave it out: log.csv and "
+            f"{option('trackers', *names)} needs {install_command('trackers')}; or leave it out: log.csv and "
             "report.html need no package"
         )
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
