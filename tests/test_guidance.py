@@ -560,9 +560,9 @@ class Labelled:
         self.mixtures = [oracle.Mixture(self.schedule, images(seed + i, 4), torch.full((4,), 0.4)) for i in range(3)]
 
     def predict(self, x_t, t, labels=None):
-        labels = [-1] * len(x_t) if labels is None else labels.tolist()
-        rows = [self.mixtures[max(c, 0)].predict(x_t[i : i + 1], t).x0 for i, c in enumerate(labels)]
-        return X0.solve(x_t, torch.cat(rows), *self.schedule.at(t))
+        x0 = torch.stack([mixture.predict(x_t, t).x0 for mixture in self.mixtures])
+        mixtures = torch.zeros(len(x_t), dtype=int) if labels is None else labels.clamp(min=0)
+        return X0.solve(x_t, x0[mixtures, torch.arange(len(x_t))], *self.schedule.at(t))
 
 
 def posterior(method, operator, inner=None, noise=0.1):
