@@ -37,7 +37,7 @@ def test_threads_decode_no_more_pixels_at_once_than_there_is_room_for(monkeypatc
         items = pool.map(lambda _: decoding.decode_image(png(side), Conversion()), range(8))
     assert [item.shape for item in items] == [(1, side, side)] * 8
     assert most == at_once
-    assert decoding.ROOM.pixels == 0
+    assert decoding.PIXEL_LIMIT.pixels == 0
     with pytest.raises(Unreadable):
         decoding.decode_image(png(side)[:-30], Conversion())
-    assert decoding.ROOM.pixels == 0
+    assert decoding.PIXEL_LIMIT.pixels == 0

@@ -147,7 +147,7 @@ def check_file(number: int, path: Path, names: Sequence[str] = (), rules: Rules 
 
 def _judge_by(rules: Rules, number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:
     """The verdict of a function: on the fixed inputs, which tell known mistakes apart, then on those of the seed."""
-    if rules.seed is None or isinstance(exercise, Exercise):  # a training is judged once
+    if rules.seed is None or isinstance(exercise, Exercise):  # training runs are checked once
         verdict = _judge(number, exercise, function)
         if rules.seed is None or not verdict.passed:
             return verdict

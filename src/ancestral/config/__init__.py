@@ -1,10 +1,10 @@
 """Config of a run: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config import by_size as by_size
-from ancestral.config.given import UNPLACED as UNPLACED
-from ancestral.config.given import Given as Given
-from ancestral.config.given import placeless as placeless
-from ancestral.config.given import unplaced as unplaced
+from ancestral.config.condition_sources import UNPLACED as UNPLACED
+from ancestral.config.condition_sources import Given as Given
+from ancestral.config.condition_sources import placeless as placeless
+from ancestral.config.condition_sources import unplaced as unplaced
 from ancestral.config.presets import METHODS as METHODS
 from ancestral.config.presets import PRESETS as PRESETS
 from ancestral.config.presets import base_config as base_config

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ancestral import registries
 from ancestral.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
-from ancestral.config.given import Given, placeless, unplaced
+from ancestral.config.condition_sources import Given, placeless, unplaced
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden

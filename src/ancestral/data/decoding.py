@@ -160,15 +160,15 @@ def _turn(image: Image.Image) -> int:
     return 1
 
 
-class _Room:
-    """Room for the pixels that threads decode at the same time."""
+class _PixelLimit:
+    """The limit of the pixels that threads decode at the same time."""
 
     def __init__(self) -> None:
         self.pixels, self.changed = 0, Condition()
 
     @contextmanager
     def taken(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for so many pixels, or until nothing else is decoded, and take it in the block."""
+        """Decode this many pixels in the block, which begins below the limit, or when nothing else is decoded."""
         with self.changed:
             self.changed.wait_for(lambda: not self.pixels or self.pixels + pixels <= PIXELS_AT_ONCE)
             self.pixels += pixels
@@ -180,7 +180,7 @@ class _Room:
                 self.changed.notify_all()
 
 
-ROOM = _Room()
+PIXEL_LIMIT = _PixelLimit()
 
 
 def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
@@ -196,7 +196,7 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
                 opened.draft(None, (factor * max(conversion.size),) * 2)
             if opened is not image and _is_large(opened):
                 raise Image.DecompressionBombError
-            with ROOM.taken(opened.width * opened.height):
+            with PIXEL_LIMIT.taken(opened.width * opened.height):
                 return _loaded(opened, conversion)
     except UnidentifiedImageError:
         reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
