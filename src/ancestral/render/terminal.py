@@ -85,7 +85,8 @@ class _Bar:
 
     def close(self) -> None:
         """Remove the bar."""
-        self.bars.stop()
+        if not self.bars.disable:  # rich before 14.3 prints an empty line for a bar that never was
+            self.bars.stop()
 
 
 class TrainingPanel:
