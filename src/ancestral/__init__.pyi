@@ -35,6 +35,7 @@ from ancestral.faces.python import train as train
 from ancestral.faces.python import train_steps as train_steps
 from ancestral.model import Model as Model
 from ancestral.model import load as load
+from ancestral.results.request import Request as Request
 from ancestral.targets import Prediction as Prediction
 from ancestral.training.snapshot_models import load_snapshot as load_snapshot
 

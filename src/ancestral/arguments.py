@@ -58,10 +58,10 @@ def fits(value: object, hint: Any) -> bool:
 
 
 def read(value: Any, hint: Any) -> Any:
-    """Read text where a hint has a class of values that are written as text, which its `read` does."""
+    """Read text where a hint has a class of values that are written as text, which its `from_text` does."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if isinstance(value, str) and hasattr(hint, "read"):
-        return hint.read(value)
+    if isinstance(value, str) and hasattr(hint, "from_text"):
+        return hint.from_text(value)
     if origin in UNIONS:
         return functools.reduce(read, options, value)
     if origin in SEQUENCES and isinstance(value, tuple | list):

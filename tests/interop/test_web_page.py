@@ -412,7 +412,8 @@ BAD_RECIPES = {
     "given as number": ({"given": 3}, DAMAGED),
     "given unknown": ({"given": {"constructor": ["1"]}}, "The model has no condition constructor."),
     "too few indices": ({"index": [1]}, DAMAGED),
-    "an edit": ({"schema": "edit-recipe-1", "task": "vary"}, NOT_HERE),
+    "an edit": ({"edit": {"task": "vary"}}, NOT_HERE),
+    "an edit of an earlier version": ({"schema": "edit-recipe-1", "task": "vary"}, NOT_HERE),
     "a branch": ({"parent": {"seed": 3}, "at": 4}, NOT_HERE),
 }
 

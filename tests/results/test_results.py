@@ -13,9 +13,8 @@ from ancestral import results
 from ancestral.errors import InputError
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
-from ancestral.results.editing_result import EditRecipe
+from ancestral.results.request import Request
 from ancestral.results.result import Result, parts_of
-from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"
@@ -143,8 +142,7 @@ def test_results_hold_numbers_and_their_text_is_rendered():
     assert {kind for kind in kinds if find(kind) is find(object)} == {
         Result,
         DistancesOfOneModel,
-        SamplingRecipe,
-        EditRecipe,
+        Request,
     }
 
 

@@ -18,7 +18,7 @@ from ancestral.errors import InputError
 from ancestral.events import Message, Work
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.terminal import TrainingPanel
-from ancestral.results.sampling_result import SamplingRecipe
+from ancestral.results.request import Request
 from ancestral.training import Progress
 from conftest import events_of, together
 
@@ -110,7 +110,7 @@ def test_a_grid_of_the_training_of_another_run_is_refused(tmp_path, run, refused
     grid, sampled = mine / "samples" / "000002.png", ["--out", tmp_path / "out.png"]
     assert "was made at step 2 of training" in run("sample", mine, "--like", grid, *sampled)
     assert "is a grid of the training of another run" in refused("sample", other, "--like", grid, *sampled)
-    recipe = SamplingRecipe.from_json(writers.read_recipe(grid))
+    recipe = Request.read(grid)
     assert recipe.run is not None
     old = dataclasses.replace(recipe, run=None)
     writers.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
@@ -147,7 +147,7 @@ def test_previews_are_conditioned_on_held_out_items_and_show_them_beside_the_tru
         angles = [f"angle {float(held_out.conditions['angle'][row, 0]):.4g}" for row in rows]
         assert names == [f"{held_out.classes[held_out.labels[row]]}, {a}" for row, a in zip(rows, angles, strict=True)]
     assert film[-1]["names"] == grids[-1][4]
-    model, recipe = run.model, SamplingRecipe.from_json(writers.read_recipe(tmp_path / "run/samples/000004.png"))
+    model, recipe = run.model, Request.read(tmp_path / "run/samples/000004.png")
     with np.load(tmp_path / "run/samples/given.npz") as saved:
         given = {"angle": list(recipe.given["angle"]), **{name: torch.from_numpy(saved[name]) for name in saved}}
     again = model.sample(recipe.n, recipe.sampler, given=given, label=list(recipe.label))
@@ -165,7 +165,7 @@ def test_a_conditional_grid_of_training_is_repeated(tmp_path, run, refused):
     run("sample", folder, "--like", grid, *words, "--out", tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as one, np.load(conditions) as other:
         assert np.array_equal(one["low"][:3], other["low"])
-        recipe = SamplingRecipe.from_json(writers.read_recipe(grid))
+        recipe = Request.read(grid)
         assert [str(angle).removesuffix(".0") for angle in one["angle"][:3, 0]] == list(recipe.given["angle"])
 
 

@@ -13,8 +13,8 @@ from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import State, finish
 from ancestral.render import writers
-from ancestral.results.sampling_result import SamplingRecipe
-from ancestral.workflows import branches
+from ancestral.results.request import Request
+from ancestral.workflows import requests
 from conftest import events_of, untrained
 
 sample = events_of(Sample)
@@ -55,7 +55,7 @@ def pixels(path):
 
 
 def recipe(path):
-    return SamplingRecipe.from_json(writers.read_recipe(Path(path)))
+    return Request.read(Path(path))
 
 
 # -- trajectories -----------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_a_branch_of_a_branch_and_some_of_its_samples(place):
     drawn(n=4, sampler="dpm:steps=5", label=["cat", "dog"], out="a.png")
     drawn(branch="a.png", at=1, label="dog", out="b.png")
     path, states = drawn(branch="b.png", at=3, sampler="ddim", steps=3, index=(0, 2), out="c.png")
-    assert recipe(path).index == (0, 2)
+    assert recipe(path).indices == (0, 2)
     assert recipe(path).label == ("dog",)
     assert (recipe(path).at, recipe(path).parent.at, recipe(path).parent.parent.at) == (3, 1, None)
     _, before = drawn(branch="b.png", at=3, sampler="ddim", steps=3, out="d.png")
@@ -163,8 +163,8 @@ def pictures(tmp_path_factory, saved_model):
         for name, change in changes.items():
             write(name, {**vars(saved), **change})
         deep = saved
-        for _ in range(branches.DEPTH):
-            deep = SamplingRecipe(**{**vars(saved), "parent": deep, "at": 1})
+        for _ in range(requests.DEPTH):
+            deep = Request(**{**vars(saved), "parent": deep, "at": 1})
         write("deep", vars(deep))
         text = saved.to_json().rstrip().removesuffix("}").rstrip() + ', "at": 1, "parent": '
         writers.write_picture(Path("deeper.png"), Image.new("L", (2, 2)), text * 500 + "null" + "}" * 500)
@@ -200,7 +200,7 @@ def test_what_cannot_be_branched_is_refused_in_one_line(refused, monkeypatch, pi
 
 
 def write(name, fields):
-    writers.write_picture(Path(f"{name}.png"), Image.new("L", (2, 2)), SamplingRecipe(**fields).to_json())
+    writers.write_picture(Path(f"{name}.png"), Image.new("L", (2, 2)), Request(**fields).to_json())
 
 
 def test_a_seed_has_an_effect_where_the_sampler_draws_noise(place):

@@ -10,8 +10,7 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import finish
-from ancestral.render import writers
-from ancestral.results.sampling_result import SamplingRecipe
+from ancestral.results.request import Request
 from conftest import events_of, untrained
 
 sample = events_of(Sample)
@@ -89,7 +88,7 @@ def test_guidance_by_name_is_that_of_each_model_and_one_scale_that_of_the_first(
 def test_the_recipe_repeats_a_cascade(run, refused, chain):
     words = ["--then", "to16", "--given", "age=31", "-n", 4, "--steps", 3]
     run("sample", "base", *words, "--out", "a.png")
-    recipe = SamplingRecipe.from_json(writers.read_recipe("a.png"))
+    recipe = Request.read("a.png")
     assert len(recipe.then) == 1
     run("sample", "base", "--then", "to16", "--like", "a.png", "--out", "b.png")
     with PillowImage.open("a.png") as one, PillowImage.open("b.png") as other:

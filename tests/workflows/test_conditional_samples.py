@@ -13,8 +13,8 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.faces.studio.model_description import model_description
 from ancestral.interop.web_page import facts
 from ancestral.model import Model
-from ancestral.render import pictures, writers
-from ancestral.results.sampling_result import SamplingRecipe
+from ancestral.render import pictures
+from ancestral.results.request import Request
 from conftest import untrained
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -48,7 +48,7 @@ def levels(number):
 
 
 def recipe(path):
-    return SamplingRecipe.from_json(writers.read_recipe(path))
+    return Request.read(path)
 
 
 def names_below(folder):
@@ -70,9 +70,9 @@ def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model
     for row, file in enumerate(files):
         assert np.array_equal(pixels(f"large/{file}.png"), expected[row, 0].numpy())
         one = recipe(f"large/{file}.png")
-        assert one.index == (row,)
+        assert one.indices == (row,)
         assert one.given["angle"] == ("30",)
-        assert one.given["low"][0].startswith(f"{file.rpartition('/')[2]}.png sha256:")
+        assert one.given["low"][0].name == f"{file.rpartition('/')[2]}.png"
     run("sample", "m", "--like", "large/sub/two.png", "--given", "low=small/sub/two.png", "--out", "again.png")
     assert (pixels("again.png").astype(int) - pixels("large/sub/two.png")).max() <= 1  # it was in a batch of three
 

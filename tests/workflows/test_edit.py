@@ -19,7 +19,8 @@ from ancestral.errors import InputError
 from ancestral.events import Message, State, Work, finish
 from ancestral.model import regions
 from ancestral.render import writers
-from ancestral.results.editing_result import EditingResult, EditRecipe
+from ancestral.results.editing_result import EditingResult
+from ancestral.results.request import Request
 from conftest import events_of, untrained
 
 edit = events_of(Edit)
@@ -62,7 +63,7 @@ def files(folder):
 
 
 def recipe(path):
-    return EditRecipe.from_json(writers.read_recipe(path))
+    return Request.read(path)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def test_an_edit_is_a_folder_of_samples_a_map_and_an_overview(run, place):
     assert np.array_equal(samples[:, ~changes], np.stack([photo[~changes]] * 4))
     assert all(not np.array_equal(samples[i, changes], samples[j, changes]) for i in range(4) for j in range(i))
     saved = recipe(folder / "000002.png")
-    assert (saved.task, saved.n, saved.seed, saved.part) == ("inpaint", 4, 3, "000002")
+    assert (saved.edit.task, saved.n, saved.seed, saved.edit.part) == ("inpaint", 4, 3, "000002")
     assert saved.model == storage.sha256(Path("model.safetensors"))
     run("edit", "model.safetensors", "inpaint", "photo.png", "--box", "3,2,5,4", *FEW, "--seed", 3)
     again = Path("edits/photo-inpaint-seed3-2")
@@ -113,7 +114,7 @@ def test_a_large_image_is_edited_around_the_mask_and_stays_as_it_is_elsewhere(ru
     changes = np.kron(pixels("large-mask.png") > 0, np.ones((2, 2), bool))
     assert np.array_equal(edited[~changes], large[~changes])
     assert not np.array_equal(edited[changes], large[changes])
-    assert recipe("one.png").part == "000000"
+    assert recipe("one.png").edit.part == "000000"
 
 
 def test_restore_takes_a_measurement_of_another_size(run, place):
@@ -250,7 +251,7 @@ def test_an_edit_is_repeated_with_the_same_images_alone(run, refused, place):
     assert "another mask (mask.png): give that one" in refused(*words[:4], "--box", "0,0,3,3", *like)
     assert "was made by inpaint, not by vary" in refused(*words[:2], "vary", "photo.png", *like)
     assert "was made by another model" in refused("edit", "grey", *words[2:], *like)
-    assert "edit-recipe-1" in refused("sample", "model.safetensors", *like)
+    assert "is an edit: make it again by ancestral edit" in refused("sample", "model.safetensors", *like)
     Image.fromarray(picture(8, 8)).save("plain.png")
     assert "holds no recipe" in refused(*words, "--like", "plain.png")
     assert not Path("edits").exists()

@@ -15,7 +15,8 @@ from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import Message, State, Work, finish
 from ancestral.render import writers
-from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
+from ancestral.results.request import Request
+from ancestral.results.sampling_result import SamplingResult
 from ancestral.training import Snapshots
 from conftest import events_of, untrained
 
@@ -38,7 +39,7 @@ def copied(tiny_run, tmp_path, monkeypatch):
 
 
 def recipe(path):
-    return SamplingRecipe.from_json(writers.read_recipe(path))
+    return Request.read(path)
 
 
 def array(path):
@@ -173,7 +174,7 @@ def test_a_picture_is_repeated_by_its_recipe(run, copied, words):
 def test_single_pictures_have_recipes_of_their_own(run, copied):
     run("sample", copied, *FEW, "--index", 4, 7, "--seed", 3, "--out", "ones")
     saved_recipe = recipe("ones/000007.png")
-    assert (saved_recipe.seed, saved_recipe.index, saved_recipe.label, saved_recipe.single) == (
+    assert (saved_recipe.seed, saved_recipe.indices, saved_recipe.label, saved_recipe.single) == (
         3,
         (7,),
         ("horizontal",),
@@ -243,7 +244,7 @@ def test_a_recipe_is_a_table_and_json(run, copied):
     run("sample", copied, *FEW, "-n", 2, "--out", "a.png")
     saved_recipe = recipe("a.png")
     assert "spacing=trailing\nguidance           1.0\n" in str(saved_recipe)
-    assert SamplingRecipe.from_json(saved_recipe.to_json()) == saved_recipe
+    assert Request.from_json(saved_recipe.to_json()) == saved_recipe
 
 
 def test_a_model_in_no_file_writes_no_recipe(tmp_path):

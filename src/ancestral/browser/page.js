@@ -112,7 +112,7 @@
     const labelOf = (index) => (names.length ? names[index % names.length] : null);
     const inputs = Object.fromEntries(given.map(([one, { input }]) => [one.name, input]));
     const recipe = {
-      schema: "recipe-1", model: model.sha256, version: model.version, seed, n: indices.length,
+      schema: "recipe-2", model: model.sha256, version: model.version, seed, n: indices.length,
       sampler: chosen.text(chosen.steps), guidance, single: indices.length === 1,
       given: Object.fromEntries(given.map(([one], i) => [one.name, [texts[i]]])), then: {},
       ...(fixed.index || indices.length === 1 ? { index: indices } : {}),

@@ -28,7 +28,8 @@
     const { guidance, given, seed, n, index, label } = recipe;
     if (recipe.model !== sha256) throw new Error("The picture was made by another model.");
     const others = [recipe.weak, recipe.guidance_interval, recipe.parent, ...Object.keys(recipe.then || {})];
-    if (recipe.schema !== "recipe-1" || isObject(guidance) || others.some(Boolean)) {
+    const known = ["recipe-1", "recipe-2"].includes(recipe.schema) && !recipe.edit;
+    if (!known || isObject(guidance) || others.some(Boolean)) {
       throw new Error("The picture was made with guidance, models or edits that this page does not have.");
     }
     const sound = isCount(seed) && isCount(n) && n > 0 && Number.isFinite(guidance) && isText(recipe.sampler) &&

@@ -32,7 +32,7 @@ class Given:
     what: str
 
     @classmethod
-    def read(cls, text: str) -> Self:
+    def from_text(cls, text: str) -> Self:
         """Read a text. Raises InputError if it names no source."""
         name, _, what = (part.strip() for part in (text.partition("=") if "=" in text else ("", "", text)))
         if not what:

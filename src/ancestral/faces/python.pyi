@@ -121,7 +121,7 @@ def inspect(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Given | Sequence[str | Given] | None = ...,
+    given: Given | Sequence[Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> DataReport:
@@ -240,7 +240,7 @@ def train(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Given | Sequence[str | Given] | None = ...,
+    given: Given | Sequence[Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -375,7 +375,7 @@ def distil(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Given | Sequence[str | Given] | None = ...,
+    given: Given | Sequence[Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -1203,7 +1203,7 @@ def train_steps(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
-    given: str | Given | Sequence[str | Given] | None = ...,
+    given: Given | Sequence[Given] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> Generator[Progress, None, TrainingResult[Model]]:

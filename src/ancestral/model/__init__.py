@@ -11,7 +11,8 @@ from ancestral.model.building import NetSource, OwnParts, build, check_sampler, 
 from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model_file import FILE_NAME, describe_file, find, load
-from ancestral.model.trained_model import Guidance, Label
+from ancestral.model.trained_model import Guidance
+from ancestral.results.request import Label
 
 __all__ = [
     "FILE_NAME",

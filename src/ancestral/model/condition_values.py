@@ -26,6 +26,7 @@ from ancestral.data.spec import DataSpec, bits_of
 from ancestral.errors import InputError
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
 from ancestral.options import option
+from ancestral.results.request import ImageRef
 
 NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
@@ -51,8 +52,8 @@ class ConditionValues:
     indices: Sequence[int] | None = None
 
     @property
-    def described(self) -> tuple[str, ...]:
-        """The values as text, by which a recipe recognises them: of images also the SHA-256 of their values.
+    def refs(self) -> tuple[ImageRef | str, ...]:
+        """What a request names the values by: text, or a reference to an image.
 
         Of masked images it is that of what is known.
         """
@@ -61,14 +62,14 @@ class ConditionValues:
         return self._named(self._known() if self.kind.masked else self.rows.numpy())
 
     @property
-    def described_whole(self) -> tuple[str, ...]:
-        """As `described`, but of masked images with what their masks hide, as earlier versions wrote it."""
+    def whole_refs(self) -> tuple[ImageRef | str, ...]:
+        """As `refs`, but of masked images with what their masks hide, as earlier versions wrote it."""
         return self._named(self.rows.numpy()) if isinstance(self.kind, Image) else self.names
 
-    def _named(self, rows: np.ndarray) -> tuple[str, ...]:
+    def _named(self, rows: np.ndarray) -> tuple[ImageRef, ...]:
         digests = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()[:16] for row in rows]
         names = [Path(name).name or "image" for name in self.names]
-        return tuple(f"{name} sha256:{digest}" for name, digest in zip(names, digests, strict=True))
+        return tuple(map(ImageRef, names, digests))
 
     def _known(self) -> np.ndarray:
         """Masked images with 0 where nothing is known: a browser does not keep the colours of transparent pixels."""

@@ -1,14 +1,28 @@
 """A trained model with its ways to sample and to edit."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ancestral.arguments import shown
+from ancestral.conditions import Image
 from ancestral.covariance import Covariance
+from ancestral.data.convert import has_alpha, to_uint8
+from ancestral.data.decoding import from_pixels
+from ancestral.errors import InputError
+from ancestral.events import finish
 from ancestral.model import editing
+from ancestral.model.condition_values import captions
+from ancestral.model.image_grid import ImageGrid
+from ancestral.model.requested import Source, check_model, count_of, digest_of, stages_of
+from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
 from ancestral.registries import MaskPart
+from ancestral.results.request import EditRequest, Request
+from ancestral.samplers import Sampler, Step, record
 
 
 class Model(TrainedModel):
@@ -16,6 +30,111 @@ class Model(TrainedModel):
 
     The arguments are those of `TrainedModel`.
     """
+
+    def make(
+        self,
+        request: Request,
+        batch_size: int | None = None,
+        condition: Mapping[str, Tensor] | None = None,
+        decode: bool = True,
+    ) -> Tensor:
+        """Make the samples of a request: of settings, or of a picture that holds its recipe.
+
+            model.make(Request.of(n=64, seed=1, label="7"))
+            model.make(Request.read("seven.png").replace(seed=1))
+
+        Args:
+            request: The request.
+            batch_size: The number of items in a batch; None is 64, and fewer of large items. It changes memory and
+                time, not the items.
+            condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
+                or one for each. They are moved to the model's device.
+            decode: Whether to convert the items to the units of the data; False returns them as the network knows them.
+
+        Returns:
+            Items on the CPU, (n, C, *sides), or (n, 2) of points, in the units of the data: uint8 in 0..255, uint16 in
+            0..65535, or float32. Without `decode` they are float32 and about in [−1, 1], exactly so if the sampler
+            clips. Of edits `editing.Edited`.
+
+        Raises:
+            InputError: If the model cannot do this, the request is one of another model, or an image that it names is
+                not given again.
+        """
+        if request.model:
+            check_model(request, digest_of(self))
+        if request.edit is not None:
+            return editing.edit_of(self, request).run(self.batch(batch_size), decode)
+        followers = [Source(model, str(model.file or "the model"), digest_of(model)) for model in request.objects.then]
+        stages = stages_of([Source(self), *followers], request)
+        items = self.items(count_of(request, stages), request.indices)
+        rows, samples = _rows(condition or {}, len(items)), torch.empty(0)
+        for number, stage in enumerate(stages):
+            made = stage.given_samples(samples, items) if number else stage
+            sampled = _trajectory(made, items, request.seed, rows)
+            convert = made.model.decoded if decode or number < len(stages) - 1 else Tensor.cpu
+            samples = finish(record(sampled, range(len(items)), self.batch(batch_size), convert)).samples
+        return samples
+
+    def sample(
+        self,
+        n: int | None = None,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        *,
+        batch_size: int | None = None,
+        condition: Mapping[str, Tensor] | None = None,
+        decode: bool = True,
+        **options: Any,
+    ) -> Tensor:
+        """Sample items of a seed: `make` of `Request.of` these settings.
+
+        Args:
+            n: The number of items, which are the items 0..n−1 of the seed; None is the largest number of values of a
+                condition in `given`, if it has several, else 64.
+            sampler: A name of `samplers.BY_NAME`, with options or without, or a sampler; None is the config's.
+            steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
+            seed: The seed. Item i of a seed is always the same item.
+            batch_size: The number of items in a batch, as of `make`.
+            condition: What else a network of your own is conditioned on, as of `make`.
+            decode: Whether to convert the items to the units of the data.
+            options: The further settings of `Request.of`: label, guidance, indices, given, guidance_interval,
+                guidance_rescale, weak.
+
+        Returns:
+            Items on the CPU, as of `make`.
+
+        Raises:
+            InputError: If the model cannot do this.
+        """
+        request = Request.of(n, sampler, steps, seed, **options)
+        return self.make(request, batch_size, condition, decode)
+
+    def images(self, n: int | None = None, **options: Any) -> ImageGrid:
+        """Sample images for Pillow.
+
+        Args:
+            n: The number of images, as of `sample`.
+            options: The other options of `sample`.
+
+        Returns:
+            A list, which notebooks draw as a grid, with what the images are conditioned on beside them. Images have 8
+            bits, to which other numbers are scaled: L (grey), RGB, or LA and RGBA of a model that was trained on
+            transparent images: integers of 2 or 4 channels.
+
+        Raises:
+            InputError: If the items are no such images, or as `sample` does.
+        """
+        spec = self.spec
+        if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
+            raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
+        samples = self.sample(n, **options)
+        label, values = self.given_values(options.get("label"), options.get("given"))
+        indices = options.get("indices") or range(len(samples))
+        texts = captions(values, indices, self.class_names(indices, label) if spec.further else None)
+        shown = [value.pictures() for value in values.values() if isinstance(value.kind, Image)]
+        beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown]
+        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
     def restore(
         self,
@@ -47,8 +166,8 @@ class Model(TrainedModel):
                 the model was trained on.
             iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.
             particles: The number of particles of each sample, of "tds"; None is 16.
-            options: The fields of `editing.Sampling`: sampler, steps, seed, indices, label, given, guidance and its
-                further options, batch_size, decode.
+            options: The settings of `Request.of`: sampler, steps, seed, indices, label, given, guidance and its further
+                options; and batch_size and decode, as of `make`.
 
         Returns:
             The samples, as of `sample`, with the `method`, the `reason` why it was taken, and `deviation`, the map of
@@ -57,8 +176,17 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        edit = editing.restoration(self, y, operator, noise, n, method, covariance, iterations, particles, **options)
-        return edit.run(**editing.batches(self, options))
+        named = isinstance(method, str)
+        arguments = {
+            "image": y,
+            "operator": operator,
+            "covariance": covariance,
+            "own_method": None if named else method,
+        }
+        settings = EditRequest(
+            "restore", method=str(method) if named else None, noise=noise, iterations=iterations, particles=particles
+        )
+        return self._edited(settings, arguments, n, options)
 
     def inpaint(
         self,
@@ -87,8 +215,13 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        edit = editing.inpainting(self, image, mask, n, noise, changes, **options)
-        return edit.run(**editing.batches(self, options))
+        method = options.pop("method", "auto")
+        named = isinstance(method, str)
+        arguments = {"image": image, "mask": mask, "changes": changes, "own_method": None if named else method}
+        arguments["covariance"] = options.pop("covariance", None)
+        counts = {name: options.pop(name) for name in ("iterations", "particles") if name in options}
+        settings = EditRequest("inpaint", method=str(method) if named else None, noise=noise, **counts)
+        return self._edited(settings, arguments, n, options)
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
         """Sample variations of an image: noise is added, and sampling goes on from there.
@@ -98,7 +231,7 @@ class Model(TrainedModel):
             strength: The share of the schedule's times that noise is added for, above 0 and at most 1. Small ones
                 change details, and at 1 nothing is left of the image.
             n: The number of samples; None is 4.
-            options: The fields of `editing.Sampling`.
+            options: The settings of `Request.of`.
 
         Returns:
             The samples, as of `restore`.
@@ -109,7 +242,7 @@ class Model(TrainedModel):
         References:
             Meng et al., *SDEdit: guided image synthesis and editing with stochastic differential equations* (2022).
         """
-        return editing.variations(self, image, strength, n, **options).run(**editing.batches(self, options))
+        return self._edited(EditRequest("vary", strength=strength), {"image": image}, n, options)
 
     def interpolate(
         self, a: Any = None, b: Any = None, n: int = editing.WALK, t: float | None = None, **options: Any
@@ -122,7 +255,7 @@ class Model(TrainedModel):
             n: The number of samples, the ends included, which are the images themselves.
             t: The time at which images with noise are interpolated; None interpolates spherically between the noise
                 that each is sampled from along the probability flow.
-            options: The fields of `editing.Sampling`. Labels and values of `given` may be two, one for each end:
+            options: The settings of `Request.of`. Labels and values of `given` may be two, one for each end:
                 numbers are interpolated, and between classes and between images the estimates are.
 
         Returns:
@@ -135,7 +268,7 @@ class Model(TrainedModel):
             Song, Meng and Ermon, *Denoising diffusion implicit models* (2021), section 5.3.
             Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), figures 8 and 9: with t.
         """
-        return editing.interpolation(self, a, b, n, t, **options).run(**editing.batches(self, options))
+        return self._edited(EditRequest("interpolate", t=t), {"image": a, "other": b}, n, options)
 
     def invert(self, image: Any, steps: int = editing.FLOW_STEPS, **options: Any) -> Tensor:
         """Find the noise x_T that images are sampled from along the probability flow.
@@ -143,7 +276,7 @@ class Model(TrainedModel):
         Args:
             image: The image, or several, in any form of `y` of `restore`.
             steps: The number of steps of Heun's method.
-            options: The fields of `editing.Sampling`; a sampler has to be deterministic.
+            options: The settings of `Request.of`; a sampler has to be deterministic.
 
         Returns:
             x_T, float32 (m, C, *sides), of which `reconstruct` with the same options makes the images.
@@ -151,7 +284,7 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return editing.inversion(self, image, steps, **options)
+        return editing.inversion(self, Request.of(steps=steps, **options), image)
 
     def reconstruct(self, x_T: Tensor, steps: int = editing.FLOW_STEPS, **options: Any) -> editing.Edited:
         """Sample items from given noise along the probability flow: the inverse of `invert`, with its options.
@@ -159,7 +292,7 @@ class Model(TrainedModel):
         Args:
             x_T: The noise, floats (m, C, *sides).
             steps: The number of steps of Heun's method.
-            options: The fields of `editing.Sampling`.
+            options: The settings of `Request.of`.
 
         Returns:
             The samples, as of `restore`.
@@ -167,4 +300,38 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return editing.reconstruction(self, x_T, steps, **options).run(**editing.batches(self, options))
+        batch_size, decode = options.pop("batch_size", None), options.pop("decode", True)
+        request = Request.of(steps=steps, **options)
+        return editing.reconstruction(self, request, x_T).run(self.batch(batch_size), decode)
+
+    def _edited(
+        self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]
+    ) -> editing.Edited:
+        """Make the samples of an edit."""
+        further = dict(options)
+        batch_size, decode = further.pop("batch_size", None), further.pop("decode", True)
+        request = Request.of(n, **further).of_edit(settings, arguments)
+        return editing.edit_of(self, request).run(self.batch(batch_size), decode)
+
+
+def _trajectory(
+    stage: Stage, items: Sequence[int], seed: int, rows: Mapping[str, Tensor]
+) -> Callable[[Sequence[int]], Iterator[Step]]:
+    """What samples the items at some positions in one batch."""
+
+    def trajectory(positions: Sequence[int]) -> Iterator[Step]:
+        part = {name: value[list(positions)] for name, value in rows.items()}
+        return stage.trajectory([items[position] for position in positions], seed, condition=part)
+
+    return trajectory
+
+
+def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Expand each condition to one row for each of `count` items. Raises InputError where that is not possible."""
+    for name, value in condition.items():
+        if name == "labels":
+            raise InputError("classes are given as label=..., not as a condition")
+        if not isinstance(value, Tensor) or not value.ndim or len(value) not in (1, count):
+            what = f"the shape {list(value.shape)}" if isinstance(value, Tensor) else shown(value)
+            raise InputError(f"condition {name!r} must be a tensor with 1 or {count} rows, not {what}")
+    return {name: value.expand(count, *value.shape[1:]) for name, value in condition.items()}

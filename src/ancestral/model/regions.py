@@ -462,7 +462,10 @@ class Region:
             values = values.round().clamp(0, LARGEST[images.dtype])
         full = images.clone()
         target, source = self._overlap(full), self._overlap_of_window(values)
-        target.copy_(torch.where(self._overlap(self.mask), source.to(images.dtype), target))
+        source = source.to(images.dtype)
+        if images.dtype == torch.uint16:  # of which PyTorch before 2.11 has no `where`
+            target, source = target.view(torch.int16), source.view(torch.int16)
+        target.copy_(torch.where(self._overlap(self.mask), source, target))
         return full
 
     def _window_share(self) -> Tensor:

@@ -12,17 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import __version__, storage
-from ancestral.arguments import checked, shown
-from ancestral.conditions import LABEL, Image, argument_name
+from ancestral.arguments import shown
+from ancestral.conditions import LABEL, argument_name
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.covariance import Covariance
-from ancestral.data.convert import has_alpha, to_uint8
-from ancestral.data.decoding import from_pixels
 from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory, items_at_once
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
-from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.autoencoders import autoencoder_tensors, same_autoencoder
 from ancestral.model.building import sampler_for
@@ -30,7 +27,6 @@ from ancestral.model.condition_values import (
     NO_CLASS_NAME,
     NONE,
     ConditionValues,
-    captions,
     class_number,
     network_inputs,
     read_values,
@@ -38,16 +34,14 @@ from ancestral.model.condition_values import (
     with_label,
 )
 from ancestral.model.data_covariance import covariance_of_data, examples_of_data
-from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
+from ancestral.results.request import Label
 from ancestral.results.result import Table
 from ancestral.reverse import prior
-from ancestral.samplers import Continuation, Sampler, Step, record
+from ancestral.samplers import Continuation, Sampler, Step
 from ancestral.targets import Denoiser
 
-Label = int | str | Sequence[int | str] | None
-"""Number or name of a class, or "none" for no class; several of these; or None for all classes in turn."""
 Given = Mapping[str, Any]
 """Values of conditions by name, as `condition_values.read_values` reads them."""
 
@@ -203,78 +197,6 @@ class TrainedModel:
         """Convert the weights to float16, as `to` does."""
         return self.to(torch.float16)
 
-    @checked
-    def sample(
-        self,
-        n: int | None = None,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        label: Label = None,
-        guidance: builtins.float | Mapping[str, builtins.float] = 1.0,
-        batch_size: int | None = None,
-        indices: Sequence[int] | None = None,
-        given: Given | None = None,
-        guidance_interval: tuple[builtins.float, builtins.float] | None = None,
-        guidance_rescale: builtins.float = 0.0,
-        weak: "TrainedModel | None" = None,
-        condition: Mapping[str, Tensor] | None = None,
-        decode: bool = True,
-    ) -> Tensor:
-        """Sample items of a seed.
-
-        Args:
-            n: The number of items, which are the items 0..n−1 of the seed; None is the largest number of values of a
-                condition in `given`, if it has several, else 64.
-            sampler: A name of `samplers.BY_NAME`, with options or without ("heun:churn=10"); None is the config's. Or a
-                sampler as an object, which is taken as it is: `UniPC`, `DPMSolver`, `Heun` and `Langevin` clip x̂_0
-                only with clip=1.0, and by their names all samplers do.
-            steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
-            seed: The seed. Item i of a seed is always the same item.
-            label: Number or name of a class, or "none"; of several, item i of the seed has label i mod their number.
-                None takes all classes in turn, or none where other conditions are given.
-            guidance: Scale of guidance: above 1 strengthens the conditions that are given; or a scale for some of them
-                by name, as in {"label": 2, "low": 1}.
-            batch_size: The number of items in a batch; None is 64, and fewer of large items. It changes memory and
-                time, not the items.
-            indices: Which items of the seed, in the place of the first n.
-            given: What the items are conditioned on, by name: {"age": 31, "low": image}. A class is a name or number; a
-                vector a number or k numbers; an image a tensor, an array, a Pillow image or a path, in the units of the
-                data: floats are taken as they are, and integers of 8 or 16 bits are converted to the depth of the data.
-                One value is that of all items; of several, item i has value i modulo their number. Files of several
-                folders are paired by their names. What is left out is absent, and so is None or "none".
-            guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
-            guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
-                without guidance.
-            weak: A weaker model of the same data, as a snapshot of the run: guidance is then autoguidance, away from
-                it, which needs no condition.
-            condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
-                or one for each. They are moved to the model's device.
-            decode: Whether to convert the items to the units of the data; False returns them as the network knows them.
-
-        Returns:
-            Items on the CPU, (n, C, *sides), or (n, 2) of points, in the units of the data: uint8 in 0..255, uint16 in
-            0..65535, or float32. Without `decode` they are float32 and about in [−1, 1], exactly so if the sampler
-            clips.
-
-        Raises:
-            InputError: If the model cannot do this.
-        """
-        label, values = self.given_values(label, given)
-        most = max((len(value.rows) for value in values.values()), default=1)
-        items = self.items((64 if most == 1 else most) if n is None else n, indices, batch_size)
-        method = self.sampler(sampler, steps=steps)
-        rows = _rows(condition or {}, len(items))
-        guided = Guidance(guidance, guidance_interval or (0.0, math.inf), guidance_rescale, weak)
-
-        def trajectory(positions: Sequence[int]) -> Iterator[Step]:
-            part = {name: value[list(positions)] for name, value in rows.items()}
-            batch = [items[position] for position in positions]
-            return self.trajectory(batch, method, seed, label, guided, part, values)
-
-        convert = (lambda x: self.spec.decode(x).cpu()) if decode else Tensor.cpu
-        return finish(record(trajectory, range(len(items)), self.batch(batch_size), convert)).samples
-
     def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
         """Return the labels and the values of the other conditions.
 
@@ -288,23 +210,31 @@ class TrainedModel:
         labels, values = others.pop(LABEL, None), read_values(self.spec, others)
         return NONE if labels is None and not in_turn and self.spec.classes else labels, values
 
-    def items(self, n: int, indices: Sequence[int] | None, batch_size: int | None) -> Sequence[int]:
+    def items(self, n: int, indices: Sequence[int] | None) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.
 
         Raises:
-            InputError: Unless there is at least one, batch_size is at least 1, and the samples fit into memory.
+            InputError: Unless there is at least one, and the samples fit into memory.
         """
         count = len(indices) if indices else n
-        for name, number in (("number of samples", count), ("batch size", self.batch(batch_size))):
-            whole(number, 1, math.inf, f"the {name} must be at least 1, not {number}")
+        whole(count, 1, math.inf, f"the number of samples must be at least 1, not {count}")
         if indices is not None and not (indices and 0 <= min(indices) <= max(indices) < 2**63):
             raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
         check_memory(count, self.spec.shape, self.spec.codec.dtype)
         return range(n) if indices is None else indices
 
     def batch(self, size: int | None) -> int:
-        """Return the number of items in a batch: `size`, or what memory suffices for on most machines."""
-        return items_at_once(self.spec.x_shape, size)
+        """Return the number of items in a batch: `size`, or what memory suffices for on most machines.
+
+        Raises:
+            InputError: If it is less than 1.
+        """
+        number = items_at_once(self.spec.x_shape, size)
+        return whole(number, 1, math.inf, f"the batch size must be at least 1, not {number}")
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """Return states in the units of the data, on the CPU."""
+        return self.spec.decode(x).cpu()
 
     @torch.no_grad()
     def rehearse(self, batch_size: int) -> None:
@@ -314,32 +244,6 @@ class TrainedModel:
         labels = self.labels(range(batch_size), None)
         rest = network_inputs({}, range(batch_size), self.spec, self.device)
         self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}), **rest)
-
-    def images(self, n: int | None = None, **options: Any) -> ImageGrid:
-        """Sample images for Pillow.
-
-        Args:
-            n: The number of images, as of `sample`.
-            options: The other options of `sample`.
-
-        Returns:
-            A list, which notebooks draw as a grid, with what the images are conditioned on beside them. Images have 8
-            bits, to which other numbers are scaled: L (grey), RGB, or LA and RGBA of a model that was trained on
-            transparent images: integers of 2 or 4 channels.
-
-        Raises:
-            InputError: If the items are no such images, or as `sample` does.
-        """
-        spec = self.spec
-        if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
-            raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
-        samples = self.sample(n, **options)
-        label, values = self.given_values(options.get("label"), options.get("given"))
-        indices = options.get("indices") or range(len(samples))
-        texts = captions(values, indices, self.class_names(indices, label) if spec.further else None)
-        shown = [value.pictures() for value in values.values() if isinstance(value.kind, Image)]
-        beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown]
-        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
         """Choose a sampler: by name, with these options; None is the config's; an object is returned as it is.
@@ -535,14 +439,3 @@ class TrainedModel:
         metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
         tensors = self.diffusion.net.state_dict() | autoencoder_tensors(self.spec)
         storage.write_tensors(Path(path), tensors, metadata)
-
-
-def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Expand each condition to one row for each of `count` items. Raises InputError where that is not possible."""
-    for name, value in condition.items():
-        if name == "labels":
-            raise InputError("classes are given as label=..., not as a condition")
-        if not isinstance(value, Tensor) or not value.ndim or len(value) not in (1, count):
-            what = f"the shape {list(value.shape)}" if isinstance(value, Tensor) else shown(value)
-            raise InputError(f"condition {name!r} must be a tensor with 1 or {count} rows, not {what}")
-    return {name: value.expand(count, *value.shape[1:]) for name, value in condition.items()}

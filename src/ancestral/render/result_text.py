@@ -22,6 +22,7 @@ from ancestral.results import comparison_result as comparison
 from ancestral.results.editing_result import EditingResult
 from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.model_info import ConditionInfo, ModelInfo
+from ancestral.results.request import ImageRef
 from ancestral.results.result import Table, parts_of
 from ancestral.results.run_list import PARTS, CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
@@ -76,10 +77,10 @@ def _editing(result: EditingResult) -> list[Table | str]:
     return [Table((), [*rows, ("files", ", ".join(result.paths))]), *result.notes]
 
 
-def _values(texts: Sequence[str]) -> str:
-    """The values of a condition in a recipe, of images the names of their files."""
-    names = [text.partition(" sha256:")[0] for text in texts[:MAX_VALUES]]
-    return ", ".join([*names, *["..."] * (len(texts) > MAX_VALUES)])
+def _values(values: Sequence[ImageRef | str]) -> str:
+    """The values of a condition in a request, of images the names of their files."""
+    names = [value.name if isinstance(value, ImageRef) else value for value in values[:MAX_VALUES]]
+    return ", ".join([*names, *["..."] * (len(values) > MAX_VALUES)])
 
 
 def channel_means(result: SamplingResult) -> str:

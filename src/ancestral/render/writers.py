@@ -20,14 +20,13 @@ from ancestral.errors import InputError, install_command
 from ancestral.options import option
 from ancestral.render import pictures
 from ancestral.render.pictures import Beside, hstack, picture
+from ancestral.results.request import KEYWORD
 from ancestral.samplers import Step
 from ancestral.storage import atomic
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 """Numbers of channels that a PNG (and Pillow) can hold, by dtype: L, LA, RGB, RGBA, and I;16."""
 
-RECIPE = "ancestral"
-"""The keyword of the recipe in the metadata (iTXt) of a PNG."""
 SECONDS, HELD, FPS = 2.5, 3, 8
 """Seconds from noise to samples at an even pace, and for which the samples are held; frames in a second."""
 SLOWER = ((0.75, 3), (0.5, 2), (0.0, 1))
@@ -42,25 +41,13 @@ WEBP_QUALITY, MP4_QUALITY = 50, "23"
 """Those of libwebp, of 100; and the constant rate factor of x264, from 0 (lossless) to 51."""
 
 
-def write_picture(path: Path, image: Image.Image, text: str = "", keyword: str = RECIPE) -> None:
+def write_picture(path: Path, image: Image.Image, text: str = "", keyword: str = KEYWORD) -> None:
     """Write one picture atomically, in the format of its suffix; a PNG with a text in its metadata."""
     info = PngInfo()
     if text:
         info.add_itxt(keyword, text)
     with atomic(path) as temporary:
         image.save(temporary, pnginfo=info)  # other formats do not read it
-
-
-def read_recipe(path: Path) -> str:
-    """Read the recipe in the metadata of a PNG. Raises InputError if it cannot be read, or holds none."""
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            recipe = image.info.get(RECIPE)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} is no PNG that can be read: {error}") from None
-    if not isinstance(recipe, str):
-        raise InputError(f"{path} holds no recipe; PNGs of `ancestral sample` do, unless another program saved them")
-    return recipe
 
 
 def write_images(

@@ -126,6 +126,8 @@ class Result:
 
 def to_plain(value: Any) -> Any:
     """Convert a dataclass and all that it holds to dicts, lists, numbers and text."""
+    if hasattr(type(value), "from_text"):  # which reads the text again
+        return str(value)
     if dataclasses.is_dataclass(value):
         tree = {}
         for field in stored_fields(value):

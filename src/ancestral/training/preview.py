@@ -7,9 +7,6 @@ from ancestral.samplers import Recording, Sampler
 from ancestral.training.trainer import Trainer
 from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
 
-CONDITIONS = "given.npz"
-"""The file beside the previews of a run with the images that they are conditioned on, for `sample --like`."""
-
 
 def examples(trainer: Trainer, n: int) -> Examples:
     """Choose at most n items for all previews of a run, held-out ones if there are some."""

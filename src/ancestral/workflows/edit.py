@@ -13,24 +13,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral import __version__, samplers, storage
+from ancestral import samplers, storage
 from ancestral.config.folders import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import evenly_spaced
 from ancestral.declarations import Edit
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import Model, editing, find, load, sampler_name
+from ancestral.model import editing, sampler_name
+from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.regions import box_mask, read_change
+from ancestral.model.requested import described, stages_of
+from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
 from ancestral.render import compositions, writers
 from ancestral.render.pictures import Beside
-from ancestral.results.editing_result import EditingResult, EditRecipe
+from ancestral.results.editing_result import EditingResult
+from ancestral.results.request import EditRequest, ImageRef, Request
 from ancestral.samplers import Step
 from ancestral.threads import cpu_threads
-from ancestral.workflows import recipes
-from ancestral.workflows.cascades import Stage, with_values
+from ancestral.workflows import requests
 from ancestral.workflows.output_files import folder_of, path_of
 from ancestral.workflows.reverse_process import sampled
 
@@ -42,13 +45,6 @@ OF_TASK = {
     "interpolate": ("other", "t", "gif"),
 }
 """Options that not all tasks have."""
-OWN = ("method", "noise", "strength", "t", "particles", "iterations")
-"""Options of edits alone that a recipe holds as they are."""
-HELD = (
-    *("n", "index", "seed", "label", "guidance", "guidance_interval", "guidance_rescale", "sampler", "steps"),
-    *OWN,
-)
-"""Options that a recipe replaces."""
 FILES = ".png, .npz or the name of a folder"
 LONGEST_STEM = 60
 """The largest number of characters of a folder's name that are those of images."""
@@ -65,7 +61,7 @@ class EditPlan:
         model: The model.
         name: What messages call the model.
         edit: How the samples are made.
-        recipe: How they are made, for the metadata of PNGs.
+        request: How they are made, for the metadata of PNGs.
         items: The indices of the samples.
         shown: What the user gave, as it stands before the samples.
         change: What may change, bool (*sides); None is all.
@@ -76,10 +72,10 @@ class EditPlan:
     """
 
     options: Edit
-    model: Model
+    model: TrainedModel
     name: str
     edit: editing.Edit
-    recipe: EditRecipe
+    request: Request
     items: Sequence[int]
     shown: tuple[Beside, ...]
     change: Tensor | None
@@ -94,17 +90,17 @@ class Given:
     """What an edit begins with.
 
     Attributes:
-        arguments: The arguments of the function that decides it, after the model.
+        arguments: The arguments of the function that decides it, by name.
         shown: The images, as they stand before the samples.
         change: What may change; None is all.
         values: The images and the mask by name, as they are recognised.
         notes: What reading them changed.
     """
 
-    arguments: tuple[Any, ...]
+    arguments: Mapping[str, Any]
     shown: tuple[Beside, ...] = ()
     change: Tensor | None = None
-    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    values: dict[str, ImageRef] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -116,31 +112,25 @@ def plan(options: Edit) -> EditPlan:
             otherwise.
     """
     _check_options(options)
-    file = options.model.file if isinstance(options.model, Model) else find(options.model)
-    digest = storage.sha256(file) if file and file.is_file() else ""
-    like = None
-    if options.like is not None:
-        like = recipes.read(Path(options.like), options, digest, EditRecipe, HELD)
+    _, digest = requests.place_of(options.model)
+    like = None if options.like is None else requests.like(options, digest)
+    if like is not None:
         _check_task(like, options)
-    model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
-    name = str(file or "the model") if isinstance(options.model, Model) else str(options.model)
+    source = requests.loaded(options, digest)
+    model, name = source.model, source.name
     if len(model.spec.shape) < 2:
         raise InputError(f"{name} is a model of points; images, signals and volumes can be edited")
     given = _given(options, model, like)
-    stage = Stage(model, name, digest, "", model.sampler())
-    label, others, weak = options.label, recipes.by_name(options.given), recipes.weak_model(options, model)
     if like is not None:
-        label, others = like.label, recipes.given_again(like, [stage], others, options.like)
-        recipes.check_weak(like, weak)
-        _check_images(like, given, options.like)
-    (stage,) = with_values([stage], label, others)
-    recipe = like or _recipe(options, stage, weak, given)
-    if like is not None:
-        recipes.check_images(like, [stage], options.like)
-    stage = recipes.with_guidance(stage, recipe, weak, [stage])
-    edit = _decided(options, recipe, model, given, label, others, stage)
-    items = recipe.index if recipe.index is not None and options.task != "interpolate" else range(edit.count)
-    folder = folder_of(options.model, "edits") / _stem(options, recipe)
+        _check_images(like, given)
+    settings = _settings(options, given) if like is None else settings_of(like)
+    request = (requests.of_options(options) if like is None else like).of_edit(settings, given.arguments)
+    request = requests.with_weak(request, options, model)
+    (stage,) = stages_of([source], request)
+    edit = editing.edit_of(model, request)
+    indices = None if options.task == "interpolate" else request.indices
+    items = range(edit.count) if indices is None else indices
+    folder = folder_of(options.model, "edits") / _stem(options, request)
     out = folder if options.out is None else Path(options.out)
     _check_out(out, options, edit)
     inside = out.suffix == ""
@@ -152,23 +142,28 @@ def plan(options: Edit) -> EditPlan:
         check_outside(path, model.config.data.source)
     if gif is not None:
         writers.check_animation(gif)
-    recipe = dataclasses.replace(
-        recipe, model=digest, version=__version__, n=len(items), method=edit.method if _fits(options) else None
+    own = request.objects.sampler
+    request = described(
+        request,
+        [stage],
+        n=len(items),
+        sampler=request.sampler if own is None else sampler_name(own),
+        edit=dataclasses.replace(settings, method=edit.method if _fits(options) else None),
     )
     notes = [
         *given.notes,
         *edit.notes,
-        *recipes.never_absent(stage),
-        *recipes.beyond_data(stage),
-        *recipes.snapshot_notes(options, weak),
-        *(recipes.differences(options.like, like, model) if like else ()),
+        *requests.never_absent(stage),
+        *requests.beyond_data(stage),
+        *requests.snapshot_notes(options, request.objects.weak),
+        *(requests.differences(like, model) if like else ()),
     ]
     return EditPlan(
         options=options,
         model=model,
         name=name,
         edit=edit,
-        recipe=recipe,
+        request=request,
         items=items,
         shown=given.shown,
         change=given.change,
@@ -227,15 +222,15 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
         model=plan.name,
         task=options.task,
         count=edit.count,
-        seed=plan.recipe.seed,
+        seed=plan.request.seed,
         method=edit.method,
         reason=edit.reason,
         evaluations=edit.evaluations,
         seconds=seconds,
         paths=tuple(map(str, paths)),
         deviation=None if changed is None else float(changed.mean()),
-        index=plan.recipe.index,
-        given=plan.recipe.given,
+        index=plan.request.indices,
+        given=plan.request.given,
         notes=(*plan.notes, *remarks),
     )
 
@@ -268,31 +263,33 @@ def _check_options(options: Edit) -> None:
         samplers.check_name(options.sampler, steps=options.steps)
 
 
-def _given(options: Edit, model: Model, like: EditRecipe | None) -> Given:
+def _given(options: Edit, model: TrainedModel, like: Request | None) -> Given:
     """Read what an edit begins with."""
     spec, task = model.spec, options.task
     if task == "interpolate":
         if options.image is None:
-            return Given((None, None))
+            return Given({})
         pairs = {"image": options.image, "other": options.other}
         images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
         notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
-        values = {name: described(pairs[name], image) for name, image in images.items()}
-        return Given((options.image, options.other), values=values, notes=notes)
+        values = {name: image_ref(pairs[name], image) for name, image in images.items()}
+        return Given({"image": options.image, "other": options.other}, values=values, notes=notes)
     if task == "restore":
-        operator = like.operator if like is not None and options.operator is None else options.operator
-        noise = options.noise if like is None else like.noise
+        kept = None if like is None else settings_of(like)
+        operator = kept.operator if kept is not None and options.operator is None else options.operator
+        noise = options.noise if kept is None else kept.noise
         shape = editing.measured_shape(spec, operator, noise or 0.0)
         image = _one(read_images(spec, options.image, "image", shape=shape), "image")
         part = Beside("input", image[None], spec.codec.limits)
         notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())
-        return Given((options.image, operator), (part,), values={"image": described(options.image, image)}, notes=notes)
+        values = {"image": image_ref(options.image, image)}
+        return Given({"image": options.image, "operator": operator}, (part,), values=values, notes=notes)
     keep_size = task == "inpaint"
     image = _one(read_images(spec, options.image, "image", keep_size), "image")
-    shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": described(options.image, image)}
+    shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": image_ref(options.image, image)}
     notes = tuple(reading_notes(spec, options.image, keep_size))
     if task == "vary":
-        return Given((options.image,), tuple(shown), values=values, notes=notes)
+        return Given({"image": options.image}, tuple(shown), values=values, notes=notes)
     sides = image.shape[1:]
     if options.box is None:
         mask, note = read_change(spec, options.image, image, options.mask, options.changes)
@@ -301,10 +298,10 @@ def _given(options: Edit, model: Model, like: EditRecipe | None) -> Given:
     low, high = spec.codec.limits
     known = torch.where(mask, low, high).to(image.dtype)[None]
     shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
-    values["mask"] = described(
+    values["mask"] = image_ref(
         (options.image if options.mask is None else options.mask) if options.box is None else "box", mask
     )
-    return Given((options.image, mask), tuple(shown), mask, values, (*filter(None, [note]), *notes))
+    return Given({"image": options.image, "mask": mask}, tuple(shown), mask, values, (*filter(None, [note]), *notes))
 
 
 def _one(images: Tensor, name: str) -> Tensor:
@@ -314,11 +311,11 @@ def _one(images: Tensor, name: str) -> Tensor:
     return images[0]
 
 
-def described(value: Any, values: Tensor) -> str:
-    """The name of an image and the SHA-256 of its values, by which a recipe recognises it."""
+def image_ref(value: Any, values: Tensor) -> ImageRef:
+    """The reference to an image of an edit: its name and the SHA-256 of its values."""
     name = Path(value).name if isinstance(value, str | Path) else "image"
     content = str(tuple(values.shape)).encode() + values.contiguous().numpy().tobytes()
-    return f"{name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
+    return ImageRef(name, hashlib.sha256(content).hexdigest()[:16])
 
 
 def _fits(options: Edit) -> bool:
@@ -326,90 +323,43 @@ def _fits(options: Edit) -> bool:
     return "method" in OF_TASK[options.task]
 
 
-def _decided(
-    options: Edit,
-    recipe: EditRecipe,
-    model: Model,
-    given: Given,
-    label: Any,
-    others: Mapping[str, Any],
-    stage: Stage,
-) -> editing.Edit:
-    """Decide the edit of a recipe."""
-    own = {name: getattr(recipe, name) for name in OWN}
-    settings = {name: value for name, value in own.items() if value is not None and name in OF_TASK[options.task]}
-    if recipe.n:
-        settings["n"] = recipe.n
-    if recipe.index is not None:
-        settings["indices"] = recipe.index
-        if options.task != "interpolate":
-            settings["n"] = len(recipe.index)
-    sampler = options.sampler if recipe.sampler and isinstance(options.sampler, samplers.Sampler) else recipe.sampler
-    functions: dict[str, Callable[..., editing.Edit]] = {
-        "inpaint": editing.inpainting,
-        "restore": editing.restoration,
-        "vary": editing.variations,
-        "interpolate": editing.interpolation,
-    }
-    return functions[options.task](
-        model,
-        *given.arguments,
-        sampler=sampler or None,
-        steps=recipe.steps,
-        seed=recipe.seed,
-        label=label,
-        given=others or None,
-        guidance=stage.guidance,
-        **settings,
-    )
+def _settings(options: Edit, given: Given) -> EditRequest:
+    """What the request has of the edit."""
+    own = {name: getattr(options, name) for name in ("strength", "t", "particles", "iterations", "noise", "method")}
+    operator = None if options.operator is None else str(options.operator)
+    return EditRequest(options.task, given.values, operator=operator, **own)
 
 
-# -- the recipe -------------------------------------------------------------------------------------------------------
+def _check_task(like: Request, options: Edit) -> None:
+    """Raise InputError if a request is one of another task, or of another operator."""
+    settings = settings_of(like)
+    if settings.task != options.task:
+        task = settings.task or "ancestral sample"
+        raise InputError(f"{options.like} was made by {task}, not by {options.task}")
+    if options.operator is not None and str(options.operator) != settings.operator:
+        raise InputError(
+            f"{options.like} was made with the operator {settings.operator}: leave {option('operator')} out"
+        )
 
 
-def _recipe(options: Edit, stage: Stage, weak: Model | None, given: Given) -> EditRecipe:
-    """The recipe of the user's options; n is 0 where it is the default of the task."""
-    sampler = options.sampler
-    name = sampler if isinstance(sampler, str | None) else sampler_name(sampler)
-    common = recipes.of_options(options, [stage], weak)
-    own = {name: getattr(options, name) for name in ("steps", *OWN)}
-    return EditRecipe(
-        **{
-            **vars(common),
-            "n": options.n or 0,
-            "sampler": name or "",
-            "task": options.task,
-            "images": dict(given.values),
-            "operator": None if options.operator is None else str(options.operator),
-            **own,
-        }
-    )
-
-
-def _check_task(recipe: EditRecipe, options: Edit) -> None:
-    """Raise InputError if a recipe is one of another task, or of another operator."""
-    if recipe.task != options.task:
-        raise InputError(f"{options.like} was made by {recipe.task}, not by {options.task}")
-    if options.operator is not None and str(options.operator) != recipe.operator:
-        raise InputError(f"{options.like} was made with the operator {recipe.operator}: leave {option('operator')} out")
-
-
-def _check_images(recipe: EditRecipe, given: Given, like: str | Path | None) -> None:
-    """Raise InputError unless the images and the mask are those of a recipe."""
-    for name in dict.fromkeys((*recipe.images, *given.values)):
-        was, now = recipe.images.get(name, "none"), given.values.get(name, "none")
-        if was.rpartition(" ")[2] != now.rpartition(" ")[2]:
-            raise InputError(f"{like} was made with another {name} ({was.partition(' sha256:')[0]}): give that one")
+def _check_images(like: Request, given: Given) -> None:
+    """Raise InputError unless the images and the mask are those of a request."""
+    images = settings_of(like).images
+    for name in dict.fromkeys((*images, *given.values)):
+        was, now = images.get(name), given.values.get(name)
+        if (was and was.digest) != (now and now.digest):
+            which = was.name if was else "none"
+            raise InputError(f"{like.source} was made with another {name} ({which}): give that one")
 
 
 # -- the files --------------------------------------------------------------------------------------------------------
 
 
-def _stem(options: Edit, recipe: EditRecipe) -> str:
+def _stem(options: Edit, request: Request) -> str:
     """The name of the folder: that of the images, the task and the seed."""
-    names = [Path(text.partition(" sha256:")[0]).stem for name, text in recipe.images.items() if name != "mask"]
+    names = [Path(ref.name).stem for name, ref in settings_of(request).images.items() if name != "mask"]
     text = re.sub(r"[^\w.-]+", "-", "-".join(names))[:LONGEST_STEM]
-    return "-".join(filter(None, [text, options.task, f"seed{recipe.seed}"]))
+    return "-".join(filter(None, [text, options.task, f"seed{request.seed}"]))
 
 
 def _check_out(out: Path, options: Edit, edit: editing.Edit) -> None:
@@ -427,12 +377,13 @@ def _files(
     plan: EditPlan, items: Tensor, deviation: Tensor | None, states: Sequence[Step]
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
-    spec, limits, recipe = plan.model.spec, plan.model.spec.codec.limits, plan.recipe
+    spec, limits, request = plan.model.spec, plan.model.spec.codec.limits, plan.request
     numbers = list(writers.numbered(plan.items))
     is_picture = writers.fits_png(spec.shape, items.dtype)
 
     def text(part: str) -> str:
-        return dataclasses.replace(recipe, part=part).to_json() if recipe.model else ""
+        edit = dataclasses.replace(settings_of(request), part=part)
+        return dataclasses.replace(request, edit=edit).to_json() if request.model else ""
 
     names = _captions(plan)
 

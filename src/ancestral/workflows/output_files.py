@@ -11,6 +11,7 @@ from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.options import option
 from ancestral.render import writers
+from ancestral.results.request import read_text
 from ancestral.training import RunFolder
 from ancestral.workflows.model_cards import home
 
@@ -53,7 +54,7 @@ def other_images(paths: Sequence[Path]) -> list[str]:
 
 def _is_sample(file: Path) -> bool:
     with contextlib.suppress(InputError):
-        return bool(writers.read_recipe(file))
+        return bool(read_text(file))
     return False
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import __version__, samplers, storage
+from ancestral import samplers, storage
 from ancestral.conditions import Image
 from ancestral.config.folders import check_outside
 from ancestral.data.decoding import from_pixels
@@ -21,17 +21,20 @@ from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import Model, find, load, sampler_name
+from ancestral.model import Model, sampler_name
 from ancestral.model.condition_values import ConditionValues, captions
+from ancestral.model.requested import check_followers, count_of, described, stages_of, values_of
+from ancestral.model.stages import Stage
+from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.result_text import channel_means
-from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
+from ancestral.results.request import ImageRef, Request
+from ancestral.results.sampling_result import SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
-from ancestral.workflows import branches, recipes
-from ancestral.workflows.cascades import Stage, condition_for, opened, with_values
+from ancestral.workflows import requests
 from ancestral.workflows.output_files import folder_of, other_images, path_of
 from ancestral.workflows.reverse_process import sampled
 
@@ -50,7 +53,7 @@ class SamplePlan:
         options: What the user gave.
         stages: The model, and those that follow it in a cascade.
         items: The indices of the samples.
-        recipe: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
+        request: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
         out: The grid, animation, array or folder.
         gif: An animation, if any.
         film: A film strip, if any.
@@ -60,19 +63,19 @@ class SamplePlan:
     options: Sample
     stages: tuple[Stage, ...]
     items: Sequence[int]
-    recipe: SamplingRecipe
+    request: Request
     out: Path
     gif: Path | None
     film: Path | None
     notes: tuple[str, ...]
 
     @property
-    def model(self) -> Model:
+    def model(self) -> TrainedModel:
         """The model whose samples are written: the last of a cascade."""
         return self.stages[-1].model
 
     @property
-    def labelled(self) -> Model:
+    def labelled(self) -> TrainedModel:
         """The model whose classes the labels are: the first that has some."""
         return next((stage.model for stage in self.stages if stage.model.spec.classes), self.model)
 
@@ -84,59 +87,83 @@ def plan(options: Sample) -> SamplePlan:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
             model.
     """
+    _check(options)
+    request, stages = _staged(options)
+    model, last = stages[0].model, stages[-1].model
+    items = model.items(count_of(request, stages), request.indices)
+    last.items(len(items), request.indices)
+    model.batch(options.batch_size)
+    fits = writers.fits_png(last.spec.shape, last.spec.codec.dtype)
+    single = len(items) == 1 and fits if options.like is None else request.single
+    if single and not (len(items) == 1 and fits):
+        writers.check_png(last.spec.shape, last.spec.codec.dtype)
+    made = described(
+        request,
+        stages,
+        n=len(items),
+        single=single and options.captions is not True,
+        sampler=sampler_name(stages[0].sampler),
+        steps=None,
+    )
+    out, gif, film = _paths(options, made, stages)
+    paths = [path for path in (out, gif, film) if path is not None]
+    read = request.parent if options.branch is not None else request
+    return SamplePlan(
+        options=options,
+        stages=tuple(stages),
+        items=items,
+        request=made,
+        out=out,
+        gif=gif,
+        film=film,
+        notes=(
+            *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
+            *(note for stage in stages for note in requests.never_absent(stage)),
+            *(note for stage in stages for note in requests.beyond_data(stage)),
+            *requests.snapshot_notes(options, request.objects.weak),
+            *requests.differences(read or request, model),
+            *other_images(paths),
+        ),
+    )
+
+
+def _check(options: Sample) -> None:
+    """Raise InputError for options that contradict each other, and a sampler that there is not."""
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
-        samplers.check_name(options.sampler, **recipes.sampler_options(options))
+        names = requests.SAMPLER_OPTIONS
+        samplers.check_name(options.sampler, **{name: getattr(options, name) for name in names})
     if options.n is not None and options.index is not None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
-    file = options.model.file if isinstance(options.model, Model) else find(options.model)
-    digest = storage.sha256(file) if file and file.is_file() else ""
-    branched, user_options = options.branch is not None or options.at is not None, options
-    parent_recipe = branches.read(options, digest) if branched else None
-    like_recipe = None if options.like is None else recipes.read(Path(options.like), options, digest)
-    model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
-    if parent_recipe is not None:
-        options = branches.completed(options, parent_recipe, model)
-    sampler_options = recipes.sampler_options(options)
-    sampler = model.sampler(options.sampler if like_recipe is None else like_recipe.sampler, **sampler_options)
-    name = str(file or "the model") if isinstance(options.model, Model) else str(options.model)
-    stages = [Stage(model, name, digest, "", sampler)]
-    for follower in _followers(options, like_recipe):
-        stages.append(_next_stage(stages[-1], follower, options, like_recipe))
-    label, given, weak = options.label, recipes.by_name(options.given), recipes.weak_model(options, model)
-    if like_recipe is not None:
-        label, given = like_recipe.label, recipes.given_again(like_recipe, stages, given, options.like)
-        recipes.check_weak(like_recipe, weak)
-    stages = with_values(stages, label, given)
-    recipe = recipes.of_options(options, stages, weak) if like_recipe is None else like_recipe
-    if like_recipe is not None:
-        recipes.check_images(like_recipe, stages, options.like)
-    if parent_recipe is not None:
-        recipe = dataclasses.replace(recipe, parent=parent_recipe, at=options.at)
-    stages = [recipes.with_guidance(stage, recipe, weak if stage is stages[0] else None, stages) for stage in stages]
-    if recipe.parent is not None and recipe.at is not None:
-        picture = options.branch or options.like
-        stages[0] = branches.branched(stages[0], recipe.parent, recipe.at, given, weak, picture)
-        if parent_recipe is not None:
-            branches.check_seed(options, stages[0])
-    items = model.items(recipe.n, recipe.index, options.batch_size)
-    model = stages[-1].model
-    model.items(recipe.n, recipe.index, options.batch_size)
-    single = len(items) == 1 and writers.fits_png(model.spec.shape, model.spec.codec.dtype)
-    if like_recipe is not None and like_recipe.single and not single:
-        writers.check_png(model.spec.shape, model.spec.codec.dtype)
-    single = (single if like_recipe is None else like_recipe.single) and options.captions is not True
-    folder, stem = (
-        folder_of(options.model, "samples"),
-        _stem(user_options, recipe, [stage.name for stage in stages[1:]]),
-    )
+
+
+def _staged(options: Sample) -> tuple[Request, list[Stage]]:
+    """The request of the options, and its stages."""
+    _, digest = requests.place_of(options.model)
+    branched = options.branch is not None or options.at is not None
+    parent = requests.parent_of(options, digest) if branched else None
+    request = None if options.like is None else requests.like(options, digest)
+    if request is not None and request.edit is not None:
+        raise InputError(f"{options.like} is an edit: make it again by ancestral edit")
+    followers = _followers(options, request)
+    first = requests.loaded(options, digest)
+    if parent is not None:
+        request = requests.branch_of(parent, options, first.model.spec.classes)
+    request = requests.with_weak(request or requests.of_options(options), options, first.model)
+    sources = [first, *(requests.follower(model, options.device, options.net) for model in followers)]
+    stages = stages_of(sources, request)
+    if parent is not None:
+        requests.check_seed(options, stages[0])
+    return request, stages
+
+
+def _paths(options: Sample, request: Request, stages: Sequence[Stage]) -> tuple[Path, Path | None, Path | None]:
+    """The file of the samples, the animation and the film strip."""
+    folder = folder_of(options.model, "samples")
+    stem = _stem(options, request, [stage.name for stage in stages[1:]])
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
-    _check_out(out, model)
-    gif, film = (
-        path_of(options.gif, folder / f"{stem}.gif"),
-        path_of(options.film, folder / f"{stem}-film.png"),
-    )
-    paths = [path for path in (out, gif, film) if path is not None]
-    for path, stage in product(paths, stages):
+    _check_out(out, stages[-1].model)
+    gif, film = path_of(options.gif, folder / f"{stem}.gif"), path_of(options.film, folder / f"{stem}-film.png")
+    for path, stage in product(filter(None, (out, gif, film)), stages):
         check_outside(path, stage.model.config.data.source)
     animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in writers.ANIMATIONS]
     for path in animations:
@@ -144,33 +171,7 @@ def plan(options: Sample) -> SamplePlan:
     if not animations and (options.fps, options.scale) != (None, None):
         names = f"{option('fps')} and {option('scale')}"
         raise InputError(f"{names} are those of an animation: add {option('gif', True)}, or leave them out")
-    return SamplePlan(
-        options=options,
-        stages=tuple(stages),
-        items=items,
-        recipe=dataclasses.replace(
-            recipe,
-            model=digest if all(stage.digest for stage in stages) else "",
-            version=__version__,
-            n=len(items),
-            single=single,
-            sampler=sampler_name(sampler),
-            step=None,
-            run=None,
-            then={stage.digest: sampler_name(stage.sampler) for stage in stages[1:]},
-        ),
-        out=out,
-        gif=gif,
-        film=film,
-        notes=(
-            *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
-            *(note for stage in stages for note in recipes.never_absent(stage)),
-            *(note for stage in stages for note in recipes.beyond_data(stage)),
-            *recipes.snapshot_notes(options, weak),
-            *recipes.differences(options.branch or options.like, parent_recipe or recipe, stages[0].model),
-            *other_images(paths),
-        ),
-    )
+    return out, gif, film
 
 
 def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
@@ -182,7 +183,7 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     Returns:
         The files, and how the samples were made.
     """
-    model, recipe, items, options = plan.model, plan.recipe, plan.items, plan.options
+    model, request, items, options = plan.model, plan.request, plan.items, plan.options
     yield from map(Message, plan.notes)
     times = plan.stages[-1].times
     animated = plan.gif is not None or plan.out.suffix.lower() in writers.ANIMATIONS
@@ -206,16 +207,16 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     result = SamplingResult(
         model=plan.stages[0].name,
         count=len(items),
-        seed=recipe.seed,
+        seed=request.seed,
         sampler=str(plan.stages[0].sampler),
-        label=None if recipe.label is None else ", ".join(recipe.label),
-        guidance=recipe.guidance,
+        label=None if request.label is None else ", ".join(map(str, request.label)),
+        guidance=request.guidance,
         paths=tuple(map(str, paths)),
         codec=model.spec.codec.kind,
         means=channel_mean(samples) if samples.ndim > 2 else (),
         data_means=model.spec.mean,
-        index=recipe.index,
-        given=recipe.given,
+        index=request.indices,
+        given=request.given,
         then=tuple(stage.name for stage in plan.stages[1:]),
     )
     if means := channel_means(result):
@@ -229,7 +230,7 @@ def _sampled(stage: Stage, plan: SamplePlan, keep: Sequence[int]) -> Generator[E
     sides = f" of {'x'.join(map(str, model.spec.shape[1:]))}" if len(plan.stages) > 1 else ""
 
     def trajectory(positions: Sequence[int]) -> Iterator[Step]:
-        return stage.trajectory([items[position] for position in positions], plan.recipe.seed)
+        return stage.trajectory([items[position] for position in positions], plan.request.seed)
 
     return (
         yield from sampled(
@@ -248,15 +249,15 @@ def _files(
     plan: SamplePlan, samples: Tensor, frames: Sequence[Step], stills: Sequence[Step]
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
-    options, model, recipe, items, out = plan.options, plan.labelled, plan.recipe, plan.items, plan.out
+    options, model, request, items, out = plan.options, plan.labelled, plan.request, plan.items, plan.out
     spec, limits, suffix = plan.model.spec, plan.model.spec.codec.limits, plan.out.suffix.lower()
-    values = recipes.values_of(plan.stages)
+    values = values_of(plan.stages)
     before = compositions.beside(values, items)
     tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
-    period = 1 if recipe.index is not None else _period(plan, values)
+    period = 1 if request.indices is not None else _period(plan, values)
     period = 1 if tiles > 1 and period >= len(items) else period
     columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
-    names = captions(values, items, model.class_names(items, recipe.label)) if options.captions is not False else None
+    names = captions(values, items, model.class_names(items, request.label)) if options.captions is not False else None
     animate = partial(
         writers.write_animation,
         states=frames,
@@ -270,29 +271,30 @@ def _files(
         estimates=True,
     )
 
-    def text(recipe: SamplingRecipe) -> str:
-        return recipe.to_json() if recipe.model else ""
+    def text(made: Request) -> str:
+        return made.to_json() if made.model else ""
 
     def grid(path: Path) -> None:
         picture = partial(pictures.picture, samples, columns, 500, limits, names, before)
-        writers.write_picture(path, from_pixels(samples[0]) if recipe.single else picture(), text(recipe))
+        writers.write_picture(path, from_pixels(samples[0]) if request.single else picture(), text(request))
 
     def single_files(path: Path) -> None:
         files = _file_names(plan, values)
         if spec.rate:
             writers.write_recordings(path, samples, spec.rate, files)
         else:
-            writers.write_images(path, samples, files, [text(recipes.of_one(recipe, model, index)) for index in items])
+            texts = [text(requests.of_one(request, model, index)) for index in items]
+            writers.write_images(path, samples, files, texts)
 
     def array(path: Path) -> None:
         conditions = {name: value.of(items) for name, value in values.items()}
-        writers.write_array(path, samples, model.labels(items, recipe.label), conditions)
+        writers.write_array(path, samples, model.labels(items, request.label), conditions)
 
     def film(path: Path) -> None:
         strip = compositions.film(
             stills, width=1180, limits=limits, names=names, captions=options.captions is not False, before=before
         )
-        writers.write_picture(path, strip, text(dataclasses.replace(recipe, single=False)))
+        writers.write_picture(path, strip, text(dataclasses.replace(request, single=False)))
 
     kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)
     kinds |= {".npz": array, ".png": grid}
@@ -306,7 +308,7 @@ def _files(
 
 def _period(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> int:
     """The number of samples after which their conditions repeat."""
-    label, classes = plan.recipe.label, plan.labelled.spec.classes
+    label, classes = plan.request.label, plan.labelled.spec.classes
     return math.lcm(len(classes if label is None else label) or 1, *(len(value.rows) for value in values.values()))
 
 
@@ -331,31 +333,18 @@ def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list
 # -- the models -------------------------------------------------------------------------------------------------------
 
 
-def _followers(options: Sample, recipe: SamplingRecipe | None) -> list[Model | str | Path]:
-    """The models of a cascade behind the first. Raises InputError unless they are as many as those of a recipe."""
+def _followers(options: Sample, request: Request | None) -> list[Model | str | Path]:
+    """The models of a cascade behind the first. Raises InputError unless they are as many as those of a request."""
     then = options.then
     followers = [] if then is None else [then] if isinstance(then, Model | str | Path) else [*then]
-    if recipe is not None and len(followers) != len(recipe.then):
-        digests = " ".join(digest[:12] for digest in recipe.then)
-        which = f"by further models, whose SHA-256 are {digests}: {option('then')} names them" if digests else "by one"
-        raise InputError(f"{options.like} was made {which}" + ("" if digests else f"; leave {option('then')} out"))
+    if request is not None and followers and not request.then:
+        raise InputError(f"{options.like} was made by one; leave {option('then')} out")
+    if request is not None and len(followers) != len(request.then):
+        check_followers(request, ["..."] * len(followers))
     return followers
 
 
-def _next_stage(before: Stage, follower: Model | str | Path, options: Sample, recipe: SamplingRecipe | None) -> Stage:
-    """The stage of a model that follows another, as in a recipe if there is one."""
-    model, name, digest = opened(follower, options.device, options.net)
-    condition = condition_for(before, model, name)
-    if recipe is None:
-        sampler = model.sampler(options.sampler, **recipes.sampler_options(options))
-        return Stage(model, name, digest, condition, sampler)
-    if digest not in recipe.then:
-        digests = " ".join(one[:12] for one in recipe.then)
-        raise InputError(f"{options.like} was made by further models whose SHA-256 are {digests}, not by {name}")
-    return Stage(model, name, digest, condition, model.sampler(recipe.then[digest]))
-
-
-def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
+def _doubts(model: TrainedModel, sampler: samplers.Sampler) -> list[str]:
     """Why a sampler does not suit a distilled model."""
     distil = model.config.distil
     if not distil.method:
@@ -371,20 +360,20 @@ def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
 # -- the files --------------------------------------------------------------------------------------------------------
 
 
-def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> str:
+def _stem(options: Sample, request: Request, followers: Sequence[str]) -> str:
     """The stem of a file's name: the seed and the settings that were given."""
     settings = {
-        "branch": recipe.at,
-        "index": recipe.index and "_".join(map(str, recipe.index)),
-        "label": recipe.label and "_".join(recipe.label),
+        "branch": request.at,
+        "index": request.indices and "_".join(map(str, request.indices)),
+        "label": request.label and "_".join(map(str, request.label)),
         "sampler": options.sampler,
-        **recipes.sampler_options(options),
-        **{name: "_".join(map(_without_suffix, texts)) for name, texts in recipe.given.items()},
-        "guidance": _scale_text(recipe.guidance),
+        **{name: getattr(options, name) for name in requests.SAMPLER_OPTIONS},
+        **{name: "_".join(map(_without_suffix, refs)) for name, refs in request.given.items()},
+        "guidance": _scale_text(request.guidance),
         "then": "_".join(Path(name).name for name in followers) or None,
     }
     parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
-    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{recipe.seed}", *parts]))[:LONGEST_STEM]
+    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{request.seed}", *parts]))[:LONGEST_STEM]
 
 
 def _scale_text(scale: float | Mapping[str, float]) -> str | None:
@@ -394,13 +383,12 @@ def _scale_text(scale: float | Mapping[str, float]) -> str | None:
     return None if scale == 1 else f"{scale:g}"
 
 
-def _without_suffix(described: str) -> str:
+def _without_suffix(value: ImageRef | str) -> str:
     """The text of a value in the name of a file: numbers, a class, or the stem of an image's file."""
-    name, image, _ = described.partition(" sha256:")
-    return Path(name).stem if image else name
+    return Path(value.name).stem if isinstance(value, ImageRef) else value
 
 
-def _check_out(out: Path, model: Model) -> None:
+def _check_out(out: Path, model: TrainedModel) -> None:
     """Raise InputError if the samples could not be written."""
     if out.suffix.lower() == ".npz" and (name := writers.array_name(model.spec.shape)) in model.spec.conditions:
         raise InputError(f"{out} would hold two arrays called {name}, the samples and a condition: give a folder")

@@ -145,7 +145,7 @@ def given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> 
     sources = list(dict.fromkeys(source for each in given for source in each or ()))
     kinds = [pair for one in subjects for pair in one.model.spec.conditions.items()]
     names = list(dict.fromkeys(name for name, kind in kinds if not kind.made_by))
-    for new in map(Given.read, options.given or ()):
+    for new in map(Given.from_text, options.given or ()):
         if new.name not in names:
             raise InputError(
                 f"{option('given', new)}: give NAME=WHAT of a condition that {subjects[0].name} takes from data "

@@ -38,20 +38,21 @@ from ancestral.inspection.findings import memorisation_finding
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, captions
 from ancestral.model.condition_values import examples as value_examples
+from ancestral.model.requested import SAVED_CONDITIONS
 from ancestral.nets import Transformer, UNet
 from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes, plural
 from ancestral.render import compositions, model_card, pictures, writers
 from ancestral.render.data_text import cost_summary
 from ancestral.results.data_report import TrainingCost
-from ancestral.results.sampling_result import SamplingRecipe
+from ancestral.results.request import Request
 from ancestral.results.training_result import TrainingResult
 from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
 from ancestral.training.plateau import FEWEST, constant_steps
-from ancestral.training.preview import CONDITIONS, examples, preview_sampler, sample_preview
+from ancestral.training.preview import examples, preview_sampler, sample_preview
 from ancestral.training.sample_distance import SAMPLES
 from ancestral.training.signals import stop_on_signals
 from ancestral.training.step_cost import (
@@ -514,15 +515,15 @@ def _preview(
         after = [part.at(range(n)) for part in after]
         image = pictures.picture(recording.samples, columns, 500, limits, names, before, after)
         sampler = models.sampler_name(preview_sampler(trainer, max_steps))
-        described = {name: value.described for name, value in given.values.items()}
-        recipe = SamplingRecipe(
-            "", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=config.identity()
+        refs = {name: value.refs for name, value in given.values.items()}
+        recipe = Request(
+            "", __version__, 0, n, sampler, 1.0, label=given.label, given=refs, step=step, run=config.identity()
         )
         yield from _follow(folder)
         try:
             with folder.lasting() as place:
                 writers.write_picture(_grid(trainer, place), image, recipe.to_json())
-                if given.images and not (conditions := place.samples / CONDITIONS).exists():
+                if given.images and not (conditions := place.samples / SAVED_CONDITIONS).exists():
                     writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
         except OSError as error:
             yield Message(f"{error}; training goes on")

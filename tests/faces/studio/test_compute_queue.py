@@ -20,7 +20,7 @@ from studio_client import Client, studio
 
 import ancestral
 from ancestral.faces.studio import compute_queue, jobs
-from ancestral.render.writers import read_recipe
+from ancestral.results.request import read_text
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def test_the_picture_of_all_samples_holds_their_recipe(own_studio, tiny_run):
     assert len(urls[0]) == 4
     assert all(np.array_equal(pixels(client, one), pixels(client, other)) for one, other in zip(*urls, strict=True))
     path = server.state.history.file(first["entry"]["id"], "")
-    assert json.loads(read_recipe(path)) == first["entry"]["recipe"]
+    assert json.loads(read_text(path)) == first["entry"]["recipe"]
 
 
 def test_edits_are_jobs_too(own_studio, tiny_run):

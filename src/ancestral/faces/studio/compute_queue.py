@@ -215,7 +215,7 @@ class ComputeQueue:
         networks = [cast(Any, model.denoiser).net for model in models]
         with hooked(networks, job.check):
             plan = module.plan(options)
-            recipe = plan.recipe.to_json() if plan.recipe.model else ""
+            recipe = plan.request.to_json() if plan.request.model else ""
             limits = [stage.model.spec.codec.limits for stage in getattr(plan, "stages", ())]
             limits = limits or [plan.model.spec.codec.limits]
             pictures, task, stage = StepPictures(entry), "", -1

@@ -6,7 +6,6 @@ pictures that it keeps; what is not there is listed.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ancestral import storage
-from ancestral.arguments import read_json
 from ancestral.errors import InputError
 from ancestral.registries import SAMPLERS
-from ancestral.results.editing_result import EditRecipe
-from ancestral.results.sampling_result import SamplingRecipe
+from ancestral.results.request import EditRequest, ImageRef, Request, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,11 +106,8 @@ def restored(
         InputError: If it is no PNG, or holds no recipe.
     """
     from ancestral.model import describe_file
-    from ancestral.render import writers
 
-    text = writers.read_recipe(file)
-    edit = read_json(text, "the recipe in the picture").get("schema") == EditRecipe.SCHEMA
-    recipe = (EditRecipe if edit else SamplingRecipe).from_json(text, "the recipe in the picture")
+    recipe = Request.from_json(read_text(file), "the recipe in the picture")
     run, missing = digests.find(recipe.model, runs), list[str]()
     if run is None:
         missing.append(
@@ -136,17 +130,17 @@ def restored(
             missing.append("the samplers of the models that follow: the one that is set is that of all")
     spec = None if run is None else describe_file(runs[run] / MODEL_FILE)[1]
     images: dict[str, KeptPicture] = {}
-    if isinstance(recipe, EditRecipe):
-        images |= _images_of_edit(recipe, spec, pictures, missing)
+    if recipe.edit is not None:
+        images |= _images_of_edit(recipe.edit, spec, pictures, missing)
         options |= {name: picture.reference for name, picture in images.items()}
     words = list[str]()
-    for name, texts in recipe.given.items():
+    for name, refs in recipe.given.items():
         kind = None if spec is None else spec.conditions.get(name)
-        for described in texts:
-            if "sha256:" not in described:
-                words.append(f"{name}={described}")
-            elif (picture := _image_of_condition(described, name, kind, spec, pictures)) is None:
-                missing.append(f"the image {_name_of(described)} of {name}")
+        for ref in refs:
+            if isinstance(ref, str):
+                words.append(f"{name}={ref}")
+            elif (picture := _image_of_condition(ref, name, kind, spec, pictures)) is None:
+                missing.append(f"the image {ref.name} of {name}")
             else:
                 images[name] = picture
                 words.append(f"{name}={picture.reference}")
@@ -156,7 +150,7 @@ def restored(
     if parent:
         options.pop("n", None)  # a branch has the number of its parent
         options["at"] = recipe.at
-    return RestoredRecipe("edit" if edit else "sample", run, options, images, parent, tuple(missing))
+    return RestoredRecipe("sample" if recipe.edit is None else "edit", run, options, images, parent, tuple(missing))
 
 
 def sampler_words(sampler: str) -> dict[str, Any]:
@@ -191,68 +185,64 @@ def _own_sampler(file: Path) -> str:
     return sampler_name(from_name(config.sample.sampler, config.process.timesteps))
 
 
-def _options(recipe: SamplingRecipe) -> dict[str, Any]:
+def _options(recipe: Request) -> dict[str, Any]:
     """The options of a recipe that need no file."""
     scale = recipe.guidance
     guidance = [f"{name}={value!r}" for name, value in scale.items()] if isinstance(scale, Mapping) else [repr(scale)]
     options: dict[str, Any] = {
-        "n": None if recipe.index is not None else recipe.n,
-        "index": None if recipe.index is None else [*recipe.index],
+        "n": None if recipe.indices is not None else recipe.n,
+        "index": None if recipe.indices is None else [*recipe.indices],
         "seed": recipe.seed,
         "label": None if recipe.label is None else [*recipe.label],
         "guidance": None if guidance == ["1.0"] and recipe.weak is None else guidance,
         "guidance_interval": None if recipe.guidance_interval is None else [*recipe.guidance_interval],
         "guidance_rescale": recipe.guidance_rescale,
     }
-    if isinstance(recipe, EditRecipe):
-        if recipe.task == "interpolate":
+    if recipe.edit is not None:
+        if recipe.edit.task == "interpolate":
             options["n"] = recipe.n
-        options |= {"task": recipe.task, "sampler": recipe.sampler or None}
-        for one in dataclasses.fields(EditRecipe):
-            if one.name in ("steps", "method", "operator", "noise", "strength", "t", "particles", "iterations"):
-                options[one.name] = getattr(recipe, one.name)
+        options |= {"sampler": recipe.sampler or None, "steps": recipe.steps}
+        options |= {name: value for name, value in vars(recipe.edit).items() if name not in ("images", "part")}
     elif recipe.sampler:
         options |= sampler_words(recipe.sampler)
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _images_of_edit(
-    recipe: EditRecipe, spec: DataSpec | None, pictures: Sequence[KeptPicture], missing: list[str]
+    edit: EditRequest, spec: DataSpec | None, pictures: Sequence[KeptPicture], missing: list[str]
 ) -> dict[str, KeptPicture]:
     """The images and the mask of an edit, as far as they are kept."""
     from ancestral.model import editing
     from ancestral.model.image_values import read_images
     from ancestral.model.regions import read_change
-    from ancestral.workflows.edit import described
+    from ancestral.workflows.edit import image_ref
 
     images = dict[str, KeptPicture]()
     if spec is None:
-        missing += [f"the {name} {_name_of(text)}" for name, text in recipe.images.items() if text != "none"]
+        missing += [f"the {name} {ref.name}" for name, ref in edit.images.items()]
         return images
-    is_measured = recipe.task == "restore"
-    shape = editing.measured_shape(spec, recipe.operator, recipe.noise or 0.0) if is_measured else None
+    is_measured = edit.task == "restore"
+    shape = editing.measured_shape(spec, edit.operator, edit.noise or 0.0) if is_measured else None
 
     def values(name: str, path: Path) -> Tensor:
-        return read_images(spec, path, name, recipe.task == "inpaint", shape)[0]
+        return read_images(spec, path, name, edit.task == "inpaint", shape)[0]
 
-    def text_of(name: str, path: Path) -> str:
-        return described(path, values(name, path))
+    def ref_of(name: str, path: Path) -> ImageRef:
+        return image_ref(path, values(name, path))
 
-    for name in recipe.images.keys() - {"mask"}:
-        text = recipe.images[name]
-        if text != "none":
-            picture = _matching(text, pictures, partial(text_of, name))
-            images |= {name: picture} if picture else {}
-            missing += [] if picture else [f"the image {_name_of(text)}"]
-    if "mask" in recipe.images and recipe.images["mask"] != "none":
+    for name in edit.images.keys() - {"mask"}:
+        picture = _matching(edit.images[name], pictures, partial(ref_of, name))
+        images |= {name: picture} if picture else {}
+        missing += [] if picture else [f"the image {edit.images[name].name}"]
+    if "mask" in edit.images:
         mask = None
         if "image" in images:  # whose size it has
             place = images["image"].path
             image = values("image", place)
             mask = _matching(
-                recipe.images["mask"],
+                edit.images["mask"],
                 pictures,
-                lambda path: described(path, read_change(spec, place, image, path).mask),
+                lambda path: image_ref(path, read_change(spec, place, image, path).mask),
             )
         images |= {"mask": mask} if mask else {}
         missing += [] if mask else ["the mask"]
@@ -260,7 +250,7 @@ def _images_of_edit(
 
 
 def _image_of_condition(
-    text: str, name: str, kind: Any, spec: DataSpec | None, pictures: Sequence[KeptPicture]
+    ref: ImageRef, name: str, kind: Any, spec: DataSpec | None, pictures: Sequence[KeptPicture]
 ) -> KeptPicture | None:
     """The kept picture of a condition that is an image."""
     from ancestral.model.condition_values import ConditionValues
@@ -270,25 +260,23 @@ def _image_of_condition(
         return None
     image: Image = kind
 
-    def describe(path: Path) -> str:
+    def ref_of(path: Path) -> ImageRef | str:
         values, origin = condition_reader(image, name, spec).read(path)[0]
-        return ConditionValues(image, values[None], (origin,)).described[0]
+        return ConditionValues(image, values[None], (origin,)).refs[0]
 
-    return _matching(text, pictures, describe)
+    return _matching(ref, pictures, ref_of)
 
 
-def _matching(text: str, pictures: Iterable[KeptPicture], describe: Callable[[Path], str]) -> KeptPicture | None:
-    """The picture whose values have the hash of a text, those with its name first."""
-    name, digest = _name_of(text), text.rpartition(" ")[2]
-    by_name = sorted(pictures, key=lambda picture: picture.name != name and picture.path.name != name)
+def _matching(
+    ref: ImageRef, pictures: Iterable[KeptPicture], ref_of: Callable[[Path], ImageRef | str]
+) -> KeptPicture | None:
+    """The picture whose values have the hash of a reference, those with its name first."""
+    by_name = sorted(pictures, key=lambda picture: ref.name not in (picture.name, picture.path.name))
     for picture in by_name[:MOST_PICTURES]:
         try:
-            if describe(picture.path).rpartition(" ")[2] == digest:
+            found = ref_of(picture.path)
+            if isinstance(found, ImageRef) and found.digest == ref.digest:
                 return picture
         except (InputError, OSError):  # a picture of another size or kind
             continue
     return None
-
-
-def _name_of(described: str) -> str:
-    return described.partition(" sha256:")[0]

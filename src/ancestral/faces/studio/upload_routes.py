@@ -27,12 +27,12 @@ async def upload(request: Request) -> Response:
 
 def _recipe(file: Path) -> dict[str, Any] | None:
     """The recipe in a PNG of this package; None without one."""
-    from ancestral.render.writers import read_recipe
+    from ancestral.results.request import read_text
 
     if file.suffix != ".png":
         return None
     try:
-        recipe = json.loads(read_recipe(file))
+        recipe = json.loads(read_text(file))
     except (InputError, ValueError):
         return None
     return recipe if isinstance(recipe, dict) else None

@@ -1,6 +1,7 @@
 """Editing: samples that agree with a measurement of an item, or that begin at items of the user's."""
 
-from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, Edit, Edited, Sampling, batches, deviation_of
+from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, Edit, Edited, deviation_of
+from ancestral.model.editing.edits import edit_of
 from ancestral.model.editing.measurements import Restoration, inpainting, measured_shape, restoration
 from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
 
@@ -10,9 +11,8 @@ __all__ = [
     "Edit",
     "Edited",
     "Restoration",
-    "Sampling",
-    "batches",
     "deviation_of",
+    "edit_of",
     "inpainting",
     "interpolation",
     "inversion",

@@ -2,10 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +12,10 @@ from torch import Tensor
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.model.condition_values import NONE, ConditionValues
-from ancestral.model.trained_model import Guidance, Label, TrainedModel
+from ancestral.model.requested import asked, check_images
+from ancestral.model.trained_model import TrainedModel
 from ancestral.registries import DISTILLATIONS
+from ancestral.results.request import EditRequest, Label, Request
 from ancestral.samplers import (
     Sampler,
     Step,
@@ -30,6 +31,8 @@ COUNT = 4
 """Default number of samples of an edit."""
 WALK: int = 9
 """Default number of samples of a walk."""
+STRENGTH = 0.5
+"""Default share of the schedule's times that variations go back."""
 
 
 class Edited(Tensor):
@@ -102,76 +105,48 @@ class Edit:
         return edited
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the samples of an edit are made.
+def sampler_of(model: TrainedModel, request: Request) -> Sampler:
+    """Return the sampler of an edit: DDIM with η = 1, or that of a distilled model, where the request names none."""
+    sampler = request.objects.sampler or request.sampler or None
+    if sampler is None and is_distilled(model):
+        return model.sampler(steps=request.steps)
+    if sampler is None:
+        return model.sampler("ddim:eta=1", steps=_steps(model, request, STEPS))
+    return model.sampler(sampler, steps=request.steps)
 
-    Attributes:
-        sampler: A sampler or its name; None is DDIM with η = 1, or the sampler of a distilled model.
-        steps: The number of steps; None is 25, or that of the run's sampler for a distilled model.
-        seed: The seed of all noise.
-        indices: The samples of the seed; None is the first ones.
-        label: The labels.
-        given: The values of other conditions.
-        guidance: The scale of guidance, as of `Model.sample`; or how estimates are guided in all.
-        guidance_interval: The noise levels that are guided.
-        guidance_rescale: The share in which the standard deviation of x̂_0 is brought back.
-        weak: The weaker model of autoguidance.
-        batch_size: The number of samples in a batch; None is as many as of `Model.sample`.
-        decode: Whether the samples are brought to the units of the data.
+
+def flow_sampler(model: TrainedModel, request: Request) -> Sampler:
+    """Return the sampler of the probability flow, which does not clip: what is clipped has no inverse."""
+    own = request.objects.sampler or request.sampler
+    sampler = sampler_of(model, request) if own else model.sampler("heun", steps=_steps(model, request, FLOW_STEPS))
+    return dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]  # all samplers are dataclasses
+
+
+def _steps(model: TrainedModel, request: Request, default: int) -> int:
+    return min(default, model.denoiser.schedule.steps) if request.steps is None else request.steps
+
+
+def conditions_of(model: TrainedModel, request: Request) -> tuple[Label, dict[str, ConditionValues]]:
+    """Return the label and the values of the other conditions; what is left out is absent, the label too."""
+    label, values = model.given_values(request.label, asked(request))
+    check_images(request, values)
+    return NONE if label is None and model.spec.classes else label, values
+
+
+def items_of(model: TrainedModel, request: Request, default: int) -> Sequence[int]:
+    """Return the indices of the samples of an edit, of which there are n; None is that of the indices, or the default.
+
+    Raises:
+        InputError: If n is another number than that of the indices, or the samples do not fit into memory.
     """
+    if request.indices is not None and request.n not in (None, len(request.indices)):
+        raise InputError(f"{len(request.indices)} indices are given for {request.n} samples: give as many")
+    return model.items(default if request.n is None else request.n, request.indices)
 
-    sampler: str | Sampler | None = None
-    steps: int | None = None
-    seed: int = 0
-    indices: Sequence[int] | None = None
-    label: Label = None
-    given: Mapping[str, Any] | None = None
-    guidance: float | Mapping[str, float] | Guidance = 1.0
-    guidance_interval: tuple[float, float] | None = None
-    guidance_rescale: float = 0.0
-    weak: TrainedModel | None = None
-    batch_size: int | None = None
-    decode: bool = True
 
-    def of(self, model: TrainedModel) -> Sampler:
-        """Return the sampler of a model."""
-        if self.sampler is None and is_distilled(model):
-            return model.sampler(steps=self.steps)
-        if self.sampler is None:
-            return model.sampler("ddim:eta=1", steps=self._steps(STEPS, model))
-        return model.sampler(self.sampler, steps=self.steps)
-
-    def of_flow(self, model: TrainedModel) -> Sampler:
-        """Return the sampler of the probability flow, which does not clip: what is clipped has no inverse."""
-        own = self.sampler is not None
-        sampler = self.of(model) if own else model.sampler("heun", steps=self._steps(FLOW_STEPS, model))
-        return dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]  # all samplers are dataclasses
-
-    def _steps(self, default: int, model: TrainedModel) -> int:
-        return min(default, model.denoiser.schedule.steps) if self.steps is None else self.steps
-
-    def conditions(self, model: TrainedModel) -> tuple[Label, dict[str, ConditionValues]]:
-        """Return the label and the values of the other conditions; what is left out is absent, the label too."""
-        label, values = model.given_values(self.label, self.given)
-        return NONE if label is None and model.spec.classes else label, values
-
-    @property
-    def guided(self) -> Guidance:
-        """How estimates are guided."""
-        if isinstance(self.guidance, Guidance):
-            return self.guidance
-        return Guidance(self.guidance, self.guidance_interval or Guidance.interval, self.guidance_rescale, self.weak)
-
-    def items(self, model: TrainedModel, n: int | None, default: int) -> Sequence[int]:
-        """Return the indices of n samples; None is that of the indices, or the default.
-
-        Raises:
-            InputError: If n is another number than that of the indices, or the samples do not fit into memory.
-        """
-        if self.indices is not None and n not in (None, len(self.indices)):
-            raise InputError(f"{len(self.indices)} indices are given for {n} samples: give as many")
-        return model.items(default if n is None else n, self.indices, self.batch_size)
+def settings_of(request: Request) -> EditRequest:
+    """Return what a request has of an edit."""
+    return request.edit or EditRequest("")
 
 
 def deviation_of(samples: Tensor) -> Tensor:
@@ -179,12 +154,6 @@ def deviation_of(samples: Tensor) -> Tensor:
     correction, channels = min(1, len(samples) - 1), samples.unbind(1)  # one at a time, as photographs are large
     variances = (channel.double().var(0, correction=correction) for channel in channels)
     return (sum(variances, torch.zeros(())) / len(channels)).sqrt()
-
-
-def batches(model: TrainedModel, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of `Edit.run` among those of an edit of a model."""
-    sampling = Sampling(**{name: options[name] for name in ("batch_size", "decode") if name in options})
-    return {"batch_size": model.batch(sampling.batch_size), "decode": sampling.decode}
 
 
 def is_distilled(model: TrainedModel) -> bool:

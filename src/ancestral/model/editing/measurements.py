@@ -20,7 +20,16 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.guidance import METHODS, Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
-from ancestral.model.editing.edited_samples import COUNT, Edit, Sampling, evaluations, is_distilled
+from ancestral.model.editing.edited_samples import (
+    COUNT,
+    Edit,
+    conditions_of,
+    evaluations,
+    is_distilled,
+    items_of,
+    sampler_of,
+    settings_of,
+)
 from ancestral.model.editing.measurement_noise import (
     FLOOR,
     Explanation,
@@ -31,12 +40,14 @@ from ancestral.model.editing.measurement_noise import (
 )
 from ancestral.model.image_values import read_images
 from ancestral.model.regions import Region, read_change
+from ancestral.model.requested import guidance_of
 from ancestral.model.trained_model import TrainedModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
 from ancestral.options import option
 from ancestral.registries import RESTORATIONS, MaskPart
+from ancestral.results.request import Request
 from ancestral.samplers import (
     TDS,
     Step,
@@ -77,37 +88,36 @@ JUMP, REPEATS = 5, 5
 
 def restoration(
     model: TrainedModel,
-    y: Any,
+    request: Request,
+    image: Any,
     operator: Operator | str | None = None,
-    noise: float = 0.0,
-    n: int | None = None,
-    method: str | Restoration = "auto",
     covariance: Covariance | None = None,
-    iterations: int | None = None,
-    particles: int | None = None,
     of_latents: tuple[Tensor, Operator] | None = None,
-    **options: Any,
+    own_method: Restoration | None = None,
 ) -> Edit:
-    """Decide how items are sampled that fit a measurement y = A x_0 + σ n. The arguments are those of `Model.restore`.
+    """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
-    For a model of latents `of_latents` is a measurement of the latents that says the same, (m, *), and its operator.
+    `image` is y. For a model of latents `of_latents` is a measurement of the latents that says the same, (m, *), and its operator.
     Without it samples are moved along the gradient through the decoder, and what they decode to is made to fit y.
 
     Raises:
         InputError: If the model cannot do this.
     """
-    sampling, own_method = Sampling(**options), None
-    if not isinstance(method, str):
-        own_method, method = method, _own_name(method)
+    edit = settings_of(request)
+    method, iterations, particles = edit.method or "auto", edit.iterations, edit.particles
+    if own_method is not None:
+        method = _own_name(own_method)
+    if operator is None:
+        operator = edit.operator
     name = "the identity" if operator is None else str(operator)
-    operator, noise = _operator(operator, noise, model.spec)
+    operator, noise = _operator(operator, edit.noise or 0.0, model.spec)
     check_noise(noise)
     spec = model.spec
     shape, decoded = spec.shape, spec.autoencoder is not None and of_latents is None
     check_linear(operator, shape)
-    measured, rounding = _measurements(model.spec, y, operator)
-    items, sampler = sampling.items(model, n, COUNT * len(measured)), sampling.of(model)
-    label, values = sampling.conditions(model)
+    measured, rounding = _measurements(model.spec, image, operator)
+    items, sampler = items_of(model, request, COUNT * len(measured)), sampler_of(model, request)
+    label, values = conditions_of(model, request)
     trained = _condition_for(model.spec, operator, noise, values)
     is_part = known_part(operator, shape) is not None
     measurement = Measurement(measured, operator, noise, rounding, name)
@@ -145,7 +155,7 @@ def restoration(
         raise InputError(f"{option('particles')} is an option of tds, and {method} has none: leave it out")
     if iterations is not None and method not in METHODS:
         raise InputError(f"{option('iterations')} is an option of {', '.join(METHODS)}, and {method} has none")
-    if method == "tds" and sampling.sampler is not None:
+    if method == "tds" and (request.sampler or request.objects.sampler):
         raise InputError(f"tds is a sampler of its own: leave {option('sampler')} out")
     schedule = model.denoiser.schedule
     if method in WITH_COVARIANCE and covariance is None:
@@ -183,7 +193,7 @@ def restoration(
         if method == "trained":
             assert trained is not None
             name, maker = trained
-            made = maker.of_measurement(rows, operator, noise, shape, sampling.seed, batch)
+            made = maker.of_measurement(rows, operator, noise, shape, request.seed, batch)
             condition[argument_name(name)] = model.spec.further[name].place(made, spec.x_shape[1:])
         method_sampler = sampler
         if not noise or method == "dps":  # clipping would undo a part of their moves
@@ -195,7 +205,7 @@ def restoration(
                 rows_x, operator_x, noise, count_of_particles, variance, steps=steps, clip=clip, spacing=spacing
             )
         trajectory = model.trajectory(
-            batch, method_sampler, sampling.seed, label, sampling.guided, condition, values,
+            batch, method_sampler, request.seed, label, guidance_of(request), condition, values,
             lambda denoiser: wrapped(denoiser, rows_x), None, times, count_of_particles,
         )  # fmt: skip
         for step in trajectory:
@@ -247,14 +257,21 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
 
 def inpainting(
     model: TrainedModel,
+    request: Request,
     image: Any,
     mask: Any = None,
-    n: int | None = None,
-    noise: float = 0.0,
     changes: MaskPart | None = None,
     **options: Any,
 ) -> Edit:
-    """Decide how a part of an image is sampled anew. The arguments are those of `Model.inpaint`.
+    """Decide how a part of an image is sampled anew, of a request with its `noise` and `method`.
+
+    Args:
+        model: The model.
+        request: The request.
+        image: The image.
+        mask: The part that changes.
+        changes: The part of the mask that changes, if it is another.
+        options: The further arguments of `restoration`.
 
     Raises:
         InputError: If the model cannot do this.
@@ -270,7 +287,7 @@ def inpainting(
         options["of_latents"] = _known_latents(
             spec.autoencoder, spec, spec.codec.encode(region.cut(images)), region.cut_mask
         )
-    edit = restoration(model, spec.codec.decode(y) if spec.codec.level is None else y, operator, noise, n, **options)
+    edit = restoration(model, request, spec.codec.decode(y) if spec.codec.level is None else y, operator, **options)
     notes = (*edit.notes, *filter(None, [reading.note, region.note]))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
 

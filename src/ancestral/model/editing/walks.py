@@ -13,11 +13,24 @@ from ancestral.conditions import LABEL, Vector, argument_name
 from ancestral.errors import InputError, whole
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
-from ancestral.model.editing.edited_samples import COUNT, FLOW_STEPS, WALK, Edit, Sampling, evaluations
+from ancestral.model.editing.edited_samples import (
+    COUNT,
+    STRENGTH,
+    WALK,
+    Edit,
+    conditions_of,
+    evaluations,
+    flow_sampler,
+    items_of,
+    sampler_of,
+    settings_of,
+)
 from ancestral.model.image_values import read_images
-from ancestral.model.trained_model import Guidance, Label, TrainedModel
+from ancestral.model.requested import guidance_of
+from ancestral.model.trained_model import Guidance, TrainedModel
 from ancestral.options import option
 from ancestral.quantities import plural
+from ancestral.results.request import Label, Request
 from ancestral.reverse import prior
 from ancestral.samplers import (
     Sampler,
@@ -33,26 +46,26 @@ DEVIATIONS = 4
 """The number of standard deviations that chance allows the mean of noise; one of 16,000 means has more."""
 
 
-def variations(model: TrainedModel, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> Edit:
-    """Decide how variations of an image are sampled. The arguments are those of `Model.vary`.
+def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
+    """Decide how variations of an image are sampled, of a request with its `strength`.
 
     Raises:
         InputError: If the model cannot do this.
     """
-    sampling, spec, schedule = Sampling(**options), model.spec, model.denoiser.schedule
+    spec, schedule, strength = model.spec, model.denoiser.schedule, settings_of(request).strength
     x0 = spec.encode(read_images(spec, image, "image"))
-    items, sampler = sampling.items(model, n, COUNT * len(x0)), sampling.of(model)
-    label, values = sampling.conditions(model)
-    t = time_at_strength(schedule, strength)
+    items, sampler = items_of(model, request, COUNT * len(x0)), sampler_of(model, request)
+    label, values = conditions_of(model, request)
+    t = time_at_strength(schedule, STRENGTH if strength is None else strength)
     times = times_from(sampler, schedule, t)
     a, b = schedule.at(t)
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
         batch = [items[position] for position in positions]
-        z = prior(schedule, spec.x_shape, sampling.seed, batch) / schedule.prior_std
+        z = prior(schedule, spec.x_shape, request.seed, batch) / schedule.prior_std
         start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
         return model.trajectory(
-            batch, sampler, sampling.seed, label, sampling.guided, values=values, start=start, times=times
+            batch, sampler, request.seed, label, guidance_of(request), values=values, start=start, times=times
         )
 
     return Edit(
@@ -67,63 +80,64 @@ def variations(model: TrainedModel, image: Any, strength: float = 0.5, n: int | 
     )
 
 
-def inversion(model: TrainedModel, image: Any, steps: int = FLOW_STEPS, **options: Any) -> Tensor:
-    """Find the noise that an image is sampled from. The arguments are those of `Model.invert`.
+def inversion(model: TrainedModel, request: Request, image: Any) -> Tensor:
+    """Find the noise that an image is sampled from.
 
     Raises:
         InputError: If the model cannot do this.
     """
-    sampling = Sampling(steps=steps, **options)
     x0 = model.spec.encode(read_images(model.spec, image, "image"))
-    label, values = sampling.conditions(model)
+    label, values = conditions_of(model, request)
     conditions, names = model.conditions(range(len(x0)), label, None, values)
-    return _inverted(model, x0, sampling.of_flow(model), sampling.guided, names, conditions)
+    return _inverted(model, x0, flow_sampler(model, request), guidance_of(request), names, conditions)
 
 
-def reconstruction(model: TrainedModel, x_T: Tensor, steps: int = FLOW_STEPS, **options: Any) -> Edit:
-    """Decide how items are sampled from given noise. The arguments are those of `Model.reconstruct`.
+def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Edit:
+    """Decide how items are sampled from given noise.
 
     Raises:
         InputError: If the model cannot do this.
     """
-    sampling, spec = Sampling(steps=steps, **options), model.spec
+    spec = model.spec
     if x_T.shape[1:] != spec.x_shape or not x_T.is_floating_point():
         raise InputError(f"x_T must hold floats (n, {', '.join(map(str, spec.x_shape))}), not {list(x_T.shape)}")
-    sampler = sampling.of_flow(model)
-    label, values = sampling.conditions(model)
+    sampler = flow_sampler(model, request)
+    label, values = conditions_of(model, request)
     times = sampler.times(model.denoiser.schedule)
 
     def run(positions: Sequence[int]) -> Iterator[Step]:
         start = x_T[list(positions)]
         return model.trajectory(
-            positions, sampler, sampling.seed, label, sampling.guided, values=values, wrap=_flow, start=start
+            positions, sampler, request.seed, label, guidance_of(request), values=values, wrap=_flow, start=start
         )
 
     passes, notes = evaluations(sampler, model.denoiser.schedule, times), _casts(model, x_T)
     return Edit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
 
 
-def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float | None = None, **options: Any) -> Edit:
-    """Decide how a walk between two images is sampled. The arguments are those of `Model.interpolate`.
+def interpolation(model: TrainedModel, request: Request, image: Any = None, other: Any = None) -> Edit:
+    """Decide how a walk between two images is sampled, of a request with its time `t`.
 
     Raises:
         InputError: If the model cannot do this.
     """
-    sampling, spec, schedule = Sampling(**options), model.spec, model.denoiser.schedule
+    spec, schedule, t = model.spec, model.denoiser.schedule, settings_of(request).t
+    n = WALK if request.n is None else request.n
     whole(n, 2, math.inf, f"a walk has two ends: give {option('n')} of at least 2, not {n}")
-    if (a is None) != (b is None):
+    if (image is None) != (other is None):
         raise InputError("a walk is between two images: give both, or none to walk between conditions alone")
     weights = torch.linspace(0, 1, n, dtype=torch.float64)
-    ends = _ends(model, sampling, n)
-    (item,) = sampling.items(model, 1, 1)
-    guided, seed = sampling.guided, sampling.seed
-    images = [None if one is None else _single(read_images(spec, one, name)) for one, name in ((a, "a"), (b, "b"))]
+    ends = _ends(model, request, n)
+    (item,) = items_of(model, dataclasses.replace(request, n=1), 1)
+    guided, seed = guidance_of(request), request.seed
+    ends_given = ((image, "a"), (other, "b"))
+    images = [None if one is None else _single(read_images(spec, one, name)) for one, name in ends_given]
     z = prior(schedule, spec.x_shape, seed, [item])
-    along_flow = t is None and a is not None
-    sampler = sampling.of_flow(model) if along_flow else sampling.of(model)
+    along_flow = t is None and image is not None
+    sampler = flow_sampler(model, request) if along_flow else sampler_of(model, request)
     times: Sequence[float] | None = None
     notes: tuple[str, ...] = ()
-    if a is None:
+    if image is None:
         if t is not None:
             raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
         states = z.expand(n, *spec.x_shape)
@@ -165,7 +179,7 @@ def interpolation(model: TrainedModel, a: Any, b: Any, n: int = WALK, t: float |
         return walk
 
     visited = sampler.times(schedule) if times is None else times
-    method = "conditions" if a is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
+    method = "conditions" if image is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
     return Edit(method, reason, n, n, evaluations(sampler, schedule, visited), visited, steps, finish, notes)
 
 
@@ -202,13 +216,13 @@ class _End:
         return {name: value for name, value in conditions.items() if name in arguments}
 
 
-def _ends(model: TrainedModel, sampling: Sampling, n: int) -> tuple[_End, _End]:
+def _ends(model: TrainedModel, request: Request, n: int) -> tuple[_End, _End]:
     """What the two ends of a walk of n samples are conditioned on. Numbers are interpolated, and so the same in both.
 
     Raises:
         InputError: If a condition has more than two values.
     """
-    label, values = sampling.conditions(model)
+    label, values = conditions_of(model, request)
     pairs: dict[str, tuple[ConditionValues, ConditionValues]] = {}
     for name, value in values.items():
         first, last = (dataclasses.replace(value, rows=value.rows[[i]], names=(value.names[i],)) for i in (0, -1))

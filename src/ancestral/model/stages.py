@@ -1,21 +1,19 @@
-"""Cascades: the samples of a model are the image that the next one is conditioned on, as in super-resolution."""
+"""The models of a request, one after another, with their settings: cascades, as in super-resolution, and branches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ancestral import storage
 from ancestral.conditions import ABSENT, LABEL, Classes, Image
-from ancestral.config import CustomNetConfig
 from ancestral.data.spec import bits_of
 from ancestral.errors import InputError
-from ancestral.model import Guidance, Label, Model, describe_file, find, load
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
+from ancestral.model.trained_model import Guidance, TrainedModel
 from ancestral.options import option
+from ancestral.results.request import Label
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
 from ancestral.samplers.loop import GaussianDenoiser
 
@@ -36,7 +34,7 @@ class Stage:
         branch: The state of another trajectory where that of this stage begins, if any.
     """
 
-    model: Model
+    model: TrainedModel
     name: str
     digest: str
     condition: str
@@ -69,7 +67,11 @@ class Stage:
         return [*before[: self.branch.at], *times_from(self.sampler, schedule, self.branch.t)]
 
     def trajectory(
-        self, indices: Sequence[int], seed: int, continuations: Mapping[int, Continuation] | None = None
+        self,
+        indices: Sequence[int],
+        seed: int,
+        continuations: Mapping[int, Continuation] | None = None,
+        condition: Mapping[str, Tensor] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step.
 
@@ -77,10 +79,11 @@ class Stage:
             indices: The indices of the items.
             seed: The seed; of a branch that of the reverse noise from there on.
             continuations: By the number of a state what the trajectory goes on with from there.
+            condition: What else a network of one's own is conditioned on, a row for each item; not of a branch.
         """
         following = dict(continuations or {})
         if self.branch is None:
-            return self._sampled(indices, seed, following)
+            return self._sampled(indices, seed, following, condition=condition)
         parent, at = self.branch.parent, self.branch.at
         if self.branch.keeps(self.sampler):  # with its history
             own = self.model.continuation(indices, seed, self.label, self.guidance, values=self.values)
@@ -159,26 +162,7 @@ class Branch:
         return sampler == self.parent.sampler
 
 
-def opened(model: Model | str | Path, device: str, net: Any) -> tuple[Model, str, str]:
-    """Return a model that follows another, its name, and the SHA-256 of its file.
-
-    Args:
-        model: The model, or where it is.
-        device: The device for a model that is read.
-        net: The network of the user's own, for models that have one.
-
-    Raises:
-        InputError: If there is no such model.
-    """
-    if isinstance(model, Model):
-        digest = storage.sha256(model.file) if model.file is not None and model.file.is_file() else ""
-        return model, str(model.file or "the model"), digest
-    file = find(model)
-    own = isinstance(describe_file(file)[0].net, CustomNetConfig)
-    return load(model, device, net=net if own else None), str(model), storage.sha256(file)
-
-
-def condition_for(before: Stage, follower: Model, name: str) -> str:
+def condition_for(before: Stage, follower: TrainedModel, name: str) -> str:
     """Return the name of the condition of a model that the samples of another can be.
 
     Raises:

@@ -1,0 +1,31 @@
+"""The edits by the name of their task."""
+
+from collections.abc import Callable, Mapping
+
+from ancestral.errors import InputError
+from ancestral.model.editing.edited_samples import Edit, settings_of
+from ancestral.model.editing.measurements import inpainting, restoration
+from ancestral.model.editing.walks import interpolation, variations
+from ancestral.model.trained_model import TrainedModel
+from ancestral.results.request import Request
+
+EDITS: Mapping[str, Callable[..., Edit]] = {
+    "inpaint": inpainting,
+    "restore": restoration,
+    "vary": variations,
+    "interpolate": interpolation,
+}
+"""What decides an edit, by the name of its task."""
+
+
+def edit_of(model: TrainedModel, request: Request) -> Edit:
+    """Decide an edit: what is edited are the arguments of the objects of the request.
+
+    Raises:
+        InputError: If the model cannot do this, or an image of a request that was read is not given again.
+    """
+    settings, arguments = settings_of(request), request.objects.arguments
+    if missing := [name for name in settings.images if name not in arguments]:
+        names = ", ".join(f"{name} ({settings.images[name].name})" for name in missing)
+        raise InputError(f"{request.source} is an edit of {names}: give it again, request.replace({missing[0]}=...)")
+    return EDITS[settings.task](model, request, **arguments)

@@ -1,0 +1,250 @@
+"""From a request to what makes its samples: the models with the values of their conditions, guidance and samplers."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ancestral import __version__, storage
+from ancestral.conditions import LABEL, Image
+from ancestral.errors import InputError
+from ancestral.guidance import NO_CLASS
+from ancestral.model.building import sampler_name
+from ancestral.model.condition_values import NONE, ConditionValues, separate
+from ancestral.model.stages import Branch, Stage, condition_for, with_values
+from ancestral.model.trained_model import Guidance, TrainedModel
+from ancestral.options import option
+from ancestral.results.request import ImageRef, Label, Objects, Request
+from ancestral.samplers import Sampler
+
+SAVED_CONDITIONS = "given.npz"
+"""The file beside the grids of a training run with the images that they are conditioned on."""
+COUNT = 64
+"""Default number of samples."""
+
+
+class Source(NamedTuple):
+    """A model of a request.
+
+    Attributes:
+        model: The model.
+        name: What messages call it.
+        digest: The SHA-256 of its file; "" if it is in none, or nobody asks.
+    """
+
+    model: TrainedModel
+    name: str = "the model"
+    digest: str = ""
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> "Source":
+        """Return a model with its name and digest."""
+        return cls(model, str(model.file or "the model"), digest_of(model))
+
+
+def digest_of(model: TrainedModel) -> str:
+    """Return the SHA-256 of the file of a model; "" if it is in none."""
+    return storage.sha256(model.file) if model.file is not None and model.file.is_file() else ""
+
+
+def check_model(request: Request, digest: str) -> None:
+    """Raise InputError if a request that was read is one of another model; grids of training are of none."""
+    if request.model != digest and request.step is None:
+        this = f"this one's is {digest[:12]}" if digest else "this one is in no file"
+        raise InputError(
+            f"{request.source} was made by another model: the SHA-256 of its file is {request.model[:12]}, {this}"
+        )
+
+
+def stages_of(sources: Sequence[Source], request: Request) -> list[Stage]:
+    """Return the stages that make the samples of a request.
+
+    Args:
+        sources: The model, and those that follow it in a cascade.
+        request: The request, with its objects.
+
+    Raises:
+        InputError: If the models cannot do this, or an image or a model is not that of the request.
+    """
+    followers = sources[1:]
+    check_followers(request, [one.name for one in followers], [one.digest for one in followers])
+    stages = [Stage(*sources[0], "", _sampler(sources[0], request))]
+    for source in followers:
+        condition, name = condition_for(stages[-1], source.model, source.name), request.then.get(source.digest)
+        stages.append(Stage(*source, condition, source.model.sampler(name) if name else _sampler(source, request)))
+    stages = with_values(stages, request.label, asked(request))
+    check_images(request, values_of(stages))
+    weak = request.objects.weak
+    if request.weak is not None and (weak is None or request.weak != digest_of(weak)):
+        raise InputError(
+            f"these samples were guided by the model whose SHA-256 is {request.weak[:12]}: {option('weak')} names that "
+            "one"
+        )
+    stages = [_guided(stage, request, weak if stage is stages[0] else None, stages) for stage in stages]
+    if request.parent is not None and request.at is not None:
+        stages[0] = _branched(stages[0], request.parent, request)
+    return stages
+
+
+def described(request: Request, stages: Sequence[Stage], **changes: Any) -> Request:
+    """Return a request with what its JSON names models, classes, images and samplers by.
+
+    Args:
+        request: The request.
+        stages: Its stages.
+        changes: Further fields.
+    """
+    values, weak = values_of(stages), request.objects.weak
+    labelled = next((stage for stage in stages if stage.model.spec.classes), stages[0])
+    return dataclasses.replace(
+        request,
+        model=stages[0].digest if all(stage.digest for stage in stages) else "",
+        version=__version__,
+        label=None if labelled.label is None else class_names(labelled.model, labelled.label),
+        given={name: request.given.get(name, value.refs) for name, value in values.items()},
+        weak=None if weak is None else digest_of(weak),
+        then={stage.digest: sampler_name(stage.sampler) for stage in stages[1:]},
+        step=None,
+        run=None,
+        **changes,
+    )
+
+
+def guidance_of(request: Request) -> Guidance:
+    """Return how the estimates of a request are guided."""
+    low, high = request.guidance_interval or Guidance.interval
+    return Guidance(request.guidance, (low, high), request.guidance_rescale or 0.0, request.objects.weak)
+
+
+def asked(request: Request) -> dict[str, Any]:
+    """Return the values of the conditions of a request besides its label, as a user writes them.
+
+    Raises:
+        InputError: If an image of a request that was read is not given again.
+    """
+    values = dict(request.objects.given)
+    for name, refs in request.given.items():
+        if name in values:
+            continue
+        images = [ref.name for ref in refs if isinstance(ref, ImageRef)]
+        if images:
+            files = ", ".join(images[:3]) + ", ..." * (len(images) > 3)
+            saved = Path(request.source).parent / SAVED_CONDITIONS  # of the previews of a run
+            place = saved if request.step is not None and saved.exists() else "..."
+            raise InputError(
+                f"{request.source} was conditioned on the image {name} ({files}): give it again, "
+                f"{option('given', f'{name}={place}')}"
+            )
+        values[name] = list(refs)
+    return values
+
+
+def check_images(request: Request, values: Mapping[str, ConditionValues]) -> None:
+    """Raise InputError if images that are given again are not those of the request."""
+    for name, refs in request.given.items():
+        if name not in values or not isinstance(values[name].kind, Image):
+            continue
+        digests = [[ref.digest for ref in each if isinstance(ref, ImageRef)] for each in _refs(refs, values[name])]
+        if digests[0] not in digests[1:]:
+            others = f"{getattr(refs[0], 'name', refs[0])}{' and others' * (len(refs) > 1)}"
+            raise InputError(f"{request.source} was conditioned on another image {name} ({others}): give that one")
+
+
+def _refs(refs: Sequence[ImageRef | str], values: ConditionValues) -> tuple[Sequence[ImageRef | str], ...]:
+    return refs, values.refs, values.whole_refs
+
+
+def values_of(stages: Sequence[Stage]) -> dict[str, ConditionValues]:
+    """Return the values of the conditions besides the label, of each in the first model that has it."""
+    return {name: value for stage in reversed(stages) for name, value in stage.values.items()}
+
+
+def count_of(request: Request, stages: Sequence[Stage]) -> int:
+    """Return the number of samples of a request: its own, or the largest number of values of a condition, or 64."""
+    if request.n is not None:
+        return request.n
+    most = max((len(value.rows) for value in values_of(stages).values()), default=1)
+    return COUNT if most == 1 else most
+
+
+def class_names(model: TrainedModel, label: Label) -> tuple[str, ...]:
+    """Return the names of the classes that labels are.
+
+    Raises:
+        InputError: If the model has no such class.
+    """
+    numbers = model.labels(range(len(separate(label))), label)
+    assert numbers is not None  # a model without classes has refused the label
+    return tuple(NONE if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
+
+
+def check_followers(request: Request, names: Sequence[str], digests: Sequence[str] = ()) -> None:
+    """Raise InputError if a request that was read names other models that follow, or another number of them.
+
+    Args:
+        request: The request.
+        names: What messages call the models that are given.
+        digests: The SHA-256 of their files, where they are known.
+    """
+    wanted = " ".join(digest[:12] for digest in request.then)
+    if request.then and len(names) != len(request.then):
+        raise InputError(
+            f"{request.source} was made by further models, whose SHA-256 are {wanted}: {option('then')} names them"
+        )
+    for name, digest in zip(names, digests, strict=False):
+        if request.then and digest not in request.then:
+            raise InputError(f"{request.source} was made by further models whose SHA-256 are {wanted}, not by {name}")
+
+
+def _sampler(source: Source, request: Request) -> Sampler:
+    """The sampler of a model of a request."""
+    objects = request.objects
+    if request.edit is not None:  # which has a sampler of its own
+        return source.model.sampler()
+    options = {"steps": request.steps, **objects.sampler_options}
+    return source.model.sampler(objects.sampler or request.sampler or None, **options)
+
+
+def _guided(stage: Stage, request: Request, weak: TrainedModel | None, stages: Sequence[Stage]) -> Stage:
+    """The stage with its guidance: one scale is that of the first, those by name are of all that have them.
+
+    Raises:
+        InputError: If a scale has no effect, or the model cannot be guided so.
+    """
+    guidance, first = guidance_of(request), stage is stages[0]
+    scale = guidance.scale
+    if isinstance(scale, Mapping):
+        known = {name for each in stages for name in each.model.spec.conditions}
+        own = stage.model.spec.conditions
+        scale = {name: value for name, value in scale.items() if name in own or (first and name not in known)}
+    elif not first:
+        scale = 1.0
+    guidance = dataclasses.replace(guidance, scale=scale, weak=weak)
+    names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
+    stage.model.guided(guidance, names)
+    for name, value in scale.items() if isinstance(scale, Mapping) else ():
+        if name in stage.model.spec.conditions and name not in names and value != 1:
+            raise InputError(
+                f"{option('guidance', f'{name}={value:g}')} has no effect, since {name} is not given: give it "
+                f"({option('given', f'{name}=VALUE')}), or leave this scale out"
+            )
+    return dataclasses.replace(stage, guidance=guidance)
+
+
+def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
+    """The stage that goes on from the state `at` of the trajectory of a request, whose images are given again.
+
+    Raises:
+        InputError: If there is no such state, or an image or the weaker model is not that of the parent.
+    """
+    images = {name for name, refs in parent.given.items() if isinstance(refs[0], ImageRef)}
+    given = {name: value for name, value in request.objects.given.items() if name in images}
+    objects = Objects(given=given, weak=request.objects.weak if parent.weak else None)
+    source = Source(stage.model, stage.name, stage.digest)
+    (before,) = stages_of([source], dataclasses.replace(parent, source=request.source, objects=objects))
+    last, at = len(before.times) - 2, request.at
+    if at is None or not 0 <= at <= last:
+        raise InputError(
+            f"{option('at', at)} is no state of {request.source} that steps follow: give a number from 0 to {last}"
+        )
+    return dataclasses.replace(stage, branch=Branch(before, parent.seed, at))
