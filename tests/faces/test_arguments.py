@@ -155,7 +155,7 @@ WRONG = {
         lambda m: m.sample(sampler="ddim:eta=nan"),
         "cannot be nan: give a number",
     ),
-    "sample: guidance": (lambda m: m.sample(guidance="x"), "guidance cannot be 'x': give a number"),
+    "sample: guidance": (lambda m: m.sample(guidance="x"), "guidance must be a finite number, not 'x'"),
     "sample: n": (lambda m: m.sample(10**15), "GiB of memory"),
     "evaluate: model": (lambda m: ancestral.evaluate(nn.Linear(2, 2)), "model cannot be a Linear"),
     "evaluate: out": (lambda m: ancestral.evaluate(m, "moons", out=3), "out cannot be 3: give text, a path or None"),

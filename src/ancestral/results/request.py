@@ -1,6 +1,7 @@
 """A request: which samples of a model are made, and how. Its JSON is the recipe that a PNG holds."""
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -161,11 +162,11 @@ class Request(Result):
         steps: int | None = None,
         seed: int = 0,
         label: Label = None,
-        guidance: float | Mapping[str, float] = 1.0,
+        guidance: Any = 1.0,
         indices: Sequence[int] | None = None,
         given: Mapping[str, Any] | None = None,
         guidance_interval: tuple[float, float] | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
         weak: Any = None,
     ) -> Self:
         """Make a request of settings, as of `Model.sample` and of the ways to edit.
@@ -190,7 +191,7 @@ class Request(Result):
                 folders are paired by their names. What is left out is absent, and so is None or "none".
             guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
             guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
-                without guidance.
+                without guidance; None is 0.
             weak: A weaker model of the same data, as a snapshot of the run: guidance is then autoguidance, away from
                 it, which needs no condition.
 
@@ -207,7 +208,7 @@ class Request(Result):
             indices=indices,
             given=given,
             guidance_interval=guidance_interval,
-            guidance_rescale=guidance_rescale or None,
+            guidance_rescale=guidance_rescale,
             weak=weak,
         )
 
@@ -280,6 +281,12 @@ class Request(Result):
             return super().from_json(json.dumps(_present(read_json(text, name))), name)
         except RecursionError:
             raise InputError(f"{name} is nested too deeply") from None
+
+
+SETTINGS = {name: "index" if name == "indices" else name for name in inspect.signature(Request.of).parameters}
+"""The options of `sample` and `edit` by the settings of `Request.of`."""
+SAMPLER_OPTIONS = ("steps", "eta", "variance")
+"""Options of samplers that are options of `sample` too."""
 
 
 def read_text(path: Path) -> str:

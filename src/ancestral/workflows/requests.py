@@ -17,16 +17,61 @@ from ancestral.model.requested import Source, check_model, class_names, digest_o
 from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
-from ancestral.results.request import EditRequest, ImageRef, Objects, Request
+from ancestral.results.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
 from ancestral.samplers.loop import GaussianDenoiser
 from ancestral.training.snapshot_models import load_snapshot
 
 GIVEN_AGAIN = ("model", "version", "given", "weak", "then", "objects", "task", "images", "operator")
 """What a picture names by a hash or that is said again, of all that its request holds."""
-SAMPLER_OPTIONS = ("steps", "eta", "variance")
-"""Options of samplers that have names of their own."""
 DEPTH = 16
 """The largest number of branches of branches."""
+
+
+def by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """Return the conditions by name; of words as in age=31 and low=small.png, several of a name are a list.
+
+    Raises:
+        InputError: If a word is not a name and a value.
+    """
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    values: dict[str, list[str]] = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option('given', word)}: give the name of a condition and its value, as in age=31")
+        values.setdefault(name, []).append(value)
+    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+
+
+def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> float | dict[str, float]:
+    """Return the scale of guidance, or one for each condition; of words as in 2, or label=2 low=1.
+
+    Raises:
+        InputError: If a word is no such scale.
+    """
+    if guidance is None:
+        return 1.0
+    if isinstance(guidance, Mapping):
+        return dict(guidance)
+    if isinstance(guidance, int | float):
+        return guidance
+    try:
+        if len(guidance) == 1 and "=" not in guidance[0]:
+            return float(guidance[0])
+        pairs = [word.partition("=") for word in guidance]
+        scales = {name: float(value) for name, _, value in pairs}
+    except ValueError:
+        words = " ".join(guidance)
+        raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
+    if len(scales) < len(pairs):
+        words = " ".join(guidance)
+        raise InputError(f"{option('guidance')} has two scales of one condition in {words!r}: give one of each")
+    return scales
+
+
+READERS = {"given": by_name, "guidance": scale_of}
+"""What reads settings that are written as words."""
 
 
 def held() -> tuple[str, ...]:
@@ -51,23 +96,19 @@ def of_options(options: Sample | Edit) -> Request:
     interval = options.guidance_interval
     if interval is not None and len(interval) != 2:
         raise InputError(f"{option('guidance_interval')} takes two noise levels, the lowest and the highest")
-    request = Request.of(
-        options.n,
-        options.sampler,
-        options.steps,
-        options.seed or 0,
-        options.label,
-        indices=options.index,
-        given=by_name(options.given),
-    )
-    further = {name: getattr(options, name, None) for name in ("eta", "variance")}
-    return dataclasses.replace(
-        request,
-        guidance=scale_of(options.guidance),
-        guidance_interval=interval,
-        guidance_rescale=options.guidance_rescale,
-        objects=dataclasses.replace(request.objects, sampler_options=further),
-    )
+    return _with_sampler(Request.of(**_given(options)), options)
+
+
+def _given(options: Sample | Edit) -> dict[str, Any]:
+    """The settings of a request that are given, by the names of `Request.of`; models are loaded later."""
+    values = {name: getattr(options, key) for name, key in SETTINGS.items() if name != "weak"}
+    return {name: READERS.get(name, lambda value: value)(value) for name, value in values.items() if value is not None}
+
+
+def _with_sampler(request: Request, options: Sample | Edit) -> Request:
+    """The request with the options of its sampler that have names of their own."""
+    further = {name: getattr(options, name, None) for name in SAMPLER_OPTIONS if name not in SETTINGS}
+    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, sampler_options=further))
 
 
 def like(options: Sample | Edit, digest: str) -> Request:
@@ -121,49 +162,6 @@ def of_one(request: Request, model: TrainedModel, index: int) -> Request:
         condition: (refs[index % len(refs)],) for condition, refs in request.given.items()
     }
     return dataclasses.replace(request, n=1, indices=(index,), label=name, given=given, single=True)
-
-
-def by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """Return the conditions by name; of words as in age=31 and low=small.png, several of a name are a list.
-
-    Raises:
-        InputError: If a word is not a name and a value.
-    """
-    if given is None or isinstance(given, Mapping):
-        return dict(given or {})
-    values: dict[str, list[str]] = {}
-    for word in given:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{option('given', word)}: give the name of a condition and its value, as in age=31")
-        values.setdefault(name, []).append(value)
-    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
-
-
-def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> float | dict[str, float]:
-    """Return the scale of guidance, or one for each condition; of words as in 2, or label=2 low=1.
-
-    Raises:
-        InputError: If a word is no such scale.
-    """
-    if guidance is None:
-        return 1.0
-    if isinstance(guidance, Mapping):
-        return dict(guidance)
-    if isinstance(guidance, int | float):
-        return guidance
-    try:
-        if len(guidance) == 1 and "=" not in guidance[0]:
-            return float(guidance[0])
-        pairs = [word.partition("=") for word in guidance]
-        scales = {name: float(value) for name, _, value in pairs}
-    except ValueError:
-        words = " ".join(guidance)
-        raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
-    if len(scales) < len(pairs):
-        words = " ".join(guidance)
-        raise InputError(f"{option('guidance')} has two scales of one condition in {words!r}: give one of each")
-    return scales
 
 
 # -- the models --------------------------------------------------------------------------------------------------------
@@ -278,16 +276,8 @@ def branch_of(parent: Request, options: Sample, classes: Sequence[str]) -> Reque
     label = parent.label if options.label is None else options.label
     if label is None and given and not parent.given:
         label = classes or None  # in turn, as before: beside other conditions none would be absent
-    changes: dict[str, Any] = {"given": given, "label": label, "at": options.at, "parent": parent}
-    names = ("seed", "guidance_interval", "guidance_rescale", "sampler")
-    changes |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if options.guidance is not None:
-        changes["guidance"] = scale_of(options.guidance)
-    if options.index is not None:
-        changes["indices"] = options.index
-    further = {name: getattr(options, name) for name in SAMPLER_OPTIONS}
-    request = parent.replace(**changes)
-    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, sampler_options=further))
+    settings = {**_given(options), "given": given, "label": label}
+    return _with_sampler(parent.replace(**settings, at=options.at, parent=parent), options)
 
 
 def check_seed(options: Sample, stage: Stage) -> None:

@@ -30,7 +30,7 @@ from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.result_text import channel_means
-from ancestral.results.request import ImageRef, Request
+from ancestral.results.request import SAMPLER_OPTIONS, ImageRef, Request
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
@@ -130,8 +130,7 @@ def plan(options: Sample) -> SamplePlan:
 def _check(options: Sample) -> None:
     """Raise InputError for options that contradict each other, and a sampler that there is not."""
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
-        names = requests.SAMPLER_OPTIONS
-        samplers.check_name(options.sampler, **{name: getattr(options, name) for name in names})
+        samplers.check_name(options.sampler, **{name: getattr(options, name) for name in SAMPLER_OPTIONS})
     if options.n is not None and options.index is not None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
 
@@ -367,7 +366,7 @@ def _stem(options: Sample, request: Request, followers: Sequence[str]) -> str:
         "index": request.indices and "_".join(map(str, request.indices)),
         "label": request.label and "_".join(map(str, request.label)),
         "sampler": options.sampler,
-        **{name: getattr(options, name) for name in requests.SAMPLER_OPTIONS},
+        **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
         **{name: "_".join(map(_without_suffix, refs)) for name, refs in request.given.items()},
         "guidance": _scale_text(request.guidance),
         "then": "_".join(Path(name).name for name in followers) or None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ancestral import storage
 from ancestral.errors import InputError
 from ancestral.registries import SAMPLERS
-from ancestral.results.request import EditRequest, ImageRef, Request, read_text
+from ancestral.results.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Request, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 500
 """Largest number of pictures that are compared with an image of a recipe: those of its name, then the newest."""
-OF_SAMPLERS = ("steps", "eta", "variance")
-"""Options of samplers that are options of `sample` too."""
 MODEL_FILE = "model.safetensors"
 
 
@@ -124,7 +122,7 @@ def restored(
     if recipe.then and any(sampler != recipe.sampler for sampler in recipe.then.values()):
         files = [runs[name] / MODEL_FILE for name in filter(None, (run, *further.get("then", [])))]
         if [*map(_own_sampler, files)] == [recipe.sampler, *recipe.then.values()]:
-            for name in ("sampler", *OF_SAMPLERS):
+            for name in ("sampler", *SAMPLER_OPTIONS):
                 options.pop(name, None)  # each model has its own
         else:
             missing.append("the samplers of the models that follow: the one that is set is that of all")
@@ -166,9 +164,11 @@ def sampler_words(sampler: str) -> dict[str, Any]:
 
     entry, settings = SAMPLERS.read(sampler)
     defaults = entry.defaults()
-    own = {name: settings[name] for name in OF_SAMPLERS if settings.get(name) is not None}
+    own = {name: settings[name] for name in SAMPLER_OPTIONS if settings.get(name) is not None}
     rest = {
-        name: value for name, value in settings.items() if name not in OF_SAMPLERS and str(value) != str(defaults[name])
+        name: value
+        for name, value in settings.items()
+        if name not in SAMPLER_OPTIONS and str(value) != str(defaults[name])
     }
     name = ":".join(filter(None, (entry.name, ",".join(f"{name}={value}" for name, value in rest.items()))))
     if from_name(name, **own) != from_name(sampler):  # what is None here is another default there
@@ -187,21 +187,18 @@ def _own_sampler(file: Path) -> str:
 
 def _options(recipe: Request) -> dict[str, Any]:
     """The options of a recipe that need no file."""
-    scale = recipe.guidance
-    guidance = [f"{name}={value!r}" for name, value in scale.items()] if isinstance(scale, Mapping) else [repr(scale)]
-    options: dict[str, Any] = {
-        "n": None if recipe.indices is not None else recipe.n,
-        "index": None if recipe.indices is None else [*recipe.indices],
-        "seed": recipe.seed,
-        "label": None if recipe.label is None else [*recipe.label],
-        "guidance": None if guidance == ["1.0"] and recipe.weak is None else guidance,
-        "guidance_interval": None if recipe.guidance_interval is None else [*recipe.guidance_interval],
-        "guidance_rescale": recipe.guidance_rescale,
-    }
+    scale, plain = recipe.guidance, recipe.guidance == 1 and recipe.weak is None
+    words = [f"{name}={value!r}" for name, value in scale.items()] if isinstance(scale, Mapping) else [repr(scale)]
+    kept = [name for name in SETTINGS if name not in ("given", "weak")]
+    options: dict[str, Any] = {SETTINGS[name]: getattr(recipe, name) for name in kept}
+    options = {name: [*value] if isinstance(value, tuple) else value for name, value in options.items()}
+    options |= {"guidance": None if plain else words}
+    if recipe.indices is not None:
+        options["n"] = None
     if recipe.edit is not None:
         if recipe.edit.task == "interpolate":
             options["n"] = recipe.n
-        options |= {"sampler": recipe.sampler or None, "steps": recipe.steps}
+        options["sampler"] = recipe.sampler or None
         options |= {name: value for name, value in vars(recipe.edit).items() if name not in ("images", "part")}
     elif recipe.sampler:
         options |= sampler_words(recipe.sampler)

@@ -97,8 +97,9 @@ def restoration(
 ) -> Edit:
     """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
-    `image` is y. For a model of latents `of_latents` is a measurement of the latents that says the same, (m, *), and its operator.
-    Without it samples are moved along the gradient through the decoder, and what they decode to is made to fit y.
+    `image` is y. For a model of latents `of_latents` is a measurement of the latents that says the same, (m, *), and
+    its operator. Without it samples are moved along the gradient through the decoder, and what they decode to is made
+    to fit y.
 
     Raises:
         InputError: If the model cannot do this.
