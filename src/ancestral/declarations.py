@@ -154,10 +154,10 @@ class WithDevice(Declaration):
 
 
 class WithThreads(Declaration):
-    """A use case that measures which number of threads serves."""
+    """A use case that computes on the CPU, or may."""
 
     threads: int | None = argument(None, least=1, largest=1024)
-    """Number of CPU threads; default: measured."""
+    """Number of CPU threads; default: one for each physical core."""
 
 
 class WithOut(Declaration):

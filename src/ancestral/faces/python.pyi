@@ -504,7 +504,7 @@ def sample(
             if the model was trained on such; default: a .png in the folder samples of the run, or of the working
             folder for a model outside a run.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
 
@@ -626,7 +626,7 @@ def edit(
             their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
             of the working folder for a model outside a run.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
 
@@ -708,7 +708,7 @@ def evaluate(
         probes: Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16
             dimensions, else 1.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the
             model card) and report.html are updated.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -839,7 +839,7 @@ def compare(
             are compared.
         most: With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run
             folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -921,7 +921,7 @@ def average(
             default: no bound.
         end: Last step of the averages, or the last snapshot before it; default: the last snapshot.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the best average, the results and the samples; default: average in the run folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test

@@ -306,15 +306,6 @@ class TrainedModel:
         """Return the number of items in a batch: `size`, or what memory suffices for on most machines."""
         return items_at_once(self.spec.x_shape, size)
 
-    @torch.no_grad()
-    def rehearse(self, batch_size: int) -> None:
-        """Evaluate the network once on a batch of at most 64 empty items, to measure the time of that."""
-        batch_size = min(batch_size, 64)
-        x = torch.zeros(batch_size, *self.spec.x_shape, device=self.device)
-        labels = self.labels(range(batch_size), None)
-        rest = network_inputs({}, range(batch_size), self.spec, self.device)
-        self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}), **rest)
-
     def images(self, n: int | None = None, **options: Any) -> ImageGrid:
         """Sample images for Pillow.
 

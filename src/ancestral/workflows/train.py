@@ -5,7 +5,6 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Generator, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +115,7 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         if main and resuming:
             stack.enter_context(folder.locked())
         stack.enter_context(contextlib.closing(trainer))
-        details += _choose_threads(trainer, memory, stack)
+        details += _choose_threads(trainer, stack)
         if resuming:
             notes += _restore(trainer, folder, notes)
         cost = None
@@ -282,18 +281,16 @@ def _measure_memory(trainer: Trainer) -> Generator[Event, None, StepMemory | Non
     return step_memory(trainer, len(trainer.dataset))
 
 
-def _choose_threads(trainer: Trainer, memory: StepMemory | None, stack: contextlib.ExitStack) -> list[str]:
-    """Compute with the number of threads that serves, until the stack is closed; return a line on why."""
-    config, count, work = trainer.config, trainer.gradients.micro_batch, None
-    if memory is not None:  # a whole step may take more memory than there is
-        fits = max(1, memory.largest(count))
-        work = partial(trainer.rehearse, fits if fits < count else None)
-    threads = stack.enter_context(cpu_threads(config.runtime.threads, trainer.device, work))
-    if not threads.reason:
+def _choose_threads(trainer: Trainer, stack: contextlib.ExitStack) -> list[str]:
+    """Compute with a number of threads until the stack is closed; return a line on a number that was not given."""
+    config = trainer.config
+    count = stack.enter_context(cpu_threads(config.runtime.threads))
+    alone = trainer.device.type == "cpu" and trainer.distributed.world == 1
+    if config.runtime.threads is not None or not alone or "OMP_NUM_THREADS" in os.environ:
         return []
     # a run that is resumed goes on with this number, since sums are rounded by it
-    trainer.config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
-    return [threads.reason]
+    trainer.config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=count))
+    return [f"{plural(count, 'CPU thread')} ({option('threads')} chooses)"]
 
 
 def _choose_measurements(trainer: Trainer, cost: TrainingCost | None) -> list[str]:
