@@ -31,12 +31,11 @@ PARTS = ("snapshots", "checkpoints")
 
 
 class Saves:
-    """The saves of a run, which the first process writes. They go on in the background while the folder is renamed."""
+    """The saves of a run, which the first process writes, in the background."""
 
     def __init__(self, folder: RunFolder, config: Config, distributed: Distributed) -> None:
         self.folder, self.config, self.distributed = folder, config, distributed
-        path, runtime = RunFolder(folder.lasting_path).checkpoints, config.runtime
-        self.checkpoints = Checkpoints(path, runtime.keep, runtime.keep_every)
+        self.checkpoints = Checkpoints(folder.checkpoints, config.runtime.keep, config.runtime.keep_every)
         self._notes: set[str] = set()
         """The kinds of the notes that are given once, that on a save until one succeeds."""
 
@@ -51,7 +50,7 @@ class Saves:
             averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
         metadata = model.metadata_of(state.denoiser, self.config, state.spec, state.step)
-        config, place = self.config.to_file_text(), RunFolder(self.folder.lasting_path)
+        config, place = self.config.to_file_text(), RunFolder(self.folder.path)
 
         def publish() -> None:
             storage.write_text(place.config, config)
@@ -66,8 +65,7 @@ class Saves:
 
     def wait(self) -> None:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
-        with self.folder.lasting():
-            self.checkpoints.wait()
+        self.checkpoints.wait()
 
     def write_snapshot(self, state: TrainingState, ending: bool) -> None:
         """Write the power-function averages if it is time, or the end. All processes take part.
@@ -79,10 +77,9 @@ class Saves:
             return
         tensors = state.average_tensors(state.powers)
         if self.distributed.main:
-            with self.folder.lasting() as place:
-                if storage.free_bytes(place.path) < state.pair_bytes + state.save_bytes:
-                    raise OSError("the disk has no room for more than checkpoints and the model")
-                Snapshots(place.snapshots).write(state.step, tensors, every)
+            if storage.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
+                raise OSError("the disk has no room for more than checkpoints and the model")
+            Snapshots(self.folder.snapshots).write(state.step, tensors, every)
 
     def write_best(self, best: Model, distance: SampleDistance) -> tuple[str, ...]:
         """Write the model with the smallest distance so far, and say if that fails.
@@ -104,12 +101,18 @@ class Saves:
             if comparable and before.distance.value < distance.best_distance.value:
                 return ()
         try:
-            with self.folder.lasting() as place:
-                tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
-                storage.write_tensors(place.best, tensors, metadata | {"measured": json.dumps(measured)})
+            tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
+            storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
         except OSError as error:
             return tuple(self._once("best", f"{error}; training goes on without {self.folder.best.name}"))
         return ()
+
+    def find_folder(self) -> str:
+        """Find the run folder again if it was renamed or removed, and say so; "" if it is where it was."""
+        if note := self.folder.find():
+            self.checkpoints.settle()
+            self.checkpoints.folder = self.folder.checkpoints
+        return note
 
     def begin(self, step: int) -> None:
         """Remove the snapshots after a step, from which training goes on."""
@@ -181,8 +184,7 @@ class Saves:
     def _failure(self, wait: bool) -> list[str]:
         """Say what went wrong with the last save, which may be waited for, unless the one before failed too."""
         try:
-            with self.folder.lasting():
-                self.checkpoints.wait() if wait else self.checkpoints.check()
+            self.checkpoints.wait() if wait else self.checkpoints.check()
         except OSError as error:
             again = f"training goes on, and saves again at the next multiple of {option('save_every')}"
             return self._once("save", f"{error}; {again}")

@@ -303,14 +303,13 @@ class Trainer:
                 notes += self._validate()
             if not outcome.stopping or self.step >= train.steps:
                 notes += self._measure(saves)
+            if saves is not None and not self.stopping and (moved := saves.find_folder()):
+                notes.append(moved)
+                self.stop()
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
             train = self.config.train
             ending = stopping or self.step >= train.steps
-            moved = "" if saves is None else saves.folder.follow()
-            if moved and self.distributed.world > 1:  # the others know its old place: they stop after the next step
-                self.stop()
-            due = ending or ((bool(moved) or train.saves(self.step)) and not self.state.guard.bad)
-            notes += [moved] * bool(moved)
+            due = ending or (train.saves(self.step) and not self.state.guard.bad)
             ticks.append(time.monotonic())
             seconds = ticks[-1] - began
             progress = Progress(

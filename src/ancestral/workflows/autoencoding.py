@@ -92,7 +92,7 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
     """
     autoencoder, distributed = trainer.spec.autoencoder, trainer.distributed
     assert autoencoder is not None
-    place, steps = RunFolder(folder.lasting_path / FOLDER), trainer.config.latent.latent_steps
+    place, steps = RunFolder(folder.path / FOLDER), trainer.config.latent.latent_steps
     distributed.wait()
     if place.model_step() == steps:
         saved, _ = load_autoencoder(place.model)
@@ -110,6 +110,7 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
         if distributed.main:
             write_autoencoder(trainer, place, steps)
     elif not (yield from _train(trainer, place, autoencoder)):
+        folder.find()  # where it goes on, if it was renamed
         return False
     quality = yield from distributed.first(_measured(trainer, place))
     if distributed.main:
@@ -154,7 +155,7 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
     """Train the autoencoder of a trainer, or train on; return whether the last step was reached."""
     main, learner = trainer.distributed.main, learner_of(trainer)
     config, data = learner.config, learner.dataset
-    with contextlib.closing(learner):
+    with contextlib.closing(learner), contextlib.ExitStack() as stack:
         if place.holds_run():
             learner.load(place)
             if main:
@@ -162,6 +163,8 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
                 place.trim_log(learner.step)
         elif main:
             place.begin(learner.config)
+        if main:
+            stack.enter_context(place.locked())
         learner.distributed.wait()
         parameters = sum(parameter.numel() for parameter in learner.state.parameters)
         if main:

@@ -451,11 +451,11 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
         for progress in steps:
             step, last = progress.step, progress.step == progress.steps
             if log is not None and report is not None:
-                yield progress
-                yield from _follow(folder)
                 measured = [part.step for part in (progress.validation, progress.distance) if part is not None]
-                if step % config.runtime.log_every == 0 or last or progress.notes or step in measured:
-                    yield from _problem(log.log(progress))
+                due = step % config.runtime.log_every == 0 or last or progress.notes or step in measured
+                problem = log.log(progress) if due else None
+                yield progress
+                yield from _problem(problem)
                 if (report.stale and not last) or (progress.stopped and not last):
                     yield from _write_report(folder, report, last=progress.stopped)
             if progress.stopped and not last:
@@ -515,12 +515,10 @@ def _preview(
         recipe = SamplingRecipe(
             "", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=config.identity()
         )
-        yield from _follow(folder)
         try:
-            with folder.lasting() as place:
-                writers.write_picture(_grid(trainer, place), image, recipe.to_json())
-                if given.images and not (conditions := place.samples / CONDITIONS).exists():
-                    writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
+            writers.write_picture(_grid(trainer, folder), image, recipe.to_json())
+            if given.images and not (conditions := folder.samples / CONDITIONS).exists():
+                writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
         except OSError as error:
             yield Message(f"{error}; training goes on")
         yield from _problem(log.picture(image, step))
@@ -541,13 +539,7 @@ def _preview(
 def _write_report(
     folder: RunFolder, report: RunReport, film: "PillowImage | None" = None, last: bool = False
 ) -> Iterator[Message]:
-    yield from _follow(folder)
     yield from _problem(report.write(film, last))
-
-
-def _follow(folder: RunFolder) -> Iterator[Message]:
-    """Find the run folder if it was renamed meanwhile, and say so."""
-    yield from _problem(folder.follow())
 
 
 def _problem(text: str | None) -> Iterator[Message]:
