@@ -275,9 +275,6 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     (`Objective.trainable`) are trained too."""
     lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
-    export_to: Literal["diffusers"] | None = argument(None, short=["for"])
-    """Choose a patch, `narrow` and groups that diffusers can hold, unless they are given, and refuse other settings
-    that it cannot hold before training. Default: none."""
 
 
 class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):

@@ -165,7 +165,6 @@ def train(
     net: NetSource | None = None,
     objective: Callable[[Diffusion], Objective] | str | None = None,
     lr_schedule: Callable[[int], float] | str | None = None,
-    export_to: Literal["diffusers"] | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -276,8 +275,6 @@ def train(
             Parameters of its own (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
-        export_to: Choose a patch, `narrow` and groups that diffusers can hold, unless they are given, and refuse
-            other settings that it cannot hold before training. Default: none.
         out: Run folder; default: runs/ and the preset, or the name of your own data.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
@@ -1129,7 +1126,6 @@ def train_steps(
     net: NetSource | None = None,
     objective: Callable[[Diffusion], Objective] | str | None = None,
     lr_schedule: Callable[[int], float] | str | None = None,
-    export_to: Literal["diffusers"] | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ancestral import __version__, interop
+from ancestral import __version__
 from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
@@ -22,7 +22,7 @@ from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.equal_items import moved_rows
 from ancestral.data.given import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
-from ancestral.device import keep_freed_memory, pick_device
+from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.evaluation.reference import (
     check_partners,
@@ -186,16 +186,6 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     config, moved_notes = yield from _with_copies_together(plan, config, dataset)
     dataset, held_out, split_notes = _split(dataset, config, plan.validation)
     notes += [*moved_notes, *split_notes]
-    if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
-        device = pick_device(plan.device).type
-        settings = interop.choose_for_diffusers(config, spec_of(dataset, config), device, plan.given)
-        config = config.with_settings(**settings)
-        options = " ".join(option(name, value) for name, value in settings.items())
-        notes += (
-            [f"chosen for diffusers: {options} (settings that were given, or differ from the preset's, stay)"]
-            if options
-            else []
-        )
     with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
         autoencoder = None
         if config.latent.latent is not None:
@@ -210,8 +200,6 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
         notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
     notes += [*_doubts(trainer), *disk_warning(trainer, plan.folder)]
     models.check_sampler(trainer.denoiser, config.sample.sampler)
-    if plan.export_to == "diffusers":
-        interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
     by_size_note = by_size.explain(config, trainer.spec.x_shape, trainer.device.type)
     return trainer, notes, [by_size_note] if by_size_note else []
 
