@@ -34,13 +34,13 @@ class Saves:
     """The saves of a run, which the first process writes, in the background."""
 
     def __init__(self, folder: RunFolder, config: Config, distributed: Distributed) -> None:
-        self.folder, self.config, self.distributed = folder, config, distributed
+        self.folder, self.log_every, self.distributed = folder, config.runtime.log_every, distributed
         self.checkpoints = Checkpoints(folder.checkpoints, config.runtime.keep, config.runtime.keep_every)
         self._notes: set[str] = set()
         """The kinds of the notes that are given once, that on a save until one succeeds."""
 
-    def save(self, state: TrainingState) -> None:
-        """Write a checkpoint, then the model, in the background. All processes take part."""
+    def save(self, state: TrainingState, config: Config) -> None:
+        """Write a checkpoint, then the model and its config, in the background. All processes take part."""
         tensors = state.tensors()
         if not self.distributed.main:
             return
@@ -49,15 +49,15 @@ class Saves:
         for name, parameter in state.net.named_parameters(remove_duplicate=False):  # shared weights have several names
             averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
-        metadata = model.metadata_of(state.denoiser, self.config, state.spec, state.step)
-        config, place = self.config.to_file_text(), RunFolder(self.folder.path)
+        metadata = model.metadata_of(state.denoiser, config, state.spec, state.step)
+        config_text, place = config.to_file_text(), RunFolder(self.folder.path)
 
         def publish() -> None:
-            storage.write_text(place.config, config)
+            storage.write_text(place.config, config_text)
             storage.write_tensors(place.model, tensors_of_model, metadata)
 
         tensors_of_model = averaged | buffers | model.autoencoder_tensors(state.spec)
-        size, last = storage.tensor_bytes(tensors_of_model), state.step >= self.config.train.steps
+        size, last = storage.tensor_bytes(tensors_of_model), state.step >= config.train.steps
         model_file = Publication(
             publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report, place.best]
         )
@@ -67,12 +67,12 @@ class Saves:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
         self.checkpoints.wait()
 
-    def write_snapshot(self, state: TrainingState, ending: bool) -> None:
-        """Write the power-function averages if it is time, or the end. All processes take part.
+    def write_snapshot(self, state: TrainingState, steps: int, ending: bool) -> None:
+        """Write the power-function averages of a run of so many steps if it is time, or the end. All take part.
 
         Raises OSError if the disk has no room for more than a checkpoint and the model.
         """
-        every = interval(self.config.train.steps, state.pairs) if state.powers else 1
+        every = interval(steps, state.pairs) if state.powers else 1
         if not state.powers or state.step == 0 or not (ending or state.step % every == 0):
             return
         tensors = state.average_tensors(state.powers)
@@ -94,7 +94,7 @@ class Saves:
             "title": distance.title,
             "compared": f"{SAMPLES:,} samples, {distance.compared_with}",
         }
-        metadata = model.metadata_of(best.diffusion, self.config, best.spec, best.step)
+        metadata = model.metadata_of(best.diffusion, best.config, best.spec, best.step)
         before = self.folder.best_model()
         if before is not None and before.step < best.step:
             comparable = (before.title, before.compared) == (measured["title"], measured["compared"])
@@ -140,7 +140,7 @@ class Saves:
         validated = validated if validated is not None and validated.step == progress.step else None
         measured = progress.distance
         measured = measured if measured is not None and measured.step == progress.step else None
-        due = progress.step % self.config.runtime.log_every == 0 or progress.step == progress.steps
+        due = progress.step % self.log_every == 0 or progress.step == progress.steps
         due = due or validated is not None or measured is not None
         if not self.distributed.main or not (due or progress.notes):
             return []
@@ -154,7 +154,7 @@ class Saves:
             return self._once("log", f"could not log step {progress.step}: {error}; training goes on")
         return []
 
-    def after_step(self, state: TrainingState, due: bool, ending: bool) -> list[str]:
+    def after_step(self, state: TrainingState, config: Config, due: bool, ending: bool) -> list[str]:
         """Write what is due after a step, and say what went wrong with it, or with the save before.
 
         A save is in the background, unless it is the end, or an early step, whose samples are shown next: then there is
@@ -162,12 +162,12 @@ class Saves:
         """
         notes = []
         try:
-            self.write_snapshot(state, ending)  # before a checkpoint of this step
+            self.write_snapshot(state, config.train.steps, ending)  # before a checkpoint of this step
         except OSError as error:
             notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
         notes += self._failure(wait=due)
         if due:
-            self.save(state)
+            self.save(state, config)
         if ending:
             try:
                 self.wait()
@@ -228,11 +228,11 @@ def roll_back(saves: Saves | None, failed: TrainingState, state: TrainingState) 
     )
 
 
-def save_at_once(saves: Saves | None, state: TrainingState) -> str:
+def save_at_once(saves: Saves | None, state: TrainingState, config: Config) -> str:
     """Save where training cannot go on, and say so; not where that takes all processes."""
     if saves is None or saves.distributed.shard or not saves.distributed.main:
         return "what was saved last is whole"
-    saves.save(state)
+    saves.save(state, config)
     saves.checkpoints.wait()
     return f"saved after step {state.step}: {option('resume', True)} goes on"
 

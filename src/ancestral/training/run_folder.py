@@ -78,6 +78,10 @@ class RunFolder:
     _handle: int | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
     """The open folder while it is locked, by which it is found again if it is renamed."""
 
+    def grid(self, step: int) -> Path:
+        """Return the path of the preview of a step, a grid of samples."""
+        return self.samples / f"{step:06d}.png"
+
     def holds_run(self) -> bool:
         """Tell whether a run was begun here."""
         return self.config.exists() or self.model.exists() or self.checkpoints.exists()
