@@ -52,7 +52,7 @@ def measure(config: Config, steps: int) -> tuple[float, float, float, int]:
         saves = Saves(RunFolder(Path(folder)), trainer.config, trainer.distributed)
         for _ in range(9):
             began = time.process_time()
-            saves.write_snapshot(trainer.state, ending=True)
+            saves.write_snapshot(trainer.state, trainer.config.train.steps, ending=True)
             writes.append(time.process_time() - began)
     step, update = (statistics.median(times[WARM_UP:]) for times in (whole, updates))
     return step, update, statistics.median(writes), trainer.snapshot_count

@@ -146,7 +146,7 @@ def checkpoint(path: Path, shard: bool) -> None:
             saves = Saves(folder, trainer.config, trainer.distributed)
             distributed.barrier()
             began = time.perf_counter()
-            saves.save(trainer.state)
+            saves.save(trainer.state, trainer.config)
             waited = time.perf_counter() - began
             saves.wait()
             rows.append((waited, time.perf_counter() - began))

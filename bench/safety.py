@@ -64,7 +64,7 @@ def steps_only(trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
 def with_checkpoint(trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
     """Run the steps while a checkpoint and a model file are written."""
     saves = Saves(folder, trainer.config, trainer.distributed)
-    saves.save(trainer.state)
+    saves.save(trainer.state, trainer.config)
     steps_only(trainer, folder, interval)
     saves.wait()
 

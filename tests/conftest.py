@@ -30,7 +30,7 @@ from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.render import compositions
 from ancestral.training import RunFolder, Trainer, step_cost
 from ancestral.workflows import start
-from ancestral.workflows import train as training
+from ancestral.workflows import training_previews as previews
 from bucket_server import bucket, object_store  # noqa: F401 (fixtures)
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
@@ -71,8 +71,8 @@ def _short_trainings():
     `measured` and `figures` restore the first and the last.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "PREVIEW_STEPS", 3)
-        patch.setattr(training, "LAST_PREVIEW_STEPS", 4)
+        patch.setattr(previews, "PREVIEW_STEPS", 3)
+        patch.setattr(previews, "LAST_PREVIEW_STEPS", 4)
         patch.setattr(compositions, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
         patch.setattr(Figure, "savefig", _blank)
         patch.setattr(step_cost, "_seconds", lambda trainer, count: 0.01)

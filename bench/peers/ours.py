@@ -68,7 +68,7 @@ class Ancestral:
     @steps.setter
     def steps(self, value: int) -> None:
         old = self.trainer.config
-        self.trainer.config = dataclasses.replace(old, train=dataclasses.replace(old.train, steps=value))
+        self.trainer.take(dataclasses.replace(old, train=dataclasses.replace(old.train, steps=value)))
 
     def step(self) -> float:
         """Make one step of `Trainer` and return the loss. Half-way, the weaker model is kept."""

@@ -154,10 +154,10 @@ class WithDevice(Declaration):
 
 
 class WithThreads(Declaration):
-    """A use case that measures which number of threads serves."""
+    """A use case that computes on the CPU, or may."""
 
     threads: int | None = argument(None, least=1, largest=1024)
-    """Number of CPU threads; default: measured."""
+    """Number of CPU threads; default: one for each physical core."""
 
 
 class WithOut(Declaration):
@@ -275,9 +275,6 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     (`Objective.trainable`) are trained too."""
     lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
-    export_to: Literal["diffusers"] | None = argument(None, short=["for"])
-    """Choose a patch, `narrow` and groups that diffusers can hold, unless they are given, and refuse other settings
-    that it cannot hold before training. Default: none."""
 
 
 class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):

@@ -15,7 +15,7 @@ Spelling = Callable[[str, list[str]], str]
 """Spells an option from its name and the texts of its values."""
 START, NEXT, END = "\U000f0000", "\U000f0001", "\U000f0002"
 """Characters for private use that enclose an option in a text, and separate its name and its values."""
-COMMAND_NAMES = {"initial": "from", "export_to": "for", "source": "data", "file": "config"}
+COMMAND_NAMES = {"initial": "from", "source": "data", "file": "config"}
 """Options that the command line calls by another name."""
 
 

@@ -1,11 +1,9 @@
-"""The number of CPU threads: given, or measured, since more threads are slower where other programs use the cores."""
+"""The number of CPU threads: given, or one for each physical core that the process may use."""
 
 import contextlib
 import os
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -13,22 +11,10 @@ from ancestral.errors import InputError
 from ancestral.options import option
 from ancestral.quantities import plural
 
-ROUNDS = 4
-"""Number of times that the work is timed with each number of threads, in turn."""
-PATIENCE, LONGEST = 1.0, 20.0
-"""Seconds of work with one thread from which it is timed once, and from which all threads are taken without timing."""
 MOST = 256
 """Largest number of threads, or the number of processors if that is larger."""
-GAIN = 1.1
-"""More threads must be this many times as fast as one: threads that are left free serve other programs."""
-
-
-@dataclass(frozen=True)
-class Threads:
-    """The number of threads, and a line on why; "" where there was no choice."""
-
-    count: int
-    reason: str = ""
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Linux's limit of a container: its CPU time in each period, both in microseconds, or "max"."""
 
 
 def check_count(count: int) -> None:
@@ -42,59 +28,41 @@ def check_count(count: int) -> None:
         )
 
 
+def default_count() -> int:
+    """Return PyTorch's number, one thread for each physical core, but no more than the container may use.
+
+    If OMP_NUM_THREADS is set, that number is kept.
+    """
+    count = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ:
+        return count
+    try:
+        quota, period = map(int, CPU_QUOTA.read_text().split())
+    except (OSError, ValueError):  # another system, or no limit
+        return count
+    return min(count, max(1, quota // period))
+
+
 @contextlib.contextmanager
-def cpu_threads(count: int | None, device: torch.device, work: Callable[[], object] | None) -> Iterator[Threads]:
-    """Compute with the number of threads that serves best, and restore the number before.
+def cpu_threads(count: int | None) -> Iterator[int]:
+    """Compute with a number of threads, and restore the number before.
 
     Args:
-        count: The number of threads; None measures the work with one thread, with half of all and with all.
-        device: Where the work is computed. Only for the CPU is anything measured.
-        work: A small part of the work, which may be repeated; None keeps PyTorch's number.
+        count: The number of threads; None takes `default_count`.
 
     Yields:
-        The number, and the reason. If OMP_NUM_THREADS is set, that number is kept.
+        The number.
 
     Raises:
         InputError: If the number is far beyond that of the processors.
     """
-    default_count = torch.get_num_threads()
+    before = torch.get_num_threads()
+    if count is None:
+        count = default_count()
+    else:
+        check_count(count)
     try:
-        if count is not None:
-            check_count(count)
-            torch.set_num_threads(count)
-            yield Threads(count)
-        elif work is None or device.type != "cpu" or default_count == 1 or "OMP_NUM_THREADS" in os.environ:
-            yield Threads(default_count)
-        else:
-            yield _measure(work, default_count)
+        torch.set_num_threads(count)
+        yield count
     finally:
-        torch.set_num_threads(default_count)
-
-
-def _measure(work: Callable[[], object], most: int) -> Threads:
-    """Time the work with each number of threads, and keep the number that serves best."""
-    torch.set_num_threads(1)  # threads that compete with other programs would make the first call slower still
-    _seconds(work)
-    alone = _seconds(work)
-    if alone > LONGEST:
-        torch.set_num_threads(most)
-        return Threads(most, f"{most} CPU threads (with one, a step takes {alone:.0f} s; {option('threads')} chooses)")
-    counts = sorted({1, max(1, most // 2), most})
-    times: dict[int, list[float]] = {count: [] for count in counts}
-    for _ in range(ROUNDS if alone < PATIENCE else 1):
-        for count in counts:
-            torch.set_num_threads(count)
-            times[count].append(_seconds(work))
-    means = {count: statistics.mean(times[count]) for count in counts}
-    best = min(counts, key=lambda count: means[count] * (1 if count == 1 else GAIN))
-    torch.set_num_threads(best)
-    measured = ", ".join(f"{count}: {mean:.3g} s" for count, mean in means.items())
-    return Threads(
-        best, f"{best} CPU thread{'s' * (best > 1)} of {most} (measured {measured}; {option('threads')} chooses)"
-    )
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+        torch.set_num_threads(before)

@@ -340,7 +340,7 @@ def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, 
         needs.append(memory)
         return StepMemory(memory.fixed, max(memory.each, 1), memory.fixed + max(memory.each, 1) * 6)
 
-    monkeypatch.setattr("ancestral.workflows.train.step_memory", scarce)
+    monkeypatch.setattr("ancestral.workflows.training_choices.step_memory", scarce)
     monkeypatch.setattr("ancestral.workflows.inspect.step_memory", scarce)
     lines = messages(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
     (cost,) = [line for line in lines if "of memory beside the program" in line]

@@ -14,7 +14,7 @@ from ancestral.errors import InputError
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.study import References
 from ancestral.events import finish
-from ancestral.workflows import train
+from ancestral.workflows import held_out_items, train
 
 SETS = ([0, *range(100, 114)], [3, 200], [4, 201], [5, 202, 203], *([row, 130 + row] for row in range(10, 50)))
 """The rows of `flags` that are equal."""
@@ -78,13 +78,15 @@ def test_copies_that_fit_nowhere_are_refused():
 def test_a_run_records_its_split_and_old_runs_keep_theirs(folder, tmp_path):
     plan = train.plan(Train(config="arrays", data=folder, out=tmp_path / "run", settings={"validation": 0.1}))
     whole = data.open(str(folder))
-    config, notes = finish(train._with_copies_together(plan, plan.config, whole))
+    config, notes = finish(held_out_items.with_copies_together(plan, plan.config, whole))
     assert config.data.moved_rows == finish(moved_rows(whole, 0.1))
     assert [note.partition(" ")[2] for note in notes] == [
         "items changed sides, so that copies are on one side of the split"
     ]
     for saved in (config, plan.config):  # a run of an earlier version has nothing recorded
-        resumed, notes = finish(train._with_copies_together(dataclasses.replace(plan, saved=saved), plan.config, whole))
+        resumed, notes = finish(
+            held_out_items.with_copies_together(dataclasses.replace(plan, saved=saved), plan.config, whole)
+        )
         assert (resumed.data.moved, notes) == (saved.data.moved, [])
     assert Config.from_json(config.to_json()) == config
 

@@ -65,7 +65,7 @@ ELSEWHERE = {
     "aws": "copies to and from object storage",
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
     "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
-    "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
+    "README.md ancestral export runs/photos --label": "needs a run of a U-Net that diffusers can hold",
     **dict.fromkeys(
         (
             "README.md ancestral edit runs/photos",

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ancestral import schedules, storage
-from ancestral.workflows import train
+from ancestral.workflows import training_previews
 
 SPEC = importlib.util.spec_from_file_location("history_example", Path(__file__).parents[2] / "examples" / "history.py")
 history = importlib.util.module_from_spec(SPEC)
@@ -60,7 +60,7 @@ def test_needed_is_the_fewest_passes_near_the_best_or_the_floor():
 @pytest.mark.long
 def test_methods_are_trained_once_measured_and_drawn(tmp_path, monkeypatch, capsys):
     """Consistency tuning starts from the run of EDM, and a second call trains nothing."""
-    monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 2)
+    monkeypatch.setattr(training_previews, "LAST_PREVIEW_STEPS", 2)
     out = tmp_path / "history"
     words = ["--out", str(out), "--steps", "2", "--samples", "60", "--device", "cpu", "--methods", "consistency", "edm"]
     history.main(words)

@@ -341,68 +341,18 @@ def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
 # -- all obstacles at once --------------------------------------------------------------------------------------------
 
 
-def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_path):
-    from ancestral.faces import command as cli
-
-    options = ["--target", "edm", "--schedule", "karras", "--learned-variance", "--out", str(tmp_path / "run")]
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["train", "digits", "--for", "diffusers", *options])
-    assert stop.value.code == 2
-    assert not (tmp_path / "run").exists()
-    error = capsys.readouterr().err
+def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
+    base = Config.from_json(json.dumps(dataclasses.asdict(configs.preset("digits"))))
+    spec = DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))
+    config = base.with_settings(target="edm", schedule="karras", learned_variance=True)
+    with pytest.raises(InputError) as refusal:
+        interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
+    error = spell(refusal.value.text, on_command_line)
+    assert not (tmp_path / "out").exists()
     for obstacle in ("variance", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    config = Config.from_json(json.dumps(dataclasses.asdict(configs.preset("digits"))))
     assert command == "train digits --patch 1 --groups 8 --no-narrow --target v"
-    settings = {"patch": 1, "narrow": False, "groups": 8, "target": "v"}
-    spec = DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))
-    config = config.with_settings(**settings)
+    config = base.with_settings(patch=1, narrow=False, groups=8, target="v")
     interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
     assert (tmp_path / "out" / "model_index.json").exists()
-
-
-# -- train --for diffusers --------------------------------------------------------------------------------------------
-
-
-def test_patch_wiring_and_groups_are_chosen_for_diffusers_and_said(tmp_path):
-    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
-    settings = {"steps": 1, "batch_size": 2, "width": 16, "trackers": ("none",), "threads": 1, "preview_steps": 1}
-    events = list(train("arrays", data=images, out=tmp_path / "run", export_to="diffusers", device="cpu", **settings))
-    model = models.load(tmp_path / "run")
-    assert (model.config.net.patch, model.config.net.narrow, model.config.net.groups) == (1, False, 4)
-    assert any(
-        "chosen for diffusers: --patch 1 --no-narrow --groups 4" in spell(getattr(event, "text", ""), on_command_line)
-        for event in events
-    )
-    interop.write_pipeline(model, tmp_path / "out")
-    assert (tmp_path / "out" / "model_index.json").exists()
-
-
-def test_training_with_conditions_is_refused_for_diffusers(tmp_path):
-    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
-    with pytest.raises(InputError, match="no conditions but classes, and this model has low"):
-        list(train("arrays", data=images, given="upscale:2", out=tmp_path / "run", export_to="diffusers", device="cpu"))
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("preset", "shape", "settings", "device", "chosen"),
-    [
-        ("folder", (3, 64, 64), {}, "cpu", {"patch": 1, "narrow": False, "groups": 8}),
-        (
-            "folder",
-            (3, 64, 64),
-            {"patch": 2},
-            "cpu",
-            {"narrow": False, "groups": 8},
-        ),  # what is given stays, and is refused later
-        ("folder", (3, 64, 64), {"patch": 1, "narrow": False, "groups": 16}, "cpu", {}),
-        ("folder", (3, 64, 64), {}, "cuda", {}),  # no patch, and 32 groups everywhere
-        ("digits", (1, 28, 28), {}, "cpu", {"patch": 1, "narrow": False, "groups": 8}),
-        ("digits", (1, 28, 28), {"narrow": True}, "cpu", {"patch": 1, "groups": 8}),  # as in the preset, and given
-    ],
-)
-def test_only_settings_that_are_not_given_are_chosen_for_diffusers(preset, shape, settings, device, chosen):
-    config = configs.preset(preset).with_settings(**settings)
-    assert interop.choose_for_diffusers(config, DataSpec(shape, IMAGES), device, settings) == chosen

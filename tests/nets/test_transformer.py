@@ -413,7 +413,6 @@ def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
     small = ["train", "--data", "images.npy", "--net", "transformer", "--out", "c"]
     assert "--width 20" in refused(*small, "--width", "20", "--heads", "3")
     assert "--heads" in refused(*small, "--heads", "0")
-    assert "class Transformer" in refused(*small, "--width", "16", "--heads", "2", "--for", "diffusers")
     assert "take an MLP" in refused("train", "points", "--net", "transformer", "--out", "c")
     assert "--mults" in refused(*small, "--mults", "1", "2")
     assert not (tmp_path / "c").exists()

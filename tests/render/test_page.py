@@ -30,7 +30,7 @@ from ancestral.render.html_report import (
     write_report,
 )
 from ancestral.training import RunFolder, Trainer
-from ancestral.workflows import train
+from ancestral.workflows import training_previews
 from ancestral.workflows.run_report import RunReport
 from conftest import stripes, tiny_config
 from test_training import progress
@@ -267,8 +267,8 @@ def test_the_curves_are_whole_svg(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(train, "PREVIEW_STEPS", 2)
-    monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 3)
+    monkeypatch.setattr(training_previews, "PREVIEW_STEPS", 2)
+    monkeypatch.setattr(training_previews, "LAST_PREVIEW_STEPS", 3)
 
 
 TINY = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--trackers", "none"]

@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ancestral
 from ancestral import data, storage
@@ -21,7 +20,7 @@ from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.render import html_report, writers
-from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer, divergence
+from ancestral.training import Checkpoints, Progress, RunFolder, Trainer, divergence
 from ancestral.training.distributed import out_of_memory
 from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
 from ancestral.training.signals import stop_on_signals
@@ -314,79 +313,82 @@ def test_a_log_that_cannot_be_written_does_not_stop_a_training(tmp_path, run, mo
     assert ancestral.load(tmp_path / "run", "cpu").step == 4
 
 
-def test_a_run_folder_that_is_renamed_is_followed(tmp_path, monkeypatch, capfd):
-    """Nothing is split, lost or repeated: weights, log and curves of the tracker are those of a run left alone."""
-    monkeypatch.chdir(tmp_path)
-    options = {"steps": 8, "batch_size": 4, "width": 16, "save_every": 3, "log_every": 1, "threads": 1}
-    ancestral.train("points", out="plain", progress=False, trackers=("none",), preview_steps=1, **options)
-    training, texts = train("points", out="runs/a", trackers=("tensorboard",), preview_steps=1, **options), []
+def notes_of(training, after):
+    """The notes and messages of a training, of which `after` is told each step once its saves are on the disk."""
+    texts = list[str]()
     for event in training:
         texts += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
-        if isinstance(event, Progress) and event.step == 4:
+        if isinstance(event, Progress):
             wait_for_saves()
-            (tmp_path / "runs").rename(tmp_path / "kept")
-    assert texts.count("the run folder runs/a was renamed: the run goes on in kept/a") == 1
+            after(event.step)
+    return texts
+
+
+def logged_steps(folder):
+    return [line.partition(",")[0] for line in (folder / "log.csv").read_text().splitlines()[1:]]
+
+
+def test_a_run_whose_folder_is_renamed_stops_saved_and_goes_on_there(tmp_path, monkeypatch):
+    """Nothing is split, lost or repeated: weights and log are those of a run left alone."""
+    monkeypatch.chdir(tmp_path)
+    options = {"steps": 8, "batch_size": 4, "width": 16, "save_every": 3, "log_every": 1, "threads": 1}
+    options |= {"trackers": ("none",), "preview_steps": 1}
+    ancestral.train("points", out="plain", progress=False, **options)
+    rename = lambda step: step == 4 and (tmp_path / "runs").rename("kept")  # noqa: E731
+    texts = notes_of(train("points", out="runs/a", **options), rename)
+    assert texts.count("the run folder runs/a was renamed to kept/a: training stops, and saves there") == 1
+    assert "Stopped after step 5 and saved. Go on with:  ancestral train points --out kept/a --resume" in texts
     assert [line for line in texts if "could not" in line] == []
-    assert "Traceback" not in capfd.readouterr().err
-    assert any("kept/a/model.safetensors" in line for line in texts)
     assert not (tmp_path / "runs").exists()
-    assert Checkpoints(tmp_path / "kept" / "a" / "checkpoints").steps() == [6, 8]
+    kept = tmp_path / "kept" / "a"
+    assert Checkpoints(kept / "checkpoints").steps() == [3, 5]
+    notes_of(train("points", out="kept/a", resume=True, **options), lambda step: None)
     mine, theirs = (ancestral.load(path).diffusion.state_dict() for path in ("kept/a", "plain"))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    steps = [line.partition(",")[0] for line in (tmp_path / "kept" / "a" / "log.csv").read_text().splitlines()[1:]]
-    assert steps == [str(step) for step in range(1, 9)]
-    curves = EventAccumulator(str(tmp_path / "kept" / "a" / "tensorboard")).Reload()
-    assert [point.step for point in curves.Scalars("loss")] == list(range(1, 9))
+    assert logged_steps(kept) == [str(step) for step in range(1, 9)]
 
 
 @pytest.mark.long
-def test_a_run_folder_that_is_renamed_before_any_write_is_found(tmp_path, monkeypatch):
-    """It is renamed before each write of a snapshot, the log, the notes, a grid of samples and the report."""
-    place, renames, alone = tmp_path / "run-0", [], threading.Lock()  # saves ask for free bytes in another thread
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (storage, "free_bytes"),
+        (writers, "write_picture"),
+        (html_report, "write_report"),
+        (RunFolder, "append_log"),
+        (RunFolder, "append_validation"),
+    ],
+)
+def test_a_run_folder_that_is_renamed_before_a_write_loses_no_step(tmp_path, monkeypatch, owner, name):
+    write, place, alone = getattr(owner, name), tmp_path / "run", threading.Lock()  # saves write in another thread
 
-    def renaming(function, what):
-        def renamed(*arguments, **options):
-            nonlocal place
-            with alone:
-                if place.is_dir():
-                    place = place.rename(tmp_path / f"run-{len(renames)}")
-                    renames.append(what)
-            return function(*arguments, **options)
+    def renamed(*arguments, **options):
+        with alone:
+            if place.exists() and not (tmp_path / "kept").exists():
+                place.rename(tmp_path / "kept")
+        return write(*arguments, **options)
 
-        return renamed
-
-    writes = [(storage, "free_bytes"), (writers, "write_picture"), (html_report, "write_report")]
-    for owner, name in [*writes, (RunFolder, "append_log"), (RunFolder, "append_validation")]:
-        monkeypatch.setattr(owner, name, renaming(getattr(owner, name), name))
+    monkeypatch.setattr(owner, name, renamed)
     options = {"steps": 4, "batch_size": 4, "width": 16, "save_every": 2, "sample_every": 2, "log_every": 1}
     options |= {"threads": 1, "preview_steps": 1, "trackers": ("none",), "validation": 0.1}
-    notes: list[str] = []
-    for event in train("points", out=place, **options):
-        notes += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
-    assert {"free_bytes", "write_picture", "write_report", "append_log", "append_validation"} <= set(renames)
-    assert [line for line in notes if "could not" in line] == []
-    assert list(tmp_path.iterdir()) == [place]
-    assert Snapshots(place / "snapshots").steps() == [1, 2, 3, 4]
-    assert [len((place / name).read_text().splitlines()) for name in ("log.csv", "validation.csv")] == [5, 3]
-    assert (place / "samples" / "000004.png").exists()
-    assert "step 4" in (place / "report.html").read_text()
+    texts = notes_of(train("points", out=place, **options), lambda step: None)
+    assert len([line for line in texts if "was renamed to" in line]) == 1
+    saved = Checkpoints(tmp_path / "kept" / "checkpoints").newest()[0].step
+    assert any(line.startswith(f"Stopped after step {saved} and saved.") for line in texts)
+    assert ancestral.train("points", out=tmp_path / "kept", resume=True, progress=False, **options).step == 4
 
 
-def test_a_run_folder_that_is_removed_is_written_anew(tmp_path, capfd):
+def test_a_run_whose_folder_is_removed_stops_saved(tmp_path, capfd):
     out = tmp_path / "run"
     options = {"steps": 6, "batch_size": 4, "width": 16, "save_every": 2, "threads": 1, "preview_steps": 1}
-    notes: list[str] = []
-    for event in train("points", out=out, log_every=1, trackers=("tensorboard",), **options):
-        notes += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
-        if isinstance(event, Progress):
-            wait_for_saves()
-            if event.step == 3:
-                shutil.rmtree(out)
-    assert notes.count(f"the run folder {out} was removed: it is written anew from this step on") == 1
-    assert [line for line in notes if "could not" in line] == []
+    options |= {"log_every": 1, "trackers": ("tensorboard",)}
+    texts = notes_of(train("points", out=out, **options), lambda step: step == 3 and shutil.rmtree(out))
+    assert texts.count(f"the run folder {out} was removed: training stops, and saves there") == 1
     assert "Traceback" not in capfd.readouterr().err
-    assert ancestral.load(out).step == Checkpoints(out / "checkpoints").newest()[0].step == 6
-    assert len((out / "log.csv").read_text().splitlines()) == 1 + 3  # from step 4 on
+    assert ancestral.load(out).step == Checkpoints(out / "checkpoints").newest()[0].step == 4
+    notes_of(train("points", out=out, resume=True, **options), lambda step: None)
+    assert ancestral.load(out).step == 6
+    assert logged_steps(out) == ["5", "6"]
 
 
 # -- data -------------------------------------------------------------------------------------------------------------

@@ -275,8 +275,7 @@ def test_memorisation_is_a_plateau_too(tmp_path):
     trainer = Trainer(base, data.open("moons"), "cpu")
     trainer.validation = type("Named", (), {"memorises": 40})()
     trainer.state.step = 44
-    trainer._choose_end()
-    assert trainer.config.train.steps == 50
+    assert trainer.config.train.steps == trainer.last_step == 50
 
 
 def test_a_distillation_has_no_plateau():

@@ -23,7 +23,7 @@ from ancestral.workflows import train as training
 from conftest import together
 
 SETTINGS = {
-    "latent": 4, "latent_width": 8, "latent_channels": 3, "latent_steps": 54, "steps": 3, "batch_size": 4, "width": 8,
+    "latent": 4, "latent_width": 8, "latent_channels": 3, "latent_steps": 55, "steps": 3, "batch_size": 4, "width": 8,
     "mults": (1,), "blocks": 1, "attention": (), "patch": 1, "threads": 1, "trackers": ("none",), "preview_steps": 1,
     "precision": "fp32",
 }  # fmt: skip
@@ -73,6 +73,15 @@ def test_a_run_that_is_killed_in_either_phase_ends_bit_identical(whole, images, 
     for event in steps:
         if isinstance(event, Work) and event.task == "training the autoencoder":
             assert event.done == 51
+            out.rename(tmp_path / "renamed")
+            break
+    assert (result := finish(steps)).stopped
+    assert result.folder == str(tmp_path / "renamed")
+    (tmp_path / "renamed").rename(out)
+    steps = training.run(training.plan(Train(**options, resume=True)))
+    for event in steps:
+        if isinstance(event, Work) and event.task == "training the autoencoder":
+            assert event.done == 53
             signal.raise_signal(signal.SIGINT)
             break
     assert finish(steps).stopped

@@ -329,7 +329,8 @@ def opened(model, source, tmp_path, **settings):
     """The trainer of a run that starts from a model, and its notes."""
     settings = {"steps": 1, "batch_size": 4, **settings}
     options = Train(config="folder", data=source, out=tmp_path / "run", initial=model, device="cpu", settings=settings)
-    trainer, notes, _ = finish(training._trainer(training.plan(options)))
+    plan = training.plan(options)
+    trainer, notes = training.new_trainer(plan, finish(training.opened(plan)))
     return trainer, [note for note in notes if "absent" in note]
 
 

@@ -451,7 +451,7 @@ class RuntimeConfig:
     """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
     threads: int | None = argument(None, least=1)
-    """Number of CPU threads of each process; default: measured when the run begins, and kept with it."""
+    """Number of CPU threads of each process; default: one for each physical core; kept with the run."""
     shard: bool = False
     """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
     compile: bool = False

@@ -165,7 +165,6 @@ def train(
     net: NetSource | None = None,
     objective: Callable[[Diffusion], Objective] | str | None = None,
     lr_schedule: Callable[[int], float] | str | None = None,
-    export_to: Literal["diffusers"] | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -276,8 +275,6 @@ def train(
             Parameters of its own (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
-        export_to: Choose a patch, `narrow` and groups that diffusers can hold, unless they are given, and refuse
-            other settings that it cannot hold before training. Default: none.
         out: Run folder; default: runs/ and the preset, or the name of your own data.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
@@ -504,7 +501,7 @@ def sample(
             if the model was trained on such; default: a .png in the folder samples of the run, or of the working
             folder for a model outside a run.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
 
@@ -626,7 +623,7 @@ def edit(
             their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
             of the working folder for a model outside a run.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
 
@@ -708,7 +705,7 @@ def evaluate(
         probes: Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16
             dimensions, else 1.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the
             model card) and report.html are updated.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -839,7 +836,7 @@ def compare(
             are compared.
         most: With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run
             folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -921,7 +918,7 @@ def average(
             default: no bound.
         end: Last step of the averages, or the last snapshot before it; default: the last snapshot.
         net: The network of your own that the model was trained with, or the function that builds it.
-        threads: Number of CPU threads; default: measured.
+        threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the best average, the results and the samples; default: average in the run folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
@@ -1129,7 +1126,6 @@ def train_steps(
     net: NetSource | None = None,
     objective: Callable[[Diffusion], Objective] | str | None = None,
     lr_schedule: Callable[[int], float] | str | None = None,
-    export_to: Literal["diffusers"] | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,

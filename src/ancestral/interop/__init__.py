@@ -5,13 +5,11 @@ diffusers is never imported.
 
 from ancestral.interop.network_program import NetworkProgram, compile_network
 from ancestral.interop.onnx_file import write_onnx
-from ancestral.interop.pipeline import check_exportable, choose_for_diffusers, read_pipeline, write_pipeline
+from ancestral.interop.pipeline import read_pipeline, write_pipeline
 from ancestral.interop.web_page import write_html, write_space
 
 __all__ = [
     "NetworkProgram",
-    "check_exportable",
-    "choose_for_diffusers",
     "compile_network",
     "read_pipeline",
     "write_html",

@@ -10,21 +10,21 @@ Early pipelines, such as google/ddpm-cifar10-32, have the files of all parts in 
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ancestral import nets, storage
-from ancestral.config import PRESETS, Config, DataConfig, ProcessConfig, UNetConfig, preset
+from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
 from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
-from ancestral.model import Model, build, for_items
+from ancestral.model import Model, build
 from ancestral.nets import UNet
 from ancestral.options import option
 
@@ -40,7 +40,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     A `DDPMPipeline` takes no labels, so one class of a model with classes is built in: `label`, its name or number, or
     "none". Raises InputError if diffusers cannot represent the model, or the folder is not empty.
     """
-    check_exportable(model.diffusion, model.config, model.spec)
+    _check_exportable(model.diffusion, model.config, model.spec)
     net, spec = model.diffusion.net, model.spec
     unet_config = unet2d.to_config(net, spec.shape)
     scheduler_config = scheduler.to_config(model.denoiser.schedule, model.diffusion.target)
@@ -72,7 +72,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
         storage.write_tensors(temporary / "unet" / WEIGHTS, unet2d.to_weights(net, state), {"format": "pt"})
 
 
-def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> None:
+def _check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> None:
     """Raise InputError, with all that diffusers cannot represent and the command that trains a model that it can."""
     problems, cures = list[str](), dict[str, Any]()
     distilled = bool(config.distil.method)  # no command trains it, so none is named
@@ -94,26 +94,6 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
         if cures:
             advice = f"this command trains one that it can: {command(config.with_settings(**cures))} (or {advice})"
         raise InputError(f"diffusers cannot hold this model: {'; '.join(problems)}; {advice}")
-
-
-def choose_for_diffusers(config: Config, spec: DataSpec, device: str, given: Collection[str] = ()) -> dict[str, Any]:
-    """Choose the patch, wiring and groups with which a `UNet2DModel` holds the U-Net of a config, if it needs others.
-
-    Settings that are given or differ from the preset's are not among them; what else diffusers cannot hold,
-    `check_exportable` says.
-    """
-    usual = preset(config.preset).net if config.preset in PRESETS else UNetConfig()
-    adapted = dict[str, Any]()
-    for name in ("patch", "narrow", "groups"):  # in this order: the others decide on the widths, these on the groups
-        if not isinstance(config.net, UNetConfig) or name in given:
-            continue
-        if getattr(config.net, name) not in (None, getattr(usual, name, None)):
-            continue
-        settings = dataclasses.asdict(for_items(config.with_settings(**adapted), spec, device).net)
-        with torch.device("meta"):
-            net = nets.build(shape=spec.shape, classes=len(spec.classes), **settings)
-        adapted |= next((cure for _, cure in unet2d.obstacles(net, spec.shape) if name in cure), {})
-    return adapted
 
 
 def _obstacles(denoiser: Diffusion, spec: DataSpec) -> Iterator[unet2d.Obstacle]:

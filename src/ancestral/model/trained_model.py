@@ -236,15 +236,6 @@ class TrainedModel:
         """Return states in the units of the data, on the CPU."""
         return self.spec.decode(x).cpu()
 
-    @torch.no_grad()
-    def rehearse(self, batch_size: int) -> None:
-        """Evaluate the network once on a batch of at most 64 empty items, to measure the time of that."""
-        batch_size = min(batch_size, 64)
-        x = torch.zeros(batch_size, *self.spec.x_shape, device=self.device)
-        labels = self.labels(range(batch_size), None)
-        rest = network_inputs({}, range(batch_size), self.spec, self.device)
-        self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}), **rest)
-
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
         """Choose a sampler: by name, with these options; None is the config's; an object is returned as it is.
 

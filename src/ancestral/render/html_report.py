@@ -112,16 +112,14 @@ class SvgPlot:
     last: str
 
 
-def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, lasting: Path | None = None) -> Path:
+def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
     """Write report.html atomically from the log, config, notes, sample grids and evaluations in a run folder.
 
-    Missing and damaged files are left out. `film` is a film strip of the reverse process. `lasting` is another path of
-    the folder, which leads to it while it is renamed. Returns the path.
+    Missing and damaged files are left out. `film` is a film strip of the reverse process. Returns the path.
     """
     from markupsafe import Markup
 
-    place = lasting or folder
-    config, rows, notes_file = _config(place / "config.json"), read_log(place / "log.csv"), place / "notes.txt"
+    config, rows, notes_file = _config(folder / "config.json"), read_log(folder / "log.csv"), folder / "notes.txt"
     notes = notes_file.read_text(encoding="utf-8", errors="replace").splitlines() if notes_file.is_file() else []
     digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
     text = fill_template(
@@ -133,19 +131,19 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, l
         time=format_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
-        plots=_plots(place, config.process.timesteps if config else None),
+        plots=_plots(folder, config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
-        grids=_grids(place / "samples"),
+        grids=_grids(folder / "samples"),
         film=_data_uri(film, STRIP) if film is not None else None,
         data_picture=_data_uri(run.data.picture, LARGE) if run.data.picture is not None else None,
         most_classes=CLASSES,
         script=Markup(REFRESH) if run.training else None,
         policy=f"; script-src 'sha256-{digest}'" if run.training else "",
-        evaluation=Markup(_evaluation(place)),
+        evaluation=Markup(_evaluation(folder)),
         config_sections=_settings(config.unplaced()) if config else {},
         notes=[_without_folders(line, folder, config) for line in notes[-NOTES:]],
     )
-    storage.write_text(place / REPORT, text)
+    storage.write_text(folder / REPORT, text)
     return folder / REPORT
 
 

@@ -70,6 +70,16 @@ def _counting(net: nn.Module) -> Iterator[_Count]:
             del block.__dict__["forward"]
 
 
+@contextmanager
+def recomputed_activations(trainer: Trainer) -> Iterator[None]:
+    """Recompute activations in the backward pass inside, in a run that keeps them so far."""
+    checkpoint_blocks(trainer.state.net)
+    try:
+        yield
+    finally:
+        keep_activations(trainer.state.net)
+
+
 def recomputed_share(trainer: Trainer) -> float:
     """Compute the share of the memory for activations that is left with activation checkpointing.
 

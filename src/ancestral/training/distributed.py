@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ancestral.device import Precision, pick_device, pick_dtype
 from ancestral.errors import InputError, text_of
+from ancestral.events import finish
 from ancestral.options import option
 
 E = TypeVar("E")
@@ -183,6 +184,11 @@ def note_beginning(folder: Path) -> None:
     """Note in the store of torchrun's agent, which outlives the workers, that this launch begins a run in a folder."""
     if (store := _agent_store()) is not None:
         store.set(_beginning_of(folder), "begun")
+
+
+def on_first(events: Generator[E, None, R]) -> Generator[E, None, R]:
+    """Do some work on each process of a launch, before these know of each other, and yield its events on the first."""
+    return (yield from events) if int(os.environ.get("RANK", "0")) == 0 else finish(events)
 
 
 def begun_before_restart(folder: Path) -> bool:

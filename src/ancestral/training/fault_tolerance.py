@@ -31,17 +31,16 @@ PARTS = ("snapshots", "checkpoints")
 
 
 class Saves:
-    """The saves of a run, which the first process writes. They go on in the background while the folder is renamed."""
+    """The saves of a run, which the first process writes, in the background."""
 
     def __init__(self, folder: RunFolder, config: Config, distributed: Distributed) -> None:
-        self.folder, self.config, self.distributed = folder, config, distributed
-        path, runtime = RunFolder(folder.lasting_path).checkpoints, config.runtime
-        self.checkpoints = Checkpoints(path, runtime.keep, runtime.keep_every)
+        self.folder, self.log_every, self.distributed = folder, config.runtime.log_every, distributed
+        self.checkpoints = Checkpoints(folder.checkpoints, config.runtime.keep, config.runtime.keep_every)
         self._notes: set[str] = set()
         """The kinds of the notes that are given once, that on a save until one succeeds."""
 
-    def save(self, state: TrainingState) -> None:
-        """Write a checkpoint, then the model, in the background. All processes take part."""
+    def save(self, state: TrainingState, config: Config) -> None:
+        """Write a checkpoint, then the model and its config, in the background. All processes take part."""
         tensors = state.tensors()
         if not self.distributed.main:
             return
@@ -50,15 +49,15 @@ class Saves:
         for name, parameter in state.net.named_parameters(remove_duplicate=False):  # shared weights have several names
             averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
-        metadata = model.metadata_of(state.denoiser, self.config, state.spec, state.step)
-        config, place = self.config.to_file_text(), RunFolder(self.folder.lasting_path)
+        metadata = model.metadata_of(state.denoiser, config, state.spec, state.step)
+        config_text, place = config.to_file_text(), RunFolder(self.folder.path)
 
         def publish() -> None:
-            storage.write_text(place.config, config)
+            storage.write_text(place.config, config_text)
             storage.write_tensors(place.model, tensors_of_model, metadata)
 
         tensors_of_model = averaged | buffers | model.autoencoder_tensors(state.spec)
-        size, last = storage.tensor_bytes(tensors_of_model), state.step >= self.config.train.steps
+        size, last = storage.tensor_bytes(tensors_of_model), state.step >= config.train.steps
         model_file = Publication(
             publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report, place.best]
         )
@@ -66,23 +65,21 @@ class Saves:
 
     def wait(self) -> None:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
-        with self.folder.lasting():
-            self.checkpoints.wait()
+        self.checkpoints.wait()
 
-    def write_snapshot(self, state: TrainingState, ending: bool) -> None:
-        """Write the power-function averages if it is time, or the end. All processes take part.
+    def write_snapshot(self, state: TrainingState, steps: int, ending: bool) -> None:
+        """Write the power-function averages of a run of so many steps if it is time, or the end. All take part.
 
         Raises OSError if the disk has no room for more than a checkpoint and the model.
         """
-        every = interval(self.config.train.steps, state.pairs) if state.powers else 1
+        every = interval(steps, state.pairs) if state.powers else 1
         if not state.powers or state.step == 0 or not (ending or state.step % every == 0):
             return
         tensors = state.average_tensors(state.powers)
         if self.distributed.main:
-            with self.folder.lasting() as place:
-                if storage.free_bytes(place.path) < state.pair_bytes + state.save_bytes:
-                    raise OSError("the disk has no room for more than checkpoints and the model")
-                Snapshots(place.snapshots).write(state.step, tensors, every)
+            if storage.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
+                raise OSError("the disk has no room for more than checkpoints and the model")
+            Snapshots(self.folder.snapshots).write(state.step, tensors, every)
 
     def write_best(self, best: Model, distance: SampleDistance) -> tuple[str, ...]:
         """Write the model with the smallest distance so far, and say if that fails.
@@ -97,19 +94,25 @@ class Saves:
             "title": distance.title,
             "compared": f"{SAMPLES:,} samples, {distance.compared_with}",
         }
-        metadata = model.metadata_of(best.diffusion, self.config, best.spec, best.step)
+        metadata = model.metadata_of(best.diffusion, best.config, best.spec, best.step)
         before = self.folder.best_model()
         if before is not None and before.step < best.step:
             comparable = (before.title, before.compared) == (measured["title"], measured["compared"])
             if comparable and before.distance.value < distance.best_distance.value:
                 return ()
         try:
-            with self.folder.lasting() as place:
-                tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
-                storage.write_tensors(place.best, tensors, metadata | {"measured": json.dumps(measured)})
+            tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
+            storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
         except OSError as error:
             return tuple(self._once("best", f"{error}; training goes on without {self.folder.best.name}"))
         return ()
+
+    def find_folder(self) -> str:
+        """Find the run folder again if it was renamed or removed, and say so; "" if it is where it was."""
+        if note := self.folder.find():
+            self.checkpoints.settle()
+            self.checkpoints.folder = self.folder.checkpoints
+        return note
 
     def begin(self, step: int) -> None:
         """Remove the snapshots after a step, from which training goes on."""
@@ -137,7 +140,7 @@ class Saves:
         validated = validated if validated is not None and validated.step == progress.step else None
         measured = progress.distance
         measured = measured if measured is not None and measured.step == progress.step else None
-        due = progress.step % self.config.runtime.log_every == 0 or progress.step == progress.steps
+        due = progress.step % self.log_every == 0 or progress.step == progress.steps
         due = due or validated is not None or measured is not None
         if not self.distributed.main or not (due or progress.notes):
             return []
@@ -151,7 +154,7 @@ class Saves:
             return self._once("log", f"could not log step {progress.step}: {error}; training goes on")
         return []
 
-    def after_step(self, state: TrainingState, due: bool, ending: bool) -> list[str]:
+    def after_step(self, state: TrainingState, config: Config, due: bool, ending: bool) -> list[str]:
         """Write what is due after a step, and say what went wrong with it, or with the save before.
 
         A save is in the background, unless it is the end, or an early step, whose samples are shown next: then there is
@@ -159,12 +162,12 @@ class Saves:
         """
         notes = []
         try:
-            self.write_snapshot(state, ending)  # before a checkpoint of this step
+            self.write_snapshot(state, config.train.steps, ending)  # before a checkpoint of this step
         except OSError as error:
             notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
         notes += self._failure(wait=due)
         if due:
-            self.save(state)
+            self.save(state, config)
         if ending:
             try:
                 self.wait()
@@ -181,8 +184,7 @@ class Saves:
     def _failure(self, wait: bool) -> list[str]:
         """Say what went wrong with the last save, which may be waited for, unless the one before failed too."""
         try:
-            with self.folder.lasting():
-                self.checkpoints.wait() if wait else self.checkpoints.check()
+            self.checkpoints.wait() if wait else self.checkpoints.check()
         except OSError as error:
             again = f"training goes on, and saves again at the next multiple of {option('save_every')}"
             return self._once("save", f"{error}; {again}")
@@ -226,11 +228,11 @@ def roll_back(saves: Saves | None, failed: TrainingState, state: TrainingState) 
     )
 
 
-def save_at_once(saves: Saves | None, state: TrainingState) -> str:
+def save_at_once(saves: Saves | None, state: TrainingState, config: Config) -> str:
     """Save where training cannot go on, and say so; not where that takes all processes."""
     if saves is None or saves.distributed.shard or not saves.distributed.main:
         return "what was saved last is whole"
-    saves.save(state)
+    saves.save(state, config)
     saves.checkpoints.wait()
     return f"saved after step {state.step}: {option('resume', True)} goes on"
 

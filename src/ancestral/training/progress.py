@@ -61,6 +61,11 @@ class Progress:
     """Copies the model with the averaged weights of this step. Call it before the next step is taken. Raises InputError
     if the weights are distributed (--shard)."""
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run ends here though there are steps left."""
+        return self.stopped and self.step < self.steps
+
 
 @dataclass(frozen=True)
 class StepOutcome:

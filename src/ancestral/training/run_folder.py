@@ -78,6 +78,10 @@ class RunFolder:
     _handle: int | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
     """The open folder while it is locked, by which it is found again if it is renamed."""
 
+    def grid(self, step: int) -> Path:
+        """Return the path of the preview of a step, a grid of samples."""
+        return self.samples / f"{step:06d}.png"
+
     def holds_run(self) -> bool:
         """Tell whether a run was begun here."""
         return self.config.exists() or self.model.exists() or self.checkpoints.exists()
@@ -162,21 +166,20 @@ class RunFolder:
 
     def trim_log(self, step: int) -> None:
         """Remove the lines of the logs after `step`, which a resumed run writes again, and those cut short."""
-        with self.lasting() as place:
-            headers = {place.log: LOG_HEADER, place.validation: VALIDATION_HEADER, place.distance: DISTANCE_HEADER}
-            for path, header in headers.items():
-                lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
-                before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
-                if before or path == place.log:
-                    storage.write_text(path, "\n".join([header, *before]) + "\n")
-                else:
-                    path.unlink(missing_ok=True)
+        headers = {self.log: LOG_HEADER, self.validation: VALIDATION_HEADER, self.distance: DISTANCE_HEADER}
+        for path, header in headers.items():
+            lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
+            before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
+            if before or path == self.log:
+                storage.write_text(path, "\n".join([header, *before]) + "\n")
+            else:
+                path.unlink(missing_ok=True)
 
     def append_log(self, progress: Progress) -> None:
         """Append a line to the log."""
         numbers = [progress.loss, *progress.by_time, progress.lr, progress.gradient_norm, progress.images_per_second]
         line = ",".join([str(progress.step), *(f"{number:.6g}" for number in numbers), f"{progress.seconds:.1f}"])
-        with self.lasting() as place, place.log.open("a", encoding="utf-8") as file:
+        with self.log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def append_validation(self, losses: ValidationLosses) -> None:
@@ -190,7 +193,7 @@ class RunFolder:
     def _append(self, name: str, header: str, row: ValidationLosses | MeasuredDistance) -> None:
         step, *numbers = dataclasses.astuple(row)
         line = ",".join([str(step), *(f"{number:.6g}" for number in numbers)])
-        with self.lasting() as place, getattr(place, name).open("a", encoding="utf-8") as file:
+        with getattr(self, name).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n" if file.tell() else f"{header}\n{line}\n")
 
     def last_validation(self) -> ValidationLosses | None:
@@ -219,7 +222,7 @@ class RunFolder:
         if notes:
             notes = spelled(notes, on_command_line)
             lines = [note if note.startswith("step ") else f"step {step}: {note}" for note in notes]
-            with self.lasting() as place, place.notes.open("a", encoding="utf-8") as file:
+            with self.notes.open("a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
 
     def seconds(self) -> float:
@@ -240,34 +243,16 @@ class RunFolder:
             finally:
                 self._handle = None
 
-    @property
-    def lasting_path(self) -> Path:
-        """The path by which the folder is found wherever it is renamed to, if there is one while it is locked."""
-        lasting = Path(f"/proc/self/fd/{self._handle}")
-        return lasting if self._handle is not None and lasting.is_dir() else self.path
-
-    @contextlib.contextmanager
-    def lasting(self) -> Iterator["RunFolder"]:
-        """Give the folder by its lasting path, so that a write neither fails nor creates it anew if it is renamed."""
-        try:
-            yield RunFolder(self.lasting_path)
-        except OSError as error:
-            raise OSError(str(error).replace(str(self.lasting_path), str(self.path))) from None
-
-    def follow(self) -> str:
-        """Find the folder again if it was renamed since it was locked, begin it anew if it was removed, and say so."""
+    def find(self) -> str:
+        """Find the locked folder again if it was renamed or removed, and say so; "" if it is where it was."""
         if self._handle is None or _is_open(self.path, self._handle):
             return ""
         old_path, new_path = self.path, _place_of(self._handle)
-        if new_path is not None and _is_open(new_path, self._handle):
-            near = new_path.is_relative_to(Path.cwd()) and not old_path.is_absolute()
-            self.path = new_path.relative_to(Path.cwd()) if near else new_path
-            return f"the run folder {old_path} was renamed: the run goes on in {self.path}"
-        storage.write_text(self.log, LOG_HEADER + "\n")
-        new = os.open(self.path, os.O_RDONLY)
-        os.dup2(new, self._handle)
-        os.close(new)
-        return f"the run folder {old_path} was removed: it is written anew from this step on"
+        if new_path is None or not _is_open(new_path, self._handle):
+            return f"the run folder {old_path} was removed: training stops, and saves there"
+        near = new_path.is_relative_to(Path.cwd()) and not old_path.is_absolute()
+        self.path = new_path.relative_to(Path.cwd()) if near else new_path
+        return f"the run folder {old_path} was renamed to {self.path}: training stops, and saves there"
 
 
 def _lines(path: Path) -> list[str]:

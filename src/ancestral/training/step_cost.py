@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,8 +18,9 @@ from ancestral.device import free_memory
 from ancestral.options import option
 from ancestral.quantities import format_bytes, plural
 from ancestral.results.data_report import TrainingCost
-from ancestral.training.activation_memory import recomputed_share
+from ancestral.training.activation_memory import recomputed_activations, recomputed_share
 from ancestral.training.plateau import FEWEST
+from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.trainer import Trainer
 
 MEASURING, MEASURING_OFTEN = 0.05, 0.2
@@ -53,6 +54,8 @@ class StepMemory:
     each: int
     """For each item that is computed at once."""
     free: int
+    recomputed: bool = False
+    """Whether activation checkpointing was chosen, for a run whose config leaves it out."""
 
     def needed(self, count: int) -> int:
         """Return the memory of a step that computes `count` items at once."""
@@ -61,6 +64,18 @@ class StepMemory:
     def largest(self, count: int) -> int:
         """Return the largest number of items at once, up to `count`, whose memory is free; 0 if that of none is."""
         return max(0, min(count, (self.free - self.fixed) // max(self.each, 1)))
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """When the distance of samples is measured; by default never."""
+
+    distance: SampleDistance | None = None
+    """What measures it."""
+    every: int | None = None
+    """The number of steps between two measurements."""
+    share: float | None = None
+    """The share of the training time; None if it is not known."""
 
 
 def step_memory(trainer: Trainer, count: int) -> StepMemory:
@@ -106,14 +121,15 @@ def training_cost(
     fits = memory.largest(trainer.gradients.micro_batch)
     few = min(PROBE, share)
     probe, largest_probe = few, share if fits == trainer.gradients.micro_batch else few
-    # the less of two: other programs may have taken the core from one
-    while (seconds := min(_seconds(trainer, probe) for _ in range(2))) < LEAST_SECONDS and probe < largest_probe:
-        probe = min(GROWTH * probe, largest_probe)
-    if seconds * share / probe <= PATIENCE and largest_probe == share:
-        probe = share
-        seconds = statistics.median(_seconds(trainer, share) for _ in range(steps))
-    else:
-        steps = 1
+    with recomputed_activations(trainer) if memory.recomputed else nullcontext():
+        # the less of two: other programs may have taken the core from one
+        while (seconds := min(_seconds(trainer, probe) for _ in range(2))) < LEAST_SECONDS and probe < largest_probe:
+            probe = min(GROWTH * probe, largest_probe)
+        if seconds * share / probe <= PATIENCE and largest_probe == share:
+            probe = share
+            seconds = statistics.median(_seconds(trainer, share) for _ in range(steps))
+        else:
+            steps = 1
     seconds *= share / probe
     return TrainingCost(
         device=device.type,
@@ -138,7 +154,7 @@ def training_cost(
 
 
 def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemory, str]:
-    """Turn activation checkpointing on where the memory is short and the config leaves it out.
+    """Choose activation checkpointing where the memory is short and the config leaves it out.
 
     Smaller parts of a batch need less memory at the same gradients, and no more time while they keep the device busy.
     So blocks are recomputed only where fewer than `AT_ONCE` items fit at once.
@@ -152,9 +168,8 @@ def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemo
         before = replace(memory, each=int(memory.each / max(recomputed_share(trainer), 1e-3)))
     short = memory.largest(count) < min(count, AT_ONCE.get(trainer.device.type, 1))
     if short and runtime.checkpointing is None and not runtime.compile:
-        after = replace(memory, each=int(memory.each * recomputed_share(trainer)))
-        trainer.checkpoint_activations()
-    if not trainer.config.runtime.checkpointing:
+        after = replace(memory, each=int(memory.each * recomputed_share(trainer)), recomputed=True)
+    if not runtime.checkpointing and not after.recomputed:
         return memory, ""
     return after, (
         f"activation checkpointing: a step of {plural(count, 'item')} at once takes about "
@@ -164,7 +179,7 @@ def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemo
     )
 
 
-def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> float | None:
+def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> Measuring:
     """Choose after how many steps each the distance of samples is measured, where the config leaves it out.
 
     All processes take part, and the first one's times decide. The time of a network of the user's own is not measured.
@@ -173,9 +188,6 @@ def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> 
         trainer: The training run, before its next step.
         step_seconds: The time of a step; None measures it.
 
-    Returns:
-        The share of the training time; None if it is not known.
-
     Raises:
         InputError: If no distance can be measured on these data.
     """
@@ -183,26 +195,23 @@ def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> 
     until_plateau = train.until == "plateau"
     longest, shortest = (max(1, train.steps // number) for number in MEASUREMENTS)
     if isinstance(trainer.config.net, CustomNetConfig):
-        trainer.measure_every(longest if until_plateau else None)
-        return None
+        return Measuring(trainer.new_distance(), longest) if until_plateau else Measuring()
     if step_seconds is None:
         share = len(trainer.gradients.positions)
         step_seconds = min(_seconds(trainer, share) for _ in range(2))
     numbers = torch.tensor([step_seconds if distributed.main else 0.0], dtype=torch.float64)
     step_seconds = float(distributed.total(numbers.to(distributed.device))[0])
     if not until_plateau and step_seconds * train.steps < SHORTEST:
-        return None
-    trainer.measure_every(train.steps)
-    assert trainer.distance is not None
-    numbers[0] = trainer.distance.seconds(trainer.model(), trainer.config, distributed)
+        return Measuring()
+    distance = trainer.new_distance()
+    numbers[0] = distance.seconds(trainer.model(), trainer.config, distributed)
     if not distributed.main:
         numbers[0] = 0
     seconds = float(distributed.total(numbers.to(distributed.device))[0])
     seldom, often = (seconds / (share * step_seconds) for share in (MEASURING, MEASURING_OFTEN))
     every = _round_up(math.ceil(max(shortest, max(often, min(seldom, longest)) if until_plateau else seldom)))
     enough = until_plateau or 2 * FEWEST * every <= train.steps  # else there are too few for the rule
-    trainer.measure_every(every if enough else None)
-    return seconds / (every * step_seconds)
+    return Measuring(distance, every, seconds / (every * step_seconds)) if enough else Measuring()
 
 
 def _round_up(number: int) -> int:

@@ -66,7 +66,7 @@ class Trackers:
             kind = LOGGER_TYPE_TO_CLASS[name]
             options: dict[str, Any] = {}
             if name == "tensorboard":  # removes points after `step`, of a run that was killed
-                options = {"logging_dir": str(folder.lasting_path), "purge_step": step + 1}
+                options = {"logging_dir": str(folder.path), "purge_step": step + 1}
             elif name == "wandb":
                 options = {"dir": str(folder.path), "name": folder.path.name, "resume": "allow"}
             tracker = kind("tensorboard" if name == "tensorboard" else "ancestral", **options)
@@ -90,7 +90,7 @@ class Trackers:
             self.folder.append_notes(progress.step, progress.notes)
             for tracker in self.trackers:
                 if tracker.name == "tensorboard":  # its thread would end with a traceback if the run was removed
-                    (self.folder.lasting_path / "tensorboard").mkdir(exist_ok=True)
+                    (self.folder.path / "tensorboard").mkdir(exist_ok=True)
                 tracker.log(values, step=progress.step)
         except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
             return self._tell_once(progress.step, error)

@@ -78,7 +78,8 @@ class Trainer:
         self.spec = dataclasses.replace(spec_of(dataset, config), autoencoder=autoencoder)
         if autoencoder is None and config.latent.latent is not None and config.preset != AUTOENCODER:
             raise InputError("a trainer in a latent space is given its autoencoder: Trainer(..., autoencoder=...)")
-        self.config = config = model.for_items(config, self.spec, self.device.type)
+        self.planned = config = model.for_items(config, self.spec, self.device.type)
+        """The config of the run with all its steps; `config` has those after which it ends."""
         self.gradients = Gradients(config, self.distributed)
         self.loader = Loader(
             dataset,
@@ -91,8 +92,6 @@ class Trainer:
         self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
         self.distance: SampleDistance | None = None
         """What measures the distance of samples; None if none is measured."""
-        self.last_step = config.train.steps
-        """The step that training ends at if it is not ended before by a plateau."""
         self.stopping = False
         """Whether `stop` was called on this process."""
         self.preempted = False
@@ -106,34 +105,38 @@ class Trainer:
         self.spec = self.state.spec
         self.gradients.cache = cache_for(config.data, self.spec, dataset)
         if config.train.measure_every:
-            self.measure_every(config.train.measure_every)
+            self.distance = self.state.distance = self.new_distance()
         self.batches = self.loader.batches(0)
         self.measuring_seconds = 0.0
         """Time that this process spent on measuring distances."""
         self.validated: ValidationLosses | None = None
         """The last validation loss since this process began to train, or rolled back."""
 
-    def measure_every(self, steps: int | None) -> None:
-        """Measure the distance of samples at each multiple of a number of steps; 0 or None measures none.
+    @property
+    def config(self) -> Config:
+        """The config of the run, whose last step is the one that it ends at."""
+        steps, config = self.last_step, self.planned
+        if steps == config.train.steps:
+            return config
+        return dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
 
-        Raises:
-            InputError: If no distance can be measured on these data.
+    def take(self, config: Config, distance: SampleDistance | None = None) -> None:
+        """Take the config with what was chosen for this machine: recomputed activations, threads and measurements.
+
+        Args:
+            config: The config, which differs in this alone.
+            distance: What measures the distance of samples, where that was chosen.
         """
-        self.config = dataclasses.replace(
-            self.config, train=dataclasses.replace(self.config.train, measure_every=steps)
-        )
-        self.distance = None
-        if steps:
-            tolerance = self.config.train.plateau_tolerance
-            self.distance = SampleDistance(self.dataset, self.held_out, self.spec, self.device, tolerance)
-        self.state.distance = self.distance
+        before, self.planned = self.planned, config
+        if config.runtime.checkpointing and not before.runtime.checkpointing:
+            checkpoint_blocks(self.state.net)
+        if distance is not None:
+            self.distance = self.state.distance = distance
 
-    def checkpoint_activations(self) -> None:
-        """Recompute activations in the backward pass from here on: the same gradients with less memory."""
-        checkpoint_blocks(self.state.net)
-        self.config = dataclasses.replace(
-            self.config, runtime=dataclasses.replace(self.config.runtime, checkpointing=True)
-        )
+    def new_distance(self) -> SampleDistance:
+        """Return what measures the distance of samples. Raises InputError if none can be measured on these data."""
+        tolerance = self.planned.train.plateau_tolerance
+        return SampleDistance(self.dataset, self.held_out, self.spec, self.device, tolerance)
 
     @property
     def plateau(self) -> int:
@@ -178,16 +181,20 @@ class Trainer:
     def _go_on_from(self, state: TrainingState) -> None:
         self.state, self.validated = state, None
         self.batches = self.loader.batches(state.step)
-        self._choose_end()
 
-    def _choose_end(self) -> None:
-        """Let a run until its plateau end there: after the fall of the learning rate, if it falls."""
-        train, steps = self.config.train, self.last_step
-        if train.until == "plateau" and self.plateau:
-            falls = train.decay == "cosine" and self.parts.lr_schedule is None
-            if not falls or self.plateau <= constant_steps(steps):
-                steps = min(steps, max(self.step, end_after(self.plateau) if falls else self.plateau))
-        self.config = dataclasses.replace(self.config, train=dataclasses.replace(train, steps=steps))
+    @property
+    def last_step(self) -> int:
+        """The step that training ends at: that of the config, or sooner in a run until its plateau, once it is found.
+
+        Where the learning rate falls at the end, training ends after that fall.
+        """
+        train, plateau = self.planned.train, self.plateau
+        if train.until != "plateau" or not plateau:
+            return train.steps
+        falls = train.decay == "cosine" and self.parts.lr_schedule is None
+        if falls and plateau > constant_steps(train.steps):
+            return train.steps
+        return min(train.steps, max(self.step, end_after(plateau) if falls else plateau))
 
     @property
     def step(self) -> int:
@@ -303,14 +310,13 @@ class Trainer:
                 notes += self._validate()
             if not outcome.stopping or self.step >= train.steps:
                 notes += self._measure(saves)
+            if saves is not None and not self.stopping and (moved := saves.find_folder()):
+                notes.append(moved)
+                self.stop()
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
             train = self.config.train
             ending = stopping or self.step >= train.steps
-            moved = "" if saves is None else saves.folder.follow()
-            if moved and self.distributed.world > 1:  # the others know its old place: they stop after the next step
-                self.stop()
-            due = ending or ((bool(moved) or train.saves(self.step)) and not self.state.guard.bad)
-            notes += [moved] * bool(moved)
+            due = ending or (train.saves(self.step) and not self.state.guard.bad)
             ticks.append(time.monotonic())
             seconds = ticks[-1] - began
             progress = Progress(
@@ -334,10 +340,9 @@ class Trainer:
                 model=self._model_of_one_process,
             )
             if saves is not None:
-                saves.config = self.config
                 if outcome.verdict != "rollback":
                     notes += saves.log(progress)
-                notes += saves.after_step(self.state, due, ending)
+                notes += saves.after_step(self.state, self.config, due, ending)
             yield dataclasses.replace(progress, notes=tuple(notes))
             if stopping:
                 return
@@ -351,7 +356,7 @@ class Trainer:
         except InputError as error:  # before the weights were changed
             if not self.step:
                 raise
-            raise type(error)(f"{error.text}; {save_at_once(saves, self.state)}") from None
+            raise type(error)(f"{error.text}; {save_at_once(saves, self.state, self.config)}") from None
         except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
             if not is_worker_death(error) or self.distributed.world > 1:
                 raise
@@ -368,8 +373,9 @@ class Trainer:
         with pytorch_generator(0):  # a network of one's own may draw random numbers
             denoiser = self.model().diffusion.eval()
             losses = self.validation.losses(denoiser, self.state.objective, self.distributed)
+        end = self.last_step
         self.validated, notes = self.validation.check(self.step, losses)
-        return (*notes, *self._end_note(bool(notes)))
+        return (*notes, *self._end_note(end))
 
     def _measure(self, saves: Saves | None) -> tuple[str, ...]:
         """Measure the distance of samples if it is due, and say if it stops improving. All processes take part."""
@@ -378,7 +384,7 @@ class Trainer:
             return ()
         if not train.measure_every or (step % train.measure_every and step < train.steps):
             return ()
-        model, found, began = self.model(), distance.plateau.found, time.monotonic()
+        model, found, end, began = self.model(), distance.plateau.found, self.last_step, time.monotonic()
         stopping = lambda: self.stopping and step < train.steps  # noqa: E731
         try:
             with pytorch_generator(0):  # a network of one's own may draw random numbers
@@ -395,15 +401,12 @@ class Trainer:
             notes += (
                 f"samples no longer come closer to the {distance.compared_with}: {distance.title} {distance.plateau}",
             )
-            notes += self._end_note(True)
+            notes += self._end_note(end)
         return notes
 
-    def _end_note(self, found: bool) -> tuple[str, ...]:
-        """Let a run until its plateau end if it is there, and say where."""
-        before = self.config.train.steps
-        if found:
-            self._choose_end()
-        after = self.config.train.steps
+    def _end_note(self, before: int) -> tuple[str, ...]:
+        """Say where the run ends, unless that is the step `before`."""
+        after = self.last_step
         if after == before:
             return ()
         falls = "the learning rate falls from here on, and " if after > self.step else ""
@@ -437,7 +440,7 @@ class Trainer:
     def save(self, folder: RunFolder) -> None:
         """Write a checkpoint, then the model. Raises OSError if they cannot be written; the old ones stay."""
         saves = Saves(folder, self.config, self.distributed)
-        saves.save(self.state)
+        saves.save(self.state, self.config)
         saves.wait()
 
     def load(self, folder: RunFolder) -> list[str]:
@@ -448,5 +451,4 @@ class Trainer:
         """
         wrong = restore_newest(Checkpoints(folder.checkpoints), self.state)
         self.batches = self.loader.batches(self.step)
-        self._choose_end()
         return wrong

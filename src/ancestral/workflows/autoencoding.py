@@ -23,8 +23,9 @@ from ancestral.objectives.reconstruction import Reconstruction
 from ancestral.options import option
 from ancestral.render import pictures, writers
 from ancestral.results.evaluation_result import ReconstructionQuality
-from ancestral.training import RunFolder, Trainer, trackers
+from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
+from ancestral.workflows.training_filters import logged
 
 FOLDER = "autoencoder"
 """The name of the folder in the run folder."""
@@ -92,7 +93,7 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
     """
     autoencoder, distributed = trainer.spec.autoencoder, trainer.distributed
     assert autoencoder is not None
-    place, steps = RunFolder(folder.lasting_path / FOLDER), trainer.config.latent.latent_steps
+    place, steps = RunFolder(folder.path / FOLDER), trainer.config.latent.latent_steps
     distributed.wait()
     if place.model_step() == steps:
         saved, _ = load_autoencoder(place.model)
@@ -110,6 +111,7 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
         if distributed.main:
             write_autoencoder(trainer, place, steps)
     elif not (yield from _train(trainer, place, autoencoder)):
+        folder.find()  # where it goes on, if it was renamed
         return False
     quality = yield from distributed.first(_measured(trainer, place))
     if distributed.main:
@@ -153,8 +155,8 @@ def seconds_of_autoencoder(trainer: Trainer) -> float:
 def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Generator[Event, None, bool]:
     """Train the autoencoder of a trainer, or train on; return whether the last step was reached."""
     main, learner = trainer.distributed.main, learner_of(trainer)
-    config, data = learner.config, learner.dataset
-    with contextlib.closing(learner):
+    config, data, progress = learner.config, learner.dataset, None
+    with contextlib.closing(learner), contextlib.ExitStack() as stack:
         if place.holds_run():
             learner.load(place)
             if main:
@@ -162,6 +164,8 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
                 place.trim_log(learner.step)
         elif main:
             place.begin(learner.config)
+        if main:
+            stack.enter_context(place.locked())
         learner.distributed.wait()
         parameters = sum(parameter.numel() for parameter in learner.state.parameters)
         if main:
@@ -174,17 +178,18 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
         T = learner.denoiser.schedule.steps
         logs = trackers.Trackers(place, config.runtime.trackers, T, learner.step) if main else contextlib.nullcontext()
         with stop_on_signals(learner), logs as log, contextlib.closing(learner.run(place)) as steps:
-            for progress in steps:
-                if log is not None:
-                    yield Work("training the autoencoder", progress.step, progress.steps, "steps", part=True)
-                    last = progress.step == progress.steps
-                    if progress.step % config.runtime.log_every == 0 or last or progress.notes:
-                        problem = log.log(progress)
-                        yield from map(Message, [*progress.notes, *([problem] if problem else [])])
-                if progress.stopped and progress.step < progress.steps:
-                    trainer.preempted = progress.preempted
-                    yield from [Message(f"Stopped after step {progress.step} of the autoencoder and saved.")] * main
-                    return False
+            for event in steps if log is None else logged(steps, log, config.runtime.log_every):
+                if isinstance(event, Progress):
+                    progress = event
+                    if main:
+                        yield Work("training the autoencoder", event.step, event.steps, "steps", part=True)
+                        yield from map(Message, event.notes)
+                elif isinstance(event, Message):
+                    yield event
+        if progress is not None and progress.interrupted:
+            trainer.preempted = progress.preempted
+            yield from [Message(f"Stopped after step {progress.step} of the autoencoder and saved.")] * main
+            return False
         autoencoder.load_state_dict(learner.model().diffusion.net.state_dict())  # all processes take part
     return True
 

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +187,7 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
     yield from map(Message, plan.notes)
     size, began = model.batch(options.batch_size), time.perf_counter()
     keep = evenly_spaced(compositions.FILM_STATES, len(edit.times)) if plan.film else []
-    with cpu_threads(options.threads, model.device, partial(model.rehearse, min(size, edit.count))) as threads:
-        if threads.reason:
-            yield Message(threads.reason)
+    with cpu_threads(options.threads):
         task = f"{edit.count} sample{'s' * (edit.count > 1)}"
         same_sides = plan.change is not None and tuple(plan.change.shape) == model.spec.shape[1:]
         recording = yield from sampled(

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,8 +131,7 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
             trainer = Trainer(config, dataset.sample(SAMPLE), options.device, autoencoder=autoencoder)
             memory, checkpointing = choose_checkpointing(trainer, step_memory(trainer, len(dataset)))
             by_size_note = "; ".join(filter(None, (by_size_note, checkpointing)))
-            work = partial(trainer.rehearse, max(1, memory.largest(trainer.gradients.micro_batch)))
-            with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
+            with cpu_threads(config.runtime.threads):  # as training does
                 cost = training_cost(trainer, len(dataset), memory, options.steps, by_size_note)
                 if autoencoder is not None and taken is None:
                     duration = format_duration(seconds_of_autoencoder(trainer))

@@ -55,7 +55,6 @@ class TrainPlan:
         autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
-        export_to: The library whose limits the run respects, if any.
         given: The names of the settings that the user gave.
         notes: What the user should know, a line each.
     """
@@ -70,7 +69,6 @@ class TrainPlan:
     autoencoder: Autoencoder | None
     validation: Any
     device: str
-    export_to: str | None
     given: frozenset[str]
     notes: tuple[str, ...]
 
@@ -109,11 +107,6 @@ def plan(options: Train) -> TrainPlan:
     notes = _check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
     trackers.check_trackers(config.runtime.trackers)
-    if options.export_to is not None and config.latent.latent is not None:
-        raise InputError(
-            f"diffusers' pipelines of pixels have no place for the decoder of latents: leave {option('latent')} or "
-            f"{option('export_to')} out"
-        )
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
         notes.append(f"{preset} is the preset of that name; the folder is  ./{preset}")
     if start is not None and start.model.spec.autoencoder is not None:
@@ -130,7 +123,6 @@ def plan(options: Train) -> TrainPlan:
         autoencoder=autoencoder,
         validation=validation,
         device=options.device,
-        export_to=options.export_to,
         given=frozenset(options.settings),
         notes=tuple(notes),
     )

@@ -51,8 +51,7 @@ class RunReport:
         try:
             facts = dataclasses.replace(self._facts(), training=not last)
             began = time.monotonic()
-            with self.folder.lasting() as place:
-                html_report.write_report(self.folder.path, facts, self._film, place.path)
+            html_report.write_report(self.folder.path, facts, self._film)
             self.seconds = time.monotonic() - began
         except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
             first, self._failed = not self._failed, True

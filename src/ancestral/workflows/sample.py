@@ -188,11 +188,8 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     animated = plan.gif is not None or plan.out.suffix.lower() in writers.ANIMATIONS
     in_animation = evenly_spaced(writers.frame_count(options.fps or writers.FPS), len(times)) if animated else []
     in_film = evenly_spaced(compositions.FILM_STATES, len(times)) if plan.film else []
-    work = partial(model.rehearse, min(model.batch(options.batch_size), len(items)))
     stages, samples = list[Stage](), torch.empty(0)
-    with cpu_threads(options.threads, model.device, work) as threads:
-        if threads.reason:
-            yield Message(threads.reason)
+    with cpu_threads(options.threads):
         for stage in plan.stages:
             stages.append(stage.given_samples(samples, items) if stages else stage)
             keep = sorted({*in_animation, *in_film}) if stage is plan.stages[-1] else []

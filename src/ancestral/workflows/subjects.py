@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,7 +28,7 @@ from ancestral.evaluation.reference import HELD_OUT, Loader, check_partners, nam
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.sample_store import SamplingSpec
 from ancestral.evaluation.study import References, Study
-from ancestral.events import Event, Message, Wrote
+from ancestral.events import Event, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model
@@ -201,17 +200,15 @@ def plan_study(
 
 
 def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generator[Event, None, R]:
-    """Run a measurement with the number of threads that serves, and with the folder of samples that are not kept."""
-    model, processes = plan.subjects[0].model, plan.processes
+    """Run a measurement with the number of threads, and with the folder of samples that are not kept."""
+    processes = plan.processes
     keep_freed_memory()
-    work = None if processes.world > 1 else partial(model.rehearse, plan.batch_size)
     with contextlib.ExitStack() as stack:
         for folder in {study.temporary for study in plan.studies} if processes.main else ():
             folder.mkdir(mode=0o700)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         processes.wait()
-        if reason := stack.enter_context(cpu_threads(plan.options.threads, model.device, work)).reason:
-            yield Message(reason)
+        stack.enter_context(cpu_threads(plan.options.threads))
         try:
             return (yield from events)
         except KeyboardInterrupt as stop:

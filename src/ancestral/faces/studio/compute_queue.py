@@ -10,7 +10,6 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
@@ -93,7 +92,6 @@ class ComputeQueue:
         self._waiting: OrderedDict[str, deque[ComputeJob]] = OrderedDict()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._threads: dict[tuple[Path | None, int | None, int | None], int] = {}
 
     def add(self, job: ComputeJob) -> None:
         """Add a job. Raises BusyError if too many wait."""
@@ -202,15 +200,10 @@ class ComputeQueue:
 
     def _follow(self, job: ComputeJob, entry: Entry) -> None:
         """Plan and run the use case, write what it shows into the entry, and say so."""
-        import torch
-
         from ancestral.faces.studio.step_pictures import StepPictures
 
         options, models = self._options(job, entry)
         job.check()
-        key = (models[0].file, options.n, options.batch_size)
-        if options.threads is None and key in self._threads:
-            options = dataclasses.replace(options, threads=self._threads[key])
         module = importlib.import_module(job.posted.case.module)
         networks = [cast(Any, model.denoiser).net for model in models]
         with hooked(networks, job.check):
@@ -224,7 +217,6 @@ class ComputeQueue:
                 job.check()
                 event = spelled(event, on_command_line) if isinstance(event, Message) else event
                 if isinstance(event, State):
-                    self._threads[key] = torch.get_num_threads()
                     if event.task != task:
                         task, stage = event.task, stage + 1
                     step = pictures.add(event, limits[stage])
