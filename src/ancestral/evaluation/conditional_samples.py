@@ -19,6 +19,7 @@ from ancestral.events import Event, Work
 from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.options import option
 from ancestral.results import evaluation_result as facts
+from ancestral.results.sample_result import ExtractorName, SampleSettings
 
 ITEMS = 48
 """The default number of items whose conditions are given."""
@@ -128,7 +129,7 @@ class EnsembleStudy:
         steps, folder_name = len(study.sampler.times(study.model.denoiser.schedule)) - 1, study.store.folder.name
         return facts.ConditionalResult(
             model=study.identity,
-            samples=facts.SampleSettings(
+            samples=SampleSettings(
                 study.count, study.spec.sampler, study.spec.seed, study.spec.guidance, None, steps,
                 folder_name if study.kept else None,
             ),
@@ -136,7 +137,7 @@ class EnsembleStudy:
                 self.items.name, self.items.split, n, self.items.of, spec.shape, tuple(spec.conditions),
                 references.train.name, len(self.rest), (*references.notes, *self.notes),
             ),
-            extractor=facts.ExtractorName(extractor.name, extractor.width) if of_features else None,
+            extractor=ExtractorName(extractor.name, extractor.width) if of_features else None,
             forecasts=tuple(forecasts),
             calibration=ensembles.calibration(of_samples, encoded_truth),
             versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),

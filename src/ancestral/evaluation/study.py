@@ -21,7 +21,8 @@ from ancestral.errors import InputError
 from ancestral.evaluation.item_conditions import ItemConditions
 from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.evaluation.reference import ReferenceSet, copies_among, copies_note
-from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, measure
+from ancestral.evaluation.sample_quality import measure
+from ancestral.evaluation.sample_sets import FeatureSet, NearestPairs, SampleSets
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
@@ -29,7 +30,7 @@ from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Guidance, Model
 from ancestral.quantities import are
 from ancestral.registries import METRICS, MetricName, OwnMetric
-from ancestral.results import evaluation_result as facts
+from ancestral.results import sample_result as facts
 from ancestral.samplers import Sampler
 
 FEWEST = 6
@@ -137,20 +138,20 @@ class References:
     ) -> Measurement:
         """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
         labels_of = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
-        sets: list[FeatureSet] = []
+        parts: list[FeatureSet] = []
         for name, items, where in self.item_sets(samples, folder):
             features = yield from self.features(name, items, batch_size, where)
-            sets.append(FeatureSet(items, features, labels_of[len(sets)]))
-        quality, pairs = yield from measure(
-            sets, self.codec, self.extractor, self.train.searched.items, metrics, self.mirrored
-        )
+            parts.append(FeatureSet(items, features, labels_of[len(parts)]))
+        held_out = parts[2] if len(parts) > 2 else None
+        searched = self.train.searched.items
+        sets = SampleSets(parts[0], parts[1], held_out, self.codec, self.extractor, searched, self.mirrored)
+        quality, pairs = yield from measure(sets, metrics)
         measured = facts.SampleMetrics(
             **vars(quality),
             model=model,
             samples=settings,
             data=self.names(),
             extractor=facts.ExtractorName(self.extractor.name, self.extractor.width),
-            titles=facts.MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
             versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
                       "device": self.device.type},
         )  # fmt: skip

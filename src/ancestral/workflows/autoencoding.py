@@ -22,7 +22,7 @@ from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives.reconstruction import Reconstruction
 from ancestral.options import option
 from ancestral.render import pictures, writers
-from ancestral.results.evaluation_result import ReconstructionQuality
+from ancestral.results.sample_result import ReconstructionQuality
 from ancestral.training import RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
 

@@ -39,6 +39,7 @@ from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
+from ancestral.results.sample_result import MeasuredModel
 from ancestral.samplers.loop import check_spacing
 from ancestral.training.distributed import Distributed
 from ancestral.workflows import model_cards, subjects
@@ -346,7 +347,7 @@ def _measure_likelihood(
     if float(total.mean()) > codec.uniform_bits:
         data = dataclasses.replace(data, notes=(*data.notes, UNIFORM_GUESS.format(codec.uniform_bits)))
     result = LikelihoodResult(
-        model=facts.MeasuredModel(subject.name, model.step, subject.sha256 or None, model.version),
+        model=MeasuredModel(subject.name, model.step, subject.sha256 or None, model.version),
         data=data,
         settings=settings,
         bits_per_dim=facts.BoundMeans(*map(mean, (terms.prior, terms.bits[:, :-1].sum(1), terms.bits[:, -1], total))),

@@ -18,7 +18,8 @@ from ancestral.evaluation.study import References
 from ancestral.events import Event
 from ancestral.options import option
 from ancestral.registries import METRICS
-from ancestral.results.evaluation_result import EvaluationResult, SampleSettings
+from ancestral.results.evaluation_result import EvaluationResult
+from ancestral.results.sample_result import SampleSettings
 from ancestral.training.distributed import Distributed
 from ancestral.workflows.evaluate import check_metrics, write_samples
 from ancestral.workflows.subjects import check_folder, held_out_data, plain_source

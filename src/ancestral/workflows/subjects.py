@@ -26,7 +26,7 @@ from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, MissingSplitError
 from ancestral.evaluation.item_conditions import ItemConditions
 from ancestral.evaluation.reference import HELD_OUT, Loader, check_partners, names_of_conditions
-from ancestral.evaluation.sample_quality import floor_sets
+from ancestral.evaluation.sample_sets import floor_sets
 from ancestral.evaluation.sample_store import SamplingSpec
 from ancestral.evaluation.study import References, Study
 from ancestral.events import Event, Message, Wrote
@@ -38,8 +38,8 @@ from ancestral.randomness import Stream
 from ancestral.render import writers
 from ancestral.render.result_text import floor_note
 from ancestral.results.comparison_result import ComparedSamples
-from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.results.result import Result
+from ancestral.results.sample_result import ExtractorName, MetricTitles
 from ancestral.targets import Denoiser
 from ancestral.threads import cpu_threads
 from ancestral.training.distributed import Distributed
