@@ -1,14 +1,12 @@
 """Evaluation of a conditional model: K samples for the conditions of each of N real items."""
 
 import dataclasses
-import platform
 from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ancestral import __version__
 from ancestral.conditions import Classes
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError, whole
@@ -19,7 +17,7 @@ from ancestral.events import Event, Work
 from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.options import option
 from ancestral.results import evaluation_result as facts
-from ancestral.results.sample_result import ExtractorName, SampleSettings
+from ancestral.results.sample_result import ExtractorName
 
 ITEMS = 48
 """The default number of items whose conditions are given."""
@@ -126,13 +124,9 @@ class EnsembleStudy:
                     behind=None if name == "samples" else uncertainty.mean(behind),
                 )
             )
-        steps, folder_name = len(study.sampler.times(study.model.denoiser.schedule)) - 1, study.store.folder.name
         return facts.ConditionalResult(
             model=study.identity,
-            samples=SampleSettings(
-                study.count, study.spec.sampler, study.spec.seed, study.spec.guidance, None, steps,
-                folder_name if study.kept else None,
-            ),
+            samples=study.settings(),
             data=facts.ConditionalData(
                 self.items.name, self.items.split, n, self.items.of, spec.shape, tuple(spec.conditions),
                 references.train.name, len(self.rest), (*references.notes, *self.notes),
@@ -140,8 +134,7 @@ class EnsembleStudy:
             extractor=ExtractorName(extractor.name, extractor.width) if of_features else None,
             forecasts=tuple(forecasts),
             calibration=ensembles.calibration(of_samples, encoded_truth),
-            versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
-                      "device": references.device.type},
+            versions=references.versions,
         )  # fmt: skip
 
     def _baselines(self) -> dict[str, Tensor]:

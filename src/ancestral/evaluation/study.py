@@ -152,10 +152,15 @@ class References:
             samples=settings,
             data=self.names(),
             extractor=facts.ExtractorName(self.extractor.name, self.extractor.width),
-            versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
-                      "device": self.device.type},
-        )  # fmt: skip
+            versions=self.versions,
+        )
         return measured, pairs
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions by which samples are measured, and the type of the device."""
+        versions = {"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        return {**versions, "device": self.device.type}
 
     def names(self) -> facts.ReferenceNames:
         """Describe the data."""
@@ -213,6 +218,12 @@ class Study:
         """The model as results name it."""
         return facts.MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
 
+    def settings(self, label: str | None = None) -> facts.SampleSettings:
+        """Describe the making of the samples; `label` says in words what they were conditioned on."""
+        spec, steps = self.spec, len(self.sampler.times(self.model.denoiser.schedule)) - 1
+        folder = self.store.folder.name if self.kept else None
+        return facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label, steps, folder)
+
     @property
     def passes(self) -> int:
         """The network evaluations of a sample; guidance takes two for each of the sampler's."""
@@ -253,11 +264,8 @@ class Study:
             labels = self.conditions.labels_of(range(self.count))
             names = ", ".join(self.model.spec.conditions)
             label_text = f"{names} of {len(self.conditions):,} training items"
-        steps = len(self.sampler.times(self.model.denoiser.schedule)) - 1
-        folder = self.store.folder.name if self.kept else None
-        settings = facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label_text, steps, folder)
         cpu_labels = None if labels is None else labels.cpu()
-        references, lost = self.references, None
+        settings, references, lost = self.settings(label_text), self.references, None
         if self.model.spec.autoencoder is not None:
             real = references.train if references.held_out is None else references.held_out
             part = real.items[torch.tensor(evenly_spaced(min(MOST_ITEMS, len(real.items)), len(real.items)))]

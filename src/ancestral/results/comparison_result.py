@@ -135,13 +135,8 @@ class SamplerPoint:
     passes: int
     frechet: Estimate
     kernel: Estimate
-
-
-@dataclass(frozen=True)
-class ReferencePoint(SamplerPoint):
-    """The samples that all others are compared with: DDPM's with all T steps."""
-
-    sampler: str = "ddpm"
+    sampler: str | None = None
+    """The sampler; None where the point is in a curve by its name."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,8 @@ class SamplerComparisonResult(DistancesOfOneModel):
     """The distances of samples over the number of network evaluations, for each sampler of one model."""
 
     SCHEMA: ClassVar[str] = "samplers-1"
-    reference: ReferencePoint
+    reference: SamplerPoint
+    """The samples that all others are compared with: DDPM's with all T steps."""
     needed: dict[str, SamplerPoint | None]
     """The point of fewest network evaluations that reaches the reference, by sampler; None where none does."""
     curves: dict[str, tuple[SamplerPoint, ...]]

@@ -1,5 +1,6 @@
 """Comparisons: runs side by side, measured alike on the same data; and the samplers of one run over their cost."""
 
+import dataclasses
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,6 @@ from ancestral.results.comparison_result import (
     ComparedBound,
     ComparedRun,
     ComparisonResult,
-    ReferencePoint,
     SamplerComparisonResult,
     SamplerPoint,
     fewest_passes,
@@ -230,7 +230,7 @@ def _compare_samplers(plan: ComparePlan) -> Generator[Event, None, SamplerCompar
     facts["notes"] = (*study.references.notes, *notes, *facts["notes"], *([warning] if warning else []))
     result = SamplerComparisonResult(
         **facts,
-        reference=ReferencePoint(**vars(reference)),
+        reference=dataclasses.replace(reference, sampler="ddpm"),
         needed={name: fewest_passes(points, reference.frechet.value) for name, points in curves.items()},
         curves=curves,
     )
