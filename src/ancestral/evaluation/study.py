@@ -39,6 +39,21 @@ Measurement = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPair
 """A measurement, which returns the metrics and the samples nearest to training items."""
 
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples that are measured, and what results say of them."""
+
+    items: Tensor
+    """The samples (N, *shape), decoded."""
+    labels: Tensor | None
+    """The classes int64 (N,) that they were conditioned on."""
+    settings: facts.SampleSettings
+    model: facts.MeasuredModel | None = None
+    folder: Path | None = None
+    """Where their features are kept."""
+    reconstructions: facts.ReconstructionQuality | None = None
+
+
 @dataclass(frozen=True)
 class References:
     """The data that samples are compared with, and the features by which."""
@@ -127,19 +142,12 @@ class References:
         return concatenate(batches)
 
     def measure(
-        self,
-        samples: Tensor,
-        labels: Tensor | None,
-        batch_size: int,
-        settings: facts.SampleSettings,
-        model: facts.MeasuredModel | None = None,
-        folder: Path | None = None,
-        metrics: Collection[MetricName | OwnMetric] = METRICS,
+        self, samples: Samples, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
     ) -> Measurement:
-        """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
-        labels_of = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
+        """Measure samples."""
+        labels_of = [samples.labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
         parts: list[FeatureSet] = []
-        for name, items, where in self.item_sets(samples, folder):
+        for name, items, where in self.item_sets(samples.items, samples.folder):
             features = yield from self.features(name, items, batch_size, where)
             parts.append(FeatureSet(items, features, labels_of[len(parts)]))
         held_out = parts[2] if len(parts) > 2 else None
@@ -148,10 +156,11 @@ class References:
         quality, pairs = yield from measure(sets, metrics)
         measured = facts.SampleMetrics(
             **vars(quality),
-            model=model,
-            samples=settings,
+            model=samples.model,
+            samples=samples.settings,
             data=self.names(),
             extractor=facts.ExtractorName(self.extractor.name, self.extractor.width),
+            reconstructions=samples.reconstructions,
             versions=self.versions,
         )
         return measured, pairs
@@ -264,13 +273,12 @@ class Study:
             labels = self.conditions.labels_of(range(self.count))
             names = ", ".join(self.model.spec.conditions)
             label_text = f"{names} of {len(self.conditions):,} training items"
-        cpu_labels = None if labels is None else labels.cpu()
-        settings, references, lost = self.settings(label_text), self.references, None
+        references, lost = self.references, None
         if self.model.spec.autoencoder is not None:
             real = references.train if references.held_out is None else references.held_out
             part = real.items[torch.tensor(evenly_spaced(min(MOST_ITEMS, len(real.items)), len(real.items)))]
             lost, _ = yield from reconstruction_quality(self.model.spec, part, references.device, references.extractor)
-        measured, nearest = yield from references.measure(
-            items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
-        )
-        return dataclasses.replace(measured, reconstructions=lost), nearest
+        labels = None if labels is None else labels.cpu()
+        settings, folder = self.settings(label_text), self.store.folder / "features"
+        samples = Samples(items, labels, settings, self.identity, folder, lost)
+        return (yield from references.measure(samples, batch_size, metrics))
