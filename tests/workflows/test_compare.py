@@ -12,10 +12,10 @@ import ancestral
 from ancestral import config, samplers
 from ancestral.declarations import Compare
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
 from ancestral.faces import command as cli
+from ancestral.measure import forecast
+from ancestral.measure.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.render.compositions import side_by_side
 from ancestral.render.pictures import picture
 from ancestral.render.plots import samplers_plot

@@ -14,8 +14,8 @@ from ancestral import storage
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.errors import InputError
-from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.events import Event, Message, Work
+from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
 from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder

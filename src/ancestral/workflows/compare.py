@@ -11,9 +11,10 @@ from ancestral import samplers
 from ancestral.arguments import function_name
 from ancestral.declarations import Compare
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.reference import loader
-from ancestral.evaluation.step_budgets import (
+from ancestral.events import Event, Message
+from ancestral.measure import forecast
+from ancestral.measure.reference import loader
+from ancestral.measure.step_budgets import (
     PASSES,
     StepBudget,
     reference_budget,
@@ -21,8 +22,7 @@ from ancestral.evaluation.step_budgets import (
     step_budgets,
     without_steps,
 )
-from ancestral.evaluation.study import Study
-from ancestral.events import Event, Message
+from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.model import Model
 from ancestral.options import option

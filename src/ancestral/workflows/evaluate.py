@@ -16,11 +16,12 @@ from ancestral.bound import ELBO
 from ancestral.data import TESTED
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
-from ancestral.evaluation.conditional_samples import EnsembleStudy
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import (
+from ancestral.events import Event, Measured, Message, Work, Wrote
+from ancestral.measure import forecast
+from ancestral.measure.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
+from ancestral.measure.conditional_samples import EnsembleStudy
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import (
     HELD_OUT,
     Loader,
     conditions_for,
@@ -31,8 +32,7 @@ from ancestral.evaluation.reference import (
     loader,
     searched_items,
 )
-from ancestral.evaluation.study import Measurement, Study
-from ancestral.events import Event, Measured, Message, Work, Wrote
+from ancestral.measure.study import Measurement, Study
 from ancestral.metrics.extractors import features
 from ancestral.options import option
 from ancestral.registries import METRICS, MetricName, OwnMetric

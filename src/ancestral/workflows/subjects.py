@@ -24,12 +24,12 @@ from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, MissingSplitError
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import HELD_OUT, Loader, check_partners, names_of_conditions
-from ancestral.evaluation.sample_sets import floor_sets
-from ancestral.evaluation.sample_store import SamplingSpec
-from ancestral.evaluation.study import References, Study
 from ancestral.events import Event, Message, Wrote
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import HELD_OUT, Loader, check_partners, names_of_conditions
+from ancestral.measure.sample_sets import floor_sets
+from ancestral.measure.sample_store import SamplingSpec
+from ancestral.measure.study import References, Study
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model

@@ -25,16 +25,16 @@ from ancestral.data.given import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, UnsuitableError
-from ancestral.evaluation.reference import (
+from ancestral.events import Event, Message, Work, finish
+from ancestral.guidance import NO_CLASS
+from ancestral.measure.findings import memorisation_finding
+from ancestral.measure.reference import (
     check_partners,
     conditions_for,
     labels_for,
     load_validation,
     names_of_conditions,
 )
-from ancestral.events import Event, Message, Work, finish
-from ancestral.guidance import NO_CLASS
-from ancestral.inspection.findings import memorisation_finding
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, captions
 from ancestral.model.condition_values import examples as value_examples

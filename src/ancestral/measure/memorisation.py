@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.evaluation.sample_sets import NearestPairs, Outcome, SampleSets, shuffled
+from ancestral.measure.sample_sets import NearestPairs, Outcome, SampleSets, shuffled
 from ancestral.metrics import uncertainty
 from ancestral.metrics.copies import RATIO, copies
 from ancestral.metrics.neighbours import memorisation, nearest

@@ -18,13 +18,13 @@ from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.data.statistics import evenly_spaced
 from ancestral.device import check_memory
 from ancestral.errors import InputError
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
-from ancestral.evaluation.reference import ReferenceSet, copies_among, copies_note
-from ancestral.evaluation.sample_quality import measure
-from ancestral.evaluation.sample_sets import FeatureSet, NearestPairs, SampleSets
-from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
+from ancestral.measure.reference import ReferenceSet, copies_among, copies_note
+from ancestral.measure.sample_quality import measure
+from ancestral.measure.sample_sets import FeatureSet, NearestPairs, SampleSets
+from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Guidance, Model

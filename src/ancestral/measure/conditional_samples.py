@@ -10,10 +10,10 @@ from torch import Tensor
 from ancestral.conditions import Classes
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError, whole
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import ReferenceSet
-from ancestral.evaluation.study import Study
 from ancestral.events import Event, Work
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import ReferenceSet
+from ancestral.measure.study import Study
 from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.options import option
 from ancestral.results import evaluation_result as facts

@@ -11,8 +11,8 @@ import torch
 
 from ancestral.arguments import function_name, plain, shown
 from ancestral.errors import InputError
-from ancestral.evaluation.sample_sets import NearestPairs, Outcome, SampleSets
 from ancestral.events import Work
+from ancestral.measure.sample_sets import NearestPairs, Outcome, SampleSets
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.registries import METRICS, Metric, MetricName, OwnMetric
 from ancestral.results.estimate import Estimate

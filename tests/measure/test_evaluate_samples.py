@@ -22,13 +22,13 @@ from ancestral.arguments import from_json
 from ancestral.data import statistics
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.errors import InputError, install_command
-from ancestral.evaluation import forecast, memorisation, reference, sample_quality, set_metrics
-from ancestral.evaluation.reference import ReferenceSet
-from ancestral.evaluation.sample_sets import FeatureSet, SampleSets
-from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
-from ancestral.evaluation.study import References, Study
 from ancestral.events import Work, finish
 from ancestral.faces import command as cli
+from ancestral.measure import forecast, memorisation, reference, sample_quality, set_metrics
+from ancestral.measure.reference import ReferenceSet
+from ancestral.measure.sample_sets import FeatureSet, SampleSets
+from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
+from ancestral.measure.study import References, Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
@@ -139,7 +139,7 @@ def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_ru
 KILLED = """
 import os, signal, sys
 from ancestral.faces import command as cli
-from ancestral.evaluation.sample_store import SampleStore
+from ancestral.measure.sample_store import SampleStore
 write = SampleStore.write
 def fatal(self, part, items):
     write(self, part, items)

@@ -1,7 +1,7 @@
 """Metrics of the samples that take all sets: the class accuracy and the colours."""
 
 from ancestral.errors import InputError
-from ancestral.evaluation.sample_sets import Outcome, SampleSets
+from ancestral.measure.sample_sets import Outcome, SampleSets
 from ancestral.metrics import linear_classifier, uncertainty
 from ancestral.metrics.colour import drift
 from ancestral.results.sample_result import ClassAccuracy
