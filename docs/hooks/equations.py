@@ -364,7 +364,7 @@ EQUATIONS = (
         "algorithm 3",
         r"\text{send } x_T\sim q(x_T\mid x_0)\text{ using }p(x_T),\ \dots,\ x_0\text{ using }p_\theta(x_0\mid x_1)",
         "Sending: a coder transmits $x_T$, then each $x_{t-1}$, at a cost of about the terms of (5).",
-        ("evaluation.bound_terms.BoundTerms.over_time: sent += bits",),
+        ("measure.bound_terms.BoundTerms.over_time: sent += bits",),
         (
             Proof("test_equations.py::test_algorithms_3_and_4_send_samples", "(4), with a coder that tries candidates"),
             Proof("test_evaluate.py::test_over_time", "the rate: the sum of (5) from $T$ down"),
@@ -376,7 +376,7 @@ EQUATIONS = (
         "algorithm 4",
         r"\text{receive } x_T\text{ using }p(x_T),\ \dots,\ x_0\text{ using }p_\theta(x_0\mid x_1)",
         "Receiving: decode $x_T$, $x_{T-1}$, and so on. At any time (15) shows what has arrived.",
-        ("evaluation.bound_terms.BoundTerms.over_time: math.sqrt(error)",),
+        ("measure.bound_terms.BoundTerms.over_time: math.sqrt(error)",),
         (
             Proof("test_equations.py::test_algorithms_3_and_4_send_samples", "the error of (15) in closed form"),
             Proof("test_evaluate.py::test_over_time", "the distortion: the error of (15)"),
@@ -1375,7 +1375,7 @@ EQUATIONS = (
         "",
         r"-\log P(\text{level})\le\mathbb E_u[-\log p(x+u)]-\log w",
         "Noise $u$, uniform on a bin of width $w$, turns a density into a bound on the cost of the grey levels.",
-        ("evaluation.bound_terms.dequantise: return", "evaluation.bound_terms.bits_from_nats: return"),
+        ("measure.bound_terms.dequantise: return", "measure.bound_terms.bits_from_nats: return"),
         (Proof("test_equations.py::test_dequantised_bits_are_a_bound", "the mass of each bin, in closed form"),),
     ),
 )

@@ -23,20 +23,22 @@ class Entry:
 
     Attributes:
         name: The name.
-        place: Where the part is, as module:attribute of this package.
+        place: Where the part is, as module:attribute of this package; or the part itself.
         text: What it is, in a few words.
         paper: Where it comes from.
         arguments: Arguments of a function or class in place of its defaults.
     """
 
     name: str
-    place: str
+    place: str | Callable[..., Any]
     text: str
     paper: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
         """Import the part."""
+        if not isinstance(self.place, str):
+            return self.place
         module, _, attribute = self.place.partition(":")
         return getattr(importlib.import_module(f"ancestral.{module}"), attribute)
 
@@ -213,21 +215,58 @@ EXTRACTORS = Registry(
     Entry("dinov2", "metrics.networks:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
     Entry("pixels", "metrics.extractors:pixels", "the items themselves, of any shape"),
 )
+Needs = Literal["features", "logits", "items", "sets"]
+Better = Literal["lower", "higher", ""]
+
+
+@dataclass(frozen=True)
+class Metric(Entry):
+    """A measure of samples.
+
+    Attributes:
+        needs: What its function takes. "features": those of two sets of items (n, d) and (m, d), for the `Estimate` of
+            a distance, or several by name. "logits": those of one set (n, K), for an `Estimate`. "items": two sets
+            (n, *shape) and (m, *shape) in the units of the data, for a number. "sets": `measure.sample_sets`.
+        title: Its title in tables; that of features is followed by the name of their extractor, as in KID-lite0.
+        better: Which values are better; runs are compared by it unless it is "".
+        form: How its values are written.
+        parts: Which values are better of each of its numbers, by name, if it has several.
+    """
+
+    needs: Needs = "features"
+    title: str = ""
+    better: Better = ""
+    form: Literal["number", "percent"] = "number"
+    parts: Mapping[str, Better] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> Mapping[str, Better]:
+        """Which values are better of each of its numbers, by the names that results have for them."""
+        return self.parts or {self.name: self.better}
+
+
 METRICS = Registry(
     "metric",
-    Entry("frechet", "metrics.uncertainty:frechet", "the Fréchet distance of features", "Heusel et al. (2017)"),
-    Entry("kernel", "metrics.uncertainty:kernel", "the kernel distance of features", "Bińkowski et al. (2018)"),
-    Entry(
-        "precision_recall",
-        "metrics.uncertainty:precision_recall",
-        "with density and coverage",
-        "Kynkäänniemi et al. (2019)",
-    ),
-    Entry("inception_score", "metrics.uncertainty:inception_score", "of Inception's classes", "Salimans et al. (2016)"),
-    Entry("memorisation", "metrics.neighbours:memorisation", "with copies"),
-    Entry("colour", "metrics.colour:drift", "the drift of mean and deviation of the channels"),
-    Entry("class_accuracy", "metrics.linear_classifier:fit", "of a classifier of the data's features"),
-)
+    Metric("frechet", "metrics.uncertainty:frechet", "the Fréchet distance of features", "Heusel et al. (2017)",
+           title="FD", better="lower"),
+    Metric("kernel", "metrics.uncertainty:kernel", "the kernel distance of features", "Bińkowski et al. (2018)",
+           title="KID", better="lower"),
+    Metric("precision_recall", "metrics.uncertainty:precision_recall", "with density and coverage",
+           "Kynkäänniemi et al. (2019)",
+           parts={"precision": "higher", "recall": "higher", "density": "", "coverage": ""}),
+    Metric("inception_score", "metrics.uncertainty:inception_score", "of Inception's classes", "Salimans et al. (2016)",
+           needs="logits", title="IS"),
+    Metric("memorisation", "measure.memorisation:measure_memorisation", "with copies", needs="sets"),
+    Metric("class_accuracy", "measure.set_metrics:class_accuracy", "of a classifier of the data's features",
+           needs="sets", title="class accuracy", better="higher", form="percent"),
+    Metric("colour", "measure.set_metrics:colour", "the drift of mean and deviation of the channels", needs="sets"),
+)  # fmt: skip
+"""Those of features come first, since all take the same distances. Tables have the order of this one."""
+
+
+def needs_of(number: str) -> Needs | None:
+    """Return what the metric of a number of a result needs; None of a function of the user."""
+    return next((metric.needs for metric in METRICS.values() if number in metric.numbers), None)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ancestral import data
 from ancestral.data.loading import Loader
 from ancestral.data.windows import at_random
 from ancestral.errors import InputError
-from ancestral.evaluation.reference import load_reference
+from ancestral.measure.reference import load_reference
 from ancestral.training import Trainer
 from ancestral.training.gradients import prepare
 from conftest import tiny_config

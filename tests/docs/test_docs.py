@@ -79,7 +79,7 @@ ELSEWHERE = {
     ),
     "ancestral studio": "serves until it is stopped; tests/faces/studio starts it",
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
-    "ancestral evaluate-samples made/": "tests/workflows/test_evaluate_samples.py runs it on files of its own",
+    "ancestral evaluate-samples made/": "tests/measure/test_evaluate_samples.py runs it on files of its own",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
     "ancestral-course": "course/tests/test_lessons.py runs each command of the course",
 }

@@ -16,8 +16,8 @@ import torch
 
 import bound_gap
 from ancestral import Diffusion, bound, guidance, oracle, reverse, schedules, targets
-from ancestral.evaluation.bound_terms import bits_from_nats, dequantise
 from ancestral.gaussian import DiagonalGaussian
+from ancestral.measure.bound_terms import bits_from_nats, dequantise
 from ancestral.objectives.weightings import loss_weights, x0_weights
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Move, UniPC
 from ancestral.schedules import Schedule

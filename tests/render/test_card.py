@@ -33,25 +33,32 @@ def estimate(value, error=0.1):
 
 def samples_tree(**changes):
     """A samples.json of round numbers."""
-    distances = {name: estimate(value) for name, value in
-                 (("frechet", 12.345), ("kernel", 0.5), ("precision", 0.7), ("recall", 0.6), ("density", 0.8),
-                  ("coverage", 0.9))}  # fmt: skip
+    distances = {name: {"title": title, "value": estimate(value), "floor": estimate(value)} for name, title, value in
+                 (("frechet", "FD-lite0", 12.345), ("kernel", "KID-lite0", 0.5), ("precision", "precision", 0.7),
+                  ("recall", "recall", 0.6), ("density", "density", 0.8), ("coverage", "coverage", 0.9))}  # fmt: skip
     return {
+        "schema": "samples-2",
         "model": {"run": "runs/x", "step": 600, "version": "0.1.0", "sha256": "abc"},
         "samples": {"count": 2500, "sampler": "DDIM(steps=50)", "seed": 3, "guidance": 2.0,
                     "label": "2 classes in turn"},
         "data": {"train": "stripes, train split, 60", "held_out": None, "notes": ["A note of the data."]},
         "extractor": {"name": "lite0", "features": 1280},
-        "titles": {"frechet": "FD-lite0", "kernel": "KID-lite0", "inception_score": "IS-lite0"},
         "floor": "training data against the rest of it",
-        "distances": {"train": {"items": 2500, "against": 60, **distances},
-                      "floor": {"items": 30, "against": 30, **distances}},
-        "inception_score": {"samples": estimate(5.5), "train": estimate(6.5)},
-        "memorisation": {"pixels": {"among": 60, "median": 20.0, "share": 0.5, "expected": 0.05, "error": 0.01},
-                         "features": {"among": 60, "median": 4.0}},
-        "colour": {"levels": -1.5, "sigmas": 4.0, "samples": {"mean": [100.0], "covariance": [[9.0]]},
-                   "data": {"mean": [101.5], "covariance": [[16.0]]}},
-        "class_accuracy": {"samples": estimate(0.9, 0.01), "data": estimate(0.95, 0.02), "items": 12, "classes": 3},
+        "sets": {"value": [2500, 60], "floor": [30, 30]},
+        "metrics": {
+            **distances,
+            "inception_score": {"title": "IS-lite0", "value": estimate(5.5), "floor": estimate(6.5)},
+            "memorisation": {
+                "kind": "memorisation",
+                "pixels": {"among": 60, "median": 20.0, "share": 0.5, "expected": 0.05, "error": 0.01},
+                "features": {"among": 60, "median": 4.0},
+            },
+            "class_accuracy": {"kind": "class_accuracy", "samples": estimate(0.9, 0.01), "data": estimate(0.95, 0.02),
+                               "items": 12, "classes": 3},
+            "colour": {"kind": "colour", "levels": -1.5, "sigmas": 4.0,
+                       "samples": {"mean": [100.0], "covariance": [[9.0]]},
+                       "data": {"mean": [101.5], "covariance": [[16.0]]}},
+        },
         "notes": ["A note of the samples."],
         **changes,
     }  # fmt: skip
@@ -214,8 +221,10 @@ def test_names_cannot_break_out():
     data = {"train": evil, "held_out": evil, "notes": [evil]}
     model_config = config.Config(data=config.DataConfig(evil))
     odd = about(classes=(evil,), model_config=model_config, name=evil)
-    distances = samples_tree()["distances"]
-    tree = samples_tree(data=data, distances={**distances, "held_out": distances["train"]})
+    tree = samples_tree(data=data)
+    tree["sets"]["held_out"] = tree["sets"]["value"]
+    for name in ("frechet", "precision"):
+        tree["metrics"][name]["held_out"] = tree["metrics"][name]["value"]
     text = model_card(*odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))
     assert ModelCard(text).data.model_name == evil
     assert {result.dataset_name for result in ModelCard(text).data.eval_results} == {evil}
@@ -279,7 +288,7 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     path = model_run / "README.md"
     assert str(path) in text.splitlines()
     assert "was trained on digits; what is called training data is train.npz" in " ".join(text.split())
-    value = metrics_json(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
+    value = metrics_json(model_run / "evaluation")["metrics"]["frechet"]["value"]["value"]
     results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
     assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)
     assert ModelCard.load(path).data.model_name == "run"
@@ -383,9 +392,13 @@ def test_damaged_results_are_left_out(tmp_path):
     folder.mkdir()
     begun(tmp_path / "x")
     whole = samples_tree()
-    cases = ["", "[]", "{}", "nothing", '{"model": 3}', json.dumps({**whole, "distances": {}}),
-             json.dumps({**whole, "samples": {**whole["samples"], "count": "many"}}),
-             json.dumps({**whole, "memorisation": {"pixels": {"among": 1}}})]  # fmt: skip
+    damaged = [
+        {"sets": {}},
+        {"metrics": {"frechet": {}}},
+        {"metrics": {"memorisation": {"kind": "memorisation", "pixels": {"among": 1}}}},
+        {"samples": {**whole["samples"], "count": "many"}},
+    ]
+    cases = ["", "[]", "{}", "nothing", '{"model": 3}', *(json.dumps({**whole, **part}) for part in damaged)]
     for text in cases:
         (folder / "samples.json").write_text(text)
         assert EvaluationResult.load(folder) == EvaluationResult(), text
@@ -425,9 +438,9 @@ def test_every_number_of_a_result_is_finite_or_none():
     """Channels that never change have no error, and their drift in errors is infinite."""
     flat = images(20, 0) * 0 + 7
     train = images(40, 1)
-    rest = {name: getattr(FOUND.samples, name) for name in ("model", "samples", "data", "extractor", "titles")}
+    rest = {name: getattr(FOUND.samples, name) for name in ("model", "samples", "data", "extractor")}
     still, both = (SampleMetrics(**vars(state(flat, data)), **rest) for data in (train, train * 0 + 9))
-    assert json.loads(still.to_json())["colour"]["samples"]["mean"] == [7.0]
+    assert json.loads(still.to_json())["metrics"]["colour"]["samples"]["mean"] == [7.0]
     assert both.colour.sigmas is None
     assert "– standard errors" in evaluation_text.other_metrics(both)["mean of each channel"]
     assert "not measured" in evaluation_text.other_metrics(both)["memorisation by pixels"]

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from ancestral.declarations import Inspect
-from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.events import finish
+from ancestral.measure.sample_quality import NearestPairs
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import formula, middle_slices, to_uint8
 from ancestral.samplers import Step

@@ -11,10 +11,10 @@ import pytest
 
 from ancestral import results
 from ancestral.errors import InputError
-from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
+from ancestral.results import ComparisonResult, Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
 from ancestral.results.request import Request
-from ancestral.results.result import Result, parts_of
+from ancestral.results.result import Result, parts_of, to_plain
 from ancestral.results.training_result import TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"
@@ -37,12 +37,44 @@ def test_files_load():
     assert EvaluationResult.load(SAVED, "another") == EvaluationResult()
 
 
-@pytest.mark.parametrize(("kind", "name"), [(SampleMetrics, "samples"), (LikelihoodResult, "likelihood")])
+@pytest.mark.parametrize(("kind", "name"), [(SampleMetrics, "samples-2"), (LikelihoodResult, "likelihood")])
 def test_a_file_keeps_all_keys(kind, name):
     text = (SAVED / f"{name}.json").read_text(encoding="utf-8")
     result = kind.from_json(text)
     assert json.loads(result.to_json()) == json.loads(text)
     assert kind.from_json(result.to_json()) == result
+
+
+def test_a_file_of_the_first_schema_has_the_same_measures():
+    """samples.json was written by version 0.1.0, with a field for each metric."""
+    first = json.loads((SAVED / "samples.json").read_text(encoding="utf-8"))
+    result = SampleMetrics.from_json(json.dumps(first))
+    assert result == SampleMetrics.from_json((SAVED / "samples-2.json").read_text(encoding="utf-8"))
+    for name, tree in first["distances"].items():
+        assert to_plain(getattr(result.distances, name)) == tree
+    assert to_plain(result.titles) == first["titles"]
+    assert result.inception_score is None
+    assert result.memorisation.pixels.closest[0].training_item == 905
+    assert to_plain(result.colour.samples) == first["colour"]["samples"]
+    assert to_plain(result.class_accuracy.data) == first["class_accuracy"]["data"]
+    assert result.metrics["kernel"].title == "KID-pixels"
+    score, own = {"samples": {"value": 2.0}, "train": {"value": 3.0}}, {"module:own": {"samples": 1.0, "floor": 0.5}}
+    more = SampleMetrics.from_json(json.dumps({**first, "inception_score": score, "own": own}))
+    assert [str(more.metrics["inception_score"].floor), more.own["module:own"].floor] == ["3", 0.5]
+    unmeasured = {"memorisation": {"pixels": None, "features": None}, "colour": None, "class_accuracy": None}
+    few = SampleMetrics.from_json(json.dumps({**first, **unmeasured}))
+    assert set(few.metrics) == {"frechet", "kernel", "precision", "recall", "density", "coverage"}
+    assert [few.memorisation.pixels, few.colour, few.class_accuracy, few.own] == [None] * 4
+
+
+def test_results_that_hold_samples_of_the_first_schema_come_back():
+    first = json.loads((SAVED / "samples.json").read_text(encoding="utf-8"))
+    samples = SampleMetrics.from_json(json.dumps(first))
+    evaluation = EvaluationResult.from_json(json.dumps({"schema": "evaluation-1", "samples": first}))
+    assert evaluation == EvaluationResult(samples)
+    run = {**{key: part for key, part in first.items() if key != "schema"}, "parameters": 3, "bits_per_dim": None}
+    text = json.dumps({"schema": "compare-1", "runs": [run, run], "best": {}})
+    assert [one.metrics for one in ComparisonResult.from_json(text).runs] == [samples.metrics] * 2
 
 
 def test_a_whole_evaluation_comes_back():
@@ -76,17 +108,34 @@ def test_a_terminal_and_a_notebook_show_the_same():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda tree: tree.pop("distances"), "x.json lacks distances"),
+        (lambda tree: tree.pop("sets"), "x.json lacks sets"),
+        (lambda tree: tree["metrics"].update(mine={"kind": "class_accuracy"}), "x.json: metrics: mine lacks samples"),
         (lambda tree: tree["samples"].update(count="many"), "x.json: samples: count cannot be"),
         (lambda tree: tree["samples"].update(count=True), "x.json: samples: count cannot be"),
-        (lambda tree: tree["titles"].update(frechet=3), "x.json: titles: frechet cannot be 3: give text"),
+        (lambda tree: tree["metrics"]["kernel"].update(title=3), "x.json: metrics: kernel: title cannot be 3: give"),
         (lambda tree: tree.update(notes="none"), "x.json: notes cannot be"),
-        (lambda tree: tree["colour"].update(levels=10**400), "x.json: colour: levels cannot be"),
-        (lambda tree: tree["colour"].update(levels=float("nan")), "x.json: colour: levels cannot be"),
-        (lambda tree: tree.update(schema="samples-2"), "x.json has the schema 'samples-2', but this version reads"),
+        (lambda tree: tree["metrics"]["colour"].update(levels=10**400), "x.json: metrics: colour: levels cannot be"),
+        (lambda tree: tree["metrics"]["colour"].update(levels=float("nan")), "metrics: colour: levels cannot be"),
+        (lambda tree: tree.update(schema="samples-3"), "x.json has the schema 'samples-3', but this version reads"),
     ],
 )
 def test_what_is_not_of_the_schema_is_refused(change, says):
+    tree = json.loads((SAVED / "samples-2.json").read_text(encoding="utf-8"))
+    change(tree)
+    with pytest.raises(InputError, match=says):
+        SampleMetrics.from_json(json.dumps(tree), "x.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda tree: tree.pop("distances"), "x.json lacks distances"),
+        (lambda tree: tree["titles"].update(frechet=3), "x.json: metrics: frechet: title cannot be 3: give text"),
+        (lambda tree: tree.update(memorisation=3), "x.json is not of the schema samples-1"),
+        (lambda tree: tree["colour"].update(levels="many"), "x.json: metrics: colour: levels cannot be"),
+    ],
+)
+def test_what_is_not_of_the_first_schema_is_refused(change, says):
     tree = json.loads((SAVED / "samples.json").read_text(encoding="utf-8"))
     change(tree)
     with pytest.raises(InputError, match=says):

@@ -12,7 +12,7 @@ from ancestral import data
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import Given
 from ancestral.errors import InputError
-from ancestral.evaluation.reference import check_partners
+from ancestral.measure.reference import check_partners
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from conftest import stripes, tiny_config
 

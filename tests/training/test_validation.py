@@ -19,7 +19,7 @@ from ancestral import data, randomness
 from ancestral.config import Config
 from ancestral.data import LazyDataset
 from ancestral.errors import InputError
-from ancestral.evaluation import reference
+from ancestral.measure import reference
 from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
 from ancestral.results.training_result import TrainingResult, ValidationLosses

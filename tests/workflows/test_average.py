@@ -16,8 +16,8 @@ from ancestral import config as configs
 from ancestral import storage
 from ancestral.declarations import AverageLengths
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
 from ancestral.events import Message
+from ancestral.measure import forecast
 from ancestral.metrics import uncertainty
 from ancestral.options import on_command_line, spell
 from ancestral.render.result_text import averaging_verdict

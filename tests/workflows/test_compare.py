@@ -12,10 +12,10 @@ import ancestral
 from ancestral import config, samplers
 from ancestral.declarations import Compare
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
 from ancestral.faces import command as cli
+from ancestral.measure import forecast
+from ancestral.measure.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.render.compositions import side_by_side
 from ancestral.render.pictures import picture
 from ancestral.render.plots import samplers_plot
@@ -108,7 +108,7 @@ def test_the_numbers_are_those_of_evaluate_and_its_samples_are_not_drawn_again(
     assert len(passes) == 6
     for folder, tree in zip((model_run, other), compared(tmp_path / "both")["runs"], strict=True):
         evaluation = metrics_json(folder / "evaluation")
-        assert evaluation.pop("schema") == "samples-1"
+        assert evaluation.pop("schema") == "samples-2"
         assert {name: tree[name] for name in evaluation} == evaluation
         parameters = sum(p.numel() for p in ancestral.load(folder, "cpu").denoiser.parameters())
         assert tree["parameters"] == parameters
@@ -286,10 +286,10 @@ def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, pa
     assert drawn == 5 * 3
     for name, point in [("ddpm", tree["reference"]), ("heun", tree["curves"]["heun"][1])]:
         run("evaluate", model_run, *options, "--sampler", name, "--steps", point["steps"])
-        evaluation = metrics_json(model_run / "evaluation")["distances"]
-        assert point["frechet"] == evaluation["train"]["frechet"]
-        assert point["kernel"] == evaluation["train"]["kernel"]
-        assert tree["floor"] == evaluation["floor"]["frechet"]
+        evaluation = metrics_json(model_run / "evaluation")["metrics"]
+        assert point["frechet"] == evaluation["frechet"]["value"]
+        assert point["kernel"] == evaluation["kernel"]["value"]
+        assert tree["floor"] == evaluation["frechet"]["floor"]
     for name, curve in tree["curves"].items():
         reached = [p for p in curve if p["frechet"]["value"] <= 1.05 * tree["reference"]["frechet"]["value"]]
         assert tree["needed"][name] == (reached[0] if reached else None)

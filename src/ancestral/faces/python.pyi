@@ -38,8 +38,8 @@ MetricName = Literal[
     "precision_recall",
     "inception_score",
     "memorisation",
-    "colour",
     "class_accuracy",
+    "colour",
 ]
 NetworkName = Literal["unet", "transformer", "mlp"]
 
@@ -721,8 +721,8 @@ def evaluate(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), colour (the drift of mean and deviation of the channels), class_accuracy (of
-            a classifier of the data's features); from Python also a function of (items, other items), both (N,
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
+            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
             *shape) in the units of the data, that returns a number, except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
@@ -786,8 +786,8 @@ def evaluate_samples(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), colour (the drift of mean and deviation of the channels), class_accuracy (of
-            a classifier of the data's features); from Python also a function of (items, other items), both (N,
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
+            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
             *shape) in the units of the data, that returns a number, except in compare; default: all.
         progress: Whether to show the progress.
 
@@ -852,8 +852,8 @@ def compare(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), colour (the drift of mean and deviation of the channels), class_accuracy (of
-            a classifier of the data's features); from Python also a function of (items, other items), both (N,
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
+            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
             *shape) in the units of the data, that returns a number, except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.

@@ -9,7 +9,7 @@ from torch import Tensor
 from ancestral.data import Codec
 from ancestral.data.statistics import CHUNK
 from ancestral.errors import InputError
-from ancestral.results.evaluation_result import ChannelMoments, ColourDrift
+from ancestral.results.sample_result import ChannelMoments, ColourDrift
 
 MAX_COVARIANCES = 32
 """The largest number of channels whose covariances a result keeps."""

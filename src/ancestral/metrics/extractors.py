@@ -25,9 +25,8 @@ from ancestral.options import option
 from ancestral.plugins import import_function
 from ancestral.randomness import Stream
 from ancestral.registries import EXTRACTORS
+from ancestral.results.sample_result import ExtractorName
 
-FID = "inception"
-"""The only extractor whose Fréchet distance is called FID: other networks have other scales."""
 MICROBATCH = {"cpu": 4}
 """Images in one forward pass: with few, activations fit into a CPU's cache, and lite0 takes a third of the time per
 image."""
@@ -68,9 +67,7 @@ class Extractor:
 
     def title(self, kind: str) -> str:
         """Name a metric ("FD", "KID" or "IS") on these features: "FD-lite0", or "FID" on inception's."""
-        if self.name == FID:
-            return "FID" if kind == "FD" else kind
-        return f"{kind}-{self.name}"
+        return ExtractorName(self.name, self.width).title(kind)
 
 
 def extractor(

@@ -13,7 +13,7 @@ from ancestral.conditions import Image as ImageCondition
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.evaluation.sample_quality import NearestPairs
+from ancestral.measure.sample_sets import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
 from ancestral.options import option
 from ancestral.render import pictures

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ancestral.inspection.findings import memory_remedy
+from ancestral.measure.findings import memory_remedy
 from ancestral.options import option
 from ancestral.quantities import format_bytes, format_duration, plural
 from ancestral.results.data_report import (

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from functools import singledispatch
 
 from ancestral.arguments import short_source
 from ancestral.options import command_line, option
 from ancestral.quantities import plural
+from ancestral.registries import needs_of
 from ancestral.results import evaluation_result as facts
+from ancestral.results import sample_result as measures
 from ancestral.results.estimate import NORMAL, format_percent
 from ancestral.results.result import Table
+from ancestral.results.sample_result import SampleMetrics
 
 MAX_CHANNELS = 6
 """Channels whose means are shown."""
@@ -18,6 +22,13 @@ MAX_RANKS = 20
 """Shares of ranks that are shown in a line."""
 OVERCONFIDENT = 0.8
 """The ratio of spread and error below which a verdict speaks of it."""
+SETS = {
+    "value": "to training data",
+    "held_out": "to held-out data",
+    "matched": "as the floor",
+    "floor": "floor",
+}
+"""Titles of the sets that distances are between, by the fields of a measure."""
 FORECASTS = {
     "samples": "samples",
     "mean": "their mean",
@@ -36,19 +47,19 @@ def evaluation_parts(result: facts.EvaluationResult) -> list[Table | str]:
     return [*samples, *conditional, *([] if result.likelihood is None else likelihood_parts(result.likelihood))]
 
 
-def metrics_parts(metrics: facts.SampleMetrics) -> list[Table | str]:
+def metrics_parts(metrics: SampleMetrics) -> list[Table | str]:
     """The verdict, tables of the distances, the other metrics and the settings, and the notes."""
     others, settings = (Table((), [*rows.items()]) for rows in (other_metrics(metrics), sample_settings(metrics)))
     tables = [table for table in (distance_table(metrics), others, settings) if table.rows]
     return [*filter(None, [verdict(metrics)]), *tables, *metrics.all_notes]
 
 
-def verdict(metrics: facts.SampleMetrics) -> str:
+def verdict(metrics: SampleMetrics) -> str:
     """Verdict on samples in a line, with advice: copies first, then how far the samples are from the data."""
     parts = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
     copies = max((part.copies for part in parts if part.copies), key=lambda one: one.excess, default=None)
     if copies is not None and copies.excess:
-        word = "COPIES" if copies.excess >= facts.MANY_COPIES else "SOME COPIES"
+        word = "COPIES" if copies.excess >= measures.MANY_COPIES else "SOME COPIES"
         return (
             f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
             f"{copies.items:,} different ones). Take more data or fewer {option('steps')}, or {HOLD_OUT}."
@@ -62,14 +73,14 @@ def verdict(metrics: facts.SampleMetrics) -> str:
     return ": ".join(filter(None, ["NO COPIES" if copies else "", _distance_verdict(metrics)]))
 
 
-def _distance_verdict(metrics: facts.SampleMetrics) -> str:
+def _distance_verdict(metrics: SampleMetrics) -> str:
     """Say how far the samples are from the data, against the floor of equal numbers of items."""
-    samples, floor, titles = metrics.distances.comparable, metrics.distances.floor, metrics.titles
-    few = min(samples.items, samples.against) <= metrics.extractor.features
-    pairs = [(titles.frechet, samples.frechet, floor.frechet), (titles.kernel, samples.kernel, floor.kernel)]
-    for title, value, least in pairs[::-1] if few else pairs:  # of few items the Fréchet distance says nothing
-        if value is None or least is None:
+    few = min(metrics.sets.get("matched", metrics.sets["value"])) <= metrics.extractor.features
+    for name in ("kernel", "frechet") if few else ("frechet", "kernel"):  # of few items the Fréchet distance is nothing
+        measure = metrics.numbers.get(name)
+        if measure is None or measure.floor is None:
             continue
+        title, value, least = measure.title, measure.comparable, measure.floor
         apart, error = value.value - least.value, math.hypot(value.error or 0, least.error or 0)
         if apart <= NORMAL * error:
             return f"{title} cannot tell the samples from the data ({value}, floor {least})."
@@ -80,9 +91,9 @@ def _distance_verdict(metrics: facts.SampleMetrics) -> str:
     return ""
 
 
-def sample_settings(metrics: facts.SampleMetrics) -> dict[str, str]:
+def sample_settings(metrics: SampleMetrics) -> dict[str, str]:
     """Describe the samples and what they were compared with, by name."""
-    samples, floor = metrics.samples, metrics.distances.floor
+    samples, floor = metrics.samples, metrics.sets["floor"]
     text = f"{samples.count:,} of {samples.folder}"
     if samples.sampler is not None:
         guidance = f", guidance {samples.guidance:g}" if samples.guidance not in (None, 1) else ""
@@ -92,55 +103,74 @@ def sample_settings(metrics: facts.SampleMetrics) -> dict[str, str]:
         "features": f"{metrics.extractor.features:,} of {metrics.extractor.name}",
         "training data": metrics.data.train,
         "held-out data": metrics.data.held_out,
-        "floor": f"{metrics.floor}: {floor.items:,} to {floor.against:,}",
-        "as the floor": metrics.distances.matched and "as many of the samples to as many training items",
+        "floor": f"{metrics.floor}: {floor[0]:,} to {floor[1]:,}",
+        "as the floor": "matched" in metrics.sets and "as many of the samples to as many training items",
     }
     return {name: text for name, text in rows.items() if text}
 
 
-def distance_table(metrics: facts.SampleMetrics) -> Table:
+def distance_table(metrics: SampleMetrics) -> Table:
     """Make the table of distances, each with its standard error."""
-    sets = {"to training data": metrics.distances.train, "to held-out data": metrics.distances.held_out,
-            "as the floor": metrics.distances.matched, "floor": metrics.distances.floor}  # fmt: skip
-    columns = {name: part for name, part in sets.items() if part is not None}
-    titles = {"frechet": metrics.titles.frechet, "kernel": metrics.titles.kernel}
-    names = titles | {name: name for name in facts.SHARES}
-    measured = {name: title for name, title in names.items() if getattr(metrics.distances.train, name) is not None}
-    rows = [[title, *(str(getattr(part, name)) for part in columns.values())] for name, title in measured.items()]
-    return Table(("", *columns), rows)
+    columns = {name: title for name, title in SETS.items() if name in metrics.sets}
+    rows = [[one.title, *(str(getattr(one, name)) for name in columns)] for one in metrics.between_sets.values()]
+    return Table(("", *columns.values()), rows)
 
 
-def other_metrics(metrics: facts.SampleMetrics) -> dict[str, str]:
+def other_metrics(metrics: SampleMetrics) -> dict[str, str]:
     """Describe what is no distance, by name."""
     return quality_rows(metrics) | memorisation_rows(metrics)
 
 
-def quality_rows(metrics: facts.SampleMetrics) -> dict[str, str]:
-    """Describe the Inception score, the class accuracy and the colours, by name."""
-    rows = {}
-    if (scores := metrics.inception_score) is not None:
-        rows[metrics.titles.inception_score or "IS"] = f"{scores.samples}; training data {scores.train}"
-    if (accuracy := metrics.class_accuracy) is not None:
-        rows["class accuracy"] = (
-            f"{accuracy.samples.percent} of samples are classified as the class that they were conditioned on; of "
-            f"{accuracy.items:,} real items {accuracy.data.percent}"
-        ) + (f"; {by_chance(accuracy)}" if accuracy.classes else "")
-    if (colour := metrics.colour) is not None:
-        sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
-        rows["mean of each channel"] = (
-            f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; largest "
-            f"difference {colour.levels:+.2f} of 255 levels of the range, {sigmas} standard errors"
-        )
-        covariances = [moments.covariance for moments in (colour.samples, colour.data)]
-        deviations = [_few([row[i] ** 0.5 for i, row in enumerate(matrix)]) for matrix in covariances if matrix]
-        if len(deviations) == 2:
-            rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
-    for name, measure in (metrics.own or {}).items():
-        rows[name] = f"{measure.samples:.4g}; {metrics.floor} {measure.floor:.4g}"
+def quality_rows(metrics: SampleMetrics) -> dict[str, str]:
+    """Describe what is neither a distance nor the memorisation, by name."""
+    rows = dict[str, str]()
+    for name, measure in metrics.metrics.items():
+        if name not in metrics.between_sets:
+            rows |= measure_rows(measure, "training data" if needs_of(name) == "logits" else metrics.floor)
     return rows
 
 
-def memorisation_rows(metrics: facts.SampleMetrics) -> dict[str, str]:
+@singledispatch
+def measure_rows(measure: measures.AnyMeasure, data: str) -> dict[str, str]:
+    """Describe a measure, by name; not those that have a section of their own.
+
+    Args:
+        measure: The measure.
+        data: The data that the floor is of.
+    """
+    return {}
+
+
+@measure_rows.register
+def _number(measure: measures.Measure, data: str) -> dict[str, str]:
+    floor = "" if measure.floor is None else f"; {data} {measure.floor}"
+    return {measure.title: f"{measure.value}{floor}"}
+
+
+@measure_rows.register
+def _class_accuracy(measure: measures.ClassAccuracy, data: str) -> dict[str, str]:
+    text = (
+        f"{measure.samples.percent} of samples are classified as the class that they were conditioned on; of "
+        f"{measure.items:,} real items {measure.data.percent}"
+    )
+    return {measure.title: f"{text}; {by_chance(measure)}" if measure.classes else text}
+
+
+@measure_rows.register
+def _colour(measure: measures.ColourDrift, data: str) -> dict[str, str]:
+    sigmas = "–" if measure.sigmas is None else f"{measure.sigmas:.1f}"
+    rows = {
+        "mean of each channel": f"samples {_few(measure.samples.mean)}; training data {_few(measure.data.mean)}; "
+        f"largest difference {measure.levels:+.2f} of 255 levels of the range, {sigmas} standard errors"
+    }
+    covariances = [moments.covariance for moments in (measure.samples, measure.data)]
+    deviations = [_few([row[i] ** 0.5 for i, row in enumerate(matrix)]) for matrix in covariances if matrix]
+    if len(deviations) == 2:
+        rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
+    return rows
+
+
+def memorisation_rows(metrics: SampleMetrics) -> dict[str, str]:
     """Describe copies of training items, and how near samples come to these, by name."""
     spaces = {"pixels": metrics.memorisation.pixels, "features": metrics.memorisation.features}
     measured = {name: part for name, part in spaces.items() if part is not None}
@@ -148,7 +178,7 @@ def memorisation_rows(metrics: facts.SampleMetrics) -> dict[str, str]:
     return rows | {f"memorisation by {name}": _memorisation(part) for name, part in measured.items()}
 
 
-def _copies(copies: facts.CopyResult) -> str:
+def _copies(copies: measures.CopyResult) -> str:
     equal = f", {copies.equal:,} samples are equal to one" if copies.equal else ""
     return (
         f"{copies.share.percent} of samples are less than a third as far from one training item as from any other; "
@@ -156,7 +186,7 @@ def _copies(copies: facts.CopyResult) -> str:
     )
 
 
-def _memorisation(part: facts.MemorisationResult) -> str:
+def _memorisation(part: measures.MemorisationResult) -> str:
     if part.share is None or part.expected is None:
         return f"not measured; the median distance to the nearest of {part.among:,} is {part.median:.4g}"
     return (
@@ -166,7 +196,7 @@ def _memorisation(part: facts.MemorisationResult) -> str:
     )
 
 
-def by_chance(accuracy: facts.ClassAccuracy) -> str:
+def by_chance(accuracy: measures.ClassAccuracy) -> str:
     """Share that guessing would reach, such as "by chance 10 %"; empty if that is not known."""
     return "" if accuracy.classes is None else f"by chance {100 / accuracy.classes:.3g} %"
 

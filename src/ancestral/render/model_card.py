@@ -20,7 +20,7 @@ from ancestral.options import on_command_line
 from ancestral.registries import NETWORKS, TARGETS
 from ancestral.render import evaluation_text
 from ancestral.render.templates import fill_template
-from ancestral.results.evaluation_result import SHARES, EvaluationResult
+from ancestral.results.evaluation_result import EvaluationResult
 
 FOLDER = "FOLDER"
 """Placeholder for the address of a model that is not on the Hub."""
@@ -98,12 +98,10 @@ def _results(evaluation: EvaluationResult, uniform_bits: float) -> list[tuple[st
     """
     results = []
     if (samples := evaluation.samples) is not None:
-        titles = {"frechet": samples.titles.frechet, "kernel": samples.titles.kernel, **{name: name for name in SHARES}}
         how = f"{samples.samples.count:,} samples"
-        sets = ((samples.data.train, samples.distances.train), (samples.data.held_out, samples.distances.held_out))
-        for dataset, distances in sets:
-            if dataset is not None and distances is not None:
-                numbers = [(title, getattr(distances, name)) for name, title in titles.items()]
+        for name, dataset in (("value", samples.data.train), ("held_out", samples.data.held_out)):
+            if dataset is not None and name in samples.sets:
+                numbers = [(measure.title, getattr(measure, name)) for measure in samples.between_sets.values()]
                 rows = [(title.lower(), f"{title}, {how}", one.value) for title, one in numbers if one is not None]
                 results.append((dataset, rows))
     likelihood = evaluation.likelihood

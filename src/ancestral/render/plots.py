@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ancestral.evaluation.step_budgets import PASSES
+from ancestral.measure.step_budgets import PASSES
 from ancestral.render.pictures import DRAWING, STYLE, figure_to_image
 from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
 from ancestral.results.ensemble_result import Calibration

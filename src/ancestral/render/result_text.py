@@ -182,8 +182,7 @@ def comparison_parts(result: comparison.ComparisonResult) -> list[Table | str]:
     bounds = {f"bits/dim of {run.run}": run.bits_per_dim for run in runs if run.bits_per_dim is not None}
     texts = {name: f"{bound.data}: {bound_settings(bound)}" for name, bound in bounds.items()}
     rows |= texts if len(set(texts.values())) > 1 or len(texts) < len(runs) else {}
-    counts, floor = runs[0].distances.train, runs[0].distances.floor
-    uneven = floor_note((floor.items, floor.against), (counts.items, counts.against))
+    uneven = floor_note(runs[0].sets["floor"], runs[0].sets["value"])
     notes = dict.fromkeys([*(note for run in runs for note in run.all_notes), *filter(None, [uneven])])
     chance = next((by_chance(run.class_accuracy) for run in runs if run.class_accuracy is not None), "")
     star = "* better than all others by more than the error of their difference (95 %)"
@@ -220,7 +219,7 @@ def sampler_parts(result: comparison.SamplerComparisonResult) -> list[Table | st
     return [head, Table(columns, rows), foot, *result.notes]
 
 
-def floor_note(floor: tuple[int, int], samples: tuple[int, int]) -> str | None:
+def floor_note(floor: tuple[int, ...], samples: tuple[int, ...]) -> str | None:
     """Say so if the floor is not of as many items, to as many others, as the distances of the samples are."""
     if floor == samples:
         return None

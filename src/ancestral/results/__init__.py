@@ -2,8 +2,9 @@
 
 from ancestral.results.comparison_result import AveragingResult, ComparisonResult, SamplerComparisonResult
 from ancestral.results.estimate import Estimate
-from ancestral.results.evaluation_result import ConditionalResult, EvaluationResult, LikelihoodResult, SampleMetrics
+from ancestral.results.evaluation_result import ConditionalResult, EvaluationResult, LikelihoodResult
 from ancestral.results.result import Table
+from ancestral.results.sample_result import SampleMetrics
 
 __all__ = [
     "AveragingResult",

@@ -3,18 +3,22 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from ancestral.results import evaluation_result as facts
+from ancestral.registries import METRICS
 from ancestral.results.estimate import NORMAL, Estimate
+from ancestral.results.evaluation_result import LikelihoodResult, LikelihoodSettings
+from ancestral.results.first_schema import current_samples
 from ancestral.results.result import Result
+from ancestral.results.sample_result import ExtractorName, MeasuredModel, MetricTitles, ReferenceNames, SampleMetrics
 
 TOLERANCE = 0.05
 """A distance that is larger than another by at most this share of it counts as reached."""
+SIGN = {"higher": 1, "lower": -1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedBound(facts.LikelihoodSettings):
+class ComparedBound(LikelihoodSettings):
     """The mean bound of a run in bits/dim, how it was taken, and of which items."""
 
     mean: float
@@ -27,7 +31,7 @@ class ComparedBound(facts.LikelihoodSettings):
     """The items in words."""
 
     @classmethod
-    def from_result(cls, result: facts.LikelihoodResult, text: str) -> Self:
+    def from_result(cls, result: LikelihoodResult, text: str) -> Self:
         """Take what is compared from a likelihood, with its items in words."""
         data, total = result.data, result.bits_per_dim.total
         items = {name: getattr(data, name) for name in ("source", "split", "images", "of")}
@@ -40,7 +44,7 @@ class ComparedBound(facts.LikelihoodSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedRun(facts.SampleMetrics):
+class ComparedRun(SampleMetrics):
     """A run in a comparison: the metrics of its samples, its size, and its bound where that was measured."""
 
     parameters: int
@@ -82,10 +86,18 @@ class ComparedQuantity:
 class ComparisonResult(Result):
     """Runs side by side, all measured on the same data."""
 
-    SCHEMA: ClassVar[str] = "compare-1"
+    SCHEMA: ClassVar[str] = "compare-2"
     runs: tuple[ComparedRun, ...]
     best: dict[str, str | None]
     """The best run of each quantity, None where no run is better than all others by more than the error."""
+
+    @classmethod
+    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
+        """Convert JSON of the schema compare-1, whose runs are of samples-1; see `Result.current`."""
+        runs = tree.get("runs")
+        if tree.get("schema") != "compare-1" or not isinstance(runs, list):
+            return tree
+        return {**tree, "schema": cls.SCHEMA, "runs": [current_samples(run, f"{name}: runs") for run in runs]}
 
     @classmethod
     def from_runs(cls, runs: Sequence[ComparedRun]) -> Self:
@@ -95,16 +107,14 @@ class ComparisonResult(Result):
 
     def quantities(self) -> list[ComparedQuantity]:
         """List what is compared. Bits/dim are ranked only if they are of the same items by the same bound."""
-        runs, sets, titles = self.runs, [run.distances for run in self.runs], self.runs[0].titles
-        rows = []
-        for name, title, sign in (("frechet", titles.frechet, -1), ("kernel", titles.kernel, -1),
-                                  ("precision", "precision", 1), ("recall", "recall", 1)):  # fmt: skip
-            values = tuple(getattr(one.train, name) for one in sets)
-            rows.append(ComparedQuantity(title, values, getattr(sets[0].floor, name), sign))
-        accuracies = [run.class_accuracy for run in runs]
-        real = next((one.data for one in accuracies if one is not None), None)
-        values = tuple(None if one is None else one.samples for one in accuracies)
-        rows.append(ComparedQuantity("class accuracy", values, real, 1, "percent"))
+        runs, rows = self.runs, []
+        for metric in METRICS.values():
+            for name, better in metric.numbers.items():
+                measures = [run.numbers.get(name) for run in runs]
+                first = next((one for one in measures if one is not None), None)
+                if better and first is not None:
+                    values = tuple(None if one is None else one.value for one in measures)
+                    rows.append(ComparedQuantity(first.title, values, first.floor, SIGN[better], metric.form))
         bounds = [run.bits_per_dim for run in runs]
         alike = len({one.comparable for one in bounds if one is not None}) == 1
         values = tuple(None if one is None else Estimate(one.mean, one.standard_error) for one in bounds)
@@ -125,13 +135,8 @@ class SamplerPoint:
     passes: int
     frechet: Estimate
     kernel: Estimate
-
-
-@dataclass(frozen=True)
-class ReferencePoint(SamplerPoint):
-    """The samples that all others are compared with: DDPM's with all T steps."""
-
-    sampler: str = "ddpm"
+    sampler: str | None = None
+    """The sampler; None where the point is in a curve by its name."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +152,11 @@ class ComparedSamples:
 class DistancesOfOneModel(Result):
     """Distances to the data of samples of one model that are made in several ways."""
 
-    model: facts.MeasuredModel
+    model: MeasuredModel
     samples: ComparedSamples
-    data: facts.ReferenceNames
-    extractor: facts.ExtractorName
-    titles: facts.MetricTitles
+    data: ReferenceNames
+    extractor: ExtractorName
+    titles: MetricTitles
     floor: Estimate
     """The Fréchet distance of data to data."""
     notes: tuple[str, ...] = ()
@@ -162,7 +167,8 @@ class SamplerComparisonResult(DistancesOfOneModel):
     """The distances of samples over the number of network evaluations, for each sampler of one model."""
 
     SCHEMA: ClassVar[str] = "samplers-1"
-    reference: ReferencePoint
+    reference: SamplerPoint
+    """The samples that all others are compared with: DDPM's with all T steps."""
     needed: dict[str, SamplerPoint | None]
     """The point of fewest network evaluations that reaches the reference, by sampler; None where none does."""
     curves: dict[str, tuple[SamplerPoint, ...]]

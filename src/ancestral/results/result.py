@@ -101,11 +101,21 @@ class Result:
         return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
+    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
+        """Convert JSON of an earlier schema to this one; there is none unless a class says how.
+
+        Args:
+            tree: The JSON.
+            name: What error messages call it.
+        """
+        return tree
+
+    @classmethod
     def from_json(cls, text: str, name: str = "the text") -> Self:
         """Read a result from JSON.
 
         Args:
-            text: What `to_json` wrote, in this version of the schema.
+            text: What `to_json` wrote, in this version of the schema or one that `current` converts.
             name: What error messages call the text, such as the path of its file.
 
         Returns:
@@ -114,10 +124,10 @@ class Result:
         Raises:
             InputError: If the text is not JSON, is of another schema, or a value is missing or of another type.
         """
-        tree = read_json(text, name)
-        if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
-            raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
         try:
+            tree = cls.current(read_json(text, name), name)
+            if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
+                raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
             result: Self = from_json(cls, tree, name)
         except RecursionError:
             raise InputError(f"{name} is nested too deeply") from None

@@ -14,15 +14,15 @@ from ancestral import storage
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.errors import InputError
-from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.events import Event, Message, Work
+from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
 from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives.reconstruction import Reconstruction
 from ancestral.options import option
 from ancestral.render import pictures, writers
-from ancestral.results.evaluation_result import ReconstructionQuality
+from ancestral.results.sample_result import ReconstructionQuality
 from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
 from ancestral.workflows.training_filters import logged

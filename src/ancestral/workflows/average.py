@@ -11,11 +11,11 @@ from torch import Tensor
 from ancestral import hub, storage
 from ancestral.declarations import AverageLengths
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.reference import loader
-from ancestral.evaluation.step_budgets import bounded
-from ancestral.evaluation.study import Study
 from ancestral.events import Event, Message, Wrote
+from ancestral.measure import forecast
+from ancestral.measure.reference import loader
+from ancestral.measure.step_budgets import bounded
+from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.model import FILE_NAME, Model, find
 from ancestral.options import option

@@ -1,5 +1,6 @@
 """Comparisons: runs side by side, measured alike on the same data; and the samplers of one run over their cost."""
 
+import dataclasses
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from ancestral import samplers
 from ancestral.arguments import function_name
 from ancestral.declarations import Compare
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.reference import loader
-from ancestral.evaluation.step_budgets import (
+from ancestral.events import Event, Message
+from ancestral.measure import forecast
+from ancestral.measure.reference import loader
+from ancestral.measure.step_budgets import (
     PASSES,
     StepBudget,
     reference_budget,
@@ -20,8 +22,7 @@ from ancestral.evaluation.step_budgets import (
     step_budgets,
     without_steps,
 )
-from ancestral.evaluation.study import Study
-from ancestral.events import Event, Message
+from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.model import Model
 from ancestral.options import option
@@ -33,7 +34,6 @@ from ancestral.results.comparison_result import (
     ComparedBound,
     ComparedRun,
     ComparisonResult,
-    ReferencePoint,
     SamplerComparisonResult,
     SamplerPoint,
     fewest_passes,
@@ -230,7 +230,7 @@ def _compare_samplers(plan: ComparePlan) -> Generator[Event, None, SamplerCompar
     facts["notes"] = (*study.references.notes, *notes, *facts["notes"], *([warning] if warning else []))
     result = SamplerComparisonResult(
         **facts,
-        reference=ReferencePoint(**vars(reference)),
+        reference=dataclasses.replace(reference, sampler="ddpm"),
         needed={name: fewest_passes(points, reference.frechet.value) for name, points in curves.items()},
         curves=curves,
     )

@@ -16,11 +16,12 @@ from ancestral.bound import ELBO
 from ancestral.data import TESTED
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.errors import InputError
-from ancestral.evaluation import forecast
-from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
-from ancestral.evaluation.conditional_samples import EnsembleStudy
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import (
+from ancestral.events import Event, Measured, Message, Work, Wrote
+from ancestral.measure import forecast
+from ancestral.measure.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
+from ancestral.measure.conditional_samples import EnsembleStudy
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import (
     HELD_OUT,
     Loader,
     conditions_for,
@@ -31,14 +32,14 @@ from ancestral.evaluation.reference import (
     loader,
     searched_items,
 )
-from ancestral.evaluation.study import Measurement, Study
-from ancestral.events import Event, Measured, Message, Work, Wrote
+from ancestral.measure.study import Measurement, Study
 from ancestral.metrics.extractors import features
 from ancestral.options import option
 from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
+from ancestral.results.sample_result import MeasuredModel
 from ancestral.samplers.loop import check_spacing
 from ancestral.training.distributed import Distributed
 from ancestral.workflows import model_cards, subjects
@@ -346,7 +347,7 @@ def _measure_likelihood(
     if float(total.mean()) > codec.uniform_bits:
         data = dataclasses.replace(data, notes=(*data.notes, UNIFORM_GUESS.format(codec.uniform_bits)))
     result = LikelihoodResult(
-        model=facts.MeasuredModel(subject.name, model.step, subject.sha256 or None, model.version),
+        model=MeasuredModel(subject.name, model.step, subject.sha256 or None, model.version),
         data=data,
         settings=settings,
         bits_per_dim=facts.BoundMeans(*map(mean, (terms.prior, terms.bits[:, :-1].sum(1), terms.bits[:, -1], total))),

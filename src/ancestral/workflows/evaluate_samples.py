@@ -13,12 +13,13 @@ from ancestral.data import InMemoryDataset
 from ancestral.declarations import EvaluateSamples
 from ancestral.device import items_at_once
 from ancestral.errors import InputError, whole
-from ancestral.evaluation.reference import in_memory, labels_for, loader
-from ancestral.evaluation.study import References
 from ancestral.events import Event
+from ancestral.measure.reference import in_memory, labels_for, loader
+from ancestral.measure.study import References, Samples
 from ancestral.options import option
 from ancestral.registries import METRICS
-from ancestral.results.evaluation_result import EvaluationResult, SampleSettings
+from ancestral.results.evaluation_result import EvaluationResult
+from ancestral.results.sample_result import SampleSettings
 from ancestral.training.distributed import Distributed
 from ancestral.workflows.evaluate import check_metrics, write_samples
 from ancestral.workflows.subjects import check_folder, held_out_data, plain_source
@@ -66,6 +67,6 @@ def run(plan: SamplesPlan) -> Generator[Event, None, EvaluationResult]:
     settings = SampleSettings(len(samples), None, None, None, None, folder=samples.name)
     metrics = options.metrics or METRICS
     size = items_at_once(samples.shape, options.batch_size)
-    measurement = references.measure(samples.items, plan.labels, size, settings, metrics=metrics)
+    measurement = references.measure(Samples(samples.items, plan.labels, settings), size, metrics)
     written = write_samples(measurement, plan.folder, references.codec.limits)
     return EvaluationResult((yield from plan.processes.first(written)))

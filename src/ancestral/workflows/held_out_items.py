@@ -13,9 +13,9 @@ from ancestral.config import Config
 from ancestral.data import Dataset
 from ancestral.data.equal_items import moved_rows
 from ancestral.errors import InputError
-from ancestral.evaluation import reference
 from ancestral.events import Event
 from ancestral.guidance import NO_CLASS
+from ancestral.measure import reference
 from ancestral.options import option
 from ancestral.quantities import plural
 from ancestral.training.distributed import on_first

@@ -18,9 +18,9 @@ from ancestral.declarations import PRINTED, Inspect
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
-from ancestral.inspection import findings
-from ancestral.inspection.condition_findings import condition_findings, condition_statistics, fault_findings
-from ancestral.inspection.items import class_counts, inspect_items
+from ancestral.measure import findings
+from ancestral.measure.condition_findings import condition_findings, condition_statistics, fault_findings
+from ancestral.measure.items import class_counts, inspect_items
 from ancestral.model import build_autoencoder
 from ancestral.options import command_line, option
 from ancestral.quantities import format_duration

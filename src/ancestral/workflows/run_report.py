@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ancestral import config as configs
-from ancestral.inspection.findings import class_findings, training_findings, value_findings
-from ancestral.inspection.items import class_counts, value_statistics
+from ancestral.measure.findings import class_findings, training_findings, value_findings
+from ancestral.measure.items import class_counts, value_statistics
 from ancestral.render import compositions, html_report, model_card
 from ancestral.render.data_text import value_rows
 from ancestral.render.html_report import DataFacts, RunFacts

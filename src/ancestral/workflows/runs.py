@@ -102,9 +102,9 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
         saved = _saved_step(run)
     except InputError as error:
         problems.append(f"damaged: {error.text}")
-    metrics = EvaluationResult.load(run.path / "evaluation").samples
-    if metrics is not None and (metrics.model is None or metrics.model.step != saved):
-        metrics = None  # of the model before
+    samples, measured = EvaluationResult.load(run.path / "evaluation").samples, None
+    if samples is not None and samples.model is not None and samples.model.step == saved:  # not of the model before
+        measured = samples.numbers.get("frechet")
     parts, changed = dict[str, int](), run.path.stat().st_mtime
     for path in (Path(root) / file for root, _, files in os.walk(run.path) for file in files):
         with contextlib.suppress(OSError):  # it vanished meanwhile
@@ -121,8 +121,8 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
         parts=parts,
         changed=datetime.fromtimestamp(changed, UTC).astimezone().isoformat(timespec="seconds"),
         loss=loss,
-        distance=metrics.distances.train.frechet if metrics else None,
-        distance_name=metrics.titles.frechet if metrics else None,
+        distance=None if measured is None else measured.value,
+        distance_name=None if measured is None else measured.title,
         best=run.best_model(),
     )
 

@@ -23,12 +23,12 @@ from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, MissingSplitError
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import HELD_OUT, Loader, check_partners, names_of_conditions
-from ancestral.evaluation.sample_quality import floor_sets
-from ancestral.evaluation.sample_store import SamplingSpec
-from ancestral.evaluation.study import References, Study
 from ancestral.events import Event, Wrote
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import HELD_OUT, Loader, check_partners, names_of_conditions
+from ancestral.measure.sample_sets import floor_sets
+from ancestral.measure.sample_store import SamplingSpec
+from ancestral.measure.study import References, Study
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model
@@ -37,8 +37,8 @@ from ancestral.randomness import Stream
 from ancestral.render import writers
 from ancestral.render.result_text import floor_note
 from ancestral.results.comparison_result import ComparedSamples
-from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.results.result import Result
+from ancestral.results.sample_result import ExtractorName, MetricTitles
 from ancestral.targets import Denoiser
 from ancestral.threads import cpu_threads
 from ancestral.training.distributed import Distributed

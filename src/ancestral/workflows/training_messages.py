@@ -9,7 +9,7 @@ from ancestral import config as configs
 from ancestral.config import CustomNetConfig, UNetConfig
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.events import Event, Message
-from ancestral.inspection.findings import memorisation_finding
+from ancestral.measure.findings import memorisation_finding
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, examples
 from ancestral.nets import Transformer, UNet

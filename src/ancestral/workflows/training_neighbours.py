@@ -14,8 +14,8 @@ from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import Codec
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.evaluation.reference import loader, max_items
 from ancestral.events import Event, Work
+from ancestral.measure.reference import loader, max_items
 from ancestral.metrics.neighbours import k_nearest
 from ancestral.model import Model
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ancestral import schedules
-from ancestral.evaluation.bound_terms import bits_from_nats
 from ancestral.gaussian import DiagonalGaussian, normal_tail
+from ancestral.measure.bound_terms import bits_from_nats
 from ancestral.reverse import step_bits
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction

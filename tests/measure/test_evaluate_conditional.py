@@ -16,9 +16,9 @@ from ancestral.conditions import Vector
 from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
 from ancestral.errors import InputError
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import conditions_for
-from ancestral.evaluation.sample_store import SamplingSpec
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import conditions_for
+from ancestral.measure.sample_store import SamplingSpec
 from ancestral.metrics.baselines import nearest_items
 from ancestral.model import Model
 from ancestral.targets import X0, Prediction, exact_at_zero

@@ -15,8 +15,8 @@ from ancestral.data.given import missing_rows
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
 from ancestral.errors import InputError
-from ancestral.inspection.findings import UNEVEN
-from ancestral.inspection.items import class_counts
+from ancestral.measure.findings import UNEVEN
+from ancestral.measure.items import class_counts
 from ancestral.options import option
 from ancestral.quantities import are, plural
 from ancestral.results.data_report import ConditionStatistics, Finding

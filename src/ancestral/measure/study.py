@@ -18,24 +18,40 @@ from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.data.statistics import evenly_spaced
 from ancestral.device import check_memory
 from ancestral.errors import InputError
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reconstruction_quality import MOST_ITEMS, reconstruction_quality
-from ancestral.evaluation.reference import ReferenceSet, copies_among, copies_note
-from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, measure
-from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
+from ancestral.measure.reference import ReferenceSet, copies_among, copies_note
+from ancestral.measure.sample_quality import measure
+from ancestral.measure.sample_sets import FeatureSet, NearestPairs, SampleSets
+from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Guidance, Model
 from ancestral.quantities import are
 from ancestral.registries import METRICS, MetricName, OwnMetric
-from ancestral.results import evaluation_result as facts
+from ancestral.results import sample_result as facts
 from ancestral.samplers import Sampler
 
 FEWEST = 6
 """Items of a set that have the 5 neighbours of precision and recall."""
 Measurement = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPairs]]]
 """A measurement, which returns the metrics and the samples nearest to training items."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples that are measured, and what results say of them."""
+
+    items: Tensor
+    """The samples (N, *shape), decoded."""
+    labels: Tensor | None
+    """The classes int64 (N,) that they were conditioned on."""
+    settings: facts.SampleSettings
+    model: facts.MeasuredModel | None = None
+    folder: Path | None = None
+    """Where their features are kept."""
+    reconstructions: facts.ReconstructionQuality | None = None
 
 
 @dataclass(frozen=True)
@@ -126,35 +142,34 @@ class References:
         return concatenate(batches)
 
     def measure(
-        self,
-        samples: Tensor,
-        labels: Tensor | None,
-        batch_size: int,
-        settings: facts.SampleSettings,
-        model: facts.MeasuredModel | None = None,
-        folder: Path | None = None,
-        metrics: Collection[MetricName | OwnMetric] = METRICS,
+        self, samples: Samples, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
     ) -> Measurement:
-        """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
-        labels_of = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
-        sets: list[FeatureSet] = []
-        for name, items, where in self.item_sets(samples, folder):
+        """Measure samples."""
+        labels_of = [samples.labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
+        parts: list[FeatureSet] = []
+        for name, items, where in self.item_sets(samples.items, samples.folder):
             features = yield from self.features(name, items, batch_size, where)
-            sets.append(FeatureSet(items, features, labels_of[len(sets)]))
-        quality, pairs = yield from measure(
-            sets, self.codec, self.extractor, self.train.searched.items, metrics, self.mirrored
-        )
+            parts.append(FeatureSet(items, features, labels_of[len(parts)]))
+        held_out = parts[2] if len(parts) > 2 else None
+        searched = self.train.searched.items
+        sets = SampleSets(parts[0], parts[1], held_out, self.codec, self.extractor, searched, self.mirrored)
+        quality, pairs = yield from measure(sets, metrics)
         measured = facts.SampleMetrics(
             **vars(quality),
-            model=model,
-            samples=settings,
+            model=samples.model,
+            samples=samples.settings,
             data=self.names(),
             extractor=facts.ExtractorName(self.extractor.name, self.extractor.width),
-            titles=facts.MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
-            versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
-                      "device": self.device.type},
-        )  # fmt: skip
+            reconstructions=samples.reconstructions,
+            versions=self.versions,
+        )
         return measured, pairs
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions by which samples are measured, and the type of the device."""
+        versions = {"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        return {**versions, "device": self.device.type}
 
     def names(self) -> facts.ReferenceNames:
         """Describe the data."""
@@ -212,6 +227,12 @@ class Study:
         """The model as results name it."""
         return facts.MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
 
+    def settings(self, label: str | None = None) -> facts.SampleSettings:
+        """Describe the making of the samples; `label` says in words what they were conditioned on."""
+        spec, steps = self.spec, len(self.sampler.times(self.model.denoiser.schedule)) - 1
+        folder = self.store.folder.name if self.kept else None
+        return facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label, steps, folder)
+
     @property
     def passes(self) -> int:
         """The network evaluations of a sample; guidance takes two for each of the sampler's."""
@@ -252,16 +273,12 @@ class Study:
             labels = self.conditions.labels_of(range(self.count))
             names = ", ".join(self.model.spec.conditions)
             label_text = f"{names} of {len(self.conditions):,} training items"
-        steps = len(self.sampler.times(self.model.denoiser.schedule)) - 1
-        folder = self.store.folder.name if self.kept else None
-        settings = facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label_text, steps, folder)
-        cpu_labels = None if labels is None else labels.cpu()
         references, lost = self.references, None
         if self.model.spec.autoencoder is not None:
             real = references.train if references.held_out is None else references.held_out
             part = real.items[torch.tensor(evenly_spaced(min(MOST_ITEMS, len(real.items)), len(real.items)))]
             lost, _ = yield from reconstruction_quality(self.model.spec, part, references.device, references.extractor)
-        measured, nearest = yield from references.measure(
-            items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
-        )
-        return dataclasses.replace(measured, reconstructions=lost), nearest
+        labels = None if labels is None else labels.cpu()
+        settings, folder = self.settings(label_text), self.store.folder / "features"
+        samples = Samples(items, labels, settings, self.identity, folder, lost)
+        return (yield from references.measure(samples, batch_size, metrics))

@@ -11,8 +11,8 @@ from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.data.convert import share_cropped
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.data.windows import enlarged
-from ancestral.inspection.items import InspectedItems
-from ancestral.inspection.near_duplicates import first_alike
+from ancestral.measure.items import InspectedItems
+from ancestral.measure.near_duplicates import first_alike
 from ancestral.options import option
 from ancestral.quantities import are, format_bytes, plural
 from ancestral.results.data_report import Finding, TrainingCost, ValueStatistics

@@ -1,24 +1,23 @@
 """Evaluation of a conditional model: K samples for the conditions of each of N real items."""
 
 import dataclasses
-import platform
 from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ancestral import __version__
 from ancestral.conditions import Classes
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError, whole
-from ancestral.evaluation.item_conditions import ItemConditions
-from ancestral.evaluation.reference import ReferenceSet
-from ancestral.evaluation.study import Study
 from ancestral.events import Event, Work
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import ReferenceSet
+from ancestral.measure.study import Study
 from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.options import option
 from ancestral.results import evaluation_result as facts
+from ancestral.results.sample_result import ExtractorName
 
 ITEMS = 48
 """The default number of items whose conditions are given."""
@@ -125,22 +124,17 @@ class EnsembleStudy:
                     behind=None if name == "samples" else uncertainty.mean(behind),
                 )
             )
-        steps, folder_name = len(study.sampler.times(study.model.denoiser.schedule)) - 1, study.store.folder.name
         return facts.ConditionalResult(
             model=study.identity,
-            samples=facts.SampleSettings(
-                study.count, study.spec.sampler, study.spec.seed, study.spec.guidance, None, steps,
-                folder_name if study.kept else None,
-            ),
+            samples=study.settings(),
             data=facts.ConditionalData(
                 self.items.name, self.items.split, n, self.items.of, spec.shape, tuple(spec.conditions),
                 references.train.name, len(self.rest), (*references.notes, *self.notes),
             ),
-            extractor=facts.ExtractorName(extractor.name, extractor.width) if of_features else None,
+            extractor=ExtractorName(extractor.name, extractor.width) if of_features else None,
             forecasts=tuple(forecasts),
             calibration=ensembles.calibration(of_samples, encoded_truth),
-            versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
-                      "device": references.device.type},
+            versions=references.versions,
         )  # fmt: skip
 
     def _baselines(self) -> dict[str, Tensor]:

@@ -12,8 +12,8 @@ from ancestral import derived
 from ancestral.conditions import LABEL, Classes, Condition
 from ancestral.data.given import inputs
 from ancestral.data.spec import DataSpec
-from ancestral.evaluation.reference import ReferenceSet
 from ancestral.guidance import NO_CLASS
+from ancestral.measure.reference import ReferenceSet
 
 ROWS = 256
 """Items of which conditions are made at a time."""

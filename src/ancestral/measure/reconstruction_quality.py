@@ -12,7 +12,7 @@ from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.metrics import distances, extractors
 from ancestral.metrics.extractors import Extractor
-from ancestral.results.evaluation_result import ReconstructionQuality
+from ancestral.results.sample_result import ReconstructionQuality
 
 MOST_ITEMS = 1000
 """Largest number of items that are reconstructed."""

@@ -16,7 +16,7 @@ from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.file_folder import FileFolder
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
-from ancestral.inspection.near_duplicates import SIZE, thumbnails
+from ancestral.measure.near_duplicates import SIZE, thumbnails
 from ancestral.results.data_report import ValueStatistics
 
 BLOCK, IN_MEMORY = 16, 256

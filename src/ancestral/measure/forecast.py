@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
-from ancestral.evaluation.study import Study
+from ancestral.measure.study import Study
 from ancestral.metrics.extractors import missing_features
 from ancestral.model import Model
 from ancestral.model.condition_values import network_inputs

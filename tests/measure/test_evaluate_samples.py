@@ -22,22 +22,25 @@ from ancestral.arguments import from_json
 from ancestral.data import statistics
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.errors import InputError, install_command
-from ancestral.evaluation import forecast, reference, sample_quality
-from ancestral.evaluation.reference import ReferenceSet
-from ancestral.evaluation.sample_quality import FeatureSet
-from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
-from ancestral.evaluation.study import References, Study
 from ancestral.events import Work, finish
 from ancestral.faces import command as cli
+from ancestral.measure import forecast, memorisation, reference, sample_quality, set_metrics
+from ancestral.measure.reference import ReferenceSet
+from ancestral.measure.sample_sets import FeatureSet, SampleSets
+from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
+from ancestral.measure.study import References, Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
 from ancestral.options import in_python, on_command_line, spell
+from ancestral.registries import METRICS, Metric
 from ancestral.render import evaluation_text
-from ancestral.results import Estimate, EvaluationResult, SampleMetrics
-from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
+from ancestral.render.model_card import _results
+from ancestral.results import ComparisonResult, Estimate, EvaluationResult, SampleMetrics
+from ancestral.results.comparison_result import ComparedRun
 from ancestral.results.result import to_plain
+from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
 from ancestral.workflows.evaluate import share_features, share_sampling
 from ancestral.workflows.subjects import temporary_folder
 from conftest import events_of, together, untrained
@@ -136,7 +139,7 @@ def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_ru
 KILLED = """
 import os, signal, sys
 from ancestral.faces import command as cli
-from ancestral.evaluation.sample_store import SampleStore
+from ancestral.measure.sample_store import SampleStore
 write = SampleStore.write
 def fatal(self, part, items):
     write(self, part, items)
@@ -195,7 +198,7 @@ def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model
     assert len(passes) == 12
     after = metrics_json(model_run / "evaluation")
     assert after["model"]["sha256"] == storage.sha256(model_run / "model.safetensors") != before["model"]["sha256"]
-    assert after["distances"] != before["distances"]
+    assert after["metrics"] != before["metrics"]
 
 
 def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
@@ -295,14 +298,13 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, has
     tree = metrics_json(model_run / "evaluation")
     x = features(ancestral.load(model_run, "cpu").sample(20))
     y = features(data.load(str(files / "train.npz")).items)
-    sets = {"train": (x, y)}
+    sets = {"value": (x, y)}
     if has_held_out:
         z = features(data.load(str(files / "test.npz")).items)
         places = [round(i * 39 / 19) for i in range(20)]
         sets |= {"held_out": (x, z), "floor": (z[places], y)}
     for name, (samples, references) in sets.items():
-        saved = tree["distances"][name]
-        assert (saved["items"], saved["against"]) == (len(samples), len(references))
+        assert tree["sets"][name] == [len(samples), len(references)]
         ball = precision_recall.precision_recall(samples, references)
         expected = {
             "frechet": distances.frechet(distances.moments(samples), distances.moments(references)),
@@ -310,10 +312,11 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, has
             **{key: float(values.mean()) for key, values in ball._asdict().items()},
         }
         for key, value in expected.items():
-            assert saved[key]["value"] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
-            assert saved[key]["low"] <= saved[key]["value"] <= saved[key]["high"]
+            saved = tree["metrics"][key][name]
+            assert saved["value"] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
+            assert saved["low"] <= saved["value"] <= saved["high"]
     near = neighbours.nearest(x, y)
-    saved = tree["memorisation"]["pixels"]
+    saved = tree["metrics"]["memorisation"]["pixels"]
     assert saved["among"] == 60
     assert saved["median"] == pytest.approx(float(near.distance.median()) * 127.5 / 8)  # root mean square, grey levels
     assert saved["closest"][0]["sample"] == int(near.distance.argmin())
@@ -327,10 +330,10 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, has
         assert "held-out data  test, held out, 40" in text
     else:
         assert tree["floor"] == "training data against the rest of it"
-        floor = tree["distances"]["floor"]
-        assert (floor["items"], floor["against"]) == (20, 40)
-        assert abs(floor["kernel"]["value"]) < 4 * floor["kernel"]["error"]
-        assert floor["kernel"]["value"] < tree["distances"]["train"]["kernel"]["value"]
+        assert tree["sets"]["floor"] == [20, 40]
+        kernel = tree["metrics"]["kernel"]
+        assert abs(kernel["floor"]["value"]) < 4 * kernel["floor"]["error"]
+        assert kernel["floor"]["value"] < kernel["value"]["value"]
     assert tree["samples"]["label"] == "2 classes in turn"
     assert tree["data"]["train"] == "train, train split, 60"
     assert "20 items are too few for the covariance of 64 features" in text
@@ -346,14 +349,13 @@ def state_and_pairs(samples, train, held_out=None, labels=(None, None, None), **
     return finish(measurement(samples, train, held_out, labels, **options))
 
 
-def measurement(samples, train, held_out=None, labels=(None, None, None), **options):
+def measurement(samples, train, held_out=None, labels=(None, None, None), metrics=METRICS, mirrored=False):
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
-        FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), class_labels)
+        None if x is None else FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), class_labels)
         for x, class_labels in zip((samples, train, held_out), labels, strict=True)
-        if x is not None
     ]
-    return sample_quality.measure(sets, data.IMAGES, judge, **options)
+    return sample_quality.measure(SampleSets(*sets, data.IMAGES, judge, mirrored=mirrored), metrics)
 
 
 def images(count, seed):
@@ -366,20 +368,19 @@ def test_copies_of_training_items_are_found(has_held_out):
     train, held_out = images(200, 0), images(150, 1) if has_held_out else None
     copies = train[:100].clone()
     copies[:, 0, 0, 0] += 1  # not to the last level
-    memorisation = state(copies, train, held_out).memorisation.pixels
-    assert [pair.training_item for pair in memorisation.closest] == [pair.sample for pair in memorisation.closest]
-    assert memorisation.share == 1 if has_held_out else memorisation.share == pytest.approx(0.5, abs=0.15)
+    near = state(copies, train, held_out).memorisation.pixels
+    assert [pair.training_item for pair in near.closest] == [pair.sample for pair in near.closest]
+    assert near.share == 1 if has_held_out else near.share == pytest.approx(0.5, abs=0.15)
     fresh = state(images(300, 2), train, held_out).memorisation.pixels
     assert abs(fresh.share - fresh.expected) < 4 * fresh.error
-    assert memorisation.share - memorisation.expected > 8 * fresh.error
+    assert near.share - near.expected > 8 * fresh.error
 
 
 def verdict(samples, train, held_out=None, **options):
     names = {"data": ReferenceNames("data", None), "extractor": ExtractorName("pixels", 64)}
     settings = SampleSettings(len(samples), None, None, None, None, folder="samples")
     quality = state_and_pairs(samples, train, held_out, **options)[0]
-    titles = MetricTitles("FD-pixels", "KID-pixels")
-    return SampleMetrics(**vars(quality), model=None, samples=settings, titles=titles, **names)
+    return SampleMetrics(**vars(quality), model=None, samples=settings, **names)
 
 
 def test_samples_of_a_sampler_that_was_replaced_in_part_are_not_kept(model_run, monkeypatch):
@@ -557,7 +558,7 @@ def test_logits_give_an_inception_score():
     sets = [FeatureSet(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
             for z in (x, y)]  # fmt: skip
     judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
-    metrics, pairs = finish(sample_quality.measure(sets, data.IMAGES, judge))
+    metrics, pairs = finish(sample_quality.measure(SampleSets(*sets, None, data.IMAGES, judge)))
     assert metrics.inception_score.samples.value == pytest.approx(distances.inception_score(x))
     assert metrics.inception_score.train.value == pytest.approx(distances.inception_score(y))
     near = neighbours.nearest(x, y).index.tolist()
@@ -571,7 +572,8 @@ def test_a_note_says_of_which_distances_heavy_tails_make_the_intervals_too_narro
     for power in (0.1, 1.0):
         draws = (torch.exp(power * torch.randn(300, 4, generator=generator)) for _ in range(2))
         sets = [FeatureSet(items, Features(values)) for values in draws]
-        quality, _ = finish(sample_quality.measure(sets, data.IMAGES, judge, metrics=("frechet", "kernel")))
+        sets = SampleSets(*sets, None, data.IMAGES, judge)
+        quality, _ = finish(sample_quality.measure(sets, ("frechet", "kernel")))
         notes = [note for note in quality.notes if "heavy tails" in note]
         if power == 1:
             share = max(part.frechet.dominance or 0 for part in (quality.distances.train, quality.distances.floor))
@@ -593,8 +595,8 @@ def test_data_too_large_are_a_fixed_number_evenly_chosen(run, model_run, files, 
     text = run("evaluate", model_run, *common)
     assert "train, train split, 21 of 60, evenly chosen" in text
     tree = metrics_json(model_run / "evaluation")
-    assert tree["distances"]["train"]["against"] == 21
-    assert tree["memorisation"]["pixels"]["among"] == 60  # pixels are cheap
+    assert tree["sets"]["value"] == [20, 21]
+    assert tree["metrics"]["memorisation"]["pixels"]["among"] == 60  # pixels are cheap
     model = ancestral.load(model_run, "cpu")
     reference_set = ReferenceSet.from_data(data.load(str(files / "train.npz")), model.spec, "train split")
     assert torch.equal(
@@ -649,14 +651,14 @@ def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch)
     tree = metrics_json(tmp_path / "run" / "evaluation")
     assert tree["data"]["train"] == "moons, train split, 400 of 10,000, evenly chosen"
     assert tree["data"]["held_out"] == "moons, test split, 400 of 10,000, evenly chosen"
-    assert tree["distances"]["floor"]["items"] == 30
+    assert tree["sets"]["floor"][0] == 30
     assert "FD-pixels" in text
     assert tree["extractor"] == {"name": "pixels", "features": 2}
-    assert tree["memorisation"]["features"] is None
+    assert tree["metrics"]["memorisation"]["features"] is None
     some = [round(i * 9999 / 399) for i in range(400)]
     unseen = data.load("moons", split="test").items[some][[round(i * 399 / 29) for i in range(30)]]
     floor = distances.kernel(unseen, data.load("moons").items[some])
-    assert tree["distances"]["floor"]["kernel"]["value"] == pytest.approx(floor, rel=1e-6)
+    assert tree["metrics"]["kernel"]["floor"]["value"] == pytest.approx(floor, rel=1e-6)
 
 
 def test_both_are_measured_on_request(run, model_run, files, common):
@@ -720,20 +722,18 @@ def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
 def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkeypatch):
     run("evaluate", model_run, *common)
     every = metrics_json(model_run / "evaluation")
-    for unused in ("drift", "memorisation", "copies", "_class_accuracy"):
-        monkeypatch.delattr(sample_quality, unused)
+    for unused in ("measure_memorisation", "class_accuracy", "colour"):
+        monkeypatch.delattr(memorisation if unused == "measure_memorisation" else set_metrics, unused)
     text = run("evaluate", model_run, *common, "--metrics", "frechet", "precision_recall")
     some = metrics_json(model_run / "evaluation")
-    assert set(some["distances"]["train"]) == {
-        "items", "against", "frechet", "precision", "recall", "density", "coverage"
-    }  # fmt: skip
-    for part in ("train", "floor", "matched"):
-        assert some["distances"][part].items() <= every["distances"][part].items()
+    assert set(some["metrics"]) == {"frechet", "precision", "recall", "density", "coverage"}
+    assert some["metrics"].items() <= every["metrics"].items()
+    assert some["sets"] == every["sets"]
     assert "copies" not in text
     assert "KID-pixels" not in text
     options = {"data": str(files / "train.npz"), "extractor": "pixels", "metrics": ["kernel"]}
     result = finish(evaluate(model_run, samples=20, **options))
-    assert result.samples.distances.train.kernel.value == every["distances"]["train"]["kernel"]["value"]
+    assert result.samples.distances.train.kernel.value == every["metrics"]["kernel"]["value"]["value"]
     assert result.samples.distances.train.frechet is None
     assert "KID-pixels" in evaluation_text.verdict(result.samples)
     samples = finish(evaluate_samples(images(20, 3), **options)).samples
@@ -742,6 +742,28 @@ def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkey
         finish(evaluate(model_run, metrics=[]))
     with pytest.raises(InputError, match="metrics cannot be"):
         finish(evaluate(model_run, metrics=["fid"]))
+
+
+def test_a_metric_is_a_row_of_the_table(monkeypatch):
+    """A row alone: it is measured between all sets, and is in the tables, the comparison and the card."""
+
+    def means(x, reference):
+        return Estimate(float((x.mean(0) - reference.values.mean(0)).norm()), 0.01)
+
+    monkeypatch.setitem(METRICS, "means", Metric("means", means, "of means", title="MD", better="lower"))
+    metrics = verdict(images(20, 3) + 9, images(60, 0), images(30, 1))
+    x, y, z = (features(items) for items in (images(20, 3) + 9, images(60, 0), images(30, 1)))
+    measure = metrics.metrics["means"]
+    assert (measure.title, measure.value.value) == ("MD-pixels", pytest.approx(float((x.mean(0) - y.mean(0)).norm())))
+    assert measure.held_out.value == pytest.approx(float((x.mean(0) - z.mean(0)).norm()))
+    assert measure.floor.value < measure.value.value
+    assert ["MD-pixels", str(measure.value)] == evaluation_text.distance_table(metrics).rows[-1][:2]
+    run = ComparedRun(**vars(metrics), parameters=1, bits_per_dim=None)
+    (row,) = [row for row in ComparisonResult.from_runs([run, run]).quantities() if row.title == "MD-pixels"]
+    assert (row.values, row.floor, row.sign) == ((measure.value,) * 2, measure.floor, -1)
+    ((_, numbers), *_) = _results(EvaluationResult(metrics), math.inf)
+    assert ("md-pixels", "MD-pixels, 20 samples", measure.value.value) in numbers
+    assert SampleMetrics.from_json(metrics.to_json()) == metrics
 
 
 def test_a_metric_of_ones_own_is_measured_beside_its_floor(files, model_run):
@@ -758,6 +780,7 @@ def test_a_metric_of_ones_own_is_measured_beside_its_floor(files, model_run):
     assert samples.own[name].samples == pytest.approx(float(brightness(items + 9, train)))
     unseen = held_out[statistics.evenly_spaced(20, 30)]
     assert samples.own[name].floor == pytest.approx(float(brightness(unseen, train)))
+    assert samples.metrics[name].value.value == samples.own[name].samples
     assert samples.distances.train.kernel is not None
     assert samples.memorisation.pixels is None
     assert f"{samples.own[name].samples:.4g}; held-out data {samples.own[name].floor:.4g}" in str(samples)
@@ -825,7 +848,7 @@ def test_the_picture_has_each_training_item_once_and_flat_ones_last():
 
 def test_the_picture_holds_samples_above_training_items(run, model_run, files, common):
     run("evaluate", model_run, *common)
-    rows = metrics_json(model_run / "evaluation")["memorisation"]["pixels"]["closest"]
+    rows = metrics_json(model_run / "evaluation")["metrics"]["memorisation"]["pixels"]["closest"]
     near = sorted({row["training_item"]: row for row in rows[::-1]}.values(), key=lambda row: row["distance"])[:12]
     samples = ancestral.load(model_run, "cpu").sample(20)[[row["sample"] for row in near]]
     train = data.load(str(files / "train.npz")).items[[row["training_item"] for row in near]]

@@ -11,7 +11,7 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.errors import InputError
-from ancestral.inspection.condition_findings import fault_findings
+from ancestral.measure.condition_findings import fault_findings
 from ancestral.results.data_report import DataReport
 
 N = 40

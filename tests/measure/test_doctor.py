@@ -21,8 +21,8 @@ from ancestral.data import decoding, io_errors
 from ancestral.declarations import Inspect, Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
-from ancestral.inspection import findings, near_duplicates
-from ancestral.inspection.items import class_counts, value_statistics
+from ancestral.measure import findings, near_duplicates
+from ancestral.measure.items import class_counts, value_statistics
 from ancestral.options import in_python, spell
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer, step_cost

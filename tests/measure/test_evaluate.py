@@ -13,11 +13,11 @@ import ancestral
 from ancestral import bound, config, data, oracle, probability_flow, randomness, schedules
 from ancestral.bound import ELBO
 from ancestral.data import IMAGES
-from ancestral.evaluation import bound_terms
-from ancestral.evaluation.bound_terms import BoundTerms, EvalItems
-from ancestral.evaluation.reference import labels_for
 from ancestral.events import finish
 from ancestral.faces import command as cli
+from ancestral.measure import bound_terms
+from ancestral.measure.bound_terms import BoundTerms, EvalItems
+from ancestral.measure.reference import labels_for
 from ancestral.randomness import Stream
 from ancestral.render.plots import likelihood_plot
 from ancestral.results.evaluation_result import BoundOverTime
