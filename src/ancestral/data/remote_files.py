@@ -14,13 +14,14 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
 from ancestral import storage
+from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.folders import RUN_FILES, RUNS
 from ancestral.data import object_cache
 from ancestral.data.download import OFFLINE, cache
@@ -79,7 +80,7 @@ class RemoteFiles(Files):
                 f"environment, as in FSSPEC_{self.protocol.upper()}_PASSWORD"
             )
         pattern = address.rstrip("/")
-        single = bool(NUMBERED.search(pattern)) or pattern.lower().endswith((".tar", ".npy", ".npz"))
+        single = bool(NUMBERED.search(pattern)) or pattern.lower().endswith(FILE_SUFFIXES)
         self.address = pattern.rpartition("/")[0] if single else pattern
         self.only = [name.encode() for name in numbered(pattern.rpartition("/")[2])] if single else []
         """The objects that the address names, "" of a folder."""
@@ -127,6 +128,10 @@ class RemoteFiles(Files):
         """Return the suffixes of the objects in the folder itself, and "/" if there is one in a sub-folder."""
         shown = (os.fsdecode(name) for name in self._names if not name.startswith(b"."))
         return {"/" if "/" in name else Path(name).suffix.lower() for name in shown}
+
+    def first_suffix(self, suffixes: Collection[str]) -> str | None:
+        """Return the suffix of the first object with one of these; None without one."""
+        return next(map(suffix_of, self.names(suffixes, [], [])), None)
 
     def has(self, name: bytes) -> bool:
         """See `Files.has`."""
