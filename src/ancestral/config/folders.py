@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from ancestral.config.run_files import CONFIG, IN_RUN
 from ancestral.errors import InputError, pip_install
 from ancestral.options import option
 
@@ -69,15 +70,13 @@ RUNS = "runs"
 """The folder in which commands write where no other is given."""
 REPORTS = ("compare", "doctor", "studio")
 """Folders in RUNS that hold what commands write of data and of several runs, and are no runs."""
-RUN_FILES = ("log.csv", "model.safetensors", "checkpoints")
-"""A run folder holds config.json and one of these."""
 
 
 def is_run(folder: str | Path) -> bool:
     """Tell whether a folder is a run folder."""
     path = Path(folder)
     try:
-        return (path / "config.json").is_file() and any((path / name).exists() for name in RUN_FILES)
+        return (path / CONFIG).is_file() and any((path / name).exists() for name in IN_RUN)
     except PermissionError:  # a folder that may not be read
         return False
 

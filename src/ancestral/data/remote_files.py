@@ -22,7 +22,8 @@ import numpy as np
 
 from ancestral import storage
 from ancestral.config.data_sources import FILE_SUFFIXES
-from ancestral.config.folders import RUN_FILES, RUNS
+from ancestral.config.folders import RUNS
+from ancestral.config.run_files import CONFIG, IN_RUN
 from ancestral.data import object_cache
 from ancestral.data.download import OFFLINE, cache
 from ancestral.data.files import Files, NameList, Section, suffix_of
@@ -346,9 +347,9 @@ class RemoteFiles(Files):
         """The folders that are runs, and folders called RUNS that hold one."""
         runs = set[bytes]()
         for name in self._names:
-            if name.endswith(b"/config.json"):
+            if name.endswith(b"/" + CONFIG.encode()):
                 folder = name.rpartition(b"/")[0]
-                files = [b"%s/%s" % (folder, file.encode()) for file in RUN_FILES]
+                files = [b"%s/%s" % (folder, file.encode()) for file in IN_RUN]
                 rows = [bisect.bisect_left(self._names, file) for file in files]
                 nexts = [self._names[row] if row < len(self._names) else b"" for row in rows]
                 if any(
