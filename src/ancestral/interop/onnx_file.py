@@ -181,7 +181,7 @@ def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:
         "shape": nothing.shape[1:],
         "dtype": str(nothing.dtype).removeprefix("torch."),
         "absent": nothing.flatten()[0].item(),
-        "encoded": ENCODED[type(kind)] + (MASKED if isinstance(kind, Image) and kind.masked else ""),
+        "encoded": ENCODED[type(kind)] + (MASKED if kind.masked else ""),
         **dataclasses.asdict(kind),
     }
 
