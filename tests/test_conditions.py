@@ -8,16 +8,13 @@ import torch
 from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
 from ancestral.errors import InputError
 from ancestral.inspection import condition_findings
-from ancestral.interop.onnx_file import ENCODED
-from ancestral.model.metadata import CONDITION_KINDS
 from ancestral.nets.conditioning import EMBEDDED
 
 
 @pytest.mark.parametrize("kind", typing.get_args(Condition), ids=lambda kind: kind.__name__)
 def test_each_kind_has_a_row_in_each_table(kind):
     assert kind.on_grid != (kind in EMBEDDED)
-    assert kind in ENCODED
-    assert kind in CONDITION_KINDS.values()
+    assert kind.encoding
     for table in (condition_findings._statistics, condition_findings._findings):
         assert table.dispatch(kind) is not table.dispatch(object)
 

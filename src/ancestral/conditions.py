@@ -11,9 +11,10 @@ them, and what stands for a condition that is absent:
 The last number or channel says whether the condition is there, so a network of one's own needs no case for what is
 absent. A condition that is dropped at random in training can be left out when sampling.
 
-Each kind also says whether what a network gets is `on_grid`, the grid of x; the names of its `classes`; whether its
-last channel is a mask (`masked`); and the function or operator of the item that it is `made_by`. What follows elsewhere
-from the kind stands in one table for each concern: `nets.conditioning.EMBEDDED`, `inspection.condition_findings`.
+Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
+grid of x (`on_grid`); the names of its `classes`; whether its last channel is a mask (`masked`); and the function or
+operator of the item that it is `made_by`. What follows elsewhere from the kind stands in one table for each concern,
+such as `nets.conditioning.EMBEDDED`.
 """
 
 import keyword
@@ -55,6 +56,7 @@ class Classes:
         names: The name of each class.
     """
 
+    encoding: ClassVar[str] = "the number of the name"
     on_grid: ClassVar[bool] = False
     masked: ClassVar[bool] = False
     made_by: ClassVar[str] = ""
@@ -112,6 +114,7 @@ class Vector:
         high: The largest value of each number in the data; () as `low`.
     """
 
+    encoding: ClassVar[str] = "(values - mean) / std, then 1; all numbers are 0 where one is missing"
     on_grid: ClassVar[bool] = False
     masked: ClassVar[bool] = False
     classes: ClassVar[tuple[str, ...]] = ()
@@ -216,6 +219,10 @@ class Image:
         rate: Samples in a second, of recordings in the data.
     """
 
+    encoding: ClassVar[str] = (
+        "-1 + 2 (values - low) / (high - low) with low, high = limits; brought to the sides of x by linear "
+        "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones"
+    )
     on_grid: ClassVar[bool] = True
     classes: ClassVar[tuple[str, ...]] = ()
     channels: int
