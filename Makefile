@@ -18,7 +18,7 @@ EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
 OXYGEN := bench/data/oxygen-icon-theme
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-core test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench tables clean
+.PHONY: demo test test-bench test-core test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -29,8 +29,13 @@ demo: $(VENV)/.installed
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"
 
+# all tests but those of bench/; make test ROOM=data runs those of tests/data alone
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest $(PARALLEL) $(addprefix tests/, $(ROOM))
+
+# those of the measurements in bench/, the long ones too
+test-bench: $(VENV)/.installed-dev
+	$(BIN)/pytest $(PARALLEL) -m "not slow" bench/tests
 
 # the tests of the theory, in a minute
 test-core: $(VENV)/.installed-dev
@@ -38,17 +43,17 @@ test-core: $(VENV)/.installed-dev
 
 # whole trainings, launched processes and large grids, each of two seconds or more: CI runs them after `make test`
 test-long: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m long
+	$(BIN)/pytest $(PARALLEL) -m long $(addprefix tests/, $(ROOM))
 
-# what takes minutes: examples, lessons, compiled networks
+# what takes minutes: examples, lessons, compiled networks, measurements
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m slow --timeout 900
+	$(BIN)/pytest $(PARALLEL) -m slow --timeout 900 tests course/tests bench/tests
 
 # the site and its playground in headless Chromium (apt-get install chromium)
 test-browser: docs
 	$(BIN)/pytest $(PARALLEL) --dist loadfile -m browser
 
-test-all: test test-long test-slow test-browser
+test-all: test test-long test-bench test-slow test-browser
 
 # the newest version of every package, on the newest Python that these support
 test-newest: $(NEWEST)/bin/uv

@@ -748,10 +748,10 @@ JACOBIAN = """
 ## The Jacobian of a trained network
 
 MMPS solves a system with V = (b²/a) J, where J is the Jacobian of x̂_0. For an exact denoiser J is symmetric, and
-after 3 iterations conjugate gradients (CG) and GMRES give nearly the same above. `python bench/jacobians.py
-runs/demo` does this with the network of `make demo`, whose loss is that of its clipped x̂_0. The table has the energy
-score of 48 held-out digits with 4 samples each (smaller is better), given the left half with noise 0.05, by `DDIM(25,
-eta=1)`. "With clip" has `guidance.Clipped` around the network, inside of MMPS.
+after 3 iterations conjugate gradients (CG) and GMRES give nearly the same above. A script that is in the history
+(`git show fe9341c:bench/jacobians.py`) did this with the network of `make demo`, whose loss is that of its clipped
+x̂_0. The table has the energy score of 48 held-out digits with 4 samples each (smaller is better), given the left half
+with noise 0.05, by `DDIM(25, eta=1)`. "With clip" has `guidance.Clipped` around the network, inside of MMPS.
 
 """
 ASYMMETRY = """

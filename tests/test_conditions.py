@@ -1,10 +1,22 @@
 """What networks get of conditions: units, grids, absence."""
 
+import typing
+
 import pytest
 import torch
+from ancestral.inspection import condition_findings
 
-from ancestral.conditions import Classes, Image, Vector, check, resized
+from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
 from ancestral.errors import InputError
+from ancestral.nets.conditioning import EMBEDDED
+
+
+@pytest.mark.parametrize("kind", typing.get_args(Condition), ids=lambda kind: kind.__name__)
+def test_each_kind_has_a_row_in_each_table(kind):
+    assert kind.on_grid != (kind in EMBEDDED)
+    assert kind.encoding
+    for table in (condition_findings._statistics, condition_findings._findings):
+        assert table.dispatch(kind) is not table.dispatch(object)
 
 
 def test_vectors_are_standardised_and_rows_with_gaps_are_absent():

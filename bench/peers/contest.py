@@ -2,17 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-
-NoiseEstimator = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""ε̂ of (x_t of x_0 in [−1, 1], the index t − 1, labels). The libraries here have a method `noise_estimator`, which
-`by_noise.py` calls; a contestant of the quality part does not need it."""
 
 
 class Contestant(Protocol):

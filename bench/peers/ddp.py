@@ -8,7 +8,7 @@ from denoising_diffusion_pytorch import GaussianDiffusion, Unet, classifier_free
 from ema_pytorch import EMA
 from torch import Tensor
 
-from peers.contest import NoiseEstimator, Task
+from peers.contest import Task
 from peers.peer import Peer, Recipe
 
 DOCUMENTED = Recipe(
@@ -88,17 +88,6 @@ class DDP(Peer):
                 return averaged.sample(batch_size=len(labels)) * 2 - 1
             # a scale of exactly 1 makes its sampler fail; at 1.00001 the unconditional prediction has almost no weight
             return averaged.sample(labels, cond_scale=1.00001, rescaled_phi=0.0) * 2 - 1
-
-    def noise_estimator(self) -> NoiseEstimator:
-        """Return ε̂ with the averaged weights."""
-        averaged = self.ema.ema_model.eval()
-
-        def estimate(x: Tensor, index: Tensor, labels: Tensor) -> Tensor:
-            condition = {"classes": labels} if self.recipe.labels else {}
-            found: Tensor = averaged.model_predictions(x, index, **condition).pred_noise
-            return found
-
-        return estimate
 
 
 def documented(task: Task) -> DDP:

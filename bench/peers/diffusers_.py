@@ -7,8 +7,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from ancestral import targets
-from peers.contest import NoiseEstimator, Task
+from peers.contest import Task
 from peers.peer import Peer, Recipe
 
 with warnings.catch_warnings():
@@ -66,7 +65,6 @@ TUNED_FASHION = dataclasses.replace(TUNED, process={**TUNED.process, "prediction
 TUNED_COLOUR = dataclasses.replace(TUNED, drawn=50)
 """For emoji and icons: of digits 20 sampling steps are as good as 50, of emoji they are not."""
 
-TARGETS = {"epsilon": targets.EPS, "sample": targets.X0, "v_prediction": targets.V}
 """What its prediction types are called in this package."""
 
 
@@ -118,17 +116,6 @@ class Diffusers(Peer):
         averaged = copy.deepcopy(self.net).eval()
         self.ema.copy_to(averaged.parameters())
         return averaged
-
-    def noise_estimator(self) -> NoiseEstimator:
-        """Return ε̂ with the averaged weights."""
-        averaged, target = self.averaged(), TARGETS[self.scheduler.config.prediction_type]
-
-        def estimate(x: Tensor, index: Tensor, labels: Tensor) -> Tensor:
-            output: Tensor = averaged(x, index, labels if self.recipe.labels else None, return_dict=False)[0]
-            a2 = self.scheduler.alphas_cumprod[index]
-            return target.solve(x, output, a2.sqrt(), (1 - a2).sqrt()).eps
-
-        return estimate
 
 
 def documented(task: Task) -> Diffusers:

@@ -11,7 +11,7 @@ from ancestral.model import Model
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation
 from ancestral.training import Trainer
 from ancestral.workflows.distil import distil_config
-from peers.contest import NoiseEstimator, Task, with_changes
+from peers.contest import Task, with_changes
 
 PRESETS = {"emoji": "folder", "oxygen": "folder"}
 """The preset of a data set that is not a preset's name."""
@@ -83,11 +83,6 @@ class Ancestral:
         if self.weak is not None:
             options = {"guidance": self.autoguidance, "guidance_interval": AUTOGUIDED, "weak": self.weak}
         return self.trainer.model().sample(count, None, steps, seed, labels, batch_size=batch, **options)
-
-    def noise_estimator(self) -> NoiseEstimator:
-        """Return ε̂ with the averaged weights."""
-        diffusion = self.trainer.model().diffusion
-        return lambda x, index, labels: diffusion.predict(x, index + 1, labels=labels).eps
 
 
 class Distilled(Ancestral):

@@ -10,13 +10,18 @@ them, and what stands for a condition that is absent:
 
 The last number or channel says whether the condition is there, so a network of one's own needs no case for what is
 absent. A condition that is dropped at random in training can be left out when sampling.
+
+Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
+grid of x (`on_grid`); the names of its `classes`; whether its last channel is a mask (`masked`); and the function or
+operator of the item that it is `made_by`. What follows elsewhere from the kind stands in one table for each concern,
+such as `nets.conditioning.EMBEDDED`.
 """
 
 import keyword
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +56,9 @@ class Classes:
         names: The name of each class.
     """
 
+    encoding: ClassVar[str] = "the number of the name"
+    on_grid: ClassVar[bool] = False
+    masked: ClassVar[bool] = False
     made_by: ClassVar[str] = ""
     """They are never made of the item."""
     names: tuple[str, ...]
@@ -63,6 +71,18 @@ class Classes:
     def form(self) -> str:
         """The kind with all that has to be equal where a network takes it, in words."""
         return "classes"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; () of other kinds."""
+        return self.names
+
+    def check(self, name: str, dims: int) -> None:
+        """Raise InputError if items with `dims` axes of space cannot have this condition: all can have classes."""
+
+    def scaled_as(self, model: Any) -> "Classes":
+        """Return the classes as they are: they have no scale."""
+        return self
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Return the numbers, int64 (B,)."""
@@ -94,6 +114,10 @@ class Vector:
         high: The largest value of each number in the data; () as `low`.
     """
 
+    encoding: ClassVar[str] = "(values - mean) / std, then 1; all numbers are 0 where one is missing"
+    on_grid: ClassVar[bool] = False
+    masked: ClassVar[bool] = False
+    classes: ClassVar[tuple[str, ...]] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
     names: tuple[str, ...] = ()
@@ -133,6 +157,19 @@ class Vector:
         if not len(self.low) == len(self.high) == self.size:
             return []
         return [f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True)]
+
+    def check(self, name: str, dims: int) -> None:
+        """Raise InputError if no network can learn from the numbers."""
+        if not self.size:
+            raise InputError(f"the condition {name} has no number for each item: leave it out")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
+            raise InputError(f"the condition {name} holds numbers that are not finite: correct them, or leave it out")
+        if not all(std > 0 for std in self.std):
+            raise InputError(f"the condition {name} {ONE_VALUE}")
+
+    def scaled_as(self, model: Any) -> "Vector":
+        """Return this description as a model standardises the numbers, with the range of the data of both."""
+        return replace(self.joined(model), mean=model.mean, std=model.std)
 
     def joined(self, other: "Vector") -> "Vector":
         """Return this description with the range of the data of both; the range of one where the other has none."""
@@ -182,6 +219,12 @@ class Image:
         rate: Samples in a second, of recordings in the data.
     """
 
+    encoding: ClassVar[str] = (
+        "-1 + 2 (values - low) / (high - low) with low, high = limits; brought to the sides of x by linear "
+        "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones"
+    )
+    on_grid: ClassVar[bool] = True
+    classes: ClassVar[tuple[str, ...]] = ()
     channels: int
     limits: tuple[float, float] = (0.0, 255.0)
     sides: tuple[int, ...] = ()
@@ -201,6 +244,24 @@ class Image:
         values = f"integers up to {self.limits[1]:g}" if integers else "floats"
         mask = ", the last channel a mask" if self.masked else ""
         return f"images of {'x'.join(map(str, (self.channels, *self.sides)))} ({values}{mask})"
+
+    def check(self, name: str, dims: int) -> None:
+        """Raise InputError if items with `dims` axes of space cannot have this condition."""
+        if not dims:
+            raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
+        if not (
+            min(self.channels, *self.sides, self.rate or 1) >= 1
+            and math.prod((self.channels, *self.sides)) <= MOST_VALUES
+            and -math.inf < self.limits[0] < self.limits[1] < math.inf
+        ):
+            raise InputError(
+                f"the condition {name} cannot be an image of {self.channels} channels, sides {self.sides}, "
+                f"limits {self.limits} and rate {self.rate}"
+            )
+
+    def scaled_as(self, model: Any) -> "Image":
+        """Return this description with the values that -1 and 1 stand for in a model."""
+        return replace(self, limits=model.limits)
 
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.
@@ -279,23 +340,4 @@ def check(conditions: Mapping[str, Condition], dims: int) -> None:
     """Raise InputError if items with `dims` axes of space cannot have these conditions."""
     for name, condition in conditions.items():
         check_name(name)
-        if isinstance(condition, Image) and not dims:
-            raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
-        if isinstance(condition, Image) and not (
-            min(condition.channels, *condition.sides, condition.rate or 1) >= 1
-            and math.prod((condition.channels, *condition.sides)) <= MOST_VALUES
-            and -math.inf < condition.limits[0] < condition.limits[1] < math.inf
-        ):
-            raise InputError(
-                f"the condition {name} cannot be an image of {condition.channels} channels, sides {condition.sides}, "
-                f"limits {condition.limits} and rate {condition.rate}"
-            )
-        if isinstance(condition, Vector):
-            if not condition.size:
-                raise InputError(f"the condition {name} has no number for each item: leave it out")
-            if not all(math.isfinite(value) for value in (*condition.mean, *condition.std)):
-                raise InputError(
-                    f"the condition {name} holds numbers that are not finite: correct them, or leave it out"
-                )
-            if not all(std > 0 for std in condition.std):
-                raise InputError(f"the condition {name} {ONE_VALUE}")
+        condition.check(name, dims)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, dataclass_transform, get_args
 
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
+from ancestral.config.data_sources import SOURCES, described
 from ancestral.errors import InputError
 from ancestral.fields import argument, check_ranges
 from ancestral.options import option
@@ -238,6 +239,8 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
 
     OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
     PRESETS: ClassVar[str] = PRESETS.names
+    REMOTE: ClassVar[str] = ", ".join(name for name, one in SOURCES.items() if one.remote)
+    SOURCES: ClassVar[str] = described(SOURCES.values())
     COMMON: ClassVar[tuple[str, ...]] = (
         *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "augment", "given"),
         *("class_labels", "validation", "latent", "until", *COMMON_SETTINGS),
@@ -253,9 +256,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
     data is taken for `data`. Default: the preset for the data, or digits without data."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True, names="data")
-    """Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or
-    .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), one of these in object storage (s3://bucket/name
-    or gs://bucket/name), or a data set of the library datasets (a folder, or hf://datasets/user/name). {From
+    """Data to train on: {SOURCES}. In object storage (s3://bucket/name or gs://bucket/name) may lie {REMOTE}. {From
     Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); a
     list of paths of images, or of Pillow images; or a torch Dataset of items, alone or with labels.} Default: the
     preset's."""
@@ -499,9 +500,9 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
         base = base_config(values.get("config"), values.get("source"))
         return base.with_net(values.get("net"))
 
+    SOURCES: ClassVar[str] = described(SOURCES.values())
     source: Any = argument(words=str, metavar="SOURCE", positional=True, names="data")
-    """A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10 ...){;
-    from Python anything that training takes}."""
+    """Data that training may take{, also from Python}: {SOURCES}."""
     config: str | Config | None = argument(
         None, words=str | None, metavar="PRESET", ordered=True, short=["preset"], names="preset"
     )

@@ -20,6 +20,7 @@ import ancestral
 from ancestral import config, data, oracle, samplers, schedules, storage
 from ancestral.arguments import from_json
 from ancestral.data import statistics
+from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.errors import InputError, install_command
 from ancestral.events import Work, finish
@@ -628,14 +629,14 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
 
 def test_a_test_split_that_cannot_be_opened_does_not_count_as_none(run, refused, tmp_path, monkeypatch):
     """Distances to training data would be taken for those to held-out data."""
-    moons = data.BUILTINS["moons"]
+    moons = builtin.moons
 
     def damaged(split):
         if split == "test":
             raise InputError("the test file is damaged")
         return moons(split)
 
-    monkeypatch.setitem(data.BUILTINS, "moons", damaged)
+    monkeypatch.setattr(builtin, "moons", damaged)
     untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")
     for words in (("evaluate", tmp_path / "run"), ("compare", tmp_path / "run", tmp_path / "run")):
         assert "the test file is damaged" in refused(*words, "--samples", 30, "--data", "moons")

@@ -4,12 +4,12 @@ The pictures in runs and reports are samples, which no data set takes for items.
 """
 
 import contextlib
-import difflib
 import importlib.util
 import os
-from itertools import islice
+from collections.abc import Collection
 from pathlib import Path
 
+from ancestral.config.run_files import CONFIG, IN_RUN
 from ancestral.errors import InputError, pip_install
 from ancestral.options import option
 
@@ -39,30 +39,13 @@ WAV = ".wav"
 
 ARRAY_FILES = (".npy", ".npz")
 """The suffixes of files of arrays."""
-ARRAYS = (*ARRAY_FILES, ".tar")
-"""The suffixes of files that are data by themselves."""
-MOST_LISTED = 10_000
-"""Largest number of names in a folder that a misspelt path is compared with."""
 
 
-def nearest_path(text: str) -> str | None:
-    """Return the folder, or the file of arrays, whose path is most like one that does not exist; None without one.
+def first_suffix(folder: str | Path, suffixes: Collection[str] = (WAV, *SUFFIXES)) -> str | None:
+    """Find the suffix of the first file with one of some suffixes, those of images and recordings by default.
 
-    Only the last part of the path may be misspelt.
+    Files lie in the folder or below it, outside of runs. None without one.
     """
-    path, matches = Path(text), list[str]()
-    with contextlib.suppress(OSError, ValueError, RuntimeError), os.scandir(path.expanduser().parent) as entries:
-        names = [
-            entry.name
-            for entry in islice(entries, MOST_LISTED)
-            if entry.name[0] != "." and (entry.name.lower().endswith(ARRAYS) or entry.is_dir())
-        ]
-        matches = difflib.get_close_matches(path.name, sorted(names), n=1)
-    return str(path.with_name(matches[0])) if matches else None
-
-
-def first_suffix(folder: str | Path) -> str | None:
-    """Find the suffix of the first image or recording in a folder or below it, outside of runs; None without one."""
     real_paths: set[str] = set()
     for path, below, files in os.walk(os.path.expanduser(folder), followlinks=True):  # noqa: PTH111 (raises nothing)
         real = os.path.realpath(path)
@@ -73,7 +56,7 @@ def first_suffix(folder: str | Path) -> str | None:
         below[:] = sorted(name for name in below if not name.startswith(".") and not is_output(f"{path}/{name}"))
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
-            if suffix in (WAV, *SUFFIXES) and not name.startswith("."):
+            if suffix in suffixes and not name.startswith("."):
                 return suffix
     return None
 
@@ -87,15 +70,13 @@ RUNS = "runs"
 """The folder in which commands write where no other is given."""
 REPORTS = ("compare", "doctor", "studio")
 """Folders in RUNS that hold what commands write of data and of several runs, and are no runs."""
-RUN_FILES = ("log.csv", "model.safetensors", "checkpoints")
-"""A run folder holds config.json and one of these."""
 
 
 def is_run(folder: str | Path) -> bool:
     """Tell whether a folder is a run folder."""
     path = Path(folder)
     try:
-        return (path / "config.json").is_file() and any((path / name).exists() for name in RUN_FILES)
+        return (path / CONFIG).is_file() and any((path / name).exists() for name in IN_RUN)
     except PermissionError:  # a folder that may not be read
         return False
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.arguments import read_json
-from ancestral.config.folders import holds_recordings, nearest_path
+from ancestral.config.data_sources import BUILT_IN, SOURCES, nearest_path, source_of
 from ancestral.config.schema import (
     DIGEST,
-    POINTS,
     SECTIONS,
     Config,
     DistilConfig,
@@ -251,24 +250,17 @@ def preset(name: str) -> Config:
 
 
 def is_data(name: str) -> bool:
-    """Tell whether a name in the place of a preset is that of data: built-in points, an address or a path."""
+    """Tell whether a name in the place of a preset is that of data: a built-in one, an address or a path."""
     if not name or name in PRESETS or name.startswith("-") or name.endswith(".json"):
         return False
-    return name in POINTS or "/" in name or Path(name).expanduser().exists()
+    return name in BUILT_IN or "/" in name or Path(name).expanduser().exists()
 
 
 def default_preset(source: Any) -> str:
     """Choose the preset for a data source, by its name, and the names in a folder; or for data given from Python."""
     if not isinstance(source, str | Path):
-        return "folder" if isinstance(source, list) else "arrays"
-    name = str(source)
-    if name in POINTS:
-        return "points"
-    if name in ("digits", "fashion", "cifar10"):
-        return name
-    if name.lower().endswith((".npy", ".npz")):
-        return "arrays"
-    return "arrays" if holds_recordings(name) else "folder"
+        return SOURCES["list" if isinstance(source, list) else "array"].preset
+    return BUILT_IN[str(source)].preset if str(source) in BUILT_IN else source_of(source).preset
 
 
 def read_config(path: Path, base: Config | None = None, source: str = "") -> Config:

@@ -18,14 +18,13 @@ from typing import Any, Literal
 from ancestral import registries
 from ancestral.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
 from ancestral.config.condition_sources import Given, placeless, unplaced
+from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.options import option
 from ancestral.registries import DistillationName, TargetName, TimesName, WeightingName
 
-POINTS = ("moons", "swissroll", "checkerboard")
-"""The built-in data that are points in the plane."""
 OWN_DATA = ("folder", "arrays", "latent", "photos64", "photos128", "photos256", "ddpm256")
 """The presets for data of your own."""
 FROM_PYTHON = "(given from Python)"
@@ -541,7 +540,7 @@ class Config:
         if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
         path = Path(short_source(self.data.source))
-        return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset
+        return (path.stem if path.suffix in FILE_SUFFIXES else path.name) or self.preset
 
     @staticmethod
     def settings(config: "Config | None" = None) -> list[Argument]:

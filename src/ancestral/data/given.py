@@ -192,11 +192,11 @@ def attach(
             except InputError as error:
                 raise InputError(f"{error.text}, as in {option('given', f'other={what}')}") from None
             check({name: kind}, len(data.shape) - 1)
-            if name == LABEL and not isinstance(kind, Classes):
+            if name == LABEL and not kind.classes:
                 raise InputError(
                     f"{LABEL} is the name of classes, and {what} holds no texts or whole numbers: give it another name"
                 )
-            if name != LABEL and isinstance(kind, Classes) and isinstance(value, Tensor) and value.min() == value.max():
+            if name != LABEL and isinstance(value, Tensor) and value.ndim == 1 and value.min() == value.max():
                 raise InputError(f"the condition {name} {ONE_VALUE}")
         except InputError as error:
             advice = f"; or name the conditions to use: {option('given', 'NAME')}" if unnamed else ""
@@ -212,8 +212,8 @@ def attach(
         text, example = columns.note
         notes.append((text, f"{option('given', example)} conditions the model on it"))
     labels, classes = values.pop(LABEL, None), kinds.pop(LABEL, None)
-    if isinstance(labels, Tensor) and isinstance(classes, Classes):
-        data = data.with_labels(labels, classes.names)
+    if isinstance(labels, Tensor) and classes is not None:
+        data = data.with_labels(labels, classes.classes)
     if not kinds and not notes:
         return data
     return data.with_conditions({**data.conditions, **values}, {**data.spec.further, **kinds}, tuple(notes))
@@ -246,7 +246,7 @@ def _condition(
 
 def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
     """Classes as they are, and whole numbers of a file as the names of classes, in their order."""
-    if not isinstance(kind, Vector) or kind.size > 1:
+    if values.ndim < 2 or values.shape[1] > 1:
         return kind, values
     numbers, there = values[:, 0], ~values[:, 0].isnan()
     distinct = numbers[there].unique()  # type: ignore[no-untyped-call]
@@ -338,8 +338,8 @@ def _joined(
     if len({len(column) for column in columns}) > 1:
         raise InputError(f"{name} joins columns of different lengths: give one row for each item")
     joined = np.concatenate(columns, 1)
-    kind, values = _of_array(joined, name, data, conversion)
-    assert isinstance(kind, Vector)
+    _check_count(joined, name, data)
+    kind, values = _vector(joined, name, data)
     return (replace(kind, names=tuple(names)) if kind.size == len(names) else kind), values
 
 
@@ -390,10 +390,7 @@ def _array(column: Any, name: str) -> Any:
 
 
 def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
-    count = len(data)
-    if array.ndim == 0 or len(array) != count:
-        rows = 0 if array.ndim == 0 else len(array)
-        raise InputError(f"{name} has {rows:,} rows, and the data have {count:,} items: give one for each")
+    _check_count(array, name, data)
     if array.ndim == 1 and array.dtype == object:
         names = tuple(sorted({one for one in array if one is not None}))
         if len(names) > arrays.MAX_CLASSES:
@@ -409,12 +406,19 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
         return Classes(tuple(map(str, range(int(array.max()) + 1)))), torch.from_numpy(array.astype(np.int64))
     if array.ndim <= 2:
         _check_no_sequence(array, name)
-        return _vector(np.asarray(array, dtype=np.float64).reshape(count, -1), name, data)
+        return _vector(np.asarray(array, dtype=np.float64).reshape(len(data), -1), name, data)
     items = arrays.to_items(array, name, _for_partners(conversion, data), len(data.shape) - 1)
     if items.is_floating_point() and not bool(items.isfinite().all()):
         raise InputError(f"{name} holds NaN or infinity: leave those items out, or fill the gaps")
     images = InMemoryDataset(items, name=name)
     return _image(images, data), images
+
+
+def _check_count(array: Any, name: str, data: Dataset) -> None:
+    """Raise InputError unless an array has a row for each item."""
+    rows = 0 if array.ndim == 0 else len(array)
+    if array.ndim == 0 or rows != len(data):
+        raise InputError(f"{name} has {rows:,} rows, and the data have {len(data):,} items: give one for each")
 
 
 def _check_no_sequence(array: Any, name: str) -> None:
@@ -426,7 +430,7 @@ def _check_no_sequence(array: Any, name: str) -> None:
         )
 
 
-def _vector(values: Any, name: str, data: Dataset) -> tuple[Condition, Tensor]:
+def _vector(values: Any, name: str, data: Dataset) -> tuple[Vector, Tensor]:
     tensor = torch.from_numpy(values.copy())
     if bool(tensor.isnan().any(1).all()):
         raise InputError(f"{name} holds no row of numbers: correct the data, or leave it out")

@@ -99,6 +99,10 @@ class StoredItems(ABC):
         """Name an item by what stays if the data are moved and renamed, for their fingerprint."""
         return self.name_of(row)
 
+    def dataset(self, conversion: Conversion, dims: int | None) -> Dataset:
+        """Return the items as a data set, which converts them. Raises as `LazyDataset` does."""
+        return LazyDataset(self, conversion, dims)
+
 
 class LazyDataset(Dataset):
     """Items that are read and decoded when needed."""

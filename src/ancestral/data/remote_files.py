@@ -14,14 +14,16 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
 from ancestral import storage
-from ancestral.config.folders import RUN_FILES, RUNS
+from ancestral.config.data_sources import FILE_SUFFIXES
+from ancestral.config.folders import RUNS
+from ancestral.config.run_files import CONFIG, IN_RUN
 from ancestral.data import object_cache
 from ancestral.data.download import OFFLINE, cache
 from ancestral.data.files import Files, NameList, Section, suffix_of
@@ -79,7 +81,7 @@ class RemoteFiles(Files):
                 f"environment, as in FSSPEC_{self.protocol.upper()}_PASSWORD"
             )
         pattern = address.rstrip("/")
-        single = bool(NUMBERED.search(pattern)) or pattern.lower().endswith((".tar", ".npy", ".npz"))
+        single = bool(NUMBERED.search(pattern)) or pattern.lower().endswith(FILE_SUFFIXES)
         self.address = pattern.rpartition("/")[0] if single else pattern
         self.only = [name.encode() for name in numbered(pattern.rpartition("/")[2])] if single else []
         """The objects that the address names, "" of a folder."""
@@ -127,6 +129,10 @@ class RemoteFiles(Files):
         """Return the suffixes of the objects in the folder itself, and "/" if there is one in a sub-folder."""
         shown = (os.fsdecode(name) for name in self._names if not name.startswith(b"."))
         return {"/" if "/" in name else Path(name).suffix.lower() for name in shown}
+
+    def first_suffix(self, suffixes: Collection[str]) -> str | None:
+        """Return the suffix of the first object with one of these; None without one."""
+        return next(map(suffix_of, self.names(suffixes, [], [])), None)
 
     def has(self, name: bytes) -> bool:
         """See `Files.has`."""
@@ -341,9 +347,9 @@ class RemoteFiles(Files):
         """The folders that are runs, and folders called RUNS that hold one."""
         runs = set[bytes]()
         for name in self._names:
-            if name.endswith(b"/config.json"):
+            if name.endswith(b"/" + CONFIG.encode()):
                 folder = name.rpartition(b"/")[0]
-                files = [b"%s/%s" % (folder, file.encode()) for file in RUN_FILES]
+                files = [b"%s/%s" % (folder, file.encode()) for file in IN_RUN]
                 rows = [bisect.bisect_left(self._names, file) for file in files]
                 nexts = [self._names[row] if row < len(self._names) else b"" for row in rows]
                 if any(

@@ -118,8 +118,8 @@ class DataSpec:
     def __post_init__(self) -> None:
         """Make the classes the condition LABEL, or the condition LABEL the classes."""
         label = self.conditions.get(LABEL)
-        if isinstance(label, Classes) and not self.classes:
-            object.__setattr__(self, "classes", label.names)
+        if label is not None and not self.classes:
+            object.__setattr__(self, "classes", label.classes)
         label_first = {LABEL: Classes(self.classes)} if self.classes else {}
         object.__setattr__(self, "conditions", label_first | dict(self.further))
 

@@ -136,8 +136,10 @@ def inspect(
     Further keywords are settings by name, in place of the config's; see `ancestral.config`.
 
     Args:
-        source: A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion,
-            cifar10 ...); from Python anything that training takes.
+        source: Data that training may take, also from Python: a built-in data set (digits, fashion, cifar10, moons,
+            swissroll, checkerboard), a folder of images, a folder of .wav files, a .npy or .npz file, a .tar of
+            WebDataset samples (or a folder of them) or a data set of the library datasets (a folder, also of
+            .parquet or .arrow files, or hf://datasets/user/name).
         config: Preset of the training run that is judged and measured; from Python also a config. Default: the
             preset of training for the source.
         net: Kind of network of the training run; default: the preset's.
@@ -259,10 +261,11 @@ def train(
             ddpm256, points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points,
             improved-points, edm-points, flow-points); from Python also a config, or a .json file as of `file`. The
             name or path of data is taken for `data`. Default: the preset for the data, or digits without data.
-        data: Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of
-            images or .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), one of these in object
-            storage (s3://bucket/name or gs://bucket/name), or a data set of the library datasets (a folder, or
-            hf://datasets/user/name). From Python also a tensor or array of items (N, C, *sides) or points (N, 2),
+        data: Data to train on: a built-in data set (digits, fashion, cifar10, moons, swissroll, checkerboard), a
+            folder of images, a folder of .wav files, a .npy or .npz file, a .tar of WebDataset samples (or a folder
+            of them) or a data set of the library datasets (a folder, also of .parquet or .arrow files, or
+            hf://datasets/user/name). In object storage (s3://bucket/name or gs://bucket/name) may lie images,
+            recordings, arrays, shards. From Python also a tensor or array of items (N, C, *sides) or points (N, 2),
             alone or with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch
             Dataset of items, alone or with labels. Default: the preset's.
         file: The config.json of a run, or a JSON file with some settings, which change the preset.

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import storage
-from ancestral.conditions import Classes, Condition, Image, Vector, argument_name
+from ancestral.conditions import Condition, argument_name
 from ancestral.errors import InputError, install_command
 from ancestral.gaussian import Scalar
 from ancestral.model import Model
@@ -42,13 +42,6 @@ for each t in times but the last, with the s that follows it in times, and its s
 x = output of the network in the file decoder, which is beside this one, for z = x, unless decoder is null
 item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers rounded, and clipped to the limits"""
 """Sampling, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
-ENCODED = {
-    Classes: "the number of the name",
-    Vector: "(values - mean) / std, then 1; all numbers are 0 where one is missing",
-    Image: "-1 + 2 (values - low) / (high - low) with low, high = limits; brought to the sides of x by linear "
-    "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones",
-}
-"""How the input of the network is made of values in the units of the data, by the kind of the condition."""
 MASKED = "; the last channel of values is 1 where the image is known, and -1 where it is not and the others are 0"
 OUTPUT = "output"
 MAX_BYTES = 2_000_000_000
@@ -181,7 +174,7 @@ def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:
         "shape": nothing.shape[1:],
         "dtype": str(nothing.dtype).removeprefix("torch."),
         "absent": nothing.flatten()[0].item(),
-        "encoded": ENCODED[type(kind)] + (MASKED if isinstance(kind, Image) and kind.masked else ""),
+        "encoded": kind.encoding + (MASKED if kind.masked else ""),
         **dataclasses.asdict(kind),
     }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import __version__, storage
-from ancestral.conditions import Condition, Image
+from ancestral.conditions import Condition
 from ancestral.data.arrays import NAMES
 from ancestral.data.convert import has_alpha
 from ancestral.data.spec import Codec, bits_of
@@ -195,9 +195,9 @@ def _kind(name: str) -> tuple[str, bool]:
 def _condition(kind: Condition) -> dict[str, Any]:
     """A condition besides the label; of an image also how its values are stored."""
     described = {"kind": type(kind).__name__, **dataclasses.asdict(kind)}
-    if isinstance(kind, Image):
-        bits = bits_of(kind.limits)
-        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", kind.limits))
+    if limits := described.get("limits"):
+        bits = bits_of(limits)
+        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits))
     return described
 
 

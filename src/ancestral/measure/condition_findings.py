@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ancestral.conditions import Classes, Condition, Image, Vector
+from ancestral.conditions import Classes, Image, Vector
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion, share_cropped
+from ancestral.data.dataset import Values
 from ancestral.data.decoding import read_header, reading_threads
 from ancestral.data.given import missing_rows
 from ancestral.data.io_errors import Unreadable
@@ -43,25 +46,42 @@ def fault_findings(faults: Sequence[InputError]) -> Iterator[Finding]:
 
 def condition_statistics(data: Dataset) -> dict[str, ConditionStatistics]:
     """Compute the statistics of all conditions besides the label."""
-    return {name: _statistics(kind, data, name) for name, kind in data.spec.further.items()}
+    values = {name: data.conditions.get(name) for name in data.spec.further}
+    return {
+        name: _statistics(kind, values[name], _missing_count(values[name])) for name, kind in data.spec.further.items()
+    }
 
 
-def _statistics(kind: Condition, data: Dataset, name: str) -> ConditionStatistics:
-    values = data.conditions.get(name)
+def _missing_count(values: "Values | None") -> int:
+    """The number of items without a condition."""
     rows = None if values is None else missing_rows(values)
-    missing = 0 if rows is None else int(rows.sum())
-    if isinstance(kind, Classes):
-        assert isinstance(values, Tensor)
-        return ConditionStatistics("classes", missing, classes=class_counts(values, kind.names))
-    if isinstance(kind, Image):
-        shape = (kind.channels, *kind.sides)
-        return ConditionStatistics("image", missing, shape=shape, made_by=kind.made_by)
-    ends: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-    if isinstance(values, Tensor) and rows is not None and not bool(rows.all()):
-        present = values[~rows]
-        ends = tuple(present.amin(0).tolist()), tuple(present.amax(0).tolist())
+    return 0 if rows is None else int(rows.sum())
+
+
+@singledispatch
+def _statistics(kind: Any, values: "Values | None", missing: int) -> ConditionStatistics:
+    """The statistics of a condition with these values, None where they are made of the items."""
+    raise NotImplementedError(type(kind))
+
+
+@_statistics.register(Classes)
+def _(kind: Classes, values: Tensor, missing: int) -> ConditionStatistics:
+    return ConditionStatistics("classes", missing, classes=class_counts(values, kind.names))
+
+
+@_statistics.register(Image)
+def _(kind: Image, values: "Values | None", missing: int) -> ConditionStatistics:
+    return ConditionStatistics("image", missing, shape=(kind.channels, *kind.sides), made_by=kind.made_by)
+
+
+@_statistics.register(Vector)
+def _(kind: Vector, values: Tensor | None, missing: int) -> ConditionStatistics:
+    low, high = tuple[float, ...](), tuple[float, ...]()
+    if values is not None and missing < len(values):
+        present = values[~values.isnan().any(1)]
+        low, high = tuple(present.amin(0).tolist()), tuple(present.amax(0).tolist())
     return ConditionStatistics(
-        "vector", missing, low=ends[0], high=ends[1], mean=kind.mean, std=kind.std, made_by=kind.made_by
+        "vector", missing, low=low, high=high, mean=kind.mean, std=kind.std, made_by=kind.made_by
     )
 
 
@@ -71,14 +91,31 @@ def condition_findings(data: Dataset) -> Iterator[Finding]:
         kind = data.spec.conditions[name]
         if isinstance(values, Tensor):
             yield from _missing(name, values, data)
-        if isinstance(kind, Classes) and isinstance(values, Tensor):
-            yield from _of_classes(name, class_counts(values, kind.names))
-        elif isinstance(kind, Vector) and isinstance(values, Tensor):
-            titles = [f"{name} ({part})" for part in kind.names] or [name] * kind.size
-            for title, column in zip(titles, values.T, strict=True):
-                yield from _of_numbers(title, column.numpy(), data)
-        elif isinstance(values, LazyDataset) and isinstance(data, LazyDataset):
-            yield from _of_partners(name, values, data)
+        yield from _findings(kind, name, values, data)
+
+
+@singledispatch
+def _findings(kind: Any, name: str, values: "Values", data: Dataset) -> Iterator[Finding]:
+    """Find what is uneven, far out or of another shape in the values of a condition."""
+    raise NotImplementedError(type(kind))
+
+
+@_findings.register(Classes)
+def _(kind: Classes, name: str, values: Tensor, data: Dataset) -> Iterator[Finding]:
+    return _of_classes(name, class_counts(values, kind.names))
+
+
+@_findings.register(Vector)
+def _(kind: Vector, name: str, values: Tensor, data: Dataset) -> Iterator[Finding]:
+    titles = [f"{name} ({part})" for part in kind.names] or [name] * kind.size
+    for title, column in zip(titles, values.T, strict=True):
+        yield from _of_numbers(title, column.numpy(), data)
+
+
+@_findings.register(Image)
+def _(kind: Image, name: str, values: "Values", data: Dataset) -> Iterator[Finding]:
+    if isinstance(values, LazyDataset) and isinstance(data, LazyDataset):
+        yield from _of_partners(name, values, data)
 
 
 def _missing(name: str, values: Tensor, data: Dataset) -> Iterator[Finding]:

@@ -11,13 +11,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from ancestral import __version__, schedules, targets
 from ancestral.arguments import fits, from_json
-from ancestral.conditions import MOST_VALUES, Classes, Condition, Image, Vector, check
+from ancestral.conditions import MOST_VALUES, Condition, check
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
@@ -45,7 +45,7 @@ TYPES: dict[str, Any] = {
     "measured": dict,
 }
 """The types of what is JSON in the metadata. Older files lack some."""
-CONDITION_KINDS = {kind.__name__: kind for kind in (Classes, Vector, Image)}
+CONDITION_KINDS = {kind.__name__: kind for kind in get_args(Condition)}
 """The kinds of condition by their names in the metadata."""
 
 

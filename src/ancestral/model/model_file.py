@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ancestral import hub, nets, storage, targets
 from ancestral.arguments import checked
-from ancestral.config import AUTOENCODER, Config
+from ancestral.config import AUTOENCODER, Config, run_files
 from ancestral.data.spec import DataSpec
 from ancestral.device import pick_device
 from ancestral.errors import InputError
@@ -20,7 +20,7 @@ from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-FILE_NAME = "model.safetensors"
+FILE_NAME = run_files.MODEL
 
 
 def find(path: str | Path) -> Path:
@@ -53,7 +53,7 @@ def describe_file(path: Path) -> tuple[Config, DataSpec]:
 
 
 def _described(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]:
-    (config, spec), beside = describe(path, metadata), path.parent / "config.json"
+    (config, spec), beside = describe(path, metadata), path.parent / run_files.CONFIG
     with contextlib.suppress(OSError, UnicodeDecodeError, InputError):  # it is damaged, or of another program
         config = config.placed(Config.from_json(beside.read_text(encoding="utf-8"), str(beside)))
     return config, spec

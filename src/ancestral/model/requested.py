@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ancestral import __version__, storage
 from ancestral.conditions import LABEL, Image
+from ancestral.config.run_files import CONDITIONS
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
@@ -17,8 +18,6 @@ from ancestral.options import option
 from ancestral.results.request import ImageRef, Label, Objects, Request
 from ancestral.samplers import Sampler
 
-SAVED_CONDITIONS = "given.npz"
-"""The file beside the grids of a training run with the images that they are conditioned on."""
 COUNT = 64
 """Default number of samples."""
 
@@ -129,7 +128,7 @@ def asked(request: Request) -> dict[str, Any]:
         images = [ref.name for ref in refs if isinstance(ref, ImageRef)]
         if images:
             files = ", ".join(images[:3]) + ", ..." * (len(images) > 3)
-            saved = Path(request.source).parent / SAVED_CONDITIONS  # of the previews of a run
+            saved = Path(request.source).parent / CONDITIONS  # of the previews of a run
             place = saved if request.step is not None and saved.exists() else "..."
             raise InputError(
                 f"{request.source} was conditioned on the image {name} ({files}): give it again, "

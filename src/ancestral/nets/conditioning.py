@@ -4,13 +4,62 @@ The new layers end in zeros, so the output of an untrained network does not depe
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ancestral.conditions import Classes, Condition, Image, Vector, argument_name
+from ancestral.conditions import Classes, Condition, Vector, argument_name
 from ancestral.errors import InputError
 from ancestral.nets.embedding import class_index
+
+
+def _zero(layer: nn.Module) -> nn.Module:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _class_layer(kind: Classes, width: int) -> nn.Module:
+    return _zero(nn.Embedding(len(kind.names) + 1, width))  # the last: no class
+
+
+def _class_numbers(kind: Classes, name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    if value.is_floating_point():
+        raise InputError(f"{name} is of classes: give their numbers as integers, not {value.dtype}")
+    return class_index(value, len(kind.names))
+
+
+def _vector_layer(kind: Vector, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(kind.size + 1, width), nn.SiLU(), _zero(nn.Linear(width, width)))
+
+
+def _vector_numbers(kind: Vector, name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    if value.shape[1:] != (kind.size + 1,):
+        raise InputError(
+            f"the vector {name} has the shape {tuple(value.shape)}: give (B, {kind.size + 1}), its standardised "
+            "numbers and then 1, as Vector.encode makes it"
+        )
+    return value.to(dtype)
+
+
+class Embedded(NamedTuple):
+    """How a kind of condition adds to the embedding of t.
+
+    Attributes:
+        layer: Makes the layer of a kind and a width.
+        numbers: Returns the input of the layer for what a network gets, by kind, name, value and dtype.
+    """
+
+    layer: Callable[[Any, int], nn.Module]
+    numbers: Callable[[Any, str, Tensor, torch.dtype], Tensor]
+
+
+EMBEDDED: dict[type, Embedded] = {
+    Classes: Embedded(_class_layer, _class_numbers),
+    Vector: Embedded(_vector_layer, _vector_numbers),
+}
+"""The kinds that are not on the grid of x."""
 
 
 class Conditioning(nn.Module):
@@ -29,15 +78,12 @@ class Conditioning(nn.Module):
         self.kinds = {argument_name(name): kind for name, kind in conditions.items()}
         self.embeddings = nn.ModuleDict()
         for name, kind in self.kinds.items():
-            if isinstance(kind, Classes):
-                self.embeddings[f"of_{name}"] = _zero(nn.Embedding(len(kind.names) + 1, width))  # the last: no class
-            elif isinstance(kind, Vector):
-                layers = nn.Linear(kind.size + 1, width), nn.SiLU(), _zero(nn.Linear(width, width))
-                self.embeddings[f"of_{name}"] = nn.Sequential(*layers)
-        self.images = [name for name, kind in self.kinds.items() if isinstance(kind, Image)]
+            if not kind.on_grid:
+                self.embeddings[f"of_{name}"] = EMBEDDED[type(kind)].layer(kind, width)
+        self.images = [name for name, kind in self.kinds.items() if kind.on_grid]
         if self.images and stem is None:
             raise InputError(f"points have no grid for the image {self.images[0]}: give this condition as a vector")
-        channels = sum(kind.channels + 1 for kind in self.kinds.values() if isinstance(kind, Image))
+        channels = sum(self.kinds[name].absent(0, ()).shape[1] for name in self.images)
         self.stem = stem(channels) if stem is not None and channels else None
 
     def check(self, values: Mapping[str, object]) -> None:
@@ -50,22 +96,12 @@ class Conditioning(nn.Module):
     def embed(self, embedding: Tensor, values: Mapping[str, Tensor | None]) -> Tensor:
         """Add the embedding of classes and vectors to that of t, (B, width). What is not given is absent."""
         for name, kind in self.kinds.items():
-            if isinstance(kind, Image):
+            if kind.on_grid:
                 continue
             value = values.get(name)
-            value = kind.absent(len(embedding)).to(embedding.device) if value is None else value
-            if isinstance(kind, Classes):
-                if value.is_floating_point():
-                    raise InputError(f"{name} is of classes: give their numbers as integers, not {value.dtype}")
-                value = class_index(value, len(kind.names))
-            else:
-                if value.shape[1:] != (kind.size + 1,):
-                    raise InputError(
-                        f"the vector {name} has the shape {tuple(value.shape)}: give (B, {kind.size + 1}), its "
-                        "standardised numbers and then 1, as Vector.encode makes it"
-                    )
-                value = value.to(embedding.dtype)
-            embedding = embedding + self.embeddings[f"of_{name}"](value)
+            value = kind.absent(len(embedding), ()).to(embedding.device) if value is None else value
+            numbers = EMBEDDED[type(kind)].numbers(kind, name, value, embedding.dtype)
+            embedding = embedding + self.embeddings[f"of_{name}"](numbers)
         return embedding
 
     def image(self, x: Tensor, values: Mapping[str, Tensor | None]) -> Tensor | None:
@@ -85,9 +121,3 @@ class Conditioning(nn.Module):
                 )
             present.append(value.to(x.dtype))
         return torch.cat(present, dim=1)
-
-
-def _zero(layer: nn.Module) -> nn.Module:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

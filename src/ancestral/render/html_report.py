@@ -4,7 +4,6 @@ While the run trains, a script loads the page again; afterwards it has none.
 """
 
 import base64
-import csv
 import functools
 import hashlib
 import io
@@ -21,7 +20,8 @@ from PIL import Image
 
 from ancestral import __version__, storage
 from ancestral import config as configs
-from ancestral.config import Config
+from ancestral.config import Config, run_files
+from ancestral.config.run_files import REPORT as REPORT
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.quantities import format_duration
@@ -29,7 +29,6 @@ from ancestral.render import evaluation_text
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
 
-REPORT = "report.html"
 EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 """Marks around the section on evaluations, which `update_report` replaces."""
 LOSS_BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
@@ -119,7 +118,11 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
     """
     from markupsafe import Markup
 
-    config, rows, notes_file = _config(folder / "config.json"), read_log(folder / "log.csv"), folder / "notes.txt"
+    config, rows, notes_file = (
+        _config(folder / run_files.CONFIG),
+        _rows(folder / run_files.LOG),
+        folder / run_files.NOTES,
+    )
     notes = notes_file.read_text(encoding="utf-8", errors="replace").splitlines() if notes_file.is_file() else []
     digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
     text = fill_template(
@@ -133,7 +136,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         rate=_last(rows, "images_per_second"),
         plots=_plots(folder, config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
-        grids=_grids(folder / "samples"),
+        grids=_grids(folder / run_files.SAMPLES),
         film=_data_uri(film, STRIP) if film is not None else None,
         data_picture=_data_uri(run.data.picture, LARGE) if run.data.picture is not None else None,
         most_classes=CLASSES,
@@ -163,7 +166,7 @@ def update_report(folder: Path) -> bool:
 
 def _evaluation(folder: Path) -> str:
     """The section on evaluations in HTML; empty without an evaluation."""
-    folder = folder / "evaluation"
+    folder = folder / run_files.EVALUATION
     images = ((_open(folder / name), caption) for name, caption in EVALUATION_PICTURES.items())
     pictures = [(_data_uri(image, LARGE), caption) for image, caption in images if image is not None]
     result = EvaluationResult.load(folder)
@@ -180,18 +183,10 @@ def _open(path: Path) -> Image.Image | None:
         return None
 
 
-def read_log(path: Path) -> list[dict[str, float]]:
-    """Read the complete lines of a log of a run as numbers by column; text that is no number becomes NaN."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    rows = [row for row in csv.DictReader(lines) if None not in row and None not in row.values()]
-    return [{name: _number(text) for name, text in row.items()} for row in rows if row.get("step", "").isdecimal()]
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def _rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a log of a run, by column."""
+    table = run_files.read_log(path)
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
 
 
 def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
@@ -200,8 +195,8 @@ def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
 
 def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
     """The curves of the logs in a run folder that have a point."""
-    rows = read_log(folder / "log.csv")
-    measured = {VALIDATION: read_log(folder / "validation.csv"), DISTANCE: read_log(folder / "distance.csv")}
+    rows = _rows(folder / run_files.LOG)
+    measured = {VALIDATION: _rows(folder / run_files.VALIDATION), DISTANCE: _rows(folder / run_files.DISTANCE)}
     bins = [name for name in (rows[0] if rows else ()) if name.startswith("loss_")]
     ends = [number * (T or len(bins)) // len(bins) for number in range(len(bins) + 1)] if bins else []
     curves = {
@@ -224,9 +219,9 @@ def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
 
 def _grids(folder: Path) -> list[tuple[int, str]]:
     """(step, data URI) of the sample grids of a run folder, in order."""
-    paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
+    paths = [*run_files.grids_of(folder).items()]
     spaced = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
-    grids = [(int(path.stem), _grid(path, path.stat().st_mtime_ns, path == paths[-1])) for path in spaced]
+    grids = [(step, _grid(path, path.stat().st_mtime_ns, path == paths[-1][1])) for step, path in spaced]
     return [(step, uri) for step, uri in grids if uri is not None]
 
 

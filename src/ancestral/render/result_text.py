@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ancestral.arguments import short_source
+from ancestral.config.run_files import PARTS
 from ancestral.model.metadata import CONDITION_KINDS
 from ancestral.options import option
 from ancestral.quantities import format_bytes
@@ -24,7 +25,7 @@ from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.model_info import ConditionInfo, ModelInfo
 from ancestral.results.request import ImageRef
 from ancestral.results.result import Table, parts_of
-from ancestral.results.run_list import PARTS, CleaningResult, RunList, RunSummary
+from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
 

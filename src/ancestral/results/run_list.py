@@ -7,21 +7,6 @@ from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
 from ancestral.results.training_result import BestModel
 
-PARTS = {
-    "model.safetensors": "model",
-    "best.safetensors": "model",
-    "checkpoints": "checkpoints",
-    "snapshots": "snapshots",
-    "samples": "samples",
-    "edits": "edits",
-    "evaluation": "evaluation",
-    "average": "average",
-    "tensorboard": "trackers",
-    "wandb": "trackers",
-    "trackio": "trackers",
-}
-"""Content of the files and folders in a run folder, by their names."""
-
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -45,7 +30,7 @@ class RunSummary:
     best: BestModel | None = None
     """The model with the smallest distance that was measured while training; None if none was."""
     parts: dict[str, int] = field(default_factory=dict)
-    """Bytes on disk by what they hold: a value of PARTS, or "other"."""
+    """Bytes on disk by what they hold: a value of `run_files.PARTS`, or "other"."""
 
 
 @dataclass(frozen=True)

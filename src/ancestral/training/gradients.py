@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.conditions import LABEL, Image, argument_name
+from ancestral.conditions import LABEL, argument_name
 from ancestral.config import Config, CustomNetConfig, TrainConfig
 from ancestral.data.given import inputs
 from ancestral.data.loading import Batch
@@ -71,7 +71,7 @@ def prepare(
         for name, kind in spec.further.items():
             argument = argument_name(name)
             value = values[argument]
-            for transform in transforms if isinstance(kind, Image) and not kind.made_by else ():
+            for transform in transforms if kind.on_grid and not kind.made_by else ():
                 value = transform(value)
             condition[argument] = kind.drop(value, absent[name].to(device))
     if takes_keys and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):

@@ -1,17 +1,4 @@
-"""The folder of a training run: its files, and how a run is begun, resumed and logged.
-
-config.json            the whole config
-model.safetensors      the averaged weights, self-describing: all that sampling needs
-best.safetensors       the averaged weights with the smallest measured distance of samples, a model file too
-checkpoints/           raw weights, averages, optimiser and step, by step: all that a resume needs
-snapshots/             two averages of the weights, by step: `ancestral average` makes others of them
-samples/               grids of samples from training, and what `ancestral sample` writes
-log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
-validation.csv         validation loss, loss of training items, rise over the minimum and its error, by step
-distance.csv           distance of samples and its error, improvement and its error, by step
-notes.txt              what else the user should know: faults, and where it was resumed
-report.html            the report of the run
-"""
+"""The folder of a training run: how a run is begun, resumed and logged there. `config.run_files` names its files."""
 
 import contextlib
 import dataclasses
@@ -24,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ancestral import storage
-from ancestral.config import Config
+from ancestral.config import Config, run_files
+from ancestral.config.run_files import last_row, read_log
 from ancestral.config.schema import DIGEST, digest_of
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME
 from ancestral.model.metadata import read
 from ancestral.options import on_command_line, option, spelled
 from ancestral.results.estimate import Estimate
@@ -62,17 +49,17 @@ class _Inside:
 class RunFolder:
     """The paths of a run, and what is done with them."""
 
-    config = _Inside("config.json")
-    model = _Inside(FILE_NAME)
-    best = _Inside("best.safetensors")
-    checkpoints = _Inside("checkpoints")
-    snapshots = _Inside("snapshots")
-    samples = _Inside("samples")
-    log = _Inside("log.csv")
-    validation = _Inside("validation.csv")
-    distance = _Inside("distance.csv")
-    notes = _Inside("notes.txt")
-    report = _Inside("report.html")
+    config = _Inside(run_files.CONFIG)
+    model = _Inside(run_files.MODEL)
+    best = _Inside(run_files.BEST)
+    checkpoints = _Inside(run_files.CHECKPOINTS)
+    snapshots = _Inside(run_files.SNAPSHOTS)
+    samples = _Inside(run_files.SAMPLES)
+    log = _Inside(run_files.LOG)
+    validation = _Inside(run_files.VALIDATION)
+    distance = _Inside(run_files.DISTANCE)
+    notes = _Inside(run_files.NOTES)
+    report = _Inside(run_files.REPORT)
 
     path: Path
     _handle: int | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
@@ -198,11 +185,11 @@ class RunFolder:
 
     def last_validation(self) -> ValidationLosses | None:
         """Read the last validation losses; None if there are none."""
-        return None if (row := _last_row(self.validation)) is None else ValidationLosses(int(row[0]), *row[1:])
+        return None if (row := last_row(self.validation)) is None else ValidationLosses(int(row[0]), *row[1:])
 
     def last_distance(self) -> MeasuredDistance | None:
         """Read the last distance of samples; None if there is none."""
-        return None if (row := _last_row(self.distance)) is None else MeasuredDistance(int(row[0]), *row[1:])
+        return None if (row := last_row(self.distance)) is None else MeasuredDistance(int(row[0]), *row[1:])
 
     def best_model(self) -> BestModel | None:
         """Describe the model with the smallest measured distance; None if there is no whole one."""
@@ -227,7 +214,7 @@ class RunFolder:
 
     def seconds(self) -> float:
         """Sum the seconds of training in the log, in which each resume counts from 0."""
-        times = [float(line.rpartition(",")[2]) for line in _lines(self.log)]
+        times = [row[-1] for row in read_log(self.log).rows]
         return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
 
     @contextlib.contextmanager
@@ -258,12 +245,6 @@ class RunFolder:
 def _lines(path: Path) -> list[str]:
     """The lines of a log below its header."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if path.exists() else []
-
-
-def _last_row(path: Path) -> list[float] | None:
-    """The numbers of the last line of a log; None without one."""
-    lines = _lines(path)
-    return [float(number) for number in lines[-1].split(",")] if lines else None
 
 
 def _is_open(path: Path, handle: int) -> bool:

@@ -7,7 +7,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ancestral.conditions import Image
 from ancestral.config import Config
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import DataSpec
@@ -40,7 +39,7 @@ class Examples:
     @property
     def images(self) -> dict[str, Tensor]:
         """The conditions that are images, by name."""
-        return {name: value.rows for name, value in self.values.items() if isinstance(value.kind, Image)}
+        return {name: value.rows for name, value in self.values.items() if value.kind.on_grid}
 
 
 def examples_of(items: Dataset, spec: DataSpec, n: int) -> Examples:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, model, nets, objectives
-from ancestral.conditions import Image, argument_name
+from ancestral.conditions import argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.device import free_memory
@@ -108,7 +108,7 @@ class TrainingState:
                 f"{augmentation.NAME} is the condition of {option('augment', config.data.augment)}: give yours another "
                 f"name, as in {option('given', 'other=augment')}"
             )
-        images = [name for name, kind in spec.further.items() if isinstance(kind, Image) and not kind.made_by]
+        images = [name for name, kind in spec.further.items() if kind.on_grid and not kind.made_by]
         if config.data.augment and spec.autoencoder is not None and images:
             raise InputError(
                 f"{option('augment', config.data.augment)} transforms the pixels of items, and {images[0]} is brought "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, derived, hub, storage
-from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
+from ancestral.conditions import ABSENT, LABEL, Condition
 from ancestral.config import FROM_PYTHON, OPTIONS_OF, Config, CustomNetConfig, Given, InitialConfig
 from ancestral.data import Dataset
 from ancestral.data.given import with_kinds
@@ -153,11 +153,7 @@ def with_conditions_of(
                 f"{name} is conditioned on {condition} as {before.form}, and in {dataset.name} it is "
                 f"{now.form}: give {condition} alike, or call this one otherwise ({option('given', 'other=...')})"
             )
-        if isinstance(before, Vector) and isinstance(now, Vector):
-            now = dataclasses.replace(now.joined(before), mean=before.mean, std=before.std)
-        if isinstance(before, Image) and isinstance(now, Image):
-            now = dataclasses.replace(now, limits=before.limits)
-        kinds[condition] = now
+        kinds[condition] = now.scaled_as(before)
     others = {other: kind for other, kind in dataset.spec.further.items() if other not in kinds}
     return with_kinds(dataset, kinds | others), tuple(lacking)
 
@@ -226,9 +222,9 @@ def _changed_classes(before: DataSpec, now: DataSpec) -> dict[str, str]:
     """What changes in the classes of each condition whose classes change."""
     kinds = {name: (kind, now.further.get(name)) for name, kind in before.further.items()}
     return {
-        name: class_changes(old.names, new.names)
+        name: class_changes(old.classes, new.classes)
         for name, (old, new) in kinds.items()
-        if isinstance(old, Classes) and isinstance(new, Classes) and old.names != new.names
+        if new is not None and old.form == new.form and old.classes != new.classes
     }
 
 
@@ -240,8 +236,7 @@ def _for_conditions(
     for name in _changed_classes(before, now):
         embedding = f"{CONDITIONING}embeddings.of_{name}.weight"
         old, new = before.further[name], now.further[name]
-        assert isinstance(old, Classes) and isinstance(new, Classes)  # noqa: PT018
-        fitted[embedding] = weights[embedding][_rows(old.names, new.names)]
+        fitted[embedding] = weights[embedding][_rows(old.classes, new.classes)]
     if IMAGES in weights and weights[IMAGES].shape != random[IMAGES].shape:
         old_images = weights[IMAGES]
         fitted[IMAGES] = torch.cat([old_images, random[IMAGES][:, old_images.shape[1] :].to(old_images)], 1)

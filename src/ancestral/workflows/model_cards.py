@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ancestral import hub, storage
+from ancestral.config.run_files import EVALUATION, SAMPLES, grids_of
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import Model, find
@@ -33,7 +34,7 @@ def update_card(
     `evaluation` is the folder with the evaluations of the model, which was loaded from a file; None is the folder
     `evaluation` beside the card. `samples` are its first samples, of all classes in turn; None makes some.
     """
-    results = evaluation_of(model, evaluation or folder / "evaluation")
+    results = evaluation_of(model, evaluation or folder / EVALUATION)
     image = card_picture(model, folder, samples)
     if write_card(folder, model_card(model, folder.absolute().name, address, results, PICTURE if image else None)):
         if image:
@@ -47,9 +48,8 @@ def card_picture(model: Model, folder: Path | None = None, samples: Tensor | Non
 
     Of a model with conditions besides the label it is the last preview in its run folder, which shows them too.
     """
-    previews = [] if folder is None or not model.spec.further else (folder / "samples").glob("[0-9]*.png")
-    if paths := {int(path.stem): path for path in previews if path.stem.isdecimal()}:
-        return paths[max(paths)].read_bytes()
+    if folder is not None and model.spec.further and (grids := grids_of(folder / SAMPLES)):
+        return grids[max(grids)].read_bytes()
     shape, classes = model.spec.shape, len(model.spec.classes) or 1
     n = PICTURE_POINTS if len(shape) == 1 else PICTURE_ITEMS
     if samples is None:

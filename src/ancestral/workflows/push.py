@@ -5,6 +5,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ancestral import hub
+from ancestral.config.run_files import EVALUATION
 from ancestral.declarations import Push
 from ancestral.events import Event
 from ancestral.model import FILE_NAME, Model, load
@@ -24,7 +25,7 @@ def run(plan: Push) -> Generator[Event, None, str]:
     yield from ()
     model = plan.model if isinstance(plan.model, Model) else load(plan.model, "cpu", net=plan.net)
     run = model.file.parent if model.file else None
-    evaluation = EvaluationResult() if run is None else evaluation_of(model, run / "evaluation")
+    evaluation = EvaluationResult() if run is None else evaluation_of(model, run / EVALUATION)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         model.save(path)

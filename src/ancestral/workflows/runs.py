@@ -10,13 +10,14 @@ from pathlib import Path
 from ancestral import storage
 from ancestral.config import Config
 from ancestral.config.folders import REPORTS
+from ancestral.config.run_files import EVALUATION, PARTS, last_row
 from ancestral.declarations import Runs
 from ancestral.errors import InputError
 from ancestral.events import Event
 from ancestral.model import describe, describe_file
 from ancestral.options import option
 from ancestral.results import EvaluationResult
-from ancestral.results.run_list import PARTS, CleaningResult, Removal, RunList, RunSummary
+from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
 from ancestral.storage import size_of
 from ancestral.training import Checkpoints, RunFolder
 
@@ -102,7 +103,7 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
         saved = _saved_step(run)
     except InputError as error:
         problems.append(f"damaged: {error.text}")
-    samples, measured = EvaluationResult.load(run.path / "evaluation").samples, None
+    samples, measured = EvaluationResult.load(run.path / EVALUATION).samples, None
     if samples is not None and samples.model is not None and samples.model.step == saved:  # not of the model before
         measured = samples.numbers.get("frechet")
     parts, changed = dict[str, int](), run.path.stat().st_mtime
@@ -134,7 +135,7 @@ def _config(run: RunFolder) -> Config:
     try:
         return Config.from_json(run.config.read_text(encoding="utf-8"), str(run.config))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{run.path}: cannot read config.json: {error}") from None
+        raise InputError(f"{run.path}: cannot read {run.config.name}: {error}") from None
 
 
 def _saved_step(run: RunFolder) -> int:
@@ -148,12 +149,8 @@ def _saved_step(run: RunFolder) -> int:
 
 def _last_logged(run: RunFolder) -> tuple[int, float | None]:
     """The step and the loss of the last whole line of the log; 0 and None without one."""
-    with contextlib.suppress(OSError):
-        for line in reversed(run.log.read_text(encoding="utf-8", errors="replace").splitlines()):
-            with contextlib.suppress(ValueError):
-                step, loss, *_ = line.split(",")
-                return int(step), float(loss)
-    return 0, None
+    row = last_row(run.log)
+    return (0, None) if row is None else (int(row[0]), row[1])
 
 
 def _needless(run: RunFolder, config: Config) -> list[Path]:

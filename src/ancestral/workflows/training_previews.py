@@ -10,10 +10,10 @@ from ancestral import __version__
 from ancestral import config as configs
 from ancestral import model as models
 from ancestral.conditions import Image
+from ancestral.config import run_files
 from ancestral.data import DataSpec
 from ancestral.events import Event, Message, finish
 from ancestral.model.condition_values import captions
-from ancestral.model.requested import SAVED_CONDITIONS
 from ancestral.render import compositions, pictures, writers
 from ancestral.results.request import Request
 from ancestral.samplers import Recording
@@ -104,7 +104,7 @@ def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[
         recipe = Request("", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=run)
         try:
             writers.write_picture(folder.grid(step), grid, recipe.to_json())
-            if given.images and not (conditions := folder.samples / SAVED_CONDITIONS).exists():
+            if given.images and not (conditions := folder.samples / run_files.CONDITIONS).exists():
                 writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
         except OSError as error:
             yield Message(f"{error}; training goes on")

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from ancestral.config.run_files import read_log
 from ancestral.faces.studio import data_folders
-from ancestral.faces.studio.live_runs import MOST_ROWS, GrowingTable, LiveRuns
+from ancestral.faces.studio.live_runs import MOST_ROWS, LiveRuns
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.processes import Processes
 from ancestral.training import RunFolder
@@ -116,9 +117,7 @@ def test_numbers_that_are_not_finite_are_kept_apart(runs):
 def test_a_long_log_is_thinned_and_keeps_its_end(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(LOG_HEADER + "\n" + "".join(map(line, range(1, 4 * MOST_ROWS))), encoding="utf-8")
-    table = GrowingTable(path)
-    table.read()
-    assert len(table.rows) == 4 * MOST_ROWS - 1
+    assert len(read_log(path).rows) == 4 * MOST_ROWS - 1
     folder = RunFolder(tmp_path / "run")
     folder.begin(tiny_config())
     path.replace(folder.log)

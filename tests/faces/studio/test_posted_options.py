@@ -10,7 +10,6 @@ from studio_client import studio
 from ancestral.errors import InputError, text_of
 from ancestral.faces.command import COMMANDS
 from ancestral.faces.help_text import entry_text, options_of
-from ancestral.faces.studio import posted_options
 from ancestral.faces.studio.posted_options import CASES, ReadableFiles, offered, read_posted
 from ancestral.faces.words import read
 from ancestral.options import on_command_line, spell
@@ -200,12 +199,6 @@ def test_text_that_is_no_number_is_no_step(readable, run_id):
     for text in ("nan", "infinity", "1e5", "1_0.5"):
         assert refusal(readable, "sample", model=run_id, weak=text)[0] == "weak"
         assert refusal(readable, "train", data="digits", latent=text)[0] == "latent"
-
-
-def test_names_of_built_in_data_are_those_of_the_package():
-    from ancestral.data import BUILTINS
-
-    assert {*posted_options.BUILT_IN} == {*BUILTINS}
 
 
 def test_files_are_named_by_ids_and_by_paths_in_the_folders(tiny_run, tmp_path):

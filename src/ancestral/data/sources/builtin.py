@@ -4,7 +4,7 @@ import gzip
 import math
 import tarfile
 import zlib
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.config.data_sources import BUILT_IN
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.download import cache, fetch
+from ancestral.data.place import Place
+from ancestral.data.sources.array_items import ArrayItems
 from ancestral.errors import InputError, MissingSplitError
 
 FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -154,8 +157,7 @@ def _jittered(name: str, x: Tensor, rng: torch.Generator) -> InMemoryDataset:
     return InMemoryDataset((x + JITTER * torch.randn(x.shape, generator=rng)).clamp(-1, 1), name=name)
 
 
-BUILTINS: dict[str, Callable[[str], InMemoryDataset]] = {
-    load.__name__: load for load in (digits, fashion, cifar10, moons, swissroll, checkerboard)
-}
-TESTED = frozenset(BUILTINS) - {"digits"}
-"""Built-in data sets with a test split."""
+def open_builtin(place: Place) -> ArrayItems:
+    """Open a built-in data set."""
+    builtin = BUILT_IN[str(place.source)].load()(place.split)
+    return ArrayItems(replace(builtin, items=place.conversion(builtin.items)))

@@ -12,11 +12,13 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from ancestral.config.data_sources import SOURCES
 from ancestral.config.folders import BESIDE, HEIC, READ_HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
 from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
 from ancestral.data.lazy_dataset import StoredItems
+from ancestral.data.place import Place
 from ancestral.data.sources.metadata_table import MetadataTable
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
@@ -124,9 +126,10 @@ class FileFolder(StoredItems):
         if not labels:
             if unread:
                 raise InputError(f"no images in {root}, and {'; '.join(map(': '.join, unread))}")
+            *further, last = (suffix for one in SOURCES.values() for suffix in one.folder if suffix not in SUFFIXES)
             raise InputError(
                 f"no images in {root}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
-                ".wav, .tar, .parquet and .arrow files"
+                f"{', '.join(further)} and {last} files"
             )
         classed = b"" not in tops[1:] and min(labels) >= 0
         self.names = NameList(bytes(buffer))
@@ -155,6 +158,12 @@ class FileFolder(StoredItems):
     def name_of(self, row: int) -> str:
         """The file's path from the root."""
         return one_line(self.names[row].decode("utf-8", "surrogateescape"))
+
+
+def open_images(place: Place) -> FileFolder:
+    """Open a folder of images."""
+    assert place.at is not None  # since folders have a place
+    return FileFolder(place.at)
 
 
 def _unread_notes(others: Counter[str]) -> list[tuple[str, str]]:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from ancestral.config.data_sources import SOURCES
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
 from ancestral.data.lazy_dataset import NamedClasses, StoredItems
+from ancestral.data.place import Place
 from ancestral.errors import InputError, MissingSplitError, install_command, one_line
 
-SCHEME = "hf://datasets/"
+SCHEME = SOURCES["rows"].scheme
 ADDRESS = re.compile(r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*")
-SAVED = ("dataset_dict.json", "state.json")
-"""Files that `save_to_disk` writes into a folder, of several splits and of one."""
 
 
 class HuggingFaceImages(StoredItems):
@@ -116,9 +116,9 @@ def _classes(rows: Any, name: str) -> NamedClasses:
     return NamedClasses(torch.from_numpy(numbers), tuple(map(one_line, rows.features[name].names)))
 
 
-def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
-    return any((folder / name).is_file() for name in SAVED)
+def open_rows(place: Place) -> HuggingFaceRows:
+    """Open a data set of the library, on this machine or on the Hub."""
+    return HuggingFaceRows(place.at if isinstance(place.at, Path) else place.source, place.split)
 
 
 def _open(source: str | Path, split: str) -> Any:
@@ -133,7 +133,7 @@ def _open(source: str | Path, split: str) -> Any:
             if match is None:
                 raise InputError(f"{source} is no address: write hf://datasets/user/name, or with @revision or /config")
             rows = datasets.load_dataset(match["repo"], match["config"], revision=match["revision"])
-        elif is_saved(source):
+        elif any((source / name).is_file() for name in SOURCES["rows"].marks):  # `save_to_disk` wrote it
             rows = datasets.load_from_disk(str(source))
         elif parquet := sorted(map(str, source.glob("*.parquet"))):
             rows = datasets.load_dataset("parquet", data_files=parquet, cache_dir=str(cache() / "datasets"))

@@ -17,6 +17,7 @@ from ancestral.data.arrays import to_labels
 from ancestral.data.decoding import HEADER, Raw, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.lazy_dataset import StoredItems
+from ancestral.data.place import Place
 from ancestral.errors import InputError, one_line
 
 ITEM_KEYS = ("image", "images", "x", "item", "signal", "volume")
@@ -168,6 +169,11 @@ class PythonItems(StoredItems):
         """The path of a file, as it was given."""
         paths = isinstance(self._source, list) and isinstance(self._source[row], Path)
         return one_line(self._source[row]) if paths else super().name_of(row)
+
+
+def open_objects(place: Place) -> PythonItems:
+    """Open a map-style data set of PyTorch, or a list of images or of their paths."""
+    return PythonItems(place.source)
 
 
 class _Images(StoredItems):

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from ancestral.config.folders import WAV
 from ancestral.data.convert import Conversion
+from ancestral.data.dataset import Dataset
 from ancestral.data.decoding import HEADER, reading_threads
 from ancestral.data.files import Files
 from ancestral.data.io_errors import Unreadable
+from ancestral.data.place import Place
 from ancestral.data.sources.file_folder import FileFolder
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.options import option
@@ -217,3 +220,13 @@ class RecordingFolder(FileFolder):
 
     def head(self, row: int) -> None:
         """Return None, since all headers were read."""
+
+    def dataset(self, conversion: Conversion, dims: int | None) -> Dataset:
+        """See `StoredItems.dataset`: the channels are brought to those of the conversion here."""
+        return super().dataset(replace(conversion, channels=None), 1)
+
+
+def open_recordings(place: Place) -> RecordingFolder:
+    """Open a folder of .wav files."""
+    assert place.at is not None  # since folders have a place
+    return RecordingFolder(place.at, place.conversion, SignalForm(place.length, place.rate))

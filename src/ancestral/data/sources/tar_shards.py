@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,6 +30,9 @@ from ancestral.data.download import cache
 from ancestral.data.files import Files, NameList
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
+from ancestral.data.place import Place
+from ancestral.data.remote_files import RemoteFiles
+from ancestral.data.sources.file_folder import LocalFiles
 from ancestral.errors import InputError, one_line
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
@@ -107,6 +111,16 @@ class TarShards(StoredItems):
         if len(raw) < size:
             raise Unreadable("the shard is cut short")
         return raw
+
+
+def open_shards(place: Place) -> TarShards:
+    """Open a .tar, several by their numbers, or those in a folder."""
+    if isinstance(place.at, RemoteFiles):
+        names = place.at.only or [one for one in place.at.names([".tar"], [], []) if b"/" not in one]
+        return TarShards(place.at, names, one_line(Path(place.at.address).name))
+    assert place.at is not None  # since files have a place
+    folder, paths = (place.at, sorted(place.at.glob("*.tar"))) if place.at.is_dir() else (place.at.parent, [place.at])
+    return TarShards(LocalFiles(folder), [os.fsencode(one.name) for one in paths], one_line(place.at.resolve().stem))
 
 
 def index_shard(files: Files, shard: bytes) -> Index:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.config import PRESETS
-from ancestral.config.folders import ARRAYS, SUFFIXES, WAV, is_output
+from ancestral.config.data_sources import BUILT_IN, FILE_SUFFIXES, NESTED, suffix_of
+from ancestral.config.folders import is_output
 from ancestral.faces.studio.places import Places
-from ancestral.faces.studio.posted_options import BUILT_IN
 from ancestral.faces.studio.processes import short_path
 
 MOST_ENTRIES, MOST_COUNTED = 2000, 20_000
@@ -34,7 +34,7 @@ def listing(places: Places, text: str) -> dict[str, Any]:
     parent = "" if folder in places.folders else short_path(folder.parent)
     entries = _entries(folder)
     inner = [path for path in entries if path.is_dir() and _is_inside(places, path)]
-    files = [path for path in entries if path.suffix.lower() in ARRAYS and path.is_file()]
+    files = [path for path in entries if suffix_of(path.name) in FILE_SUFFIXES and path.is_file()]
     return {
         "path": short_path(folder),
         "parent": parent,
@@ -72,7 +72,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_item(name: str) -> bool:
-    return name[0] != "." and Path(name).suffix.lower() in (WAV, *SUFFIXES)
+    return name[0] != "." and suffix_of(name) in NESTED
 
 
 def _is_inside(places: Places, path: Path) -> bool:

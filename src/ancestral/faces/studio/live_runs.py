@@ -1,8 +1,4 @@
-"""The runs of the studio's folders as they are now: their state, their logs as these grow, and their previews.
-
-Logs are read while another process writes them: a line counts once it is whole, and where the steps fall, as after a
-rollback, the later lines replace the earlier ones.
-"""
+"""The runs of the studio's folders as they are now: their state, their logs as these grow, and their previews."""
 
 import contextlib
 import functools
@@ -10,12 +6,24 @@ import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ancestral import storage
 from ancestral.config import PRESETS, Config, preset
+from ancestral.config.run_files import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATION,
+    LOG,
+    MODEL,
+    NOTES,
+    REPORT,
+    SAMPLES,
+    VALIDATION,
+    LogTable,
+    grids_of,
+)
 from ancestral.errors import InputError, one_line
 from ancestral.faces.studio.answers import MissingError
 from ancestral.faces.studio.places import Places
@@ -23,80 +31,12 @@ from ancestral.faces.studio.processes import Process, Processes, short_path
 from ancestral.faces.words import written
 from ancestral.fields import for_command
 
-MODEL, CONFIG, LOG, VALIDATION, NOTES, REPORT = (
-    *("model.safetensors", "config.json", "log.csv", "validation.csv", "notes.txt", "report.html"),
-)
 MOST_ROWS, MOST_NOTES = 3000, 200
 """Largest numbers of rows of a log, evenly chosen, and of the last notes that an answer holds."""
-MOST_DIGITS = 18
-"""Largest number of digits of a step: a longer one is damage."""
 COLUMNS = ("step", "loss", "lr", "gradient_norm", "images_per_second", "seconds")
 """The columns of a log that the page draws."""
 
 RunState = Literal["training", "finished", "stopped", "failed", "model"]
-
-
-@dataclass
-class GrowingTable:
-    """A table of numbers, by step, in a file that another process appends to.
-
-    Attributes:
-        path: The file.
-        header: The names of its columns.
-        rows: The rows, the step first, in rising order of it.
-        falls: How often rows were replaced by later ones.
-    """
-
-    path: Path
-    header: list[str] = field(default_factory=list)
-    rows: list[list[float]] = field(default_factory=list)
-    falls: int = 0
-    _offset: int = 0
-    _inode: int = -1
-
-    def read(self) -> None:
-        """Read the lines that were added, or all where the file was written anew."""
-        try:
-            with self.path.open("rb") as file:
-                facts = os.fstat(file.fileno())
-                if facts.st_ino != self._inode or facts.st_size < self._offset:
-                    self._begin(facts.st_ino)
-                file.seek(self._offset)
-                whole, newline, _ = file.read().rpartition(b"\n")
-        except OSError:
-            self._begin(-1)
-            return
-        self._offset += len(whole) + len(newline)
-        for line in whole.decode("utf-8", "replace").splitlines() if newline else ():
-            self._add(line.split(","))
-
-    @property
-    def version(self) -> str:
-        """A text that changes whenever rows that were read before do not count any more."""
-        return f"{self._inode}.{self.falls}"
-
-    def after(self, step: float) -> list[list[float]]:
-        """List the rows after a step."""
-        last = len(self.rows)
-        while last and self.rows[last - 1][0] > step:
-            last -= 1
-        return self.rows[last:]
-
-    def _begin(self, inode: int) -> None:
-        self.header, self.rows, self.falls, self._offset, self._inode = [], [], 0, 0, inode
-
-    def _add(self, words: list[str]) -> None:
-        if not self.header:
-            self.header = words
-            return
-        with contextlib.suppress(ValueError):
-            if len(words) == len(self.header) > 1 and words[0].isdecimal() and len(words[0]) <= MOST_DIGITS:
-                row = [float(word) for word in words]
-                fell = bool(self.rows) and self.rows[-1][0] >= row[0]
-                while self.rows and self.rows[-1][0] >= row[0]:
-                    self.rows.pop()
-                self.rows.append(row)
-                self.falls += fell
 
 
 class LiveRuns:
@@ -109,7 +49,7 @@ class LiveRuns:
 
     def __init__(self, places: Places, processes: Processes) -> None:
         self.places, self.processes = places, processes
-        self._tables: dict[Path, GrowingTable] = {}
+        self._tables: dict[Path, LogTable] = {}
         self._lock = threading.Lock()
 
     def all(self) -> list[dict[str, Any]]:
@@ -184,8 +124,8 @@ class LiveRuns:
             "settings": settings_of(config) if config else [],
             "notes": self._notes(path),
             "report": report,
-            "evaluation": pictures_in(path / "evaluation", f"{files}/evaluation"),
-            "resumable": (path / CONFIG).is_file() and (path / "checkpoints").is_dir(),
+            "evaluation": pictures_in(path / EVALUATION, f"{files}/{EVALUATION}"),
+            "resumable": (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir(),
         }
 
     def _notes(self, path: Path) -> list[str]:
@@ -195,11 +135,11 @@ class LiveRuns:
             return text.splitlines()[-MOST_NOTES:]
         return []
 
-    def _table(self, path: Path) -> GrowingTable:
+    def _table(self, path: Path) -> LogTable:
         with self._lock:
-            table = self._tables.setdefault(path, GrowingTable(path))
+            table = self._tables.setdefault(path, LogTable(path))
             table.read()
-            return GrowingTable(path, [*table.header], [*table.rows], table.falls, table._offset, table._inode)
+            return LogTable(path, [*table.header], [*table.rows], table.falls, table._offset, table._inode)
 
 
 def settings_of(config: Config) -> list[dict[str, Any]]:
@@ -253,7 +193,7 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _seconds_left(log: GrowingTable, config: Config) -> float | None:
+def _seconds_left(log: LogTable, config: Config) -> float | None:
     """The time of the steps that are left, at the average speed of this session, in which previews count too."""
     if not log.rows or "seconds" not in log.header:
         return None
@@ -279,17 +219,9 @@ def _thin(rows: Sequence[list[float]]) -> Sequence[list[float]]:
 
 def _previews(path: Path, name: str) -> list[dict[str, Any]]:
     """The grids of samples that training wrote, by step."""
-    with contextlib.suppress(OSError):
-        grids = {
-            int(grid.stem): grid
-            for grid in (path / "samples").glob("*.png")
-            if grid.stem.isdecimal() and len(grid.stem) >= 6
-        }
-        return [
-            {"step": step, "url": f"/files/runs/{name}/samples/{grid.name}?{_stamp(grid)}"}
-            for step, grid in sorted(grids.items())
-        ]
-    return []
+    url = f"/files/runs/{name}/{SAMPLES}"
+    grids = grids_of(path / SAMPLES)
+    return [{"step": step, "url": f"{url}/{grid.name}?{_stamp(grid)}"} for step, grid in grids.items()]
 
 
 def _stamp(path: Path) -> int:

@@ -1,5 +1,6 @@
 """Facts of a model that the controls of sampling and editing are made from, read without its weights."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ from ancestral.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
 
 PICTURE_CHANNELS = (1, 2, 3, 4)
 """Numbers of channels that a PNG has."""
+UNSHOWN = ("limits", "rate", "made_by")
+"""Facts of a condition that the controls do not need; the function that makes it is there where there is one."""
 
 
 def model_description(file: Path) -> dict[str, Any]:
@@ -55,14 +58,5 @@ def _sampler(one: Entry, timesteps: int) -> dict[str, Any]:
 
 
 def _condition(kind: Any) -> dict[str, Any]:
-    from ancestral.conditions import Classes, Image, Vector
-
-    made = {"made_by": kind.made_by} if kind.made_by else {}
-    if isinstance(kind, Classes):
-        return {"kind": "classes", "names": list(kind.names)}
-    if isinstance(kind, Vector):
-        numbers = {"mean": list(kind.mean), "std": list(kind.std), "names": list(kind.names)}
-        numbers |= {"low": list(kind.low), "high": list(kind.high)}
-        return {"kind": "vector", **numbers, **made}
-    assert isinstance(kind, Image)
-    return {"kind": "image", "channels": kind.channels, "sides": list(kind.sides), "masked": kind.masked, **made}
+    facts = {name: value for name, value in dataclasses.asdict(kind).items() if name not in UNSHOWN}
+    return {"kind": type(kind).__name__.lower(), **facts, **({"made_by": kind.made_by} if kind.made_by else {})}

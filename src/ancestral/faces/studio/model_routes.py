@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ancestral.config import FROM_PYTHON
+from ancestral.config.data_sources import BUILT_IN
 from ancestral.errors import InputError
 from ancestral.faces.studio.answers import MissingError, answer, read_body
 from ancestral.faces.studio.history import Entry
 from ancestral.faces.studio.items_of_runs import ItemsOfRuns
 from ancestral.faces.studio.model_description import PICTURE_CHANNELS, model_description
-from ancestral.faces.studio.posted_options import BUILT_IN, HISTORY, UPLOAD
+from ancestral.faces.studio.posted_options import HISTORY, UPLOAD
 from ancestral.faces.studio.restored_recipe import MODEL_FILE, KeptPicture, ModelDigests, restored
 from ancestral.faces.studio.state import StudioState, state_of
 from ancestral.faces.studio.uploads import FACTS

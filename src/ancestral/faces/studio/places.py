@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ancestral.config.run_files import RUN_OR_MODEL
 from ancestral.errors import InputError
 from ancestral.faces.studio.answers import MissingError, RefusedError
 
@@ -13,7 +14,6 @@ DEPTH = 3
 """Folders below a named one in which runs are looked for, as runs/compared/a in the working folder."""
 MOST_FOLDERS = 2000
 """Largest number of folders that are searched for runs, so that a home folder costs no more than a moment."""
-RUN_FILES = ("config.json", "model.safetensors")
 
 
 class Places:
@@ -71,7 +71,7 @@ class Places:
         while queue and searched < MOST_FOLDERS:
             folder, depth = queue.pop(0)
             searched += 1
-            if any((folder / name).is_file() for name in RUN_FILES):
+            if any((folder / name).is_file() for name in RUN_OR_MODEL):
                 runs[self.id_of(folder)] = folder
                 continue
             if depth < DEPTH:

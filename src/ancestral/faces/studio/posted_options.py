@@ -12,6 +12,7 @@ from typing import Any
 
 from ancestral.arguments import shown
 from ancestral.config import PRESETS
+from ancestral.config.data_sources import BUILT_IN
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.errors import InputError, text_of
 from ancestral.faces.help_text import options_of
@@ -31,8 +32,6 @@ ADDRESS = re.compile(r"\w+://")
 FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 PARTS_OF_ITEMS = {*OPERATORS, "mask", "crop", "noise"}
 """What may stand before a colon in the text of an operator: with anything else, the text names a function."""
-BUILT_IN = ("digits", "fashion", "cifar10", "moons", "swissroll", "checkerboard")
-"""Data sets that are no files, as `data.BUILTINS`, which needs torch."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ancestral.config.run_files import EVALUATION
 from ancestral.errors import InputError
 from ancestral.faces.studio.processes import REPORT, Process
 from ancestral.options import on_command_line, spelled
@@ -23,13 +24,13 @@ def parts_of(result: Result) -> list[dict[str, Any]]:
 def evaluation(run: Path) -> list[dict[str, Any]]:
     """Return the parts of the last evaluation of a run; none without one."""
     with contextlib.suppress(InputError, OSError):
-        return [part for result in EvaluationResult.load(run / "evaluation").measured for part in parts_of(result)]
+        return [part for result in EvaluationResult.load(run / EVALUATION).measured for part in parts_of(result)]
     return []
 
 
 def samplers(run: Path) -> list[dict[str, Any]]:
     """Return the parts of the last comparison of the samplers of a run; none without one."""
-    return _read(SamplerComparisonResult, run / "evaluation" / "samplers.json")
+    return _read(SamplerComparisonResult, run / EVALUATION / "samplers.json")
 
 
 def of_process(process: Process) -> dict[str, Any]:

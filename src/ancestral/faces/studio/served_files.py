@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from ancestral.config.run_files import REPORT
 from ancestral.faces.studio.answers import MissingError
 from ancestral.faces.studio.state import state_of
 
@@ -28,7 +29,6 @@ STARTS = {
 """By the suffix of a file: how its content begins, and its type."""
 AT_ONCE = 64 << 20
 """Largest number of bytes of a file that is read before it is sent."""
-REPORT = "report.html"
 SANDBOX = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'"

@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -41,12 +42,19 @@ with warnings.catch_warnings():
     from peers.contest import Task
 
 
-BENCH = Path(__file__).parents[2] / "bench"
+BENCH = Path(__file__).parents[1]
+EMOJI = BENCH.parent / "tests" / "files" / "emoji"
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
-def _temporary_results(tmp_path, monkeypatch):
-    """Write results to a temporary folder, and do not change the allocator and the threads of this process."""
+def _alone(tmp_path, monkeypatch):
+    """Seed, write results to a temporary folder, and do not change the allocator and the threads of this process."""
+    torch.manual_seed(0)
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(quality, "OUT", tmp_path / "out")
     monkeypatch.setattr(records, "OUT", tmp_path / "out")
@@ -213,11 +221,10 @@ def write_emoji(path, pictures):
 
 
 def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
-    folder = Path(__file__).parents[1] / "files" / "emoji"
-    paths = sorted(folder.glob("*/*.png"))
+    paths = sorted(EMOJI.glob("*/*.png"))
     path = tmp_path / "emoji-datasource-google-16.0.0.tgz"
     write_emoji(path, [(p.parent.name, p.name, p.read_bytes()) for p in reversed(paths)])
-    emoji, usual = image_sets.load_emoji(path), data.load(folder, image_size=32, channels=3)
+    emoji, usual = image_sets.load_emoji(path), data.load(EMOJI, image_size=32, channels=3)
     assert torch.equal(emoji.items, usual.items)
     assert torch.equal(emoji.labels, usual.labels)
     assert emoji.classes == usual.classes
@@ -226,11 +233,10 @@ def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
 
 
 def test_icons_are_read_from_sub_folders(tmp_path, monkeypatch):
-    folder = Path(__file__).parents[1] / "files" / "emoji"
-    assert image_sets.load_icons(folder).shape == (3, 32, 32)
+    assert image_sets.load_icons(EMOJI).shape == (3, 32, 32)
     (tmp_path / "base").mkdir()
     for side in (32, 64):
-        (tmp_path / "base" / f"{side}x{side}").symlink_to(folder)
+        (tmp_path / "base" / f"{side}x{side}").symlink_to(EMOJI)
     monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "base")
     assert len(image_sets.load("oxygen").train) < len(image_sets.load_icons())
     assert image_sets.load("oxygen-64").train.shape == (3, 64, 64)

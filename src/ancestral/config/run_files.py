@@ -1,0 +1,145 @@
+"""The files of a run folder: their names, and readers of the logs and grids of samples in it.
+
+config.json            the whole config
+model.safetensors      the averaged weights, self-describing: all that sampling needs
+best.safetensors       the averaged weights with the smallest measured distance of samples, a model file too
+checkpoints/           raw weights, averages, optimiser and step, by step: all that a resume needs
+snapshots/             two averages of the weights, by step: `ancestral average` makes others of them
+samples/               grids of samples from training, and what `ancestral sample` writes
+evaluation/            results of `ancestral evaluate`, and the samples that they are of
+log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
+validation.csv         validation loss, loss of training items, rise over the minimum and its error, by step
+distance.csv           distance of samples and its error, improvement and its error, by step
+notes.txt              what else the user should know: faults, and where it was resumed
+report.html            the report of the run
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONFIG, MODEL, BEST = "config.json", "model.safetensors", "best.safetensors"
+CHECKPOINTS, SNAPSHOTS, SAMPLES, EVALUATION = "checkpoints", "snapshots", "samples", "evaluation"
+LOG, VALIDATION, DISTANCE = "log.csv", "validation.csv", "distance.csv"
+NOTES, REPORT = "notes.txt", "report.html"
+CONDITIONS = "given.npz"
+"""The file in SAMPLES with the images that the grids of training are conditioned on, for `sample --like`."""
+
+IN_RUN = (LOG, MODEL, CHECKPOINTS)
+"""A run folder holds CONFIG and one of these."""
+RUN_OR_MODEL = (CONFIG, MODEL)
+"""A folder that a model may be sampled from, or a run that has not saved yet, holds one of these."""
+PARTS = {
+    MODEL: "model",
+    BEST: "model",
+    CHECKPOINTS: "checkpoints",
+    SNAPSHOTS: "snapshots",
+    SAMPLES: "samples",
+    "edits": "edits",
+    EVALUATION: "evaluation",
+    "average": "average",
+    "tensorboard": "trackers",
+    "wandb": "trackers",
+    "trackio": "trackers",
+}
+"""Content of the files and folders in a run folder, by their names."""
+MOST_DIGITS = 18
+"""Largest number of digits of a step: a longer one is damage."""
+GRID_DIGITS = 6
+"""Smallest number of digits in the name of a grid of samples, its step."""
+
+
+@dataclass
+class LogTable:
+    """A log of a run: numbers by step, in a file that another process may append to.
+
+    A line counts once it is whole. Where the steps fall, as after a rollback, the later lines replace the earlier ones.
+
+    Attributes:
+        path: The file.
+        header: The names of its columns.
+        rows: The rows, the step first, in rising order of it.
+        falls: How often rows were replaced by later ones.
+    """
+
+    path: Path
+    header: list[str] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)
+    falls: int = 0
+    _offset: int = 0
+    _inode: int = -1
+
+    def read(self) -> None:
+        """Read the lines that were added, or all where the file was written anew."""
+        try:
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                if facts.st_ino != self._inode or facts.st_size < self._offset:
+                    self._begin(facts.st_ino)
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except OSError:
+            self._begin(-1)
+            return
+        self._offset += len(whole) + len(newline)
+        for line in whole.decode("utf-8", "replace").splitlines() if newline else ():
+            self._add(line.split(","))
+
+    @property
+    def version(self) -> str:
+        """A text that changes whenever rows that were read before do not count any more."""
+        return f"{self._inode}.{self.falls}"
+
+    def after(self, step: float) -> list[list[float]]:
+        """List the rows after a step."""
+        last = len(self.rows)
+        while last and self.rows[last - 1][0] > step:
+            last -= 1
+        return self.rows[last:]
+
+    def _begin(self, inode: int) -> None:
+        self.header, self.rows, self.falls, self._offset, self._inode = [], [], 0, 0, inode
+
+    def _add(self, words: list[str]) -> None:
+        if not self.header:
+            self.header = words
+        elif row := _numbers(words, self.header):
+            fell = bool(self.rows) and self.rows[-1][0] >= row[0]
+            while self.rows and self.rows[-1][0] >= row[0]:
+                self.rows.pop()
+            self.rows.append(row)
+            self.falls += fell
+
+
+def read_log(path: Path) -> LogTable:
+    """Read a log of a run as it is now; an empty one without a file."""
+    table = LogTable(path)
+    table.read()
+    return table
+
+
+def last_row(path: Path) -> list[float] | None:
+    """Read the last row of a log of a run, the step first; None without one."""
+    with contextlib.suppress(OSError):
+        whole = path.read_bytes().rpartition(b"\n")[0].decode("utf-8", "replace")
+        header, *lines = (line.split(",") for line in whole.splitlines() or [""])
+        return next(filter(None, (_numbers(words, header) for words in reversed(lines))), None)
+    return None
+
+
+def grids_of(folder: Path) -> dict[int, Path]:
+    """Find the grids of samples that training wrote into a folder, by their steps, the first one first."""
+    with contextlib.suppress(OSError):
+        paths = (path for path in folder.glob("*.png") if path.stem.isdecimal() and len(path.stem) >= GRID_DIGITS)
+        return dict(sorted((int(path.stem), path) for path in paths))
+    return {}
+
+
+def _numbers(words: Sequence[str], header: Sequence[str]) -> list[float] | None:
+    """The numbers of a line; None of a damaged one."""
+    with contextlib.suppress(ValueError):
+        if len(words) == len(header) > 1 and words[0].isdecimal() and len(words[0]) <= MOST_DIGITS:
+            return [float(word) for word in words]
+    return None
