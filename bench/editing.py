@@ -50,7 +50,7 @@ CHUNK = 8
 """Number of images of a round."""
 EPOCHS = 8
 """Epochs of the classifiers of digits: one has 98 % of held-out digits after 8."""
-OURS = ("auto", "jfps", "pigdm", "mmps", "ddnm", "replacement", "dps", "tds")
+OURS = ("auto", "jfps", "pigdm", "mmps", "ddnm", "replacement", "dps")
 OUT = measure.OUT / "editing"
 
 
@@ -286,10 +286,9 @@ def deepinvs(model: Any, clipped: bool) -> Iterator[tuple[str, Contestant]]:
 # -- parts ------------------------------------------------------------------------------------------------------------
 
 
-def contestants(model: Any, noise: float) -> dict[str, Contestant]:
+def contestants(model: Any) -> dict[str, Contestant]:
     """All contestants, by name."""
-    methods = [method for method in OURS if noise > 0 or method != "tds"]
-    found = {f"ours, {method}": ours(model, method) for method in methods}
+    found = {f"ours, {method}": ours(model, method) for method in OURS}
     for library, make, clipped in (("azula", azulas, True), ("azula", azulas, False), ("deepinv", deepinvs, True)):
         for name, contestant in make(model, clipped):
             found[f"{library}, {name}{'' if clipped else ', raw'}"] = contestant

@@ -450,8 +450,6 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)), names="words")
     """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
     was trained with if one says what is known, else the best one for the operator and the noise."""
-    particles: int | None = argument(None, least=1, largest=1024)
-    """Number of particles of each sample, of the method tds; default: 16."""
     iterations: int | None = argument(None, least=1)
     """Number of iterations of the methods pigdm, mmps and jfps; default: that of the method."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")

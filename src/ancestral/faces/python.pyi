@@ -531,7 +531,6 @@ def edit(
     strength: float | None = None,
     t: float | None = None,
     method: str | None = None,
-    particles: int | None = None,
     iterations: int | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -596,7 +595,6 @@ def edit(
             last.
         method: Method of inpaint and restore, a name of `registries.RESTORATIONS`; default: auto, a condition that
             the model was trained with if one says what is known, else the best one for the operator and the noise.
-        particles: Number of particles of each sample, of the method tds; default: 16.
         iterations: Number of iterations of the methods pigdm, mmps and jfps; default: that of the method.
         sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be. Default: that of the task.
         steps: Number of sampling steps; default: 25, or 4 of a distilled model.

@@ -142,10 +142,9 @@ class Model(TrainedModel):
         operator: Operator | str | None = None,
         noise: float = 0.0,
         n: int | None = None,
-        method: str | editing.Restoration = "auto",
+        method: str | editing.OwnMethod = "auto",
         covariance: Covariance | None = None,
         iterations: int | None = None,
-        particles: int | None = None,
         **options: Any,
     ) -> editing.Edited:
         """Sample items that fit a measurement y = A x_0 + σ n.
@@ -162,10 +161,9 @@ class Model(TrainedModel):
             method: A name of `registries.RESTORATIONS`. "auto" takes a condition that the model was trained with, if
                 one says the measurement, else the method that was best in the study of methods. Or a method of your
                 own: a function of (denoiser, y, operator, noise) that returns a denoiser whose samples fit y.
-            covariance: The covariance of the data, for "jfps", "pigdm" and "tds"; None computes it of the items that
+            covariance: The covariance of the data, for "jfps" and "pigdm"; None computes it of the items that
                 the model was trained on.
             iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.
-            particles: The number of particles of each sample, of "tds"; None is 16.
             options: The settings of `Request.of`: sampler, steps, seed, indices, label, given, guidance and its further
                 options; and batch_size and decode, as of `make`.
 
@@ -183,9 +181,7 @@ class Model(TrainedModel):
             "covariance": covariance,
             "own_method": None if named else method,
         }
-        settings = EditRequest(
-            "restore", method=str(method) if named else None, noise=noise, iterations=iterations, particles=particles
-        )
+        settings = EditRequest("restore", method=str(method) if named else None, noise=noise, iterations=iterations)
         return self._edited(settings, arguments, n, options)
 
     def inpaint(
@@ -219,8 +215,9 @@ class Model(TrainedModel):
         named = isinstance(method, str)
         arguments = {"image": image, "mask": mask, "changes": changes, "own_method": None if named else method}
         arguments["covariance"] = options.pop("covariance", None)
-        counts = {name: options.pop(name) for name in ("iterations", "particles") if name in options}
-        settings = EditRequest("inpaint", method=str(method) if named else None, noise=noise, **counts)
+        settings = EditRequest(
+            "inpaint", method=str(method) if named else None, noise=noise, iterations=options.pop("iterations", None)
+        )
         return self._edited(settings, arguments, n, options)
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:

@@ -267,7 +267,6 @@ class TrainedModel:
         wrap: Callable[[Denoiser], Denoiser] | None = None,
         start: Tensor | None = None,
         times: Sequence[builtins.float] | None = None,
-        particles: int = 1,
         continuations: Mapping[int, Continuation] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.decode` decodes the states.
@@ -285,7 +284,6 @@ class TrainedModel:
             wrap: Makes of the guided denoiser the one that is sampled from.
             start: The states at the first time, (B, *); None is noise of the prior.
             times: The times that are visited, in place of the sampler's own.
-            particles: The number of states of each item, which follow one another in the batch.
             continuations: By the number of a state what the trajectory goes on with from there, as `continuation` makes
                 it.
 
@@ -293,15 +291,11 @@ class TrainedModel:
             InputError: If the samples are no finite numbers.
         """
         first = self.continuation(indices, seed, label, guidance, condition, values)
-        denoiser, conditions = first.denoiser, dict(first.condition)
-        denoiser = denoiser if wrap is None else wrap(denoiser)
-        if particles > 1:
-            indices = [index * particles + number for index in indices for number in range(particles)]
-            conditions = {name: value.repeat_interleave(particles, 0) for name, value in conditions.items()}
+        denoiser = first.denoiser if wrap is None else wrap(first.denoiser)
         x_T = prior(self.denoiser.schedule, self.spec.x_shape, seed, indices, self.device) if start is None else start
         x_T = x_T.to(self.device, torch.promote_types(self.dtype, torch.float32))
         for step in sampler.trajectory(
-            denoiser, x_T, times, seed=seed, indices=indices, continuations=continuations, **conditions
+            denoiser, x_T, times, seed=seed, indices=indices, continuations=continuations, **first.condition
         ):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")

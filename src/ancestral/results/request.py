@@ -59,7 +59,6 @@ class EditRequest:
         noise: The standard deviation of the noise of the image, in units of [-1, 1].
         strength: How far vary goes from the image.
         t: The time from which interpolate walks.
-        particles: The number of particles of each sample.
         iterations: The number of iterations of the method.
     """
 
@@ -71,7 +70,6 @@ class EditRequest:
     noise: float | None = None
     strength: float | None = None
     t: float | None = None
-    particles: int | None = None
     iterations: int | None = None
 
 

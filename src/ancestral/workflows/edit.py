@@ -36,7 +36,7 @@ from ancestral.workflows import requests
 from ancestral.workflows.output_files import folder_of, path_of
 from ancestral.workflows.reverse_process import sampled
 
-FITTED = ("method", "particles", "iterations", "noise")
+FITTED = ("method", "iterations", "noise")
 OF_TASK = {
     "inpaint": ("mask", "box", "changes", *FITTED),
     "restore": ("operator", *FITTED),
@@ -322,7 +322,7 @@ def _fits(options: Edit) -> bool:
 
 def _settings(options: Edit, given: Given) -> EditRequest:
     """What the request has of the edit."""
-    own = {name: getattr(options, name) for name in ("strength", "t", "particles", "iterations", "noise", "method")}
+    own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method")}
     operator = None if options.operator is None else str(options.operator)
     return EditRequest(options.task, given.values, operator=operator, **own)
 

@@ -2,7 +2,8 @@
 
 from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, Edit, Edited, deviation_of
 from ancestral.model.editing.edits import edit_of
-from ancestral.model.editing.measurements import Restoration, inpainting, measured_shape, restoration
+from ancestral.model.editing.measurements import inpainting, measured_shape, restoration
+from ancestral.model.editing.restoring import OwnMethod
 from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
 
 __all__ = [
@@ -10,7 +11,7 @@ __all__ = [
     "WALK",
     "Edit",
     "Edited",
-    "Restoration",
+    "OwnMethod",
     "deviation_of",
     "edit_of",
     "inpainting",

@@ -1,0 +1,353 @@
+"""How samples are made that fit a measurement: the method, what it gets, and what is said of its samples."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ancestral import derived
+from ancestral.arguments import function_name, shown, takes
+from ancestral.conditions import Image, argument_name
+from ancestral.covariance import Covariance
+from ancestral.data.spec import DataSpec
+from ancestral.derived import known_part
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.guidance import Clipped, Posterior
+from ancestral.model.condition_values import ConditionValues
+from ancestral.model.editing.edited_samples import (
+    COUNT,
+    Edit,
+    conditions_of,
+    evaluations,
+    is_distilled,
+    items_of,
+    sampler_of,
+    settings_of,
+)
+from ancestral.model.editing.measurement_noise import (
+    FLOOR,
+    Explanation,
+    Measurement,
+    disagreement,
+    explained,
+    resemblance,
+)
+from ancestral.model.requested import guidance_of
+from ancestral.model.trained_model import TrainedModel
+from ancestral.operators import Operator
+from ancestral.options import option
+from ancestral.registries import RESTORATIONS, Restoration
+from ancestral.results.request import Label, Request
+from ancestral.samplers import Sampler, Step, resampled
+from ancestral.targets import SIGMA_DATA, Denoiser
+
+OwnMethod: TypeAlias = Callable[[Denoiser, Tensor, Operator, float], Denoiser]
+"""A method of restoration: given a denoiser, which is clipped as the sampler's, y (B, *) in units of [-1, 1], A and σ,
+it returns a denoiser whose samples fit y. A gradient through the denoiser needs `torch.enable_grad`."""
+NETWORK_ERROR, EXACT_ERROR = 0.1, 0.2
+"""Standard deviation of the error of a network's x̂_0, which JFPS takes for noise beside that of y: for y with noise and
+without. An error where y is known would else be continued into what is not; without noise, the result is then made to
+agree with y. The methods with the network's own covariance are better without it."""
+PROJECTIONS, BEYOND = 100, 1e-3
+"""The largest number of projections of samples without noise into the range of the data, and how far beyond it they may
+end, an eighth of a grey level of 255."""
+JUMP, REPEATS = 5, 5
+"""RePaint: the number of steps of a stretch, and how often each is gone through."""
+
+
+@dataclass(frozen=True)
+class Aids:
+    """What a method gets besides the measurement.
+
+    Attributes:
+        covariance: The covariance of the data; None is that of the items that the model was trained on.
+        own_method: A method in place of one by name.
+        of_latents: Of a model of latents, a measurement of the latents that says the same, (m, *), and its operator.
+            Without it samples are moved along the gradient through the decoder, and what they decode to is made to fit.
+    """
+
+    covariance: Covariance | None = None
+    own_method: OwnMethod | None = None
+    of_latents: tuple[Tensor, Operator] | None = None
+
+
+@dataclass(frozen=True)
+class OwnRestoration(Restoration):
+    """A method of the user.
+
+    Attributes:
+        function: The method.
+    """
+
+    function: OwnMethod | None = None
+
+    def wrap(self, denoiser: Denoiser, y: Tensor, operator: Operator, **facts: Any) -> Denoiser:
+        """Return the denoiser that the method makes. Raises InputError if it is none."""
+        assert self.function is not None
+        made = self.function(denoiser, y, operator, facts["noise"])
+        if not (hasattr(made, "schedule") and hasattr(made, "predict")):
+            raise InputError(f"{self.name} returned {shown(made)}, and a method returns a denoiser")
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A restoration that is decided.
+
+    Attributes:
+        model: The model.
+        request: The request.
+        measurement: The measurement, with the noise that it is taken to have.
+        method: The method.
+        y: The measurements of x (m, *), of latents those of a model of them.
+        operator: What y measures of x.
+        covariance: The covariance of the data.
+        sampler: The sampler.
+        items: The indices of the samples.
+        label: The labels.
+        values: The values of the other conditions.
+        trained: The condition that says the measurement, for the method `trained`.
+        decoded: Whether the measurement is one of what latents decode to.
+    """
+
+    model: TrainedModel
+    request: Request
+    measurement: Measurement
+    method: Restoration
+    y: Tensor
+    operator: Operator
+    covariance: Covariance | None
+    sampler: Sampler
+    items: Sequence[int]
+    label: Label
+    values: Mapping[str, ConditionValues]
+    trained: tuple[str, derived.Maker] | None
+    decoded: bool
+
+    @property
+    def times(self) -> list[float]:
+        """The times that are visited."""
+        times = list(self.sampler.times(self.model.denoiser.schedule))
+        return resampled(times, JUMP, REPEATS) if self.method.repeats else times
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of the noise of y."""
+        return self.measurement.noise
+
+    def steps(self, positions: Sequence[int]) -> Iterator[Step]:
+        """Make the samples at some positions in one batch, step by step."""
+        batch, sampler, rows = [self.items[position] for position in positions], self.sampler, self._rows(positions)
+        if not self.noise or not self.method.clip:  # clipping would undo a part of the moves
+            sampler = dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]
+        trajectory = self.model.trajectory(
+            batch,
+            sampler,
+            self.request.seed,
+            self.label,
+            guidance_of(self.request),
+            self._condition(positions, batch),
+            self.values,
+            lambda denoiser: self._wrapped(denoiser, rows),
+            times=self.times,
+        )
+        for step in trajectory:
+            x = step.x
+            if step.t == 0 and not self.noise and self.sampler.clip is not None and not self.decoded:
+                x = _in_range(x, rows, self.operator, self.sampler.clip)
+            yield Step(step.index, step.t, x, x if step.t == 0 else step.x0)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Bring the samples, all at once, to the units of the data."""
+        spec, y, operator = self.model.spec, self.measurement.y, self.measurement.operator
+        if self.noise or not self.decoded:
+            return spec.decode(x)
+        with torch.no_grad():
+            rows = y[[position % len(y) for position in range(len(x))]]
+            made = spec.from_x(x)
+            made = made + operator.pseudo_inverse(rows.to(made) - operator.apply(made), spec.shape)
+            return spec.codec.decode(_in_range(made, rows, operator, self.sampler.clip or 1.0))
+
+    def check(self, items: Tensor) -> tuple[str, ...]:
+        """Say what the user should know of the samples, in the units of the data."""
+        spec = self.model.spec
+        if known_part(self.measurement.operator, spec.shape) is not None:  # what is known is put in its place
+            return ()
+        encoded, floor = spec.codec.encode(items).cpu(), spec.codec.rounding or FLOOR
+        rounded = dataclasses.replace(self.measurement, rounding=max(self.measurement.rounding, floor))
+        return *disagreement(rounded, encoded, self.noise), *resemblance(self.model.examples, encoded, floor)
+
+    def _rows(self, positions: Sequence[int]) -> Tensor:
+        return self.y[[position % len(self.y) for position in positions]].to(self.model.device)
+
+    def _condition(self, positions: Sequence[int], batch: Sequence[int]) -> dict[str, Tensor]:
+        """What the network gets by the condition that says the measurement."""
+        if self.method.name != "trained" or self.trained is None:
+            return {}
+        (name, maker), spec, measurement = self.trained, self.model.spec, self.measurement
+        rows = measurement.y[[position % len(measurement.y) for position in positions]].to(self.model.device)
+        made = maker.of_measurement(rows, measurement.operator, self.noise, spec.shape, self.request.seed, batch)
+        return {argument_name(name): spec.further[name].place(made, spec.x_shape[1:])}
+
+    def _wrapped(self, denoiser: Denoiser, rows: Tensor) -> Denoiser:
+        """The denoiser whose samples fit y."""
+        method, noise, network = self.method, self.noise, isinstance(self.model.denoiser, Diffusion)
+        clipped = denoiser if self.sampler.clip is None else Clipped(denoiser, self.sampler.clip)
+        iterations = settings_of(self.request).iterations
+        if method.name != "trained":
+            operator, spec = self.measurement.operator, self.model.spec
+            applied = (lambda x: operator.apply(spec.from_x(x))) if self.decoded else self.operator
+            error = (NETWORK_ERROR if noise else EXACT_ERROR) if network and method.error else 0.0
+            denoiser = method.wrap(
+                clipped,
+                rows,
+                applied,
+                noise=math.hypot(noise, error) if error else noise,
+                covariance=self.covariance,
+                iterations=method.iterations if network and iterations is None else iterations,
+            )
+            clipped = denoiser if self.sampler.clip is None else Clipped(denoiser, self.sampler.clip)
+        # what agrees with y exactly is not clipped any more
+        return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
+
+
+def restored(model: TrainedModel, request: Request, measurement: Measurement, aids: Aids) -> Edit:
+    """Decide how items are sampled that fit a measurement of encoded items.
+
+    Raises:
+        InputError: If the model cannot do this.
+    """
+    y, operator = measurement.y, measurement.operator
+    items, sampler = items_of(model, request, COUNT * len(y)), sampler_of(model, request)
+    label, values = conditions_of(model, request)
+    trained = _condition_for(model.spec, operator, measurement.noise, values)
+    is_part = known_part(operator, model.spec.shape) is not None
+    explanation = Explanation(measurement.noise) if is_part else explained(model, measurement)
+    decoded = model.spec.autoencoder is not None and aids.of_latents is None
+    measurement = dataclasses.replace(measurement, noise=explanation.noise)
+    method, reason = _method(model, request, measurement, aids, trained)
+    _check_method(method, model, request, trained, decoded)
+    if method.inverts and explanation.enlarged > SIGMA_DATA:
+        raise InputError(
+            f"{method.name} inverts {measurement.name}, which enlarges the noise of y from {explanation.noise:.2g} to "
+            f"{explanation.enlarged:.2g}, and items are in [-1, 1]: take {option('method', 'pigdm')}, which weighs the "
+            "noise"
+        )
+    covariance = model.covariance if method.covariance and aids.covariance is None else aids.covariance
+    y_x, operator_x = aids.of_latents or (y, operator)
+    task = Task(
+        model, request, measurement, method, y_x, operator_x, covariance, sampler, items, label, values, trained,
+        decoded,
+    )  # fmt: skip
+    passes = evaluations(sampler, model.denoiser.schedule, task.times)
+    return Edit(
+        method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
+        task.check,
+    )  # fmt: skip
+
+
+def _method(
+    model: TrainedModel,
+    request: Request,
+    measurement: Measurement,
+    aids: Aids,
+    trained: tuple[str, derived.Maker] | None,
+) -> tuple[Restoration, str]:
+    """The method of a request, and why it is taken."""
+    name = settings_of(request).method or "auto"
+    if aids.own_method is not None:
+        name = _own_name(aids.own_method)
+        return OwnRestoration(name, "", "a method of your own", function=aids.own_method), "It is a method of your own."
+    if name != "auto":
+        return RESTORATIONS.find(name), "It is the method that the options or the recipe name."
+    if model.spec.autoencoder is not None and aids.of_latents is None and trained is None:
+        return RESTORATIONS["dps"], "The decoder of the latents is not linear, which the methods but dps need."
+    name, reason = _chosen(model, trained, measurement.operator, aids.covariance)
+    return RESTORATIONS[name], reason
+
+
+def _check_method(
+    method: Restoration,
+    model: TrainedModel,
+    request: Request,
+    trained: tuple[str, derived.Maker] | None,
+    decoded: bool,
+) -> None:
+    """Raise InputError if a method cannot be taken, or an option has no effect on it."""
+    if method.name == "trained" and trained is None:
+        kinds = ", ".join(f"{name} ({kind.made_by})" for name, kind in model.spec.further.items() if kind.made_by)
+        raise InputError(
+            f"the model was not trained with a condition that says this measurement: it has {kinds or 'none'}; train "
+            f"one with {option('given', 'upscale:4+noise:0.05')} or {option('given', 'mask')}, or leave "
+            f"{option('method')} out"
+        )
+    if decoded and method.linear:
+        others = ", ".join(one.name for one in RESTORATIONS.values() if not one.linear)
+        raise InputError(
+            f"{method.name} needs a measurement that is linear in x, and the decoder of this model's latents is not: "
+            f"{option('method')} is one of {others}"
+        )
+    if settings_of(request).iterations is not None and method.iterations is None:
+        iterative = ", ".join(one.name for one in RESTORATIONS.values() if one.iterations is not None)
+        raise InputError(f"{option('iterations')} is an option of {iterative}, and {method.name} has none")
+
+
+def _own_name(method: OwnMethod) -> str:
+    """The name of a method of the user. Raises InputError if it cannot be called as one."""
+    if not takes(method, None, None, None, 0.0):
+        raise InputError(
+            f"{option('method')} cannot be {shown(method)}: give one of {RESTORATIONS.names}, or a function of "
+            "(denoiser, y, operator, noise) that returns a denoiser"
+        )
+    return function_name(method)
+
+
+def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
+    """Bring samples that agree with y into a range, by projections in turn; they agree with y after the last."""
+    for _ in range(PROJECTIONS):
+        inside = x.clamp(-limit, limit)
+        if float((x - inside).abs().max()) <= BEYOND:
+            break
+        x = inside + operator.pseudo_inverse(y.to(x) - operator.apply(inside), x.shape[1:])
+    return x
+
+
+def _chosen(
+    model: TrainedModel,
+    trained: tuple[str, derived.Maker] | None,
+    operator: Operator,
+    covariance: Covariance | None,
+) -> tuple[str, str]:
+    """The method that suits an operator best, and why: the figures are on the page of the study of methods."""
+    if trained is not None:
+        name, maker = trained
+        return "trained", f"The model was trained with the condition {name} (made by {maker.text}), which says this."
+    if is_distilled(model):
+        return "jfps", "Estimates of a distilled model are samples, no means, and jfps takes no gradient of them."
+    if known_part(operator, model.spec.shape) is None:
+        return "pigdm", "It had the lowest energy score for operators other than masks in the study of methods."
+    if covariance is None and model.covariance is None:
+        return "mmps", "The training data cannot be read, whose covariance jfps needs; mmps needs none."
+    return "jfps", "It had the lowest energy score for masks in the study of methods, and needs no gradient."
+
+
+def _condition_for(
+    spec: DataSpec, operator: Operator, noise: float, values: Mapping[str, ConditionValues]
+) -> tuple[str, derived.Maker] | None:
+    """The condition that says a measurement, by its name and how it is made, unless it has another value."""
+    makers = derived.makers(spec.further)
+    fitting = [
+        name
+        for name, maker in makers.items()
+        if isinstance(spec.further[name], Image)
+        and name not in values
+        and not any(isinstance(part, derived.OwnFunction) for part in maker.parts)
+        and maker.answers(operator, noise, spec.shape)
+    ]
+    # the one with the least noise knows most
+    return min(((name, makers[name]) for name in fitting), key=lambda one: one[1].noise, default=None)
