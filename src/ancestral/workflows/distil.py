@@ -16,7 +16,8 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.workflows import plan_training
 from ancestral.workflows.fine_tuning import described
-from ancestral.workflows.plan_training import TrainPlan, saved_config
+from ancestral.workflows.plan_training import TrainPlan
+from ancestral.workflows.resuming import saved_config
 from ancestral.workflows.train import run
 
 __all__ = ["plan", "run"]

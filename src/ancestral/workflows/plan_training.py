@@ -1,20 +1,19 @@
 """The plan of a training run: all decisions and refusals that need no data, from what the user gave."""
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ancestral import config as configs
 from ancestral import data as datasets
-from ancestral import derived, registries, storage
+from ancestral import derived, registries
 from ancestral import model as models
-from ancestral.arguments import is_remote, short_source
+from ancestral.arguments import is_remote
 from ancestral.config import Config, Given, by_size
-from ancestral.config.folders import ARRAY_FILES, check_run_folder
+from ancestral.config.folders import ARRAY_FILES
 from ancestral.declarations import Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -22,22 +21,11 @@ from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives import Objective
 from ancestral.options import option
-from ancestral.plugins import import_function
-from ancestral.schedules import Schedule
-from ancestral.targets import Target
 from ancestral.training import RunFolder, trackers
-from ancestral.training.distributed import begun_before_restart
 from ancestral.workflows import fine_tuning
 from ancestral.workflows.fine_tuning import Start
-
-OWN: dict[str, Callable[[object], bool]] = {
-    "schedule": lambda given: isinstance(given, Schedule),
-    "target": lambda given: isinstance(given, Target),
-    "optimiser": callable,
-}
-"""Settings that may be objects, and how these are recognised."""
-REPLACED = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
-"""Settings that have no effect beside parts of your own."""
+from ancestral.workflows.given_parts import function_of, own_parts_of, with_settings
+from ancestral.workflows.resuming import check_place, in_order, saved_config, with_saved_schedule
 
 
 @dataclass(frozen=True)
@@ -93,10 +81,10 @@ def plan(options: Train) -> TrainPlan:
             f"of a run ({option('out')}), or a preset or data"
         )
     base = _base(options, preset, base, saved, folder)
-    parts, settings = _own_parts(options)
+    parts, settings = own_parts_of(options)
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
-    config, validation = _with_settings(base, parts, settings), settings.get("validation")
+    config, validation = with_settings(base, parts, settings), settings.get("validation")
     config, autoencoder = with_autoencoder(config, options.settings)
     if data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
@@ -104,7 +92,7 @@ def plan(options: Train) -> TrainPlan:
     trusted = config.data.given if isinstance(preset, Config) and options.initial is None else settings.get("given")
     named = [trusted] if isinstance(trusted, str) else map(str, trusted or ())
     derived.check_trusted(map(str, config.data.given or ()), named, "given")
-    notes = _check_place(config, saved, folder, from_python)
+    notes = check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
     trackers.check_trackers(config.runtime.trackers)
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
@@ -118,8 +106,8 @@ def plan(options: Train) -> TrainPlan:
         folder=folder,
         saved=saved,
         start=start,
-        parts=_with_saved_schedule(parts, config, saved, start, folder),
-        objective=_function(options.objective),
+        parts=with_saved_schedule(parts, config, saved, start, folder),
+        objective=function_of(options.objective),
         autoencoder=autoencoder,
         validation=validation,
         device=options.device,
@@ -149,34 +137,6 @@ def _base(options: Train, preset: str | Config | None, base: Config, saved: Conf
             f"{folder.path} holds a run of the preset {saved.preset}, not {preset}; give {option('out')} another name"
         )
     return saved if file is None else configs.read_config(Path(file), saved)
-
-
-def _own_parts(options: Train) -> tuple[OwnParts, dict[str, Any]]:
-    """The parts of the user's own, and the settings that are none."""
-    settings = dict(options.settings)
-    objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
-    parts = OwnParts(options.net, **objects, lr_schedule=_function(options.lr_schedule))
-    for name, idle in REPLACED.items():
-        if getattr(parts, name) is not None and any(setting in settings for setting in idle):
-            names = " and ".join(map(option, idle))
-            raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
-    return parts, settings
-
-
-def _function(function: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
-    """A function, which may be given as package.module:function."""
-    return import_function(function) if isinstance(function, str) else function
-
-
-def _with_settings(base: Config, parts: OwnParts, settings: Mapping[str, Any]) -> Config:
-    """The config with these settings, and "custom" where there are own parts."""
-    values, validation = dict(settings), settings.get("validation")
-    if validation is not None and not isinstance(validation, float | int | str):
-        values["validation"] = str(validation) if isinstance(validation, Path) else configs.FROM_PYTHON
-    config = parts.named_in(base).with_settings(**values)
-    if parts.named_in(config) != config:
-        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
-    return config
 
 
 def with_autoencoder(config: Config, given: Collection[str]) -> tuple[Config, Autoencoder | None]:
@@ -230,7 +190,7 @@ def _with_absolute_paths(
         raise InputError(error.text + advice * (saved is not None and source == saved.data.source)) from None
     given = None if config.data.given is None else tuple(map(_absolute, config.data.given))
     if given is not None and saved is not None:
-        given = _in_order(given, saved.data.given)
+        given = in_order(given, saved.data.given)
     for lost in (one for one in given or () if one.lost):
         moved = [Given(lost.name, "PLACE") if one == lost else one for one in given or ()]
         raise InputError(
@@ -252,98 +212,3 @@ def _absolute(given: Given) -> Given:
         return Given(name or place.name, str(place.resolve()))
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
     return Given(name or place.stem, str(place.resolve())) if is_array else given
-
-
-def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:
-    """List what changes when a run is resumed. Raises InputError if the folder cannot hold this run."""
-    if saved is not None:
-        if saved.runtime.snapshots == 0 and config.runtime.snapshots:
-            raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
-        return _changes(saved, config, folder)
-    folder.check_free()
-    if not from_python:
-        check_run_folder(folder.path, config.data.source)
-    return []
-
-
-def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
-    """List what changes when a run is resumed, a line each. Raises InputError if it would become another run."""
-    lines, now = [], config.data
-    if configs.placeless(now.given) == configs.placeless(saved.data.given):
-        moved = [one.renamed(short_source) for one in now.given or () if one not in (saved.data.given or ())]
-        lines += [f"changed: the place of {option('given', one)}" for one in moved]
-        now = dataclasses.replace(now, given=saved.data.given)
-    after = dataclasses.replace(config, data=now)
-    for section, key, old, new in saved.unplaced().differences(after.unplaced(), configs.SECTIONS):
-        if section == "data" and key in ("source", "fingerprint", "moved", "stretch_period"):
-            continue
-        same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
-        name = configs.OPTIONS_OF.get(key, key)
-        fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
-        may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
-        if not (section in ("runtime", "sample") or may_change or same_items):
-            value = option(name, new) if isinstance(new, bool) else _words(new)
-            raise InputError(
-                f"{folder.path} was trained with {_setting(name, old)}, so it cannot go on with {value}; leave the "
-                f"option out, or start a new run with {option('out')}"
-            )
-        lines.append(f"changed: {_setting(name, new)}, was {_words(old)}")
-    return lines
-
-
-def _in_order(given: tuple[Given, ...], saved: tuple[Given, ...] | None) -> tuple[Given, ...]:
-    """`given` in the order of a run that has the same, on which the fingerprint of the data depends."""
-    sources = {one.placeless: one for one in given}
-    order = configs.placeless(saved) or ()
-    return tuple(sources[one] for one in order) if sources.keys() == set(order) else given
-
-
-def _setting(name: str, value: object) -> str:
-    """An option with its value, or with several of a tuple."""
-    return option(name, *value) if isinstance(value, tuple) else option(name, value)
-
-
-def _words(value: object) -> str:
-    """The value of an option as it is typed."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _with_saved_schedule(
-    parts: OwnParts, config: Config, saved: Config | None, start: Start | None, folder: RunFolder
-) -> OwnParts:
-    """The parts with a schedule of the user's own from the file that holds its tables.
-
-    Raises:
-        InputError: If the run that is resumed has another schedule or target.
-    """
-    schedule, file = parts.schedule, folder.model
-    if schedule is None and config.process.schedule == "custom" and start is not None:
-        schedule = start.model.denoiser.schedule
-    elif schedule is None and config.process.schedule == "custom" and saved is not None:
-        schedule = models.read_schedule(file, storage.read_metadata(file))
-    metadata: Mapping[str, str] = {}
-    with contextlib.suppress(InputError):  # a file that is missing or damaged is written anew
-        metadata = storage.read_metadata(file)
-    if saved is not None and {"schedule", "target"} <= metadata.keys():
-        models.check_parts(file, metadata, schedule, parts.target)
-    return dataclasses.replace(parts, schedule=schedule)
-
-
-def saved_config(out: str | Path, resume: bool) -> Config | None:
-    """Read the config of the run that is resumed; None if a run is begun.
-
-    Workers that torchrun restarts resume the run that they began before, without an option.
-
-    Args:
-        out: The run folder.
-        resume: Whether the run in the folder, if there is one, is resumed.
-
-    Raises:
-        InputError: If the config is damaged, or the run has lost its checkpoints and cannot be resumed.
-    """
-    folder = RunFolder(Path(out))
-    if not folder.holds_run() or not (resume or begun_before_restart(folder.path)):
-        return None
-    config = folder.read_config()
-    folder.check_whole()
-    return config
