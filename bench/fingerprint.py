@@ -12,6 +12,7 @@ folder of another version.
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -72,11 +73,23 @@ def numbers(tree: Any, path: str = "") -> dict[str, float]:
     return {key: value for name, part in items for key, value in numbers(part, f"{path}/{name}").items()}
 
 
+def current_samples(tree: dict[str, Any]) -> dict[str, Any]:
+    """Convert samples.json of a version whose schema was samples-1, by this version's reader."""
+    path = Path(__file__).parents[1] / "src" / "ancestral" / "results" / "first_schema.py"
+    spec: Any = importlib.util.spec_from_file_location("first_schema", path)
+    reader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reader)
+    converted: dict[str, Any] = reader.current_samples(tree, "samples.json")
+    return converted
+
+
 def evaluate(run: Path, out: Path) -> dict[str, Any]:
     """Run `ancestral evaluate`; return its results for samples, the bound, and the likelihood of the ODE."""
     options = "--samples --likelihood --draw 64 --extractor pixels -n 4 --passes 12 --ode --ode-steps 4"
     ancestral("evaluate", run, *options.split(), "--out", out)
-    results = {name: numbers(json.loads((out / f"{name}.json").read_text())) for name in ("samples", "likelihood")}
+    trees = {name: json.loads((out / f"{name}.json").read_text()) for name in ("samples", "likelihood")}
+    trees["samples"] = current_samples(trees["samples"])
+    results = {name: numbers(tree) for name, tree in trees.items()}
     return {f"{name}{key}": value for name, part in results.items() for key, value in part.items() if key != "/version"}
 
 

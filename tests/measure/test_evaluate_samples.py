@@ -26,10 +26,11 @@ from ancestral.errors import InputError, install_command
 from ancestral.events import Work, finish
 from ancestral.faces import command as cli
 from ancestral.measure import forecast, memorisation, reference, sample_quality, set_metrics
+from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_sets import FeatureSet, SampleSets
 from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
-from ancestral.measure.study import References, Study
+from ancestral.measure.study import Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor

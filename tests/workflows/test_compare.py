@@ -415,7 +415,7 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, model_run, options):  # n
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ancestral.workflows.compare.fewest_passes", interrupted)
+    monkeypatch.setattr("ancestral.workflows.compare_samplers.fewest_passes", interrupted)
     with pytest.raises(SystemExit) as stop:
         cli.main([str(word) for word in ("compare", model_run, *options, "--samplers", "ddim", "--most", 4)])
     assert stop.value.code == 130

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,7 +35,9 @@ def measure_memorisation(sets: SampleSets) -> Outcome:
         both = torch.cat([train_pixels, codec.encode(more.flip(-1)).flatten(1)])
     shape, spread = more.shape[1:], float(train_pixels.max() - train_pixels.min())
     flat = [is_flat(part, shape, spread) for part in (pixels, train_pixels, unseen) if part is not None]
-    by_pixels, rows, neighbours = _memorisation("pixels", pixels, train_pixels, unseen, flat, notes, scale, both)
+    by_pixels, rows, neighbours = _memorisation(
+        _Space("pixels", pixels, train_pixels, unseen, flat, scale, both), notes
+    )
     pairs = [_pairs("nearest by pixels", samples.items, more, rows, neighbours, flat[1])]
     if by_pixels.copies is not None and by_pixels.copies.flat:
         notes.append(
@@ -45,9 +48,8 @@ def measure_memorisation(sets: SampleSets) -> Outcome:
     if sets.extractor.name != "pixels":
         z = None if held_out is None else held_out.features.values
         flat[1] = is_flat(codec.encode(train.items).flatten(1), shape, spread)
-        by_features, rows, neighbours = _memorisation(
-            "features", samples.features.values, train.features.values, z, flat, notes
-        )
+        space = _Space("features", samples.features.values, train.features.values, z, flat)
+        by_features, rows, neighbours = _memorisation(space, notes)
         pairs.append(_pairs("nearest by features", samples.items, train.items, rows, neighbours, flat[1]))
     if held_out is None:
         notes.append(
@@ -83,49 +85,55 @@ def is_flat(rows: Tensor, shape: Sequence[int], spread: float) -> Tensor:
     return rows.view(len(rows), shape[0], -1).std(2).amax(1) < FLAT * spread
 
 
-def _memorisation(
-    space: str,
-    samples: Tensor,
-    train: Tensor,
-    unseen: Tensor | None,
-    flat: Sequence[Tensor],
-    notes: list[str],
-    scale: float = 1.0,
-    both: Tensor | None = None,
-) -> tuple[facts.MemorisationResult, Tensor, Tensor]:
-    """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices.
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """Rows of samples (n, d), training items (m, d) and unseen items, whose distances are measured."""
 
-    Copies are searched for among `both` the training items and their mirrored ones, if these were trained on. `flat`
-    says which rows of each set are constant.
-    """
+    name: str
+    samples: Tensor
+    train: Tensor
+    unseen: Tensor | None
+    flat: Sequence[Tensor]
+    """Which rows of each of these are constant."""
+    scale: float = 1.0
+    """What distances are multiplied by."""
+    copied: Tensor | None = None
+    """Rows among which copies are searched for: the training items, then their mirrored ones, if these were trained on;
+    None takes `train`."""
+
+
+def _memorisation(space: _Space, notes: list[str]) -> tuple[facts.MemorisationResult, Tensor, Tensor]:
+    """The memorisation, the samples nearest to training items first, and the indices of these items."""
+    samples, train, flat = space.samples, space.train, space.flat
     measured, blank = None, bool(flat[1].any())
     varied, varied_train = (samples[~flat[0]], train[~flat[1]]) if blank else (samples, train)
-    if unseen is None:  # random halves of the training data stand in for seen and unseen items
+    if space.unseen is None:  # random halves of the training data stand in for seen and unseen items
         halves = shuffled(varied_train)
         seen, new = halves[::2], halves[1::2]
     else:
-        seen, new = varied_train, unseen[~flat[2]] if blank else unseen
+        seen, new = varied_train, space.unseen[~flat[2]] if blank else space.unseen
     try:
         measured = memorisation(varied, seen, new)
     except InputError as error:  # copies among the data
         reason = f"{error.text} ({option('leave_out_copies', True)})"
-        if unseen is None:
+        if space.unseen is None:
             reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
-        notes.append(f"Memorisation by {space} could not be measured: {reason}.")
-    near = measured.samples if measured is not None and unseen is not None and not blank else nearest(samples, train)
-    order, distance = near.distance.argsort(stable=True), near.distance * scale
+        notes.append(f"Memorisation by {space.name} could not be measured: {reason}.")
+    whole = space.unseen is not None and not blank
+    near = measured.samples if measured is not None and whole else nearest(samples, train)
+    order, distance = near.distance.argsort(stable=True), near.distance * space.scale
     shares = {} if measured is None else {
         "share": measured.share,
         "share_error": uncertainty.share(measured.share, len(varied)).error,
         "expected": measured.expected,
         "error": measured.error,
-        "threshold": measured.threshold * scale,
+        "threshold": measured.threshold * space.scale,
     }  # fmt: skip
     result = facts.MemorisationResult(
         among=len(train),
         median=float(distance.median()),
         closest=tuple(facts.ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist()),
-        copies=_copies(space, samples, train if both is None else both, flat[1]),
+        copies=_copies(space.name, samples, train if space.copied is None else space.copied, flat[1]),
         **shares,
     )
     return result, order, near.index[order]

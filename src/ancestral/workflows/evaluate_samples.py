@@ -14,8 +14,8 @@ from ancestral.declarations import EvaluateSamples
 from ancestral.device import items_at_once
 from ancestral.errors import InputError, whole
 from ancestral.events import Event
+from ancestral.measure.measured_samples import References, Samples
 from ancestral.measure.reference import in_memory, labels_for, loader
-from ancestral.measure.study import References, Samples
 from ancestral.options import option
 from ancestral.registries import METRICS
 from ancestral.results.evaluation_result import EvaluationResult

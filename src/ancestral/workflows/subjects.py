@@ -25,10 +25,11 @@ from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, MissingSplitError
 from ancestral.events import Event, Wrote
 from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import HELD_OUT, Loader, check_partners, names_of_conditions
 from ancestral.measure.sample_sets import floor_sets
 from ancestral.measure.sample_store import SamplingSpec
-from ancestral.measure.study import References, Study
+from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model
