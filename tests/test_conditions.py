@@ -4,10 +4,10 @@ import typing
 
 import pytest
 import torch
-from ancestral.inspection import condition_findings
 
 from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
 from ancestral.errors import InputError
+from ancestral.measure import condition_findings
 from ancestral.nets.conditioning import EMBEDDED
 
 
