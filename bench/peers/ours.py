@@ -82,7 +82,7 @@ class Ancestral:
         options: dict[str, Any] = {"guidance": self.guidance}
         if self.weak is not None:
             options = {"guidance": self.autoguidance, "guidance_interval": AUTOGUIDED, "weak": self.weak}
-        return self.trainer.model().sample(count, None, steps, seed, labels, batch_size=batch, **options)
+        return self.trainer.model().sample(count, None, steps, seed, label=labels, batch_size=batch, **options)
 
 
 class Distilled(Ancestral):
