@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,18 +130,9 @@ def plan(options: Edit) -> EditPlan:
     edit = editing.edit_of(model, request)
     indices = None if options.task == "interpolate" else request.indices
     items = range(edit.count) if indices is None else indices
-    folder = folder_of(options.model, "edits") / _stem(options, request)
-    out = folder if options.out is None else Path(options.out)
-    _check_out(out, options, edit)
-    inside = out.suffix == ""
-    default = out / "film.png" if inside else out.with_name(f"{out.stem}-film.png")
-    film = path_of(options.film, default)
-    gif = path_of(options.gif, default.with_name(default.name.replace("film.png", "walk.gif")))
-    paths = [path for path in (out, gif, film) if path is not None]
-    for path in paths:
+    out, gif, film = _paths(options, request)
+    for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
-    if gif is not None:
-        writers.check_animation(gif)
     own = request.objects.sampler
     request = described(
         request,
@@ -359,7 +351,20 @@ def _stem(options: Edit, request: Request) -> str:
     return "-".join(filter(None, [text, options.task, f"seed{request.seed}"]))
 
 
-def _check_out(out: Path, options: Edit, edit: editing.Edit) -> None:
+def _paths(options: Edit, request: Request) -> tuple[Path, Path | None, Path | None]:
+    """The folder or the file of the samples, the animation and the film strip."""
+    folder = folder_of(options.model, "edits") / _stem(options, request)
+    out = folder if options.out is None else Path(options.out)
+    _check_out(out, options)
+    default = out / "film.png" if out.suffix == "" else out.with_name(f"{out.stem}-film.png")
+    film = path_of(options.film, default)
+    gif = path_of(options.gif, default.with_name(default.name.replace("film.png", "walk.gif")))
+    if gif is not None:
+        writers.check_animation(gif)
+    return out, gif, film
+
+
+def _check_out(out: Path, options: Edit) -> None:
     """Raise InputError if the samples could not be written."""
     suffix = out.suffix.lower()
     if suffix and suffix not in (".png", ".npz"):
@@ -406,10 +411,6 @@ def _files(
         strip = compositions.film(states, width=1180, limits=limits, names=names, before=before)
         writers.write_picture(path, strip, text("film"))
 
-    def animate(path: Path) -> None:
-        frames = [Step(index, 0.0, item[None], item[None]) for index, item in enumerate(items)]
-        writers.write_animation(path, frames, 1, 256, limits)
-
     def folder(path: Path) -> None:
         path.mkdir()
         if is_picture:
@@ -427,12 +428,18 @@ def _files(
 
     extras: dict[Path, Callable[[Path], None]] = {}
     if plan.gif is not None:
-        extras[plan.gif] = animate
+        extras[plan.gif] = partial(_animate, items=items, limits=limits)
     if plan.film is not None:
         extras[plan.film] = film
     kinds: dict[str, Callable[[Path], None]] = {".png": picture, ".npz": array}
     files = {plan.out: kinds.get(plan.out.suffix.lower(), folder)}
     return files | {path: write for path, write in extras.items() if plan.out.suffix or path.parent != plan.out}
+
+
+def _animate(path: Path, items: Tensor, limits: tuple[float, float]) -> None:
+    """Write the items as the frames of an animation."""
+    frames = [Step(index, 0.0, item[None], item[None]) for index, item in enumerate(items)]
+    writers.write_animation(path, frames, 1, 256, limits)
 
 
 def _captions(plan: EditPlan) -> list[str]:

@@ -1,7 +1,7 @@
 """Inspection of a data set before training: what it is, what is wrong with it, and what training on it costs."""
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
 from ancestral.measure import findings
 from ancestral.measure.condition_findings import condition_findings, condition_statistics, fault_findings
-from ancestral.measure.items import class_counts, inspect_items
+from ancestral.measure.items import InspectedItems, class_counts, inspect_items
 from ancestral.model import build_autoencoder
 from ancestral.options import command_line, option
 from ancestral.quantities import format_duration
 from ancestral.render import compositions
 from ancestral.render.data_text import LEVEL_MARKS
-from ancestral.results.data_report import DataReport, FileStatistics, Finding
+from ancestral.results.data_report import DataReport, FileStatistics, Finding, TrainingCost
 from ancestral.storage import write_text
 from ancestral.threads import check_count, cpu_threads
 from ancestral.training import Trainer
@@ -82,65 +82,17 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     Raises:
         InputError: If no item can be read.
     """
-    options, config, name, from_python = plan.options, plan.config, plan.name, plan.name == configs.FROM_PYTHON
-    kind = pick_device(options.device).type
+    options, name, from_python = plan.options, plan.name, plan.name == configs.FROM_PYTHON
     if options.threads is not None:
         check_count(options.threads)
     keep_freed_memory()
-    rows, form, faults = list[Finding](), config.data.form, list[InputError]()
-    try:
-        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
-    except SizesDifferError as error:  # which sizes, the report says
-        text, _, advice = error.text.rpartition(": ")
-        rows.append(Finding("sizes", "error", text, advice))
-        form |= {"image_size": PROBE_SIZE}
-        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
-    if not len(source):
-        raise InputError(f"{source.name} holds no items that can be read")
+    rows, faults = list[Finding](), list[InputError]()
+    source = yield from _opened(options, plan.config, rows, faults)
     items = yield from inspect_items(source, options.threads or source.threads)
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
-    of_conditions = [*condition_findings(dataset)]
-    condition_texts = {row.text for row in of_conditions}  # these name the items too
-    rows += [
-        *findings.unreadable_finding(items.unreadable),
-        *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
-        *(Finding("reading", "note", text, advice) for text, advice in dataset.notes if text not in condition_texts),
-        *fault_findings(faults),
-        *of_conditions,
-        *findings.duplicate_findings(items, classes),
-        *findings.class_findings(classes),
-        *findings.flat_finding(
-            [dataset.name_of(row) for row in items.flat.nonzero()[0].tolist()], config.data.background
-        ),
-        *findings.value_findings(values),
-    ]
-    autoencoder, shape = None, values.shape
-    try:
-        config, taken = with_autoencoder(config, options.settings)
-        if config.latent.latent is not None:
-            autoencoder = build_autoencoder(config.latent, dataset.spec, taken=taken)
-            shape = autoencoder.latent_shape(shape)
-    except InputError as error:
-        rows.append(Finding("refused", "error", error.text, f"see {command_line('train', config.preset, help=True)}"))
-        config, taken = dataclasses.replace(config, latent=LatentConfig()), None
-    by_size_note = by_size.explain(config, shape, kind)
-    config, cost = by_size.complete(config, shape, kind), None
-    if options.steps and all(row.level != "error" for row in rows):
-        try:
-            trainer = Trainer(config, dataset.sample(SAMPLE), options.device, autoencoder=autoencoder)
-            memory, checkpointing = choose_checkpointing(trainer, step_memory(trainer, len(dataset)))
-            by_size_note = "; ".join(filter(None, (by_size_note, checkpointing)))
-            with cpu_threads(config.runtime.threads):  # as training does
-                cost = training_cost(trainer, len(dataset), memory, options.steps, by_size_note)
-                if autoencoder is not None and taken is None:
-                    duration = format_duration(seconds_of_autoencoder(trainer))
-                    text = f"first an autoencoder is trained, {config.latent}: {config.latent.latent_steps:,} steps, "
-                    advice = f"{option('latent', 'RUN')} takes that of another run"
-                    rows.append(Finding("latents", "note", f"{text}about {duration}", advice))
-        except InputError as error:
-            advice = f"see {command_line('train', config.preset, help=True)}"
-            rows.append(Finding("refused", "error", error.text, advice))
+    rows += _findings(items, plan.config, classes, faults)
+    config, cost = _cost(options, plan.config, dataset, values.shape, rows)
     rows += findings.training_findings(len(dataset), config, cost)
     trainable = all(row.level != "error" for row in rows)
     report = DataReport(
@@ -165,6 +117,80 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     if json is not None:
         yield from _write(json, lambda: write_text(json, report.to_json()))
     return report
+
+
+def _opened(
+    options: Inspect, config: Config, rows: list[Finding], faults: list[InputError]
+) -> Generator[Event, None, data.Dataset]:
+    """Open the data as training would, and add what is wrong; images that differ in size become those of a probe."""
+    form = config.data.form
+    try:
+        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
+    except SizesDifferError as error:  # which sizes, the report says
+        text, _, advice = error.text.rpartition(": ")
+        rows.append(Finding("sizes", "error", text, advice))
+        form |= {"image_size": PROBE_SIZE}
+        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
+    if not len(source):
+        raise InputError(f"{source.name} holds no items that can be read")
+    return source
+
+
+def _findings(
+    items: InspectedItems, config: Config, classes: Mapping[str, int], faults: Sequence[InputError]
+) -> list[Finding]:
+    """What was found of the items and of what they are conditioned on."""
+    dataset, files, of_conditions = items.data, items.files, [*condition_findings(items.data)]
+    condition_texts = {row.text for row in of_conditions}  # these name the items too
+    flat = [dataset.name_of(row) for row in items.flat.nonzero()[0].tolist()]
+    return [
+        *findings.unreadable_finding(items.unreadable),
+        *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
+        *(Finding("reading", "note", text, advice) for text, advice in dataset.notes if text not in condition_texts),
+        *fault_findings(faults),
+        *of_conditions,
+        *findings.duplicate_findings(items, classes),
+        *findings.class_findings(classes),
+        *findings.flat_finding(flat, config.data.background),
+        *findings.value_findings(items.values),
+    ]
+
+
+def _cost(
+    options: Inspect, config: Config, dataset: data.Dataset, shape: Sequence[int], rows: list[Finding]
+) -> tuple[Config, TrainingCost | None]:
+    """The config that is completed by the size of the items, and what training costs, measured; adds findings."""
+    kind, autoencoder, help_line = pick_device(options.device).type, None, f"see {_help(config)}"
+    try:
+        config, taken = with_autoencoder(config, options.settings)
+        if config.latent.latent is not None:
+            autoencoder = build_autoencoder(config.latent, dataset.spec, taken=taken)
+            shape = autoencoder.latent_shape(shape)
+    except InputError as error:
+        rows.append(Finding("refused", "error", error.text, help_line))
+        config, taken = dataclasses.replace(config, latent=LatentConfig()), None
+    note, config = by_size.explain(config, shape, kind), by_size.complete(config, shape, kind)
+    if not options.steps or any(row.level == "error" for row in rows):
+        return config, None
+    try:
+        trainer = Trainer(config, dataset.sample(SAMPLE), options.device, autoencoder=autoencoder)
+        memory, checkpointing = choose_checkpointing(trainer, step_memory(trainer, len(dataset)))
+        note = "; ".join(filter(None, (note, checkpointing)))
+        with cpu_threads(config.runtime.threads):  # as training does
+            cost = training_cost(trainer, len(dataset), memory, options.steps, note)
+            if autoencoder is not None and taken is None:
+                duration = format_duration(seconds_of_autoencoder(trainer))
+                text = f"first an autoencoder is trained, {config.latent}: {config.latent.latent_steps:,} steps, "
+                advice = f"{option('latent', 'RUN')} takes that of another run"
+                rows.append(Finding("latents", "note", f"{text}about {duration}", advice))
+    except InputError as error:
+        rows.append(Finding("refused", "error", error.text, help_line))
+        return config, None
+    return config, cost
+
+
+def _help(config: Config) -> str:
+    return command_line("train", config.preset, help=True)
 
 
 def _file_statistics(files: NDArray[np.void], config: DataConfig) -> FileStatistics:

@@ -4,12 +4,14 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ancestral.conditions import LABEL, Vector, argument_name
+from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, whole
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
@@ -171,16 +173,28 @@ def interpolation(model: TrainedModel, request: Request, image: Any = None, othe
             states[list(positions)], times,
         )  # fmt: skip
 
-    def finish(x: Tensor) -> Tensor:
-        walk = spec.decode(x)
-        for place, image in zip((0, -1), images, strict=True):
-            if image is not None:
-                walk[place] = image.to(walk.dtype)
-        return walk
-
     visited = sampler.times(schedule) if times is None else times
     method = "conditions" if image is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
-    return Edit(method, reason, n, n, evaluations(sampler, schedule, visited), visited, steps, finish, notes)
+    return Edit(
+        method,
+        reason,
+        n,
+        n,
+        evaluations(sampler, schedule, visited),
+        visited,
+        steps,
+        partial(_between, spec, images),
+        notes,
+    )
+
+
+def _between(spec: DataSpec, images: Sequence[Tensor | None], x: Tensor) -> Tensor:
+    """The samples of a walk in the units of the data, with the images at its ends."""
+    walk = spec.decode(x)
+    for place, image in zip((0, -1), images, strict=True):
+        if image is not None:
+            walk[place] = image.to(walk.dtype)
+    return walk
 
 
 def _casts(model: TrainedModel, x_T: Tensor) -> tuple[str, ...]:
