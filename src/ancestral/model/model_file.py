@@ -20,8 +20,6 @@ from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-FILE_NAME = run_files.MODEL
-
 
 def find(path: str | Path) -> Path:
     """Find the model file of a run folder or of hf://user/repo, or the file itself.
@@ -30,12 +28,14 @@ def find(path: str | Path) -> Path:
         InputError: If there is none.
     """
     if hub.is_address(path):
-        return hub.fetch(str(path), FILE_NAME)
+        return hub.fetch(str(path), run_files.MODEL)
     path = Path(path)
     if path.is_dir():
-        if not (path / FILE_NAME).is_file():
-            raise InputError(f"{path} holds no {FILE_NAME}: it is no run folder, or its training has not saved yet")
-        return path / FILE_NAME
+        if not (path / run_files.MODEL).is_file():
+            raise InputError(
+                f"{path} holds no {run_files.MODEL}: it is no run folder, or its training has not saved yet"
+            )
+        return path / run_files.MODEL
     if not path.exists():
         raise InputError(f"there is no run folder or model file {path}; `ancestral train` makes one")
     return path

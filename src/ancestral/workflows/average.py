@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ancestral import hub, storage
+from ancestral.config import run_files
 from ancestral.declarations import AverageLengths
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
@@ -17,7 +18,7 @@ from ancestral.measure.reference import loader
 from ancestral.measure.step_budgets import bounded
 from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
-from ancestral.model import FILE_NAME, Model, find
+from ancestral.model import Model, find
 from ancestral.options import option
 from ancestral.render import plots
 from ancestral.results.comparison_result import AveragePoint, AveragingResult
@@ -62,7 +63,7 @@ def plan(options: AverageLengths) -> AveragePlan:
     source = subject.source(options.data)
     out = Path(home.path / FOLDER if options.out is None else options.out)
     subjects.check_folder(out, source, options.held_out)
-    file = out / FILE_NAME
+    file = out / run_files.MODEL
     if file.exists() and "average" not in storage.read_metadata(file):
         raise InputError(f"{file} is a model that ancestral average did not write; give {option('out')} another folder")
     given = subjects.given_of([subject], options, source)
@@ -89,8 +90,8 @@ def run(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
 
 def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     (ema,), out = plan.studies, plan.folder
-    if (out / FILE_NAME).exists():
-        facts = storage.read_metadata(out / FILE_NAME)
+    if (out / run_files.MODEL).exists():
+        facts = storage.read_metadata(out / run_files.MODEL)
         yield Message(f"replaces the average of length {float(facts['average']):g}, step {facts['step']}, in {out}")
     name = f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each"
     unmade = dataclasses.replace(ema, folder=out / SAMPLES)
@@ -99,10 +100,10 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
         yield Message(line)
     result = yield from _measure(plan)
     model, _ = _averaged_model(plan, result.best.length)
-    model.save(out / FILE_NAME)
-    yield Wrote(out / FILE_NAME)
-    storage.write_text(out / "config.json", model.config.to_file_text())
-    result = dataclasses.replace(result, file=str(out / FILE_NAME))
+    model.save(out / run_files.MODEL)
+    yield Wrote(out / run_files.MODEL)
+    storage.write_text(out / run_files.CONFIG, model.config.to_file_text())
+    result = dataclasses.replace(result, file=str(out / run_files.MODEL))
     yield from subjects.write_results(out, {"average.json": result, "average.png": plots.averaging_plot(result)})
     return result
 

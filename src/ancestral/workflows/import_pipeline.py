@@ -6,10 +6,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ancestral import interop, storage
+from ancestral.config import run_files
 from ancestral.declarations import Import
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import FILE_NAME
 
 
 def plan(options: Import) -> Import:
@@ -17,7 +17,7 @@ def plan(options: Import) -> Import:
     folder = Path(options.folder)
     if folder.parts[:1] == ("hf:",):
         raise InputError("models of other libraries are not fetched: `hf download` one, then import its folder")
-    if (folder / FILE_NAME).is_file():
+    if (folder / run_files.MODEL).is_file():
         raise InputError(f"{folder} is a run of ancestral's already: ancestral sample {folder}")
     return dataclasses.replace(options, out=options.out or Path("runs") / folder.resolve().name)
 
@@ -27,8 +27,8 @@ def run(plan: Import) -> Generator[Event, None, Path]:
     out = Path(plan.out or "")
     model, remarks = interop.read_pipeline(Path(plan.folder))
     with storage.atomic_folder(out) as temporary:
-        model.save(temporary / FILE_NAME)
-        storage.write_text(temporary / "config.json", model.config.to_file_text())
+        model.save(temporary / run_files.MODEL)
+        storage.write_text(temporary / run_files.CONFIG, model.config.to_file_text())
     yield Wrote(out)
     for line in [*remarks, f"Try:  ancestral sample {shlex.quote(str(out))}"]:
         yield Message(line)

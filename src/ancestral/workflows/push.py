@@ -5,10 +5,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ancestral import hub
+from ancestral.config import run_files
 from ancestral.config.run_files import EVALUATION
 from ancestral.declarations import Push
 from ancestral.events import Event
-from ancestral.model import FILE_NAME, Model, load
+from ancestral.model import Model, load
 from ancestral.render.model_card import PICTURE, README, merge_card, model_card
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.workflows.model_cards import card_picture, evaluation_of
@@ -27,7 +28,7 @@ def run(plan: Push) -> Generator[Event, None, str]:
     run = model.file.parent if model.file else None
     evaluation = EvaluationResult() if run is None else evaluation_of(model, run / EVALUATION)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE_NAME
+        path = Path(folder) / run_files.MODEL
         model.save(path)
         picture = card_picture(model, run)
         card = model_card(model, hub.parse(plan.address).repo, plan.address, evaluation, PICTURE if picture else None)

@@ -17,7 +17,7 @@ from ancestral import data as datasets
 from ancestral import derived, randomness, storage
 from ancestral import model as models
 from ancestral.arguments import short_source
-from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, Given
+from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, Given, run_files
 from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
@@ -109,11 +109,11 @@ def open_subject(
         net = options.net if isinstance(config.net, CustomNetConfig) else None  # others build their own
         loaded = models.load(file, str(device), net=net)
         _check_functions(loaded, options)
-        return Subject(loaded, str(model), home(model) / "evaluation", storage.sha256(file))
+        return Subject(loaded, str(model), home(model) / run_files.EVALUATION, storage.sha256(file))
     if isinstance(model, Model):
         if model.file is not None:  # as if its path had been given
             _check_functions(model, options)
-            name = str(model.file.parent if model.file.name == models.FILE_NAME else model.file)
+            name = str(model.file.parent if model.file.name == run_files.MODEL else model.file)
         return Subject(model, name)
     if options.data is None:
         raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")

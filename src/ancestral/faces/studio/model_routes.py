@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ancestral.config import FROM_PYTHON
+from ancestral.config import FROM_PYTHON, run_files
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.errors import InputError
 from ancestral.faces.studio.answers import MissingError, answer, read_body
@@ -19,7 +19,7 @@ from ancestral.faces.studio.history import Entry
 from ancestral.faces.studio.items_of_runs import ItemsOfRuns
 from ancestral.faces.studio.model_description import PICTURE_CHANNELS, model_description
 from ancestral.faces.studio.posted_options import HISTORY, UPLOAD
-from ancestral.faces.studio.restored_recipe import MODEL_FILE, KeptPicture, ModelDigests, restored
+from ancestral.faces.studio.restored_recipe import KeptPicture, ModelDigests, restored
 from ancestral.faces.studio.state import StudioState, state_of
 from ancestral.faces.studio.uploads import FACTS
 
@@ -112,7 +112,7 @@ def _recipe(studio: StudioState, number: str) -> Response:
 
 
 def _model_file(request: Request) -> Path:
-    file = state_of(request).places.run(request.path_params["id"]) / MODEL_FILE
+    file = state_of(request).places.run(request.path_params["id"]) / run_files.MODEL
     if not file.is_file():
         raise MissingError("this run has no model yet: its training has not saved one")
     return file

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ancestral import storage
+from ancestral.config import run_files
 from ancestral.errors import InputError
 from ancestral.registries import SAMPLERS
 from ancestral.results.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Request, read_text
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 500
 """Largest number of pictures that are compared with an image of a recipe: those of its name, then the newest."""
-MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class ModelDigests:
 
     def find(self, digest: str, runs: Mapping[str, Path]) -> str | None:
         """Return the id of the run whose model has a digest."""
-        return next((name for name, folder in runs.items() if digest and self.of(folder / MODEL_FILE) == digest), None)
+        return next(
+            (name for name, folder in runs.items() if digest and self.of(folder / run_files.MODEL) == digest), None
+        )
 
 
 def restored(
@@ -120,13 +122,13 @@ def restored(
             missing.append(f"the model of {name} with the SHA-256 {digest[:12]}")
     options |= {name: several if name == "then" else several[0] for name, several in further.items()}
     if recipe.then and any(sampler != recipe.sampler for sampler in recipe.then.values()):
-        files = [runs[name] / MODEL_FILE for name in filter(None, (run, *further.get("then", [])))]
+        files = [runs[name] / run_files.MODEL for name in filter(None, (run, *further.get("then", [])))]
         if [*map(_own_sampler, files)] == [recipe.sampler, *recipe.then.values()]:
             for name in ("sampler", *SAMPLER_OPTIONS):
                 options.pop(name, None)  # each model has its own
         else:
             missing.append("the samplers of the models that follow: the one that is set is that of all")
-    spec = None if run is None else describe_file(runs[run] / MODEL_FILE)[1]
+    spec = None if run is None else describe_file(runs[run] / run_files.MODEL)[1]
     images: dict[str, KeptPicture] = {}
     if recipe.edit is not None:
         images |= _images_of_edit(recipe.edit, spec, pictures, missing)
