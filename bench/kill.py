@@ -30,7 +30,7 @@ from pathlib import Path
 import psutil
 
 from ancestral import storage
-from ancestral.model import FILE_NAME
+from ancestral.config.run_files import MODEL
 from ancestral.training import Checkpoints, Snapshots
 
 SMALL = ("--width", "16", "--mults", "1", "2", "--batch-size", "8", "--dropout", "0.1", "--sample-every", "100000")
@@ -223,7 +223,7 @@ def equal(one: Path, other: Path) -> bool:
     step = first.steps()[-1]
     same = first.verify(step)["sha256"] == second.verify(step)["sha256"]
     same = same and first.verify(step)["facts"] == second.verify(step)["facts"]
-    same = same and (one / FILE_NAME).read_bytes() == (other / FILE_NAME).read_bytes()
+    same = same and (one / MODEL).read_bytes() == (other / MODEL).read_bytes()
     return same and _snapshots(one) == _snapshots(other) and logged(one) == logged(other)
 
 

@@ -17,10 +17,11 @@ from ancestral import samplers, schedules, storage, targets
 from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Vector
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig, TrainConfig
+from ancestral.config.run_files import MODEL
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME, Model, OwnParts, build, check_sampler, sampler_for
+from ancestral.model import Model, OwnParts, build, check_sampler, sampler_for
 from ancestral.model.image_grid import ImageGrid
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
@@ -203,7 +204,7 @@ def test_what_cannot_be_sampled_is_refused(model, options, says):
 def rewrite(tiny_run, tmp_path, change, tensors=None):
     weights, metadata = storage.read_tensors(tiny_run.model)
     change(metadata)
-    path = tmp_path / FILE_NAME
+    path = tmp_path / MODEL
     storage.write_tensors(path, tensors if tensors is not None else weights, metadata)
     return path
 
