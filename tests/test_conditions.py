@@ -8,6 +8,7 @@ import torch
 from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
 from ancestral.errors import InputError
 from ancestral.measure import condition_findings
+from ancestral.model.condition_values import WRITTEN
 from ancestral.nets.conditioning import EMBEDDED
 
 
@@ -15,6 +16,7 @@ from ancestral.nets.conditioning import EMBEDDED
 def test_each_kind_has_a_row_in_each_table(kind):
     assert kind.on_grid != (kind in EMBEDDED)
     assert kind.encoding
+    assert kind in WRITTEN
     for table in (condition_findings._statistics, condition_findings._findings):
         assert table.dispatch(kind) is not table.dispatch(object)
 

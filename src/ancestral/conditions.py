@@ -14,7 +14,7 @@ absent. A condition that is dropped at random in training can be left out when s
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
 grid of x (`on_grid`); the names of its `classes`; whether its last channel is a mask (`masked`); and the function or
 operator of the item that it is `made_by`. What follows elsewhere from the kind stands in one table for each concern,
-such as `nets.conditioning.EMBEDDED`.
+such as `nets.conditioning.EMBEDDED` and `model.condition_values.WRITTEN`.
 """
 
 import keyword

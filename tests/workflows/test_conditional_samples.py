@@ -222,8 +222,8 @@ def test_numbers_beyond_the_data_are_sampled_with_a_note(run, tmp_path, monkeypa
     assert "--given pose=4,-2 lies beyond the data of the model (pitch is -1 to 1)" in text
     assert text.count("beyond the data") == 2
     shown = model_description(Path("p/model.safetensors"))["conditions"]  # the sliders of the studio, and of the page
-    assert [shown["age"][end] for end in ("low", "high")] == [[3.0], [98.0]]
-    assert (facts(ancestral.load("p"))["conditions"]["age"]["high"], shown["old"]["low"]) == ((98.0,), [])
+    assert [shown["age"][end] for end in ("low", "high")] == [(3.0,), (98.0,)]
+    assert (facts(ancestral.load("p"))["conditions"]["age"]["high"], shown["old"]["low"]) == ((98.0,), ())
     assert Path("x.npz").exists()
 
 

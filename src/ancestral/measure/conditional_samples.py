@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ancestral.conditions import Classes
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Work
@@ -143,7 +142,7 @@ class EnsembleStudy:
         rest = ItemConditions.of(chosen.spec, train, self.rest, chosen.seed)
         kinds = {name: kind for name, kind in chosen.kinds().items() if name in rest.kinds()}
         rows = {}
-        if not all(isinstance(kind, Classes) for kind in kinds.values()):  # which have no distance
+        if not all(kind.classes for kind in kinds.values()):  # which have no distance
             nearest = baselines.nearest_items(chosen.compared(plain=False), rest.compared(plain=True), kinds)
             rows["nearest"] = self.rest[nearest][:, None]
         random = baselines.random_items(len(chosen), self.members, len(self.rest))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ancestral import data, derived
-from ancestral.conditions import ABSENT, Classes
+from ancestral.conditions import ABSENT
 from ancestral.config import DataConfig, Given
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
@@ -234,8 +234,8 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
                 f"the condition {name} of {data.name} is {theirs.form}, and that of the model "
                 f"{kind.form}: give data of that kind"
             )
-        if isinstance(kind, Classes) and isinstance(theirs, Classes):
-            rows[name], unknown = _renumbered(rows[name], theirs.names, kind.names, name, data.name)
+        if kind.classes:
+            rows[name], unknown = _renumbered(rows[name], theirs.classes, kind.classes, name, data.name)
             if unknown:
                 notes.append(f"The model does not know {unknown} of {data.name}: there the condition {name} is absent.")
     return {name: rows[name] for name in spec.further if name in rows}, tuple(notes)

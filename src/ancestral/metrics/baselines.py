@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.conditions import Classes, Condition, Image
+from ancestral.conditions import Condition
 from ancestral.errors import InputError
 from ancestral.metrics.neighbours import squares
 from ancestral.randomness import Stream
@@ -59,7 +59,7 @@ def nearest_items(
     Raises:
         InputError: If all conditions are classes, which have no distance.
     """
-    if all(isinstance(kind, Classes) for kind in kinds.values()):
+    if all(kind.classes for kind in kinds.values()):
         raise InputError("classes have no distance, so there is no nearest item: compare with random training items")
     sides = {name: values.shape[2:] for name, values in training.items()}
     pairs = {
@@ -71,7 +71,7 @@ def nearest_items(
         distance, others = torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.int64)
         for name, (ours, theirs) in pairs.items():
             rows = ours.part(start, ROWS)
-            if isinstance(kinds[name], Classes):
+            if kinds[name].classes:
                 others = others + (rows.values != theirs.values.T)
             else:
                 variance = float(theirs.values.var(0, correction=0).mean()) or 1.0
@@ -94,10 +94,10 @@ class _Rows(NamedTuple):
 
 def _rows(values: Tensor, kind: Condition, sides: Sequence[int]) -> _Rows:
     """What networks get of the values of a condition, on a grid."""
-    if isinstance(kind, Classes):
+    if kind.classes:
         return _Rows(values[:, None])
     inputs = (kind.place if kind.made_by else kind.encode)(values, sides)
-    if not (isinstance(kind, Image) and kind.masked):
+    if not kind.masked:
         return _Rows(inputs.flatten(1))
     x, known = inputs[:, :-2], inputs[:, -2:-1] > 0
     return _Rows(x.flatten(1), known.expand_as(x).flatten(1))

@@ -3,11 +3,11 @@
 import hashlib
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,35 +57,27 @@ class ConditionValues:
 
         Of masked images it is that of what is known.
         """
-        if not isinstance(self.kind, Image):
-            return self.names
-        return self._named(self._known() if self.kind.masked else self.rows.numpy())
+        return self._named(_known(self.kind, self.rows.numpy())) if isinstance(self.kind, Image) else self.names
 
     @property
     def whole_refs(self) -> tuple[ImageRef | str, ...]:
         """As `refs`, but of masked images with what their masks hide, as earlier versions wrote it."""
-        return self._named(self.rows.numpy()) if isinstance(self.kind, Image) else self.names
+        return self._named(self.rows.numpy()) if self.kind.on_grid else self.names
 
     def _named(self, rows: np.ndarray) -> tuple[ImageRef, ...]:
         digests = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()[:16] for row in rows]
         names = [Path(name).name or "image" for name in self.names]
         return tuple(map(ImageRef, names, digests))
 
-    def _known(self) -> np.ndarray:
-        """Masked images with 0 where nothing is known: a browser does not keep the colours of transparent pixels."""
-        assert isinstance(self.kind, Image)
-        rows = self.rows.numpy()
-        return np.where(rows[:, -1:] > sum(self.kind.limits) / 2, rows, np.zeros_like(rows))
-
     def text(self, row: int) -> str:
         """The value of a row in a few characters, numbers with four digits."""
-        if isinstance(self.kind, Vector) and self.names[row] != NONE:
-            return ", ".join(f"{number:.4g}" for number in self.rows[row].tolist())
-        return self.names[row]
+        name = self.names[row]
+        return name if name == NONE else WRITTEN[type(self.kind)].text(self.rows[row], name)
 
     def pictures(self) -> list[PillowImage.Image]:
-        """Draw the images of a condition on images, in 8 bits; what a mask hides is transparent."""
-        assert isinstance(self.kind, Image)
+        """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
+        if not isinstance(self.kind, Image):
+            return []
         images = to_uint8(self.rows, self.kind.limits)
         colours = images[:, :-1] if self.kind.masked else images
         if self.kind.masked or not has_alpha(images.shape[1:], self.rows.dtype):
@@ -111,6 +103,109 @@ def with_label(label: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
     return {LABEL: label, **(given or {})}
 
 
+def _known(kind: Image, rows: np.ndarray) -> np.ndarray:
+    """Masked images with 0 where nothing is known: a browser does not keep the colours of transparent pixels."""
+    return np.where(rows[:, -1:] > sum(kind.limits) / 2, rows, np.zeros_like(rows)) if kind.masked else rows
+
+
+def _read_classes(kind: Classes, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    return torch.tensor([class_number(kind.names, one, name) for one in separate(value)]), ()
+
+
+def _class_names(kind: Classes, rows: Tensor, items: Sequence[str]) -> Sequence[str]:
+    return [NONE if number == ABSENT else kind.names[number] for number in rows.tolist()]
+
+
+def _class_example(kind: Classes, name: str, spec: DataSpec) -> Any:
+    return kind.names[0]
+
+
+def _read_vectors(kind: Vector, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    """Numbers (m, k), a row of NaN for None. As in data, NaN is absent in arrays, and none of numbers as text."""
+    size = kind.size
+    try:
+        rows: Any = [[value]] if isinstance(plain(value), int | float) else separate(value)
+        if all(isinstance(one, str) for one in rows):
+            rows = [None if one == NONE else [*map(_number, one.split(","))] for one in rows]
+        if rows and all(isinstance(plain(one), int | float | None) for one in rows):
+            rows = [[one] for one in rows] if size == 1 or all(one is None for one in rows) else [rows]
+        rows = [[np.nan] * size if row is None or list(row) == [None] else [float(one) for one in row] for row in rows]
+        tensor = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else size)
+    except (TypeError, ValueError, OverflowError):
+        tensor = torch.empty(0, 0)
+    if tensor.shape[1:] != (size,) or bool(tensor.isinf().any()):
+        numbers = "a number" if size == 1 else f"{size} numbers"
+        raise InputError(
+            f"{name} cannot be {shown(value)}: give {numbers}, {NONE} where it is absent, or a sequence of such for "
+            "several samples"
+        )
+    return tensor, ()
+
+
+def _number(text: str) -> float:
+    """Read a number. Raises ValueError for NaN too."""
+    number = float(text)
+    if math.isnan(number):
+        raise ValueError(text)
+    return number
+
+
+def _vector_names(kind: Vector, rows: Tensor, items: Sequence[str]) -> Sequence[str]:
+    """The numbers of each row as text, of which the same numbers are read, since a recipe repeats samples."""
+    texts = [[repr(number).removesuffix(".0") for number in row] for row in rows.tolist()]
+    return [NONE if "nan" in row else ",".join(row) for row in texts]
+
+
+def _vector_text(row: Tensor, name: str) -> str:
+    return ", ".join(f"{number:.4g}" for number in row.tolist())
+
+
+def _vector_example(kind: Vector, name: str, spec: DataSpec) -> Any:
+    numbers = [float(f"{mean:.3g}") for mean in kind.mean]
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _read_images(kind: Image, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    images = condition_reader(kind, name, spec).read(value)
+    return torch.stack([image for image, _ in images]), [path for _, path in images]
+
+
+def _image_names(kind: Image, rows: Tensor, items: Sequence[str]) -> Sequence[str]:
+    return items
+
+
+def _image_example(kind: Image, name: str, spec: DataSpec) -> Any:
+    smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(spec.shape[1:])
+    recordings = not kind.masked and sampling_rate(kind, spec) is not None
+    suffix = WAV if recordings else ".png" if len(spec.shape) == 3 and bits_of(kind.limits) else ".npy"
+    return f"{'small' if smaller else name}{suffix}"
+
+
+class Written(NamedTuple):
+    """How users write the values of a kind of condition.
+
+    Attributes:
+        read: Reads what a user writes, by kind, value, name of the condition and description of the data: the rows in
+            the units of the data, and the files of images.
+        names: Names each row, by kind, rows, and the files of images or the names of their items.
+        example: Makes a value for a suggested command, by kind, name of the condition and description of the data.
+        text: Says a row that is not absent in a few characters, by the row and its name.
+    """
+
+    read: Callable[[Any, Any, str, DataSpec], tuple[Tensor, Sequence[str]]]
+    names: Callable[[Any, Tensor, Sequence[str]], Sequence[str]]
+    example: Callable[[Any, str, DataSpec], Any]
+    text: Callable[[Tensor, str], str] = lambda row, name: name
+
+
+WRITTEN: dict[type, Written] = {
+    Classes: Written(_read_classes, _class_names, _class_example),
+    Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text),
+    Image: Written(_read_images, _image_names, _image_example),
+}
+"""By the kind of a condition how its values are written."""
+
+
 def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, ConditionValues]:
     """Read what samples are conditioned on besides the label.
 
@@ -125,28 +220,20 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         InputError: If the model has no such condition, or it cannot have this value.
     """
     values: dict[str, ConditionValues] = {}
-    given = with_partners(given, [name for name, kind in spec.conditions.items() if isinstance(kind, Image)])
+    given = with_partners(given, [name for name, kind in spec.conditions.items() if kind.on_grid])
     for name, value in given.items():
         value = value.to_dense() if isinstance(value, Tensor) else value
         kind = spec.conditions.get(name)
         if kind is None:
             has = f"its conditions are {', '.join(spec.conditions)}" if spec.conditions else "it has none"
             raise InputError(f"the model is not conditioned on {name!r}: {has}")
-        if isinstance(kind, Classes):
-            numbers = [class_number(kind.names, one, name) for one in separate(value)]
-            names = [NONE if number == ABSENT else kind.names[number] for number in numbers]
-            rows = torch.tensor(numbers)
-        elif isinstance(kind, Vector):
-            rows = _vectors(kind, value, name)
-            names = _vector_names(rows)
-        elif _is_absent(value):
+        if kind.on_grid and _is_absent(value):
             continue
-        else:
-            images = condition_reader(kind, name, spec).read(value)
-            rows, names = torch.stack([image for image, _ in images]), [path for _, path in images]
+        written = WRITTEN[type(kind)]
+        rows, files = written.read(kind, value, name, spec)
         if not len(rows):
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
-        values[name] = ConditionValues(kind, rows, tuple(names))
+        values[name] = ConditionValues(kind, rows, tuple(written.names(kind, rows, files)))
     _check_pairs({name: values[name].names for name in values if isinstance(given[name], _Paired)})
     return values
 
@@ -219,17 +306,12 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     stored = data.conditions_of(list(rows))
     for name, maker in derived.makers(spec.further).items():
         made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
-        stored[name] = _in_units(made, spec) if isinstance(spec.further[name], Image) else made.double()
+        stored[name] = _in_units(made, spec) if spec.further[name].on_grid else made.double()
+    items = [data.name_of(row) for row in rows]
     for name, kind in spec.further.items():
-        if name not in stored:
-            continue
-        if isinstance(kind, Classes):
-            names = [NONE if number == ABSENT else kind.names[number] for number in stored[name].tolist()]
-        elif isinstance(kind, Vector):
-            names = _vector_names(stored[name])
-        else:
-            names = [data.name_of(row) for row in rows]
-        values[name] = ConditionValues(kind, stored[name], tuple(names))
+        if name in stored:
+            names = WRITTEN[type(kind)].names(kind, stored[name], items)
+            values[name] = ConditionValues(kind, stored[name], tuple(names))
     return values
 
 
@@ -257,7 +339,7 @@ def captions(
     open_class = bool(values) and labels is not None and set(labels) == {NO_CLASS_NAME}
     parts = [list(labels)] if labels and not open_class else []
     for name, value in values.items():
-        if not isinstance(value.kind, Image):
+        if not value.kind.on_grid:
             texts = [value.text(row) for row in range(len(value.rows))]
             parts.append([f"{name} {texts[index % len(texts)]}" for index in indices])
     return [", ".join(one) for one in zip(*parts, strict=True)]
@@ -265,19 +347,7 @@ def captions(
 
 def examples(spec: DataSpec) -> dict[str, Any]:
     """Return a value of each condition besides the label, for a suggested command: a mean, a class or a file."""
-    shape, values = spec.shape, dict[str, Any]()
-    for name, kind in spec.further.items():
-        if isinstance(kind, Classes):
-            values[name] = kind.names[0]
-        elif isinstance(kind, Vector):
-            numbers = [float(f"{mean:.3g}") for mean in kind.mean]
-            values[name] = numbers if len(numbers) > 1 else numbers[0]
-        else:
-            smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(shape[1:])
-            recordings = not kind.masked and sampling_rate(kind, spec) is not None
-            suffix = WAV if recordings else ".png" if len(shape) == 3 and bits_of(kind.limits) else ".npy"
-            values[name] = f"{'small' if smaller else name}{suffix}"
-    return values
+    return {name: WRITTEN[type(kind)].example(kind, name, spec) for name, kind in spec.further.items()}
 
 
 def as_words(given: Mapping[str, Any]) -> list[str]:
@@ -319,39 +389,3 @@ def separate(value: Any) -> Sequence[Any]:
     if isinstance(value, Tensor | np.ndarray):
         return value.tolist()
     return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
-    """Numbers (m, k), a row of NaN for None. As in data, NaN is absent in arrays, and none of numbers as text."""
-    size = kind.size
-    try:
-        rows: Any = [[value]] if isinstance(plain(value), int | float) else separate(value)
-        if all(isinstance(one, str) for one in rows):
-            rows = [None if one == NONE else [*map(_number, one.split(","))] for one in rows]
-        if rows and all(isinstance(plain(one), int | float | None) for one in rows):
-            rows = [[one] for one in rows] if size == 1 or all(one is None for one in rows) else [rows]
-        rows = [[np.nan] * size if row is None or list(row) == [None] else [float(one) for one in row] for row in rows]
-        tensor = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else size)
-    except (TypeError, ValueError, OverflowError):
-        tensor = torch.empty(0, 0)
-    if tensor.shape[1:] != (size,) or bool(tensor.isinf().any()):
-        numbers = "a number" if size == 1 else f"{size} numbers"
-        raise InputError(
-            f"{name} cannot be {shown(value)}: give {numbers}, {NONE} where it is absent, or a sequence of such for "
-            "several samples"
-        )
-    return tensor
-
-
-def _number(text: str) -> float:
-    """Read a number. Raises ValueError for NaN too."""
-    number = float(text)
-    if math.isnan(number):
-        raise ValueError(text)
-    return number
-
-
-def _vector_names(rows: Tensor) -> list[str]:
-    """The numbers of each row as text, of which the same numbers are read, since a recipe repeats samples."""
-    texts = [[repr(number).removesuffix(".0") for number in row] for row in rows.tolist()]
-    return [NONE if "nan" in row else ",".join(row) for row in texts]

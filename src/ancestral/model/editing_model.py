@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ancestral.arguments import shown
-from ancestral.conditions import Image
 from ancestral.covariance import Covariance
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
@@ -132,8 +131,8 @@ class Model(TrainedModel):
         label, values = self.given_values(options.get("label"), options.get("given"))
         indices = options.get("indices") or range(len(samples))
         texts = captions(values, indices, self.class_names(indices, label) if spec.further else None)
-        shown = [value.pictures() for value in values.values() if isinstance(value.kind, Image)]
-        beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown]
+        shown = [value.pictures() for value in values.values()]
+        beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown if pictures]
         return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
     def restore(

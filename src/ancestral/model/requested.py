@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ancestral import __version__, storage
-from ancestral.conditions import LABEL, Image
+from ancestral.conditions import LABEL
 from ancestral.config.run_files import CONDITIONS
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
@@ -141,7 +141,7 @@ def asked(request: Request) -> dict[str, Any]:
 def check_images(request: Request, values: Mapping[str, ConditionValues]) -> None:
     """Raise InputError if images that are given again are not those of the request."""
     for name, refs in request.given.items():
-        if name not in values or not isinstance(values[name].kind, Image):
+        if name not in values or not values[name].kind.on_grid:
             continue
         digests = [[ref.digest for ref in each if isinstance(ref, ImageRef)] for each in _refs(refs, values[name])]
         if digests[0] not in digests[1:]:

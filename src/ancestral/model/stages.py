@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.conditions import ABSENT, LABEL, Classes, Image
+from ancestral.conditions import ABSENT, LABEL, Image
 from ancestral.data.spec import bits_of
 from ancestral.errors import InputError
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
@@ -209,7 +209,7 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
     Raises:
         InputError: If no model has such a condition, or one cannot have the value.
     """
-    images = {name for stage in stages for name, kind in stage.model.spec.conditions.items() if isinstance(kind, Image)}
+    images = {name for stage in stages for name, kind in stage.model.spec.conditions.items() if kind.on_grid}
     asked = with_partners(with_label(label, given), images)
     of_none = {name: value for name, value in asked.items() if not any(stage.takes(name) for stage in stages)}
     for name in of_none:
@@ -233,8 +233,8 @@ def _matched(name: str, value: Any, stage: Stage, stages: Sequence[Stage]) -> An
     """A value as a stage takes it: classes by their names in the first model that has the condition."""
     kinds = [other.model.spec.conditions[name] for other in stages if other.takes(name)]
     own, first = stage.model.spec.conditions[name], kinds[0]
-    if not isinstance(own, Classes) or not isinstance(first, Classes) or own == first:
+    if not own.classes or not first.classes or own == first:
         return value
-    numbers = [class_number(first.names, one, name) for one in separate(value)]
-    names = [NONE if number == ABSENT else first.names[number] for number in numbers]
-    return [one if one in own.names else NONE for one in names]
+    numbers = [class_number(first.classes, one, name) for one in separate(value)]
+    names = [NONE if number == ABSENT else first.classes[number] for number in numbers]
+    return [one if one in own.classes else NONE for one in names]

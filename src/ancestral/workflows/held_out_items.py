@@ -8,7 +8,6 @@ import torch
 
 from ancestral import config as configs
 from ancestral import data as datasets
-from ancestral.conditions import Image
 from ancestral.config import Config
 from ancestral.data import Dataset
 from ancestral.data.equal_items import moved_rows
@@ -73,8 +72,7 @@ def split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, D
     if spec.classes and labels is None:
         labels = torch.full((len(items),), NO_CLASS)
     conditions = {
-        name: items.conditions[name] if isinstance(spec.further[name], Image) else value
-        for name, value in values.items()
+        name: items.conditions[name] if spec.further[name].on_grid else value for name, value in values.items()
     }
     split = dataclasses.replace(items, labels=labels, classes=spec.classes, conditions=conditions, kinds=spec.further)
     return dataset, split, notes

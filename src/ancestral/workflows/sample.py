@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ancestral import samplers, storage
-from ancestral.conditions import Image
 from ancestral.config.folders import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
@@ -316,7 +315,7 @@ def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list
     numbers = list(writers.numbered(plan.items))
     for value in values.values():
         files = [Path(name).absolute() for name in value.names]
-        if isinstance(value.kind, Image) and len(files) > 1 and len(set(files)) == len(files):
+        if value.kind.on_grid and len(files) > 1 and len(set(files)) == len(files):
             root = os.path.commonpath([file.parent for file in files])
             stems = [str(file.relative_to(root).with_suffix("")) for file in files]
             names = [stems[index % len(stems)] for index in plan.items]

@@ -9,7 +9,6 @@ import torch
 from ancestral import __version__
 from ancestral import config as configs
 from ancestral import model as models
-from ancestral.conditions import Image
 from ancestral.config import run_files
 from ancestral.data import DataSpec
 from ancestral.events import Event, Message, finish
@@ -78,7 +77,7 @@ def lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
 def _size(spec: DataSpec) -> tuple[int, int]:
     """The numbers of samples and of columns of a preview, whose samples and what stands beside them are tiles."""
     conditions = spec.further
-    tiles = 2 + sum(isinstance(kind, Image) for kind in conditions.values()) if conditions else 1
+    tiles = 2 + sum(kind.on_grid for kind in conditions.values()) if conditions else 1
     count = PREVIEW_TILES // tiles
     columns = pictures.grid_columns(count, spec.shape, 1 if conditions else len(spec.classes) or 1, tiles)
     return PREVIEW_POINTS if len(spec.shape) == 1 else columns * -(-count // columns), columns

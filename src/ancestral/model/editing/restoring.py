@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ancestral import derived
 from ancestral.arguments import function_name, shown, takes
-from ancestral.conditions import Image, argument_name
+from ancestral.conditions import argument_name
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.derived import known_part
@@ -344,7 +344,7 @@ def _condition_for(
     fitting = [
         name
         for name, maker in makers.items()
-        if isinstance(spec.further[name], Image)
+        if spec.further[name].on_grid
         and name not in values
         and not any(isinstance(part, derived.OwnFunction) for part in maker.parts)
         and maker.answers(operator, noise, spec.shape)
