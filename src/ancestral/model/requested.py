@@ -12,8 +12,9 @@ from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, separate
+from ancestral.model.guided_model import Guidance
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
-from ancestral.model.trained_model import Guidance, TrainedModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
 from ancestral.results.request import ImageRef, Label, Objects, Request
 from ancestral.samplers import Sampler

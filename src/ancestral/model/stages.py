@@ -11,7 +11,8 @@ from ancestral.conditions import ABSENT, LABEL, Image
 from ancestral.data.spec import bits_of
 from ancestral.errors import InputError
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
-from ancestral.model.trained_model import Guidance, TrainedModel
+from ancestral.model.guided_model import Guidance
+from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
 from ancestral.results.request import Label
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from

@@ -1,6 +1,5 @@
 """A denoiser with what is needed to sample from it: a description of the data, and the config of its training."""
 
-import builtins
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,8 @@ from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory, items_at_once
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
-from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
-from ancestral.model.autoencoders import autoencoder_tensors, same_autoencoder
+from ancestral.guidance import NO_CLASS
+from ancestral.model.autoencoders import autoencoder_tensors
 from ancestral.model.building import sampler_for
 from ancestral.model.condition_values import (
     NO_CLASS_NAME,
@@ -33,7 +32,9 @@ from ancestral.model.condition_values import (
     separate,
     with_label,
 )
+from ancestral.model.conversions import Conversions
 from ancestral.model.data_covariance import covariance_of_data, examples_of_data
+from ancestral.model.guided_model import Guidance, guided
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
 from ancestral.results.request import Label
@@ -46,37 +47,7 @@ Given = Mapping[str, Any]
 """Values of conditions by name, as `condition_values.read_values` reads them."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Guidance:
-    """How estimates are guided.
-
-    Attributes:
-        scale: The scale: above 1 strengthens the conditions; or a scale for each of some, by name.
-        interval: The lowest and the highest noise level b_t/a_t that are guided.
-        rescale: The share in which the standard deviation of x̂_0 is brought back to that of plain conditioning.
-        weak: The weaker model of autoguidance; None for classifier-free guidance.
-    """
-
-    scale: builtins.float | Mapping[str, builtins.float] = 1.0
-    interval: tuple[builtins.float, builtins.float] = (0.0, math.inf)
-    rescale: builtins.float = 0.0
-    weak: "TrainedModel | None" = None
-
-    def scales(self, names: Iterable[str]) -> dict[str, builtins.float]:
-        """Return the scale of each condition of some names, in the order of the scales; a single one is that of all."""
-        if not isinstance(self.scale, Mapping):
-            return dict.fromkeys(names, self.scale)
-        others = dict.fromkeys(names, 1.0)
-        scaled = {name: scale for name, scale in self.scale.items() if others.pop(name, None)}
-        return scaled | others
-
-    @property
-    def off(self) -> bool:
-        """Whether the estimates are those of the denoiser itself."""
-        return set(self.scale.values() if isinstance(self.scale, Mapping) else [self.scale]) <= {1}
-
-
-class TrainedModel:
+class TrainedModel(Conversions):
     """A denoiser that can be sampled from.
 
     Args:
@@ -98,7 +69,7 @@ class TrainedModel:
         step: int = 0,
         version: str = __version__,
         file: Path | None = None,
-        average: builtins.float | None = None,
+        average: float | None = None,
     ) -> None:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
         self.spec, self.step, self.version, self.file = spec, step, version, file
@@ -181,22 +152,6 @@ class TrainedModel:
         self.diffusion.to(*args, **options)
         return self
 
-    def float(self) -> Self:
-        """Convert the weights to float32, as `to` does."""
-        return self.to(torch.float32)
-
-    def double(self) -> Self:
-        """Convert the weights to float64, as `to` does."""
-        return self.to(torch.float64)
-
-    def bfloat16(self) -> Self:
-        """Convert the weights to bfloat16, as `to` does."""
-        return self.to(torch.bfloat16)
-
-    def half(self) -> Self:
-        """Convert the weights to float16, as `to` does."""
-        return self.to(torch.float16)
-
     def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
         """Return the labels and the values of the other conditions.
 
@@ -261,12 +216,12 @@ class TrainedModel:
         sampler: Sampler,
         seed: int = 0,
         label: Label = None,
-        guidance: "builtins.float | Guidance" = 1.0,
+        guidance: "float | Guidance" = 1.0,
         condition: Mapping[str, Tensor] | None = None,
         values: Mapping[str, ConditionValues] | None = None,
         wrap: Callable[[Denoiser], Denoiser] | None = None,
         start: Tensor | None = None,
-        times: Sequence[builtins.float] | None = None,
+        times: Sequence[float] | None = None,
         continuations: Mapping[int, Continuation] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.decode` decodes the states.
@@ -306,7 +261,7 @@ class TrainedModel:
         indices: Sequence[int],
         seed: int = 0,
         label: Label = None,
-        guidance: "builtins.float | Guidance" = 1.0,
+        guidance: "float | Guidance" = 1.0,
         condition: Mapping[str, Tensor] | None = None,
         values: Mapping[str, ConditionValues] | None = None,
     ) -> Continuation:
@@ -343,54 +298,7 @@ class TrainedModel:
         Raises:
             InputError: If a scale is not finite, or there is no condition to strengthen and no weaker model.
         """
-        for name in guidance.scale if isinstance(guidance.scale, Mapping) else ():
-            if name not in self.spec.conditions:
-                has = ", ".join(self.spec.conditions) or "none"
-                raise InputError(f"{option('guidance')} names {name!r}, and the conditions of the model are: {has}")
-        scales = guidance.scales(names)
-        values = scales.values() if isinstance(guidance.scale, Mapping) else [guidance.scale]
-        if not all(isinstance(scale, int | builtins.float) and math.isfinite(scale) for scale in values):
-            raise InputError(f"{option('guidance')} must be a finite number, not {shown(guidance.scale)}")
-        if guidance.off:
-            return self.denoiser
-        if guidance.weak is not None:
-            if isinstance(guidance.scale, Mapping):
-                raise InputError(f"autoguidance has one scale: give {option('guidance')} a number")
-            weak = guidance.weak
-            if weak.spec.shape != self.spec.shape:
-                shapes = f"{weak.spec.shape}, not {self.spec.shape}"
-                raise InputError(f"{option('weak')} is a model of items of shape {shapes}: take one of the same data")
-            if not same_autoencoder(weak.spec.autoencoder, self.spec.autoencoder):
-                raise InputError(f"{option('weak')} is a model of the latents of another autoencoder: take a snapshot")
-            for name in self.spec.conditions.keys() & weak.spec.conditions.keys():
-                if weak.spec.conditions[name] != self.spec.conditions[name]:
-                    kinds = f"{weak.spec.conditions[name]}, and not on {self.spec.conditions[name]}"
-                    raise InputError(
-                        f"the weaker model is conditioned on {name} as {kinds}: {option('weak')} is a model of the "
-                        "same data, such as a snapshot of the run"
-                    )
-            without = [argument_name(name) for name in self.spec.conditions if name not in weak.spec.conditions]
-            strong, weaker = (  # after training on clipped estimates, what lies beyond the range means nothing
-                Clipped(model.denoiser) if model.config.process.clip else model.denoiser for model in (self, weak)
-            )
-            wrapper: Wrapper = AutoGuidance(strong, weaker, guidance.scale, guidance.rescale, without)
-        elif not scales and self.spec.conditions:
-            names_of = ", ".join(self.spec.conditions)
-            raise InputError(
-                f"this model is given no condition, so there is nothing for guidance to strengthen: give one of "
-                f"{names_of} by {option('given', 'NAME=VALUE')}; or {option('weak')}, which needs none"
-            )
-        elif not scales:
-            raise InputError(
-                "this model was trained without conditions, so there is nothing for guidance to strengthen; "
-                f"{option('weak')} guides it away from a weaker model, and for conditions of your own wrap it: "
-                "Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
-            )
-        else:
-            by_argument = {argument_name(name): scale for name, scale in scales.items()}
-            wrapper = ClassifierFree(self.denoiser, by_argument, rescale=guidance.rescale)
-        low, high = guidance.interval
-        return wrapper if (low, high) == (0.0, math.inf) else Interval(wrapper, low, high)
+        return guided(self, guidance, names)
 
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""

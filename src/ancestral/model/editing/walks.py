@@ -27,9 +27,10 @@ from ancestral.model.editing.edited_samples import (
     sampler_of,
     settings_of,
 )
+from ancestral.model.guided_model import Guidance
 from ancestral.model.image_values import read_images
 from ancestral.model.requested import guidance_of
-from ancestral.model.trained_model import Guidance, TrainedModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
 from ancestral.quantities import plural
 from ancestral.results.request import Label, Request
