@@ -304,7 +304,7 @@ def test_all_tasks(pages, page, digit, tmp_path):
     page.tab.get_by_text("small.png").wait_for()
     page.set(operator="upscale:4", noise="", n=2, steps=2)
     entry = page.start()
-    assert (entry["recipe"]["task"], entry["recipe"]["operator"]) == ("restore", "upscale:4")
+    assert (entry["recipe"]["edit"]["task"], entry["recipe"]["edit"]["operator"]) == ("restore", "upscale:4")
     assert [sample.shape for sample in page.samples(entry)] == [(28, 28)] * 2
 
 
