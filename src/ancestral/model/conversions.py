@@ -6,7 +6,7 @@ import torch
 
 
 class Conversions:
-    """What has a method `to`."""
+    """A model whose weights `to` converts."""
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Convert the weights, in place."""

@@ -63,8 +63,7 @@ class Model(TrainedModel):
             check_model(request, digest_of(self))
         if request.edit is not None:
             return editing.edit_of(self, request).run(self.batch(batch_size), decode)
-        followers = [Source(model, str(model.file or "the model"), digest_of(model)) for model in request.objects.then]
-        stages = stages_of([Source(self), *followers], request)
+        stages = stages_of([Source(self), *map(Source.of, request.objects.then)], request)
         items = self.items(count_of(request, stages), request.indices)
         rows, samples = _rows(condition or {}, len(items)), torch.empty(0)
         for number, stage in enumerate(stages):
@@ -89,11 +88,10 @@ class Model(TrainedModel):
         """Sample items of a seed: `make` of `Request.of` these settings.
 
         Args:
-            n: The number of items, which are the items 0..n−1 of the seed; None is the largest number of values of a
-                condition in `given`, if it has several, else 64.
-            sampler: A name of `samplers.BY_NAME`, with options or without, or a sampler; None is the config's.
-            steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
-            seed: The seed. Item i of a seed is always the same item.
+            n: The number of items, as of `Request.of`.
+            sampler: The sampler, as of `Request.of`.
+            steps: The number of sampling steps, as of `Request.of`.
+            seed: The seed, as of `Request.of`.
             batch_size: The number of items in a batch, as of `make`.
             condition: What else a network of your own is conditioned on, as of `make`.
             decode: Whether to convert the items to the units of the data.
@@ -173,15 +171,8 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        named = isinstance(method, str)
-        arguments = {
-            "image": y,
-            "operator": operator,
-            "covariance": covariance,
-            "own_method": None if named else method,
-        }
-        settings = EditRequest("restore", method=str(method) if named else None, noise=noise, iterations=iterations)
-        return self._edited(settings, arguments, n, options)
+        options |= {"method": method, "covariance": covariance, "iterations": iterations}
+        return self._fitted("restore", {"image": y, "operator": operator}, noise, n, options)
 
     def inpaint(
         self,
@@ -210,14 +201,7 @@ class Model(TrainedModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        method = options.pop("method", "auto")
-        named = isinstance(method, str)
-        arguments = {"image": image, "mask": mask, "changes": changes, "own_method": None if named else method}
-        arguments["covariance"] = options.pop("covariance", None)
-        settings = EditRequest(
-            "inpaint", method=str(method) if named else None, noise=noise, iterations=options.pop("iterations", None)
-        )
-        return self._edited(settings, arguments, n, options)
+        return self._fitted("inpaint", {"image": image, "mask": mask, "changes": changes}, noise, n, options)
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
         """Sample variations of an image: noise is added, and sampling goes on from there.
@@ -299,6 +283,16 @@ class Model(TrainedModel):
         batch_size, decode = options.pop("batch_size", None), options.pop("decode", True)
         request = Request.of(steps=steps, **options)
         return editing.reconstruction(self, request, x_T).run(self.batch(batch_size), decode)
+
+    def _fitted(
+        self, task: str, arguments: Mapping[str, Any], noise: float, n: int | None, options: Mapping[str, Any]
+    ) -> editing.Edited:
+        """Make samples that fit a measurement, by a method of a name or of the user's."""
+        further = dict(options)
+        method, covariance = further.pop("method", None), further.pop("covariance", None)
+        name, own_method = (method, None) if isinstance(method, str | None) else (None, method)
+        settings = EditRequest(task, method=name, noise=noise, iterations=further.pop("iterations", None))
+        return self._edited(settings, {**arguments, "covariance": covariance, "own_method": own_method}, n, further)
 
     def _edited(
         self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]

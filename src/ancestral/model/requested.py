@@ -72,7 +72,7 @@ def stages_of(sources: Sequence[Source], request: Request) -> list[Stage]:
     for source in followers:
         condition, name = condition_for(stages[-1], source.model, source.name), request.then.get(source.digest)
         stages.append(Stage(*source, condition, source.model.sampler(name) if name else _sampler(source, request)))
-    stages = with_values(stages, request.label, asked(request))
+    stages = with_values(stages, request.label, user_values(request))
     check_images(request, values_of(stages))
     weak = request.objects.weak
     if request.weak is not None and (weak is None or request.weak != digest_of(weak)):
@@ -86,7 +86,7 @@ def stages_of(sources: Sequence[Source], request: Request) -> list[Stage]:
     return stages
 
 
-def described(request: Request, stages: Sequence[Stage], **changes: Any) -> Request:
+def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Request:
     """Return a request with what its JSON names models, classes, images and samplers by.
 
     Args:
@@ -116,7 +116,7 @@ def guidance_of(request: Request) -> Guidance:
     return Guidance(request.guidance, (low, high), request.guidance_rescale or 0.0, request.objects.weak)
 
 
-def asked(request: Request) -> dict[str, Any]:
+def user_values(request: Request) -> dict[str, Any]:
     """Return the values of the conditions of a request besides its label, as a user writes them.
 
     Raises:
@@ -144,14 +144,11 @@ def check_images(request: Request, values: Mapping[str, ConditionValues]) -> Non
     for name, refs in request.given.items():
         if name not in values or not values[name].kind.on_grid:
             continue
-        digests = [[ref.digest for ref in each if isinstance(ref, ImageRef)] for each in _refs(refs, values[name])]
+        all_refs = (refs, values[name].refs, values[name].whole_refs)
+        digests = [[ref.digest for ref in each if isinstance(ref, ImageRef)] for each in all_refs]
         if digests[0] not in digests[1:]:
             others = f"{getattr(refs[0], 'name', refs[0])}{' and others' * (len(refs) > 1)}"
             raise InputError(f"{request.source} was conditioned on another image {name} ({others}): give that one")
-
-
-def _refs(refs: Sequence[ImageRef | str], values: ConditionValues) -> tuple[Sequence[ImageRef | str], ...]:
-    return refs, values.refs, values.whole_refs
 
 
 def values_of(stages: Sequence[Stage]) -> dict[str, ConditionValues]:

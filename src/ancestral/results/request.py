@@ -48,7 +48,7 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What an edit has beyond the settings of samples. Values that are None are the defaults of the task.
+    """The settings of an edit besides those of samples. Values that are None are the defaults of the task.
 
     Attributes:
         task: What is done: inpaint, restore, vary or interpolate.
@@ -75,7 +75,7 @@ class EditRequest:
 
 @dataclass(frozen=True)
 class Objects:
-    """What a request holds in memory alone: its JSON names models and images by hashes, and a sampler by its settings.
+    """The parts of a request that memory alone holds: JSON names models and images by hashes, samplers by settings.
 
     Attributes:
         sampler: A sampler in place of one by name.
@@ -149,7 +149,7 @@ class Request(Result):
     source: str = field(default="the request", metadata=ATTACHED, compare=False)
     """What messages call the request: the file that it was read from."""
     objects: Objects = field(default_factory=Objects, metadata=ATTACHED, compare=False, repr=False)
-    """What is in memory alone."""
+    """The parts that memory alone holds."""
 
     @classmethod
     @checked
@@ -224,7 +224,7 @@ class Request(Result):
 
         Args:
             changes: Settings by the names of `of`; `then`, the models that follow; of an edit the fields of
-                `EditRequest`, and `image`, `other`, `mask` and `operator`. Conditions that `given` does not name stay.
+                `EditRequest`, and `image`, `other` and `mask`. Conditions that `given` does not name stay.
 
         Raises:
             InputError: If a request has no such setting.
@@ -281,7 +281,8 @@ class Request(Result):
             raise InputError(f"{name} is nested too deeply") from None
 
 
-SETTINGS = {name: "index" if name == "indices" else name for name in inspect.signature(Request.of).parameters}
+_KEYS = {one.name: one.metadata.get("key", one.name) for one in dataclasses.fields(Request)}
+SETTINGS = {name: _KEYS[name] for name in inspect.signature(Request.of).parameters}
 """The options of `sample` and `edit` by the settings of `Request.of`."""
 SAMPLER_OPTIONS = ("steps", "eta", "variance")
 """Options of samplers that are options of `sample` too."""

@@ -24,7 +24,7 @@ from ancestral.model import editing, sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.regions import box_mask, read_change
-from ancestral.model.requested import described, stages_of
+from ancestral.model.requested import recipe_of, stages_of
 from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
 from ancestral.render import compositions, writers
@@ -112,7 +112,7 @@ def plan(options: Edit) -> EditPlan:
             otherwise.
     """
     _check_options(options)
-    _, digest = requests.place_of(options.model)
+    digest = requests.digest_at(options.model)
     like = None if options.like is None else requests.like(options, digest)
     if like is not None:
         _check_task(like, options)
@@ -134,7 +134,7 @@ def plan(options: Edit) -> EditPlan:
     for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
     own = request.objects.sampler
-    request = described(
+    request = recipe_of(
         request,
         [stage],
         n=len(items),

@@ -74,7 +74,7 @@ READERS = {"given": by_name, "guidance": scale_of}
 """What reads settings that are written as words."""
 
 
-def held() -> tuple[str, ...]:
+def recipe_options() -> tuple[str, ...]:
     """Name the options that a picture holds."""
     fields = [one for kind in (Request, EditRequest) for one in dataclasses.fields(kind)]
     names = [one.metadata.get("key", one.name) for one in fields if one.name not in GIVEN_AGAIN]
@@ -121,7 +121,7 @@ def like(options: Sample | Edit, digest: str) -> Request:
     Raises:
         InputError: If the file has no recipe, or one of another model, or an option contradicts it.
     """
-    names = held()
+    names = recipe_options()
     for one in dataclasses.fields(options):
         if one.name in names and getattr(options, one.name) is not None:
             raise InputError(
@@ -167,10 +167,9 @@ def of_one(request: Request, model: TrainedModel, index: int) -> Request:
 # -- the models --------------------------------------------------------------------------------------------------------
 
 
-def place_of(model: Model | str | Path) -> tuple[Path | None, str]:
-    """Return the file of a model, and its SHA-256; "" if it is in none."""
-    file = model.file if isinstance(model, Model) else find(model)
-    return file, storage.sha256(file) if file and file.is_file() else ""
+def digest_at(model: Model | str | Path) -> str:
+    """Return the SHA-256 of the file of a model, or of where one is; "" if it is in none."""
+    return digest_of(model) if isinstance(model, Model) else storage.sha256(find(model))
 
 
 def loaded(options: Sample | Edit, digest: str) -> Source:
@@ -215,9 +214,8 @@ def with_weak(request: Request, options: Sample | Edit, model: TrainedModel) -> 
         weak = load_snapshot(model, int(weak))
     elif weak is not None and not isinstance(weak, Model):
         weak = load(weak, options.device, net=options.net)
-    if options.like is not None and request.weak != (None if weak is None else digest_of(weak)):
-        which = f"the model whose SHA-256 is {request.weak[:12]}" if request.weak else "no weaker model"
-        raise InputError(f"these samples were guided by {which}: {option('weak')} names that one")
+    if options.like is not None and request.weak is None and weak is not None:  # of another one `stages_of` says so
+        raise InputError(f"these samples were guided by no weaker model: {option('weak')} names that one")
     return dataclasses.replace(request, objects=dataclasses.replace(request.objects, weak=weak))
 
 
@@ -297,12 +295,11 @@ def check_seed(options: Sample, stage: Stage) -> None:
     for _ in stage.sampler.trajectory(GaussianDenoiser(schedule), x, stage.times[branch.at :], noise):
         if drawn:
             return
-    if not drawn:
-        name = type(stage.sampler).__name__
-        raise InputError(
-            f"{option('seed', options.seed)} has no effect: {name} draws no noise after state {branch.at}. Give a "
-            f"sampler that does ({option('eta', 1)}, or {option('sampler', 'ddpm')}), or leave it out"
-        )
+    name = type(stage.sampler).__name__
+    raise InputError(
+        f"{option('seed', options.seed)} has no effect: {name} draws no noise after state {branch.at}. Give a "
+        f"sampler that does ({option('eta', 1)}, or {option('sampler', 'ddpm')}), or leave it out"
+    )
 
 
 # -- notes -------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import Model, sampler_name
 from ancestral.model.condition_values import ConditionValues, captions
-from ancestral.model.requested import check_followers, count_of, described, stages_of, values_of
+from ancestral.model.requested import check_followers, count_of, recipe_of, stages_of, values_of
 from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
 from ancestral.options import option
@@ -96,7 +96,7 @@ def plan(options: Sample) -> SamplePlan:
     single = len(items) == 1 and fits if options.like is None else request.single
     if single and not (len(items) == 1 and fits):
         writers.check_png(last.spec.shape, last.spec.codec.dtype)
-    made = described(
+    made = recipe_of(
         request,
         stages,
         n=len(items),
@@ -136,7 +136,7 @@ def _check(options: Sample) -> None:
 
 def _staged(options: Sample) -> tuple[Request, list[Stage]]:
     """The request of the options, and its stages."""
-    _, digest = requests.place_of(options.model)
+    digest = requests.digest_at(options.model)
     branched = options.branch is not None or options.at is not None
     parent = requests.parent_of(options, digest) if branched else None
     request = None if options.like is None else requests.like(options, digest)

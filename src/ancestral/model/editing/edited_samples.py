@@ -12,7 +12,7 @@ from torch import Tensor
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.model.condition_values import NONE, ConditionValues
-from ancestral.model.requested import asked, check_images
+from ancestral.model.requested import check_images, user_values
 from ancestral.model.trained_model import TrainedModel
 from ancestral.registries import DISTILLATIONS
 from ancestral.results.request import EditRequest, Label, Request
@@ -128,7 +128,7 @@ def _steps(model: TrainedModel, request: Request, default: int) -> int:
 
 def conditions_of(model: TrainedModel, request: Request) -> tuple[Label, dict[str, ConditionValues]]:
     """Return the label and the values of the other conditions; what is left out is absent, the label too."""
-    label, values = model.given_values(request.label, asked(request))
+    label, values = model.given_values(request.label, user_values(request))
     check_images(request, values)
     return NONE if label is None and model.spec.classes else label, values
 
