@@ -76,9 +76,9 @@ docs: $(VENV)/.installed-dev
 
 # the WebAssembly of networks in a browser (apt-get install clang-19 lld-19); 32 KB of stack lie below the memory of a
 # program, and -Os is as fast as -O3: the loops that count are unrolled in the source
-kernels: src/ancestral/browser/kernels.wasm
+kernels: src/ancestral/page/kernels.wasm
 
-src/ancestral/browser/kernels.wasm: src/ancestral/browser/kernels.c
+src/ancestral/page/kernels.wasm: src/ancestral/page/kernels.c
 	clang-19 --target=wasm32 -Os -msimd128 -mbulk-memory -ffreestanding -nostdlib -Wall -Wextra -Werror -fuse-ld=lld \
 	    -Wl,--no-entry,--import-memory,--stack-first,-z,stack-size=32768,--strip-all -o $@ $<
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import page
 import records
-from ancestral.errors import whole
+from ancestral.base.errors import whole
 from measure import errors_in_one_line, run_python
 
 PARTS = ("steps", "memory", "start", "quality", "sampling", "growth")

@@ -31,13 +31,13 @@ from torch import Tensor, nn
 import ancestral
 import measure
 from ancestral import interop
+from ancestral.base.errors import InputError
 from ancestral.config import TransformerConfig, by_size, preset
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.errors import InputError
-from ancestral.interop.weight_encoding import rounded
 from ancestral.model import Model, build
+from ancestral.page.weight_encoding import rounded
 
-ENGINE = Path(ancestral.__file__).parent / "browser"
+ENGINE = Path(ancestral.__file__).parent / "page"
 PEER = measure.HERE / "data" / "onnxruntime-web-1.30.0.tgz"
 PEER_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 ADDRESS = "http://bench.invalid/"

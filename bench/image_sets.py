@@ -22,10 +22,10 @@ from torch import Tensor
 
 import digits
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import decode_image
-from ancestral.errors import InputError
 
 NAMES = ("digits", "fashion", "emoji", "oxygen")
 LARGER = ("emoji-64", "oxygen-64", "oxygen-128")

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-from ancestral import storage
+from ancestral.base import storage
 from ancestral.config.run_files import MODEL
 from ancestral.training import Checkpoints, Snapshots
 

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from ancestral import storage
-from ancestral.device import pick_dtype
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.device import pick_dtype
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.render.html_report import environment
-from ancestral.results.estimate import NORMAL, Estimate
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -28,7 +28,8 @@ from torch import Tensor
 
 import digits
 import measure
-from ancestral import data, guidance, oracle, samplers, schedules, storage
+from ancestral import data, guidance, oracle, samplers, schedules
+from ancestral.base import storage
 from ancestral.covariance import Covariance
 from ancestral.metrics import ensembles
 from ancestral.operators import Blur, Downsample, Linear, Mask, Operator, matrix

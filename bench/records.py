@@ -27,11 +27,11 @@ from typing import Any
 import torch
 
 import image_sets
+from ancestral.base.errors import InputError, whole
+from ancestral.base.estimate import Estimate
+from ancestral.base.storage import write_text
 from ancestral.data import IMAGES
-from ancestral.errors import InputError, whole
 from ancestral.metrics import extractors
-from ancestral.results.estimate import Estimate
-from ancestral.storage import write_text
 from measure import HERE, OUT, commit, over_seeds, provenance, result_path, time_to, write_json
 from page import table
 from parts.quality import Run, evaluate, read_settings, run_alone, some

@@ -29,8 +29,8 @@ from ancestral.model.autoencoders import build_autoencoder
 from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.render import compositions
 from ancestral.training import RunFolder, Trainer, step_cost
-from ancestral.workflows import start
-from ancestral.workflows import training_previews as previews
+from ancestral.use_cases import start
+from ancestral.use_cases.training import training_previews as previews
 from bucket_server import bucket, object_store  # noqa: F401 (fixtures)
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from ancestral import augmentation
 from ancestral.augmentation import Augmentation, condition, draw
+from ancestral.base.errors import InputError
 from ancestral.config import Config, preset
-from ancestral.errors import InputError
 
 
 def transforms(count=1, dims=2, **changes):

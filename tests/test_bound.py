@@ -9,7 +9,7 @@ from torch import nn
 
 import bound_gap
 from ancestral import Diffusion, bound, oracle, randomness, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.gaussian import DiagonalGaussian, normal_tail, tanh_tail
 from ancestral.randomness import Stream
 from ancestral.reverse import step_bits, transition

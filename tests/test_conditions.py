@@ -5,8 +5,8 @@ import typing
 import pytest
 import torch
 
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
-from ancestral.errors import InputError
 from ancestral.measure import condition_findings
 from ancestral.model.condition_values import WRITTEN
 from ancestral.nets.conditioning import EMBEDDED

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from ancestral import Diffusion, config, guidance, nets, objectives, operators, oracle, samplers, schedules, targets
-from ancestral.arguments import fits, read
-from ancestral.errors import InputError
+from ancestral.base.arguments import fits, read
+from ancestral.base.errors import InputError
+from ancestral.base.options import in_python, option
 from ancestral.objectives.times import UniformTimes
-from ancestral.options import in_python, option
 from ancestral.targets import Denoiser
 
 SCHEDULE = schedules.linear(10)

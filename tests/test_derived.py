@@ -6,11 +6,11 @@ import pytest
 import scipy.ndimage
 import torch
 
+from ancestral.base.errors import InputError
+from ancestral.base.registries import OPERATORS
 from ancestral.conditions import Image, Vector
 from ancestral.data.spec import Codec
 from ancestral.derived import makers, parse
-from ancestral.errors import InputError
-from ancestral.registries import OPERATORS
 
 SHAPES = {1: (3, 24), 2: (3, 16, 24), 3: (3, 8, 12, 16)}
 

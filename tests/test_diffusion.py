@@ -20,8 +20,8 @@ from ancestral import (
     schedules,
     targets,
 )
+from ancestral.base.errors import InputError
 from ancestral.bound import ELBO, bits_per_dim
-from ancestral.errors import InputError
 from ancestral.randomness import Stream
 from ancestral.reverse import prior, step_bits, transition
 from ancestral.targets import Prediction

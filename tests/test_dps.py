@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ancestral import oracle, samplers, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.guidance import DPS, Clipped
 from ancestral.operators import Blur
 

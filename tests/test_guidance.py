@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 from torch.distributions import MultivariateNormal
 
 from ancestral import Diffusion, guidance, nets, operators, oracle, samplers, schedules
+from ancestral.base.errors import InputError
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.samplers import DDIM
 from ancestral.targets import X0, Prediction, exact_at_zero

@@ -5,7 +5,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 import ancestral
-from ancestral import device
+from ancestral.base import device
 from ancestral.nets import UNet
 from conftest import stripes, untrained
 

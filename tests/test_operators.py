@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ancestral import operators
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask
 
 F64 = torch.float64

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ancestral import oracle, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 SCHEDULE = schedules.linear()
 TIMES = [1, 100, 500, 1000]

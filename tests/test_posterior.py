@@ -7,8 +7,8 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 
 from ancestral import guidance, oracle, probability_flow, samplers, schedules
+from ancestral.base.errors import InputError
 from ancestral.covariance import Covariance
-from ancestral.errors import InputError
 from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask, matrix
 
 F64 = torch.float64

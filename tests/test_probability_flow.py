@@ -9,7 +9,7 @@ import torch
 
 import bound_gap
 from ancestral import oracle, probability_flow, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.samplers import Heun
 from ancestral.targets import Prediction
 

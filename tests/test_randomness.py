@@ -12,7 +12,7 @@ import torch
 
 import ancestral
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.randomness import Stream
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ancestral import guidance, oracle, randomness, samplers, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.guidance.replacement import DRAW
 from ancestral.operators import Downsample, Linear, Mask
 from ancestral.randomness import Stream

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ancestral import objectives, schedules, targets
+from ancestral.base.errors import InputError
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 
 SCHEDULES = [
     schedules.linear(),

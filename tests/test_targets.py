@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ancestral import schedules, targets
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 SCHEDULES = {
     "linear": schedules.linear(),

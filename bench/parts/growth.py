@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
-from ancestral.device import keep_freed_memory
+from ancestral.base.device import keep_freed_memory
 from measure import HERE, alternate, paired_ratio, pick_device, quartiles, sync_for, write_result
 from peers.paper import BENCHMARKS, Setting
 

@@ -7,7 +7,7 @@ import sys
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from ancestral.device import keep_freed_memory
+from ancestral.base.device import keep_freed_memory
 from measure import alternate
 from peers.paper import AncestralSteps, DiffusersSteps, Setting
 

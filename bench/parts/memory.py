@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ancestral.device import keep_freed_memory
+from ancestral.base.device import keep_freed_memory
 from measure import pick_device, quartiles, run_code, write_result
 from peers.paper import BENCHMARKS, Setting
 from resident import peak_memory, reset_peak, status_bytes

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 import image_sets
+from ancestral.base.device import keep_freed_memory
+from ancestral.base.errors import InputError, whole
+from ancestral.base.storage import write_text
 from ancestral.data import IMAGES
-from ancestral.device import keep_freed_memory
-from ancestral.errors import InputError, whole
 from ancestral.metrics import extractors, uncertainty
 from ancestral.render.pictures import tile
 from ancestral.render.writers import write_array, write_picture
-from ancestral.storage import write_text
 from measure import OUT, count_evaluations, read_rows, record_row, run_code, sync_for, write_json
 from peers import DISTILLED, NAMES, factory
 from peers.contest import Contestant, Task

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import config, data, samplers
+from ancestral.base.device import keep_freed_memory
 from ancestral.data import IMAGES, DataSpec
-from ancestral.device import keep_freed_memory
 from ancestral.model import build
 from measure import alternate, paired_ratio, pick_device, quartiles, read_rows, run_code, sync_for, timer, write_result
 from parts.quality import MINUTES

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ancestral.device import keep_freed_memory, pick_dtype
+from ancestral.base.device import keep_freed_memory, pick_dtype
 from flops import Peak, network_flops
 from measure import alternate, paired_ratio, pick_device, quartiles, sync_for, write_result
 from peers.paper import BENCHMARKS, Setting, paper_network

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from ancestral.errors import InputError
-from ancestral.plugins import import_function
+from ancestral.base.errors import InputError
+from ancestral.base.plugins import import_function
 from peers.contest import Contestant, Task
 
 NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")

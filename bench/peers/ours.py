@@ -10,7 +10,7 @@ from ancestral.data import InMemoryDataset
 from ancestral.model import Model
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation
 from ancestral.training import Trainer
-from ancestral.workflows.distil import distil_config
+from ancestral.use_cases.training.distil import distil_config
 from peers.contest import Task, with_changes
 
 PRESETS = {"emoji": "folder", "oxygen": "folder"}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral.device import pick_dtype
+from ancestral.base.device import pick_dtype
 from peers.contest import Task, batches, lr_factor, to_bytes, to_floats, with_changes
 
 

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from ancestral import data
-from ancestral.errors import InputError
-from ancestral.results.estimate import Estimate
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import Estimate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -553,7 +553,7 @@ def test_a_quality_run_is_refused_before_any_work(monkeypatch):
 @pytest.mark.long
 def test_bad_input_of_another_process_is_one_line_and_exit_code_2(capfd):
     with pytest.raises(SystemExit) as stop:
-        measure.run_code("from ancestral.errors import InputError; raise InputError('no data')")
+        measure.run_code("from ancestral.base.errors import InputError; raise InputError('no data')")
     assert stop.value.code == 2
     assert capfd.readouterr().err == "bench: no data\n"
     with pytest.raises(subprocess.CalledProcessError):

@@ -56,7 +56,7 @@ import ancestral
 import ancestral_course as course
 from ancestral import Diffusion, nets, objectives, oracle, samplers, schedules, targets
 from ancestral.objectives import Stages, distillation
-from ancestral.workflows.distil import distil_config
+from ancestral.use_cases.training.distil import distil_config
 
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
 _ = torch.manual_seed(0)

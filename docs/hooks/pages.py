@@ -19,10 +19,11 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from ancestral import load, registries
+from ancestral import load
+from ancestral.base import registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.help_text import description, entry_text, named, options_of
-from ancestral.interop import web_page
+from ancestral.page import web_page
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
 from ancestral_course.command import main as course_main
 from ancestral_course.lessons import PATHS, find_lesson
@@ -89,7 +90,7 @@ def on_files(files, config):
         for suffix in (".py", ".ipynb"):
             source = lesson_file(lesson, suffix)
             files.append(File.generated(config, f"learn/{source.name}", abs_src_path=str(source)))
-    theory = ROOT / "src" / "ancestral" / "browser" / "diffusion.js"  # the playground computes with the package's file
+    theory = ROOT / "src" / "ancestral" / "page" / "diffusion.js"  # the playground computes with the package's file
     files.append(File.generated(config, f"assets/playground/{theory.name}", abs_src_path=str(theory)))
     files.append(File.generated(config, "assets/playground/digits.html", content=digits_page()))
     files.append(File.generated(config, "assets/playground/step.html", content=step_page()))

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 import ancestral
-from ancestral import registries
+from ancestral.base import registries
+from ancestral.base.fields import MISSING, bases_of
 from ancestral.config import Config
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces import python
 from ancestral.faces.functions import PROGRESS, docstring, in_order
-from ancestral.fields import MISSING, bases_of
 
 PATH = Path(python.__file__).with_suffix(".pyi")
 PACKAGE = Path(ancestral.__file__).with_suffix(".pyi")
@@ -45,13 +45,8 @@ from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
-from ancestral.registries import MaskPart, OwnMetric
-from ancestral.results import (
-    AveragingResult,
-    ComparisonResult,
-    EvaluationResult,
-    SamplerComparisonResult,
-)
+from ancestral.base.registries import MaskPart, OwnMetric
+from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.editing_result import EditingResult
 from ancestral.results.model_info import ModelInfo
@@ -71,7 +66,7 @@ def stub() -> str:
     train = next(case for case in USE_CASES if case.function == "train")
     steps = "Generator[Progress, None, TrainingResult[Model]]"
     functions.append(
-        _function(train._replace(function="train_steps"), steps, "Train as `train` does, and yield the progress.")
+        _function(train._replace(place="training.train_steps"), steps, "Train as `train` does, and yield the progress.")
     )
     # the names in a table of parts, whose alias a type checker takes for text elsewhere
     aliases = sorted(set(re.findall(r"\b\w+Name\b", "\n".join(functions))))

@@ -23,7 +23,7 @@ _MODULES = {
         *("info", "inspect", "push", "runs", "sample", "studio", "train", "train_steps"),
     ),
     "model": ("Model", "load"),
-    "results.request": ("Request",),
+    "config.request": ("Request",),
     "targets": ("Prediction",),
     "training.snapshot_models": ("load_snapshot",),
 }

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.schedules import Schedule, Time, broadcast, per_item
 from ancestral.targets import Prediction
 

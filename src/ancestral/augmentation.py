@@ -31,9 +31,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import Vector
-from ancestral.errors import InputError
-from ancestral.options import option
 from ancestral.randomness import Stream
 
 NAME = "augment"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.reverse import Decoder, Variance, bits, step_bits

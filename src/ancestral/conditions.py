@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 ABSENT = -1
 """The number of a class that is absent, for which networks learn an embedding."""

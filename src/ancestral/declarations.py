@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, dataclass_transform, get_args
 
-from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
-from ancestral.config.data_sources import SOURCES, described
-from ancestral.errors import InputError
-from ancestral.fields import argument, check_ranges
-from ancestral.options import option
-from ancestral.registries import (
+from ancestral.base.errors import InputError
+from ancestral.base.fields import argument, check_ranges
+from ancestral.base.options import option
+from ancestral.base.registries import (
     DEFAULT_DISTILLATION,
     EXTRACTORS,
     NETWORKS,
@@ -31,6 +29,8 @@ from ancestral.registries import (
     NetworkName,
     OwnMetric,
 )
+from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
+from ancestral.config.data_sources import SOURCES, described
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -867,38 +867,59 @@ class UseCase(NamedTuple):
 
     Attributes:
         command: Its command.
-        function: Its Python function, and the module that plans and runs it.
+        place: The module in `package` whose `plan` and `run` do the work; it has the name of the Python function.
         declaration: Its declaration.
         summary: What the help says.
-        home: The package of the module.
+        package: The package of the module.
     """
 
     command: str
-    function: str
+    place: str
     declaration: type[Declaration]
     summary: str
-    home: Literal["workflows", "faces"] = "workflows"
+    package: str = "ancestral.use_cases"
+
+    @property
+    def function(self) -> str:
+        """The name of its Python function."""
+        return self.place.rpartition(".")[2]
 
     @property
     def module(self) -> str:
-        """The module whose `plan` and `run` do the work."""
-        return f"ancestral.{self.home}.{self.function}"
+        """The module that plans and runs it."""
+        return f"{self.package}.{self.place}"
 
 
 USE_CASES = (
-    UseCase("doctor", "inspect", Inspect, "inspect a data set before training: faults, duplicates, time and memory"),
-    UseCase("train", "train", Train, "train a model on built-in data or on your own images"),
-    UseCase("distil", "distil", Distil, "distil a model into one that samples in one or two network evaluations"),
-    UseCase("sample", "sample", Sample, "sample images from a trained model: grid, files, animation, film strip"),
-    UseCase("edit", "edit", Edit, "edit images with a trained model: inpaint, restore, vary, interpolate"),
-    UseCase("evaluate", "evaluate", Evaluate, "measure the samples of a model, and its likelihood"),
-    UseCase("evaluate-samples", "evaluate_samples", EvaluateSamples, "measure samples that are files, without a model"),
-    UseCase("compare", "compare", Compare, "compare runs, or the samplers of one run at their cost"),
-    UseCase("average", "average", AverageLengths, "choose the length of the average of the weights after training"),
+    UseCase(
+        "doctor",
+        "measuring.inspect",
+        Inspect,
+        "inspect a data set before training: faults, duplicates, time and memory",
+    ),
+    UseCase("train", "training.train", Train, "train a model on built-in data or on your own images"),
+    UseCase(
+        "distil", "training.distil", Distil, "distil a model into one that samples in one or two network evaluations"
+    ),
+    UseCase(
+        "sample", "sampling.sample", Sample, "sample images from a trained model: grid, files, animation, film strip"
+    ),
+    UseCase("edit", "sampling.edit", Edit, "edit images with a trained model: inpaint, restore, vary, interpolate"),
+    UseCase("evaluate", "measuring.evaluate", Evaluate, "measure the samples of a model, and its likelihood"),
+    UseCase(
+        "evaluate-samples",
+        "measuring.evaluate_samples",
+        EvaluateSamples,
+        "measure samples that are files, without a model",
+    ),
+    UseCase("compare", "measuring.compare", Compare, "compare runs, or the samplers of one run at their cost"),
+    UseCase(
+        "average", "measuring.average", AverageLengths, "choose the length of the average of the weights after training"
+    ),
     UseCase("runs", "runs", Runs, "list the runs of a folder, and clean up finished ones"),
     UseCase("info", "info", Info, "show what a run or a model file holds"),
     UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
     UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
-    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", home="faces"),
+    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral.faces"),
     UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),
 )

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.errors import InputError, whole
+from ancestral.base.options import option
+from ancestral.base.plugins import explained, import_function
+from ancestral.base.registries import OPERATORS
 from ancestral.conditions import Condition, Image, Vector
-from ancestral.errors import InputError, whole
 from ancestral.operators import Blur, Crop, Downsample, Grey, Identity, Linear, Mask, Operator
-from ancestral.options import option
-from ancestral.plugins import explained, import_function
 from ancestral.randomness import Stream
-from ancestral.registries import OPERATORS
 
 EXAMPLES = 1000
 """The number of items of which the mean and standard deviation of numbers are computed."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import objectives
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
+from ancestral.base.transforms import certain, transformed
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.objectives import ForwardPass, Objective
 from ancestral.schedules import Schedule, Time, broadcast, check_count
 from ancestral.targets import EPS, Prediction, Target, exact_at_zero, unscaled
-from ancestral.transforms import certain, transformed
 
 
 @checked_class

@@ -14,9 +14,9 @@ from functools import lru_cache, reduce
 import torch
 from torch import Tensor
 
-from ancestral.arguments import shown
-from ancestral.errors import InputError, whole
-from ancestral.transforms import certain, pullback
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError, whole
+from ancestral.base.transforms import certain, pullback
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, those of ITU-R BT.601 and of Pillow."""

@@ -16,7 +16,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.operators import Operator, check_measurement, matrix
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
 from ancestral.targets import X0, Prediction, exact_at_zero

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.adaptive import angle, check_rtol, dormand_prince, flow_state, velocity
-from ancestral.errors import InputError, whole
+from ancestral.base.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced_times

@@ -24,7 +24,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError, whole
+from ancestral.base.errors import InputError, whole
 
 GAMMA = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.gaussian import DiagonalGaussian, log, normal_tail, tanh_tail
 from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time, broadcast

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import curves
-from ancestral.arguments import checked
+from ancestral.base.arguments import checked
+from ancestral.base.errors import InputError, whole
+from ancestral.base.registries import SCHEDULES
+from ancestral.base.transforms import certain, transformed
 from ancestral.curves import Curve, Interpolation, Level
-from ancestral.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian, Scalar
-from ancestral.registries import SCHEDULES
-from ancestral.transforms import certain, transformed
 
 Time = int | float | Tensor
 """One time for the whole batch, or a tensor (B,) with one for each image. Integers and floats are both times."""

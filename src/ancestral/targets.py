@@ -16,12 +16,12 @@ from typing import Any, Protocol, SupportsIndex, TypeVar, cast, runtime_checkabl
 import torch
 from torch import Tensor, nn
 
-from ancestral.arguments import shown
-from ancestral.errors import InputError
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError
+from ancestral.base.registries import TARGETS
+from ancestral.base.transforms import certain
 from ancestral.gaussian import Scalar, sqrt
-from ancestral.registries import TARGETS
 from ancestral.schedules import Schedule, Time, broadcast, check_count, per_item
-from ancestral.transforms import certain
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -178,6 +178,19 @@ class Target:
         a, b = schedule.at(t)
         input_scale = self.input_scale or (unit_scale if schedule.largest_noise > 1 else unscaled)
         return input_scale(a, b), self.output_scale(a, b)
+
+    def tables(self, schedule: Schedule) -> dict[str, list[float]]:
+        """The coefficients and the scales at t = 1..T, by their names in the files for other programs."""
+        t = torch.arange(1, schedule.steps + 1)
+        a, b = schedule.at(t)
+        input_scale, output_scale = self.scales(schedule, t)
+        columns = {
+            "target_x0": self.p(a, b),
+            "target_eps": self.q(a, b),
+            "input_scale": input_scale,
+            "output_scale": output_scale,
+        }
+        return {name: torch.as_tensor(column).expand(len(t)).tolist() for name, column in columns.items()}
 
     def from_x0_eps(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
         """The target p x_0 + q ε, of shape (B, *)."""

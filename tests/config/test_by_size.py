@@ -9,13 +9,13 @@ import torch
 import ancestral
 from ancestral import config as configs
 from ancestral import model, nets
+from ancestral.base.errors import InputError
+from ancestral.base.events import Message
+from ancestral.base.options import in_python, option, spell
 from ancestral.config import UNetConfig, by_size
 from ancestral.data import InMemoryDataset
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.declarations import Train
-from ancestral.errors import InputError
-from ancestral.events import Message
-from ancestral.options import in_python, option, spell
 from ancestral.training import Trainer
 from ancestral.training.step_cost import StepMemory, step_memory
 from conftest import events_of
@@ -340,8 +340,8 @@ def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, 
         needs.append(memory)
         return StepMemory(memory.fixed, max(memory.each, 1), memory.fixed + max(memory.each, 1) * 6)
 
-    monkeypatch.setattr("ancestral.workflows.training_choices.step_memory", scarce)
-    monkeypatch.setattr("ancestral.workflows.inspect.step_memory", scarce)
+    monkeypatch.setattr("ancestral.use_cases.training.training_choices.step_memory", scarce)
+    monkeypatch.setattr("ancestral.use_cases.measuring.inspect.step_memory", scarce)
     lines = messages(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
     (cost,) = [line for line in lines if "of memory beside the program" in line]
     assert "too little. Give micro_batch=6 (the same batches, in parts)" in cost
@@ -371,7 +371,7 @@ def test_the_memory_that_is_stated_is_the_memory_that_is_taken(tmp_path):
 import psutil, torch
 from ancestral import config
 from ancestral.data import InMemoryDataset
-from ancestral.device import keep_freed_memory
+from ancestral.base.device import keep_freed_memory
 from ancestral.training.step_cost import _peak_memory, step_memory
 from ancestral.training import Trainer
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from ancestral import config, data
+from ancestral.base.errors import InputError
+from ancestral.base.registries import Registry
 from ancestral.config import data_sources
 from ancestral.config.data_sources import (
     BUILT_IN,
@@ -17,8 +19,6 @@ from ancestral.config.data_sources import (
 )
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.sources.array_items import ArrayItems
-from ancestral.errors import InputError
-from ancestral.registries import Registry
 
 
 @pytest.mark.parametrize("source", [*SOURCES.values(), *BUILT_IN.values()], ids=lambda one: one.name)

@@ -8,8 +8,8 @@ import torch
 
 from ancestral import config as configs
 from ancestral import nets
+from ancestral.base.errors import InputError
 from ancestral.config import Config
-from ancestral.errors import InputError
 
 
 def test_cifar10_preset_is_the_papers():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import in_python, spell
 from ancestral.data import load
-from ancestral.errors import InputError
-from ancestral.options import in_python, spell
 
 RNG = np.random.default_rng(0)
 NCHW = RNG.integers(0, 256, (5, 3, 8, 6), dtype=np.uint8)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from ancestral.base.errors import InputError
 from ancestral.data import download, load
 from ancestral.data.sources import builtin
-from ancestral.errors import InputError
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ancestral.base.errors import InputError
 from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.data.convert import CHUNK, Conversion, centre_crop_resize, composite, to_channels
-from ancestral.errors import InputError
 
 WHITE = (255, 255, 255)
 

@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 
 from ancestral import data
+from ancestral.base.errors import InputError
+from ancestral.base.events import finish
 from ancestral.config import Config, DataConfig
 from ancestral.data.equal_items import first_equal, moved_rows
 from ancestral.declarations import Train
-from ancestral.errors import InputError
-from ancestral.events import finish
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import loader
-from ancestral.workflows import held_out_items, train
+from ancestral.use_cases.training import held_out_items, train
 
 SETS = ([0, *range(100, 114)], [3, 200], [4, 201], [5, 202, 203], *([row, 130 + row] for row in range(10, 50)))
 """The rows of `flags` that are equal."""

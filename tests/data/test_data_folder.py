@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 import ancestral
+from ancestral.base.errors import InputError
+from ancestral.base.options import in_python, option, spell
 from ancestral.config.folders import READ_HEIC
 from ancestral.data import load
 from ancestral.data.decoding import to_pixels
 from ancestral.data.sources.file_folder import scan
-from ancestral.errors import InputError
-from ancestral.options import in_python, option, spell
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from ancestral import data
+from ancestral.base.errors import InputError, MissingSplitError, install_command
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.decoding import FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
-from ancestral.errors import InputError, MissingSplitError, install_command
 
 COUNT, SHARDS = 30, 3
 RNG = np.random.default_rng(0)

@@ -10,6 +10,8 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ancestral import data
+from ancestral.base.errors import InputError
+from ancestral.base.events import Work, finish
 from ancestral.config.folders import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
@@ -18,8 +20,6 @@ from ancestral.data.files import NameList
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
 from ancestral.data.sources.file_folder import FileFolder, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
-from ancestral.errors import InputError
-from ancestral.events import Work, finish
 
 RNG = np.random.default_rng(0)
 

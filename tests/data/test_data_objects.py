@@ -9,9 +9,9 @@ from torch.utils.data import TensorDataset
 
 import ancestral
 from ancestral import data
+from ancestral.base.errors import InputError
+from ancestral.base.events import finish
 from ancestral.data import DataSpec, InMemoryDataset, LazyDataset
-from ancestral.errors import InputError
-from ancestral.events import finish
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 6, 4), dtype=np.uint8)
 LABELS = np.arange(12) % 3

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.data import load
 from ancestral.data.sources.builtin import checkerboard, moons, swissroll
-from ancestral.errors import InputError
 
 ALL = pytest.mark.parametrize("make", [moons, swissroll, checkerboard])
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 import ancestral
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.data import IMAGES, Codec, InMemoryDataset, load
 from ancestral.data.convert import Conversion, centre_crop_resize, composite, to_channels
 from ancestral.data.statistics import channel_mean
-from ancestral.errors import InputError
 from conftest import untrained
 
 RNG = np.random.default_rng(0)

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources import tar_shards
-from ancestral.errors import InputError
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (40, 8, 6, 3), dtype=np.uint8)

@@ -17,9 +17,9 @@ from PIL import Image as PillowImage
 from torch.utils.data import Dataset as TorchMapStyle
 
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.loading import Loader
-from ancestral.errors import InputError
 
 N = 12
 IMAGES = torch.randint(0, 256, (N, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

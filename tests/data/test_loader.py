@@ -17,13 +17,13 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset, LazyDataset, loading
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.loading import Loader, default_workers, is_worker_death
-from ancestral.errors import InputError
 
 BATCH = 8
 

@@ -21,12 +21,13 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import data, storage
+from ancestral import data
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.data import object_cache, remote_files
 from ancestral.data.io_errors import SourceLost, Unreadable
 from ancestral.data.loading import METHOD
 from ancestral.data.remote_files import RemoteFiles
-from ancestral.errors import InputError
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)

@@ -12,8 +12,8 @@ import pytest
 
 import ancestral_course as course
 from ancestral import schedules, targets
+from ancestral.base.errors import InputError
 from ancestral.config import METHODS
-from ancestral.errors import InputError
 from ancestral.nets import UNet
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import schedules, storage
-from ancestral.workflows import training_previews
+from ancestral import schedules
+from ancestral.base import storage
+from ancestral.use_cases.training import training_previews
 
 SPEC = importlib.util.spec_from_file_location("history_example", Path(__file__).parents[2] / "examples" / "history.py")
 history = importlib.util.module_from_spec(SPEC)

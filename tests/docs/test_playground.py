@@ -14,7 +14,7 @@ from ancestral.randomness import Stream
 from ancestral.samplers.loop import spaced_times
 
 DOCS = Path(__file__).parents[2] / "docs"
-THEORY = DOCS.parent / "src/ancestral/browser/diffusion.js"
+THEORY = DOCS.parent / "src/ancestral/page/diffusion.js"
 SOURCE = THEORY.read_text(encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from torch import nn
 import ancestral
 from ancestral import config as configs
 from ancestral import samplers, schedules, targets
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target

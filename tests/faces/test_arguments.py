@@ -11,9 +11,9 @@ from torch import nn
 
 import ancestral
 from ancestral import config, samplers, schedules
-from ancestral.arguments import checked, describe, fits, plain, shown
+from ancestral.base.arguments import checked, describe, fits, plain, shown
+from ancestral.base.errors import InputError
 from ancestral.config import Config
-from ancestral.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import ancestral
+from ancestral.base.errors import InputError
+from ancestral.base.fields import arguments_of, bases_of
 from ancestral.declarations import USE_CASES, Evaluate, Train
-from ancestral.errors import InputError
 from ancestral.faces.command import COMMANDS
 from ancestral.faces.functions import read as read_arguments
 from ancestral.faces.help_text import options_of
 from ancestral.faces.words import read
-from ancestral.fields import arguments_of, bases_of
-from ancestral.workflows.plan_training import plan
+from ancestral.use_cases.training.plan_training import plan
 
 IN_ANY_FORM = {"given", "data", "held_out", "source", "samples", "image", "other", "mask"}
 """Options that take data: names, arrays, tensors, Pillow images and data sets."""

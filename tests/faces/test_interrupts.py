@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import ancestral
-from ancestral import interrupts, storage
-from ancestral.events import Message
+from ancestral.base import interrupts, storage
+from ancestral.base.events import Message
 from ancestral.faces import command as cli
 from ancestral.training import RunFolder
 from conftest import untrained
@@ -212,7 +212,7 @@ def test_a_function_goes_on_when_nobody_reads(monkeypatch, ending):
             yield Message(f"message {number}")
         return "the result"
 
-    monkeypatch.setattr("ancestral.workflows.start", events)
+    monkeypatch.setattr("ancestral.use_cases.start", events)
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w", encoding="utf-8") as stream:
         monkeypatch.setattr("sys.stdout", None if ending == "none" else stream)

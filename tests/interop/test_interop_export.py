@@ -11,19 +11,19 @@ import pytest
 import torch
 
 import ancestral
-import ancestral.storage
+import ancestral.base.storage
 from ancestral import config as configs
 from ancestral import interop, schedules, targets
 from ancestral import model as models
+from ancestral.base.errors import InputError
+from ancestral.base.options import on_command_line, spell
 from ancestral.conditions import Image, Vector
 from ancestral.config import Config, ProcessConfig
 from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.declarations import Export, Train
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.interop import scheduler
 from ancestral.model import Model
-from ancestral.options import on_command_line, spell
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
 from conftest import events_of, untrained
@@ -317,9 +317,9 @@ def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):
     untrained().save(tmp_path / "run" / "model.safetensors")
 
     def full(*_):
-        raise ancestral.storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise ancestral.base.storage.SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(ancestral.storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(ancestral.base.storage.safetensors.torch, "save_file", full)
     line = refused("export", tmp_path / "run")
     assert "No space left" in line
     assert line.count("could not write") == 1

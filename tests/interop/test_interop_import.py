@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import ancestral
-from ancestral import interop, schedules, storage
-from ancestral.errors import InputError
+from ancestral import interop, schedules
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.interop import scheduler, unet2d
 from conftest import untrained, wake
 

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from ancestral import interop
+from ancestral.base.errors import InputError, install_command
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.errors import InputError, install_command
 from ancestral.model import Model, build
 from conftest import untrained, wake
 

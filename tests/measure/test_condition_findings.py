@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 import ancestral
 from ancestral import config as configs
 from ancestral import data
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.measure.condition_findings import fault_findings
 from ancestral.results.data_report import DataReport
 

@@ -17,13 +17,13 @@ from PIL import Image, ImageColor, ImageDraw
 import ancestral
 from ancestral import config as configs
 from ancestral import data
+from ancestral.base.errors import InputError
+from ancestral.base.events import Message, Work, Wrote
+from ancestral.base.options import in_python, spell
 from ancestral.data import decoding, io_errors
 from ancestral.declarations import Inspect, Train
-from ancestral.errors import InputError
-from ancestral.events import Message, Work, Wrote
 from ancestral.measure import findings, near_duplicates
 from ancestral.measure.items import class_counts, value_statistics
-from ancestral.options import in_python, spell
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer, step_cost
 from conftest import events_of, stripes, tiny_config

@@ -11,9 +11,9 @@ from PIL import Image
 
 import ancestral
 from ancestral import bound, config, data, oracle, probability_flow, randomness, schedules
+from ancestral.base.events import finish
 from ancestral.bound import ELBO
 from ancestral.data import IMAGES
-from ancestral.events import finish
 from ancestral.faces import command as cli
 from ancestral.measure import bound_terms
 from ancestral.measure.bound_terms import BoundTerms, EvalItems

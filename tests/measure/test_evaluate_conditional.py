@@ -12,10 +12,10 @@ from torch import Tensor
 import ancestral
 from ancestral import config as configs
 from ancestral import data, samplers, schedules
+from ancestral.base.errors import InputError
 from ancestral.conditions import Vector
 from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
-from ancestral.errors import InputError
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import conditions_for
 from ancestral.measure.sample_store import SamplingSpec
@@ -23,7 +23,7 @@ from ancestral.metrics.baselines import nearest_items
 from ancestral.model import Model
 from ancestral.targets import X0, Prediction, exact_at_zero
 from ancestral.training.validation import Validation
-from ancestral.workflows import held_out_items
+from ancestral.use_cases.training import held_out_items
 
 SLOPE, STD = torch.tensor([0.18, -0.09]), 0.1
 HEUN = samplers.Heun(steps=60, spacing="logsnr")

@@ -17,13 +17,17 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import config, data, oracle, samplers, schedules, storage
-from ancestral.arguments import from_json
+from ancestral import config, data, oracle, samplers, schedules
+from ancestral.base import storage
+from ancestral.base.arguments import from_json
+from ancestral.base.errors import InputError, install_command
+from ancestral.base.events import Work, finish
+from ancestral.base.options import in_python, on_command_line, spell
+from ancestral.base.registries import METRICS, Metric
+from ancestral.base.result import to_plain
 from ancestral.data import statistics
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
-from ancestral.errors import InputError, install_command
-from ancestral.events import Work, finish
 from ancestral.faces import command as cli
 from ancestral.measure import forecast, memorisation, reference, sample_quality, set_metrics
 from ancestral.measure.measured_samples import References
@@ -35,16 +39,13 @@ from ancestral.metrics import distances, extractors, neighbours, precision_recal
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
-from ancestral.options import in_python, on_command_line, spell
-from ancestral.registries import METRICS, Metric
 from ancestral.render import evaluation_text
 from ancestral.render.model_card import _results
 from ancestral.results import ComparisonResult, Estimate, EvaluationResult, SampleMetrics
 from ancestral.results.comparison_result import ComparedRun
-from ancestral.results.result import to_plain
 from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
-from ancestral.workflows.evaluate import share_features, share_sampling
-from ancestral.workflows.subjects import temporary_folder
+from ancestral.use_cases.measuring.evaluate import share_features, share_sampling
+from ancestral.use_cases.measuring.subjects import temporary_folder
 from conftest import events_of, together, untrained
 
 evaluate = events_of(Evaluate)
@@ -927,7 +928,7 @@ def test_a_model_that_diverges_leaves_no_samples(refused, tmp_path, files):
 
 def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_path, monkeypatch):
     """The stand-in for the Hub's cache is the run folder; what is made of the model lies where one works."""
-    from ancestral import hub
+    from ancestral.base import hub
 
     monkeypatch.setattr(hub, "fetch", lambda address, name: model_run / name)
     monkeypatch.chdir(tmp_path)

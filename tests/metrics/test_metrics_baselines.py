@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
-from ancestral.errors import InputError
 from ancestral.metrics import baselines
 
 

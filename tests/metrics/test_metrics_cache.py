@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ancestral import storage
+from ancestral.base import storage
 from ancestral.data.download import cache as cache_folder
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from ancestral.base.errors import InputError
 from ancestral.data import IMAGES, POINTS, Codec
-from ancestral.errors import InputError
 from ancestral.metrics.colour import colour, drift
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.metrics import copies
 
 

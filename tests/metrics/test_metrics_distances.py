@@ -11,7 +11,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.metrics import distances, uncertainty
 from ancestral.metrics.distances import Moments, frechet, inception_score, kernel, moments, sample_size_warning
 from ancestral.metrics.neighbours import kth_least

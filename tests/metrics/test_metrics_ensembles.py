@@ -7,7 +7,7 @@ import scipy.stats
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.metrics import ensembles, uncertainty
 
 F64 = torch.float64

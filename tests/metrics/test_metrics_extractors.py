@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch.nn import functional as F
 
+from ancestral.base.errors import InputError, install_command
 from ancestral.data import IMAGES, POINTS, Codec
-from ancestral.errors import InputError, install_command
 from ancestral.metrics import networks
 from ancestral.metrics.extractors import concatenate, extractor, features
 
@@ -156,7 +156,7 @@ def test_dinov2_with_stand_in_weights(monkeypatch, tmp_path):
     net.pos_embed.data.normal_(std=0.5)  # so that stretching it to 224×224 shows
     safetensors.torch.save_file(net.state_dict(), tmp_path / "model.safetensors")
     monkeypatch.setattr(networks, "DINOV2", name)
-    monkeypatch.setattr("ancestral.hub.fetch", lambda address, file: tmp_path / file)
+    monkeypatch.setattr("ancestral.base.hub.fetch", lambda address, file: tmp_path / file)
     dinov2 = extractor("dinov2", RGB, IMAGES)
     items = images(RGB, 2)
     x = resize(items.float(), [224, 224], interpolation=InterpolationMode.BICUBIC, antialias=True).clamp(0, 255) / 255

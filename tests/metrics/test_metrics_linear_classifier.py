@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.metrics.linear_classifier import _minimum, fit
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.convert import convert_bit_depth
 from ancestral.data.spec import IMAGES, Codec, DataSpec
-from ancestral.errors import InputError
 from ancestral.model.condition_values import as_words, class_number, examples, read_values
 from conftest import untrained
 

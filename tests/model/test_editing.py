@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from ancestral import derived, guidance, oracle, schedules
+from ancestral.base.errors import InputError
 from ancestral.conditions import Image, Vector
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
 from ancestral.samplers import DDIM

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ancestral import oracle, schedules
+from ancestral.base.errors import InputError
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.errors import InputError
 from ancestral.metrics import ensembles
 from ancestral.model import Model
 from ancestral.model.editing.measurement_noise import Measurement, resemblance

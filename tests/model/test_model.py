@@ -13,14 +13,15 @@ from PIL import Image
 from torch import nn
 
 import ancestral
-from ancestral import samplers, schedules, storage, targets
+from ancestral import samplers, schedules, targets
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Vector
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig, TrainConfig
 from ancestral.config.run_files import MODEL
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts, build, check_sampler, sampler_for
 from ancestral.model.image_grid import ImageGrid
 from ancestral.nets import MLP

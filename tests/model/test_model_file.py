@@ -6,8 +6,8 @@ import resource
 import pytest
 
 import ancestral
-from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from conftest import untrained
 
 HUGE = 10**15

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import ancestral
-from ancestral import schedules, storage, targets
+from ancestral import schedules, targets
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.config import Config, CustomNetConfig, preset
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from conftest import stripes
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ancestral import Diffusion, guidance, nets, objectives, oracle, samplers, schedules, targets
+from ancestral.base.registries import WEIGHTINGS
 from ancestral.objectives import ConsistencyTuning, ProgressiveDistillation, Stages
-from ancestral.registries import WEIGHTINGS
 from conftest import untrained, wake
 
 F64 = torch.float64

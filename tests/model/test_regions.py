@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
+from ancestral.base.errors import InputError
 from ancestral.data.spec import IMAGES, Codec, DataSpec
-from ancestral.errors import InputError
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.regions import Region, box_mask, read_change, read_mask
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ancestral import nets
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
-from ancestral.errors import InputError
 
 CONDITIONS = {
     "hair": Classes(("dark", "fair")),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ancestral import Diffusion, nets, randomness, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.randomness import Stream
 

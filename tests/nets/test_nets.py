@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ancestral import nets
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.nets.embedding import timestep_embedding
 from ancestral.nets.unet import Downsample, SelfAttention, Stage, Upsample, norm
 

@@ -9,8 +9,8 @@ from torch import nn
 
 import ancestral
 from ancestral import nets
-from ancestral.device import layout
-from ancestral.errors import InputError
+from ancestral.base.device import layout
+from ancestral.base.errors import InputError
 from ancestral.interop import unet2d
 from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import Downsample, Stage, Upsample

@@ -15,8 +15,8 @@ from torch import nn
 
 import ancestral
 from ancestral import Diffusion, config, interop, nets, randomness, schedules, targets
+from ancestral.base.errors import InputError
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.errors import InputError
 from ancestral.model import Model, build
 from ancestral.nets import transformer
 from ancestral.nets.space import fold

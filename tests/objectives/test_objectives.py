@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ancestral import Diffusion, bound, objectives, oracle, schedules, targets
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.registries import WEIGHTINGS
 from ancestral.objectives import Clipped, ConsistencyTuning, Denoising, Hybrid, Objective, Stages, Weighted, build
 from ancestral.objectives.times import (
     ImportanceTimes,
@@ -18,7 +19,6 @@ from ancestral.objectives.times import (
     time_distribution,
 )
 from ancestral.objectives.weightings import loss_weights, x0_weights
-from ancestral.registries import WEIGHTINGS
 from ancestral.training import RunFolder, Trainer
 from conftest import stripes, tiny_config
 

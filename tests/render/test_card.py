@@ -9,16 +9,17 @@ from huggingface_hub import ModelCard
 from PIL import Image as PillowImage
 
 import ancestral
-from ancestral import config, storage
+from ancestral import config
+from ancestral.base import storage
+from ancestral.base.estimate import Estimate
+from ancestral.base.options import on_command_line, spell
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import presets
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.options import on_command_line, spell
 from ancestral.render import evaluation_text, html_report
 from ancestral.render.model_card import FOLDER, mark_sections, merge_card, model_card, update_sections, write_card
-from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
-from ancestral.workflows.model_cards import update_card
+from ancestral.use_cases.model_cards import update_card
 from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, images, metrics_json, model_run, state
 from test_page import about as page_about
@@ -335,7 +336,7 @@ def test_elsewhere_there_is_no_card(run, model_run, common, tmp_path):
 
 @pytest.mark.long
 def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
-    from ancestral import hub
+    from ancestral.base import hub
 
     pushed = []
     pictures = []

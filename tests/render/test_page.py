@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ancestral import storage
+from ancestral.base import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
 from ancestral.render import html_report
@@ -29,8 +29,8 @@ from ancestral.render.html_report import (
     write_report,
 )
 from ancestral.training import RunFolder, Trainer
-from ancestral.workflows import training_previews
-from ancestral.workflows.run_report import RunReport
+from ancestral.use_cases.training import training_previews
+from ancestral.use_cases.training.run_report import RunReport
 from conftest import stripes, tiny_config
 from test_training import progress
 
@@ -371,7 +371,7 @@ def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
     assert f"script-src 'sha256-{digest}'" in policy
     assert "location.reload()" in script
     later = time.monotonic() + 100
-    monkeypatch.setattr("ancestral.workflows.run_report.time.monotonic", lambda: later)
+    monkeypatch.setattr("ancestral.use_cases.training.run_report.time.monotonic", lambda: later)
     page.seconds = 0.5
     assert page.stale
     page.seconds = 2.0  # a page that takes long waits longer

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from ancestral.base.errors import InputError
 from ancestral.data.statistics import evenly_spaced
-from ancestral.errors import InputError
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import PAGE, caption_size, enlarge, hstack, shorten, tile, vstack
 from ancestral.samplers import Step

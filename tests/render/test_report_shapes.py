@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from ancestral.base.events import finish
 from ancestral.declarations import Inspect
-from ancestral.events import finish
 from ancestral.measure.sample_quality import NearestPairs
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import formula, middle_slices, to_uint8

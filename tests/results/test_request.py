@@ -10,9 +10,9 @@ from PIL import Image as PillowImage
 
 import ancestral
 from ancestral import Request
+from ancestral.base.errors import InputError
 from ancestral.conditions import Image, Vector
-from ancestral.errors import InputError
-from ancestral.results.request import ImageRef
+from ancestral.config.request import ImageRef
 from conftest import untrained
 
 pytestmark = pytest.mark.usefixtures("figures")

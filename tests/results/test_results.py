@@ -10,11 +10,11 @@ from typing import ClassVar
 import pytest
 
 from ancestral import results
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.result import Result, parts_of, to_plain
+from ancestral.config.request import Request
 from ancestral.results import ComparisonResult, Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
-from ancestral.results.request import Request
-from ancestral.results.result import Result, parts_of, to_plain
 from ancestral.results.training_result import TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"

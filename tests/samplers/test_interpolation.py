@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ancestral import oracle, samplers, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.samplers import DDIM, DDPM, Heun, slerp
 
 F64 = torch.float64

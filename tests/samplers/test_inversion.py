@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ancestral import guidance, oracle, probability_flow, samplers, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.samplers import DDIM, DDPM, Consistency, DPMSolver, Euler, Heun, Langevin, UniPC
 from ancestral.targets import X0
 

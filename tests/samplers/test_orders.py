@@ -12,7 +12,7 @@ import torch
 
 import orders
 from ancestral import Diffusion, oracle, samplers, schedules, targets
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.samplers import Langevin
 
 F64 = torch.float64

@@ -11,7 +11,7 @@ from torch import nn
 
 import orders
 from ancestral import Diffusion, guidance, oracle, randomness, samplers, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.randomness import Stream
 from ancestral.reverse import prior
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, Sampler, UniPC

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 
 from ancestral import guidance, oracle, randomness, schedules
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.operators import Linear, matrix
 from ancestral.randomness import Stream
 from ancestral.reverse import prior

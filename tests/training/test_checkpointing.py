@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ancestral import config as configs
+from ancestral.base.errors import InputError
+from ancestral.base.options import in_python, spell
 from ancestral.config import RuntimeConfig
-from ancestral.errors import InputError
-from ancestral.options import in_python, spell
 from ancestral.training import Checkpoints, RunFolder, Trainer, step_cost
 from ancestral.training.activation_memory import recomputed_share
 from ancestral.training.step_cost import StepMemory, choose_checkpointing

@@ -11,8 +11,8 @@ import threading
 import pytest
 import torch
 
-from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.training.checkpoints import MANIFEST, TENSORS, Checkpoint, Publication
 
@@ -209,7 +209,7 @@ with storage.atomic(Path({str(folder.samples / "killed.png")!r})): os.kill(os.ge
 
 
 def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ancestral.storage.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr("ancestral.base.storage.LOCK_PATIENCE", 0.0)
     folder = RunFolder(tmp_path)
     with folder.locked(), pytest.raises(InputError, match="another process is training"), folder.locked():
         pass

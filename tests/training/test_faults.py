@@ -12,19 +12,20 @@ import pytest
 import torch
 
 import ancestral
-from ancestral import data, storage
+from ancestral import data
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.events import Message, finish
 from ancestral.config import Given
 from ancestral.data.given import attach
 from ancestral.data.io_errors import SourceLost
 from ancestral.declarations import Train
-from ancestral.errors import InputError
-from ancestral.events import Message, finish
 from ancestral.render import html_report, writers
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer, divergence
 from ancestral.training.distributed import out_of_memory
 from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
 from ancestral.training.signals import stop_on_signals
-from ancestral.workflows.train import fit
+from ancestral.use_cases.training.train import fit
 from conftest import events_of, stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
 

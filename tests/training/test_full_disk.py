@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import ancestral
-from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.checkpoints import Checkpoint, Publication
 from ancestral.training.disk_space import disk_warning

@@ -9,9 +9,9 @@ from PIL import Image as PillowImage
 
 import ancestral
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import Given
-from ancestral.errors import InputError
 from ancestral.measure.reference import check_partners
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from conftest import stripes, tiny_config

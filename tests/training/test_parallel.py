@@ -15,8 +15,8 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from ancestral import Diffusion, randomness, schedules, targets
+from ancestral.base.events import finish
 from ancestral.config import TransformerConfig
-from ancestral.events import finish
 from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.preview import sample_preview
@@ -249,7 +249,7 @@ from torch import distributed
 from ancestral.training.distributed import Distributed
 
 def failing():
-    raise ancestral.errors.InputError("no luck")
+    raise ancestral.base.errors.InputError("no luck")
     yield
 
 options = {"width": 16, "batch_size": 8, "preview_steps": 1, "trackers": ("none",), "progress": False}
@@ -264,7 +264,7 @@ if sys.argv[1] == "no group":
 measured.append(ancestral.evaluate(one.model, "moons", **measure).samples)
 try:
     list(Distributed("cpu").first(failing()))
-except ancestral.errors.InputError as error:
+except ancestral.base.errors.InputError as error:
     message = str(error)
 total = torch.ones(())
 distributed.all_reduce(total)  # the group is still there

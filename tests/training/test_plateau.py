@@ -11,9 +11,10 @@ import torch
 
 import ancestral
 from ancestral import config as configs
-from ancestral import data, storage
+from ancestral import data
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
-from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST, Plateau, constant_steps, end_after, student_tail

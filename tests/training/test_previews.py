@@ -12,13 +12,13 @@ from rich.console import Console
 import ancestral
 from ancestral import config as configs
 from ancestral import data as datasets
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.events import Message, Work
+from ancestral.config.request import Request
 from ancestral.declarations import Train
-from ancestral.errors import InputError
-from ancestral.events import Message, Work
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.terminal import TrainingPanel
-from ancestral.results.request import Request
 from ancestral.training import Progress
 from conftest import events_of, together
 

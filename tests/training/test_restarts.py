@@ -10,7 +10,7 @@ import pytest
 from torch.distributed import TCPStore
 
 import ancestral
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces import command
 from ancestral.training import RunFolder, Trainer
 from ancestral.training.distributed import agree_on_prefix

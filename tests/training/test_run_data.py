@@ -12,10 +12,11 @@ from PIL import Image
 
 import ancestral
 from ancestral import config as configs
-from ancestral import data, storage
+from ancestral import data
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.config import Config
 from ancestral.config.folders import is_run
-from ancestral.errors import InputError
 from ancestral.training import RunFolder
 from conftest import tiny_config
 

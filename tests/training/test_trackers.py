@@ -14,7 +14,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces import command as cli
 from ancestral.render import terminal
 from ancestral.render.terminal import TrainingPanel, draw

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from ancestral import augmentation, data, storage
+from ancestral import augmentation, data
 from ancestral import config as configs
+from ancestral.base import storage
+from ancestral.base.device import layout
+from ancestral.base.errors import InputError
 from ancestral.config import Config
 from ancestral.data.loading import batch_indices
-from ancestral.device import layout
-from ancestral.errors import InputError
 from ancestral.model import OwnParts
 from ancestral.objectives import Denoising, time_distribution
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
@@ -656,7 +657,7 @@ def test_what_was_given_from_python_is_given_again(setting, argument):
 
 def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_loaded_on_request(monkeypatch):
     """Where the hardware has bf16."""
-    monkeypatch.setattr("ancestral.device._native_bf16", lambda device: True)
+    monkeypatch.setattr("ancestral.base.device._native_bf16", lambda device: True)
     own = OwnParts(net=Plain())
     assert Trainer(tiny_config(), stripes(), "cpu", own).dtype == torch.float32
     assert Trainer(tiny_config(precision="bf16"), stripes(), "cpu", own).dtype == torch.bfloat16

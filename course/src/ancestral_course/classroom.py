@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ancestral.base.result import Result
 from ancestral.errors import InputError
 from ancestral.results import Table
-from ancestral.results.result import Result
 from ancestral_course import lesson_exercises
 from ancestral_course.exercise import Verdict
 from ancestral_course.judging import judge_file

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ancestral import storage
-from ancestral.errors import InputError, one_line, pip_install
-from ancestral.interrupts import EXIT_CODE
+from ancestral.base import storage
+from ancestral.base.errors import InputError, one_line, pip_install
+from ancestral.base.interrupts import EXIT_CODE
 from ancestral_course.classroom import judge_class
 from ancestral_course.judging import judge_file
 from ancestral_course.lessons import LESSONS, copy_lessons

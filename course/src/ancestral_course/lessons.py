@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ancestral import storage
+from ancestral.base import storage
 from ancestral.errors import InputError
 
 PACKAGED = Path(__file__).parent / "lesson_files"

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import ancestral
-from ancestral import storage
+from ancestral.base import storage
 from ancestral.data import download
 
 LONG = 1.0

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ancestral.base.options import option
 from ancestral.config.presets import preset
 from ancestral.config.schema import Config, TransformerConfig, UNetConfig
-from ancestral.options import option
 
 SMALL = 32 * 32
 """Largest number of positions (pixels, samples, voxels) of items that get the network of the preset digits."""

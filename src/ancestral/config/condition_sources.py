@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from ancestral.arguments import is_remote, short_source
-from ancestral.errors import InputError
-from ancestral.options import option
+from ancestral.base.arguments import is_remote, short_source
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 
 UNPLACED = "…/"
 """Placeholder for the folders of a path that are not shared."""

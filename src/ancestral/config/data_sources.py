@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ancestral.base.registries import Entry, Registry
 from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV, first_suffix
-from ancestral.registries import Entry, Registry
 
 MOST_LISTED = 10_000
 """Largest number of names in a folder that a misspelt path is compared with."""

@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from ancestral.base.errors import InputError, pip_install
+from ancestral.base.options import option
 from ancestral.config.run_files import CONFIG, IN_RUN
-from ancestral.errors import InputError, pip_install
-from ancestral.options import option
 
 SUFFIXES = {
     ".png": "PNG",

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from ancestral.arguments import SHOWN, shown
-from ancestral.errors import InputError
+from ancestral.base.arguments import SHOWN, shown
+from ancestral.base.errors import InputError
 
 
 def parse_image_size(size: Any) -> tuple[int, int]:

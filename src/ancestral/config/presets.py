@@ -5,7 +5,10 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from ancestral.arguments import read_json
+from ancestral.base.arguments import read_json
+from ancestral.base.errors import InputError
+from ancestral.base.options import command_line, option
+from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
 from ancestral.config.data_sources import BUILT_IN, SOURCES, nearest_path, source_of
 from ancestral.config.schema import (
     DIGEST,
@@ -16,9 +19,6 @@ from ancestral.config.schema import (
     RuntimeConfig,
     SampleConfig,
 )
-from ancestral.errors import InputError
-from ancestral.options import command_line, option
-from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
 
 
 def derived(base: str = "", net: str | None = None, **settings: Any) -> Config:

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ancestral import registries
-from ancestral.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
+from ancestral.base import registries
+from ancestral.base.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
+from ancestral.base.errors import InputError
+from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
+from ancestral.base.options import option
+from ancestral.base.registries import DistillationName, TargetName, TimesName, WeightingName
 from ancestral.config.condition_sources import Given, placeless, unplaced
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.image_size import plain_image_size
-from ancestral.errors import InputError
-from ancestral.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
-from ancestral.options import option
-from ancestral.registries import DistillationName, TargetName, TimesName, WeightingName
 
 OWN_DATA = ("folder", "arrays", "latent", "photos64", "photos128", "photos256", "ddpm256")
 """The presets for data of your own."""

@@ -13,7 +13,10 @@ from typing import Any
 from PIL.Image import Image
 from torch.utils import data as torch_data
 
-from ancestral.arguments import converted
+from ancestral.base.arguments import converted
+from ancestral.base.errors import InputError, MissingSplitError, UnsuitableError, one_line
+from ancestral.base.events import Work, finish
+from ancestral.base.options import option
 from ancestral.conditions import LABEL
 from ancestral.config import Given
 from ancestral.config.data_sources import BUILT_IN, DataSource
@@ -27,9 +30,6 @@ from ancestral.data.lazy_dataset import LazyDataset, StoredItems
 from ancestral.data.place import Place, absolute, find
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
 from ancestral.data.windows import enlarged
-from ancestral.errors import InputError, MissingSplitError, UnsuitableError, one_line
-from ancestral.events import Work, finish
-from ancestral.options import option
 
 __all__ = [
     "BUILTINS",

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import option
 from ancestral.data.convert import Conversion
-from ancestral.errors import InputError, one_line
-from ancestral.options import option
 
 NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""

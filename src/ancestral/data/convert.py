@@ -18,10 +18,10 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
+from ancestral.base.errors import InputError, UnsuitableError
+from ancestral.base.options import option
 from ancestral.config.image_size import parse_image_size
 from ancestral.data.spec import LARGEST
-from ancestral.errors import InputError, UnsuitableError
-from ancestral.options import option
 
 CHUNK = 1024  # images at a time, so that temporaries stay far below the result
 DEPTHS = {8: torch.uint8, 16: torch.uint16}

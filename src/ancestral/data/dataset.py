@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from ancestral import randomness
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import Condition
 from ancestral.data.decoding import Raw
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import Codec, DataSpec, spec_of_items
 from ancestral.data.statistics import evenly_spaced
 from ancestral.data.windows import centre
-from ancestral.errors import InputError
-from ancestral.options import option
 from ancestral.randomness import Stream
 
 MOST_READ = 256

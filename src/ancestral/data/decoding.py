@@ -17,12 +17,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
+from ancestral.base.errors import one_line
 from ancestral.config.folders import HEIC, SUFFIXES
 from ancestral.data.arrays import to_items
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import LARGEST
-from ancestral.errors import one_line
 
 if HEIC.keys() <= SUFFIXES.keys():  # the plug-in is installed
     import pillow_heif

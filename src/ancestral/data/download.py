@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 CACHE = "ANCESTRAL_CACHE"
 """An environment variable: the folder of downloads."""

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ancestral.base.events import Work
 from ancestral.data.dataset import Dataset, InMemoryDataset, held_out_keys, held_out_mask
 from ancestral.data.decoding import reading_threads
 from ancestral.data.io_errors import Unreadable
-from ancestral.events import Work
 
 BLOCK = 16
 """Number of items that a thread reads and hashes at a time."""

@@ -22,7 +22,11 @@ import torch
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.arguments import is_remote, plain
+from ancestral.base.arguments import is_remote, plain
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import option
+from ancestral.base.quantities import plural
+from ancestral.base.registries import OPERATORS
 from ancestral.conditions import (
     ABSENT,
     LABEL,
@@ -48,10 +52,6 @@ from ancestral.data.sources.file_folder import FileFolder, LocalFiles, scan
 from ancestral.data.sources.metadata_table import ItemsError, MetadataTable, listed
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError, one_line
-from ancestral.options import option
-from ancestral.quantities import plural
-from ancestral.registries import OPERATORS
 
 COMPARED = 8
 """Largest number of files of a name that are compared with each other."""

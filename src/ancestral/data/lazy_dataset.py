@@ -17,6 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.base.errors import InputError
+from ancestral.base.events import Work, finish
+from ancestral.base.options import option
 from ancestral.conditions import Condition
 from ancestral.config.image_size import plain_image_size
 from ancestral.data.convert import Conversion, share_cropped
@@ -26,9 +29,6 @@ from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED, SAMPLE, size_text, spec_of_items
 from ancestral.data.statistics import evenly_spaced, evenly_spaced_first
 from ancestral.data.windows import centre
-from ancestral.errors import InputError
-from ancestral.events import Work, finish
-from ancestral.options import option
 
 READ_AT_ONCE, REPORTED = 16, 64
 """Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""

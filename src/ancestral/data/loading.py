@@ -27,10 +27,10 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from ancestral import randomness
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.data.dataset import Dataset, InMemoryDataset
 from ancestral.data.io_errors import SourceLost, Unreadable
-from ancestral.errors import InputError
-from ancestral.options import option
 from ancestral.randomness import Stream
 
 METHOD = "fork" if sys.platform == "linux" else "spawn"

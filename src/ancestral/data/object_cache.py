@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ancestral.base.errors import InputError
 from ancestral.data.download import CACHE, cache
-from ancestral.errors import InputError
 
 LIMIT = "ANCESTRAL_CACHE_LIMIT"
 """An environment variable: the largest size of the cache of remote files, in GiB."""

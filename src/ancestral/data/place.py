@@ -11,7 +11,9 @@ import numpy as np
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from ancestral.arguments import is_remote, short_source
+from ancestral.base.arguments import is_remote, short_source
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import option
 from ancestral.config import UNPLACED
 from ancestral.config.data_sources import (
     BUILT_IN,
@@ -27,8 +29,6 @@ from ancestral.config.data_sources import (
 from ancestral.config.folders import is_run
 from ancestral.data.convert import Conversion
 from ancestral.data.remote_files import RemoteFiles
-from ancestral.errors import InputError, one_line
-from ancestral.options import option
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError, install_command, one_line
+from ancestral.base.quantities import plural
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.folders import RUNS
 from ancestral.config.run_files import CONFIG, IN_RUN
@@ -28,8 +30,6 @@ from ancestral.data import object_cache
 from ancestral.data.download import OFFLINE, cache
 from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable
-from ancestral.errors import InputError, install_command, one_line
-from ancestral.quantities import plural
 
 T = TypeVar("T")
 ATTEMPTS = 5

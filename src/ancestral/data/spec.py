@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError
 from ancestral.conditions import LABEL, Classes, Condition
 from ancestral.data.statistics import channel_mean
-from ancestral.errors import InputError
 from ancestral.nets.autoencoder import Autoencoder
 
 SAMPLE = 128

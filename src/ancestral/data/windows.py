@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.config.image_size import parse_image_size
-from ancestral.errors import InputError
-from ancestral.options import option
 from ancestral.randomness import Stream
 
 

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ancestral import __version__
+from ancestral.base.errors import InputError, one_line, text_of
+from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
+from ancestral.base.options import on_command_line, spell
 from ancestral.declarations import PRINTED, USE_CASES, Declaration, UseCase
-from ancestral.errors import InputError, one_line, text_of
 from ancestral.faces.help_text import help_text, options_of
 from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
-from ancestral.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
-from ancestral.options import on_command_line, spell
 
 COMMANDS = {case.command: case for case in USE_CASES}
 NAMES = max(map(len, COMMANDS))
@@ -107,7 +107,7 @@ def call(case: UseCase, values: Mapping[str, object]) -> int:
     options = declared(case, values)
 
     from ancestral.render.terminal import follow, show
-    from ancestral.workflows import start
+    from ancestral.use_cases import start
 
     prints, printed = case.declaration.PRINTS, getattr(options, "json", None) == PRINTED
     with raised() if case.declaration.RESUMABLE else contextlib.nullcontext():

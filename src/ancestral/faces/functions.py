@@ -10,12 +10,12 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ancestral.arguments import converted
+from ancestral.base.arguments import converted
+from ancestral.base.errors import InputError
+from ancestral.base.fields import Argument, arguments_of, for_python
+from ancestral.base.options import option
 from ancestral.declarations import Declaration, UseCase
-from ancestral.errors import InputError
 from ancestral.faces.standard_streams import lasting_streams
-from ancestral.fields import Argument, arguments_of, for_python
-from ancestral.options import option
 
 D = TypeVar("D", bound=Declaration)
 PROGRESS = "progress"
@@ -97,7 +97,7 @@ def function_of(case: UseCase) -> Callable[..., Any]:
 
     def call(*places: object, progress: bool = True, **keywords: Any) -> Any:
         from ancestral.render.terminal import follow
-        from ancestral.workflows import start
+        from ancestral.use_cases import start
 
         with lasting_streams() if progress else contextlib.nullcontext():
             return follow(start(read(case.declaration, places, keywords)), quiet=not progress)

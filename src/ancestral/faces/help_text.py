@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from ancestral.base.fields import MISSING, Argument, arguments_of, for_command
+from ancestral.base.options import on_command_line
 from ancestral.config import Config
 from ancestral.declarations import UseCase
 from ancestral.faces.words import written
-from ancestral.fields import MISSING, Argument, arguments_of, for_command
-from ancestral.options import on_command_line
 
 WIDTH, NAMES = 110, 26
 """The largest number of columns, and those of the names of options."""

@@ -8,9 +8,9 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from ancestral.base.options import in_python, spelled
 from ancestral.declarations import USE_CASES, Train
 from ancestral.faces.functions import PROGRESS, function_of, read
-from ancestral.options import in_python, spelled
 
 if TYPE_CHECKING:
     from ancestral.training import Progress
@@ -44,7 +44,7 @@ def train_steps(*places: object, **named: Any) -> "Generator[Progress, None, Any
         OSError: If the run folder cannot be written.
     """
     from ancestral.training import Progress
-    from ancestral.workflows import start
+    from ancestral.use_cases import start
 
     with closing(start(read(Train, places, named))) as events:
         while True:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ancestral.arguments import describe, fits, is_remote, shown
-from ancestral.errors import InputError
-from ancestral.fields import Argument
-from ancestral.options import on_command_line
+from ancestral.base.arguments import describe, fits, is_remote, shown
+from ancestral.base.errors import InputError
+from ancestral.base.fields import Argument
+from ancestral.base.options import on_command_line
 
 SYNONYMS = {
     "--device cuda": ("gpu", "cuda", "use-gpu"),

@@ -8,8 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.guidance.extrapolation import checked_share, guided, rescaled
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, largest_difference

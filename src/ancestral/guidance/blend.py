@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, per_item
 from ancestral.targets import Denoiser, Prediction

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.conditions import ABSENT
-from ancestral.errors import InputError
 from ancestral.guidance.extrapolation import checked_share, guided, rescaled
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time

@@ -6,13 +6,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
+from ancestral.base.transforms import pullback
 from ancestral.guidance.wrapper import MoveWrapper
 from ancestral.operators import Operator, check_fit, check_measurement, unit
 from ancestral.schedules import Time
 from ancestral.targets import X0, Denoiser, Prediction, exact_at_zero
-from ancestral.transforms import pullback
 
 
 @checked_class

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.schedules import broadcast
 from ancestral.targets import X0, Prediction

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError, whole
 from ancestral.covariance import Covariance
-from ancestral.errors import InputError, whole
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients, gmres
 from ancestral.schedules import Time, broadcast

@@ -8,11 +8,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
+from ancestral.base.transforms import pullback
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import SKIP, Denoiser, Prediction, exact_at_zero, for_move
-from ancestral.transforms import pullback
 
 
 @checked_class

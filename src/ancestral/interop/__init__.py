@@ -3,10 +3,10 @@
 diffusers is never imported.
 """
 
-from ancestral.interop.network_program import NetworkProgram, compile_network
 from ancestral.interop.onnx_file import write_onnx
 from ancestral.interop.pipeline import read_pipeline, write_pipeline
-from ancestral.interop.web_page import write_html, write_space
+from ancestral.page.network_program import NetworkProgram, compile_network
+from ancestral.page.web_page import write_html, write_space
 
 __all__ = [
     "NetworkProgram",

@@ -21,14 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError, install_command
+from ancestral.base.options import option
 from ancestral.conditions import Condition, argument_name
-from ancestral.errors import InputError, install_command
-from ancestral.gaussian import Scalar
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
 from ancestral.nets.autoencoder import Decoder
-from ancestral.options import option
 from ancestral.samplers import DDIM, Consistency
 
 SAMPLING = """\
@@ -139,7 +138,7 @@ def metadata(model: Model, decoder: str | None = None) -> dict[str, str]:
         "noise": schedule.noise.tolist(),
         "prior_std": schedule.prior_std,
         "target": target.name,
-        **target_tables(model),
+        **model.diffusion.target.tables(model.denoiser.schedule),
         "learned_variance": model.diffusion.learned_variance,
         "shape": spec.x_shape,
         "decoder": decoder,
@@ -150,20 +149,6 @@ def metadata(model: Model, decoder: str | None = None) -> dict[str, str]:
         **_recipe(model),
     }
     return {name: json.dumps(value) for name, value in values.items()}
-
-
-def target_tables(model: Model) -> dict[str, list[float]]:
-    """Return the coefficients of the target and the scales of the network at t = 1..T, as `metadata` explains them."""
-    schedule, target = model.denoiser.schedule, model.diffusion.target
-    t = torch.arange(1, schedule.steps + 1)
-    input_scale, output_scale = target.scales(schedule, t)
-    columns = {
-        "target_x0": target.p(*schedule.at(t)),
-        "target_eps": target.q(*schedule.at(t)),
-        "input_scale": input_scale,
-        "output_scale": output_scale,
-    }
-    return {name: _table(column, len(t)) for name, column in columns.items()}
 
 
 def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:
@@ -177,11 +162,6 @@ def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:
         "encoded": kind.encoding + (MASKED if kind.masked else ""),
         **dataclasses.asdict(kind),
     }
-
-
-def _table(value: Scalar, length: int) -> list[float]:
-    numbers: list[float] = torch.as_tensor(value).expand(length).tolist()
-    return numbers
 
 
 def _recipe(model: Model) -> dict[str, Any]:

@@ -16,17 +16,18 @@ from typing import Any
 
 import torch
 
-from ancestral import nets, storage
+from ancestral import nets
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
 from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
 from ancestral.model import Model, build
 from ancestral.nets import UNet
-from ancestral.options import option
 
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"

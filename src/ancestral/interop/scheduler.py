@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral import schedules, targets
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import nets
+from ancestral.base.errors import InputError
 from ancestral.config import UNetConfig
 from ancestral.config.image_size import plain_image_size
-from ancestral.errors import InputError
 from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 

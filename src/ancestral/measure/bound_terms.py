@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ancestral import probability_flow, randomness
+from ancestral.base.errors import InputError
+from ancestral.base.events import Work
+from ancestral.base.options import option
 from ancestral.bound import ELBO, prior_bits, time_strata
 from ancestral.data import Codec, InMemoryDataset
-from ancestral.errors import InputError
-from ancestral.events import Work
-from ancestral.options import option
 from ancestral.randomness import Stream
 from ancestral.results import Estimate
 from ancestral.results.evaluation_result import BoundOverTime

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.quantities import are, plural
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion, share_cropped
@@ -17,11 +20,8 @@ from ancestral.data.decoding import read_header, reading_threads
 from ancestral.data.given import missing_rows
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
-from ancestral.errors import InputError
 from ancestral.measure.findings import UNEVEN
 from ancestral.measure.items import class_counts
-from ancestral.options import option
-from ancestral.quantities import are, plural
 from ancestral.results.data_report import ConditionStatistics, Finding
 
 FAR_OUT = 8.0

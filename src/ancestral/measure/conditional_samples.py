@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError, whole
+from ancestral.base.events import Event, Work
+from ancestral.base.options import option
 from ancestral.data.statistics import evenly_spaced
-from ancestral.errors import InputError, whole
-from ancestral.events import Event, Work
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.study import Study
 from ancestral.metrics import baselines, ensembles, uncertainty
-from ancestral.options import option
 from ancestral.results import evaluation_result as facts
 from ancestral.results.sample_result import ExtractorName
 

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ancestral.base.options import option
+from ancestral.base.quantities import are, format_bytes, plural
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size, plain_image_size
+from ancestral.config.training_values import TrainingCost
 from ancestral.data.convert import share_cropped
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.data.windows import enlarged
 from ancestral.measure.items import InspectedItems
 from ancestral.measure.near_duplicates import first_alike
-from ancestral.options import option
-from ancestral.quantities import are, format_bytes, plural
-from ancestral.results.data_report import Finding, TrainingCost, ValueStatistics
+from ancestral.results.data_report import Finding, ValueStatistics
 
 EPOCHS = 100
 """Number of passes over the data after which a network that could memorise it is likely to do so."""

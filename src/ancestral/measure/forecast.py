@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
+from ancestral.base.quantities import format_duration
 from ancestral.measure.study import Study
 from ancestral.metrics.extractors import missing_features
 from ancestral.model import Model
 from ancestral.model.condition_values import network_inputs
-from ancestral.quantities import format_duration
 
 SHORT = 10.0
 """Seconds of work that need no forecast."""

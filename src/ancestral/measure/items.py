@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.events import Event, Work
 from ancestral.data import Dataset, InMemoryDataset, LazyDataset, equal_items
 from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import opened_image, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.file_folder import FileFolder
-from ancestral.errors import InputError, one_line
-from ancestral.events import Event, Work
 from ancestral.measure.near_duplicates import SIZE, thumbnails
 from ancestral.results.data_report import ValueStatistics
 

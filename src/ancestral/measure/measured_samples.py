@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__
+from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Work
+from ancestral.base.quantities import are
+from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.data import Codec, Dataset, DataSpec
-from ancestral.errors import InputError
-from ancestral.events import Event, Work
 from ancestral.measure.reference import ReferenceSet, copies_among, copies_note
 from ancestral.measure.sample_quality import measure
 from ancestral.measure.sample_sets import FeatureSet, NearestPairs, SampleSets
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
-from ancestral.quantities import are
-from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.results import sample_result as facts
 
 FEWEST = 6

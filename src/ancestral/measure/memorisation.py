@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.measure.sample_sets import NearestPairs, Outcome, SampleSets, shuffled
 from ancestral.metrics import uncertainty
 from ancestral.metrics.copies import RATIO, copies
 from ancestral.metrics.neighbours import memorisation, nearest
-from ancestral.options import option
 from ancestral.results import sample_result as facts
 
 CLOSEST = 24

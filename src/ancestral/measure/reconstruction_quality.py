@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError
+from ancestral.base.events import Work
 from ancestral.data import DataSpec
-from ancestral.errors import InputError
-from ancestral.events import Work
 from ancestral.metrics import distances, extractors
 from ancestral.metrics.extractors import Extractor
 from ancestral.results.sample_result import ReconstructionQuality

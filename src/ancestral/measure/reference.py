@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from ancestral import data, derived
+from ancestral.base.errors import InputError, MissingSplitError, UnsuitableError
+from ancestral.base.options import option
 from ancestral.conditions import ABSENT
 from ancestral.config import DataConfig, Given
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.equal_items import first_equal
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.guidance import NO_CLASS
-from ancestral.options import option
 
 MAX_ITEMS = 10_000
 """Items whose features are compared: distances take time and memory with the square of their number."""

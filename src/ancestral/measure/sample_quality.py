@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Generator, Iterator
 
 import torch
 
-from ancestral.arguments import function_name, plain, shown
-from ancestral.errors import InputError
-from ancestral.events import Work
+from ancestral.base.arguments import function_name, plain, shown
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import Estimate
+from ancestral.base.events import Work
+from ancestral.base.registries import METRICS, Metric, MetricName, OwnMetric
 from ancestral.measure.sample_sets import NearestPairs, Outcome, SampleSets
 from ancestral.metrics.distances import sample_size_warning
-from ancestral.registries import METRICS, Metric, MetricName, OwnMetric
-from ancestral.results.estimate import Estimate
 from ancestral.results.sample_result import AnyMeasure, Measure, SampleQuality
 
 UNEVEN = 1.5

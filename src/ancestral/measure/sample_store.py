@@ -20,9 +20,10 @@ from types import FunctionType
 import torch
 from torch import Tensor
 
-from ancestral import __version__, storage
+from ancestral import __version__
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.config import CustomNetConfig
-from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.samplers import Sampler
 

@@ -1,6 +1,6 @@
 """Metrics of the samples that take all sets: the class accuracy and the colours."""
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.measure.sample_sets import Outcome, SampleSets
 from ancestral.metrics import linear_classifier, uncertainty
 from ancestral.metrics.colour import drift

@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.model import Model
-from ancestral.options import option
 from ancestral.samplers import Sampler
 
 PASSES = (4, 6, 8, 10, 12, 16, 25, 50, 100, 250)

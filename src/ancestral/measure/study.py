@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ancestral.base.device import check_memory
+from ancestral.base.events import Event, track
+from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.data.statistics import evenly_spaced
-from ancestral.device import check_memory
-from ancestral.events import Event, track
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import Measurement, References, Samples
 from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model
-from ancestral.registries import METRICS, MetricName, OwnMetric
 from ancestral.results import sample_result as facts
 from ancestral.samplers import Sampler
 

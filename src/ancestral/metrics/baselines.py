@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.errors import InputError
 from ancestral.metrics.neighbours import squares
 from ancestral.randomness import Stream
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError
 from ancestral.data import Codec
 from ancestral.data.statistics import CHUNK
-from ancestral.errors import InputError
 from ancestral.results.sample_result import ChannelMoments, ColourDrift
 
 MAX_COVARIANCES = 32

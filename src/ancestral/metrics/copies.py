@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError
 from ancestral.data.statistics import evenly_spaced
-from ancestral.errors import InputError
 from ancestral.metrics.neighbours import kth_least, squares
 
 RATIO = 1 / 3

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 ROWS = 1024
 """Rows of a matrix of pairs at a time, so that the whole matrix is never in memory."""

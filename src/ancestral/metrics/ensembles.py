@@ -16,10 +16,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.metrics import uncertainty
 from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
-from ancestral.results.estimate import NORMAL, Estimate
 
 LEVEL = 0.9
 """The probability of the central interval whose coverage is measured."""

@@ -15,16 +15,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral import randomness, storage
-from ancestral.arguments import shown
+from ancestral import randomness
+from ancestral.base import storage
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.plugins import import_function
+from ancestral.base.registries import EXTRACTORS
 from ancestral.data import Codec
 from ancestral.data.download import cache
-from ancestral.errors import InputError
 from ancestral.metrics.networks import FeatureNetwork
-from ancestral.options import option
-from ancestral.plugins import import_function
 from ancestral.randomness import Stream
-from ancestral.registries import EXTRACTORS
 from ancestral.results.sample_result import ExtractorName
 
 MICROBATCH = {"cpu": 4}

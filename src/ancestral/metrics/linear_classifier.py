@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.randomness import Stream
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)

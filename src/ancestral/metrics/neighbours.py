@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 ROWS, COLUMNS = 256, 8192
 """Size of a block of the matrix of distances, so that memory is bounded: 16 MB of float64."""

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ancestral import hub, storage
+from ancestral.base import hub, storage
+from ancestral.base.errors import InputError, install_command
+from ancestral.base.options import option
 from ancestral.data.download import fetch
-from ancestral.errors import InputError, install_command
-from ancestral.options import option
 
 LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
 LITE0_SIDES = (96, 224)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.metrics.neighbours import ROWS, kth_least, squares
 
 K = 5

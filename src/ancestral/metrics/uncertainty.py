@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.metrics import distances
 from ancestral.metrics import precision_recall as balls
 from ancestral.metrics.distances import KernelSums
 from ancestral.metrics.precision_recall import Balls, PrecisionRecall
 from ancestral.randomness import Stream
-from ancestral.results.estimate import NORMAL, Estimate
 
 SAMPLED = 4096
 """Pairs of items over which E g_ij² is averaged; all pairs would be d² operations each."""

@@ -1,5 +1,6 @@
 """A trained model: sampling from it, the file that explains it, and how it is built."""
 
+from ancestral.config.request import Label
 from ancestral.model.autoencoders import (
     autoencoder_tensors,
     build_autoencoder,
@@ -12,7 +13,6 @@ from ancestral.model.editing_model import Model
 from ancestral.model.guided_model import Guidance
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model_file import describe_file, find, load
-from ancestral.results.request import Label
 
 __all__ = [
     "Guidance",

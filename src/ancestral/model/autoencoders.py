@@ -6,15 +6,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import nets, storage
+from ancestral import nets
+from ancestral.base import storage
+from ancestral.base.device import layout
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, LatentConfig
 from ancestral.data.spec import DataSpec
-from ancestral.device import layout
-from ancestral.errors import InputError
 from ancestral.model.metadata import describe
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.unet import NOUNS
-from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 
 PREFIX = "autoencoder."

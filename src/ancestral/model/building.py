@@ -12,14 +12,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, nets, samplers, schedules, targets
+from ancestral.base.device import layout
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.plugins import explained, import_function
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
-from ancestral.device import layout
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.model.metadata import target_name
-from ancestral.options import option
-from ancestral.plugins import explained, import_function
 from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target

@@ -15,18 +15,18 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.arguments import SHOWN, plain, shown
+from ancestral.base.arguments import SHOWN, plain, shown
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
 from ancestral.config.folders import WAV
+from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
 from ancestral.data.given import encoded, partner_rows
 from ancestral.data.spec import DataSpec, bits_of
-from ancestral.errors import InputError
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
-from ancestral.options import option
-from ancestral.results.request import ImageRef
 
 NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""

@@ -5,10 +5,10 @@ import math
 from torch import Tensor
 
 from ancestral import data
+from ancestral.base.errors import InputError
 from ancestral.config import FROM_PYTHON, DataConfig
 from ancestral.covariance import RANK, Covariance
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError
 
 MOST_ITEMS = 8192
 """The largest number of items whose covariance is computed."""

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.arguments import shown
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError
+from ancestral.base.events import finish
+from ancestral.base.registries import MaskPart
+from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
-from ancestral.errors import InputError
-from ancestral.events import finish
 from ancestral.model import editing
 from ancestral.model.condition_values import captions
 from ancestral.model.image_grid import ImageGrid
@@ -19,8 +21,6 @@ from ancestral.model.requested import Source, check_model, count_of, digest_of, 
 from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
-from ancestral.registries import MaskPart
-from ancestral.results.request import EditRequest, Request
 from ancestral.samplers import Sampler, Step, record
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ancestral.arguments import shown
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import argument_name
 from ancestral.config import Config
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError
 from ancestral.guidance import AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.autoencoders import same_autoencoder
-from ancestral.options import option
 from ancestral.targets import Denoiser
 
 

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from ancestral.arguments import shown
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import option
+from ancestral.base.quantities import plural
 from ancestral.conditions import Image
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
@@ -27,9 +30,6 @@ from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
 from ancestral.data.spec import DataSpec, bits_of
-from ancestral.errors import InputError, one_line
-from ancestral.options import option
-from ancestral.quantities import plural
 
 OVERSHOOT, FAR_BEYOND = 0.1, 10.0
 """How far values of an image may lie beyond the limits, over the distance of the limits: those of data of integers by

@@ -16,13 +16,13 @@ from typing import Any, get_args
 import torch
 
 from ancestral import __version__, schedules, targets
-from ancestral.arguments import fits, from_json
+from ancestral.base.arguments import fits, from_json
+from ancestral.base.errors import InputError
 from ancestral.conditions import MOST_VALUES, Condition, check
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.schedules import CLOSE, Schedule, largest_difference
 from ancestral.targets import Denoiser, Target
 

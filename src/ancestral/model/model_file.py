@@ -5,17 +5,18 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from ancestral import hub, nets, storage, targets
-from ancestral.arguments import checked
+from ancestral import nets, targets
+from ancestral.base import hub, storage
+from ancestral.base.arguments import checked
+from ancestral.base.device import pick_device
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, run_files
 from ancestral.data.spec import DataSpec
-from ancestral.device import pick_device
-from ancestral.errors import InputError
 from ancestral.model.autoencoders import take_autoencoder
 from ancestral.model.building import NetSource, OwnParts, assemble, net_of
 from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
-from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from ancestral.arguments import shown
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import option
+from ancestral.base.quantities import format_share
+from ancestral.base.registries import MaskPart
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, centre_crop_resize, has_alpha, to_channels, to_uint8
 from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.spec import LARGEST, DataSpec
-from ancestral.errors import InputError, one_line
-from ancestral.options import option
-from ancestral.quantities import format_share
-from ancestral.registries import MaskPart
 
 FILLED = 0.25
 """The largest share of each side of a window that the box around a mask takes, where the image has room. The rest is

@@ -5,18 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ancestral import __version__, storage
+from ancestral import __version__
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import LABEL
+from ancestral.config.request import ImageRef, Label, Objects, Request
 from ancestral.config.run_files import CONDITIONS
-from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.guided_model import Guidance
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
 from ancestral.model.trained_model import TrainedModel
-from ancestral.options import option
-from ancestral.results.request import ImageRef, Label, Objects, Request
 from ancestral.samplers import Sampler
 
 COUNT = 64

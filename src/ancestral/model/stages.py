@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import ABSENT, LABEL, Image
+from ancestral.config.request import Label
 from ancestral.data.spec import bits_of
-from ancestral.errors import InputError
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
 from ancestral.model.guided_model import Guidance
 from ancestral.model.trained_model import TrainedModel
-from ancestral.options import option
-from ancestral.results.request import Label
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
 from ancestral.samplers.loop import GaussianDenoiser
 

@@ -10,15 +10,19 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ancestral import __version__, storage
-from ancestral.arguments import shown
+from ancestral import __version__
+from ancestral.base import storage
+from ancestral.base.arguments import shown
+from ancestral.base.device import check_memory, items_at_once
+from ancestral.base.errors import InputError, whole
+from ancestral.base.options import option
+from ancestral.base.result import Table
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
+from ancestral.config.request import Label
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
-from ancestral.device import check_memory, items_at_once
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError, whole
 from ancestral.guidance import NO_CLASS
 from ancestral.model.autoencoders import autoencoder_tensors
 from ancestral.model.building import sampler_for
@@ -36,9 +40,6 @@ from ancestral.model.conversions import Conversions
 from ancestral.model.data_covariance import covariance_of_data, examples_of_data
 from ancestral.model.guided_model import Guidance, guided
 from ancestral.model.metadata import metadata_of, process_of
-from ancestral.options import option
-from ancestral.results.request import Label
-from ancestral.results.result import Table
 from ancestral.reverse import prior
 from ancestral.samplers import Continuation, Sampler, Step
 from ancestral.targets import Denoiser

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import ZERO, conv
-from ancestral.options import option
 
 NOISE = 0.05
 """Standard deviation of the noise of the latents in training."""

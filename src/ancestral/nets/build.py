@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.registries import NETWORKS
 from ancestral.conditions import Condition, check
-from ancestral.errors import InputError
 from ancestral.nets.mlp import MLP
 from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
-from ancestral.options import option
-from ancestral.registries import NETWORKS
 
 DRAWING = {Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
 """Functions that draw initial weights."""

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Condition, Vector, argument_name
-from ancestral.errors import InputError
 from ancestral.nets.embedding import class_index
 
 

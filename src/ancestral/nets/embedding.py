@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.transforms import certain
+from ancestral.base.errors import InputError
+from ancestral.base.transforms import certain
 
 
 def timestep_embedding(index: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ancestral.errors import whole
+from ancestral.base.errors import whole
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ancestral.arguments import checked_class
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.errors import InputError
 from ancestral.nets.conditioning import Conditioning
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend

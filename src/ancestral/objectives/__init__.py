@@ -8,13 +8,13 @@ evaluations. A time distribution says how t is drawn. `from_config` makes the ob
 from functools import partial
 from typing import Any
 
-from ancestral.arguments import checked
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked
+from ancestral.base.errors import InputError
+from ancestral.base.registries import DISTILLATIONS, TimesName, WeightingName
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
 from ancestral.objectives.times import time_distribution
 from ancestral.objectives.weightings import loss_weights
-from ancestral.registries import DISTILLATIONS, TimesName, WeightingName
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.gaussian import Scalar
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser, Wrapper
-from ancestral.options import option
 from ancestral.samplers.loop import spaced_times
 from ancestral.schedules import Schedule, broadcast
 from ancestral.targets import Denoiser, Prediction, Target, from_name

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import randomness, reverse
-from ancestral.arguments import checked_class, shown
-from ancestral.errors import InputError, whole
+from ancestral.base.arguments import checked_class, shown
+from ancestral.base.errors import InputError, whole
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
 from ancestral.schedules import Time

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.registries import TIMES, TimesName
 from ancestral.randomness import Stream
-from ancestral.registries import TIMES, TimesName
 from ancestral.schedules import Schedule
 
 GOLDEN = (5**0.5 - 1) / 2

@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.registries import WEIGHTINGS, WeightingName
+from ancestral.base.errors import InputError
+from ancestral.base.registries import WEIGHTINGS, WeightingName
 from ancestral.schedules import Schedule
 from ancestral.targets import SIGMA_DATA, Target
 

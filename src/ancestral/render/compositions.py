@@ -9,13 +9,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import Image as ImageCondition
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.statistics import evenly_spaced
-from ancestral.errors import InputError
 from ancestral.measure.sample_sets import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
-from ancestral.options import option
 from ancestral.render import pictures
 from ancestral.render.pictures import Beside
 from ancestral.render.writers import write_picture

@@ -2,17 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ancestral.base.options import option
+from ancestral.base.quantities import format_bytes, format_duration, plural
+from ancestral.base.result import Table
+from ancestral.config.training_values import TrainingCost
 from ancestral.measure.findings import memory_remedy
-from ancestral.options import option
-from ancestral.quantities import format_bytes, format_duration, plural
-from ancestral.results.data_report import (
-    ConditionStatistics,
-    DataReport,
-    FileStatistics,
-    TrainingCost,
-    ValueStatistics,
-)
-from ancestral.results.result import Table
+from ancestral.results.data_report import ConditionStatistics, DataReport, FileStatistics, ValueStatistics
 
 NAMES, CLASSES, BAR = 5, 20, 30
 """The numbers of names of a finding and of classes that are shown, and the length of the longest bar."""

@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from functools import singledispatch
 
-from ancestral.arguments import short_source
-from ancestral.options import command_line, option
-from ancestral.quantities import plural
-from ancestral.registries import needs_of
+from ancestral.base.arguments import short_source
+from ancestral.base.estimate import NORMAL, format_percent
+from ancestral.base.options import command_line, option
+from ancestral.base.quantities import plural
+from ancestral.base.registries import needs_of
+from ancestral.base.result import Table
 from ancestral.results import evaluation_result as facts
 from ancestral.results import sample_result as measures
-from ancestral.results.estimate import NORMAL, format_percent
-from ancestral.results.result import Table
 from ancestral.results.sample_result import SampleMetrics
 
 MAX_CHANNELS = 6

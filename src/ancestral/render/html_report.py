@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ancestral import __version__, storage
+from ancestral import __version__
 from ancestral import config as configs
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.quantities import format_duration
 from ancestral.config import Config, run_files
 from ancestral.config.run_files import REPORT as REPORT
 from ancestral.data.statistics import evenly_spaced
-from ancestral.errors import InputError
-from ancestral.quantities import format_duration
 from ancestral.render import evaluation_text
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult

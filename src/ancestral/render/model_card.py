@@ -9,15 +9,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ancestral import storage
-from ancestral.arguments import short_source
+from ancestral.base import storage
+from ancestral.base.arguments import short_source
+from ancestral.base.options import on_command_line
+from ancestral.base.registries import NETWORKS, TARGETS
 from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, examples
-from ancestral.options import on_command_line
-from ancestral.registries import NETWORKS, TARGETS
 from ancestral.render import evaluation_text
 from ancestral.render.templates import fill_template
 from ancestral.results.evaluation_result import EvaluationResult

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ancestral.base.errors import one_line
 from ancestral.conditions import resized
 from ancestral.data.convert import composite, has_alpha, to_uint8
-from ancestral.errors import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

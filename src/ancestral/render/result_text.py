@@ -4,11 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ancestral.arguments import short_source
+from ancestral.base.arguments import short_source
+from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.options import option
+from ancestral.base.quantities import format_bytes
+from ancestral.base.result import Table, parts_of
+from ancestral.config.request import ImageRef
 from ancestral.config.run_files import PARTS
 from ancestral.model.metadata import CONDITION_KINDS
-from ancestral.options import option
-from ancestral.quantities import format_bytes
 from ancestral.render.data_text import data_parts
 from ancestral.render.evaluation_text import (
     bound_settings,
@@ -21,10 +24,7 @@ from ancestral.render.evaluation_text import (
 )
 from ancestral.results import comparison_result as comparison
 from ancestral.results.editing_result import EditingResult
-from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.model_info import ConditionInfo, ModelInfo
-from ancestral.results.request import ImageRef
-from ancestral.results.result import Table, parts_of
 from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult

@@ -6,8 +6,8 @@ import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ancestral.errors import one_line
-from ancestral.options import on_command_line, spell
+from ancestral.base.errors import one_line
+from ancestral.base.options import on_command_line, spell
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -17,11 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ancestral.errors import lines
-from ancestral.events import Measured, Message, State, Work, Wrote, finish
-from ancestral.options import Spelling, in_python, on_command_line, spelled
-from ancestral.results.estimate import format_number
-from ancestral.results.result import Result
+from ancestral.base.errors import lines
+from ancestral.base.estimate import format_number
+from ancestral.base.events import Measured, Message, State, Work, Wrote, finish
+from ancestral.base.options import Spelling, in_python, on_command_line, spelled
+from ancestral.base.result import Result
 
 if TYPE_CHECKING:
     from ancestral.training import Progress

@@ -14,15 +14,15 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ancestral.base.errors import InputError, install_command
+from ancestral.base.options import option
+from ancestral.base.storage import atomic
+from ancestral.config.request import KEYWORD
 from ancestral.data.arrays import NAMES
 from ancestral.data.decoding import from_pixels
-from ancestral.errors import InputError, install_command
-from ancestral.options import option
 from ancestral.render import pictures
 from ancestral.render.pictures import Beside, hstack, picture
-from ancestral.results.request import KEYWORD
 from ancestral.samplers import Step
-from ancestral.storage import atomic
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 """Numbers of channels that a PNG (and Pillow) can hold, by dtype: L, LA, RGB, RGBA, and I;16."""

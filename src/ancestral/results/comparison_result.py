@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from ancestral.registries import METRICS
-from ancestral.results.estimate import NORMAL, Estimate
+from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.registries import METRICS
+from ancestral.base.result import Result
 from ancestral.results.evaluation_result import LikelihoodResult, LikelihoodSettings
 from ancestral.results.first_schema import current_samples
-from ancestral.results.result import Result
 from ancestral.results.sample_result import ExtractorName, MeasuredModel, MetricTitles, ReferenceNames, SampleMetrics
 
 TOLERANCE = 0.05

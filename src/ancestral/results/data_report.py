@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
-from ancestral.results.result import ATTACHED, Result
+from ancestral.base.result import ATTACHED, Result
+from ancestral.config.training_values import TrainingCost
 
 
 @dataclass(frozen=True)
@@ -72,41 +73,6 @@ class ConditionStatistics:
     """Shape of an image: (C, *space)."""
     made_by: str = ""
     """The operator or function that makes it from the item; "" for those of the data."""
-
-
-@dataclass(frozen=True)
-class TrainingCost:
-    """Time in seconds and memory in bytes of a training run, from `measured` steps, of which the median counts."""
-
-    device: str
-    dtype: str
-    shape: tuple[int, ...]
-    parameters: int
-    batch_size: int
-    steps: int
-    measured: int
-    scaled_from: int
-    """The batch size that was measured; if it is less than `batch_size`, time and memory were scaled up."""
-    seconds_per_step: float
-    seconds: float
-    """Time of all steps, without checkpoints and previews."""
-    weights: int
-    """Weights, gradients, averages and moments; a checkpoint with the model file has the same size."""
-    data: int
-    memory: int
-    """At most, with the data if it is held in memory: in addition to the program's on a CPU, else on the GPU."""
-    available: int
-    snapshots: int = 0
-    network: str | None = None
-    chosen: str | None = None
-    """Settings that were chosen by the size of the items, and why; None if all settings were given."""
-    micro_batch: int | None = None
-    """The largest number of items at once whose memory is free, 0 for none; None if a whole step fits."""
-
-    @property
-    def fits(self) -> bool:
-        """Whether the memory of a step is free."""
-        return self.memory <= self.available
 
 
 @dataclass(frozen=True)

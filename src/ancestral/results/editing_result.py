@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ancestral.results.request import ImageRef
-from ancestral.results.result import Result
+from ancestral.base.result import Result
+from ancestral.config.request import ImageRef
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ancestral.results.estimate import Estimate
+from ancestral.base.estimate import Estimate
 
 
 @dataclass(frozen=True)

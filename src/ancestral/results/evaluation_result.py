@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import Estimate
+from ancestral.base.result import Result
 from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
-from ancestral.results.estimate import Estimate
 from ancestral.results.first_schema import current_samples
-from ancestral.results.result import Result
 from ancestral.results.sample_result import ExtractorName, MeasuredModel, SampleMetrics, SampleSettings
 
 SAMPLES_FILE, CONDITIONAL_FILE, LIKELIHOOD_FILE = "samples.json", "conditional.json", "likelihood.json"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 
 DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 REPLACED = {"titles", "distances", "inception_score", "memorisation", "class_accuracy", "colour", "own"}

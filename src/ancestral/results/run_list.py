@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ancestral.results.estimate import Estimate
-from ancestral.results.result import Result
-from ancestral.results.training_result import BestModel
+from ancestral.base.estimate import Estimate
+from ancestral.base.result import Result
+from ancestral.config.training_values import BestModel
 
 
 @dataclass(frozen=True)

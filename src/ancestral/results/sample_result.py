@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from ancestral.errors import InputError
-from ancestral.registries import needs_of
-from ancestral.results.estimate import Estimate
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import Estimate
+from ancestral.base.registries import needs_of
+from ancestral.base.result import Result
 from ancestral.results.first_schema import current_samples
-from ancestral.results.result import Result
 
 MANY_COPIES, SOME_COPIES = 0.05, 0.005
 """Shares of copies beyond chance from which a verdict speaks of them."""

@@ -3,53 +3,12 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
-from ancestral.errors import InputError
-from ancestral.results.estimate import Estimate
-from ancestral.results.result import ATTACHED, Result
+from ancestral.base.errors import InputError
+from ancestral.base.result import ATTACHED, Result
+from ancestral.config.training_values import BestModel, MeasuredDistance, ValidationLosses
 
 ModelType = TypeVar("ModelType")
 """The type of the model, which this layer does not know."""
-
-
-@dataclass(frozen=True)
-class ValidationLosses:
-    """The loss of the averaged weights at a step, with the same times and noise at every step."""
-
-    step: int
-    validation: float
-    """The loss of items that are held out."""
-    training: float
-    """The loss of as many training items."""
-    rise: float
-    """Rise of the validation loss above its minimum so far."""
-    rise_error: float
-    """The standard error of the rise: its items are paired."""
-
-
-@dataclass(frozen=True)
-class MeasuredDistance:
-    """The distance (KID) of samples of the averaged weights to real items, with the same noise at every step."""
-
-    step: int
-    distance: float
-    error: float
-    """The standard error of the distance: how much it would vary with other samples and other real items."""
-
-
-@dataclass(frozen=True)
-class BestModel:
-    """The averaged weights with the smallest measured distance, in a model file of their own."""
-
-    file: str
-    step: int
-    distance: Estimate
-    title: str
-    """Title of the distance, by its feature extractor: KID-lite0, ..."""
-    compared: str
-    """Samples and real items that were compared, in words."""
-
-    def __str__(self) -> str:
-        return f"{self.file}, step {self.step:,}, {self.title} {self.distance} ({self.compared})"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ancestral.arguments import plain
-from ancestral.registries import SAMPLERS
+from ancestral.base.arguments import plain
+from ancestral.base.registries import SAMPLERS
 from ancestral.samplers.consistency import Consistency
 from ancestral.samplers.ddim import DDIM
 from ancestral.samplers.ddpm import DDPM

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction

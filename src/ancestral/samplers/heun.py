@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ancestral.adaptive import flow
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Prediction

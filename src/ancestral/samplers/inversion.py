@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.guidance import Clipped, Skip
 from ancestral.samplers.loop import GaussianDenoiser, Move, Sampler, Step, check_times

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError, whole
+from ancestral.base.errors import InputError, whole
 from ancestral.randomness import Stream
 from ancestral.reverse import prior
 from ancestral.schedules import Schedule, Time, broadcast

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError
 from ancestral.samplers.ddpm import DDPM
 from ancestral.samplers.langevin import langevin_step
 from ancestral.samplers.loop import Move

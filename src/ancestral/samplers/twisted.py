@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ancestral.arguments import checked_class
-from ancestral.errors import InputError, whole
+from ancestral.base.arguments import checked_class
+from ancestral.base.errors import InputError, whole
 from ancestral.gaussian import normal_tail
 from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients
 from ancestral.samplers.loop import Move, Sampler, Spacing

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ancestral.arguments import checked_class
+from ancestral.base.arguments import checked_class
 from ancestral.samplers.dpm_solver import slope
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 
 LENGTHS = (0.05, 0.10)
 """The lengths σ_rel of the two averages that are tracked."""

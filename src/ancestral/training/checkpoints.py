@@ -17,8 +17,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
 FORMAT = "ancestral-checkpoint-1"

@@ -1,9 +1,9 @@
 """Size of a run on the disk, compared with the free space before the first step."""
 
-from ancestral import storage
-from ancestral.errors import InputError
-from ancestral.options import option
-from ancestral.quantities import format_bytes
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.quantities import format_bytes
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.trackers import used_trackers

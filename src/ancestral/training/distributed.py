@@ -25,10 +25,10 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from ancestral.device import Precision, pick_device, pick_dtype
-from ancestral.errors import InputError, text_of
-from ancestral.events import finish
-from ancestral.options import option
+from ancestral.base.device import Precision, pick_device, pick_dtype
+from ancestral.base.errors import InputError, text_of
+from ancestral.base.events import finish
+from ancestral.base.options import option
 
 E = TypeVar("E")
 R = TypeVar("R")

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ancestral import model, storage
+from ancestral import model
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.config import EARLY, Config
-from ancestral.errors import InputError
 from ancestral.model import Model
-from ancestral.options import option
 from ancestral.training import divergence
 from ancestral.training.averages import Snapshots, interval
 from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication

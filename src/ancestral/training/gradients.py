@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
+from ancestral.base.device import layout
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config import Config, CustomNetConfig, TrainConfig
 from ancestral.data.given import inputs
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.data.windows import at_random
-from ancestral.device import layout
-from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
-from ancestral.options import option
 from ancestral.randomness import Stream, pytorch_generator
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
 from ancestral.training.latent_cache import LatentCache

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
-from ancestral.errors import InputError
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import cooldown
 

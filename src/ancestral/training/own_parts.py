@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation
-from ancestral.arguments import fits, plain
+from ancestral.base.arguments import fits, plain
+from ancestral.base.errors import InputError
+from ancestral.base.plugins import explained
 from ancestral.data import DataSpec
 from ancestral.data.given import inputs
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.objectives import Objective
-from ancestral.plugins import explained
 from ancestral.randomness import pytorch_generator
 from ancestral.training.distributed import Distributed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from ancestral.events import Event
+from ancestral.base.events import Event
 from ancestral.samplers import Recording, Sampler
 from ancestral.training.trainer import Trainer
 from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run

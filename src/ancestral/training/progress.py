@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.config.training_values import MeasuredDistance, ValidationLosses
 from ancestral.model import Model
-from ancestral.results.training_result import MeasuredDistance, ValidationLosses
 from ancestral.training.divergence import Verdict
 
 BINS = 8

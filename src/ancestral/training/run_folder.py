@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import Estimate
+from ancestral.base.options import on_command_line, option, spelled
 from ancestral.config import Config, run_files
 from ancestral.config.run_files import last_row, read_log
 from ancestral.config.schema import DIGEST, digest_of
-from ancestral.errors import InputError
+from ancestral.config.training_values import BestModel, MeasuredDistance, ValidationLosses
 from ancestral.model.metadata import read
-from ancestral.options import on_command_line, option, spelled
-from ancestral.results.estimate import Estimate
-from ancestral.results.training_result import BestModel, MeasuredDistance, ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.distributed import note_beginning
 from ancestral.training.progress import BINS, Progress

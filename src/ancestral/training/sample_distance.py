@@ -6,20 +6,20 @@ where there are enough of them, else items that are trained on.
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ancestral.base.device import items_at_once
+from ancestral.base.errors import InputError
+from ancestral.base.estimate import Estimate
+from ancestral.base.events import finish
 from ancestral.config import Config
+from ancestral.config.training_values import MeasuredDistance
 from ancestral.data import Dataset
 from ancestral.data.spec import DataSpec
-from ancestral.device import items_at_once
-from ancestral.errors import InputError
-from ancestral.events import finish
-from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
-from ancestral.results.estimate import Estimate
-from ancestral.results.training_result import MeasuredDistance
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import TOLERANCE, Plateau, take_up
 from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
@@ -34,6 +34,28 @@ PROBE = 32
 """Number of samples of each process by which the time of a measurement is estimated."""
 
 
+class ItemMetric(Protocol):
+    """A distance of sets of items, by features of each item: `measure.kernel_distance` has KID."""
+
+    title: str
+    """Its name in results."""
+    width: int
+    """The number of features of an item."""
+
+    def features(self, items: Tensor) -> Tensor:
+        """Return the features (N, width) of decoded items (N, C, *sides)."""
+
+    def reference_features(self, items: Tensor) -> Tensor:
+        """Return the features of a reference set, which is asked for again in other runs."""
+
+    def to(self, reference: Tensor) -> Callable[[Tensor], Estimate]:
+        """Return the distance of features (n, width) to those of a reference set (m, width)."""
+
+
+MetricMaker = Callable[[DataSpec, torch.device], ItemMetric]
+"""Makes the metric for data on a device. Raises InputError where the data or the packages do not allow it."""
+
+
 class SampleDistance:
     """KID of samples to a reference set, the rule by which it has stopped improving, and the best one so far.
 
@@ -41,11 +63,11 @@ class SampleDistance:
         training: The data that are trained on.
         held_out: Data that are not trained on, if there are any.
         spec: The description of the data.
-        device: Where the feature extractor runs.
+        metric: The distance.
         tolerance: The share of the distance by which it falls at a plateau; see `Plateau`.
 
     Raises:
-        InputError: If there are fewer than two items to compare with, or the extractor's package is missing.
+        InputError: If there are fewer than two items to compare with.
     """
 
     def __init__(
@@ -53,7 +75,7 @@ class SampleDistance:
         training: Dataset,
         held_out: Dataset | None,
         spec: DataSpec,
-        device: torch.device,
+        metric: ItemMetric,
         tolerance: float = TOLERANCE,
     ) -> None:
         self.held_out = held_out is not None and len(held_out) >= FEWEST
@@ -61,15 +83,19 @@ class SampleDistance:
         source = held_out if held_out is not None and self.held_out else training
         self.items = source.sample(REFERENCES)
         self.spec = spec
-        self.extractor = extractors.extractor(extractors.default_name(spec.shape), spec.shape, spec.codec, device)
-        self.title = self.extractor.title("KID")
+        self.metric = metric
         self.given = examples_of(self.items, spec, SAMPLES) if spec.further else Examples()
-        self._reference: uncertainty.Reference | None = None
+        self._distance: Callable[[Tensor], Estimate] | None = None
         self.plateau = Plateau(tolerance)
         self.best = torch.zeros(3, dtype=torch.float64)
         """The smallest distance, its standard error and its step; 0 before the first measurement."""
         self.last: MeasuredDistance | None = None
         """The last measurement since this process began to train."""
+
+    @property
+    def title(self) -> str:
+        """The name of the distance."""
+        return self.metric.title
 
     @property
     def compared_with(self) -> str:
@@ -91,12 +117,11 @@ class SampleDistance:
         """The smallest distance so far."""
         return Estimate(*self.best.tolist()[:2])
 
-    def reference(self) -> uncertainty.Reference:
-        """Compute the features of the reference set, once."""
-        if self._reference is None:
-            batches = [*extractors.features(self.extractor, self.items.items, items_at_once(self.items.shape))]
-            self._reference = uncertainty.Reference(extractors.concatenate(batches).values)
-        return self._reference
+    def distance(self, features: Tensor) -> Estimate:
+        """Return the distance of features to those of the reference set, which are computed once."""
+        if self._distance is None:
+            self._distance = self.metric.to(self.metric.reference_features(self.items.items))
+        return self._distance(features)
 
     def measure(
         self, model: Model, config: Config, step: int, distributed: Distributed, stopping: Callable[[], bool]
@@ -118,7 +143,7 @@ class SampleDistance:
             raise InputError(f"samples of step {step} are NaN or infinite")
         features, numbers = self._features(recording.samples, distributed), torch.zeros(2, dtype=torch.float64)
         if distributed.main:  # its numbers decide for all, however others round
-            distance = uncertainty.kernel(features, self.reference())
+            distance = self.distance(features)
             numbers[:] = torch.tensor([distance.value, distance.error])
         value, error = distributed.total(numbers.to(distributed.device)).tolist()
         best = not self.plateau.measured or value < self.best[0]
@@ -142,7 +167,7 @@ class SampleDistance:
             recording = finish(sampling)
             assert recording is not None
             sampled = time.perf_counter()
-            self.extractor(recording.samples[positions])
+            self.metric.features(recording.samples[positions])
             times.append((sampled - began, time.perf_counter() - sampled))
         steps = sampler_of_run(config, model.diffusion, STEPS)
         evaluations = steps.nfe(model.denoiser.schedule) / sampler.nfe(model.denoiser.schedule)
@@ -151,8 +176,8 @@ class SampleDistance:
 
     def _features(self, samples: Tensor, distributed: Distributed) -> Tensor:
         """The features of all samples, of which each process computes those of its share."""
-        table = torch.zeros(len(samples), self.extractor.width)
+        table = torch.zeros(len(samples), self.metric.width)
         own, size = torch.tensor(distributed.positions(len(samples))), items_at_once(samples.shape[1:])
         for positions in torch.split(own, size):
-            table[positions] = self.extractor(samples[positions]).values
+            table[positions] = self.metric.features(samples[positions])
         return distributed.total(table.to(distributed.device))

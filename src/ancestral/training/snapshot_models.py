@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import hub
-from ancestral.arguments import checked
-from ancestral.errors import InputError
+from ancestral.base import hub
+from ancestral.base.arguments import checked
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.model import Model, NetSource, find, load
-from ancestral.options import option
 from ancestral.training.averages import LENGTHS, Snapshots
 from ancestral.training.run_folder import RunFolder
 

@@ -12,12 +12,12 @@ from functools import partial
 import psutil
 import torch
 
+from ancestral.base.device import free_memory
+from ancestral.base.options import option
+from ancestral.base.quantities import format_bytes, plural
 from ancestral.config import CustomNetConfig
+from ancestral.config.training_values import TrainingCost
 from ancestral.data import Dataset
-from ancestral.device import free_memory
-from ancestral.options import option
-from ancestral.quantities import format_bytes, plural
-from ancestral.results.data_report import TrainingCost
 from ancestral.training.activation_memory import recomputed_activations, recomputed_share
 from ancestral.training.plateau import FEWEST
 from ancestral.training.sample_distance import SampleDistance

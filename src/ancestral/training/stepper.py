@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from ancestral import model
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch, Loader
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives import Objective
-from ancestral.options import option
 from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
@@ -29,7 +29,7 @@ from ancestral.training.latent_cache import cache_for
 from ancestral.training.optimiser import lr_factor, set_learning_rate
 from ancestral.training.plateau import constant_steps, end_after
 from ancestral.training.progress import StepOutcome
-from ancestral.training.sample_distance import SampleDistance
+from ancestral.training.sample_distance import MetricMaker, SampleDistance
 from ancestral.training.training_state import TrainingState, spec_of
 from ancestral.training.validation import Validation
 
@@ -82,6 +82,8 @@ class Stepper:
             balance=config.data.balance,
         )
         self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
+        self.metric: MetricMaker | None = None
+        """Makes the metric of samples; None if none can be measured."""
         self.distance: SampleDistance | None = None
         """What measures the distance of samples; None if none is measured."""
         self.stopping = False
@@ -96,8 +98,6 @@ class Stepper:
         self.state = self._begin()
         self.spec = self.state.spec
         self.gradients.cache = cache_for(config.data, self.spec, dataset)
-        if config.train.measure_every:
-            self.distance = self.state.distance = self.new_distance()
         self.batches = self.loader.batches(0)
 
     @property
@@ -121,10 +121,22 @@ class Stepper:
         if distance is not None:
             self.distance = self.state.distance = distance
 
+    def measure_by(self, metric: MetricMaker) -> None:
+        """Measure the distance of samples by a metric, if the config says how often or that is chosen later.
+
+        Raises:
+            InputError: If the distance cannot be measured on these data.
+        """
+        self.metric = metric
+        if self.planned.train.measure_every:
+            self.distance = self.state.distance = self.new_distance()
+
     def new_distance(self) -> SampleDistance:
         """Return what measures the distance of samples. Raises InputError if none can be measured on these data."""
-        tolerance = self.planned.train.plateau_tolerance
-        return SampleDistance(self.dataset, self.held_out, self.spec, self.device, tolerance)
+        if self.metric is None:
+            raise InputError("a trainer measures samples by a metric that it is given: trainer.measure_by(...)")
+        metric = self.metric(self.spec, self.device)
+        return SampleDistance(self.dataset, self.held_out, self.spec, metric, self.planned.train.plateau_tolerance)
 
     @property
     def plateau(self) -> int:

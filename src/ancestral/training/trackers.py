@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ancestral.errors import InputError, install_command, pip_install
-from ancestral.options import option
+from ancestral.base.errors import InputError, install_command, pip_install
+from ancestral.base.options import option
 from ancestral.training.progress import BINS, Progress
 from ancestral.training.run_folder import RunFolder
 

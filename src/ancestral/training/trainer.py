@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Generator
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.config.training_values import ValidationLosses
 from ancestral.data.loading import is_worker_death
-from ancestral.errors import InputError
 from ancestral.model import Model
-from ancestral.options import option
 from ancestral.randomness import pytorch_generator
-from ancestral.results.training_result import ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.fault_tolerance import Saves, restore_newest, roll_back, save_at_once
 from ancestral.training.progress import Progress, StepOutcome, Stopped

@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ancestral.base.events import Event, Work
 from ancestral.config import Config
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.events import Event, Work
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, sampler_for
 from ancestral.model.condition_values import NONE, ConditionValues, values_of_items

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, model, nets, objectives
+from ancestral.base.device import free_memory
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.quantities import format_bytes
 from ancestral.conditions import argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
-from ancestral.device import free_memory
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.model.building import net_of
 from ancestral.objectives import Objective
-from ancestral.options import option
-from ancestral.quantities import format_bytes
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
 from ancestral.training.averages import EMA, LENGTHS, PREFIXES, Average, PowerAverage, default_pairs

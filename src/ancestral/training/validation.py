@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.device import layout
+from ancestral.base.errors import InputError
+from ancestral.config.training_values import ValidationLosses
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.given import inputs
 from ancestral.data.spec import DataSpec
-from ancestral.device import layout
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.objectives import Objective
 from ancestral.objectives.times import GOLDEN
 from ancestral.randomness import Stream
-from ancestral.results.training_result import ValidationLosses
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import LOSS_TOLERANCE, Plateau, take_up
 

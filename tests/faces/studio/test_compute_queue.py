@@ -19,8 +19,8 @@ from PIL import Image
 from studio_client import Client, studio
 
 import ancestral
+from ancestral.config.request import read_text
 from ancestral.faces.studio import compute_queue, jobs
-from ancestral.results.request import read_text
 
 
 @contextmanager
@@ -366,7 +366,7 @@ def test_it_starts_without_torch(tmp_path):
 
 
 def test_time_left_is_of_the_task():
-    from ancestral.events import Work
+    from ancestral.base.events import Work
 
     event = compute_queue.work_event(Work("a", 2, 8, "steps"), time.monotonic() - 4)
     assert event.pop("seconds_left") == pytest.approx(12, rel=0.1)

@@ -15,12 +15,12 @@ import uvicorn
 from studio_client import Client, studio
 from uvicorn.server import ServerState
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import on_command_line, spell
 from ancestral.declarations import Studio
-from ancestral.errors import InputError
 from ancestral.faces.studio import plan, run
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.server import Server, _Connection
-from ancestral.options import on_command_line, spell
 
 OWN = "http://127.0.0.1:{port}"
 
@@ -249,7 +249,7 @@ def test_an_address_that_is_taken_and_folders_that_are_not_there(shared_studio, 
 
 def test_of_two_studios_that_keep_what_they_make_in_one_folder_the_second_is_refused(tiny_run, tmp_path, monkeypatch):
     """One would take the jobs of the other for interrupted ones, and delete them. A studio that ended holds no lock."""
-    monkeypatch.setattr("ancestral.storage.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr("ancestral.base.storage.LOCK_PATIENCE", 0.0)
     monkeypatch.setattr(Server, "serve", lambda server, browse: server.listener.close())
     options = plan(Studio(places=tiny_run.path, out=tmp_path / "out", port=0))
     first = run(options)

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces.studio.answers import MissingError
 from ancestral.faces.studio.history import Entry, History
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from studio_client import studio
 
-from ancestral.errors import InputError, text_of
+from ancestral.base.errors import InputError, text_of
+from ancestral.base.options import on_command_line, spell
 from ancestral.faces.command import COMMANDS
 from ancestral.faces.help_text import entry_text, options_of
 from ancestral.faces.studio.posted_options import CASES, ReadableFiles, offered, read_posted
 from ancestral.faces.words import read
-from ancestral.options import on_command_line, spell
 
 
 @pytest.fixture(scope="module")

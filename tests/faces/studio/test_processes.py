@@ -15,14 +15,14 @@ import psutil
 import pytest
 from studio_client import Client, studio
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.interrupts import EXIT_CODE
 from ancestral.faces.studio import process_keeper
 from ancestral.faces.studio.answers import BusyError
 from ancestral.faces.studio.live_runs import LiveRuns
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.posted_options import CASES
 from ancestral.faces.studio.processes import RECORD, Processes, check, option_in, progress_of, short_path
-from ancestral.interrupts import EXIT_CODE
 from ancestral.training import RunFolder
 from conftest import tiny_config
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.model.regions import read_mask
 
-BROWSER = Path(str(files("ancestral"))) / "browser"
+BROWSER = Path(str(files("ancestral.faces.studio"))) / "browser"
 pytestmark = pytest.mark.browser
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ancestral import randomness, schedules, targets
-from ancestral.interop import weight_encoding
+from ancestral.page import weight_encoding
 from ancestral.randomness import GAMMA, MASK, Stream, mix
 from ancestral_course.exercise import Counted, Exercise, Function
 from ancestral_course.probing import Linear

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ancestral.base.errors import InputError, one_line
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset
@@ -13,7 +14,6 @@ from ancestral.data.io_errors import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.remote_files import RemoteFiles
-from ancestral.errors import InputError, one_line
 
 
 class ArrayItems(StoredItems):

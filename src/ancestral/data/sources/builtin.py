@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.base.errors import InputError, MissingSplitError
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.download import cache, fetch
 from ancestral.data.place import Place
 from ancestral.data.sources.array_items import ArrayItems
-from ancestral.errors import InputError, MissingSplitError
 
 FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"

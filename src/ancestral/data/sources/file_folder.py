@@ -12,6 +12,9 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import option
+from ancestral.base.quantities import are, plural
 from ancestral.config.data_sources import SOURCES
 from ancestral.config.folders import BESIDE, HEIC, READ_HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
@@ -20,9 +23,6 @@ from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.metadata_table import MetadataTable
-from ancestral.errors import InputError, one_line
-from ancestral.options import option
-from ancestral.quantities import are, plural
 
 NAMED = 5
 """Largest number of kinds of unread files that a note names."""

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ancestral.base.errors import InputError, MissingSplitError, install_command, one_line
 from ancestral.config.data_sources import SOURCES
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
 from ancestral.data.lazy_dataset import NamedClasses, StoredItems
 from ancestral.data.place import Place
-from ancestral.errors import InputError, MissingSplitError, install_command, one_line
 
 SCHEME = SOURCES["rows"].scheme
 ADDRESS = re.compile(r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*")

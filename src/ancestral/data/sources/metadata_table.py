@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ancestral.arguments import shortened
+from ancestral.base.arguments import shortened
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.quantities import plural
 from ancestral.data.files import Files
 from ancestral.data.io_errors import Unreadable
-from ancestral.errors import InputError, one_line
-from ancestral.quantities import plural
 
 FILES = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.base.errors import InputError, one_line
 from ancestral.conditions import ABSENT, LABEL
 from ancestral.data.arrays import to_labels
 from ancestral.data.decoding import HEADER, Raw, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
-from ancestral.errors import InputError, one_line
 
 ITEM_KEYS = ("image", "images", "x", "item", "signal", "volume")
 """The keys of a dict, the first of which holds the item."""

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ancestral.base.errors import InputError, UnsuitableError
+from ancestral.base.options import option
 from ancestral.config.folders import WAV
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset
@@ -18,8 +20,6 @@ from ancestral.data.files import Files
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.place import Place
 from ancestral.data.sources.file_folder import FileFolder
-from ancestral.errors import InputError, UnsuitableError
-from ancestral.options import option
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 ENCODINGS = {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32)}

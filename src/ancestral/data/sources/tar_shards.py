@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError, one_line
 from ancestral.config.folders import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
 from ancestral.data.decoding import HEADER, NPY, reading_threads
@@ -33,7 +34,6 @@ from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.remote_files import RemoteFiles
 from ancestral.data.sources.file_folder import LocalFiles
-from ancestral.errors import InputError, one_line
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
 VERSION = 4  # of the files in the cache

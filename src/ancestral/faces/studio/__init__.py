@@ -9,12 +9,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError, install_command
+from ancestral.base.events import Event, Message
+from ancestral.base.options import option
 from ancestral.declarations import Studio
-from ancestral.errors import InputError, install_command
-from ancestral.events import Event, Message
 from ancestral.faces.studio.places import Places
-from ancestral.options import option
 
 OUT = Path("runs/studio")
 

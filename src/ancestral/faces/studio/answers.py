@@ -5,9 +5,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ancestral.arguments import shown
-from ancestral.errors import InputError, text_of
-from ancestral.options import END, NEXT, START, on_command_line, spell
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError, text_of
+from ancestral.base.options import END, NEXT, START, on_command_line, spell
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -84,7 +84,7 @@ async def read_body(request: "Request") -> dict[str, Any]:
         InputError: If it is none.
         TooLargeError: If it is too long; the rest is not read.
     """
-    from ancestral.arguments import read_json
+    from ancestral.base.arguments import read_json
 
     text = bytearray()
     async for chunk in request.stream():

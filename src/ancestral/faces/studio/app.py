@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces.studio import (
     form_routes,
     history_routes,

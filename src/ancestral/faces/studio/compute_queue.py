@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-from ancestral.errors import InputError, one_line
-from ancestral.events import Message, State, Work, Wrote
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.events import Message, State, Work, Wrote
+from ancestral.base.options import on_command_line, spelled
 from ancestral.faces.command import declared
 from ancestral.faces.help_text import options_of
 from ancestral.faces.studio.answers import BusyError, OptionError, error_line
@@ -23,7 +24,6 @@ from ancestral.faces.studio.history import WHOLE, Entry, History
 from ancestral.faces.studio.jobs import Job
 from ancestral.faces.studio.loaded_models import LoadedModels
 from ancestral.faces.studio.posted_options import PostedOptions
-from ancestral.options import on_command_line, spelled
 
 if TYPE_CHECKING:
     from ancestral.model import Model

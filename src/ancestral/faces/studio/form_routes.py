@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ancestral.base.fields import MISSING, Argument
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.faces.help_text import description, entry_text, shown_value
 from ancestral.faces.studio.answers import answer
 from ancestral.faces.studio.posted_options import case_of, offered
 from ancestral.faces.studio.state import state_of
 from ancestral.faces.words import written
-from ancestral.fields import MISSING, Argument
 
 
 def form(request: Request) -> Response:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.errors import InputError
 from ancestral.faces.studio.answers import MissingError
 from ancestral.faces.studio.places import Places
 

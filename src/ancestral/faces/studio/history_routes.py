@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces.studio.answers import answer, read_body
 from ancestral.faces.studio.state import state_of
 

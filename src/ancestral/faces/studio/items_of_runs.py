@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ancestral.model import Model
-    from ancestral.workflows.training_neighbours import TrainingItems
+    from ancestral.use_cases.training.training_neighbours import TrainingItems
 
 MOST_BYTES = 64 << 20
 """Largest number of bytes of the items of a run that are read from a disk, so that memory is bounded."""
@@ -31,8 +31,8 @@ class ItemsOfRuns:
         Raises:
             InputError: If they cannot be read.
         """
-        from ancestral.events import finish
-        from ancestral.workflows.training_neighbours import training_items
+        from ancestral.base.events import finish
+        from ancestral.use_cases.training.training_neighbours import training_items
 
         assert model.file is not None
         key, spec = (model.file, model.file.stat().st_mtime_ns), model.spec

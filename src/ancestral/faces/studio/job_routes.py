@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces.studio.answers import answer, read_body
 from ancestral.faces.studio.jobs import ENDS, Job
 from ancestral.faces.studio.state import StudioState, client_of, state_of

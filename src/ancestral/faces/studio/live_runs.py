@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.fields import for_command
 from ancestral.config import PRESETS, Config, preset
 from ancestral.config.run_files import (
     CHECKPOINTS,
@@ -24,12 +26,10 @@ from ancestral.config.run_files import (
     LogTable,
     grids_of,
 )
-from ancestral.errors import InputError, one_line
 from ancestral.faces.studio.answers import MissingError
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.processes import Process, Processes, short_path
 from ancestral.faces.words import written
-from ancestral.fields import for_command
 
 MOST_ROWS, MOST_NOTES = 3000, 200
 """Largest numbers of rows of a log, evenly chosen, and of the last notes that an answer holds."""

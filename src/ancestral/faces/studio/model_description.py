@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ancestral.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
+from ancestral.base.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
 
 PICTURE_CHANNELS = (1, 2, 3, 4)
 """Numbers of channels that a PNG has."""
@@ -26,7 +26,7 @@ def model_description(file: Path) -> dict[str, Any]:
         InputError: If it is no model file.
     """
     from ancestral.model import describe_file  # the studio starts without torch
-    from ancestral.workflows.edit import OF_TASK
+    from ancestral.use_cases.sampling.edit import OF_TASK
 
     config, spec = describe_file(file)
     return {

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ancestral.base.errors import InputError
 from ancestral.config import FROM_PYTHON, run_files
 from ancestral.config.data_sources import BUILT_IN
-from ancestral.errors import InputError
 from ancestral.faces.studio.answers import MissingError, answer, read_body
 from ancestral.faces.studio.history import Entry
 from ancestral.faces.studio.items_of_runs import ItemsOfRuns
@@ -25,7 +25,7 @@ from ancestral.faces.studio.uploads import FACTS
 
 if TYPE_CHECKING:
     from ancestral.data.spec import DataSpec
-    from ancestral.workflows.training_neighbours import TrainingItems
+    from ancestral.use_cases.training.training_neighbours import TrainingItems
 
 MOST_NEIGHBOURS = 24
 """Largest number of training items beside a sample."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ancestral.base.errors import InputError
 from ancestral.config.run_files import RUN_OR_MODEL
-from ancestral.errors import InputError
 from ancestral.faces.studio.answers import MissingError, RefusedError
 
 DEPTH = 3

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ancestral.arguments import shown
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError, text_of
+from ancestral.base.fields import Argument, Names
+from ancestral.base.registries import OPERATORS
 from ancestral.config import PRESETS
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.declarations import USE_CASES, UseCase
-from ancestral.errors import InputError, text_of
 from ancestral.faces.help_text import options_of
 from ancestral.faces.studio.answers import OptionError
 from ancestral.faces.studio.history import History
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.uploads import Uploads
 from ancestral.faces.words import convert, read, written
-from ancestral.fields import Argument, Names
-from ancestral.registries import OPERATORS
 
 CASES = {case.command: case for case in USE_CASES if case.command not in ("studio", "push", "import", "runs", "info")}
 """The commands that the studio starts. The others need none, or leave this machine."""

@@ -23,17 +23,17 @@ from typing import Any, Literal
 
 import psutil
 
+from ancestral.base.errors import InputError
+from ancestral.base.fields import Argument
+from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED
+from ancestral.base.options import option
 from ancestral.config import base_config, preset_and_data
 from ancestral.declarations import UseCase
-from ancestral.errors import InputError
 from ancestral.faces.help_text import options_of
 from ancestral.faces.studio import compute_queue, posted_options, process_keeper
 from ancestral.faces.studio.answers import BusyError, MissingError
 from ancestral.faces.studio.places import Places
 from ancestral.faces.words import written
-from ancestral.fields import Argument
-from ancestral.interrupts import EXIT_CODE, MESSAGE, PREEMPTED
-from ancestral.options import option
 
 CASES = {command: case for command, case in posted_options.CASES.items() if command not in compute_queue.COMMANDS}
 """Commands that run as processes."""
@@ -214,7 +214,7 @@ class Processes:
             InputError: If a value is out of range, or there is no place for a new run.
             BusyError: If too many run.
         """
-        from ancestral import storage
+        from ancestral.base import storage
 
         check(CASES[command], values)
         if sum(one.state == "running" for one in self.all()[:MOST_SEARCHED]) >= MOST_RUNNING:

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ancestral import storage
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.registries import SAMPLERS
 from ancestral.config import run_files
-from ancestral.errors import InputError
-from ancestral.registries import SAMPLERS
-from ancestral.results.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Request, read_text
+from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Request, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -214,7 +214,7 @@ def _images_of_edit(
     from ancestral.model import editing
     from ancestral.model.image_values import read_images
     from ancestral.model.regions import read_change
-    from ancestral.workflows.edit import image_ref
+    from ancestral.use_cases.sampling.edit import image_ref
 
     images = dict[str, KeptPicture]()
     if spec is None:

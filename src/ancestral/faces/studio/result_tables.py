@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ancestral.base.errors import InputError
+from ancestral.base.options import on_command_line, spelled
+from ancestral.base.result import Result, Table, to_plain
 from ancestral.config.run_files import EVALUATION
-from ancestral.errors import InputError
 from ancestral.faces.studio.processes import REPORT, Process
-from ancestral.options import on_command_line, spelled
 from ancestral.results import EvaluationResult
 from ancestral.results.comparison_result import ComparisonResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
-from ancestral.results.result import Result, Table, to_plain
 
 
 def parts_of(result: Result) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from ancestral import __version__
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces.studio import data_folders, result_tables
 from ancestral.faces.studio.answers import MissingError, answer, read_body
 from ancestral.faces.studio.processes import Process, progress_of, short_path

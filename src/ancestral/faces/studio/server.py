@@ -17,12 +17,12 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.faces.studio.app import application
 from ancestral.faces.studio.guard import new_token
 from ancestral.faces.studio.places import Places
 from ancestral.faces.studio.state import StudioState
-from ancestral.options import option
 
 EVERYWHERE = ("0.0.0.0", "::")
 """Hosts that stand for all addresses of this machine."""

@@ -1,4 +1,4 @@
-"""The page of the studio and its files, which are those of `ancestral/browser`."""
+"""The page of the studio and its files: those of `browser/`, and the theory in JavaScript."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +10,9 @@ from starlette.routing import Route
 from ancestral.faces.studio.answers import MissingError
 from ancestral.faces.studio.state import state_of
 
-BROWSER = Path(str(files("ancestral"))) / "browser"
+BROWSER = Path(str(files("ancestral.faces.studio"))) / "browser"
+ROOMS = {"studio": BROWSER, "page": Path(str(files("ancestral.page")))}
+"""The folders of the page's files, by the first part of their address."""
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -24,12 +26,15 @@ TYPES = {
 
 async def index(request: Request) -> FileResponse:
     """Return the page."""
-    return FileResponse(BROWSER / "studio" / "index.html", media_type=TYPES[".html"])
+    return FileResponse(BROWSER / "index.html", media_type=TYPES[".html"])
 
 
 async def asset(request: Request) -> FileResponse:
     """Return a file of the page. Raises MissingError if there is none."""
-    path = state_of(request).places.below(BROWSER, request.path_params["path"])
+    room, _, name = request.path_params["path"].partition("/")
+    if room not in ROOMS:
+        raise MissingError("there is no such file")
+    path = state_of(request).places.below(ROOMS[room], name)
     if path.suffix not in TYPES:
         raise MissingError("there is no such file")
     return FileResponse(path, media_type=TYPES[path.suffix])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ancestral.events import State
+from ancestral.base.events import State
 from ancestral.faces.studio.history import STEPS, Entry
 from ancestral.render.pictures import bare_tiles, grid_columns
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
 from ancestral.faces.studio.answers import answer
 from ancestral.faces.studio.state import state_of
 
@@ -27,7 +27,7 @@ async def upload(request: Request) -> Response:
 
 def _recipe(file: Path) -> dict[str, Any] | None:
     """The recipe in a PNG of this package; None without one."""
-    from ancestral.results.request import read_text
+    from ancestral.config.request import read_text
 
     if file.suffix != ".png":
         return None

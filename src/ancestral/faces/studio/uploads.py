@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from ancestral import storage
-from ancestral.arguments import shown
-from ancestral.errors import InputError
+from ancestral.base import storage
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError
 from ancestral.faces.studio.answers import MissingError, TooLargeError
 
 MOST_BYTES = 64 << 20

@@ -9,13 +9,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.events import finish
+from ancestral.base.errors import InputError
+from ancestral.base.events import finish
+from ancestral.base.registries import DISTILLATIONS
+from ancestral.config.request import EditRequest, Label, Request
 from ancestral.model.condition_values import NONE, ConditionValues
 from ancestral.model.requested import check_images, user_values
 from ancestral.model.trained_model import TrainedModel
-from ancestral.registries import DISTILLATIONS
-from ancestral.results.request import EditRequest, Label, Request
 from ancestral.samplers import (
     Sampler,
     Step,

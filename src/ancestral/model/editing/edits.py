@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.config.request import Request
 from ancestral.model.editing.edited_samples import Edit, settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
 from ancestral.model.editing.walks import interpolation, variations
 from ancestral.model.trained_model import TrainedModel
-from ancestral.results.request import Request
 
 EDITS: Mapping[str, Callable[..., Edit]] = {
     "inpaint": inpainting,

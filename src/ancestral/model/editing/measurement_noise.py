@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.model.editing.spectra import LEAST, Spectra
 from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
-from ancestral.options import option
 from ancestral.randomness import Stream
 
 GAIN = math.sqrt(12)

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import derived
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.registries import MaskPart
+from ancestral.config.request import Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError
 from ancestral.model.editing.edited_samples import (
     Edit,
     settings_of,
@@ -27,9 +30,6 @@ from ancestral.model.trained_model import TrainedModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
-from ancestral.options import option
-from ancestral.registries import MaskPart
-from ancestral.results.request import Request
 
 LARGEST = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.arguments import function_name, shown, takes
+from ancestral.base.arguments import function_name, shown, takes
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.registries import RESTORATIONS, Restoration
 from ancestral.conditions import argument_name
+from ancestral.config.request import Label, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.derived import known_part
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
 from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
@@ -40,9 +43,6 @@ from ancestral.model.editing.measurement_noise import (
 from ancestral.model.requested import guidance_of
 from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
-from ancestral.options import option
-from ancestral.registries import RESTORATIONS, Restoration
-from ancestral.results.request import Label, Request
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
 

@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.base.errors import InputError, whole
+from ancestral.base.options import option
+from ancestral.base.quantities import plural
 from ancestral.conditions import LABEL, Vector, argument_name
+from ancestral.config.request import Label, Request
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError, whole
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.editing.edited_samples import (
@@ -31,9 +34,6 @@ from ancestral.model.guided_model import Guidance
 from ancestral.model.image_values import read_images
 from ancestral.model.requested import guidance_of
 from ancestral.model.trained_model import TrainedModel
-from ancestral.options import option
-from ancestral.quantities import plural
-from ancestral.results.request import Label, Request
 from ancestral.reverse import prior
 from ancestral.samplers import (
     Sampler,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ancestral.transforms import gradients, transformed
+from ancestral.base.transforms import gradients, transformed
 
 EXPLICIT = 1024
 """Number of positions up to which bfloat16 attention on a CPU is written out: PyTorch's own takes 1.7 times as long."""

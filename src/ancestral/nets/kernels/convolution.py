@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ancestral.transforms import transformed
+from ancestral.base.transforms import transformed
 
 if TYPE_CHECKING:
     _Base = nn.modules.conv._ConvNd

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral import randomness
-from ancestral.errors import InputError
-from ancestral.transforms import transformed
+from ancestral.base.errors import InputError
+from ancestral.base.transforms import transformed
 
 LANES = 2**16
 

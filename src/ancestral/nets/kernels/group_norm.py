@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.base.transforms import gradients, transformed
 from ancestral.nets.kernels.layer_norm import standardise
-from ancestral.transforms import gradients, transformed
 
 CHUNK = 2**20
 """Number of elements that are processed at once: 4 MiB of float32, which stay in the cache."""

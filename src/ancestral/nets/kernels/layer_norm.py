@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ancestral.transforms import transformed
+from ancestral.base.transforms import transformed
 
 
 class LayerNorm(nn.LayerNorm):

@@ -1,0 +1,95 @@
+"""Where to compute, in which precision and memory layout."""
+
+import contextlib
+import ctypes
+import math
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+import psutil
+import torch
+
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+POSITIONS_AT_ONCE = 64 * 64 * 64
+"""Most positions of all items of a batch that nobody gave the size of."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Choose a device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the first GPU, else the CPU.
+
+    Raises:
+        InputError: If this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device).cpu()  # "meta" is a device of PyTorch that computes nothing
+    except (RuntimeError, AssertionError):  # NotImplementedError is a RuntimeError
+        raise InputError(f"this machine has no device {name!r}; use {option('device', 'auto')}, or cpu") from None
+    return device
+
+
+def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Choose the dtype of the network's arithmetic; weights, loss and sampling stay float32.
+
+    "auto" is bfloat16 where the hardware supports it natively, else float32: emulated bfloat16 is slower.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if _native_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
+    """Raise InputError if this number of samples does not fit into the free memory."""
+    sample_bytes, free_bytes = count * math.prod(shape) * dtype.itemsize, free_memory(torch.device("cpu"))
+    if sample_bytes > free_bytes:
+        sizes = f"{sample_bytes / 2**30:,.3g} GiB of memory, and {free_bytes / 2**30:.3g} are free"
+        raise InputError(f"{count:,} samples take {sizes}; give a smaller number")
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of memory that are free on a device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
+
+
+def items_at_once(shape: Sequence[int], given: int | None = None) -> int:
+    """Return how many items of this shape are sampled or measured in a batch: as many as given, else 64 of up to 64×64.
+
+    The features of a network take memory in proportion to the positions: 64 photographs of 256×256 took 20 GB.
+    """
+    return max(1, min(64, POSITIONS_AT_ONCE // math.prod(shape[1:]))) if given is None else given
+
+
+def layout(axes: int) -> torch.memory_format:
+    """Choose the memory format of batches with this number of axes, and of their network.
+
+    Images have the channels innermost; volumes with the channels innermost took 4 % longer to train on a CPU.
+    """
+    return torch.channels_last if axes == 4 else torch.contiguous_format
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def keep_freed_memory() -> None:
+    """Make the C library keep freed memory instead of returning it to the system (Linux, CPU).
+
+    Otherwise activations of a few MB are mapped and zeroed again at every step, a fifth of a small network's time. It
+    concerns the whole process, so workflows call it, and the library itself does not.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # musl has no mallopt
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-4, 0)  # M_MMAP_MAX: no allocation gets a mapping of its own
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the top of the heap is not given back

@@ -1,0 +1,106 @@
+"""The one exception that means "what you gave cannot be used": its message is one line that says what to do.
+
+The command line turns it into exit code 2 and that line. Any other exception is a defect of ours and keeps its
+traceback.
+"""
+
+import contextlib
+import operator
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Self
+
+from ancestral.base.options import END, NEXT, START, in_python, spell
+
+
+class InputError(ValueError):
+    """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape.
+
+    The message becomes one line, whatever the names and the errors of other libraries in it hold. str() of it names
+    options as Python does; a face spells those in `text`.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._text = one_line(re.sub(r"\s*[\r\n]\s*", " ", message))
+        super().__init__(spell(self._text, in_python))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self._text,)
+
+    @property
+    def text(self) -> str:
+        """The message with its options as data, for `spell` and for the messages of other errors."""
+        return self._text
+
+
+class UnsuitableError(InputError):
+    """A data option (image_size, fit, channels, bits, length) that does not apply to this data set.
+
+    Callers that chose the option themselves catch this and raise their own message.
+    """
+
+
+class MissingSplitError(InputError):
+    """A data set has no such split, as opposed to one that cannot be opened."""
+
+
+def whole(value: object, least: float, most: float, message: str) -> int:
+    """Convert a whole number of any type, NumPy's integers too, to an int.
+
+    Args:
+        value: The number.
+        least: Its smallest allowed value.
+        most: Its largest allowed value.
+        message: The text of the error.
+
+    Returns:
+        The number as an int.
+
+    Raises:
+        InputError: If the value is a bool, is not a whole number, or is out of range.
+    """
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, bool) and least <= operator.index(value) <= most:  # type: ignore[arg-type]
+            return operator.index(value)  # type: ignore[arg-type]
+    raise InputError(message)
+
+
+def text_of(error: BaseException) -> str:
+    """The message of an error, with its options as data where it has some, for `spell` and other messages."""
+    return error.text if isinstance(error, InputError) else str(error)
+
+
+def install_command(extra: str) -> str:
+    """Write the command that installs the packages of an extra, wherever this package was installed from."""
+    import importlib.metadata  # takes a tenth of the time of a command's help
+
+    try:
+        requirements = importlib.metadata.requires("ancestral") or []
+    except importlib.metadata.PackageNotFoundError:  # run from its source
+        requirements = []
+    parts = [text.partition(";") for text in requirements]
+    packages = [name.strip() for name, _, marker in parts if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
+    if not packages:
+        return f"{pip_install()} -e '{Path(__file__).parents[3]}[{extra}]'"
+    return f"{pip_install()} {' '.join(map(repr, packages))}"
+
+
+def pip_install() -> str:
+    """Write `pip install`, with the path of this Python where the `pip` on the PATH belongs to another one."""
+    path = shutil.which("pip")
+    same = path is not None and Path(path).parent == Path(sys.executable).parent
+    return "pip install" if same else f"{shlex.quote(sys.executable)} -m pip install"
+
+
+def lines(text: object) -> str:
+    """Format `text` in its lines, each as `one_line` does."""
+    return "\n".join(map(one_line, str(text).split("\n")))
+
+
+def one_line(text: object) -> str:
+    """Format `text` in one line: line breaks, control and undecodable characters, as in file names, are escaped."""
+    marks = (START, NEXT, END)
+    return "".join(c if c.isprintable() or c in marks else c.encode("unicode_escape").decode() for c in str(text))

@@ -1,0 +1,154 @@
+"""Base class of all results: JSON with a version of its schema, and tables for a terminal and a notebook.
+
+The schema is the dataclass: a field is a key, a nested dataclass an object. A field whose default is None is left out
+of the JSON where it is None. Files may come from anywhere: a value of another type than its field's is refused.
+"""
+
+import dataclasses
+import html
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any, ClassVar, Literal, Self
+
+from ancestral.base.arguments import from_json, read_json, stored_fields
+from ancestral.base.errors import InputError, lines
+from ancestral.base.options import Spelling, in_python, on_command_line, spelled
+
+ATTACHED = {"attached": True}
+"""The metadata of a field that JSON does not hold, such as a model or a picture. Its default is None."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under column titles. The first column is left-aligned, the others are right-aligned.
+
+    Args:
+        columns: The titles. Without titles there is no header, and all columns are left-aligned.
+        rows: One text for each column.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        from rich.console import Console
+        from rich.table import Table as RichTable
+
+        table = RichTable(box=None, pad_edge=False, show_header=bool(self.columns))
+        for number in range(max(map(len, (self.columns, *self.rows)), default=0)):
+            title = self.columns[number] if self.columns else ""
+            justify: Literal["right", "left"] = "right" if self.columns and number else "left"
+            table.add_column(title, justify=justify, style="bold" if not number else None, no_wrap=True)
+        for row in self.rows:
+            table.add_row(*row)
+        text = io.StringIO()
+        # in a notebook rich would display the table, or add colours
+        plain = Console(file=text, force_jupyter=False, force_terminal=False, width=10_000, markup=False, emoji=False)
+        plain.print(table, highlight=False)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(title)}</th>" for title in self.columns)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in self.rows)
+        header = f"<thead><tr>{head}</tr></thead>" if head else ""
+        return f"<table>{header}<tbody>{body}</tbody></table>"
+
+
+@singledispatch
+def parts_of(result: "Result") -> "Sequence[Table | str]":
+    """Make the tables and lines of text that show a result, by its type.
+
+    `render` registers those of the results of this package, and every use case imports it; of other types all values
+    are listed by name.
+    """
+    return [Table((), [(name, str(value)) for name, value in vars(result).items()])]
+
+
+class Result:
+    """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
+
+    SCHEMA: ClassVar[str]
+    """The name and the version of the JSON schema."""
+
+    def parts(self) -> Sequence[Table | str]:
+        """Make the tables and lines of text that show the result."""
+        parts: Sequence[Table | str] = parts_of(self)
+        return parts
+
+    def to_text(self, spelling: Spelling) -> str:
+        """Write the tables and lines of the result, with options as `spelling` spells them.
+
+        Control characters are escaped: names in files of others may hold some, which a terminal would obey.
+        """
+        return lines("\n".join(str(spelled(part, spelling)) for part in self.parts()))
+
+    def __str__(self) -> str:
+        return self.to_text(in_python)
+
+    def _repr_html_(self) -> str:
+        return "\n".join(
+            f"<p>{html.escape(part)}</p>" if isinstance(part, str) else part._repr_html_()
+            for part in spelled(list(self.parts()), in_python)
+        )
+
+    def to_json(self) -> str:
+        """Write the result as JSON. Numbers that are not finite become null."""
+        tree = {"schema": self.SCHEMA, **spelled(to_plain(self), on_command_line)}
+        return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
+        """Convert JSON of an earlier schema to this one; there is none unless a class says how.
+
+        Args:
+            tree: The JSON.
+            name: What error messages call it.
+        """
+        return tree
+
+    @classmethod
+    def from_json(cls, text: str, name: str = "the text") -> Self:
+        """Read a result from JSON.
+
+        Args:
+            text: What `to_json` wrote, in this version of the schema or one that `current` converts.
+            name: What error messages call the text, such as the path of its file.
+
+        Returns:
+            The result.
+
+        Raises:
+            InputError: If the text is not JSON, is of another schema, or a value is missing or of another type.
+        """
+        try:
+            tree = cls.current(read_json(text, name), name)
+            if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
+                raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
+            result: Self = from_json(cls, tree, name)
+        except RecursionError:
+            raise InputError(f"{name} is nested too deeply") from None
+        return result
+
+
+def to_plain(value: Any) -> Any:
+    """Convert a dataclass and all that it holds to dicts, lists, numbers and text."""
+    if hasattr(type(value), "from_text"):  # which reads the text again
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        tree = {}
+        for field in stored_fields(value):
+            part = getattr(value, field.name)
+            if "keys" in field.metadata and part is not None:
+                tree[field.name] = {key: to_plain(getattr(part, name)) for name, key in field.metadata["keys"].items()}
+            elif part is not None or field.default is not None:
+                tree[field.metadata.get("key", field.name)] = to_plain(part)
+        return tree
+    if isinstance(value, dict):
+        return {name: to_plain(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

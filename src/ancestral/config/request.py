@@ -1,0 +1,316 @@
+"""A request: which samples of a model are made, and how. Its JSON is the recipe that a PNG holds."""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeAlias
+
+from PIL import Image
+
+from ancestral import __version__
+from ancestral.base.arguments import checked, plain, read_json
+from ancestral.base.errors import InputError
+from ancestral.base.registries import SAMPLERS
+from ancestral.base.result import ATTACHED, Result
+
+KEYWORD = "ancestral"
+"""The keyword of the recipe in the metadata (iTXt) of a PNG."""
+HASH = " sha256:"
+"""What stands between the name of an image and its hash."""
+Label: TypeAlias = int | str | Sequence[int | str] | None
+"""Number or name of a class, or "none" for no class; several of these; or None for all classes in turn."""
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image of a request, by which it is recognised when it is given again.
+
+    Attributes:
+        name: The name of its file, or "image".
+        digest: The first 16 digits of the SHA-256 of its values as a model reads them.
+    """
+
+    name: str
+    digest: str
+
+    @classmethod
+    def from_text(cls, text: str) -> "ImageRef | str":
+        """Return the reference that a text is, as in "low.png sha256:0123456789abcdef"; other text as it is."""
+        name, mark, digest = text.rpartition(HASH)
+        return cls(name, digest) if mark and "\0" not in text else text
+
+    def __str__(self) -> str:
+        return f"{self.name}{HASH}{self.digest}"
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """The settings of an edit besides those of samples. Values that are None are the defaults of the task.
+
+    Attributes:
+        task: What is done: inpaint, restore, vary or interpolate.
+        images: The images and the mask by name.
+        part: Which picture of the edit this is: the number of a sample, "std", "overview" or "film".
+        method: The method of restoration.
+        operator: What restore undoes.
+        noise: The standard deviation of the noise of the image, in units of [-1, 1].
+        strength: How far vary goes from the image.
+        t: The time from which interpolate walks.
+        iterations: The number of iterations of the method.
+    """
+
+    task: str
+    images: dict[str, ImageRef] = field(default_factory=dict)
+    part: str = ""
+    method: str | None = None
+    operator: str | None = None
+    noise: float | None = None
+    strength: float | None = None
+    t: float | None = None
+    iterations: int | None = None
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The parts of a request that memory alone holds: JSON names models and images by hashes, samplers by settings.
+
+    Attributes:
+        sampler: A sampler in place of one by name.
+        sampler_options: Options of the sampler by name besides the number of steps.
+        given: Values of conditions by name: what is not text, and images that are given again.
+        weak: The weaker model of autoguidance.
+        then: The models that follow in a cascade.
+        arguments: What is edited, by the arguments of the function of the task.
+    """
+
+    sampler: Any = None
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    weak: Any = None
+    then: Sequence[Any] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request(Result):
+    """The model, the seed and the settings of samples, which decide every pixel of them.
+
+        request = ancestral.Request.read("seven.png")
+        model.make(request)  # the samples of the picture again
+        model.make(request.replace(seed=1, guidance=3))
+
+    `ancestral sample` and `ancestral edit` write it into the metadata of their PNGs. Images and models are named by
+    hashes: they are given again where a request was read from a file.
+    """
+
+    SCHEMA: ClassVar[str] = "recipe-2"
+
+    model: str
+    """SHA-256 of the model file; "" for a model in no file, and for a grid of training, whose weights are in none."""
+    version: str
+    """Version of this package: another one may sample otherwise."""
+    seed: int
+    n: int | None
+    """The number of items: those with indices 0..n−1 of the seed, unless `indices` names others; None is the default of
+    the task."""
+    sampler: str
+    """The sampler with its settings; "" is that of the model, or of the task of an edit."""
+    guidance: float | dict[str, float]
+    indices: tuple[int, ...] | None = field(default=None, metadata={"key": "index"})
+    label: tuple[int | str, ...] | None = None
+    """Names of classes, or their numbers: item i has label i mod their number. None takes all classes in turn, if there
+    are any."""
+    single: bool = False
+    """Whether the picture is one item in its own size, not a grid."""
+    step: int | None = None
+    """The training step of a grid of training."""
+    given: dict[str, tuple[ImageRef | str, ...]] = field(default_factory=dict)
+    """The values of the conditions besides the label: names of classes, numbers and images. Item i has value i mod
+    their number."""
+    guidance_interval: tuple[float, ...] | None = None
+    guidance_rescale: float | None = None
+    weak: str | None = None
+    """SHA-256 of the file of the weaker model of autoguidance."""
+    then: dict[str, str] = field(default_factory=dict)
+    """The models that follow in a cascade: the SHA-256 of the file of each, and its sampler with all its settings."""
+    run: str | None = None
+    """`Config.identity` of the run of a grid of training; earlier versions wrote none."""
+    parent: "Request | None" = None
+    """The request whose trajectory is continued from its state number `at`, by the other settings of this one."""
+    at: int | None = None
+    """The number of the state, from 0, which is x_T."""
+    steps: int | None = None
+    """The number of sampling steps, where the sampler does not say it."""
+    edit: EditRequest | None = None
+    """What is edited, and how; None of plain samples."""
+    source: str = field(default="the request", metadata=ATTACHED, compare=False)
+    """What messages call the request: the file that it was read from."""
+    objects: Objects = field(default_factory=Objects, metadata=ATTACHED, compare=False, repr=False)
+    """The parts that memory alone holds."""
+
+    @classmethod
+    @checked
+    def of(
+        cls,
+        n: int | None = None,
+        sampler: Any = None,
+        steps: int | None = None,
+        seed: int = 0,
+        label: Label = None,
+        guidance: Any = 1.0,
+        indices: Sequence[int] | None = None,
+        given: Mapping[str, Any] | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+        guidance_rescale: float | None = None,
+        weak: Any = None,
+    ) -> Self:
+        """Make a request of settings, as of `Model.sample` and of the ways to edit.
+
+        Args:
+            n: The number of items, which are the items 0..n−1 of the seed; None is the largest number of values of a
+                condition in `given`, if it has several, else 64 samples or 4 edits.
+            sampler: A name of `samplers.BY_NAME`, with options or without ("heun:churn=10"); None is the config's, or
+                DDIM with η = 1 for edits. Or a sampler as an object, which is taken as it is: `UniPC`, `DPMSolver`,
+                `Heun` and `Langevin` clip x̂_0 only with clip=1.0, and by their names all samplers do.
+            steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T), and 25 for edits.
+            seed: The seed of all noise. Item i of a seed is always the same item.
+            label: Number or name of a class, or "none"; of several, item i of the seed has label i mod their number.
+                None takes all classes in turn, or none where other conditions are given, and for edits.
+            guidance: Scale of guidance: above 1 strengthens the conditions that are given; or a scale for some of them
+                by name, as in {"label": 2, "low": 1}.
+            indices: Which items of the seed, in the place of the first n.
+            given: What the items are conditioned on, by name: {"age": 31, "low": image}. A class is a name or number; a
+                vector a number or k numbers; an image a tensor, an array, a Pillow image or a path, in the units of the
+                data: floats are taken as they are, and integers of 8 or 16 bits are converted to the depth of the data.
+                One value is that of all items; of several, item i has value i modulo their number. Files of several
+                folders are paired by their names. What is left out is absent, and so is None or "none".
+            guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
+            guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
+                without guidance; None is 0.
+            weak: A weaker model of the same data, as a snapshot of the run: guidance is then autoguidance, away from
+                it, which needs no condition.
+
+        Raises:
+            InputError: If a value has another type.
+        """
+        return cls("", __version__, 0, None, "", 1.0).replace(
+            n=n,
+            sampler=sampler,
+            steps=steps,
+            seed=seed,
+            label=label,
+            guidance=guidance,
+            indices=indices,
+            given=given,
+            guidance_interval=guidance_interval,
+            guidance_rescale=guidance_rescale,
+            weak=weak,
+        )
+
+    def of_edit(self, edit: EditRequest, arguments: Mapping[str, Any]) -> Self:
+        """Return the request as one of an edit.
+
+        Args:
+            edit: What the edit has beyond the settings of samples.
+            arguments: What is edited, by the arguments of the function of the task.
+        """
+        return dataclasses.replace(self, edit=edit, objects=dataclasses.replace(self.objects, arguments=arguments))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the request with other settings, or with images and models that are given again.
+
+        Args:
+            changes: Settings by the names of `of`; `then`, the models that follow; of an edit the fields of
+                `EditRequest`, and `image`, `other` and `mask`. Conditions that `given` does not name stay.
+
+        Raises:
+            InputError: If a request has no such setting.
+        """
+        objects, fields = self.objects, dict[str, Any]()
+        for name, value in changes.items():
+            if name == "given":
+                objects = dataclasses.replace(objects, given={**objects.given, **(value or {})})
+                fields["given"] = {one: refs for one, refs in self.given.items() if one not in (value or {})}
+            elif name == "sampler":
+                if value == "":
+                    SAMPLERS.find(value)  # refuses it
+                by_name = isinstance(value, str | None)
+                objects = dataclasses.replace(objects, sampler=None if by_name else value)
+                fields |= {"sampler": (value or "") if by_name else ""}
+            elif name == "label":
+                several = value if isinstance(value, list | tuple | range) else [value]
+                fields["label"] = None if value is None else tuple(map(plain, several))
+            elif name == "guidance":
+                fields["guidance"] = dict(value) if isinstance(value, Mapping) else value
+            elif name == "indices":
+                fields |= {"indices": None if value is None else tuple(value), "n": changes.get("n")}
+            elif name in ("weak", "then"):
+                objects = dataclasses.replace(objects, **{name: value})
+                fields[name] = None if name == "weak" else {}
+            elif name in vars(self):
+                fields[name] = value
+            elif self.edit is not None and name in vars(self.edit):
+                fields["edit"] = dataclasses.replace(fields.get("edit", self.edit), **{name: value})
+            elif self.edit is not None and name in ("image", "other", "mask"):
+                objects = dataclasses.replace(objects, arguments={**objects.arguments, name: value})
+            else:
+                raise InputError(f"a request has no {name}")
+        return dataclasses.replace(self, objects=objects, **fields)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read the request in the metadata of a PNG.
+
+        Args:
+            path: The file.
+
+        Raises:
+            InputError: If it is no PNG that can be read, or holds no recipe of this package.
+        """
+        return dataclasses.replace(cls.from_json(read_text(Path(path)), f"the recipe in {path}"), source=str(path))
+
+    @classmethod
+    def from_json(cls, text: str, name: str = "the text") -> Self:
+        """Read a request from JSON, also as earlier versions wrote it. Arguments and errors are those of `Result`."""
+        try:
+            return super().from_json(json.dumps(_present(read_json(text, name))), name)
+        except RecursionError:
+            raise InputError(f"{name} is nested too deeply") from None
+
+
+_KEYS = {one.name: one.metadata.get("key", one.name) for one in dataclasses.fields(Request)}
+SETTINGS = {name: _KEYS[name] for name in inspect.signature(Request.of).parameters}
+"""The options of `sample` and `edit` by the settings of `Request.of`."""
+SAMPLER_OPTIONS = ("steps", "eta", "variance")
+"""Options of samplers that are options of `sample` too."""
+
+
+def read_text(path: Path) -> str:
+    """Read the recipe in the metadata of a PNG. Raises InputError if it cannot be read, or holds none."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            recipe = image.info.get(KEYWORD)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path} is no PNG that can be read: {error}") from None
+    if not isinstance(recipe, str):
+        raise InputError(f"{path} holds no recipe; PNGs of `ancestral sample` do, unless another program saved them")
+    return recipe
+
+
+def _present(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of a request as this version writes it, of what versions to 0.2 wrote: edits were flat."""
+    tree = dict(tree)
+    if isinstance(tree.get("parent"), dict):
+        tree["parent"] = _present(tree["parent"])
+    if tree.get("schema") == "edit-recipe-1":
+        names = [one.name for one in dataclasses.fields(EditRequest)]
+        edit = {name: tree.pop(name) for name in names if name in tree}
+        if isinstance(images := edit.get("images"), dict):
+            edit["images"] = {name: text for name, text in images.items() if text != "none"}
+        tree |= {"edit": edit, "n": tree.get("n") or None}
+    if tree.get("schema") in ("recipe-1", "edit-recipe-1"):
+        tree["schema"] = Request.SCHEMA
+    return tree

@@ -1,0 +1,222 @@
+"""A model as a page: one HTML file that samples it in any browser, offline, and a folder for a static Space.
+
+The file holds the scripts and styles of this folder, and as gzip in base64 the program of the network, its weights, the
+kernels, and what sampling needs, as JSON; of a model of latents also the programs of its autoencoder. All that comes
+from the user is in that JSON, which the page shows as text, or escaped. A content-security policy allows these scripts
+by their hashes, and no request.
+"""
+
+import base64
+import dataclasses
+import gzip
+import hashlib
+import html
+import itertools
+import json
+import string
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ancestral import __version__
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.registries import DISTILLATIONS
+from ancestral.conditions import Condition
+from ancestral.data.arrays import NAMES
+from ancestral.data.convert import has_alpha
+from ancestral.data.spec import Codec, bits_of
+from ancestral.model import Model
+from ancestral.model.building import sampler_for, sampler_name
+from ancestral.page.network_program import compile_model
+from ancestral.samplers import Heun, Sampler
+
+SCRIPTS = tuple(
+    f"{name}.js"
+    for name in (
+        *("page_images", "page_png", "page_workers", "page_mask"),
+        *("page_controls", "page_conditions", "page_recipe", "page_grid", "page"),
+    )
+)
+"""The scripts of the page, after the theory, in their order."""
+SAMPLERS = ("ddim", "dpm", "unipc", "heun", "euler", "euler-ancestral", "ddpm", "dpm-sde", "pc")
+"""Samplers that a page offers beside the model's own."""
+MAX_BYTES = 300_000_000
+"""The largest weights that a page holds: browsers have limits on the length of a text."""
+
+
+def write_html(model: Model, path: Path, title: str, description: str) -> None:
+    """Write the page atomically, of a model on the CPU.
+
+    Args:
+        model: The model.
+        path: The file.
+        title: The title of the page.
+        description: What the model is, in a sentence.
+
+    Raises:
+        InputError: If the path is a folder, or the page cannot show or compute what the model makes.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give {option('out')} a file that ends in .html")
+    storage.write_text(path, page(model, title, description))
+
+
+def write_space(model: Model, folder: Path, title: str, description: str, card: str) -> None:
+    """Write the folder of a static Space: the page as index.html, and README.md.
+
+    Args:
+        model: The model.
+        folder: A new folder.
+        title: The title of the page.
+        description: What the model is, in a sentence.
+        card: The text of README.md, with the settings of the Space in its front matter.
+
+    Raises:
+        InputError: As `write_html` does, and if there is something in the folder.
+    """
+    with storage.atomic_folder(folder) as temporary:
+        storage.write_text(temporary / "README.md", card)
+        write_html(model, temporary / "index.html", title, description)
+
+
+def page(model: Model, title: str, description: str) -> str:
+    """Return the page as text. Raises InputError as `write_html` does."""
+    _check(model)
+    compiled = compile_model(model)
+    weights = b"".join(each.weights for each in compiled.values())
+    if len(weights) > MAX_BYTES:
+        raise InputError(
+            f"the weights take {len(weights) / 1e6:,.0f} MB, and a page holds at most {MAX_BYTES / 1e6:,.0f}; "
+            f"use {option('to', 'onnx')}"
+        )
+    bounds = itertools.pairwise(itertools.accumulate((len(each.weights) for each in compiled.values()), initial=0))
+    programs = {
+        name: {**each.program, "weights": where} for (name, each), where in zip(compiled.items(), bounds, strict=True)
+    }
+    parts = {
+        "model": _json({**facts(model), "name": title}),
+        "programs": _json(programs),
+        "kernels": files("ancestral.page").joinpath("kernels.wasm").read_bytes(),
+        "weights": weights,
+    }
+    blocks = [_block(name, base64.b64encode(gzip.compress(part, mtime=0)).decode()) for name, part in parts.items()]
+    blocks += [_block("network", _source("network.js")), _block("worker", _source("page_worker.js"))]
+    scripts = [("theory", _source("diffusion.js")), *((_id(name), _source(name)) for name in SCRIPTS)]
+    blocks += [f'<script id="{name}">{source}</script>' for name, source in scripts]
+    style = _source("page.css")
+    policy = {
+        "default-src": "'none'",
+        "script-src": " ".join([*(_hash(source) for _, source in scripts), "'wasm-unsafe-eval'"]),
+        "worker-src": "blob:",
+        "style-src": _hash(style),
+        "img-src": "data: blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return string.Template(_source("page.html")).substitute(
+        title=html.escape(title),
+        description=html.escape(description),
+        version=__version__,
+        policy=html.escape("; ".join(f"{name} {value}" for name, value in policy.items())),
+        style=style,
+        scripts="\n".join(blocks),
+    )
+
+
+def facts(model: Model) -> dict[str, Any]:
+    """Return what a page needs of a model besides its network, to be written as JSON."""
+    schedule, spec = model.denoiser.schedule, model.spec
+    train = model.config.train
+    return {
+        "sha256": "" if model.file is None else storage.sha256(model.file),
+        "version": __version__,
+        "shape": spec.shape,
+        "x_shape": spec.x_shape,
+        "factor": 1 if spec.autoencoder is None else spec.autoencoder.factor,
+        "codec": dataclasses.asdict(spec.codec),
+        "classes": spec.classes,
+        "conditions": {name: _condition(kind) for name, kind in spec.further.items()},
+        "signal": schedule.signal.tolist(),
+        "noise": schedule.noise.tolist(),
+        "prior_std": schedule.prior_std,
+        "tables": model.diffusion.target.tables(model.denoiser.schedule),
+        "samplers": [*_samplers(model)],
+        "guidance": bool((spec.classes and train.label_dropout) or (spec.further and train.condition_dropout)),
+    }
+
+
+def _check(model: Model) -> None:
+    """Raise InputError for items that a page does not show."""
+    shape, kind = model.spec.shape, NAMES.get(len(model.spec.shape) - 1, "points")
+    alternative = f"use {option('to', 'onnx')}"
+    if kind == "points" and shape != (2,):
+        raise InputError(f"a page shows points in 2 dimensions, and these have {shape[0]}; {alternative}")
+    if kind == "volumes":
+        raise InputError(f"a page shows images, signals and points, and no volumes; {alternative}")
+    if kind == "images" and not (shape[0] in (1, 3) or has_alpha(shape, model.spec.codec.dtype)):
+        raise InputError(
+            f"a page shows images of 1 or 3 channels, and integers also with alpha; these have {shape[0]} channels of "
+            f"{model.spec.codec.kind}; {alternative}"
+        )
+
+
+def _samplers(model: Model) -> Iterator[str]:
+    """The model's own sampler, and others that suit it, each with all its settings."""
+    own, distil = model.sampler(), model.config.distil.method
+    known = [sampler for name in SAMPLERS if (sampler := _other(model, name)) is not None]
+    if _in_browser(own):
+        yield sampler_name(own)
+        known = [] if distil and DISTILLATIONS[distil].consistent else known
+    # a sampler that differs from the model's own in settings alone is not offered a second time
+    yield from (
+        name for name in map(sampler_name, known) if not _in_browser(own) or _kind(name) != _kind(sampler_name(own))
+    )
+
+
+def _other(model: Model, name: str) -> Sampler | None:
+    try:
+        return sampler_for(model.denoiser, name)
+    except InputError:
+        return None
+
+
+def _in_browser(sampler: Sampler) -> bool:
+    """Whether diffusion.js has the sampler with its settings."""
+    return not (isinstance(sampler, Heun) and (sampler.churn or sampler.rtol is not None))
+
+
+def _kind(name: str) -> tuple[str, bool]:
+    return name.partition(":")[0], "ancestral=True" in name or "eta=1.0" in name
+
+
+def _condition(kind: Condition) -> dict[str, Any]:
+    """A condition besides the label; of an image also how its values are stored."""
+    described = {"kind": type(kind).__name__, **dataclasses.asdict(kind)}
+    if limits := described.get("limits"):
+        bits = bits_of(limits)
+        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits))
+    return described
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _source(name: str) -> str:
+    return files("ancestral.page").joinpath(name).read_text("utf-8")
+
+
+def _id(file: str) -> str:
+    return file.removesuffix(".js").replace("_", "-")
+
+
+def _block(name: str, text: str) -> str:
+    """A script that the browser does not run, as a store of text."""
+    return f'<script type="text/plain" id="{name}">{text}</script>'
+
+
+def _hash(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

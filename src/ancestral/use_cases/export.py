@@ -1,0 +1,74 @@
+"""A model for other programs: a folder for diffusers, an ONNX file, a page for browsers, or a folder for a Space."""
+
+import shlex
+from collections.abc import Generator
+from pathlib import Path
+
+from ancestral import interop
+from ancestral.base.arguments import short_source
+from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Message, Wrote
+from ancestral.base.options import option
+from ancestral.base.quantities import format_bytes
+from ancestral.base.registries import DISTILLATIONS
+from ancestral.declarations import Export
+from ancestral.model import Model, load
+from ancestral.render.model_card import describe_model
+from ancestral.render.templates import fill_template
+from ancestral.use_cases.model_cards import home
+
+FILES = {"onnx": ("an ONNX file", "model.onnx"), "html": ("a page", "page.html")}
+"""Formats that are one file: what it is called, and its default name, whose suffix all have."""
+
+
+def plan(options: Export) -> Export:
+    """Check the options. Raises InputError if the format takes no label, or not the path, or a file is there."""
+    kind, name = FILES.get(options.to, ("a Space", ""))
+    if options.to != "diffusers" and options.label is not None:
+        raise InputError(f"{kind} takes labels as an input, so none is built in; leave {option('label')} out")
+    if name and options.out is not None and Path(options.out).suffix.lower() != Path(name).suffix:
+        suffix = Path(name).suffix
+        raise InputError(f"{option('to', options.to)} writes a file that ends in {suffix}, not {options.out}")
+    if name and options.out is not None and Path(options.out).is_file():
+        raise InputError(f"{options.out} exists already; give {option('out')} another name, or remove the file")
+    return options
+
+
+def run(plan: Export) -> Generator[Event, None, Path]:
+    """Write the model and return the path. Raises InputError if the format cannot hold it."""
+    model = load(plan.run, "cpu", net=plan.net)
+    if model.spec.autoencoder is not None and plan.to == "diffusers":
+        raise InputError(
+            f"{plan.run} is a model of latents, and the pipelines of pixels that are written for diffusers have no "
+            f"place for their decoder: use {option('to', 'html')} or {option('to', 'onnx')}"
+        )
+    _, name = FILES.get(plan.to, ("", plan.to))
+    out = home(plan.run) / name if plan.out is None else Path(plan.out)
+    title, written = home(plan.run).resolve().name or "model", [out]
+    if plan.to == "onnx":
+        written = interop.write_onnx(model, out)
+    elif plan.to == "html":
+        interop.write_html(model, out, title, f"{_description(model)}.")
+    elif plan.to == "space":
+        card = fill_template("space_card.md", name=title, description=_description(model), model=model)
+        interop.write_space(model, out, title, f"{_description(model)}.", card)
+    else:
+        interop.write_pipeline(model, out, plan.label)
+    yield from map(Wrote, written)
+    if plan.to == "diffusers":
+        if method := model.config.distil.method:  # one step of DDIM ends at x̂_0, as one of the consistency sampler does
+            steps = model.config.distil.evaluations if not DISTILLATIONS[method].consistent else 1
+            arguments = f"(num_inference_steps={steps}, use_clipped_model_output=True)"
+            yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){arguments}")
+        else:
+            yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+    elif plan.to == "html":
+        yield Message(f"Open {out} in a browser: it holds the model, {format_bytes(out.stat().st_size)}.")
+    elif plan.to == "space":
+        path = shlex.quote(str(out))
+        yield Message(f"Upload it to a static Space of yours:  hf upload USER/NAME {path} --repo-type space")
+    return out
+
+
+def _description(model: Model) -> str:
+    return describe_model(model.config, model.spec, short_source(model.config.data.source))

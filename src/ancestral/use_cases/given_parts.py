@@ -1,0 +1,52 @@
+"""Parts of the user's own among the options of a run: a network, a schedule, a target, an optimiser and functions."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ancestral import config as configs
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.base.plugins import import_function
+from ancestral.config import Config
+from ancestral.declarations import Train
+from ancestral.model import OwnParts
+from ancestral.schedules import Schedule
+from ancestral.targets import Target
+
+OWN: dict[str, Callable[[object], bool]] = {
+    "schedule": lambda given: isinstance(given, Schedule),
+    "target": lambda given: isinstance(given, Target),
+    "optimiser": callable,
+}
+"""Settings that may be objects, and how these are recognised."""
+REPLACED = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
+"""Settings that have no effect beside parts of your own."""
+
+
+def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
+    """Return the parts of the user's own, and the settings that are none."""
+    settings = dict(options.settings)
+    objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
+    parts = OwnParts(options.net, **objects, lr_schedule=function_of(options.lr_schedule))
+    for name, idle in REPLACED.items():
+        if getattr(parts, name) is not None and any(setting in settings for setting in idle):
+            names = " and ".join(map(option, idle))
+            raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
+    return parts, settings
+
+
+def function_of(function: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+    """Return a function, which may be given as package.module:function."""
+    return import_function(function) if isinstance(function, str) else function
+
+
+def with_settings(base: Config, parts: OwnParts, settings: Mapping[str, Any]) -> Config:
+    """Return the config with these settings, and "custom" where there are own parts."""
+    values, validation = dict(settings), settings.get("validation")
+    if validation is not None and not isinstance(validation, float | int | str):
+        values["validation"] = str(validation) if isinstance(validation, Path) else configs.FROM_PYTHON
+    config = parts.named_in(base).with_settings(**values)
+    if parts.named_in(config) != config:
+        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
+    return config

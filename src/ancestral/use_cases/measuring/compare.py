@@ -1,0 +1,153 @@
+"""Comparisons: runs side by side, measured alike on the same data; and the plan of those of samplers."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ancestral import samplers
+from ancestral.base.arguments import function_name
+from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Message
+from ancestral.base.options import option
+from ancestral.base.registries import METRICS
+from ancestral.declarations import Compare
+from ancestral.measure import forecast
+from ancestral.measure.reference import loader
+from ancestral.measure.study import Study
+from ancestral.model import Model
+from ancestral.render import compositions
+from ancestral.render.evaluation_text import likelihood_items, verdict
+from ancestral.results.comparison_result import (
+    ComparedBound,
+    ComparedRun,
+    ComparisonResult,
+    SamplerComparisonResult,
+)
+from ancestral.results.evaluation_result import EvaluationResult
+from ancestral.samplers import Sampler
+from ancestral.training.distributed import Distributed
+from ancestral.use_cases.measuring import subjects
+from ancestral.use_cases.measuring.compare_samplers import compare_samplers, default_sampler, sampler_list
+from ancestral.use_cases.measuring.evaluate import check_metrics
+
+IMAGES, POINTS = 36, 2000
+"""Samples of each run in the picture; of points, this number makes a cloud."""
+COMPARISON_FOLDER = Path("runs/compare")
+
+
+@dataclass(frozen=True)
+class ComparePlan(subjects.Measurements[Compare]):
+    """A comparison that is decided: of the runs, or of these samplers of the only run."""
+
+    folder: Path | None
+    samplers: tuple[str | Sampler, ...]
+
+
+def plan(options: Compare) -> ComparePlan:
+    """Open the runs, which are compared on the same data.
+
+    Raises:
+        InputError: If runs or samplers are missing, are not alike or cannot be measured, or options do not fit.
+    """
+    runs = (options.runs,) if isinstance(options.runs, str | Path | Model) else tuple(options.runs)
+    sampler_names = [] if options.samplers is None else sampler_list(options.samplers)
+    _check(options, len(runs), sampler_names)
+    processes = Distributed(options.device)
+    models = [
+        subjects.open_subject(run, options, processes.device, f"model {i}") for i, run in enumerate(runs, start=1)
+    ]
+    (first, *others), temporary = models, subjects.temporary_folder(processes)
+    for other in others:
+        _check_alike(first, other)
+    if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
+        raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
+    check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
+    configs = [subject.model.config.data for subject in models]
+    same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1
+    source = first.source(options.data)
+    given = subjects.given_of(models, options, source)
+    load = loader(first.model.spec, first.data_config, configs[0] if same else None, given)
+    in_file = all(subject.folder for subject in models)
+    place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None
+    if options.samplers == "all":
+        sampler_names += default_sampler(first.model, sampler_names)
+    return ComparePlan(
+        options=options,
+        processes=processes,
+        subjects=tuple(models),
+        studies=tuple(
+            subjects.plan_study(subject, options, source, load, temporary, subjects.check_folder(subject.folder))
+            for subject in models
+        ),
+        folder=subjects.check_folder(place if options.out is None else options.out, source, options.held_out),
+        samplers=tuple(sampler_names),
+    )
+
+
+def run(plan: ComparePlan) -> Generator[Event, None, ComparisonResult | SamplerComparisonResult]:
+    """Compare runs, or the samplers of one run."""
+    events: Generator[Event, None, Any] = (
+        compare_samplers(plan, plan.samplers, plan.folder) if plan.samplers else _compare_runs(plan)
+    )
+    return subjects.perform(plan, plan.processes.first(events))
+
+
+def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler]) -> None:
+    """Raise InputError for too few or too many runs, no samplers, or an option of the other comparison."""
+    if options.samplers is None:
+        if options.most is not None:
+            raise InputError(f"{option('most')} belongs to {option('samplers')}; give that too")
+        if count < 2:
+            raise InputError(f"one run is compared with nothing; name another, or give {option('samplers', 'all')}")
+        return
+    if count != 1:
+        raise InputError(f"{option('samplers')} are compared of one run: name it, and no other")
+    for name in ("sampler", "steps", "metrics"):
+        if getattr(options, name) is not None:
+            raise InputError(f"{option(name)} is for runs; leave it out beside {option('samplers')}")
+    if not sampler_names:
+        raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
+
+
+def _check_alike(one: subjects.Subject, two: subjects.Subject) -> None:
+    """Raise InputError for two models whose items differ in shape or in coding."""
+    first, second = one.model.spec.items, two.model.spec.items
+    if first != second:
+        raise InputError(f"{one.name} makes {first}, but {two.name} {second}; compare runs whose items are alike")
+
+
+def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]:
+    """Measure the samples of several models on the same data, and write compare.json and compare.png.
+
+    Bits/dim are shown for runs on which the likelihood was measured before. Samples of runs are kept in their folders,
+    where `evaluate` finds them, so none is made twice.
+    """
+    size, metrics = plan.batch_size, plan.options.metrics or METRICS
+    named = [(study.name, study) for study in plan.studies]
+    if line := forecast.forecast(forecast.sampling_parts(named, size), subjects.FASTER):
+        yield Message(line)
+    runs, grids = [], []
+    for subject, study in zip(plan.subjects, plan.studies, strict=True):
+        items = yield from study.samples(size, f"sampling {subject.name}")
+        quality, _ = yield from study.metrics(items, size, metrics)
+        if text := verdict(quality):
+            yield Message(f"{subject.name}: {text}")
+        bound = subject.folder and EvaluationResult.load(subject.folder, subject.sha256).likelihood
+        compared_bound = ComparedBound.from_result(bound, likelihood_items(bound.data)) if bound else None
+        runs.append(ComparedRun(**vars(quality), parameters=study.model.parameters, bits_per_dim=compared_bound))
+        grids.append((subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
+    result = ComparisonResult.from_runs(runs)
+    if plan.folder is not None:
+        limits, names = plan.subjects[0].model.spec.codec.limits, _class_names(plan.studies, len(grids[0][1]))
+        picture = compositions.side_by_side(grids, limits, names)
+        yield from subjects.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
+    return result
+
+
+def _class_names(studies: Sequence[Study], count: int) -> list[str] | None:
+    """Return the classes of the first samples, if they are the same in all studies and not those of real items."""
+    if any(study.conditions is not None for study in studies):
+        return None
+    first, *others = (study.model.class_names(range(count), study.spec.label) for study in studies)
+    return first if all(names == first for names in others) else None

@@ -1,0 +1,254 @@
+"""Evaluation of a model: how good its samples are, and how well it knows data."""
+
+import dataclasses
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ancestral.base import hub
+from ancestral.base.arguments import function_name, takes
+from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Measured, Message, Work, Wrote
+from ancestral.base.options import option
+from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
+from ancestral.measure import forecast
+from ancestral.measure.conditional_samples import EnsembleStudy
+from ancestral.measure.measured_samples import Measurement
+from ancestral.measure.reference import (
+    loader,
+)
+from ancestral.measure.study import Study
+from ancestral.metrics.extractors import features
+from ancestral.render import compositions, html_report, model_card, plots
+from ancestral.results import EvaluationResult, SampleMetrics
+from ancestral.results import evaluation_result as facts
+from ancestral.training.distributed import Distributed
+from ancestral.use_cases import model_cards
+from ancestral.use_cases.measuring import subjects
+from ancestral.use_cases.measuring.likelihood import LikelihoodPlan, measure_likelihood, plan_likelihood
+
+PARTS = {
+    "samples": ("sampler", "steps", "guidance", "extractor"),
+    "likelihood": ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes"),
+    "ode": ("ode_steps", "probes"),
+}
+"""The options of each part of an evaluation."""
+
+
+@dataclass(frozen=True)
+class EvaluatePlan(subjects.Measurements[Evaluate]):
+    """An evaluation that is decided; None is what is not measured."""
+
+    folder: Path | None
+    samples: Study | None
+    ensembles: EnsembleStudy | None
+    likelihood: LikelihoodPlan | None
+
+
+def plan(options: Evaluate) -> EvaluatePlan:
+    """Open the model and the data, and decide what is measured.
+
+    Raises:
+        InputError: If the model or the data cannot be read or do not fit, or an option is of what is not measured.
+    """
+    samples = bool(not options.likelihood if options.samples is None else options.samples)
+    _check_parts(options, samples)
+    processes = Distributed(options.device)
+    subject = subjects.open_subject(options.model, options, processes.device)
+    check_metrics(options.metrics, bool(subject.model.spec.classes))
+    source = subject.source(options.data)
+    folder = subjects.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
+    given = subjects.given_of([subject], options, source)
+    load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
+    conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
+    temporary, study, ensembles = subjects.temporary_folder(processes), None, None
+    studies = list[Study]()
+    if samples or conditional:
+        study = subjects.plan_study(subject, options, source, load, temporary, folder)
+        studies += [study] if samples else []
+    if study is not None and conditional:
+        ensembles = EnsembleStudy.of(study, options.conditions, options.members)
+        studies.append(ensembles.study)
+    return EvaluatePlan(
+        options=options,
+        processes=processes,
+        subjects=(subject,),
+        studies=tuple(studies),
+        folder=folder,
+        samples=study if samples else None,
+        ensembles=ensembles,
+        likelihood=plan_likelihood(subject, options, source, load) if options.likelihood else None,
+    )
+
+
+def run(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
+    """Measure the model.
+
+    Yields:
+        The progress, and the files written.
+
+    Returns:
+        What was measured.
+    """
+    return subjects.perform(plan, _evaluate(plan))
+
+
+def _evaluate(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
+    if plan.processes.main and (line := _forecast(plan)):
+        yield Message(line)
+    for study in plan.studies:
+        yield from share_sampling(study, plan.processes, plan.batch_size)
+    if plan.samples is not None:
+        yield from share_features(plan.samples, plan.processes, plan.batch_size)
+    return (yield from plan.processes.first(_measure(plan)))
+
+
+def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
+    options, (subject,) = plan.options, plan.subjects
+    metrics = bound = items = conditional = None
+    if plan.samples is not None:
+        items = yield from plan.samples.samples(plan.batch_size)
+        measurement = plan.samples.metrics(items, plan.batch_size, options.metrics or METRICS)
+        metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.limits)
+    if plan.ensembles is not None:
+        conditional = yield from plan.ensembles.measure(plan.batch_size)
+        yield Measured(conditional)
+        if plan.folder is not None:
+            plot = plots.rank_plot(conditional.calibration)
+            yield from subjects.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
+    if plan.likelihood is not None:
+        bound = yield from measure_likelihood(subject, plan.likelihood, plan.batch_size)
+        if plan.folder is not None:
+            plot = plots.likelihood_plot(bound.over_time)
+            yield from subjects.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
+    if options.out is None and subject.folder is not None:
+        yield from _update_run(subject, items)
+    return EvaluationResult(metrics, bound, conditional)
+
+
+def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, classes: bool) -> None:
+    """Raise InputError for no metrics, functions that are none, and the class accuracy of samples without classes."""
+    for metric in metrics or ():
+        if not isinstance(metric, str) and not takes(metric, None, None):
+            raise InputError(
+                f"{option('metrics')} cannot hold {function_name(metric)}: a metric is a name, or a function of "
+                "(items, other items) that returns a number"
+            )
+    if metrics == ():
+        raise InputError(f"{option('metrics')} names none; give some of {', '.join(METRICS)}")
+    if not classes and "class_accuracy" in (metrics or ()):
+        raise InputError(
+            f"class_accuracy cannot be measured of samples without classes; leave it out of {option('metrics')}"
+        )
+
+
+def _check_parts(options: Evaluate, samples: bool) -> None:
+    """Raise InputError for an option of a part that is not measured."""
+    defaults = {field.name: field.default for field in dataclasses.fields(Evaluate)}
+    parts = {"samples": samples or bool(options.conditions), "likelihood": options.likelihood, "ode": options.ode}
+    idle = [(part, name) for part, is_measured in parts.items() if not is_measured for name in PARTS[part]]
+    for part, name in [*idle, *([] if samples else [("samples", "metrics")])]:
+        if getattr(options, name) != defaults[name]:
+            raise InputError(
+                f"{option(name)} is an option of {part}: give {option(part, True)} too, or leave {option(name)} out"
+            )
+
+
+def _measures_conditions(options: Evaluate, has_conditions: bool, samples: bool) -> bool:
+    """Whether samples for the conditions of items are measured. Raises InputError for options without effect."""
+    measured = has_conditions and (samples if options.conditions is None else options.conditions > 0)
+    if not has_conditions and options.conditions:
+        raise InputError(
+            f"{option('conditions', options.conditions)} is for models with conditions besides the label, and this "
+            "one has none: leave it out"
+        )
+    if not measured and options.members != DEFAULT_MEMBERS:
+        raise InputError(
+            f"{option('members', options.members)} is the number of samples for each of the {option('conditions')} of "
+            "a conditional model, which are not measured: leave it out"
+        )
+    return measured
+
+
+# -- samples ----------------------------------------------------------------------------------------------------------
+
+
+def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
+    """Sample this process's part of what is missing.
+
+    Everything goes through files, so a killed evaluation goes on; processes wait for each other at the end.
+    """
+    missing = study.store.missing(study.count, batch_size)
+    processes.wait()  # until all have seen the same files
+    mine, total, done = missing[processes.rank :: processes.world], sum(map(len, missing)), 0.0
+    for share in study.sample(mine):
+        done += share * total / sum(map(len, mine))  # the other processes are about as fast as this one
+        if processes.main:
+            yield Work("sampling", done, total, "samples")
+    processes.wait()
+
+
+def share_features(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
+    """Compute this process's part of all features, which several processes keep in files."""
+    references = study.references
+    if processes.world > 1 and references.extractor.identity is not None:
+        items = yield from study.samples(batch_size)
+        for _, part, folder in references.item_sets(items, study.store.folder / "features"):
+            pieces = slice(processes.rank, None, processes.world)
+            for _ in features(references.extractor, part, batch_size, folder, pieces):
+                pass
+        processes.wait()
+
+
+def write_samples(
+    measurement: Measurement, folder: Path | None, limits: tuple[float, float]
+) -> Generator[Event, None, SampleMetrics]:
+    """Measure samples and write the files, if there is a folder."""
+    metrics, pairs = yield from measurement
+    yield Measured(metrics)
+    if folder is not None:
+        pictures = {"memorisation.png": compositions.nearest_pairs(pairs, limits)} if pairs else {}
+        yield from subjects.write_results(folder, {facts.SAMPLES_FILE: metrics, **pictures})
+    return metrics
+
+
+# -- what is said -----------------------------------------------------------------------------------------------------
+
+
+def _forecast(plan: EvaluatePlan) -> str | None:
+    """Forecast of the time, if it is long."""
+    model, size, parts = plan.subjects[0].model, plan.batch_size, dict[str, float]()
+    named = []
+    if plan.samples is not None:
+        passes = plan.samples.passes
+        named.append((f"{plan.samples.count:,} samples of {passes:,} network evaluations", plan.samples))
+    if plan.ensembles is not None:
+        named.append((f"{plan.ensembles.study.count:,} samples for the conditions of items", plan.ensembles.study))
+    shared = forecast.sampling_parts(named, size)
+    parts |= {name: seconds / plan.processes.world for name, seconds in shared.items()}
+    if plan.likelihood is not None:
+        items, _, settings = plan.likelihood
+        item_seconds = len(items) * forecast.network_seconds(model, size)
+        passes = min(settings.T, settings.passes or settings.T)
+        parts[f"bits/dim of {len(items):,} items"] = passes * item_seconds
+        if settings.ode_steps is not None and settings.probes is not None:
+            gradients = settings.probes or math.prod(model.spec.shape)  # a backward pass takes as long as two forward
+            parts["probability flow"] = 2 * settings.ode_steps * (1 + 2 * gradients) * item_seconds
+    return forecast.forecast(parts, subjects.FASTER if plan.studies else f"fewer {option('passes')} are faster")
+
+
+def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[Event]:
+    """Update the model card, which shows some of the samples, and the report of the run."""
+    assert subject.folder is not None
+    run = subject.folder.parent
+    address = subject.name if hub.is_address(subject.name) else model_card.FOLDER
+    yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
+    report = run / html_report.REPORT
+    if html_report.update_report(run):
+        yield Wrote(report)
+    elif report.exists():
+        yield Message(f"{report} is left as it is, since it has no place for this; training writes a new one")

@@ -1,0 +1,235 @@
+"""Inspection of a data set before training: what it is, what is wrong with it, and what training on it costs."""
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ancestral import config as configs
+from ancestral import data
+from ancestral.base.device import keep_freed_memory, pick_device
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.events import Event, Message, Wrote
+from ancestral.base.options import command_line, option
+from ancestral.base.quantities import format_duration
+from ancestral.base.storage import write_text
+from ancestral.base.threads import check_count, cpu_threads
+from ancestral.config import Config, DataConfig, LatentConfig, by_size
+from ancestral.config.folders import check_outside
+from ancestral.config.image_size import plain_image_size
+from ancestral.config.training_values import TrainingCost
+from ancestral.data.lazy_dataset import SizesDifferError
+from ancestral.declarations import PRINTED, Inspect
+from ancestral.measure import findings
+from ancestral.measure.condition_findings import condition_findings, condition_statistics, fault_findings
+from ancestral.measure.items import InspectedItems, class_counts, inspect_items
+from ancestral.model import build_autoencoder
+from ancestral.render import compositions
+from ancestral.render.data_text import LEVEL_MARKS
+from ancestral.results.data_report import DataReport, FileStatistics, Finding
+from ancestral.training import Trainer
+from ancestral.training.step_cost import choose_checkpointing, step_memory, training_cost
+from ancestral.use_cases.training.autoencoding import seconds_of_autoencoder
+from ancestral.use_cases.training.plan_training import with_autoencoder
+
+PROBE_SIZE = 64
+"""Pixels to which images of different sizes are brought where no size is given, to look at all else."""
+SAMPLE = 256
+"""Number of items on which training steps are measured."""
+
+
+@dataclass(frozen=True)
+class InspectPlan:
+    """An inspection that is decided.
+
+    Attributes:
+        options: What the user gave.
+        name: What the data are called in the config.
+        config: The config of the training run that is judged.
+        sheet: The file of the contact sheet, if any.
+        json: The file of the report, if any.
+    """
+
+    options: Inspect
+    name: str
+    config: Config
+    sheet: Path | None
+    json: Path | None
+
+
+def plan(options: Inspect) -> InspectPlan:
+    """Decide an inspection. Raises InputError if settings do not fit, or a file could not be written."""
+    name = str(options.source) if isinstance(options.source, str | Path) else configs.FROM_PYTHON
+    config = configs.base_config(options.config, options.source if options.config is None else None)
+    config = config.with_net(options.net).with_settings(source=name, **options.settings)
+    json = None if options.json in (None, PRINTED) else Path(options.json)
+    if json is not None and json.is_dir():
+        raise InputError(f"{json} is a folder; give {option('json')} the name of a file")
+    return InspectPlan(options, name, config, _sheet_path(options.out, name), json)
+
+
+def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
+    """Inspect the data as training would use them.
+
+    Yields:
+        The progress of reading files, and the files written.
+
+    Returns:
+        The report, with the contact sheet.
+
+    Raises:
+        InputError: If no item can be read.
+    """
+    options, name, from_python = plan.options, plan.name, plan.name == configs.FROM_PYTHON
+    if options.threads is not None:
+        check_count(options.threads)
+    keep_freed_memory()
+    rows, faults = list[Finding](), list[InputError]()
+    source = yield from _opened(options, plan.config, rows, faults)
+    items = yield from inspect_items(source, options.threads or source.threads)
+    dataset, values, files = items.data, items.values, items.files
+    classes = class_counts(dataset.labels, dataset.classes)
+    rows += _findings(items, plan.config, classes, faults)
+    config, cost = _cost(options, plan.config, dataset, values.shape, rows)
+    rows += findings.training_findings(len(dataset), config, cost)
+    trainable = all(row.level != "error" for row in rows)
+    report = DataReport(
+        trainable=trainable,
+        source=one_line(dataset.name if from_python or Path(name).name in ("", "..") else name),
+        preset=config.preset,
+        image_size=None if config.data.image_size is None else plain_image_size(config.data.image_size),
+        count=len(dataset),
+        values=values,
+        classes=classes,
+        files=None if files is None else _file_statistics(files, config.data),
+        findings=tuple(sorted(rows, key=lambda row: list(LEVEL_MARKS).index(row.level))),
+        cost=cost,
+        rate=dataset.rate,
+        conditions=condition_statistics(dataset),
+        command=configs.command(plan.config) if trainable and not from_python else "",
+    )
+    report = dataclasses.replace(report, sheet=compositions.contact_sheet(report, dataset))
+    path, json = plan.sheet, plan.json
+    if path is not None and (sheet := report.sheet) is not None:
+        yield from _write(path, lambda: compositions.write_sheet(path, sheet))
+    if json is not None:
+        yield from _write(json, lambda: write_text(json, report.to_json()))
+    return report
+
+
+def _opened(
+    options: Inspect, config: Config, rows: list[Finding], faults: list[InputError]
+) -> Generator[Event, None, data.Dataset]:
+    """Open the data as training would, and add what is wrong; images that differ in size become those of a probe."""
+    form = config.data.form
+    try:
+        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
+    except SizesDifferError as error:  # which sizes, the report says
+        text, _, advice = error.text.rpartition(": ")
+        rows.append(Finding("sizes", "error", text, advice))
+        form |= {"image_size": PROBE_SIZE}
+        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
+    if not len(source):
+        raise InputError(f"{source.name} holds no items that can be read")
+    return source
+
+
+def _findings(
+    items: InspectedItems, config: Config, classes: Mapping[str, int], faults: Sequence[InputError]
+) -> list[Finding]:
+    """What was found of the items and of what they are conditioned on."""
+    dataset, files, of_conditions = items.data, items.files, [*condition_findings(items.data)]
+    condition_texts = {row.text for row in of_conditions}  # these name the items too
+    flat = [dataset.name_of(row) for row in items.flat.nonzero()[0].tolist()]
+    return [
+        *findings.unreadable_finding(items.unreadable),
+        *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
+        *(Finding("reading", "note", text, advice) for text, advice in dataset.notes if text not in condition_texts),
+        *fault_findings(faults),
+        *of_conditions,
+        *findings.duplicate_findings(items, classes),
+        *findings.class_findings(classes),
+        *findings.flat_finding(flat, config.data.background),
+        *findings.value_findings(items.values),
+    ]
+
+
+def _cost(
+    options: Inspect, config: Config, dataset: data.Dataset, shape: Sequence[int], rows: list[Finding]
+) -> tuple[Config, TrainingCost | None]:
+    """The config that is completed by the size of the items, and what training costs, measured; adds findings."""
+    kind, autoencoder, help_line = pick_device(options.device).type, None, f"see {_help(config)}"
+    try:
+        config, taken = with_autoencoder(config, options.settings)
+        if config.latent.latent is not None:
+            autoencoder = build_autoencoder(config.latent, dataset.spec, taken=taken)
+            shape = autoencoder.latent_shape(shape)
+    except InputError as error:
+        rows.append(Finding("refused", "error", error.text, help_line))
+        config, taken = dataclasses.replace(config, latent=LatentConfig()), None
+    note, config = by_size.explain(config, shape, kind), by_size.complete(config, shape, kind)
+    if not options.steps or any(row.level == "error" for row in rows):
+        return config, None
+    try:
+        trainer = Trainer(config, dataset.sample(SAMPLE), options.device, autoencoder=autoencoder)
+        memory, checkpointing = choose_checkpointing(trainer, step_memory(trainer, len(dataset)))
+        note = "; ".join(filter(None, (note, checkpointing)))
+        with cpu_threads(config.runtime.threads):  # as training does
+            cost = training_cost(trainer, len(dataset), memory, options.steps, note)
+            if autoencoder is not None and taken is None:
+                duration = format_duration(seconds_of_autoencoder(trainer))
+                text = f"first an autoencoder is trained, {config.latent}: {config.latent.latent_steps:,} steps, "
+                advice = f"{option('latent', 'RUN')} takes that of another run"
+                rows.append(Finding("latents", "note", f"{text}about {duration}", advice))
+    except InputError as error:
+        rows.append(Finding("refused", "error", error.text, help_line))
+        return config, None
+    return config, cost
+
+
+def _help(config: Config) -> str:
+    return command_line("train", config.preset, help=True)
+
+
+def _file_statistics(files: NDArray[np.void], config: DataConfig) -> FileStatistics:
+    """The statistics of files, of which `files` are the FACTS."""
+
+    def ends(sides: NDArray[np.integer]) -> tuple[int, int, int]:
+        return int(sides.min()), int(np.median(sides)), int(sides.max())
+
+    return FileStatistics(
+        bytes=int(files["bytes"].sum()),
+        height=ends(files["height"]),
+        width=ends(files["width"]),
+        cropped=float(findings.crop_shares(files, config).mean()),
+        transparent=int(files["transparent"].sum()),
+    )
+
+
+def _write(path: Path, write: Callable[[], None]) -> Iterator[Event]:
+    """Write a file; where that fails, say so, since the report is not lost by it."""
+    try:
+        write()
+    except OSError as error:
+        yield Message(f"{error}; the report follows")
+        return
+    yield Wrote(path)
+
+
+def _sheet_path(out: str | Path | None, name: str) -> Path | None:
+    """Where the contact sheet is written. Raises InputError for a place where it cannot be, or among the data."""
+    if out is None:
+        return None
+    path, from_python, built_in = Path(out), name == configs.FROM_PYTHON, name in data.BUILTINS
+    root = None if from_python or built_in else Path(name).expanduser()
+    if not path.is_dir() and path.suffix.lower() not in ("", ".png"):
+        raise InputError(f"the contact sheet is a .png, not {path.suffix}; give {option('out')} a .png or a folder")
+    if path.is_dir() or not path.suffix:
+        stem = name if built_in else root.resolve().stem if root is not None else ""
+        path /= f"{stem or 'data'}.png"
+    check_outside(path, root)
+    compositions.check_sheet(path)
+    return path

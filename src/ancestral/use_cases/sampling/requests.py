@@ -1,0 +1,373 @@
+"""Requests of the options of `sample` and `edit`: of what is given, of a picture by `like`, or of a branch of one."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ancestral import __version__
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.conditions import LABEL, Vector
+from ancestral.config import CustomNetConfig
+from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
+from ancestral.declarations import Edit, Sample
+from ancestral.model import Model, describe_file, find, load
+from ancestral.model.requested import Source, check_model, class_names, digest_of
+from ancestral.model.stages import Stage
+from ancestral.model.trained_model import TrainedModel
+from ancestral.samplers.loop import GaussianDenoiser
+from ancestral.training.snapshot_models import load_snapshot
+
+GIVEN_AGAIN = ("model", "version", "given", "weak", "then", "objects", "task", "images", "operator")
+"""What a picture names by a hash or that is said again, of all that its request holds."""
+DEPTH = 16
+"""The largest number of branches of branches."""
+
+
+def by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """Return the conditions by name; of words as in age=31 and low=small.png, several of a name are a list.
+
+    Raises:
+        InputError: If a word is not a name and a value.
+    """
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    values: dict[str, list[str]] = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option('given', word)}: give the name of a condition and its value, as in age=31")
+        values.setdefault(name, []).append(value)
+    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+
+
+def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> float | dict[str, float]:
+    """Return the scale of guidance, or one for each condition; of words as in 2, or label=2 low=1.
+
+    Raises:
+        InputError: If a word is no such scale.
+    """
+    if guidance is None:
+        return 1.0
+    if isinstance(guidance, Mapping):
+        return dict(guidance)
+    if isinstance(guidance, int | float):
+        return guidance
+    try:
+        if len(guidance) == 1 and "=" not in guidance[0]:
+            return float(guidance[0])
+        pairs = [word.partition("=") for word in guidance]
+        scales = {name: float(value) for name, _, value in pairs}
+    except ValueError:
+        words = " ".join(guidance)
+        raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
+    if len(scales) < len(pairs):
+        words = " ".join(guidance)
+        raise InputError(f"{option('guidance')} has two scales of one condition in {words!r}: give one of each")
+    return scales
+
+
+READERS = {"given": by_name, "guidance": scale_of}
+"""What reads settings that are written as words."""
+
+
+def recipe_options() -> tuple[str, ...]:
+    """Name the options that a picture holds."""
+    fields = [one for kind in (Request, EditRequest) for one in dataclasses.fields(kind)]
+    names = [one.metadata.get("key", one.name) for one in fields if one.name not in GIVEN_AGAIN]
+    return (*names, *SAMPLER_OPTIONS, "branch")
+
+
+def of_options(options: Sample | Edit) -> Request:
+    """Return the request of the user's options; its weaker model and those that follow are added when they are loaded.
+
+    Raises:
+        InputError: If an option cannot be read, or has no effect.
+    """
+    for name in ("weak", "guidance_interval", "guidance_rescale"):
+        if options.guidance is None and getattr(options, name) is not None:
+            raise InputError(
+                f"{option(name)} has no effect without a scale of guidance: add {option('guidance', 2)}, or leave it "
+                "out"
+            )
+    interval = options.guidance_interval
+    if interval is not None and len(interval) != 2:
+        raise InputError(f"{option('guidance_interval')} takes two noise levels, the lowest and the highest")
+    return _with_sampler(Request.of(**_given(options)), options)
+
+
+def _given(options: Sample | Edit) -> dict[str, Any]:
+    """The settings of a request that are given, by the names of `Request.of`; models are loaded later."""
+    values = {name: getattr(options, key) for name, key in SETTINGS.items() if name != "weak"}
+    return {name: READERS.get(name, lambda value: value)(value) for name, value in values.items() if value is not None}
+
+
+def _with_sampler(request: Request, options: Sample | Edit) -> Request:
+    """The request with the options of its sampler that have names of their own."""
+    further = {name: getattr(options, name, None) for name in SAMPLER_OPTIONS if name not in SETTINGS}
+    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, sampler_options=further))
+
+
+def like(options: Sample | Edit, digest: str) -> Request:
+    """Return the request in the PNG that is made again, with the images that the user gives again.
+
+    Args:
+        options: The options, none of which may contradict it.
+        digest: The SHA-256 of the file of the first model.
+
+    Raises:
+        InputError: If the file has no recipe, or one of another model, or an option contradicts it.
+    """
+    names = recipe_options()
+    for one in dataclasses.fields(options):
+        if one.name in names and getattr(options, one.name) is not None:
+            raise InputError(
+                f"{option('like')} makes the samples of {options.like} again; leave {option(one.name)} out"
+            )
+    request = Request.read(str(options.like))
+    check_model(request, digest)
+    return given_again(request, by_name(options.given))
+
+
+def given_again(request: Request, given: Mapping[str, Any]) -> Request:
+    """Return a request that was read with the images that it names, as the user gives them again.
+
+    Raises:
+        InputError: If what the request holds is given again, or what it does not have.
+    """
+    for name, refs in request.given.items():
+        if name in given and not isinstance(refs[0], ImageRef):
+            raise InputError(
+                f"{option('like')} makes the samples of {request.source} again; leave {option('given', name)} out"
+            )
+    if further := given.keys() - request.given.keys():
+        raise InputError(f"{request.source} was made without {', '.join(sorted(further))}: leave it out")
+    return dataclasses.replace(request, objects=Objects(given=given))
+
+
+def of_one(request: Request, model: TrainedModel, index: int) -> Request:
+    """Return the request of one sample alone.
+
+    Args:
+        request: The request of all.
+        model: The model whose classes the labels are.
+        index: The index of the sample.
+    """
+    names = class_names(model, request.label or model.spec.classes) if model.spec.classes else None
+    name = None if names is None else (names[index % len(names)],)
+    given: dict[str, tuple[ImageRef | str, ...]] = {
+        condition: (refs[index % len(refs)],) for condition, refs in request.given.items()
+    }
+    return dataclasses.replace(request, n=1, indices=(index,), label=name, given=given, single=True)
+
+
+# -- the models --------------------------------------------------------------------------------------------------------
+
+
+def digest_at(model: Model | str | Path) -> str:
+    """Return the SHA-256 of the file of a model, or of where one is; "" if it is in none."""
+    return digest_of(model) if isinstance(model, Model) else storage.sha256(find(model))
+
+
+def loaded(options: Sample | Edit, digest: str) -> Source:
+    """Return the model of the options, loaded unless it is one.
+
+    Args:
+        options: The options.
+        digest: The SHA-256 of its file.
+    """
+    if isinstance(options.model, Model):
+        return Source(options.model, str(options.model.file or "the model"), digest)
+    return Source(load(options.model, options.device, net=options.net), str(options.model), digest)
+
+
+def follower(model: Model | str | Path, device: str, net: Any) -> Source:
+    """Return a model that follows another.
+
+    Args:
+        model: The model, or where it is.
+        device: The device for a model that is read.
+        net: The network of the user's own, for models that have one.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    if isinstance(model, Model):
+        return Source.of(model)
+    file = find(model)
+    own = isinstance(describe_file(file)[0].net, CustomNetConfig)
+    return Source(load(model, device, net=net if own else None), str(model), storage.sha256(file))
+
+
+def with_weak(request: Request, options: Sample | Edit, model: TrainedModel) -> Request:
+    """Return the request with the weaker model of autoguidance: a number is the step of a snapshot of the run.
+
+    Raises:
+        InputError: If there is none, or the request that was read was made with another.
+    """
+    weak = options.weak
+    if isinstance(weak, int) or (isinstance(weak, str) and weak.isdecimal()):
+        assert isinstance(model, Model)  # as all that are loaded
+        weak = load_snapshot(model, int(weak))
+    elif weak is not None and not isinstance(weak, Model):
+        weak = load(weak, options.device, net=options.net)
+    if options.like is not None and request.weak is None and weak is not None:  # of another one `stages_of` says so
+        raise InputError(f"these samples were guided by no weaker model: {option('weak')} names that one")
+    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, weak=weak))
+
+
+# -- branches ----------------------------------------------------------------------------------------------------------
+
+
+def parent_of(options: Sample, digest: str) -> Request:
+    """Return the request of the picture that is branched.
+
+    Args:
+        options: The options, of which `branch` names the picture.
+        digest: The SHA-256 of the file of the model.
+
+    Raises:
+        InputError: If the picture cannot be branched, or an option does not apply.
+    """
+    file, at = options.branch, options.at
+    if file is None or at is None:
+        raise InputError(f"{option('branch')} and {option('at')} belong together: a picture and one of its states")
+    for name in ("n", "like", "then"):
+        if getattr(options, name) is not None:
+            raise InputError(f"{option('branch')} goes on with the samples of {file}: leave {option(name)} out")
+    request = Request.read(file)
+    check_model(request, digest)
+    if request.step is not None:
+        raise InputError(f"{file} is a grid of training, whose weights are in no file: branch samples of the model")
+    if request.then:
+        raise InputError(f"{file} was made by several models, one after another: branch samples of one model")
+    if request.edit is not None:
+        raise InputError(f"{file} is an edit, and has no states to branch from: branch samples of the model")
+    if request.at is not None and at < request.at:
+        raise InputError(
+            f"{file} is itself a branch, from state {request.at}: give {option('at')} of {request.at} or more, or "
+            "branch the picture that it came from"
+        )
+    depth, parent = 1, request.parent
+    while parent is not None:
+        depth, parent = depth + 1, parent.parent
+    if depth > DEPTH:
+        raise InputError(f"{file} is the end of {depth - 1} branches, and there may be {DEPTH}: branch an earlier one")
+    indices = range(request.n or 0) if request.indices is None else request.indices
+    if others := sorted(set(options.index or ()) - set(indices)):
+        raise InputError(f"{option('index', others[0])} is none of the samples of {file}: leave it out, or choose some")
+    return request
+
+
+def branch_of(parent: Request, options: Sample, classes: Sequence[str]) -> Request:
+    """Return the request of options with those of a picture's in the place of what was not given.
+
+    Args:
+        parent: The request of the picture.
+        options: The options.
+        classes: The classes of the model.
+    """
+    given = by_name(options.given)
+    label = parent.label if options.label is None else options.label
+    if label is None and given and not parent.given:
+        label = classes or None  # in turn, as before: beside other conditions none would be absent
+    settings = {**_given(options), "given": given, "label": label}
+    return _with_sampler(parent.replace(**settings, at=options.at, parent=parent), options)
+
+
+def check_seed(options: Sample, stage: Stage) -> None:
+    """Raise InputError if another seed has no effect, since the sampler draws no noise after the branch."""
+    branch, schedule = stage.branch, stage.model.denoiser.schedule
+    assert branch is not None
+    if options.seed in (None, branch.seed):
+        return
+    drawn = False
+
+    def noise(shape: torch.Size) -> torch.Tensor:
+        nonlocal drawn
+        drawn = True
+        return torch.zeros(shape)
+
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    for _ in stage.sampler.trajectory(GaussianDenoiser(schedule), x, stage.times[branch.at :], noise):
+        if drawn:
+            return
+    name = type(stage.sampler).__name__
+    raise InputError(
+        f"{option('seed', options.seed)} has no effect: {name} draws no noise after state {branch.at}. Give a "
+        f"sampler that does ({option('eta', 1)}, or {option('sampler', 'ddpm')}), or leave it out"
+    )
+
+
+# -- notes -------------------------------------------------------------------------------------------------------------
+
+
+def differences(request: Request, model: TrainedModel) -> list[str]:
+    """Say why samples that are made again may differ.
+
+    Args:
+        request: The request, as it was read.
+        model: The model.
+
+    Raises:
+        InputError: If the request is that of a grid of another training run.
+    """
+    notes = []
+    if request.version == __version__ and request.run not in (None, model.config.identity()):
+        raise InputError(
+            f"{request.source} is a grid of the training of another run, with other settings or data: give the model "
+            f"of that run, or leave {option('like')} out"
+        )
+    if request.step not in (None, model.step):
+        notes.append(
+            f"{request.source} was made at step {request.step:,} of training; the model is of step {model.step:,}"
+        )
+    if request.version != __version__:
+        notes.append(
+            f"{request.source} was made by ancestral {request.version}; version {__version__} may sample otherwise"
+        )
+    return notes
+
+
+def snapshot_notes(options: Sample | Edit, weak: TrainedModel | None) -> list[str]:
+    """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
+    if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
+        return []
+    return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
+
+
+def beyond_data(stage: Stage) -> list[str]:
+    """Say which numbers lie beyond the data that the model was trained on."""
+    notes = list[str]()
+    for name, values in stage.values.items():
+        kind = values.kind
+        if not isinstance(kind, Vector) or not (ranges := kind.ranges()):
+            continue
+        low, high = (torch.tensor(end, dtype=values.rows.dtype) for end in (kind.low, kind.high))
+        rows, places = ((values.rows < low) | (values.rows > high)).nonzero(as_tuple=True)
+        if len(rows):
+            place, value = int(places[0]), option("given", f"{name}={values.names[int(rows[0])]}")
+            number = "" if kind.size == 1 else f"{kind.names[place] if kind.names else f'number {place + 1}'} is "
+            notes.append(f"{value} lies beyond the data of the model ({number}{ranges[place]}): it saw nothing like it")
+    return notes
+
+
+def never_absent(stage: Stage) -> list[str]:
+    """Say which conditions guidance strengthens although the model never learned without them."""
+    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.guidance
+    if guidance.off or guidance.weak is not None or (further and train.condition_dropout):
+        return []
+    names = [*stage.values, *[stage.condition] * bool(stage.condition)]
+    names += [LABEL] * (bool(stage.model.spec.classes) and not train.label_dropout)
+    names = [name for name, scale in guidance.scales(names).items() if scale != 1]
+    if not names:
+        return []
+    dropout = option("label_dropout" if names == [LABEL] else "condition_dropout", 0)
+    return [
+        f"{stage.name} was trained with {dropout}, so guidance compares with estimates without {', '.join(names)} that "
+        "it never learned: train with the default of that option, or leave guidance out"
+    ]

@@ -1,0 +1,207 @@
+"""The first phase of a run in a latent space: its autoencoder is trained, as any run is, in a folder of the run.
+
+The folder `autoencoder` of the run folder holds a config, checkpoints, a log and a model file. So the phase is resumed
+as exactly as any other run. An autoencoder that is taken from another run is written there too.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Generator
+
+from ancestral import config as configs
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Message, Work
+from ancestral.base.options import option
+from ancestral.config import AUTOENCODER, Config, CustomNetConfig
+from ancestral.data import Dataset
+from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
+from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
+from ancestral.model.building import assemble
+from ancestral.nets.autoencoder import Autoencoder
+from ancestral.objectives.reconstruction import Reconstruction
+from ancestral.render import pictures, writers
+from ancestral.results.sample_result import ReconstructionQuality
+from ancestral.training import Progress, RunFolder, Trainer, trackers
+from ancestral.training.signals import stop_on_signals
+from ancestral.use_cases.training.training_filters import logged
+
+FOLDER = "autoencoder"
+"""The name of the folder in the run folder."""
+WINDOW = 64
+"""Side of the windows of images on which an autoencoder is trained: its layers see no further."""
+BATCH = 16
+"""Number of windows in a step."""
+SAVE_EVERY = 250
+"""Number of steps between two checkpoints."""
+SHOWN = 24
+"""Number of items in the picture of reconstructions."""
+
+
+def autoencoder_config(config: Config) -> Config:
+    """Return the config of the run that trains the autoencoder of a run."""
+    assert config.latent.latent is not None
+    data = dataclasses.replace(config.data, class_labels=False, balance=False, given=None, augment=0.0, validation=None)
+    train = dataclasses.replace(
+        configs.preset("digits").train,
+        steps=config.latent.latent_steps,
+        batch_size=BATCH,
+        save_every=SAVE_EVERY,
+        sample_every=config.latent.latent_steps,
+        seed=config.train.seed,
+        precision=config.train.precision,
+    )
+    runtime = dataclasses.replace(
+        config.runtime,
+        micro_batch=None,
+        shard=False,
+        compile=False,
+        checkpointing=False,
+        keep_every=0,
+        snapshots=0,
+        trackers=("none",),
+    )
+    return Config(AUTOENCODER, data, CustomNetConfig(), latent=config.latent, train=train, runtime=runtime)
+
+
+def windows(dataset: Dataset, factor: int) -> Dataset:
+    """Return the items that an autoencoder is trained on: windows of images, and all other items as they are."""
+    dataset = dataset.with_conditions({}, {})
+    side = max(WINDOW, 8 * factor)
+    if len(dataset.shape) != 3 or max(dataset.shape[1:]) <= side:
+        return dataset
+    return dataset.windows([min(side, one) for one in dataset.shape[1:]])
+
+
+def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder | None) -> Generator[Event, None, bool]:
+    """Give a trainer in a latent space its trained autoencoder: that of its folder, one that is taken, or a new one.
+
+    All processes take part.
+
+    Args:
+        trainer: The trainer, whose autoencoder is untrained.
+        folder: The run folder.
+        taken: The autoencoder of another run; None trains one, or reads that of the folder.
+
+    Returns:
+        Whether it is trained; False if the run was asked to stop meanwhile, and saved.
+
+    Raises:
+        InputError: If the autoencoder in the run folder is another one.
+        OSError: If it cannot be saved.
+    """
+    autoencoder, distributed = trainer.spec.autoencoder, trainer.distributed
+    assert autoencoder is not None
+    place, steps = RunFolder(folder.path / FOLDER), trainer.config.latent.latent_steps
+    distributed.wait()
+    if place.model_step() == steps:
+        saved, _ = load_autoencoder(place.model)
+        if taken is not None and not same_autoencoder(saved, taken):
+            raise InputError(
+                f"{folder.path} was trained with another autoencoder: leave {option('latent')} out, or give "
+                f"{option('out')} another name"
+            )
+        autoencoder.load_state_dict(saved.state_dict())
+        return True
+    if taken is None and trainer.step:  # its folder is gone, and the model file has a copy
+        taken, _ = load_autoencoder(folder.model)
+    if taken is not None:
+        autoencoder.load_state_dict(taken.state_dict())
+        if distributed.main:
+            write_autoencoder(trainer, place, steps)
+    elif not (yield from _train(trainer, place, autoencoder)):
+        folder.find()  # where it goes on, if it was renamed
+        return False
+    quality = yield from distributed.first(_measured(trainer, place))
+    if distributed.main:
+        yield Message(str(quality))
+        with contextlib.suppress(OSError):  # the notes are for the report alone
+            folder.append_notes(0, [f"the autoencoder, {trainer.config.latent}: {quality}"])
+    return True
+
+
+def write_autoencoder(trainer: Trainer, place: RunFolder, steps: int) -> None:
+    """Write the autoencoder of a trainer as the model file of the run that trains such a one."""
+    config = autoencoder_config(trainer.config)
+    spec = dataclasses.replace(trainer.spec, autoencoder=None, classes=(), conditions={})
+    storage.write_text(place.config, config.to_file_text())
+    Model(assemble(config, spec, OwnParts(trainer.spec.autoencoder)), spec, config, steps).save(place.model)
+
+
+def learner_of(trainer: Trainer) -> Trainer:
+    """Return the trainer of the autoencoder of a trainer in a latent space, at step 0."""
+    config = autoencoder_config(trainer.config)
+    if config.train.precision == "auto":  # for a network of one's own that is fp32
+        precision = {"bfloat16": "bf16"}.get(str(trainer.dtype).removeprefix("torch."), "fp32")
+        config = config.with_settings(precision=precision)
+    assert trainer.spec.autoencoder is not None
+    data = windows(trainer.dataset, trainer.spec.autoencoder.factor)
+    untrained = build_autoencoder(config.latent, data.spec, config.train.seed).requires_grad_(True)
+    return Trainer(config, data, str(trainer.device), OwnParts(untrained), Reconstruction)
+
+
+def seconds_of_autoencoder(trainer: Trainer) -> float:
+    """Measure a gradient of the autoencoder of a trainer, and return the time of all its steps in seconds."""
+    with contextlib.closing(learner_of(trainer)) as learner:
+        seconds = []
+        for _ in range(2):  # the first one is slow
+            began = time.perf_counter()
+            learner.rehearse()
+            seconds.append(time.perf_counter() - began)
+        return seconds[-1] * learner.config.train.steps
+
+
+def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Generator[Event, None, bool]:
+    """Train the autoencoder of a trainer, or train on; return whether the last step was reached."""
+    main, learner = trainer.distributed.main, learner_of(trainer)
+    config, data, progress = learner.config, learner.dataset, None
+    with contextlib.closing(learner), contextlib.ExitStack() as stack:
+        if place.holds_run():
+            learner.load(place)
+            if main:
+                place.tidy()
+                place.trim_log(learner.step)
+        elif main:
+            place.begin(learner.config)
+        if main:
+            stack.enter_context(place.locked())
+        learner.distributed.wait()
+        parameters = sum(parameter.numel() for parameter in learner.state.parameters)
+        if main:
+            sides = "x".join(map(str, data.shape[1:]))
+            resumed = f", from step {learner.step:,}" if learner.step else ""
+            yield Message(
+                f"first an autoencoder of {parameters:,} parameters, {config.latent}: {config.train.steps:,} steps of "
+                f"{BATCH} windows of {sides}{resumed} -> {place.path.name}"
+            )
+        T = learner.denoiser.schedule.steps
+        logs = trackers.Trackers(place, config.runtime.trackers, T, learner.step) if main else contextlib.nullcontext()
+        with stop_on_signals(learner), logs as log, contextlib.closing(learner.run(place)) as steps:
+            for event in steps if log is None else logged(steps, log, config.runtime.log_every):
+                if isinstance(event, Progress):
+                    progress = event
+                    if main:
+                        yield Work("training the autoencoder", event.step, event.steps, "steps", part=True)
+                        yield from map(Message, event.notes)
+                elif isinstance(event, Message):
+                    yield event
+        if progress is not None and progress.interrupted:
+            trainer.preempted = progress.preempted
+            yield from [Message(f"Stopped after step {progress.step} of the autoencoder and saved.")] * main
+            return False
+        autoencoder.load_state_dict(learner.model().diffusion.net.state_dict())  # all processes take part
+    return True
+
+
+def _measured(trainer: Trainer, place: RunFolder) -> Generator[Work, None, ReconstructionQuality]:
+    """Measure the reconstructions of items, held-out ones if there are some, and draw a few."""
+    spec = trainer.spec
+    items = (trainer.held_out or trainer.dataset).sample(MOST_ITEMS, read=MOST_ITEMS)
+    quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
+    limits, shown = spec.codec.limits, range(min(SHOWN, len(made)))
+    beside = pictures.Beside("item", items.items, limits).at(shown)
+    image = pictures.picture(made[: len(shown)], None, 500, limits, (), [beside], name="reconstruction")
+    with contextlib.suppress(OSError):  # it is to look at alone
+        writers.write_picture(place.path / "reconstructions.png", image, "")
+    return quality

@@ -1,0 +1,133 @@
+"""Previews of a training run: grids of samples from the averaged weights, and film strips of their states."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ancestral import __version__
+from ancestral import config as configs
+from ancestral import model as models
+from ancestral.base.events import Event, Message, finish
+from ancestral.config import run_files
+from ancestral.config.request import Request
+from ancestral.data import DataSpec
+from ancestral.model.condition_values import captions
+from ancestral.render import compositions, pictures, writers
+from ancestral.samplers import Recording
+from ancestral.training import Progress, RunFolder, Trainer
+from ancestral.training.preview import examples, preview_sampler, sample_preview
+from ancestral.training.training_samples import Examples
+from ancestral.use_cases.training.training_messages import sampling_command
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
+"""Largest numbers of sampling steps of the previews during training, and of the last one."""
+PREVIEW_TILES, PREVIEW_POINTS = 64, 1000
+"""About the number of tiles of a preview: samples, and what stands beside them; the number of points."""
+FILM_ITEMS = 4
+"""Number of items of the report's film strip; points are one cloud."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A preview of a step.
+
+    Attributes:
+        step: The step.
+        last: Whether it is the last step of the run.
+        grid: Samples between the conditions of the examples and the true items; None if the run was asked to stop.
+        film: States of the reverse process of a few of them.
+    """
+
+    step: int
+    last: bool
+    grid: "PillowImage | None" = None
+    film: "PillowImage | None" = None
+
+
+def previewed(
+    steps: Iterator[Progress], trainer: Trainer, folder: RunFolder
+) -> Generator[Event | Progress | Preview, None, None]:
+    """Sample a preview after each step where one is due, and one that a process which was killed did not finish.
+
+    All processes take part; the first one writes the grids.
+    """
+    given, train = examples(trainer, _size(trainer.spec)[0]), trainer.config.train
+    if lacks_preview(trainer, folder):
+        yield from _preview(trainer, folder, given)
+    for progress in steps:
+        yield progress
+        last = progress.step == progress.steps
+        if last or (train.previews(progress.step) and not progress.interrupted):
+            yield from _preview(trainer, folder, given)
+
+
+def lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
+    """Tell whether there should be a preview of this step, and is none. All processes take part."""
+    step, train = trainer.step, trainer.config.train
+    due = step > 0 and (train.previews(step) or step >= train.steps)
+    lacks = due and trainer.distributed.main and not folder.grid(step).exists()
+    return bool(trainer.distributed.total(torch.tensor([float(lacks)], device=trainer.device))[0])
+
+
+def _size(spec: DataSpec) -> tuple[int, int]:
+    """The numbers of samples and of columns of a preview, whose samples and what stands beside them are tiles."""
+    conditions = spec.further
+    tiles = 2 + sum(kind.on_grid for kind in conditions.values()) if conditions else 1
+    count = PREVIEW_TILES // tiles
+    columns = pictures.grid_columns(count, spec.shape, 1 if conditions else len(spec.classes) or 1, tiles)
+    return PREVIEW_POINTS if len(spec.shape) == 1 else columns * -(-count // columns), columns
+
+
+def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[Event | Preview, None, None]:
+    """Sample a preview, and write its grid. All processes take part."""
+    step, last = trainer.step, trainer.step >= trainer.config.train.steps
+    n, _ = _size(trainer.spec)
+    max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
+    followed = n if len(trainer.spec.shape) == 1 else FILM_ITEMS
+    sampling = sample_preview(trainer, n, max_steps, followed, given)
+    if not trainer.distributed.main:
+        finish(sampling)
+        return
+    recording = yield from sampling
+    if recording is None:  # the run was asked to stop
+        yield Preview(step, last)
+    else:
+        grid, film = _pictures(trainer, recording, given)
+        described = {name: value.refs for name, value in given.values.items()}
+        sampler, run = models.sampler_name(preview_sampler(trainer, max_steps)), trainer.config.identity()
+        recipe = Request("", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=run)
+        try:
+            writers.write_picture(folder.grid(step), grid, recipe.to_json())
+            if given.images and not (conditions := folder.samples / run_files.CONDITIONS).exists():
+                writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
+        except OSError as error:
+            yield Message(f"{error}; training goes on")
+        yield Preview(step, last, grid, film)
+    if step == configs.EARLY[0] and not last and folder.grid(step).exists() and folder.model_step() == step:
+        command = sampling_command(trainer, folder)
+        yield Message(f"First samples: {folder.grid(step)}; more, in another terminal:  {command}")
+
+
+def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple["PillowImage", "PillowImage"]:
+    """Draw the grid of a preview, and the film strip of the items whose states were recorded."""
+    spec, n = trainer.spec, len(recording.samples)
+    labels, limits = given.label or spec.classes, spec.codec.limits
+    names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
+    before = compositions.beside(given.values, range(n))
+    after = [] if given.items is None else [pictures.Beside(pictures.TRUTH, given.items.items, limits)]
+    after = [part.at(range(n)) for part in after]
+    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, before, after)
+    followed = trainer.distributed.positions(n)
+    film = compositions.film(
+        recording.states,
+        limits=limits,
+        names=[names[i] for i in followed] if names else [],
+        before=[part.at(followed) for part in before],
+        after=[part.at(followed) for part in after],
+    )
+    return grid, film

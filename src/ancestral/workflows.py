@@ -1,0 +1,3 @@
+"""Every use case as a generator of events: the public name of `ancestral.use_cases`."""
+
+from ancestral.use_cases import start as start

@@ -1,0 +1,95 @@
+"""Options inside messages: each face spells them as its users write them."""
+
+import ast
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import ancestral
+from ancestral import config, data, nets
+from ancestral.base.errors import InputError
+from ancestral.base.options import command_line, in_python, on_command_line, option, spell, spelled
+from ancestral.results.data_report import Finding
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "python", "command"),
+    [
+        ("batch_size", (), "batch_size", "--batch-size"),
+        ("batch_size", (32,), "batch_size=32", "--batch-size 32"),
+        ("mults", (1, 2), "mults=(1, 2)", "--mults 1 2"),
+        ("flip", (False,), "flip=False", "--no-flip"),
+        ("resume", (True,), "resume=True", "--resume"),
+        ("initial", ("runs/my run",), "initial='runs/my run'", "--from 'runs/my run'"),
+        ("n", (3,), "n=3", "-n 3"),
+    ],
+)
+def test_faces_spell_an_option_as_their_users_write_it(name, values, python, command):
+    text = f"see {option(name, *values)}; then go on"
+    assert spell(text, in_python) == f"see {python}; then go on"
+    assert spell(text, on_command_line) == f"see {command}; then go on"
+
+
+def test_an_error_carries_its_options_as_data():
+    error = InputError(f"{option('no_such')}\nmust be {option('lr', 0.1)}")
+    assert str(error) == "no_such must be lr=0.1"
+    assert spell(error.text, on_command_line) == "--no-such must be --lr 0.1"
+    assert error.args == ("no_such must be lr=0.1",)
+    assert pickle.loads(pickle.dumps(error)).text == error.text
+    assert spell(InputError(f"a file: {error.text}").text, on_command_line) == "a file: --no-such must be --lr 0.1"
+
+
+def test_events_and_results_are_spelled_whole():
+    finding = Finding("pad", "note", "", f"leave {option('fit', 'pad')} out", {"x.png": option("bits")})
+    assert spelled((finding, 1), in_python) == (Finding("pad", "note", "", "leave fit='pad' out", {"x.png": "bits"}), 1)
+    assert spelled(finding, on_command_line).advice == "leave --fit pad out"
+    other = Finding("grey", "note", "a", "b")
+    assert spelled(other, in_python) is other
+
+
+def test_a_command_is_the_same_in_all_faces():
+    text = command_line("train", "digits", out="my runs/a", flip=False, mults=(1, 2), resume=True)
+    assert text == "ancestral train digits --out 'my runs/a' --no-flip --mults 1 2 --resume"
+
+
+SOURCE = Path(ancestral.__file__).parent
+
+
+def texts(path):
+    """The string literals of a module without docstrings, and its f-strings with an x for each value."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)
+
+
+def test_only_the_command_line_spells_its_options():
+    files = [path for path in SOURCE.rglob("*.py") if "faces" not in path.parts and path.name != "options.py"]
+    spelled = [(path.name, text) for path in files for text in texts(path) if re.search(r"--[a-z]", text)]
+    assert [text for name, text in spelled if "--repo-type" not in text] == []  # an option of hf
+
+
+def test_errors_and_reports_name_arguments_as_python_has_them(tmp_path):
+    small = {"steps": 1, "batch_size": 4, "width": 16, "trackers": "none", "progress": False, "device": "cpu"}
+    ancestral.train("points", out=tmp_path / "run", **small)
+    images = torch.zeros(12, 1, 8, 8, dtype=torch.uint8) + torch.arange(12, dtype=torch.uint8)[:, None, None, None]
+    report = ancestral.inspect((images, torch.zeros(12, dtype=torch.int64)), steps=0, progress=False)
+    (advice,) = [finding.advice for finding in report.findings if finding.code == "one_class"]
+    assert advice.startswith("class_labels=False leaves it out")
+    assert advice in str(report)
+    for refused, said in {
+        lambda: data.open("digits", dims=1): "leave dims out",
+        lambda: nets.build("transformer", shape=(1, 8, 8), patch=9): "patch=9 is larger",
+        lambda: config.preset("digits").with_settings(batch_size="many"): "batch_size cannot be 'many'",
+        lambda: config.preset("digits").with_settings(batch_size=0).check(): "batch_size must be at least 1",
+        lambda: ancestral.train("points", out=tmp_path / "run", resume=True, clip=True, **small): "with clip=False, so",
+        lambda: ancestral.train("points", out=tmp_path / "run", **small): "go on with it by resume=True, or give out",
+    }.items():
+        with pytest.raises(InputError, match=said):
+            refused()

@@ -1,0 +1,398 @@
+"""`ancestral edit`: files of an edit, the recipe that repeats it, images of any size, and what is refused."""
+
+import errno
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral.base import storage
+from ancestral.base.errors import InputError
+from ancestral.base.events import Message, State, Work, finish
+from ancestral.config.request import Request
+from ancestral.declarations import Edit
+from ancestral.model import regions
+from ancestral.render import writers
+from ancestral.results.editing_result import EditingResult
+from conftest import events_of, untrained
+
+edit = events_of(Edit)
+
+FEW = ("--steps", 3)
+
+
+def picture(height, width, channels=3):
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 100 * np.sin(x / 7 + c) * np.cos(y / 9 - c) for c in range(channels)]
+    return np.stack(waves, -1).astype(np.uint8)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working folder with models, images and masks."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    untrained((3, 8, 8), ("cat", "dog")).save(Path("model.safetensors"))
+    untrained((1, 8, 8)).save(Path("grey/model.safetensors"))
+    untrained((2,)).save(Path("points/model.safetensors"))
+    for name, size in (("photo", (8, 8)), ("large", (40, 60)), ("small", (4, 4)), ("other", (8, 8))):
+        Image.fromarray(picture(*size)[..., :: -1 if name == "other" else 1]).save(f"{name}.png")
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:6, 3:8] = 255
+    Image.fromarray(mask).save("mask.png")
+    large = np.zeros((20, 30), np.uint8)
+    large[4:14, 10:18] = 255
+    Image.fromarray(large).save("large-mask.png")
+    return tmp_path
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def recipe(path):
+    return Request.read(path)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_is_a_folder_of_samples_a_map_and_an_overview(run, place):
+    printed = run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *FEW, "--seed", 3)
+    folder = Path("edits/photo-inpaint-seed3")
+    assert printed.splitlines()[-1] == str(folder)
+    assert printed.partition(": ")[0] in ("mmps", "pigdm", "jfps")  # and why
+    assert [*files(folder)] == [*(f"00000{i}.png" for i in range(4)), "overview.png", "std.png"]
+    photo, changes = picture(8, 8), pixels("mask.png") > 0
+    samples = np.stack([pixels(folder / f"00000{i}.png") for i in range(4)])
+    assert np.array_equal(samples[:, ~changes], np.stack([photo[~changes]] * 4))
+    assert all(not np.array_equal(samples[i, changes], samples[j, changes]) for i in range(4) for j in range(i))
+    saved = recipe(folder / "000002.png")
+    assert (saved.edit.task, saved.n, saved.seed, saved.edit.part) == ("inpaint", 4, 3, "000002")
+    assert saved.model == storage.sha256(Path("model.safetensors"))
+    run("edit", "model.safetensors", "inpaint", "photo.png", "--box", "3,2,5,4", *FEW, "--seed", 3)
+    again = Path("edits/photo-inpaint-seed3-2")
+    assert np.array_equal(pixels(again / "000001.png"), samples[1])
+
+
+def test_python_returns_what_the_files_hold(place):
+    model = ancestral.load("model.safetensors", "cpu")
+    result = ancestral.edit(
+        model, "inpaint", "large.png", mask="large-mask.png", n=3, steps=3, out="x.npz", progress=False
+    )
+    with np.load("x.npz") as arrays:
+        images, std = arrays["images"], arrays["std"]
+    expected = model.inpaint("large.png", "large-mask.png", n=3, steps=3)
+    assert np.array_equal(images, expected.numpy())
+    deviation = np.sqrt(images.astype(np.float64).var(0, ddof=1).mean(0))
+    np.testing.assert_allclose(std, deviation, rtol=1e-5)
+    changes = deviation > 0
+    assert result.deviation == pytest.approx(deviation[changes].mean(), rel=0.05)
+    assert (result.count, result.evaluations, result.paths) == (3, 3, ("x.npz",))
+    assert EditingResult.from_json(result.to_json()) == result
+    assert "inpaint with model.safetensors, 3 samples" in str(result)
+    assert "which was not given" not in str(result)
+
+
+def test_a_large_image_is_edited_around_the_mask_and_stays_as_it_is_elsewhere(run, place):
+    printed = run("edit", "model.safetensors", "inpaint", "large.png", "--mask", "large-mask.png", *FEW, "-n", 1,
+                  "--out", "one.png")  # fmt: skip
+    assert "pixels around the mask was edited at the 8x8 pixels of the model, of the image of 40x60" in printed
+    large, edited = picture(40, 60), pixels("one.png")
+    changes = np.kron(pixels("large-mask.png") > 0, np.ones((2, 2), bool))
+    assert np.array_equal(edited[~changes], large[~changes])
+    assert not np.array_equal(edited[changes], large[changes])
+    assert recipe("one.png").edit.part == "000000"
+
+
+def test_restore_takes_a_measurement_of_another_size(run, place):
+    run("edit", "model.safetensors", "restore", "small.png", "--operator", "upscale:2", *FEW, "--out", "x.npz")
+    with np.load("x.npz") as arrays:
+        images = arrays["images"]
+    model = ancestral.load("model.safetensors", "cpu")
+    assert np.array_equal(images, model.restore("small.png", "upscale:2", steps=3).numpy())
+    run("edit", "model.safetensors", "restore", "small.png", "--operator", "upscale:2", "--noise", 0.1, *FEW, "-n", 1)
+    assert [*files("edits/small-restore-seed0")] == ["000000.png", "overview.png"]
+
+
+def test_noise_alone_is_taken_away_by_the_option_and_by_the_operator(run, place):
+    for out, words in (("a.npz", ["--noise", 0.5]), ("b.npz", ["--operator", "noise:0.5"])):
+        run("edit", "model.safetensors", "restore", "photo.png", *words, *FEW, "-n", 2, "--out", out)
+    assert all(np.array_equal(np.load("a.npz")[name], np.load("b.npz")[name]) for name in ("images", "std"))
+
+
+def test_film_labels_indices_and_captions(run, place):
+    words = ["--index", 5, 2, "--label", "dog", "--film", *FEW]
+    run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *words, "--out", "new")
+    assert [*files("new")] == ["000002.png", "000005.png", "film.png", "overview.png", "std.png"]
+    assert recipe("new/film.png").label == ("dog",)
+    run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *words, "--out", "new.png")
+    assert Path("new-film.png").exists()
+    other = ["--label", "cat", "--index", 5, 2, *FEW, "--out", "cat"]
+    run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *other)
+    assert not np.array_equal(pixels("cat/000005.png"), pixels("new/000005.png"))
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (1, 8, 8, 8), (5, 8, 8)], ids=str)
+def test_what_a_png_cannot_hold_is_an_array_and_an_overview(place, figures, shape):
+    model = untrained(shape, mults=(1,))
+    values = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    item = values if len(shape) == 3 else (values / 127.5 - 1).astype(np.float32)
+    mask = np.zeros(shape[1:], bool)
+    mask[:3] = True
+    result = finish(edit(model, "inpaint", item, mask=mask, steps=2, n=2))
+    (folder,) = map(Path, result.paths)
+    assert folder == Path("edits/image-inpaint-seed0")
+    assert [*files(folder)] == ["overview.png", "samples.npz"]
+    with np.load(folder / "samples.npz") as arrays:
+        samples = arrays[writers.array_name(shape)]
+        assert arrays["std"].shape == shape[1:]
+    assert np.allclose(samples[:, :, 3:], np.stack([item[:, 3:]] * 2), atol=1e-6)
+
+
+def test_progress_is_counted_in_steps_and_the_method_is_said_first(place):
+    events = list(edit("model.safetensors", "inpaint", "photo.png", mask="mask.png", steps=3, n=3, batch_size=2))
+    assert isinstance(events[0], Message)
+    work = [event for event in events if isinstance(event, Work)]
+    assert work[-1].done == work[-1].total
+    assert work[-1].task == "3 samples"
+
+
+def test_states_have_the_known_pixels_and_those_of_a_large_image_are_a_window(place):
+    known = ~regions.read_mask("mask.png", (8, 8)).mask
+    for image, change, noise in (("photo.png", {"mask": "mask.png"}, 0.3), ("large.png", {"box": "20,10,15,20"}, None)):
+        events = edit("model.safetensors", "inpaint", image, **change, noise=noise, steps=2, n=3, batch_size=2)
+        states = [event for event in events if isinstance(event, State)]
+        assert [(state.index, *state.positions) for state in states] == [
+            *[(index, 0, 1) for index in range(3)],
+            *[(index, 2) for index in range(3)],
+        ]
+        assert all(state.x0.shape == (len(state.positions), 3, 8, 8) for state in states)
+        if image == "photo.png":
+            photo = torch.from_numpy(pixels(image).copy()).movedim(-1, 0)[:, known]
+            assert all(torch.equal(state.x0[:, :, known], photo.expand(len(state.x0), -1, -1)) for state in states)
+            assert torch.equal(states[2].x, states[2].x0)
+
+
+def test_what_a_mask_means_is_said_once_and_may_be_given(run, refused, place):
+    """The alpha of the image itself says the same as a mask, and an option turns a mask round."""
+    torn = np.dstack([picture(8, 8), 255 - pixels("mask.png")])
+    Image.fromarray(torn).save("torn.png")
+    sheet = np.zeros((8, 8, 4), np.uint8)
+    sheet[..., 3] = 255 - pixels("mask.png")
+    Image.fromarray(sheet).save("sheet.png")
+    words = ["edit", "model.safetensors", "inpaint"]
+    own = run(*words, "torn.png", *FEW, "-n", 1, "--out", "own.png")
+    assert own.count("Transparent pixels of the image torn.png change, 31 % of the image.") == 1
+    assert "give --changes painted or transparent" in refused(*words, "photo.png", "--mask", "sheet.png")
+    turned = ["photo.png", "--mask", "sheet.png", "--changes", "transparent"]
+    printed = run(*words, *turned, *FEW, "-n", 1, "--out", "turned.png")
+    assert printed.count("Transparent pixels of the mask sheet.png change, 31 % of the image.") == 1
+    run(*words, "photo.png", "--mask", "mask.png", *FEW, "-n", 1, "--out", "one.png")
+    assert np.array_equal(pixels("own.png"), pixels("one.png"))
+    assert np.array_equal(pixels("turned.png"), pixels("one.png"))
+    run(*words, "torn.png", "--like", "own.png", "--out", "again.png")
+    assert Path("again.png").read_bytes() == Path("own.png").read_bytes()
+    model = ancestral.load("model.safetensors", "cpu")
+    edited = model.inpaint("torn.png", n=1, steps=3)
+    assert np.array_equal(edited[0].movedim(0, -1).numpy(), pixels("own.png"))
+    assert edited.reason.endswith("Transparent pixels of the image torn.png change, 31 % of the image.")
+
+
+# -- the recipe -------------------------------------------------------------------------------------------------------
+
+EDITS = {
+    "inpaint": ["inpaint", "photo.png", "--mask", "mask.png"],
+    "large": ["inpaint", "large.png", "--box", "20,10,15,20"],
+    "restore": ["restore", "small.png", "--operator", "upscale:2"],
+    "vary": ["vary", "photo.png"],
+    "interpolate": ["interpolate", "photo.png", "other.png"],
+}
+OPTIONS = {
+    "inpaint": ["--noise", 0.05, "--method", "ddnm", "--label", "dog", "--guidance", 2],
+    "large": ["--index", 3, 1],
+    "restore": ["--noise", 0.1, "--sampler", "ddim:eta=0.5"],
+    "vary": ["--strength", 0.4, "-n", 2],
+    "interpolate": ["-n", 3, "--t", 300],
+}
+STEPS = dict.fromkeys(EDITS, FEW)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_recipe_repeats_an_edit_to_the_last_byte(run, place, name):
+    run("edit", "model.safetensors", *EDITS[name], *OPTIONS[name], *FEW, "--seed", 5, "--out", "a", "--film")
+    part = next(iter(files("a")))
+    again = [word for word in EDITS[name] if word not in ("--operator", "upscale:2")]
+    run("edit", "model.safetensors", *again, "--like", f"a/{part}", "--out", "b", "--film")
+    assert files("a") == files("b")
+
+
+def test_an_edit_is_repeated_with_the_same_images_alone(run, refused, place):
+    words = ["edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png"]
+    run(*words, *FEW, "--out", "a")
+    like = ["--like", "a/000001.png"]
+    assert "leave --seed out" in refused(*words, *like, "--seed", 3)
+    assert "leave --noise out" in refused(*words, *like, "--noise", 0.3)
+    assert "another image (photo.png): give that one" in refused(
+        "edit", "model.safetensors", "inpaint", "other.png", "--mask", "mask.png", *like
+    )
+    assert "another mask (mask.png): give that one" in refused(*words[:4], "--box", "0,0,3,3", *like)
+    assert "was made by inpaint, not by vary" in refused(*words[:2], "vary", "photo.png", *like)
+    assert "was made by another model" in refused("edit", "grey", *words[2:], *like)
+    assert "is an edit: make it again by ancestral edit" in refused("sample", "model.safetensors", *like)
+    Image.fromarray(picture(8, 8)).save("plain.png")
+    assert "holds no recipe" in refused(*words, "--like", "plain.png")
+    assert not Path("edits").exists()
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+IN = ("inpaint", "photo.png")
+RE = ("restore", "photo.png", "--operator")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["repaint", "photo.png"], "cannot be 'repaint': give inpaint, restore, vary, interpolate"),
+        (["inpaint"], "inpaint needs an image"),
+        ([*IN], "lacks what changes: give --mask mask.png, since the image photo.png has no transparent pixels"),
+        ([*IN, "--box", "0,0,2,2", "--changes", "white"], "--changes and --box both say what changes"),
+        ([*IN, "--mask", "mask.png", "--box", "0,0,2,2"], "--mask and --box both say what changes"),
+        ([*IN, "--mask", "none.png"], "--mask none.png: there is no such file"),
+        ([*IN, "--mask", "large-mask.png"], "is 20x30, and the image 8x8 (height x width): give a mask of these"),
+        ([*IN, "--mask", "black.png"], "nothing changes: the mask black.png is all black, and white is what changes"),
+        ([*IN, "--mask", "white.png"], "nothing is known: the mask white.png covers all"),
+        ([*IN, "--mask", "cut.png"], "the mask cut.png cannot be read"),
+        ([*IN, "--box", "0,0,20,2"], "beyond the image of 8 x 8 pixels"),
+        ([*IN, "--box", "a,b"], "--box a,b: give x,y,width,height"),
+        ([*IN, "other.png", "--box", "0,0,2,2"], "is an option of interpolate, and has no meaning in inpaint"),
+        ([*IN, "--box", "0,0,2,2", "--strength", "0.3"], "--strength is an option of vary, and has no meaning in inp"),
+        ([*IN, "--box", "0,0,2,2", "--noise", "-1"], "--noise must be at least 0"),
+        ([*IN, "--box", "0,0,2,2", "--noise", "nan"], "--noise"),
+        ([*IN, "--box", "0,0,2,2", "--method", "magic"], "unknown method 'magic'"),
+        ([*IN, "--box", "0,0,2,2", "--method", "trained"], "not trained with a condition"),
+        ([*IN, "--box", "0,0,2,2", "-n", "0"], "-n must be at least 1"),
+        ([*IN, "--box", "0,0,2,2", "-n", "2", "--index", "1"], "leave their number -n out"),
+        ([*IN, "--box", "0,0,2,2", "--sampler", "dimm"], "did you mean ddim?"),
+        ([*IN, "--box", "0,0,2,2", "--label", "cow"], "there is no class"),
+        ([*IN, "--box", "0,0,2,2", "--given", "age=3"], "not conditioned on 'age'"),
+        ([*IN, "--box", "0,0,2,2", "--gif"], "--gif is an option of interpolate"),
+        ([*IN, "--box", "0,0,2,2", "--out", "x.jpg"], "cannot write .jpg files; --out takes .png, .npz or the name"),
+        ([*IN, "--box", "0,0,2,2", "--out", "grey"], "is not empty"),
+        (["inpaint", "none.png", "--box", "0,0,2,2"], "none.png: there is no such file or folder"),
+        (["inpaint", "cut.png", "--box", "0,0,2,2"], "cut.png cannot be read as the image"),
+        (["inpaint", "bomb.png", "--box", "0,0,2,2"], "million pixels: too large to be decoded safely"),
+        (["inpaint", "nan.npy", "--box", "0,0,2,2"], "holds NaN or infinity"),
+        (["inpaint", "two.npy", "--box", "0,0,2,2"], "has 2 channels, and the model takes 3"),
+        (["inpaint", "pair.npy", "--box", "0,0,2,2"], "2 images are given as image: give one in a call"),
+        (["inpaint", "photo.png", "--box", "1,1,7,7", "--given", "x"], "give the name of a condition and its value"),
+        ([*RE[:2]], "restore lacks --operator upscale:4"),
+        ([*RE, "upscale:3"], "must be a multiple"),
+        ([*RE, "upscale:2"], "is 8x8, and the model takes 4x4: bring it to this size"),
+        ([*RE, "blurry"], "--operator cannot be 'blurry'"),
+        ([*RE, "mask"], "random mask"),
+        ([*RE, "blur:1", "--mask", "mask.png"], "--mask is an option of inpaint"),
+        (["vary"], "vary needs an image"),
+        (["vary", "photo.png", "--strength", "-1"], "--strength must be from 0 to 1"),
+        (["vary", "photo.png", "--strength", "1.5"], "--strength must be from 0 to 1"),
+        (["interpolate", "photo.png"], "walks between two images: give both"),
+        (["interpolate", "photo.png", "none.png"], "none.png: there is no such file"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_what_cannot_be_edited_is_refused_in_one_line_and_nothing_is_written(refused, place, words, says):
+    Image.new("L", (8, 8)).save("black.png")
+    Image.new("L", (8, 8), 255).save("white.png")
+    Path("cut.png").write_bytes(Path("large.png").read_bytes()[:200])
+    header = b"IHDR" + struct.pack(">2I5B", 20_000, 20_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    Path("bomb.png").write_bytes(bomb + Path("photo.png").read_bytes()[33:])
+    np.save("nan.npy", np.full((3, 8, 8), np.nan, np.float32))
+    np.save("two.npy", np.zeros((2, 8, 8), np.uint8))
+    np.save("pair.npy", np.zeros((2, 3, 8, 8), np.uint8))
+    before = sorted(place.rglob("*"))
+    assert says in refused("edit", "model.safetensors", *words)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_other_models_and_their_items(refused, run, place):
+    assert "points is a model of points; images, signals and volumes can be edited" in refused(
+        "edit", "points", "vary", "photo.png"
+    )
+    printed = run("edit", "grey", "inpaint", "photo.png", "--box", "0,0,3,3", *FEW, "-n", 1, "--out", "x.png")
+    assert "photo.png is in colour, and was made grey as the data of the model are" in printed
+    assert pixels("x.png").shape == (8, 8)
+    untrained((1, 32)).save("signals/model.safetensors")
+    assert "the image has floats from -1 to 1, and photo.png integers" in refused(
+        "edit", "signals", "inpaint", "photo.png", "--mask", "mask.png"
+    )
+    assert "there is no" in refused("edit", "nowhere", "vary", "photo.png")
+
+
+def test_options_of_python_that_make_no_sense(place):
+    for options, says in (
+        ({"task": "inpaint", "image": "photo.png", "mask": np.full((8, 8), np.nan)}, "values from nan"),
+        ({"task": "inpaint", "image": 5, "box": "0,0,2,2"}, "image cannot be 5"),
+        ({"task": "paint", "image": "photo.png"}, "task cannot be 'paint'"),
+        ({"task": "restore", "image": torch.zeros(3, 4, 4), "operator": "upscale:2", "mask": 3}, "mask is an option"),
+    ):
+        with pytest.raises(InputError, match=says):
+            ancestral.edit("model.safetensors", **options, progress=False)
+
+
+# -- the disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_no_half_written_folder(refused, place, monkeypatch):
+    """The third file does not fit."""
+    count, save = iter(range(9)), Image.Image.save
+
+    def full(image, path, *args, **options):
+        if next(count) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(image, path, *args, **options)
+
+    before = sorted(place.rglob("*"))
+    monkeypatch.setattr(Image.Image, "save", full)
+    line = refused("edit", "model.safetensors", "inpaint", "photo.png", "--box", "0,0,2,2", *FEW)
+    assert "could not write" in line
+    assert "No space left on device" in line
+    assert [path for path in sorted(place.rglob("*")) if path.is_file()] == [path for path in before if path.is_file()]
+
+
+INTERRUPTED = """
+import signal, sys
+from PIL import Image
+from ancestral.faces import command as cli
+
+def interrupted(*args, **options):
+    exec("signal.raise_signal(signal.SIGINT)")
+
+Image.Image.save = interrupted
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.long
+def test_ctrl_c_leaves_no_half_written_folder(place):
+    words = ["edit", "model.safetensors", "inpaint", "photo.png", "--box", "0,0,2,2", "--steps", "3"]
+    before = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *words], cwd=place, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "ancestral: interrupted\n"
+    assert [path for path in sorted(place.rglob("*")) if path.is_file()] == before
