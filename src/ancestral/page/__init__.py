@@ -1,0 +1,1 @@
+"""A model as a page for browsers: the compiler of its network, the kernels, and the JavaScript."""
