@@ -920,6 +920,6 @@ USE_CASES = (
     UseCase("info", "info", Info, "show what a run or a model file holds"),
     UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
     UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
-    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral.faces"),
+    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral_studio"),
     UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),
 )

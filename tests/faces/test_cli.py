@@ -22,7 +22,7 @@ from ancestral.declarations import Train
 from ancestral.faces import command as cli
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.use_cases.training.plan_training import plan
-from conftest import untrained
+from tiny_models import untrained
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 SMALL = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--steps", "2", "--device", "cpu"]
