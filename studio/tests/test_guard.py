@@ -3,7 +3,6 @@
 import queue
 import re
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -258,12 +257,6 @@ def test_of_two_studios_that_keep_what_they_make_in_one_folder_the_second_is_ref
         next(run(options))
     assert list(first) == []
     assert len(list(run(options))) == 1
-
-
-def test_without_the_packages_of_the_extra_one_line_says_how_to_install_them(monkeypatch):
-    monkeypatch.setitem(sys.modules, "starlette", None)
-    with pytest.raises(InputError, match=r"the studio needs two more packages: .*install .*(uvicorn|\[studio\])"):
-        plan(Studio())
 
 
 def test_without_a_token_a_line_says_what_that_means(tiny_run, tmp_path, monkeypatch):

@@ -55,6 +55,16 @@ def test_help_names_every_verb(capsys):
     assert call(capsys)[1] == out
 
 
+@pytest.mark.parametrize("missing", ["ancestral_studio", "starlette"])
+def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkeypatch, missing):
+    for name in [name for name in sys.modules if name.startswith("ancestral_studio")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    root = Path(ancestral.__file__).parents[2]
+    line = f"ancestral: the studio is a package of its own: pip install -e {root} -e {root / 'studio'}\n"
+    assert refused("studio") == line
+
+
 def test_version(capsys):
     assert call(capsys, "--version")[:2] == (0, f"ancestral {ancestral.__version__}\n")
 

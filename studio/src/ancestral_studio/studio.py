@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ancestral.base import storage
-from ancestral.base.errors import InputError, install_command
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.declarations import Studio
+from ancestral_studio.guard import is_loopback
 from ancestral_studio.places import Places
+from ancestral_studio.server import Server
 
 OUT = Path("runs/studio")
 
@@ -33,14 +34,9 @@ def plan(options: Studio) -> StudioPlan:
     """Decide which folders the studio may read, and where it keeps what is made.
 
     Raises:
-        InputError: If the packages of the studio are missing, or a folder does not exist.
+        InputError: If a folder does not exist.
         OSError: If nothing can be written where it keeps what is made.
     """
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError:
-        raise InputError(f"the studio needs two more packages: {install_command('studio')}") from None
     places = (options.places,) if isinstance(options.places, str | Path) else options.places or (".",)
     out = Path(OUT if options.out is None else options.out)
     storage.check_writable(out)
@@ -56,9 +52,6 @@ def run(plan: StudioPlan) -> Generator[Event, None, None]:
     Raises:
         InputError: If another studio keeps what it makes in the same folder, or the address is taken.
     """
-    from ancestral_studio.guard import is_loopback
-    from ancestral_studio.server import Server
-
     host = plan.options.host
     plan.out.mkdir(parents=True, exist_ok=True)
     line = f"another studio runs in {plan.out}: use that one or end it, or give {option('out')} another folder"
