@@ -7,7 +7,7 @@ from PIL import Image
 
 from ancestral.base.errors import InputError
 from ancestral_studio.answers import MissingError
-from ancestral_studio.history import Entry, History
+from ancestral_studio.history import History, HistoryEntry
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_line_that_was_cut_is_no_step(history):
 def test_entries_that_ended_are_read_once_and_changes_are_seen(history, monkeypatch):
     first = history.listed(())
     with monkeypatch.context() as patch:
-        patch.setattr(Entry, "described", None)
+        patch.setattr(HistoryEntry, "described", None)
         assert history.listed(()) == first
     history.favour(f"{1:016x}", True)
     history.begin("f" * 16, "sample", {})

@@ -11,7 +11,7 @@ from ancestral.base.options import on_command_line, spell
 from ancestral.faces.command import COMMANDS
 from ancestral.faces.help_text import entry_text, options_of
 from ancestral.faces.words import read
-from ancestral_studio.posted_options import CASES, ReadableFiles, offered, read_posted
+from ancestral_studio.posted_options import STUDIO_COMMANDS, ReadableFiles, offered, read_posted
 from studio_client import studio
 
 
@@ -185,7 +185,7 @@ def test_commands_that_leave_the_machine_or_remove_are_not_started(shared_studio
 
 def test_an_option_whose_text_names_nothing_is_not_offered():
     """A new option is refused until somebody decided whether it may name files or code."""
-    for case in CASES.values():
+    for case in STUDIO_COMMANDS.values():
         names = {one.name for one in options_of(case, case.declaration.shown_config({}))}
         assert names - {one.name for one in offered(case)} <= {"net", "objective", "lr_schedule", "trust", "json"}
         for one in offered(case):

@@ -21,7 +21,7 @@ from ancestral_studio import process_keeper
 from ancestral_studio.answers import BusyError
 from ancestral_studio.live_runs import LiveRuns
 from ancestral_studio.places import Places
-from ancestral_studio.posted_options import CASES
+from ancestral_studio.posted_options import STUDIO_COMMANDS
 from ancestral_studio.processes import RECORD, Processes, check, option_in, progress_of, short_path
 from studio_client import Client, studio
 from tiny_models import tiny_config
@@ -84,8 +84,8 @@ def test_how_a_process_ended(kept, code, state, error):
 def test_the_option_of_an_error_is_found(kept, processes):
     process = kept("import sys; print('ancestral: give --batch-size 32, or -n'); sys.exit(2)")
     assert process.described(processes.places)["option"] == "batch_size"
-    assert option_in(CASES["evaluate"], "-n must be at least 1, not 0") == "n"
-    assert option_in(CASES["train"], "a file --like this") is None
+    assert option_in(STUDIO_COMMANDS["evaluate"], "-n must be at least 1, not 0") == "n"
+    assert option_in(STUDIO_COMMANDS["train"], "a file --like this") is None
 
 
 def test_a_process_whose_keeper_is_gone_too_was_killed(kept):
@@ -187,7 +187,7 @@ def test_progress_is_read_from_the_last_line_that_says_it():
 def test_values_out_of_range_are_refused_before_anything_starts(values, line):
     values.pop("settings", None)
     with pytest.raises(InputError, match=line):
-        check(CASES["train"], values)
+        check(STUDIO_COMMANDS["train"], values)
 
 
 def test_a_new_run_gets_a_free_name(processes, tmp_path):

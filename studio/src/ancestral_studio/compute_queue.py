@@ -20,7 +20,7 @@ from ancestral.base.options import on_command_line, spelled
 from ancestral.faces.command import declared
 from ancestral.faces.help_text import options_of
 from ancestral_studio.answers import BusyError, OptionError, error_line
-from ancestral_studio.history import WHOLE, Entry, History
+from ancestral_studio.history import OVERVIEWS, History, HistoryEntry
 from ancestral_studio.jobs import Job
 from ancestral_studio.loaded_models import LoadedModels
 from ancestral_studio.posted_options import PostedOptions
@@ -28,10 +28,10 @@ from ancestral_studio.posted_options import PostedOptions
 if TYPE_CHECKING:
     from ancestral.model import Model
 
-COMMANDS = ("sample", "edit")
+QUEUED = ("sample", "edit")
 MOST_OF_ONE, MOST_OF_ALL = 16, 128
 """Number of jobs that wait: of one visitor, and of all."""
-PATIENCE = 2.0
+STOPPING_SECONDS = 2.0
 """Seconds that a job has to stop when the studio ends."""
 STOPPED = "stopped.png"
 """The picture of the estimates when a job was stopped."""
@@ -125,7 +125,7 @@ class ComputeQueue:
         job, thread = self.running, self._thread
         if job is not None and thread is not None:
             job.cancel(keep=True)
-            ended = time.monotonic() + PATIENCE
+            ended = time.monotonic() + STOPPING_SECONDS
             while self.running is job and time.monotonic() < ended:
                 time.sleep(0.01)
 
@@ -198,7 +198,7 @@ class ComputeQueue:
         kept = r"(?:uploads[/\\][0-9a-f]{24}|history[/\\][0-9a-f]{16})[/\\]"
         return re.sub(rf"{re.escape(str(self.history.folder.parent))}[/\\]{kept}", "", text)
 
-    def _follow(self, job: ComputeJob, entry: Entry) -> None:
+    def _follow(self, job: ComputeJob, entry: HistoryEntry) -> None:
         """Plan and run the use case, write what it shows into the entry, and say so."""
         from ancestral_studio.step_pictures import StepPictures
 
@@ -231,10 +231,10 @@ class ComputeQueue:
                     for file in entry.files_at(event.path):
                         job.tell("file", **file)
         if job.command == "sample" and options.out == entry.files:
-            _write_last(entry, WHOLE[0], recipe)
+            _write_last(entry, OVERVIEWS[0], recipe)
         entry.save(recipe=json.loads(recipe) if recipe else None)
 
-    def _options(self, job: ComputeJob, entry: Entry) -> tuple[Any, list["Model"]]:
+    def _options(self, job: ComputeJob, entry: HistoryEntry) -> tuple[Any, list["Model"]]:
         """The options with loaded models, and files that go into the entry."""
         options: Any = declared(job.posted.case, job.posted.values)
         changes: dict[str, Any] = {"out": entry.files}
@@ -268,7 +268,7 @@ def _in_files_of_their_own(model: "Model") -> bool:
     return bool(model.spec.rate) or fits_png(model.spec.shape, model.spec.codec.dtype)
 
 
-def _write_last(entry: Entry, name: str, recipe: str = "") -> None:
+def _write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
     """Write the estimates of the last state as a picture among the files, with the recipe of all samples if known."""
     from ancestral.render.writers import write_picture
 

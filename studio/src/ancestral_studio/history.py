@@ -22,17 +22,17 @@ from ancestral.base.errors import InputError
 from ancestral_studio.answers import MissingError
 from ancestral_studio.places import Places
 
-ENTRY, STEPS, FILES, EXPORTS = "entry.json", "steps.jsonl", "files", "exports"
-ID = re.compile(r"[0-9a-f]{16}")
-WHOLE = ("grid.png", "samples.png", "overview.png")
+ENTRY_FILE, STEPS_FILE, FILES_FOLDER, EXPORTS_FOLDER = "entry.json", "steps.jsonl", "files", "exports"
+ENTRY_ID = re.compile(r"[0-9a-f]{16}")
+OVERVIEWS = ("grid.png", "samples.png", "overview.png")
 """The files that hold all samples and their recipe: that which the studio adds to single files, or the command's."""
 PICTURES = (".png", ".gif", ".webp")
-LONGEST_NAME = 80
+LONGEST_TITLE = 80
 SAVING = threading.Lock()
 """Held while entry.json is read and written anew."""
 
 
-class Entry:
+class HistoryEntry:
     """One thing that was made, or is being made.
 
     Args:
@@ -51,24 +51,24 @@ class Entry:
     @property
     def files(self) -> Path:
         """The folder of what the command writes."""
-        return self.folder / FILES
+        return self.folder / FILES_FOLDER
 
     def save(self, **facts: Any) -> None:
         """Write facts, those of the file with these: a visitor may mark what is still being made."""
         with SAVING:
             self.facts = (_read(self.folder) or self.facts) | facts
-            storage.write_text(self.folder / ENTRY, json.dumps(self.facts, ensure_ascii=False, indent=1))
+            storage.write_text(self.folder / ENTRY_FILE, json.dumps(self.facts, ensure_ascii=False, indent=1))
 
     def add_step(self, step: Mapping[str, Any]) -> None:
         """Note a state whose pictures are written. A line that a killed server left unfinished is no step."""
-        with (self.folder / STEPS).open("a", encoding="utf-8") as file:
+        with (self.folder / STEPS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(step) + "\n")
 
     def steps(self) -> list[dict[str, Any]]:
         """Read the states; of several notes of one, the last counts."""
         steps: dict[int, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
-            for line in (self.folder / STEPS).read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in (self.folder / STEPS_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     step = json.loads(line)
                     steps[step["index"]] = step
@@ -79,7 +79,7 @@ class Entry:
         paths = sorted(path.rglob("*")) if path.is_dir() else [path]
         names = [one.relative_to(self.files) for one in paths if one.is_file()]
         names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-        return [{"name": name.as_posix(), "url": self.url(f"{FILES}/{name.as_posix()}")} for name in names]
+        return [{"name": name.as_posix(), "url": self.url(f"{FILES_FOLDER}/{name.as_posix()}")} for name in names]
 
     def url(self, path: str) -> str:
         """Return the address of a file in the folder."""
@@ -128,7 +128,7 @@ class History:
         self.folder = folder
         self._cache: dict[str, tuple[int, dict[str, Any]]] = {}
 
-    def begin(self, name: str, command: str, options: Mapping[str, Any], **facts: Any) -> Entry:
+    def begin(self, name: str, command: str, options: Mapping[str, Any], **facts: Any) -> HistoryEntry:
         """Make the folder of an entry.
 
         Args:
@@ -139,19 +139,19 @@ class History:
         """
         folder = self.folder / name
         folder.mkdir(parents=True)
-        entry = Entry(folder, {})
+        entry = HistoryEntry(folder, {})
         entry.save(command=command, options=dict(options), created=time.time(), state="running", **facts)
         return entry
 
-    def get(self, name: str) -> Entry:
+    def get(self, name: str) -> HistoryEntry:
         """Return an entry. Raises MissingError if there is none."""
-        if ID.fullmatch(name):
+        if ENTRY_ID.fullmatch(name):
             facts = _read(self.folder / name)
             if facts is not None:
-                return Entry(self.folder / name, facts)
+                return HistoryEntry(self.folder / name, facts)
         raise MissingError("this entry of the history is not there any more")
 
-    def all(self) -> list[Entry]:
+    def all(self) -> list[HistoryEntry]:
         """List the entries, the newest first; damaged ones are left out."""
         entries = []
         if self.folder.is_dir():
@@ -169,7 +169,7 @@ class History:
         cache, entries = dict[str, tuple[int, dict[str, Any]]](), []
         for entry in self.all():
             with contextlib.suppress(OSError):  # it was deleted meanwhile
-                changed = (entry.folder / ENTRY).stat().st_mtime_ns
+                changed = (entry.folder / ENTRY_FILE).stat().st_mtime_ns
                 before = self._cache.get(entry.id)
                 same = before is not None and before[0] == changed and entry.facts.get("state") != "running"
                 facts = before[1] if before and same else entry.described(entry.id in live, full=False)
@@ -181,7 +181,7 @@ class History:
     def file(self, name: str, path: str) -> Path:
         """Return a file of an entry; "" is the picture of all samples. Raises MissingError if there is none."""
         folder = self.get(name).folder
-        whole = [f"{FILES}/{file}" for file in WHOLE if (folder / FILES / file).is_file()]
+        whole = [f"{FILES_FOLDER}/{file}" for file in OVERVIEWS if (folder / FILES_FOLDER / file).is_file()]
         path = path or next(iter(whole), "")
         return Places.below(folder, path)
 
@@ -213,7 +213,7 @@ class History:
         entries = [self.get(name) for name in names]
         if not entries:
             raise InputError("there is nothing to export: choose entries of the history, or mark favourites")
-        safe = "".join(c if c.isalnum() or c in "-_ " else "_" for c in title).strip()[:LONGEST_NAME] or "export"
+        safe = "".join(c if c.isalnum() or c in "-_ " else "_" for c in title).strip()[:LONGEST_TITLE] or "export"
 
         def write(folder: Path) -> None:
             folder.mkdir()
@@ -221,7 +221,7 @@ class History:
                 began = time.strftime("%Y-%m-%d %H.%M.%S", time.localtime(entry.facts.get("created", 0)))
                 place = folder / f"{began} {entry.facts.get('command', '')} {entry.id[:6]}"
                 place.mkdir()
-                shutil.copyfile(entry.folder / ENTRY, place / ENTRY)
+                shutil.copyfile(entry.folder / ENTRY_FILE, place / ENTRY_FILE)
                 names = [file["name"] for file in entry.files_at(entry.files)]
                 for name in names:
                     (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -229,12 +229,12 @@ class History:
                 if not names and (steps := entry.steps()):
                     shutil.copyfile(entry.folder / steps[-1]["x0"], place / "last-step.png")
 
-        return storage.write_new(self.folder.parent / EXPORTS / safe, write)
+        return storage.write_new(self.folder.parent / EXPORTS_FOLDER / safe, write)
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
     """What entry.json of a folder holds; None if it cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        facts = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
+        facts = json.loads((folder / ENTRY_FILE).read_text(encoding="utf-8"))
         return facts if isinstance(facts, dict) else None
     return None

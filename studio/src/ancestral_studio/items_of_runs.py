@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ancestral.model import Model
     from ancestral.use_cases.training.training_neighbours import TrainingItems
 
-MOST_BYTES = 64 << 20
+MOST_ITEM_BYTES = 64 << 20
 """Largest number of bytes of the items of a run that are read from a disk, so that memory is bounded."""
 MOST_RUNS = 2
 """Number of runs whose items stay in memory."""
@@ -39,7 +39,7 @@ class ItemsOfRuns:
         with self._lock:  # two requests at once read the data once
             if key not in self._items:
                 each = math.prod(spec.shape) * spec.codec.dtype.itemsize
-                self._items[key] = finish(training_items(model, max(1, MOST_BYTES // each)))
+                self._items[key] = finish(training_items(model, max(1, MOST_ITEM_BYTES // each)))
                 while len(self._items) > MOST_RUNS:
                     self._items.popitem(last=False)
             self._items.move_to_end(key)

@@ -33,7 +33,7 @@ from ancestral_studio.processes import Process, Processes, short_path
 
 MOST_ROWS, MOST_NOTES = 3000, 200
 """Largest numbers of rows of a log, evenly chosen, and of the last notes that an answer holds."""
-COLUMNS = ("step", "loss", "lr", "gradient_norm", "images_per_second", "seconds")
+DRAWN_COLUMNS = ("step", "loss", "lr", "gradient_norm", "images_per_second", "seconds")
 """The columns of a log that the page draws."""
 
 RunState = Literal["training", "finished", "stopped", "failed", "model"]
@@ -100,7 +100,7 @@ class LiveRuns:
         anew = version != log.version
         rows = log.rows if anew else log.after(after)
         summary = self.summary(path, self.processes.of_run(path))
-        columns = [name for name in COLUMNS if name in log.header]
+        columns = [name for name in DRAWN_COLUMNS if name in log.header]
         places = [log.header.index(name) for name in columns]
         by_time = [number for name, number in zip(log.header, rows[-1], strict=True) if "_of_" in name] if rows else []
         return {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ancestral.model import Model
 
-MOST = 3
+MOST_MODELS = 3
 """Number of models that stay in memory."""
 
 
@@ -42,6 +42,6 @@ class LoadedModels:
                 ]:
                     del self._models[old]
             self._models.move_to_end(key)
-            while len(self._models) > MOST:
+            while len(self._models) > MOST_MODELS:
                 self._models.popitem(last=False)
             return self._models[key]

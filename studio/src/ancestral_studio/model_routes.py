@@ -15,13 +15,13 @@ from ancestral.base.errors import InputError
 from ancestral.config import FROM_PYTHON, run_files
 from ancestral.config.data_sources import BUILT_IN
 from ancestral_studio.answers import MissingError, answer, read_body
-from ancestral_studio.history import Entry
+from ancestral_studio.history import HistoryEntry
 from ancestral_studio.items_of_runs import ItemsOfRuns
 from ancestral_studio.model_description import PICTURE_CHANNELS, model_description
 from ancestral_studio.posted_options import HISTORY, UPLOAD
 from ancestral_studio.restored_recipe import KeptPicture, ModelDigests, restored
 from ancestral_studio.state import StudioState, state_of
-from ancestral_studio.uploads import FACTS
+from ancestral_studio.uploads import FACTS_FILE
 
 if TYPE_CHECKING:
     from ancestral.data.spec import DataSpec
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 MOST_NEIGHBOURS = 24
 """Largest number of training items beside a sample."""
-MOST_DIGITS = 18
+LONGEST_NUMBER = 18
 """Largest number of digits of a number in an address, so that it fits into 64 bits."""
 PARENT = "parent.png"
 """The name of a picture that holds the recipe which a branch continues."""
-DIGESTS, ITEMS = ModelDigests(), ItemsOfRuns()
+MODEL_DIGESTS, TRAINING_ITEMS = ModelDigests(), ItemsOfRuns()
 
 
 def model(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def recipe(request: Request) -> Response:
 
 def _recipe(studio: StudioState, number: str) -> Response:
     file = studio.uploads.path(number)
-    result = restored(file, studio.places.runs(), _kept_pictures(studio), DIGESTS)
+    result = restored(file, studio.places.runs(), _kept_pictures(studio), MODEL_DIGESTS)
     options = dict(result.options)
     if result.parent:
         options["branch"] = _parent(studio, result.parent)
@@ -125,10 +125,10 @@ def _items(request: Request) -> "tuple[DataSpec, TrainingItems]":
     source = model.config.data.source
     if source not in (*BUILT_IN, FROM_PYTHON):  # of data from Python it is said that they are not known
         studio.places.inside(source)
-    return model.spec, ITEMS.of(model)
+    return model.spec, TRAINING_ITEMS.of(model)
 
 
-def _tile(entry: Entry, place: int) -> bytes:
+def _tile(entry: HistoryEntry, place: int) -> bytes:
     """The sample at a place of the last state of an entry, as a PNG."""
     steps = entry.steps()
     if not steps or not 0 <= place < steps[-1]["count"]:
@@ -144,7 +144,7 @@ def _tile(entry: Entry, place: int) -> bytes:
 def _kept_pictures(studio: StudioState) -> list[KeptPicture]:
     """The pictures that visitors sent and that were made, the newest first."""
     pictures = list[tuple[float, KeptPicture]]()
-    for facts in studio.uploads.folder.glob(f"*/{FACTS}"):
+    for facts in studio.uploads.folder.glob(f"*/{FACTS_FILE}"):
         number = facts.parent.name
         try:
             path = studio.uploads.path(number)
@@ -180,8 +180,8 @@ def _parent(studio: StudioState, recipe: str) -> str:
 
 
 def _number(text: str | None, name: str) -> int:
-    if text is None or not text.isdecimal() or len(text) > MOST_DIGITS:
-        raise InputError(f"{name} is a whole number from 0 on, of at most {MOST_DIGITS} digits")
+    if text is None or not text.isdecimal() or len(text) > LONGEST_NUMBER:
+        raise InputError(f"{name} is a whole number from 0 on, of at most {LONGEST_NUMBER} digits")
     return int(text)
 
 

@@ -10,7 +10,7 @@ from ancestral.base.errors import InputError
 from ancestral.config.run_files import RUN_OR_MODEL
 from ancestral_studio.answers import MissingError, RefusedError
 
-DEPTH = 3
+SEARCH_DEPTH = 3
 """Folders below a named one in which runs are looked for, as runs/compared/a in the working folder."""
 MOST_FOLDERS = 2000
 """Largest number of folders that are searched for runs, so that a home folder costs no more than a moment."""
@@ -74,7 +74,7 @@ class Places:
             if any((folder / name).is_file() for name in RUN_OR_MODEL):
                 runs[self.id_of(folder)] = folder
                 continue
-            if depth < DEPTH:
+            if depth < SEARCH_DEPTH:
                 queue += [(inner, depth + 1) for inner in _folders_in(folder) if self._allowed(inner)]
         self._runs = runs  # at once, as several requests may search at a time
         return dict(runs)

@@ -24,12 +24,14 @@ from ancestral_studio.history import History
 from ancestral_studio.places import Places
 from ancestral_studio.uploads import Uploads
 
-CASES = {case.command: case for case in USE_CASES if case.command not in ("studio", "push", "import", "runs", "info")}
+STUDIO_COMMANDS = {
+    case.command: case for case in USE_CASES if case.command not in ("studio", "push", "import", "runs", "info")
+}
 """The commands that the studio starts. The others need none, or leave this machine."""
 UPLOAD, HISTORY = "upload:", "history:"
 """What the values of files begin with that a visitor sent, as in upload:ID, or that were made here: history:ID/PATH."""
-ADDRESS = re.compile(r"\w+://")
-FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+WITH_PROTOCOL = re.compile(r"\w+://")
+NAMED_FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 PARTS_OF_ITEMS = {*OPERATORS, "mask", "crop", "noise"}
 """What may stand before a colon in the text of an operator: with anything else, the text names a function."""
 
@@ -82,9 +84,9 @@ def offered(case: UseCase, preset: str | None = None, data: str | None = None) -
 
 def case_of(command: str) -> UseCase:
     """Return a command of the studio. Raises InputError if there is none."""
-    if command not in CASES:
-        raise InputError(f"the studio has no command {shown(command)}; it has {', '.join(CASES)}")
-    return CASES[command]
+    if command not in STUDIO_COMMANDS:
+        raise InputError(f"the studio has no command {shown(command)}; it has {', '.join(STUDIO_COMMANDS)}")
+    return STUDIO_COMMANDS[command]
 
 
 def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any]) -> PostedOptions:
@@ -175,7 +177,7 @@ def _word(name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(f"{name} cannot be {shown(value)}: give text or a number")
     text = str(value)
-    if ADDRESS.search(text):
+    if WITH_PROTOCOL.search(text):
         raise InputError(f"{name} cannot be {shown(text)}: the studio reads nothing from other machines")
     if "\0" in text:
         raise InputError(f"{name} cannot hold a NUL character")
@@ -193,7 +195,7 @@ def _checked(readable: ReadableFiles, one: Argument, text: str) -> str:
                 "send what they get away from this machine; use the command line"
             )
         return text
-    return CHECKS[one.names](readable, text)
+    return TEXT_CHECKS[one.names](readable, text)
 
 
 def _run(readable: ReadableFiles, text: str) -> str:
@@ -219,7 +221,7 @@ def _condition(readable: ReadableFiles, text: str) -> str:
 
 def _operator(readable: ReadableFiles, text: str) -> str:
     for part in text.split("+"):
-        if FUNCTION.fullmatch(part) and part.partition(":")[0] not in PARTS_OF_ITEMS:
+        if NAMED_FUNCTION.fullmatch(part) and part.partition(":")[0] not in PARTS_OF_ITEMS:
             raise InputError(f"{shown(text)} names a function, and the studio runs no code of visitors")
     return text
 
@@ -254,7 +256,7 @@ def _is_number(one: Argument, text: str) -> bool:
         return False
 
 
-CHECKS: Mapping[Names, Callable[[ReadableFiles, str], str]] = {
+TEXT_CHECKS: Mapping[Names, Callable[[ReadableFiles, str], str]] = {
     "run": _run,
     "data": _data,
     "preset": _preset,

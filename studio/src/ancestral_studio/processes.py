@@ -35,11 +35,13 @@ from ancestral_studio import compute_queue, posted_options, process_keeper
 from ancestral_studio.answers import BusyError, MissingError
 from ancestral_studio.places import Places
 
-CASES = {command: case for command, case in posted_options.CASES.items() if command not in compute_queue.COMMANDS}
+COMMANDS_AS_PROCESSES = {
+    command: case for command, case in posted_options.STUDIO_COMMANDS.items() if command not in compute_queue.QUEUED
+}
 """Commands that run as processes."""
 TRAININGS = ("train", "distil")
 RECORD, STOPPING = "process.json", "stopping"
-REPORT, SHEET, COMPARISON = "report.json", "sheet.png", "comparison"
+DATA_REPORT, SHEET, COMPARISON = "report.json", "sheet.png", "comparison"
 """What doctor and compare write in the folder of their process."""
 MOST_RUNNING, MOST_SEARCHED = 16, 200
 """Largest number of processes that run at a time, counted among as many of the last: each has a model in memory."""
@@ -52,7 +54,7 @@ PLACE = re.compile(r"(?:^|(?<==))/.*")
 WORK_LINE = re.compile(r"(?P<task>.+): (?:(?P<done>[\d,]+) of (?P<total>[\d,]+) ?(?P<unit>.*)|(?P<share>\d+)%)")
 """A line in which the terminal says how much of a task is done."""
 
-State = Literal["running", "finished", "stopped", "failed"]
+ProcessState = Literal["running", "finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Process:
         return self.started
 
     @property
-    def state(self) -> State:
+    def state(self) -> ProcessState:
         """Whether it runs, or how it ended."""
         code, stopping = self.exit_code, (self.folder / STOPPING).exists()
         if code is None and self._alive():
@@ -109,7 +111,9 @@ class Process:
             return "stopped" if stopping or self.lines(1) == [MESSAGE] else "failed"
         if code in (EXIT_CODE, PREEMPTED, -signal.SIGINT) or (stopping and self.command in TRAININGS and code == 0):
             return "stopped"
-        judged = self.command == "doctor" and (self.folder / REPORT).exists()  # code 1: data that cannot be trained on
+        judged = (
+            self.command == "doctor" and (self.folder / DATA_REPORT).exists()
+        )  # code 1: data that cannot be trained on
         return "finished" if code == 0 or judged else "failed"
 
     @property
@@ -130,7 +134,7 @@ class Process:
     def lines(self, count: int = LOG_LINES) -> list[str]:
         """Read the last lines of what it printed."""
         try:
-            with (self.folder / process_keeper.LOG).open("rb") as file:
+            with (self.folder / process_keeper.OUTPUT).open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - LOG_BYTES))
                 text = file.read().decode("utf-8", "replace")
@@ -162,7 +166,7 @@ class Process:
             "state": state,
             "code": self.exit_code,
             "error": error,
-            "option": option_in(CASES[self.command], error or ""),
+            "option": option_in(COMMANDS_AS_PROCESSES[self.command], error or ""),
             "started": datetime.fromtimestamp(self.started).astimezone().isoformat(timespec="seconds"),
             "stopping": state == "running" and (self.folder / STOPPING).exists(),
             "source": self.source and short_path(Path(self.source)),
@@ -216,14 +220,14 @@ class Processes:
         """
         from ancestral.base import storage
 
-        check(CASES[command], values)
+        check(COMMANDS_AS_PROCESSES[command], values)
         if sum(one.state == "running" for one in self.all()[:MOST_SEARCHED]) >= MOST_RUNNING:
             raise BusyError(f"{MOST_RUNNING} processes run already: wait for one, or stop some")
         out = self._out(command, values)
         folder = self._new_folder(command)
         places = {"out": out} if out is not None and values.get("out") is None else {}
         if command == "doctor":
-            places = {"json": folder / REPORT, "out": folder / SHEET}
+            places = {"json": folder / DATA_REPORT, "out": folder / SHEET}
         if command == "compare" and values.get("out") is None and values.get("samplers") is None:
             places = {"out": (out := folder / COMPARISON)}
         words = [*(f"--{name}={path}" for name, path in places.items()), *words]
@@ -400,7 +404,7 @@ def _read(folder: Path) -> Process | None:
     """Read a process from its folder; None if there is none, or one of another version."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record["command"] in CASES:
+        if record["command"] in COMMANDS_AS_PROCESSES:
             out = record["out"] and Path(record["out"])
             words, runs = tuple(record["words"]), tuple(map(Path, record["runs"]))
             return Process(folder, record["command"], words, float(record["started"]), out, record["source"], runs)

@@ -12,7 +12,7 @@ from ancestral.config.run_files import EVALUATION
 from ancestral.results import EvaluationResult
 from ancestral.results.comparison_result import ComparisonResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
-from ancestral_studio.processes import REPORT, Process
+from ancestral_studio.processes import DATA_REPORT, Process
 
 
 def parts_of(result: Result) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def of_process(process: Process) -> dict[str, Any]:
     """Return what a process wrote for the page: a report on data, or the parts of a comparison."""
     if process.command == "doctor":
         with contextlib.suppress(InputError, OSError):
-            path = process.folder / REPORT
+            path = process.folder / DATA_REPORT
             report = DataReport.from_json(path.read_text(encoding="utf-8"), path.name)
             return {"report": to_plain(report), "parts": parts_of(report)}
     if process.command == "compare" and process.out is not None:

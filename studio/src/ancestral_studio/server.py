@@ -32,7 +32,7 @@ REQUEST_SECONDS = 30.0
 """Seconds that the head of a request may take, and for which its body may stop."""
 BODY_RATE = 10_000.0
 """Bytes of a body that have to come each second, on average: one that comes byte by byte would never end."""
-PATIENCE = 1
+CLOSING_SECONDS = 1
 """Seconds that open requests have after Ctrl-C."""
 
 
@@ -94,7 +94,7 @@ class Server:
             ws="none",
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=PATIENCE,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
         )
         if (
             browse and _has_screen()

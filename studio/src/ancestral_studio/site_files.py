@@ -13,7 +13,7 @@ from ancestral_studio.state import state_of
 BROWSER = Path(str(files("ancestral_studio"))) / "browser"
 ROOMS = {"studio": BROWSER, "page": Path(str(files("ancestral.page")))}
 """The folders of the page's files, by the first part of their address."""
-TYPES = {
+MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -26,7 +26,7 @@ TYPES = {
 
 async def index(request: Request) -> FileResponse:
     """Return the page."""
-    return FileResponse(BROWSER / "index.html", media_type=TYPES[".html"])
+    return FileResponse(BROWSER / "index.html", media_type=MEDIA_TYPES[".html"])
 
 
 async def asset(request: Request) -> FileResponse:
@@ -35,9 +35,9 @@ async def asset(request: Request) -> FileResponse:
     if room not in ROOMS:
         raise MissingError("there is no such file")
     path = state_of(request).places.below(ROOMS[room], name)
-    if path.suffix not in TYPES:
+    if path.suffix not in MEDIA_TYPES:
         raise MissingError("there is no such file")
-    return FileResponse(path, media_type=TYPES[path.suffix])
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix])
 
 
 ROUTES = [Route("/", index), Route("/assets/{path:path}", asset)]

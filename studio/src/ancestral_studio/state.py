@@ -81,7 +81,7 @@ class StudioState:
             InputError: If the options cannot be used, or too many jobs wait.
         """
         posted = read_posted(ReadableFiles(self.places, self.uploads, self.history), command, options)
-        if command in processes.CASES:
+        if command in processes.COMMANDS_AS_PROCESSES:
             return self.processes.start(command, posted.values, posted.words).id
         folder = Path(str(posted.values["model"]))
         run = folder if folder.is_dir() else folder.parent

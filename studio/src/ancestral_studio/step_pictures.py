@@ -10,9 +10,9 @@ from PIL import Image
 
 from ancestral.base.events import State
 from ancestral.render.pictures import bare_tiles, grid_columns
-from ancestral_studio.history import STEPS, Entry
+from ancestral_studio.history import STEPS_FILE, HistoryEntry
 
-FOLDER = Path(STEPS).stem
+PICTURES_FOLDER = Path(STEPS_FILE).stem
 FAST = 1
 """Compression of the pictures, of 9: noise hardly shrinks, and the computation waits."""
 
@@ -24,10 +24,10 @@ class StepPictures:
         entry: The entry of the history that they belong to.
     """
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: HistoryEntry) -> None:
         self._entry = entry
         self._task, self._first, self._last = "", 0, -1
-        (entry.folder / FOLDER).mkdir(exist_ok=True)
+        (entry.folder / PICTURES_FOLDER).mkdir(exist_ok=True)
 
     def add(self, state: State, limits: tuple[float, float] | None) -> dict[str, Any]:
         """Write the two pictures of a state, and note it.
@@ -52,7 +52,7 @@ class StepPictures:
             points = items.ndim == 2
             columns = 1 if points else min(state.count, grid_columns(state.count, items.shape[1:]))
             start, count = (0, 1) if points else (state.positions[0], state.count)
-            path = f"{FOLDER}/{index:04d}-{name}.png"
+            path = f"{PICTURES_FOLDER}/{index:04d}-{name}.png"
             _write(self._entry.folder / path, tiles.numpy(), start, columns, -(-count // columns))
             facts |= {
                 name: path,

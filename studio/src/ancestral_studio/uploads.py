@@ -18,19 +18,19 @@ from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral_studio.answers import MissingError, TooLargeError
 
-MOST_BYTES = 64 << 20
+MOST_UPLOAD_BYTES = 64 << 20
 """Largest number of bytes of an upload."""
 MOST_PIXELS = 64_000_000
 """Largest number of pixels of an image, of all its frames together, and a quarter of the bytes of an array: what is
 small as a file may fill the memory when it is decoded."""
 MOST_KEPT = 2 << 30
 """Number of bytes of all uploads; of more, the oldest are removed."""
-FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif"}
+SUFFIXES_BY_FORMAT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif"}
 """The formats of images, of those that the package reads, and the suffix that each gets whatever its name was."""
 IN_BROWSERS = {".png", ".jpg", ".webp", ".bmp", ".gif"}
-FACTS, PREVIEW = "upload.json", "preview.png"
-LONGEST_NAME = 100
-ID = re.compile(r"[0-9a-f]{24}")
+FACTS_FILE, PREVIEW_FILE = "upload.json", "preview.png"
+LONGEST_FILE_NAME = 100
+UPLOAD_ID = re.compile(r"[0-9a-f]{24}")
 
 
 class Uploads:
@@ -58,7 +58,7 @@ class Uploads:
         Raises:
             TooLargeError: If it is too long; the rest is not read.
         """
-        if length is not None and length > MOST_BYTES:
+        if length is not None and length > MOST_UPLOAD_BYTES:
             raise TooLargeError(_too_long(name))
         self.folder.mkdir(parents=True, exist_ok=True)
         path, size = self.folder / f".upload-{secrets.token_hex(8)}", 0
@@ -66,7 +66,7 @@ class Uploads:
             with path.open("xb") as file:  # unlike a file of `tempfile`, it has the rights that the user gives to files
                 async for chunk in chunks:
                     size += len(chunk)
-                    if size > MOST_BYTES:
+                    if size > MOST_UPLOAD_BYTES:
                         raise TooLargeError(_too_long(name))
                     file.write(chunk)
         except BaseException:
@@ -101,9 +101,9 @@ class Uploads:
                 with storage.atomic_folder(folder) as inside:
                     temporary.replace(inside / file_name)
                     if sides and suffix not in IN_BROWSERS:
-                        _write_preview(inside / file_name, inside / PREVIEW)
+                        _write_preview(inside / file_name, inside / PREVIEW_FILE)
                         facts["preview"] = True
-                    (inside / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+                    (inside / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
         finally:
             temporary.unlink(missing_ok=True)
         self._trim(number)
@@ -122,14 +122,14 @@ class Uploads:
 
     def shown(self, number: str) -> Path:
         """Return the file that a browser shows for an upload. Raises MissingError if there is none."""
-        preview = self.folder / number / PREVIEW
+        preview = self.folder / number / PREVIEW_FILE
         return preview if self.facts(number).get("preview") else self.path(number)
 
     def _facts(self, number: str) -> dict[str, Any] | None:
-        if not ID.fullmatch(number):
+        if not UPLOAD_ID.fullmatch(number):
             return None
         try:
-            facts: dict[str, Any] = json.loads((self.folder / number / FACTS).read_text(encoding="utf-8"))
+            facts: dict[str, Any] = json.loads((self.folder / number / FACTS_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return facts if (self.folder / number / str(facts["name"])).is_file() else None
@@ -137,7 +137,7 @@ class Uploads:
     def _trim(self, newest: str) -> None:
         """Remove the oldest uploads where all are too many."""
         with self._lock:
-            folders = [folder for folder in self.folder.iterdir() if ID.fullmatch(folder.name)]
+            folders = [folder for folder in self.folder.iterdir() if UPLOAD_ID.fullmatch(folder.name)]
             ages = sorted((folder.stat().st_mtime, folder) for folder in folders if folder.name != newest)
             total = sum(map(storage.size_of, folders))
             for _, folder in ages:
@@ -150,7 +150,7 @@ class Uploads:
 
 
 def _too_long(name: str) -> str:
-    most = f"{MOST_BYTES >> 20} MB"
+    most = f"{MOST_UPLOAD_BYTES >> 20} MB"
     return f"{shown(name)} is too large: an upload has at most {most}; name its folder when the studio starts instead"
 
 
@@ -158,7 +158,7 @@ def _safe_name(name: str, suffix: str) -> str:
     """A name for a file: that of the visitor without folders, with the suffix of what it holds."""
     stem = Path(name.replace("\\", "/")).name.rpartition(".")[0] or Path(name).name
     letters = "".join(c if c.isalnum() or c in "-_ ()+,." else "_" for c in stem).strip(". ")
-    return f"{letters[:LONGEST_NAME] or 'file'}{suffix}"
+    return f"{letters[:LONGEST_FILE_NAME] or 'file'}{suffix}"
 
 
 def _checked(file: Path, name: str) -> tuple[str, dict[str, int]]:
@@ -180,7 +180,7 @@ def _checked(file: Path, name: str) -> tuple[str, dict[str, int]]:
 
 def _check_image(file: Path, name: str) -> tuple[str, dict[str, int]]:
     try:
-        with Image.open(file, formats=[*FORMATS]) as image:
+        with Image.open(file, formats=[*SUFFIXES_BY_FORMAT]) as image:
             frames = getattr(image, "n_frames", 1)
             if image.width * image.height * frames > MOST_PIXELS:
                 raise TooLargeError(
@@ -188,13 +188,13 @@ def _check_image(file: Path, name: str) -> tuple[str, dict[str, int]]:
                     f"{f' in {frames} frames' if frames > 1 else ''}: an image has at most {MOST_PIXELS:,}"
                 )
             image.load()
-            return FORMATS[str(image.format)], {"width": image.width, "height": image.height}
+            return SUFFIXES_BY_FORMAT[str(image.format)], {"width": image.width, "height": image.height}
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooLargeError(f"{shown(name)} is too large: an image has at most {MOST_PIXELS:,} pixels") from None
     except Exception:  # a damaged file may raise anything
-        kinds = ", ".join(suffix.lstrip(".") for suffix in FORMATS.values())
+        kinds = ", ".join(suffix.lstrip(".") for suffix in SUFFIXES_BY_FORMAT.values())
         raise InputError(f"{shown(name)} is no image ({kinds}), .npy, .npz or .wav that can be read") from None
 
 
