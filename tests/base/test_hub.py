@@ -15,7 +15,7 @@ from PIL import Image
 import ancestral
 from ancestral.base import hub
 from ancestral.base.errors import InputError, install_command
-from conftest import untrained
+from tiny_models import untrained
 
 HTTP = sys.modules[errors.HfHubHTTPError.__bases__[0].__module__]
 """The HTTP library that it uses, which is another in other versions."""

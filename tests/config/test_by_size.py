@@ -18,7 +18,7 @@ from ancestral.data.spec import Codec, DataSpec
 from ancestral.declarations import Train
 from ancestral.training import Trainer
 from ancestral.training.step_cost import StepMemory, step_memory
-from conftest import events_of
+from tiny_models import events_of
 
 train = events_of(Train)
 

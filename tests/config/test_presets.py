@@ -8,7 +8,7 @@ import pytest
 from ancestral import data, samplers
 from ancestral.config import METHODS, preset
 from ancestral.training import Trainer
-from conftest import stripes
+from tiny_models import stripes
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.data import IMAGES, Codec, InMemoryDataset, load
 from ancestral.data.convert import Conversion, centre_crop_resize, composite, to_channels
 from ancestral.data.statistics import channel_mean
-from conftest import untrained
+from tiny_models import untrained
 
 RNG = np.random.default_rng(0)
 

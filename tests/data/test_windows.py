@@ -14,7 +14,7 @@ from ancestral.data.windows import at_random
 from ancestral.measure.reference import load_reference
 from ancestral.training import Trainer
 from ancestral.training.gradients import prepare
-from conftest import tiny_config
+from tiny_models import tiny_config
 
 DOWN, RIGHT = torch.meshgrid(torch.arange(12), torch.arange(24), indexing="ij")
 IMAGES = torch.stack([torch.stack([20 * DOWN, 10 * RIGHT, torch.full_like(DOWN, n)]) for n in range(10)]).byte()

@@ -77,7 +77,7 @@ ELSEWHERE = {
         ),
         "names data that are not here; the how-to pages on conditions run such commands",
     ),
-    "ancestral studio": "serves until it is stopped; tests/faces/studio starts it",
+    "ancestral studio": "serves until it is stopped; studio/tests starts it",
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate-samples made/": "tests/measure/test_evaluate_samples.py runs it on files of its own",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
@@ -479,6 +479,7 @@ def test_links_lead_somewhere(page):
 def test_paths_of_the_package_in_a_page_exist(page):
     """Each `room/file.py` and `tests/test_file.py` that a page names; the changelog names files that are gone."""
     homes = [ROOT, ROOT / "src" / "ancestral", ROOT / "bench", ROOT / "course" / "src" / "ancestral_course"]
+    homes += [ROOT / "studio" / "src" / "ancestral_studio"]
     for path in re.findall(r"`([\w/]+\.py)`", PAGES[page] if page.name != "CHANGELOG.md" else ""):
         assert any((home / path).is_file() for home in homes), path
 

@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
-from conftest import stripes, tiny_config
+from tiny_models import stripes, tiny_config
 
 SHORT = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",),
          "sampler": "ddim:steps=2"}  # fmt: skip

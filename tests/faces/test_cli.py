@@ -22,7 +22,7 @@ from ancestral.declarations import Train
 from ancestral.faces import command as cli
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.use_cases.training.plan_training import plan
-from conftest import untrained
+from tiny_models import untrained
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 SMALL = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--steps", "2", "--device", "cpu"]
@@ -53,6 +53,16 @@ def test_help_names_every_verb(capsys):
     assert code == 0
     assert all(f"  {verb} " in out for verb in cli.COMMANDS)
     assert call(capsys)[1] == out
+
+
+@pytest.mark.parametrize("missing", ["ancestral_studio", "starlette"])
+def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkeypatch, missing):
+    for name in [name for name in sys.modules if name.startswith("ancestral_studio")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    root = Path(ancestral.__file__).parents[2]
+    line = f"ancestral: the studio is a package of its own: pip install -e {root} -e {root / 'studio'}\n"
+    assert refused("studio") == line
 
 
 def test_version(capsys):

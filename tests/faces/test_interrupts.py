@@ -16,7 +16,7 @@ from ancestral.base import interrupts, storage
 from ancestral.base.events import Message
 from ancestral.faces import command as cli
 from ancestral.training import RunFolder
-from conftest import untrained
+from tiny_models import untrained
 
 FULL = Path("/dev/full")
 INTERRUPTED = """

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from PIL import Image
+
 from studio_client import Client
 
 TRAIN = ["train", "--data=photos", "--steps=1", "--batch-size=2", "--width=8"]

@@ -26,7 +26,7 @@ from ancestral.interop import scheduler
 from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
-from conftest import events_of, untrained
+from tiny_models import events_of, untrained
 
 train = events_of(Train)
 

@@ -13,7 +13,7 @@ from ancestral import interop, schedules
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.interop import scheduler, unet2d
-from conftest import untrained, wake
+from tiny_models import untrained, wake
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports warn of its own dependencies

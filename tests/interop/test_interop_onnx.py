@@ -19,7 +19,7 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
-from conftest import untrained, wake
+from tiny_models import untrained, wake
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
 PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]

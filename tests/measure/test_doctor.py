@@ -26,7 +26,7 @@ from ancestral.measure import findings, near_duplicates
 from ancestral.measure.items import class_counts, value_statistics
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer, step_cost
-from conftest import events_of, stripes, tiny_config
+from tiny_models import events_of, stripes, tiny_config
 
 inspect = events_of(Inspect)
 train = events_of(Train)

@@ -21,7 +21,7 @@ from ancestral.measure.reference import labels_for
 from ancestral.randomness import Stream
 from ancestral.render.plots import likelihood_plot
 from ancestral.results.evaluation_result import BoundOverTime
-from conftest import stripes, untrained
+from tiny_models import stripes, untrained
 
 T = 12
 PROCESS = config.ProcessConfig("cosine", timesteps=T, target="v")

@@ -46,7 +46,7 @@ from ancestral.results.comparison_result import ComparedRun
 from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
 from ancestral.use_cases.measuring.evaluate import share_features, share_sampling
 from ancestral.use_cases.measuring.subjects import temporary_folder
-from conftest import events_of, together, untrained
+from tiny_models import events_of, together, untrained
 
 evaluate = events_of(Evaluate)
 evaluate_samples = events_of(EvaluateSamples)

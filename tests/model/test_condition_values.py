@@ -12,7 +12,7 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.convert import convert_bit_depth
 from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.model.condition_values import as_words, class_number, examples, read_values
-from conftest import untrained
+from tiny_models import untrained
 
 FLOATS = Codec("float", (-1.0, 1.0))
 LOW = {"low": Image(1, (-0.9, 0.9), (30,), rate=4000), "half": Image(1, (-1.0, 1.0), (20,), made_by="upscale:3")}

@@ -11,7 +11,7 @@ from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model
 from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
 from ancestral.samplers import DDIM
-from conftest import untrained
+from tiny_models import untrained
 
 SHAPE = (1, 8, 8)
 BYTES, FLOATS = DataSpec(SHAPE, Codec("uint8")), DataSpec(SHAPE, Codec("float"))

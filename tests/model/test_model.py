@@ -30,7 +30,7 @@ from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import flow, linear
 from ancestral.targets import Target
 from ancestral.training import Trainer
-from conftest import stripes, tiny_config, untrained
+from tiny_models import stripes, tiny_config, untrained
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import ancestral
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from conftest import untrained
+from tiny_models import untrained
 
 HUGE = 10**15
 

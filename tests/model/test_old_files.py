@@ -11,7 +11,7 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import Config, CustomNetConfig, preset
 from ancestral.diffusion import Diffusion
-from conftest import stripes
+from tiny_models import stripes
 
 
 def test_a_config_of_version_0_2():

@@ -12,7 +12,7 @@ import torch
 from ancestral import Diffusion, guidance, nets, objectives, oracle, samplers, schedules, targets
 from ancestral.base.registries import WEIGHTINGS
 from ancestral.objectives import ConsistencyTuning, ProgressiveDistillation, Stages
-from conftest import untrained, wake
+from tiny_models import untrained, wake
 
 F64 = torch.float64
 

@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.interop import unet2d
 from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import Downsample, Stage, Upsample
-from conftest import untrained
+from tiny_models import untrained
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

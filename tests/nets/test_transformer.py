@@ -23,7 +23,7 @@ from ancestral.nets.space import fold
 from ancestral.nets.transformer import MultiHeadAttention, SwiGLU, TransformerBlock, angles, modulate, rotate
 from ancestral.randomness import Stream
 from ancestral.training import RunFolder, Trainer
-from conftest import stripes, tiny_config, wake
+from tiny_models import stripes, tiny_config, wake
 
 GRIDS = {1: (24,), 2: (8, 12), 3: (8, 4, 8)}
 """Sides of items by the number of axes; the second patch of 4 of each has whole pixels."""

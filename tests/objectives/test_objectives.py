@@ -20,7 +20,7 @@ from ancestral.objectives.times import (
 )
 from ancestral.objectives.weightings import loss_weights, x0_weights
 from ancestral.training import RunFolder, Trainer
-from conftest import stripes, tiny_config
+from tiny_models import stripes, tiny_config
 
 F64 = torch.float64
 LINEAR, COSINE, KARRAS = schedules.linear(), schedules.cosine(), schedules.karras(200)

@@ -19,7 +19,7 @@ from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
 from ancestral.page import network_program, weight_encoding
-from conftest import untrained
+from tiny_models import untrained
 
 BROWSER = Path(ancestral.__file__).parent / "page"
 EVALUATE = """async ([kernels, program, weights, inputs]) => {

@@ -29,8 +29,8 @@ from ancestral.model.building import sampler_name
 from ancestral.page import weight_encoding
 from ancestral.render.templates import fill_template
 from ancestral.samplers import BY_NAME
-from conftest import untrained
 from firefox import Firefox
+from tiny_models import untrained
 
 SECONDS = 60
 """The longest that the page may take for what a test waits for."""

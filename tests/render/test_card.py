@@ -20,10 +20,10 @@ from ancestral.render import evaluation_text, html_report
 from ancestral.render.model_card import FOLDER, mark_sections, merge_card, model_card, update_sections, write_card
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.use_cases.model_cards import update_card
-from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, images, metrics_json, model_run, state
 from test_page import about as page_about
 from test_page import begun, read
+from tiny_models import untrained
 
 __all__ = ["common", "files", "model_run"]  # fixtures
 

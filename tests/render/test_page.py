@@ -31,8 +31,8 @@ from ancestral.render.html_report import (
 from ancestral.training import RunFolder, Trainer
 from ancestral.use_cases.training import training_previews
 from ancestral.use_cases.training.run_report import RunReport
-from conftest import stripes, tiny_config
 from test_training import progress
+from tiny_models import stripes, tiny_config
 
 VOID = {"meta", "img", "br", "line", "path", "circle", "link"}
 

@@ -14,7 +14,7 @@ from ancestral.measure.sample_quality import NearestPairs
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import formula, middle_slices, to_uint8
 from ancestral.samplers import Step
-from conftest import events_of
+from tiny_models import events_of
 
 inspect = events_of(Inspect)
 

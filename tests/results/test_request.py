@@ -13,7 +13,7 @@ from ancestral import Request
 from ancestral.base.errors import InputError
 from ancestral.conditions import Image, Vector
 from ancestral.config.request import ImageRef
-from conftest import untrained
+from tiny_models import untrained
 
 pytestmark = pytest.mark.usefixtures("figures")
 

@@ -16,7 +16,7 @@ from ancestral.randomness import Stream
 from ancestral.reverse import prior
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, Sampler, UniPC
 from ancestral.targets import Prediction
-from conftest import untrained
+from tiny_models import untrained
 
 F64 = torch.float64
 LINEAR, COSINE = schedules.linear(), schedules.cosine()

@@ -16,7 +16,7 @@ from ancestral.config import RuntimeConfig
 from ancestral.training import Checkpoints, RunFolder, Trainer, step_cost
 from ancestral.training.activation_memory import recomputed_share
 from ancestral.training.step_cost import StepMemory, choose_checkpointing
-from conftest import stripes, tiny_config, together
+from tiny_models import stripes, tiny_config, together
 
 
 def trainer_of(checkpointing, net="unet", **train):

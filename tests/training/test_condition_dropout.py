@@ -11,7 +11,7 @@ from ancestral.data.loading import Batch
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.randomness import Stream
 from ancestral.training.gradients import prepare
-from conftest import tiny_config
+from tiny_models import tiny_config
 
 N, SHAPE = 10_000, (1, 2, 2)
 KINDS = {

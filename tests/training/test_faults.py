@@ -26,8 +26,8 @@ from ancestral.training.distributed import out_of_memory
 from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
 from ancestral.training.signals import stop_on_signals
 from ancestral.use_cases.training.train import fit
-from conftest import events_of, stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
+from tiny_models import events_of, stripes, tiny_config, wait_for_saves
 
 train = events_of(Train)
 

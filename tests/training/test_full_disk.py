@@ -18,8 +18,8 @@ from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.checkpoints import Checkpoint, Publication
 from ancestral.training.disk_space import disk_warning
-from conftest import stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
+from tiny_models import stripes, tiny_config, wait_for_saves
 
 STEPS = 40
 TRAIN = [sys.executable, "-m", "ancestral", "train", "points", "--steps", str(STEPS), "--batch-size", "8"]

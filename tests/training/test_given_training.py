@@ -14,7 +14,7 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import Given
 from ancestral.measure.reference import check_partners
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from conftest import stripes, tiny_config
+from tiny_models import stripes, tiny_config
 
 N = 24
 

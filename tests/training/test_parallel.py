@@ -20,7 +20,7 @@ from ancestral.config import TransformerConfig
 from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.preview import sample_preview
-from conftest import LearnedWeights, conditional_stripes, stripes, tiny_config, together
+from tiny_models import LearnedWeights, conditional_stripes, stripes, tiny_config, together
 
 STEPS = 12
 TOLERANCE = 1e-5

@@ -19,7 +19,7 @@ from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST, Plateau, constant_steps, end_after, student_tail
 from ancestral.training.sample_distance import SampleDistance
-from conftest import together
+from tiny_models import together
 
 POINTS = {"width": 16, "blocks": 1, "batch_size": 32, "lr": 0.3, "warmup": 0, "decay": "cosine", "measure_every": 3,
           "plateau_tolerance": 0.2,

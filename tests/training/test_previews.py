@@ -20,7 +20,7 @@ from ancestral.declarations import Train
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.terminal import TrainingPanel
 from ancestral.training import Progress
-from conftest import events_of, together
+from tiny_models import events_of, together
 
 train = events_of(Train)
 

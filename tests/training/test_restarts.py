@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.faces import command
 from ancestral.training import RunFolder, Trainer
 from ancestral.training.distributed import agree_on_prefix
-from conftest import stripes, tiny_config
+from tiny_models import stripes, tiny_config
 
 SMALL = {"batch_size": 8, "width": 16, "preview_steps": 1, "trackers": ("none",), "progress": False, "threads": 1}
 SOON = datetime.timedelta(seconds=30)

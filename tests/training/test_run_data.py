@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError
 from ancestral.config import Config
 from ancestral.config.folders import is_run
 from ancestral.training import RunFolder
-from conftest import tiny_config
+from tiny_models import tiny_config
 
 TINY = {"steps": 2, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "progress": False}
 TINY["preview_steps"] = 1

@@ -22,7 +22,7 @@ from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
 from ancestral.training.gradients import prepare
 from ancestral.training.optimiser import lr_factor, make_optimiser, orthogonalised, set_learning_rate
-from conftest import LearnedWeights, stripes, tiny_config
+from tiny_models import LearnedWeights, stripes, tiny_config
 
 
 def run(config, dataset=None, folder=None, steps=None):

@@ -27,7 +27,7 @@ from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.validation import Validation
 from ancestral.use_cases.measuring.subjects import held_out_data
-from conftest import stripes, tiny_config, together
+from tiny_models import stripes, tiny_config, together
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "sample_every": 2,
         "trackers": ("none",), "preview_steps": 1, "device": "cpu", "precision": "fp32", "progress": False}  # fmt: skip

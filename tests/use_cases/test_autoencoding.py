@@ -21,7 +21,7 @@ from ancestral.declarations import Train
 from ancestral.model import same_autoencoder
 from ancestral.training.latent_cache import LatentCache, cache_for
 from ancestral.use_cases.training import train as training
-from conftest import together
+from tiny_models import together
 
 SETTINGS = {
     "latent": 4, "latent_width": 8, "latent_channels": 3, "latent_steps": 55, "steps": 3, "batch_size": 4, "width": 8,

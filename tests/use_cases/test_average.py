@@ -37,7 +37,7 @@ from ancestral.training.averages import (
     interval,
     length_of,
 )
-from conftest import events_of, stripes, tiny_config
+from tiny_models import events_of, stripes, tiny_config
 
 F64 = torch.float64
 

@@ -15,7 +15,7 @@ from ancestral.config.request import Request
 from ancestral.declarations import Sample
 from ancestral.render import writers
 from ancestral.use_cases.sampling import requests
-from conftest import events_of, untrained
+from tiny_models import events_of, untrained
 
 sample = events_of(Sample)
 MODEL = "model.safetensors"

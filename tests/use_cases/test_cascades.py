@@ -11,7 +11,7 @@ from ancestral.base.events import finish
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config.request import Request
 from ancestral.declarations import Sample
-from conftest import events_of, untrained
+from tiny_models import events_of, untrained
 
 sample = events_of(Sample)
 

@@ -29,11 +29,11 @@ from ancestral.results.comparison_result import (
     SamplerPoint,
     fewest_passes,
 )
-from conftest import events_of, untrained
 from test_card import samples_tree
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, metrics_json, model_run, passes  # noqa: F401
+from tiny_models import events_of, untrained
 
 compare = events_of(Compare)
 

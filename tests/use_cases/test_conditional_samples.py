@@ -11,11 +11,11 @@ from PIL import Image as PillowImage
 import ancestral
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config.request import Request
-from ancestral.faces.studio.model_description import model_description
 from ancestral.model import Model
 from ancestral.page.web_page import facts
 from ancestral.render import pictures
-from conftest import untrained
+from ancestral_studio.model_description import model_description
+from tiny_models import untrained
 
 pytestmark = pytest.mark.usefixtures("figures")
 

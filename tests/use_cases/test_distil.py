@@ -20,7 +20,7 @@ from ancestral.objectives import ConsistencyTuning, Denoising, ProgressiveDistil
 from ancestral.objectives.distillation import earlier
 from ancestral.randomness import Stream
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer
-from conftest import events_of, stripes
+from tiny_models import events_of, stripes
 
 workflow = events_of(Distil)
 

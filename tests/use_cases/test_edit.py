@@ -21,7 +21,7 @@ from ancestral.declarations import Edit
 from ancestral.model import regions
 from ancestral.render import writers
 from ancestral.results.editing_result import EditingResult
-from conftest import events_of, untrained
+from tiny_models import events_of, untrained
 
 edit = events_of(Edit)
 

@@ -23,7 +23,7 @@ from ancestral.declarations import Train
 from ancestral.training import Checkpoints, Progress, RunFolder
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training import train as training
-from conftest import events_of, stripes, untrained
+from tiny_models import events_of, stripes, untrained
 
 workflow = events_of(Train)
 

@@ -16,7 +16,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.quantities import format_bytes
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.training import RunFolder, Trainer
-from conftest import stripes, tiny_config
+from tiny_models import stripes, tiny_config
 
 
 @pytest.fixture(scope="module")

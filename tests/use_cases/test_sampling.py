@@ -19,7 +19,7 @@ from ancestral.declarations import Sample
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.training import Snapshots
-from conftest import events_of, untrained
+from tiny_models import events_of, untrained
 
 sample = events_of(Sample)
 

@@ -13,7 +13,7 @@ from ancestral.base.events import finish
 from ancestral.config import FROM_PYTHON, DataConfig
 from ancestral.use_cases.training import training_neighbours
 from ancestral.use_cases.training.training_neighbours import training_items
-from conftest import tiny_config, untrained
+from tiny_models import tiny_config, untrained
 
 
 def model_of(source, shape, **settings):

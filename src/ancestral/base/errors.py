@@ -74,9 +74,16 @@ def text_of(error: BaseException) -> str:
 
 
 def install_command(extra: str) -> str:
-    """Write the command that installs the packages of an extra, wherever this package was installed from."""
+    """Write the command that installs the packages of an extra, wherever this package was installed from.
+
+    An extra that is a distribution of this repository is installed from its folder, together with this package: no
+    index need have them.
+    """
     import importlib.metadata  # takes a tenth of the time of a command's help
 
+    clone = Path(__file__).parents[3]
+    if (clone / extra / "pyproject.toml").is_file():
+        return f"{pip_install()} -e {shlex.quote(str(clone))} -e {shlex.quote(str(clone / extra))}"
     try:
         requirements = importlib.metadata.requires("ancestral") or []
     except importlib.metadata.PackageNotFoundError:  # run from its source
@@ -84,7 +91,7 @@ def install_command(extra: str) -> str:
     parts = [text.partition(";") for text in requirements]
     packages = [name.strip() for name, _, marker in parts if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
     if not packages:
-        return f"{pip_install()} -e '{Path(__file__).parents[3]}[{extra}]'"
+        return f"{pip_install()} -e '{clone}[{extra}]'"
     return f"{pip_install()} {' '.join(map(repr, packages))}"
 
 

@@ -1080,7 +1080,7 @@ def studio(
         Nothing, when the studio has ended.
 
     Raises:
-        InputError: If the packages of the studio are missing, a folder does not exist, another studio keeps what it
+        InputError: If the package of the studio is missing, a folder does not exist, another studio keeps what it
             makes in the same folder, or the address is taken.
         OSError: If the folder of the history cannot be written.
     """

@@ -1,0 +1,323 @@
+"""The queue of what computes in this process: one job at a time, the visitors in turn."""
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import re
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from PIL import Image
+
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.events import Message, State, Work, Wrote
+from ancestral.base.options import on_command_line, spelled
+from ancestral.faces.command import declared
+from ancestral.faces.help_text import options_of
+from ancestral_studio.answers import BusyError, OptionError, error_line
+from ancestral_studio.history import OVERVIEWS, History, HistoryEntry
+from ancestral_studio.jobs import Job
+from ancestral_studio.loaded_models import LoadedModels
+from ancestral_studio.posted_options import PostedOptions
+
+if TYPE_CHECKING:
+    from ancestral.model import Model
+
+QUEUED = ("sample", "edit")
+MOST_OF_ONE, MOST_OF_ALL = 16, 128
+"""Number of jobs that wait: of one visitor, and of all."""
+STOPPING_SECONDS = 2.0
+"""Seconds that a job has to stop when the studio ends."""
+STOPPED = "stopped.png"
+"""The picture of the estimates when a job was stopped."""
+
+
+class _Cancelled(BaseException):
+    """A job was cancelled: no code between the network and the queue takes it for an error."""
+
+
+class ComputeJob(Job):
+    """Sampling or editing in this process.
+
+    Args:
+        posted: The options.
+        options: What the visitor sent.
+        client: Whose job it is.
+        run: The id and the name of the run, for the history.
+        queue: Where it waits.
+    """
+
+    def __init__(
+        self,
+        posted: PostedOptions,
+        options: Mapping[str, Any],
+        client: str,
+        run: tuple[str, str],
+        queue: "ComputeQueue",
+    ) -> None:
+        super().__init__(posted.case.command, options, client)
+        self.posted, self.run, self.queue = posted, run, queue
+        self.keep = False
+        self.position = 0
+        self.stopping = threading.Event()
+
+    def cancel(self, keep: bool) -> None:
+        """Stop before the next evaluation of the network."""
+        self.keep = keep
+        self.stopping.set()
+        self.queue.remove(self)
+
+    def check(self, *_: object) -> None:
+        """Raise _Cancelled if the job was cancelled. As a hook it is called before each evaluation of a network."""
+        if self.stopping.is_set():
+            raise _Cancelled
+
+
+class ComputeQueue:
+    """Jobs that wait for the one thread that computes. Of several visitors each has a turn, whatever others wait for.
+
+    Args:
+        history: Where what is made is kept.
+        models: The models in memory.
+    """
+
+    def __init__(self, history: History, models: LoadedModels) -> None:
+        self.history, self.models = history, models
+        self.running: ComputeJob | None = None
+        self._waiting: OrderedDict[str, deque[ComputeJob]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, job: ComputeJob) -> None:
+        """Add a job. Raises BusyError if too many wait."""
+        with self._changed:
+            count = len(self._waiting.get(job.client, ()))
+            if count >= MOST_OF_ONE:
+                raise BusyError(f"{count} of your jobs wait already: wait for one, or cancel some")
+            if sum(map(len, self._waiting.values())) >= MOST_OF_ALL:
+                raise BusyError("too many jobs wait in this studio: try again in a while")
+            self._waiting.setdefault(job.client, deque()).append(job)
+            self._tell_positions()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="studio-compute", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def remove(self, job: ComputeJob) -> None:
+        """Take a job out that waits; one that runs, or has ended, stays as it is."""
+        with self._changed:
+            waiting = self._waiting.get(job.client)
+            if waiting is None or job not in waiting:
+                return
+            waiting.remove(job)
+            if not waiting:
+                del self._waiting[job.client]
+            self._tell_positions()
+        job.tell("cancelled", entry=None)
+
+    def close(self) -> None:
+        """Stop what runs, keep what there is of it, and wait a moment for that."""
+        job, thread = self.running, self._thread
+        if job is not None and thread is not None:
+            job.cancel(keep=True)
+            ended = time.monotonic() + STOPPING_SECONDS
+            while self.running is job and time.monotonic() < ended:
+                time.sleep(0.01)
+
+    def order(self) -> list[ComputeJob]:
+        """List the jobs that wait, in the order in which they will run if none is added."""
+        with self._changed:
+            rounds = [list(jobs) for jobs in self._waiting.values()]
+        return [jobs[turn] for turn in range(max(map(len, rounds), default=0)) for jobs in rounds if turn < len(jobs)]
+
+    def _tell_positions(self) -> None:
+        for position, job in enumerate(self.order(), 1):
+            if job.position != position:
+                job.position = position
+                job.tell("queued", replaces="queued", position=position)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+                client, jobs = self._waiting.popitem(last=False)
+                job = jobs.popleft()
+                if jobs:
+                    self._waiting[client] = jobs  # behind all others
+                self.running = job
+                self._tell_positions()
+            try:
+                self._run(job)
+            except BaseException as error:  # the thread goes on whatever a job does
+                traceback.print_exc()
+                job.tell("failed", **error_line(error))
+            with self._changed:
+                self.running = None
+            del job
+
+    def _run(self, job: ComputeJob) -> None:
+        job.tell("started")
+        entry = self.history.begin(
+            job.id, job.command, job.options, run=job.run[0], run_name=job.run[1], title=f"{job.command} {job.run[1]}"
+        )
+        state, facts = "failed", {}
+        try:
+            job.check()
+            self._follow(job, entry)
+            state = "done"
+        except _Cancelled:
+            state = "cancelled"
+        except (InputError, OSError) as error:
+            facts = error_line(error)
+            facts["error"] = self._as_sent(str(facts["error"]))
+        except Exception as error:
+            traceback.print_exc()
+            facts = {
+                "error": f"this is a defect of ancestral: {one_line(f'{type(error).__name__}: {error}')}",
+                "option": None,
+            }
+        if (state == "cancelled" and not job.keep) or not (entry.steps() or entry.files.exists()):
+            self.history.delete(entry.id)
+            description = None
+        else:
+            if state == "cancelled":
+                _write_last(entry, STOPPED)
+            entry.save(state=state, error=facts.get("error"))
+            description = entry.described(live=False, full=True)
+        self.running = None  # first, since a page looks at the queue when its job ends
+        job.tell(state, **(facts if state == "failed" else {}), entry=description)
+
+    def _as_sent(self, text: str) -> str:
+        """Return a line with files that visitors sent, or that were made, by their names alone."""
+        kept = r"(?:uploads[/\\][0-9a-f]{24}|history[/\\][0-9a-f]{16})[/\\]"
+        return re.sub(rf"{re.escape(str(self.history.folder.parent))}[/\\]{kept}", "", text)
+
+    def _follow(self, job: ComputeJob, entry: HistoryEntry) -> None:
+        """Plan and run the use case, write what it shows into the entry, and say so."""
+        from ancestral_studio.step_pictures import StepPictures
+
+        options, models = self._options(job, entry)
+        job.check()
+        module = importlib.import_module(job.posted.case.module)
+        networks = [cast(Any, model.denoiser).net for model in models]
+        with hooked(networks, job.check):
+            plan = module.plan(options)
+            recipe = plan.request.to_json() if plan.request.model else ""
+            limits = [stage.model.spec.codec.limits for stage in getattr(plan, "stages", ())]
+            limits = limits or [plan.model.spec.codec.limits]
+            pictures, task, stage = StepPictures(entry), "", -1
+            work, began = "", 0.0
+            for event in module.run(plan):
+                job.check()
+                event = spelled(event, on_command_line) if isinstance(event, Message) else event
+                if isinstance(event, State):
+                    if event.task != task:
+                        task, stage = event.task, stage + 1
+                    step = pictures.add(event, limits[stage])
+                    job.tell("step", replaces=f"step {step['index']}", **step)
+                elif isinstance(event, Message):
+                    job.tell("message", text=self._as_sent(event.text))
+                elif isinstance(event, Work):
+                    if event.task != work:
+                        work, began = event.task, time.monotonic()
+                    job.tell("work", replaces="work", **work_event(event, began))
+                elif isinstance(event, Wrote):
+                    for file in entry.files_at(event.path):
+                        job.tell("file", **file)
+        if job.command == "sample" and options.out == entry.files:
+            _write_last(entry, OVERVIEWS[0], recipe)
+        entry.save(recipe=json.loads(recipe) if recipe else None)
+
+    def _options(self, job: ComputeJob, entry: HistoryEntry) -> tuple[Any, list["Model"]]:
+        """The options with loaded models, and files that go into the entry."""
+        options: Any = declared(job.posted.case, job.posted.values)
+        changes: dict[str, Any] = {"out": entry.files}
+        models = list["Model"]()
+        for name in (one.name for one in dataclasses.fields(options) if one.metadata.get("names") == "run"):
+            value = getattr(options, name)
+            if value is None or isinstance(value, int):  # a snapshot of the run
+                continue
+            paths = value if isinstance(value, tuple) else (value,)
+            loaded = tuple(self.models.get(path, options.device) for path in paths)
+            models += loaded
+            changes[name] = loaded if isinstance(value, tuple) else loaded[0]
+        if job.command == "sample":
+            last = changes["then"][-1] if "then" in changes else models[0]
+            changes["out"] = entry.files if _in_files_of_their_own(last) else entry.files / "samples.png"
+            names = {"gif": "animation.gif", "film": "film.png"}
+            changes |= {name: entry.files / file for name, file in names.items() if getattr(options, name)}
+        return dataclasses.replace(options, **changes), models
+
+
+def work_event(event: Work, began: float) -> dict[str, Any]:
+    """Return what pages get of the progress of a task that began at a time of `time.monotonic`."""
+    left = (time.monotonic() - began) * (event.total - event.done) / event.done if event.done and event.total else None
+    return {"task": event.task, "done": event.done, "total": event.total, "unit": event.unit, "seconds_left": left}
+
+
+def _in_files_of_their_own(model: "Model") -> bool:
+    """Whether each sample of a model has a file: a PNG, or a recording."""
+    from ancestral.render.writers import fits_png
+
+    return bool(model.spec.rate) or fits_png(model.spec.shape, model.spec.codec.dtype)
+
+
+def _write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
+    """Write the estimates of the last state as a picture among the files, with the recipe of all samples if known."""
+    from ancestral.render.writers import write_picture
+
+    steps = entry.steps()
+    if steps:
+        with Image.open(entry.folder / steps[-1]["x0"]) as image:
+            write_picture(entry.files / name, image, recipe)
+
+
+def start(
+    queue: ComputeQueue, posted: PostedOptions, options: Mapping[str, Any], client: str, run: tuple[str, str]
+) -> Job:
+    """Check the options of a job and put it into the queue.
+
+    Args:
+        queue: The queue.
+        posted: The options as they were read.
+        options: The options as they were sent.
+        client: Whose job it is.
+        run: The id and the name of the run.
+
+    Raises:
+        InputError: If a number is out of its range.
+        BusyError: If too many jobs wait.
+    """
+    declared(posted.case, posted.values).check()
+    for one in options_of(posted.case):
+        value: Any = posted.values.get(one.name)
+        if one.largest is not None and value is not None and (len(value) if one.many else value) > one.largest:
+            what = "values" if one.many else "here"
+            raise OptionError(
+                one.name, f"the studio takes at most {one.largest:,} {what}; ancestral {posted.case.command} takes more"
+            )
+    job = ComputeJob(posted, options, client, run, queue)
+    queue.add(job)
+    return job
+
+
+@contextlib.contextmanager
+def hooked(networks: Sequence[Any], check: Callable[..., None]) -> Iterator[None]:
+    """Call a function before each evaluation of networks, within the block.
+
+    Args:
+        networks: The modules.
+        check: Raises what ends the evaluation.
+    """
+    handles = [network.register_forward_pre_hook(lambda *_: check()) for network in networks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,122 @@
+"""Jobs of the studio: what visitors started, with the events that those who follow it get."""
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ancestral_studio.answers import MissingError
+from ancestral_studio.listeners import Listeners
+
+ENDS = ("done", "failed", "cancelled")
+"""The kinds of events after which none comes."""
+MOST_ENDED = 200
+"""Number of jobs that ended and are still known. What they made stays in the history."""
+MOST_MESSAGES = 500
+"""Number of messages of a job that are kept; a training run that says the same every step would fill the memory."""
+
+
+class Job:
+    """Something that a visitor started. A subclass does the work and says what happens by `tell`.
+
+    Events have numbers that rise, so that a page which lost its connection goes on where it was. An event that makes an
+    older one useless replaces it: the memory of a job is bounded by what it shows, not by how long it runs.
+
+    Args:
+        command: The command.
+        options: What the visitor sent, by the names of the options.
+        client: Whose job it is.
+
+    Attributes:
+        state: "waiting", "running", or one of `ENDS`.
+        listeners: Those who are called after each event.
+    """
+
+    def __init__(self, command: str, options: Mapping[str, Any], client: str) -> None:
+        self.id = secrets.token_hex(8)
+        self.command, self.options, self.client = command, dict(options), client
+        self.created = time.time()
+        self.state = "waiting"
+        self._events: dict[int, tuple[str, Any]] = {}
+        self._numbers: dict[str, int] = {}
+        self._messages = 0
+        self._last = 0
+        self._lock = threading.Lock()
+        self.listeners = Listeners()
+
+    def tell(self, kind: str, replaces: str | None = None, **data: Any) -> None:
+        """Add an event. May be called in any thread; nobody who follows the job holds it up.
+
+        Args:
+            kind: Its kind, as the pages know it.
+            replaces: A name: the event of this name before is dropped.
+            data: What it says.
+        """
+        with self._lock:
+            if self.state in ENDS:
+                return
+            self._last += 1
+            if kind == "message":
+                replaces, self._messages = f"message {self._messages % MOST_MESSAGES}", self._messages + 1
+            if replaces is not None:
+                self._events.pop(self._numbers.get(replaces, 0), None)
+                self._numbers[replaces] = self._last
+            self._events[self._last] = (kind, data)
+            if kind in ENDS:
+                self.state = kind
+            elif kind == "started":
+                self.state = "running"
+        self.listeners.call()
+
+    def events_after(self, number: int) -> list[tuple[int, str, Any]]:
+        """List the events after a number, the oldest first."""
+        with self._lock:
+            events = []
+            for key in reversed(self._events):
+                if key <= number:
+                    break
+                events.append((key, *self._events[key]))
+        return events[::-1]
+
+    def cancel(self, keep: bool) -> None:
+        """Stop the work, and keep what there is if `keep`. The event "cancelled" follows."""
+        raise NotImplementedError
+
+    def described(self) -> dict[str, Any]:
+        """Return what the list of jobs says of it."""
+        return {
+            "id": self.id,
+            "command": self.command,
+            "options": self.options,
+            "state": self.state,
+            "created": self.created,
+        }
+
+
+class Jobs:
+    """The jobs of this server, by their ids."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def add(self, job: Job) -> None:
+        """Add a job; of those that ended, the oldest are forgotten."""
+        with self._lock:
+            self._jobs[job.id] = job
+            ended = [one.id for one in self._jobs.values() if one.state in ENDS]
+            for name in ended[: max(0, len(ended) - MOST_ENDED)]:
+                del self._jobs[name]
+
+    def get(self, name: str) -> Job:
+        """Return a job. Raises MissingError if there is none."""
+        job = self._jobs.get(name)
+        if job is None:
+            raise MissingError("there is no such job; what it made is in the history")
+        return job
+
+    def all(self) -> list[Job]:
+        """List the jobs, the newest first."""
+        with self._lock:
+            return list(self._jobs.values())[::-1]

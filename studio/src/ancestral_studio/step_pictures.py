@@ -1,0 +1,86 @@
+"""The states of a reverse process as pictures: grids of tiles without gaps, of x_t and of the estimate of x_0."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ancestral.base.events import State
+from ancestral.render.pictures import bare_tiles, grid_columns
+from ancestral_studio.history import STEPS_FILE, HistoryEntry
+
+PICTURES_FOLDER = Path(STEPS_FILE).stem
+FAST = 1
+"""Compression of the pictures, of 9: noise hardly shrinks, and the computation waits."""
+
+
+class StepPictures:
+    """Writes the pictures of the states of a job.
+
+    Args:
+        entry: The entry of the history that they belong to.
+    """
+
+    def __init__(self, entry: HistoryEntry) -> None:
+        self._entry = entry
+        self._task, self._first, self._last = "", 0, -1
+        (entry.folder / PICTURES_FOLDER).mkdir(exist_ok=True)
+
+    def add(self, state: State, limits: tuple[float, float] | None) -> dict[str, Any]:
+        """Write the two pictures of a state, and note it.
+
+        Samples that are made in several batches have one picture for each state, to which each batch adds its tiles.
+        Where a model follows another, its states go on in the numbers of those before.
+
+        Args:
+            state: The state.
+            limits: Values of floats that are black and white.
+
+        Returns:
+            What pages get of it, with addresses of the pictures.
+        """
+        if state.task != self._task:
+            self._task, self._first = state.task, self._last + 1
+        index = self._first + state.index
+        self._last = max(self._last, index)
+        facts: dict[str, Any] = {"index": index, "total": self._first + state.total, "t": float(state.t)}
+        for name, items in (("x", state.x), ("x0", state.x0)):
+            tiles = bare_tiles(items, limits)
+            points = items.ndim == 2
+            columns = 1 if points else min(state.count, grid_columns(state.count, items.shape[1:]))
+            start, count = (0, 1) if points else (state.positions[0], state.count)
+            path = f"{PICTURES_FOLDER}/{index:04d}-{name}.png"
+            _write(self._entry.folder / path, tiles.numpy(), start, columns, -(-count // columns))
+            facts |= {
+                name: path,
+                "columns": columns,
+                "count": start + len(tiles),
+                "height": tiles.shape[2],
+                "width": tiles.shape[3],
+            }
+        self._entry.add_step(facts)
+        return self._entry.step_event(facts)
+
+
+def _write(path: Path, tiles: NDArray[np.uint8], start: int, columns: int, rows: int) -> None:
+    """Write tiles (N, C, H, W) into the grid of a picture, from a place on; those of earlier places stay."""
+    channels, height, width = tiles.shape[1:]
+    mode: Callable[[Image.Image], Image.Image] = (
+        (lambda image: image.convert("L")) if channels == 1 else (lambda image: image.convert("RGB"))
+    )
+    if start and path.exists():
+        with Image.open(path) as image:
+            sheet = np.array(mode(image)).reshape(rows * height, columns * width, channels)
+    else:
+        sheet = np.full((rows * height, columns * width, channels), 128, dtype=np.uint8)
+    for place, tile in enumerate(tiles, start):
+        row, column = divmod(place, columns)
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile.transpose(1, 2, 0)
+    temporary = path.with_name(f".{path.name}")
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(temporary, format="PNG", compress_level=FAST)
+    temporary.replace(
+        path
+    )  # not flushed to the disk, as hundreds come in a minute: a kill of the process loses nothing

@@ -1,0 +1,414 @@
+"""The tab Edit in Chromium: masks used to the pixel, undo that outlives everything, all tasks, and recipes."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ancestral
+from ancestral import data
+from firefox import Firefox
+from studio_client import studio
+from studio_page import studio_pages
+from test_studio_masks import drawn
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a run of digits, hardly trained."""
+    folder = tmp_path_factory.mktemp("studio-runs")
+    ancestral.train(
+        "digits", out=folder / "digits", steps=2, width=8, blocks=1, mults=(1, 2), batch_size=8, attention=(), seed=0
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(runs, tmp_path_factory):
+    with studio(runs, out=tmp_path_factory.mktemp("studio")) as (server, _):
+        yield server
+
+
+@pytest.fixture
+def pages(chromium, server):
+    with studio_pages(chromium, server) as new:
+        yield new
+
+
+@pytest.fixture(scope="module")
+def digit(tmp_path_factory):
+    """A picture of a digit."""
+    path = tmp_path_factory.mktemp("pictures") / "digit.png"
+    Image.fromarray(data.open("digits").items[7, 0].numpy()).save(path)
+    return path
+
+
+@pytest.fixture
+def page(pages, digit):
+    return with_image(pages().open("edit"), digit)
+
+
+def with_image(page, path):
+    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(path)
+    page.tab.locator(".drop img").first.wait_for()
+    page.tab.locator(".paper").wait_for()
+    return page
+
+
+def shown_mask(page):
+    """The mask that is shown over the image."""
+    height, width, colours = (
+        page.tab.locator(".paper canvas")
+        .nth(1)
+        .evaluate("c => [c.height, c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]")
+    )
+    return np.array(colours).reshape(height, width, 4)[..., 3] > 0
+
+
+def known_mask(page, entry):
+    """The mask that the server used, as the pixels of the file that it got."""
+    number = entry["options"]["mask"].removeprefix("upload:")
+    return page.pixels(f"/files/uploads/{number}")
+
+
+def drag(page, places, size=None):
+    """Draw through places, in pixels of the image."""
+    paper = page.tab.locator(".paper")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    width = paper.locator("canvas").first.evaluate("c => c.width")
+    scale = box["width"] / width
+    (x, y), *rest = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in places]
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    for x, y in rest:
+        page.page.mouse.move(x, y)
+    page.page.mouse.up()
+
+
+STROKES = [[(3.2, 4.7), (9.1, 6.3), (20.6, 5.2)], [(14.4, 12.4)], [(25.5, 20.1), (10.3, 24.8)]]
+
+
+@pytest.mark.parametrize("ratio", [1, 1.25, 3], ids=["1", "1.25", "3"])
+@pytest.mark.parametrize("width", [1280, 517], ids=["wide", "narrow"])
+def test_the_mask_drawn_is_the_mask_used(chromium, server, digit, ratio, width):
+    """At odd zooms and ratios of pixels; known pixels stay to the bit."""
+    viewport = {"width": width, "height": 900}
+    with studio_pages(chromium, server, viewport=viewport, device_scale_factor=ratio) as new:
+        page = with_image(new().open("edit"), digit)
+        page.set(n=2, steps=2, seed=1)
+        page.tab.get_by_role("button", name="Zoom in" if width > 1000 else "Zoom out").click()
+        for number, stroke in enumerate(STROKES):
+            page.tab.get_by_label("Brush size").fill(str(number + 1))
+            drag(page, stroke)
+        strokes = [
+            [*start, *end, number + 1, 1]
+            for number, stroke in enumerate(STROKES)
+            for start, end in zip(stroke, stroke[1:] or stroke, strict=False)
+        ]
+        mask = drawn((28, 28), strokes)
+        assert np.array_equal(shown_mask(page), mask)
+        entry = page.start()
+        assert np.array_equal(known_mask(page, entry), mask * np.uint8(255))
+        before = np.array(Image.open(digit))
+        for sample in page.samples(entry):
+            assert np.array_equal(sample[~mask], before[~mask])
+            assert not np.array_equal(sample[mask], before[mask])
+
+
+def test_the_server_gets_the_bytes_of_the_saved_mask(page):
+    drag(page, [(5, 5), (12, 20)])
+    with page.page.expect_download() as download:
+        page.tab.get_by_role("button", name="Save the mask as a PNG").click()
+    assert download.value.suggested_filename == "digit-mask.png"
+    page.set(n=1, steps=1)
+    entry = page.start()
+    number = entry["options"]["mask"].removeprefix("upload:")
+    assert page.file(f"/files/uploads/{number}") == download.value.path().read_bytes()
+
+
+def test_undo_outlives_a_generation_and_a_reload(page):
+    masks = [shown_mask(page)]
+    for stroke in STROKES:
+        drag(page, stroke)
+        masks.append(shown_mask(page))
+    page.set(n=1, steps=1)
+    page.start()
+    for expected in masks[2::-1]:
+        page.page.keyboard.press("Control+z")
+        assert np.array_equal(shown_mask(page), expected)
+    page.page.keyboard.press("Control+Shift+Z")
+    page.page.reload()
+    page.tab.locator(".paper").wait_for()
+    page.page.wait_for_timeout(200)
+    assert np.array_equal(shown_mask(page), masks[1])
+    page.tab.get_by_role("button", name="Redo").click()
+    page.tab.get_by_role("button", name="Redo").click()
+    assert np.array_equal(shown_mask(page), masks[3])
+    assert page.tab.get_by_role("button", name="Redo").is_disabled()
+    page.tab.get_by_role("button", name="Undo").click()
+    assert np.array_equal(shown_mask(page), masks[2])
+
+
+def test_box_erase_invert_feather_and_clear(page):
+    page.tab.get_by_role("button", name="Box").click()
+    drag(page, [(20.5, 9.5), (4.2, 3.1)])
+    expected = np.zeros((28, 28), dtype=bool)
+    expected[3:10, 4:21] = True
+    assert np.array_equal(shown_mask(page), expected)
+    page.tab.get_by_role("button", name="Erase").click()
+    drag(page, [(6.5, 5.5), (8.5, 20)])
+    expected[5:21, 6:9] = False
+    assert np.array_equal(shown_mask(page), expected)
+    page.tab.get_by_role("button", name="Swap what changes").click()
+    assert np.array_equal(shown_mask(page), ~expected)
+    page.tab.get_by_role("button", name="Clear").click()
+    assert not shown_mask(page).any()
+    page.tab.get_by_role("button", name="Erase").click()
+    drag(page, [(10.5, 10.5)])
+    page.tab.get_by_label("Feather by pixels").fill("2")
+    page.tab.get_by_role("button", name="Widen the mask").click()
+    y, x = np.mgrid[:28, :28]
+    assert np.array_equal(shown_mask(page), np.hypot(x - 10, y - 10) <= 2)
+
+
+def test_the_canvas_works_by_keyboard(page):
+    page.tab.locator(".paper").focus()
+    keys = page.page.keyboard
+    for _ in range(14):  # from the middle to the corner
+        keys.press("ArrowLeft")
+        keys.press("ArrowUp")
+    keys.press("[")
+    keys.press("[")
+    keys.press("Space")
+    for _ in range(3):
+        keys.press("ArrowRight")
+    keys.down("Space")
+    for _ in range(4):
+        keys.press("ArrowDown")
+    keys.up("Space")
+    expected = np.zeros((28, 28), dtype=bool)
+    expected[0, 0] = expected[:5, 3] = True
+    assert np.array_equal(shown_mask(page), expected)
+    keys.press("r")
+    keys.press("Shift+ArrowRight")
+    keys.press("Space")
+    keys.press("ArrowRight")
+    keys.press("ArrowDown")
+    keys.press("Space")
+    expected[4:6, 13:15] = True
+    assert np.array_equal(shown_mask(page), expected)
+    keys.press("i")
+    assert np.array_equal(shown_mask(page), ~expected)
+    page.tab.get_by_text("column 14, row 5, stays").wait_for(state="attached")
+    keys.press("Control+z")
+    assert np.array_equal(shown_mask(page), expected)
+
+
+def test_a_mask_is_loaded(page, tmp_path):
+    mask = np.random.default_rng(0).random((56, 56)) < 0.05
+    Image.fromarray(mask * np.uint8(255)).save(tmp_path / "large.png")
+    page.tab.locator(".mask-editor input[type=file]").set_input_files(tmp_path / "large.png")
+    page.tab.get_by_text("change (", exact=False).wait_for()
+    expected = mask.reshape(28, 2, 28, 2).any((1, 3))
+    page.page.wait_for_timeout(200)
+    assert np.array_equal(shown_mask(page), expected)
+    Image.new("L", (56, 28), 255).save(tmp_path / "flat.png")
+    page.tab.locator(".mask-editor input[type=file]").set_input_files(tmp_path / "flat.png")
+    page.toast("the mask is 56 × 28, and the image 28 × 28 pixels")
+    assert np.array_equal(shown_mask(page), expected)
+
+
+def test_a_result_is_compared_and_sent_back(page, digit):
+    drag(page, STROKES[0])
+    page.set(n=4, steps=2, seed=3)
+    entry = page.start()
+    result = page.tab.get_by_label("Result", exact=True)
+    assert result.locator(".tile").count() == 4
+    assert result.get_by_alt_text("Map of the standard deviation").is_visible()
+    page.tab.get_by_text("It had the lowest energy score for masks").wait_for()
+    slider = result.get_by_label("Before and after")
+    slider.focus()
+    slider.press("Home")
+    assert result.locator(".after").evaluate("e => getComputedStyle(e).clipPath") == "inset(0px 0px 0px 0%)"
+    slider.press("End")
+    assert result.locator(".after").evaluate("e => getComputedStyle(e).clipPath") == "inset(0px 0px 0px 100%)"
+    result.locator(".tile").nth(2).click()
+    mask = shown_mask(page)
+    result.get_by_role("button", name="Use as input").click()
+    page.toast("The sample is the input now")
+    image = page.tab.locator(".drop img").first
+    assert np.array_equal(page.pixels(image.get_attribute("src")), page.samples(entry)[2])
+    assert np.array_equal(shown_mask(page), mask)
+    page.page.keyboard.press("Control+z")
+    page.tab.get_by_text("digit.png, 28 × 28").wait_for()
+    assert np.array_equal(page.pixels(image.get_attribute("src")), np.array(Image.open(digit)))
+    assert np.array_equal(shown_mask(page), mask)
+
+
+def test_an_edit_dropped_in_again_repeats_to_the_bit(pages, page, digit, tmp_path):
+    for stroke in STROKES:
+        drag(page, stroke)
+    mask = shown_mask(page)
+    page.set(n=3, steps=3, seed=9, noise=0.1)
+    page.tab.get_by_role("button", name="4", exact=True).click()
+    entry = page.start()
+    picture = tmp_path / "000002.png"
+    picture.write_bytes(page.file(next(file["url"] for file in entry["files"] if file["name"] == "000002.png")))
+    again = pages().open("edit")
+    again.tab.get_by_role("button", name="Vary").click()
+    again.drop(picture)
+    again.toast("Every control is as it was")
+    again.tab.locator(".paper").wait_for()
+    again.page.wait_for_timeout(300)
+    assert np.array_equal(shown_mask(again), mask)
+    assert again.values("n", "steps", "seed", "noise") == {"n": "3", "steps": "3", "seed": "9", "noise": "0.1"}
+    repeated = again.start()
+    assert np.array_equal(again.samples(repeated), page.samples(entry))
+    other = pages().open("sample")
+    other.drop(picture)  # opens the tab that it is of
+    other.follow("edit")
+    other.toast("Every control is as it was")
+    assert np.array_equal(other.samples(other.start()), page.samples(entry))
+
+
+def test_a_recipe_says_what_is_missing(pages, runs, digit, tmp_path):
+    other = tmp_path / "other.png"
+    Image.fromarray(255 - np.array(Image.open(digit))).save(other)
+    ancestral.edit(runs / "digits", "inpaint", other, box="4,4,5,5", n=1, steps=1, out=tmp_path / "a.png")
+    page = pages().open("edit")
+    page.drop(tmp_path / "a.png")
+    page.toast("Restored, but for: the image other.png; the mask")
+
+
+def test_all_tasks(pages, page, digit, tmp_path):
+    small, second = tmp_path / "small.png", tmp_path / "second.png"
+    Image.open(digit).resize((7, 7)).save(small)
+    Image.fromarray(data.open("digits").items[3, 0].numpy()).save(second)
+    page.tab.get_by_role("button", name="Vary").click()
+    page.set(strength=0.3, steps=2, n=2)
+    assert len(page.samples(page.start())) == 2
+    page.tab.get_by_role("button", name="Interpolate").click()
+    page.tab.get_by_label("Second image").locator("input[type=file]").set_input_files(second)
+    page.tab.get_by_text("second.png").wait_for()
+    page.set(n=3, steps=2, t=300)
+    entry = page.start()
+    walk = page.samples(entry)
+    assert np.array_equal(walk[0], np.array(Image.open(digit)))
+    assert np.array_equal(walk[2], np.array(Image.open(second)))
+    page.tab.get_by_role("button", name="Restore").click()
+    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(small)
+    page.tab.get_by_text("small.png").wait_for()
+    page.set(operator="upscale:4", noise="", n=2, steps=2)
+    entry = page.start()
+    assert (entry["recipe"]["edit"]["task"], entry["recipe"]["edit"]["operator"]) == ("restore", "upscale:4")
+    assert [sample.shape for sample in page.samples(entry)] == [(28, 28)] * 2
+
+
+def test_a_sample_is_edited(pages):
+    page = pages().open("sample")
+    page.set(n=2, steps=2, seed=5)
+    entry = page.start()
+    page.tab.locator(".tile").nth(1).click()
+    page.tab.get_by_role("button", name="Edit this").click()
+    page.follow("edit")
+    page.tab.get_by_text("000001.png, 28 × 28").wait_for()
+    image = page.tab.locator(".drop img").first
+    assert np.array_equal(page.pixels(image.get_attribute("src")), page.samples(entry)[1])
+
+
+def test_large_images_keep_their_size(pages, tmp_path):
+    """The window around the mask is edited; all else stays."""
+    photo = np.random.default_rng(1).integers(0, 256, (90, 131), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    page = with_image(pages().open("edit"), tmp_path / "photo.png")
+    page.tab.get_by_role("button", name="Box").click()
+    drag(page, [(40, 30), (47, 36)])
+    mask = shown_mask(page)
+    page.set(n=1, steps=2)
+    entry = page.start()
+    (sample,) = page.samples(entry) or [page.pixels(entry["files"][0]["url"])]
+    assert sample.shape == (90, 131)
+    assert np.array_equal(sample[~mask], photo[~mask])
+
+
+def test_pictures_that_cannot_be_read_are_refused(page, tmp_path):
+    page.expected.append("400")
+    (tmp_path / "text.png").write_text("<script>alert(1)</script>")
+    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(tmp_path / "text.png")
+    page.tab.locator(".drop .error", has_text="is no image").wait_for()
+    page.tab.get_by_text("digit.png, 28 × 28").wait_for()
+
+
+def test_an_entry_of_the_history_is_opened_again(pages, page):
+    drag(page, STROKES[0])
+    page.set(n=2, steps=2, seed=12)
+    mask, entry = shown_mask(page), page.start()
+    again = pages().open(f"edit?entry={entry['id']}")
+    again.tab.get_by_label("Result", exact=True).locator(".tile").nth(1).wait_for()
+    assert again.values("n", "seed") == {"n": "2", "seed": "12"}
+    again.until(lambda: np.array_equal(shown_mask(again), mask))
+
+
+def test_firefox_samples_and_edits(server, tmp_path):
+    """The mask that is painted there is the mask that is used, too."""
+    program = shutil.which("firefox-esr") or shutil.which("firefox")
+    if not program:
+        pytest.skip("Firefox is not installed")
+    firefox = Firefox(program, tmp_path)
+    try:
+        firefox.send("WebDriver:Navigate", {"url": f"{server.address}#sample"})
+        tab = "const tab = document.querySelector('section:not([hidden])'), find = name => tab.querySelector(name);"
+        firefox.wait(f"{tab} return find('input[name=seed]')?.offsetParent")
+        firefox.run(
+            f"{tab} find('input[name=n]').value = 2; find('input[name=steps]').value = 2; find('.primary').click()"
+        )
+        firefox.wait(f"{tab} return find('.job[data-state=done]') && find('.tile')")
+        firefox.run(f"{tab} find('.tile').click()")
+        firefox.wait(f"{tab} return find('.near img')?.naturalWidth")
+        firefox.run(
+            f"{tab} [...tab.querySelectorAll('.details button')].find(b => b.textContent == 'Edit this').click()"
+        )
+        firefox.wait(f"{tab} return find('.mask-editor')?.offsetParent && find('input[name=steps]')")
+        firefox.send(
+            "WebDriver:PerformActions",
+            {
+                "actions": [
+                    {
+                        "type": "pointer",
+                        "id": "mouse",
+                        "parameters": {"pointerType": "mouse"},
+                        "actions": [
+                            {"type": "pointerMove", "x": -40, "y": -30, "origin": element(firefox, ".paper")},
+                            {"type": "pointerDown", "button": 0},
+                            {"type": "pointerMove", "x": 50, "y": 60, "origin": element(firefox, ".paper")},
+                            {"type": "pointerUp", "button": 0},
+                        ],
+                    }
+                ]
+            },
+        )
+        shown = firefox.run(
+            f"{tab} const canvas = tab.querySelectorAll('.paper canvas')[1];"
+            "return [...canvas.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 == 3)"
+        )
+        firefox.run(f"{tab} find('input[name=steps]').value = 2; find('form .primary').click()")
+        firefox.wait(f"{tab} return find('.job[data-state=done]') && find('.results .tile')")
+    finally:
+        firefox.close()
+    entry = server.state.history.all()[0].described(live=False, full=True)
+    number = entry["options"]["mask"].removeprefix("upload:")
+    mask = np.array(Image.open(server.state.uploads.path(number))) > 0
+    assert mask.any()
+    assert np.array_equal(np.array(shown).reshape(28, 28) > 0, mask)
+    before = np.array(Image.open(server.state.uploads.path(entry["options"]["image"].removeprefix("upload:"))))
+    after = np.array(Image.open(server.state.history.file(entry["id"], "files/000000.png")))
+    assert np.array_equal(after[~mask], before[~mask])
+
+
+def element(firefox, selector):
+    """A reference to an element of the page."""
+    return firefox.send("WebDriver:FindElement", {"using": "css selector", "value": selector})

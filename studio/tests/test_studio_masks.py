@@ -1,0 +1,217 @@
+"""Masks that are drawn in the browser: each pixel is where geometry says, and Python reads what was drawn."""
+
+import io
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ancestral.base.errors import InputError
+from ancestral.model.regions import read_mask
+
+BROWSER = Path(str(files("ancestral_studio"))) / "browser"
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def script(chromium):
+    """Runs the body of an async function that has the modules of the studio for masks."""
+    context = chromium.new_context()
+
+    def answer(route):
+        name = route.request.url.removeprefix("http://studio.test/")
+        body = (BROWSER / name).read_bytes() if name.endswith(".js") else b"<!doctype html>"
+        route.fulfill(body=body, content_type="text/javascript" if name.endswith(".js") else "text/html")
+
+    context.route("**/*", answer)
+    page = context.new_page()
+    page.goto("http://studio.test/")
+    heads = "const { Mask } = await import('/studio/mask.js'), { Timeline } = await import('/studio/timeline.js');"
+
+    def run(body, argument=None):
+        return page.evaluate(f"async (argument) => {{ {heads} {body} }}", argument)
+
+    yield run
+    context.close()
+
+
+def drawn(shape, strokes):
+    """The pixels whose centre lies within half the size of a brush of a line between two places."""
+    height, width = shape
+    y, x = np.mgrid[:height, :width] + 0.5
+    mask = np.zeros(shape, dtype=bool)
+    for ax, ay, bx, by, size, value in strokes:
+        place = (lambda p: np.floor(p) + 0.5) if size % 2 else (lambda p: np.floor(p + 0.5))
+        start, end = np.array([place(ax), place(ay)]), np.array([place(bx), place(by)])
+        along = end - start
+        length = along @ along
+        share = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / length, 0, 1) if length else 0 * x
+        distance = np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1])
+        mask[distance <= size / 2 + 1e-9] = value
+    return mask
+
+
+def test_a_brush_paints_the_pixels_within_half_its_size(script):
+    random = np.random.default_rng(0)
+    strokes = [
+        [*random.uniform(-4, 44, 4).tolist(), int(random.integers(1, 12)), int(random.integers(0, 4) > 0)]
+        for _ in range(200)
+    ]
+    strokes += [[5.2, 5.9, 5.2, 5.9, 1, 1], [20.0, 20.0, 20.0, 20.0, 2, 1], [0.5, 0.5, 39.5, 29.5, 1, 1]]
+    pixels = script(
+        "const mask = new Mask(40, 30);"
+        "for (const [ax, ay, bx, by, ...rest] of argument) mask.stroke({x: ax, y: ay}, {x: bx, y: by}, ...rest);"
+        "return [...mask.pixels];",
+        strokes,
+    )
+    assert np.array_equal(np.array(pixels, dtype=bool).reshape(30, 40), drawn((30, 40), strokes))
+
+
+def test_a_stroke_has_no_gaps(script):
+    """Also one of one pixel: each of its pixels touches the next."""
+    ends = np.random.default_rng(1).uniform(0, 60, (50, 4)).tolist()
+    for pixels in script(
+        "return argument.map(([ax, ay, bx, by]) => {"
+        "const mask = new Mask(60, 60); mask.stroke({x: ax, y: ay}, {x: bx, y: by}, 1);"
+        "return [...mask.pixels].flatMap((value, place) => value ? [[place % 60, Math.floor(place / 60)]] : []); });",
+        ends,
+    ):
+        places = {tuple(one) for one in pixels}
+        reached, queue = set(), [next(iter(places))]
+        while queue:
+            x, y = queue.pop()
+            if (x, y) in places - reached:
+                reached.add((x, y))
+                queue += [(x + dx, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        assert reached == places
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3.5, 7])
+def test_feather_widens_by_a_distance(script, distance):
+    before = np.random.default_rng(2).random((23, 31)) < 0.01
+    before[11, 15] = True
+    pixels = script(
+        "const mask = new Mask(31, 23, Uint8Array.from(argument[0]));"
+        "mask.feather(argument[1]); return [...mask.pixels];",
+        [before.astype(int).ravel().tolist(), distance],
+    )
+    ys, xs = np.nonzero(before)
+    y, x = np.mgrid[:23, :31]
+    nearest = np.hypot(y[..., None] - ys, x[..., None] - xs).min(-1)
+    assert np.array_equal(np.array(pixels, dtype=bool).reshape(23, 31), nearest <= distance)
+
+
+def test_box_invert_and_clear(script):
+    pixels = script(
+        "const mask = new Mask(6, 5); mask.box({x: 4.9, y: 3.2}, {x: 1.1, y: 2.9}); mask.invert();"
+        "mask.box({x: -3, y: 0}, {x: 9, y: 0.5}, 0); const shown = [...mask.pixels]; mask.clear();"
+        "return [shown, mask.count];"
+    )
+    expected = np.ones((5, 6), dtype=int)
+    expected[2:4, 1:5] = expected[0] = 0
+    assert pixels == [expected.ravel().tolist(), 0]
+
+
+def test_python_reads_the_mask_that_was_drawn(script):
+    random = np.random.default_rng(3)
+    for height, width in ((1, 5), (28, 28), (97, 33)):
+        mask = random.random((height, width)) < 0.3
+        mask.flat[0], mask.flat[-1] = True, False
+        file = script(
+            "const mask = new Mask(argument[0], argument[1], Uint8Array.from(argument[2]));"
+            "return [...new Uint8Array(await (await mask.toPng()).arrayBuffer())];",
+            [width, height, mask.astype(int).ravel().tolist()],
+        )
+        image = Image.open(io.BytesIO(bytes(file)))
+        assert image.mode == "L"
+        assert np.array_equal(read_mask(image, (height, width)).mask.numpy(), mask)
+        assert set(np.unique(image)) == {0, 255}
+
+
+PICTURES = {
+    "grey": lambda random: Image.fromarray(random.integers(0, 256, (12, 16), dtype=np.uint8)),
+    "colour": lambda random: Image.fromarray(random.integers(100, 160, (12, 16, 3), dtype=np.uint8)),
+    "labels": lambda random: Image.fromarray(random.integers(0, 2, (12, 16), dtype=np.uint8)),
+    "painted": lambda random: painted(random, np.full((12, 16, 3), (200, 30, 30), dtype=np.uint8)),
+    "faintly painted": lambda random: painted(random, 255 - random.integers(0, 256, (12, 16, 3), dtype=np.uint8), 90),
+    "holes": lambda random: painted(random, random.integers(0, 256, (12, 16, 3), dtype=np.uint8)),
+}
+
+
+def painted(random, colours, opacity=255):
+    """A picture of which more than half is transparent."""
+    alpha = np.where(random.random((12, 16)) < 0.4, opacity, 0).astype(np.uint8)
+    return Image.fromarray(np.concatenate([colours, alpha[..., None]], axis=2))
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_the_mask_of_a_picture_is_that_which_python_reads(script, kind):
+    """The image is what a picture with holes is a copy of."""
+    image = PICTURES[kind](np.random.default_rng(4))
+    pixels, unsure = read_by_script(script, image, PICTURES["holes"](np.random.default_rng(4)))
+    values = torch.from_numpy(np.array(PICTURES["holes"](np.random.default_rng(4)))[..., :3].copy()).movedim(-1, 0)
+    assert np.array_equal(pixels, read_mask(image, (12, 16), image=values).mask.numpy())
+    assert not unsure
+
+
+def read_by_script(script, picture, image):
+    """The mask of a picture beside an image, and whether the other part may be meant."""
+    data = [np.array(one.convert("RGBA")).ravel().tolist() for one in (picture, image)]
+    pixels, unsure = script(
+        "const [picture, image] = argument.map(data => "
+        "({width: 16, height: 12, data: Uint8ClampedArray.from(data)}));"
+        "const mask = Mask.ofPicture(picture, image); return [[...mask.pixels], mask.unsure];",
+        data,
+    )
+    return np.array(pixels, dtype=bool).reshape(12, 16), unsure
+
+
+def test_what_python_refuses_is_refused_or_shown_as_painted(script):
+    random = np.random.default_rng(4)
+    image = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    sheet = np.zeros((12, 16, 4), dtype=np.uint8)
+    sheet[:9, :, 3] = 255  # black but for a transparent part
+    pixels, unsure = read_by_script(script, Image.fromarray(sheet), image)
+    assert unsure
+    assert np.array_equal(pixels, sheet[..., 3] > 0)
+    for refused, says in ((Image.new("RGBA", (16, 12)), "nothing is painted"), (image, "has colours")):
+        with pytest.raises(Exception, match=says):  # playwright's, which is imported where there is a browser alone
+            read_by_script(script, refused, image)
+        with pytest.raises(InputError, match=says):
+            read_mask(refused, (12, 16))
+
+
+@pytest.mark.parametrize("size", [(6, 8), (24, 32), (36, 48)], ids=["smaller", "larger", "much larger"])
+def test_a_mask_of_another_size_changes_each_pixel_that_it_touches(script, size):
+    mask = np.random.default_rng(5).random((12, 16)) < 0.1
+    pixels = script(
+        "return [...new Mask(16, 12, Uint8Array.from(argument[0])).resized(argument[2], argument[1]).pixels];",
+        [mask.astype(int).ravel().tolist(), *size],
+    )
+    assert np.array_equal(np.array(pixels, dtype=bool).reshape(size), read_mask(mask, size).mask.numpy())
+
+
+def test_masks_as_text_and_back(script):
+    masks = script(
+        "const random = Array.from({length: 35}, (_, i) => (i * 7919 % 5) < 2 ? 1 : 0);"
+        "return [random, random.map(() => 0), random.map(() => 1)].map(pixels => {"
+        "const mask = new Mask(7, 5, Uint8Array.from(pixels)), again = Mask.unpack(mask.pack());"
+        "return [pixels, [...again.pixels], again.width, again.height]; });"
+    )
+    for pixels, again, width, height in masks:
+        assert (again, width, height) == (pixels, 7, 5)
+
+
+def test_undo_and_redo_are_bounded_and_outlive_a_reload(script):
+    states = script(
+        "const timeline = new Timeline('0', 3); for (const state of '123456') timeline.push(state); timeline.push('6');"
+        "timeline.undo(); timeline.undo(); timeline.redo();"
+        "const again = Timeline.from(JSON.parse(JSON.stringify(timeline)), 3);"
+        "const shown = [again.past.join(''), again.present, again.future.join('')]; again.push('x');"
+        "const small = new Timeline('', 99, 10); for (let i = 0; i < 9; i++) small.push(String(i).repeat(4));"
+        "return [...shown, again.canRedo, small.past.length];"
+    )
+    assert states == ["34", "5", "6", False, 2]

@@ -1,0 +1,272 @@
+"""The studio in Chromium: data, training, evaluation, comparison and history, as a user goes through them."""
+
+import re
+import shutil
+
+import pytest
+
+from studio_client import studio
+
+pytestmark = pytest.mark.browser
+
+CONTRAST = """() => {
+  // the text of the page with less contrast than WCAG's AA asks for
+  const parse = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = (top, below) => below.map((value, index) => index < 3 ? top[3] * top[index] + (1 - top[3]) * value : 1);
+  const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = colour => colour.slice(0, 3).map(v => linear(v / 255))
+    .reduce((sum, v, index) => sum + v * [0.2126, 0.7152, 0.0722][index], 0);
+  const ground = element => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) layers.push(parse(getComputedStyle(one).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join('');
+    const shown = element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    if (!text || !shown || element.disabled || element.matches('option, script, style')) continue;
+    const style = getComputedStyle(element), below = ground(element), ink = over(parse(style.color), below);
+    const [low, high] = [light(below), light(ink)].sort((a, b) => a - b), ratio = (high + 0.05) / (low + 0.05);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) poor.push(`${text.slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+UNNAMED = """() => [...document.querySelectorAll('button, a, input, select, textarea')]
+  .filter(one => one.checkVisibility() && !(one.ariaLabel || one.textContent.trim() || one.labels?.length))
+  .filter(one => !one.querySelector('img')?.alt)
+  .map(one => one.outerHTML)"""
+SMALL = {"width": 16, "log_every": 5, "threads": 1, "snapshots": 0}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The working folder of a studio: it names runs, and a folder of data with names that are HTML."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "runs").mkdir()
+    for label, value in (("<img src=x onerror=alert(1)>", 40), ("light", 200)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(6):
+            Image.effect_noise((8, 8), 20 + number).point(lambda v, value=value: (v + value) // 2).save(
+                folder / "photos" / label / f"{number}.png"
+            )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with studio(folder / "runs", folder / "photos", out=folder / "runs" / "studio") as (server, client):
+            yield folder, f"http://127.0.0.1:{server.port}/", client
+
+
+@pytest.fixture
+def visit(chromium, place):
+    """Opens a page of the studio. In the end: nothing was complained of, and no request went to another host."""
+    contexts, complaints, requests = [], [], []
+
+    def call(hash="", **options):
+        contexts.append(chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, **options}))
+        tokens = place[2].another().cookies
+        contexts[-1].add_cookies([{"name": name, "value": text, "url": place[1]} for name, text in tokens.items()])
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(place[1] + hash)
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith((place[1], "blob:", "data:"))] == []
+
+
+def option(page, name):
+    """The control of an option in the tab that is shown."""
+    return page.locator(f'section:not([hidden]) [data-option="{name}"]').locator("input, select, textarea").first
+
+
+def step_of(page):
+    """The step that the facts of the open run name."""
+    text = page.locator('[data-tab="train"] p[role="status"].number').first.inner_text()
+    match = re.match(r"step ([\d,]+) of", text)
+    return int(match[1].replace(",", "")) if match else -1
+
+
+def until(page, condition, seconds=90):
+    for _ in range(int(seconds * 10)):
+        if value := condition():
+            return value
+        page.wait_for_timeout(100)
+    raise AssertionError("it did not come")
+
+
+def state_of(page):
+    return page.locator('[data-tab="train"] h2 + .badge').inner_text()
+
+
+def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
+    folder, _, client = place
+    page = visit("#train/new")
+    # by the keyboard alone: past the tabs to the form, the options by their names, and Enter in a field starts
+    page.wait_for_selector('[data-option="config"]')
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for name in ("New run", "Clear", "config"):
+        page.keyboard.press("Tab")
+        focus = "document.activeElement.textContent || document.activeElement.name"
+        assert page.evaluate(focus) == name
+    page.keyboard.type("digits")
+    page.keyboard.press("Tab")
+    page.wait_for_function("document.querySelector('[data-option=steps] input').placeholder === '2400'")
+    for name in ("steps", *SMALL):
+        for _ in range(200):
+            if page.evaluate("document.activeElement.name") == name:
+                break
+            if page.evaluate(
+                "document.activeElement.tagName === 'SUMMARY' && !document.activeElement.parentElement.open"
+            ):
+                page.keyboard.press("Enter")
+            page.keyboard.press("Tab")
+        page.keyboard.type(str({"steps": 200, **SMALL}[name]))
+    line = page.locator('[data-tab="train"] .command').inner_text()
+    assert line == "ancestral train digits --width 16 --steps 200 --threads 1 --snapshots 0 --log-every 5"
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"#train/[0-9a-f]{16}$"))
+    run = page.url.rpartition("/")[2]
+    # the curve grows
+    readout = page.locator('[data-tab="train"] .readout')
+    until(page, lambda: state_of(page) == "training" and step_of(page) >= 10)
+    first = readout.inner_text()
+    assert re.match(r"step [\d,]+: loss 0\.\d+", first)
+    until(page, lambda: readout.inner_text() != first)
+    page.get_by_role("button", name="Stop").click()
+    until(page, lambda: state_of(page) == "stopped")
+    stopped = until(page, lambda: step_of(page))
+    assert 10 <= stopped < 200
+    page.reload()
+    until(page, lambda: state_of(page) == "stopped" and step_of(page) == stopped)
+    page.get_by_role("button", name="Resume").click()
+    until(page, lambda: state_of(page) == "finished" and step_of(page) == 200)
+    assert (folder / "runs" / "digits" / "model.safetensors").exists()
+    # values of the curve by the arrow keys: the first row of the log
+    rows = client.get(f"/api/runs/{run}/live").json["log"]
+    page.locator('[data-tab="train"] canvas').focus()
+    page.keyboard.press("Home")
+    assert readout.inner_text() == f"step {rows[0][0]:.0f}: loss {rows[0][1]:.4g}"
+    # the previews by the slider
+    steps = [one["step"] for one in client.get(f"/api/runs/{run}/live").json["previews"]]
+    before, last = len(steps) - 1, len(steps)  # a stop while a preview is sampled leaves that one out
+    assert steps[-2:] == [100, 200]
+    slider = page.get_by_label("Step of the preview")
+    until(page, lambda: f"step 200 ({last} of {last})" in page.locator(".caption").inner_text())
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".caption").inner_text() == f"step 100 ({before} of {last})"
+    assert "000100.png" in page.locator(".previews img").get_attribute("src")
+    assert page.locator(".previews img").evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
+    page.get_by_role("button", name="Play").click()
+    until(page, lambda: page.locator(".caption").inner_text() == f"step 200 ({last} of {last})")
+    # measured, in the place that the link leads to
+    page.get_by_role("link", name="Evaluate", exact=True).last.click()
+    page.wait_for_selector('[data-tab="evaluate"] [data-option="samples"]')
+    option(page, "samples").fill("24")
+    page.locator('[data-tab="evaluate"] input[data-choice="frechet"]').check()
+    page.locator('[data-tab="evaluate"] summary', has_text="options").click()
+    option(page, "extractor").fill("pixels")
+    page.get_by_role("button", name="Evaluate").click()
+    results = page.get_by_role("region", name="Results")
+    results.wait_for()
+    assert re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+", results.inner_text())
+    # beside another run, and compared with it
+    shutil.copytree(folder / "runs" / "digits", folder / "runs" / "copy")
+    page.goto(f"{place[1]}#train/{run}")
+    page.get_by_label("Beside: copy").check()
+    until(page, lambda: page.locator(".previews figure").count() == 2)
+    assert "copy" in page.locator('[data-tab="train"] .legend').inner_text()
+    page.goto(f"{place[1]}#compare")
+    for box in until(page, lambda: page.locator(".compared input").all()):
+        box.check()
+    option(page, "samples").fill("24")
+    page.locator('[data-tab="compare"] input[data-choice="frechet"]').check()
+    page.locator('[data-tab="compare"] summary', has_text="options").click()
+    option(page, "extractor").fill("pixels")
+    page.get_by_role("button", name="Compare").click()
+    comparison = page.get_by_role("region", name="Comparison")
+    comparison.wait_for()
+    assert re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+\s+[\d.]+ ± [\d.]+", comparison.inner_text())
+
+
+def test_data_are_inspected_and_trained_on(visit):
+    """Names that are HTML are text."""
+    page = visit("#data")
+    page.get_by_role("button", name=re.compile("photos")).click()
+    page.get_by_role("button", name=re.compile("light")).wait_for()
+    assert page.locator(".folders .name").all_inner_texts() == ["<img src=x onerror=alert(1)>", "light"]
+    page.get_by_role("button", name="Choose this folder").click()
+    page.get_by_role("region", name="Classes").wait_for()
+    assert page.get_by_role("region", name="Classes").locator(".class").all_inner_texts()[0].split("\n")[0] == (
+        "<img src=x onerror=alert(1)>"
+    )
+    assert page.locator(".sheet").evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
+    page.locator("summary", has_text="Options of the inspection").click()
+    option(page, "image_size").fill("8")
+    page.get_by_role("button", name="Train on this").click()
+    page.wait_for_url(re.compile("#train/new$"))
+    until(page, lambda: option(page, "data").input_value().endswith("photos"))
+    assert option(page, "image_size").input_value() == "8"
+
+
+def test_what_was_made_is_found_again(visit, place, tiny_run):
+    folder, address, client = place
+    if not (folder / "runs" / "tiny").exists():
+        shutil.copytree(tiny_run.path, folder / "runs" / "tiny")
+    run = next(one for one in client.get("/api/overview").json["runs"] if one["name"] == "tiny")["id"]
+    made = [client.start("sample", model=run, n=4, seed=seed, steps=2) for seed in (1, 2, 3)]
+    for job in made:
+        assert client.end(job)[0] == "done"
+    page = visit("#history")
+    cards = page.locator(".made .card")
+    until(page, lambda: cards.count() == 3)
+    page.get_by_label(re.compile("^Favourite")).first.click()
+    page.get_by_label(re.compile("^Delete")).nth(1).click()
+    until(page, lambda: cards.count() == 2)
+    page.get_by_role("button", name="Undo").click()
+    until(page, lambda: cards.count() == 3)
+    assert len(client.get("/api/history").json) == 3
+    page.get_by_label(re.compile("^Delete")).nth(1).click()
+    page.reload()  # the page that goes leaves nothing undone
+    until(page, lambda: cards.count() == 2 and len(client.get("/api/history").json) == 2)
+    page.get_by_role("button", name="Favourites").click()
+    until(page, lambda: cards.count() == 1)
+    page.get_by_label("Folder").fill("for <b>you</b>")
+    page.get_by_role("button", name="Export all shown").click()
+    page.locator(".toast", has_text="Exported to").wait_for()
+    assert [path.name for path in (folder / "runs" / "studio" / "exports").iterdir()] == ["for _b_you__b_"]
+    page.get_by_role("link", name="Open in Sample").click()
+    page.wait_for_url(f"{address}#sample/{run}?entry={made[2]}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("tab", ["data?source=digits", "train/new", "train", "evaluate", "compare", "history"])
+def test_the_tabs_can_be_read_and_used(visit, place, tiny_run, tab, width, scheme):
+    """Contrast AA, a name for each control, and nothing wider than the page."""
+    folder, _, client = place
+    if not (folder / "runs" / "tiny").exists():
+        shutil.copytree(tiny_run.path, folder / "runs" / "tiny")
+    run = next(one for one in client.get("/api/overview").json["runs"] if one["name"] == "tiny")["id"]
+    page = visit(
+        f"#{tab}/{run}" if tab in ("train", "evaluate") else f"#{tab}",
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+    )
+    page.locator("main section:not([hidden]) h1").wait_for()
+    page.wait_for_load_state("networkidle") if tab != "train" else page.wait_for_timeout(1000)
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

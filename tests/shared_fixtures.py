@@ -1,0 +1,151 @@
+"""Fixtures of the tests of the package and of the studio, each of whose conftest.py imports them: a tiny run, trained
+once, commands, and a browser. Processes that tests start see the environment that is set here.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ancestral.config.folders import HEIC, SUFFIXES
+from ancestral.faces import command as cli
+from ancestral.render import compositions
+from ancestral.training import RunFolder, Trainer, step_cost
+from ancestral.use_cases.training import training_previews as previews
+from tiny_models import stripes, tiny_config
+
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+DRAWING = {(compositions, "_clouds"): compositions._clouds, (Figure, "savefig"): Figure.savefig}
+MEASURING = {"_seconds": step_cost._seconds, "LEAST_BYTES": step_cost.LEAST_BYTES}
+
+
+def _blank(figure, file, **_options):
+    """A blank page in the size of a figure."""
+    Image.new("RGBA", (figure.get_size_inches() * figure.dpi).round().astype(int).tolist()).save(file, "PNG")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_trainings():
+    """Shorten what precedes and follows the few steps that most tests train.
+
+    The time of a step is not measured, the last preview has 4 sampling steps, and figures are blank. The fixtures
+    `measured` and `figures` restore the first and the last.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(previews, "PREVIEW_STEPS", 3)
+        patch.setattr(previews, "LAST_PREVIEW_STEPS", 4)
+        patch.setattr(compositions, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
+        patch.setattr(Figure, "savefig", _blank)
+        patch.setattr(step_cost, "_seconds", lambda trainer, count: 0.01)
+        patch.setattr(step_cost, "LEAST_BYTES", 0)
+        yield
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Measure the time of a step and the memory of many items, which other tests leave out."""
+    for name, value in MEASURING.items():
+        monkeypatch.setattr(step_cost, name, value)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Draw with matplotlib, which other tests leave out."""
+    for (place, name), function in DRAWING.items():
+        monkeypatch.setattr(place, name, function)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The run folder of a tiny model, six steps old."""
+    torch.manual_seed(0)
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
+    trainer = Trainer(tiny_config(), stripes(), "cpu")
+    folder.begin(trainer.config)
+    list(trainer.run(folder))
+    return folder
+
+
+@pytest.fixture
+def no_heic(monkeypatch):
+    """As if Pillow's plug-in for HEIC were not installed."""
+    for suffix in HEIC:
+        monkeypatch.delitem(SUFFIXES, suffix)
+
+
+@pytest.fixture
+def run(capsys):
+    """What `ancestral ARGV` prints; exit code 0."""
+
+    def call(*argv):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        assert stop.value.code == 0, captured.err
+        return captured.out
+
+    return call
+
+
+@pytest.fixture
+def refused(capsys):
+    """The one line in which `ancestral ARGV` is refused; exit code 2."""
+
+    def call(*argv):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        assert stop.value.code == 2
+        assert captured.err.startswith("ancestral: ")
+        assert captured.err.count("\n") == 1, captured.err
+        return captured.err
+
+    return call
+
+
+def patient(make):
+    """The function, whose page or context waits for two minutes before it says that something did not come about."""
+
+    def call(**options):
+        made = make(**options)
+        made.set_default_timeout(120_000)
+        return made
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Headless Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    assert program, "install Chromium: apt-get install chromium"
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-first-run", *quiet])
+        browser.new_page, browser.new_context = patient(browser.new_page), patient(browser.new_context)
+        yield browser
+        browser.close()
