@@ -28,9 +28,9 @@ from ancestral.conditions import Condition, Image, Vector
 from ancestral.operators import Blur, Crop, Downsample, Grey, Identity, Linear, Mask, Operator
 from ancestral.randomness import Stream
 
-EXAMPLES = 1000
+CHECKED_EXAMPLES = 1000
 """The number of items of which the mean and standard deviation of numbers are computed."""
-FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+FUNCTION_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 HALVES = {"left": (-1, True), "right": (-1, False), "top": (-2, True), "bottom": (-2, False)}
 """The axis that is halved, and whether its first half is known."""
 MIXTURE = ("box", "brush", "half")
@@ -221,7 +221,7 @@ class Maker:
             if not bool(values.isfinite().all()):
                 raise InputError(f"{self.text} makes values that are not finite")
             return Image(values.shape[1], limits, tuple(values.shape[2:]), self._masked, self.text)
-        items = example(EXAMPLES)
+        items = example(CHECKED_EXAMPLES)
         values = self.make(items, 0, 0, range(len(items)))
         return Vector.of(values, self.text)
 
@@ -408,7 +408,7 @@ def parse(text: str) -> Maker | None:
         if operator in OPERATORS:
             part: Part = OPERATORS[operator].make(argument)
             name = name or OPERATORS[operator].condition
-        elif FUNCTION.fullmatch(piece):
+        elif FUNCTION_PATTERN.fullmatch(piece):
             part = OwnFunction(piece)
             name = name or piece.replace(":", ".").rpartition(".")[2]
         elif not parts:

@@ -162,7 +162,7 @@ def bucket(object_store, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ANCESTRAL_CACHE_LIMIT", raising=False)
-    monkeypatch.setattr(remote_files, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_files, "FIRST_RETRY_PAUSE", 0.01)
     remote_files._options.cache_clear()
     yield Bucket(client, proxy, f"b{abs(hash(str(tmp_path))):x}")
     remote_files._options.cache_clear()

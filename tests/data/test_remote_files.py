@@ -132,7 +132,7 @@ def test_each_object_is_requested_once_and_none_from_the_cache(bucket, tmp_path)
 
 
 def test_of_large_objects_the_header_alone_is_requested(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_files, "SMALL", 100)
+    monkeypatch.setattr(remote_files, "SMALL_OBJECT", 100)
     files = RemoteFiles(bucket.upload(photos(tmp_path / "pics"), "pics"))
     with bucket.counting() as requests:
         assert files.read(b"a/02.png", 60) == png(PICTURES[2])[:60]

@@ -209,7 +209,7 @@ with storage.atomic(Path({str(folder.samples / "killed.png")!r})): os.kill(os.ge
 
 
 def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ancestral.base.storage.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr("ancestral.base.storage.LOCK_TIMEOUT", 0.0)
     folder = RunFolder(tmp_path)
     with folder.locked(), pytest.raises(InputError, match="another process is training"), folder.locked():
         pass

@@ -17,7 +17,7 @@ from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
-from ancestral.training.plateau import FEWEST, Plateau, constant_steps, end_after, student_tail
+from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
 from ancestral.training.sample_distance import SampleDistance
 from conftest import together
 
@@ -63,7 +63,7 @@ def test_noise_that_is_correlated_is_no_plateau():
 
 
 def test_a_flat_curve_is_one_as_soon_as_its_fall_is_certain():
-    first = 2 * FEWEST - 1
+    first = 2 * FEWEST_MEASUREMENTS - 1
     assert found(lambda n: 0.1) == first
     few, many = ([found(lambda n: 0.1, noise, seed) for seed in range(12)] for noise in (0.01, 0.03))
     assert max(few) <= 2 * first

@@ -28,13 +28,13 @@ from ancestral.data.given import attach
 from ancestral.data.given import shared_partners as shared_partners
 from ancestral.data.lazy_dataset import LazyDataset, StoredItems
 from ancestral.data.place import Place, absolute, find
-from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
+from ancestral.data.spec import IMAGE_CODEC, POINT_CODEC, Codec, DataSpec
 from ancestral.data.windows import enlarged
 
 __all__ = [
     "BUILTINS",
-    "IMAGES",
-    "POINTS",
+    "IMAGE_CODEC",
+    "POINT_CODEC",
     "TESTED",
     "Codec",
     "DataSpec",
@@ -184,8 +184,6 @@ def _check(kind: DataSource, place: Place) -> None:
             raise UnsuitableError(f"{text}: leave {option(setting)} out")
         if value is not None and value < 1:
             raise InputError(f"recordings of {value} {unit} are impossible: give {option(setting, 1)} or more")
-    if place.dims in arrays.NAMES and kind.dims not in (0, place.dims):
-        raise InputError(
-            f"{name} holds no {arrays.NAMES[place.dims]}: leave {option('dims')} out, or give a .npy or .npz file of "
-            "them"
-        )
+    if place.dims in arrays.ARRAY_NAMES and kind.dims not in (0, place.dims):
+        items = arrays.ARRAY_NAMES[place.dims]
+        raise InputError(f"{name} holds no {items}: leave {option('dims')} out, or give a .npy or .npz file of them")

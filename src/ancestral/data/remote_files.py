@@ -34,15 +34,15 @@ from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable
 T = TypeVar("T")
 ATTEMPTS = 5
 """Number of times that a request is made before the place counts as lost."""
-FIRST_PAUSE = 0.2
+FIRST_RETRY_PAUSE = 0.2
 """Seconds between the first two attempts; each pause is twice the one before."""
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds within which a server must be reached, and send the next bytes."""
 CONCURRENT = 16
 """Number of requests that are open at the same time in one process."""
-SMALL = 1 << 20
+SMALL_OBJECT = 1 << 20
 """Largest size in bytes of an object of which the whole is fetched when its first bytes are needed."""
-BLOCK = 1 << 23
+BLOCK_BYTES = 1 << 23
 """Size in bytes of the parts in which a large object is fetched."""
 STREAMED = 1 << 21
 """Size in bytes of the parts in which an object is read that is not kept."""
@@ -157,7 +157,7 @@ class RemoteFiles(Files):
         content = object_cache.read(self._key(name), whole, 0, size)
         if content is not None and len(content) == size:
             return content
-        if size < whole and whole > SMALL:
+        if size < whole and whole > SMALL_OBJECT:
             return self._fetched([(name, 0, size)])[0]
         with object_cache.claimed(self._key(name)):
             content = object_cache.read(self._key(name), whole)
@@ -232,7 +232,7 @@ class RemoteFiles(Files):
                 return True
             try:
                 with object_cache.writing(key, whole) as file:
-                    places = [(name, start, min(BLOCK, whole - start)) for start in range(0, whole, BLOCK)]
+                    places = [(name, start, min(BLOCK_BYTES, whole - start)) for start in range(0, whole, BLOCK_BYTES)]
                     digest, at_once = hashlib.md5(usedforsecurity=False), CONCURRENT // 2
                     for first in range(0, len(places), at_once):
                         for block in self._fetched(places[first : first + at_once], checked=False):
@@ -267,7 +267,7 @@ class RemoteFiles(Files):
         """Request parts of objects at the same time; the answers are their bytes, or errors after some attempts."""
         _check_online(self.address)
         answers: dict[int, bytes | Exception] = {row: b"" for row, place in enumerate(places) if not place[2]}
-        pause = FIRST_PAUSE
+        pause = FIRST_RETRY_PAUSE
         for attempt in range(attempts or _attempts(self.address)):
             rows = [row for row in range(len(places)) if row not in answers or _is_transient(answers[row])]
             if not rows:
@@ -447,7 +447,7 @@ def _attempts(address: str) -> int:
 
 def _tried(address: str, request: Callable[[Any, str], T]) -> T:
     """Make a request of a file system and the path of an address in it. Raises the error of the last attempt."""
-    pause, attempts = FIRST_PAUSE, _attempts(address)
+    pause, attempts = FIRST_RETRY_PAUSE, _attempts(address)
     for attempt in range(attempts):
         try:
             return request(*_file_system(address))

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.base.arguments import SHOWN, plain, shown
+from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
@@ -375,7 +375,7 @@ def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> in
         return classes.index(text)
     if text == NONE:
         return ABSENT
-    if text.isdecimal() and len(text) <= SHOWN and int(text) < len(classes):
+    if text.isdecimal() and len(text) <= MOST_CHARACTERS and int(text) < len(classes):
         return int(text)
     what = "there is no class" if name == LABEL else f"{name} has no class"
     raise InputError(

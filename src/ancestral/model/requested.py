@@ -20,7 +20,7 @@ from ancestral.model.stages import Branch, Stage, condition_for, with_values
 from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers import Sampler
 
-COUNT = 64
+DEFAULT_SAMPLES = 64
 """Default number of samples."""
 
 
@@ -162,7 +162,7 @@ def count_of(request: Request, stages: Sequence[Stage]) -> int:
     if request.n is not None:
         return request.n
     most = max((len(value.rows) for value in values_of(stages).values()), default=1)
-    return COUNT if most == 1 else most
+    return DEFAULT_SAMPLES if most == 1 else most
 
 
 def class_names(model: TrainedModel, label: Label) -> tuple[str, ...]:

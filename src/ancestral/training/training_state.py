@@ -32,10 +32,10 @@ from ancestral.training.progress import LossByTime
 from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.validation import Validation
 
-COPIES = 5
+COPIES_IN_FILES = 5
 """Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
 moments of the optimiser, and the average once more."""
-IN_MEMORY = 4
+COPIES_IN_MEMORY = 4
 """Copies of each weight in memory at least: weight, gradient, average and a moment."""
 NUMBERS = (int, float, bool, type(None))
 """Types of the values of an optimiser in a checkpoint, besides tensors."""
@@ -44,7 +44,7 @@ NUMBERS = (int, float, bool, type(None))
 def _check_memory(config: Config, spec: DataSpec, distributed: Distributed) -> None:
     """Raise InputError if the memory of the network alone is not free; systems may end a process that takes more."""
     weights = sum(shape.numel() for shape in nets.weight_shapes(lambda: net_of(config, spec)).values())
-    copies = IN_MEMORY / distributed.world if distributed.shard else IN_MEMORY
+    copies = COPIES_IN_MEMORY / distributed.world if distributed.shard else COPIES_IN_MEMORY
     needed, free = int(4 * weights * copies), free_memory(distributed.device)
     if needed > free:
         raise InputError(
@@ -185,7 +185,7 @@ class TrainingState:
     @property
     def save_bytes(self) -> int:
         """The size of a checkpoint (weights, averages and the optimiser's two moments) and a model file."""
-        return self.pair_bytes // 2 * (COPIES + len(self.powers))
+        return self.pair_bytes // 2 * (COPIES_IN_FILES + len(self.powers))
 
     def model(self, config: Config) -> Model:
         """Copy the denoiser with the averaged weights, as it would be saved now. All processes take part."""

@@ -25,16 +25,16 @@ from ancestral.base.quantities import plural
 from ancestral.data.files import Files
 from ancestral.data.io_errors import Unreadable
 
-FILES = ("metadata.csv", "metadata.jsonl")
+TABLE_FILES = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
 SEPARATORS = ",;\t"
-PEEKED = 100
+PEEKED_ROWS = 100
 """Number of rows of a .jsonl whose keys are its columns."""
 CSV = 2
 """Marks the rows of a .csv."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 """A number as many languages write it, and Excel with them."""
-SHOWN = 3
+MOST_LISTED = 3
 """Largest number of names in a message."""
 
 
@@ -52,8 +52,8 @@ class ItemsError(InputError):
 
 def listed(names: Iterable[str]) -> str:
     """Join the first names."""
-    first = list(islice(names, SHOWN + 1))
-    return ", ".join(first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
+    first = list(islice(names, MOST_LISTED + 1))
+    return ", ".join(first[:MOST_LISTED]) + (", ..." if len(first) > MOST_LISTED else "")
 
 
 class Table(NamedTuple):
@@ -157,10 +157,10 @@ class MetadataTable(Mapping[str, Any]):
         """The tables of the folder and of its sub-folders. Raises InputError for two in one folder."""
         tables = list[Table]()
         for prefix in self._prefixes:
-            here = [prefix + file.encode() for file in FILES if self._files.has(prefix + file.encode())]
+            here = [prefix + file.encode() for file in TABLE_FILES if self._files.has(prefix + file.encode())]
             if len(here) > 1:
                 folder = f"{self._files}/{os.fsdecode(prefix)}"[:-1]
-                raise InputError(f"{one_line(folder)} holds {' and '.join(FILES)}: keep one of them")
+                raise InputError(f"{one_line(folder)} holds {' and '.join(TABLE_FILES)}: keep one of them")
             tables += [
                 Table(one_line(f"{self._files}/{os.fsdecode(name)}"), self._files, name, prefix) for name in here
             ]
@@ -240,7 +240,7 @@ def _column_names(table: Table) -> list[str]:
         header, _ = next(_csv(table))
         names = header
     else:
-        names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED) for key in row))
+        names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED_ROWS) for key in row))
     if not any(names):
         where = "in its first line: write" if _is_csv(table) else "in its first rows: give"
         raise InputError(f"{table.name} has no columns {where} {FILE_NAME}, and a name for each other column")

@@ -23,11 +23,11 @@ from ancestral.samplers import (
 )
 from ancestral.schedules import Schedule
 
-STEPS = 25
+EDIT_STEPS = 25
 """Default number of sampling steps of an edit."""
 FLOW_STEPS: int = 50
 """Default number of steps along the probability flow: with few the inverse of a step may not exist."""
-COUNT = 4
+EDIT_SAMPLES = 4
 """Default number of samples of an edit."""
 WALK: int = 9
 """Default number of samples of a walk."""
@@ -111,7 +111,7 @@ def sampler_of(model: TrainedModel, request: Request) -> Sampler:
     if sampler is None and is_distilled(model):
         return model.sampler(steps=request.steps)
     if sampler is None:
-        return model.sampler("ddim:eta=1", steps=_steps(model, request, STEPS))
+        return model.sampler("ddim:eta=1", steps=_steps(model, request, EDIT_STEPS))
     return model.sampler(sampler, steps=request.steps)
 
 

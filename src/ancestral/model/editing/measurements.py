@@ -31,7 +31,7 @@ from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
 
-LARGEST = 4.0
+LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
 MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 """The largest value around each position by the number of axes of space."""
@@ -170,7 +170,7 @@ def _measurements(spec: DataSpec, y: Any, operator: Operator) -> tuple[Tensor, f
         if not bool(rows.isfinite().all()):
             raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
         if codec.level is not None:
-            if float(rows.abs().max()) > LARGEST and not isinstance(operator, Linear):
+            if float(rows.abs().max()) > LARGEST_MEASUREMENT and not isinstance(operator, Linear):
                 raise InputError(f"y has values up to {float(rows.abs().max()):g}: give floats in [-1, 1], or integers")
             return rows, 0.0
         rounding = 0.0

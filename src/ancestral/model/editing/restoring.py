@@ -23,7 +23,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
-    COUNT,
+    EDIT_SAMPLES,
     Edit,
     conditions_of,
     evaluations,
@@ -33,7 +33,7 @@ from ancestral.model.editing.edited_samples import (
     settings_of,
 )
 from ancestral.model.editing.measurement_noise import (
-    FLOOR,
+    LEAST_NOISE,
     Explanation,
     Measurement,
     disagreement,
@@ -53,10 +53,10 @@ NETWORK_ERROR, EXACT_ERROR = 0.1, 0.2
 """Standard deviation of the error of a network's x̂_0, which JFPS takes for noise beside that of y: for y with noise and
 without. An error where y is known would else be continued into what is not; without noise, the result is then made to
 agree with y. The methods with the network's own covariance are better without it."""
-PROJECTIONS, BEYOND = 100, 1e-3
+PROJECTIONS, RANGE_TOLERANCE = 100, 1e-3
 """The largest number of projections of samples without noise into the range of the data, and how far beyond it they may
 end, an eighth of a grey level of 255."""
-JUMP, REPEATS = 5, 5
+JUMP, STRETCH_REPEATS = 5, 5
 """RePaint: the number of steps of a stretch, and how often each is gone through."""
 
 
@@ -133,7 +133,7 @@ class Task:
     def times(self) -> list[float]:
         """The times that are visited."""
         times = list(self.sampler.times(self.model.denoiser.schedule))
-        return resampled(times, JUMP, REPEATS) if self.method.repeats else times
+        return resampled(times, JUMP, STRETCH_REPEATS) if self.method.repeats else times
 
     @property
     def noise(self) -> float:
@@ -178,7 +178,7 @@ class Task:
         spec = self.model.spec
         if known_part(self.measurement.operator, spec.shape) is not None:  # what is known is put in its place
             return ()
-        encoded, floor = spec.codec.encode(items).cpu(), spec.codec.rounding or FLOOR
+        encoded, floor = spec.codec.encode(items).cpu(), spec.codec.rounding or LEAST_NOISE
         rounded = dataclasses.replace(self.measurement, rounding=max(self.measurement.rounding, floor))
         return *disagreement(rounded, encoded, self.noise), *resemblance(self.model.examples, encoded, floor)
 
@@ -223,7 +223,7 @@ def restored(model: TrainedModel, request: Request, measurement: Measurement, ai
         InputError: If the model cannot do this.
     """
     y, operator = measurement.y, measurement.operator
-    items, sampler = items_of(model, request, COUNT * len(y)), sampler_of(model, request)
+    items, sampler = items_of(model, request, EDIT_SAMPLES * len(y)), sampler_of(model, request)
     label, values = conditions_of(model, request)
     trained = _condition_for(model.spec, operator, measurement.noise, values)
     is_part = known_part(operator, model.spec.shape) is not None
@@ -311,7 +311,7 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
     """Bring samples that agree with y into a range, by projections in turn; they agree with y after the last."""
     for _ in range(PROJECTIONS):
         inside = x.clamp(-limit, limit)
-        if float((x - inside).abs().max()) <= BEYOND:
+        if float((x - inside).abs().max()) <= RANGE_TOLERANCE:
             break
         x = inside + operator.pseudo_inverse(y.to(x) - operator.apply(inside), x.shape[1:])
     return x

@@ -19,7 +19,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.editing.edited_samples import (
-    COUNT,
+    EDIT_SAMPLES,
     STRENGTH,
     WALK,
     Edit,
@@ -57,7 +57,7 @@ def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
     """
     spec, schedule, strength = model.spec, model.denoiser.schedule, settings_of(request).strength
     x0 = spec.encode(read_images(spec, image, "image"))
-    items, sampler = items_of(model, request, COUNT * len(x0)), sampler_of(model, request)
+    items, sampler = items_of(model, request, EDIT_SAMPLES * len(x0)), sampler_of(model, request)
     label, values = conditions_of(model, request)
     t = time_at_strength(schedule, STRENGTH if strength is None else strength)
     times = times_from(sampler, schedule, t)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ancestral.base.transforms import gradients, transformed
 from ancestral.nets.kernels.layer_norm import standardise
 
-CHUNK = 2**20
+CACHED_ELEMENTS = 2**20
 """Number of elements that are processed at once: 4 MiB of float32, which stay in the cache."""
 
 
@@ -131,7 +131,7 @@ def _buffers(x: Tensor, n: int) -> list[Tensor]:
 
 def _count(x: Tensor) -> int:
     """Return the number of images of x that are processed at once."""
-    return max(1, CHUNK * len(x) // x.numel())
+    return max(1, CACHED_ELEMENTS * len(x) // x.numel())
 
 
 def _precise(x: Tensor, buffer: Tensor) -> Tensor:
