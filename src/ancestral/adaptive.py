@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError
 from ancestral.schedules import Schedule, Time, broadcast, per_item
 from ancestral.targets import Prediction
 
-State = tuple[Tensor, ...]
+Tensors = tuple[Tensor, ...]
 """Tensors (B, *) that are integrated together."""
 MOST_STEPS = 10_000
 """The largest number of attempted steps."""
@@ -45,8 +45,8 @@ def check_rtol(rtol: float, x: Tensor) -> None:
 
 
 def dormand_prince(
-    slope: Callable[[Tensor, State], State], state: State, start: float, end: float, rtol: float
-) -> Iterator[tuple[Tensor, State]]:
+    slope: Callable[[Tensor, Tensors], Tensors], state: Tensors, start: float, end: float, rtol: float
+) -> Iterator[tuple[Tensor, Tensors]]:
     """Integrate d state/dθ = slope(θ, state) by the pair of order 5(4) of Dormand and Prince (1980).
 
     Each item has steps of its own, so its result does not depend on its batch: a step is accepted if the root mean
@@ -121,7 +121,7 @@ def flow(
 ) -> Tensor:
     """Move x (B, *) along the probability flow from time t to time s. Raises InputError as `dormand_prince` does."""
 
-    def slope(theta: Tensor, state: State) -> State:
+    def slope(theta: Tensor, state: Tensors) -> Tensors:
         x, times, _ = flow_state(schedule, theta, state[0])
         return (velocity(predict(x, times), theta),)
 
