@@ -24,7 +24,7 @@ DEFAULT_SAMPLES = 64
 """Default number of samples."""
 
 
-class Source(NamedTuple):
+class RequestedModel(NamedTuple):
     """A model of a request.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source(NamedTuple):
     digest: str = ""
 
     @classmethod
-    def of(cls, model: TrainedModel) -> "Source":
+    def of(cls, model: TrainedModel) -> "RequestedModel":
         """Return a model with its name and digest."""
         return cls(model, str(model.file or "the model"), digest_of(model))
 
@@ -57,7 +57,7 @@ def check_model(request: Request, digest: str) -> None:
         )
 
 
-def stages_of(sources: Sequence[Source], request: Request) -> list[Stage]:
+def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage]:
     """Return the stages that make the samples of a request.
 
     Args:
@@ -194,7 +194,7 @@ def check_followers(request: Request, names: Sequence[str], digests: Sequence[st
             raise InputError(f"{request.source} was made by further models whose SHA-256 are {wanted}, not by {name}")
 
 
-def _sampler(source: Source, request: Request) -> Sampler:
+def _sampler(source: RequestedModel, request: Request) -> Sampler:
     """The sampler of a model of a request."""
     objects = request.objects
     if request.edit is not None:  # which has a sampler of its own
@@ -238,7 +238,7 @@ def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
     images = {name for name, refs in parent.given.items() if isinstance(refs[0], ImageRef)}
     given = {name: value for name, value in request.objects.given.items() if name in images}
     objects = Objects(given=given, weak=request.objects.weak if parent.weak else None)
-    source = Source(stage.model, stage.name, stage.digest)
+    source = RequestedModel(stage.model, stage.name, stage.digest)
     (before,) = stages_of([source], dataclasses.replace(parent, source=request.source, objects=objects))
     last, at = len(before.times) - 2, request.at
     if at is None or not 0 <= at <= last:

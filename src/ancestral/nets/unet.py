@@ -84,7 +84,7 @@ class SelfAttention(nn.Module):
         return out
 
 
-class Stage(nn.Module):
+class UNetBlock(nn.Module):
     """A residual block, followed by self-attention where `attend`.
 
     With `skip` its input is concatenated with the skip connection of the same resolution.
@@ -112,7 +112,7 @@ class Stage(nn.Module):
         return out
 
 
-class Downsample(nn.Module):
+class DownsampleLayer(nn.Module):
     """A convolution of 3 taps an axis and stride 2, padded at the end of each axis only: TensorFlow's "SAME"."""
 
     skip = False
@@ -127,7 +127,7 @@ class Downsample(nn.Module):
         return out
 
 
-class Upsample(nn.Module):
+class UpsampleLayer(nn.Module):
     """Each pixel twice along every axis, then a convolution of 3 taps an axis."""
 
     skip = False
@@ -211,7 +211,7 @@ class UNet(nn.Module):
         widths = [width * mult for mult in mults]
         if groups is not None and (groups < 1 or any(after % groups for after in [width, *widths])):
             raise InputError(f"groups={groups} does not divide the channels of every level, {[width, *widths]}")
-        stage = partial(Stage, temb=temb, dropout=dropout, groups=groups, dims=dims)
+        stage = partial(UNetBlock, temb=temb, dropout=dropout, groups=groups, dims=dims)
         self.resolutions = tuple(resolution >> level for level in range(len(mults)))
         """The longest side of an image of `image_size` at each level."""
         attends = [side in attention for side in self.resolutions]
@@ -227,7 +227,7 @@ class UNet(nn.Module):
                 self.joined += [len(self.down)] if not narrow or level < last else []
             if level < last:
                 below = widths[level + 1] if narrow else after
-                self.down.append(Downsample(after, below, dims))
+                self.down.append(DownsampleLayer(after, below, dims))
                 outputs.append(below)
                 self.joined += [] if narrow else [len(self.down)]
         skips = [outputs[number] for number in self.joined]
@@ -240,7 +240,7 @@ class UNet(nn.Module):
                 x_width = widths[level]
             if level:
                 above = widths[level - 1] if narrow else x_width
-                self.up.append(Upsample(x_width, above, dims))
+                self.up.append(UpsampleLayer(x_width, above, dims))
                 x_width = above
         self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)

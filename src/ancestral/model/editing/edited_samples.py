@@ -63,7 +63,7 @@ class Edited(Tensor):
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class EditPlan:
     """An edit that is decided.
 
     Attributes:

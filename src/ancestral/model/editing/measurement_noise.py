@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Observation:
     """What the user measured.
 
     Attributes:
@@ -77,7 +77,7 @@ class Measurement:
         return ((y - low) / level).round().clamp(0, 2 / level) * level + low
 
 
-def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
+def explained(model: TrainedModel, measurement: Observation) -> Explanation:
     """Decide which noise a measurement is taken to have.
 
     Where A⁺ enlarges the noise of y, agreement with y exactly would show it, so that of rounding is taken at least. If
@@ -115,13 +115,13 @@ def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
     return Explanation(least, gain * least, tuple(notes))
 
 
-def _remainder(examples: Tensor, measurement: Measurement, noise: float) -> float:
+def _remainder(examples: Tensor, measurement: Observation, noise: float) -> float:
     """Above 0 if most of y have more power than what is measured of the data with this noise, below 0 if less."""
     spectra = Spectra(measurement.like(examples, noise), measurement.rounding or LEAST_NOISE)
     return float(spectra.compare(measurement.y).quantile(0.5, interpolation="nearest"))
 
 
-def _less_noise(examples: Tensor, measurement: Measurement) -> tuple[str, ...]:
+def _less_noise(examples: Tensor, measurement: Observation) -> tuple[str, ...]:
     """A remark if y is smoother than the data with the noise that the user says."""
     if _remainder(examples, measurement, measurement.noise) >= 0:
         return ()
@@ -131,7 +131,7 @@ def _less_noise(examples: Tensor, measurement: Measurement) -> tuple[str, ...]:
     )
 
 
-def _compared(examples: Tensor, measurement: Measurement, least: float) -> tuple[float, str]:
+def _compared(examples: Tensor, measurement: Observation, least: float) -> tuple[float, str]:
     """The noise that explains y, and a remark if it is not the least one."""
     name = measurement.name
     sign = _remainder(examples, measurement, least)
@@ -155,7 +155,7 @@ def _compared(examples: Tensor, measurement: Measurement, least: float) -> tuple
     )
 
 
-def disagreement(measurement: Measurement, items: Tensor, noise: float) -> tuple[str, ...]:
+def disagreement(measurement: Observation, items: Tensor, noise: float) -> tuple[str, ...]:
     """Say whether samples are further from a measurement than its noise.
 
     Args:

@@ -17,11 +17,11 @@ from ancestral.config.request import Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import (
-    Edit,
+    EditPlan,
     settings_of,
 )
 from ancestral.model.editing.measurement_noise import (
-    Measurement,
+    Observation,
 )
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.image_values import read_images
@@ -46,7 +46,7 @@ def restoration(
     operator: Operator | str | None = None,
     covariance: Covariance | None = None,
     own_method: OwnMethod | None = None,
-) -> Edit:
+) -> EditPlan:
     """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
     Args:
@@ -67,7 +67,7 @@ def restoration(
     check_noise(noise)
     check_linear(operator, model.spec.shape)
     y, rounding = _measurements(model.spec, image, operator)
-    return restored(model, request, Measurement(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    return restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
 
 
 def inpainting(
@@ -77,7 +77,7 @@ def inpainting(
     mask: Any = None,
     changes: MaskPart | None = None,
     **aids: Any,
-) -> Edit:
+) -> EditPlan:
     """Decide how a part of an image is sampled anew, of a request with its `noise` and `method`.
 
     Args:
@@ -100,7 +100,7 @@ def inpainting(
     cut = spec.codec.encode(region.cut(images))
     operator = Mask(~region.cut_mask)
     latents = None if spec.autoencoder is None else _known_latents(spec.autoencoder, spec, cut, region.cut_mask)
-    measurement = Measurement(operator.apply(cut), operator, noise, 0.0, str(operator))
+    measurement = Observation(operator.apply(cut), operator, noise, 0.0, str(operator))
     edit = restored(model, request, measurement, Aids(**aids, of_latents=latents))
     notes = (*edit.notes, *filter(None, [reading.note, region.note]))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)

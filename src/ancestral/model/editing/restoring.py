@@ -24,7 +24,7 @@ from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
-    Edit,
+    EditPlan,
     conditions_of,
     evaluations,
     is_distilled,
@@ -35,7 +35,7 @@ from ancestral.model.editing.edited_samples import (
 from ancestral.model.editing.measurement_noise import (
     LEAST_NOISE,
     Explanation,
-    Measurement,
+    Observation,
     disagreement,
     explained,
     resemblance,
@@ -117,7 +117,7 @@ class Task:
 
     model: TrainedModel
     request: Request
-    measurement: Measurement
+    measurement: Observation
     method: Restoration
     y: Tensor
     operator: Operator
@@ -216,7 +216,7 @@ class Task:
         return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
 
 
-def restored(model: TrainedModel, request: Request, measurement: Measurement, aids: Aids) -> Edit:
+def restored(model: TrainedModel, request: Request, measurement: Observation, aids: Aids) -> EditPlan:
     """Decide how items are sampled that fit a measurement of encoded items.
 
     Raises:
@@ -245,7 +245,7 @@ def restored(model: TrainedModel, request: Request, measurement: Measurement, ai
         decoded,
     )  # fmt: skip
     passes = evaluations(sampler, model.denoiser.schedule, task.times)
-    return Edit(
+    return EditPlan(
         method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
         task.check,
     )  # fmt: skip
@@ -254,7 +254,7 @@ def restored(model: TrainedModel, request: Request, measurement: Measurement, ai
 def _method(
     model: TrainedModel,
     request: Request,
-    measurement: Measurement,
+    measurement: Observation,
     aids: Aids,
     trained: tuple[str, derived.Maker] | None,
 ) -> tuple[Restoration, str]:

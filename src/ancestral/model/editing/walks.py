@@ -22,7 +22,7 @@ from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
     STRENGTH,
     WALK,
-    Edit,
+    EditPlan,
     conditions_of,
     evaluations,
     flow_sampler,
@@ -49,7 +49,7 @@ DEVIATIONS = 4
 """The number of standard deviations that chance allows the mean of noise; one of 16,000 means has more."""
 
 
-def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
+def variations(model: TrainedModel, request: Request, image: Any) -> EditPlan:
     """Decide how variations of an image are sampled, of a request with its `strength`.
 
     Raises:
@@ -71,7 +71,7 @@ def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
             batch, sampler, request.seed, label, guidance_of(request), values=values, start=start, times=times
         )
 
-    return Edit(
+    return EditPlan(
         method=f"noise to t = {t} of {schedule.steps}",
         reason=f"What is hidden by noise of {b:.2g} beside a signal of {a:.2g} is sampled anew.",
         count=len(items),
@@ -95,7 +95,7 @@ def inversion(model: TrainedModel, request: Request, image: Any) -> Tensor:
     return _inverted(model, x0, flow_sampler(model, request), guidance_of(request), names, conditions)
 
 
-def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Edit:
+def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> EditPlan:
     """Decide how items are sampled from given noise.
 
     Raises:
@@ -115,10 +115,10 @@ def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Edit:
         )
 
     passes, notes = evaluations(sampler, model.denoiser.schedule, times), _casts(model, x_T)
-    return Edit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
+    return EditPlan("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
 
 
-def interpolation(model: TrainedModel, request: Request, image: Any = None, other: Any = None) -> Edit:
+def interpolation(model: TrainedModel, request: Request, image: Any = None, other: Any = None) -> EditPlan:
     """Decide how a walk between two images is sampled, of a request with its time `t`.
 
     Raises:
@@ -176,7 +176,7 @@ def interpolation(model: TrainedModel, request: Request, image: Any = None, othe
 
     visited = sampler.times(schedule) if times is None else times
     method = "conditions" if image is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
-    return Edit(
+    return EditPlan(
         method,
         reason,
         n,

@@ -16,7 +16,7 @@ from ancestral.config import CustomNetConfig
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model, describe_file, find, load
-from ancestral.model.requested import Source, check_model, class_names, digest_of
+from ancestral.model.requested import RequestedModel, check_model, class_names, digest_of
 from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers.loop import GaussianDenoiser
@@ -173,7 +173,7 @@ def digest_at(model: Model | str | Path) -> str:
     return digest_of(model) if isinstance(model, Model) else storage.sha256(find(model))
 
 
-def loaded(options: Sample | Edit, digest: str) -> Source:
+def loaded(options: Sample | Edit, digest: str) -> RequestedModel:
     """Return the model of the options, loaded unless it is one.
 
     Args:
@@ -181,11 +181,11 @@ def loaded(options: Sample | Edit, digest: str) -> Source:
         digest: The SHA-256 of its file.
     """
     if isinstance(options.model, Model):
-        return Source(options.model, str(options.model.file or "the model"), digest)
-    return Source(load(options.model, options.device, net=options.net), str(options.model), digest)
+        return RequestedModel(options.model, str(options.model.file or "the model"), digest)
+    return RequestedModel(load(options.model, options.device, net=options.net), str(options.model), digest)
 
 
-def follower(model: Model | str | Path, device: str, net: Any) -> Source:
+def follower(model: Model | str | Path, device: str, net: Any) -> RequestedModel:
     """Return a model that follows another.
 
     Args:
@@ -197,10 +197,10 @@ def follower(model: Model | str | Path, device: str, net: Any) -> Source:
         InputError: If there is no such model.
     """
     if isinstance(model, Model):
-        return Source.of(model)
+        return RequestedModel.of(model)
     file = find(model)
     own = isinstance(describe_file(file)[0].net, CustomNetConfig)
-    return Source(load(model, device, net=net if own else None), str(model), storage.sha256(file))
+    return RequestedModel(load(model, device, net=net if own else None), str(model), storage.sha256(file))
 
 
 def with_weak(request: Request, options: Sample | Edit, model: TrainedModel) -> Request:
