@@ -12,7 +12,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.registries import Entry
 from ancestral.config import Config
 from ancestral.data import DataSpec
-from ancestral.data.spec import POINT_CODEC
+from ancestral.data.spec import POINTS
 from ancestral.faces import command
 from ancestral.samplers import DDIM
 
@@ -60,7 +60,7 @@ def test_a_schedule_that_cannot_be_is_refused_with_the_config(schedule, settings
 def test_an_option_that_a_schedule_cannot_have_is_refused_before_training(schedule, words):
     config = Config().with_settings(schedule=schedule)
     with pytest.raises(InputError, match=words):
-        model.build(config, DataSpec((2,), POINT_CODEC))
+        model.build(config, DataSpec((2,), POINTS))
 
 
 def test_a_row_is_enough_for_help_errors_and_checks(monkeypatch, capsys):

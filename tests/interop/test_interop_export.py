@@ -19,7 +19,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import on_command_line, spell
 from ancestral.conditions import Image, Vector
 from ancestral.config import Config, ProcessConfig
-from ancestral.data.spec import IMAGE_CODEC, DataSpec
+from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.declarations import Export, Train
 from ancestral.diffusion import Diffusion
 from ancestral.interop import scheduler
@@ -343,7 +343,7 @@ def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
 
 def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
     base = Config.from_json(json.dumps(dataclasses.asdict(configs.preset("digits"))))
-    spec = DataSpec((1, 28, 28), IMAGE_CODEC, tuple("0123456789"))
+    spec = DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))
     config = base.with_settings(target="edm", schedule="karras", learned_variance=True)
     with pytest.raises(InputError) as refusal:
         interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)

@@ -15,7 +15,7 @@ from ancestral import data, samplers, schedules
 from ancestral.base.errors import InputError
 from ancestral.conditions import Vector
 from ancestral.data.given import attach
-from ancestral.data.spec import POINT_CODEC, DataSpec
+from ancestral.data.spec import POINTS, DataSpec
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import conditions_for
 from ancestral.measure.sample_store import SamplingSpec
@@ -58,7 +58,7 @@ class JointGaussian:
 
 
 def gaussian_model(uses_condition=True):
-    spec = DataSpec((2,), POINT_CODEC, conditions={"c": Vector((0.0,), (1.0,))})
+    spec = DataSpec((2,), POINTS, conditions={"c": Vector((0.0,), (1.0,))})
     return Model(JointGaussian(uses_condition), spec)
 
 

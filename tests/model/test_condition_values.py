@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.convert import convert_bit_depth
-from ancestral.data.spec import IMAGE_CODEC, Codec, DataSpec
+from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.model.condition_values import as_words, class_number, examples, read_values
 from conftest import untrained
 
@@ -28,7 +28,7 @@ CONDITIONS = {
     "noisy": Image(1, (0.0, 255.0), (4, 4), made_by="noise:0.5"),
     "known": Image(4, (0.0, 255.0), (4, 4), masked=True, made_by="mask"),
 }
-SPEC = DataSpec((1, 8, 8), IMAGE_CODEC, ("a", "b"), conditions=CONDITIONS)
+SPEC = DataSpec((1, 8, 8), IMAGES, ("a", "b"), conditions=CONDITIONS)
 LEVELS = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4) * 17
 KNOWN = torch.cat([LEVELS] * 3 + [255 * (LEVELS > 99).to(torch.uint8)])
 
@@ -45,7 +45,7 @@ def pixels(shape):
 
 
 def of_images(**conditions):
-    return DataSpec((3, 8, 8), IMAGE_CODEC, conditions=conditions)
+    return DataSpec((3, 8, 8), IMAGES, conditions=conditions)
 
 
 def test_recordings_are_conditions_at_their_own_rate(tmp_path):

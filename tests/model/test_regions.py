@@ -6,11 +6,11 @@ import torch
 from PIL import Image as PillowImage
 
 from ancestral.base.errors import InputError
-from ancestral.data.spec import IMAGE_CODEC, Codec, DataSpec
+from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.regions import Region, box_mask, read_change, read_mask
 
-GREY, COLOUR = DataSpec((1, 8, 8), IMAGE_CODEC), DataSpec((3, 8, 8), IMAGE_CODEC)
+GREY, COLOUR = DataSpec((1, 8, 8), IMAGES), DataSpec((3, 8, 8), IMAGES)
 SIGNALS = DataSpec((1, 20), Codec("float", (-2.0, 2.0)))
 MASK = torch.zeros(6, 8, dtype=torch.bool)
 MASK[1:4, 2:7] = True
@@ -137,7 +137,7 @@ def test_what_is_transparent_in_the_image_is_the_mask_if_there_is_none(tmp_path)
         reading = read_change(COLOUR, value, image)
         assert torch.equal(reading.mask, MASK)
         assert reading.note == f"Transparent pixels of {name} change, 31 % of the image."
-    rgba = DataSpec((4, 8, 8), IMAGE_CODEC)
+    rgba = DataSpec((4, 8, 8), IMAGES)
     for spec, value, changes, says in (
         (COLOUR, layer(image, torch.ones(6, 8)), None, "the image has no transparent pixels, which would be what is"),
         (COLOUR, layer(image, torch.zeros(6, 8)), None, "nothing is known: the image is transparent everywhere"),
@@ -341,7 +341,7 @@ def test_images_that_a_model_cannot_take_are_refused(tmp_path):
         (COLOUR, "none.png", "none.png: there is no such file or folder"),
         (COLOUR, None, "image cannot be None"),
         (
-            DataSpec((5, 8, 8), IMAGE_CODEC),
+            DataSpec((5, 8, 8), IMAGES),
             large,
             "large.png cannot be read as the image: images of 1 channels cannot be",
         ),

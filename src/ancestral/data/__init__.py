@@ -28,13 +28,13 @@ from ancestral.data.given import attach
 from ancestral.data.given import shared_partners as shared_partners
 from ancestral.data.lazy_dataset import LazyDataset, StoredItems
 from ancestral.data.place import Place, absolute, find
-from ancestral.data.spec import IMAGE_CODEC, POINT_CODEC, Codec, DataSpec
+from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
 from ancestral.data.windows import enlarged
 
 __all__ = [
     "BUILTINS",
-    "IMAGE_CODEC",
-    "POINT_CODEC",
+    "IMAGES",
+    "POINTS",
     "TESTED",
     "Codec",
     "DataSpec",

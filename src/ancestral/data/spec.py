@@ -92,8 +92,8 @@ class Codec:
         return ((x + 1) * self.scale).round().clamp(*self.limits).to(self.dtype)
 
 
-IMAGE_CODEC = Codec("uint8")
-POINT_CODEC = Codec("float")
+IMAGES = Codec("uint8")
+POINTS = Codec("float")
 
 
 @dataclass(frozen=True)
@@ -191,11 +191,11 @@ def spec_of_items(
 
 def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Codec:
     if items.dtype == torch.uint8:
-        return IMAGE_CODEC
+        return IMAGES
     if items.dtype == torch.uint16:
         return Codec("uint16")
     if items.ndim == 2:
-        return POINT_CODEC
+        return POINTS
     low, high = limits or tuple(end.item() for end in items.aminmax())
     if not bool(torch.tensor([low, high]).isfinite().all()):
         rows = [i for i, item in enumerate(items) if not bool(item.isfinite().all())]

@@ -23,7 +23,7 @@ from ancestral.base.options import option
 from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
-from ancestral.data.spec import IMAGE_CODEC, DataSpec
+from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.interop import scheduler, unet2d
 from ancestral.model import Model, build
@@ -143,7 +143,7 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
     state = unet2d.from_weights(plan, tensors)
     net = nets.build(shape=shape, **dataclasses.asdict(config.net))
     net.load_state_dict(state)
-    model = Model(Diffusion(net, schedule, target), DataSpec(shape, IMAGE_CODEC), config)
+    model = Model(Diffusion(net, schedule, target), DataSpec(shape, IMAGES), config)
     return model, _remarks(scheduler_config)
 
 

@@ -24,7 +24,7 @@ from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
-from ancestral.data.given import encoded, partner_rows
+from ancestral.data.given import partner_rows
 from ancestral.data.spec import DataSpec, bits_of
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
 
@@ -355,13 +355,6 @@ def as_words(given: Mapping[str, Any]) -> list[str]:
     lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     texts = {name: [f"{one:g}" if isinstance(one, float) else one for one in each] for name, each in lists.items()}
     return [f"{name}={','.join(each)}" for name, each in texts.items()]
-
-
-def network_inputs(
-    values: Mapping[str, ConditionValues], indices: Sequence[int], spec: DataSpec, device: torch.device
-) -> dict[str, Tensor]:
-    """Return what a network gets of the conditions of some samples besides the label; what is left out is absent."""
-    return encoded(spec, {name: value.of(indices) for name, value in values.items()}, len(indices), device)
 
 
 def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> int:

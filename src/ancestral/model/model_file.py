@@ -15,8 +15,8 @@ from ancestral.config import AUTOENCODER, Config, run_files
 from ancestral.data.spec import DataSpec
 from ancestral.model.autoencoders import take_autoencoder
 from ancestral.model.building import NetSource, OwnParts, assemble, net_of
-from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
+from ancestral.model.user_model import Model
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target

@@ -16,8 +16,8 @@ from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.guided_model import Guidance
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
-from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers import Sampler
 
 DEFAULT_SAMPLES = 64
@@ -33,17 +33,17 @@ class RequestedModel(NamedTuple):
         digest: The SHA-256 of its file; "" if it is in none, or nobody asks.
     """
 
-    model: TrainedModel
+    model: SamplingModel
     name: str = "the model"
     digest: str = ""
 
     @classmethod
-    def of(cls, model: TrainedModel) -> "RequestedModel":
+    def of(cls, model: SamplingModel) -> "RequestedModel":
         """Return a model with its name and digest."""
         return cls(model, str(model.file or "the model"), digest_of(model))
 
 
-def digest_of(model: TrainedModel) -> str:
+def digest_of(model: SamplingModel) -> str:
     """Return the SHA-256 of the file of a model; "" if it is in none."""
     return storage.sha256(model.file) if model.file is not None and model.file.is_file() else ""
 
@@ -165,7 +165,7 @@ def count_of(request: Request, stages: Sequence[Stage]) -> int:
     return DEFAULT_SAMPLES if most == 1 else most
 
 
-def class_names(model: TrainedModel, label: Label) -> tuple[str, ...]:
+def class_names(model: SamplingModel, label: Label) -> tuple[str, ...]:
     """Return the names of the classes that labels are.
 
     Raises:
@@ -203,7 +203,7 @@ def _sampler(source: RequestedModel, request: Request) -> Sampler:
     return source.model.sampler(objects.sampler or request.sampler or None, **options)
 
 
-def _guided(stage: Stage, request: Request, weak: TrainedModel | None, stages: Sequence[Stage]) -> Stage:
+def _guided(stage: Stage, request: Request, weak: SamplingModel | None, stages: Sequence[Stage]) -> Stage:
     """The stage with its guidance: one scale is that of the first, those by name are of all that have them.
 
     Raises:

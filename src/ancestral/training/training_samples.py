@@ -15,6 +15,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, sampler_for
 from ancestral.model.condition_values import NONE, ConditionValues, values_of_items
+from ancestral.model.sample_conditioning import Conditioning
 from ancestral.samplers import Recording, Sampler, record
 from ancestral.training.distributed import Distributed
 
@@ -82,7 +83,8 @@ def sample_in_training(
     positions = distributed.positions(n)
     encoded = torch.zeros(n, *model.spec.x_shape, device=distributed.device)
     recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
-    trajectory = partial(model.trajectory, sampler=sampler, label=given.label, values=given.values)
+    conditioning = Conditioning(given.label, given.values)
+    trajectory = partial(model.states, sampler=sampler, seed=0, conditioning=conditioning)
     size = model.batch(None)
     loop = record(trajectory, positions, size, lambda x: decode(x).cpu(), recorded, followed)
     done, total = 0, -(-len(positions) // size) * (steps + 1)

@@ -26,7 +26,7 @@ from ancestral.model.editing.measurement_noise import (
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.image_values import read_images
 from ancestral.model.regions import Region, read_change
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
@@ -40,7 +40,7 @@ BYTE = 257
 
 
 def restoration(
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     image: Any,
     operator: Operator | str | None = None,
@@ -71,7 +71,7 @@ def restoration(
 
 
 def inpainting(
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     image: Any,
     mask: Any = None,

@@ -15,7 +15,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import RESTORATIONS, Restoration
 from ancestral.conditions import argument_name
-from ancestral.config.request import Label, Request
+from ancestral.config.request import Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.derived import known_part
@@ -25,7 +25,7 @@ from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
     EditPlan,
-    conditions_of,
+    conditioning_of,
     evaluations,
     is_distilled,
     items_of,
@@ -40,8 +40,8 @@ from ancestral.model.editing.measurement_noise import (
     explained,
     resemblance,
 )
-from ancestral.model.requested import guidance_of
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sample_conditioning import Conditioning, Route
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.operators import Operator
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
@@ -109,13 +109,12 @@ class Task:
         covariance: The covariance of the data.
         sampler: The sampler.
         items: The indices of the samples.
-        label: The labels.
-        values: The values of the other conditions.
+        conditioning: What they are conditioned on besides the measurement.
         trained: The condition that says the measurement, for the method `trained`.
         decoded: Whether the measurement is one of what latents decode to.
     """
 
-    model: TrainedModel
+    model: SamplingModel
     request: Request
     measurement: Observation
     method: Restoration
@@ -124,8 +123,7 @@ class Task:
     covariance: Covariance | None
     sampler: Sampler
     items: Sequence[int]
-    label: Label
-    values: Mapping[str, ConditionValues]
+    conditioning: Conditioning
     trained: tuple[str, derived.Maker] | None
     decoded: bool
 
@@ -145,18 +143,12 @@ class Task:
         batch, sampler, rows = [self.items[position] for position in positions], self.sampler, self._rows(positions)
         if not self.noise or not self.method.clip:  # clipping would undo a part of the moves
             sampler = dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]
-        trajectory = self.model.trajectory(
-            batch,
-            sampler,
-            self.request.seed,
-            self.label,
-            guidance_of(self.request),
-            self._condition(positions, batch),
-            self.values,
-            lambda denoiser: self._wrapped(denoiser, rows),
-            times=self.times,
+        conditioning = dataclasses.replace(
+            self.conditioning,
+            rows=self._condition(positions, batch),
+            wrap=lambda denoiser: self._wrapped(denoiser, rows),
         )
-        for step in trajectory:
+        for step in self.model.states(batch, sampler, self.request.seed, conditioning, Route(times=self.times)):
             x = step.x
             if step.t == 0 and not self.noise and self.sampler.clip is not None and not self.decoded:
                 x = _in_range(x, rows, self.operator, self.sampler.clip)
@@ -216,7 +208,7 @@ class Task:
         return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
 
 
-def restored(model: TrainedModel, request: Request, measurement: Observation, aids: Aids) -> EditPlan:
+def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> EditPlan:
     """Decide how items are sampled that fit a measurement of encoded items.
 
     Raises:
@@ -224,8 +216,8 @@ def restored(model: TrainedModel, request: Request, measurement: Observation, ai
     """
     y, operator = measurement.y, measurement.operator
     items, sampler = items_of(model, request, EDIT_SAMPLES * len(y)), sampler_of(model, request)
-    label, values = conditions_of(model, request)
-    trained = _condition_for(model.spec, operator, measurement.noise, values)
+    conditioning = conditioning_of(model, request)
+    trained = _condition_for(model.spec, operator, measurement.noise, conditioning.values)
     is_part = known_part(operator, model.spec.shape) is not None
     explanation = Explanation(measurement.noise) if is_part else explained(model, measurement)
     decoded = model.spec.autoencoder is not None and aids.of_latents is None
@@ -241,9 +233,8 @@ def restored(model: TrainedModel, request: Request, measurement: Observation, ai
     covariance = model.covariance if method.covariance and aids.covariance is None else aids.covariance
     y_x, operator_x = aids.of_latents or (y, operator)
     task = Task(
-        model, request, measurement, method, y_x, operator_x, covariance, sampler, items, label, values, trained,
-        decoded,
-    )  # fmt: skip
+        model, request, measurement, method, y_x, operator_x, covariance, sampler, items, conditioning, trained, decoded
+    )
     passes = evaluations(sampler, model.denoiser.schedule, task.times)
     return EditPlan(
         method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
@@ -252,7 +243,7 @@ def restored(model: TrainedModel, request: Request, measurement: Observation, ai
 
 
 def _method(
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     measurement: Observation,
     aids: Aids,
@@ -273,7 +264,7 @@ def _method(
 
 def _check_method(
     method: Restoration,
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     trained: tuple[str, derived.Maker] | None,
     decoded: bool,
@@ -318,7 +309,7 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
 
 
 def _chosen(
-    model: TrainedModel,
+    model: SamplingModel,
     trained: tuple[str, derived.Maker] | None,
     operator: Operator,
     covariance: Covariance | None,

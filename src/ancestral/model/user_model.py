@@ -18,16 +18,16 @@ from ancestral.model import editing
 from ancestral.model.condition_values import captions
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.requested import RequestedModel, check_model, count_of, digest_of, stages_of
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
-from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
 from ancestral.samplers import Sampler, Step, record
 
 
-class Model(TrainedModel):
+class Model(SamplingModel):
     """A denoiser that can be sampled from, and that edits items of the kind that it knows.
 
-    The arguments are those of `TrainedModel`.
+    The arguments are those of `SamplingModel`.
     """
 
     def make(
