@@ -15,6 +15,7 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
+from ancestral.measure.kernel_distance import KernelDistance
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
@@ -236,6 +237,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
     base = RunFolder(tmp_path / "whole").read_config()
     folder.begin(base)
     trainer = Trainer(base, data.open("moons"), "cpu")
+    trainer.measure_by(KernelDistance)
     original = SampleDistance.measure
 
     def stopped(self, model, config, step, distributed, stopping):
@@ -248,6 +250,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
         assert [progress.step for progress in trainer.run(folder)][-1] == 6
     assert trainer.distance.plateau.measured == 3
     again = Trainer(base, data.open("moons"), "cpu")
+    again.measure_by(KernelDistance)
     assert again.load(folder) == []
     list(again.run(folder))
     one, two = states(tmp_path / "whole").tensors, states(tmp_path / "run").tensors
@@ -274,7 +277,7 @@ def test_a_constant_learning_rate_ends_at_the_plateau_itself(tmp_path):
 def test_memorisation_is_a_plateau_too(tmp_path):
     base = configs.preset("digits").with_settings(steps=100, until="plateau", decay="cosine")
     trainer = Trainer(base, data.open("moons"), "cpu")
-    trainer.validation = type("Named", (), {"memorises": 40})()
+    trainer.watched.validation = type("Named", (), {"memorises": 40})()
     trainer.state.step = 44
     assert trainer.config.train.steps == trainer.last_step == 50
 
