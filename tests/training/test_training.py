@@ -40,14 +40,7 @@ def with_data(config, **settings):
 
 def batch(trainer):
     """The input of the network at the next step."""
-    return prepare(
-        next(trainer.batches),
-        trainer.gradients.positions,
-        trainer.config,
-        trainer.spec,
-        trainer.state.takes_keys,
-        trainer.device,
-    )
+    return prepare(next(trainer.batches), trainer.gradients.positions, trainer.config, trainer.spec, trainer.device)
 
 
 def assert_same_state(one, other):

@@ -22,7 +22,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import DISTANCE_TOLERANCE, Plateau, take_up
-from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
+from ancestral.training.training_samples import Examples, SharedSampling, examples_of, sampler_of_run
 
 COMPARED_SAMPLES, COMPARED_REFERENCES = 200, 500
 """Numbers of samples and of real items that are compared."""
@@ -135,10 +135,8 @@ class SampleDistance:
             InputError: If the samples cannot be measured, as those of a model that diverged.
         """
         sampler = sampler_of_run(config, model.diffusion, MOST_STEPS)
-        sampling = sample_in_training(
-            model, sampler, COMPARED_SAMPLES, distributed, self.given, stopping, task="measuring"
-        )
-        recording = finish(sampling)
+        sampling = SharedSampling(model, sampler, distributed, self.given)
+        recording = finish(sampling.sample(COMPARED_SAMPLES, stopping, task="measuring"))
         if recording is None:
             return None
         if not bool(recording.samples.isfinite().all()):
@@ -162,11 +160,10 @@ class SampleDistance:
         """
         few = min(TIMED_SAMPLES, len(distributed.positions(COMPARED_SAMPLES)))
         positions, sampler = distributed.positions(few * distributed.world), sampler_of_run(config, model.diffusion, 2)
-        given, times = self.given, []
+        sampling, times = SharedSampling(model, sampler, distributed, self.given), []
         for _ in range(2):  # the first one takes what happens once
             began = time.perf_counter()
-            sampling = sample_in_training(model, sampler, few * distributed.world, distributed, given, lambda: False)
-            recording = finish(sampling)
+            recording = finish(sampling.sample(few * distributed.world, lambda: False))
             assert recording is not None
             sampled = time.perf_counter()
             self.metric.features(recording.samples[positions])
