@@ -13,7 +13,7 @@ from ancestral.base.device import layout
 from ancestral.base.errors import InputError
 from ancestral.interop import unet2d
 from ancestral.nets.space import crop, fold, pad, unfold
-from ancestral.nets.unet import DownsampleLayer, UNetBlock, UpsampleLayer
+from ancestral.nets.unet import BlockSettings, DownsampleLayer, UNetBlock, UpsampleLayer
 from conftest import untrained
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -102,7 +102,7 @@ def test_downsampling_pads_at_the_end_of_each_axis(dims):
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_attention_looks_at_all_positions(dims):
     """Against the formula, position by position."""
-    stage = UNetBlock(8, 8, 4, 0.0, True, None, dims=dims).double()
+    stage = UNetBlock(8, 8, BlockSettings(4, dims=dims), attend=True).double()
     attention = stage.attention
     for parameter in attention.parameters():
         nn.init.normal_(parameter)

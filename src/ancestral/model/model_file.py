@@ -106,7 +106,9 @@ def load(
         raise InputError(f"the weights in {path} do not fit the network") from None
     denoiser.to(pick_device(device))
     step, average = int(metadata["step"]), read(path, metadata, "average")
-    return Model(denoiser, spec, config, step, metadata["version"], path, average)
+    model = Model(denoiser, spec, config, step, metadata["version"], average)
+    model.file = path
+    return model
 
 
 def _target(path: Path, metadata: Mapping[str, str], config: Config) -> Target:

@@ -53,7 +53,6 @@ class SamplingModel(Conversions):
             schedule, the target and the learned variance become those of the denoiser.
         step: The number of training steps.
         version: The version of this package that trained it.
-        file: The file that it was loaded from.
         average: The length σ_rel of the power-function average that its weights are; None for those of training.
     """
 
@@ -64,12 +63,12 @@ class SamplingModel(Conversions):
         config: Config | None = None,
         step: int = 0,
         version: str = __version__,
-        file: Path | None = None,
         average: float | None = None,
     ) -> None:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
-        self.spec, self.step, self.version, self.file = spec, step, version, file
-        self.average = average
+        self.spec, self.step, self.version, self.average = spec, step, version, average
+        self.file: Path | None = None
+        """The file that it was loaded from."""
         config = config or Config(PLAIN_LOOP, DataConfig(FROM_PYTHON), CustomNetConfig())
         self.config = dataclasses.replace(config, process=process_of(denoiser, config.process))
 
