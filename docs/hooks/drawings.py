@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from ancestral import data, schedules, targets
 from ancestral.config import METHODS
 from ancestral.nets import UNet
-from ancestral.nets.unet import Downsample, ResidualBlock, SelfAttention, Stage
+from ancestral.nets.unet import DownsampleLayer, ResidualBlock, SelfAttention, UNetBlock
 from ancestral.render.plots import STYLE_COLOURS
 
 ROOT = Path(__file__).parents[2]
@@ -319,7 +319,7 @@ def unet_shapes() -> Shapes:
         net(torch.zeros(1, net.channels, 32, 32), torch.zeros(1, dtype=torch.long))
 
     def part(module: nn.Module) -> Part:
-        kind = "block" if isinstance(module, Stage) else "down" if isinstance(module, Downsample) else "up"
+        kind = "block" if isinstance(module, UNetBlock) else "down" if isinstance(module, DownsampleLayer) else "up"
         return Part(kind, shapes[module], isinstance(getattr(module, "attention", None), SelfAttention))
 
     return Shapes(

@@ -18,9 +18,9 @@ from ancestral.base.errors import InputError
 from ancestral.schedules import Schedule, Time, broadcast, per_item
 from ancestral.targets import Prediction
 
-State = tuple[Tensor, ...]
+Tensors = tuple[Tensor, ...]
 """Tensors (B, *) that are integrated together."""
-MOST = 10_000
+MOST_STEPS = 10_000
 """The largest number of attempted steps."""
 NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 STAGES = (
@@ -31,7 +31,7 @@ STAGES = (
     (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
 )
-ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+ERROR_WEIGHTS = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 """The difference of the solutions of order 5 and 4."""
 
 
@@ -45,8 +45,8 @@ def check_rtol(rtol: float, x: Tensor) -> None:
 
 
 def dormand_prince(
-    slope: Callable[[Tensor, State], State], state: State, start: float, end: float, rtol: float
-) -> Iterator[tuple[Tensor, State]]:
+    slope: Callable[[Tensor, Tensors], Tensors], state: Tensors, start: float, end: float, rtol: float
+) -> Iterator[tuple[Tensor, Tensors]]:
     """Integrate d state/dθ = slope(θ, state) by the pair of order 5(4) of Dormand and Prince (1980).
 
     Each item has steps of its own, so its result does not depend on its batch: a step is accepted if the root mean
@@ -69,14 +69,17 @@ def dormand_prince(
     theta = torch.full((len(state[0]),), start, dtype=torch.float64)
     step = torch.full_like(theta, (end - start) / 64)
     slopes = [slope(theta, state)]
-    for _ in range(MOST):
+    for _ in range(MOST_STEPS):
         after = torch.where(step.abs() >= (end - theta).abs(), end, theta + step)
         step, slopes = after - theta, slopes[:1]
         for node, weights in zip(NODES, STAGES, strict=True):
             moved = tuple(y + _sum(step, weights, part) for y, *part in zip(state, *slopes, strict=True))
             slopes.append(slope(torch.lerp(theta, after, node), moved))
         errors = [
-            (_sum(step, ERROR, part) / (rtol * (1 + torch.maximum(y.abs(), new.abs())))).flatten(1).square().mean(1)
+            (_sum(step, ERROR_WEIGHTS, part) / (rtol * (1 + torch.maximum(y.abs(), new.abs()))))
+            .flatten(1)
+            .square()
+            .mean(1)
             for y, new, *part in zip(state, moved, *slopes, strict=True)
         ]
         error = torch.stack(errors).amax(0).sqrt().double().cpu()
@@ -90,7 +93,7 @@ def dormand_prince(
         if bool((theta == end).all()):
             return
         step = step * (0.9 * error.clamp(min=1e-10) ** -0.2).clamp(0.2, 10)
-    raise InputError(f"the probability flow needs more than {MOST:,} steps at rtol {rtol}; take a larger one")
+    raise InputError(f"the probability flow needs more than {MOST_STEPS:,} steps at rtol {rtol}; take a larger one")
 
 
 def angle(schedule: Schedule, t: float) -> float:
@@ -118,7 +121,7 @@ def flow(
 ) -> Tensor:
     """Move x (B, *) along the probability flow from time t to time s. Raises InputError as `dormand_prince` does."""
 
-    def slope(theta: Tensor, state: State) -> State:
+    def slope(theta: Tensor, state: Tensors) -> Tensors:
         x, times, _ = flow_state(schedule, theta, state[0])
         return (velocity(predict(x, times), theta),)
 

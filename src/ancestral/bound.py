@@ -15,7 +15,7 @@ from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
-from ancestral.reverse import Decoder, Variance, bits, step_bits
+from ancestral.reverse import DecoderName, Variance, bits, step_bits
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import Denoiser, Prediction, check_denoiser
 
@@ -60,7 +60,7 @@ class ELBO:
     seed: int = 0
     variance: Variance = "large"
     clip: bool = True
-    decoder: Decoder = "exact"
+    decoder: DecoderName = "exact"
     noise: Callable[[torch.Size], Tensor] | None = None
     level: float = 2 / 255
 
@@ -135,7 +135,7 @@ def bits_per_dim(
     seed: int = 0,
     variance: Variance = "large",
     clip: bool = True,
-    decoder: Decoder = "exact",
+    decoder: DecoderName = "exact",
     noise: Callable[[torch.Size], Tensor] | None = None,
     indices: Sequence[int] | None = None,
     **condition: Tensor,

@@ -42,7 +42,7 @@ ONE_VALUE = "has one value in all items: leave it out"
 """The end of the message on a condition from which nothing is learned."""
 MOST_VALUES = 2**40
 """The largest number of values of an image."""
-SHOWN = 10
+MOST_NAMED = 10
 """The largest number of classes or numbers that the text of a condition has."""
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
@@ -64,8 +64,8 @@ class Classes:
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = ", ..." if len(self.names) > SHOWN else ""
-        return f"{len(self.names)} classes: {', '.join(self.names[:SHOWN])}{more}"
+        more = ", ..." if len(self.names) > MOST_NAMED else ""
+        return f"{len(self.names)} classes: {', '.join(self.names[:MOST_NAMED])}{more}"
 
     @property
     def form(self) -> str:
@@ -130,9 +130,9 @@ class Vector:
         each = [f"{name}{m:.4g} ± {s:.4g}" for name, m, s in zip(names, self.mean, self.std, strict=True)]
         ranges = self.ranges() or [""] * self.size
         each = [f"{one} ({range_})" if range_ else one for one, range_ in zip(each, ranges, strict=True)]
-        more = ", ..." if len(each) > SHOWN else ""
+        more = ", ..." if len(each) > MOST_NAMED else ""
         numbers = "a number" if self.size == 1 else f"{self.size} numbers"
-        return f"{numbers}, {', '.join(each[:SHOWN])}{more}{_origin(self.made_by)}"
+        return f"{numbers}, {', '.join(each[:MOST_NAMED])}{more}{_origin(self.made_by)}"
 
     @property
     def form(self) -> str:

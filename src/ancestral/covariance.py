@@ -8,7 +8,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 
-FLOOR = 1e-3
+LEAST_VARIANCE = 1e-3
 """The least variance of a direction, in units of the mean variance."""
 RANK = 1024
 """The largest number of axes whose variances are kept."""
@@ -54,7 +54,7 @@ class Covariance:
         values, vectors = values[-kept:].flip(0), vectors[:, -kept:].flip(1)
         values, total = values.clamp(min=0), centred.square().sum() / (count - 1)
         left = max(float(total - values.sum()), 0.0) / max(dimensions - kept, 1)
-        rest = max(left, FLOOR * float(total) / dimensions)
+        rest = max(left, LEAST_VARIANCE * float(total) / dimensions)
         larger = values > rest  # the others have the variance of the rest, and those of rounding alone no direction
         values, vectors = values[larger], vectors[:, larger]
         if dimensions > count:

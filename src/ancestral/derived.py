@@ -28,9 +28,9 @@ from ancestral.conditions import Condition, Image, Vector
 from ancestral.operators import Blur, Crop, Downsample, Grey, Identity, Linear, Mask, Operator
 from ancestral.randomness import Stream
 
-EXAMPLES = 1000
+CHECKED_EXAMPLES = 1000
 """The number of items of which the mean and standard deviation of numbers are computed."""
-FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+FUNCTION_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 HALVES = {"left": (-1, True), "right": (-1, False), "top": (-2, True), "bottom": (-2, False)}
 """The axis that is halved, and whether its first half is known."""
 MIXTURE = ("box", "brush", "half")
@@ -48,7 +48,7 @@ RADIUS = {1: (0.02, 0.06), 2: (0.04, 0.08), 3: (0.12, 0.2)}
 
 
 @dataclass(frozen=True)
-class Address:
+class FunctionAddress:
     """Where the random numbers of an operator are: those of each item are its own."""
 
     seed: int
@@ -77,7 +77,7 @@ class Fixed:
 
     operator: Operator
 
-    def __call__(self, x: Tensor, address: Address) -> Tensor:
+    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
         """A x. In float64, so that the order of a sum, which depends on batch and device, has no effect."""
         work = x if x.device.type == "mps" else x.double()
         return self.operator.apply(work).float()
@@ -95,7 +95,7 @@ class Noise:
     sigma: float
     masked: bool = False
 
-    def __call__(self, x: Tensor, address: Address) -> Tensor:
+    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
         """Return x + σ z."""
         if self.masked:
             known = x[:, -1:]
@@ -116,13 +116,13 @@ class RandomMask:
     kind: str = ""
     share: float = 0.5
 
-    def __call__(self, x: Tensor, address: Address) -> Tensor:
+    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
         """Return x where it is known and 0 elsewhere, then 1 where it is known and -1 elsewhere."""
         sides = tuple(x.shape[2:])
         mask = self._known(address, sides, x.device)[:, None]
         return torch.cat([x.where(mask, 0.0), 2 * mask.to(x) - 1], dim=1)
 
-    def _known(self, address: Address, sides: tuple[int, ...], device: torch.device) -> Tensor:
+    def _known(self, address: FunctionAddress, sides: tuple[int, ...], device: torch.device) -> Tensor:
         """Where the items are known, bool (B, *sides) on the device."""
         if self.kind in HALVES:
             axis, first = HALVES[self.kind]
@@ -155,7 +155,7 @@ class OwnFunction:
 
     name: str
 
-    def __call__(self, x: Tensor, address: Address) -> Tensor:
+    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
         """Return images (B, C', *sides') or numbers (B, k). Raises InputError if the function fails."""
         function = import_function(self.name)
         shape = "x".join(map(str, x[:1].shape))
@@ -221,7 +221,7 @@ class Maker:
             if not bool(values.isfinite().all()):
                 raise InputError(f"{self.text} makes values that are not finite")
             return Image(values.shape[1], limits, tuple(values.shape[2:]), self._masked, self.text)
-        items = example(EXAMPLES)
+        items = example(CHECKED_EXAMPLES)
         values = self.make(items, 0, 0, range(len(items)))
         return Vector.of(values, self.text)
 
@@ -247,7 +247,7 @@ class Maker:
                 raise InputError(
                     f"{self.text} is of images, signals and volumes, not of numbers: give package.module:function"
                 )
-            x = part(x, Address(seed, step, indices, (draw, self.place) if self.place else draw))
+            x = part(x, FunctionAddress(seed, step, indices, (draw, self.place) if self.place else draw))
         return x
 
     def make_plain(self, x0: Tensor) -> Tensor:
@@ -319,7 +319,7 @@ class Maker:
             known = mask.to(y).expand(len(y), 1, *shape[1:])
             y = torch.cat([operator.adjoint(y, shape).where(known > 0, 0.0), 2 * known - 1], dim=1)
         missing = math.sqrt(max(self.noise**2 - noise**2, 0.0))
-        return y if missing == 0 else Noise(missing, self._masked)(y, Address(seed, 0, indices, self.place))
+        return y if missing == 0 else Noise(missing, self._masked)(y, FunctionAddress(seed, 0, indices, self.place))
 
 
 def known_part(operator: Operator, shape: Sequence[int]) -> Tensor | None:
@@ -408,7 +408,7 @@ def parse(text: str) -> Maker | None:
         if operator in OPERATORS:
             part: Part = OPERATORS[operator].make(argument)
             name = name or OPERATORS[operator].condition
-        elif FUNCTION.fullmatch(piece):
+        elif FUNCTION_PATTERN.fullmatch(piece):
             part = OwnFunction(piece)
             name = name or piece.replace(":", ".").rpartition(".")[2]
         elif not parts:

@@ -22,7 +22,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, those of ITU-R BT.601 and of Pillow."""
 TRUNCATE = 4.0
 """Radius of a blur's kernel in standard deviations."""
-ITERATIONS, DIGITS = 1000, 0.87
+MOST_CONJUGATE_GRADIENTS, DIGITS = 1000, 0.87
 """Conjugate gradients: their largest number for a pseudo-inverse, and the share of the digits of the numbers that the
 residual loses before they end."""
 DENSE = 1024
@@ -48,7 +48,7 @@ class Operator(ABC):
         are kept, for items of up to `DENSE` elements. What is lost in the precision of y is taken for lost. A A⁺ A is A
         within 1e-10 in float64. Larger items have it by conjugate gradients (`least_squares`), which reach that too
         unless A almost loses very many directions: with a mask and a blur of 1 pixel, and items of 3×64×64, A A⁺ A
-        is A within 1e-5 after `ITERATIONS`, and of 2 pixels within 3e-4.
+        is A within 1e-5 after `MOST_CONJUGATE_GRADIENTS`, and of 2 pixels within 3e-4.
         """
         matrices = self.matrices(shape)
         if matrices is not None:
@@ -398,7 +398,9 @@ def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
     return x
 
 
-def conjugate_gradients(function: Callable[[Tensor], Tensor], right: Tensor, iterations: int = ITERATIONS) -> Tensor:
+def conjugate_gradients(
+    function: Callable[[Tensor], Tensor], right: Tensor, iterations: int = MOST_CONJUGATE_GRADIENTS
+) -> Tensor:
     """Solve function(v) = right for each item of a batch, (B, *), by conjugate gradients.
 
     Args:
@@ -427,7 +429,10 @@ def conjugate_gradients(function: Callable[[Tensor], Tensor], right: Tensor, ite
 
 
 def least_squares(
-    apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor], y: Tensor, iterations: int = ITERATIONS
+    apply: Callable[[Tensor], Tensor],
+    adjoint: Callable[[Tensor], Tensor],
+    y: Tensor,
+    iterations: int = MOST_CONJUGATE_GRADIENTS,
 ) -> Tensor:
     """Find of all x whose A x is nearest to y the smallest one, for each item of a batch, by conjugate gradients.
 

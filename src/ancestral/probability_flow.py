@@ -9,7 +9,7 @@ of order 5. They begin at t = 0, where x̂_0 = x and ε̂ = 0 for data that has 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -77,31 +77,13 @@ def integrate(
     schedule = denoiser.schedule
     indices = range(len(x0)) if indices is None else indices
     probes = whole(probes, 0, math.inf, f"probes is a whole number, 0 (exact) or more, not {probes}")
-    directions = _directions(x0, probes, seed, indices)
-
+    flow = _Flow(denoiser, condition, _directions(x0, probes, seed, indices), probes)
     size = x0.shape[1:].numel()
-
-    def evaluate(x: Tensor, t: Time) -> tuple[Prediction, Tensor, Tensor]:
-        """x̂_0 and ε̂ at x, and the divergence of each; times (N,) are all 0 or all above."""
-        a, b = schedule.at(t)
-        if not bool(torch.as_tensor(b).any()):
-            return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            estimate = denoiser.predict(x, t, **condition).x0
-            last = len(directions) - 1
-            products = [
-                (v * torch.autograd.grad(estimate, x, v, retain_graph=number < last)[0]).flatten(1).sum(1)
-                for number, v in enumerate(directions)
-            ]
-        div_x0 = torch.stack(products).sum(0) / (probes or 1)  # score SDE (40)
-        a, b = (scale.to(div_x0) if isinstance(scale, Tensor) else scale for scale in (a, b))
-        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
 
     def slope(theta: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """du/dθ and its divergence."""
         x, t, s = flow_state(schedule, theta, state[0])
-        prediction, div_x0, div_eps = evaluate(x, t)
+        prediction, div_x0, div_eps = flow.evaluate(x, t)
         s, cos, sin = (scale.to(div_x0) for scale in (s, theta.cos(), theta.sin()))
         return velocity(prediction, theta), (s * (cos * div_eps - sin * div_x0))[:, None]
 
@@ -117,11 +99,37 @@ def integrate(
         return
     for start, end in pairwise(reversed(spaced_times(schedule, steps, spacing))):
         da, db = (late - early for late, early in zip(schedule.at(end), schedule.at(start), strict=True))
-        (x0_s, eps_s), div_x0_s, div_eps_s = evaluate(x, start)
-        (x0_t, eps_t), div_x0_t, div_eps_t = evaluate(x + da * x0_s + db * eps_s, end)
+        (x0_s, eps_s), div_x0_s, div_eps_s = flow.evaluate(x, start)
+        (x0_t, eps_t), div_x0_t, div_eps_t = flow.evaluate(x + da * x0_s + db * eps_s, end)
         x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2  # score SDE (13)
         total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2  # score SDE (39)
         yield OdeState(end, x, total)
+
+
+class _Flow(NamedTuple):
+    """Estimates of a denoiser with their divergences."""
+
+    denoiser: Denoiser
+    condition: Mapping[str, Tensor]
+    directions: Sequence[Tensor]
+    probes: int
+
+    def evaluate(self, x: Tensor, t: Time) -> tuple[Prediction, Tensor, Tensor]:
+        """x̂_0 and ε̂ at x, and the divergence of each; times (N,) are all 0 or all above."""
+        (a, b), size = self.denoiser.schedule.at(t), x.shape[1:].numel()
+        if not bool(torch.as_tensor(b).any()):
+            return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            estimate = self.denoiser.predict(x, t, **self.condition).x0
+            last = len(self.directions) - 1
+            products = [
+                (v * torch.autograd.grad(estimate, x, v, retain_graph=number < last)[0]).flatten(1).sum(1)
+                for number, v in enumerate(self.directions)
+            ]
+        div_x0 = torch.stack(products).sum(0) / (self.probes or 1)  # score SDE (40)
+        a, b = (scale.to(div_x0) if isinstance(scale, Tensor) else scale for scale in (a, b))
+        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:

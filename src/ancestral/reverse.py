@@ -20,7 +20,7 @@ from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import Prediction
 
 Variance = Literal["large", "small", "learned"]
-Decoder = Literal["exact", "tanh", "density"]
+DecoderName = Literal["exact", "tanh", "density"]
 
 
 def prior(
@@ -79,7 +79,7 @@ def step_bits(
     x_t: Tensor,
     t: Time,
     variance: Variance,
-    decoder: Decoder = "exact",
+    decoder: DecoderName = "exact",
     level: float = 2 / 255,
 ) -> Tensor:
     """Bits per dimension of the step t → t − 1: the bound's term L_{t−1} for t > 1, L_0 at t = 1.

@@ -248,7 +248,7 @@ def test_an_address_that_is_taken_and_folders_that_are_not_there(shared_studio, 
 
 def test_of_two_studios_that_keep_what_they_make_in_one_folder_the_second_is_refused(tiny_run, tmp_path, monkeypatch):
     """One would take the jobs of the other for interrupted ones, and delete them. A studio that ended holds no lock."""
-    monkeypatch.setattr("ancestral.base.storage.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr("ancestral.base.storage.LOCK_TIMEOUT", 0.0)
     monkeypatch.setattr(Server, "serve", lambda server, browse: server.listener.close())
     options = plan(Studio(places=tiny_run.path, out=tmp_path / "out", port=0))
     first = run(options)

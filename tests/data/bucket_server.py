@@ -149,7 +149,7 @@ def object_store():
 @pytest.fixture
 def bucket(object_store, tmp_path, monkeypatch):
     """An empty bucket, with credentials and an empty cache; pauses between attempts are short."""
-    from ancestral.data import remote_files
+    from ancestral.data import object_requests
 
     client, proxy = object_store
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
@@ -162,7 +162,7 @@ def bucket(object_store, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ANCESTRAL_CACHE_LIMIT", raising=False)
-    monkeypatch.setattr(remote_files, "FIRST_PAUSE", 0.01)
-    remote_files._options.cache_clear()
+    monkeypatch.setattr(object_requests, "FIRST_RETRY_PAUSE", 0.01)
+    object_requests._options.cache_clear()
     yield Bucket(client, proxy, f"b{abs(hash(str(tmp_path))):x}")
-    remote_files._options.cache_clear()
+    object_requests._options.cache_clear()

@@ -5,7 +5,7 @@ from PIL import Image
 
 from ancestral.base.errors import InputError
 from ancestral.config.image_size import parse_image_size, plain_image_size
-from ancestral.data.convert import CHUNK, Conversion, centre_crop_resize, composite, to_channels
+from ancestral.data.convert import CONVERTED_IMAGES, Conversion, centre_crop_resize, composite, to_channels
 
 WHITE = (255, 255, 255)
 
@@ -114,9 +114,9 @@ def test_nothing_to_do_copies_nothing():
 
 
 def test_chunks_are_put_together_in_order():
-    images = torch.arange(CHUNK + 10).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).remainder(251).to(torch.uint8)
+    images = torch.arange(CONVERTED_IMAGES + 10).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).remainder(251).to(torch.uint8)
     out = Conversion(image_size=2, channels=3)(images)
-    assert out.shape == (CHUNK + 10, 3, 2, 2)
+    assert out.shape == (CONVERTED_IMAGES + 10, 3, 2, 2)
     assert torch.equal(out[:, 2, 1, 1], images[:, 0, 0, 0])
 
 

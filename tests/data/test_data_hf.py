@@ -11,7 +11,7 @@ from PIL import Image
 from ancestral import data
 from ancestral.base.errors import InputError, MissingSplitError, install_command
 from ancestral.data import InMemoryDataset, LazyDataset
-from ancestral.data.decoding import FORMATS
+from ancestral.data.decoding import IMAGE_FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
 
@@ -104,7 +104,7 @@ def test_labels_that_are_missing_and_images_that_are_broken(places, tmp_path):
     eager = data.load(str(tmp_path / "set"))
     assert eager.labels.tolist() == [1]
     assert eager.skipped == (
-        f"row 0: not an image of a kind that is read ({', '.join(FORMATS)})",
+        f"row 0: not an image of a kind that is read ({', '.join(IMAGE_FORMATS)})",
         "row 1: the file is empty",
     )
 

@@ -15,7 +15,7 @@ from ancestral.base.events import Work, finish
 from ancestral.config.folders import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
-from ancestral.data.decoding import FORMATS
+from ancestral.data.decoding import IMAGE_FORMATS
 from ancestral.data.files import NameList
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
 from ancestral.data.sources.file_folder import FileFolder, scan
@@ -114,7 +114,7 @@ def test_what_is_not_like_the_rest(tmp_path):
         except Unreadable as reason:
             reasons[lazy.name_of(i)] = str(reason)
     assert reasons == {
-        "cat/0/bad.png": f"not an image of a kind that is read ({', '.join(FORMATS)})",
+        "cat/0/bad.png": f"not an image of a kind that is read ({', '.join(IMAGE_FORMATS)})",
         "cat/0/gone.png": "No such file or directory",
         "cat/0/pipe.png": "not a regular file",
     }

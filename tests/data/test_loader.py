@@ -20,7 +20,7 @@ from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset, LazyDataset, loading
 from ancestral.data.convert import Conversion
-from ancestral.data.decoding import FORMATS
+from ancestral.data.decoding import IMAGE_FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.loading import Loader, default_workers, is_worker_death
@@ -219,7 +219,7 @@ def test_an_unreadable_item_is_replaced_by_the_next_and_named_once(folder):
     indices = torch.cat([b.indices for b in all_]).tolist()
     assert [indices.count(i) for i in (3, 4, 5, 6, 35, 0)] == [4, 0, 0, 12, 0, 8]
     notes = [note for b in all_ for note in b.notes]
-    reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
+    reason = f"not an image of a kind that is read ({', '.join(IMAGE_FORMATS)})"
     assert sorted(notes) == sorted(f"left out {names[i]}: {reason}" for i in (4, 5, 35))
 
 
@@ -343,7 +343,7 @@ def test_a_folder_that_is_gone_for_a_while_is_waited_for(folder, workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_folder_that_stays_gone_ends_it(folder, workers, monkeypatch):
-    monkeypatch.setattr(loading, "PATIENCE", 0.3)
+    monkeypatch.setattr(loading, "LOST_DATA_TIMEOUT", 0.3)
     lazy = data.open(str(folder), memory=0)
     folder.rename(folder.with_name("away"))
     folder.mkdir()  # as a mount point without its file system

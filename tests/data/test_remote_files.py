@@ -24,7 +24,7 @@ import ancestral
 from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.data import object_cache, remote_files
+from ancestral.data import object_cache, object_requests, remote_files
 from ancestral.data.io_errors import SourceLost, Unreadable
 from ancestral.data.loading import METHOD
 from ancestral.data.remote_files import RemoteFiles
@@ -132,7 +132,7 @@ def test_each_object_is_requested_once_and_none_from_the_cache(bucket, tmp_path)
 
 
 def test_of_large_objects_the_header_alone_is_requested(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_files, "SMALL", 100)
+    monkeypatch.setattr(remote_files, "SMALL_OBJECT", 100)
     files = RemoteFiles(bucket.upload(photos(tmp_path / "pics"), "pics"))
     with bucket.counting() as requests:
         assert files.read(b"a/02.png", 60) == png(PICTURES[2])[:60]
@@ -166,7 +166,7 @@ def test_addresses_name_several_shards_by_their_numbers(uploaded, tmp_path):
     assert len(data.open(f"{address}/part-003.tar", memory=0)) == 5
     with pytest.raises(InputError, match=r"there is no .*/part-004\.tar: check the address"):
         data.open(f"{address}/part-{{002..005}}.tar")
-    assert remote_files.numbered("a-{8..10}-{0..1}.tar") == [
+    assert object_requests.numbered("a-{8..10}-{0..1}.tar") == [
         *("a-8-0.tar", "a-8-1.tar", "a-9-0.tar", "a-9-1.tar", "a-10-0.tar", "a-10-1.tar")
     ]
 
@@ -220,14 +220,14 @@ def test_requests_that_fail_are_made_again_and_the_last_error_names_the_object(
     tmp_path,
     monkeypatch,
 ):
-    monkeypatch.setattr(remote_files, "READ_TIMEOUT", 0.15)
+    monkeypatch.setattr(object_requests, "READ_TIMEOUT", 0.15)
     root = shards(tmp_path / "set")
     address = bucket.upload(root, "set")
     with bucket.faulty(first_times(2, kind, amount, "part-001.tar")):
         assert equal(data.open(address, memory=0), data.open(str(root), memory=0))
     shutil.rmtree(tmp_path / "cache")
     files = RemoteFiles(address)
-    monkeypatch.setattr(remote_files, "ATTEMPTS", 2)
+    monkeypatch.setattr(object_requests, "ATTEMPTS", 2)
     with (
         bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
         pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read after 2 attempts: \S+") as error,
@@ -376,7 +376,7 @@ def test_a_public_bucket_needs_no_credentials(bucket, tmp_path, monkeypatch):
     address = bucket.upload(photos(tmp_path / "pics"), "pics", ACL="public-read")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    remote_files._options.cache_clear()
+    object_requests._options.cache_clear()
     assert len(data.open(address)) == 20
     with (
         bucket.faulty(lambda *request: ("status", 403)),

@@ -87,7 +87,7 @@ def test_a_run_is_trained_on_windows_and_compared_with_those_at_the_centre(folde
     assert reference.fingerprint == config.data.fingerprint
     trainer = Trainer(tiny_config(batch_size=8), data.open(folder, memory=0, **FORM), "cpu")
     with trainer.loader:
-        x0, _ = prepare(next(trainer.batches), range(8), trainer.config, trainer.spec, True, trainer.device)
+        x0, _ = prepare(next(trainer.batches), range(8), trainer.config, trainer.spec, trainer.device)
     pixels = ((x0 + 1) * 127.5).round()
     assert x0.shape == (8, 3, 8, 16)
     assert len({(top, left) for top, left in (pixels[:, :2, 0, 0] / torch.tensor([20, 10])).tolist()}) > 4

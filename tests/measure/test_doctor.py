@@ -478,7 +478,7 @@ def test_what_may_be_memorised_is_no_forecast(tmp_path):
 
 
 def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
-    monkeypatch.setattr(step_cost, "PATIENCE", 0.0)
+    monkeypatch.setattr(step_cost, "SLOW_STEP", 0.0)
     monkeypatch.setattr(step_cost, "LEAST_SECONDS", 0.0)
     trainer = Trainer(tiny_config(), stripes(), "cpu")
     cost = step_cost.training_cost(trainer, 40, step_cost.step_memory(trainer, 40), steps=3)

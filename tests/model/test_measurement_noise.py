@@ -9,7 +9,7 @@ from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.metrics import ensembles
 from ancestral.model import Model
-from ancestral.model.editing.measurement_noise import Measurement, resemblance
+from ancestral.model.editing.measurement_noise import Observation, resemblance
 from ancestral.model.editing.spectra import Spectra
 from ancestral.operators import Blur, Downsample, Identity
 
@@ -124,7 +124,7 @@ def test_a_hundredth_of_the_data_is_unlike_them(waves):
     """Half of the draws are compared with the other half, also as measured with noise and in bytes."""
     model, _ = waves
     noise = 0.3 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(2))
-    measurement = Measurement(model.examples[:1], Blur(1.0), 0.0, BYTES.codec.rounding, "blur:1")
+    measurement = Observation(model.examples[:1], Blur(1.0), 0.0, BYTES.codec.rounding, "blur:1")
     for items in (model.examples, measurement.like(model.examples, 0.01)):
         spectra, others = Spectra(items[:297], 1e-4), items[297:]
         assert spectra.compare(others).abs().mean() <= 0.03

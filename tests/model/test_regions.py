@@ -340,7 +340,11 @@ def test_images_that_a_model_cannot_take_are_refused(tmp_path):
         (COLOUR, torch.full((3, 8, 8), 255.0), "the image has values from 255 to 255, and the model takes -1 to 1 of"),
         (COLOUR, "none.png", "none.png: there is no such file or folder"),
         (COLOUR, None, "image cannot be None"),
-        (DataSpec((5, 8, 8), IMAGES), large, "large.png cannot be read as the image: images of 1 channels cannot be"),
+        (
+            DataSpec((5, 8, 8), IMAGES),
+            large,
+            "large.png cannot be read as the image: images of 1 channels cannot be",
+        ),
         (SIGNALS, large, "the image has floats from -2 to 2, and"),
         (GREY, [torch.zeros(1, 8, 8), torch.zeros(1, 4, 4)], "the image is 4x4"),
     ):

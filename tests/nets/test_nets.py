@@ -9,7 +9,7 @@ from torch import nn
 from ancestral import nets
 from ancestral.base.errors import InputError
 from ancestral.nets.embedding import timestep_embedding
-from ancestral.nets.unet import Downsample, SelfAttention, Stage, Upsample, norm
+from ancestral.nets.unet import DownsampleLayer, SelfAttention, UNetBlock, UpsampleLayer, norm
 
 
 def count(net):
@@ -52,11 +52,11 @@ def test_attention_stands_where_the_paper_has_it():
     with torch.device("meta"):
         net = nets.UNet()
     assert sum(isinstance(module, SelfAttention) for module in net.modules()) == 6
-    assert [isinstance(m.attention, SelfAttention) for m in net.down if isinstance(m, Stage)] == [False] * 2 + [
+    assert [isinstance(m.attention, SelfAttention) for m in net.down if isinstance(m, UNetBlock)] == [False] * 2 + [
         True
     ] * 2 + [False] * 4
     assert [isinstance(m.attention, SelfAttention) for m in net.middle] == [True, False]
-    assert [isinstance(m.attention, SelfAttention) for m in net.up if isinstance(m, Stage)] == [False] * 6 + [
+    assert [isinstance(m.attention, SelfAttention) for m in net.up if isinstance(m, UNetBlock)] == [False] * 6 + [
         True
     ] * 3 + [False] * 3
 
@@ -90,7 +90,7 @@ def test_an_untrained_network_predicts_nothing():
 
 def test_downsampling_pads_below_and_right():
     """TensorFlow's "SAME": output (0, 0) sees input rows and columns 0..2, and the last sees the padding."""
-    down = Downsample(1, 1)
+    down = DownsampleLayer(1, 1)
     nn.init.ones_(down.conv.weight)
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert down(x, torch.empty(0))[0, 0].tolist() == [[45, 39], [66, 50]]
@@ -98,7 +98,7 @@ def test_downsampling_pads_below_and_right():
 
 @pytest.mark.parametrize("size", [(4, 4), (1, 1), (3, 5)])
 def test_upsampling_is_nearest_and_a_convolution(size):
-    up = Upsample(6, 5).double()
+    up = UpsampleLayer(6, 5).double()
     nn.init.normal_(up.conv.bias)
     x = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
     expected = up.conv(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
@@ -116,7 +116,7 @@ def test_a_narrow_network_holds_wide_features_at_their_own_level_only(blocks):
     net = small(mults=(1, 2, 4), blocks=blocks, narrow=True)
     seen = []
     for module in net.modules():
-        if isinstance(module, Stage | Downsample | Upsample):
+        if isinstance(module, UNetBlock | DownsampleLayer | UpsampleLayer):
             module.register_forward_hook(lambda module, inputs, out: seen.append((inputs[0].shape[1:], out.shape[1:])))
     out = net(torch.randn(2, 3, 16, 16), torch.tensor([3, 5]))
     assert out.shape == (2, 3, 16, 16)

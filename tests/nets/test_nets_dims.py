@@ -13,7 +13,7 @@ from ancestral.base.device import layout
 from ancestral.base.errors import InputError
 from ancestral.interop import unet2d
 from ancestral.nets.space import crop, fold, pad, unfold
-from ancestral.nets.unet import Downsample, Stage, Upsample
+from ancestral.nets.unet import BlockSettings, DownsampleLayer, UNetBlock, UpsampleLayer
 from tiny_models import untrained
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -74,7 +74,7 @@ def test_parameter_counts_follow_from_the_wiring():
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_upsampling_is_nearest_and_a_convolution(dims):
-    up = Upsample(3, 2, dims).double()
+    up = UpsampleLayer(3, 2, dims).double()
     nn.init.normal_(up.conv.bias)
     for sides in [(5, 3, 4)[:dims], (1,) * dims]:
         x = torch.randn(2, 3, *sides, dtype=torch.float64, requires_grad=True)
@@ -90,7 +90,7 @@ def test_upsampling_is_nearest_and_a_convolution(dims):
 @pytest.mark.parametrize("dims", [1, 3])
 def test_downsampling_pads_at_the_end_of_each_axis(dims):
     """Of a signal 0, 1, 2, 3 a kernel of ones sums 0 + 1 + 2 and 2 + 3 + nothing; further axes only multiply."""
-    down = Downsample(1, 1, dims)
+    down = DownsampleLayer(1, 1, dims)
     nn.init.ones_(down.conv.weight)
     x = torch.arange(4.0).reshape(1, 1, 4, *[1] * (dims - 1)).expand(1, 1, *[4] * dims)
     ramp = down(x, torch.empty(0))[0, 0]
@@ -102,7 +102,7 @@ def test_downsampling_pads_at_the_end_of_each_axis(dims):
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_attention_looks_at_all_positions(dims):
     """Against the formula, position by position."""
-    stage = Stage(8, 8, 4, 0.0, True, None, dims=dims).double()
+    stage = UNetBlock(8, 8, BlockSettings(4, dims=dims), attend=True).double()
     attention = stage.attention
     for parameter in attention.parameters():
         nn.init.normal_(parameter)

@@ -45,7 +45,7 @@ def test_it_is_group_norm_and_silu(shape: tuple[int, ...], groups: int, silu: bo
 def test_parts_of_a_batch_make_the_whole(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = 3 + 2 * torch.randn(5, 24, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ours, theirs = pair(6, 24, silu=True)
-    monkeypatch.setattr(group_norm, "CHUNK", few)
+    monkeypatch.setattr(group_norm, "CACHED_ELEMENTS", few)
     for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 

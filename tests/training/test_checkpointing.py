@@ -93,7 +93,7 @@ def test_the_share_that_is_left_is_that_of_what_autograd_keeps():
     ids=["none fits", "one fits", "one fits on a GPU", "forced off", "forced on"],
 )
 def test_it_is_chosen_where_memory_is_short(monkeypatch, free, device_least, choice, chosen):
-    monkeypatch.setattr(step_cost, "AT_ONCE", {"cpu": device_least})
+    monkeypatch.setattr(step_cost, "BUSY_ITEMS", {"cpu": device_least})
     trainer = trainer_of(choice)
     memory, line = choose_checkpointing(trainer, StepMemory(fixed=50, each=50, free=free))
     assert memory.recomputed == (chosen and choice is None)

@@ -199,7 +199,7 @@ def test_what_another_process_writes_now_stays(tmp_path):
     names = sorted(path.name for path in folder.samples.rglob("*"))
     assert names == ["0.png", "a.png", "many", "new.png"]
     script = f"""
-import os, signal; from pathlib import Path; from ancestral import storage
+import os, signal; from pathlib import Path; from ancestral.base import storage
 with storage.atomic(Path({str(folder.samples / "killed.png")!r})): os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
@@ -209,7 +209,7 @@ with storage.atomic(Path({str(folder.samples / "killed.png")!r})): os.kill(os.ge
 
 
 def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ancestral.base.storage.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr("ancestral.base.storage.LOCK_TIMEOUT", 0.0)
     folder = RunFolder(tmp_path)
     with folder.locked(), pytest.raises(InputError, match="another process is training"), folder.locked():
         pass

@@ -33,7 +33,7 @@ def absent(names, classes=("a", "b"), **train):
     )
     config = tiny_config(**train)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, flip=False))
-    _, condition = prepare(batch, range(N), config, spec, False, torch.device("cpu"))
+    _, condition = prepare(batch, range(N), config, spec, torch.device("cpu"))
     columns = [condition["labels"] < 0] if classes else []
     for name in names:
         value = condition[name]

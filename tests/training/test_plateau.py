@@ -15,9 +15,10 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
+from ancestral.measure.kernel_distance import KernelDistance
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
-from ancestral.training.plateau import FEWEST, Plateau, constant_steps, end_after, student_tail
+from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
 from ancestral.training.sample_distance import SampleDistance
 from tiny_models import together
 
@@ -63,7 +64,7 @@ def test_noise_that_is_correlated_is_no_plateau():
 
 
 def test_a_flat_curve_is_one_as_soon_as_its_fall_is_certain():
-    first = 2 * FEWEST - 1
+    first = 2 * FEWEST_MEASUREMENTS - 1
     assert found(lambda n: 0.1) == first
     few, many = ([found(lambda n: 0.1, noise, seed) for seed in range(12)] for noise in (0.01, 0.03))
     assert max(few) <= 2 * first
@@ -236,6 +237,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
     base = RunFolder(tmp_path / "whole").read_config()
     folder.begin(base)
     trainer = Trainer(base, data.open("moons"), "cpu")
+    trainer.measure_by(KernelDistance)
     original = SampleDistance.measure
 
     def stopped(self, model, config, step, distributed, stopping):
@@ -248,6 +250,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
         assert [progress.step for progress in trainer.run(folder)][-1] == 6
     assert trainer.distance.plateau.measured == 3
     again = Trainer(base, data.open("moons"), "cpu")
+    again.measure_by(KernelDistance)
     assert again.load(folder) == []
     list(again.run(folder))
     one, two = states(tmp_path / "whole").tensors, states(tmp_path / "run").tensors
@@ -274,7 +277,7 @@ def test_a_constant_learning_rate_ends_at_the_plateau_itself(tmp_path):
 def test_memorisation_is_a_plateau_too(tmp_path):
     base = configs.preset("digits").with_settings(steps=100, until="plateau", decay="cosine")
     trainer = Trainer(base, data.open("moons"), "cpu")
-    trainer.validation = type("Named", (), {"memorises": 40})()
+    trainer.watched.validation = type("Named", (), {"memorises": 40})()
     trainer.state.step = 44
     assert trainer.config.train.steps == trainer.last_step == 50
 

@@ -40,14 +40,7 @@ def with_data(config, **settings):
 
 def batch(trainer):
     """The input of the network at the next step."""
-    return prepare(
-        next(trainer.batches),
-        trainer.gradients.positions,
-        trainer.config,
-        trainer.spec,
-        trainer.state.takes_keys,
-        trainer.device,
-    )
+    return prepare(next(trainer.batches), trainer.gradients.positions, trainer.config, trainer.spec, trainer.device)
 
 
 def assert_same_state(one, other):
@@ -512,7 +505,7 @@ def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, op
     parts = OwnParts(optimiser=optimiser, lr_schedule=lambda step: 1 / (1 + step))
 
     def trainer():
-        return Trainer(config, stripes(), "cpu", parts, LearnedWeights)
+        return Trainer(config, stripes(), "cpu", dataclasses.replace(parts, objective=LearnedWeights))
 
     whole, first = trainer(), trainer()
     began = whole.state.objective.u.detach().clone()
@@ -571,7 +564,7 @@ def test_a_learned_weight_takes_the_step_of_its_gradient():
 
     config = tiny_config(clip_norm=1e9, precision="fp32")
     parts = OwnParts(optimiser=partial(torch.optim.SGD, lr=0.1), lr_schedule=lambda step: 0.5)
-    trainer = Trainer(config, stripes(), "cpu", parts, One)
+    trainer = Trainer(config, stripes(), "cpu", dataclasses.replace(parts, objective=One))
     loss = trainer.advance().losses.mean().item()
     assert trainer.state.objective.u.item() == pytest.approx(-0.1 * 0.5 * (1 - loss), rel=1e-5)
     trainer.state.guard.loss, trainer.state.guard.good = -0.5, 1000  # of learned weights the loss may be negative
@@ -628,7 +621,7 @@ class Constant(Denoising):
 )
 def test_wrong_objectives_are_refused(objective, message):
     with pytest.raises(InputError, match=message):
-        Trainer(tiny_config(), stripes(), "cpu", objective=objective)
+        Trainer(tiny_config(), stripes(), "cpu", OwnParts(objective=objective))
 
 
 def test_a_learning_rate_schedule_that_fails_in_the_middle_ends_the_run_saved(tmp_path):

@@ -25,11 +25,11 @@ from ancestral.render.result_text import averaging_verdict
 from ancestral.results import AveragingResult
 from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length
 from ancestral.training.averages import (
-    FEWEST,
+    FEWEST_PAIRS,
     LENGTHS,
-    LONGEST,
+    LONGEST_LENGTH,
     PAIRS,
-    SHORTEST,
+    SHORTEST_LENGTH,
     PowerAverage,
     coefficients,
     default_pairs,
@@ -56,7 +56,7 @@ def step_weights(gamma, t):
     return edges[1:] - edges[:-1]
 
 
-@pytest.mark.parametrize("length", [SHORTEST, 0.02, 0.05, 0.1, 0.2, 0.28, LONGEST])
+@pytest.mark.parametrize("length", [SHORTEST_LENGTH, 0.02, 0.05, 0.1, 0.2, 0.28, LONGEST_LENGTH])
 def test_the_length_is_the_standard_deviation_of_the_profile(length):
     gamma = gamma_of(length)
     tau = torch.linspace(0, 1, 2_000_001, dtype=F64)
@@ -69,7 +69,7 @@ def test_the_length_is_the_standard_deviation_of_the_profile(length):
 
 def test_the_papers_values():
     assert [round(gamma_of(length), 2) for length in LENGTHS] == [16.97, 6.94]
-    assert gamma_of(LONGEST) == pytest.approx(0, abs=1e-13)  # the plain mean
+    assert gamma_of(LONGEST_LENGTH) == pytest.approx(0, abs=1e-13)  # the plain mean
 
 
 @pytest.mark.parametrize("length", [0, -0.1, 0.001, 0.3, math.nan, math.inf])
@@ -132,7 +132,7 @@ MANY = [*range(2**14, 800_000, 2**14), 800_000]
 
 @pytest.mark.parametrize("steps", [[1], [7], STEPS, list(range(64, 1501, 64)), MANY])
 def test_coefficients_sum_to_one(steps):
-    for length in (SHORTEST, 0.02, 0.05, 0.08, 0.1, 0.2, LONGEST):
+    for length in (SHORTEST_LENGTH, 0.02, 0.05, 0.08, 0.1, 0.2, LONGEST_LENGTH):
         factors, _ = coefficients(steps, length)
         assert factors.shape == (len(steps), 2)
         assert factors.sum().item() == pytest.approx(1, abs=1e-11)
@@ -269,7 +269,7 @@ def test_large_networks_keep_none_by_default():
     """The bound in bytes: 657,000 parameters keep all, 6 million fewer, and the paper's 113,673,219 none."""
     pair = 8 * 657_000
     assert default_pairs(pair) == PAIRS
-    assert PAIRS > default_pairs(8 * 6_000_000) >= FEWEST
+    assert PAIRS > default_pairs(8 * 6_000_000) >= FEWEST_PAIRS
     assert default_pairs(8 * 6_000_000) * 8 * 6_000_000 <= 500_000_000
     assert default_pairs(8 * 113_673_219) == 0
 

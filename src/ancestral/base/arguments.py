@@ -28,9 +28,9 @@ WORDS = {
     Path: "a path",
     type(None): "None",
 }
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
+SCHEMED = re.compile(r"[a-z][a-z0-9+.-]+://")
 """The beginning of an address of another machine; one letter is a drive of Windows."""
-SHOWN = 60
+MOST_CHARACTERS = 60
 """The largest number of characters of a value in a message."""
 
 
@@ -215,7 +215,7 @@ def shown(value: object) -> str:
 def shortened(text: object) -> str:
     """Format a text for a message: in one line, and cut where it is long."""
     characters = str(text)
-    return one_line(characters if len(characters) <= SHOWN else f"{characters[:SHOWN]}...")
+    return one_line(characters if len(characters) <= MOST_CHARACTERS else f"{characters[:MOST_CHARACTERS]}...")
 
 
 def describe(hint: Any) -> str:
@@ -243,7 +243,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 def is_remote(source: object) -> TypeGuard[str]:
     """Tell whether a source is the address of a place on another machine, as s3://bucket/folder or hf://user/name."""
-    return isinstance(source, str) and ADDRESS.match(source) is not None
+    return isinstance(source, str) and SCHEMED.match(source) is not None
 
 
 def short_source(source: str) -> str:

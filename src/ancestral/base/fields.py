@@ -113,7 +113,7 @@ def argument(default: Any = MISSING, **facts: Any) -> Any:
     return field(default=default, metadata=facts)
 
 
-FACTS = (
+FIELD_FACTS = (
     "metavar",
     "short",
     "positional",
@@ -178,7 +178,7 @@ def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
             hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else chosen_by_name(one.type),
-            **{name: one.metadata[name] for name in FACTS if name in one.metadata},
+            **{name: one.metadata[name] for name in FIELD_FACTS if name in one.metadata},
         )
         for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))
         if not one.metadata.get("hidden") and one.name != "settings"

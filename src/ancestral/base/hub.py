@@ -14,9 +14,9 @@ from urllib.parse import unquote
 from ancestral.base.errors import InputError, install_command
 
 SCHEME = "hf://"
-PATIENCE = 3.0
+HUB_TIMEOUT = 3.0
 """Seconds within which the Hub has to answer; the library alone waits and tries again for up to a minute."""
-ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/@\s]+))?(/(?P<folder>.*?))?/*")
+REPO_ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/@\s]+))?(/(?P<folder>.*?))?/*")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def is_address(path: object) -> bool:
 
 def parse(address: str) -> Address:
     """Parse an address, in whose revision %2F is a slash; raise InputError if it is not valid."""
-    match = ADDRESS.fullmatch(address)
+    match = REPO_ADDRESS.fullmatch(address)
     if match is None or ".." in address:
         raise InputError(
             f"{address} is no address: write hf://user/repo, hf://user/repo@revision or hf://user/repo/folder"
@@ -89,12 +89,12 @@ def _answers() -> bool:
 
     def ask() -> None:
         with contextlib.suppress(Exception):  # whatever the HTTP library raises, there was no answer
-            get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+            get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
             answer.set()
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(PATIENCE)
+    asking.join(HUB_TIMEOUT)
     return answer.is_set()
 
 

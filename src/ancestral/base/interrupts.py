@@ -17,7 +17,7 @@ PREEMPTED = 75
 """Exit code of a training run that SIGTERM, SIGUSR1 or SIGHUP stopped after it was saved: EX_TEMPFAIL of sysexits.h, a
 temporary failure, so that no scheduler takes the run for finished."""
 MESSAGE = "ancestral: interrupted"
-PATIENCE = 0.5
+NATIVE_CODE_TIMEOUT = 0.5
 """Seconds that native code has to return after Ctrl-C."""
 
 _undo: list[Callable[[], None]] = []
@@ -39,7 +39,7 @@ def at_once() -> Iterator[None]:
     """Let Ctrl-C end the process within the block, with one line and code 130.
 
     Python calls a handler when native code returns, and the gradient of a large network is one call. So a thread, which
-    the signal wakes, ends the process if that takes longer than `PATIENCE`.
+    the signal wakes, ends the process if that takes longer than `NATIVE_CODE_TIMEOUT`.
     """
     with _replaced(signal.default_int_handler, _end), _watched():
         yield
@@ -61,9 +61,9 @@ def _watched() -> Iterator[None]:
 
     def watch() -> None:
         while signals := os.read(reading, 1):
-            # where the signal saves, native code may take its time, and the block may be over after `PATIENCE`
+            # where the signal saves, native code may take its time, and the block may be over after that time
             if signals[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _end:
-                time.sleep(PATIENCE)
+                time.sleep(NATIVE_CODE_TIMEOUT)
                 if signal.getsignal(signal.SIGINT) is _end:
                     _end(signal.SIGINT, None)
         os.close(reading)

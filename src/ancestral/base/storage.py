@@ -121,7 +121,7 @@ def _claimed(temporary: Path) -> Iterator[None]:
 def is_abandoned(temporary: Path) -> bool:
     """Tell whether no process writes a temporary file or folder any more: it was killed, and left it.
 
-    Where there are no locks, one that was not changed for `ABANDONED` seconds is abandoned.
+    Where there are no locks, one that was not changed for `ABANDONED_AFTER` seconds is abandoned.
     """
     try:
         import fcntl
@@ -135,7 +135,7 @@ def is_abandoned(temporary: Path) -> bool:
         return False
     except (ImportError, OSError):
         with contextlib.suppress(OSError):
-            return time.time() - temporary.lstat().st_mtime > ABANDONED
+            return time.time() - temporary.lstat().st_mtime > ABANDONED_AFTER
         return False
     return True
 
@@ -183,9 +183,9 @@ def _named(path: Path) -> Iterator[None]:
 
 
 QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)
-LOCK_PATIENCE = 3.0
+LOCK_TIMEOUT = 3.0
 """Seconds to wait for a lock: data workers of a killed process hold it for a second more."""
-ABANDONED = 3600.0
+ABANDONED_AFTER = 3600.0
 """Seconds after which a temporary file is no longer one that is being written, on a system without locks."""
 SLACK = 65_536
 """Bytes that a file or folder takes beside its content."""
@@ -265,7 +265,7 @@ def locked(folder: Path, line: str) -> Iterator[int | None]:
         The open folder; None on a system without such locks.
 
     Raises:
-        InputError: If another process holds the lock for longer than `LOCK_PATIENCE`.
+        InputError: If another process holds the lock for longer than `LOCK_TIMEOUT`.
     """
     try:
         import fcntl
@@ -274,7 +274,7 @@ def locked(folder: Path, line: str) -> Iterator[int | None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        deadline = time.monotonic() + LOCK_PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 
-MOST = 256
+MOST_THREADS = 256
 """Largest number of threads, or the number of processors if that is larger."""
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Linux's limit of a container: its CPU time in each period, both in microseconds, or "max"."""
@@ -20,7 +20,7 @@ CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def check_count(count: int) -> None:
     """Raise InputError for a number of threads that no program needs: the system ends one with too many."""
     processors = os.cpu_count() or 1
-    most = max(MOST, processors)
+    most = max(MOST_THREADS, processors)
     if count > most:
         raise InputError(
             f"{option('threads', count)} are too many: this machine has {plural(processors, 'processor')}; give at "

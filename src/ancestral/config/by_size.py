@@ -13,11 +13,11 @@ from ancestral.base.options import option
 from ancestral.config.presets import preset
 from ancestral.config.schema import Config, TransformerConfig, UNetConfig
 
-SMALL = 32 * 32
+SMALL_GRID = 32 * 32
 """Largest number of positions (pixels, samples, voxels) of items that get the network of the preset digits."""
 FOLDED = 16 * 16
 """Largest number of positions of a patch."""
-FEWEST = 8
+SMALLEST_BATCH = 8
 """Smallest batch size that is chosen."""
 
 
@@ -88,7 +88,7 @@ def choose(shape: Sequence[int], device: str = "cpu", latents: bool = False) -> 
     """
     sides = shape[1:]
     shortest = min(sides, default=1)
-    if math.prod(sides) <= SMALL and not latents:
+    if math.prod(sides) <= SMALL_GRID and not latents:
         small = preset("digits")
         settings = dataclasses.asdict(small.net) | dataclasses.asdict(small.train)
         patch = min(settings["patch"], max(1, shortest // 2))
@@ -107,7 +107,7 @@ def choose(shape: Sequence[int], device: str = "cpu", latents: bool = False) -> 
         "mults": (1,) * (levels - len(mults)) + mults,
         "attention": _attention(sides, patch, levels, plan),
         "patch": patch,
-        "batch_size": max(FEWEST, min(plan.settings["batch_size"], largest_batch)),
+        "batch_size": max(SMALLEST_BATCH, min(plan.settings["batch_size"], largest_batch)),
     }
 
 
@@ -129,7 +129,7 @@ def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Confi
     latents = config.latent.latent is not None
     choice = choose(shape, device, latents) if isinstance(config.net, UNetConfig) else choose((), device)
     net = config.net
-    if isinstance(net, UNetConfig) and (net.mults or net.patch) and (math.prod(shape[1:]) > SMALL or latents):
+    if isinstance(net, UNetConfig) and (net.mults or net.patch) and (math.prod(shape[1:]) > SMALL_GRID or latents):
         patch, mults = net.patch or choice["patch"], net.mults or choice["mults"]
         choice["attention"] = _attention(shape[1:], patch, len(mults), _plan(device))
     if isinstance(config.net, TransformerConfig):
@@ -154,7 +154,7 @@ def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
     why = "small items: the network of the preset digits" if "width" in names else "as the preset digits"
     if isinstance(final.net, TransformerConfig) and "patch" in names:
         why = f"{_positions(shape[1:], values['patch'])} patches for a {'GPU' if device == 'cuda' else 'CPU'}"
-    elif (math.prod(shape[1:]) > SMALL or config.latent.latent is not None) and isinstance(final.net, UNetConfig):
+    elif (math.prod(shape[1:]) > SMALL_GRID or config.latent.latent is not None) and isinstance(final.net, UNetConfig):
         factors = (1, values["patch"], values["patch"] << (len(values["mults"]) - 1))
         size, first, last = ("x".join(str(-(-side // factor)) for side in shape[1:]) for factor in factors)
         folded = f"patches of {values['patch']} bring {size} to {first}" if size != first else size

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ancestral.base.arguments import SHOWN, shown
+from ancestral.base.arguments import MOST_CHARACTERS, shown
 from ancestral.base.errors import InputError
 
 
@@ -24,7 +24,7 @@ def parse_image_size(size: Any) -> tuple[int, int]:
     if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
         text = size if isinstance(size, str) else shown(size)
         raise InputError(
-            f"image size {text[:SHOWN]} is impossible: give the side of a square in pixels, as in 32, or "
+            f"image size {text[:MOST_CHARACTERS]} is impossible: give the side of a square in pixels, as in 32, or "
             "HEIGHTxWIDTH, as in 32x48"
         )
     return sides[0], sides[1]

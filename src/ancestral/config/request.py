@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
@@ -18,6 +18,8 @@ from ancestral.base.result import ATTACHED, Result
 
 KEYWORD = "ancestral"
 """The keyword of the recipe in the metadata (iTXt) of a PNG."""
+EDITED_IMAGES = ("image", "other", "mask")
+"""The arguments of edits that are images."""
 HASH = " sha256:"
 """What stands between the name of an image and its hash."""
 Label: TypeAlias = int | str | Sequence[int | str] | None
@@ -229,36 +231,21 @@ class Request(Result):
         Raises:
             InputError: If a request has no such setting.
         """
-        objects, fields = self.objects, dict[str, Any]()
-        for name, value in changes.items():
-            if name == "given":
-                objects = dataclasses.replace(objects, given={**objects.given, **(value or {})})
-                fields["given"] = {one: refs for one, refs in self.given.items() if one not in (value or {})}
-            elif name == "sampler":
-                if value == "":
-                    SAMPLERS.find(value)  # refuses it
-                by_name = isinstance(value, str | None)
-                objects = dataclasses.replace(objects, sampler=None if by_name else value)
-                fields |= {"sampler": (value or "") if by_name else ""}
-            elif name == "label":
-                several = value if isinstance(value, list | tuple | range) else [value]
-                fields["label"] = None if value is None else tuple(map(plain, several))
-            elif name == "guidance":
-                fields["guidance"] = dict(value) if isinstance(value, Mapping) else value
-            elif name == "indices":
-                fields |= {"indices": None if value is None else tuple(value), "n": changes.get("n")}
-            elif name in ("weak", "then"):
-                objects = dataclasses.replace(objects, **{name: value})
-                fields[name] = None if name == "weak" else {}
-            elif name in vars(self):
-                fields[name] = value
-            elif self.edit is not None and name in vars(self.edit):
-                fields["edit"] = dataclasses.replace(fields.get("edit", self.edit), **{name: value})
-            elif self.edit is not None and name in ("image", "other", "mask"):
-                objects = dataclasses.replace(objects, arguments={**objects.arguments, name: value})
-            else:
+        edit = {name: value for name, value in changes.items() if self.edit is not None and name in vars(self.edit)}
+        images = {name: value for name, value in changes.items() if self.edit is not None and name in EDITED_IMAGES}
+        for name in changes:
+            if name not in {**vars(self), **edit, **images}:
                 raise InputError(f"a request has no {name}")
-        return dataclasses.replace(self, objects=objects, **fields)
+        stored = {name: _stored(name, value) for name, value in changes.items() if name in vars(self)}
+        divided = {name: _DIVIDED[name](self, value) for name, value in changes.items() if name in _DIVIDED}
+        stored |= {name: in_json for name, (in_json, _) in divided.items()}
+        if "indices" in changes:
+            stored["n"] = changes.get("n")
+        if self.edit is not None:
+            stored["edit"] = dataclasses.replace(self.edit, **edit)
+        held = {name: in_memory for name, (_, in_memory) in divided.items()}
+        objects = dataclasses.replace(self.objects, **held, arguments={**self.objects.arguments, **images})
+        return dataclasses.replace(self, **{"objects": objects, **stored})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -281,6 +268,42 @@ class Request(Result):
             raise InputError(f"{name} is nested too deeply") from None
 
 
+def _labels(value: Any) -> tuple[int | str, ...] | None:
+    several = value if isinstance(value, list | tuple | range) else [value]
+    return None if value is None else tuple(map(plain, several))
+
+
+_STORED: dict[str, Callable[[Any], Any]] = {
+    "label": _labels,
+    "guidance": lambda value: dict(value) if isinstance(value, Mapping) else value,
+    "indices": lambda value: None if value is None else tuple(value),
+}
+"""How a request stores the settings that users write in several ways."""
+
+
+def _stored(name: str, value: Any) -> Any:
+    return _STORED[name](value) if name in _STORED else value
+
+
+def _given_parts(request: Request, value: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    given = value or {}
+    references = {name: refs for name, refs in request.given.items() if name not in given}
+    return references, {**request.objects.given, **given}
+
+
+def _sampler_parts(request: Request, value: Any) -> tuple[Any, Any]:
+    if value == "":
+        SAMPLERS.find(value)  # refuses it
+    return (value or "", None) if isinstance(value, str | None) else ("", value)
+
+
+_DIVIDED: dict[str, Callable[[Request, Any], tuple[Any, Any]]] = {
+    "given": _given_parts,
+    "sampler": _sampler_parts,
+    "weak": lambda request, value: (None, value),
+    "then": lambda request, value: ({}, value),
+}
+"""What JSON names of a setting, and what memory alone holds of it, as a field of `Objects`."""
 _KEYS = {one.name: one.metadata.get("key", one.name) for one in dataclasses.fields(Request)}
 SETTINGS = {name: _KEYS[name] for name in inspect.signature(Request.of).parameters}
 """The options of `sample` and `edit` by the settings of `Request.of`."""

@@ -31,7 +31,7 @@ IN_RUN = (LOG, MODEL, CHECKPOINTS)
 """A run folder holds CONFIG and one of these."""
 RUN_OR_MODEL = (CONFIG, MODEL)
 """A folder that a model may be sampled from, or a run that has not saved yet, holds one of these."""
-PARTS = {
+RUN_PARTS = {
     MODEL: "model",
     BEST: "model",
     CHECKPOINTS: "checkpoints",

@@ -184,8 +184,6 @@ def _check(kind: DataSource, place: Place) -> None:
             raise UnsuitableError(f"{text}: leave {option(setting)} out")
         if value is not None and value < 1:
             raise InputError(f"recordings of {value} {unit} are impossible: give {option(setting, 1)} or more")
-    if place.dims in arrays.NAMES and kind.dims not in (0, place.dims):
-        raise InputError(
-            f"{name} holds no {arrays.NAMES[place.dims]}: leave {option('dims')} out, or give a .npy or .npz file of "
-            "them"
-        )
+    if place.dims in arrays.ARRAY_NAMES and kind.dims not in (0, place.dims):
+        items = arrays.ARRAY_NAMES[place.dims]
+        raise InputError(f"{name} holds no {items}: leave {option('dims')} out, or give a .npy or .npz file of them")

@@ -22,7 +22,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.data.convert import Conversion
 
-NAMES = {1: "signals", 2: "images", 3: "volumes"}
+ARRAY_NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
 MAX_CLASSES = 100_000  # each label below the largest gets a class name, so a wild one would fill the memory
 LONG = 4
@@ -78,7 +78,7 @@ def load(
                 return content, None, None, {}
             with content:
                 others = [key for key in content.files if key != "labels"]
-                keys = [key for key in (name, *NAMES.values()) if key in others] or others
+                keys = [key for key in (name, *ARRAY_NAMES.values()) if key in others] or others
                 keys = keys[:1] if name in keys else keys
                 arrays = {key: content[key] for key in ("labels", *keys[:1]) if key in content.files}
     except Exception as error:  # a damaged file may raise anything, from BadZipFile to tokenize.TokenError

@@ -21,13 +21,13 @@ from torch.nn import functional as F
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.options import option
 from ancestral.config.image_size import parse_image_size
-from ancestral.data.spec import LARGEST
+from ancestral.data.spec import LARGEST_VALUES
 
-CHUNK = 1024  # images at a time, so that temporaries stay far below the result
+CONVERTED_IMAGES = 1024  # images at a time, so that temporaries stay far below the result
 DEPTHS = {8: torch.uint8, 16: torch.uint16}
-WIDE = {torch.uint8: torch.int32, torch.uint16: torch.int64}
+WIDE_DTYPES = {torch.uint8: torch.int32, torch.uint16: torch.int64}
 """Integers that hold a product of two of this dtype."""
-LUMA = (19595, 38470, 7471)
+INTEGER_LUMA = (19595, 38470, 7471)
 """Weights of red, green and blue in grey, times 2^16."""
 
 
@@ -123,8 +123,8 @@ class Conversion:
         out = torch.empty(count, channels, *size, dtype=dtype)
         if self.fit == "pad":
             out[:] = self._background_pixel(channels, dtype)
-        for start in range(0, count, CHUNK):
-            chunk = convert_bit_depth(items[start : start + CHUNK], dtype)
+        for start in range(0, count, CONVERTED_IMAGES):
+            chunk = convert_bit_depth(items[start : start + CONVERTED_IMAGES], dtype)
             chunk = chunk if channels == item_channels else composite(chunk, self.background_rgb)
             if self.size is not None:
                 chunk = (resize_inside if self.fit == "pad" else centre_crop_resize)(chunk, self.size)
@@ -133,7 +133,7 @@ class Conversion:
                 slice((side - extent) // 2, (side - extent) // 2 + extent)
                 for side, extent in zip(size, chunk.shape[2:], strict=True)
             )
-            out[(slice(start, start + CHUNK), slice(None), *place)] = chunk
+            out[(slice(start, start + CONVERTED_IMAGES), slice(None), *place)] = chunk
         return out
 
     def _background_pixel(self, channels: int, dtype: torch.dtype) -> Tensor:
@@ -146,7 +146,7 @@ class Conversion:
         rgb = torch.tensor(self.background_rgb, dtype=torch.uint8).view(1, 3, 1, 1)
         pixel = to_channels(rgb, 3 if channels > 2 else 1)[0]
         if channels in (2, 4):
-            pixel = torch.cat([pixel, torch.full_like(pixel[:1], LARGEST[torch.uint8])])
+            pixel = torch.cat([pixel, torch.full_like(pixel[:1], LARGEST_VALUES[torch.uint8])])
         return convert_bit_depth(pixel, dtype)
 
     def _channels(self, count: int, floats: bool, images: bool) -> int:
@@ -204,7 +204,7 @@ def composite(images: Tensor, background: tuple[int, int, int] | Tensor) -> Tens
     """
     if images.shape[1] in (1, 3):
         return images
-    largest, dtype = LARGEST[images.dtype], WIDE[images.dtype]
+    largest, dtype = LARGEST_VALUES[images.dtype], WIDE_DTYPES[images.dtype]
     colour, alpha = images[:, :-1].to(dtype), images[:, -1:].to(dtype)
     if isinstance(background, Tensor):
         under = background.to(dtype)
@@ -261,6 +261,8 @@ def to_channels(images: Tensor, channels: int) -> Tensor:
     if channels == 3:
         return images.expand(-1, 3, -1, -1)
     if images.is_floating_point():
-        return torch.tensor(LUMA).div(2**16).view(1, 3, 1, 1).mul(images).sum(1, keepdim=True)
-    red, green, blue = (weight * images[:, i : i + 1].to(WIDE[images.dtype]) for i, weight in enumerate(LUMA))
+        return torch.tensor(INTEGER_LUMA).div(2**16).view(1, 3, 1, 1).mul(images).sum(1, keepdim=True)
+    red, green, blue = (
+        weight * images[:, i : i + 1].to(WIDE_DTYPES[images.dtype]) for i, weight in enumerate(INTEGER_LUMA)
+    )
     return ((red + green + blue + 2**15) >> 16).to(images.dtype)

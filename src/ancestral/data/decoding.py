@@ -22,17 +22,17 @@ from ancestral.config.folders import HEIC, SUFFIXES
 from ancestral.data.arrays import to_items
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.spec import LARGEST
+from ancestral.data.spec import LARGEST_VALUES
 
 if HEIC.keys() <= SUFFIXES.keys():  # the plug-in is installed
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+IMAGE_FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 """Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
 ORIENTATION = 0x0112
 """Tag of EXIF and TIFF."""
-GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 HEADER = 1 << 14
 """Number of bytes at the beginning of a file in which nearly every header ends."""
 NPY, JPEG = b"\x93NUMPY", b"\xff\xd8\xff"
@@ -80,7 +80,7 @@ def to_pixels(image: Image.Image, bits: int = 8) -> Tensor:
         raise ValueError("its pixels are floating-point numbers: save it with 8 or 16 bits, or give a .npy file")
     if image.mode.startswith("I"):
         return convert_bit_depth(_sixteen_bits(image), DEPTHS[bits])
-    mode = ("L" if image.mode in GREY else "RGB") + ("A" if alpha else "")
+    mode = ("L" if image.mode in GREY_MODES else "RGB") + ("A" if alpha else "")
     array = np.array(image.convert(mode))
     return torch.from_numpy(array.reshape(image.height, image.width, -1)).permute(2, 0, 1)
 
@@ -105,20 +105,20 @@ def _sixteen_bits(image: Image.Image) -> Tensor:
 def _with_alpha(image: Tensor, channels: int) -> Tensor:
     """Integer (C, H, W), C = 1..4, as (2 or 4, H, W): grey or RGB, and alpha, opaque where there is none."""
     if len(image) in (1, 3):
-        image = torch.cat([image, torch.full_like(image[:1], LARGEST[image.dtype])])
+        image = torch.cat([image, torch.full_like(image[:1], LARGEST_VALUES[image.dtype])])
     return torch.cat([to_channels(image[None, :-1], channels - 1)[0], image[-1:]])
 
 
 @contextmanager
 def opened_image(image: bytes | Image.Image) -> Iterator[Image.Image]:
-    """Open an image of FORMATS, which is not decoded. A photograph may have more pixels than Pillow decodes."""
+    """Open an image of IMAGE_FORMATS, which is not decoded. A photograph may have more pixels than Pillow decodes."""
     if not isinstance(image, bytes):
         yield image
         return
     if not image:
         raise OSError("the file is empty")
     try:
-        opened: Image.Image = Image.open(io.BytesIO(image), formats=FORMATS)
+        opened: Image.Image = Image.open(io.BytesIO(image), formats=IMAGE_FORMATS)
     except BOMBS:
         if not image.startswith(JPEG):
             raise
@@ -140,7 +140,7 @@ def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int
         (channels, 16 bits, (height, width)), or None if the header cannot be read.
     """
     with suppress(Exception), opened_image(image) as opened:
-        grey, transparent = opened.mode in GREY, opened.has_transparency_data
+        grey, transparent = opened.mode in GREY_MODES, opened.has_transparency_data
         size = opened.height, opened.width
         if opened.format in ("JPEG", "MPO") and _turn(opened) >= 5:  # photographs, whose header holds the EXIF block
             size = opened.width, opened.height
@@ -187,7 +187,7 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
     """Decode and convert an image: (C, H, W) of the channels and bits (8 for None) of `conversion`.
 
     Raises:
-        Unreadable: If it is no image of FORMATS, is damaged, or is too large.
+        Unreadable: If it is no image of IMAGE_FORMATS, is damaged, or is too large.
     """
     try:
         with opened_image(image) as opened:
@@ -199,7 +199,7 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
             with PIXEL_LIMIT.taken(opened.width * opened.height):
                 return _loaded(opened, conversion)
     except UnidentifiedImageError:
-        reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
+        reason = f"not an image of a kind that is read ({', '.join(IMAGE_FORMATS)})"
     except BOMBS:
         limit = f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
         advice = "save it smaller, or as a JPEG that is not progressive, which a small image size reads"

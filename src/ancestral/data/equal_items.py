@@ -18,10 +18,10 @@ from ancestral.data.dataset import Dataset, InMemoryDataset, held_out_keys, held
 from ancestral.data.decoding import reading_threads
 from ancestral.data.io_errors import Unreadable
 
-BLOCK = 16
+THREAD_ITEMS = 16
 """Number of items that a thread reads and hashes at a time."""
 SEARCH = "looking for copies"
-CHUNK = 4096
+HASHED_ITEMS = 4096
 """Number of items in memory that are hashed between two reports of the progress."""
 
 
@@ -42,11 +42,11 @@ def digests_of(data: Dataset) -> Generator[Work, None, NDArray[np.uint64]]:
                 values[row] = digests(data.read(row)[0][None])[0]
 
     if isinstance(data, InMemoryDataset):
-        for start in range(0, count, CHUNK):
-            values[start : start + CHUNK] = digests(data.items[start : start + CHUNK])
-            yield Work(SEARCH, min(start + CHUNK, count), count, "items")
+        for start in range(0, count, HASHED_ITEMS):
+            values[start : start + HASHED_ITEMS] = digests(data.items[start : start + HASHED_ITEMS])
+            yield Work(SEARCH, min(start + HASHED_ITEMS, count), count, "items")
         return values
-    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    blocks = [range(start, min(start + THREAD_ITEMS, count)) for start in range(0, count, THREAD_ITEMS)]
     with reading_threads(data.threads) as pool:
         for block, _ in zip(blocks, pool.imap(hash_block, blocks), strict=True):
             yield Work(SEARCH, block.stop, count, "items")

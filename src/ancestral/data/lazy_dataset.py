@@ -26,11 +26,11 @@ from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, Values, fingerprint
 from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, reading_threads, strict_pillow
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.spec import CROP_NOTED, SAMPLE, size_text, spec_of_items
+from ancestral.data.spec import CROP_NOTED, SPEC_ITEMS, size_text, spec_of_items
 from ancestral.data.statistics import evenly_spaced, evenly_spaced_first
 from ancestral.data.windows import centre
 
-READ_AT_ONCE, REPORTED = 16, 64
+READ_AT_ONCE, REPORTED_ITEMS = 16, 64
 """Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""
 SPACED_HEADERS, FIRST_HEADERS, MOST_HEADERS = 1000, 8, 8192
 """Numbers of headers that are read in evenly spaced order before the others, and at once at first and at most."""
@@ -239,7 +239,7 @@ class LazyDataset(Dataset):
         with reading_threads(self.threads) as pool:
             for reason in pool.imap(place, range(len(indices)), READ_AT_ONCE):
                 reasons.append(reason)
-                if len(reasons) % REPORTED == 0:
+                if len(reasons) % REPORTED_ITEMS == 0:
                     yield Work(f"reading {self.name}", len(reasons), len(indices), "items")
         readable = [position for position, reason in enumerate(reasons) if reason is None]
         for new, old in enumerate(readable):  # close the gaps in place: items[readable] would hold everything twice
@@ -268,7 +268,7 @@ class LazyDataset(Dataset):
 
 
 def _sample_items(source: StoredItems, conversion: Conversion, dims: int | None, pool: ThreadPool) -> Tensor:
-    """Decode the first SAMPLE items in evenly spaced order, or those that follow if none of them can be read."""
+    """Decode the first SPEC_ITEMS items in evenly spaced order, or those that follow if none of them can be read."""
 
     def attempt(row: int) -> Tensor | str:
         try:
@@ -276,9 +276,9 @@ def _sample_items(source: StoredItems, conversion: Conversion, dims: int | None,
         except Unreadable as error:
             return f", {source.name_of(row)} for example: {error}"
 
-    rows, tried, example = evenly_spaced_first(SAMPLE, source.count), 0, ""
+    rows, tried, example = evenly_spaced_first(SPEC_ITEMS, source.count), 0, ""
     items: dict[int, Tensor] = {}
-    while not items and (batch := list(islice(rows, SAMPLE))):
+    while not items and (batch := list(islice(rows, SPEC_ITEMS))):
         tried += len(batch)
         for row, item in zip(batch, pool.map(attempt, batch), strict=True):
             if isinstance(item, Tensor):

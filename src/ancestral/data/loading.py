@@ -37,7 +37,7 @@ METHOD = "fork" if sys.platform == "linux" else "spawn"
 GRACE = 5.0  # seconds for a killed process to end: on a dead network file system it may not
 MOST_DEATHS = 3
 """Number of times that workers may die at one step."""
-PATIENCE = 60.0
+LOST_DATA_TIMEOUT = 60.0
 """Seconds to wait for data that is gone: a network file system may come back."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two attempts; each pause is twice the one before."""
@@ -391,16 +391,16 @@ def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, dic
 
 
 def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Read an item and its images, trying again while the data is gone. Raises SourceLost after PATIENCE."""
+    """Read an item and its images, trying again while the data is gone. Raises SourceLost after LOST_DATA_TIMEOUT."""
     began, pause, lost = time.monotonic(), FIRST_PAUSE, ""
     while True:
         try:
             item, images = data.read_stored(index), data.images_of(index)
         except SourceLost as error:
             lost = error.text
-            if time.monotonic() - began > PATIENCE:
+            if time.monotonic() - began > LOST_DATA_TIMEOUT:
                 raise SourceLost(
-                    f"{lost} (for {PATIENCE:g} s now): bring it back, then go on with {option('resume', True)}"
+                    f"{lost} (for {LOST_DATA_TIMEOUT:g} s now): bring it back, then go on with {option('resume', True)}"
                 ) from None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

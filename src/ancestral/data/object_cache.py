@@ -21,7 +21,7 @@ LIMIT = "ANCESTRAL_CACHE_LIMIT"
 """An environment variable: the largest size of the cache of remote files, in GiB."""
 DEFAULT_LIMIT = 50.0
 """GiB."""
-KEPT = 0.9
+KEPT_SHARE = 0.9
 """The share of the limit that stays where room is made, so that it is not made for each new file."""
 STRIPES = 1024
 """Number of locks for downloads; those of two objects share one by chance."""
@@ -29,7 +29,7 @@ TOUCHED = 60.0
 """Seconds within which a second reading of an entry is not noted as a use."""
 FIRST_WAIT, LONGEST_WAIT = 0.001, 300.0
 """Seconds between the first attempts to lock a file, and after which it is done without."""
-ABANDONED = 86_400.0
+DOWNLOAD_ABANDONED_AFTER = 86_400.0
 """Seconds after which a temporary file was left by a process that was killed."""
 
 
@@ -163,7 +163,7 @@ def _evict(most: int, size: int) -> int:
     for path in folder().glob("??/*"):
         with contextlib.suppress(OSError):
             status = path.stat()
-            if path.name.startswith(".") and now - status.st_mtime > ABANDONED:
+            if path.name.startswith(".") and now - status.st_mtime > DOWNLOAD_ABANDONED_AFTER:
                 path.unlink()
                 continue
             total += status.st_size
@@ -171,7 +171,7 @@ def _evict(most: int, size: int) -> int:
                 entries.append((status.st_mtime, status.st_size, path))
     if total + size <= most:
         return total
-    goal = max(0, min(most - size, int(KEPT * most)))
+    goal = max(0, min(most - size, int(KEPT_SHARE * most)))
     for _, entry_size, path in sorted(entries):
         if total <= goal:
             break

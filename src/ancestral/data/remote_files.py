@@ -1,60 +1,50 @@
 """Files in object storage: s3://bucket/folder, gs://bucket/folder, and all other addresses that fsspec can open.
 
 A folder is listed once. Its objects are read by index, whole or in parts, and kept in `object_cache` under their name,
-size and version, so that one that was replaced is fetched again. Each request is tried several times. fsspec and its
-file systems are an extra, imported where they are used.
+size and version, so that one that was replaced is fetched again.
 """
 
-import base64
 import bisect
-import functools
 import hashlib
 import io
 import os
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from ancestral.base import storage
-from ancestral.base.errors import InputError, install_command, one_line
-from ancestral.base.quantities import plural
+from ancestral.base.errors import InputError, one_line
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.folders import RUNS
 from ancestral.config.run_files import CONFIG, IN_RUN
 from ancestral.data import object_cache
-from ancestral.data.download import OFFLINE, cache
 from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable
+from ancestral.data.object_requests import (
+    CONCURRENT,
+    NO_BUCKET,
+    NUMBERED,
+    check_online,
+    explained,
+    file_system,
+    is_transient,
+    listed,
+    numbered,
+    paused_attempts,
+    tried,
+    version_of,
+)
 
-T = TypeVar("T")
-ATTEMPTS = 5
-"""Number of times that a request is made before the place counts as lost."""
-FIRST_PAUSE = 0.2
-"""Seconds between the first two attempts; each pause is twice the one before."""
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
-"""Seconds within which a server must be reached, and send the next bytes."""
-CONCURRENT = 16
-"""Number of requests that are open at the same time in one process."""
-SMALL = 1 << 20
+SMALL_OBJECT = 1 << 20
 """Largest size in bytes of an object of which the whole is fetched when its first bytes are needed."""
-BLOCK = 1 << 23
+BLOCK_BYTES = 1 << 23
 """Size in bytes of the parts in which a large object is fetched."""
 STREAMED = 1 << 21
 """Size in bytes of the parts in which an object is read that is not kept."""
-NUMBERED = re.compile(r"\{(\d+)\.\.(\d+)\}")
-"""A range of numbers in an address, as shells write it."""
-VERSIONS = ("ETag", "etag", "generation", "Content-MD5", "LastModified", "Last-Modified", "mtime", "created")
-"""Facts of an object, in the lists of several file systems, of which the first that there is stands for its version."""
 MD5 = re.compile(r"[0-9a-f]{32}")
-NO_BUCKET = "bucket does not exist"
-"""What S3 says of a bucket that is not there, for which the error is that of a missing object."""
-EXTRA = "object-storage"
-S3 = ("s3", "s3a")
 
 
 class RemoteFiles(Files):
@@ -85,7 +75,7 @@ class RemoteFiles(Files):
         self.address = pattern.rpartition("/")[0] if single else pattern
         self.only = [name.encode() for name in numbered(pattern.rpartition("/")[2])] if single else []
         """The objects that the address names, "" of a folder."""
-        objects = self._listed(pattern)
+        objects = listed(pattern, self.address, [os.fsdecode(name) for name in self.only])
         names = sorted(objects)
         self._names = NameList(b"".join(name + b"\0" for name in names))
         self._sizes = np.array([objects[name][0] for name in names], np.int64)
@@ -157,7 +147,7 @@ class RemoteFiles(Files):
         content = object_cache.read(self._key(name), whole, 0, size)
         if content is not None and len(content) == size:
             return content
-        if size < whole and whole > SMALL:
+        if size < whole and whole > SMALL_OBJECT:
             return self._fetched([(name, 0, size)])[0]
         with object_cache.claimed(self._key(name)):
             content = object_cache.read(self._key(name), whole)
@@ -232,7 +222,7 @@ class RemoteFiles(Files):
                 return True
             try:
                 with object_cache.writing(key, whole) as file:
-                    places = [(name, start, min(BLOCK, whole - start)) for start in range(0, whole, BLOCK)]
+                    places = [(name, start, min(BLOCK_BYTES, whole - start)) for start in range(0, whole, BLOCK_BYTES)]
                     digest, at_once = hashlib.md5(usedforsecurity=False), CONCURRENT // 2
                     for first in range(0, len(places), at_once):
                         for block in self._fetched(places[first : first + at_once], checked=False):
@@ -265,19 +255,13 @@ class RemoteFiles(Files):
         self, places: Sequence[Section], attempts: int | None = None, checked: bool = True
     ) -> list[bytes | Exception]:
         """Request parts of objects at the same time; the answers are their bytes, or errors after some attempts."""
-        _check_online(self.address)
+        check_online(self.address)
         answers: dict[int, bytes | Exception] = {row: b"" for row, place in enumerate(places) if not place[2]}
-        pause = FIRST_PAUSE
-        for attempt in range(attempts or _attempts(self.address)):
-            rows = [row for row in range(len(places)) if row not in answers or _is_transient(answers[row])]
-            if not rows:
-                break
-            if attempt:
-                time.sleep(pause)
-                pause *= 2
+        rows = [row for row in range(len(places)) if row not in answers]
+        for _ in paused_attempts(self.address, attempts) if rows else ():
             asked = [places[row] for row in rows]
             try:
-                system, root = _file_system(self.address)
+                system, root = file_system(self.address)
                 contents: list[Any] = system.cat_ranges(
                     [f"{root}/{os.fsdecode(name)}" for name, _, _ in asked],
                     [start for _, start, _ in asked],
@@ -296,6 +280,9 @@ class RemoteFiles(Files):
                     except (Unreadable, SourceLost) as error:
                         content = error
                 answers[row] = content
+            rows = [row for row in rows if is_transient(answers[row])]
+            if not rows:
+                break
         return [answers[row] for row in range(len(places))]
 
     def _check(self, name: bytes, md5: str) -> None:
@@ -305,10 +292,10 @@ class RemoteFiles(Files):
             return
         # Encrypted objects have versions that look like an MD5 and are none: ask which one the object has now.
         try:
-            now = _tried(self.address, lambda system, root: system.info(f"{root}/{os.fsdecode(name)}"))
+            now = tried(self.address, lambda system, root: system.info(f"{root}/{os.fsdecode(name)}"))
         except Exception as error:
             raise self._error(error, name) from None
-        if _version(now).strip('"') != version:
+        if version_of(now).strip('"') != version:
             raise Unreadable("the object was replaced since the data were listed")
 
     def _error(self, error: Exception, name: bytes) -> Exception:
@@ -316,32 +303,6 @@ class RemoteFiles(Files):
         if isinstance(error, FileNotFoundError) and NO_BUCKET not in str(error):
             return Unreadable("the object was deleted since the data were listed")
         return error if isinstance(error, Unreadable) else explained(error, self.address_of(name))
-
-    def _listed(self, pattern: str) -> dict[bytes, tuple[int, str]]:
-        """The size and version of each object by its name, from its place or, offline, as it was listed last."""
-        file = cache() / "listings" / f"{object_cache.key_of(pattern)}.npz"
-        if os.environ.get(OFFLINE):
-            try:
-                with np.load(file, allow_pickle=False) as arrays:
-                    names, versions = (NameList(arrays[key].tobytes()) for key in ("names", "versions"))
-                    rows = zip(names, arrays["sizes"].tolist(), versions, strict=True)
-                    return {name: (size, os.fsdecode(version)) for name, size, version in rows}
-            except (OSError, ValueError, KeyError):
-                _check_online(pattern)
-        objects = _objects(self.address, [os.fsdecode(name) for name in self.only])
-        if not objects:
-            raise InputError(f"there is nothing at {one_line(pattern)}: check the name of the bucket and of the folder")
-        arrays = {
-            "names": np.frombuffer(b"".join(name + b"\0" for name in objects), np.uint8),
-            "versions": np.frombuffer(b"".join(v.encode() + b"\0" for _, v in objects.values()), np.uint8),
-            "sizes": np.array([size for size, _ in objects.values()], np.int64),
-        }
-        try:
-            with storage.atomic(file) as temporary:
-                np.savez(temporary, **arrays)
-        except OSError:
-            pass  # without a cache it is listed again
-        return objects
 
     def _outputs(self) -> set[bytes]:
         """The folders that are runs, and folders called RUNS that hold one."""
@@ -358,10 +319,6 @@ class RemoteFiles(Files):
                     runs.add(folder)
         parents = {folder.rpartition(b"/")[0] for folder in runs}
         return runs | {parent for parent in parents if parent.rpartition(b"/")[2] == RUNS.encode()}
-
-    def _has_below(self, folder: bytes) -> bool:
-        row = bisect.bisect_left(self._names, folder)
-        return row < len(self._names) and self._names[row].startswith(folder)
 
 
 class _Parts(io.RawIOBase):
@@ -386,154 +343,6 @@ class _Parts(io.RawIOBase):
         buffer[:size] = content
         self._place += size
         return size
-
-
-def numbered(name: str) -> list[str]:
-    """Return the names for which {000..099} stands: those with each number in its place, with as many digits."""
-    match = NUMBERED.search(name)
-    if match is None:
-        return [name]
-    first, last = match.groups()
-    width = len(first) if first.startswith("0") or len(first) == len(last) else 0
-    head, tail = name[: match.start()], name[match.end() :]
-    return [f"{head}{number:0{width}d}{rest}" for number in range(int(first), int(last) + 1) for rest in numbered(tail)]
-
-
-def explained(error: Exception, address: str) -> InputError:
-    """Return the error that says in one line why an address cannot be read, and what to do."""
-    protocol, bucket = address.partition("://")[0], address.partition("://")[2].partition("/")[0]
-    if isinstance(error, InputError):
-        return error
-    reason, kind = one_line(error).strip() or type(error).__name__, type(error).__name__
-    if isinstance(error, FileNotFoundError):
-        what = f"bucket {bucket}" if NO_BUCKET in reason else address
-        return SourceLost(f"there is no {what}: check the name")
-    if isinstance(error, PermissionError) or "Forbidden" in kind or "Unauthorized" in kind:
-        public = "; no credentials were found, so it was read as a public one" if _is_anonymous(protocol) else ""
-        return SourceLost(f"access to {address} is denied ({reason}{public}): {_how_to_log_in(protocol)}")
-    if "Credential" in kind or "Profile" in kind or "Token" in kind:
-        return SourceLost(f"no valid credentials for {address} ({reason}): {_how_to_log_in(protocol)}")
-    if "Redirect" in repr(error.__cause__) or "region" in reason.lower():
-        return SourceLost(f"{address} is in another region ({reason}): set AWS_DEFAULT_REGION to that of the bucket")
-    return SourceLost(f"{address} cannot be read after {plural(_attempts(address), 'attempt')}: {reason}")
-
-
-def _how_to_log_in(protocol: str) -> str:
-    return {
-        "s3": "log in with `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FSSPEC_S3_ANON=true "
-        "reads public buckets without",
-        "gs": "log in with `gcloud auth application-default login`; FSSPEC_GS_TOKEN=anon reads public buckets without",
-    }.get(protocol, "check the login that its file system needs")
-
-
-def _check_online(address: str) -> None:
-    if os.environ.get(OFFLINE):
-        raise InputError(f"{one_line(address)} is not in the cache of this machine, and {OFFLINE} is set")
-
-
-def _is_transient(answer: object) -> bool:
-    """Whether a request may succeed when it is made again."""
-    if not isinstance(answer, Exception) or isinstance(answer, Unreadable | InputError):
-        return False
-    final = (FileNotFoundError, PermissionError, IsADirectoryError, ImportError, TypeError, AttributeError)
-    kind = type(answer).__name__
-    return not isinstance(answer, final) and not any(word in kind for word in ("Credential", "Profile", "ParamValid"))
-
-
-def _attempts(address: str) -> int:
-    """The number of attempts: the file system of Google's storage makes several of each of ours."""
-    return 1 if address.startswith(("gs://", "gcs://")) else ATTEMPTS
-
-
-def _tried(address: str, request: Callable[[Any, str], T]) -> T:
-    """Make a request of a file system and the path of an address in it. Raises the error of the last attempt."""
-    pause, attempts = FIRST_PAUSE, _attempts(address)
-    for attempt in range(attempts):
-        try:
-            return request(*_file_system(address))
-        except Exception as error:
-            if not _is_transient(error) or attempt == attempts - 1:
-                raise
-            time.sleep(pause)
-            pause *= 2
-    raise AssertionError
-
-
-def _objects(address: str, only: Sequence[str]) -> dict[bytes, tuple[int, str]]:
-    """The size and version of the objects at an address by their names from there. Raises InputError."""
-
-    def request(system: Any, root: str) -> Mapping[str, Any]:
-        if len(only) == 1:
-            return {f"{root}/{only[0]}": system.info(f"{root}/{only[0]}")}
-        if only:
-            return {info["name"]: info for info in system.ls(root, detail=True)}
-        return cast("Mapping[str, Any]", system.find(root, detail=True))
-
-    objects = dict[bytes, tuple[int, str]]()
-    place = f"{address}/{only[0]}" if len(only) == 1 else address
-    try:
-        infos, root = _tried(address, request), _file_system(address)[1]
-        for path, info in infos.items():
-            name = path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else ""
-            if info.get("type") == "file" and name and not name.endswith("/") and (not only or name in only):
-                if info.get("size") is None or not _version(info):  # as of web servers
-                    info = _tried(address, functools.partial(_info, path))
-                objects[os.fsencode(name)] = (int(info.get("size") or 0), _version(info))
-    except Exception as error:
-        raise explained(error, place) from None
-    return objects
-
-
-def _info(path: str, system: Any, _: str) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", system.info(path))
-
-
-def _version(info: Mapping[str, Any]) -> str:
-    """The text that is another one when an object is replaced; "" if its file system has none."""
-    if info.get("md5Hash"):  # of Google's storage
-        return base64.b64decode(info["md5Hash"]).hex()
-    return next((one_line(info[key]) for key in VERSIONS if info.get(key)), "")
-
-
-def _file_system(address: str) -> tuple[Any, str]:
-    """The file system of an address, one for each process, and the path in it. Raises InputError."""
-    protocol = address.partition("://")[0]
-    try:
-        import fsspec
-
-        system = fsspec.filesystem(protocol, **_options(protocol))
-    except ImportError:
-        raise InputError(f"{one_line(address)} is read by further packages: {install_command(EXTRA)}") from None
-    except ValueError as error:
-        raise InputError(f"{one_line(address)} cannot be opened ({error}): give s3://, gs:// or a path") from None
-    if protocol in S3:
-        system.retries = 1  # since requests are made again here
-    return system, str(system._strip_protocol(address)).rstrip("/")
-
-
-def _is_anonymous(protocol: str) -> bool:
-    return protocol in S3 and bool(_options(protocol).get("anon"))
-
-
-@functools.cache
-def _options(protocol: str) -> Mapping[str, Any]:
-    """The options of a file system that the user did not choose by fsspec's own variables and files."""
-    from fsspec.config import conf
-
-    chosen = conf.get(protocol, {})
-    options: dict[str, Any] = {"use_listings_cache": False}
-    if protocol in S3:
-        import botocore.session
-
-        if "config_kwargs" not in chosen:
-            retries = {"total_max_attempts": 1}
-            timeouts = {"connect_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT}
-            options["config_kwargs"] = {**timeouts, "retries": retries}
-        if not chosen.keys() & {"anon", "key", "profile", "session"}:
-            session = botocore.session.get_session()
-            if session.get_credentials() is None:
-                options["anon"] = True
-    return options
 
 
 def _by_parts(name: bytes) -> bytes:

@@ -16,19 +16,19 @@ from ancestral.conditions import LABEL, Classes, Condition
 from ancestral.data.statistics import channel_mean
 from ancestral.nets.autoencoder import Autoencoder
 
-SAMPLE = 128
+SPEC_ITEMS = 128
 """Number of items that decide on the shape, the range of floats and the mean."""
 CROP_NOTED = 0.05
 """Share of the pixels of images of one size that a crop may lose without a note."""
 NOTHING_TO_LEARN = "there is nothing to learn from it"
-KINDS = {"uint8": torch.uint8, "uint16": torch.uint16, "float": torch.float32}
-LARGEST = {torch.uint8: 255, torch.uint16: 65535}
+CODEC_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float": torch.float32}
+LARGEST_VALUES = {torch.uint8: 255, torch.uint16: 65535}
 """The largest value of each kind of integers, whose smallest is 0."""
 
 
 def bits_of(limits: tuple[float, float]) -> int | None:
     """Return the bits of the integers whose range limits are; None of floats."""
-    return next((8 * dtype.itemsize for dtype, largest in LARGEST.items() if limits == (0.0, largest)), None)
+    return next((8 * dtype.itemsize for dtype, largest in LARGEST_VALUES.items() if limits == (0.0, largest)), None)
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Codec:
 
     def __post_init__(self) -> None:
         """Raise InputError on an unknown kind, and on limits that are no range."""
-        if self.kind not in KINDS:
-            raise InputError(f"unknown codec {self.kind!r}: use one of {', '.join(KINDS)}")
-        if self.dtype in LARGEST:
-            object.__setattr__(self, "limits", (0.0, float(LARGEST[self.dtype])))
+        if self.kind not in CODEC_DTYPES:
+            raise InputError(f"unknown codec {self.kind!r}: use one of {', '.join(CODEC_DTYPES)}")
+        if self.dtype in LARGEST_VALUES:
+            object.__setattr__(self, "limits", (0.0, float(LARGEST_VALUES[self.dtype])))
         low, high = self.limits
         if not (math.isfinite(high - low) and low < high):
             raise InputError(f"values from {low} to {high} cannot be mapped to [-1, 1]: give finite limits, low < high")
@@ -56,7 +56,7 @@ class Codec:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the items."""
-        return KINDS[self.kind]
+        return CODEC_DTYPES[self.kind]
 
     @property
     def scale(self) -> float:
@@ -66,7 +66,7 @@ class Codec:
     @property
     def level(self) -> float | None:
         """The distance in [-1, 1] of two successive integers; None of floats, which have no levels."""
-        return 1 / self.scale if self.dtype in LARGEST else None
+        return 1 / self.scale if self.dtype in LARGEST_VALUES else None
 
     @property
     def rounding(self) -> float:
@@ -101,7 +101,7 @@ class DataSpec:
     """The shape of one item, how it is coded, the names of its classes, the mean of each channel, and its conditions.
 
     The mean, in the items' units, is reported only; training does not depend on it. Of data in memory it is over all
-    items, else over a sample of at most SAMPLE; of points it is empty.
+    items, else over a sample of at most SPEC_ITEMS; of points it is empty.
     """
 
     shape: tuple[int, ...]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-CHUNK = 4096  # items at a time, so that temporaries stay far below the items
+SUMMED_ITEMS = 4096  # items at a time, so that temporaries stay far below the items
 
 
 def evenly_spaced(n: int, count: int) -> list[int]:
@@ -33,7 +33,7 @@ def channel_mean(items: Tensor) -> tuple[float, ...]:
     """
     exact = torch.float64 if items.is_floating_point() else torch.int64
     total = torch.zeros(items.shape[1], dtype=exact)
-    for start in range(0, len(items), CHUNK):
-        total += items[start : start + CHUNK].flatten(2).sum((0, 2), dtype=exact)
+    for start in range(0, len(items), SUMMED_ITEMS):
+        total += items[start : start + SUMMED_ITEMS].flatten(2).sum((0, 2), dtype=exact)
     means = (total / (items.numel() / items.shape[1])).tolist()
     return tuple(float(f"{mean:.6g}") if items.is_floating_point() else round(mean, 2) for mean in means)

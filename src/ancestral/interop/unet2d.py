@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError
 from ancestral.config import UNetConfig
 from ancestral.config.image_size import plain_image_size
 from ancestral.nets import UNet
-from ancestral.nets.unet import NOUNS, SelfAttention, Stage
+from ancestral.nets.unet import NOUNS, SelfAttention, UNetBlock
 
 Obstacle = tuple[str, dict[str, Any]]
 """A property that diffusers cannot represent, and the settings of a model without it."""
@@ -124,9 +124,9 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         raise InputError(problem)
     assert isinstance(net, UNet)
     height, width = shape[-2:]
-    levels: list[list[Stage]] = [[]]
+    levels: list[list[UNetBlock]] = [[]]
     for module in net.down:
-        if isinstance(module, Stage):
+        if isinstance(module, UNetBlock):
             levels[-1].append(module)
         else:  # the downsampling that ends a level
             levels.append([])
@@ -282,19 +282,19 @@ def _layer_names(net: UNet) -> dict[str, tuple[str, ...]]:
     for part, sampler in (("down", "downsamplers"), ("up", "upsamplers")):
         level = block = 0
         for number, module in enumerate(getattr(net, part)):
-            if isinstance(module, Stage):
+            if isinstance(module, UNetBlock):
                 names |= _stage_names(module, f"{part}.{number}", f"{part}_blocks.{level}", block, block)
                 block += 1
             else:  # the resampling that ends a level
                 names[f"{part}.{number}.conv"] = (f"{part}_blocks.{level}.{sampler}.0.conv",)
                 level, block = level + 1, 0
     for number, module in enumerate(net.middle):
-        assert isinstance(module, Stage)
+        assert isinstance(module, UNetBlock)
         names |= _stage_names(module, f"middle.{number}", "mid_block", number, 0)
     return names
 
 
-def _stage_names(stage: Stage, ours: str, theirs: str, block: int, attention: int) -> dict[str, tuple[str, ...]]:
+def _stage_names(stage: UNetBlock, ours: str, theirs: str, block: int, attention: int) -> dict[str, tuple[str, ...]]:
     names: dict[str, tuple[str, ...]] = {
         f"{ours}.block.{layer}": (f"{theirs}.resnets.{block}.{name}",) for layer, name in BLOCK_LAYERS.items()
     }

@@ -9,7 +9,7 @@ from ancestral.base.quantities import format_duration
 from ancestral.measure.study import Study
 from ancestral.metrics.extractors import missing_features
 from ancestral.model import Model
-from ancestral.model.condition_values import network_inputs
+from ancestral.model.sample_conditioning import Conditioning
 
 SHORT = 10.0
 """Seconds of work that need no forecast."""
@@ -24,9 +24,8 @@ FEW = 16
 def network_seconds(model: Model, batch_size: int) -> float:
     """Time a network evaluation of one item in a batch of this size."""
     items = min(batch_size, MOST_AT_ONCE)
-    x, labels = torch.zeros(items, *model.spec.x_shape, device=model.device), model.labels(range(items), None)
-    condition = network_inputs({}, range(items), model.spec, model.device)
-    condition |= {} if labels is None else {"labels": labels}
+    x = torch.zeros(items, *model.spec.x_shape, device=model.device)
+    condition = Conditioning().inputs(model.spec, range(items), model.device)
     with torch.no_grad():
         return _seconds(lambda: model.denoiser.predict(x, 1, **condition), model.device) / items
 

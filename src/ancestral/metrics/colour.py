@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.data import Codec
-from ancestral.data.statistics import CHUNK
+from ancestral.data.statistics import SUMMED_ITEMS
 from ancestral.results.sample_result import ChannelMoments, ColourDrift
 
 MAX_COVARIANCES = 32
@@ -37,9 +37,9 @@ def colour(items: Tensor) -> ColourMoments:
     if n < 2:
         raise InputError("colours need at least 2 items to have an error")
     # the mean over the places of each item of x, and of (x − μ)(x − μ)ᵀ, its part of the covariance
-    means = torch.cat([_values(part).mean(2) for part in torch.split(items, CHUNK)])
+    means = torch.cat([_values(part).mean(2) for part in torch.split(items, SUMMED_ITEMS)])
     mean, products = means.mean(0), []
-    for part in torch.split(items, CHUNK):
+    for part in torch.split(items, SUMMED_ITEMS):
         x = _values(part) - mean[:, None]
         products.append(x @ x.mT / x.shape[2])
     covariances = torch.cat(products)

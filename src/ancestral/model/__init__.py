@@ -9,10 +9,10 @@ from ancestral.model.autoencoders import (
     same_autoencoder,
 )
 from ancestral.model.building import NetSource, OwnParts, build, check_sampler, for_items, sampler_for, sampler_name
-from ancestral.model.editing_model import Model
 from ancestral.model.guided_model import Guidance
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model_file import describe_file, find, load
+from ancestral.model.user_model import Model
 
 __all__ = [
     "Guidance",

@@ -20,6 +20,7 @@ from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model.metadata import target_name
+from ancestral.objectives import Objective
 from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
@@ -41,6 +42,8 @@ class OwnParts:
     """A function of the parameters that makes an optimiser, whose learning rates are those at a factor of 1."""
     lr_schedule: Callable[[int], float] | None = None
     """The factor of the learning rate at each step, 0, 1, ..., in place of warm-up and decay."""
+    objective: Callable[[Diffusion], Objective] | None = None
+    """Makes the objective of the denoiser in training."""
 
     def named_in(self, config: Config) -> Config:
         """Return the config with "custom" in the place of each own part."""

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.base.arguments import SHOWN, plain, shown
+from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
@@ -24,7 +24,7 @@ from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
-from ancestral.data.given import encoded, partner_rows
+from ancestral.data.given import partner_rows
 from ancestral.data.spec import DataSpec, bits_of
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
 
@@ -357,13 +357,6 @@ def as_words(given: Mapping[str, Any]) -> list[str]:
     return [f"{name}={','.join(each)}" for name, each in texts.items()]
 
 
-def network_inputs(
-    values: Mapping[str, ConditionValues], indices: Sequence[int], spec: DataSpec, device: torch.device
-) -> dict[str, Tensor]:
-    """Return what a network gets of the conditions of some samples besides the label; what is left out is absent."""
-    return encoded(spec, {name: value.of(indices) for name, value in values.items()}, len(indices), device)
-
-
 def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> int:
     """Return the number of a class that is given by name or number, -1 for "none".
 
@@ -375,7 +368,7 @@ def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> in
         return classes.index(text)
     if text == NONE:
         return ABSENT
-    if text.isdecimal() and len(text) <= SHOWN and int(text) < len(classes):
+    if text.isdecimal() and len(text) <= MOST_CHARACTERS and int(text) < len(classes):
         return int(text)
     what = "there is no class" if name == LABEL else f"{name} has no class"
     raise InputError(

@@ -10,9 +10,9 @@ from ancestral.config import FROM_PYTHON, DataConfig
 from ancestral.covariance import RANK, Covariance
 from ancestral.data.spec import DataSpec
 
-MOST_ITEMS = 8192
+COVARIANCE_ITEMS = 8192
 """The largest number of items whose covariance is computed."""
-EXAMPLES, EXAMPLE_VALUES = 1000, 2**24
+MOST_EXAMPLES, EXAMPLE_VALUES = 1000, 2**24
 """The largest number of examples, and of all their values."""
 
 
@@ -24,7 +24,7 @@ def covariance_of_data(config: DataConfig, spec: DataSpec) -> Covariance | None:
         spec: The items of the model.
     """
     # the eigenvectors are those of the smaller side of the matrix of items
-    items = _read(config, spec, MOST_ITEMS if math.prod(spec.x_shape) <= RANK else RANK)
+    items = _read(config, spec, COVARIANCE_ITEMS if math.prod(spec.x_shape) <= RANK else RANK)
     return None if items is None else Covariance.of(spec.encode(items))
 
 
@@ -35,7 +35,7 @@ def examples_of_data(config: DataConfig, spec: DataSpec) -> Tensor | None:
         config: The data of the run.
         spec: The items of the model.
     """
-    items = _read(config, spec, min(EXAMPLES, max(EXAMPLE_VALUES // math.prod(spec.shape), 2)))
+    items = _read(config, spec, min(MOST_EXAMPLES, max(EXAMPLE_VALUES // math.prod(spec.shape), 2)))
     return None if items is None else spec.codec.encode(items)
 
 

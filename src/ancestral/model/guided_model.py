@@ -55,7 +55,7 @@ class Guidance:
 
 
 def guided(model: Guidable, guidance: Guidance, names: Iterable[str]) -> Denoiser:
-    """Return the denoiser of a model with guidance. The arguments and errors are those of `TrainedModel.guided`."""
+    """Return the denoiser of a model with guidance. The arguments and errors are those of `SamplingModel.guided`."""
     for name in guidance.scale if isinstance(guidance.scale, Mapping) else ():
         if name not in model.spec.conditions:
             has = ", ".join(model.spec.conditions) or "none"

@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 MOST_SHOWN = 256
 """Largest number of images that a notebook shows."""
-SMALLEST = 64
+SMALLEST_WIDTH = 64
 """Smallest width of an image on the screen, in pixels."""
 CHECKERBOARD = "background:repeating-conic-gradient(#ccc 0 25%,#fff 0 50%) 0/16px 16px;"
 """The CSS of what is seen behind transparent pixels."""
@@ -33,7 +33,7 @@ class ImageGrid(list[Image]):
     def _repr_html_(self) -> str:
         groups = []
         for number, image in enumerate(self[:MOST_SHOWN]):
-            width = max(image.width, SMALLEST)
+            width = max(image.width, SMALLEST_WIDTH)
             pictures = "".join(_picture(one, width) for one in (*(each[number] for each in self.before), image))
             text = f"<figcaption>{html.escape(self.captions[number])}</figcaption>" if self.captions else ""
             groups.append(f'<figure style="margin:2px">{pictures}{text}</figure>' if text or self.before else pictures)

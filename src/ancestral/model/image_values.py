@@ -25,7 +25,7 @@ from ancestral.conditions import Image
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
-from ancestral.data.decoding import FORMATS, GREY, decode_image, strict_pillow
+from ancestral.data.decoding import GREY_MODES, IMAGE_FORMATS, decode_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
@@ -34,7 +34,7 @@ from ancestral.data.spec import DataSpec, bits_of
 OVERSHOOT, FAR_BEYOND = 0.1, 10.0
 """How far values of an image may lie beyond the limits, over the distance of the limits: those of data of integers by
 the overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
-MEASURED = "measured"
+MADE_BY_MEASURING = "measured"
 """Stands for `Image.made_by` of measurements: they are not resized, and noise may take them far beyond the limits."""
 
 
@@ -128,7 +128,11 @@ class ImageReader:
             raise InputError(f"{self._cited(path)}: there is no such file or folder")
         try:
             with np.load(path, allow_pickle=False) as content:
-                names = [self.name] if self.option else [self.name, arrays.NAMES.get(self.dims, ""), *content.files[:1]]
+                names = (
+                    [self.name]
+                    if self.option
+                    else [self.name, arrays.ARRAY_NAMES.get(self.dims, ""), *content.files[:1]]
+                )
                 name = next((name for name in names if name in content.files), None)
                 array = None if name is None else content[name]
         except Exception as error:  # a damaged file may raise anything
@@ -282,7 +286,7 @@ def read_images(
         channels,
         spec.codec.limits,
         () if keep_size and dims == 2 else tuple(sides),
-        made_by="" if shape is None else MEASURED,
+        made_by="" if shape is None else MADE_BY_MEASURING,
     )
     rate = spec.rate if tuple(sides) == spec.shape[1:] else None
     images = [image for image, _ in ImageReader(kind, dims, name, f"the {name}", rate=rate, signed=True).read(value)]
@@ -311,16 +315,16 @@ def reading_notes(spec: DataSpec, value: Any, keep_size: bool = False) -> list[s
         return []
     if isinstance(value, PillowImage.Image):
         return _picture_notes(spec, value, "the image", keep_size)
-    with suppress(Exception), strict_pillow(), PillowImage.open(value, formats=FORMATS) as image:
+    with suppress(Exception), strict_pillow(), PillowImage.open(value, formats=IMAGE_FORMATS) as image:
         return _picture_notes(spec, image, one_line(value), keep_size)
     return []  # no picture, or one that is refused when it is read
 
 
 def _picture_notes(spec: DataSpec, image: PillowImage.Image, name: str, keep_size: bool) -> list[str]:
     (channels, *sides), notes = spec.shape, list[str]()
-    if image.mode not in GREY and channels < 3:
+    if image.mode not in GREY_MODES and channels < 3:
         notes.append(f"{name} is in colour, and was made grey as the data of the model are")
-    if image.mode in GREY and channels >= 3:
+    if image.mode in GREY_MODES and channels >= 3:
         notes.append(f"{name} is grey, and was given the channels of the data of the model")
     if image.mode.startswith("I") and spec.codec.dtype == torch.uint8:
         notes.append(f"{name} has 16 bits, and was made 8 as the data of the model are")

@@ -26,13 +26,13 @@ from ancestral.diffusion import Diffusion
 from ancestral.schedules import CLOSE, Schedule, largest_difference
 from ancestral.targets import Denoiser, Target
 
-FORMAT = "ancestral-1"
-PROBE = 0.6, 0.8
+MODEL_FORMAT = "ancestral-1"
+TARGET_PROBE = 0.6, 0.8
 """(a, b) at which the factors of a target are compared."""
 MOST_DIGITS = 18
 """Largest number of digits of a step: a longer one is damage."""
 KEYS = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"}
-TYPES: dict[str, Any] = {
+METADATA_TYPES: dict[str, Any] = {
     "schedule": dict,
     "shape": tuple[int, ...],
     "classes": tuple[str, ...],
@@ -61,7 +61,7 @@ def metadata_of(
     config = dataclasses.replace(config, process=process_of(denoiser, config.process))  # a part may have been replaced
     metadata = {} if average is None else {"average": json.dumps(average)}
     return metadata | {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "version": version,
         "step": str(step),
         "config": config.unplaced().to_json(),
@@ -105,8 +105,8 @@ def _with_schedule(process: ProcessConfig, schedule: Schedule) -> ProcessConfig:
 
 
 def factors_of(target: Target) -> list[float]:
-    """Compute p and q at PROBE, which distinguish targets of the same name."""
-    a, b = torch.tensor(PROBE, dtype=torch.float64)
+    """Compute p and q at TARGET_PROBE, which distinguish targets of the same name."""
+    a, b = torch.tensor(TARGET_PROBE, dtype=torch.float64)
     return [float(factor(a, b)) for factor in (target.p, target.q)]
 
 
@@ -149,8 +149,8 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     Raises:
         InputError: If `save` did not write them.
     """
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {FORMAT})")
+    if metadata.get("format") != MODEL_FORMAT:
+        raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {MODEL_FORMAT})")
     if missing := KEYS - metadata.keys():
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
     if not metadata["step"].isdecimal() or len(metadata["step"]) > MOST_DIGITS:
@@ -228,13 +228,13 @@ def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
 
 
 def read(path: Path, metadata: Mapping[str, str], key: str) -> Any:
-    """Read one of `TYPES` from the metadata; None where there is none. Raises InputError if it is damaged."""
+    """Read one of `METADATA_TYPES` from the metadata; None where there is none. Raises InputError if it is damaged."""
     try:
         value = json.loads(metadata.get(key, "null"))
     except (ValueError, RecursionError):
         raise damaged(path, key) from None
     value = tuple(value) if isinstance(value, list) else value
-    if not fits(value, TYPES[key]) and (value is not None or key in KEYS):
+    if not fits(value, METADATA_TYPES[key]) and (value is not None or key in KEYS):
         raise damaged(path, key)
     return value
 

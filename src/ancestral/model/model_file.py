@@ -15,8 +15,8 @@ from ancestral.config import AUTOENCODER, Config, run_files
 from ancestral.data.spec import DataSpec
 from ancestral.model.autoencoders import take_autoencoder
 from ancestral.model.building import NetSource, OwnParts, assemble, net_of
-from ancestral.model.editing_model import Model
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
+from ancestral.model.user_model import Model
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -106,7 +106,9 @@ def load(
         raise InputError(f"the weights in {path} do not fit the network") from None
     denoiser.to(pick_device(device))
     step, average = int(metadata["step"]), read(path, metadata, "average")
-    return Model(denoiser, spec, config, step, metadata["version"], path, average)
+    model = Model(denoiser, spec, config, step, metadata["version"], average)
+    model.file = path
+    return model
 
 
 def _target(path: Path, metadata: Mapping[str, str], config: Config) -> Target:

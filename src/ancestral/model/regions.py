@@ -28,7 +28,7 @@ from ancestral.data import arrays
 from ancestral.data.convert import Conversion, centre_crop_resize, has_alpha, to_channels, to_uint8
 from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
-from ancestral.data.spec import LARGEST, DataSpec
+from ancestral.data.spec import LARGEST_VALUES, DataSpec
 
 FILLED = 0.25
 """The largest share of each side of a window that the box around a mask takes, where the image has room. The rest is
@@ -269,7 +269,9 @@ def _of_array(
     if values.dtype == torch.bool:
         return (None, values) if changes is None else (changes, values == (changes == "white"))
     least, most = (end.item() for end in values.double().aminmax())
-    largest = 1 if values.is_floating_point() or most <= 1 else LARGEST.get(values.dtype, LARGEST[torch.uint8])
+    largest = (
+        1 if values.is_floating_point() or most <= 1 else LARGEST_VALUES.get(values.dtype, LARGEST_VALUES[torch.uint8])
+    )
     if not 0 <= least <= most <= largest:
         raise InputError(
             f"{name} has values from {least:g} to {most:g}: give truth values, floats from 0 to 1 or integers from 0 "
@@ -458,8 +460,8 @@ class Region:
             window, mask = self._window(images, 0).float(), self._window(self.mask, False)
             values = F.interpolate(values, size=self.size, mode="bicubic", antialias=True)
             values = values + _membrane(window - values, inside & ~mask & _grown(mask, EDGE))
-        if images.dtype in LARGEST:
-            values = values.round().clamp(0, LARGEST[images.dtype])
+        if images.dtype in LARGEST_VALUES:
+            values = values.round().clamp(0, LARGEST_VALUES[images.dtype])
         full = images.clone()
         target, source = self._overlap(full), self._overlap_of_window(values)
         source = source.to(images.dtype)

@@ -16,15 +16,15 @@ from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.guided_model import Guidance
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
-from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers import Sampler
 
-COUNT = 64
+DEFAULT_SAMPLES = 64
 """Default number of samples."""
 
 
-class Source(NamedTuple):
+class RequestedModel(NamedTuple):
     """A model of a request.
 
     Attributes:
@@ -33,17 +33,17 @@ class Source(NamedTuple):
         digest: The SHA-256 of its file; "" if it is in none, or nobody asks.
     """
 
-    model: TrainedModel
+    model: SamplingModel
     name: str = "the model"
     digest: str = ""
 
     @classmethod
-    def of(cls, model: TrainedModel) -> "Source":
+    def of(cls, model: SamplingModel) -> "RequestedModel":
         """Return a model with its name and digest."""
         return cls(model, str(model.file or "the model"), digest_of(model))
 
 
-def digest_of(model: TrainedModel) -> str:
+def digest_of(model: SamplingModel) -> str:
     """Return the SHA-256 of the file of a model; "" if it is in none."""
     return storage.sha256(model.file) if model.file is not None and model.file.is_file() else ""
 
@@ -57,7 +57,7 @@ def check_model(request: Request, digest: str) -> None:
         )
 
 
-def stages_of(sources: Sequence[Source], request: Request) -> list[Stage]:
+def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage]:
     """Return the stages that make the samples of a request.
 
     Args:
@@ -162,10 +162,10 @@ def count_of(request: Request, stages: Sequence[Stage]) -> int:
     if request.n is not None:
         return request.n
     most = max((len(value.rows) for value in values_of(stages).values()), default=1)
-    return COUNT if most == 1 else most
+    return DEFAULT_SAMPLES if most == 1 else most
 
 
-def class_names(model: TrainedModel, label: Label) -> tuple[str, ...]:
+def class_names(model: SamplingModel, label: Label) -> tuple[str, ...]:
     """Return the names of the classes that labels are.
 
     Raises:
@@ -194,7 +194,7 @@ def check_followers(request: Request, names: Sequence[str], digests: Sequence[st
             raise InputError(f"{request.source} was made by further models whose SHA-256 are {wanted}, not by {name}")
 
 
-def _sampler(source: Source, request: Request) -> Sampler:
+def _sampler(source: RequestedModel, request: Request) -> Sampler:
     """The sampler of a model of a request."""
     objects = request.objects
     if request.edit is not None:  # which has a sampler of its own
@@ -203,7 +203,7 @@ def _sampler(source: Source, request: Request) -> Sampler:
     return source.model.sampler(objects.sampler or request.sampler or None, **options)
 
 
-def _guided(stage: Stage, request: Request, weak: TrainedModel | None, stages: Sequence[Stage]) -> Stage:
+def _guided(stage: Stage, request: Request, weak: SamplingModel | None, stages: Sequence[Stage]) -> Stage:
     """The stage with its guidance: one scale is that of the first, those by name are of all that have them.
 
     Raises:
@@ -238,7 +238,7 @@ def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
     images = {name for name, refs in parent.given.items() if isinstance(refs[0], ImageRef)}
     given = {name: value for name, value in request.objects.given.items() if name in images}
     objects = Objects(given=given, weak=request.objects.weak if parent.weak else None)
-    source = Source(stage.model, stage.name, stage.digest)
+    source = RequestedModel(stage.model, stage.name, stage.digest)
     (before,) = stages_of([source], dataclasses.replace(parent, source=request.source, objects=objects))
     last, at = len(before.times) - 2, request.at
     if at is None or not 0 <= at <= last:

@@ -14,7 +14,8 @@ from ancestral.config.request import Label
 from ancestral.data.spec import bits_of
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
 from ancestral.model.guided_model import Guidance
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sample_conditioning import Conditioning, Route
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
 from ancestral.samplers.loop import GaussianDenoiser
 
@@ -35,7 +36,7 @@ class Stage:
         branch: The state of another trajectory where that of this stage begins, if any.
     """
 
-    model: TrainedModel
+    model: SamplingModel
     name: str
     digest: str
     condition: str
@@ -44,6 +45,11 @@ class Stage:
     values: Mapping[str, ConditionValues] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
     branch: "Branch | None" = None
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What the items are conditioned on, and how their estimates are guided."""
+        return Conditioning(self.label, self.values, self.guidance)
 
     def takes(self, name: str) -> bool:
         """Whether the user says the value of the condition of a name."""
@@ -84,26 +90,13 @@ class Stage:
         """
         following = dict(continuations or {})
         if self.branch is None:
-            return self._sampled(indices, seed, following, condition=condition)
+            conditioning = replace(self.conditioning, rows=condition or {})
+            return self.model.states(indices, self.sampler, seed, conditioning, Route(continuations=following))
         parent, at = self.branch.parent, self.branch.at
         if self.branch.keeps(self.sampler):  # with its history
-            own = self.model.continuation(indices, seed, self.label, self.guidance, values=self.values)
+            own = self.model.continuation(indices, seed, self.conditioning)
             return parent.trajectory(indices, self.branch.seed, {at: own, **following})
         return self._restarted(indices, seed, following)
-
-    def _sampled(
-        self, indices: Sequence[int], seed: int, continuations: Mapping[int, Continuation], **start: Any
-    ) -> Iterator[Step]:
-        return self.model.trajectory(
-            indices,
-            self.sampler,
-            seed,
-            self.label,
-            self.guidance,
-            values=self.values,
-            continuations=continuations,
-            **start,
-        )
 
     def _restarted(
         self, indices: Sequence[int], seed: int, continuations: Mapping[int, Continuation]
@@ -117,7 +110,8 @@ class Stage:
             yield step
         following = {index - at: continuation for index, continuation in continuations.items()}
         times = times_from(self.sampler, self.model.denoiser.schedule, step.t)
-        for later in self._sampled(indices, seed, following, start=step.x, times=times):
+        route = Route(step.x, times, following)
+        for later in self.model.states(indices, self.sampler, seed, self.conditioning, route):
             yield replace(later, index=at + later.index)
 
     def given_samples(self, samples: Tensor, indices: Sequence[int]) -> "Stage":
@@ -163,7 +157,7 @@ class Branch:
         return sampler == self.parent.sampler
 
 
-def condition_for(before: Stage, follower: TrainedModel, name: str) -> str:
+def condition_for(before: Stage, follower: SamplingModel, name: str) -> str:
     """Return the name of the condition of a model that the samples of another can be.
 
     Raises:

@@ -22,7 +22,7 @@ from ancestral.nets.unet import ZERO, conv
 
 NOISE = 0.05
 """Standard deviation of the noise of the latents in training."""
-BLOCKS = 2
+BLOCKS_AT_RESOLUTION = 2
 """Number of residual blocks at each resolution."""
 VALUES_AT_ONCE = 2**22
 """Largest number of values of items that are encoded or decoded at once without a gradient."""
@@ -81,11 +81,19 @@ class Autoencoder(nn.Module):
         widths = [max(8, width >> (levels - 1 - level)) for level in range(levels)]  # the finest first
         encoder: list[nn.Module] = []
         for before, after in zip([channels, *widths], widths, strict=False):
-            encoder += [Fold(), conv(dims, blocks * before, after), *(Block(after, dims) for _ in range(BLOCKS))]
+            encoder += [
+                Fold(),
+                conv(dims, blocks * before, after),
+                *(Block(after, dims) for _ in range(BLOCKS_AT_RESOLUTION)),
+            ]
         self.encoder = nn.Sequential(*encoder, conv(dims, widths[-1], latent_channels))
         decoder: list[nn.Module] = [conv(dims, latent_channels, widths[-1])]
         for after, before in zip([channels, *widths][-2::-1], widths[::-1], strict=True):
-            decoder += [*(Block(before, dims) for _ in range(BLOCKS)), conv(dims, before, blocks * after), Unfold()]
+            decoder += [
+                *(Block(before, dims) for _ in range(BLOCKS_AT_RESOLUTION)),
+                conv(dims, before, blocks * after),
+                Unfold(),
+            ]
         self.decoder = nn.Sequential(*decoder)
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:

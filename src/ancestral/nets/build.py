@@ -16,7 +16,7 @@ from ancestral.nets.mlp import MLP
 from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
 
-DRAWING = {Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
+DRAWING_FUNCTIONS = {Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
 """Functions that draw initial weights."""
 
 
@@ -100,7 +100,7 @@ class _WithoutValues(TorchFunctionMode):
     ) -> Any:
         """Call a function of PyTorch, or return its tensor as it is."""
         kwargs = kwargs or {}
-        if function in DRAWING:
+        if function in DRAWING_FUNCTIONS:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return function(*args, **{**kwargs, "device": "meta"} if function is torch.empty else kwargs)
 

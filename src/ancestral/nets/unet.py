@@ -8,8 +8,7 @@ spends its time in fewer, wider convolutions.
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -36,13 +35,28 @@ NOUNS = {1: "signals", 2: "images", 3: "volumes"}
 Layer = TypeVar("Layer", bound=Conv | nn.Linear)
 
 
+class BlockSettings(NamedTuple):
+    """What all blocks of a network have in common.
+
+    Attributes:
+        temb: The length of the time embedding.
+        dropout: The probability of dropout.
+        groups: The number of groups of a group norm, as of `norm`.
+        dims: The number of axes of space.
+    """
+
+    temb: int
+    dropout: float = 0.0
+    groups: int | None = None
+    dims: int = 2
+
+
 class ResidualBlock(nn.Module):
     """norm, SiLU, conv; add the time; norm, SiLU, dropout, conv; add the input (by a 1×1 where widths differ)."""
 
-    def __init__(
-        self, in_width: int, out_width: int, temb: int, dropout: float, groups: int | None, dims: int = 2
-    ) -> None:
+    def __init__(self, in_width: int, out_width: int, settings: BlockSettings) -> None:
         super().__init__()
+        temb, dropout, groups, dims = settings
         self.norm1 = norm(in_width, groups, silu=True)
         self.conv1 = conv(dims, in_width, out_width)
         self.time = init(nn.Linear(temb, out_width))
@@ -65,7 +79,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, groups: int | None, dims: int = 2) -> None:
         super().__init__()
         self.norm = norm(width, groups)
-        self.qkv = conv(dims, width, 3 * width, kernel=1, fan_out=width)  # three layers of `width` outputs each
+        self.qkv = init(CONV[dims](width, 3 * width, 1), fan_out=width)  # three layers of `width` outputs each
         self.out = conv(dims, width, width, kernel=1, scale=ZERO)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,27 +98,19 @@ class SelfAttention(nn.Module):
         return out
 
 
-class Stage(nn.Module):
+class UNetBlock(nn.Module):
     """A residual block, followed by self-attention where `attend`.
 
     With `skip` its input is concatenated with the skip connection of the same resolution.
     """
 
     def __init__(
-        self,
-        in_width: int,
-        out_width: int,
-        temb: int,
-        dropout: float,
-        attend: bool,
-        groups: int | None,
-        skip: bool = False,
-        dims: int = 2,
+        self, in_width: int, out_width: int, settings: BlockSettings, attend: bool = False, skip: bool = False
     ) -> None:
         super().__init__()
         self.skip = skip
-        self.block = ResidualBlock(in_width, out_width, temb, dropout, groups, dims)
-        self.attention = SelfAttention(out_width, groups, dims) if attend else nn.Identity()
+        self.block = ResidualBlock(in_width, out_width, settings)
+        self.attention = SelfAttention(out_width, settings.groups, settings.dims) if attend else nn.Identity()
 
     def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
         """Map (B, in_width, *sides) to (B, out_width, *sides)."""
@@ -112,7 +118,7 @@ class Stage(nn.Module):
         return out
 
 
-class Downsample(nn.Module):
+class DownsampleLayer(nn.Module):
     """A convolution of 3 taps an axis and stride 2, padded at the end of each axis only: TensorFlow's "SAME"."""
 
     skip = False
@@ -127,7 +133,7 @@ class Downsample(nn.Module):
         return out
 
 
-class Upsample(nn.Module):
+class UpsampleLayer(nn.Module):
     """Each pixel twice along every axis, then a convolution of 3 taps an axis."""
 
     skip = False
@@ -211,42 +217,53 @@ class UNet(nn.Module):
         widths = [width * mult for mult in mults]
         if groups is not None and (groups < 1 or any(after % groups for after in [width, *widths])):
             raise InputError(f"groups={groups} does not divide the channels of every level, {[width, *widths]}")
-        stage = partial(Stage, temb=temb, dropout=dropout, groups=groups, dims=dims)
+        settings = BlockSettings(temb, dropout, groups, dims)
         self.resolutions = tuple(resolution >> level for level in range(len(mults)))
         """The longest side of an image of `image_size` at each level."""
-        attends = [side in attention for side in self.resolutions]
-        last = len(mults) - 1
-        outputs = [width]  # the widths of what the stem and the modules of the first half return
+        levels = [(after, side in attention) for after, side in zip(widths, self.resolutions, strict=True)]
         self.joined = [] if narrow else [0]
-        """Which of these are skip connections, by number."""
+        """The numbers of the outputs, of the stem and of the modules of the first half, that are skip connections."""
         self.down = nn.ModuleList()
-        for level, after in enumerate(widths):
-            for _ in range(blocks):
-                self.down.append(stage(outputs[-1], after, attend=attends[level]))
-                outputs.append(after)
-                self.joined += [len(self.down)] if not narrow or level < last else []
-            if level < last:
-                below = widths[level + 1] if narrow else after
-                self.down.append(Downsample(after, below, dims))
-                outputs.append(below)
-                self.joined += [] if narrow else [len(self.down)]
-        skips = [outputs[number] for number in self.joined]
-        self.middle = nn.ModuleList([stage(after, after, attend=attend) for attend in (True, False)])
+        skips = self._halve(levels, blocks, settings)
+        after = widths[-1]
+        self.middle = nn.ModuleList([UNetBlock(after, after, settings, attend) for attend in (True, False)])
         self.up = nn.ModuleList()
-        x_width = after
-        for level in reversed(range(len(mults))):
-            for _ in range(blocks * (level < last) if narrow else blocks + 1):
-                self.up.append(stage(x_width + skips.pop(), widths[level], attend=attends[level], skip=True))
-                x_width = widths[level]
-            if level:
-                above = widths[level - 1] if narrow else x_width
-                self.up.append(Upsample(x_width, above, dims))
-                x_width = above
+        x_width = self._double(levels, blocks, settings, skips)
         self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)
         image_stem = lambda channels: conv(dims, channels * cell, width, scale=0)  # noqa: E731
         self.conditioning = Conditioning(conditions or {}, temb, image_stem)
         number_dropouts(self)
+
+    def _halve(self, levels: Sequence[tuple[int, bool]], blocks: int, settings: BlockSettings) -> list[int]:
+        """Make the first half, of levels of some width, with attention or without; return the widths of its skips."""
+        last, outputs = len(levels) - 1, [self.width]
+        for level, (after, attends) in enumerate(levels):
+            for _ in range(blocks):
+                self.down.append(UNetBlock(outputs[-1], after, settings, attends))
+                outputs.append(after)
+                self.joined += [len(self.down)] if not self.narrow or level < last else []
+            if level < last:
+                below = levels[level + 1][0] if self.narrow else after
+                self.down.append(DownsampleLayer(after, below, self.dims))
+                outputs.append(below)
+                self.joined += [] if self.narrow else [len(self.down)]
+        return [outputs[number] for number in self.joined]
+
+    def _double(
+        self, levels: Sequence[tuple[int, bool]], blocks: int, settings: BlockSettings, skips: list[int]
+    ) -> int:
+        """Make the second half, which takes the skips from their end; return the width of its output."""
+        last, x_width = len(levels) - 1, levels[-1][0]
+        for level, (after, attends) in reversed([*enumerate(levels)]):
+            for _ in range(blocks * (level < last) if self.narrow else blocks + 1):
+                self.up.append(UNetBlock(x_width + skips.pop(), after, settings, attends, skip=True))
+                x_width = after
+            if level:
+                above = levels[level - 1][0] if self.narrow else x_width
+                self.up.append(UpsampleLayer(x_width, above, self.dims))
+                x_width = above
+        return x_width
 
     def check_size(self, *sides: int) -> None:
         """Raise InputError where images of these sides are smaller than one pixel at the lowest level."""
@@ -325,11 +342,10 @@ def conv(
     kernel: int = 3,
     stride: int = 1,
     scale: float = 1.0,
-    fan_out: int | None = None,
 ) -> Conv:
     """A convolution that keeps the resolution, or with stride 2 takes an input that is already padded."""
     layer = CONV[dims](in_width, out_width, kernel, stride, padding=kernel // 2 if stride == 1 else 0)
-    return init(layer, scale, fan_out)
+    return init(layer, scale)
 
 
 def init(layer: Layer, scale: float = 1.0, fan_out: int | None = None) -> Layer:

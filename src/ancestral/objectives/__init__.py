@@ -12,7 +12,8 @@ from ancestral.base.arguments import checked
 from ancestral.base.errors import InputError
 from ancestral.base.registries import DISTILLATIONS, TimesName, WeightingName
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
-from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
+from ancestral.objectives.objective import ClippedLoss as Clipped
+from ancestral.objectives.objective import Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
 from ancestral.objectives.times import time_distribution
 from ancestral.objectives.weightings import loss_weights
 from ancestral.schedules import Schedule

@@ -16,7 +16,7 @@ from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.gaussian import Scalar
-from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser, Wrapper
+from ancestral.objectives.objective import ForwardPass, Objective, ObjectiveWrapper, TrainableDenoiser
 from ancestral.samplers.loop import spaced_times
 from ancestral.schedules import Schedule, broadcast
 from ancestral.targets import Denoiser, Prediction, Target, from_name
@@ -41,7 +41,7 @@ class Stages(NamedTuple):
         return -1 if step < self.begin else min(stage, self.number - 1)
 
 
-class _Distillation(Wrapper):
+class _Distillation(ObjectiveWrapper):
     """An objective in stages."""
 
     def __init__(self, denoising: Objective, stages: Stages, clip: float | None = None) -> None:

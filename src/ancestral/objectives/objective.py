@@ -170,7 +170,7 @@ class Denoising(Objective):
 
 
 @checked_class
-class Wrapper(Objective):
+class ObjectiveWrapper(Objective):
     """An objective that changes the errors of another one."""
 
     def __init__(self, inner: Objective) -> None:
@@ -183,7 +183,7 @@ class Wrapper(Objective):
         return self.inner.trainable
 
 
-class Clipped(Wrapper):
+class ClippedLoss(ObjectiveWrapper):
     """The loss of x̂_0 clipped to [−1, 1], as samplers clip it, so that an answer beyond black or white costs nothing.
 
     The gradient is that of the answer itself; otherwise an x̂_0 outside the range would never be pulled back.
@@ -198,7 +198,7 @@ class Clipped(Wrapper):
 
 
 @checked_class
-class Weighted(Wrapper):
+class Weighted(ObjectiveWrapper):
     """Another objective's errors times a weight for each t.
 
     Args:
@@ -221,7 +221,7 @@ class Weighted(Wrapper):
 
 
 @checked_class
-class Hybrid(Wrapper):
+class Hybrid(ObjectiveWrapper):
     """L_hybrid = L_simple + λ L_vlb, which trains a learned variance. L_vlb is T times the bound's term of step t.
 
     The bound trains the variance alone: the mean has no gradient in it.

@@ -24,7 +24,7 @@ from ancestral.base.errors import InputError
 from ancestral.conditions import argument_name
 from ancestral.model import Model
 from ancestral.nets.autoencoder import Decoder, Encoder
-from ancestral.nets.unet import Upsample
+from ancestral.nets.unet import UpsampleLayer
 from ancestral.page.program_builder import Value
 from ancestral.page.program_operations import SPLIT, WHOLE, Translation
 from ancestral.page.weight_encoding import rounded
@@ -96,8 +96,8 @@ def compile_module(net: nn.Module, inputs: Mapping[str, Tensor]) -> NetworkProgr
 
 
 class _PlainUpsample(nn.Module):
-    """`Upsample` by PyTorch's operations: the kernels repeat pixels for nothing, and there are 9 weights for each pair
-    of channels in the place of 16.
+    """`UpsampleLayer` by PyTorch's operations: the kernels repeat pixels for nothing, and each pair of channels has 9
+    weights in the place of 16.
     """
 
     skip = False
@@ -117,7 +117,7 @@ def _plain(net: nn.Module) -> nn.Module:
     net = copy.deepcopy(net).cpu().float().eval()
     for module in list(net.modules()):
         for name, child in module.named_children():
-            if isinstance(child, Upsample):
+            if isinstance(child, UpsampleLayer):
                 setattr(module, name, _PlainUpsample(child.conv))
     with torch.no_grad():
         for parameter in net.parameters():

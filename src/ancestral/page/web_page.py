@@ -25,7 +25,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import DISTILLATIONS
 from ancestral.conditions import Condition
-from ancestral.data.arrays import NAMES
+from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.convert import has_alpha
 from ancestral.data.spec import Codec, bits_of
 from ancestral.model import Model
@@ -150,7 +150,7 @@ def facts(model: Model) -> dict[str, Any]:
 
 def _check(model: Model) -> None:
     """Raise InputError for items that a page does not show."""
-    shape, kind = model.spec.shape, NAMES.get(len(model.spec.shape) - 1, "points")
+    shape, kind = model.spec.shape, ARRAY_NAMES.get(len(model.spec.shape) - 1, "points")
     alternative = f"use {option('to', 'onnx')}"
     if kind == "points" and shape != (2,):
         raise InputError(f"a page shows points in 2 dimensions, and these have {shape[0]}; {alternative}")

@@ -14,7 +14,7 @@ from ancestral.base.arguments import short_source
 from ancestral.base.options import on_command_line
 from ancestral.base.registries import NETWORKS, TARGETS
 from ancestral.config import PLAIN_LOOP, Config, UNetConfig
-from ancestral.data.arrays import NAMES
+from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, examples
@@ -37,7 +37,7 @@ ADVICE = "text that you write outside of these marks is kept"
 
 def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     """Describe in a sentence, without its full stop, a model that is trained on data of that name."""
-    kind = NAMES.get(len(spec.shape) - 1, "points")
+    kind = ARRAY_NAMES.get(len(spec.shape) - 1, "points")
     size = f"in {spec.shape[0]} dimensions" if kind == "points" else f"of {'×'.join(map(str, spec.shape))}"
     net = "mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind
     network = NETWORKS[net].text if net in NETWORKS else "a network"
@@ -67,7 +67,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         picture: The name of a picture of samples beside the card.
     """
     config, process, net = model.config, model.config.process, model.config.net
-    kind = NAMES.get(len(model.spec.shape) - 1, "points")
+    kind = ARRAY_NAMES.get(len(model.spec.shape) - 1, "points")
     unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups and not net.narrow
     common = process.target in ("eps", "x0", "v") and process.schedule_name in ("linear", "cosine", "sigmoid")
     source, given = short_source(config.data.source), examples(model.spec)

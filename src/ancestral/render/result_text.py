@@ -10,7 +10,7 @@ from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
 from ancestral.base.result import Table, parts_of
 from ancestral.config.request import ImageRef
-from ancestral.config.run_files import PARTS
+from ancestral.config.run_files import RUN_PARTS
 from ancestral.model.metadata import CONDITION_KINDS
 from ancestral.render.data_text import data_parts
 from ancestral.render.evaluation_text import (
@@ -142,7 +142,7 @@ def _runs(result: RunList) -> list[Table | str]:
     runs, titles = result.runs, ("run", "data", "preset", "step", "loss", "FD", "on disk", "changed")
     if not runs:
         return [f"there are no runs in {result.folder}", *result.problems]
-    kinds = [kind for kind in dict.fromkeys([*PARTS.values(), "other"]) if any(run.parts.get(kind) for run in runs)]
+    kinds = [kind for kind in dict.fromkeys([*RUN_PARTS.values(), "other"]) if any(run.parts.get(kind) for run in runs)]
     sizes = [[run.name, *(format_bytes(run.parts.get(kind, 0)) for kind in kinds)] for run in runs]
     best = [f"{run.name}, best by measured distance: {run.best}" for run in runs if run.best is not None]
     return [Table(titles, [*map(_run, runs)]), Table(("on disk", *kinds), sizes), *best, *result.problems]

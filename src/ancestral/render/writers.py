@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError, install_command
 from ancestral.base.options import option
 from ancestral.base.storage import atomic
 from ancestral.config.request import KEYWORD
-from ancestral.data.arrays import NAMES
+from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.decoding import from_pixels
 from ancestral.render import pictures
 from ancestral.render.pictures import Beside, hstack, picture
@@ -83,7 +83,7 @@ def fits_png(shape: Sequence[int], dtype: torch.dtype) -> bool:
 def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError for items of a shape (C, H, W) or dtype that a PNG cannot hold."""
     if not fits_png(shape, dtype):
-        kind = NAMES.get(len(shape) - 1, "points")
+        kind = ARRAY_NAMES.get(len(shape) - 1, "points")
         number_type = str(dtype).removeprefix("torch.")
         raise InputError(
             f"PNG files hold no {kind} of {shape[0]} channels in {number_type}; give {option('out')} a .npz for "
@@ -112,7 +112,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def array_name(shape: Sequence[int]) -> str:
     """Return the name of the array of items of a shape in a .npz."""
-    return NAMES.get(len(shape) - 1, "points")
+    return ARRAY_NAMES.get(len(shape) - 1, "points")
 
 
 def frame_count(fps: int) -> int:

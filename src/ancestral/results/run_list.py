@@ -30,7 +30,7 @@ class RunSummary:
     best: BestModel | None = None
     """The model with the smallest distance that was measured while training; None if none was."""
     parts: dict[str, int] = field(default_factory=dict)
-    """Bytes on disk by what they hold: a value of `run_files.PARTS`, or "other"."""
+    """Bytes on disk by what they hold: a value of `run_files.RUN_PARTS`, or "other"."""
 
 
 @dataclass(frozen=True)

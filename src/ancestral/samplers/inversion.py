@@ -15,9 +15,9 @@ from ancestral.samplers.loop import GaussianDenoiser, Move, Sampler, Step, check
 from ancestral.schedules import Schedule, Time, check_floats, per_item
 from ancestral.targets import SIGMA_DATA, Denoiser, Prediction, check_denoiser, for_move
 
-TOLERANCE = 2e-5
+INVERSION_TOLERANCE = 2e-5
 """The largest error of an inverted step, in units of √(a² + b²): 0.003 levels of 255."""
-ITERATIONS = 60
+MOST_CORRECTIONS = 60
 """The largest number of corrections of one step."""
 MEMORY = 6
 """The number of earlier corrections that Anderson acceleration combines."""
@@ -29,7 +29,7 @@ def inverse_trajectory(
     x0: Tensor,
     sampler: Sampler,
     times: Sequence[float] | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float = INVERSION_TOLERANCE,
     **condition: Any,
 ) -> Iterator[Step]:
     """Invert a deterministic sampler, and yield every state from x_0 to x_T.
@@ -145,7 +145,7 @@ def _solve(
     best, least = x, torch.full((len(x),), math.inf, dtype=x.dtype, device=x.device)
     points: list[Tensor] = []
     residuals: list[Tensor] = []
-    for _ in range(ITERATIONS):
+    for _ in range(MOST_CORRECTIONS):
         residual = target - function(x)
         error = residual.flatten(1).abs().amax(1)
         better = error < least

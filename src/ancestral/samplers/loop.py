@@ -196,10 +196,7 @@ class Sampler(ABC):
         visit = whole(visit, 0, math.inf, f"visit is a whole number, 0 or more, not {visit}")
         visited = check_times(self.times(schedule) if times is None else times, schedule)
         indices = range(len(x_T)) if indices is None else indices
-        if len(indices) != len(x_T) or not x_T.is_floating_point():
-            raise InputError(f"x_T must hold floats, one image for each of the {len(indices)} indices")
-        if self.clip is not None and not self.clip > 0:
-            raise InputError(f"clip must be above 0, or None, not {self.clip}")
+        self._check_states(x_T, indices)
         now = denoiser
 
         def predict(x: Tensor, t: Time) -> Prediction:
@@ -240,6 +237,13 @@ class Sampler(ABC):
                 x, state = self._checked(self.advance(x, prediction, move, state), x)
         now = denoiser
         yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x, state)
+
+    def _check_states(self, x_T: Tensor, indices: Sequence[int]) -> None:
+        """Raise InputError if x_T, its indices or `clip` cannot be used."""
+        if len(indices) != len(x_T) or not x_T.is_floating_point():
+            raise InputError(f"x_T must hold floats, one image for each of the {len(indices)} indices")
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"clip must be above 0, or None, not {self.clip}")
 
     def _checked(self, answer: Any, x: Tensor) -> tuple[Tensor, Any]:
         """Return what `advance` did, without gradients; raise InputError unless it is the next x and a state."""

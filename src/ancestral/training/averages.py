@@ -21,12 +21,12 @@ from ancestral.base.errors import InputError
 
 LENGTHS = (0.05, 0.10)
 """The lengths σ_rel of the two averages that are tracked."""
-SHORTEST, LONGEST = 0.005, 12**-0.5
+SHORTEST_LENGTH, LONGEST_LENGTH = 0.005, 12**-0.5
 """The range of σ_rel: of profiles that are much narrower than those stored little is right; 1/√12 is the plain mean of
 all steps, γ = 0."""
-FORMAT = "ancestral-snapshot-1"
-PAIRS, FEWEST = 16, 8
-"""By default there are at most PAIRS snapshots, and none where fewer than FEWEST fit into BYTES."""
+SNAPSHOT_FORMAT = "ancestral-snapshot-1"
+PAIRS, FEWEST_PAIRS = 16, 8
+"""By default there are at most PAIRS snapshots, and none where fewer than FEWEST_PAIRS fit into BYTES."""
 BYTES = 500_000_000
 PREFIXES = tuple(f"average.{length:g}." for length in LENGTHS)
 """Prefixes of the parameters' names, in snapshots and in checkpoints."""
@@ -97,8 +97,10 @@ def gamma_of(length: float) -> float:
 
 def check_length(length: float) -> None:
     """Raise InputError unless 0.005 ≤ σ_rel ≤ 1/√12."""
-    if not SHORTEST <= length <= LONGEST:
-        raise InputError(f"an averaging length is {SHORTEST} to 0.2886 (1/√12, the mean of all steps), not {length:g}")
+    if not SHORTEST_LENGTH <= length <= LONGEST_LENGTH:
+        raise InputError(
+            f"an averaging length is {SHORTEST_LENGTH} to 0.2886 (1/√12, the mean of all steps), not {length:g}"
+        )
 
 
 def coefficients(steps: Sequence[int], length: float) -> tuple[Tensor, float]:
@@ -138,7 +140,7 @@ def coefficients(steps: Sequence[int], length: float) -> tuple[Tensor, float]:
 def default_pairs(pair: int) -> int:
     """Choose the largest number of snapshots of `pair` bytes each: 0 where they are too large to keep unasked."""
     fitting = min(PAIRS, BYTES // max(1, pair))
-    return fitting if fitting >= FEWEST else 0
+    return fitting if fitting >= FEWEST_PAIRS else 0
 
 
 def interval(steps: int, pairs: int) -> int:
@@ -169,7 +171,7 @@ class Snapshots:
 
         Raises OSError if it cannot be written; the others stay.
         """
-        storage.write_tensors(self.path(step), tensors, {"format": FORMAT, "step": str(step)})
+        storage.write_tensors(self.path(step), tensors, {"format": SNAPSHOT_FORMAT, "step": str(step)})
         for other in self.steps():
             if other > step or (other < step and other % every):
                 self.path(other).unlink(missing_ok=True)
@@ -188,7 +190,7 @@ class Snapshots:
             InputError: If the snapshot is damaged.
         """
         tensors, metadata = storage.read_tensors(self.path(step))
-        if metadata != {"format": FORMAT, "step": str(step)}:
+        if metadata != {"format": SNAPSHOT_FORMAT, "step": str(step)}:
             raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
         prefix = PREFIXES[LENGTHS.index(length)]
         return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
@@ -212,7 +214,7 @@ class Snapshots:
         sums, formats = dict[str, Tensor](), dict[str, torch.dtype]()
         for step, row in zip(steps, factors.tolist(), strict=True):
             tensors, metadata = storage.read_tensors(self.path(step))
-            if metadata != {"format": FORMAT, "step": str(step)}:
+            if metadata != {"format": SNAPSHOT_FORMAT, "step": str(step)}:
                 raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
             for factor, prefix in zip(row, PREFIXES, strict=True):
                 part = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

@@ -21,7 +21,7 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
-FORMAT = "ancestral-checkpoint-1"
+CHECKPOINT_FORMAT = "ancestral-checkpoint-1"
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Checkpoints:
         with storage.atomic_folder(path) as folder:
             content = storage.tensors_to_bytes(checkpoint.tensors)
             manifest: dict[str, Any] = {
-                "format": FORMAT,
+                "format": CHECKPOINT_FORMAT,
                 "step": checkpoint.step,
                 "sha256": {TENSORS: hashlib.sha256(content).hexdigest()},
                 "facts": dict(checkpoint.numbers),
@@ -159,7 +159,11 @@ class Checkpoints:
         path = self.path(step)
         try:
             manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            whole = manifest["format"] == FORMAT and manifest["step"] == step and isinstance(manifest["facts"], dict)
+            whole = (
+                manifest["format"] == CHECKPOINT_FORMAT
+                and manifest["step"] == step
+                and isinstance(manifest["facts"], dict)
+            )
             digests = {TENSORS: storage.sha256(path / TENSORS), MANIFEST: _digest_of(manifest)}
             of_version_0_2 = {TENSORS: digests[TENSORS]}
             whole = whole and manifest["sha256"] in (digests, of_version_0_2)

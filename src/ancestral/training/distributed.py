@@ -33,9 +33,9 @@ from ancestral.base.options import option
 E = TypeVar("E")
 R = TypeVar("R")
 
-PATIENCE = datetime.timedelta(days=30)
+WORK_TIMEOUT = datetime.timedelta(days=30)
 """Time for which processes wait for the work of the first one."""
-STORE_PATIENCE = datetime.timedelta(minutes=30)
+START_TIMEOUT = datetime.timedelta(minutes=30)
 """Time for which a process waits for the other ones to start."""
 POLL = 0.1
 """Seconds between two looks at the store while a process waits for the first one."""
@@ -149,7 +149,7 @@ class Distributed:
         """Run a workflow on the first process; the others wait for its result, and raise InputError if it fails."""
         if self.world == 1:
             return (yield from events)
-        group = distributed.new_group(timeout=PATIENCE, backend="gloo")
+        group = distributed.new_group(timeout=WORK_TIMEOUT, backend="gloo")
         answer: list[Any] = [None, None]
         try:
             if self.main:
@@ -244,7 +244,7 @@ def _agent_store() -> TCPStore | None:
         return None
     try:
         place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        return TCPStore(*place, is_master=False, timeout=STORE_PATIENCE)
+        return TCPStore(*place, is_master=False, timeout=START_TIMEOUT)
     except (KeyError, ValueError, RuntimeError):  # torch.distributed's errors are RuntimeErrors
         return None
 

@@ -24,10 +24,10 @@ from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
 from ancestral.training.distributed import Distributed
 from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.sample_distance import SAMPLES, SampleDistance
+from ancestral.training.sample_distance import COMPARED_SAMPLES, SampleDistance
 from ancestral.training.training_state import TrainingState
 
-PARTS = ("snapshots", "checkpoints")
+STEP_FOLDERS = ("snapshots", "checkpoints")
 """Folders of a run with a part for each of several steps."""
 
 
@@ -93,7 +93,7 @@ class Saves:
             "distance": distance.best_distance.value,
             "error": distance.best_distance.error,
             "title": distance.title,
-            "compared": f"{SAMPLES:,} samples, {distance.compared_with}",
+            "compared": f"{COMPARED_SAMPLES:,} samples, {distance.compared_with}",
         }
         metadata = model.metadata_of(best.diffusion, best.config, best.spec, best.step)
         before = self.folder.best_model()
@@ -178,7 +178,7 @@ class Saves:
             notes += self._failure(wait=True)
         for kind, paths in itertools.groupby(self.checkpoints.take_removed(), key=_part_of_run):
             count = sum(1 for _ in paths)
-            what = f"{count} of the {kind}" if kind in PARTS else kind
+            what = f"{count} of the {kind}" if kind in STEP_FOLDERS else kind
             notes += self._once(f"removed {kind}", f"the disk is full: removed {what} to make room for a save")
         return notes
 
@@ -263,4 +263,4 @@ def restore_newest(
 
 
 def _part_of_run(path: Path) -> str:
-    return path.parent.name if path.parent.name in PARTS else f"the {path.stem}"
+    return path.parent.name if path.parent.name in STEP_FOLDERS else f"the {path.stem}"

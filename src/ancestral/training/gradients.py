@@ -30,7 +30,6 @@ def prepare(
     positions: range,
     config: Config,
     spec: DataSpec,
-    takes_keys: bool,
     device: torch.device,
     latents: Latents | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -41,8 +40,7 @@ def prepare(
 
     Returns:
         x_0 of shape (len(positions), *x_shape) in [−1, 1], mirrored and augmented where the config says so; by name the
-        numbers of the augmentation, the conditions, some of them dropped, and the keys of counter-based dropout if the
-        network takes them.
+        numbers of the augmentation, and the conditions, some of them dropped.
     """
     train, step = config.train, batch.step
     items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
@@ -74,8 +72,6 @@ def prepare(
             for transform in transforms if kind.on_grid and not kind.made_by else ():
                 value = transform(value)
             condition[argument] = kind.drop(value, absent[name].to(device))
-    if takes_keys and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
-        condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
 
 
@@ -190,9 +186,11 @@ class Gradients:
             state.denoiser.train()
         state.optimiser.zero_grad()
         latents = self._latents or self.cache
-        x0, condition = prepare(
-            batch, positions, self.config, state.spec, state.takes_keys, distributed.device, latents
-        )
+        x0, condition = prepare(batch, positions, self.config, state.spec, distributed.device, latents)
+        net = self.config.net
+        if state.takes_keys and (isinstance(net, CustomNetConfig) or getattr(net, "dropout", 0) > 0):
+            keys = randomness.keys(self.config.train.seed, Stream.DROPOUT, batch.step, positions)
+            condition["keys"] = keys.to(distributed.device, non_blocking=True)
         table = []
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)

@@ -14,7 +14,7 @@ from ancestral.config import TrainConfig
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import cooldown
 
-BETAS, EPS = (0.9, 0.999), 1e-8
+ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 """Adam's constants in the paper."""
 
 
@@ -29,7 +29,7 @@ def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Se
     parameters = [*net.parameters(), *more]
     fused = next(net.parameters()).device.type in ("cpu", "cuda")
     if name == "adam":
-        return DenseAdam(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+        return DenseAdam(parameters, lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS, fused=fused)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     matrices = [module.weight for module in net.modules() if isinstance(module, layers)]
     return Muon(parameters, matrices, distributed, fused)
@@ -73,7 +73,7 @@ class Muon(DenseAdam):
     def __init__(
         self, parameters: Iterable[Tensor], matrices: Sequence[Tensor], distributed: Distributed, fused: bool = False
     ) -> None:
-        super().__init__(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+        super().__init__(parameters, lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS, fused=fused)
         self.distributed = distributed
         self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
         self.matrices = list(dict.fromkeys(matrices))  # layers may share one

@@ -21,18 +21,18 @@ from torch import Tensor
 
 from ancestral.base.estimate import format_percent
 
-TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
+DISTANCE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
 """A distance, and a loss of which most remains for ever, have stopped falling if they fall by less than this share of
 their value while the steps double."""
-ERROR = 0.05
+LOOKS_ERROR = 0.05
 """Probability that a value which falls by more than the tolerance is taken for one that does not, over all looks."""
 LOOKS, SPREAD = 4, 12
 """Number of looks while the steps double, and c: about the number of looks that share most of the error."""
 DOUBLINGS = 1, 2
 """The numbers of doublings of the steps that are fitted."""
-FEWEST = 6
+FEWEST_MEASUREMENTS = 6
 """Smallest number of measurements of a fit."""
-KEPT = 256
+KEPT_MEASUREMENTS = 256
 """Number of the last measurements that are kept for the fits."""
 COOLDOWN = 5
 """Of a run that ends at its plateau, the last of that number of equal parts has a falling learning rate.
@@ -118,9 +118,9 @@ class Plateau:
         tolerance: The share of the value by which it falls at most while the steps double once it has stopped falling.
     """
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, tolerance: float = DISTANCE_TOLERANCE) -> None:
         self.tolerance = tolerance
-        self.history = torch.zeros(KEPT, 2, dtype=torch.float64)
+        self.history = torch.zeros(KEPT_MEASUREMENTS, 2, dtype=torch.float64)
         """Step and value of the last measurements, in order from the end; 0 before there are as many."""
         self.numbers = torch.zeros(2, dtype=torch.int64)
         """The number of looks so far, and the step of the plateau, 0 before there is one."""
@@ -151,7 +151,7 @@ class Plateau:
         None if the last half has too few measurements, or some are not finite.
         """
         windows = [self.window(doublings) for doublings in DOUBLINGS]
-        if len(windows[0]) < FEWEST or not bool(windows[-1].isfinite().all()):
+        if len(windows[0]) < FEWEST_MEASUREMENTS or not bool(windows[-1].isfinite().all()):
             return None
         return min((fit_fall(rows, self.tolerance) for rows in windows), key=lambda fall: fall.probability)
 
@@ -165,7 +165,7 @@ class Plateau:
         self.numbers[0] += 1
         look = int(self.numbers[0])
         share = SPREAD / ((look + SPREAD - 1) * (look + SPREAD))
-        if fall.probability >= ERROR * share / len(DOUBLINGS):
+        if fall.probability >= LOOKS_ERROR * share / len(DOUBLINGS):
             return False
         self.numbers[1] = step
         return True
@@ -180,7 +180,7 @@ class Plateau:
         if fall.tolerance != self.tolerance * level:
             return f"{text}, which the noise of a measurement ({fall.tolerance:.2g}) hides"
         change = f"changes by {format_percent(-fall.value / level, fall.error / level)}" if level else "stays"
-        sure, share = format_percent(1 - ERROR), format_percent(self.tolerance)
+        sure, share = format_percent(1 - LOOKS_ERROR), format_percent(self.tolerance)
         return f"{text}; while the steps double it {change}, and falls by less than {share} ({sure} confidence)"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from ancestral.base.events import Event
 from ancestral.samplers import Recording, Sampler
 from ancestral.training.trainer import Trainer
-from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
+from ancestral.training.training_samples import Examples, SharedSampling, examples_of, sampler_of_run
 
 
 def examples(trainer: Trainer, n: int) -> Examples:
@@ -21,7 +21,7 @@ def preview_sampler(trainer: Trainer, max_steps: int) -> Sampler:
 def sample_preview(
     trainer: Trainer, n: int, max_steps: int, followed: int = 0, given: Examples | None = None
 ) -> Generator[Event, None, Recording | None]:
-    """Sample as `sample_in_training` does, from the averaged weights of a run."""
-    sampler, given = preview_sampler(trainer, max_steps), given or Examples()
-    stopping = lambda: trainer.stopping  # noqa: E731
-    return sample_in_training(trainer.model(), sampler, n, trainer.distributed, given, stopping, followed)
+    """Sample as `SharedSampling` does, from the averaged weights of a run."""
+    sampler = preview_sampler(trainer, max_steps)
+    sampling = SharedSampling(trainer.model(), sampler, trainer.distributed, given or Examples())
+    return sampling.sample(n, lambda: trainer.stopping, followed)

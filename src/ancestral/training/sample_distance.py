@@ -21,16 +21,16 @@ from ancestral.data import Dataset
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.training.distributed import Distributed
-from ancestral.training.plateau import TOLERANCE, Plateau, take_up
-from ancestral.training.training_samples import Examples, examples_of, sample_in_training, sampler_of_run
+from ancestral.training.plateau import DISTANCE_TOLERANCE, Plateau, take_up
+from ancestral.training.training_samples import Examples, SharedSampling, examples_of, sampler_of_run
 
-SAMPLES, REFERENCES = 200, 500
+COMPARED_SAMPLES, COMPARED_REFERENCES = 200, 500
 """Numbers of samples and of real items that are compared."""
-FEWEST = 64
+FEWEST_HELD_OUT = 64
 """Number of held-out items below which items that are trained on are the reference set."""
-STEPS = 12
+MOST_STEPS = 12
 """Largest number of sampling steps."""
-PROBE = 32
+TIMED_SAMPLES = 32
 """Number of samples of each process by which the time of a measurement is estimated."""
 
 
@@ -76,15 +76,15 @@ class SampleDistance:
         held_out: Dataset | None,
         spec: DataSpec,
         metric: ItemMetric,
-        tolerance: float = TOLERANCE,
+        tolerance: float = DISTANCE_TOLERANCE,
     ) -> None:
-        self.held_out = held_out is not None and len(held_out) >= FEWEST
+        self.held_out = held_out is not None and len(held_out) >= FEWEST_HELD_OUT
         """Whether the reference set are held-out items."""
         source = held_out if held_out is not None and self.held_out else training
-        self.items = source.sample(REFERENCES)
+        self.items = source.sample(COMPARED_REFERENCES)
         self.spec = spec
         self.metric = metric
-        self.given = examples_of(self.items, spec, SAMPLES) if spec.further else Examples()
+        self.given = examples_of(self.items, spec, COMPARED_SAMPLES) if spec.further else Examples()
         self._distance: Callable[[Tensor], Estimate] | None = None
         self.plateau = Plateau(tolerance)
         self.best = torch.zeros(3, dtype=torch.float64)
@@ -134,9 +134,9 @@ class SampleDistance:
         Raises:
             InputError: If the samples cannot be measured, as those of a model that diverged.
         """
-        sampler = sampler_of_run(config, model.diffusion, STEPS)
-        sampling = sample_in_training(model, sampler, SAMPLES, distributed, self.given, stopping, task="measuring")
-        recording = finish(sampling)
+        sampler = sampler_of_run(config, model.diffusion, MOST_STEPS)
+        sampling = SharedSampling(model, sampler, distributed, self.given)
+        recording = finish(sampling.sample(COMPARED_SAMPLES, stopping, task="measuring"))
         if recording is None:
             return None
         if not bool(recording.samples.isfinite().all()):
@@ -158,21 +158,20 @@ class SampleDistance:
 
         That of the reference set's features, which are computed once and kept, is no part of it.
         """
-        few = min(PROBE, len(distributed.positions(SAMPLES)))
+        few = min(TIMED_SAMPLES, len(distributed.positions(COMPARED_SAMPLES)))
         positions, sampler = distributed.positions(few * distributed.world), sampler_of_run(config, model.diffusion, 2)
-        given, times = self.given, []
+        sampling, times = SharedSampling(model, sampler, distributed, self.given), []
         for _ in range(2):  # the first one takes what happens once
             began = time.perf_counter()
-            sampling = sample_in_training(model, sampler, few * distributed.world, distributed, given, lambda: False)
-            recording = finish(sampling)
+            recording = finish(sampling.sample(few * distributed.world, lambda: False))
             assert recording is not None
             sampled = time.perf_counter()
             self.metric.features(recording.samples[positions])
             times.append((sampled - began, time.perf_counter() - sampled))
-        steps = sampler_of_run(config, model.diffusion, STEPS)
+        steps = sampler_of_run(config, model.diffusion, MOST_STEPS)
         evaluations = steps.nfe(model.denoiser.schedule) / sampler.nfe(model.denoiser.schedule)
         (_, _), (sampling_seconds, feature_seconds) = times
-        return (sampling_seconds * evaluations + feature_seconds) * -(-SAMPLES // distributed.world) / few
+        return (sampling_seconds * evaluations + feature_seconds) * -(-COMPARED_SAMPLES // distributed.world) / few
 
     def _features(self, samples: Tensor, distributed: Distributed) -> Tensor:
         """The features of all samples, of which each process computes those of its share."""

@@ -19,25 +19,25 @@ from ancestral.config import CustomNetConfig
 from ancestral.config.training_values import TrainingCost
 from ancestral.data import Dataset
 from ancestral.training.activation_memory import recomputed_activations, recomputed_share
-from ancestral.training.plateau import FEWEST
+from ancestral.training.plateau import FEWEST_MEASUREMENTS
 from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.trainer import Trainer
 
 MEASURING, MEASURING_OFTEN = 0.05, 0.2
 """Largest share of the training time that measuring the distance of samples takes by default, and in a run that ends at
 its plateau and is too short for enough measurements otherwise."""
-SHORTEST = 600
+SHORTEST_RUN = 600
 """Seconds of a run below which no distances are measured by default."""
 MEASUREMENTS = 30, 100
 """Smallest number of measurements of a run that ends at its plateau, and largest number of those of any run: samples of
 a network that has hardly learned do not change, which is no plateau."""
-AT_ONCE = {"cuda": 8}
+BUSY_ITEMS = {"cuda": 8}
 """Smallest number of items in a forward pass that keeps a device busy; 1 on others."""
-PROBE = 4
+PROBE_ITEMS = 4
 """Number of items on which memory is measured, and the time of networks so slow that a whole step would take long."""
 GROWTH = 8
 """Factor of that number while the items are so small that the fixed costs of a step hide theirs."""
-PATIENCE = 4.0
+SLOW_STEP = 4.0
 """Seconds of a step above which fewer items are measured and scaled up."""
 INTERVAL = 0.01
 """Seconds between two samples of the memory in use."""
@@ -86,7 +86,7 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
     """
     device = trainer.device
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
-    items = min(PROBE, trainer.gradients.micro_batch)
+    items = min(PROBE_ITEMS, trainer.gradients.micro_batch)
     with _peak_memory(trainer.device) as peak:
         before = peak()
         trainer.rehearse(1)
@@ -119,13 +119,13 @@ def training_cost(
     remaining_steps = config.train.steps - trainer.step
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
     fits = memory.largest(trainer.gradients.micro_batch)
-    few = min(PROBE, share)
+    few = min(PROBE_ITEMS, share)
     probe, largest_probe = few, share if fits == trainer.gradients.micro_batch else few
     with recomputed_activations(trainer) if memory.recomputed else nullcontext():
         # the less of two: other programs may have taken the core from one
         while (seconds := min(_seconds(trainer, probe) for _ in range(2))) < LEAST_SECONDS and probe < largest_probe:
             probe = min(GROWTH * probe, largest_probe)
-        if seconds * share / probe <= PATIENCE and largest_probe == share:
+        if seconds * share / probe <= SLOW_STEP and largest_probe == share:
             probe = share
             seconds = statistics.median(_seconds(trainer, share) for _ in range(steps))
         else:
@@ -157,7 +157,7 @@ def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemo
     """Choose activation checkpointing where the memory is short and the config leaves it out.
 
     Smaller parts of a batch need less memory at the same gradients, and no more time while they keep the device busy.
-    So blocks are recomputed only where fewer than `AT_ONCE` items fit at once.
+    So blocks are recomputed only where fewer than `BUSY_ITEMS` items fit at once.
 
     Returns:
         The memory as the run takes it, and a line on it with and without; "" where no activations are recomputed.
@@ -166,7 +166,7 @@ def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemo
     before, after = memory, memory
     if runtime.checkpointing:
         before = replace(memory, each=int(memory.each / max(recomputed_share(trainer), 1e-3)))
-    short = memory.largest(count) < min(count, AT_ONCE.get(trainer.device.type, 1))
+    short = memory.largest(count) < min(count, BUSY_ITEMS.get(trainer.device.type, 1))
     if short and runtime.checkpointing is None and not runtime.compile:
         after = replace(memory, each=int(memory.each * recomputed_share(trainer)), recomputed=True)
     if not runtime.checkpointing and not after.recomputed:
@@ -201,7 +201,7 @@ def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> 
         step_seconds = min(_seconds(trainer, share) for _ in range(2))
     numbers = torch.tensor([step_seconds if distributed.main else 0.0], dtype=torch.float64)
     step_seconds = float(distributed.total(numbers.to(distributed.device))[0])
-    if not until_plateau and step_seconds * train.steps < SHORTEST:
+    if not until_plateau and step_seconds * train.steps < SHORTEST_RUN:
         return Measuring()
     distance = trainer.new_distance()
     numbers[0] = distance.seconds(trainer.model(), trainer.config, distributed)
@@ -210,7 +210,7 @@ def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> 
     seconds = float(distributed.total(numbers.to(distributed.device))[0])
     seldom, often = (seconds / (share * step_seconds) for share in (MEASURING, MEASURING_OFTEN))
     every = _round_up(math.ceil(max(shortest, max(often, min(seldom, longest)) if until_plateau else seldom)))
-    enough = until_plateau or 2 * FEWEST * every <= train.steps  # else there are too few for the rule
+    enough = until_plateau or 2 * FEWEST_MEASUREMENTS * every <= train.steps  # else there are too few for the rule
     return Measuring(distance, every, seconds / (every * step_seconds)) if enough else Measuring()
 
 

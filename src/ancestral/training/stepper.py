@@ -6,7 +6,7 @@ would.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from ancestral.data.loading import Batch, Loader
 from ancestral.diffusion import Diffusion
 from ancestral.model import Model, OwnParts
 from ancestral.nets.autoencoder import Autoencoder
-from ancestral.objectives import Objective
 from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
@@ -30,7 +29,7 @@ from ancestral.training.optimiser import lr_factor, set_learning_rate
 from ancestral.training.plateau import constant_steps, end_after
 from ancestral.training.progress import StepOutcome
 from ancestral.training.sample_distance import MetricMaker, SampleDistance
-from ancestral.training.training_state import TrainingState, spec_of
+from ancestral.training.training_state import TrainingState, Watched, spec_of
 from ancestral.training.validation import Validation
 
 
@@ -41,8 +40,7 @@ class Stepper:
         config: The config of the run.
         dataset: The data.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        parts: A network, schedule or target of your own in place of the config's.
-        objective: An objective of your own in place of the config's.
+        parts: Parts of your own in place of the config's.
         held_out: Data that are not trained on, whose loss is measured; their classes are numbered as those of the data.
         autoencoder: The autoencoder of a config with a latent space, which is not trained here.
 
@@ -56,7 +54,6 @@ class Stepper:
         dataset: Dataset,
         device: str = "auto",
         parts: OwnParts | None = None,
-        objective: Callable[[Diffusion], Objective] | None = None,
         held_out: Dataset | None = None,
         autoencoder: Autoencoder | None = None,
     ) -> None:
@@ -81,11 +78,9 @@ class Stepper:
             workers=config.runtime.workers,
             balance=config.data.balance,
         )
-        self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
+        self.watched = Watched(None if held_out is None else Validation(held_out, dataset, self.spec))
         self.metric: MetricMaker | None = None
         """Makes the metric of samples; None if none can be measured."""
-        self.distance: SampleDistance | None = None
-        """What measures the distance of samples; None if none is measured."""
         self.stopping = False
         """Whether `stop` was called on this process."""
         self.preempted = False
@@ -94,11 +89,20 @@ class Stepper:
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
         self.initial: Mapping[str, Tensor] | None = None
         """The weights that the run starts from; None for random ones."""
-        self._make_objective = objective
         self.state = self._begin()
         self.spec = self.state.spec
         self.gradients.cache = cache_for(config.data, self.spec, dataset)
         self.batches = self.loader.batches(0)
+
+    @property
+    def validation(self) -> Validation | None:
+        """What measures the validation loss; None without held-out data."""
+        return self.watched.validation
+
+    @property
+    def distance(self) -> SampleDistance | None:
+        """What measures the distance of samples; None if none is measured."""
+        return self.watched.distance
 
     @property
     def config(self) -> Config:
@@ -119,7 +123,7 @@ class Stepper:
         if config.runtime.checkpointing and not before.runtime.checkpointing:
             checkpoint_blocks(self.state.net)
         if distance is not None:
-            self.distance = self.state.distance = distance
+            self.watched.distance = distance
 
     def measure_by(self, metric: MetricMaker) -> None:
         """Measure the distance of samples by a metric, if the config says how often or that is chosen later.
@@ -129,7 +133,7 @@ class Stepper:
         """
         self.metric = metric
         if self.planned.train.measure_every:
-            self.distance = self.state.distance = self.new_distance()
+            self.watched.distance = self.new_distance()
 
     def new_distance(self) -> SampleDistance:
         """Return what measures the distance of samples. Raises InputError if none can be measured on these data."""
@@ -152,16 +156,7 @@ class Stepper:
 
     def _begin(self) -> TrainingState:
         """The state of step 0."""
-        state = TrainingState(
-            self.config,
-            self.spec,
-            self.parts,
-            self.distributed,
-            self._make_objective,
-            self.initial,
-            self.validation,
-            self.distance,
-        )
+        state = TrainingState(self.config, self.spec, self.parts, self.distributed, self.initial, self.watched)
         self._learning_rates(state)  # refuses a schedule that does not fit before anything is written
         if self.distributed.replicated:
             self._settle_sums(state)

@@ -15,6 +15,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, sampler_for
 from ancestral.model.condition_values import NONE, ConditionValues, values_of_items
+from ancestral.model.sample_conditioning import Conditioning
 from ancestral.samplers import Recording, Sampler, record
 from ancestral.training.distributed import Distributed
 
@@ -61,39 +62,49 @@ def sampler_of_run(config: Config, denoiser: Diffusion, max_steps: int) -> Sampl
     return sampler_for(denoiser, name, steps=min(max_steps, default))
 
 
-def sample_in_training(
-    model: Model,
-    sampler: Sampler,
-    n: int,
-    distributed: Distributed,
-    given: Examples,
-    stopping: Callable[[], bool],
-    followed: int = 0,
-    task: str = "sampling a preview",
-) -> Generator[Event, None, Recording | None]:
-    """Sample items 0..n−1 of seed 0, given the conditions of examples. All processes take part.
+@dataclass(frozen=True)
+class SharedSampling:
+    """Samples of seed 0 during training, of which each process makes its share.
 
-    Returns:
-        Decoded items on the CPU, the same on every process, and states of the `followed` first ones of this process;
-        None if this process, the only one, was asked to stop meanwhile.
+    Attributes:
+        model: The model with the averaged weights.
+        sampler: The sampler.
+        distributed: The processes.
+        given: The items whose conditions the samples have.
     """
-    steps = len(sampler.times(model.denoiser.schedule)) - 1
-    decode = model.spec.decode
-    positions = distributed.positions(n)
-    encoded = torch.zeros(n, *model.spec.x_shape, device=distributed.device)
-    recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
-    trajectory = partial(model.trajectory, sampler=sampler, label=given.label, values=given.values)
-    size = model.batch(None)
-    loop = record(trajectory, positions, size, lambda x: decode(x).cpu(), recorded, followed)
-    done, total = 0, -(-len(positions) // size) * (steps + 1)
-    while True:
-        try:
-            batch, step = next(loop)
-        except StopIteration as end:
-            return Recording(decode(distributed.total(encoded)), end.value.states)
-        if step.t == 0:
-            encoded[list(batch)] = step.x
-        if stopping() and distributed.world == 1:
-            return None
-        done += 1
-        yield Work(task, done, total, part=True)
+
+    model: Model
+    sampler: Sampler
+    distributed: Distributed
+    given: Examples
+
+    def sample(
+        self, n: int, stopping: Callable[[], bool], followed: int = 0, task: str = "sampling a preview"
+    ) -> Generator[Event, None, Recording | None]:
+        """Sample items 0..n−1. All processes take part.
+
+        Returns:
+            Decoded items on the CPU, the same on every process, and states of the `followed` first ones of this
+            process; None if this process, the only one, was asked to stop meanwhile.
+        """
+        model, distributed, decode = self.model, self.distributed, self.model.spec.decode
+        steps = len(self.sampler.times(model.denoiser.schedule)) - 1
+        positions = distributed.positions(n)
+        encoded = torch.zeros(n, *model.spec.x_shape, device=distributed.device)
+        recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
+        conditioning = Conditioning(self.given.label, self.given.values)
+        trajectory = partial(model.states, sampler=self.sampler, seed=0, conditioning=conditioning)
+        size = model.batch(None)
+        loop = record(trajectory, positions, size, lambda x: decode(x).cpu(), recorded, followed)
+        done, total = 0, -(-len(positions) // size) * (steps + 1)
+        while True:
+            try:
+                batch, step = next(loop)
+            except StopIteration as end:
+                return Recording(decode(distributed.total(encoded)), end.value.states)
+            if step.t == 0:
+                encoded[list(batch)] = step.x
+            if stopping() and distributed.world == 1:
+                return None
+            done += 1
+            yield Work(task, done, total, part=True)

@@ -3,19 +3,19 @@
 As tensors they have the same names for one process or many, replicated or sharded.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral import augmentation, model, nets, objectives
+from ancestral import model, nets, objectives
 from ancestral.base.device import free_memory
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
-from ancestral.conditions import argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -32,10 +32,10 @@ from ancestral.training.progress import LossByTime
 from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.validation import Validation
 
-COPIES = 5
+COPIES_IN_FILES = 5
 """Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
 moments of the optimiser, and the average once more."""
-IN_MEMORY = 4
+COPIES_IN_MEMORY = 4
 """Copies of each weight in memory at least: weight, gradient, average and a moment."""
 NUMBERS = (int, float, bool, type(None))
 """Types of the values of an optimiser in a checkpoint, besides tensors."""
@@ -44,7 +44,7 @@ NUMBERS = (int, float, bool, type(None))
 def _check_memory(config: Config, spec: DataSpec, distributed: Distributed) -> None:
     """Raise InputError if the memory of the network alone is not free; systems may end a process that takes more."""
     weights = sum(shape.numel() for shape in nets.weight_shapes(lambda: net_of(config, spec)).values())
-    copies = IN_MEMORY / distributed.world if distributed.shard else IN_MEMORY
+    copies = COPIES_IN_MEMORY / distributed.world if distributed.shard else COPIES_IN_MEMORY
     needed, free = int(4 * weights * copies), free_memory(distributed.device)
     if needed > free:
         raise InputError(
@@ -58,6 +58,27 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
     if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
     return data.spec if config.data.class_labels else data.spec.without_label()
+
+
+@dataclasses.dataclass
+class Watched:
+    """What is measured while training, of the averaged weights. What it remembers of earlier steps is saved."""
+
+    validation: Validation | None = None
+    distance: SampleDistance | None = None
+
+    def items(self) -> Iterator[tuple[str, Validation | SampleDistance]]:
+        """Iterate over what is measured, with the prefix of its tensors."""
+        if self.validation is not None:
+            yield "validation.", self.validation
+        if self.distance is not None:
+            yield "distance.", self.distance
+
+    def reset(self) -> None:
+        """Forget the steps before."""
+        for _, watched in self.items():
+            for value in watched.state.values():
+                value.zero_()
 
 
 class TrainingState:
@@ -76,14 +97,11 @@ class TrainingState:
         spec: DataSpec,
         parts: OwnParts,
         distributed: Distributed,
-        make_objective: Callable[[Diffusion], Objective] | None = None,
         initial: Mapping[str, Tensor] | None = None,
-        validation: Validation | None = None,
-        distance: SampleDistance | None = None,
+        watched: Watched | None = None,
     ) -> None:
-        self.parts, self.distributed, self.validation, self.distance = parts, distributed, validation, distance
-        self.step, self.guard = 0, DivergenceGuard()
-        self.spec = spec
+        self.parts, self.distributed, self.watched = parts, distributed, watched or Watched()
+        self.step, self.guard, self.spec = 0, DivergenceGuard(), spec
         if parts.net is None:
             _check_memory(config, spec, distributed)
         self.denoiser = self._build(config, config.train.seed)
@@ -95,54 +113,21 @@ class TrainingState:
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes_keys = nets.takes(self.net, "keys")
-        if not nets.takes(self.net, "labels"):  # a network of one's own may be unconditional
-            self.spec = spec.without_label()
-        for name in map(argument_name, self.spec.further):
-            if not nets.takes(self.net, name):
-                raise InputError(
-                    f"the network takes no argument {name}: add it to forward, as in forward(x, index, {name}), or "
-                    f"leave this condition out ({option('given')})"
-                )
-        if config.data.augment and augmentation.NAME in self.spec.further:
-            raise InputError(
-                f"{augmentation.NAME} is the condition of {option('augment', config.data.augment)}: give yours another "
-                f"name, as in {option('given', 'other=augment')}"
-            )
-        images = [name for name, kind in spec.further.items() if kind.on_grid and not kind.made_by]
-        if config.data.augment and spec.autoencoder is not None and images:
-            raise InputError(
-                f"{option('augment', config.data.augment)} transforms the pixels of items, and {images[0]} is brought "
-                "to the grid of their latents: leave one of the two out"
-            )
-        if config.data.augment and not nets.takes(self.net, augmentation.NAME):
-            raise InputError(
-                f"the forward method of the network takes no {augmentation.NAME}=None, the numbers that say how an "
-                f"item was transformed: add that argument, or leave {option('augment')} out"
-            )
-        if parts != OwnParts():
+        self.spec = own_parts.spec_of_network(self.net, spec, config)
+        if dataclasses.replace(parts, objective=None) != OwnParts():
             own_parts.check_network(self.denoiser, self.spec, distributed, bool(config.data.augment))
-        with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
-            if make_objective is None:
-                self.objective = objectives.from_config(config, self.denoiser)
-            else:
-                self.objective = own_parts.call_objective(make_objective, self.denoiser)
+        self.objective = self._objective(config)
         self.objective_parameters = self.objective.trainable
         """The parameters of the objective itself, by name."""
-        for parameter in self.objective_parameters.values():
-            parameter.data = parameter.data.to(distributed.device)
-        if distributed.shard and (self.objective_parameters or self.objective.reads_average):
-            raise InputError(
-                f"an objective with parameters, or that reads the averaged weights, is not distributed; leave "
-                f"{option('shard')} out"
-            )
-        if make_objective is not None:
-            own_parts.check_objective(self.objective, self.denoiser, self.spec, distributed)
+        self._place_objective()
         if config.runtime.checkpointing:
             checkpoint_blocks(self.net)
         if config.runtime.compile:
             compile_blocks(self.net)
         self.denoiser.net = distributed.wrap(self.net)
         self.parameters = list(self.net.parameters())
+        self.trained = [*self.parameters, *self.objective_parameters.values()]
+        """All parameters that the gradient is of."""
         self.ema = EMA(self.parameters, config.train.ema)
         self.pair_bytes = 2 * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
         """The size of a snapshot: two copies of the weights."""
@@ -151,41 +136,53 @@ class TrainingState:
         lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
         self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
         """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
-        self.trained = [*self.parameters, *self.objective_parameters.values()]
-        """All parameters that the gradient is of."""
-        if parts.optimiser is None:
-            more = list(self.objective_parameters.values())
-            self.optimiser: Optimizer = make_optimiser(self.net, config.train.optimiser, distributed, more)
-            set_learning_rate(self.optimiser, config.train.lr or 0.0)
-        else:
-            self.optimiser = own_parts.call_optimiser(parts.optimiser, [p for p in self.trained if p.requires_grad])
+        self.optimiser = self._optimiser(config)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         """The learning rate of each parameter group at a factor of 1."""
-        self.averaged: Diffusion | None = None
+        self.averaged = self._averaged(config) if self.objective.reads_average else None
         """The denoiser with the averaged weights, for objectives that read them."""
-        if self.objective.reads_average:
-            self.averaged = self._build(config).requires_grad_(False).eval()
-            for parameter, average in zip(self.averaged.net.parameters(), self.ema.weights, strict=True):
-                parameter.data = average  # one memory, so it follows every update
-        for _, watched in self._watched():
-            for value in watched.state.values():
-                value.zero_()
+        self.watched.reset()
 
     def _build(self, config: Config, seed: int = 0) -> Diffusion:
         with pytorch_generator(seed):
             return model.build(config, self.spec, self.parts).to(self.distributed.device)
 
-    def _watched(self) -> Iterator[tuple[str, Validation | SampleDistance]]:
-        """What is measured while training, with the prefix of its tensors."""
-        if self.validation is not None:
-            yield "validation.", self.validation
-        if self.distance is not None:
-            yield "distance.", self.distance
+    def _objective(self, config: Config) -> Objective:
+        with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
+            if self.parts.objective is None:
+                return objectives.from_config(config, self.denoiser)
+            return own_parts.call_objective(self.parts.objective, self.denoiser)
+
+    def _place_objective(self) -> None:
+        """Bring the objective's parameters to the device. Raises InputError if it cannot be trained on."""
+        for parameter in self.objective_parameters.values():
+            parameter.data = parameter.data.to(self.distributed.device)
+        if self.distributed.shard and (self.objective_parameters or self.objective.reads_average):
+            raise InputError(
+                f"an objective with parameters, or that reads the averaged weights, is not distributed; leave "
+                f"{option('shard')} out"
+            )
+        if self.parts.objective is not None:
+            own_parts.check_objective(self.objective, self.denoiser, self.spec, self.distributed)
+
+    def _optimiser(self, config: Config) -> Optimizer:
+        if self.parts.optimiser is not None:
+            return own_parts.call_optimiser(self.parts.optimiser, [p for p in self.trained if p.requires_grad])
+        more = list(self.objective_parameters.values())
+        optimiser = make_optimiser(self.net, config.train.optimiser, self.distributed, more)
+        set_learning_rate(optimiser, config.train.lr or 0.0)
+        return optimiser
+
+    def _averaged(self, config: Config) -> Diffusion:
+        averaged = self._build(config).requires_grad_(False).eval()
+        for parameter, average in zip(averaged.net.parameters(), self.ema.weights, strict=True):
+            parameter.data = average  # one memory, so it follows every update
+        return averaged
 
     @property
     def save_bytes(self) -> int:
         """The size of a checkpoint (weights, averages and the optimiser's two moments) and a model file."""
-        return self.pair_bytes // 2 * (COPIES + len(self.powers))
+        return self.pair_bytes // 2 * (COPIES_IN_FILES + len(self.powers))
 
     def model(self, config: Config) -> Model:
         """Copy the denoiser with the averaged weights, as it would be saved now. All processes take part."""
@@ -209,7 +206,7 @@ class TrainingState:
         tensors = {name: _copied(self.distributed.full(value)) for name, value in tensors.items()}
         tensors |= self.average_tensors({"ema.": self.ema, **self.powers})
         tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
-        for prefix, watched in self._watched():
+        for prefix, watched in self.watched.items():
             tensors |= {f"{prefix}{name}": value.clone() for name, value in watched.state.items()}
         return tensors | {f"scaler.{name}": value for name, value in self.distributed.scale.items()}
 
@@ -270,7 +267,7 @@ class TrainingState:
         self._restore_optimiser(tensors, optimiser)
         for name, value in self.objective.state.items():
             value.copy_(tensors[f"times.{name}"])
-        for prefix, watched in self._watched():
+        for prefix, watched in self.watched.items():
             watched.restore(_named(tensors, prefix))
         self.distributed.scale = _named(tensors, "scaler.")
         self.guard = DivergenceGuard.restored(numbers["guard"])

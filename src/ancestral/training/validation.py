@@ -25,13 +25,13 @@ from ancestral.randomness import Stream
 from ancestral.training.distributed import Distributed
 from ancestral.training.plateau import LOSS_TOLERANCE, Plateau, take_up
 
-PASSES = 256
+VALIDATION_PASSES = 256
 """Number of forward passes on each kind of items: one for each item, or several where there are fewer."""
-BATCH = 64
+VALIDATION_BATCH = 64
 """Number of items in a forward pass, as of previews."""
-MAX_VALUES = 2**25
+KEPT_VALUES = 2**25
 """Largest number of values of the items of each kind, which stay in memory."""
-ERRORS, CHECKS = 3.0, 2
+NAMED_ERRORS, CHECKS_IN_A_ROW = 3.0, 2
 """A rise is named if it is larger than this number of standard errors at this number of checks in a row."""
 
 
@@ -43,7 +43,7 @@ class Validation:
     """
 
     def __init__(self, held_out: Dataset, training: Dataset, spec: DataSpec) -> None:
-        n = min(PASSES, len(held_out), len(training), max(2, MAX_VALUES // math.prod(spec.shape)))
+        n = min(VALIDATION_PASSES, len(held_out), len(training), max(2, KEPT_VALUES // math.prod(spec.shape)))
         parts = [held_out.sample(n), training.sample(n)]  # unreadable items are left out
         n = min(map(len, parts))
         if n < 2:
@@ -81,9 +81,9 @@ class Validation:
     def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:
         """Compute the loss of each item at uniform t, float64 (2, n). All processes take part."""
         count = len(self.items)
-        passes = -(-2 * PASSES // count)
+        passes = -(-2 * VALIDATION_PASSES // count)
         table = torch.zeros(count * passes, dtype=torch.float64, device=distributed.device)
-        for positions in torch.split(torch.tensor(distributed.positions(len(table))), BATCH):
+        for positions in torch.split(torch.tensor(distributed.positions(len(table))), VALIDATION_BATCH):
             rows = positions // passes
             draws = positions % (len(table) // 2)  # both kinds of items have the same times and noise
             t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
@@ -110,9 +110,9 @@ class Validation:
             self.lowest.copy_(losses)
             lowest, in_a_row, rise, error = step, 0, 0.0, 0.0
         else:
-            in_a_row = in_a_row + 1 if rise > ERRORS * error and means[1] < lowest_means[1] else 0
+            in_a_row = in_a_row + 1 if rise > NAMED_ERRORS * error and means[1] < lowest_means[1] else 0
         notes = self._plateau_note(step, means[0])
-        if in_a_row >= CHECKS and not named:
+        if in_a_row >= CHECKS_IN_A_ROW and not named:
             named = step
             notes = (  # which says more than that it does not improve
                 f"validation loss rises since step {lowest:,} ({lowest_means[0]:.4g} -> {means[0]:.4g}) while that of "

@@ -28,7 +28,8 @@ def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
     """Return the parts of the user's own, and the settings that are none."""
     settings = dict(options.settings)
     objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
-    parts = OwnParts(options.net, **objects, lr_schedule=function_of(options.lr_schedule))
+    objects |= {name: function_of(getattr(options, name)) for name in ("lr_schedule", "objective")}
+    parts = OwnParts(options.net, **objects)
     for name, idle in REPLACED.items():
         if getattr(parts, name) is not None and any(setting in settings for setting in idle):
             names = " and ".join(map(option, idle))

@@ -14,7 +14,7 @@ from ancestral.base.options import option
 from ancestral.base.storage import size_of
 from ancestral.config import Config
 from ancestral.config.folders import REPORTS
-from ancestral.config.run_files import EVALUATION, PARTS, last_row
+from ancestral.config.run_files import EVALUATION, RUN_PARTS, last_row
 from ancestral.declarations import Runs
 from ancestral.model import describe, describe_file
 from ancestral.results import EvaluationResult
@@ -109,7 +109,7 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
     parts, changed = dict[str, int](), run.path.stat().st_mtime
     for path in (Path(root) / file for root, _, files in os.walk(run.path) for file in files):
         with contextlib.suppress(OSError):  # it vanished meanwhile
-            facts, kind = path.lstat(), PARTS.get(path.relative_to(run.path).parts[0], "other")
+            facts, kind = path.lstat(), RUN_PARTS.get(path.relative_to(run.path).parts[0], "other")
             changed = max(changed, facts.st_mtime) if parts else facts.st_mtime  # not of the folder
             parts[kind] = parts.get(kind, 0) + facts.st_size
     return RunSummary(

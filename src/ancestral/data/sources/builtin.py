@@ -36,7 +36,7 @@ CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # the label, then the red, green and blue planes
-POINTS = 10_000
+CURVE_POINTS = 10_000
 JITTER = 0.02  # standard deviation of the Gaussian noise that gives the curves width, and so a density
 
 
@@ -120,7 +120,7 @@ def _cifar10_records(file: Path, name: str) -> Tensor:
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(-1, CIFAR10_RECORD)
 
 
-def moons(split: str = "train", count: int = POINTS, seed: int = 0) -> InMemoryDataset:
+def moons(split: str = "train", count: int = CURVE_POINTS, seed: int = 0) -> InMemoryDataset:
     """Sample two interlocking half circles of radius 0.6: float32 (count, 2) in [-1, 1]²."""
     rng = _generator(split, seed)
     angle = math.pi * torch.rand(count, generator=rng)
@@ -130,7 +130,7 @@ def moons(split: str = "train", count: int = POINTS, seed: int = 0) -> InMemoryD
     return _jittered("moons", 0.6 * x, rng)
 
 
-def swissroll(split: str = "train", count: int = POINTS, seed: int = 0) -> InMemoryDataset:
+def swissroll(split: str = "train", count: int = CURVE_POINTS, seed: int = 0) -> InMemoryDataset:
     """Sample a spiral of one and a half turns, r = angle in [1.5π, 4.5π]: float32 (count, 2) in [-1, 1]²."""
     rng = _generator(split, seed)
     angle = math.pi * (1.5 + 3 * torch.rand(count, generator=rng))
@@ -139,7 +139,7 @@ def swissroll(split: str = "train", count: int = POINTS, seed: int = 0) -> InMem
     return _jittered("swissroll", (x - mean) / (4.9 * math.pi), rng)
 
 
-def checkerboard(split: str = "train", count: int = POINTS, seed: int = 0) -> InMemoryDataset:
+def checkerboard(split: str = "train", count: int = CURVE_POINTS, seed: int = 0) -> InMemoryDataset:
     """Sample the 8 squares of a 4 by 4 board whose column + row is even, uniformly: float32 (count, 2) in [-1, 1]²."""
     rng = _generator(split, seed)
     column = torch.randint(4, (count,), generator=rng)

@@ -24,7 +24,7 @@ from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.metadata_table import MetadataTable
 
-NAMED = 5
+MOST_NAMED_KINDS = 5
 """Largest number of kinds of unread files that a note names."""
 
 
@@ -173,8 +173,8 @@ def _unread_notes(others: Counter[str]) -> list[tuple[str, str]]:
     notes = [(f"{are(heic, 'HEIC file')} not read", READ_HEIC)] if heic else []
     if counts:
         kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
-        named = ", ".join(f"{counts[kind]:,} {one_line(kind[1:].upper())}" for kind in kinds[:NAMED])
-        more = ", ..." if len(kinds) > NAMED else ""
+        named = ", ".join(f"{counts[kind]:,} {one_line(kind[1:].upper())}" for kind in kinds[:MOST_NAMED_KINDS])
+        more = ", ..." if len(kinds) > MOST_NAMED_KINDS else ""
         text = f"{are(sum(counts.values()), 'file')} of kinds that are not read ({named}{more})"
         notes.append((text, "convert images to PNG or JPEG, and recordings to .wav, or leave them out"))
     return notes

@@ -19,8 +19,10 @@ from ancestral.data.io_errors import SourceLost, read_file
 from ancestral.data.lazy_dataset import NamedClasses, StoredItems
 from ancestral.data.place import Place
 
-SCHEME = SOURCES["rows"].scheme
-ADDRESS = re.compile(r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*")
+DATASET_SCHEME = SOURCES["rows"].scheme
+DATASET_ADDRESS = re.compile(
+    r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*"
+)
 
 
 class HuggingFaceImages(StoredItems):
@@ -70,7 +72,7 @@ class HuggingFaceRows(HuggingFaceImages):
                 f"{source} has no column of images, only {', '.join(features) or 'unknown ones'}: cast "
                 "one to datasets.Image and save it again"
             )
-        name = one_line(source.resolve().name if isinstance(source, Path) else source.removeprefix(SCHEME))
+        name = one_line(source.resolve().name if isinstance(source, Path) else source.removeprefix(DATASET_SCHEME))
         super().__init__(rows, image, name)
         others = [name for name in features if name not in (image, label)]
         self.columns = _Columns(rows, others, self.name)
@@ -129,7 +131,7 @@ def _open(source: str | Path, split: str) -> Any:
         raise InputError(f"{source} is read by the library datasets: {install_command('datasets')}") from None
     try:
         if isinstance(source, str):
-            match = ADDRESS.fullmatch(source)
+            match = DATASET_ADDRESS.fullmatch(source)
             if match is None:
                 raise InputError(f"{source} is no address: write hf://datasets/user/name, or with @revision or /config")
             rows = datasets.load_dataset(match["repo"], match["config"], revision=match["revision"])

@@ -25,16 +25,16 @@ from ancestral.base.quantities import plural
 from ancestral.data.files import Files
 from ancestral.data.io_errors import Unreadable
 
-FILES = ("metadata.csv", "metadata.jsonl")
+TABLE_FILES = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
 SEPARATORS = ",;\t"
-PEEKED = 100
+PEEKED_ROWS = 100
 """Number of rows of a .jsonl whose keys are its columns."""
 CSV = 2
 """Marks the rows of a .csv."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 """A number as many languages write it, and Excel with them."""
-SHOWN = 3
+MOST_LISTED = 3
 """Largest number of names in a message."""
 
 
@@ -52,11 +52,11 @@ class ItemsError(InputError):
 
 def listed(names: Iterable[str]) -> str:
     """Join the first names."""
-    first = list(islice(names, SHOWN + 1))
-    return ", ".join(first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
+    first = list(islice(names, MOST_LISTED + 1))
+    return ", ".join(first[:MOST_LISTED]) + (", ..." if len(first) > MOST_LISTED else "")
 
 
-class Table(NamedTuple):
+class ColumnFile(NamedTuple):
     """A table of a folder or sub-folder."""
 
     name: str
@@ -85,7 +85,7 @@ class MetadataTable(Mapping[str, Any]):
             folders: The names of its sub-folders.
         """
         self._files, self._names, self._prefixes = files, names, [b"", *(name + b"/" for name in folders)]
-        self._columns: dict[str, Table] | None = None
+        self._columns: dict[str, ColumnFile] | None = None
         self._problem = ""
 
     def __getitem__(self, name: str) -> Any:
@@ -153,20 +153,20 @@ class MetadataTable(Mapping[str, Any]):
         columns = f"the column {names[0]}" if len(names) == 1 else f"the columns {listed(names)}"
         return f"{file} has {columns}", names[0]
 
-    def _tables(self) -> list[Table]:
+    def _tables(self) -> list[ColumnFile]:
         """The tables of the folder and of its sub-folders. Raises InputError for two in one folder."""
-        tables = list[Table]()
+        tables = list[ColumnFile]()
         for prefix in self._prefixes:
-            here = [prefix + file.encode() for file in FILES if self._files.has(prefix + file.encode())]
+            here = [prefix + file.encode() for file in TABLE_FILES if self._files.has(prefix + file.encode())]
             if len(here) > 1:
                 folder = f"{self._files}/{os.fsdecode(prefix)}"[:-1]
-                raise InputError(f"{one_line(folder)} holds {' and '.join(FILES)}: keep one of them")
+                raise InputError(f"{one_line(folder)} holds {' and '.join(TABLE_FILES)}: keep one of them")
             tables += [
-                Table(one_line(f"{self._files}/{os.fsdecode(name)}"), self._files, name, prefix) for name in here
+                ColumnFile(one_line(f"{self._files}/{os.fsdecode(name)}"), self._files, name, prefix) for name in here
             ]
         return tables
 
-    def _peek(self) -> dict[str, Table]:
+    def _peek(self) -> dict[str, ColumnFile]:
         """The table of each column; none, with the reason, if a table is damaged."""
         if self._columns is None:
             self._columns = {}
@@ -230,17 +230,17 @@ def _normal(file: str) -> str:
     return file[2:] if file.startswith("./") else file
 
 
-def _is_csv(table: Table) -> bool:
+def _is_csv(table: ColumnFile) -> bool:
     return table.name.endswith(".csv")
 
 
-def _column_names(table: Table) -> list[str]:
+def _column_names(table: ColumnFile) -> list[str]:
     """The columns besides the names of files. Raises InputError if there are no such names."""
     if _is_csv(table):
         header, _ = next(_csv(table))
         names = header
     else:
-        names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED) for key in row))
+        names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED_ROWS) for key in row))
     if not any(names):
         where = "in its first line: write" if _is_csv(table) else "in its first rows: give"
         raise InputError(f"{table.name} has no columns {where} {FILE_NAME}, and a name for each other column")
@@ -252,7 +252,7 @@ def _column_names(table: Table) -> list[str]:
     return [name for name in names if name and name != FILE_NAME]
 
 
-def _rows(table: Table, name: str) -> Iterator[tuple[str, Any]]:
+def _rows(table: ColumnFile, name: str) -> Iterator[tuple[str, Any]]:
     """The name of the file and the value of a column in each row; None where it is missing."""
     if not _is_csv(table):
         for number, content in enumerate(_jsonl(table), 1):
@@ -277,7 +277,7 @@ def _rows(table: Table, name: str) -> Iterator[tuple[str, Any]]:
         yield row[place].strip() if place < len(row) else "", texts.setdefault(cell, cell) if cell else None
 
 
-def _csv(table: Table) -> Iterator[tuple[list[str], int]]:
+def _csv(table: ColumnFile) -> Iterator[tuple[list[str], int]]:
     """The header and the rows of a .csv that are not empty, with the numbers of their lines."""
     with _explained(table), _opened(table) as file:
         first = file.readline()
@@ -292,7 +292,7 @@ def _csv(table: Table) -> Iterator[tuple[list[str], int]]:
                 yield row, reader.line_num
 
 
-def _jsonl(table: Table) -> Iterator[dict[str, Any]]:
+def _jsonl(table: ColumnFile) -> Iterator[dict[str, Any]]:
     """The objects of a .jsonl."""
     with _explained(table), _opened(table) as file:
         for number, line in enumerate(file, 1):
@@ -306,14 +306,14 @@ def _jsonl(table: Table) -> Iterator[dict[str, Any]]:
                 yield content
 
 
-def _opened(table: Table) -> io.TextIOWrapper:
+def _opened(table: ColumnFile) -> io.TextIOWrapper:
     return io.TextIOWrapper(table.files.stream(table.file), encoding="utf-8-sig", newline="")
 
 
 class _explained:
     """Turn what reading a table raises into an InputError."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: ColumnFile) -> None:
         self._table = table
 
     def __enter__(self) -> None:

@@ -36,13 +36,13 @@ from ancestral.data.remote_files import RemoteFiles
 from ancestral.data.sources.file_folder import LocalFiles
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
-VERSION = 4  # of the files in the cache
+CACHE_VERSION = 4  # of the files in the cache
 LARGEST_LABEL = 1 << 16  # bytes of a member with a label
 MOST_KINDS = 64
 """Largest number of kinds of further members in a shard; what follows more dots may be a part of the name."""
-AT_ONCE = 8
+SHARDS_AT_ONCE = 8
 """Number of shards that are indexed at the same time."""
-PEEKED = 16
+PEEKED_MEMBERS = 16
 """Number of samples whose json says which fields there are."""
 FIELDS = ("starts", "sizes", "labels", "names", "problem", "further", "kinds")
 Index = dict[str, NDArray[np.generic]]
@@ -65,7 +65,7 @@ class TarShards(StoredItems):
             InputError: If there is no whole sample.
         """
         self._files, self._shard_names, self.threads = files, [*shards], files.threads
-        with reading_threads(min(AT_ONCE, files.threads, len(shards))) as pool:
+        with reading_threads(min(SHARDS_AT_ONCE, files.threads, len(shards))) as pool:
             indices = pool.map(partial(index_shard, files), shards)
         self._bounds = np.cumsum([0] + [len(index["starts"]) for index in indices])
         self._starts, self._sizes, labels = (
@@ -130,7 +130,7 @@ def index_shard(files: Files, shard: bytes) -> Index:
         InputError: If it cannot be opened; a SourceLost where its place does not respond.
     """
     try:
-        key, size = f"{VERSION} {files.version(shard)}", files.size(shard)
+        key, size = f"{CACHE_VERSION} {files.version(shard)}", files.size(shard)
     except Unreadable as error:
         raise InputError(str(error)) from None
     file = cache() / "shards" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
@@ -251,7 +251,7 @@ class _Columns(Mapping[str, Any]):
     def _json_fields(self) -> list[str]:
         """The fields of the first samples besides the label."""
         if self._fields is None:
-            places = [rows[:PEEKED] for rows in self._places.get("json", {}).values()]
+            places = [rows[:PEEKED_MEMBERS] for rows in self._places.get("json", {}).values()]
             contents = [_json(self._member(*place)) for rows in places for place in rows.tolist()]
             self._fields = [key for key in dict.fromkeys(key for one in contents for key in one) if key != "label"]
         return self._fields

@@ -12,10 +12,11 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
 from ancestral.base.registries import DISTILLATIONS
-from ancestral.config.request import EditRequest, Label, Request
-from ancestral.model.condition_values import NONE, ConditionValues
-from ancestral.model.requested import check_images, user_values
-from ancestral.model.trained_model import TrainedModel
+from ancestral.config.request import EditRequest, Request
+from ancestral.model.condition_values import NONE
+from ancestral.model.requested import check_images, guidance_of, user_values
+from ancestral.model.sample_conditioning import Conditioning
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.samplers import (
     Sampler,
     Step,
@@ -23,11 +24,11 @@ from ancestral.samplers import (
 )
 from ancestral.schedules import Schedule
 
-STEPS = 25
+EDIT_STEPS = 25
 """Default number of sampling steps of an edit."""
 FLOW_STEPS: int = 50
 """Default number of steps along the probability flow: with few the inverse of a step may not exist."""
-COUNT = 4
+EDIT_SAMPLES = 4
 """Default number of samples of an edit."""
 WALK: int = 9
 """Default number of samples of a walk."""
@@ -63,7 +64,7 @@ class Edited(Tensor):
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class EditPlan:
     """An edit that is decided.
 
     Attributes:
@@ -105,35 +106,35 @@ class Edit:
         return edited
 
 
-def sampler_of(model: TrainedModel, request: Request) -> Sampler:
+def sampler_of(model: SamplingModel, request: Request) -> Sampler:
     """Return the sampler of an edit: DDIM with η = 1, or that of a distilled model, where the request names none."""
     sampler = request.objects.sampler or request.sampler or None
     if sampler is None and is_distilled(model):
         return model.sampler(steps=request.steps)
     if sampler is None:
-        return model.sampler("ddim:eta=1", steps=_steps(model, request, STEPS))
+        return model.sampler("ddim:eta=1", steps=_steps(model, request, EDIT_STEPS))
     return model.sampler(sampler, steps=request.steps)
 
 
-def flow_sampler(model: TrainedModel, request: Request) -> Sampler:
+def flow_sampler(model: SamplingModel, request: Request) -> Sampler:
     """Return the sampler of the probability flow, which does not clip: what is clipped has no inverse."""
     own = request.objects.sampler or request.sampler
     sampler = sampler_of(model, request) if own else model.sampler("heun", steps=_steps(model, request, FLOW_STEPS))
     return dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]  # all samplers are dataclasses
 
 
-def _steps(model: TrainedModel, request: Request, default: int) -> int:
+def _steps(model: SamplingModel, request: Request, default: int) -> int:
     return min(default, model.denoiser.schedule.steps) if request.steps is None else request.steps
 
 
-def conditions_of(model: TrainedModel, request: Request) -> tuple[Label, dict[str, ConditionValues]]:
-    """Return the label and the values of the other conditions; what is left out is absent, the label too."""
+def conditioning_of(model: SamplingModel, request: Request) -> Conditioning:
+    """Return what an edit is conditioned on and how it is guided; what is left out is absent, the label too."""
     label, values = model.given_values(request.label, user_values(request))
     check_images(request, values)
-    return NONE if label is None and model.spec.classes else label, values
+    return Conditioning(NONE if label is None and model.spec.classes else label, values, guidance_of(request))
 
 
-def items_of(model: TrainedModel, request: Request, default: int) -> Sequence[int]:
+def items_of(model: SamplingModel, request: Request, default: int) -> Sequence[int]:
     """Return the indices of the samples of an edit, of which there are n; None is that of the indices, or the default.
 
     Raises:
@@ -156,7 +157,7 @@ def deviation_of(samples: Tensor) -> Tensor:
     return (sum(variances, torch.zeros(())) / len(channels)).sqrt()
 
 
-def is_distilled(model: TrainedModel) -> bool:
+def is_distilled(model: SamplingModel) -> bool:
     """Whether x̂_0 of a model is a sample, as of consistency models, and not the mean of all that fit x_t."""
     consistent = {entry.sampler for entry in DISTILLATIONS.values() if entry.consistent}
     return model.config.sample.sampler.partition(":")[0] in consistent

@@ -13,17 +13,17 @@ from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.model.editing.spectra import LEAST, Spectra
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.operators import Operator
 from ancestral.randomness import Stream
 
 GAIN = math.sqrt(12)
 """How much A⁺ may enlarge noise where samples agree with integers exactly: their rounding is then less than a level."""
-BEYOND = 1.1
+LARGEST_INVERSE = 1.1
 """The largest root mean square of A⁺ y; that of items in [-1, 1] is 1 at most."""
 FAR = 4.0
 """How many times its noise samples may differ from a measurement before it is said."""
-FLOOR = 1e-4
+LEAST_NOISE = 1e-4
 """The least noise that is looked for in floats."""
 NOISES = 2.0 ** (torch.arange(1, 27) / 2)
 """Noises that are tried, as multiples of the least one."""
@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Observation:
     """What the user measured.
 
     Attributes:
@@ -77,7 +77,7 @@ class Measurement:
         return ((y - low) / level).round().clamp(0, 2 / level) * level + low
 
 
-def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
+def explained(model: SamplingModel, measurement: Observation) -> Explanation:
     """Decide which noise a measurement is taken to have.
 
     Where A⁺ enlarges the noise of y, agreement with y exactly would show it, so that of rounding is taken at least. If
@@ -96,7 +96,7 @@ def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
     least = max(noise, measurement.rounding)
     if not least:
         size = float(operator.pseudo_inverse(y, shape).flatten(1).square().mean(1).max().sqrt())
-        if size <= BEYOND:
+        if size <= LARGEST_INVERSE:
             return Explanation(0.0)
         if model.examples is None:
             raise InputError(
@@ -110,18 +110,18 @@ def explained(model: TrainedModel, measurement: Measurement) -> Explanation:
             f"{gain:.2g} times: it is taken for noise of the image."
         )
     if model.examples is not None and len(model.examples) >= LEAST:
-        least, remark = _compared(model.examples, measurement, max(least, FLOOR))
+        least, remark = _compared(model.examples, measurement, max(least, LEAST_NOISE))
         notes += [remark] if remark else []
     return Explanation(least, gain * least, tuple(notes))
 
 
-def _remainder(examples: Tensor, measurement: Measurement, noise: float) -> float:
+def _remainder(examples: Tensor, measurement: Observation, noise: float) -> float:
     """Above 0 if most of y have more power than what is measured of the data with this noise, below 0 if less."""
-    spectra = Spectra(measurement.like(examples, noise), measurement.rounding or FLOOR)
+    spectra = Spectra(measurement.like(examples, noise), measurement.rounding or LEAST_NOISE)
     return float(spectra.compare(measurement.y).quantile(0.5, interpolation="nearest"))
 
 
-def _less_noise(examples: Tensor, measurement: Measurement) -> tuple[str, ...]:
+def _less_noise(examples: Tensor, measurement: Observation) -> tuple[str, ...]:
     """A remark if y is smoother than the data with the noise that the user says."""
     if _remainder(examples, measurement, measurement.noise) >= 0:
         return ()
@@ -131,7 +131,7 @@ def _less_noise(examples: Tensor, measurement: Measurement) -> tuple[str, ...]:
     )
 
 
-def _compared(examples: Tensor, measurement: Measurement, least: float) -> tuple[float, str]:
+def _compared(examples: Tensor, measurement: Observation, least: float) -> tuple[float, str]:
     """The noise that explains y, and a remark if it is not the least one."""
     name = measurement.name
     sign = _remainder(examples, measurement, least)
@@ -155,7 +155,7 @@ def _compared(examples: Tensor, measurement: Measurement, least: float) -> tuple
     )
 
 
-def disagreement(measurement: Measurement, items: Tensor, noise: float) -> tuple[str, ...]:
+def disagreement(measurement: Observation, items: Tensor, noise: float) -> tuple[str, ...]:
     """Say whether samples are further from a measurement than its noise.
 
     Args:
@@ -165,7 +165,7 @@ def disagreement(measurement: Measurement, items: Tensor, noise: float) -> tuple
     """
     order = torch.arange(len(items)) % len(measurement.y)
     distance = float((measurement.operator.apply(items) - measurement.y[order]).square().mean().sqrt())
-    explained_by = max(noise, measurement.rounding, FLOOR)
+    explained_by = max(noise, measurement.rounding, LEAST_NOISE)
     if distance <= FAR * explained_by:
         return ()
     return (

@@ -17,21 +17,21 @@ from ancestral.config.request import Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import (
-    Edit,
+    EditPlan,
     settings_of,
 )
 from ancestral.model.editing.measurement_noise import (
-    Measurement,
+    Observation,
 )
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.image_values import read_images
 from ancestral.model.regions import Region, read_change
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
 
-LARGEST = 4.0
+LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
 MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 """The largest value around each position by the number of axes of space."""
@@ -40,13 +40,13 @@ BYTE = 257
 
 
 def restoration(
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     image: Any,
     operator: Operator | str | None = None,
     covariance: Covariance | None = None,
     own_method: OwnMethod | None = None,
-) -> Edit:
+) -> EditPlan:
     """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
     Args:
@@ -67,17 +67,17 @@ def restoration(
     check_noise(noise)
     check_linear(operator, model.spec.shape)
     y, rounding = _measurements(model.spec, image, operator)
-    return restored(model, request, Measurement(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    return restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
 
 
 def inpainting(
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     image: Any,
     mask: Any = None,
     changes: MaskPart | None = None,
     **aids: Any,
-) -> Edit:
+) -> EditPlan:
     """Decide how a part of an image is sampled anew, of a request with its `noise` and `method`.
 
     Args:
@@ -100,7 +100,7 @@ def inpainting(
     cut = spec.codec.encode(region.cut(images))
     operator = Mask(~region.cut_mask)
     latents = None if spec.autoencoder is None else _known_latents(spec.autoencoder, spec, cut, region.cut_mask)
-    measurement = Measurement(operator.apply(cut), operator, noise, 0.0, str(operator))
+    measurement = Observation(operator.apply(cut), operator, noise, 0.0, str(operator))
     edit = restored(model, request, measurement, Aids(**aids, of_latents=latents))
     notes = (*edit.notes, *filter(None, [reading.note, region.note]))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
@@ -170,7 +170,7 @@ def _measurements(spec: DataSpec, y: Any, operator: Operator) -> tuple[Tensor, f
         if not bool(rows.isfinite().all()):
             raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
         if codec.level is not None:
-            if float(rows.abs().max()) > LARGEST and not isinstance(operator, Linear):
+            if float(rows.abs().max()) > LARGEST_MEASUREMENT and not isinstance(operator, Linear):
                 raise InputError(f"y has values up to {float(rows.abs().max()):g}: give floats in [-1, 1], or integers")
             return rows, 0.0
         rounding = 0.0

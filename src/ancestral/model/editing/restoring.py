@@ -15,7 +15,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import RESTORATIONS, Restoration
 from ancestral.conditions import argument_name
-from ancestral.config.request import Label, Request
+from ancestral.config.request import Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.derived import known_part
@@ -23,9 +23,9 @@ from ancestral.diffusion import Diffusion
 from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
-    COUNT,
-    Edit,
-    conditions_of,
+    EDIT_SAMPLES,
+    EditPlan,
+    conditioning_of,
     evaluations,
     is_distilled,
     items_of,
@@ -33,15 +33,15 @@ from ancestral.model.editing.edited_samples import (
     settings_of,
 )
 from ancestral.model.editing.measurement_noise import (
-    FLOOR,
+    LEAST_NOISE,
     Explanation,
-    Measurement,
+    Observation,
     disagreement,
     explained,
     resemblance,
 )
-from ancestral.model.requested import guidance_of
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sample_conditioning import Conditioning, Route
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.operators import Operator
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
@@ -53,10 +53,10 @@ NETWORK_ERROR, EXACT_ERROR = 0.1, 0.2
 """Standard deviation of the error of a network's x̂_0, which JFPS takes for noise beside that of y: for y with noise and
 without. An error where y is known would else be continued into what is not; without noise, the result is then made to
 agree with y. The methods with the network's own covariance are better without it."""
-PROJECTIONS, BEYOND = 100, 1e-3
+PROJECTIONS, RANGE_TOLERANCE = 100, 1e-3
 """The largest number of projections of samples without noise into the range of the data, and how far beyond it they may
 end, an eighth of a grey level of 255."""
-JUMP, REPEATS = 5, 5
+JUMP, STRETCH_REPEATS = 5, 5
 """RePaint: the number of steps of a stretch, and how often each is gone through."""
 
 
@@ -109,23 +109,21 @@ class Task:
         covariance: The covariance of the data.
         sampler: The sampler.
         items: The indices of the samples.
-        label: The labels.
-        values: The values of the other conditions.
+        conditioning: What they are conditioned on besides the measurement.
         trained: The condition that says the measurement, for the method `trained`.
         decoded: Whether the measurement is one of what latents decode to.
     """
 
-    model: TrainedModel
+    model: SamplingModel
     request: Request
-    measurement: Measurement
+    measurement: Observation
     method: Restoration
     y: Tensor
     operator: Operator
     covariance: Covariance | None
     sampler: Sampler
     items: Sequence[int]
-    label: Label
-    values: Mapping[str, ConditionValues]
+    conditioning: Conditioning
     trained: tuple[str, derived.Maker] | None
     decoded: bool
 
@@ -133,7 +131,7 @@ class Task:
     def times(self) -> list[float]:
         """The times that are visited."""
         times = list(self.sampler.times(self.model.denoiser.schedule))
-        return resampled(times, JUMP, REPEATS) if self.method.repeats else times
+        return resampled(times, JUMP, STRETCH_REPEATS) if self.method.repeats else times
 
     @property
     def noise(self) -> float:
@@ -145,18 +143,12 @@ class Task:
         batch, sampler, rows = [self.items[position] for position in positions], self.sampler, self._rows(positions)
         if not self.noise or not self.method.clip:  # clipping would undo a part of the moves
             sampler = dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]
-        trajectory = self.model.trajectory(
-            batch,
-            sampler,
-            self.request.seed,
-            self.label,
-            guidance_of(self.request),
-            self._condition(positions, batch),
-            self.values,
-            lambda denoiser: self._wrapped(denoiser, rows),
-            times=self.times,
+        conditioning = dataclasses.replace(
+            self.conditioning,
+            rows=self._condition(positions, batch),
+            wrap=lambda denoiser: self._wrapped(denoiser, rows),
         )
-        for step in trajectory:
+        for step in self.model.states(batch, sampler, self.request.seed, conditioning, Route(times=self.times)):
             x = step.x
             if step.t == 0 and not self.noise and self.sampler.clip is not None and not self.decoded:
                 x = _in_range(x, rows, self.operator, self.sampler.clip)
@@ -178,7 +170,7 @@ class Task:
         spec = self.model.spec
         if known_part(self.measurement.operator, spec.shape) is not None:  # what is known is put in its place
             return ()
-        encoded, floor = spec.codec.encode(items).cpu(), spec.codec.rounding or FLOOR
+        encoded, floor = spec.codec.encode(items).cpu(), spec.codec.rounding or LEAST_NOISE
         rounded = dataclasses.replace(self.measurement, rounding=max(self.measurement.rounding, floor))
         return *disagreement(rounded, encoded, self.noise), *resemblance(self.model.examples, encoded, floor)
 
@@ -216,16 +208,16 @@ class Task:
         return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
 
 
-def restored(model: TrainedModel, request: Request, measurement: Measurement, aids: Aids) -> Edit:
+def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> EditPlan:
     """Decide how items are sampled that fit a measurement of encoded items.
 
     Raises:
         InputError: If the model cannot do this.
     """
     y, operator = measurement.y, measurement.operator
-    items, sampler = items_of(model, request, COUNT * len(y)), sampler_of(model, request)
-    label, values = conditions_of(model, request)
-    trained = _condition_for(model.spec, operator, measurement.noise, values)
+    items, sampler = items_of(model, request, EDIT_SAMPLES * len(y)), sampler_of(model, request)
+    conditioning = conditioning_of(model, request)
+    trained = _condition_for(model.spec, operator, measurement.noise, conditioning.values)
     is_part = known_part(operator, model.spec.shape) is not None
     explanation = Explanation(measurement.noise) if is_part else explained(model, measurement)
     decoded = model.spec.autoencoder is not None and aids.of_latents is None
@@ -241,20 +233,19 @@ def restored(model: TrainedModel, request: Request, measurement: Measurement, ai
     covariance = model.covariance if method.covariance and aids.covariance is None else aids.covariance
     y_x, operator_x = aids.of_latents or (y, operator)
     task = Task(
-        model, request, measurement, method, y_x, operator_x, covariance, sampler, items, label, values, trained,
-        decoded,
-    )  # fmt: skip
+        model, request, measurement, method, y_x, operator_x, covariance, sampler, items, conditioning, trained, decoded
+    )
     passes = evaluations(sampler, model.denoiser.schedule, task.times)
-    return Edit(
+    return EditPlan(
         method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
         task.check,
     )  # fmt: skip
 
 
 def _method(
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
-    measurement: Measurement,
+    measurement: Observation,
     aids: Aids,
     trained: tuple[str, derived.Maker] | None,
 ) -> tuple[Restoration, str]:
@@ -273,7 +264,7 @@ def _method(
 
 def _check_method(
     method: Restoration,
-    model: TrainedModel,
+    model: SamplingModel,
     request: Request,
     trained: tuple[str, derived.Maker] | None,
     decoded: bool,
@@ -311,14 +302,14 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
     """Bring samples that agree with y into a range, by projections in turn; they agree with y after the last."""
     for _ in range(PROJECTIONS):
         inside = x.clamp(-limit, limit)
-        if float((x - inside).abs().max()) <= BEYOND:
+        if float((x - inside).abs().max()) <= RANGE_TOLERANCE:
             break
         x = inside + operator.pseudo_inverse(y.to(x) - operator.apply(inside), x.shape[1:])
     return x
 
 
 def _chosen(
-    model: TrainedModel,
+    model: SamplingModel,
     trained: tuple[str, derived.Maker] | None,
     operator: Operator,
     covariance: Covariance | None,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,23 +19,24 @@ from ancestral.data.spec import DataSpec
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.editing.edited_samples import (
-    COUNT,
+    EDIT_SAMPLES,
     STRENGTH,
     WALK,
-    Edit,
-    conditions_of,
+    EditPlan,
+    conditioning_of,
     evaluations,
     flow_sampler,
     items_of,
     sampler_of,
     settings_of,
 )
-from ancestral.model.guided_model import Guidance
 from ancestral.model.image_values import read_images
 from ancestral.model.requested import guidance_of
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sample_conditioning import Conditioning, Route
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.reverse import prior
 from ancestral.samplers import (
+    Continuation,
     Sampler,
     Step,
     invert,
@@ -49,7 +50,7 @@ DEVIATIONS = 4
 """The number of standard deviations that chance allows the mean of noise; one of 16,000 means has more."""
 
 
-def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
+def variations(model: SamplingModel, request: Request, image: Any) -> EditPlan:
     """Decide how variations of an image are sampled, of a request with its `strength`.
 
     Raises:
@@ -57,8 +58,8 @@ def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
     """
     spec, schedule, strength = model.spec, model.denoiser.schedule, settings_of(request).strength
     x0 = spec.encode(read_images(spec, image, "image"))
-    items, sampler = items_of(model, request, COUNT * len(x0)), sampler_of(model, request)
-    label, values = conditions_of(model, request)
+    items, sampler = items_of(model, request, EDIT_SAMPLES * len(x0)), sampler_of(model, request)
+    conditioning = conditioning_of(model, request)
     t = time_at_strength(schedule, STRENGTH if strength is None else strength)
     times = times_from(sampler, schedule, t)
     a, b = schedule.at(t)
@@ -67,11 +68,9 @@ def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
         batch = [items[position] for position in positions]
         z = prior(schedule, spec.x_shape, request.seed, batch) / schedule.prior_std
         start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
-        return model.trajectory(
-            batch, sampler, request.seed, label, guidance_of(request), values=values, start=start, times=times
-        )
+        return model.states(batch, sampler, request.seed, conditioning, Route(start, times))
 
-    return Edit(
+    return EditPlan(
         method=f"noise to t = {t} of {schedule.steps}",
         reason=f"What is hidden by noise of {b:.2g} beside a signal of {a:.2g} is sampled anew.",
         count=len(items),
@@ -83,19 +82,18 @@ def variations(model: TrainedModel, request: Request, image: Any) -> Edit:
     )
 
 
-def inversion(model: TrainedModel, request: Request, image: Any) -> Tensor:
+def inversion(model: SamplingModel, request: Request, image: Any) -> Tensor:
     """Find the noise that an image is sampled from.
 
     Raises:
         InputError: If the model cannot do this.
     """
     x0 = model.spec.encode(read_images(model.spec, image, "image"))
-    label, values = conditions_of(model, request)
-    conditions, names = model.conditions(range(len(x0)), label, None, values)
-    return _inverted(model, x0, flow_sampler(model, request), guidance_of(request), names, conditions)
+    estimates = model.continuation(range(len(x0)), request.seed, conditioning_of(model, request))
+    return _inverted(model, x0, flow_sampler(model, request), estimates)
 
 
-def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Edit:
+def reconstruction(model: SamplingModel, request: Request, x_T: Tensor) -> EditPlan:
     """Decide how items are sampled from given noise.
 
     Raises:
@@ -105,26 +103,23 @@ def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Edit:
     if x_T.shape[1:] != spec.x_shape or not x_T.is_floating_point():
         raise InputError(f"x_T must hold floats (n, {', '.join(map(str, spec.x_shape))}), not {list(x_T.shape)}")
     sampler = flow_sampler(model, request)
-    label, values = conditions_of(model, request)
+    conditioning = dataclasses.replace(conditioning_of(model, request), wrap=_flow)
     times = sampler.times(model.denoiser.schedule)
 
     def run(positions: Sequence[int]) -> Iterator[Step]:
-        start = x_T[list(positions)]
-        return model.trajectory(
-            positions, sampler, request.seed, label, guidance_of(request), values=values, wrap=_flow, start=start
-        )
+        return model.states(positions, sampler, request.seed, conditioning, Route(x_T[list(positions)]))
 
     passes, notes = evaluations(sampler, model.denoiser.schedule, times), _casts(model, x_T)
-    return Edit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
+    return EditPlan("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
 
 
-def interpolation(model: TrainedModel, request: Request, image: Any = None, other: Any = None) -> Edit:
+def interpolation(model: SamplingModel, request: Request, image: Any = None, other: Any = None) -> EditPlan:
     """Decide how a walk between two images is sampled, of a request with its time `t`.
 
     Raises:
         InputError: If the model cannot do this.
     """
-    spec, schedule, t = model.spec, model.denoiser.schedule, settings_of(request).t
+    spec, t = model.spec, settings_of(request).t
     n = WALK if request.n is None else request.n
     whole(n, 2, math.inf, f"a walk has two ends: give {option('n')} of at least 2, not {n}")
     if (image is None) != (other is None):
@@ -132,34 +127,17 @@ def interpolation(model: TrainedModel, request: Request, image: Any = None, othe
     weights = torch.linspace(0, 1, n, dtype=torch.float64)
     ends = _ends(model, request, n)
     (item,) = items_of(model, dataclasses.replace(request, n=1), 1)
-    guided, seed = guidance_of(request), request.seed
     ends_given = ((image, "a"), (other, "b"))
     images = [None if one is None else _single(read_images(spec, one, name)) for one, name in ends_given]
-    z = prior(schedule, spec.x_shape, seed, [item])
+    z = prior(model.denoiser.schedule, spec.x_shape, request.seed, [item])
+    x0 = [spec.encode(one[None]) for one in images if one is not None]
     along_flow = t is None and image is not None
-    sampler = flow_sampler(model, request) if along_flow else sampler_of(model, request)
-    times: Sequence[float] | None = None
-    notes: tuple[str, ...] = ()
     if image is None:
-        if t is not None:
-            raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
-        states = z.expand(n, *spec.x_shape)
-        reason = "All samples begin at the same noise; only what they are conditioned on differs."
+        begin = _at_one_noise(model, request, z)
+    elif t is None:
+        begin = _inverted_ends(model, request, x0, ends, weights)
     else:
-        first, second = (spec.encode(one[None]) for one in images if one is not None)
-        if t is None:
-            x_T = [
-                _inverted(model, x0, sampler, guided, end.names, end.of([place], model))
-                for x0, end, place in ((first, ends[0], 0), (second, ends[1], n - 1))
-            ]
-            notes = _casts(model, torch.cat(x_T))
-            states = slerp(x_T[0].expand(n, *spec.x_shape), x_T[1].expand(n, *spec.x_shape), weights)
-            reason = "The noise that each image is sampled from was found along the probability flow."
-        else:
-            times = times_from(sampler, schedule, t)
-            noisy = [schedule.add_noise(x0, times[0], z / schedule.prior_std) for x0 in (first, second)]
-            states = torch.lerp(noisy[0], noisy[1], weights.float().reshape(n, *[1] * len(spec.x_shape)))
-            reason = "Both images have the same noise added, and what lies between them is sampled from there."
+        begin = _noisy(model, request, x0, z, weights)
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
         condition, other = (end.of(positions, model) for end in ends)
@@ -169,24 +147,60 @@ def interpolation(model: TrainedModel, request: Request, image: Any = None, othe
             denoiser = Blend(denoiser, differing, weights[list(positions)]) if differing else denoiser
             return _flow(denoiser) if along_flow else denoiser
 
-        return model.trajectory(
-            [item] * len(positions), sampler, seed, NONE if spec.classes else None, guided, condition, None, wrap,
-            states[list(positions)], times,
-        )  # fmt: skip
+        label = NONE if spec.classes else None
+        conditioning = Conditioning(label, {}, guidance_of(request), condition, wrap)
+        route = Route(begin.states.expand(n, *spec.x_shape)[list(positions)], begin.times)
+        return model.states([item] * len(positions), begin.sampler, request.seed, conditioning, route)
 
-    visited = sampler.times(schedule) if times is None else times
-    method = "conditions" if image is None else "flow" if t is None else f"noise to t = {t:g} of {schedule.steps}"
-    return Edit(
-        method,
-        reason,
-        n,
-        n,
-        evaluations(sampler, schedule, visited),
-        visited,
-        steps,
-        partial(_between, spec, images),
-        notes,
-    )
+    visited = begin.sampler.times(model.denoiser.schedule) if begin.times is None else begin.times
+    passes = evaluations(begin.sampler, model.denoiser.schedule, visited)
+    finish = partial(_between, spec, images)
+    return EditPlan(begin.method, begin.reason, n, n, passes, visited, steps, finish, begin.notes)
+
+
+class _Beginning(NamedTuple):
+    """The states at which the samples of a walk begin, and how that is said."""
+
+    method: str
+    reason: str
+    sampler: Sampler
+    states: Tensor
+    times: Sequence[float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _at_one_noise(model: SamplingModel, request: Request, z: Tensor) -> _Beginning:
+    """The noise at which all samples begin that differ by their conditions alone."""
+    if settings_of(request).t is not None:
+        raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
+    reason = "All samples begin at the same noise; only what they are conditioned on differs."
+    return _Beginning("conditions", reason, sampler_of(model, request), z)
+
+
+def _inverted_ends(
+    model: SamplingModel, request: Request, x0: Sequence[Tensor], ends: Sequence["_End"], weights: Tensor
+) -> _Beginning:
+    """The noise between that which the images at the ends are sampled from along the probability flow."""
+    sampler, guidance, n = flow_sampler(model, request), guidance_of(request), len(weights)
+    noise = []
+    for one, end, place in zip(x0, ends, (0, n - 1), strict=True):
+        estimates = Continuation(model.guided(guidance, end.names), end.of([place], model), request.seed)
+        noise.append(_inverted(model, one, sampler, estimates))
+    first, last = noise
+    states = slerp(first.expand(n, *first.shape[1:]), last.expand(n, *last.shape[1:]), weights)
+    reason = "The noise that each image is sampled from was found along the probability flow."
+    return _Beginning("flow", reason, sampler, states, notes=_casts(model, torch.cat([first, last])))
+
+
+def _noisy(model: SamplingModel, request: Request, x0: Sequence[Tensor], z: Tensor, weights: Tensor) -> _Beginning:
+    """The states between the images at the ends with the same noise, at the time t of the request."""
+    schedule, t, sampler = model.denoiser.schedule, settings_of(request).t, sampler_of(model, request)
+    assert t is not None
+    times = times_from(sampler, schedule, t)
+    first, last = (schedule.add_noise(one, times[0], z / schedule.prior_std) for one in x0)
+    states = torch.lerp(first, last, weights.float().reshape(len(weights), *[1] * (z.ndim - 1)))
+    reason = "Both images have the same noise added, and what lies between them is sampled from there."
+    return _Beginning(f"noise to t = {t:g} of {schedule.steps}", reason, sampler, states, times)
 
 
 def _between(spec: DataSpec, images: Sequence[Tensor | None], x: Tensor) -> Tensor:
@@ -198,7 +212,7 @@ def _between(spec: DataSpec, images: Sequence[Tensor | None], x: Tensor) -> Tens
     return walk
 
 
-def _casts(model: TrainedModel, x_T: Tensor) -> tuple[str, ...]:
+def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
     """Say how light or dark noise (m, *) is that images are sampled from, where chance does not make it so."""
     means = x_T.flatten(2).double().mean(2) / model.denoiser.schedule.prior_std
     chance = DEVIATIONS / math.sqrt(x_T[0, 0].numel())
@@ -224,20 +238,21 @@ class _End:
         """The names of the conditions."""
         return [*self.values, *([] if self.label is None else [LABEL])]
 
-    def of(self, positions: Sequence[int], model: TrainedModel) -> dict[str, Tensor]:
+    def of(self, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
         """Return what a network gets at some places of the walk, without what is absent."""
-        conditions, _ = model.conditions(positions, self.label, None, self.values)
+        conditions = Conditioning(self.label, self.values).inputs(model.spec, positions, model.device)
         arguments = {"labels", *map(argument_name, self.values)}
         return {name: value for name, value in conditions.items() if name in arguments}
 
 
-def _ends(model: TrainedModel, request: Request, n: int) -> tuple[_End, _End]:
+def _ends(model: SamplingModel, request: Request, n: int) -> tuple[_End, _End]:
     """What the two ends of a walk of n samples are conditioned on. Numbers are interpolated, and so the same in both.
 
     Raises:
         InputError: If a condition has more than two values.
     """
-    label, values = conditions_of(model, request)
+    conditioning = conditioning_of(model, request)
+    label, values = conditioning.label, conditioning.values
     pairs: dict[str, tuple[ConditionValues, ConditionValues]] = {}
     for name, value in values.items():
         first, last = (dataclasses.replace(value, rows=value.rows[[i]], names=(value.names[i],)) for i in (0, -1))
@@ -271,13 +286,6 @@ def _flow(denoiser: Denoiser) -> Denoiser:
     return Skip(Clipped(denoiser, 1.0))
 
 
-def _inverted(
-    model: TrainedModel,
-    x0: Tensor,
-    sampler: Sampler,
-    guidance: Guidance,
-    names: Sequence[str],
-    condition: dict[str, Any],
-) -> Tensor:
+def _inverted(model: SamplingModel, x0: Tensor, sampler: Sampler, estimates: Continuation) -> Tensor:
     """The noise that encoded items are sampled from, on the CPU."""
-    return invert(_flow(model.guided(guidance, names)), x0.to(model.device), sampler, **condition).cpu()
+    return invert(_flow(estimates.denoiser), x0.to(model.device), sampler, **estimates.condition).cpu()

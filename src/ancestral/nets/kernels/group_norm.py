@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from ancestral.base.transforms import gradients, transformed
 from ancestral.nets.kernels.layer_norm import standardise
 
-CHUNK = 2**20
+CACHED_ELEMENTS = 2**20
 """Number of elements that are processed at once: 4 MiB of float32, which stay in the cache."""
+
+Settings = tuple[int, float, bool]
+"""The number of groups, eps, and whether SiLU follows."""
 
 
 class GroupNorm(nn.GroupNorm):
@@ -31,16 +34,17 @@ class GroupNorm(nn.GroupNorm):
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
             inputs = x, self.weight, self.bias
             function = _plain if transformed(*inputs) else _Normalise.apply
-            out: Tensor = function(*inputs, self.num_groups, self.eps, self.silu)
+            out: Tensor = function(*inputs, (self.num_groups, self.eps, self.silu))
             return out
         h = super().forward(x)
         return F.silu(h) if self.silu else h
 
 
-def _plain(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
+def _plain(x: Tensor, gamma: Tensor, beta: Tensor, settings: Settings) -> Tensor:
     """Compute the same by operations that PyTorch can differentiate twice and transform: its own group norm cannot be
     batched in a second derivative (`hessian(..., vectorize=True)`).
     """
+    groups, eps, silu = settings
     h = standardise(x.reshape(x.shape[0], groups, -1), eps).reshape(x.shape)
     gamma, beta = (weights.view(-1, *[1] * (x.ndim - 2)) for weights in (gamma, beta))
     h = torch.addcmul(beta, h, gamma)
@@ -54,7 +58,8 @@ class _Normalise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, settings: Settings) -> Tensor:
+        groups, eps, silu = settings
         size = x[0].numel() // groups
         gammas, betas = gamma.view(groups, -1), beta.view(groups, -1)
         out, kept = torch.empty_like(x), []
@@ -73,7 +78,7 @@ class _Normalise(torch.autograd.Function):
                 out_few.copy_(y)
             kept.append((scale, shift, mean, rate))
         ctx.save_for_backward(x, gamma, beta, *(kept[0] if len(kept) == 1 else map(torch.cat, zip(*kept, strict=True))))
-        ctx.settings = groups, eps, silu
+        ctx.settings = settings
         return out
 
     @staticmethod
@@ -82,10 +87,10 @@ class _Normalise(torch.autograd.Function):
         over a group. It is computed as scale · g + along · x + level.
         """
         x, gamma, beta, *moments = ctx.saved_tensors
-        groups, eps, silu = ctx.settings
+        groups, _, silu = ctx.settings
         if torch.is_grad_enabled() or transformed(gradient):
-            function = partial(_plain, groups=groups, eps=eps, silu=silu)
-            return *gradients(function, (x, gamma, beta), gradient, ctx.needs_input_grad[:3]), None, None, None
+            function = partial(_plain, settings=ctx.settings)
+            return *gradients(function, (x, gamma, beta), gradient, ctx.needs_input_grad[:3]), None
         size, weights = x[0].numel() // groups, gamma.view(groups, -1)
         dx = torch.empty_like(x)
         buffers = _buffers(x, 3)
@@ -109,7 +114,7 @@ class _Normalise(torch.autograd.Function):
             d_gammas.append(sum_gx.sum(0))
             d_betas.append(sum_g.sum(0))
         d_gamma, d_beta = (sum(parts[1:], parts[0]).flatten() for parts in (d_gammas, d_betas))
-        return dx, d_gamma, d_beta, None, None, None
+        return dx, d_gamma, d_beta, None
 
 
 def _split(x: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
@@ -131,7 +136,7 @@ def _buffers(x: Tensor, n: int) -> list[Tensor]:
 
 def _count(x: Tensor) -> int:
     """Return the number of images of x that are processed at once."""
-    return max(1, CHUNK * len(x) // x.numel())
+    return max(1, CACHED_ELEMENTS * len(x) // x.numel())
 
 
 def _precise(x: Tensor, buffer: Tensor) -> Tensor:

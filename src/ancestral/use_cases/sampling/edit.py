@@ -29,7 +29,7 @@ from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.regions import box_mask, read_change
 from ancestral.model.requested import recipe_of, stages_of
-from ancestral.model.trained_model import TrainedModel
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.render import compositions, writers
 from ancestral.render.pictures import Beside
 from ancestral.results.editing_result import EditingResult
@@ -73,9 +73,9 @@ class EditPlan:
     """
 
     options: Edit
-    model: TrainedModel
+    model: SamplingModel
     name: str
-    edit: editing.Edit
+    edit: editing.EditPlan
     request: Request
     items: Sequence[int]
     shown: tuple[Beside, ...]
@@ -253,7 +253,7 @@ def _check_options(options: Edit) -> None:
         samplers.check_name(options.sampler, steps=options.steps)
 
 
-def _given(options: Edit, model: TrainedModel, like: Request | None) -> Given:
+def _given(options: Edit, model: SamplingModel, like: Request | None) -> Given:
     """Read what an edit begins with."""
     spec, task = model.spec, options.task
     if task == "interpolate":

@@ -16,9 +16,9 @@ from ancestral.config import CustomNetConfig
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model, describe_file, find, load
-from ancestral.model.requested import Source, check_model, class_names, digest_of
+from ancestral.model.requested import RequestedModel, check_model, class_names, digest_of
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
-from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers.loop import GaussianDenoiser
 from ancestral.training.snapshot_models import load_snapshot
 
@@ -149,7 +149,7 @@ def given_again(request: Request, given: Mapping[str, Any]) -> Request:
     return dataclasses.replace(request, objects=Objects(given=given))
 
 
-def of_one(request: Request, model: TrainedModel, index: int) -> Request:
+def of_one(request: Request, model: SamplingModel, index: int) -> Request:
     """Return the request of one sample alone.
 
     Args:
@@ -173,7 +173,7 @@ def digest_at(model: Model | str | Path) -> str:
     return digest_of(model) if isinstance(model, Model) else storage.sha256(find(model))
 
 
-def loaded(options: Sample | Edit, digest: str) -> Source:
+def loaded(options: Sample | Edit, digest: str) -> RequestedModel:
     """Return the model of the options, loaded unless it is one.
 
     Args:
@@ -181,11 +181,11 @@ def loaded(options: Sample | Edit, digest: str) -> Source:
         digest: The SHA-256 of its file.
     """
     if isinstance(options.model, Model):
-        return Source(options.model, str(options.model.file or "the model"), digest)
-    return Source(load(options.model, options.device, net=options.net), str(options.model), digest)
+        return RequestedModel(options.model, str(options.model.file or "the model"), digest)
+    return RequestedModel(load(options.model, options.device, net=options.net), str(options.model), digest)
 
 
-def follower(model: Model | str | Path, device: str, net: Any) -> Source:
+def follower(model: Model | str | Path, device: str, net: Any) -> RequestedModel:
     """Return a model that follows another.
 
     Args:
@@ -197,13 +197,13 @@ def follower(model: Model | str | Path, device: str, net: Any) -> Source:
         InputError: If there is no such model.
     """
     if isinstance(model, Model):
-        return Source.of(model)
+        return RequestedModel.of(model)
     file = find(model)
     own = isinstance(describe_file(file)[0].net, CustomNetConfig)
-    return Source(load(model, device, net=net if own else None), str(model), storage.sha256(file))
+    return RequestedModel(load(model, device, net=net if own else None), str(model), storage.sha256(file))
 
 
-def with_weak(request: Request, options: Sample | Edit, model: TrainedModel) -> Request:
+def with_weak(request: Request, options: Sample | Edit, model: SamplingModel) -> Request:
     """Return the request with the weaker model of autoguidance: a number is the step of a snapshot of the run.
 
     Raises:
@@ -306,7 +306,7 @@ def check_seed(options: Sample, stage: Stage) -> None:
 # -- notes -------------------------------------------------------------------------------------------------------------
 
 
-def differences(request: Request, model: TrainedModel) -> list[str]:
+def differences(request: Request, model: SamplingModel) -> list[str]:
     """Say why samples that are made again may differ.
 
     Args:
@@ -333,7 +333,7 @@ def differences(request: Request, model: TrainedModel) -> list[str]:
     return notes
 
 
-def snapshot_notes(options: Sample | Edit, weak: TrainedModel | None) -> list[str]:
+def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[str]:
     """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
     if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
         return []

@@ -28,8 +28,8 @@ from ancestral.declarations import Sample
 from ancestral.model import Model, sampler_name
 from ancestral.model.condition_values import ConditionValues, captions
 from ancestral.model.requested import check_followers, count_of, recipe_of, stages_of, values_of
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
-from ancestral.model.trained_model import TrainedModel
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.result_text import channel_means
 from ancestral.results.sampling_result import SamplingResult
@@ -70,12 +70,12 @@ class SamplePlan:
     notes: tuple[str, ...]
 
     @property
-    def model(self) -> TrainedModel:
+    def model(self) -> SamplingModel:
         """The model whose samples are written: the last of a cascade."""
         return self.stages[-1].model
 
     @property
-    def labelled(self) -> TrainedModel:
+    def labelled(self) -> SamplingModel:
         """The model whose classes the labels are: the first that has some."""
         return next((stage.model for stage in self.stages if stage.model.spec.classes), self.model)
 
@@ -340,7 +340,7 @@ def _followers(options: Sample, request: Request | None) -> list[Model | str | P
     return followers
 
 
-def _doubts(model: TrainedModel, sampler: samplers.Sampler) -> list[str]:
+def _doubts(model: SamplingModel, sampler: samplers.Sampler) -> list[str]:
     """Why a sampler does not suit a distilled model."""
     distil = model.config.distil
     if not distil.method:
@@ -384,7 +384,7 @@ def _without_suffix(value: ImageRef | str) -> str:
     return Path(value.name).stem if isinstance(value, ImageRef) else value
 
 
-def _check_out(out: Path, model: TrainedModel) -> None:
+def _check_out(out: Path, model: SamplingModel) -> None:
     """Raise InputError if the samples could not be written."""
     if out.suffix.lower() == ".npz" and (name := writers.array_name(model.spec.shape)) in model.spec.conditions:
         raise InputError(f"{out} would hold two arrays called {name}, the samples and a condition: give a folder")

@@ -138,7 +138,7 @@ def learner_of(trainer: Trainer) -> Trainer:
     assert trainer.spec.autoencoder is not None
     data = windows(trainer.dataset, trainer.spec.autoencoder.factor)
     untrained = build_autoencoder(config.latent, data.spec, config.train.seed).requires_grad_(True)
-    return Trainer(config, data, str(trainer.device), OwnParts(untrained), Reconstruction)
+    return Trainer(config, data, str(trainer.device), OwnParts(untrained, objective=Reconstruction))
 
 
 def seconds_of_autoencoder(trainer: Trainer) -> float:

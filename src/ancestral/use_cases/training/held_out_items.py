@@ -19,7 +19,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.measure import reference
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
-from ancestral.training.validation import PASSES
+from ancestral.training.validation import VALIDATION_PASSES
 from ancestral.use_cases.training.plan_training import TrainPlan
 
 
@@ -60,7 +60,7 @@ def split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, D
     try:
         reference.check_partners(config.data.source, source, given or ())
         held_out = reference.load_validation(spec, source, config.data, given)
-        items = held_out.sample(PASSES)
+        items = held_out.sample(VALIDATION_PASSES)
         values, notes = reference.conditions_for(items, spec)
     except InputError as error:
         raise InputError(f"{option('validation')}: {error.text}") from None

@@ -14,7 +14,7 @@ from ancestral.base.options import option
 from ancestral.config import Config, Given
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.given import AbsentError
-from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
+from ancestral.data.spec import NOTHING_TO_LEARN, SPEC_ITEMS
 from ancestral.training import RunFolder
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
@@ -135,7 +135,7 @@ def _check_varied(dataset: Dataset) -> None:
     """Raise InputError if integers, evenly chosen items of them at least, hold one value; floats have no range then."""
     if dataset.codec.level is None or not len(dataset):
         return
-    items = dataset.items if isinstance(dataset, InMemoryDataset) else dataset.sample(SAMPLE).items
+    items = dataset.items if isinstance(dataset, InMemoryDataset) else dataset.sample(SPEC_ITEMS).items
     value = items.flatten()[0]
     if bool((items[0] == value).all() and (items == value).all()):
         drawings = f" (drawings laid on their own colour? give another {option('background')}, or "

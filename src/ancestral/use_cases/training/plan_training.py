@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,10 @@ from ancestral.base.options import option
 from ancestral.config import Config, Given, by_size
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.declarations import Train
-from ancestral.diffusion import Diffusion
 from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder
-from ancestral.objectives import Objective
 from ancestral.training import RunFolder, trackers
-from ancestral.use_cases.given_parts import function_of, own_parts_of, with_settings
+from ancestral.use_cases.given_parts import own_parts_of, with_settings
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.fine_tuning import Start
 from ancestral.use_cases.training.resuming import check_place, in_order, saved_config, with_saved_schedule
@@ -40,7 +38,6 @@ class TrainPlan:
         saved: The config of the run that is resumed, if any.
         start: The model that the run starts from, if any.
         parts: Parts of the user's own.
-        objective: A function that makes an objective of the user's own, if any.
         autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
@@ -54,7 +51,6 @@ class TrainPlan:
     saved: Config | None
     start: Start | None
     parts: OwnParts
-    objective: Callable[[Diffusion], Objective] | None
     autoencoder: Autoencoder | None
     validation: Any
     device: str
@@ -108,7 +104,6 @@ def plan(options: Train) -> TrainPlan:
         saved=saved,
         start=start,
         parts=with_saved_schedule(parts, config, saved, start, folder),
-        objective=function_of(options.objective),
         autoencoder=autoencoder,
         validation=validation,
         device=options.device,

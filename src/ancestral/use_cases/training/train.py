@@ -104,7 +104,7 @@ def new_trainer(plan: TrainPlan, data: OpenedData) -> tuple[Trainer, list[str]]:
         if config.latent.latent is not None:
             spec = spec_of(data.training, config)
             autoencoder = models.build_autoencoder(config.latent, spec, config.train.seed, plan.autoencoder)
-        trainer = Trainer(config, data.training, plan.device, plan.parts, plan.objective, data.held_out, autoencoder)
+        trainer = Trainer(config, data.training, plan.device, plan.parts, data.held_out, autoencoder)
         trainer.measure_by(KernelDistance)
         if plan.start is not None:
             notes += [str(plan.start), *fine_tuning.begin(trainer, plan.start)]

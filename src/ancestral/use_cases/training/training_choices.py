@@ -12,8 +12,8 @@ from ancestral.base.quantities import plural
 from ancestral.config import Config, CustomNetConfig, by_size
 from ancestral.config.training_values import TrainingCost
 from ancestral.training import Trainer
-from ancestral.training.plateau import FEWEST, constant_steps
-from ancestral.training.sample_distance import SAMPLES, SampleDistance
+from ancestral.training.plateau import FEWEST_MEASUREMENTS, constant_steps
+from ancestral.training.sample_distance import COMPARED_SAMPLES, SampleDistance
 from ancestral.training.step_cost import (
     Measuring,
     StepMemory,
@@ -128,7 +128,7 @@ def _measuring_described(
     train = trainer.config.train
     if distance is not None:
         times = "" if share is None else f", about {share:.1%} of the time"
-        samples = f"{distance.title} of {SAMPLES:,} samples to {distance.compared_with}"
+        samples = f"{distance.title} of {COMPARED_SAMPLES:,} samples to {distance.compared_with}"
         yield f"measuring {samples} every {every:,} steps{times}"
     if train.until != "plateau":
         return
@@ -137,5 +137,5 @@ def _measuring_described(
         latest = constant_steps(train.steps)
         fall = f", then with a falling learning rate for a quarter of those steps (from step {latest:,} at the latest)"
     yield f"training until its plateau{fall}, at most {train.steps:,} steps"
-    if distance is not None and 2 * FEWEST * every > train.steps:
+    if distance is not None and 2 * FEWEST_MEASUREMENTS * every > train.steps:
         yield f"note: too few measurements to see a plateau: give more {option('steps')}"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ from ancestral.base.device import check_memory, items_at_once
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.result import Table
-from ancestral.conditions import LABEL, argument_name
+from ancestral.conditions import LABEL
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.config.request import Label
 from ancestral.covariance import Covariance
@@ -30,25 +30,20 @@ from ancestral.model.condition_values import (
     NO_CLASS_NAME,
     NONE,
     ConditionValues,
-    class_number,
-    network_inputs,
     read_values,
-    separate,
     with_label,
 )
 from ancestral.model.conversions import Conversions
 from ancestral.model.data_covariance import covariance_of_data, examples_of_data
 from ancestral.model.guided_model import Guidance, guided
 from ancestral.model.metadata import metadata_of, process_of
+from ancestral.model.sample_conditioning import Conditioning, Route, label_tensor
 from ancestral.reverse import prior
 from ancestral.samplers import Continuation, Sampler, Step
 from ancestral.targets import Denoiser
 
-Given = Mapping[str, Any]
-"""Values of conditions by name, as `condition_values.read_values` reads them."""
 
-
-class TrainedModel(Conversions):
+class SamplingModel(Conversions):
     """A denoiser that can be sampled from.
 
     Args:
@@ -58,7 +53,6 @@ class TrainedModel(Conversions):
             schedule, the target and the learned variance become those of the denoiser.
         step: The number of training steps.
         version: The version of this package that trained it.
-        file: The file that it was loaded from.
         average: The length σ_rel of the power-function average that its weights are; None for those of training.
     """
 
@@ -69,12 +63,12 @@ class TrainedModel(Conversions):
         config: Config | None = None,
         step: int = 0,
         version: str = __version__,
-        file: Path | None = None,
         average: float | None = None,
     ) -> None:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
-        self.spec, self.step, self.version, self.file = spec, step, version, file
-        self.average = average
+        self.spec, self.step, self.version, self.average = spec, step, version, average
+        self.file: Path | None = None
+        """The file that it was loaded from."""
         config = config or Config(PLAIN_LOOP, DataConfig(FROM_PYTHON), CustomNetConfig())
         self.config = dataclasses.replace(config, process=process_of(denoiser, config.process))
 
@@ -153,7 +147,7 @@ class TrainedModel(Conversions):
         self.diffusion.to(*args, **options)
         return self
 
-    def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
+    def given_values(self, label: Label, given: Mapping[str, Any] | None) -> tuple[Label, dict[str, ConditionValues]]:
         """Return the labels and the values of the other conditions.
 
         The label is absent if it is None among the given values, or left out beside others.
@@ -217,13 +211,8 @@ class TrainedModel(Conversions):
         sampler: Sampler,
         seed: int = 0,
         label: Label = None,
-        guidance: "float | Guidance" = 1.0,
+        guidance: float | Guidance = 1.0,
         condition: Mapping[str, Tensor] | None = None,
-        values: Mapping[str, ConditionValues] | None = None,
-        wrap: Callable[[Denoiser], Denoiser] | None = None,
-        start: Tensor | None = None,
-        times: Sequence[float] | None = None,
-        continuations: Mapping[int, Continuation] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.decode` decodes the states.
 
@@ -234,64 +223,46 @@ class TrainedModel(Conversions):
             label: The labels.
             guidance: How estimates are guided, or the scale.
             condition: Rows of what a network gets by the names of its arguments, one for each item: what else a network
-                of one's own takes, or conditions as `given.inputs` makes them, which then count in place of `values`
-                and `label`.
-            values: The values of conditions in the units of the data.
-            wrap: Makes of the guided denoiser the one that is sampled from.
-            start: The states at the first time, (B, *); None is noise of the prior.
-            times: The times that are visited, in place of the sampler's own.
-            continuations: By the number of a state what the trajectory goes on with from there, as `continuation` makes
-                it.
+                of one's own takes, or conditions as `given.inputs` makes them.
 
         Raises:
             InputError: If the samples are no finite numbers.
         """
-        first = self.continuation(indices, seed, label, guidance, condition, values)
-        denoiser = first.denoiser if wrap is None else wrap(first.denoiser)
-        x_T = prior(self.denoiser.schedule, self.spec.x_shape, seed, indices, self.device) if start is None else start
+        guidance = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
+        return self.states(indices, sampler, seed, Conditioning(label, guidance=guidance, rows=condition or {}))
+
+    def states(
+        self,
+        indices: Sequence[int],
+        sampler: Sampler,
+        seed: int,
+        conditioning: Conditioning,
+        route: Route = Route(),  # noqa: B008  # frozen
+    ) -> Iterator[Step]:
+        """Sample items as `trajectory`, with all that they can be conditioned on, along any route.
+
+        Args:
+            indices: The indices of the items.
+            sampler: The sampler.
+            seed: The seed of all noise.
+            conditioning: What they are conditioned on.
+            route: The states that are visited; by default those of the sampler, from noise of the prior.
+        """
+        first = self.continuation(indices, seed, conditioning)
+        denoiser = first.denoiser if conditioning.wrap is None else conditioning.wrap(first.denoiser)
+        schedule, x_T = self.denoiser.schedule, route.start
+        x_T = prior(schedule, self.spec.x_shape, seed, indices, self.device) if x_T is None else x_T
         x_T = x_T.to(self.device, torch.promote_types(self.dtype, torch.float32))
-        for step in sampler.trajectory(
-            denoiser, x_T, times, seed=seed, indices=indices, continuations=continuations, **first.condition
-        ):
+        options: dict[str, Any] = {"seed": seed, "indices": indices, "continuations": route.continuations}
+        for step in sampler.trajectory(denoiser, x_T, route.times, **options, **first.condition):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
             yield step
 
-    def continuation(
-        self,
-        indices: Sequence[int],
-        seed: int = 0,
-        label: Label = None,
-        guidance: "float | Guidance" = 1.0,
-        condition: Mapping[str, Tensor] | None = None,
-        values: Mapping[str, ConditionValues] | None = None,
-    ) -> Continuation:
-        """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items.
-
-        The arguments are those of `trajectory`.
-        """
-        guidance = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
-        conditions, names = self.conditions(indices, label, condition, values)
-        return Continuation(self.guided(guidance, names), conditions, seed)
-
-    def conditions(
-        self,
-        indices: Sequence[int],
-        label: Label = None,
-        condition: Mapping[str, Tensor] | None = None,
-        values: Mapping[str, ConditionValues] | None = None,
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Return what the denoiser is conditioned on for some items, by argument, and the names of the conditions.
-
-        The arguments are those of `trajectory`.
-        """
-        rows = {name: value.to(self.device) for name, value in (condition or {}).items()}
-        conditions: dict[str, Any] = network_inputs(values or {}, indices, self.spec, self.device)
-        labels = self.labels(indices, label)
-        if labels is not None:
-            conditions["labels"] = labels
-        names = [name for name in self.spec.further if name in (values or {}) or argument_name(name) in rows]
-        return conditions | rows, [*names, *([] if labels is None else [LABEL])]
+    def continuation(self, indices: Sequence[int], seed: int, conditioning: Conditioning) -> Continuation:
+        """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items."""
+        inputs = conditioning.inputs(self.spec, indices, self.device)
+        return Continuation(self.guided(conditioning.guidance, conditioning.names(self.spec)), inputs, seed)
 
     def guided(self, guidance: Guidance, names: Iterable[str]) -> Denoiser:
         """Return the denoiser with guidance, for samples that are conditioned on these names.
@@ -303,17 +274,10 @@ class TrainedModel(Conversions):
 
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""
-        classes = self.spec.classes
-        if not classes and label is not None:
-            raise InputError("this model was trained without classes, so leave the label out")
-        if not classes:
-            return None
-        numbers = range(len(classes)) if label is None else [class_number(classes, name) for name in separate(label)]
-        if not numbers:
-            raise InputError(f"{option('label')} names no class; leave it out to sample all classes in turn")
-        return torch.tensor([numbers[index % len(numbers)] for index in indices], device=self.device)
+        labels = label_tensor(self.spec, indices, label)
+        return None if labels is None else labels.to(self.device)
 
-    def class_names(self, indices: Sequence[int], label: "Label" = None) -> list[str] | None:
+    def class_names(self, indices: Sequence[int], label: Label = None) -> list[str] | None:
         """Return the names of the classes of these items, as `labels` does their numbers."""
         labels = self.labels(indices, label)
         if labels is None:

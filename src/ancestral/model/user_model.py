@@ -17,17 +17,17 @@ from ancestral.data.decoding import from_pixels
 from ancestral.model import editing
 from ancestral.model.condition_values import captions
 from ancestral.model.image_grid import ImageGrid
-from ancestral.model.requested import Source, check_model, count_of, digest_of, stages_of
+from ancestral.model.requested import RequestedModel, check_model, count_of, digest_of, stages_of
+from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
-from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
 from ancestral.samplers import Sampler, Step, record
 
 
-class Model(TrainedModel):
+class Model(SamplingModel):
     """A denoiser that can be sampled from, and that edits items of the kind that it knows.
 
-    The arguments are those of `TrainedModel`.
+    The arguments are those of `SamplingModel`.
     """
 
     def make(
@@ -63,7 +63,7 @@ class Model(TrainedModel):
             check_model(request, digest_of(self))
         if request.edit is not None:
             return editing.edit_of(self, request).run(self.batch(batch_size), decode)
-        stages = stages_of([Source(self), *map(Source.of, request.objects.then)], request)
+        stages = stages_of([RequestedModel(self), *map(RequestedModel.of, request.objects.then)], request)
         items = self.items(count_of(request, stages), request.indices)
         rows, samples = _rows(condition or {}, len(items)), torch.empty(0)
         for number, stage in enumerate(stages):

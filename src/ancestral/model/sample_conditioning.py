@@ -1,0 +1,84 @@
+"""What items are conditioned on, how their estimates are guided, and the states that their trajectory visits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.conditions import LABEL, argument_name
+from ancestral.config.request import Label
+from ancestral.data.given import encoded
+from ancestral.data.spec import DataSpec
+from ancestral.model.condition_values import ConditionValues, class_number, separate
+from ancestral.model.guided_model import Guidance
+from ancestral.samplers import Continuation
+from ancestral.targets import Denoiser
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What items are conditioned on, and how their estimates are guided.
+
+    Attributes:
+        label: The labels.
+        values: The values of the other conditions in the units of the data.
+        guidance: How estimates are guided.
+        rows: Rows of what a network gets by the names of its arguments, one for each item: what else a network of one's
+            own takes, or conditions as `given.inputs` makes them, which then count in place of `values` and `label`.
+        wrap: Makes of the guided denoiser the one that is sampled from.
+    """
+
+    label: Label = None
+    values: Mapping[str, ConditionValues] = field(default_factory=dict)
+    guidance: Guidance = field(default_factory=Guidance)
+    rows: Mapping[str, Tensor] = field(default_factory=dict)
+    wrap: Callable[[Denoiser], Denoiser] | None = None
+
+    def inputs(self, spec: DataSpec, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+        """Return what the denoiser is conditioned on for some items, by argument; what is left out is absent."""
+        values = {name: value.of(indices) for name, value in self.values.items()}
+        inputs = encoded(spec, values, len(indices), device)
+        labels = label_tensor(spec, indices, self.label)
+        if labels is not None:
+            inputs["labels"] = labels.to(device)
+        return inputs | {name: value.to(device) for name, value in self.rows.items()}
+
+    def names(self, spec: DataSpec) -> list[str]:
+        """Return the names of the conditions that are given."""
+        given = [name for name in spec.further if name in self.values or argument_name(name) in self.rows]
+        return [*given, *[LABEL] * bool(spec.classes)]
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """The states that a trajectory visits.
+
+    Attributes:
+        start: The states at the first time, (B, *); None is noise of the prior.
+        times: The times that are visited, in place of the sampler's own.
+        continuations: By the number of a state what the trajectory goes on with from there.
+    """
+
+    start: Tensor | None = None
+    times: Sequence[float] | None = None
+    continuations: Mapping[int, Continuation] = field(default_factory=dict)
+
+
+def label_tensor(spec: DataSpec, indices: Sequence[int], label: Label) -> Tensor | None:
+    """Return the labels (len(indices),) of items, or None for data without classes.
+
+    Raises:
+        InputError: If there is no such class.
+    """
+    classes = spec.classes
+    if not classes and label is not None:
+        raise InputError("this model was trained without classes, so leave the label out")
+    if not classes:
+        return None
+    numbers = range(len(classes)) if label is None else [class_number(classes, name) for name in separate(label)]
+    if not numbers:
+        raise InputError(f"{option('label')} names no class; leave it out to sample all classes in turn")
+    return torch.tensor([numbers[index % len(numbers)] for index in indices])
