@@ -250,7 +250,7 @@ def test_streams_resume_and_slow_listeners_hold_nobody_up(own_studio, tiny_run):
     assert sum(kind == "work" for _, kind, _ in again) == 1
     for connection, _ in deaf:
         connection.close()
-    client.wait(lambda: not server.state.jobs.get(job).listeners.waiting)
+    client.wait(lambda: not server.state.jobs.get(job).followed)
     assert client.get("/api/jobs/none/events").status == 404
 
 
@@ -280,7 +280,7 @@ def test_the_thread_survives_defects_and_models_that_change(own_studio, tiny_run
     server, client = own_studio
     run = server.state.places.id_of(tiny_run.path)
     with monkeypatch.context() as patch:
-        patch.setattr(compute_queue, "declared", None)
+        patch.setattr("ancestral_studio.posted_options.declared", None)
         answer = client.post("/api/jobs", {"command": "sample", "options": {"model": run}})
         assert answer.status == 500
         assert answer.line == "this is a defect of ancestral; the terminal of the studio shows where"

@@ -19,10 +19,12 @@ from ancestral.base.interrupts import EXIT_CODE
 from ancestral.training import RunFolder
 from ancestral_studio import process_keeper
 from ancestral_studio.answers import BusyError
+from ancestral_studio.history import History
 from ancestral_studio.live_runs import LiveRuns
 from ancestral_studio.places import Places
-from ancestral_studio.posted_options import STUDIO_COMMANDS
-from ancestral_studio.processes import RECORD, Processes, check, option_in, progress_of, short_path
+from ancestral_studio.posted_options import STUDIO_COMMANDS, ReadableFiles, read_posted
+from ancestral_studio.processes import RECORD, Processes, option_in, progress_of, short_path
+from ancestral_studio.uploads import Uploads
 from studio_client import Client, studio
 from tiny_models import tiny_config
 
@@ -46,6 +48,12 @@ def wait(condition, seconds=60):
 def processes(tmp_path):
     (tmp_path / "runs").mkdir()
     return Processes(Places([tmp_path / "runs"], tmp_path / "out"))
+
+
+def posted(processes, command, **options):
+    """Options as a visitor sends them, read."""
+    out = processes.places.out
+    return read_posted(ReadableFiles(processes.places, Uploads(out), History(out)), command, options)
 
 
 @pytest.fixture
@@ -154,7 +162,7 @@ def test_no_more_run_than_the_machine_bears(processes, monkeypatch):
         facts = {"command": "train", "words": [], "started": time.time(), "out": None, "source": None, "runs": []}
         (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(BusyError, match="2 processes run already: wait for one, or stop some"):
-        processes.start("train", {"config": "digits"}, ["digits"])
+        processes.start(posted(processes, "train", config="digits"))
     assert len([*processes.folder.iterdir()]) == 2
 
 
@@ -175,19 +183,11 @@ def test_progress_is_read_from_the_last_line_that_says_it():
     assert progress_of(["loss 0.5"]) is None
 
 
-@pytest.mark.parametrize(
-    ("values", "line"),
-    [
-        ({"settings": {}, "lr": -1.0}, "lr must be above 0"),
-        ({"config": "nothing"}, "there is no preset"),
-        ({"data": "/nowhere", "batch_size": 0}, "batch_size must be"),
-    ],
-    ids=["setting", "preset", "own data"],
-)
-def test_values_out_of_range_are_refused_before_anything_starts(values, line):
-    values.pop("settings", None)
-    with pytest.raises(InputError, match=line):
-        check(STUDIO_COMMANDS["train"], values)
+def test_values_out_of_range_are_refused_before_anything_starts(processes):
+    with pytest.raises(InputError, match="lr must be above 0"):
+        posted(processes, "train", lr=-1.0)
+    with pytest.raises(InputError, match="batch_size must be"):
+        posted(processes, "train", data=str(processes.places.folders[0] / "photos"), batch_size=0)
 
 
 def test_a_new_run_gets_a_free_name(processes, tmp_path):

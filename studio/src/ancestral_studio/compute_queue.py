@@ -17,9 +17,7 @@ from PIL import Image
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.events import Message, State, Work, Wrote
 from ancestral.base.options import on_command_line, spelled
-from ancestral.faces.command import declared
-from ancestral.faces.help_text import options_of
-from ancestral_studio.answers import BusyError, OptionError, error_line
+from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History, HistoryEntry
 from ancestral_studio.jobs import Job
 from ancestral_studio.loaded_models import LoadedModels
@@ -28,7 +26,6 @@ from ancestral_studio.posted_options import PostedOptions
 if TYPE_CHECKING:
     from ancestral.model import Model
 
-QUEUED = ("sample", "edit")
 MOST_OF_ONE, MOST_OF_ALL = 16, 128
 """Number of jobs that wait: of one visitor, and of all."""
 STOPPING_SECONDS = 2.0
@@ -236,7 +233,7 @@ class ComputeQueue:
 
     def _options(self, job: ComputeJob, entry: HistoryEntry) -> tuple[Any, list["Model"]]:
         """The options with loaded models, and files that go into the entry."""
-        options: Any = declared(job.posted.case, job.posted.values)
+        options: Any = job.posted.declaration
         changes: dict[str, Any] = {"out": entry.files}
         models = list["Model"]()
         for name in (one.name for one in dataclasses.fields(options) if one.metadata.get("names") == "run"):
@@ -276,35 +273,6 @@ def _write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
     if steps:
         with Image.open(entry.folder / steps[-1]["x0"]) as image:
             write_picture(entry.files / name, image, recipe)
-
-
-def start(
-    queue: ComputeQueue, posted: PostedOptions, options: Mapping[str, Any], client: str, run: tuple[str, str]
-) -> Job:
-    """Check the options of a job and put it into the queue.
-
-    Args:
-        queue: The queue.
-        posted: The options as they were read.
-        options: The options as they were sent.
-        client: Whose job it is.
-        run: The id and the name of the run.
-
-    Raises:
-        InputError: If a number is out of its range.
-        BusyError: If too many jobs wait.
-    """
-    declared(posted.case, posted.values).check()
-    for one in options_of(posted.case):
-        value: Any = posted.values.get(one.name)
-        if one.largest is not None and value is not None and (len(value) if one.many else value) > one.largest:
-            what = "values" if one.many else "here"
-            raise OptionError(
-                one.name, f"the studio takes at most {one.largest:,} {what}; ancestral {posted.case.command} takes more"
-            )
-    job = ComputeJob(posted, options, client, run, queue)
-    queue.add(job)
-    return job
 
 
 @contextlib.contextmanager

@@ -59,10 +59,10 @@ async def _stream(state: StudioState, one: Job, last: int) -> AsyncIterator[byte
     def wake() -> None:
         loop.call_soon_threadsafe(changed.set)
 
-    leaves = [one.listeners.listen(wake), state.closing.listeners.listen(wake)]
+    leave = one.listen(wake)
     try:
         yield b"retry: 1000\n\n"
-        while not state.closing.is_set:
+        while not state.closing:
             changed.clear()
             for number, kind, data in one.events_after(last):
                 yield _event(number, kind, data)
@@ -76,8 +76,7 @@ async def _stream(state: StudioState, one: Job, last: int) -> AsyncIterator[byte
             except TimeoutError:
                 yield b": \n\n"
     finally:
-        for leave in leaves:
-            leave()
+        leave()
 
 
 def _event(number: int, kind: str, data: Any) -> bytes:

@@ -3,11 +3,10 @@
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ancestral_studio.answers import MissingError
-from ancestral_studio.listeners import Listeners
 
 ENDS = ("done", "failed", "cancelled")
 """The kinds of events after which none comes."""
@@ -30,7 +29,6 @@ class Job:
 
     Attributes:
         state: "waiting", "running", or one of `ENDS`.
-        listeners: Those who are called after each event.
     """
 
     def __init__(self, command: str, options: Mapping[str, Any], client: str) -> None:
@@ -43,7 +41,7 @@ class Job:
         self._messages = 0
         self._last = 0
         self._lock = threading.Lock()
-        self.listeners = Listeners()
+        self._wakes: set[Callable[[], None]] = set()
 
     def tell(self, kind: str, replaces: str | None = None, **data: Any) -> None:
         """Add an event. May be called in any thread; nobody who follows the job holds it up.
@@ -67,7 +65,22 @@ class Job:
                 self.state = kind
             elif kind == "started":
                 self.state = "running"
-        self.listeners.call()
+        self.wake()
+
+    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each event, in the thread in which it happens. Returns what ends this."""
+        self._wakes.add(wake)
+        return lambda: self._wakes.discard(wake)
+
+    def wake(self) -> None:
+        """Call those who listen. No lock is held, as a signal may come at any time."""
+        for wake in tuple(self._wakes):
+            wake()
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._wakes)
 
     def events_after(self, number: int) -> list[tuple[int, str, Any]]:
         """List the events after a number, the oldest first."""
@@ -99,7 +112,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while this thread holds it
 
     def add(self, job: Job) -> None:
         """Add a job; of those that ended, the oldest are forgotten."""

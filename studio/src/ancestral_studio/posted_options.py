@@ -14,9 +14,10 @@ from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError, text_of
 from ancestral.base.fields import Argument, Names
 from ancestral.base.registries import OPERATORS
-from ancestral.config import PRESETS
+from ancestral.config import PRESETS, base_config, preset_and_data
 from ancestral.config.data_sources import BUILT_IN
-from ancestral.declarations import USE_CASES, UseCase
+from ancestral.declarations import USE_CASES, Declaration, Train, UseCase
+from ancestral.faces.command import declared
 from ancestral.faces.help_text import options_of
 from ancestral.faces.words import convert, read, written
 from ancestral_studio.answers import OptionError
@@ -28,6 +29,8 @@ STUDIO_COMMANDS = {
     case.command: case for case in USE_CASES if case.command not in ("studio", "push", "import", "runs", "info")
 }
 """The commands that the studio starts. The others need none, or leave this machine."""
+QUEUED = ("sample", "edit")
+"""Those of them that compute in this process, one job at a time; the others are processes of their own."""
 UPLOAD, HISTORY = "upload:", "history:"
 """What the values of files begin with that a visitor sent, as in upload:ID, or that were made here: history:ID/PATH."""
 WITH_PROTOCOL = re.compile(r"\w+://")
@@ -59,11 +62,13 @@ class PostedOptions:
         case: The command.
         values: The values by the names of the options, as the command line reads them; paths are absolute.
         words: The words of the command line that mean the same.
+        declaration: The declaration with these values, which are in range.
     """
 
     case: UseCase
     values: Mapping[str, Any]
     words: Sequence[str]
+    declaration: Declaration
 
 
 def offered(case: UseCase, preset: str | None = None, data: str | None = None) -> list[Argument]:
@@ -98,7 +103,7 @@ def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any
         options: Texts, numbers, truth values and lists of them by the names of options; None is left out.
 
     Raises:
-        InputError: If the options cannot be used, in the words of the command line.
+        InputError: If the options cannot be used without a look at data and models, in the words of the command line.
         OptionError: If that is the fault of one of them.
     """
     case = case_of(command)
@@ -115,6 +120,8 @@ def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any
         one = by_name[name]
         try:
             values[name], by_option[name] = _read_one(readable, one, value)
+            if command in QUEUED:
+                _check_size(one, values[name], command)
         except InputError as error:
             raise OptionError(name, text_of(error)) from None
     for one in by_name.values():
@@ -123,7 +130,26 @@ def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any
     placed = [one.name for one in by_name.values() if one.name in values and _is_placed(one, [*by_name.values()])]
     places = [word for name in placed for word in _places(values[name])]
     words = [word for name, more in by_option.items() if name not in placed for word in more]
-    return PostedOptions(case, values, [*words, *(["--", *places] if places else [])])
+    declaration = declared(case, values)
+    declaration.check()
+    if isinstance(declaration, Train):
+        _check_settings(declaration)
+    return PostedOptions(case, values, [*words, *(["--", *places] if places else [])], declaration)
+
+
+def _check_size(one: Argument, value: Any, command: str) -> None:
+    """Raise InputError for more than a visitor may ask of the thread that computes for all."""
+    if one.largest is not None and value is not None and (len(value) if one.many else value) > one.largest:
+        what = "values" if one.many else "here"
+        raise InputError(f"the studio takes at most {one.largest:,} {what}; ancestral {command} takes more")
+
+
+def _check_settings(options: Train) -> None:
+    """Raise InputError for settings that training refuses without a look at its data: at once, not in a log."""
+    if options.file is None and options.initial is None and not options.resume:
+        name, data = preset_and_data(options.config, options.data)
+        config = base_config(name, data).with_net(options.net)
+        (config if data is None else config.with_settings(source=str(data))).with_settings(**options.settings).check()
 
 
 def _is_placed(one: Argument, options: Sequence[Argument]) -> bool:

@@ -23,22 +23,19 @@ from typing import Any, Literal
 
 import psutil
 
+from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument
 from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED
 from ancestral.base.options import option
-from ancestral.config import base_config, preset_and_data
 from ancestral.declarations import UseCase
 from ancestral.faces.help_text import options_of
 from ancestral.faces.words import written
-from ancestral_studio import compute_queue, posted_options, process_keeper
+from ancestral_studio import process_keeper
 from ancestral_studio.answers import BusyError, MissingError
 from ancestral_studio.places import Places
+from ancestral_studio.posted_options import STUDIO_COMMANDS, PostedOptions
 
-COMMANDS_AS_PROCESSES = {
-    command: case for command, case in posted_options.STUDIO_COMMANDS.items() if command not in compute_queue.QUEUED
-}
-"""Commands that run as processes."""
 TRAININGS = ("train", "distil")
 RECORD, STOPPING = "process.json", "stopping"
 DATA_REPORT, SHEET, COMPARISON = "report.json", "sheet.png", "comparison"
@@ -166,7 +163,7 @@ class Process:
             "state": state,
             "code": self.exit_code,
             "error": error,
-            "option": option_in(COMMANDS_AS_PROCESSES[self.command], error or ""),
+            "option": option_in(STUDIO_COMMANDS[self.command], error or ""),
             "started": datetime.fromtimestamp(self.started).astimezone().isoformat(timespec="seconds"),
             "stopping": state == "running" and (self.folder / STOPPING).exists(),
             "source": self.source and short_path(Path(self.source)),
@@ -203,42 +200,45 @@ class Processes:
         self.folder = places.out / "processes"
         self._known: dict[Path, Process] = {}
 
-    def start(self, command: str, values: Mapping[str, Any], words: Sequence[str]) -> Process:
+    def start(self, posted: PostedOptions) -> Process:
         """Start a command.
 
-        Args:
-            command: Its name.
-            values: The values of its options by their names in Python.
-            words: The words that give them on the command line.
-
-        Returns:
-            The process.
-
         Raises:
-            InputError: If a value is out of range, or there is no place for a new run.
+            InputError: If there is no place for a new run.
             BusyError: If too many run.
         """
-        from ancestral.base import storage
-
-        check(COMMANDS_AS_PROCESSES[command], values)
-        if sum(one.state == "running" for one in self.all()[:MOST_SEARCHED]) >= MOST_RUNNING:
-            raise BusyError(f"{MOST_RUNNING} processes run already: wait for one, or stop some")
-        out = self._out(command, values)
-        folder = self._new_folder(command)
+        self._check_number()
+        command, values = posted.case.command, posted.values
+        out, folder = self._out(command, values), self._new_folder(command)
         places = {"out": out} if out is not None and values.get("out") is None else {}
         if command == "doctor":
             places = {"json": folder / DATA_REPORT, "out": folder / SHEET}
         if command == "compare" and values.get("out") is None and values.get("samplers") is None:
             places = {"out": (out := folder / COMPARISON)}
-        words = [*(f"--{name}={path}" for name, path in places.items()), *words]
-        words = [PLACE.sub(lambda match: short_path(Path(match[0])), word) for word in words]
+        words = [*(f"--{name}={path}" for name, path in places.items()), *posted.words]
         source = str(values["source"]) if "source" in values else None
         runs = [values[name] for name in ("model", "run") if name in values] or values.get("runs", ())
-        paths = [(path.parent if path.suffix else path).resolve() for path in map(Path, runs)]
-        place = None if out is None else out.resolve()
-        started = time.time()
-        record = {"command": command, "words": words, "started": started, "out": place and str(place)}
-        record |= {"source": source, "runs": [*map(str, paths)]}
+        paths = tuple((path.parent if path.suffix else path).resolve() for path in map(Path, runs))
+        return self._launch(folder, command, words, out, source, paths)
+
+    def _check_number(self) -> None:
+        if sum(one.state == "running" for one in self.all()[:MOST_SEARCHED]) >= MOST_RUNNING:
+            raise BusyError(f"{MOST_RUNNING} processes run already: wait for one, or stop some")
+
+    def _launch(
+        self,
+        folder: Path,
+        command: str,
+        words: Sequence[str],
+        out: Path | None,
+        source: str | None = None,
+        runs: tuple[Path, ...] = (),
+    ) -> Process:
+        """Start a command under a keeper, and write down what was started; the attributes are those of `Process`."""
+        words = tuple(PLACE.sub(lambda match: short_path(Path(match[0])), word) for word in words)
+        started, out = time.time(), out and out.resolve()
+        record = {"command": command, "words": words, "started": started, "out": out and str(out)}
+        record |= {"source": source, "runs": [*map(str, runs)]}
         storage.write_text(folder / RECORD, json.dumps(record, indent=2))
         # the keeper and its command get no signal that is meant for the studio, and no pipe that ends with it
         keeper = subprocess.Popen(
@@ -250,7 +250,7 @@ class Processes:
             start_new_session=True,
         )
         threading.Thread(target=keeper.wait, daemon=True).start()  # or it would stay in the table of processes
-        process = Process(folder, command, tuple(words), started, place, source, tuple(paths), keeper)
+        process = Process(folder, command, words, started, out, source, runs, keeper)
         self._known[folder] = process
         return process
 
@@ -292,12 +292,14 @@ class Processes:
 
         Raises:
             InputError: If it is trained already.
+            BusyError: If too many processes run.
         """
         process = self.of_run(run)
         if process is not None and process.state == "running":
             raise InputError("this run is being trained already")
         more = [] if steps is None else [f"--steps={steps}"]
-        return self.start("train", {"out": run}, [f"--out={short_path(run)}", "--resume", *more])
+        self._check_number()
+        return self._launch(self._new_folder("train"), "train", [f"--out={short_path(run)}", "--resume", *more], run)
 
     def _read(self, folder: Path) -> Process | None:
         """Read a process from its folder; None if there is none. What was started does not change."""
@@ -342,18 +344,6 @@ class Processes:
             if not path.exists() and not any(one.out == path and one.state == "running" for one in self.all()):
                 return path
             number += 1
-
-
-def check(case: UseCase, values: Mapping[str, Any]) -> None:
-    """Raise InputError for values that the command refuses without a look at data or models: at once, not in a log."""
-    fields = case.declaration.__dataclass_fields__
-    options = {name: value for name, value in values.items() if name in fields}
-    settings = {name: value for name, value in values.items() if name not in fields}
-    case.declaration(**options, **({"settings": settings} if case.declaration.SETTINGS else {})).check()
-    if case.command == "train" and not {"file", "initial", "resume"} & options.keys():
-        name, data = preset_and_data(options.get("config"), options.get("data"))
-        config = base_config(name, data).with_net(options.get("net"))
-        (config if data is None else config.with_settings(source=str(data))).with_settings(**settings).check()
 
 
 def option_in(case: UseCase, text: str) -> str | None:
@@ -404,7 +394,7 @@ def _read(folder: Path) -> Process | None:
     """Read a process from its folder; None if there is none, or one of another version."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record["command"] in COMMANDS_AS_PROCESSES:
+        if record["command"] in STUDIO_COMMANDS:
             out = record["out"] and Path(record["out"])
             words, runs = tuple(record["words"]), tuple(map(Path, record["runs"]))
             return Process(folder, record["command"], words, float(record["started"]), out, record["source"], runs)

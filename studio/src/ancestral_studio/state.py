@@ -5,33 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ancestral_studio import compute_queue, processes
-from ancestral_studio.compute_queue import ComputeQueue
+from ancestral_studio.compute_queue import ComputeJob, ComputeQueue
 from ancestral_studio.history import History
 from ancestral_studio.jobs import ENDS, Jobs
-from ancestral_studio.listeners import Listeners
 from ancestral_studio.live_runs import LiveRuns
 from ancestral_studio.loaded_models import LoadedModels
 from ancestral_studio.places import Places
-from ancestral_studio.posted_options import ReadableFiles, read_posted
+from ancestral_studio.posted_options import QUEUED, ReadableFiles, read_posted
 from ancestral_studio.processes import Processes
 from ancestral_studio.uploads import Uploads
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-
-class Closing:
-    """Whether the studio ends. Streams that wait for events wait for this too."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self.listeners = Listeners()
-
-    def set(self) -> None:
-        """Say that the studio ends."""
-        self.is_set = True
-        self.listeners.call()
 
 
 class StudioState:
@@ -50,7 +35,7 @@ class StudioState:
         models: The models in memory.
         queue: What computes in this process.
         jobs: The jobs of the queue.
-        closing: Whether the studio ends.
+        closing: Whether the studio ends, and with it the streams of events.
         port: The port at which it listens.
     """
 
@@ -64,7 +49,7 @@ class StudioState:
         self.models = LoadedModels()
         self.queue = ComputeQueue(self.history, self.models)
         self.jobs = Jobs()
-        self.closing = Closing()
+        self.closing = False
 
     def start(self, command: str, options: Mapping[str, Any], client: str) -> str:
         """Start what a visitor sent: in the queue of this process, or as a process of its own.
@@ -81,12 +66,12 @@ class StudioState:
             InputError: If the options cannot be used, or too many jobs wait.
         """
         posted = read_posted(ReadableFiles(self.places, self.uploads, self.history), command, options)
-        if command in processes.COMMANDS_AS_PROCESSES:
-            return self.processes.start(command, posted.values, posted.words).id
+        if command not in QUEUED:
+            return self.processes.start(posted).id
         folder = Path(str(posted.values["model"]))
         run = folder if folder.is_dir() else folder.parent
-        facts = self.places.id_of(run), self.places.name_of(run)
-        job = compute_queue.start(self.queue, posted, options, client, facts)
+        job = ComputeJob(posted, options, client, (self.places.id_of(run), self.places.name_of(run)), self.queue)
+        self.queue.add(job)
         self.jobs.add(job)
         return job.id
 
@@ -96,7 +81,9 @@ class StudioState:
 
     def close(self) -> None:
         """End the streams. Trainings are processes of their own, and go on."""
-        self.closing.set()
+        self.closing = True
+        for job in self.jobs.all():
+            job.wake()
 
 
 def state_of(request: "Request") -> StudioState:
