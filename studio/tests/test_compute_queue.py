@@ -26,7 +26,7 @@ from studio_client import Client, studio
 @contextmanager
 def held(server, run, at):
     """Hold the network in one evaluation, the one of this number; yields what was evaluated, and what releases it."""
-    model = server.state.models.get(run)
+    model = server.state.queue.model(run)
     evaluations, reached, go = [], threading.Event(), threading.Event()
 
     def hook(*_):
@@ -284,7 +284,7 @@ def test_the_thread_survives_defects_and_models_that_change(own_studio, tiny_run
         answer = client.post("/api/jobs", {"command": "sample", "options": {"model": run}})
         assert answer.status == 500
         assert answer.line == "this is a defect of ancestral; the terminal of the studio shows where"
-    model = server.state.models.get(tiny_run.path)
+    model = server.state.queue.model(tiny_run.path)
 
     def fail(*_):
         raise RuntimeError("out of\nmemory")
@@ -298,7 +298,7 @@ def test_the_thread_survives_defects_and_models_that_change(own_studio, tiny_run
     assert "RuntimeError" in capfd.readouterr().err
     os.utime(tiny_run.model)
     assert client.end(client.start("sample", model=run, n=1, steps=2))[0] == "done"
-    assert server.state.models.get(tiny_run.path) is not model
+    assert server.state.queue.model(tiny_run.path) is not model
     kind, data = client.end(client.start("sample", model=run, label=["diagonal"]))
     assert kind == "failed"
     assert "diagonal" in data["error"]

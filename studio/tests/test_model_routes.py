@@ -15,7 +15,7 @@ from ancestral.conditions import Image as ImageCondition
 from ancestral.model import sampler_name
 from ancestral.samplers import BY_NAME, from_name
 from ancestral.training import RunFolder, Trainer
-from ancestral_studio.restored_recipe import ModelDigests, restored, sampler_words
+from ancestral_studio.restored_recipe import restored, sampler_words
 from studio_client import studio
 from tiny_models import conditional_stripes, tiny_config, untrained
 
@@ -129,11 +129,11 @@ def test_a_recipe_of_a_cascade_leaves_each_model_its_sampler(tmp_path):
         model.config = dataclasses.replace(model.config, sample=configs.SampleConfig(sampler))
         (tmp_path / name).mkdir()
         model.save(tmp_path / name / "model.safetensors")
-    runs, digests = {name: tmp_path / name for name in models}, ModelDigests()
+    runs = {name: tmp_path / name for name in models}
     for number, options in enumerate(({}, {"sampler": "ddim"})):
         out = tmp_path / f"{number}.png"
         ancestral.sample(tmp_path / "small", 1, then=tmp_path / "large", out=out, **options)
-        recipe = restored(out, runs, [], digests)
+        recipe = restored(out, runs, [])
         assert recipe.missing == ()
         assert recipe.options["then"] == ["large"]
         assert recipe.options.get("sampler") == options.get("sampler")

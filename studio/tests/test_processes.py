@@ -21,9 +21,10 @@ from ancestral_studio import process_keeper
 from ancestral_studio.answers import BusyError
 from ancestral_studio.history import History
 from ancestral_studio.live_runs import LiveRuns
-from ancestral_studio.places import Places
+from ancestral_studio.places import Places, short_path
 from ancestral_studio.posted_options import STUDIO_COMMANDS, ReadableFiles, read_posted
-from ancestral_studio.processes import RECORD, Processes, option_in, progress_of, short_path
+from ancestral_studio.process import RECORD, option_in, progress_of
+from ancestral_studio.processes import Processes
 from ancestral_studio.uploads import Uploads
 from studio_client import Client, studio
 from tiny_models import tiny_config

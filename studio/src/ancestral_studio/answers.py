@@ -57,21 +57,21 @@ def answer(data: Any, status: int = 200) -> "Response":
     return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
 
 
-def refusal(error: Exception, option: str | None = None) -> "Response":
+def refusal(error: Exception) -> "Response":
     """Return the line of an error, with its options as the command line spells them, and the first of these."""
     status = next((number for kind, number in STATUS.items() if isinstance(error, kind)), 400)
-    response = answer(error_line(error, option), status)
+    response = answer(error_line(error), status)
     if isinstance(error, TooLargeError):
         response.headers["connection"] = "close"  # or the server would read the rest of the request
     return response
 
 
-def error_line(error: BaseException, option: str | None = None) -> dict[str, str | None]:
+def error_line(error: BaseException) -> dict[str, str | None]:
     """Return the line of an error and the name of the option that it is about, as in the contract of the pages."""
     text = text_of(error)
     if isinstance(error, OSError) and error.filename is not None:  # Python's own, with a whole path of this machine
         text = f"{shown(os.path.basename(os.fsdecode(error.filename)))}: {error.strerror}"  # noqa: PTH119 (bytes too)
-    option = option or getattr(error, "option", None)
+    option = getattr(error, "option", None)
     if option is None and START in text:
         option = text.partition(START)[2].partition(END)[0].partition(NEXT)[0]
     return {"error": spell(text, on_command_line), "option": option}

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
@@ -20,8 +21,8 @@ from ancestral.base.options import on_command_line, spelled
 from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History, HistoryEntry
 from ancestral_studio.jobs import Job
-from ancestral_studio.loaded_models import LoadedModels
 from ancestral_studio.posted_options import PostedOptions
+from ancestral_studio.recent_values import RecentValues
 
 if TYPE_CHECKING:
     from ancestral.model import Model
@@ -30,6 +31,8 @@ MOST_OF_ONE, MOST_OF_ALL = 16, 128
 """Number of jobs that wait: of one visitor, and of all."""
 STOPPING_SECONDS = 2.0
 """Seconds that a job has to stop when the studio ends."""
+MOST_MODELS = 3
+"""Number of models that stay in memory."""
 STOPPED = "stopped.png"
 """The picture of the estimates when a job was stopped."""
 
@@ -80,15 +83,22 @@ class ComputeQueue:
 
     Args:
         history: Where what is made is kept.
-        models: The models in memory.
     """
 
-    def __init__(self, history: History, models: LoadedModels) -> None:
-        self.history, self.models = history, models
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self._models: RecentValues[Model] = RecentValues(MOST_MODELS)
         self.running: ComputeJob | None = None
         self._waiting: OrderedDict[str, deque[ComputeJob]] = OrderedDict()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+
+    def model(self, path: str | Path, device: str = "auto") -> "Model":
+        """Return the model in a file or a run folder, on a device. Raises InputError if it cannot be loaded."""
+        from ancestral.model import find, load  # needs torch
+
+        file = find(path)
+        return self._models.get(file, lambda: load(file, device), device)
 
     def add(self, job: ComputeJob) -> None:
         """Add a job. Raises BusyError if too many wait."""
@@ -241,7 +251,7 @@ class ComputeQueue:
             if value is None or isinstance(value, int):  # a snapshot of the run
                 continue
             paths = value if isinstance(value, tuple) else (value,)
-            loaded = tuple(self.models.get(path, options.device) for path in paths)
+            loaded = tuple(self.model(path, options.device) for path in paths)
             models += loaded
             changes[name] = loaded if isinstance(value, tuple) else loaded[0]
         if job.command == "sample":

@@ -28,8 +28,9 @@ from ancestral.config.run_files import (
 )
 from ancestral.faces.words import written
 from ancestral_studio.answers import MissingError
-from ancestral_studio.places import Places
-from ancestral_studio.processes import Process, Processes, short_path
+from ancestral_studio.places import Places, contents, short_path
+from ancestral_studio.process import Process
+from ancestral_studio.processes import Processes
 
 MOST_ROWS, MOST_NOTES = 3000, 200
 """Largest numbers of rows of a log, evenly chosen, and of the last notes that an answer holds."""
@@ -231,14 +232,6 @@ def _stamp(path: Path) -> int:
     return 0
 
 
-def _contents(path: Path) -> tuple[int, int]:
-    """What tells one content of a file from the next: two may be written within one tick of the clock of files."""
-    with contextlib.suppress(OSError):
-        facts = path.stat()
-        return facts.st_mtime_ns, facts.st_size
-    return 0, 0
-
-
 def _changed(path: Path) -> float:
     """When a run changed last, in seconds since 1970."""
     times = [0.0]
@@ -251,12 +244,12 @@ def _changed(path: Path) -> float:
 def _config(path: Path) -> Config | None:
     """The config of a run; None for a model without one, or a damaged one."""
     with contextlib.suppress(OSError):
-        return _read_config(path / CONFIG, _contents(path / CONFIG))
+        return _read_config(path / CONFIG, contents(path / CONFIG))
     return None
 
 
 @functools.lru_cache(maxsize=1000)
-def _read_config(path: Path, contents: tuple[int, int]) -> Config | None:
+def _read_config(path: Path, state: tuple[int, int]) -> Config | None:
     try:
         return Config.from_json(path.read_text(encoding="utf-8"), str(path))
     except (UnicodeDecodeError, InputError):
@@ -266,11 +259,11 @@ def _read_config(path: Path, contents: tuple[int, int]) -> Config | None:
 def _model(path: Path) -> tuple[int, str, str]:
     """The step of a model file and its preset, and what is wrong with it; 0 and "" without one."""
     file = path / MODEL
-    return _read_model(file, _contents(file)) if file.is_file() else (0, "", "")
+    return _read_model(file, contents(file)) if file.is_file() else (0, "", "")
 
 
 @functools.lru_cache(maxsize=1000)
-def _read_model(path: Path, contents: tuple[int, int]) -> tuple[int, str, str]:
+def _read_model(path: Path, state: tuple[int, int]) -> tuple[int, str, str]:
     try:
         metadata = storage.read_metadata(path)
         return int(metadata["step"]), str(json.loads(metadata["config"])["preset"]), ""

@@ -1,12 +1,11 @@
-"""Routes for the controls of a model: what it takes, what is nearest to its samples, and recipes of pictures."""
+"""Routes for the controls of a model: what it takes, and what is nearest to its samples."""
 
 import io
-import tempfile
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,14 +13,11 @@ from starlette.routing import Route
 from ancestral.base.errors import InputError
 from ancestral.config import FROM_PYTHON, run_files
 from ancestral.config.data_sources import BUILT_IN
-from ancestral_studio.answers import MissingError, answer, read_body
+from ancestral_studio.answers import MissingError, answer
 from ancestral_studio.history import HistoryEntry
-from ancestral_studio.items_of_runs import ItemsOfRuns
 from ancestral_studio.model_description import PICTURE_CHANNELS, model_description
-from ancestral_studio.posted_options import HISTORY, UPLOAD
-from ancestral_studio.restored_recipe import KeptPicture, ModelDigests, restored
-from ancestral_studio.state import StudioState, state_of
-from ancestral_studio.uploads import FACTS_FILE
+from ancestral_studio.recent_values import RecentValues
+from ancestral_studio.state import state_of
 
 if TYPE_CHECKING:
     from ancestral.data.spec import DataSpec
@@ -31,9 +27,10 @@ MOST_NEIGHBOURS = 24
 """Largest number of training items beside a sample."""
 LONGEST_NUMBER = 18
 """Largest number of digits of a number in an address, so that it fits into 64 bits."""
-PARENT = "parent.png"
-"""The name of a picture that holds the recipe which a branch continues."""
-MODEL_DIGESTS, TRAINING_ITEMS = ModelDigests(), ItemsOfRuns()
+MOST_ITEM_BYTES = 64 << 20
+"""Largest number of bytes of the items of a run that are read from a disk, so that memory is bounded."""
+TRAINING_ITEMS: "RecentValues[TrainingItems]" = RecentValues(2)
+"""The training items of the runs whose nearest ones were asked for last."""
 
 
 def model(request: Request) -> Response:
@@ -88,29 +85,6 @@ def item(request: Request) -> Response:
     return Response(file.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
-async def recipe(request: Request) -> Response:
-    """Return the controls of a picture again. Raises InputError if it holds no recipe."""
-    body = await read_body(request)
-    return await run_in_threadpool(_recipe, state_of(request), str(body.get("upload", "")))
-
-
-def _recipe(studio: StudioState, number: str) -> Response:
-    file = studio.uploads.path(number)
-    result = restored(file, studio.places.runs(), _kept_pictures(studio), MODEL_DIGESTS)
-    options = dict(result.options)
-    if result.parent:
-        options["branch"] = _parent(studio, result.parent)
-    return answer(
-        {
-            "command": result.command,
-            "run": result.run,
-            "options": options,
-            "images": {name: _shown(studio, picture) for name, picture in result.images.items()},
-            "missing": result.missing,
-        }
-    )
-
-
 def _model_file(request: Request) -> Path:
     file = state_of(request).places.run(request.path_params["id"]) / run_files.MODEL
     if not file.is_file():
@@ -120,12 +94,16 @@ def _model_file(request: Request) -> Path:
 
 def _items(request: Request) -> "tuple[DataSpec, TrainingItems]":
     """The training items of a run, which lie in a named folder. Raises RefusedError if they do not."""
-    studio = state_of(request)
-    model = studio.models.get(_model_file(request))
+    from ancestral.base.events import finish
+    from ancestral.use_cases.training.training_neighbours import training_items
+
+    studio, file = state_of(request), _model_file(request)
+    model = studio.queue.model(file)
     source = model.config.data.source
     if source not in (*BUILT_IN, FROM_PYTHON):  # of data from Python it is said that they are not known
         studio.places.inside(source)
-    return model.spec, TRAINING_ITEMS.of(model)
+    most = max(1, MOST_ITEM_BYTES // (math.prod(model.spec.shape) * model.spec.codec.dtype.itemsize))
+    return model.spec, TRAINING_ITEMS.get(file, lambda: finish(training_items(model, most)))
 
 
 def _tile(entry: HistoryEntry, place: int) -> bytes:
@@ -141,44 +119,6 @@ def _tile(entry: HistoryEntry, place: int) -> bytes:
     return file.getvalue()
 
 
-def _kept_pictures(studio: StudioState) -> list[KeptPicture]:
-    """The pictures that visitors sent and that were made, the newest first."""
-    pictures = list[tuple[float, KeptPicture]]()
-    for facts in studio.uploads.folder.glob(f"*/{FACTS_FILE}"):
-        number = facts.parent.name
-        try:
-            path = studio.uploads.path(number)
-            pictures.append((facts.stat().st_mtime, KeptPicture(f"{UPLOAD}{number}", path.name, path)))
-        except (InputError, OSError):  # it was removed meanwhile
-            continue
-    for entry in studio.history.all():
-        for path in entry.files.rglob("*.png"):
-            reference = f"{HISTORY}{entry.id}/{path.relative_to(entry.folder).as_posix()}"
-            pictures.append((entry.facts.get("created", 0), KeptPicture(reference, path.name, path)))
-    return [picture for _, picture in sorted(pictures, key=lambda one: one[0], reverse=True)]
-
-
-def _shown(studio: StudioState, picture: KeptPicture) -> dict[str, Any]:
-    """What pages get of a kept picture."""
-    number = picture.reference.removeprefix(UPLOAD)
-    with Image.open(picture.path) as image:
-        sides = {"width": image.width, "height": image.height}
-    url = f"/files/uploads/{number}"
-    if picture.reference.startswith(HISTORY):
-        url = f"/files/history/{picture.reference.removeprefix(HISTORY)}"
-    return {"ref": picture.reference, "name": picture.name, "url": url, **sides}
-
-
-def _parent(studio: StudioState, recipe: str) -> str:
-    """A picture that holds a recipe, as the value of an option: kept with the uploads, since it may be in none yet."""
-    from ancestral.render import writers
-
-    studio.uploads.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".parent-", dir=studio.uploads.folder) as folder:
-        writers.write_picture(Path(folder) / PARENT, Image.new("L", (1, 1)), recipe)
-        return f"{UPLOAD}{studio.uploads.keep(Path(folder) / PARENT, PARENT)['id']}"
-
-
 def _number(text: str | None, name: str) -> int:
     if text is None or not text.isdecimal() or len(text) > LONGEST_NUMBER:
         raise InputError(f"{name} is a whole number from 0 on, of at most {LONGEST_NUMBER} digits")
@@ -189,5 +129,4 @@ ROUTES = [
     Route("/api/runs/{id}/model", model),
     Route("/api/runs/{id}/nearest", nearest),
     Route("/api/runs/{id}/items/{number}", item),
-    Route("/api/recipe", recipe, methods=["POST"]),
 ]

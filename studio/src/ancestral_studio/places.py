@@ -103,6 +103,26 @@ class Places:
         return path != self.out and any(path.is_relative_to(place) for place in self.folders)
 
 
+def contents(file: Path) -> tuple[int, int]:
+    """Return what tells one content of a file from the next; (0, 0) without a file.
+
+    It is the time of the last change and the size, as two contents may be written within one tick of the clock.
+    """
+    with contextlib.suppress(OSError):
+        facts = file.stat()
+        return facts.st_mtime_ns, facts.st_size
+    return 0, 0
+
+
+def short_path(path: Path) -> str:
+    """Write a path as one would type it in the working folder; ./digits is a folder, digits a built-in data set."""
+    folder = Path.cwd()
+    if path == folder or not path.is_relative_to(folder):
+        return str(path)
+    inner = path.relative_to(folder)
+    return str(inner) if len(inner.parts) > 1 else f".{os.sep}{inner}"
+
+
 def _folders_in(folder: Path) -> Iterator[Path]:
     """The folders in a folder, in the order of their names, but hidden ones and what cannot be read."""
     try:

@@ -6,9 +6,9 @@ pictures that it keeps; what is not there is listed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.registries import SAMPLERS
 from ancestral.config import run_files
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Request, read_text
+from ancestral_studio.places import contents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,40 +65,13 @@ class RestoredRecipe:
     missing: tuple[str, ...]
 
 
-class ModelDigests:
-    """SHA-256 of model files, each computed once for each state of the file."""
-
-    def __init__(self) -> None:
-        self._digests: dict[tuple[Path, int, int], str] = {}
-
-    def of(self, file: Path) -> str:
-        """Return the digest of a file; "" if there is none."""
-        try:
-            status = file.stat()
-        except OSError:
-            return ""
-        key = (file, status.st_mtime_ns, status.st_size)
-        if key not in self._digests:
-            self._digests[key] = storage.sha256(file)
-        return self._digests[key]
-
-    def find(self, digest: str, runs: Mapping[str, Path]) -> str | None:
-        """Return the id of the run whose model has a digest."""
-        return next(
-            (name for name, folder in runs.items() if digest and self.of(folder / run_files.MODEL) == digest), None
-        )
-
-
-def restored(
-    file: Path, runs: Mapping[str, Path], pictures: Sequence[KeptPicture], digests: ModelDigests
-) -> RestoredRecipe:
+def restored(file: Path, runs: Mapping[str, Path], pictures: Sequence[KeptPicture]) -> RestoredRecipe:
     """Read the recipe in a PNG, and find its model and its images.
 
     Args:
         file: The PNG.
         runs: The folders of the runs, by their ids.
         pictures: The pictures that are kept, the newest first.
-        digests: The digests of the models.
 
     Returns:
         The options that make the picture again.
@@ -108,31 +82,63 @@ def restored(
     from ancestral.model import describe_file
 
     recipe = Request.from_json(read_text(file), "the recipe in the picture")
-    run, missing = digests.find(recipe.model, runs), list[str]()
+    run, missing = _run_of(recipe.model, runs), list[str]()
     if run is None:
         missing.append(
             f"the model with the SHA-256 {recipe.model[:12]}" if recipe.model else "the weights of a training grid"
         )
-    options, further = _options(recipe), dict[str, list[str]]()
-    for name, digest in (("weak", recipe.weak), *(("then", one) for one in recipe.then)):
-        other = digests.find(digest, runs) if digest else None
-        if other is not None:
-            further[name] = [*further.get(name, []), other]
-        elif digest:
-            missing.append(f"the model of {name} with the SHA-256 {digest[:12]}")
-    options |= {name: several if name == "then" else several[0] for name, several in further.items()}
+    options = _options(recipe) | _other_models(recipe, runs, missing)
     if recipe.then and any(sampler != recipe.sampler for sampler in recipe.then.values()):
-        files = [runs[name] / run_files.MODEL for name in filter(None, (run, *further.get("then", [])))]
+        files = [runs[name] / run_files.MODEL for name in (run, *options.get("then", ())) if name]
         if [*map(_own_sampler, files)] == [recipe.sampler, *recipe.then.values()]:
             for name in ("sampler", *SAMPLER_OPTIONS):
                 options.pop(name, None)  # each model has its own
         else:
             missing.append("the samplers of the models that follow: the one that is set is that of all")
     spec = None if run is None else describe_file(runs[run] / run_files.MODEL)[1]
-    images: dict[str, KeptPicture] = {}
+    images = dict[str, KeptPicture]()
     if recipe.edit is not None:
         images |= _images_of_edit(recipe.edit, spec, pictures, missing)
         options |= {name: picture.reference for name, picture in images.items()}
+    if words := _conditions(recipe, spec, pictures, images, missing):
+        options["given"] = words
+    parent = "" if recipe.parent is None else recipe.parent.to_json()
+    if parent:
+        options.pop("n", None)  # a branch has the number of its parent
+        options["at"] = recipe.at
+    return RestoredRecipe("sample" if recipe.edit is None else "edit", run, options, images, parent, tuple(missing))
+
+
+def _run_of(digest: str | None, runs: Mapping[str, Path]) -> str | None:
+    """The id of the run whose model has a digest."""
+    files = {name: folder / run_files.MODEL for name, folder in runs.items() if digest}
+    return next((name for name, file in files.items() if _digest(file, contents(file)) == digest), None)
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest(file: Path, state: tuple[int, int]) -> str:
+    return storage.sha256(file) if file.is_file() else ""
+
+
+def _other_models(recipe: Request, runs: Mapping[str, Path], missing: list[str]) -> dict[str, Any]:
+    """The options of the weaker model and of the models that follow, as far as they are there."""
+    ids: dict[str, list[str]] = {}
+    for name, digest in (("weak", recipe.weak), *(("then", one) for one in recipe.then)):
+        if (run := _run_of(digest, runs)) is not None:
+            ids.setdefault(name, []).append(run)
+        elif digest:
+            missing.append(f"the model of {name} with the SHA-256 {digest[:12]}")
+    return {name: several if name == "then" else several[0] for name, several in ids.items()}
+
+
+def _conditions(
+    recipe: Request,
+    spec: DataSpec | None,
+    pictures: Sequence[KeptPicture],
+    images: dict[str, KeptPicture],
+    missing: list[str],
+) -> list[str]:
+    """The words of the conditions; kept pictures among them go into `images`, and others into `missing`."""
     words = list[str]()
     for name, refs in recipe.given.items():
         kind = None if spec is None else spec.conditions.get(name)
@@ -144,13 +150,7 @@ def restored(
             else:
                 images[name] = picture
                 words.append(f"{name}={picture.reference}")
-    if words:
-        options["given"] = words
-    parent = "" if recipe.parent is None else recipe.parent.to_json()
-    if parent:
-        options.pop("n", None)  # a branch has the number of its parent
-        options["at"] = recipe.at
-    return RestoredRecipe("sample" if recipe.edit is None else "edit", run, options, images, parent, tuple(missing))
+    return words
 
 
 def sampler_words(sampler: str) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _images_of_edit(
         return image_ref(path, values(name, path))
 
     for name in edit.images.keys() - {"mask"}:
-        picture = _matching(edit.images[name], pictures, partial(ref_of, name))
+        picture = _matching(edit.images[name], pictures, functools.partial(ref_of, name))
         images |= {name: picture} if picture else {}
         missing += [] if picture else [f"the image {edit.images[name].name}"]
     if "mask" in edit.images:

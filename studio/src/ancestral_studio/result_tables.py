@@ -12,7 +12,7 @@ from ancestral.config.run_files import EVALUATION
 from ancestral.results import EvaluationResult
 from ancestral.results.comparison_result import ComparisonResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
-from ancestral_studio.processes import DATA_REPORT, Process
+from ancestral_studio.process import DATA_REPORT, Process
 
 
 def parts_of(result: Result) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from ancestral import __version__
 from ancestral.base.errors import InputError
 from ancestral_studio import data_folders, result_tables
 from ancestral_studio.answers import MissingError, answer, read_body
-from ancestral_studio.processes import Process, progress_of, short_path
+from ancestral_studio.places import short_path
+from ancestral_studio.process import Process, progress_of
 from ancestral_studio.state import state_of
 
 SHOWN_FILES = {".png": "image/png"}
@@ -55,8 +56,8 @@ def results(request: Request) -> Response:
     """Return the tables and pictures of the last evaluation of a run, and of the comparison of its samplers."""
     state = state_of(request)
     path = state.places.run(request.path_params["id"])
-    parts, details = {"evaluation": result_tables.evaluation(path)}, state.runs.details(path)
-    parts["samplers"] = result_tables.samplers(path)
+    parts = {"evaluation": result_tables.evaluation(path), "samplers": result_tables.samplers(path)}
+    details = state.runs.details(path)
     return answer(parts | {"pictures": details["evaluation"], "report": details["report"]})
 
 

@@ -9,7 +9,6 @@ from ancestral_studio.compute_queue import ComputeJob, ComputeQueue
 from ancestral_studio.history import History
 from ancestral_studio.jobs import ENDS, Jobs
 from ancestral_studio.live_runs import LiveRuns
-from ancestral_studio.loaded_models import LoadedModels
 from ancestral_studio.places import Places
 from ancestral_studio.posted_options import QUEUED, ReadableFiles, read_posted
 from ancestral_studio.processes import Processes
@@ -32,8 +31,7 @@ class StudioState:
         runs: The runs in the folders.
         history: What was made.
         uploads: The files of visitors.
-        models: The models in memory.
-        queue: What computes in this process.
+        queue: What computes in this process, with the models in memory.
         jobs: The jobs of the queue.
         closing: Whether the studio ends, and with it the streams of events.
         port: The port at which it listens.
@@ -46,8 +44,7 @@ class StudioState:
         self.runs = LiveRuns(places, self.processes)
         self.history = History(self.out / "history")
         self.uploads = Uploads(self.out / "uploads")
-        self.models = LoadedModels()
-        self.queue = ComputeQueue(self.history, self.models)
+        self.queue = ComputeQueue(self.history)
         self.jobs = Jobs()
         self.closing = False
 

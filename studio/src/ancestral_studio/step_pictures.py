@@ -1,6 +1,5 @@
 """The states of a reverse process as pictures: grids of tiles without gaps, of x_t and of the estimate of x_0."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +67,11 @@ class StepPictures:
 def _write(path: Path, tiles: NDArray[np.uint8], start: int, columns: int, rows: int) -> None:
     """Write tiles (N, C, H, W) into the grid of a picture, from a place on; those of earlier places stay."""
     channels, height, width = tiles.shape[1:]
-    mode: Callable[[Image.Image], Image.Image] = (
-        (lambda image: image.convert("L")) if channels == 1 else (lambda image: image.convert("RGB"))
-    )
     if start and path.exists():
         with Image.open(path) as image:
-            sheet = np.array(mode(image)).reshape(rows * height, columns * width, channels)
+            sheet = np.array(image.convert("L" if channels == 1 else "RGB")).reshape(
+                rows * height, columns * width, channels
+            )
     else:
         sheet = np.full((rows * height, columns * width, channels), 128, dtype=np.uint8)
     for place, tile in enumerate(tiles, start):
@@ -81,6 +79,4 @@ def _write(path: Path, tiles: NDArray[np.uint8], start: int, columns: int, rows:
         sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile.transpose(1, 2, 0)
     temporary = path.with_name(f".{path.name}")
     Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(temporary, format="PNG", compress_level=FAST)
-    temporary.replace(
-        path
-    )  # not flushed to the disk, as hundreds come in a minute: a kill of the process loses nothing
+    temporary.replace(path)  # not flushed to the disk, as hundreds come in a minute; a killed process loses nothing
