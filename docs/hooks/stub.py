@@ -39,13 +39,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ancestral.base.registries import MaskPart, OwnMetric
 from ancestral.config import Config, Given
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
-from ancestral.base.registries import MaskPart, OwnMetric
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.editing_result import EditingResult
@@ -81,7 +81,7 @@ def _alias(name: str) -> str:
 def package_stub() -> str:
     """Return the text of the stub of the package."""
     lines = ['"""Written by `python docs/hooks/stub.py`; a test compares it."""', ""]
-    for module, names in ancestral._MODULES.items():
+    for module, names in sorted(ancestral._MODULES.items()):
         place = f"ancestral.{module}".rstrip(".")
         lines += [f"from {place} import {name} as {name}" for name in names]
     return "\n".join([*lines, "", "__version__: str", ""])
