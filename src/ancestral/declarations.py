@@ -890,6 +890,13 @@ class UseCase(NamedTuple):
         """The module that plans and runs it."""
         return f"{self.package}.{self.place}"
 
+    def options(self, values: Mapping[str, Any]) -> Declaration:
+        """Make the options of the command from values by name; those that are no options of its own are settings."""
+        option_values = {name: value for name, value in values.items() if name in self.declaration.__dataclass_fields__}
+        if self.declaration.SETTINGS:
+            option_values["settings"] = {name: value for name, value in values.items() if name not in option_values}
+        return self.declaration(**{**self.declaration.COMMAND_DEFAULTS, **option_values})
+
 
 USE_CASES = (
     UseCase(

@@ -280,7 +280,7 @@ def test_the_thread_survives_defects_and_models_that_change(own_studio, tiny_run
     server, client = own_studio
     run = server.state.places.id_of(tiny_run.path)
     with monkeypatch.context() as patch:
-        patch.setattr("ancestral_studio.posted_options.declared", None)
+        patch.setattr("ancestral_studio.posted_options.convert", None)
         answer = client.post("/api/jobs", {"command": "sample", "options": {"model": run}})
         assert answer.status == 500
         assert answer.line == "this is a defect of ancestral; the terminal of the studio shows where"

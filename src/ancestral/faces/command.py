@@ -15,7 +15,7 @@ from ancestral import __version__
 from ancestral.base.errors import InputError, one_line, text_of
 from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
 from ancestral.base.options import on_command_line, spell
-from ancestral.declarations import PRINTED, USE_CASES, Declaration, UseCase
+from ancestral.declarations import PRINTED, USE_CASES, UseCase
 from ancestral.faces.help_text import help_text, options_of
 from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
@@ -94,17 +94,9 @@ def run(argv: Sequence[str]) -> int:
     return call(case, read(words, options_of(case), name))
 
 
-def declared(case: UseCase, values: Mapping[str, object]) -> Declaration:
-    """Return the options of a command from values by their names; those that are no options of its own are settings."""
-    option_values = {name: value for name, value in values.items() if name in case.declaration.__dataclass_fields__}
-    if case.declaration.SETTINGS:
-        option_values["settings"] = {name: value for name, value in values.items() if name not in option_values}
-    return case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **option_values})
-
-
 def call(case: UseCase, values: Mapping[str, object]) -> int:
     """Run a use case with these options, show its events and its result, and return the exit code."""
-    options = declared(case, values)
+    options = case.options(values)
 
     from ancestral.render.terminal import follow, show
     from ancestral.use_cases import start

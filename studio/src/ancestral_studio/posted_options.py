@@ -17,7 +17,6 @@ from ancestral.base.registries import OPERATORS
 from ancestral.config import PRESETS, base_config, preset_and_data
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.declarations import USE_CASES, Declaration, Train, UseCase
-from ancestral.faces.command import declared
 from ancestral.faces.help_text import options_of
 from ancestral.faces.words import convert, read, written
 from ancestral_studio.answers import OptionError
@@ -130,7 +129,7 @@ def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any
     placed = [one.name for one in by_name.values() if one.name in values and _is_placed(one, [*by_name.values()])]
     places = [word for name in placed for word in _places(values[name])]
     words = [word for name, more in by_option.items() if name not in placed for word in more]
-    declaration = declared(case, values)
+    declaration = case.options(values)
     declaration.check()
     if isinstance(declaration, Train):
         _check_settings(declaration)
