@@ -12,9 +12,11 @@ from PIL.PngImagePlugin import PngInfo
 import ancestral
 from ancestral import config as configs
 from ancestral.conditions import Image as ImageCondition
+from ancestral.conditions import Vector
 from ancestral.model import sampler_name
 from ancestral.samplers import BY_NAME, from_name
 from ancestral.training import RunFolder, Trainer
+from ancestral_studio.model_description import model_description
 from ancestral_studio.restored_recipe import restored, sampler_words
 from studio_client import studio
 from tiny_models import conditional_stripes, tiny_config, untrained
@@ -62,6 +64,14 @@ def test_a_model_is_described_for_its_controls(place):
     assert {"jfps", "trained"} <= {method["name"] for method in model["methods"]}
     assert model["tasks"]["vary"] == ["strength"]
     assert all(sampler["steps"] <= model["timesteps"] for sampler in model["samplers"])
+
+
+def test_a_slider_ends_where_the_data_of_the_model_end(tmp_path):
+    kinds = {"age": Vector.of(torch.tensor([[3.0], [98.0]])), "old": Vector((0.0,), (1.0,))}
+    untrained((2,), conditions=kinds).save(tmp_path / "model.safetensors")
+    shown = model_description(tmp_path / "model.safetensors")["conditions"]
+    assert (shown["age"]["low"], shown["age"]["high"]) == ((3.0,), (98.0,))
+    assert shown["old"]["low"] == ()  # of an older model file
 
 
 def test_training_items_outside_the_named_folders_are_not_shown(place):

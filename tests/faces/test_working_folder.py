@@ -11,8 +11,6 @@ import time
 import pytest
 from PIL import Image
 
-from studio_client import Client
-
 TRAIN = ["train", "--data=photos", "--steps=1", "--batch-size=2", "--width=8"]
 CODE = "open(__file__ + '.ran', 'w').close()\n"
 SPAWNED = """
@@ -74,6 +72,8 @@ def test_a_module_that_is_run_runs_none_of_them_after_its_first_lines(working_fo
 
 @pytest.mark.long
 def test_the_studio_and_its_processes_run_none_of_them(working_folder, script):
+    from studio_client import Client  # in studio/tests; it needs the distribution ancestral-studio
+
     words = [sys.executable, script, "studio", "--port", "0", "--no-open"]
     pipes = {"stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, cwd=working_folder, env=environment(), **pipes) as process:

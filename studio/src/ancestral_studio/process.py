@@ -140,7 +140,7 @@ class Process:
     def lines(self, count: int = LOG_LINES) -> list[str]:
         """Read the last lines of what it printed."""
         try:
-            with (self.folder / process_keeper.OUTPUT).open("rb") as file:
+            with (self.folder / process_keeper.COMMAND_LOG).open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - LOG_BYTES))
                 text = file.read().decode("utf-8", "replace")

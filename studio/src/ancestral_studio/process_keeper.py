@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-PIDS, EXIT, OUTPUT = "pids.json", "exit.txt", "log.txt"
+PIDS, EXIT, COMMAND_LOG = "pids.json", "exit.txt", "log.txt"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """On Linux, a text that is another one each time the machine is switched on."""
 
@@ -25,7 +25,7 @@ def keep(folder: Path, words: list[str]) -> None:
         folder: Where its output, its process ids and its exit code go.
         words: The program and its arguments.
     """
-    with (folder / OUTPUT).open("ab") as log:
+    with (folder / COMMAND_LOG).open("ab") as log:
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         pids = {"keeper": identity(os.getpid()), "command": identity(child.pid)}
         _write(folder / PIDS, json.dumps(pids))

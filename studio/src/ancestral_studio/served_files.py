@@ -27,7 +27,7 @@ STARTS = {
     ".txt": (b"", "text/plain; charset=utf-8"),
 }
 """By the suffix of a file: how its content begins, and its type."""
-READ_AT_ONCE = 64 << 20
+MOST_BYTES_READ = 64 << 20
 """Largest number of bytes of a file that is read before it is sent."""
 SANDBOX = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; base-uri 'none'; "
@@ -46,10 +46,10 @@ def served(path: Path, headers: Mapping[str, str] | None = None) -> Response:
     if start is None:
         raise MissingError("files of this kind are not shown in the studio")
     with path.open("rb") as file:
-        content = file.read(READ_AT_ONCE + 1)
+        content = file.read(MOST_BYTES_READ + 1)
     if not content.startswith(start):
         raise MissingError("this file is not of the kind that its name says")
-    if len(content) > READ_AT_ONCE:
+    if len(content) > MOST_BYTES_READ:
         return FileResponse(path, media_type=kind, headers=dict(headers or {}))
     return Response(content, media_type=kind, headers=dict(headers or {}))
 
