@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from PIL import Image
-
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.events import Message, State, Work, Wrote
 from ancestral.base.options import on_command_line, spelled
@@ -194,7 +192,9 @@ class ComputeQueue:
             description = None
         else:
             if state == "cancelled":
-                _write_last(entry, STOPPED)
+                from ancestral_studio.step_pictures import write_last
+
+                write_last(entry, STOPPED)
             entry.save(state=state, error=facts.get("error"))
             description = entry.described(live=False, full=True)
         self.running = None  # first, since a page looks at the queue when its job ends
@@ -207,7 +207,7 @@ class ComputeQueue:
 
     def _follow(self, job: ComputeJob, entry: HistoryEntry) -> None:
         """Plan and run the use case, write what it shows into the entry, and say so."""
-        from ancestral_studio.step_pictures import StepPictures
+        from ancestral_studio.step_pictures import StepPictures, write_last
 
         options, models = self._options(job, entry)
         job.check()
@@ -238,7 +238,7 @@ class ComputeQueue:
                     for file in entry.files_at(event.path):
                         job.tell("file", **file)
         if job.command == "sample" and options.out == entry.files:
-            _write_last(entry, OVERVIEWS[0], recipe)
+            write_last(entry, OVERVIEWS[0], recipe)
         entry.save(recipe=json.loads(recipe) if recipe else None)
 
     def _options(self, job: ComputeJob, entry: HistoryEntry) -> tuple[Any, list["Model"]]:
@@ -273,16 +273,6 @@ def _in_files_of_their_own(model: "Model") -> bool:
     from ancestral.render.writers import fits_png
 
     return bool(model.spec.rate) or fits_png(model.spec.shape, model.spec.codec.dtype)
-
-
-def _write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
-    """Write the estimates of the last state as a picture among the files, with the recipe of all samples if known."""
-    from ancestral.render.writers import write_picture
-
-    steps = entry.steps()
-    if steps:
-        with Image.open(entry.folder / steps[-1]["x0"]) as image:
-            write_picture(entry.files / name, image, recipe)
 
 
 @contextlib.contextmanager

@@ -227,18 +227,12 @@ def _previews(path: Path, name: str) -> list[dict[str, Any]]:
 
 def _stamp(path: Path) -> int:
     """A number that changes with a file, so that a page shows the new one."""
-    with contextlib.suppress(OSError):
-        return path.stat().st_mtime_ns // 1_000_000
-    return 0
+    return contents(path)[0] // 1_000_000
 
 
 def _changed(path: Path) -> float:
     """When a run changed last, in seconds since 1970."""
-    times = [0.0]
-    for name in (LOG, CONFIG, MODEL):
-        with contextlib.suppress(OSError):
-            times.append((path / name).stat().st_mtime)
-    return max(times)
+    return max(contents(path / name)[0] for name in (LOG, CONFIG, MODEL)) / 1e9
 
 
 def _config(path: Path) -> Config | None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ancestral.base.events import State
 from ancestral.render.pictures import bare_tiles, grid_columns
+from ancestral.render.writers import write_picture
 from ancestral_studio.history import STEPS_FILE, HistoryEntry
 
 PICTURES_FOLDER = Path(STEPS_FILE).stem
@@ -62,6 +63,14 @@ class StepPictures:
             }
         self._entry.add_step(facts)
         return self._entry.step_event(facts)
+
+
+def write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
+    """Write the estimates of the last state as a picture among the files, with the recipe of all samples if known."""
+    steps = entry.steps()
+    if steps:
+        with Image.open(entry.folder / steps[-1]["x0"]) as image:
+            write_picture(entry.files / name, image, recipe)
 
 
 def _write(path: Path, tiles: NDArray[np.uint8], start: int, columns: int, rows: int) -> None:
