@@ -1,23 +1,13 @@
 // Pictures that hold their recipe: dropped anywhere on a tab, they set every control again.
 
-import { filesOf, upload } from "./image_drop.js";
+import { filesOf } from "./image_drop.js";
 
 const COMMANDS = { sample: "sample", edit: "edit" };
 
 /**
- * Make a function that restores the recipe of a file that was dropped. It returns whether the file had one.
- * `restore(recipe)` sets the controls of this tab, whose command is `command`; other tabs are opened by their address.
+ * Restore the recipe of an upload on the tab of its command. `restore(recipe)` sets the controls of this tab, whose command
+ * is `command`; other tabs are opened by their address.
  */
-export function recipeReader(app, command, restore) {
-  return async function restored(file, image = null) {
-    image ??= await upload(app, file);
-    if (!image.recipe) return image;
-    await openRecipe(app, image.id, command, restore);
-    return true;
-  };
-}
-
-/** Restore the recipe of an upload on the tab of its command. */
 export async function openRecipe(app, id, command, restore) {
   const recipe = await app.api("POST", "/api/recipe", { upload: id });
   if (recipe.command === command) await restore(recipe);
