@@ -4,8 +4,9 @@
 // It may return {show(route), hide()}: `show` is called each time the tab or its route is shown, with
 // route = {tab, path: [...], query: {...}} of a hash such as #sample/runs-digits?entry=x; `hide` when it is left.
 
+import { el, fill } from "../page/shared/elements.js";
 import { api, events } from "./api.js";
-import { el, fill, write } from "./dom.js";
+import { write } from "./dom.js";
 
 const TABS = {
   data: "Data",

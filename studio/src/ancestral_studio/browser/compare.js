@@ -1,6 +1,7 @@
 // Compare: runs measured alike on the same data, or the samplers of one run.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 import { commandLine, optionForm } from "./form.js";
 import { followProcess, pictureList, processView, refused, resultParts } from "./process_view.js";
 import { runLine } from "./runs.js";

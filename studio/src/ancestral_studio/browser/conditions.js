@@ -1,9 +1,9 @@
 // Controls of what samples are conditioned on: chips for the label, sliders for numbers, lists for classes, images.
 
-import { el, newId, short, write } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { numberRow } from "../page/shared/number_row.js";
+import { newId, write } from "./dom.js";
 import { imageDrop, imageOf } from "./image_drop.js";
-
-const REACH = 3; // standard deviations of the data to each side of the mean, where their range is not known
 
 /** Chips of classes, of which several may be pressed: sample i has class i modulo their number. */
 function chips(names, changed, { none, all }) {
@@ -40,54 +40,27 @@ function chips(names, changed, { none, all }) {
 }
 
 function vector(kind, changed) {
-  const numbers = kind.mean.map((mean, place) => {
-    const std = kind.std[place] || 1,
-      min = kind.low?.[place] ?? mean - REACH * std, // older model files do not say the range of the data
-      max = kind.high?.[place] ?? mean + REACH * std,
-      id = newId();
-    const number = el("input", { type: "number", step: "any", value: short(mean), id, class: "narrow" });
-    const slider = el("input", {
-      type: "range",
-      min,
-      max,
-      step: (max - min) / 300,
-      value: mean,
-      "aria-label": `${kind.names[place] ?? "value"} by a slider`,
+  const rows = kind.mean.map((_, place) => {
+    const id = newId();
+    const name = kind.names[place];
+    return numberRow(kind, place, {
+      caption: el("label", { for: id, class: "small" }, name ?? ""),
+      slider: { "aria-label": `${name ?? "value"} by a slider` },
+      number: { id, class: "narrow" },
+      changed,
     });
-    number.value = Number(mean.toPrecision(4));
-    slider.addEventListener("input", () => {
-      number.value = Number(Number(slider.value).toPrecision(4));
-      changed();
-    });
-    number.addEventListener("input", () => {
-      slider.value = number.value;
-      changed();
-    });
-    const element = el(
-      "div",
-      { class: "row vector" },
-      el("label", { for: id, class: "small" }, kind.names[place] ?? ""),
-      slider,
-      number,
-    );
-    return { element, number, slider, mean };
   });
   return {
     element: el(
       "div",
       { class: "stack tight" },
-      numbers.map(one => one.element),
+      rows.map(row => row.element),
     ),
-    value: () => numbers.map(one => one.number.value || String(one.mean)).join(","),
-    set(text) {
+    value: () => rows.map((row, place) => row.number.value || String(kind.mean[place])).join(","),
+    set: text =>
       String(text)
         .split(",")
-        .forEach((part, place) => {
-          if (!numbers[place]) return;
-          numbers[place].number.value = part;
-          numbers[place].slider.value = part;
-        });
-    },
+        .forEach((value, place) => rows[place]?.set(value)),
   };
 }
 

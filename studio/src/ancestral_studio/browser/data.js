@@ -1,6 +1,7 @@
 // Data: choose a folder or a built-in data set, see what doctor says of it, and train on it. #data?source=PATH
 
-import { el, fill, icon, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { icon, write } from "./dom.js";
 import { optionForm } from "./form.js";
 import { followProcess, processView, refused, resultParts } from "./process_view.js";
 

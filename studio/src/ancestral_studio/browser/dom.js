@@ -1,32 +1,4 @@
-// Elements are made here: all text becomes text nodes, so what users wrote is never read as HTML.
-
-/**
- * Make an element. `attributes`: `class`, `on` ({event: function}), `data` (dataset), properties such as `value`,
- * `checked`, `disabled`, `hidden`; all others are attributes, left out when null or false. Children: nodes, texts,
- * null.
- */
-export function el(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined) continue;
-    if (name === "class") element.className = value;
-    else if (name === "on") for (const [event, call] of Object.entries(value)) element.addEventListener(event, call);
-    else if (name === "data") Object.assign(element.dataset, value);
-    else if (["value", "checked", "disabled", "hidden", "indeterminate", "textContent"].includes(name))
-      element[name] = value;
-    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.flat(9).filter(child => child !== null && child !== undefined && child !== false));
-  return element;
-}
-
-/** Replace what an element holds. */
-export function fill(element, ...children) {
-  element.replaceChildren(
-    ...children.flat(9).filter(child => child !== null && child !== undefined && child !== false),
-  );
-  return element;
-}
+// What elements of the studio share: texts, buttons, ids and icons, and numbers in words.
 
 /** Replace the text of an element where it differs, so that screen readers and selections are left alone. */
 export function write(element, text) {

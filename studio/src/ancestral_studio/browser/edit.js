@@ -1,6 +1,7 @@
 // The tab Edit: inpaint with a mask that is drawn, restore, vary, and walk between two images.
 
-import { el, write } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 import { TASKS, editControls } from "./edit_controls.js";
 import { EditInput, packedMask } from "./edit_input.js";
 import { editResult } from "./edit_result.js";

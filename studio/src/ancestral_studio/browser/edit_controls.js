@@ -1,7 +1,7 @@
 // The tasks of an edit, and their controls.
 
+import { el } from "../page/shared/elements.js";
 import { listChoices } from "./choice_field.js";
-import { el } from "./dom.js";
 import { offer } from "./form.js";
 import { RequestControls } from "./request_controls.js";
 

@@ -1,9 +1,11 @@
 // What is edited: an image and its mask, with undo that outlives a reload.
 
-import { el, icon } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { pixelsOf } from "../page/shared/pixels.js";
+import { icon } from "./dom.js";
 import { picture } from "./grid.js";
 import { imageDrop, upload } from "./image_drop.js";
-import { Mask, pixelsOf } from "./mask.js";
+import { Mask } from "./mask.js";
 import { maskEditor } from "./mask_editor.js";
 import { Timeline } from "./timeline.js";
 

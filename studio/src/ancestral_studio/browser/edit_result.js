@@ -1,7 +1,8 @@
 // The result of an edit: its samples, the map of their standard deviation, and one of them beside the input.
 
+import { el, fill } from "../page/shared/elements.js";
 import { comparison } from "./comparison.js";
-import { el, fill, icon } from "./dom.js";
+import { icon } from "./dom.js";
 import { favouriteButton } from "./star.js";
 
 const SAMPLE = /(^|\/)\d{6}\.png$/,

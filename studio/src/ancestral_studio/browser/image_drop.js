@@ -1,6 +1,7 @@
 // Images that users give: a place to drop one on, or to choose a file.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill, onFile } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 
 /**
  * Send a file to the server, which keeps it.
@@ -94,11 +95,7 @@ export function imageDrop(app, { label, chosen = () => {}, offered = async () =>
     }
   }
 
-  input.addEventListener("change", () => {
-    const [file] = input.files;
-    input.value = "";
-    if (file) take(file);
-  });
+  onFile(input, take);
   element.addEventListener("dragover", event => {
     event.preventDefault();
     element.classList.add("over");

@@ -1,6 +1,7 @@
 // A job of the compute queue: started, followed and stopped, with its progress and what it says.
 
-import { clock, el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { clock, write } from "./dom.js";
 
 /**
  * Make the panel. `handlers` are those of `events`, besides what the panel itself shows; `state(running)` is called

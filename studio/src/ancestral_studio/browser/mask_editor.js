@@ -1,7 +1,9 @@
 // An image at its own pixels with its mask over it, painted by mouse, touch, pen or keyboard.
 
-import { el, write } from "./dom.js";
-import { Mask, pixelsOf } from "./mask.js";
+import { el, onFile, saveFile } from "../page/shared/elements.js";
+import { pictureOf, pixelsOf } from "../page/shared/pixels.js";
+import { write } from "./dom.js";
+import { Mask } from "./mask.js";
 
 const COLOUR = [255, 45, 85, 150]; // of the pixels that change
 const MOST_ZOOM = 64;
@@ -85,7 +87,11 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
     ),
     press("Invert", "Swap what changes and what stays (I)", () => whole(() => mask.invert())),
     press("Clear", "Clear the mask", () => whole(() => mask.clear())),
-    press("Load mask", "Load a mask from a picture, in which white changes, or what is painted on a transparent ground", () => loader.click()),
+    press(
+      "Load mask",
+      "Load a mask from a picture, in which white changes, or what is painted on a transparent ground",
+      () => loader.click(),
+    ),
     press("Save mask", "Save the mask as a PNG, in which white changes", save),
   );
   const zoomBar = el(
@@ -323,11 +329,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   });
 
   range.addEventListener("input", () => resize(Number(range.value)));
-  loader.addEventListener("change", async () => {
-    const [file] = loader.files;
-    loader.value = "";
-    if (file) await read(file);
-  });
+  onFile(loader, read);
   new ResizeObserver(() => {
     if (!zoom) rescale(0);
   }).observe(stage);
@@ -335,7 +337,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   /** Take the mask of a picture, brought to the size of the image. */
   async function read(file) {
     try {
-      const picture = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+      const picture = await pictureOf(file);
       const size = [picture.width, picture.height];
       const other = Mask.ofPicture(pixelsOf(picture, ...size), pixelsOf(below, ...size));
       if (
@@ -357,9 +359,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   }
 
   async function save() {
-    const url = URL.createObjectURL(await mask.toPng());
-    el("a", { href: url, download: `${name.replace(/\.[^.]*$/, "") || "image"}-mask.png` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    saveFile(await mask.toPng(), `${name.replace(/\.[^.]*$/, "") || "image"}-mask.png`);
   }
 
   return {

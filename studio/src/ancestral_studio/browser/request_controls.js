@@ -1,7 +1,7 @@
 // The controls of a request for a run: the main options of its command, the conditions of its model, the rest folded.
 
+import { el } from "../page/shared/elements.js";
 import { conditionControls } from "./conditions.js";
-import { el } from "./dom.js";
 import { optionForm } from "./form.js";
 import { dice } from "./seed.js";
 

@@ -1,12 +1,14 @@
 // What the tabs Sample and Edit share: a run, the controls of its model, a job, and what is kept and restored.
 
-import { block, el, fill, write } from "./dom.js";
-import { upload } from "./image_drop.js";
+import { el, fill, onDrop } from "../page/shared/elements.js";
+import { block, write } from "./dom.js";
+import { filesOf, upload } from "./image_drop.js";
 import { jobPanel } from "./job_panel.js";
 import { recall, remember } from "./memory.js";
-import { acceptDrops, openRecipe } from "./recipe.js";
 import { modelReader } from "./request_controls.js";
 import { runPicker, runsKnown } from "./runs.js";
+
+const COMMANDS = ["sample", "edit"]; // those with a tab of their name
 
 /**
  * A tab that sends requests of one command. What its subclasses define:
@@ -69,7 +71,13 @@ export class RequestTab {
       el("h1", { class: "hidden" }, this.title),
       el("div", { class: "workbench" }, this.form, el("div", { class: "stack" }, parts)),
     );
-    acceptDrops(this.root, file => this.open(file));
+    onDrop(this.root, file => this.open(file));
+    document.addEventListener("paste", event => {
+      const [file] = filesOf(event);
+      if (!file || this.root.hidden) return;
+      event.preventDefault();
+      this.open(file);
+    });
     document.addEventListener("keydown", event => {
       if (this.root.hidden) return;
       if (event.key === "Escape" && this.job.running && !event.target.closest(".paper")) this.job.stop();
@@ -195,8 +203,13 @@ export class RequestTab {
     }
   }
 
-  openRecipe(id) {
-    return openRecipe(this.app, id, this.command, recipe => this.restore(recipe));
+  /** Restore the recipe of an upload; one of another command on its own tab. */
+  async openRecipe(id) {
+    const recipe = await this.app.api("POST", "/api/recipe", { upload: id });
+    if (recipe.command === this.command) await this.restore(recipe);
+    else if (COMMANDS.includes(recipe.command)) {
+      this.app.navigate(`#${recipe.command}?recipe=${encodeURIComponent(id)}`);
+    }
   }
 
   sayRestored(missing = []) {

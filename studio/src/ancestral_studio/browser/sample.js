@@ -1,7 +1,7 @@
 // The tab Sample: samples of a run, watched while they are made, scrubbed through, continued otherwise from a step.
 
+import { el, fill, onFile } from "../page/shared/elements.js";
 import { listChoices } from "./choice_field.js";
-import { el, fill } from "./dom.js";
 import { offer } from "./form.js";
 import { imageOf } from "./image_drop.js";
 import { RequestControls } from "./request_controls.js";
@@ -34,11 +34,7 @@ class SampleTab extends RequestTab {
       tabindex: "-1",
       "aria-hidden": "true",
     });
-    file.addEventListener("change", () => {
-      const [first] = file.files;
-      file.value = "";
-      if (first) this.open(first);
-    });
+    onFile(file, one => this.open(one));
     const openButton = el(
       "button",
       { type: "button", class: "quiet", on: { click: () => file.click() } },

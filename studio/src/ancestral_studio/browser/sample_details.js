@@ -1,6 +1,7 @@
 // One sample, large: its index, its recipe, the training images next to it, and what can be done with it.
 
-import { el, fill, icon, short, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { icon, short, write } from "./dom.js";
 import { drawTile } from "./grid.js";
 import { uploadFrom } from "./image_drop.js";
 import { favouriteButton } from "./star.js";

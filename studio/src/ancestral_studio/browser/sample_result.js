@@ -1,6 +1,7 @@
 // The samples of a job: the film of its steps, a tile for each sample, the chosen one, and the files.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 import { film } from "./film.js";
 import { tileGrid } from "./grid.js";
 import { sampleDetails } from "./sample_details.js";

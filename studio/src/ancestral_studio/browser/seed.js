@@ -1,6 +1,7 @@
 // Dice beside the seed, which is a number that the user sees and can keep.
 
-import { el, icon } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { icon } from "./dom.js";
 
 const MOST_SEED = 2 ** 31;
 

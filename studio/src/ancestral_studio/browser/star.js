@@ -1,6 +1,7 @@
 // The button that makes an entry of the history a favourite.
 
-import { el, icon } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { icon } from "./dom.js";
 
 /** Make the button. Returns {element, show(entry)}; without an entry it is disabled. */
 export function favouriteButton(app) {
