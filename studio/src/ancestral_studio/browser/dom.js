@@ -1,5 +1,17 @@
 // What elements of the studio share: texts, buttons, ids and icons, and numbers in words.
 
+import { el, onFile } from "../page/shared/elements.js";
+
+/** A button that is no submit button. `content` is a child, or several in an array. */
+export const button = (content, click, attributes = {}) =>
+  el("button", { type: "button", ...attributes, on: { click } }, content);
+
+/** An input of a file that is not shown: a button clicks it. `taken(file)` gets what is chosen. */
+export function hiddenFileInput(accept, taken) {
+  const hidden = { class: "hidden", tabindex: "-1", "aria-hidden": "true" };
+  return onFile(el("input", { type: "file", accept, ...hidden }), taken);
+}
+
 /** Replace the text of an element where it differs, so that screen readers and selections are left alone. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;

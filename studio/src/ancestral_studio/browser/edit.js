@@ -1,7 +1,7 @@
 // The tab Edit: inpaint with a mask that is drawn, restore, vary, and walk between two images.
 
 import { el } from "../page/shared/elements.js";
-import { write } from "./dom.js";
+import { button, write } from "./dom.js";
 import { TASKS, editControls } from "./edit_controls.js";
 import { EditInput, packedMask } from "./edit_input.js";
 import { editResult } from "./edit_result.js";
@@ -20,11 +20,7 @@ class EditTab extends RequestTab {
     this.task = "inpaint";
     this.compared = null; // the image that the result is shown beside
     this.taskButtons = Object.entries(TASKS).map(([task, { title }]) =>
-      el(
-        "button",
-        { type: "button", "aria-pressed": "false", data: { task }, on: { click: () => this.chooseTask(task) } },
-        title,
-      ),
+      button(title, () => this.chooseTask(task), { "aria-pressed": "false", data: { task } }),
     );
     this.taskText = el("p", { class: "small soft" });
     this.input = new EditInput(app, { offered: file => this.takeInput(file), changed: () => this.keep() });

@@ -2,7 +2,7 @@
 
 import { el } from "../page/shared/elements.js";
 import { pixelsOf } from "../page/shared/pixels.js";
-import { icon } from "./dom.js";
+import { button, icon } from "./dom.js";
 import { picture } from "./grid.js";
 import { imageDrop, upload } from "./image_drop.js";
 import { Mask } from "./mask.js";
@@ -45,8 +45,8 @@ export class EditInput {
   }
 
   travelButton(way, label, keys) {
-    const attributes = { type: "button", class: "icon", "aria-label": label, title: `${label} (${keys})` };
-    return el("button", { ...attributes, on: { click: () => this.travel(way) } }, icon(way));
+    const attributes = { class: "icon", "aria-label": label, title: `${label} (${keys})` };
+    return button(icon(way), () => this.travel(way), attributes);
   }
 
   /** {image, mask}, either of which may be empty. */

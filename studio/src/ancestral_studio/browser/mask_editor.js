@@ -1,8 +1,8 @@
 // An image at its own pixels with its mask over it, painted by mouse, touch, pen or keyboard.
 
-import { el, onFile, saveFile } from "../page/shared/elements.js";
+import { el, saveFile } from "../page/shared/elements.js";
 import { pictureOf, pixelsOf } from "../page/shared/pixels.js";
-import { write } from "./dom.js";
+import { button, hiddenFileInput, write } from "./dom.js";
 import { Mask } from "./mask.js";
 
 const COLOUR = [255, 45, 85, 150]; // of the pixels that change
@@ -39,8 +39,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   const status = el("p", { class: "small soft number", role: "status" });
   const spoken = el("p", { class: "hidden", role: "status" });
 
-  const press = (title, label, run, extra = {}) =>
-    el("button", { type: "button", title: label, "aria-label": label, ...extra, on: { click: run } }, title);
+  const press = (title, label, run, extra = {}) => button(title, run, { title: label, "aria-label": label, ...extra });
   const tools = {
     brush: press("Brush", "Brush (B)", () => choose("brush"), { "aria-pressed": "true" }),
     box: press("Box", "Box (R): drag from corner to corner", () => choose("box"), { "aria-pressed": "false" }),
@@ -66,13 +65,7 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   const featherHelp =
     "Widen the mask by this many pixels with a round edge, so that new content has room to blend in. " +
     "A mask has no greys: a pixel changes, or stays to the bit";
-  const loader = el("input", {
-    type: "file",
-    accept: "image/*",
-    class: "hidden",
-    tabindex: "-1",
-    "aria-hidden": "true",
-  });
+  const loader = hiddenFileInput("image/*", file => read(file));
   const bar = el(
     "div",
     { class: "row tools", role: "toolbar", "aria-label": "Mask" },
@@ -329,7 +322,6 @@ export function maskEditor({ changed = () => {}, failed = () => {} }) {
   });
 
   range.addEventListener("input", () => resize(Number(range.value)));
-  onFile(loader, read);
   new ResizeObserver(() => {
     if (!zoom) rescale(0);
   }).observe(stage);

@@ -1,6 +1,7 @@
 // The tab Sample: samples of a run, watched while they are made, scrubbed through, continued otherwise from a step.
 
-import { el, fill, onFile } from "../page/shared/elements.js";
+import { el, fill } from "../page/shared/elements.js";
+import { button, hiddenFileInput } from "./dom.js";
 import { listChoices } from "./choice_field.js";
 import { offer } from "./form.js";
 import { imageOf } from "./image_drop.js";
@@ -27,19 +28,8 @@ class SampleTab extends RequestTab {
     this.forms = new Map(); // the controls of each run
     this.branch = null; // the step that is continued: {branch, at, text}, its picture and number
     this.branchNote = el("div", { class: "panel stack tight branch", hidden: true, role: "status" });
-    const file = el("input", {
-      type: "file",
-      accept: "image/png",
-      class: "hidden",
-      tabindex: "-1",
-      "aria-hidden": "true",
-    });
-    onFile(file, one => this.open(one));
-    const openButton = el(
-      "button",
-      { type: "button", class: "quiet", on: { click: () => file.click() } },
-      "Open a recipe …",
-    );
+    const file = hiddenFileInput("image/png", one => this.open(one));
+    const openButton = button("Open a recipe …", () => file.click(), { class: "quiet" });
     this.result = new SampleResult(app, {
       run: () => this.picker.value(),
       conditions: () => this.controls?.conditions.images ?? [],
@@ -133,11 +123,7 @@ class SampleTab extends RequestTab {
     if (this.controls) this.controls.main.field("n").element.hidden = Boolean(branch);
     if (!branch) return;
     const text = `Continue from ${branch.text}: set another seed, label, guidance or sampler. The number of samples stays.`;
-    const end = el(
-      "button",
-      { type: "button", on: { click: () => this.setBranch(null) } },
-      "Sample from the beginning instead",
-    );
+    const end = button("Sample from the beginning instead", () => this.setBranch(null));
     fill(this.branchNote, el("p", {}, text), el("div", {}, end));
   }
 

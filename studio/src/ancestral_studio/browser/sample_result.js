@@ -1,7 +1,7 @@
 // The samples of a job: the film of its steps, a tile for each sample, the chosen one, and the files.
 
 import { el, fill } from "../page/shared/elements.js";
-import { write } from "./dom.js";
+import { button, write } from "./dom.js";
 import { film } from "./film.js";
 import { tileGrid } from "./grid.js";
 import { sampleDetails } from "./sample_details.js";
@@ -27,16 +27,10 @@ export class SampleResult {
       open: () => this.details.element.scrollIntoView({ block: "nearest" }),
     });
     this.details = sampleDetails(app, { conditions, useAsCondition });
-    this.branchButton = el(
-      "button",
-      {
-        type: "button",
-        disabled: true,
-        on: { click: () => branch(this.reel.current, this.made.entry) },
-        title: "Continue from this step with another seed, label, guidance or sampler",
-      },
-      "Branch from here",
-    );
+    this.branchButton = button("Branch from here", () => branch(this.reel.current, this.made.entry), {
+      disabled: true,
+      title: "Continue from this step with another seed, label, guidance or sampler",
+    });
     this.files = el("div", { class: "row small" });
     this.empty = el("p", { class: "empty" }, "Choose a run, then Sample: every step appears here as it is computed.");
     this.tools = el(
