@@ -1,7 +1,7 @@
 // Which pixels of an image change: painted by strokes and boxes. There are no greys, as inpainting has none.
 
 // Where a brush of a size in pixels is centred: odd sizes on the centre of a pixel, even ones on a corner of four.
-function centre(place, size) {
+export function centre(place, size) {
   return size % 2 ? Math.floor(place) + 0.5 : Math.round(place);
 }
 

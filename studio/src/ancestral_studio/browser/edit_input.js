@@ -6,7 +6,7 @@ import { button, icon } from "./dom.js";
 import { picture } from "./grid.js";
 import { imageDrop, upload } from "./image_drop.js";
 import { Mask } from "./mask.js";
-import { maskEditor } from "./mask_editor.js";
+import { MaskEditor } from "./mask_editor.js";
 import { Timeline } from "./timeline.js";
 
 /** The mask of a picture of the server, as text, for an image, if it is still there. */
@@ -26,7 +26,7 @@ export class EditInput {
     this.opened = null; // the image in the editor, as the value of an option
     this.sent = { packed: "", ref: "" }; // the mask that the server has
     this.drop = imageDrop(app, { label: "Image", chosen: image => this.push({ image, mask: "" }), offered });
-    this.editor = maskEditor({
+    this.editor = new MaskEditor({
       changed: () => this.push({ mask: this.editor.mask.pack() }),
       failed: text => app.toast(text),
     });
