@@ -35,6 +35,7 @@ from ancestral.base.errors import InputError
 from ancestral.config import TransformerConfig, by_size, preset
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
+from ancestral.page.script_bundle import global_script
 from ancestral.page.weight_encoding import rounded
 
 ENGINE = Path(ancestral.__file__).parent / "page"
@@ -152,7 +153,8 @@ def run(options: argparse.Namespace) -> None:
     """Measure all networks and write the result file."""
     if not options.onnxruntime.is_file():
         raise InputError(f"{options.onnxruntime} is missing: make {PEER.relative_to(measure.HERE.parent)}")
-    files = {name: (ENGINE / name).read_bytes() for name in ("network.js", "kernels.wasm")}
+    files = {"network.js": global_script("network.js", "Ancestral").encode()}
+    files["kernels.wasm"] = (ENGINE / "kernels.wasm").read_bytes()
     files["index.html"] = PAGE.encode()
     with tarfile.open(options.onnxruntime) as archive:
         for name in PEER_FILES:

@@ -24,6 +24,7 @@ from ancestral.base import registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.help_text import description, entry_text, named, options_of
 from ancestral.page import web_page
+from ancestral.page.script_bundle import global_script
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
 from ancestral_course.command import main as course_main
 from ancestral_course.lessons import PATHS, find_lesson
@@ -90,8 +91,8 @@ def on_files(files, config):
         for suffix in (".py", ".ipynb"):
             source = lesson_file(lesson, suffix)
             files.append(File.generated(config, f"learn/{source.name}", abs_src_path=str(source)))
-    theory = ROOT / "src" / "ancestral" / "page" / "diffusion.js"  # the playground computes with the package's file
-    files.append(File.generated(config, f"assets/playground/{theory.name}", abs_src_path=str(theory)))
+    theory = global_script("diffusion.js", "Ancestral")  # the playground computes with the package's file
+    files.append(File.generated(config, "assets/playground/diffusion.js", content=theory))
     files.append(File.generated(config, "assets/playground/digits.html", content=digits_page()))
     files.append(File.generated(config, "assets/playground/step.html", content=step_page()))
     return files

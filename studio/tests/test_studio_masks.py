@@ -12,7 +12,11 @@ from PIL import Image
 from ancestral.base.errors import InputError
 from ancestral.model.regions import read_mask
 
-BROWSER = Path(str(files("ancestral_studio"))) / "browser"
+FOLDERS = {
+    "studio": Path(str(files("ancestral_studio"))) / "browser",
+    "page": Path(str(files("ancestral.page"))),
+}
+"""The folders of the modules by the first part of their address."""
 pytestmark = pytest.mark.browser
 
 
@@ -22,8 +26,8 @@ def script(chromium):
     context = chromium.new_context()
 
     def answer(route):
-        name = route.request.url.removeprefix("http://studio.test/")
-        body = (BROWSER / name).read_bytes() if name.endswith(".js") else b"<!doctype html>"
+        room, _, name = route.request.url.removeprefix("http://studio.test/").partition("/")
+        body = (FOLDERS[room] / name).read_bytes() if name.endswith(".js") else b"<!doctype html>"
         route.fulfill(body=body, content_type="text/javascript" if name.endswith(".js") else "text/html")
 
     context.route("**/*", answer)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ancestral import oracle, reverse, samplers, schedules, targets
-from theory_js import DATA, SAMPLERS, SCHEDULES, TARGETS, THEORY, close, tensor
+from theory_js import DATA, SAMPLERS, SCHEDULES, SCRIPT, TARGETS, close, tensor
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -26,7 +26,7 @@ def address(tmp_path_factory):
     page = f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>'
     (folder / "playground.html").write_text(page, encoding="utf-8")
     shutil.copytree(DOCS / "assets", folder / "assets")
-    shutil.copy(THEORY, folder / "assets/playground")
+    (folder / "assets/playground/diffusion.js").write_text(SCRIPT, encoding="utf-8")
     (folder / "assets/playground/digits.html").write_text("<!doctype html>", encoding="utf-8")
     return (folder / "playground.html").as_uri()
 

@@ -9,7 +9,7 @@ import torch
 from ancestral import oracle, randomness, reverse, samplers, schedules, targets
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import spaced_times
-from theory_js import DATA, SAMPLERS, SCHEDULES, TARGETS, THEORY, close, tensor
+from theory_js import DATA, SAMPLERS, SCHEDULES, SCRIPT, TARGETS, close, tensor
 
 SETTINGS = [(name, {}) for name in SAMPLERS] + [
     ("ddim", {"eta": 0.5}),
@@ -37,7 +37,7 @@ def js(request):
         pytest.skip("Chromium is not installed")
     pytest.importorskip("playwright", reason="playwright is not installed")
     page = request.getfixturevalue("chromium").new_page()
-    page.add_script_tag(path=THEORY)
+    page.add_script_tag(content=SCRIPT)
     yield lambda code, argument=None: page.evaluate(
         f"argument => {{ const A = Ancestral; return ({code})(A, argument); }}", argument
     )

@@ -19,6 +19,7 @@ from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
 from ancestral.page import network_program, weight_encoding
+from ancestral.page.script_bundle import global_script
 from tiny_models import untrained
 
 BROWSER = Path(ancestral.__file__).parent / "page"
@@ -33,7 +34,7 @@ EVALUATE = """async ([kernels, program, weights, inputs]) => {
 def evaluate(chromium):
     """The outputs of a program in Chromium for some inputs, each a dictionary of tensors for one item."""
     page = chromium.new_page()
-    page.add_script_tag(path=BROWSER / "network.js")
+    page.add_script_tag(content=global_script("network.js", "Ancestral"))
 
     def call(compiled, *inputs):
         kernels, weights = (

@@ -1,19 +1,21 @@
-"""The theory in JavaScript, `page/diffusion.js`: where it is, what it offers, and how numbers of both are compared."""
+"""The theory in JavaScript, `page/diffusion.js`: its script, what it offers, and how numbers are compared."""
 
 import re
 from importlib.resources import files
-from pathlib import Path
 
 import torch
 
-THEORY = Path(str(files("ancestral.page"))) / "diffusion.js"
-SOURCE = THEORY.read_text(encoding="utf-8")
+from ancestral.page.script_bundle import global_script
+
+SOURCE = files("ancestral.page").joinpath("diffusion.js").read_text("utf-8")
+SCRIPT = global_script("diffusion.js", "Ancestral")
+"""Sets `Ancestral` to the exports of the module."""
 
 
 def names(table):
     """The keys of a table of diffusion.js."""
-    body = re.search(rf"^  const {table} = {{\n(.*?)^  }};", SOURCE, re.MULTILINE | re.DOTALL)[1]
-    return re.findall(r'^    "?([\w-]+)"?: {', body, re.MULTILINE)
+    body = re.search(rf"^export const {table} = {{\n(.*?)^}};", SOURCE, re.MULTILINE | re.DOTALL)[1]
+    return re.findall(r'^  "?([\w-]+)"?: {', body, re.MULTILINE)
 
 
 SCHEDULES, TARGETS, SAMPLERS = names("SCHEDULES"), names("TARGETS"), names("SAMPLERS")

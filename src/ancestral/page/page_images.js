@@ -1,194 +1,158 @@
-/* Numbers of items and pixels of pictures, both ways, and the parts of the page that are packed into it.
+/* Numbers of items and pixels of pictures, both ways.
  *
  * An item is an array in PyTorch's order (C, H, W): as the network has it (about in [−1, 1]), or in the units of the
  * data, which a codec describes: {kind: "uint8" | "uint16" | "float", limits: [low, high]}.
  */
-(function () {
-  "use strict";
+import { luma, pictureOf, pixelsOf } from "./shared/pixels.js";
 
-  const MOST_PIXELS = 5e7; // of an image that is read
+const MOST_PIXELS = 5e7; // of an image that is read
 
-  /** The bytes of a part of the page: gzip in base64. */
-  async function unpacked(id) {
-    const part = document.getElementById(id), text = atob(part.textContent);
-    part.textContent = ""; // it is not needed a second time
-    const packed = new Uint8Array(text.length);
-    for (let i = 0; i < packed.length; i++) packed[i] = text.charCodeAt(i);
-    return inflated(packed, "gzip");
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const isFloat = (codec) => codec.kind === "float";
+const halfRange = (codec) => (codec.limits[1] - codec.limits[0]) / 2;
+
+/** An item in the units of the data. */
+export function decode(x, codec) {
+  const [low, high] = codec.limits, scale = halfRange(codec);
+  if (isFloat(codec)) return Float32Array.from(x, (value) => value * scale + (low + high) / 2);
+  const kind = codec.kind === "uint8" ? Uint8Array : Uint16Array;
+  return kind.from(x, (value) => clamp(Math.round((value + 1) * scale), low, high));
+}
+
+/** Values in the units of the data as the network has them. */
+export function encode(values, codec) {
+  const [low, high] = codec.limits, scale = halfRange(codec);
+  const middle = isFloat(codec) ? (low + high) / 2 : low;
+  return Float32Array.from(values, (value) => (value - middle) / scale - (isFloat(codec) ? 0 : 1));
+}
+
+/** Values in the units of the data in 8 bits. */
+export function toBytes(values, codec) {
+  if (codec.kind === "uint8") return values;
+  if (codec.kind === "uint16") return Uint8Array.from(values, (value) => Math.floor((value + 128) / 257));
+  const [low, high] = codec.limits;
+  return Uint8Array.from(values, (value) => clamp(Math.round(((value - low) * 255) / (high - low)), 0, 255));
+}
+
+/** Bytes (C, H, W) as the pixels of a canvas: grey, grey with alpha, colours, or colours with alpha. */
+export function toPixels(bytes, [channels, height, width]) {
+  const image = new ImageData(width, height), count = width * height, colours = channels >= 3 ? 3 : 1;
+  for (let i = 0; i < count; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[(colours === 3 ? c * count : 0) + i];
+    image.data[4 * i + 3] = channels > colours ? bytes[colours * count + i] : 255;
   }
+  return image;
+}
 
-  async function piped(bytes, stream, most = Infinity) {
-    const parts = [], reader = new Blob([bytes]).stream().pipeThrough(stream).getReader();
-    for (let size = 0, part = await reader.read(); !part.done; part = await reader.read()) {
-      parts.push(part.value);
-      size += part.value.length;
-      if (size <= most) continue;
-      await reader.cancel();
-      throw new Error("what is packed is too large");
+/** Pixels of a canvas as bytes (C, H, W); grey is the luma of ITU-R 601, and what is transparent lies on white. */
+export function fromPixels({ data, width, height }, channels) {
+  const count = width * height, bytes = new Uint8Array(channels * count), colours = channels >= 3 ? 3 : 1;
+  for (let i = 0; i < count; i++) {
+    let rgb = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
+    const alpha = data[4 * i + 3];
+    if (channels > colours) bytes[colours * count + i] = alpha;
+    else rgb = rgb.map((value) => Math.floor((value * alpha + 255 * (255 - alpha) + 127) / 255));
+    if (colours === 1) bytes[i] = luma(rgb);
+    else for (let c = 0; c < 3; c++) bytes[c * count + i] = rgb[c];
+  }
+  return bytes;
+}
+
+/** Bytes in the units of the data: of 8 bits as they are; 255 is 65535 of 16 bits, and the upper limit of floats. */
+export function fromBytes(bytes, codec) {
+  const [low, high] = codec.limits;
+  if (codec.kind === "uint8") return bytes;
+  if (codec.kind === "uint16") return Uint16Array.from(bytes, (byte) => 257 * byte);
+  return Float32Array.from(bytes, (byte) => low + (byte / 255) * (high - low));
+}
+
+/** The pixels of a file. */
+export async function pixelsOfFile(file) {
+  const tooLarge = "The image has over 50 million pixels: make it smaller.";
+  const head = new DataView(await file.slice(0, 24).arrayBuffer()); // of a PNG, before it takes memory to read it
+  const isPng = head.byteLength === 24 && head.getUint32(0) === 0x89504e47;
+  if (isPng && head.getUint32(16) * head.getUint32(20) > MOST_PIXELS) throw new Error(tooLarge);
+  const bitmap = await pictureOf(file).catch(() => null);
+  if (!bitmap) throw new Error(`${file.name || "The file"} is no image that the browser can read.`);
+  if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(tooLarge);
+  return pixelsOf(bitmap, bitmap.width, bitmap.height);
+}
+
+/** Bytes (C, h, w) cut to the proportions of H×W around the middle, and resized, as images of the data are. */
+export function fitted(bytes, [channels, height, width], [toHeight, toWidth]) {
+  let [h, w] = [height, width];
+  if (height * toWidth > width * toHeight) h = Math.max(1, Math.round((width * toHeight) / toWidth));
+  else w = Math.max(1, Math.round((height * toWidth) / toHeight));
+  const top = Math.floor((height - h) / 2), left = Math.floor((width - w) / 2);
+  const cut = new Uint8Array(channels * h * w);
+  for (let c = 0; c < channels; c++) {
+    for (let y = 0; y < h; y++) {
+      const start = (c * height + top + y) * width + left;
+      cut.set(bytes.subarray(start, start + w), (c * h + y) * w);
     }
-    return new Uint8Array(await new Blob(parts).arrayBuffer());
   }
-  const inflated = (bytes, format, most) => piped(bytes, new DecompressionStream(format), most);
-  const deflated = (bytes, format) => piped(bytes, new CompressionStream(format));
+  if (h === toHeight && w === toWidth) return cut;
+  const values = resized(cut, [channels, h, w], [toHeight, toWidth], cubic, 2);
+  return Uint8Array.from(values, (value) => clamp(Math.round(value), 0, 255));
+}
 
-  const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
-  const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+const linear = (d) => Math.max(0, 1 - Math.abs(d));
+function cubic(d) {
+  const x = Math.abs(d);
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+}
 
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const isFloat = (codec) => codec.kind === "float";
-  const halfRange = (codec) => (codec.limits[1] - codec.limits[0]) / 2;
-
-  /** An item in the units of the data. */
-  function decode(x, codec) {
-    const [low, high] = codec.limits, scale = halfRange(codec);
-    if (isFloat(codec)) return Float32Array.from(x, (value) => value * scale + (low + high) / 2);
-    const kind = codec.kind === "uint8" ? Uint8Array : Uint16Array;
-    return kind.from(x, (value) => clamp(Math.round((value + 1) * scale), low, high));
-  }
-
-  /** Values in the units of the data as the network has them. */
-  function encode(values, codec) {
-    const [low, high] = codec.limits, scale = halfRange(codec);
-    const middle = isFloat(codec) ? (low + high) / 2 : low;
-    return Float32Array.from(values, (value) => (value - middle) / scale - (isFloat(codec) ? 0 : 1));
-  }
-
-  /** Values in the units of the data in 8 bits. */
-  function toBytes(values, codec) {
-    if (codec.kind === "uint8") return values;
-    if (codec.kind === "uint16") return Uint8Array.from(values, (value) => Math.floor((value + 128) / 257));
-    const [low, high] = codec.limits;
-    return Uint8Array.from(values, (value) => clamp(Math.round(((value - low) * 255) / (high - low)), 0, 255));
-  }
-
-  /** Bytes (C, H, W) as the pixels of a canvas: grey, grey with alpha, colours, or colours with alpha. */
-  function toPixels(bytes, [channels, height, width]) {
-    const image = new ImageData(width, height), count = width * height, colours = channels >= 3 ? 3 : 1;
-    for (let i = 0; i < count; i++) {
-      for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[(colours === 3 ? c * count : 0) + i];
-      image.data[4 * i + 3] = channels > colours ? bytes[colours * count + i] : 255;
-    }
-    return image;
-  }
-
-  /** Pixels of a canvas as bytes (C, H, W); grey is the luma of ITU-R 601, and what is transparent lies on white. */
-  function fromPixels({ data, width, height }, channels) {
-    const count = width * height, bytes = new Uint8Array(channels * count), colours = channels >= 3 ? 3 : 1;
-    for (let i = 0; i < count; i++) {
-      let rgb = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
-      const alpha = data[4 * i + 3];
-      if (channels > colours) bytes[colours * count + i] = alpha;
-      else rgb = rgb.map((value) => Math.floor((value * alpha + 255 * (255 - alpha) + 127) / 255));
-      if (colours === 1) bytes[i] = (19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 32768) >> 16;
-      else for (let c = 0; c < 3; c++) bytes[c * count + i] = rgb[c];
-    }
-    return bytes;
-  }
-
-  /** Bytes in the units of the data: of 8 bits as they are; 255 is 65535 of 16 bits, and the upper limit of floats. */
-  function fromBytes(bytes, codec) {
-    const [low, high] = codec.limits;
-    if (codec.kind === "uint8") return bytes;
-    if (codec.kind === "uint16") return Uint16Array.from(bytes, (byte) => 257 * byte);
-    return Float32Array.from(bytes, (byte) => low + (byte / 255) * (high - low));
-  }
-
-  /** The pixels of a file. */
-  async function pixelsOf(file) {
-    const tooLarge = "The image has over 50 million pixels: make it smaller.";
-    const head = new DataView(await file.slice(0, 24).arrayBuffer()); // of a PNG, before it takes memory to read it
-    const isPng = head.byteLength === 24 && head.getUint32(0) === 0x89504e47;
-    if (isPng && head.getUint32(16) * head.getUint32(20) > MOST_PIXELS) throw new Error(tooLarge);
-    const options = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
-    const bitmap = await createImageBitmap(file, options).catch(() => null);
-    if (!bitmap) throw new Error(`${file.name || "The file"} is no image that the browser can read.`);
-    if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(tooLarge);
-    const pen = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
-    pen.drawImage(bitmap, 0, 0);
-    return pen.getImageData(0, 0, bitmap.width, bitmap.height);
-  }
-
-  /** Bytes (C, h, w) cut to the proportions of H×W around the middle, and resized, as images of the data are. */
-  function fitted(bytes, [channels, height, width], [toHeight, toWidth]) {
-    let [h, w] = [height, width];
-    if (height * toWidth > width * toHeight) h = Math.max(1, Math.round((width * toHeight) / toWidth));
-    else w = Math.max(1, Math.round((height * toWidth) / toHeight));
-    const top = Math.floor((height - h) / 2), left = Math.floor((width - w) / 2);
-    const cut = new Uint8Array(channels * h * w);
-    for (let c = 0; c < channels; c++) {
-      for (let y = 0; y < h; y++) {
-        const start = (c * height + top + y) * width + left;
-        cut.set(bytes.subarray(start, start + w), (c * h + y) * w);
-      }
-    }
-    if (h === toHeight && w === toWidth) return cut;
-    const values = resized(cut, [channels, h, w], [toHeight, toWidth], cubic, 2);
-    return Uint8Array.from(values, (value) => clamp(Math.round(value), 0, 255));
-  }
-
-  const linear = (d) => Math.max(0, 1 - Math.abs(d));
-  function cubic(d) {
-    const x = Math.abs(d);
-    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
-    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
-  }
-
-  /** Values (C, h, w) on another grid: PyTorch's interpolation with antialias, by a kernel and its reach. */
-  function resized(values, [channels, height, width], [toHeight, toWidth], kernel = linear, reach = 1) {
-    const across = weightsOf(width, toWidth, kernel, reach), down = weightsOf(height, toHeight, kernel, reach);
-    const rows = new Float64Array(channels * height * toWidth), out = new Float64Array(channels * toHeight * toWidth);
-    for (let line = 0; line < channels * height; line++) {
-      across.forEach(({ first, weights }, x) => {
-        rows[line * toWidth + x] = weights.reduce((sum, w, k) => sum + w * values[line * width + first + k], 0);
-      });
-    }
-    for (let c = 0; c < channels; c++) {
-      down.forEach(({ first, weights }, y) => {
-        for (let x = 0; x < toWidth; x++) {
-          out[(c * toHeight + y) * toWidth + x] =
-            weights.reduce((sum, w, k) => sum + w * rows[(c * height + first + k) * toWidth + x], 0);
-        }
-      });
-    }
-    return out;
-  }
-
-  function weightsOf(from, to, kernel, reach) {
-    const scale = from / to, wide = Math.max(scale, 1);
-    return Array.from({ length: to }, (_, i) => {
-      const centre = (i + 0.5) * scale, first = Math.max(Math.floor(centre - reach * wide + 0.5), 0);
-      const last = Math.min(Math.floor(centre + reach * wide + 0.5), from);
-      const weights = Array.from({ length: last - first }, (_, k) => kernel((first + k - centre + 0.5) / wide));
-      const total = weights.reduce((sum, w) => sum + w, 0);
-      return { first, weights: weights.map((w) => w / total) };
+/** Values (C, h, w) on another grid: PyTorch's interpolation with antialias, by a kernel and its reach. */
+function resized(values, [channels, height, width], [toHeight, toWidth], kernel = linear, reach = 1) {
+  const across = weightsOf(width, toWidth, kernel, reach), down = weightsOf(height, toHeight, kernel, reach);
+  const rows = new Float64Array(channels * height * toWidth), out = new Float64Array(channels * toHeight * toWidth);
+  for (let line = 0; line < channels * height; line++) {
+    across.forEach(({ first, weights }, x) => {
+      rows[line * toWidth + x] = weights.reduce((sum, w, k) => sum + w * values[line * width + first + k], 0);
     });
   }
-
-  /** The values of a masked image with 0 where nothing is known. */
-  function knownPart(values, { channels, limits: [low, high] }) {
-    const count = values.length / channels, last = values.length - count;
-    return values.map((value, i) => (values[last + (i % count)] > (low + high) / 2 ? value : 0));
+  for (let c = 0; c < channels; c++) {
+    down.forEach(({ first, weights }, y) => {
+      for (let x = 0; x < toWidth; x++) {
+        out[(c * toHeight + y) * toWidth + x] =
+          weights.reduce((sum, w, k) => sum + w * rows[(c * height + first + k) * toWidth + x], 0);
+      }
+    });
   }
+  return out;
+}
 
-  /** What a network gets of an image condition: in [−1, 1] on the grid of x, then a channel of ones. */
-  function conditionInput(values, condition, [height, width], sides) {
-    const { channels, limits, masked } = condition, own = condition.sides.length ? condition.sides : [height, width];
-    const codec = { kind: condition.codec, limits };
-    let x = resized(encode(values, codec), [channels, height, width], own);
-    const count = own[0] * own[1], last = (channels - 1) * count;
-    if (masked) {
-      x = x.map((value, i) => {
-        const known = x[last + (i % count)] > 0;
-        return i >= last ? (known ? 1 : -1) : known ? value : 0;
-      });
-    }
-    const placed = resized(x, [channels, ...own], sides), input = new Float32Array(placed.length + sides[0] * sides[1]);
-    input.set(placed);
-    return input.fill(1, placed.length);
-  }
-
-  globalThis.AncestralPage = Object.assign(globalThis.AncestralPage || {}, {
-    unpacked, inflated, deflated, toBase64, fromBase64, decode, encode, toBytes, fromBytes, toPixels, fromPixels,
-    pixelsOf, fitted, knownPart, conditionInput,
+function weightsOf(from, to, kernel, reach) {
+  const scale = from / to, wide = Math.max(scale, 1);
+  return Array.from({ length: to }, (_, i) => {
+    const centre = (i + 0.5) * scale, first = Math.max(Math.floor(centre - reach * wide + 0.5), 0);
+    const last = Math.min(Math.floor(centre + reach * wide + 0.5), from);
+    const weights = Array.from({ length: last - first }, (_, k) => kernel((first + k - centre + 0.5) / wide));
+    const total = weights.reduce((sum, w) => sum + w, 0);
+    return { first, weights: weights.map((w) => w / total) };
   });
-})();
+}
+
+/** The values of a masked image with 0 where nothing is known. */
+export function knownPart(values, { channels, limits: [low, high] }) {
+  const count = values.length / channels, last = values.length - count;
+  return values.map((value, i) => (values[last + (i % count)] > (low + high) / 2 ? value : 0));
+}
+
+/** What a network gets of an image condition: in [−1, 1] on the grid of x, then a channel of ones. */
+export function conditionInput(values, condition, [height, width], sides) {
+  const { channels, limits, masked } = condition, own = condition.sides.length ? condition.sides : [height, width];
+  const codec = { kind: condition.codec, limits };
+  let x = resized(encode(values, codec), [channels, height, width], own);
+  const count = own[0] * own[1], last = (channels - 1) * count;
+  if (masked) {
+    x = x.map((value, i) => {
+      const known = x[last + (i % count)] > 0;
+      return i >= last ? (known ? 1 : -1) : known ? value : 0;
+    });
+  }
+  const placed = resized(x, [channels, ...own], sides), input = new Float32Array(placed.length + sides[0] * sides[1]);
+  input.set(placed);
+  return input.fill(1, placed.length);
+}

@@ -1,9 +1,9 @@
 """A model as a page: one HTML file that samples it in any browser, offline, and a folder for a static Space.
 
-The file holds the scripts and styles of this folder, and as gzip in base64 the program of the network, its weights, the
-kernels, and what sampling needs, as JSON; of a model of latents also the programs of its autoencoder. All that comes
-from the user is in that JSON, which the page shows as text, or escaped. A content-security policy allows these scripts
-by their hashes, and no request.
+The file holds the scripts (`script_bundle`) and styles of this folder, and as gzip in base64 the program of the
+network, its weights, the kernels, and what sampling needs, as JSON; of a model of latents also the programs of its
+autoencoder. All that comes from the user is in that JSON, which the page shows as text, or escaped. A content-security
+policy allows these scripts by their hashes, and no request.
 """
 
 import base64
@@ -31,16 +31,9 @@ from ancestral.data.spec import Codec, bits_of
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
 from ancestral.page.network_program import compile_model
+from ancestral.page.script_bundle import modules, script
 from ancestral.samplers import Heun, Sampler
 
-SCRIPTS = tuple(
-    f"{name}.js"
-    for name in (
-        *("page_images", "page_png", "page_workers", "page_mask"),
-        *("page_controls", "page_conditions", "page_recipe", "page_grid", "page"),
-    )
-)
-"""The scripts of the page, after the theory, in their order."""
 SAMPLERS = ("ddim", "dpm", "unipc", "heun", "euler", "euler-ancestral", "ddpm", "dpm-sde", "pc")
 """Samplers that a page offers beside the model's own."""
 MAX_BYTES = 300_000_000
@@ -103,13 +96,12 @@ def page(model: Model, title: str, description: str) -> str:
         "weights": weights,
     }
     blocks = [_block(name, base64.b64encode(gzip.compress(part, mtime=0)).decode()) for name, part in parts.items()]
-    blocks += [_block("network", _source("network.js")), _block("worker", _source("page_worker.js"))]
-    scripts = [("theory", _source("diffusion.js")), *((_id(name), _source(name)) for name in SCRIPTS)]
-    blocks += [f'<script id="{name}">{source}</script>' for name, source in scripts]
+    scripts, worker = _scripts()
+    blocks += [_block("worker", worker), *(f'<script id="{name}">{text}</script>' for name, text in scripts.items())]
     style = _source("page.css")
     policy = {
         "default-src": "'none'",
-        "script-src": " ".join([*(_hash(source) for _, source in scripts), "'wasm-unsafe-eval'"]),
+        "script-src": " ".join([*map(_hash, scripts.values()), "'wasm-unsafe-eval'"]),
         "worker-src": "blob:",
         "style-src": _hash(style),
         "img-src": "data: blob:",
@@ -209,8 +201,14 @@ def _source(name: str) -> str:
     return files("ancestral.page").joinpath(name).read_text("utf-8")
 
 
-def _id(file: str) -> str:
-    return file.removesuffix(".js").replace("_", "-")
+def _scripts() -> tuple[dict[str, str], str]:
+    """The scripts that the page runs: what its Workers share with it, and the rest; and the rest of the Workers."""
+    page, worker = modules("page.js"), modules("page_worker.js")
+    theory, page_only, worker_only = (
+        script({name: text for name, text in functions.items() if (name in page and name in worker) is shared})
+        for functions, shared in ((page, True), (page, False), (worker, False))
+    )
+    return {"theory": theory, "page": page_only}, worker_only
 
 
 def _block(name: str, text: str) -> str:

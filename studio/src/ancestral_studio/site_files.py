@@ -1,4 +1,4 @@
-"""The page of the studio and its files: those of `browser/`, and the theory in JavaScript."""
+"""The page of the studio and its files: `browser/`, and JavaScript that it shares with the page of a model."""
 
 from importlib.resources import files
 from pathlib import Path

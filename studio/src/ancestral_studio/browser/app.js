@@ -4,8 +4,9 @@
 // It may return {show(route), hide()}: `show` is called each time the tab or its route is shown, with
 // route = {tab, path: [...], query: {...}} of a hash such as #sample/runs-digits?entry=x; `hide` when it is left.
 
+import { el, fill } from "../page/shared/elements.js";
 import { api, events } from "./api.js";
-import { el, fill, write } from "./dom.js";
+import { button, write } from "./dom.js";
 
 const TABS = {
   data: "Data",
@@ -86,23 +87,14 @@ const app = {
       toast.remove();
       if (!acted) ended?.();
     };
-    const button =
+    const answer =
       action &&
-      el(
-        "button",
-        {
-          type: "button",
-          on: {
-            click: () => {
-              acted = true;
-              close();
-              action.run();
-            },
-          },
-        },
-        action.label,
-      );
-    const toast = el("div", { class: "toast" }, el("span", { class: "grow" }, text), button);
+      button(action.label, () => {
+        acted = true;
+        close();
+        action.run();
+      });
+    const toast = el("div", { class: "toast" }, el("span", { class: "grow" }, text), answer);
     const held = () => toast.matches(":hover") || toast.contains(document.activeElement);
     const ticking = setInterval(() => {
       if (!held() && --left <= 0) close();

@@ -1,7 +1,8 @@
 // Curves over steps on a canvas: several series, a linear or logarithmic axis, and values under the pointer or, with
 // the arrow keys, at a cursor.
 
-import { el, fill, short, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { short, write } from "./dom.js";
 
 const LEFT = 58,
   RIGHT = 14,

@@ -1,6 +1,6 @@
 // Names of parts of the package in a form as a list; a name with options stays a text, as on the command line.
 
-import { el } from "./dom.js";
+import { el } from "../page/shared/elements.js";
 
 const OTHER = "…";
 

@@ -1,6 +1,7 @@
 // Compare: runs measured alike on the same data, or the samplers of one run.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { button, write } from "./dom.js";
 import { commandLine, optionForm } from "./form.js";
 import { followProcess, pictureList, processView, refused, resultParts } from "./process_view.js";
 import { runLine } from "./runs.js";
@@ -135,26 +136,21 @@ export async function open(root, app) {
         el(
           "li",
           {},
-          el(
-            "button",
-            {
-              type: "button",
-              class: "item",
-              "aria-pressed": String(process.id === shown),
-              on: {
-                click: () => {
-                  follow(process.id);
-                  drawEarlier();
-                },
-              },
+          button(
+            [
+              el(
+                "span",
+                { class: "row apart" },
+                el("code", { class: "wrap" }, process.line),
+                el("span", { class: `badge ${process.state}` }, process.state),
+              ),
+              el("span", { class: "small soft" }, new Date(process.started).toLocaleString()),
+            ],
+            () => {
+              follow(process.id);
+              drawEarlier();
             },
-            el(
-              "span",
-              { class: "row apart" },
-              el("code", { class: "wrap" }, process.line),
-              el("span", { class: `badge ${process.state}` }, process.state),
-            ),
-            el("span", { class: "small soft" }, new Date(process.started).toLocaleString()),
+            { class: "item", "aria-pressed": String(process.id === shown) },
           ),
         ),
       ),

@@ -1,6 +1,7 @@
 // Two pictures of one size, one over the other, with a slider for the border between them.
 
-import { el, write } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 
 /** Make the comparison. Returns {element, show(before, after)}, whose pictures are addresses. */
 export function comparison({ label = "Before and after" } = {}) {

@@ -1,9 +1,9 @@
 // Controls of what samples are conditioned on: chips for the label, sliders for numbers, lists for classes, images.
 
-import { el, newId, short, write } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { numberRow } from "../page/shared/number_row.js";
+import { newId, write } from "./dom.js";
 import { imageDrop, imageOf } from "./image_drop.js";
-
-const REACH = 3; // standard deviations of the data to each side of the mean, where their range is not known
 
 /** Chips of classes, of which several may be pressed: sample i has class i modulo their number. */
 function chips(names, changed, { none, all }) {
@@ -40,54 +40,27 @@ function chips(names, changed, { none, all }) {
 }
 
 function vector(kind, changed) {
-  const numbers = kind.mean.map((mean, place) => {
-    const std = kind.std[place] || 1,
-      min = kind.low?.[place] ?? mean - REACH * std, // older model files do not say the range of the data
-      max = kind.high?.[place] ?? mean + REACH * std,
-      id = newId();
-    const number = el("input", { type: "number", step: "any", value: short(mean), id, class: "narrow" });
-    const slider = el("input", {
-      type: "range",
-      min,
-      max,
-      step: (max - min) / 300,
-      value: mean,
-      "aria-label": `${kind.names[place] ?? "value"} by a slider`,
+  const rows = kind.mean.map((_, place) => {
+    const id = newId();
+    const name = kind.names[place];
+    return numberRow(kind, place, {
+      caption: el("label", { for: id, class: "small" }, name ?? ""),
+      slider: { "aria-label": `${name ?? "value"} by a slider` },
+      number: { id, class: "narrow" },
+      changed,
     });
-    number.value = Number(mean.toPrecision(4));
-    slider.addEventListener("input", () => {
-      number.value = Number(Number(slider.value).toPrecision(4));
-      changed();
-    });
-    number.addEventListener("input", () => {
-      slider.value = number.value;
-      changed();
-    });
-    const element = el(
-      "div",
-      { class: "row vector" },
-      el("label", { for: id, class: "small" }, kind.names[place] ?? ""),
-      slider,
-      number,
-    );
-    return { element, number, slider, mean };
   });
   return {
     element: el(
       "div",
       { class: "stack tight" },
-      numbers.map(one => one.element),
+      rows.map(row => row.element),
     ),
-    value: () => numbers.map(one => one.number.value || String(one.mean)).join(","),
-    set(text) {
+    value: () => rows.map((row, place) => row.number.value || String(kind.mean[place])).join(","),
+    set: text =>
       String(text)
         .split(",")
-        .forEach((part, place) => {
-          if (!numbers[place]) return;
-          numbers[place].number.value = part;
-          numbers[place].slider.value = part;
-        });
-    },
+        .forEach((value, place) => rows[place]?.set(value)),
   };
 }
 
@@ -126,65 +99,77 @@ function image(app, name, changed) {
   };
 }
 
+/** The field of a condition, which is given or not: its control, and values in turn that one control cannot show. */
+function conditionField(app, name, kind, changed) {
+  const control = {
+    vector: () => vector(kind, changed),
+    classes: () => classes(kind, name, changed),
+    image: () => image(app, name, changed),
+  }[kind.kind]();
+  let further = [];
+  const use = el("input", { type: "checkbox" });
+  const body = el("div", { hidden: true }, control.element);
+  const made = kind.made_by ? el("span", { class: "small soft" }, `made by ${kind.made_by}`) : null;
+  const note = el("p", { class: "small soft", hidden: true });
+  const show = given => {
+    use.checked = given;
+    body.hidden = !given;
+  };
+  use.addEventListener("change", () => {
+    show(use.checked);
+    changed();
+  });
+  control.element.addEventListener("input", () => {
+    further = [];
+    note.hidden = true;
+  });
+  return {
+    name,
+    element: el(
+      "fieldset",
+      { class: "field", data: { condition: name } },
+      el("legend", {}, el("label", { class: "row" }, use, el("span", { class: "label" }, name), made)),
+      note,
+      body,
+    ),
+    /** The values as the command takes them. */
+    words() {
+      const values = further.length ? further : [control.value()];
+      return use.checked ? values.filter(value => value !== undefined).map(value => `${name}=${value}`) : [];
+    },
+    set(values) {
+      show(values.length > 0);
+      further = values.length > 1 ? values : [];
+      note.hidden = !further.length;
+      write(note, `${values.length} values in turn: ${values.join("; ")}. A change below replaces them.`);
+      if (values.length) control.set(values[0]);
+    },
+    setImage(newImage) {
+      show(true);
+      control.drop.set(newImage);
+      changed();
+    },
+  };
+}
+
 /**
  * Make the controls of a model, as GET /api/runs/{id}/model describes it.
  * `labelDefault` says what no label means. Returns {element, values(), set({label, given}), setImage(name, image)};
  * `values()` has `label` and `given` as the command takes them, left out where nothing is chosen.
  */
 export function conditionControls(app, model, { labelDefault, changed = () => {} }) {
-  const parts = [],
-    controls = new Map();
-  let label = null;
-  if (model.classes.length) {
-    label = chips(model.classes, changed, { none: true, all: labelDefault });
-    parts.push(
-      el(
-        "fieldset",
-        { class: "field", data: { option: "label" } },
-        el("legend", { class: "label" }, "--label"),
-        label.element,
-      ),
-    );
-  }
-  for (const [name, kind] of Object.entries(model.conditions)) {
-    const control = {
-      vector: () => vector(kind, changed),
-      classes: () => classes(kind, name, changed),
-      image: () => image(app, name, changed),
-    }[kind.kind]();
-    const use = el("input", { type: "checkbox" });
-    const body = el("div", { hidden: true }, control.element);
-    use.addEventListener("change", () => {
-      body.hidden = !use.checked;
-      changed();
-    });
-    const made = kind.made_by ? el("span", { class: "small soft" }, `made by ${kind.made_by}`) : null;
-    const further = []; // values that one control cannot show, as of a recipe with several
-    const note = el("p", { class: "small soft", hidden: true });
-    parts.push(
-      el(
-        "fieldset",
-        { class: "field", data: { condition: name } },
-        el("legend", {}, el("label", { class: "row" }, use, el("span", { class: "label" }, name), made)),
-        note,
-        body,
-      ),
-    );
-    controls.set(name, { ...control, use, body, further, note });
-    control.element.addEventListener("input", () => {
-      further.length = 0;
-      note.hidden = true;
-    });
-  }
+  const label = model.classes.length ? chips(model.classes, changed, { none: true, all: labelDefault }) : null;
+  const labelField = label && [el("legend", { class: "label" }, "--label"), label.element];
+  const fields = Object.entries(model.conditions).map(([name, kind]) => conditionField(app, name, kind, changed));
   return {
-    element: el("div", { class: "stack conditions" }, parts),
+    element: el(
+      "div",
+      { class: "stack conditions" },
+      label && el("fieldset", { class: "field", data: { option: "label" } }, labelField),
+      fields.map(field => field.element),
+    ),
     values() {
-      const given = [];
-      for (const [name, control] of controls) {
-        if (!control.use.checked) continue;
-        const values = control.further.length ? control.further : [control.value()];
-        for (const value of values) if (value !== undefined) given.push(`${name}=${value}`);
-      }
+      const given = fields.flatMap(field => field.words());
       const chosen = label?.value();
       return { ...(chosen && { label: chosen }), ...(given.length && { given }) };
     },
@@ -195,24 +180,11 @@ export function conditionControls(app, model, { labelDefault, changed = () => {}
         const [, name, value] = /^([^=]+)=(.*)$/s.exec(word) ?? [];
         if (name) values.set(name, [...(values.get(name) ?? []), value]);
       }
-      for (const [name, control] of controls) {
-        const several = values.get(name) ?? [];
-        control.use.checked = several.length > 0;
-        control.body.hidden = !several.length;
-        control.further.length = 0;
-        if (several.length > 1) control.further.push(...several);
-        control.note.hidden = several.length < 2;
-        write(control.note, `${several.length} values in turn: ${several.join("; ")}. A change below replaces them.`);
-        if (several.length) control.set(several[0]);
-      }
       // what this model does not know stays out; the server would refuse it
+      for (const field of fields) field.set(values.get(field.name) ?? []);
     },
     setImage(name, newImage) {
-      const control = controls.get(name);
-      control.use.checked = true;
-      control.body.hidden = false;
-      control.drop.set(newImage);
-      changed();
+      fields.find(field => field.name === name).setImage(newImage);
     },
     /** Names of the conditions that are images. */
     images: Object.entries(model.conditions)

@@ -1,6 +1,7 @@
 // Data: choose a folder or a built-in data set, see what doctor says of it, and train on it. #data?source=PATH
 
-import { el, fill, icon, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { button, icon, write } from "./dom.js";
 import { optionForm } from "./form.js";
 import { followProcess, processView, refused, resultParts } from "./process_view.js";
 
@@ -79,29 +80,13 @@ export async function open(root, app) {
       fill(
         builtins,
         listing.builtins.map(name =>
-          el(
-            "button",
-            {
-              type: "button",
-              data: { source: name },
-              "aria-pressed": String(name === source),
-              on: { click: () => select(name) },
-            },
-            name,
-          ),
+          button(name, () => select(name), { data: { source: name }, "aria-pressed": String(name === source) }),
         ),
       );
     }
     fill(
       path,
-      folder
-        ? el(
-            "button",
-            { type: "button", class: "quiet", on: { click: () => browse(listing.parent ?? "") } },
-            icon("up"),
-            "Up",
-          )
-        : null,
+      folder ? button([icon("up"), "Up"], () => browse(listing.parent ?? ""), { class: "quiet" }) : null,
       folder
         ? el("span", { class: "mono small" }, folder)
         : el("span", { class: "soft small" }, "The folders that the studio was started with"),
@@ -110,12 +95,9 @@ export async function open(root, app) {
       el(
         "li",
         {},
-        el(
-          "button",
-          { type: "button", class: "item file", on: { click } },
-          el("span", { class: "name" }, name),
-          el("span", { class: "small soft number" }, count),
-        ),
+        button([el("span", { class: "name" }, name), el("span", { class: "small soft number" }, count)], click, {
+          class: "item file",
+        }),
       );
     fill(
       folders,

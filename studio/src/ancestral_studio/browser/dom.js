@@ -1,31 +1,15 @@
-// Elements are made here: all text becomes text nodes, so what users wrote is never read as HTML.
+// What elements of the studio share: texts, buttons, ids and icons, and numbers in words.
 
-/**
- * Make an element. `attributes`: `class`, `on` ({event: function}), `data` (dataset), properties such as `value`,
- * `checked`, `disabled`, `hidden`; all others are attributes, left out when null or false. Children: nodes, texts,
- * null.
- */
-export function el(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined) continue;
-    if (name === "class") element.className = value;
-    else if (name === "on") for (const [event, call] of Object.entries(value)) element.addEventListener(event, call);
-    else if (name === "data") Object.assign(element.dataset, value);
-    else if (["value", "checked", "disabled", "hidden", "indeterminate", "textContent"].includes(name))
-      element[name] = value;
-    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.flat(9).filter(child => child !== null && child !== undefined && child !== false));
-  return element;
-}
+import { el, onFile } from "../page/shared/elements.js";
 
-/** Replace what an element holds. */
-export function fill(element, ...children) {
-  element.replaceChildren(
-    ...children.flat(9).filter(child => child !== null && child !== undefined && child !== false),
-  );
-  return element;
+/** A button that is no submit button. `content` is a child, or several in an array. */
+export const button = (content, click, attributes = {}) =>
+  el("button", { type: "button", ...attributes, on: { click } }, content);
+
+/** An input of a file that is not shown: a button clicks it. `taken(file)` gets what is chosen. */
+export function hiddenFileInput(accept, taken) {
+  const hidden = { class: "hidden", tabindex: "-1", "aria-hidden": "true" };
+  return onFile(el("input", { type: "file", accept, ...hidden }), taken);
 }
 
 /** Replace the text of an element where it differs, so that screen readers and selections are left alone. */

@@ -1,7 +1,8 @@
 // The result of an edit: its samples, the map of their standard deviation, and one of them beside the input.
 
+import { el, fill } from "../page/shared/elements.js";
 import { comparison } from "./comparison.js";
-import { el, fill, icon } from "./dom.js";
+import { button, icon } from "./dom.js";
 import { favouriteButton } from "./star.js";
 
 const SAMPLE = /(^|\/)\d{6}\.png$/,
@@ -25,11 +26,7 @@ export function editResult(app, { sendBack }) {
   const compare = comparison();
   const star = favouriteButton(app);
   const download = el("a", { class: "button", download: "" }, icon("download"), "Download");
-  const back = el(
-    "button",
-    { type: "button", class: "primary", on: { click: () => sendBack(chosen()) } },
-    "Use as input",
-  );
+  const back = button("Use as input", () => sendBack(chosen()), { class: "primary" });
   const files = el("div", { class: "row small" });
   const chosenPart = el(
     "div",
@@ -81,17 +78,10 @@ export function editResult(app, { sendBack }) {
       input = newInput;
       element.hidden = false;
       buttons = samples().map((file, number) =>
-        el(
-          "button",
-          {
-            type: "button",
-            class: "tile",
-            "aria-pressed": "false",
-            "aria-label": `Sample ${number}`,
-            on: { click: () => choose(number) },
-          },
-          el("img", { class: "pixels", src: file.url, alt: "" }),
-          el("span", { class: "tile-text" }, String(number)),
+        button(
+          [el("img", { class: "pixels", src: file.url, alt: "" }), el("span", { class: "tile-text" }, String(number))],
+          () => choose(number),
+          { class: "tile", "aria-pressed": "false", "aria-label": `Sample ${number}` },
         ),
       );
       fill(tiles, buttons);

@@ -1,6 +1,7 @@
 // Evaluate: measure a run, follow the measurement, and look at what was measured. #evaluate/RUN
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 import { commandLine, optionForm } from "./form.js";
 import { followProcess, pictureList, processView, refused, resultParts } from "./process_view.js";
 import { runPicker } from "./runs.js";

@@ -1,6 +1,7 @@
 // The steps of the reverse process, followed as they are computed, and scrubbed through afterwards.
 
-import { el, icon, write } from "./dom.js";
+import { el } from "../page/shared/elements.js";
+import { icon, write } from "./dom.js";
 import { picture } from "./grid.js";
 
 const FRAME = 120,

@@ -2,7 +2,8 @@
 //
 // An option that is not given is left out, so that the command takes its default, as on the command line.
 
-import { el, fill, newId } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { newId } from "./dom.js";
 
 const LONG_HELP = 150;
 

@@ -1,6 +1,7 @@
 // Tiles cut from the pictures of steps: one for each sample, at the pixels of the model, scaled without smoothing.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 
 const MOST_TILES = 256;
 

@@ -1,6 +1,7 @@
 // History: what was made, with favourites; opened again with all its controls, deleted with undo, exported.
 
-import { el, fill, icon, newId, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { icon, newId, write } from "./dom.js";
 
 const MOST = 60;
 

@@ -1,6 +1,7 @@
 // Images that users give: a place to drop one on, or to choose a file.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { button, hiddenFileInput, write } from "./dom.js";
 
 /**
  * Send a file to the server, which keeps it.
@@ -47,30 +48,17 @@ export const filesOf = event => [...((event.dataTransfer ?? event.clipboardData)
  */
 export function imageDrop(app, { label, chosen = () => {}, offered = async () => false }) {
   let image = null;
-  const input = el("input", {
-    type: "file",
-    accept: "image/*,.npy,.npz",
-    class: "hidden",
-    tabindex: "-1",
-    "aria-hidden": "true",
-  });
+  const input = hiddenFileInput("image/*,.npy,.npz", file => take(file));
   const shown = el("img", { class: "pixels thumb", alt: "", hidden: true });
   const text = el("span", { class: "small soft wrap grow" });
-  const choose = el("button", { type: "button", on: { click: () => input.click() } }, "Choose a file");
-  const remove = el(
-    "button",
-    {
-      type: "button",
-      class: "quiet",
-      hidden: true,
-      on: {
-        click: () => {
-          drop.set(null);
-          chosen(null);
-        },
-      },
-    },
+  const choose = button("Choose a file", () => input.click());
+  const remove = button(
     "Remove",
+    () => {
+      drop.set(null);
+      chosen(null);
+    },
+    { class: "quiet", hidden: true },
   );
   const problem = el("p", { class: "error", role: "alert", hidden: true });
   const element = el(
@@ -94,11 +82,6 @@ export function imageDrop(app, { label, chosen = () => {}, offered = async () =>
     }
   }
 
-  input.addEventListener("change", () => {
-    const [file] = input.files;
-    input.value = "";
-    if (file) take(file);
-  });
   element.addEventListener("dragover", event => {
     event.preventDefault();
     element.classList.add("over");

@@ -1,6 +1,7 @@
 // A job of the compute queue: started, followed and stopped, with its progress and what it says.
 
-import { clock, el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { button, clock, write } from "./dom.js";
 
 /**
  * Make the panel. `handlers` are those of `events`, besides what the panel itself shows; `state(running)` is called
@@ -13,17 +14,11 @@ export function jobPanel(app, handlers, state = () => {}) {
   const bar = el("progress", { hidden: true, "aria-label": "Progress" });
   const line = el("span", { class: "small number grow" });
   const spoken = el("span", { class: "hidden", role: "status" });
-  const stop = el(
-    "button",
-    {
-      type: "button",
-      class: "danger",
-      hidden: true,
-      title: "Stop now and keep what there is (Escape)",
-      on: { click: () => panel.stop() },
-    },
-    "Stop now",
-  );
+  const stop = button("Stop now", () => panel.stop(), {
+    class: "danger",
+    hidden: true,
+    title: "Stop now and keep what there is (Escape)",
+  });
   const problem = el("p", { class: "error", role: "alert", hidden: true });
   const messages = el("ul", { class: "small soft stack tight messages" });
   const element = el(

@@ -1,19 +1,14 @@
-// The mask of an edit: which pixels of an image change. It has no greys, as the methods of inpainting have none.
+// The mask of an edit as a picture and as text.
 
-import { encodeGrey } from "./png.js";
+import { luma } from "../page/shared/pixels.js";
+import { writePng } from "../page/shared/png.js";
+import { Region } from "../page/shared/region.js";
 
 // As `model/regions.py` reads masks, where these are explained.
 const ONE_COLOUR = 8,
   SAME_PICTURE = 16,
   COLOURED = 64,
   COLOURED_SHARE = 0.01;
-
-/** The pixels of a picture {width, height, data: RGBA}, brought to a size. */
-export function pixelsOf(picture, width, height) {
-  const drawing = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  drawing.drawImage(picture, 0, 0, width, height);
-  return drawing.getImageData(0, 0, width, height);
-}
 
 // The mean distance of the colours of two pictures where one is painted.
 function distance(data, other, painted) {
@@ -40,69 +35,11 @@ function spread(data, painted) {
   return Math.max(...most.map((value, c) => value - least[c]));
 }
 
-// Where a brush of a size in pixels is centred: odd sizes on the centre of a pixel, even ones on a corner of four.
-function centre(place, size) {
-  return size % 2 ? Math.floor(place) + 0.5 : Math.round(place);
-}
-
-export class Mask {
-  constructor(width, height, pixels = new Uint8Array(width * height)) {
-    this.width = width;
-    this.height = height;
-    this.pixels = pixels; // 1 where the image changes
-    this.unsure = false; // whether a picture may have meant the other part
-  }
-
-  get count() {
-    return this.pixels.reduce((sum, value) => sum + value, 0);
-  }
+export class Mask extends Region {
+  unsure = false; // whether a picture may have meant the other part
 
   copy() {
     return new Mask(this.width, this.height, this.pixels.slice());
-  }
-
-  // Paints (1) or erases (0) all pixels whose centre lies within half the size of the line between two places.
-  // Places are in pixels of the image, with fractions. Returns the rectangle that may have changed.
-  stroke(from, to, size, value = 1) {
-    const [ax, ay, bx, by] = [from.x, from.y, to.x, to.y].map(place => centre(place, size));
-    const radius = size / 2,
-      dx = bx - ax,
-      dy = by - ay,
-      length = dx * dx + dy * dy;
-    const left = Math.max(0, Math.floor(Math.min(ax, bx) - radius));
-    const top = Math.max(0, Math.floor(Math.min(ay, by) - radius));
-    const right = Math.min(this.width, Math.ceil(Math.max(ax, bx) + radius));
-    const bottom = Math.min(this.height, Math.ceil(Math.max(ay, by) + radius));
-    for (let y = top; y < bottom; y++) {
-      for (let x = left; x < right; x++) {
-        const px = x + 0.5 - ax,
-          py = y + 0.5 - ay;
-        const share = length ? Math.min(1, Math.max(0, (px * dx + py * dy) / length)) : 0;
-        const ex = px - share * dx,
-          ey = py - share * dy;
-        if (ex * ex + ey * ey <= radius * radius + 1e-9) this.pixels[y * this.width + x] = value;
-      }
-    }
-    return { left, top, right, bottom };
-  }
-
-  // Fills the rectangle of all pixels between two pixels, both included.
-  box(from, to, value = 1) {
-    const left = Math.max(0, Math.min(Math.floor(from.x), Math.floor(to.x)));
-    const top = Math.max(0, Math.min(Math.floor(from.y), Math.floor(to.y)));
-    const right = Math.min(this.width, Math.max(Math.floor(from.x), Math.floor(to.x)) + 1);
-    const bottom = Math.min(this.height, Math.max(Math.floor(from.y), Math.floor(to.y)) + 1);
-    for (let y = top; y < bottom; y++)
-      this.pixels.fill(value, y * this.width + left, y * this.width + Math.max(left, right));
-    return { left, top, right, bottom };
-  }
-
-  invert() {
-    for (let i = 0; i < this.pixels.length; i++) this.pixels[i] ^= 1;
-  }
-
-  clear() {
-    this.pixels.fill(0);
   }
 
   // Widens the mask by all pixels whose centre is within a distance of one of its own: a round edge.
@@ -134,11 +71,8 @@ export class Mask {
 
   // White changes.
   toPng() {
-    return encodeGrey(
-      this.width,
-      this.height,
-      this.pixels.map(value => value * 255),
-    );
+    const white = this.pixels.map(value => value * 255);
+    return writePng(white, [1, this.height, this.width]);
   }
 
   // The mask of a picture {width, height, data: RGBA} as `read_mask` reads it: white changes; of a picture with
@@ -159,10 +93,7 @@ export class Mask {
       mask.unsure = copies ? oneColour : count > painted.length / 2;
       return mask;
     }
-    const grey = painted.map((_, i) => {
-      const [r, g, b] = data.subarray(4 * i, 4 * i + 3);
-      return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
-    });
+    const grey = painted.map((_, i) => luma(data.subarray(4 * i, 4 * i + 3)));
     const coloured = painted.filter((_, i) => {
       const colour = data.subarray(4 * i, 4 * i + 3);
       return Math.max(...colour) - Math.min(...colour) > COLOURED;

@@ -1,6 +1,7 @@
 // The form that starts a training run. What was filled in stays when the page is loaded again.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 import { commandLine, offer, optionForm } from "./form.js";
 import { refused } from "./process_view.js";
 

@@ -1,6 +1,7 @@
 // Previews of averaged samples over the steps of one or several runs: a slider, and a film of them.
 
-import { el, fill, icon, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { icon, write } from "./dom.js";
 
 const FRAME_SECONDS = 0.5;
 

@@ -1,7 +1,8 @@
 // A command that runs as a process: its progress, what it prints, and how it ended.
 
+import { el } from "../page/shared/elements.js";
 import { api } from "./api.js";
-import { el, write } from "./dom.js";
+import { write } from "./dom.js";
 
 const SECONDS = 1;
 

@@ -1,7 +1,8 @@
 // One run: its curve, beside those of others, its previews, and what to do with it.
 
+import { el, fill } from "../page/shared/elements.js";
 import { chart, smooth } from "./chart.js";
-import { clock, el, fill, short, write } from "./dom.js";
+import { clock, short, write } from "./dom.js";
 import { column, follow, validation } from "./feed.js";
 import { previewPlayer } from "./previews.js";
 import { followProcess, processView } from "./process_view.js";

@@ -1,6 +1,7 @@
 // Choosing a run, and words for its state: shared by the tabs.
 
-import { clock, el, fill, newId, short } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { clock, newId, short } from "./dom.js";
 
 /** A badge with the state of a run. */
 export function stateBadge(state) {

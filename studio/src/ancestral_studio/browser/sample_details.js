@@ -1,6 +1,7 @@
 // One sample, large: its index, its recipe, the training images next to it, and what can be done with it.
 
-import { el, fill, icon, short, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { button, icon, short, write } from "./dom.js";
 import { drawTile } from "./grid.js";
 import { uploadFrom } from "./image_drop.js";
 import { favouriteButton } from "./star.js";
@@ -24,7 +25,7 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
   const near = el("div", { class: "row near", "aria-live": "polite" });
   const star = favouriteButton(app);
   const download = el("a", { class: "button", download: "" }, icon("download"), "Download");
-  const edit = el("button", { type: "button", on: { click: editThis } }, "Edit this");
+  const edit = button("Edit this", editThis);
   const use = el("span", { class: "row" });
   const element = el(
     "aside",
@@ -126,10 +127,10 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
         use,
         names.length > 0 &&
           names.map(name =>
-            el(
-              "button",
-              { type: "button", disabled: !file, on: { click: () => given(image => useAsCondition(name, image)) } },
+            button(
               names.length > 1 ? `Use as ${name}` : "Use as condition",
+              () => given(image => useAsCondition(name, image)),
+              { disabled: !file },
             ),
           ),
       );

@@ -1,6 +1,6 @@
 // Dice beside the seed, which is a number that the user sees and can keep.
 
-import { el, icon } from "./dom.js";
+import { button, icon } from "./dom.js";
 
 const MOST_SEED = 2 ** 31;
 
@@ -11,9 +11,5 @@ export function dice(form) {
     field.set(crypto.getRandomValues(new Uint32Array(1))[0] % MOST_SEED);
     field.element.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  return el(
-    "button",
-    { type: "button", class: "icon", title: "Another seed", "aria-label": "Another seed", on: { click: roll } },
-    icon("dice"),
-  );
+  return button(icon("dice"), roll, { class: "icon", title: "Another seed", "aria-label": "Another seed" });
 }

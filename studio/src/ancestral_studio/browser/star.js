@@ -1,16 +1,11 @@
 // The button that makes an entry of the history a favourite.
 
-import { el, icon } from "./dom.js";
+import { button, icon } from "./dom.js";
 
 /** Make the button. Returns {element, show(entry)}; without an entry it is disabled. */
 export function favouriteButton(app) {
   let entry = null;
-  const element = el(
-    "button",
-    { type: "button", "aria-pressed": "false", on: { click: change } },
-    icon("star"),
-    "Favourite",
-  );
+  const element = button([icon("star"), "Favourite"], change, { "aria-pressed": "false" });
 
   function show(next) {
     entry = next ?? null;

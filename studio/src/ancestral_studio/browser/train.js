@@ -1,6 +1,7 @@
 // Train: start runs, watch them, stop and resume them. #train/new is the form, #train/RUN a run.
 
-import { el, fill, write } from "./dom.js";
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
 import { newRun } from "./new_run.js";
 import { runDetail } from "./run_detail.js";
 import { runLine, stateBadge } from "./runs.js";

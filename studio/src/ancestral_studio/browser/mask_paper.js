@@ -1,0 +1,207 @@
+// An image at its own pixels with its mask over it, painted by mouse, touch, pen or keyboard.
+
+import { el } from "../page/shared/elements.js";
+import { centre } from "../page/shared/region.js";
+import { Mask } from "./mask.js";
+
+const COLOUR = [255, 45, 85, 150]; // of the pixels that change
+const MOST_ZOOM = 64;
+
+export class MaskPaper {
+  /**
+   * `keys`: further keys and what they do. `painted()` is called after a whole stroke or box, `moved()` after each key.
+   */
+  constructor({ keys, painted, moved }) {
+    Object.assign(this, { keys, painted, moved });
+    this.mask = new Mask(1, 1);
+    this.brush = { tool: "brush", erasing: false, size: 3 };
+    this.cursor = { x: 0, y: 0 }; // places are in pixels of the image, with fractions
+    this.stroke = null; // the last place of the stroke that is being painted
+    this.corner = null; // the first corner of the box that is being drawn
+    this.zoom = 0; // the size of a pixel that was asked for, 0 for one that fits
+    this.scale = 1;
+    this.below = el("canvas", { class: "pixels", "aria-hidden": "true" });
+    this.above = el("canvas", { class: "pixels", "aria-hidden": "true" });
+    this.outline = el("div", { class: "outline", hidden: true });
+    const role = { role: "application", "aria-roledescription": "mask editor" };
+    this.paper = el("div", { class: "paper", tabindex: "0", ...role }, this.below, this.above, this.outline);
+    this.element = el("div", { class: "stage" }, this.paper);
+    this.listenToPointers();
+    this.listenToFocus();
+    this.paper.addEventListener("keydown", event => this.press(event));
+    this.paper.addEventListener("keyup", event => {
+      if (event.key === " " && this.stroke) this.end(this.cursor);
+    });
+    new ResizeObserver(() => {
+      if (!this.zoom) this.rescale(0);
+    }).observe(this.element);
+  }
+
+  listenToPointers() {
+    const { paper } = this;
+    paper.addEventListener("pointerdown", event => {
+      if (event.button !== 0 || this.stroke || this.corner) return;
+      event.preventDefault();
+      paper.focus({ preventScroll: true });
+      paper.setPointerCapture(event.pointerId);
+      this.cursor = this.inside(this.place(event));
+      this.begin(this.place(event));
+      this.outline.hidden = false;
+      this.mark();
+    });
+    paper.addEventListener("pointermove", event => {
+      this.outline.hidden = false;
+      if (this.stroke) for (const one of event.getCoalescedEvents?.() ?? []) this.go(this.place(one));
+      this.cursor = this.inside(this.place(event));
+      this.go(this.place(event));
+      this.mark();
+    });
+    for (const kind of ["pointerup", "pointercancel"]) {
+      paper.addEventListener(kind, event => {
+        if (paper.hasPointerCapture(event.pointerId)) this.end(this.place(event));
+      });
+    }
+    const zoom = event => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      this.rescale(this.scale * (event.deltaY < 0 ? 1.2 : 1 / 1.2));
+    };
+    this.element.addEventListener("wheel", zoom, { passive: false });
+  }
+
+  listenToFocus() {
+    const { paper, outline } = this;
+    paper.addEventListener("pointerleave", () => {
+      outline.hidden = document.activeElement !== paper;
+    });
+    paper.addEventListener("focus", () => {
+      outline.hidden = !paper.matches(":focus-visible");
+      this.mark();
+    });
+    paper.addEventListener("blur", () => {
+      outline.hidden = true;
+      if (this.stroke) this.end(this.cursor);
+    });
+  }
+
+  /** Show the pixels of an image, with a mask of its size. */
+  open(picture, mask) {
+    for (const canvas of [this.below, this.above]) Object.assign(canvas, { width: mask.width, height: mask.height });
+    this.below.getContext("2d").drawImage(picture, 0, 0);
+    this.cursor = { x: Math.floor(mask.width / 2) + 0.5, y: Math.floor(mask.height / 2) + 0.5 };
+    this.stroke = this.corner = null;
+    this.mask = mask;
+    this.rescale(this.zoom);
+    this.draw();
+  }
+
+  draw({ left, top, right, bottom } = { left: 0, top: 0, right: this.mask.width, bottom: this.mask.height }) {
+    if (right <= left || bottom <= top) return;
+    const width = right - left;
+    const content = new ImageData(width, bottom - top);
+    const colours = new Uint32Array(content.data.buffer);
+    const [colour] = new Uint32Array(new Uint8Array(COLOUR).buffer);
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        if (this.mask.pixels[y * this.mask.width + x]) colours[(y - top) * width + x - left] = colour;
+      }
+    }
+    this.above.getContext("2d").putImageData(content, left, top);
+  }
+
+  /** Set the size of a pixel of the image on the screen; 0 fits the image into the stage. */
+  rescale(zoom) {
+    const { width, height } = this.mask;
+    const room = { width: Math.max(60, this.element.clientWidth - 2), height: Math.max(200, innerHeight * 0.6) };
+    const fit = Math.min(room.width / width, room.height / height, MOST_ZOOM);
+    this.zoom = zoom;
+    this.scale = Math.min(MOST_ZOOM, Math.max(Math.min(fit, 1) / 2, zoom || fit));
+    this.paper.style.width = `${width * this.scale}px`;
+    this.paper.style.height = `${height * this.scale}px`;
+    this.mark();
+  }
+
+  /** Draw the outline of the brush, or of the box that is being drawn. */
+  mark() {
+    const { cursor, scale, brush } = this;
+    const { x, y } = this.corner ?? cursor;
+    const round = brush.tool === "brush";
+    const start = round
+      ? { x: centre(cursor.x, brush.size) - brush.size / 2, y: centre(cursor.y, brush.size) - brush.size / 2 }
+      : { x: Math.floor(Math.min(cursor.x, x)), y: Math.floor(Math.min(cursor.y, y)) };
+    const end = round
+      ? { x: start.x + brush.size, y: start.y + brush.size }
+      : { x: Math.floor(Math.max(cursor.x, x)) + 1, y: Math.floor(Math.max(cursor.y, y)) + 1 };
+    this.outline.classList.toggle("round", round && brush.size > 2);
+    Object.assign(this.outline.style, {
+      left: `${start.x * scale}px`,
+      top: `${start.y * scale}px`,
+      width: `${(end.x - start.x) * scale}px`,
+      height: `${(end.y - start.y) * scale}px`,
+    });
+  }
+
+  /** The place of a pointer. */
+  place(event) {
+    const box = this.paper.getBoundingClientRect();
+    return {
+      x: ((event.clientX - box.left) / box.width) * this.mask.width,
+      y: ((event.clientY - box.top) / box.height) * this.mask.height,
+    };
+  }
+
+  inside({ x, y }, least = 0) {
+    return {
+      x: Math.min(this.mask.width - 0.5, Math.max(least, x)),
+      y: Math.min(this.mask.height - 0.5, Math.max(least, y)),
+    };
+  }
+
+  /** Paint, or erase, from a place to another. */
+  paint(from, to) {
+    this.draw(this.mask.stroke(from, to, this.brush.size, this.brush.erasing ? 0 : 1));
+    this.stroke = to;
+  }
+
+  begin(at) {
+    if (this.brush.tool === "box") this.corner = this.inside(at);
+    else this.paint(at, at);
+  }
+
+  go(at) {
+    if (this.stroke) this.paint(this.stroke, at);
+  }
+
+  end(at) {
+    if (this.corner) this.draw(this.mask.box(this.corner, this.inside(at), this.brush.erasing ? 0 : 1));
+    else if (!this.stroke) return;
+    this.corner = this.stroke = null;
+    this.mark();
+    this.painted();
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = event.shiftKey ? 10 : 1;
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+    if (event.key in moves) this.move(...moves[event.key]);
+    else if (event.key === " ") {
+      this.outline.hidden = false;
+      // while the key is held, the stroke goes on
+      if (!event.repeat && this.corner) this.end(this.cursor);
+      else if (!event.repeat) this.begin(this.cursor);
+    } else if (event.key in this.keys && (!event.repeat || "[]".includes(event.key))) this.keys[event.key]();
+    else return;
+    event.preventDefault();
+    this.mark();
+    this.moved();
+  }
+
+  /** Move the cursor by whole pixels. */
+  move(x, y) {
+    this.cursor = this.inside({ x: Math.floor(this.cursor.x) + 0.5 + x, y: Math.floor(this.cursor.y) + 0.5 + y }, 0.5);
+    this.go(this.cursor);
+    this.outline.hidden = false;
+    this.outline.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+}

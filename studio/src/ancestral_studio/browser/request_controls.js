@@ -1,0 +1,58 @@
+// The controls of a request for a run: the main options of its command, the conditions of its model, the rest folded.
+
+import { el } from "../page/shared/elements.js";
+import { conditionControls } from "./conditions.js";
+import { optionForm } from "./form.js";
+import { dice } from "./seed.js";
+
+/** Make a function that reads {options, model} of a run: the options of the command, and what its model takes. */
+export function modelReader(app, command) {
+  const models = new Map();
+  let options = null;
+  return async run => {
+    options ??= (await app.api("GET", `/api/forms/${command}`)).options;
+    if (!models.has(run)) models.set(run, await app.api("GET", `/api/runs/${encodeURIComponent(run)}/model`));
+    return { options, model: models.get(run) };
+  };
+}
+
+export class RequestControls {
+  /**
+   * `names`: the main options. `leave`: those that something else on the page sets. `labelDefault`: what no label means.
+   * `main` and `more` are forms of options, `conditions` the controls of the conditions.
+   */
+  constructor(app, { options, model }, { names, leave, labelDefault, changed }) {
+    this.model = model;
+    this.main = optionForm(options, {}, { only: names, changed });
+    this.more = optionForm(options, {}, { leave: [...names, ...leave], changed });
+    this.conditions = conditionControls(app, model, { labelDefault, changed });
+    this.fold = el("details", {}, el("summary", {}, "More options"), this.more.element);
+    this.element = el("div", { class: "stack" }, this.main.element, this.conditions.element, this.fold);
+    const seed = this.main.field("seed").input;
+    const row = el("div", { class: "row tight-row" });
+    seed.replaceWith(row);
+    row.append(seed, dice(this.main));
+  }
+
+  values() {
+    return { ...this.main.values(), ...this.more.values(), ...this.conditions.values() };
+  }
+
+  set(values) {
+    for (const part of [this.main, this.more, this.conditions]) part.set(values);
+    if (Object.keys(values).some(name => values[name] !== null && this.more.field(name))) this.fold.open = true;
+  }
+
+  /** Show an error at its option. Returns false if the option is elsewhere. */
+  fail(option, message) {
+    const part = [this.main, this.more].find(one => one.field(option));
+    if (!part) return false;
+    if (part === this.more) this.fold.open = true;
+    part.fail(option, message);
+    return true;
+  }
+
+  clearErrors() {
+    for (const part of [this.main, this.more]) part.fail(null, "");
+  }
+}

@@ -1,0 +1,128 @@
+// The samples of a job: the film of its steps, a tile for each sample, the chosen one, and the files.
+
+import { el, fill } from "../page/shared/elements.js";
+import { button, write } from "./dom.js";
+import { film } from "./film.js";
+import { tileGrid } from "./grid.js";
+import { sampleDetails } from "./sample_details.js";
+
+const SINGLE = /(^|\/)\d{6}\.png$/; // the picture of one sample
+
+/** What is shown before anything was made. */
+const nothing = () => ({ entry: null, layout: null, step: null, images: {} });
+
+export class SampleResult {
+  /**
+   * `run()`: the id of the run that is sampled. `conditions()`: names of the conditions that are images, and
+   * `useAsCondition(name, image)` sets one. `branch(step, entry)` continues from a step of what was made.
+   */
+  constructor(app, { run, conditions, useAsCondition, branch }) {
+    this.run = run;
+    this.made = nothing();
+    this.names = { indices: [], captions: [] };
+    this.reel = film({ drawn: (step, images) => this.draw(step, images), changed: () => this.showBranch() });
+    this.grid = tileGrid({
+      label: "Samples",
+      chosen: place => this.showDetails(place),
+      open: () => this.details.element.scrollIntoView({ block: "nearest" }),
+    });
+    this.details = sampleDetails(app, { conditions, useAsCondition });
+    this.branchButton = button("Branch from here", () => branch(this.reel.current, this.made.entry), {
+      disabled: true,
+      title: "Continue from this step with another seed, label, guidance or sampler",
+    });
+    this.files = el("div", { class: "row small" });
+    this.empty = el("p", { class: "empty" }, "Choose a run, then Sample: every step appears here as it is computed.");
+    this.tools = el(
+      "div",
+      { class: "stack", hidden: true },
+      el("div", { class: "row film-row" }, this.reel.element, this.branchButton),
+      el(
+        "div",
+        { class: "stage-columns" },
+        el("div", { class: "stack" }, this.grid.element, this.files),
+        this.details.element,
+      ),
+    );
+    this.elements = [this.empty, this.tools];
+  }
+
+  /** Clear all for a job. */
+  begin() {
+    this.made = nothing();
+    for (const part of [this.reel, this.grid, this.details]) part.clear();
+    fill(this.files);
+    this.tools.hidden = true;
+    this.empty.hidden = true;
+  }
+
+  /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
+  name({ n, index, label, given }, classes) {
+    const indices = index ? [index].flat().map(Number) : Array.from({ length: Number(n) || 64 }, (_, i) => i);
+    const conditioned = Array.isArray(given) ? given.length > 0 : Object.keys(given ?? {}).length > 0;
+    const names = label ? [label].flat() : conditioned ? [] : classes; // sample i has label i modulo their number
+    this.names = { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
+  }
+
+  addStep(step) {
+    const { columns, count, width, height } = step;
+    this.made.layout = { columns, count, width, height };
+    this.tools.hidden = false;
+    this.empty.hidden = true;
+    this.reel.add({ ...step, layout: this.made.layout });
+  }
+
+  draw(step, images) {
+    const { indices, captions } = this.names;
+    Object.assign(this.made, { step, images });
+    this.grid.mode(this.reel.mode);
+    this.grid.show(
+      images,
+      step.layout,
+      indices.map((index, place) => captions[place] || String(index)),
+    );
+    this.showDetails(this.grid.selected);
+  }
+
+  /** Show the sample at a place beside the tiles; none at −1. */
+  showDetails(place) {
+    if (place < 0) return this.details.clear();
+    const { entry, step, layout, images } = this.made;
+    return this.details.show({
+      entry,
+      run: entry?.run ?? this.run(),
+      place,
+      index: this.names.indices[place] ?? place,
+      caption: this.names.captions[place] ?? "",
+      images,
+      layout: step?.layout ?? layout,
+    });
+  }
+
+  showBranch() {
+    this.branchButton.disabled = !this.made.entry || !this.reel.current || this.reel.atEnd;
+  }
+
+  /** The job has ended: show what it made, an entry of the history or null. */
+  finish(entry, classes) {
+    this.made.entry = entry;
+    if (entry?.recipe) this.name(entry.recipe, classes);
+    if (this.made.step) this.draw(this.made.step, this.made.images); // by the names of the recipe
+    this.showBranch();
+    const files = (entry?.files ?? []).filter(file => !SINGLE.test(file.name));
+    fill(
+      this.files,
+      files.map(file => el("a", { href: file.url, download: "" }, file.name)),
+    );
+    this.showDetails(this.grid.selected);
+  }
+
+  /** No job runs: what stands in the place of samples, if there are none. */
+  showNothing() {
+    this.empty.hidden = this.reel.length > 0;
+  }
+
+  sayNoPictures() {
+    write(this.empty, "Samples of this model are no pictures; they are written as files.");
+  }
+}

@@ -1,0 +1,110 @@
+"""Modules in one script: what they export, in which order they are called, and forms that are refused."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ancestral.page.script_bundle import global_script, modules, script
+
+FILES = {
+    "main.js": """// The entry.
+import { total, Counter, letters } from "./folder/sums.js";
+import { one as first } from "./one.js";
+
+const total2 = [...letters()].length, one = "a name of its own"; // export nothing
+globalThis.answer = { total: total(first, 2), count: new Counter().count, total2, one };
+""",
+    "folder/sums.js": """import {
+  one,
+  two,
+} from "../one.js";
+
+export class Counter {
+  count = one + two;
+}
+export function total(...numbers) {
+  return numbers.reduce((sum, number) => sum + number, 0);
+}
+export function* letters() {
+  yield* "abc";
+}
+""",
+    "one.js": "const hidden = 1;\nexport const one = hidden;\nexport const two = 2;\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def run(text):
+    """What a script leaves in `answer`."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    code = f"{text}\nconsole.log(JSON.stringify(globalThis.answer));"
+    return json.loads(subprocess.run([node, "-e", code], capture_output=True, text=True, check=True).stdout)
+
+
+def test_modules_are_called_after_what_they_import(folder):
+    assert [*modules("main.js", folder)] == ["one.js", "folder/sums.js", "main.js"]
+
+
+def test_the_script_does_what_the_modules_do(folder):
+    assert run(script(modules("main.js", folder))) == {"total": 3, "count": 3, "total2": 3, "one": "a name of its own"}
+
+
+def test_a_script_without_what_another_has(folder):
+    functions = modules("main.js", folder)
+    first = {"one.js": functions.pop("one.js")}
+    assert run(script(first) + script(functions))["total"] == 3
+
+
+def test_modules_of_the_page():
+    """Each import has its export, and nothing of modules is left."""
+    for entry in ("page.js", "page_worker.js"):
+        assert not re.search(r"^\s*(import|export)\b", script(modules(entry)), re.MULTILINE)
+    assert global_script("diffusion.js", "Theory").endswith("globalThis.Theory = { ...$diffusion };\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'import one from "./one.js";',
+        'import * as all from "./one.js";',
+        'import "./one.js";',
+        'import { one } from "one";',
+        "import { one } from './one.js';",
+        'const { one } = await import("./one.js");',
+        "export default 3;",
+        "export let three = 3;",
+        "export { three };",
+        'export { one } from "./one.js";',
+        'export * from "./one.js";',
+        "  export const three = 3;",
+    ],
+)
+def test_other_forms_are_refused_in_one_line(folder, line):
+    (folder / "other.js").write_text(f"const three = 3;\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^other\.js has an import or export that cannot be bundled: .+$") as error:
+        modules("other.js", folder)
+    assert error.value.args[0].endswith(line.strip().removeprefix("const { one } = await "))
+
+
+def test_an_import_of_what_is_not_exported(folder):
+    (folder / "other.js").write_text('import { hidden, one } from "./one.js";\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^other\.js imports hidden from one\.js, which has no such export$"):
+        modules("other.js", folder)
+
+
+def test_modules_that_import_each_other(folder):
+    (folder / "one.js").write_text('import { total } from "./folder/sums.js";\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^folder/sums\.js imports itself: folder/sums\.js -> one\.js -> folder/sums"):
+        modules("folder/sums.js", folder)
