@@ -24,7 +24,7 @@ from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
-from ancestral.data.given import partner_rows
+from ancestral.data.partners import partner_rows
 from ancestral.data.spec import DataSpec, bits_of
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
 
@@ -326,11 +326,6 @@ def captions(
     values: Mapping[str, ConditionValues], indices: Sequence[int], labels: Sequence[str] | None = None
 ) -> list[str]:
     """Say in a text each what samples are conditioned on besides images.
-
-    Args:
-        values: The values of the conditions, by name.
-        indices: The indices of the samples.
-        labels: The name of the class of each sample.
 
     Returns:
         A text for each sample, such as "cat, angle 30"; none if there is nothing to say. Beside other conditions, the

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import Conditioning
+from ancestral.nets.conditioning import ConditionLayers
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
@@ -161,7 +161,7 @@ class Transformer(nn.Module):
         self.modulation = init(nn.Linear(width, 2 * width), scale=0)
         self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)
         image_stem = lambda channels: init(nn.Linear(channels * patch**dims, width), scale=0)  # noqa: E731
-        self.conditioning = Conditioning(conditions or {}, width, image_stem)
+        self.conditioning = ConditionLayers(conditions or {}, width, image_stem)
         number_dropouts(self)
 
     def forward(
@@ -172,18 +172,7 @@ class Transformer(nn.Module):
         keys: Tensor | None = None,
         **conditions: Tensor | None,
     ) -> Tensor:
-        """Predict the target.
-
-        Args:
-            x: Noisy images, (B, channels, *sides).
-            index: Time indices t − 1, int64 (B,).
-            labels: Class numbers (B,), negative for "no class", which is also what None means.
-            keys: Keys of `randomness` (B,) that dropout masks are functions of; None: PyTorch's generator draws them.
-            conditions: The other conditions, by name, as their kinds encode them; what is left out is absent.
-
-        Returns:
-            (B, out_channels, *sides).
-        """
+        """Predict the target (B, out_channels, *sides). The arguments are those of `UNet.forward`."""
         sides = x.shape[2:]
         self.conditioning.check(conditions)
         images = self.conditioning.image(x, conditions)

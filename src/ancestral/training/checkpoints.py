@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ancestral.base import storage
+from ancestral.base import disk_room, storage
 from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
@@ -112,14 +112,14 @@ class Checkpoints:
             older = spare() if error is None or model.last else [*model.spare()]
             return [*older, *([model.path] if model.path else []), *([self.path(checkpoint.step)] * model.last)]
 
-        error = _error_of(storage.write_with_room, write, size, partial(spare, -1), self._removed)
+        error = _error_of(disk_room.write_with_room, write, size, partial(spare, -1), self._removed)
         published = False
-        if error is not None and storage.is_full(error):
+        if error is not None and disk_room.is_full(error):
             # the last whole checkpoint gives way only if its room is certain to suffice, and after the model is written
             published = _error_of(model.write) is None
-            error = _error_of(partial(storage.write_with_room, certain=True), write, size, spare, self._removed)
-        if not published and (error is None or storage.is_full(error)):
-            of_model = _error_of(storage.write_with_room, model.write, model.size, spare_for_model, self._removed)
+            error = _error_of(partial(disk_room.write_with_room, certain=True), write, size, spare, self._removed)
+        if not published and (error is None or disk_room.is_full(error)):
+            of_model = _error_of(disk_room.write_with_room, model.write, model.size, spare_for_model, self._removed)
             error = error or of_model
         if error is None:
             self._prune(checkpoint.step)
@@ -214,14 +214,12 @@ class Checkpoints:
 
 
 def _digest_of(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of a manifest, by what JSON holds of it, without the digest itself."""
     content = {**manifest, "sha256": {TENSORS: manifest["sha256"][TENSORS]}}
     plain = json.loads(json.dumps(content))  # JSON has no tuples, and keys are text
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _error_of(write: Callable[..., None], *arguments: Any) -> OSError | None:
-    """The OSError that a write raises, if any."""
     try:
         write(*arguments)
     except OSError as error:

@@ -24,7 +24,7 @@ from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
-    EditPlan,
+    DecidedEdit,
     conditioning_of,
     evaluations,
     is_distilled,
@@ -100,15 +100,9 @@ class Task:
     """A restoration that is decided.
 
     Attributes:
-        model: The model.
-        request: The request.
         measurement: The measurement, with the noise that it is taken to have.
-        method: The method.
         y: The measurements of x (m, *), of latents those of a model of them.
         operator: What y measures of x.
-        covariance: The covariance of the data.
-        sampler: The sampler.
-        items: The indices of the samples.
         conditioning: What they are conditioned on besides the measurement.
         trained: The condition that says the measurement, for the method `trained`.
         decoded: Whether the measurement is one of what latents decode to.
@@ -178,7 +172,6 @@ class Task:
         return self.y[[position % len(self.y) for position in positions]].to(self.model.device)
 
     def _condition(self, positions: Sequence[int], batch: Sequence[int]) -> dict[str, Tensor]:
-        """What the network gets by the condition that says the measurement."""
         if self.method.name != "trained" or self.trained is None:
             return {}
         (name, maker), spec, measurement = self.trained, self.model.spec, self.measurement
@@ -187,7 +180,6 @@ class Task:
         return {argument_name(name): spec.further[name].place(made, spec.x_shape[1:])}
 
     def _wrapped(self, denoiser: Denoiser, rows: Tensor) -> Denoiser:
-        """The denoiser whose samples fit y."""
         method, noise, network = self.method, self.noise, isinstance(self.model.denoiser, Diffusion)
         clipped = denoiser if self.sampler.clip is None else Clipped(denoiser, self.sampler.clip)
         iterations = settings_of(self.request).iterations
@@ -208,7 +200,7 @@ class Task:
         return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
 
 
-def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> EditPlan:
+def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> DecidedEdit:
     """Decide how items are sampled that fit a measurement of encoded items.
 
     Raises:
@@ -236,7 +228,7 @@ def restored(model: SamplingModel, request: Request, measurement: Observation, a
         model, request, measurement, method, y_x, operator_x, covariance, sampler, items, conditioning, trained, decoded
     )
     passes = evaluations(sampler, model.denoiser.schedule, task.times)
-    return EditPlan(
+    return DecidedEdit(
         method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
         task.check,
     )  # fmt: skip
