@@ -1030,7 +1030,7 @@ for objective in (Adaptive, AdaptiveKept):
 # |---|---|---|---|
 # | schedule | a function in `schedules.py` | `registries.SCHEDULES` | `tests/test_schedules.py` |
 # | target | a `Target` in `targets.py` | `registries.TARGETS` | `tests/test_targets.py` |
-# | network | a file in `nets/` | `registries.NETWORKS`, and a class in `config/schema.py` | `tests/nets/test_nets.py` |
+# | network | a file in `nets/` | `registries.NETWORKS`, `config/model_config.py` | `tests/nets/test_nets.py` |
 # | objective | a class in `objectives/` | `objectives.build` | `tests/objectives/test_objectives.py` |
 # | sampler | a file in `samplers/` | `registries.SAMPLERS` | `tests/samplers/test_samplers.py` |
 #

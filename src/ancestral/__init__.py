@@ -16,6 +16,7 @@ _MODULES = {
         *("randomness", "reverse", "samplers", "schedules", "targets"),
     ),
     "config": ("Config",),
+    "config.request": ("Request",),
     "diffusion": ("Diffusion",),
     "errors": ("InputError",),
     "faces.python": (
@@ -23,7 +24,6 @@ _MODULES = {
         *("info", "inspect", "push", "runs", "sample", "studio", "train", "train_steps"),
     ),
     "model": ("Model", "load"),
-    "config.request": ("Request",),
     "targets": ("Prediction",),
     "training.snapshot_models": ("load_snapshot",),
 }

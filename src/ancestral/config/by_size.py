@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ancestral.base.options import option
+from ancestral.config.model_config import TransformerConfig, UNetConfig
 from ancestral.config.presets import preset
-from ancestral.config.schema import Config, TransformerConfig, UNetConfig
+from ancestral.config.schema import Config
 
 SMALL_GRID = 32 * 32
 """Largest number of positions (pixels, samples, voxels) of items that get the network of the preset digits."""
