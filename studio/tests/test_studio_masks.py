@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ancestral.base.errors import InputError
-from ancestral.model.regions import read_mask
+from ancestral.model.masks import read_mask
 
 BROWSER = Path(str(files("ancestral_studio"))) / "browser"
 pytestmark = pytest.mark.browser

@@ -12,6 +12,7 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.convert import convert_bit_depth
 from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.model.condition_values import as_words, class_number, examples, read_values
+from ancestral.model.sample_conditioning import read_conditioning
 from tiny_models import untrained
 
 FLOATS = Codec("float", (-1.0, 1.0))
@@ -206,7 +207,7 @@ def test_truth_values_are_classes():
 
 def test_a_label_is_the_same_given_alone_or_among_the_conditions(model):
     for label in (1, np.int64(1), torch.tensor(1), "b", ["b"], np.array([1])):
-        one, _ = model.given_values(None, {"label": label})
+        one = read_conditioning(model.spec, None, {"label": label}).label
         assert model.labels([0, 1], one).tolist() == [1, 1]
     for label in (1.5, float("nan")):
         with pytest.raises(InputError, match="there is no class"):
@@ -215,5 +216,5 @@ def test_a_label_is_the_same_given_alone_or_among_the_conditions(model):
 
 def test_a_label_of_none_is_absent_as_each_condition_is(model):
     for given in ({"label": None}, {"label": "none"}, {"age": None}, {"low": None}):
-        assert model.given_values(None, given)[0] == "none"
+        assert read_conditioning(model.spec, None, given).label == "none"
     assert torch.equal(*(model.sample(2, steps=2, given={"label": one}) for one in (None, "none")))

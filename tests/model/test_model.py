@@ -24,6 +24,7 @@ from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model import Model, OwnParts, build, check_sampler, sampler_for
 from ancestral.model.image_grid import ImageGrid
+from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
 from ancestral.samplers import DDIM, DDPM
@@ -568,6 +569,6 @@ def test_beside_a_condition_a_label_that_is_left_out_is_absent():
     config = tiny_config()
     spec = DataSpec((1, 8, 8), ancestral.data.IMAGES, ("a", "b"), conditions={"angle": Vector((0.0,), (1.0,))})
     model = ancestral.Model(build(config, spec), spec, config)
-    assert model.given_values(None, {"angle": 1.0})[0] == "none"
-    assert model.given_values(None, {})[0] is None
-    assert model.given_values("b", {"angle": 1.0})[0] == "b"
+    assert read_conditioning(model.spec, None, {"angle": 1.0}).label == "none"
+    assert read_conditioning(model.spec, None, {}).label is None
+    assert read_conditioning(model.spec, "b", {"angle": 1.0}).label == "b"

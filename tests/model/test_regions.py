@@ -8,7 +8,8 @@ from PIL import Image as PillowImage
 from ancestral.base.errors import InputError
 from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.regions import Region, box_mask, read_change, read_mask
+from ancestral.model.masks import box_mask, read_change, read_mask
+from ancestral.model.regions import Region
 
 GREY, COLOUR = DataSpec((1, 8, 8), IMAGES), DataSpec((3, 8, 8), IMAGES)
 SIGNALS = DataSpec((1, 20), Codec("float", (-2.0, 2.0)))

@@ -13,7 +13,7 @@ import torch
 
 import ancestral
 from ancestral import data
-from ancestral.base import storage
+from ancestral.base import disk_room, storage
 from ancestral.base.errors import InputError
 from ancestral.base.events import Message, finish
 from ancestral.config import Given
@@ -353,7 +353,7 @@ def test_a_run_whose_folder_is_renamed_stops_saved_and_goes_on_there(tmp_path, m
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (storage, "free_bytes"),
+        (disk_room, "free_bytes"),
         (writers, "write_picture"),
         (html_report, "write_report"),
         (RunFolder, "append_log"),

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ancestral
-from ancestral.base import storage
+from ancestral.base import disk_room, storage
 from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.checkpoints import Checkpoint, Publication
@@ -64,7 +64,7 @@ def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path)
 def test_a_disk_without_room_for_a_checkpoint_is_refused(tmp_path, monkeypatch, free, runs_folder):
     """And one that has less room than the whole run takes is told of."""
     trainer, folder = Trainer(tiny_config(), stripes(), "cpu"), RunFolder(tmp_path / "run")
-    monkeypatch.setattr(storage, "free_bytes", lambda path: trainer.state.save_bytes + free)
+    monkeypatch.setattr(disk_room, "free_bytes", lambda path: trainer.state.save_bytes + free)
     if runs_folder:
         (line,) = disk_warning(trainer, folder)
         assert line.startswith("warning: the run takes about ")
@@ -80,15 +80,15 @@ class CountedDisk:
     def __init__(self, root, free, monkeypatch, error=errno.ENOSPC):
         self.root, self.write, self.error = root, storage.write_bytes, error
         self.fill(free)
-        monkeypatch.setattr(storage, "SLACK", 500)
-        monkeypatch.setattr(storage, "free_bytes", lambda path: self.size - storage.size_of(root))
+        monkeypatch.setattr(disk_room, "SLACK", 500)
+        monkeypatch.setattr(disk_room, "free_bytes", lambda path: self.size - storage.size_of(root))
         monkeypatch.setattr(storage, "write_bytes", self.write_bytes)
 
     def fill(self, free):
         self.size = storage.size_of(self.root) + free
 
     def write_bytes(self, path, content):
-        if len(content) > storage.free_bytes(path):
+        if len(content) > disk_room.free_bytes(path):
             raise OSError(self.error, os.strerror(self.error))
         self.write(path, content)
 

@@ -12,6 +12,7 @@ import ancestral
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config.request import Request
 from ancestral.model import Model
+from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.page.web_page import facts
 from ancestral.render import pictures
 from ancestral_studio.model_description import model_description
@@ -84,7 +85,7 @@ def test_files_of_several_folders_are_paired_by_their_names(refused, model):
         for image, path in ((grey, f"la/{stem}.bmp"), (masked, f"known/{stem}.png")):  # a.bmp, a.c.bmp; a.c.png, a.png
             Path(path).parent.mkdir(exist_ok=True)
             PillowImage.fromarray(image).save(path)
-    _, values = model.given_values(None, {"known": "known", "low": Path("la")})
+    values = read_conditioning(model.spec, None, {"known": "known", "low": Path("la")}).values
     assert [Path(name).name for name in values["low"].names] == ["a.c.bmp", "a.bmp", "b.bmp"]
     for known, low in zip(values["known"].rows, values["low"].rows, strict=True):
         assert torch.equal(known[0, ::2, ::2], low[0])

@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Message, State, Work, finish
 from ancestral.config.request import Request
 from ancestral.declarations import Edit
-from ancestral.model import regions
+from ancestral.model import masks
 from ancestral.render import writers
 from ancestral.results.editing_result import EditingResult
 from tiny_models import events_of, untrained
@@ -171,7 +171,7 @@ def test_progress_is_counted_in_steps_and_the_method_is_said_first(place):
 
 
 def test_states_have_the_known_pixels_and_those_of_a_large_image_are_a_window(place):
-    known = ~regions.read_mask("mask.png", (8, 8)).mask
+    known = ~masks.read_mask("mask.png", (8, 8)).mask
     for image, change, noise in (("photo.png", {"mask": "mask.png"}, 0.3), ("large.png", {"box": "20,10,15,20"}, None)):
         events = edit("model.safetensors", "inpaint", image, **change, noise=noise, steps=2, n=3, batch_size=2)
         states = [event for event in events if isinstance(event, State)]

@@ -20,7 +20,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,23 +182,10 @@ def _named(path: Path) -> Iterator[None]:
         raise error_with_path from None
 
 
-QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)
 LOCK_TIMEOUT = 3.0
 """Seconds to wait for a lock: data workers of a killed process hold it for a second more."""
 ABANDONED_AFTER = 3600.0
 """Seconds after which a temporary file is no longer one that is being written, on a system without locks."""
-SLACK = 65_536
-"""Bytes that a file or folder takes beside its content."""
-
-
-def is_full(error: OSError) -> bool:
-    """Tell whether a write failed since the disk, or the quota of the user, is full."""
-    return error.errno in (errno.ENOSPC, QUOTA)
-
-
-def free_bytes(path: Path) -> int:
-    """Return the bytes that are free on the disk of a file or folder, which need not exist yet."""
-    return shutil.disk_usage(next(place for place in (path, *path.absolute().parents) if place.exists())).free
 
 
 def size_of(path: Path) -> int:
@@ -209,48 +196,6 @@ def size_of(path: Path) -> int:
         with contextlib.suppress(OSError):
             total += file.lstat().st_size
     return total
-
-
-def write_with_room(
-    write: Callable[[], None],
-    size: int,
-    spare: Callable[[], Sequence[Path]],
-    removals: list[Path],
-    *,
-    certain: bool = False,
-) -> None:
-    """Write what is needed; where the disk is full, remove what is not, one after the other, until it fits.
-
-    Args:
-        write: Writes files of `size` bytes in all. It is called again after a removal.
-        size: The number of bytes.
-        spare: Lists the files and folders that may be removed, the least needed first.
-        removals: Gets what was removed.
-        certain: Whether nothing is removed unless the disk says that the room then suffices. Without, a full quota,
-            of which the disk may know nothing, has them removed too.
-
-    Raises:
-        OSError: If it cannot be written. Nothing is removed where the room would not suffice.
-    """
-    spare_paths: list[Path] | None = None
-    while True:
-        try:
-            write()
-            return
-        except OSError as error:
-            if not is_full(error):
-                raise
-            spare_paths = [path for path in spare() if path.exists()] if spare_paths is None else spare_paths
-            by_quota = error.errno == QUOTA and not certain
-            free, required = free_bytes(spare_paths[0]) if spare_paths else 0, size + SLACK
-            if not spare_paths or not (by_quota or free < required <= free + sum(map(size_of, spare_paths))):
-                raise
-        while True:
-            path = spare_paths.pop(0)
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-            removals.append(path)
-            if not spare_paths or free_bytes(path) >= required:
-                break
 
 
 @contextlib.contextmanager

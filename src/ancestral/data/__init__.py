@@ -25,8 +25,8 @@ from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
 from ancestral.data.given import attach
-from ancestral.data.given import shared_partners as shared_partners
 from ancestral.data.lazy_dataset import LazyDataset, StoredItems
+from ancestral.data.partners import shared_partners as shared_partners
 from ancestral.data.place import Place, absolute, find
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
 from ancestral.data.windows import enlarged

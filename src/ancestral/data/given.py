@@ -1,4 +1,4 @@
-"""Conditions of a data set: where the setting `given` finds them, and what a network gets of them.
+"""Conditions of a data set: where the setting `given` finds them.
 
 Each text of `given` is `[name=]what`, and `what` is a column of the data (`age`; several, joined by commas, are one
 vector), an operator that makes the condition of the item itself (`upscale:4`), a function (`package.module:function`),
@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,122 +34,18 @@ from ancestral.conditions import (
     Condition,
     Image,
     Vector,
-    argument_name,
     check,
     check_name,
 )
 from ancestral.config import Given
-from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV
+from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
-from ancestral.data.decoding import Raw
-from ancestral.data.files import Files
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
+from ancestral.data.partners import AbsentError, partners_of
 from ancestral.data.remote_files import RemoteFiles
-from ancestral.data.sources.file_folder import FileFolder, LocalFiles, scan
-from ancestral.data.sources.metadata_table import ItemsError, MetadataTable, listed
-from ancestral.data.sources.recordings import RecordingFolder
-from ancestral.data.spec import DataSpec
-
-COMPARED = 8
-"""Largest number of files of a name that are compared with each other."""
-SEVERAL = -2
-"""The partner of an item that has several."""
-
-
-class AbsentError(ItemsError):
-    """The data have no such condition at all, of no item."""
-
-
-class Partners(StoredItems):
-    """The files of a folder in the order of the items whose names they share, whatever the suffix."""
-
-    def __init__(self, folder: FileFolder, items: FileFolder) -> None:
-        """Find the partner of each item: the file of its name, else that of its name with another suffix.
-
-        Raises:
-            InputError: If items have none, or several.
-        """
-        rows = partner_rows(folder.name, folder.names, "items", items.names)
-        self._folder, self._rows, self.rate = folder, np.array(rows), folder.rate
-        super().__init__(folder.name, items.count)
-
-    def raw(self, row: int) -> Raw:
-        """Read the partner of an item."""
-        return self._folder.raw(int(self._rows[row]))
-
-    def head(self, row: int) -> Raw | None:
-        """Read the first bytes of the partner of an item."""
-        return self._folder.head(int(self._rows[row]))
-
-    def prefetch(self, rows: Sequence[int]) -> None:
-        """Fetch partners that are read next."""
-        self._folder.prefetch([int(self._rows[row]) for row in rows])
-
-    def name_of(self, row: int) -> str:
-        """The path of the partner, from the parent of its folder."""
-        return f"{self.name}/{self.key_of(row)}"
-
-    def key_of(self, row: int) -> str:
-        """The path of the partner from its folder."""
-        return self._folder.name_of(int(self._rows[row]))
-
-
-def partner_rows(folder: str, names: Sequence[bytes], items: str, item_names: Sequence[bytes]) -> list[int]:
-    """Find the partner of each item: the file of its name, else that of its name with another suffix.
-
-    Args:
-        folder: What messages call the folder of the partners.
-        names: The paths of its files from there.
-        items: What messages call the items.
-        item_names: The paths of the items from their own folder.
-
-    Returns:
-        The row of each item's partner in `names`.
-
-    Raises:
-        InputError: If items have none, or several.
-    """
-    by_name = {name: row for row, name in enumerate(names)}
-    by_stem: dict[bytes, int] = {}
-    for name, row in by_name.items():
-        stem = name.rpartition(b".")[0]
-        by_stem[stem] = SEVERAL if stem in by_stem else row
-    rows = [by_name.get(name, by_stem.get(name.rpartition(b".")[0], -1)) for name in item_names]
-    for number, text, advice in (
-        (-1, "no partner", "give each a file of the same name there, or leave them out"),
-        (SEVERAL, "several partners", "keep one for each"),
-    ):
-        wrong = [one_line(os.fsdecode(name)) for name, row in zip(item_names, rows, strict=True) if row == number]
-        if wrong:
-            error = AbsentError if number == -1 and len(wrong) == len(rows) else ItemsError
-            raise error(
-                f"{folder} has {text} for {len(wrong):,} of {len(rows):,} {items} ({listed(wrong)}): {advice}",
-                dict.fromkeys(wrong, text),
-            )
-    return rows
-
-
-def shared_partners(folder: Path, items: Path, others: Path) -> str:
-    """List files of a folder that have the partner of another file in a second folder; "" without one.
-
-    Args:
-        folder: The folder of the partners.
-        items: A folder.
-        others: The second folder. A copy of the file in the first one shares its partner rightly.
-    """
-    roots = [path.expanduser() for path in (folder, items, others)]
-    if not all(root.is_dir() for root in roots):
-        return ""
-    partners, *both = [[*scan(root, (*SUFFIXES, WAV), [], [])] for root in roots]
-    with suppress(InputError, OSError):  # they are raised where the data are opened
-        rows = [partner_rows(folder.name, partners, "items", names) for names in both]
-        first = dict(zip(rows[0], both[0], strict=True))
-        pairs = ((first[row], name) for row, name in zip(rows[1], both[1], strict=True) if row in first)
-        files = ([root / os.fsdecode(name) for root, name in zip(roots[1:], pair, strict=True)] for pair in pairs)
-        return listed(str(other) for one, other in islice(files, COMPARED) if one.read_bytes() != other.read_bytes())
-    return ""
+from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
 
 
 def attach(
@@ -228,7 +123,7 @@ def _condition(
         kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(_partners(data, RemoteFiles(what) if is_remote(what) else place), data, conversion)
+        kind, images = _of_images(partners_of(data, RemoteFiles(what) if is_remote(what) else place), data, conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)
@@ -283,29 +178,6 @@ def with_kinds(data: Dataset, kinds: Mapping[str, Condition]) -> Dataset:
 
 def _example(data: Dataset, n: int) -> Tensor:
     return data.codec.encode(data.sample(n).items)
-
-
-def _partners(data: Dataset, place: Path | RemoteFiles) -> Partners:
-    source = data.source if isinstance(data, LazyDataset) else None
-    if not isinstance(source, FileFolder):
-        raise AbsentError(
-            f"{place} holds files for those of a folder, and {data.name} is none: give its conditions as columns, or "
-            "as a .npy file",
-            {},
-        )
-    if _is_inside(place, source.files):
-        raise InputError(f"{place} lies in the data, so its files are items themselves: move it to a place beside them")
-    if isinstance(source, RecordingFolder):
-        return Partners(source.partner(place), source)
-    return Partners(FileFolder(place), source)
-
-
-def _is_inside(place: Path | RemoteFiles, files: Files) -> bool:
-    """Whether a place lies in the folder of some files, and is not that folder itself."""
-    if isinstance(place, Path) and isinstance(files, LocalFiles):
-        path, root = place.resolve(), files.root.resolve()
-        return path != root and path.is_relative_to(root)
-    return str(place).startswith(f"{files}/")
 
 
 def _column(name: str, columns: Mapping[str, Any], data: Dataset) -> Any:
@@ -463,56 +335,3 @@ def _image(images: Dataset, data: Dataset) -> Image:
             f"{'x'.join(map(str, data.shape))}: a condition has as many axes as the items"
         )
     return Image(images.shape[0], images.codec.limits, sides=images.shape[1:], rate=images.spec.rate)
-
-
-def inputs(
-    spec: DataSpec, x0: Tensor, values: Mapping[str, Tensor], seed: int, step: int, indices: Sequence[int]
-) -> dict[str, Tensor]:
-    """Make what a network gets of the conditions besides the label.
-
-    Args:
-        spec: The description of the data.
-        x0: Clean items (B, *) in [−1, 1], not their latents, of which conditions are made.
-        values: The values of the other conditions, as `Dataset.conditions_of` returns them; what is missing is absent.
-        seed: Seed of random operators.
-        step: The training step, of which their draws depend too.
-        indices: The index of each item in the random numbers.
-
-    Returns:
-        Inputs of the network by name, on the device of x0.
-    """
-    made = dict[str, Tensor]()
-    for name, maker in derived.makers(spec.further).items():
-        made[argument_name(name)] = spec.further[name].place(maker.make(x0, seed, step, indices), spec.x_shape[1:])
-    return encoded(spec, values, len(x0), x0.device, made)
-
-
-def encoded(
-    spec: DataSpec,
-    values: Mapping[str, Tensor],
-    count: int,
-    device: torch.device,
-    made: Mapping[str, Tensor] | None = None,
-) -> dict[str, Tensor]:
-    """Encode values of the conditions besides the label for a network; what is left out is absent.
-
-    Args:
-        spec: The description of the data.
-        values: The values by the names of the conditions, `count` of each, in the units of the data.
-        count: The number of items.
-        device: The device of the network.
-        made: Inputs of the network that are made already, by the names of its arguments.
-
-    Returns:
-        Inputs of the network by the names of its arguments.
-    """
-    inputs, sides = dict(made or {}), spec.x_shape[1:]
-    for name, kind in spec.further.items():
-        if (argument := argument_name(name)) in inputs:
-            continue
-        value = values.get(name)
-        if value is None:
-            inputs[argument] = kind.absent(count, sides).to(device)
-        else:
-            inputs[argument] = kind.encode(value.to(device, non_blocking=True), sides)
-    return inputs

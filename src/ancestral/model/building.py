@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, nets, samplers, schedules, targets
+from ancestral.base.arguments import shown
 from ancestral.base.device import layout
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -156,6 +157,22 @@ def sampler_for(denoiser: Denoiser, name: str, **options: object) -> Sampler:
     sampler = samplers.from_name(name, max_steps=denoiser.schedule.steps, **options)
     sampler.check(denoiser)
     return sampler
+
+
+def chosen_sampler(denoiser: Denoiser, sampler: str | Sampler, **options: object) -> Sampler:
+    """Return the sampler of a name with its options, as `sampler_for`; an object is returned as it is.
+
+    Raises:
+        InputError: If the denoiser cannot be sampled with it, or options are given for an object.
+    """
+    if isinstance(sampler, Sampler):
+        if any(value is not None for value in options.values()):
+            names = ", ".join(options)
+            raise InputError(f"a sampler of your own has its own {names}; leave {names} out")
+        return sampler
+    if not isinstance(sampler, str):
+        raise InputError(f"{option('sampler')} cannot be {shown(sampler)}: give a name, or an instance of a Sampler")
+    return sampler_for(denoiser, sampler, **options)
 
 
 def check_sampler(denoiser: Denoiser, name: str) -> None:

@@ -24,7 +24,7 @@ from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
-from ancestral.data.given import partner_rows
+from ancestral.data.partners import partner_rows
 from ancestral.data.spec import DataSpec, bits_of
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
 

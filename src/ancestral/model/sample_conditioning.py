@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,9 +11,18 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config.request import Label
-from ancestral.data.given import encoded
+from ancestral.data.condition_inputs import encoded
 from ancestral.data.spec import DataSpec
-from ancestral.model.condition_values import ConditionValues, class_number, separate
+from ancestral.guidance import NO_CLASS
+from ancestral.model.condition_values import (
+    NO_CLASS_NAME,
+    NONE,
+    ConditionValues,
+    class_number,
+    read_values,
+    separate,
+    with_label,
+)
 from ancestral.model.guided_model import Guidance
 from ancestral.samplers import Continuation
 from ancestral.targets import Denoiser
@@ -82,3 +92,25 @@ def label_tensor(spec: DataSpec, indices: Sequence[int], label: Label) -> Tensor
     if not numbers:
         raise InputError(f"{option('label')} names no class; leave it out to sample all classes in turn")
     return torch.tensor([numbers[index % len(numbers)] for index in indices])
+
+
+def class_names(spec: DataSpec, indices: Sequence[int], label: Label) -> list[str] | None:
+    """Return the names of the classes of items, as `label_tensor` does their numbers."""
+    labels = label_tensor(spec, indices, label)
+    if labels is None:
+        return None
+    return [NO_CLASS_NAME if number == NO_CLASS else spec.classes[number] for number in labels.tolist()]
+
+
+def read_conditioning(spec: DataSpec, label: Label, given: Mapping[str, Any] | None) -> Conditioning:
+    """Read labels and the values of the other conditions as users write them.
+
+    The label is absent if it is None among the given values, or left out beside others.
+
+    Raises:
+        InputError: If the label is given twice, the model has no such condition, or not with this value.
+    """
+    others = with_label(label, given)
+    in_turn = not others
+    labels, values = others.pop(LABEL, None), read_values(spec, others)
+    return Conditioning(NONE if labels is None and not in_turn and spec.classes else labels, values)

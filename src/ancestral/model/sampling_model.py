@@ -11,33 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import __version__
-from ancestral.base import storage
-from ancestral.base.arguments import shown
 from ancestral.base.device import check_memory, items_at_once
 from ancestral.base.errors import InputError, whole
-from ancestral.base.options import option
 from ancestral.base.result import Table
-from ancestral.conditions import LABEL
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.config.request import Label
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.guidance import NO_CLASS
-from ancestral.model.autoencoders import autoencoder_tensors
-from ancestral.model.building import sampler_for
-from ancestral.model.condition_values import (
-    NO_CLASS_NAME,
-    NONE,
-    ConditionValues,
-    read_values,
-    with_label,
-)
+from ancestral.model.building import chosen_sampler
 from ancestral.model.conversions import Conversions
 from ancestral.model.data_covariance import covariance_of_data, examples_of_data
 from ancestral.model.guided_model import Guidance, guided
-from ancestral.model.metadata import metadata_of, process_of
-from ancestral.model.sample_conditioning import Conditioning, Route, label_tensor
+from ancestral.model.metadata import process_of
+from ancestral.model.sample_conditioning import Conditioning, Route, class_names, label_tensor
 from ancestral.reverse import prior
 from ancestral.samplers import Continuation, Sampler, Step
 from ancestral.targets import Denoiser
@@ -147,19 +134,6 @@ class SamplingModel(Conversions):
         self.diffusion.to(*args, **options)
         return self
 
-    def given_values(self, label: Label, given: Mapping[str, Any] | None) -> tuple[Label, dict[str, ConditionValues]]:
-        """Return the labels and the values of the other conditions.
-
-        The label is absent if it is None among the given values, or left out beside others.
-
-        Raises:
-            InputError: If the label is given twice, the model has no such condition, or not with this value.
-        """
-        others = with_label(label, given)
-        in_turn = not others
-        labels, values = others.pop(LABEL, None), read_values(self.spec, others)
-        return NONE if labels is None and not in_turn and self.spec.classes else labels, values
-
     def items(self, n: int, indices: Sequence[int] | None) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.
 
@@ -194,16 +168,8 @@ class SamplingModel(Conversions):
         Raises:
             InputError: If the model cannot be sampled with it, or options are given for an object.
         """
-        if isinstance(sampler, Sampler):
-            if any(value is not None for value in options.values()):
-                names = ", ".join(options)
-                raise InputError(f"a sampler of your own has its own {names}; leave {names} out")
-            return sampler
-        if not isinstance(sampler, str | None):
-            raise InputError(
-                f"{option('sampler')} cannot be {shown(sampler)}: give a name, or an instance of a Sampler"
-            )
-        return sampler_for(self.denoiser, self.config.sample.sampler if sampler is None else sampler, **options)
+        default = self.config.sample.sampler
+        return chosen_sampler(self.denoiser, default if sampler is None else sampler, **options)
 
     def trajectory(
         self,
@@ -279,21 +245,4 @@ class SamplingModel(Conversions):
 
     def class_names(self, indices: Sequence[int], label: Label = None) -> list[str] | None:
         """Return the names of the classes of these items, as `labels` does their numbers."""
-        labels = self.labels(indices, label)
-        if labels is None:
-            return None
-        return [NO_CLASS_NAME if number == NO_CLASS else self.spec.classes[number] for number in labels.tolist()]
-
-    def save(self, path: str | Path) -> None:
-        """Write the model file, atomically.
-
-        Args:
-            path: Where to write it.
-
-        Raises:
-            InputError: If the denoiser has no network, so that there is nothing to save.
-            OSError: If the file cannot be written; what was there before stays.
-        """
-        metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
-        tensors = self.diffusion.net.state_dict() | autoencoder_tensors(self.spec)
-        storage.write_tensors(Path(path), tensors, metadata)
+        return class_names(self.spec, indices, label)

@@ -14,7 +14,7 @@ from ancestral.config.request import Label
 from ancestral.data.spec import bits_of
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
 from ancestral.model.guided_model import Guidance
-from ancestral.model.sample_conditioning import Conditioning, Route
+from ancestral.model.sample_conditioning import Conditioning, Route, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
 from ancestral.samplers.loop import GaussianDenoiser
@@ -218,9 +218,9 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
         elif stage.model.spec.classes and LABEL not in asked:
             in_turn = stages[0].model.spec.classes if done[0].label is None else ()
             values[LABEL] = _matched(LABEL, in_turn, stage, stages) if in_turn else NONE
-        final_label, others = stage.model.given_values(None, values)
-        stage.model.labels([0], final_label)
-        done.append(replace(stage, label=final_label, values=others))
+        conditioning = read_conditioning(stage.model.spec, None, values)
+        stage.model.labels([0], conditioning.label)
+        done.append(replace(stage, label=conditioning.label, values=conditioning.values))
     return done
 
 

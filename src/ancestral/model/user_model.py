@@ -1,11 +1,13 @@
 """A trained model with its ways to sample and to edit."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ancestral.base import storage
 from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
@@ -15,9 +17,12 @@ from ancestral.covariance import Covariance
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
 from ancestral.model import editing
+from ancestral.model.autoencoders import autoencoder_tensors
 from ancestral.model.condition_values import captions
 from ancestral.model.image_grid import ImageGrid
+from ancestral.model.metadata import metadata_of
 from ancestral.model.requested import RequestedModel, check_model, count_of, digest_of, stages_of
+from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
 from ancestral.operators import Operator
@@ -126,10 +131,10 @@ class Model(SamplingModel):
         if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
             raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
         samples = self.sample(n, **options)
-        label, values = self.given_values(options.get("label"), options.get("given"))
+        given = read_conditioning(spec, options.get("label"), options.get("given"))
         indices = options.get("indices") or range(len(samples))
-        texts = captions(values, indices, self.class_names(indices, label) if spec.further else None)
-        shown = [value.pictures() for value in values.values()]
+        texts = captions(given.values, indices, self.class_names(indices, given.label) if spec.further else None)
+        shown = [value.pictures() for value in given.values.values()]
         beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown if pictures]
         return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
@@ -283,6 +288,20 @@ class Model(SamplingModel):
         batch_size, decode = options.pop("batch_size", None), options.pop("decode", True)
         request = Request.of(steps=steps, **options)
         return editing.reconstruction(self, request, x_T).run(self.batch(batch_size), decode)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file, atomically.
+
+        Args:
+            path: Where to write it.
+
+        Raises:
+            InputError: If the denoiser has no network, so that there is nothing to save.
+            OSError: If the file cannot be written; what was there before stays.
+        """
+        metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
+        tensors = self.diffusion.net.state_dict() | autoencoder_tensors(self.spec)
+        storage.write_tensors(Path(path), tensors, metadata)
 
     def _fitted(
         self, task: str, arguments: Mapping[str, Any], noise: float, n: int | None, options: Mapping[str, Any]

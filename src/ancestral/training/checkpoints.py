@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ancestral.base import storage
+from ancestral.base import disk_room, storage
 from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
@@ -112,14 +112,14 @@ class Checkpoints:
             older = spare() if error is None or model.last else [*model.spare()]
             return [*older, *([model.path] if model.path else []), *([self.path(checkpoint.step)] * model.last)]
 
-        error = _error_of(storage.write_with_room, write, size, partial(spare, -1), self._removed)
+        error = _error_of(disk_room.write_with_room, write, size, partial(spare, -1), self._removed)
         published = False
-        if error is not None and storage.is_full(error):
+        if error is not None and disk_room.is_full(error):
             # the last whole checkpoint gives way only if its room is certain to suffice, and after the model is written
             published = _error_of(model.write) is None
-            error = _error_of(partial(storage.write_with_room, certain=True), write, size, spare, self._removed)
-        if not published and (error is None or storage.is_full(error)):
-            of_model = _error_of(storage.write_with_room, model.write, model.size, spare_for_model, self._removed)
+            error = _error_of(partial(disk_room.write_with_room, certain=True), write, size, spare, self._removed)
+        if not published and (error is None or disk_room.is_full(error)):
+            of_model = _error_of(disk_room.write_with_room, model.write, model.size, spare_for_model, self._removed)
             error = error or of_model
         if error is None:
             self._prune(checkpoint.step)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import model
-from ancestral.base import storage
+from ancestral.base import disk_room, storage
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import EARLY, Config
@@ -78,7 +78,7 @@ class Saves:
             return
         tensors = state.average_tensors(state.powers)
         if self.distributed.main:
-            if storage.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
+            if disk_room.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
                 raise OSError("the disk has no room for more than checkpoints and the model")
             Snapshots(self.folder.snapshots).write(state.step, tensors, every)
 

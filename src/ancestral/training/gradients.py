@@ -12,7 +12,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config import Config, CustomNetConfig, TrainConfig
-from ancestral.data.given import inputs
+from ancestral.data.condition_inputs import inputs
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.data.windows import at_random

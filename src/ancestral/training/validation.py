@@ -15,7 +15,7 @@ from ancestral.base.device import layout
 from ancestral.base.errors import InputError
 from ancestral.config.training_values import ValidationLosses
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.given import inputs
+from ancestral.data.condition_inputs import inputs
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS

@@ -213,7 +213,7 @@ def _images_of_edit(
     """The images and the mask of an edit, as far as they are kept."""
     from ancestral.model import editing
     from ancestral.model.image_values import read_images
-    from ancestral.model.regions import read_change
+    from ancestral.model.masks import read_change
     from ancestral.use_cases.sampling.edit import image_ref
 
     images = dict[str, KeptPicture]()

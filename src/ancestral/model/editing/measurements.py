@@ -25,7 +25,8 @@ from ancestral.model.editing.measurement_noise import (
 )
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.image_values import read_images
-from ancestral.model.regions import Region, read_change
+from ancestral.model.masks import read_change
+from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad

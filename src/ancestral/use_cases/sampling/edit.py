@@ -27,7 +27,7 @@ from ancestral.declarations import Edit
 from ancestral.model import editing, sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.regions import box_mask, read_change
+from ancestral.model.masks import box_mask, read_change
 from ancestral.model.requested import recipe_of, stages_of
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.render import compositions, writers

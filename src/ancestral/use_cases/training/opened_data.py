@@ -13,7 +13,7 @@ from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.config import Config, Given
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
-from ancestral.data.given import AbsentError
+from ancestral.data.partners import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SPEC_ITEMS
 from ancestral.training import RunFolder
 from ancestral.training.distributed import on_first
