@@ -20,7 +20,7 @@ from ancestral.targets import Prediction
 
 Tensors = tuple[Tensor, ...]
 """Tensors (B, *) that are integrated together."""
-MOST_STEPS = 10_000
+MOST_ATTEMPTS = 10_000
 """The largest number of attempted steps."""
 NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 STAGES = (
@@ -69,7 +69,7 @@ def dormand_prince(
     theta = torch.full((len(state[0]),), start, dtype=torch.float64)
     step = torch.full_like(theta, (end - start) / 64)
     slopes = [slope(theta, state)]
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_ATTEMPTS):
         after = torch.where(step.abs() >= (end - theta).abs(), end, theta + step)
         step, slopes = after - theta, slopes[:1]
         for node, weights in zip(NODES, STAGES, strict=True):
@@ -93,7 +93,7 @@ def dormand_prince(
         if bool((theta == end).all()):
             return
         step = step * (0.9 * error.clamp(min=1e-10) ** -0.2).clamp(0.2, 10)
-    raise InputError(f"the probability flow needs more than {MOST_STEPS:,} steps at rtol {rtol}; take a larger one")
+    raise InputError(f"the probability flow needs more than {MOST_ATTEMPTS:,} steps at rtol {rtol}; take a larger one")
 
 
 def angle(schedule: Schedule, t: float) -> float:

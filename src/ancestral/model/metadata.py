@@ -20,6 +20,7 @@ from ancestral.base.arguments import fits, from_json
 from ancestral.base.errors import InputError
 from ancestral.conditions import MOST_VALUES, Condition, check
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
+from ancestral.config.run_files import MOST_DIGITS
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
@@ -29,8 +30,6 @@ from ancestral.targets import Denoiser, Target
 MODEL_FORMAT = "ancestral-1"
 TARGET_PROBE = 0.6, 0.8
 """(a, b) at which the factors of a target are compared."""
-MOST_DIGITS = 18
-"""Largest number of digits of a step: a longer one is damage."""
 KEYS = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"}
 METADATA_TYPES: dict[str, Any] = {
     "schedule": dict,

@@ -62,7 +62,7 @@ EMBEDDED: dict[type, Embedded] = {
 """The kinds that are not on the grid of x."""
 
 
-class Conditioning(nn.Module):
+class ConditionLayers(nn.Module):
     """The layers of a network for its conditions.
 
     Args:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ancestral.base.arguments import checked_class
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import Conditioning
+from ancestral.nets.conditioning import ConditionLayers
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.layer_norm import LayerNorm
 from ancestral.nets.space import check_counts
@@ -50,7 +50,7 @@ class MLP(nn.Module):
         self.out = nn.Linear(width, out_features or features)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        self.conditioning = Conditioning(conditions or {}, width)
+        self.conditioning = ConditionLayers(conditions or {}, width)
 
     def forward(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import Conditioning
+from ancestral.nets.conditioning import ConditionLayers
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
@@ -161,7 +161,7 @@ class Transformer(nn.Module):
         self.modulation = init(nn.Linear(width, 2 * width), scale=0)
         self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)
         image_stem = lambda channels: init(nn.Linear(channels * patch**dims, width), scale=0)  # noqa: E731
-        self.conditioning = Conditioning(conditions or {}, width, image_stem)
+        self.conditioning = ConditionLayers(conditions or {}, width, image_stem)
         number_dropouts(self)
 
     def forward(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import Conditioning
+from ancestral.nets.conditioning import ConditionLayers
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
 from ancestral.nets.kernels.convolution import CONV, Conv
@@ -232,7 +232,7 @@ class UNet(nn.Module):
         self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)
         image_stem = lambda channels: conv(dims, channels * cell, width, scale=0)  # noqa: E731
-        self.conditioning = Conditioning(conditions or {}, temb, image_stem)
+        self.conditioning = ConditionLayers(conditions or {}, temb, image_stem)
         number_dropouts(self)
 
     def _halve(self, levels: Sequence[tuple[int, bool]], blocks: int, settings: BlockSettings) -> list[int]:

@@ -28,7 +28,7 @@ COMPARED_SAMPLES, COMPARED_REFERENCES = 200, 500
 """Numbers of samples and of real items that are compared."""
 FEWEST_HELD_OUT = 64
 """Number of held-out items below which items that are trained on are the reference set."""
-MOST_STEPS = 12
+MOST_SAMPLER_STEPS = 12
 """Largest number of sampling steps."""
 TIMED_SAMPLES = 32
 """Number of samples of each process by which the time of a measurement is estimated."""
@@ -134,7 +134,7 @@ class SampleDistance:
         Raises:
             InputError: If the samples cannot be measured, as those of a model that diverged.
         """
-        sampler = sampler_of_run(config, model.diffusion, MOST_STEPS)
+        sampler = sampler_of_run(config, model.diffusion, MOST_SAMPLER_STEPS)
         sampling = SharedSampling(model, sampler, distributed, self.given)
         recording = finish(sampling.sample(COMPARED_SAMPLES, stopping, task="measuring"))
         if recording is None:
@@ -168,7 +168,7 @@ class SampleDistance:
             sampled = time.perf_counter()
             self.metric.features(recording.samples[positions])
             times.append((sampled - began, time.perf_counter() - sampled))
-        steps = sampler_of_run(config, model.diffusion, MOST_STEPS)
+        steps = sampler_of_run(config, model.diffusion, MOST_SAMPLER_STEPS)
         evaluations = steps.nfe(model.denoiser.schedule) / sampler.nfe(model.denoiser.schedule)
         (_, _), (sampling_seconds, feature_seconds) = times
         return (sampling_seconds * evaluations + feature_seconds) * -(-COMPARED_SAMPLES // distributed.world) / few

@@ -1,6 +1,6 @@
 """Editing: samples that agree with a measurement of an item, or that begin at items of the user's."""
 
-from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, Edited, EditPlan, deviation_of
+from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, DecidedEdit, Edited, deviation_of
 from ancestral.model.editing.edits import edit_of
 from ancestral.model.editing.measurements import inpainting, measured_shape, restoration
 from ancestral.model.editing.restoring import OwnMethod
@@ -9,7 +9,7 @@ from ancestral.model.editing.walks import interpolation, inversion, reconstructi
 __all__ = [
     "FLOW_STEPS",
     "WALK",
-    "EditPlan",
+    "DecidedEdit",
     "Edited",
     "OwnMethod",
     "deviation_of",

@@ -64,7 +64,7 @@ class Edited(Tensor):
 
 
 @dataclass(frozen=True, eq=False)
-class EditPlan:
+class DecidedEdit:
     """An edit that is decided.
 
     Attributes:

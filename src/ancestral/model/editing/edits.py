@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 
 from ancestral.base.errors import InputError
 from ancestral.config.request import Request
-from ancestral.model.editing.edited_samples import EditPlan, settings_of
+from ancestral.model.editing.edited_samples import DecidedEdit, settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
 from ancestral.model.editing.walks import interpolation, variations
 from ancestral.model.sampling_model import SamplingModel
 
-EDITS: Mapping[str, Callable[..., EditPlan]] = {
+EDITS: Mapping[str, Callable[..., DecidedEdit]] = {
     "inpaint": inpainting,
     "restore": restoration,
     "vary": variations,
@@ -18,7 +18,7 @@ EDITS: Mapping[str, Callable[..., EditPlan]] = {
 """What decides an edit, by the name of its task."""
 
 
-def edit_of(model: SamplingModel, request: Request) -> EditPlan:
+def edit_of(model: SamplingModel, request: Request) -> DecidedEdit:
     """Decide an edit: what is edited are the arguments of the objects of the request.
 
     Raises:

@@ -17,7 +17,7 @@ from ancestral.config.request import Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import (
-    EditPlan,
+    DecidedEdit,
     settings_of,
 )
 from ancestral.model.editing.measurement_noise import (
@@ -47,7 +47,7 @@ def restoration(
     operator: Operator | str | None = None,
     covariance: Covariance | None = None,
     own_method: OwnMethod | None = None,
-) -> EditPlan:
+) -> DecidedEdit:
     """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
     Args:
@@ -78,7 +78,7 @@ def inpainting(
     mask: Any = None,
     changes: MaskPart | None = None,
     **aids: Any,
-) -> EditPlan:
+) -> DecidedEdit:
     """Decide how a part of an image is sampled anew, of a request with its `noise` and `method`.
 
     Args:

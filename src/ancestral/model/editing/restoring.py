@@ -24,7 +24,7 @@ from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
-    EditPlan,
+    DecidedEdit,
     conditioning_of,
     evaluations,
     is_distilled,
@@ -208,7 +208,7 @@ class Task:
         return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
 
 
-def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> EditPlan:
+def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> DecidedEdit:
     """Decide how items are sampled that fit a measurement of encoded items.
 
     Raises:
@@ -236,7 +236,7 @@ def restored(model: SamplingModel, request: Request, measurement: Observation, a
         model, request, measurement, method, y_x, operator_x, covariance, sampler, items, conditioning, trained, decoded
     )
     passes = evaluations(sampler, model.denoiser.schedule, task.times)
-    return EditPlan(
+    return DecidedEdit(
         method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
         task.check,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
     STRENGTH,
     WALK,
-    EditPlan,
+    DecidedEdit,
     conditioning_of,
     evaluations,
     flow_sampler,
@@ -50,7 +50,7 @@ DEVIATIONS = 4
 """The number of standard deviations that chance allows the mean of noise; one of 16,000 means has more."""
 
 
-def variations(model: SamplingModel, request: Request, image: Any) -> EditPlan:
+def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdit:
     """Decide how variations of an image are sampled, of a request with its `strength`.
 
     Raises:
@@ -70,7 +70,7 @@ def variations(model: SamplingModel, request: Request, image: Any) -> EditPlan:
         start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
         return model.states(batch, sampler, request.seed, conditioning, Route(start, times))
 
-    return EditPlan(
+    return DecidedEdit(
         method=f"noise to t = {t} of {schedule.steps}",
         reason=f"What is hidden by noise of {b:.2g} beside a signal of {a:.2g} is sampled anew.",
         count=len(items),
@@ -93,7 +93,7 @@ def inversion(model: SamplingModel, request: Request, image: Any) -> Tensor:
     return _inverted(model, x0, flow_sampler(model, request), estimates)
 
 
-def reconstruction(model: SamplingModel, request: Request, x_T: Tensor) -> EditPlan:
+def reconstruction(model: SamplingModel, request: Request, x_T: Tensor) -> DecidedEdit:
     """Decide how items are sampled from given noise.
 
     Raises:
@@ -110,10 +110,10 @@ def reconstruction(model: SamplingModel, request: Request, x_T: Tensor) -> EditP
         return model.states(positions, sampler, request.seed, conditioning, Route(x_T[list(positions)]))
 
     passes, notes = evaluations(sampler, model.denoiser.schedule, times), _casts(model, x_T)
-    return EditPlan("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
+    return DecidedEdit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
 
 
-def interpolation(model: SamplingModel, request: Request, image: Any = None, other: Any = None) -> EditPlan:
+def interpolation(model: SamplingModel, request: Request, image: Any = None, other: Any = None) -> DecidedEdit:
     """Decide how a walk between two images is sampled, of a request with its time `t`.
 
     Raises:
@@ -155,7 +155,7 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
     visited = begin.sampler.times(model.denoiser.schedule) if begin.times is None else begin.times
     passes = evaluations(begin.sampler, model.denoiser.schedule, visited)
     finish = partial(_between, spec, images)
-    return EditPlan(begin.method, begin.reason, n, n, passes, visited, steps, finish, begin.notes)
+    return DecidedEdit(begin.method, begin.reason, n, n, passes, visited, steps, finish, begin.notes)
 
 
 class _Beginning(NamedTuple):

@@ -75,7 +75,7 @@ class EditPlan:
     options: Edit
     model: SamplingModel
     name: str
-    edit: editing.EditPlan
+    edit: editing.DecidedEdit
     request: Request
     items: Sequence[int]
     shown: tuple[Beside, ...]
