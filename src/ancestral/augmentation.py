@@ -89,7 +89,6 @@ class Augmentation:
     direction: Tensor
 
     def __getitem__(self, rows: slice | Tensor) -> "Augmentation":
-        """Return the transforms of some items."""
         return Augmentation(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def numbers(self, sides: Sequence[int], stretch_period: int = 180) -> Tensor:
@@ -126,7 +125,6 @@ class Augmentation:
         return x
 
     def _move(self, x: Tensor) -> Tensor:
-        """Translate, flip and turn, which moves pixels."""
         for axis, side in enumerate(x.shape[2:]):
             place = torch.arange(side).expand(len(x), -1)
             source = place.where(~self.flips[:, axis, None], side - 1 - place) - self.shifts[:, axis, None]
@@ -142,7 +140,6 @@ class Augmentation:
         return x
 
     def _resample(self, x: Tensor) -> Tensor:
-        """Rotate, scale and stretch images by one bicubic interpolation."""
         device, (height, width) = x.device, x.shape[2:]
         x = x.cpu() if device.type == "mps" else x  # which has no bicubic interpolation in all versions of PyTorch
         units = torch.tensor([width, height], dtype=torch.float64)  # of grid_sample: -1 and 1 are the edges

@@ -463,7 +463,6 @@ def _wrong(operator: str, argument: str, needs: str, example: str) -> str:
 
 
 def _number(operator: str, argument: str, most: float, needs: str, example: str) -> float:
-    """Read a number above 0 and below `most`."""
     try:
         number = float(argument)
     except ValueError:
@@ -479,14 +478,12 @@ def _along(values: Tensor, axis: int, dims: int) -> Tensor:
 
 
 def _half(sides: tuple[int, ...], axis: int, first: bool) -> Tensor:
-    """The first or the second half of an axis, bool (*sides)."""
     axis %= len(sides)
     before = torch.arange(sides[axis]) < sides[axis] // 2
     return _along(before if first else ~before, axis, len(sides)).expand(sides)
 
 
 def _halves(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
-    """A random half of each item, bool (B, *sides)."""
     halves = torch.stack([_half(sides, axis, first) for axis in range(len(sides)) for first in (True, False)])
     return halves[(numbers[:, 0] * len(halves)).long()].to(device)
 

@@ -119,7 +119,6 @@ class Linear(Operator):
     function: Callable[[Tensor], Tensor]
 
     def __post_init__(self) -> None:
-        """Raise InputError for what is no function."""
         if not callable(self.function):
             raise InputError(f"an operator of your own is a function of (B, C, *sides), not {shown(self.function)}")
 
@@ -139,7 +138,6 @@ class Mask(Operator):
     mask: Tensor
 
     def __post_init__(self) -> None:
-        """Raise InputError for a mask that holds anything but 0 and 1."""
         if not isinstance(self.mask, Tensor):
             raise InputError(f"a mask is a tensor of 0 and 1, not {shown(self.mask)}")
         if not bool(((self.mask == 0) | (self.mask == 1)).all()):
@@ -172,7 +170,6 @@ class Downsample(Operator):
     factor: int
 
     def __post_init__(self) -> None:
-        """Raise InputError for a factor below 2."""
         whole(self.factor, 2, math.inf, f"a downsampling needs a whole factor of at least 2, not {self.factor}")
 
     def apply(self, x: Tensor) -> Tensor:
@@ -252,7 +249,6 @@ class Blur(Operator):
     sigma: float
 
     def __post_init__(self) -> None:
-        """Raise InputError for a standard deviation that is not above 0."""
         if not isinstance(self.sigma, int | float) or not 0 < self.sigma < math.inf:
             raise InputError(f"a blur needs a standard deviation above 0, not {self.sigma}")
 
@@ -486,12 +482,10 @@ def _ratio(numerator: Tensor, denominator: Tensor, where: Tensor) -> Tensor:
 
 
 def _each(value: Tensor, v: Tensor) -> Tensor:
-    """A number for each item (B,), to multiply v (B, *)."""
     return value.reshape(-1, *[1] * (v.ndim - 1))
 
 
 def _squares(v: Tensor) -> Tensor:
-    """The sum of the squares of each item, (B,)."""
     return v.flatten(1).square().sum(1)
 
 

@@ -182,7 +182,6 @@ def _attention(sides: Sequence[int], patch: int, levels: int, plan: Plan) -> tup
 
 
 def _positions(sides: Sequence[int], factor: int) -> int:
-    """Number of positions where every side is divided by a factor."""
     return math.prod(-(-side // factor) for side in sides)
 
 

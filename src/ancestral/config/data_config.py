@@ -78,7 +78,6 @@ class DataConfig:
     measured at every multiple of `sample_every`. Default: none."""
 
     def __post_init__(self) -> None:
-        """Bring the image size into its plain form."""
         if self.image_size is not None:
             object.__setattr__(self, "image_size", plain_image_size(self.image_size))
 

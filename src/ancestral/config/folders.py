@@ -128,11 +128,9 @@ def check_run_folder(folder: Path, data: object) -> None:
 
 
 def _root(data: object) -> Path | None:
-    """The folder that the data are, if they are one."""
     root = Path(data).expanduser().resolve() if isinstance(data, str | Path) and data else None
     return root if root is not None and root.is_dir() else None
 
 
 def _folders_below(root: Path, place: Path) -> list[Path]:
-    """The path and the folders that it lies in, down from `root`."""
     return [folder for folder in (place, *place.parents) if folder != root and folder.is_relative_to(root)]

@@ -51,7 +51,6 @@ class Conversion:
     whose sides are in proportion to these, if only one has."""
 
     def __post_init__(self) -> None:
-        """Check all fields, the size and the background too."""
         _ = self.size
         if self.fit not in ("crop", "pad"):
             raise InputError(f"images cannot be fitted by {self.fit!r}: give crop or pad")
@@ -150,7 +149,6 @@ class Conversion:
         return convert_bit_depth(pixel, dtype)
 
     def _channels(self, count: int, floats: bool, images: bool) -> int:
-        """Number of channels of the result."""
         colours = (1, 3) if floats else (1, 2, 3, 4)  # in floats nothing says which value is opaque
         if self.channels == count:
             return count

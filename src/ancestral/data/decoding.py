@@ -149,7 +149,6 @@ def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int
 
 
 def _is_large(image: Image.Image) -> bool:
-    """Whether an image has more pixels than Pillow decodes safely."""
     return Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS
 
 

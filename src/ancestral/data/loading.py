@@ -179,7 +179,6 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
         self.close()
 
     def _order(self, first_step: int) -> Iterator[tuple[int, list[int]]]:
-        """The steps from the first on, each with the indices of this process's items."""
         for step in itertools.count(first_step):
             yield step, self._indices(step)[self._positions].tolist()
 
@@ -220,8 +219,6 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
 
 
 class _Reader(torch_data.Dataset[Answer]):
-    """Batches as a DataLoader reads them: one for each step with its indices."""
-
     def __init__(self, data: Dataset) -> None:
         self._data = data
 

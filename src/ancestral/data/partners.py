@@ -140,7 +140,6 @@ def partners_of(data: Dataset, place: Path | RemoteFiles) -> Partners:
 
 
 def _is_inside(place: Path | RemoteFiles, files: Files) -> bool:
-    """Whether a place lies in the folder of some files, and is not that folder itself."""
     if isinstance(place, Path) and isinstance(files, LocalFiles):
         path, root = place.resolve(), files.root.resolve()
         return path != root and path.is_relative_to(root)

@@ -87,7 +87,6 @@ def absolute(source: str) -> str:
 
 
 def _kind_of_object(source: Any) -> str:
-    """The name of the source of an object from Python."""
     items = source[0] if isinstance(source, tuple) and len(source) == 2 else source
     if isinstance(items, Tensor | np.ndarray):
         return "array"
@@ -106,7 +105,6 @@ def _kind_of_object(source: Any) -> str:
 
 
 def _source_of_path(path: Path) -> DataSource:
-    """The source of a file or a folder on this machine."""
     if not path.is_dir():
         source = source_of_file(path.name) if path.is_file() else None  # opening a pipe would block for ever
         if source is None:
@@ -121,7 +119,6 @@ def _source_of_path(path: Path) -> DataSource:
 
 
 def _source_of_address(files: RemoteFiles) -> DataSource:
-    """The source of objects in object storage."""
     source = source_of_file(files.only[0].decode()) if files.only else source_of_folder(files)
     source = source or SOURCES["arrays"]
     if not source.remote:

@@ -44,7 +44,6 @@ class Codec:
     """Least and largest value of the items; integers have their own."""
 
     def __post_init__(self) -> None:
-        """Raise InputError on an unknown kind, and on limits that are no range."""
         if self.kind not in CODEC_DTYPES:
             raise InputError(f"unknown codec {self.kind!r}: use one of {', '.join(CODEC_DTYPES)}")
         if self.dtype in LARGEST_VALUES:
@@ -116,7 +115,6 @@ class DataSpec:
     """The autoencoder in whose latent space a model is; None where x is the items themselves."""
 
     def __post_init__(self) -> None:
-        """Make the classes the condition LABEL, or the condition LABEL the classes."""
         label = self.conditions.get(LABEL)
         if label is not None and not self.classes:
             object.__setattr__(self, "classes", label.classes)

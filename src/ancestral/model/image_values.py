@@ -94,11 +94,9 @@ class ImageReader:
         )
 
     def _cited(self, path: Path) -> str:
-        """The path as the user gave it."""
         return option(self.option, f"{self.name}={path}") if self.option else one_line(path)
 
     def _of_file(self, path: Path) -> list[tuple[Tensor, str]]:
-        """The image of a file, or those of an array."""
         suffix, origin = path.suffix.lower(), f"{self.what} in {one_line(path)}"
         if suffix == ".npy":
             return [(image, str(path)) for image in self._of_array(arrays.load(path)[0], origin)]

@@ -236,7 +236,6 @@ def _distance(colours: Tensor, painted: Tensor, image: Tensor) -> float:
 
 
 def _spread(values: Tensor, axis: int) -> Tensor:
-    """The distance of the largest and the smallest value along an axis of integers."""
     return values.int().amax(axis) - values.int().amin(axis)
 
 

@@ -115,7 +115,6 @@ def target_name(target: Target) -> str:
 
 
 def _describes(process: ProcessConfig, schedule: Schedule) -> bool:
-    """Whether the settings of a schedule make this one."""
     try:
         return type(schedule) is Schedule and _same(schedules.from_spec(process.schedule_spec()), schedule)
     except InputError:

@@ -195,7 +195,6 @@ def check_followers(request: Request, names: Sequence[str], digests: Sequence[st
 
 
 def _sampler(source: RequestedModel, request: Request) -> Sampler:
-    """The sampler of a model of a request."""
     objects = request.objects
     if request.edit is not None:  # which has a sampler of its own
         return source.model.sampler()

@@ -316,7 +316,6 @@ class Model(SamplingModel):
     def _edited(
         self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]
     ) -> editing.Edited:
-        """Make the samples of an edit."""
         further = dict(options)
         batch_size, decode = further.pop("batch_size", None), further.pop("decode", True)
         request = Request.of(n, **further).of_edit(settings, arguments)
@@ -326,8 +325,6 @@ class Model(SamplingModel):
 def _trajectory(
     stage: Stage, items: Sequence[int], seed: int, rows: Mapping[str, Tensor]
 ) -> Callable[[Sequence[int]], Iterator[Step]]:
-    """What samples the items at some positions in one batch."""
-
     def trajectory(positions: Sequence[int]) -> Iterator[Step]:
         part = {name: value[list(positions)] for name, value in rows.items()}
         return stage.trajectory([items[position] for position in positions], seed, condition=part)

@@ -98,7 +98,6 @@ class _WithoutValues(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call a function of PyTorch, or return its tensor as it is."""
         kwargs = kwargs or {}
         if function in DRAWING_FUNCTIONS:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]

@@ -246,10 +246,8 @@ class ProgressiveDistillation(_Distillation):
 
 
 def _frozen(teacher: Any) -> Any:
-    """A copy of a teacher, which is not trained."""
     return copy.deepcopy(teacher).requires_grad_(False).eval()
 
 
 def _weights(teacher: nn.Module | None) -> dict[str, Tensor]:
-    """The weights and buffers of a teacher, named as state."""
     return {f"teacher.{name}": value for name, value in teacher.state_dict().items()} if teacher is not None else {}

@@ -239,7 +239,6 @@ class Sampler(ABC):
         yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x, state)
 
     def _check_states(self, x_T: Tensor, indices: Sequence[int]) -> None:
-        """Raise InputError if x_T, its indices or `clip` cannot be used."""
         if len(indices) != len(x_T) or not x_T.is_floating_point():
             raise InputError(f"x_T must hold floats, one image for each of the {len(indices)} indices")
         if self.clip is not None and not self.clip > 0:

@@ -30,12 +30,10 @@ class _Count:
         return storage.nbytes()
 
     def outside_block(self, tensor: Tensor) -> Tensor:
-        """Count a tensor that is kept outside all blocks."""
         self.outside += self.add(tensor)
         return tensor
 
     def in_block(self, tensor: Tensor) -> Tensor:
-        """Count a tensor that is kept in the last block."""
         self.blocks[-1] += self.add(tensor)
         return tensor
 

@@ -214,14 +214,12 @@ class Checkpoints:
 
 
 def _digest_of(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of a manifest, by what JSON holds of it, without the digest itself."""
     content = {**manifest, "sha256": {TENSORS: manifest["sha256"][TENSORS]}}
     plain = json.loads(json.dumps(content))  # JSON has no tuples, and keys are text
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _error_of(write: Callable[..., None], *arguments: Any) -> OSError | None:
-    """The OSError that a write raises, if any."""
     try:
         write(*arguments)
     except OSError as error:

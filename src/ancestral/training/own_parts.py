@@ -107,7 +107,6 @@ def check_objective(objective: Objective, denoiser: Diffusion, spec: DataSpec, d
 
 
 def _two_items(spec: DataSpec, distributed: Distributed, augmented: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
-    """Empty items and what the network is conditioned on."""
     x = torch.zeros(2, *spec.x_shape, device=distributed.device)
     labels = {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
     conditions = labels | inputs(spec, torch.zeros(2, *spec.shape, device=x.device), {}, 0, 0, [0, 1])

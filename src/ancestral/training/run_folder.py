@@ -243,12 +243,10 @@ class RunFolder:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a log below its header."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if path.exists() else []
 
 
 def _is_open(path: Path, handle: int) -> bool:
-    """Whether a path leads to the open folder."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except OSError:

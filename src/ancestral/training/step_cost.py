@@ -228,7 +228,6 @@ def _bytes(trainer: Trainer, count: int) -> int:
 
 
 def _seconds(trainer: Trainer, count: int) -> float:
-    """The time of the gradient of `count` items."""
     began = time.perf_counter()
     trainer.rehearse(count)
     if trainer.device.type != "cpu":

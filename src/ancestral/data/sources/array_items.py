@@ -20,7 +20,6 @@ class ArrayItems(StoredItems):
     """Items that are in memory, and converted."""
 
     def __init__(self, data: InMemoryDataset, columns: Mapping[str, Any] | None = None, uses_all: bool = False) -> None:
-        """Set up; `columns` and `uses_all` are those of `StoredItems`."""
         super().__init__(data.name, len(data), data.labels, data.classes, data.skipped, data.notes)
         self._data, self.columns, self.uses_all = data, columns or {}, uses_all
 

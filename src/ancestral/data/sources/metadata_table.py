@@ -293,7 +293,6 @@ def _csv(table: ColumnFile) -> Iterator[tuple[list[str], int]]:
 
 
 def _jsonl(table: ColumnFile) -> Iterator[dict[str, Any]]:
-    """The objects of a .jsonl."""
     with _explained(table), _opened(table) as file:
         for number, line in enumerate(file, 1):
             if line.strip():

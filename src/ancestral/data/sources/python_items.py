@@ -177,8 +177,6 @@ def open_objects(place: Place) -> PythonItems:
 
 
 class _Images(StoredItems):
-    """The images under a key of the items."""
-
     threads = 1
 
     def __init__(self, items: PythonItems, key: str) -> None:

@@ -285,15 +285,12 @@ class _Members(StoredItems):
             self._places[rows[:, 0]] = rows[:, 1:]
 
     def raw(self, row: int) -> bytes:
-        """Read the bytes of an image. Raises Unreadable if the sample has none."""
         return self._bytes(row, int(self._places[row, 1]))
 
     def head(self, row: int) -> bytes:
-        """Read the first of them."""
         return self._bytes(row, min(int(self._places[row, 1]), HEADER))
 
     def name_of(self, row: int) -> str:
-        """The sample, and the name."""
         return f"{self._name} of {self._shards.name_of(row)}"
 
     def small_array(self, row: int | None = None) -> Any:

@@ -178,7 +178,6 @@ class Task:
         return self.y[[position % len(self.y) for position in positions]].to(self.model.device)
 
     def _condition(self, positions: Sequence[int], batch: Sequence[int]) -> dict[str, Tensor]:
-        """What the network gets by the condition that says the measurement."""
         if self.method.name != "trained" or self.trained is None:
             return {}
         (name, maker), spec, measurement = self.trained, self.model.spec, self.measurement
@@ -187,7 +186,6 @@ class Task:
         return {argument_name(name): spec.further[name].place(made, spec.x_shape[1:])}
 
     def _wrapped(self, denoiser: Denoiser, rows: Tensor) -> Denoiser:
-        """The denoiser whose samples fit y."""
         method, noise, network = self.method, self.noise, isinstance(self.model.denoiser, Diffusion)
         clipped = denoiser if self.sampler.clip is None else Clipped(denoiser, self.sampler.clip)
         iterations = settings_of(self.request).iterations

@@ -235,7 +235,6 @@ class _End:
 
     @property
     def names(self) -> list[str]:
-        """The names of the conditions."""
         return [*self.values, *([] if self.label is None else [LABEL])]
 
     def of(self, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
@@ -269,7 +268,6 @@ def _ends(model: SamplingModel, request: Request, n: int) -> tuple[_End, _End]:
 
 
 def _check_ends(name: str, count: int) -> None:
-    """Raise InputError if a condition has more than two values."""
     if count > 2:
         raise InputError(f"{name} has {count} values: give one, or two for the two ends of the walk")
 

@@ -135,7 +135,6 @@ def _buffers(x: Tensor, n: int) -> list[Tensor]:
 
 
 def _count(x: Tensor) -> int:
-    """Return the number of images of x that are processed at once."""
     return max(1, CACHED_ELEMENTS * len(x) // x.numel())
 
 
