@@ -172,18 +172,7 @@ class Transformer(nn.Module):
         keys: Tensor | None = None,
         **conditions: Tensor | None,
     ) -> Tensor:
-        """Predict the target.
-
-        Args:
-            x: Noisy images, (B, channels, *sides).
-            index: Time indices t − 1, int64 (B,).
-            labels: Class numbers (B,), negative for "no class", which is also what None means.
-            keys: Keys of `randomness` (B,) that dropout masks are functions of; None: PyTorch's generator draws them.
-            conditions: The other conditions, by name, as their kinds encode them; what is left out is absent.
-
-        Returns:
-            (B, out_channels, *sides).
-        """
+        """Predict the target (B, out_channels, *sides). The arguments are those of `UNet.forward`."""
         sides = x.shape[2:]
         self.conditioning.check(conditions)
         images = self.conditioning.image(x, conditions)

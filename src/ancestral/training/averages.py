@@ -189,11 +189,16 @@ class Snapshots:
         Raises:
             InputError: If the snapshot is damaged.
         """
+        return self._read(step)[LENGTHS.index(length)]
+
+    def _read(self, step: int) -> list[dict[str, Tensor]]:
+        """Both averages of a step."""
         tensors, metadata = storage.read_tensors(self.path(step))
         if metadata != {"format": SNAPSHOT_FORMAT, "step": str(step)}:
             raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
-        prefix = PREFIXES[LENGTHS.index(length)]
-        return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+        return [
+            {name[len(one) :]: value for name, value in tensors.items() if name.startswith(one)} for one in PREFIXES
+        ]
 
     def reconstruct(self, length: float, end: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Combine the snapshots into the average of a length, summed in float64.
@@ -213,11 +218,7 @@ class Snapshots:
         factors, error = coefficients(steps, length)
         sums, formats = dict[str, Tensor](), dict[str, torch.dtype]()
         for step, row in zip(steps, factors.tolist(), strict=True):
-            tensors, metadata = storage.read_tensors(self.path(step))
-            if metadata != {"format": SNAPSHOT_FORMAT, "step": str(step)}:
-                raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
-            for factor, prefix in zip(row, PREFIXES, strict=True):
-                part = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+            for factor, part in zip(row, self._read(step), strict=True):
                 if sums and part.keys() != sums.keys():
                     raise InputError(f"{self.path(step)} is of another network than the other snapshots: remove it")
                 for name, value in part.items():
