@@ -371,29 +371,39 @@ def test_continuous_times_reach_the_network_between_the_integers():
 
     schedule, x0 = schedules.flow(10), torch.randn(6, 2)
     denoiser = Diffusion(Watching(), schedule, targets.FLOW)
-    objective = build(schedule, targets.FLOW, "stratified", "edm", continuous=True)
+    objective = build(schedule, targets.FLOW, time_distribution("stratified", schedule, continuous=True), "edm")
     t, losses = denoiser.losses(x0, step=0, objective=objective)
     assert network_times[0].dtype == torch.float32
     torch.testing.assert_close(network_times[0].double() + 1, t, rtol=1e-6, atol=1e-6)
     assert (t != t.round()).all()
     weights = loss_weights("edm", schedule, targets.FLOW, t)
-    plain = denoiser.losses(x0, step=0, objective=build(schedule, targets.FLOW, "stratified", continuous=True))[1]
+    plain = denoiser.losses(
+        x0, step=0, objective=build(schedule, targets.FLOW, time_distribution("stratified", schedule, continuous=True))
+    )[1]
     torch.testing.assert_close(losses.double(), plain.double() * weights, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda s: build(s, targets.EPS, "importance", continuous=True), "remember the loss of each integer time"),
-        (lambda s: build(s, targets.EPS, continuous=True, learned_variance=True), "cannot be continuous"),
         (
-            lambda s: ConsistencyTuning(build(s, targets.EPS, continuous=True), Stages(10, 2)),
+            lambda s: build(s, targets.EPS, time_distribution("importance", s, continuous=True)),
+            "remember the loss of each integer time",
+        ),
+        (
+            lambda s: build(s, targets.EPS, time_distribution("uniform", s, continuous=True), learned_variance=True),
+            "cannot be continuous",
+        ),
+        (
+            lambda s: ConsistencyTuning(
+                build(s, targets.EPS, time_distribution("uniform", s, continuous=True)), Stages(10, 2)
+            ),
             "distillation compares integer times",
         ),
         (
-            lambda s: Weighted(build(s, targets.EPS, continuous=True), torch.ones(11)).losses(
-                Diffusion(Echo(), s), torch.ones(2, 2), step=0
-            ),
+            lambda s: Weighted(
+                build(s, targets.EPS, time_distribution("uniform", s, continuous=True)), torch.ones(11)
+            ).losses(Diffusion(Echo(), s), torch.ones(2, 2), step=0),
             "a table of t = 0..T",
         ),
     ],

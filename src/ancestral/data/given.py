@@ -44,7 +44,6 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.partners import AbsentError, partners_of
-from ancestral.data.remote_files import RemoteFiles
 from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
 
 
@@ -123,7 +122,7 @@ def _condition(
         kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(partners_of(data, RemoteFiles(what) if is_remote(what) else place), data, conversion)
+        kind, images = _of_images(partners_of(data, what), data, conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ancestral.base.arguments import is_remote
 from ancestral.base.errors import InputError, one_line
 from ancestral.config.folders import SUFFIXES, WAV
 from ancestral.data.dataset import Dataset
@@ -119,12 +120,13 @@ def shared_partners(folder: Path, items: Path, others: Path) -> str:
     return ""
 
 
-def partners_of(data: Dataset, place: Path | RemoteFiles) -> Partners:
-    """Return the files of a place for the items of a data set.
+def partners_of(data: Dataset, folder: str) -> Partners:
+    """Return the files of a folder, by its path or address, for the items of a data set.
 
     Raises:
         InputError: If the items are no files, or have none there, or several.
     """
+    place = RemoteFiles(folder) if is_remote(folder) else Path(folder).expanduser()
     source = data.source if isinstance(data, LazyDataset) else None
     if not isinstance(source, FileFolder):
         raise AbsentError(

@@ -14,7 +14,7 @@ from ancestral.base.registries import DISTILLATIONS, TimesName, WeightingName
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import ClippedLoss as Clipped
 from ancestral.objectives.objective import Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
-from ancestral.objectives.times import time_distribution
+from ancestral.objectives.times import TimeDistribution, time_distribution
 from ancestral.objectives.weightings import loss_weights
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -40,32 +40,38 @@ __all__ = [
 def build(
     schedule: Schedule,
     target: Target,
-    times: TimesName = "uniform",
+    times: TimesName | TimeDistribution = "uniform",
     weighting: WeightingName = "simple",
     clip: bool = False,
     learned_variance: bool = False,
-    continuous: bool = False,
 ) -> Objective:
     """Build the objective that a config names; "simple" is L_simple, and a learned variance is trained by L_hybrid.
 
-    With `continuous`, t is drawn from the interval (0, T] and not from the integers in it.
+    Args:
+        schedule: The forward process.
+        target: What the network predicts.
+        times: The distribution of t, or its name for one on the integers 1..T.
+        weighting: The weights of the loss.
+        clip: Whether the estimate is clipped in the loss.
+        learned_variance: Whether the network learns its variance.
 
     Raises:
         InputError: For an unknown name, continuous times with a learned variance, and a weighting that is not defined
             for the schedule and the target.
     """
-    if continuous and learned_variance:
+    times = time_distribution(times, schedule) if isinstance(times, str) else times
+    if times.continuous and learned_variance:
         raise InputError("a learned variance is one of steps between integer times, so times cannot be continuous")
-    objective: Objective = Denoising(time_distribution(times, schedule, continuous))
+    objective: Objective = Denoising(times)
     if clip:
         objective = Clipped(objective)
     if weighting != "simple":
         weights = partial(loss_weights, weighting, schedule, target)
         table = weights()  # refuses a weighting that does not fit
-        if schedule.learned and not continuous:
+        if schedule.learned and not times.continuous:
             objective = Weighted(objective, lambda t: weights()[t.long()])
         else:
-            objective = Weighted(objective, weights if continuous else table)
+            objective = Weighted(objective, weights if times.continuous else table)
     return Hybrid(objective) if learned_variance else objective
 
 
@@ -83,11 +89,10 @@ def from_config(config: Any, denoiser: Any) -> Objective:
     denoising = build(
         denoiser.schedule,
         denoiser.target,
-        train.times,
+        time_distribution(train.times, denoiser.schedule, train.continuous),
         train.weighting,
         process.clip,
         process.learned_variance,
-        train.continuous,
     )
     if not config.distil.method:
         return denoising
