@@ -327,11 +327,6 @@ def captions(
 ) -> list[str]:
     """Say in a text each what samples are conditioned on besides images.
 
-    Args:
-        values: The values of the conditions, by name.
-        indices: The indices of the samples.
-        labels: The name of the class of each sample.
-
     Returns:
         A text for each sample, such as "cat, angle 30"; none if there is nothing to say. Beside other conditions, the
         absence of all classes is not named.

@@ -17,24 +17,14 @@ MOST_EXAMPLES, EXAMPLE_VALUES = 1000, 2**24
 
 
 def covariance_of_data(config: DataConfig, spec: DataSpec) -> Covariance | None:
-    """Return the covariance of the items of a run, encoded; None where they cannot be read.
-
-    Args:
-        config: The data of the run.
-        spec: The items of the model.
-    """
+    """Return the covariance of the items of a run, encoded; None where they cannot be read."""
     # the eigenvectors are those of the smaller side of the matrix of items
     items = _read(config, spec, COVARIANCE_ITEMS if math.prod(spec.x_shape) <= RANK else RANK)
     return None if items is None else Covariance.of(spec.encode(items))
 
 
 def examples_of_data(config: DataConfig, spec: DataSpec) -> Tensor | None:
-    """Return some items of a run, float32 (N, *shape) in [-1, 1]; None where they cannot be read.
-
-    Args:
-        config: The data of the run.
-        spec: The items of the model.
-    """
+    """Return some items of a run, float32 (N, *shape) in [-1, 1]; None where they cannot be read."""
     items = _read(config, spec, min(MOST_EXAMPLES, max(EXAMPLE_VALUES // math.prod(spec.shape), 2)))
     return None if items is None else spec.codec.encode(items)
 

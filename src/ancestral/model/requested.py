@@ -28,7 +28,6 @@ class RequestedModel(NamedTuple):
     """A model of a request.
 
     Attributes:
-        model: The model.
         name: What messages call it.
         digest: The SHA-256 of its file; "" if it is in none, or nobody asks.
     """

@@ -33,7 +33,6 @@ class Conditioning:
     """What items are conditioned on, and how their estimates are guided.
 
     Attributes:
-        label: The labels.
         values: The values of the other conditions in the units of the data.
         guidance: How estimates are guided.
         rows: Rows of what a network gets by the names of its arguments, one for each item: what else a network of one's

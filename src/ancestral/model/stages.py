@@ -25,12 +25,9 @@ class Stage:
     """One of the models that make samples, one after another.
 
     Attributes:
-        model: The model.
         name: What messages call it.
         digest: The SHA-256 of its file; "" if it is in none.
         condition: The name of its condition that is the samples of the model before; "" of the first model.
-        sampler: The sampler.
-        label: The labels.
         values: The values of the conditions besides the label and `condition`.
         guidance: How estimates are guided.
         branch: The state of another trajectory where that of this stage begins, if any.

@@ -68,8 +68,6 @@ class SharedSampling:
 
     Attributes:
         model: The model with the averaged weights.
-        sampler: The sampler.
-        distributed: The processes.
         given: The items whose conditions the samples have.
     """
 

@@ -68,12 +68,9 @@ class DecidedEdit:
     """An edit that is decided.
 
     Attributes:
-        method: The method.
         reason: Why it was taken.
-        count: The number of samples.
         inputs: The number of inputs, of which sample i has number i modulo it.
         evaluations: The number of network evaluations of each sample.
-        times: The times that are visited.
         steps: Makes samples, given their positions, in one batch.
         finish: Brings the samples, all at once, to the units of the data.
         notes: What else the user should know, a sentence each.

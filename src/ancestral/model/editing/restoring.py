@@ -100,15 +100,9 @@ class Task:
     """A restoration that is decided.
 
     Attributes:
-        model: The model.
-        request: The request.
         measurement: The measurement, with the noise that it is taken to have.
-        method: The method.
         y: The measurements of x (m, *), of latents those of a model of them.
         operator: What y measures of x.
-        covariance: The covariance of the data.
-        sampler: The sampler.
-        items: The indices of the samples.
         conditioning: What they are conditioned on besides the measurement.
         trained: The condition that says the measurement, for the method `trained`.
         decoded: Whether the measurement is one of what latents decode to.
