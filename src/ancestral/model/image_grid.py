@@ -11,7 +11,7 @@ MOST_SHOWN = 256
 """Largest number of images that a notebook shows."""
 SMALLEST_WIDTH = 64
 """Smallest width of an image on the screen, in pixels."""
-CHECKERBOARD = "background:repeating-conic-gradient(#ccc 0 25%,#fff 0 50%) 0/16px 16px;"
+CHECKERBOARD_CSS = "background:repeating-conic-gradient(#ccc 0 25%,#fff 0 50%) 0/16px 16px;"
 """The CSS of what is seen behind transparent pixels."""
 
 
@@ -45,6 +45,6 @@ def _picture(image: Image, width: int) -> str:
     file = io.BytesIO()
     image.save(file, "PNG")
     code = base64.b64encode(file.getvalue()).decode()
-    behind = CHECKERBOARD if image.has_transparency_data else ""
+    behind = CHECKERBOARD_CSS if image.has_transparency_data else ""
     style = f"width:{width}px;image-rendering:pixelated;{behind}"
     return f'<img alt="" style="{style}" src="data:image/png;base64,{code}">'

@@ -96,11 +96,12 @@ def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Requ
     """
     values, weak = values_of(stages), request.objects.weak
     labelled = next((stage for stage in stages if stage.model.spec.classes), stages[0])
+    label = labelled.conditioning.label
     return dataclasses.replace(
         request,
         model=stages[0].digest if all(stage.digest for stage in stages) else "",
         version=__version__,
-        label=None if labelled.label is None else class_names(labelled.model, labelled.label),
+        label=None if label is None else class_names(labelled.model, label),
         given={name: request.given.get(name, value.refs) for name, value in values.items()},
         weak=None if weak is None else digest_of(weak),
         then={stage.digest: sampler_name(stage.sampler) for stage in stages[1:]},
@@ -153,7 +154,7 @@ def check_images(request: Request, values: Mapping[str, ConditionValues]) -> Non
 
 def values_of(stages: Sequence[Stage]) -> dict[str, ConditionValues]:
     """Return the values of the conditions besides the label, of each in the first model that has it."""
-    return {name: value for stage in reversed(stages) for name, value in stage.values.items()}
+    return {name: value for stage in reversed(stages) for name, value in stage.conditioning.values.items()}
 
 
 def count_of(request: Request, stages: Sequence[Stage]) -> int:
@@ -216,7 +217,7 @@ def _guided(stage: Stage, request: Request, weak: SamplingModel | None, stages: 
     elif not first:
         scale = 1.0
     guidance = dataclasses.replace(guidance, scale=scale, weak=weak)
-    names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
+    names = [*stage.conditioning.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
     stage.model.guided(guidance, names)
     for name, value in scale.items() if isinstance(scale, Mapping) else ():
         if name in stage.model.spec.conditions and name not in names and value != 1:
@@ -224,7 +225,7 @@ def _guided(stage: Stage, request: Request, weak: SamplingModel | None, stages: 
                 f"{option('guidance', f'{name}={value:g}')} has no effect, since {name} is not given: give it "
                 f"({option('given', f'{name}=VALUE')}), or leave this scale out"
             )
-    return dataclasses.replace(stage, guidance=guidance)
+    return dataclasses.replace(stage, conditioning=dataclasses.replace(stage.conditioning, guidance=guidance))
 
 
 def _branched(stage: Stage, parent: Request, request: Request) -> Stage:

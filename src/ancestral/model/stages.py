@@ -13,7 +13,6 @@ from ancestral.conditions import ABSENT, LABEL, Image
 from ancestral.config.request import Label
 from ancestral.data.spec import bits_of
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
-from ancestral.model.guided_model import Guidance
 from ancestral.model.sample_conditioning import Conditioning, Route, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
@@ -28,8 +27,7 @@ class Stage:
         name: What messages call it.
         digest: The SHA-256 of its file; "" if it is in none.
         condition: The name of its condition that is the samples of the model before; "" of the first model.
-        values: The values of the conditions besides the label and `condition`.
-        guidance: How estimates are guided.
+        conditioning: What the items are conditioned on besides `condition`, and how their estimates are guided.
         branch: The state of another trajectory where that of this stage begins, if any.
     """
 
@@ -38,15 +36,8 @@ class Stage:
     digest: str
     condition: str
     sampler: Sampler
-    label: Label = None
-    values: Mapping[str, ConditionValues] = field(default_factory=dict)
-    guidance: Guidance = field(default_factory=Guidance)
+    conditioning: Conditioning = field(default_factory=Conditioning)
     branch: "Branch | None" = None
-
-    @property
-    def conditioning(self) -> Conditioning:
-        """What the items are conditioned on, and how their estimates are guided."""
-        return Conditioning(self.label, self.values, self.guidance)
 
     def takes(self, name: str) -> bool:
         """Whether the user says the value of the condition of a name."""
@@ -115,7 +106,8 @@ class Stage:
         """Return the stage with the samples of the model before, which have these indices."""
         kind = self.model.spec.conditions[self.condition]
         names = ("",) * len(samples)
-        return replace(self, values={**self.values, self.condition: ConditionValues(kind, samples, names, indices)})
+        values = {**self.conditioning.values, self.condition: ConditionValues(kind, samples, names, indices)}
+        return replace(self, conditioning=replace(self.conditioning, values=values))
 
 
 @dataclass(frozen=True)
@@ -213,11 +205,11 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
         if stage is stages[0]:
             values |= of_none  # which the first model refuses
         elif stage.model.spec.classes and LABEL not in asked:
-            in_turn = stages[0].model.spec.classes if done[0].label is None else ()
+            in_turn = stages[0].model.spec.classes if done[0].conditioning.label is None else ()
             values[LABEL] = _matched(LABEL, in_turn, stage, stages) if in_turn else NONE
         conditioning = read_conditioning(stage.model.spec, None, values)
         stage.model.labels([0], conditioning.label)
-        done.append(replace(stage, label=conditioning.label, values=conditioning.values))
+        done.append(replace(stage, conditioning=conditioning))
     return done
 
 

@@ -34,7 +34,7 @@ CSV = 2
 """Marks the rows of a .csv."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 """A number as many languages write it, and Excel with them."""
-MOST_LISTED = 3
+MOST_IN_MESSAGE = 3
 """Largest number of names in a message."""
 
 
@@ -52,8 +52,8 @@ class ItemsError(InputError):
 
 def listed(names: Iterable[str]) -> str:
     """Join the first names."""
-    first = list(islice(names, MOST_LISTED + 1))
-    return ", ".join(first[:MOST_LISTED]) + (", ..." if len(first) > MOST_LISTED else "")
+    first = list(islice(names, MOST_IN_MESSAGE + 1))
+    return ", ".join(first[:MOST_IN_MESSAGE]) + (", ..." if len(first) > MOST_IN_MESSAGE else "")
 
 
 class ColumnFile(NamedTuple):

@@ -343,7 +343,7 @@ def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[s
 def beyond_data(stage: Stage) -> list[str]:
     """Say which numbers lie beyond the data that the model was trained on."""
     notes = list[str]()
-    for name, values in stage.values.items():
+    for name, values in stage.conditioning.values.items():
         kind = values.kind
         if not isinstance(kind, Vector) or not (ranges := kind.ranges()):
             continue
@@ -358,10 +358,10 @@ def beyond_data(stage: Stage) -> list[str]:
 
 def never_absent(stage: Stage) -> list[str]:
     """Say which conditions guidance strengthens although the model never learned without them."""
-    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.guidance
+    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.conditioning.guidance
     if guidance.off or guidance.weak is not None or (further and train.condition_dropout):
         return []
-    names = [*stage.values, *[stage.condition] * bool(stage.condition)]
+    names = [*stage.conditioning.values, *[stage.condition] * bool(stage.condition)]
     names += [LABEL] * (bool(stage.model.spec.classes) and not train.label_dropout)
     names = [name for name, scale in guidance.scales(names).items() if scale != 1]
     if not names:
