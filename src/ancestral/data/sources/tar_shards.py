@@ -32,7 +32,6 @@ from ancestral.data.files import Files, NameList
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
-from ancestral.data.remote_files import RemoteFiles
 from ancestral.data.sources.file_folder import LocalFiles
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
@@ -115,12 +114,13 @@ class TarShards(StoredItems):
 
 def open_shards(place: Place) -> TarShards:
     """Open a .tar, several by their numbers, or those in a folder."""
-    if isinstance(place.at, RemoteFiles):
-        names = place.at.only or [one for one in place.at.names([".tar"], [], []) if b"/" not in one]
-        return TarShards(place.at, names, one_line(Path(place.at.address).name))
-    assert place.at is not None  # since files have a place
-    folder, paths = (place.at, sorted(place.at.glob("*.tar"))) if place.at.is_dir() else (place.at.parent, [place.at])
-    return TarShards(LocalFiles(folder), [os.fsencode(one.name) for one in paths], one_line(place.at.resolve().stem))
+    at = place.at
+    assert at is not None  # since files have a place
+    if not isinstance(at, Path):
+        names = at.only or [one for one in at.names([".tar"], [], []) if b"/" not in one]
+        return TarShards(at, names, one_line(Path(at.address).name))
+    folder, paths = (at, sorted(at.glob("*.tar"))) if at.is_dir() else (at.parent, [at])
+    return TarShards(LocalFiles(folder), [os.fsencode(one.name) for one in paths], one_line(at.resolve().stem))
 
 
 def index_shard(files: Files, shard: bytes) -> Index:
