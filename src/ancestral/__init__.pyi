@@ -15,6 +15,7 @@ from ancestral import samplers as samplers
 from ancestral import schedules as schedules
 from ancestral import targets as targets
 from ancestral.config import Config as Config
+from ancestral.config.request import Request as Request
 from ancestral.diffusion import Diffusion as Diffusion
 from ancestral.errors import InputError as InputError
 from ancestral.faces.python import average as average
@@ -35,7 +36,6 @@ from ancestral.faces.python import train as train
 from ancestral.faces.python import train_steps as train_steps
 from ancestral.model import Model as Model
 from ancestral.model import load as load
-from ancestral.config.request import Request as Request
 from ancestral.targets import Prediction as Prediction
 from ancestral.training.snapshot_models import load_snapshot as load_snapshot
 

@@ -7,13 +7,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ancestral.base.registries import MaskPart, OwnMetric
 from ancestral.config import Config, Given
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
 from ancestral.objectives import Objective
 from ancestral.operators import Operator
-from ancestral.base.registries import MaskPart, OwnMetric
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.editing_result import EditingResult
