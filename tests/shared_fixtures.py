@@ -2,6 +2,7 @@
 once, commands, and a browser. Processes that tests start see the environment that is set here.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -136,16 +137,25 @@ def patient(make):
     return call
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """Headless Chromium, driven by Playwright."""
+@functools.cache
+def _playwright():
+    """Playwright, and the Chromium that it drives. A process can start it once, and each conftest.py has a fixture."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program, "install Chromium: apt-get install chromium"
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-first-run", *quiet])
-        browser.new_page, browser.new_context = patient(browser.new_page), patient(browser.new_context)
-        yield browser
+    playwright = sync_playwright().start()
+    browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-first-run", *quiet])
+    browser.new_page, browser.new_context = patient(browser.new_page), patient(browser.new_context)
+    return playwright, browser
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Headless Chromium, driven by Playwright."""
+    playwright, browser = _playwright()
+    yield browser
+    if browser.is_connected():
         browser.close()
+        playwright.stop()
