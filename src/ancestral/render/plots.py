@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ancestral.measure.step_budgets import PASSES
-from ancestral.render.pictures import DRAWING, STYLE, figure_to_image
+from ancestral.render.item_plots import STYLE, figure_to_image
+from ancestral.render.lettering import DRAWING
 from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
 from ancestral.results.ensemble_result import Calibration
 from ancestral.results.evaluation_result import BoundOverTime

@@ -30,8 +30,8 @@ from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.masks import box_mask, read_change
 from ancestral.model.requested import recipe_of, stages_of
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.render import compositions, writers
-from ancestral.render.pictures import Beside
+from ancestral.render import compositions, pictures, writers
+from ancestral.render.pictures import Beside, Flanks
 from ancestral.results.editing_result import EditingResult
 from ancestral.samplers import Step
 from ancestral.use_cases.output_files import folder_of, path_of
@@ -409,7 +409,7 @@ def _files(
     def film(path: Path) -> None:
         whole = plan.change is None or tuple(plan.change.shape) == spec.shape[1:]  # else the states are a window of it
         before = plan.shown[-1:] if whole else ()
-        strip = compositions.film(states, width=1180, limits=limits, names=names, before=before)
+        strip = compositions.film(states, width=1180, limits=limits, captions=names, flanks=Flanks(before))
         writers.write_picture(path, strip, text("film"))
 
     def folder(path: Path) -> None:
@@ -439,8 +439,8 @@ def _files(
 
 def _animate(path: Path, items: Tensor, limits: tuple[float, float]) -> None:
     """Write the items as the frames of an animation."""
-    frames = [Step(index, 0.0, item[None], item[None]) for index, item in enumerate(items)]
-    writers.write_animation(path, frames, 1, 256, limits)
+    frames = [pictures.picture(item[None], 1, 256, limits) for item in items]
+    writers.write_animation(path, frames)
 
 
 def _captions(plan: EditPlan) -> list[str]:

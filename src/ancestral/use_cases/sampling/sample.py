@@ -31,6 +31,7 @@ from ancestral.model.requested import check_followers, count_of, recipe_of, stag
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
 from ancestral.render import compositions, pictures, writers
+from ancestral.render.pictures import Flanks
 from ancestral.render.result_text import channel_means
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.samplers.loop import Step
@@ -254,25 +255,19 @@ def _files(
     period = 1 if tiles > 1 and period >= len(items) else period
     columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
     names = captions(values, items, model.class_names(items, request.label)) if options.captions is not False else None
-    animate = partial(
-        writers.write_animation,
-        states=frames,
-        columns=columns,
-        height=ANIMATION_HEIGHT,
-        limits=limits,
-        fps=options.fps or writers.FPS,
-        scale=options.scale or 1.0,
-        before=before,
-        captions=names,
-        estimates=True,
-    )
+    flanks = Flanks(before)
 
     def text(made: Request) -> str:
         return made.to_json() if made.model else ""
 
     def grid(path: Path) -> None:
-        picture = partial(pictures.picture, samples, columns, 500, limits, names, before)
+        picture = partial(pictures.picture, samples, columns, 500, limits, names, flanks)
         writers.write_picture(path, from_pixels(samples[0]) if request.single else picture(), text(request))
+
+    def animate(path: Path) -> None:
+        draw = partial(compositions.with_estimates, columns=columns, limits=limits, captions=names, flanks=flanks)
+        drawn = compositions.animated(frames, draw, ANIMATION_HEIGHT, options.scale or 1.0)
+        writers.write_animation(path, drawn, options.fps or writers.FPS)
 
     def single_files(path: Path) -> None:
         files = _file_names(plan, values)
@@ -287,9 +282,7 @@ def _files(
         writers.write_array(path, samples, model.labels(items, request.label), conditions)
 
     def film(path: Path) -> None:
-        strip = compositions.film(
-            stills, width=1180, limits=limits, names=names, captions=options.captions is not False, before=before
-        )
+        strip = compositions.film(stills, width=1180, limits=limits, captions=names, flanks=flanks)
         writers.write_picture(path, strip, text(dataclasses.replace(request, single=False)))
 
     kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)

@@ -201,7 +201,8 @@ def _measured(trainer: Trainer, place: RunFolder) -> Generator[Work, None, Recon
     quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
     limits, shown = spec.codec.limits, range(min(SHOWN, len(made)))
     beside = pictures.Beside("item", items.items, limits).at(shown)
-    image = pictures.picture(made[: len(shown)], None, 500, limits, (), [beside], name="reconstruction")
+    flanks = pictures.Flanks([beside], name="reconstruction")
+    image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)
     with contextlib.suppress(OSError):  # it is to look at alone
         writers.write_picture(place.path / "reconstructions.png", image, "")
     return quality

@@ -118,16 +118,10 @@ def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple[
     spec, n = trainer.spec, len(recording.samples)
     labels, limits = given.label or spec.classes, spec.codec.limits
     names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
-    before = compositions.beside(given.values, range(n))
-    after = [] if given.items is None else [pictures.Beside(pictures.TRUTH, given.items.items, limits)]
-    after = [part.at(range(n)) for part in after]
-    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, before, after)
+    after = [] if given.items is None else [pictures.Beside(pictures.TRUTH_TITLE, given.items.items, limits)]
+    flanks = pictures.Flanks(compositions.beside(given.values, range(n)), after).at(range(n))
+    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, flanks)
     followed = trainer.distributed.positions(n)
-    film = compositions.film(
-        recording.states,
-        limits=limits,
-        names=[names[i] for i in followed] if names else [],
-        before=[part.at(followed) for part in before],
-        after=[part.at(followed) for part in after],
-    )
+    texts = [names[i] for i in followed] if names else []
+    film = compositions.film(recording.states, limits=limits, captions=texts, flanks=flanks.at(followed))
     return grid, film
