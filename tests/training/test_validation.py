@@ -21,12 +21,12 @@ from ancestral.config import Config
 from ancestral.config.training_values import ValidationLosses
 from ancestral.data import LazyDataset
 from ancestral.measure import reference
+from ancestral.measure.reference import held_out_data
 from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
 from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.validation import Validation
-from ancestral.use_cases.measuring.subjects import held_out_data
 from tiny_models import stripes, tiny_config, together
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "sample_every": 2,

@@ -28,7 +28,7 @@ MAX_ITEMS = 10_000
 MAX_ELEMENTS = 2**26
 """Elements of all items in memory: as float64, half a GiB."""
 
-Loader = Callable[[Any, str], Dataset]
+OpenSplit = Callable[[Any, str], Dataset]
 """(source, split) -> the data of that split, each opened once."""
 SHOWN = 5
 """Largest number of classes that a message names."""
@@ -38,7 +38,7 @@ HELD_OUT = "held out of the run"
 
 def loader(
     spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None, given: Sequence[Given] | None = None
-) -> Loader:
+) -> OpenSplit:
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
     `spec`, `config` and `given` are those of `load_reference`, and `run` the data of a run by their fingerprint: what
@@ -66,6 +66,23 @@ def loader(
         return opened[place, split]
 
     return load
+
+
+def plain_source(source: Any) -> Any:
+    """Return a path as text, and other data as they are."""
+    return str(source) if isinstance(source, Path) else source
+
+
+def held_out_data(source: Any, load: OpenSplit, held_out: Any) -> tuple[Dataset | None, str]:
+    """Held-out data and their name: as given, or the test split of the data, or the part that the run held out."""
+    if held_out is not None:
+        tested = isinstance(held_out, str) and held_out in data.TESTED
+        return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"
+    for split, title in (("test", "test split"), (HELD_OUT, HELD_OUT)):
+        with contextlib.suppress(MissingSplitError):
+            if split != "test" or isinstance(source, str):
+                return load(source, split), title
+    return None, ""
 
 
 def load_validation(

@@ -17,7 +17,7 @@ from ancestral.base.events import Event, track
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
-from ancestral.measure.measured_samples import Measurement, References, Samples
+from ancestral.measure.measured_samples import MetricEvents, References, Samples
 from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
 from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.metrics.extractors import Features
@@ -112,7 +112,7 @@ class Study:
 
     def metrics(
         self, items: Tensor, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
-    ) -> Measurement:
+    ) -> MetricEvents:
         """Measure the samples; see `References.measure`."""
         spec, classes = self.spec, len(self.model.spec.classes)
         if self.conditions is None:

@@ -25,8 +25,9 @@ from ancestral.conditions import argument_name
 from ancestral.model import Model
 from ancestral.nets.autoencoder import Decoder, Encoder
 from ancestral.nets.unet import UpsampleLayer
+from ancestral.page.aten_operations import SPLIT, WHOLE
 from ancestral.page.program_builder import Value
-from ancestral.page.program_operations import SPLIT, WHOLE, Translation
+from ancestral.page.program_operations import Translation
 from ancestral.page.weight_encoding import rounded
 
 
