@@ -49,7 +49,7 @@ DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 DEFAULT_MEMBERS = 8
 """The default number of samples of each condition."""
-FUNCTION = "package.module:function"
+FUNCTION_NAME = "package.module:function"
 COMMON_SETTINGS = ("steps", "batch_size", "lr", "seed", "sample_every", "sampler")
 IN_OBJECT_STORAGE = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):/{1,2}(?P<path>[^/].*)")
 """An address, also as pathlib writes it, with one slash."""
@@ -248,10 +248,10 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     )
     """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
     Python also a module, which is copied}. Default: the preset's."""
-    objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION)
+    objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
     (`Objective.trainable`) are trained too."""
-    lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
+    lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
 
 
@@ -644,7 +644,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     given: tuple[str, ...] | None = argument(None, metavar="NAME=WHAT", repeats=True, names="condition")
     """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
     a .npy or .npz file, or a column. Default: what training was given."""
-    trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION)
+    trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION_NAME)
     """Functions of your own that make conditions of a model in a file, which may run: no file runs code by itself.
     Default: none."""
 

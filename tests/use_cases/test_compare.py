@@ -16,7 +16,7 @@ from ancestral.base.result import to_plain
 from ancestral.declarations import Compare
 from ancestral.faces import command as cli
 from ancestral.measure import time_needed
-from ancestral.measure.step_budgets import PASSES, reference_budget, step_budgets
+from ancestral.measure.step_budgets import TRIED_PASSES, reference_budget, step_budgets
 from ancestral.render.compositions import side_by_side
 from ancestral.render.pictures import picture
 from ancestral.render.plots import samplers_plot
@@ -269,7 +269,7 @@ def test_the_ladder_counts_passes_not_steps():
     }.items():
         budgets = list(step_budgets(model, name, 250))
         assert [budget.steps for budget in budgets if budget.steps < 60] == steps
-        assert all(budget.passes <= limit for budget, limit in zip(budgets[::-1], PASSES[::-1], strict=False))
+        assert all(budget.passes <= limit for budget, limit in zip(budgets[::-1], TRIED_PASSES[::-1], strict=False))
     assert [budget.passes for budget in step_budgets(model, "heun", 12)] == [3, 5, 7, 9, 11]
     whole = reference_budget(model)
     assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)

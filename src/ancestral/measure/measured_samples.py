@@ -22,7 +22,7 @@ from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.results import sample_result as facts
 
-FEWEST = 6
+FEWEST_ITEMS = 6
 """Items of a set that have the 5 neighbours of precision and recall."""
 MetricEvents = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPairs]]]
 """The events of measuring samples, which return the metrics and the samples nearest to training items."""
@@ -106,10 +106,10 @@ class References:
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
-        least = FEWEST if self.held_out is not None else 2 * FEWEST  # a half of it stands in
-        unseen = FEWEST if self.held_out is None else len(self.held_out.items)
-        for name, number, fewest in (("sample", count, FEWEST), ("training item", len(self.train.items), least),
-                                     ("held-out item", unseen, FEWEST)):  # fmt: skip
+        least = FEWEST_ITEMS if self.held_out is not None else 2 * FEWEST_ITEMS  # a half of it stands in
+        unseen = FEWEST_ITEMS if self.held_out is None else len(self.held_out.items)
+        for name, number, fewest in (("sample", count, FEWEST_ITEMS), ("training item", len(self.train.items), least),
+                                     ("held-out item", unseen, FEWEST_ITEMS)):  # fmt: skip
             if number < fewest:
                 raise InputError(f"{are(number, name)} too few to measure: give at least {fewest}")
 

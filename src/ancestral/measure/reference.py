@@ -30,9 +30,9 @@ MAX_ELEMENTS = 2**26
 
 OpenSplit = Callable[[Any, str], Dataset]
 """(source, split) -> the data of that split, each opened once."""
-SHOWN = 5
+CLASSES_NAMED = 5
 """Largest number of classes that a message names."""
-HELD_OUT = "held out of the run"
+HELD_OUT_SPLIT = "held out of the run"
 """The split of a run's own data that `train --validation` held out."""
 
 
@@ -42,7 +42,7 @@ def loader(
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
     `spec`, `config` and `given` are those of `load_reference`, and `run` the data of a run by their fingerprint: what
-    it held out is the split `HELD_OUT`, and not in "train".
+    it held out is the split `HELD_OUT_SPLIT`, and not in "train".
     """
     opened: dict[tuple[object, str], Dataset] = {}
 
@@ -60,7 +60,7 @@ def loader(
                         held_out = load_validation(spec, run.validation, config, given)
             opened[place, "train"] = train
             if held_out is not None:
-                opened[place, HELD_OUT] = held_out
+                opened[place, HELD_OUT_SPLIT] = held_out
         if (place, split) not in opened:
             raise MissingSplitError(f"{source} has no part that was held out")
         return opened[place, split]
@@ -78,7 +78,7 @@ def held_out_data(source: Any, load: OpenSplit, held_out: Any) -> tuple[Dataset 
     if held_out is not None:
         tested = isinstance(held_out, str) and held_out in data.TESTED
         return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"
-    for split, title in (("test", "test split"), (HELD_OUT, HELD_OUT)):
+    for split, title in (("test", "test split"), (HELD_OUT_SPLIT, HELD_OUT_SPLIT)):
         with contextlib.suppress(MissingSplitError):
             if split != "test" or isinstance(source, str):
                 return load(source, split), title
@@ -276,7 +276,7 @@ def _renumbered(
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:CLASSES_NAMED]) + (", ..." if len(names) > CLASSES_NAMED else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,7 +345,7 @@ def copies_among(items: InMemoryDataset, train: InMemoryDataset) -> tuple[Tensor
     """
     first = first_equal(items.items, train.items)
     rows = (first >= 0).nonzero().flatten().tolist()
-    pairs = [f"{items.name_of(row)} = {train.name_of(int(first[row]))}" for row in rows[: SHOWN + 1]]
+    pairs = [f"{items.name_of(row)} = {train.name_of(int(first[row]))}" for row in rows[: CLASSES_NAMED + 1]]
     return first >= 0, f"{len(rows):,} of {len(items):,} ({_listed(pairs)})"
 
 

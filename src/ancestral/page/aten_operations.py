@@ -37,7 +37,7 @@ REDUCTIONS = {
     aten.min.dim: 3,
 }
 """Numbers of the reductions, as in kernels.c."""
-MEAN = 1
+MEAN_REDUCTION = 1
 VIEWS = {
     aten.view.default,
     aten.reshape.default,
@@ -76,7 +76,7 @@ REARRANGEMENTS = {
 }
 """Operations whose results are elements of their input; which ones is known now."""
 PRODUCTS = {aten.linear.default, aten.convolution.default}
-WHOLE = (
+KEPT_WHOLE = (
     aten.linear.default,
     aten.group_norm.default,
     aten.layer_norm.default,

@@ -13,7 +13,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.page.weight_encoding import encode
 
-START = 65536
+PROGRAM_START = 65536
 """The first byte of the memory that a program uses; the stack of the kernels lies below."""
 MAX_MEMORY = 2**31 - 1
 """The largest memory that addresses of 32 bits with a sign reach."""
@@ -203,7 +203,7 @@ class Builder:
         Raises:
             InputError: If it needs more memory than a browser has.
         """
-        working = START
+        working = PROGRAM_START
         for buffer in (self.zeros, *self.statics.values()):
             buffer.offset = working
             working += buffer.size

@@ -12,7 +12,7 @@ from ancestral.page.aten_operations import (
     BINARY,
     CASTS,
     IN_JAVASCRIPT,
-    MEAN,
+    MEAN_REDUCTION,
     PRODUCTS,
     REARRANGEMENTS,
     REDUCTIONS,
@@ -230,10 +230,13 @@ def _variance(
     value = t.value(x)
     axes = list(axes or range(value.view.ndim))
     count = math.prod(value.shape[axis] for axis in axes)
-    mean, difference, squares = t.reduced(MEAN, value, axes, True), *(t.builder.new(value.shape, value) for _ in "12")
+    mean, difference, squares = (
+        t.reduced(MEAN_REDUCTION, value, axes, True),
+        *(t.builder.new(value.shape, value) for _ in "12"),
+    )
     t.builder.map("sub", difference, value, mean)
     t.builder.map("mul", squares, difference, difference)
-    average = t.reduced(MEAN, squares, axes, keepdim)
+    average = t.reduced(MEAN_REDUCTION, squares, axes, keepdim)
     out = t.builder.new(average.shape)
     t.builder.map("mul", out, average, t.value(count / (count - (1 if correction is None else correction))))
     return (out, mean.viewed(mean.view.view(out.shape))) if node.target is aten.var_mean.correction else out
@@ -289,7 +292,7 @@ def _pool(t: Translation, node: fx.Node, x: Any, kernel: Any, stride: Any = (), 
     view = value.view
     for axis, (side, step) in enumerate(zip(kernel, stride or kernel, strict=True), 2):
         view = view.unfold(axis, side, step)
-    out = t.reduced(2 if greatest else MEAN, value.viewed(view), [-2, -1], keep=False)
+    out = t.reduced(2 if greatest else MEAN_REDUCTION, value.viewed(view), [-2, -1], keep=False)
     return (out, None) if greatest else out
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.render.lettering import DRAWING, shorten
+from ancestral.render.lettering import MATPLOTLIB_LOCK, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,6 +98,6 @@ def figure_to_image(figure: "Figure") -> Image.Image:
     from matplotlib.colors import to_rgba
 
     buffer = io.BytesIO()
-    with DRAWING:
+    with MATPLOTLIB_LOCK:
         figure.savefig(buffer, format="png", dpi="figure")
     return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")

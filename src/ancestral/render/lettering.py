@@ -20,7 +20,7 @@ NARROWEST = 84
 """Pixels to which a column is widened for a long caption; what is longer is cut."""
 SIDE = 3
 """Pixels on each side of a caption."""
-DRAWING = RLock()
+MATPLOTLIB_LOCK = RLock()
 """Held while matplotlib draws, whose style and parser of formulas serve one thread at a time."""
 X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
 """The names of noisy states and of estimates, as matplotlib writes formulas."""
@@ -105,6 +105,6 @@ def formula(text: str, size: int) -> Image.Image:
     from matplotlib.mathtext import math_to_image
 
     buffer = io.BytesIO()
-    with DRAWING:
+    with MATPLOTLIB_LOCK:
         math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
     return Image.open(buffer).convert("RGB")

@@ -32,7 +32,7 @@ PADDING = 2
 MAX_PERIOD, MAX_HUES = 12, 100
 """Largest numbers of classes that have columns of their own, and that have colours."""
 MID_GREY = 128
-CHECKERBOARD, SQUARES = (232, 192), 8
+SQUARE_GREYS, SQUARES = (232, 192), 8
 """The two greys behind transparent pixels, between which both white and black are seen; the squares of a long side."""
 SLICE_GAP = 1
 """Pixels between the slices of a volume."""
@@ -302,7 +302,7 @@ def checkerboard(sides: Sequence[int]) -> Tensor:
     """Two greys in turn, uint8 (*sides)."""
     side = max(1, max(sides) // SQUARES)
     places = torch.meshgrid(*(torch.arange(length) // side for length in sides), indexing="ij")
-    return torch.tensor(CHECKERBOARD, dtype=torch.uint8)[torch.stack(places).sum(0) % 2]
+    return torch.tensor(SQUARE_GREYS, dtype=torch.uint8)[torch.stack(places).sum(0) % 2]
 
 
 def middle_slices(volumes: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from ancestral.training.snapshot_models import with_weights
 from ancestral.use_cases import output_files
 from ancestral.use_cases.measuring import measurements, subjects
 
-FOLDER, SAMPLES = "average", Path("evaluation/samples")
+AVERAGE_FOLDER, SAMPLES_FOLDER = "average", Path("evaluation/samples")
 SHORTER = f"fewer {option('lengths')}, {option('samples')} or {option('steps')}, or {option('most')}, are faster"
 ROUGH = 0.1
 """A note says so if the error of a reconstructed profile is larger than this share of it."""
@@ -62,7 +62,7 @@ def plan(options: AverageLengths) -> AveragePlan:
     steps, processes = _steps(home, options.end), Distributed(options.device)
     subject = subjects.open_subject(options.run, options, processes.device)
     source = subject.source(options.data)
-    out = Path(home.path / FOLDER if options.out is None else options.out)
+    out = Path(home.path / AVERAGE_FOLDER if options.out is None else options.out)
     output_files.check_folder(out, source, options.held_out)
     file = out / run_files.MODEL
     if file.exists() and "average" not in storage.read_metadata(file):
@@ -95,7 +95,7 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
         facts = storage.read_metadata(out / run_files.MODEL)
         yield Message(f"replaces the average of length {float(facts['average']):g}, step {facts['step']}, in {out}")
     name = f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each"
-    unmade = dataclasses.replace(ema, folder=out / SAMPLES)
+    unmade = dataclasses.replace(ema, folder=out / SAMPLES_FOLDER)
     studies = [(name, study) for study in (ema, *[unmade] * len(plan.lengths))]
     if line := time_needed.forecast(time_needed.sampling_parts(studies, plan.batch_size), SHORTER):
         yield Message(line)
@@ -169,4 +169,4 @@ def _study_of(plan: AveragePlan, model: Model) -> Study:
     for value in model.diffusion.net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     spec = dataclasses.replace(ema.spec, model=digest.hexdigest())
-    return dataclasses.replace(ema, model=model, spec=spec, folder=plan.folder / SAMPLES)
+    return dataclasses.replace(ema, model=model, spec=spec, folder=plan.folder / SAMPLES_FOLDER)

@@ -32,7 +32,7 @@ from ancestral.use_cases.measuring import measurements, subjects
 from ancestral.use_cases.measuring.compare_samplers import compare_samplers, default_sampler, sampler_list
 from ancestral.use_cases.measuring.evaluate import check_metrics
 
-IMAGES, POINTS = 36, 2000
+PICTURE_SAMPLES, PICTURE_CLOUD = 36, 2000
 """Samples of each run in the picture; of points, this number makes a cloud."""
 COMPARISON_FOLDER = Path("runs/compare")
 
@@ -137,7 +137,7 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
         bound = subject.folder and EvaluationResult.load(subject.folder, subject.sha256).likelihood
         compared_bound = ComparedBound.from_result(bound, likelihood_items(bound.data)) if bound else None
         runs.append(ComparedRun(**vars(quality), parameters=study.model.parameters, bits_per_dim=compared_bound))
-        grids.append((subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
+        grids.append((subject.name, items[: PICTURE_CLOUD if items.ndim == 2 else PICTURE_SAMPLES]))
     result = ComparisonResult.from_runs(runs)
     if plan.folder is not None:
         limits, names = plan.subjects[0].model.spec.codec.limits, _class_names(plan.studies, len(grids[0][1]))

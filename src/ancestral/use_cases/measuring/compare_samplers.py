@@ -12,7 +12,7 @@ from ancestral.base.options import option
 from ancestral.declarations import Compare
 from ancestral.measure import time_needed
 from ancestral.measure.step_budgets import (
-    PASSES,
+    TRIED_PASSES,
     StepBudget,
     reference_budget,
     sampler_title,
@@ -68,7 +68,7 @@ def compare_samplers(
     """
     (study,), size, most = plan.studies, plan.batch_size, plan.options.most
     reference_steps, T = reference_budget(study.model, most), study.model.denoiser.schedule.steps
-    budgets, notes = _budgets(study, names, max(PASSES) if most is None else most)
+    budgets, notes = _budgets(study, names, max(TRIED_PASSES) if most is None else most)
     if reference_steps.steps < T:
         reason = f"DDPM took {reference_steps.steps:,} of its {T:,} steps, as {option('most')} allows"
         notes = [f"{reason}; with all it may be better.", *notes]

@@ -29,7 +29,7 @@ from ancestral.use_cases import model_cards, output_files
 from ancestral.use_cases.measuring import measurements, subjects
 from ancestral.use_cases.measuring.likelihood import LikelihoodPlan, measure_likelihood, plan_likelihood
 
-PARTS = {
+OPTIONS_OF_PARTS = {
     "samples": ("sampler", "steps", "guidance", "extractor"),
     "likelihood": ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes"),
     "ode": ("ode_steps", "probes"),
@@ -148,7 +148,7 @@ def _check_parts(options: Evaluate, samples: bool) -> None:
     """Raise InputError for an option of a part that is not measured."""
     defaults = {field.name: field.default for field in dataclasses.fields(Evaluate)}
     parts = {"samples": samples or bool(options.conditions), "likelihood": options.likelihood, "ode": options.ode}
-    idle = [(part, name) for part, is_measured in parts.items() if not is_measured for name in PARTS[part]]
+    idle = [(part, name) for part, is_measured in parts.items() if not is_measured for name in OPTIONS_OF_PARTS[part]]
     for part, name in [*idle, *([] if samples else [("samples", "metrics")])]:
         if getattr(options, name) != defaults[name]:
             raise InputError(
@@ -243,7 +243,7 @@ def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[E
     """Update the model card, which shows some of the samples, and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
-    address = subject.name if hub.is_address(subject.name) else model_card.FOLDER
+    address = subject.name if hub.is_address(subject.name) else model_card.ADDRESS_PLACEHOLDER
     yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
     report = run / html_report.REPORT
     if html_report.update_report(run):

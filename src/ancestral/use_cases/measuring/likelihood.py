@@ -17,7 +17,7 @@ from ancestral.declarations import Evaluate
 from ancestral.measure.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import (
-    HELD_OUT,
+    HELD_OUT_SPLIT,
     OpenSplit,
     conditions_for,
     copies_among,
@@ -96,7 +96,7 @@ def _choose_items(
         held_out, title = held_out_data(source, load, options.held_out)
     if split is None:
         tested = options.held_out is None and title == "test split" and source in TESTED
-        split = "test" if tested else "held-out" if options.held_out is not None or title == HELD_OUT else "train"
+        split = "test" if tested else "held-out" if options.held_out is not None or title == HELD_OUT_SPLIT else "train"
     data = held_out if split == "held-out" else load(source, split)
     if data is None:
         raise InputError(
@@ -112,7 +112,9 @@ def _choose_items(
         notes.append(
             "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
         )
-    if split != "train" and (options.leave_out_copies or title == HELD_OUT):  # else the training data may be far away
+    if split != "train" and (
+        options.leave_out_copies or title == HELD_OUT_SPLIT
+    ):  # else the training data may be far away
         copies, text = copies_among(dataset, searched_items(load(source, "train")))
         if options.leave_out_copies:
             dataset = dataset.subset((~copies).nonzero().flatten())

@@ -21,8 +21,8 @@ from ancestral.render.pictures import Beside, Flanks
 from ancestral.samplers import Step
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 
-KINDS_OF_FILES = ".png, .npz or the name of a folder"
-LONGEST_STEM = 60
+EDIT_FILES = ".png, .npz or the name of a folder"
+LONGEST_EDIT_STEM = 60
 """The largest number of characters of a folder's name that are those of images."""
 
 
@@ -62,7 +62,7 @@ class EditPlan:
 def _stem(options: Edit, request: Request) -> str:
     """The name of the folder: that of the images, the task and the seed."""
     names = [Path(ref.name).stem for name, ref in settings_of(request).images.items() if name != "mask"]
-    text = stem_of("-".join(names), LONGEST_STEM)
+    text = stem_of("-".join(names), LONGEST_EDIT_STEM)
     return "-".join(filter(None, [text, options.task, f"seed{request.seed}"]))
 
 
@@ -83,9 +83,9 @@ def _check_out(out: Path, options: Edit) -> None:
     """Raise InputError if the samples could not be written."""
     suffix = out.suffix.lower()
     if suffix and suffix not in (".png", ".npz"):
-        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {KINDS_OF_FILES}")
+        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {EDIT_FILES}")
     if not suffix:
-        check_kind_of_path(out, KINDS_OF_FILES)
+        check_kind_of_path(out, EDIT_FILES)
     if not suffix and options.out is not None:
         check_empty(out, "files of two edits")
 

@@ -27,8 +27,8 @@ from ancestral.samplers.loop import Step
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 from ancestral.use_cases.sampling import requests
 
-KINDS_OF_FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
-LONGEST_STEM = 100
+SAMPLE_FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
+LONGEST_SAMPLE_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
 ANIMATION_HEIGHT = 400
 """Pixels: about the height of x_t in an animation, which has x̂_0 beside it; lower than a grid, since noise is large."""
@@ -177,7 +177,7 @@ def _stem(options: Sample, request: Request, followers: Sequence[str]) -> str:
         "then": "_".join(Path(name).name for name in followers) or None,
     }
     parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
-    return stem_of("-".join([f"seed{request.seed}", *parts]), LONGEST_STEM)
+    return stem_of("-".join([f"seed{request.seed}", *parts]), LONGEST_SAMPLE_STEM)
 
 
 def _scale_text(scale: float | Mapping[str, float]) -> str | None:
@@ -200,8 +200,8 @@ def _check_out(out: Path, model: SamplingModel) -> None:
         return
     if out.suffix:
         recordings = ", which gets a .wav for each sample" if model.spec.rate else ""
-        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {KINDS_OF_FILES}{recordings}")
+        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {SAMPLE_FILES}{recordings}")
     if model.spec.rate is None:
         writers.check_png(model.spec.shape, model.spec.codec.dtype)
-    check_kind_of_path(out, KINDS_OF_FILES)
+    check_kind_of_path(out, SAMPLE_FILES)
     check_empty(out, "images of two runs")

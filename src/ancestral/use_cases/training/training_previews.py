@@ -28,7 +28,7 @@ PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
 PREVIEW_TILES, PREVIEW_POINTS = 64, 1000
 """About the number of tiles of a preview: samples, and what stands beside them; the number of points."""
-FILM_ITEMS = 4
+PREVIEW_FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
 
 
@@ -88,7 +88,7 @@ def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[
     step, last = trainer.step, trainer.step >= trainer.config.train.steps
     n, _ = _size(trainer.spec)
     max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
-    followed = n if len(trainer.spec.shape) == 1 else FILM_ITEMS
+    followed = n if len(trainer.spec.shape) == 1 else PREVIEW_FILM_ITEMS
     sampling = sample_preview(trainer, n, max_steps, followed, given)
     if not trainer.distributed.main:
         finish(sampling)
