@@ -193,7 +193,9 @@ def test_grey_levels_have_the_entropy_that_a_density_tells():
     x0 = std * randomness.normal((1, 2, 2), 0, Stream.OWN, 0, range(n)).double()
     items = EvalItems((x0 * 127.5).round() / 127.5, list(range(n)))
     denoiser = oracle.Gaussian(schedules.cosine(200), 0.0, std)
-    settings = LikelihoodSettings(200, "large", True, "exact", None, 0, ode_steps=200, probes=0)
+    settings = LikelihoodSettings(
+        T=200, variance="large", clip=True, decoder="exact", passes=None, seed=0, ode_steps=200, probes=0
+    )
     nats = finish(bound_terms.flow_nats(denoiser, items, settings, IMAGES.level, n, torch.device("cpu")))
     bits = bound_terms.mean(bound_terms.bits_from_nats(nats, size, IMAGES.level))
     entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)

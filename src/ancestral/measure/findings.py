@@ -41,7 +41,7 @@ def unreadable_finding(names: dict[str, str]) -> Iterator[Finding]:
 
 
 def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config: DataConfig) -> Iterator[Finding]:
-    """Find what speaks against the image files of a folder, of which `files` are the FACTS."""
+    """Find what speaks against the image files of a folder, of which `files` are the FILE_FACTS."""
 
     def named(which: NDArray[np.bool_], remark: Callable[[np.void], str]) -> dict[str, str]:
         return {name_of(row): remark(files[row]) for row in np.flatnonzero(which).tolist()}

@@ -150,7 +150,7 @@ def _findings(
 
 
 def _file_statistics(files: NDArray[np.void], config: DataConfig) -> FileStatistics:
-    """The statistics of files, of which `files` are the FACTS."""
+    """The statistics of files, of which `files` are the FILE_FACTS."""
 
     def ends(sides: NDArray[np.integer]) -> tuple[int, int, int]:
         return int(sides.min()), int(np.median(sides)), int(sides.max())
