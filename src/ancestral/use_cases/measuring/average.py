@@ -16,7 +16,6 @@ from ancestral.base.options import option
 from ancestral.config import run_files
 from ancestral.declarations import AverageLengths
 from ancestral.measure import time_needed
-from ancestral.measure.reference import loader
 from ancestral.measure.step_budgets import bounded
 from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
@@ -67,8 +66,7 @@ def plan(options: AverageLengths) -> AveragePlan:
     file = out / run_files.MODEL
     if file.exists() and "average" not in storage.read_metadata(file):
         raise InputError(f"{file} is a model that ancestral average did not write; give {option('out')} another folder")
-    given = subjects.given_of([subject], options, source)
-    load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
+    load = subjects.opener([subject], options, source)
     ema = subjects.plan_study(subject, options, source, load, measurements.temporary_folder(processes), subject.folder)
     if options.most is not None:
         ema = ema.with_sampler(bounded(ema.model, ema.sampler, options.most).sampler)

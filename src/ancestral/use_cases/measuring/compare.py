@@ -13,7 +13,6 @@ from ancestral.base.options import option
 from ancestral.base.registries import METRICS
 from ancestral.declarations import Compare
 from ancestral.measure import time_needed
-from ancestral.measure.reference import loader
 from ancestral.measure.study import Study
 from ancestral.model import Model
 from ancestral.render import compositions
@@ -64,11 +63,8 @@ def plan(options: Compare) -> ComparePlan:
     if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
         raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
     check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
-    configs = [subject.model.config.data for subject in models]
-    same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1
     source = first.source(options.data)
-    given = subjects.given_of(models, options, source)
-    load = loader(first.model.spec, first.data_config, configs[0] if same else None, given)
+    load = subjects.opener(models, options, source)
     in_file = all(subject.folder for subject in models)
     place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None
     if options.samplers == "all":

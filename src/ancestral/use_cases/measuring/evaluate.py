@@ -18,7 +18,6 @@ from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.measure import time_needed
 from ancestral.measure.conditional_samples import EnsembleStudy
 from ancestral.measure.measured_samples import MetricEvents
-from ancestral.measure.reference import loader
 from ancestral.measure.study import Study
 from ancestral.metrics.extractors import features
 from ancestral.render import compositions, html_report, model_card, plots
@@ -60,8 +59,7 @@ def plan(options: Evaluate) -> EvaluatePlan:
     check_metrics(options.metrics, bool(subject.model.spec.classes))
     source = subject.source(options.data)
     folder = output_files.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
-    given = subjects.given_of([subject], options, source)
-    load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
+    load = subjects.opener([subject], options, source)
     conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
     temporary, study, ensembles = measurements.temporary_folder(processes), None, None
     studies = list[Study]()

@@ -19,7 +19,14 @@ from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, Given, ru
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import References
-from ancestral.measure.reference import OpenSplit, check_partners, held_out_data, names_of_conditions, plain_source
+from ancestral.measure.reference import (
+    OpenSplit,
+    check_partners,
+    held_out_data,
+    loader,
+    names_of_conditions,
+    plain_source,
+)
 from ancestral.measure.sample_store import SamplingSpec
 from ancestral.measure.study import Study
 from ancestral.model import Model
@@ -89,7 +96,24 @@ def _check_functions(model: Model, options: WithSamples) -> None:
     derived.check_trusted([*made_by, *map(str, model.config.data.given or ())], options.trust or (), "trust")
 
 
-def given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[Given, ...] | None:
+def opener(subjects: Sequence[Subject], options: WithSamples, source: Any) -> OpenSplit:
+    """Return the function that opens data for models, whose items are alike.
+
+    Args:
+        subjects: The models. What was held out of their runs is known where it is the same.
+        options: The options.
+        source: The training data.
+
+    Raises:
+        InputError: If the conditions of the models cannot be found in data.
+    """
+    first, configs = subjects[0], [one.model.config.data for one in subjects]
+    same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1
+    given = _given_of(subjects, options, source)
+    return loader(first.model.spec, first.data_config, configs[0] if same else None, given)
+
+
+def _given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[Given, ...] | None:
     """Return where the data have the conditions of all models, as `data.open` takes it.
 
     Args:
