@@ -21,7 +21,7 @@ from ancestral.results.data_report import ValueStatistics
 
 DECODED_AT_ONCE, MEMORY_ITEMS_AT_ONCE = 16, 256
 """Numbers of items that a thread reads at a time: items that are decoded, and items in memory."""
-VALUES_AT_ONCE = 1 << 22  # values at a time, so that temporaries stay small
+COUNTED_AT_ONCE = 1 << 22  # values at a time, so that temporaries stay small
 GREY_TOLERANCE = 8
 """Levels by which the channels of a pixel of a grey image may differ."""
 FILE_FACTS = np.dtype(
@@ -140,7 +140,7 @@ def class_counts(labels: Tensor | None, classes: tuple[str, ...]) -> dict[str, i
 def value_statistics(items: Tensor) -> ValueStatistics:
     """Compute the statistics of items (N, C, *space) or points (N, 2) in memory; 5,000 small images take 0.2 s."""
     sums = ValueSums()
-    for chunk in torch.split(items, max(1, VALUES_AT_ONCE // items[0].numel())):
+    for chunk in torch.split(items, max(1, COUNTED_AT_ONCE // items[0].numel())):
         sums.add(chunk)
     return sums.statistics()
 
