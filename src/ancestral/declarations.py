@@ -31,12 +31,13 @@ from ancestral.base.registries import (
 )
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
 from ancestral.config.data_sources import SOURCES, described
+from ancestral.config.request import SamplingOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ancestral.diffusion import Diffusion
-    from ancestral.model import Label, Model, NetSource
+    from ancestral.model import Model, NetSource
     from ancestral.objectives import Objective
     from ancestral.operators import Operator
     from ancestral.samplers import Sampler
@@ -48,7 +49,7 @@ DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 DEFAULT_MEMBERS = 8
 """The default number of samples of each condition."""
-FUNCTION = "package.module:function"
+FUNCTION_NAME = "package.module:function"
 COMMON_SETTINGS = ("steps", "batch_size", "lr", "seed", "sample_every", "sampler")
 IN_OBJECT_STORAGE = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):/{1,2}(?P<path>[^/].*)")
 """An address, also as pathlib writes it, with one slash."""
@@ -184,33 +185,9 @@ class WithResume(Declaration):
     """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""
 
 
-class WithConditions(Declaration):
+class WithConditions(Declaration, SamplingOptions):
     """A use case that makes samples, which may be conditioned."""
 
-    LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
-    index: tuple[int, ...] | None = argument(None, largest=1024)
-    """Indices of the samples of the seed, one or several; default: the first n."""
-    seed: int | None = None
-    """Seed of all noise; sample i of a seed is always the same. Default: 0."""
-    label: Label = argument(None, words=tuple[str, ...] | None, names="words")
-    """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
-    {LABEL_DEFAULT}."""
-    given: Mapping[str, Any] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
-    )
-    """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
-    file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
-    a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
-    What is left out is absent."""
-    guidance: float | Mapping[str, float] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="SCALE", names="words"
-    )
-    """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
-    low=1{ (a mapping in Python)}. Default: 1."""
-    guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
-    """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
-    guidance_rescale: float | None = argument(None, least=0, most=1)
-    """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
     weak: Model | str | Path | int | None = argument(None, words=int | str | None, metavar="RUN|STEP", names="run")
     """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
     a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
@@ -271,10 +248,10 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     )
     """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
     Python also a module, which is copied}. Default: the preset's."""
-    objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION)
+    objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
     (`Objective.trainable`) are trained too."""
-    lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
+    lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
 
 
@@ -667,7 +644,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     given: tuple[str, ...] | None = argument(None, metavar="NAME=WHAT", repeats=True, names="condition")
     """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
     a .npy or .npz file, or a column. Default: what training was given."""
-    trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION)
+    trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION_NAME)
     """Functions of your own that make conditions of a model in a file, which may run: no file runs code by itself.
     Default: none."""
 

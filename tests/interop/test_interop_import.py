@@ -263,18 +263,18 @@ def test_what_the_scheduler_asks_of_sampling_is_said(folder, tmp_path, run):
 
 
 def test_absent_keys_mean_what_diffusers_means():
-    assert unet2d.DEFAULTS.keys() >= {k for k in UNet2DModel(**TINY).config if not k.startswith("_")}
+    assert unet2d.UNET_DEFAULTS.keys() >= {k for k in UNet2DModel(**TINY).config if not k.startswith("_")}
     import inspect
 
     signature = inspect.signature(UNet2DModel.__init__).parameters
-    for key, value in unet2d.DEFAULTS.items():
+    for key, value in unet2d.UNET_DEFAULTS.items():
         default = signature[key].default
         assert (list(default) if isinstance(default, tuple) else default) == value, key
     import diffusers
 
     for name in scheduler.SAME_PROCESS:
         signature = inspect.signature(getattr(diffusers, name).__init__).parameters
-        for key, value in scheduler.DEFAULTS.items():
+        for key, value in scheduler.SCHEDULER_DEFAULTS.items():
             if key in signature:
                 assert signature[key].default == value, (name, key)
 

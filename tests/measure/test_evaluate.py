@@ -20,7 +20,7 @@ from ancestral.measure.bound_terms import BoundTerms, EvalItems
 from ancestral.measure.reference import labels_for
 from ancestral.randomness import Stream
 from ancestral.render.plots import likelihood_plot
-from ancestral.results.evaluation_result import BoundOverTime
+from ancestral.results.evaluation_result import BoundOverTime, LikelihoodSettings
 from tiny_models import stripes, untrained
 
 T = 12
@@ -193,7 +193,10 @@ def test_grey_levels_have_the_entropy_that_a_density_tells():
     x0 = std * randomness.normal((1, 2, 2), 0, Stream.OWN, 0, range(n)).double()
     items = EvalItems((x0 * 127.5).round() / 127.5, list(range(n)))
     denoiser = oracle.Gaussian(schedules.cosine(200), 0.0, std)
-    nats = finish(bound_terms.flow_nats(denoiser, items, 200, 0, 0, IMAGES.level, n, torch.device("cpu")))
+    settings = LikelihoodSettings(
+        T=200, variance="large", clip=True, decoder="exact", passes=None, seed=0, ode_steps=200, probes=0
+    )
+    nats = finish(bound_terms.flow_nats(denoiser, items, settings, IMAGES.level, n, torch.device("cpu")))
     bits = bound_terms.mean(bound_terms.bits_from_nats(nats, size, IMAGES.level))
     entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
     assert bits.value == pytest.approx(entropy, abs=4 * bits.error + 0.003)

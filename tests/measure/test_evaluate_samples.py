@@ -29,7 +29,7 @@ from ancestral.data import statistics
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.faces import command as cli
-from ancestral.measure import forecast, memorisation, reference, sample_quality, set_metrics
+from ancestral.measure import memorisation, reference, sample_quality, set_metrics, time_needed
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_sets import FeatureSet, SampleSets
@@ -45,7 +45,7 @@ from ancestral.results import ComparisonResult, Estimate, EvaluationResult, Samp
 from ancestral.results.comparison_result import ComparedRun
 from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
 from ancestral.use_cases.measuring.evaluate import share_features, share_sampling
-from ancestral.use_cases.measuring.subjects import temporary_folder
+from ancestral.use_cases.measuring.measurements import temporary_folder
 from tiny_models import events_of, together, untrained
 
 evaluate = events_of(Evaluate)
@@ -698,7 +698,9 @@ def test_both_are_measured_on_request(run, model_run, files, common):
 
 def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, model_run, common, monkeypatch):
     """Bits/dim take minutes, and say nothing of samples: they were measured too."""
-    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 0.0)  # a busy machine would warn first
+    monkeypatch.setattr(
+        time_needed, "network_seconds", lambda model, batch_size: 0.0
+    )  # a busy machine would warn first
     text = run("evaluate", model_run, *common)
     assert not (model_run / "evaluation" / "likelihood.json").exists()
     assert "bits/dim" not in text
@@ -711,7 +713,7 @@ def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, 
 
 @pytest.mark.long
 def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
-    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 1.0)
+    monkeypatch.setattr(time_needed, "network_seconds", lambda model, batch_size: 1.0)
     first = run("evaluate", model_run, *common).splitlines()[0]
     assert first == (  # 20 samples of 6 network evaluations
         "this takes about 2.0 minutes: 20 samples of 6 network evaluations 2.0 minutes; fewer --samples or --steps are "

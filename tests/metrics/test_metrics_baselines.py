@@ -49,8 +49,8 @@ def test_masked_images_are_compared_where_both_are_known(monkeypatch):
     truth = ((noisy[:, None] - items).square() * known[:, None]).sum((2, 3, 4)).argmin(1)
     assert torch.equal(baselines.nearest_items(queries, training, kinds), truth)
     assert not torch.equal(truth, torch.arange(5, 15))
-    monkeypatch.setattr(baselines, "ROWS", 3)
-    monkeypatch.setattr(baselines, "COLUMNS", 7)
+    monkeypatch.setattr(baselines, "QUERIES_AT_ONCE", 3)
+    monkeypatch.setattr(baselines, "TRAINING_ITEMS_AT_ONCE", 7)
     assert torch.equal(baselines.nearest_items(queries, training, kinds), truth)
     raw = {name: ((values + 1) * 127.5).round().to(torch.uint8) for name, values in training.items()}
     data = {"masked": Image(3, (0.0, 255.0), (4, 4), masked=True)}  # an alpha channel of 8-bit images

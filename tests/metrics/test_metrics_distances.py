@@ -102,7 +102,7 @@ def test_kid_counts_all_pairs_in_pieces(monkeypatch):
     for own in k[:2]:
         own.fill_diagonal_(0)
     expected = k[0].sum() / (31 * 30) + k[1].sum() / (23 * 22) - 2 * k[2].mean()
-    monkeypatch.setattr(distances, "ROWS", 7)
+    monkeypatch.setattr(distances, "PAIR_ROWS", 7)
     assert kernel(x, y) == pytest.approx(float(expected), rel=1e-12)
 
 

@@ -51,7 +51,7 @@ def test_the_energy_score_is_the_sum_over_all_pairs(monkeypatch):
     expected = (torch.tensor(apart).mean(1) - torch.tensor(pairs).mean(1) / 2) / math.sqrt(6)
     assert torch.allclose(ensembles.energy_scores(samples, truth), expected.double(), rtol=1e-6)
     whole = ensembles.energy_scores(samples, truth), ensembles.crps(samples, truth)
-    monkeypatch.setattr(ensembles, "ELEMENTS", 2 * 4 * 6)  # blocks of 2 conditions
+    monkeypatch.setattr(ensembles, "BLOCK_ELEMENTS", 2 * 4 * 6)  # blocks of 2 conditions
     assert torch.equal(torch.cat([whole[0], whole[1].flatten()]), torch.cat(
         [ensembles.energy_scores(samples, truth), ensembles.crps(samples, truth).flatten()]
     ))  # fmt: skip

@@ -8,8 +8,8 @@ from ancestral.metrics.neighbours import memorisation, nearest
 
 
 def test_nearest_neighbours_in_pieces(monkeypatch):
-    monkeypatch.setattr("ancestral.metrics.neighbours.ROWS", 4)
-    monkeypatch.setattr("ancestral.metrics.neighbours.COLUMNS", 7)
+    monkeypatch.setattr("ancestral.metrics.neighbours.BLOCK_ROWS", 4)
+    monkeypatch.setattr("ancestral.metrics.neighbours.BLOCK_COLUMNS", 7)
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(40, 5, generator=generator) + 100  # far from the origin, where float32 products cancel
     queries = torch.cat([torch.randn(10, 5, generator=generator) + 100, base[[31, 2]]])

@@ -17,7 +17,14 @@ from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import presets
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.render import evaluation_text, html_report
-from ancestral.render.model_card import FOLDER, mark_sections, merge_card, model_card, update_sections, write_card
+from ancestral.render.model_card import (
+    ADDRESS_PLACEHOLDER,
+    mark_sections,
+    merge_card,
+    model_card,
+    update_sections,
+    write_card,
+)
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.use_cases.model_cards import update_card
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, images, metrics_json, model_run, state
@@ -91,7 +98,7 @@ def likelihood_tree():
     }
 
 
-def about(address=FOLDER, shape=SHAPE, classes=CLASSES, model_config=None, name="a: name"):
+def about(address=ADDRESS_PLACEHOLDER, shape=SHAPE, classes=CLASSES, model_config=None, name="a: name"):
     """A model, as far as a card describes it, and the other arguments of `model_card`."""
     spec = DataSpec(shape, Codec("uint8"), classes)
     facts = {"step": 600, "version": "0.1.0", "parameters": 1234, "average": None}
@@ -203,7 +210,7 @@ def test_the_card_of_a_conditional_model_has_its_conditions_and_a_command_that_g
         "hair": Classes(("very\nfair", "dark")),
     }
     model = untrained((1, 8, 8), conditions=conditions)
-    text = model_card(model, "x", FOLDER, EvaluationResult())
+    text = model_card(model, "x", ADDRESS_PLACEHOLDER, EvaluationResult())
     assert "given low, pose and hair" in text
     assert "    ancestral sample FOLDER --given low=small.png --given pose=0.25,30 --given 'hair=very fair'\n" in text
     assert '.sample(16, given={"low": "small.png", "pose": [0.25, 30.0], "hair": "very\\nfair"})' in text

@@ -18,16 +18,8 @@ from ancestral.base import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
 from ancestral.render import html_report
-from ancestral.render.html_report import (
-    GRIDS,
-    HEIGHT,
-    TOP,
-    WIDTH,
-    DataFacts,
-    RunFacts,
-    svg_plot,
-    write_report,
-)
+from ancestral.render.html_report import GRIDS_SHOWN, DataFacts, RunFacts, write_report
+from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
 from ancestral.training import RunFolder, Trainer
 from ancestral.use_cases.training import training_previews
 from ancestral.use_cases.training.run_report import RunReport
@@ -169,7 +161,7 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
     page = read(write_report(folder.path, about()))
     texts = re.findall(r"step ([\d,]+)", " ".join(page.words))[2:]  # the first two are of the title
     grid_steps = [int(text.replace(",", "")) for text in texts]
-    assert len(grid_steps) == GRIDS == len(page.pictures)
+    assert len(grid_steps) == GRIDS_SHOWN == len(page.pictures)
     assert grid_steps == sorted(grid_steps)
     assert (grid_steps[0], grid_steps[-1]) == (steps[0], steps[-1])
     assert page.pictures[-1].size == (900, 450)
@@ -236,8 +228,8 @@ def test_a_loss_of_zero_has_a_linear_axis():
 def test_any_values_stay_in_the_box(values):
     drawn = svg_plot("p", list(range(len(values))), {"a": values}, logarithmic=True)
     for a, b in coordinates(drawn.lines[0].path):
-        assert 0 <= a <= WIDTH
-        assert 0 <= b <= HEIGHT
+        assert 0 <= a <= CHART_WIDTH
+        assert 0 <= b <= CHART_HEIGHT
     assert 1 <= len(drawn.y_ticks) <= 8
 
 

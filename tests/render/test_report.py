@@ -1,5 +1,7 @@
 """Pictures hold the pixels they should."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from PIL import Image
 from ancestral.base.errors import InputError
 from ancestral.data.statistics import evenly_spaced
 from ancestral.render import compositions, pictures, writers
-from ancestral.render.pictures import PAGE, caption_size, enlarge, hstack, shorten, tile, vstack
+from ancestral.render.lettering import PAGE, caption_size, shorten
+from ancestral.render.pictures import enlarge, hstack, tile, vstack
 from ancestral.samplers import Step
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -68,21 +71,21 @@ def frames(count=6, items=2):
 
 
 def test_film_has_x_above_x0_from_noise_to_sample():
-    film = np.asarray(compositions.film(frames(items=1), columns=3, width=1, captions=False))[..., 0]
+    film = np.asarray(compositions.film(frames(items=1), columns=3, width=1, captions=None))[..., 0]
     assert film.shape == (2 * 4 + 2, 3 * 4 + 2 * 2)
     assert [film[2, x] for x in (2, 8, 14)] == [0, 20, 50]
     assert [film[8, x] for x in (2, 8, 14)] == [200] * 3
 
 
 def test_film_of_several_images_has_a_strip_for_each():
-    plain = {"columns": 6, "width": 612, "captions": False}  # 4 x 4 as 100 x 100
+    plain = {"columns": 6, "width": 612, "captions": None}  # 4 x 4 as 100 x 100
     assert compositions.film(frames(items=2), **plain).size == (6 * 100 + 5 * 2, 2 * 202 + 12)
     assert compositions.film(frames(items=20), **plain).height == 5 * 202 + 4 * 12  # at most 1.75 × its width
 
 
 def test_film_names_t_its_rows_and_the_classes_beside_the_images():
-    plain = np.asarray(compositions.film(frames(), captions=False))
-    film = np.asarray(compositions.film(frames(), names=["a", "b"]))
+    plain = np.asarray(compositions.film(frames(), captions=None))
+    film = np.asarray(compositions.film(frames(), captions=["a", "b"]))
     named = np.asarray(compositions.film(frames(items=1)))
     line, left = named.shape[0] - 2 * 84 - 2, named.shape[1] - plain.shape[1]  # of the times, and of the rows' names
     assert (named[line:, left:] == plain[: 2 * 84 + 2]).all()
@@ -98,10 +101,10 @@ def test_film_names_t_its_rows_and_the_classes_beside_the_images():
     assert (film[3 * line + 170 :, left:] == plain[182:]).all()
 
 
-@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+@pytest.mark.parametrize("names", [(), ["a", "b", "c"]])
 def test_every_row_of_a_film_has_a_label(names):
-    film = np.asarray(compositions.film(frames(items=3), names=names))
-    left = film.shape[1] - compositions.film(frames(items=3), captions=False).width
+    film = np.asarray(compositions.film(frames(items=3), captions=names))
+    left = film.shape[1] - compositions.film(frames(items=3), captions=None).width
     inked = (film[:, :left] < 100).any((1, 2))
     estimates = (film[:, left + 10] == 200).all(1).astype(int)  # all of one grey
     for start in np.flatnonzero(np.diff(estimates) == 1) + 1:
@@ -119,7 +122,7 @@ def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
     colours = colours[colours.max(1) - colours.min(1) > 100]
     hues = {tuple((colour > colour.max() - 60).tolist()) for colour in colours}
     assert {(True, False, False), (False, True, False), (False, False, True)} <= hues
-    plain = np.asarray(compositions.film(clouds, captions=False))
+    plain = np.asarray(compositions.film(clouds, captions=None))
     assert plain.shape == film.shape
     assert (film[:40] < 100).any()
     assert (plain[:40] == 255).all()
@@ -189,7 +192,10 @@ def test_names_of_control_characters_and_formulas_are_drawn_as_text(items):
     drawn = pictures.picture(items, 2, 100, captions=names)
     escaped = pictures.picture(items, 2, 100, captions=["a\\nb, c\\x1b[31m", "$\\bad$ \\ud800"])
     assert drawn.tobytes() == escaped.tobytes()
-    assert pictures.picture(items, 2, 100, after=[pictures.Beside("x\ny", items)]).width > drawn.width / 2
+    assert (
+        pictures.picture(items, 2, 100, flanks=pictures.Flanks(after=[pictures.Beside("x\ny", items)])).width
+        > drawn.width / 2
+    )
 
 
 @pytest.mark.parametrize("width", [300, 900, 2000, 5000])
@@ -241,7 +247,7 @@ def played(path):
 def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     levels = [torch.full((2, 1, 4, 4), 40 * i, dtype=torch.uint8) for i in range(6)]
-    writers.write_animation(path, [Step(i, 5 - i, x, x) for i, x in enumerate(levels)], columns=2, height=48, fps=10)
+    writers.write_animation(path, [pictures.picture(x, 2, 48) for x in levels], fps=10)
     images, times = played(path)
     middle = [int(image[24, 24, 0]) for image in images]
     shown = [i for i in range(len(images)) if i == 0 or (suffix != ".mp4" or middle[i] > middle[i - 1] + 20)]
@@ -264,14 +270,15 @@ def test_an_animation_has_the_estimate_beside_x_t_below_their_names_and_t(tmp_pa
     path = tmp_path / "a.gif"
     states = [Step(i, 100 * (3 - i), torch.full((4, 1, 8, 8), 60 * i, dtype=torch.uint8),
                    torch.full((4, 1, 8, 8), 230, dtype=torch.uint8)) for i in range(4)]  # fmt: skip
-    writers.write_animation(path, states, columns, 200, captions=captions, estimates=True)
+    draw = partial(compositions.with_estimates, columns=columns, captions=captions)
+    writers.write_animation(path, compositions.animated(states, draw, 200))
     images, _ = played(path)
     alone = pictures.picture(states[0].x, columns, 200, captions=captions)
     height, width = images[0].shape[:2]
     wide = alone.width
-    head = height - alone.height if columns == 1 else (height - 2 * alone.height - writers.GAP) // 2
+    head = height - alone.height if columns == 1 else (height - 2 * alone.height - compositions.GAP) // 2
     assert (head > 0) == (captions is not None)
-    offset = (0, wide + writers.GAP) if columns == 1 else (alone.height + head + writers.GAP, 0)
+    offset = (0, wide + compositions.GAP) if columns == 1 else (alone.height + head + compositions.GAP, 0)
     assert (width, height) == (offset[1] + wide, offset[0] + alone.height + head)
     for image, state in zip(images, states, strict=True):
         for (top, left), items in (((0, 0), state.x), (offset, state.x0)):
@@ -290,7 +297,8 @@ def test_an_animation_has_the_estimate_beside_x_t_below_their_names_and_t(tmp_pa
 def test_the_scale_of_an_animation_is_that_of_its_sides(tmp_path, suffix):
     for scale in (0.5, 0.75, 1.0, 2.0):
         path = tmp_path / f"{scale}{suffix}"
-        writers.write_animation(path, frames(), columns=2, height=48, scale=scale)
+        drawn = compositions.animated(frames(), lambda state, height: pictures.picture(state.x, 2, height), 48, scale)
+        writers.write_animation(path, drawn)
         height, width = played(path)[0][0].shape[:2]  # of 8 x 14 pixels, six times as large; of MP4 an even number
         assert (height, width) == (48 * scale, 84 * scale + (suffix == ".mp4" and scale in (0.75,)))
 
@@ -298,8 +306,8 @@ def test_the_scale_of_an_animation_is_that_of_its_sides(tmp_path, suffix):
 def test_an_animation_of_noise_is_small(tmp_path):
     noise = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
     late = torch.full_like(noise, 200)
-    states = [Step(i, 19 - i, noise if i < 10 else late, late) for i in range(20)]
-    writers.write_animation(tmp_path / "a.gif", states)
+    drawn = [pictures.picture(noise if i < 10 else late, height=400) for i in range(20)]
+    writers.write_animation(tmp_path / "a.gif", drawn)
     one = len(np.asarray(pictures.picture(noise, height=400))[..., 0].tobytes())
     assert (tmp_path / "a.gif").stat().st_size < 2 * one  # noise that stays is written once
 

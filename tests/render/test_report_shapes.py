@@ -12,7 +12,8 @@ from ancestral.base.events import finish
 from ancestral.declarations import Inspect
 from ancestral.measure.sample_quality import NearestPairs
 from ancestral.render import compositions, pictures, writers
-from ancestral.render.pictures import formula, middle_slices, to_uint8
+from ancestral.render.lettering import formula
+from ancestral.render.pictures import middle_slices, to_uint8
 from ancestral.samplers import Step
 from tiny_models import events_of
 
@@ -62,10 +63,10 @@ def pictures_of_windows(folder):
     """Each picture of the package that shows items, of transparent ones."""
     items = windows()
     steps = [Step(i, 3 - i, items, items) for i in range(4)]
-    writers.write_animation(folder / "a.gif", steps)
-    writers.write_animation(folder / "a.webp", steps)
+    for suffix in ("gif", "webp"):
+        writers.write_animation(folder / f"a.{suffix}", [pictures.picture(step.x, height=400) for step in steps])
     yield "grid", pictures.picture(items)
-    yield "film", compositions.film(steps, 4, 68, captions=False)
+    yield "film", compositions.film(steps, 4, 68, captions=None)
     for suffix in ("gif", "webp"):
         with Image.open(folder / f"a.{suffix}") as movie:
             movie.seek(movie.n_frames - 1)
@@ -163,12 +164,13 @@ def test_the_names_of_rows_do_not_cover_each_other_beside_items_one_pixel_high()
 @pytest.mark.parametrize("shape", [(2, 1, 16), (2, 4, 5, 6), (2, 1, 4, 5, 6)])
 def test_film_and_animation(tmp_path, shape):
     frames = [Step(3 - t, t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
-    film = compositions.film(frames, 4, 480, (-2.0, 2.0), captions=False)
+    film = compositions.film(frames, 4, 480, (-2.0, 2.0), captions=None)
     assert film.width == pytest.approx(480, abs=100)
     assert (film.width - 3 * 2) % 4 == 0
     assert (film.height - 12) % 2 == 0
     assert compositions.film(frames, 4, 480, (-2.0, 2.0)).height > film.height
-    writers.write_animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
+    drawn = [pictures.picture(frame.x, 2, 80, (-2.0, 2.0)) for frame in frames]
+    writers.write_animation(tmp_path / "x.gif", drawn)
     assert (tmp_path / "x.gif").stat().st_size > 500
 
 
@@ -205,7 +207,7 @@ def test_a_condition_a_sample_and_the_truth_stand_in_groups():
     items = torch.arange(3 * 12, dtype=torch.uint8).view(3, 1, 2, 6) * 5
     low, truth = items[..., ::2, ::3], items + 1
     beside = [pictures.Beside("low", low, GREYS)], [pictures.Beside("truth", truth, GREYS)]
-    drawn = pixels(pictures.picture(items, 2, 26, GREYS, None, *beside))[..., 0]
+    drawn = pixels(pictures.picture(items, 2, 26, GREYS, None, pictures.Flanks(*beside)))[..., 0]
     assert drawn.shape == (2 * (6 + 6) + 6, 2 * (3 * (18 + 6) + 12) + 6)  # a pixel is 3 × 3
     for number in range(3):
         top, left = 6 + 12 * (number // 2), 12 + 84 * (number % 2)
@@ -218,10 +220,12 @@ def test_a_condition_a_sample_and_the_truth_stand_in_groups():
 
 def test_one_condition_of_all_samples_is_drawn_once():
     items, low = torch.full((4, 3, 4, 4), 10, dtype=torch.uint8), torch.full((1, 3, 2, 2), 200, dtype=torch.uint8)
-    drawn = pixels(pictures.picture(items, 2, 0, GREYS, None, [pictures.Beside("low", low, GREYS)]))
+    drawn = pixels(pictures.picture(items, 2, 0, GREYS, None, pictures.Flanks([pictures.Beside("low", low, GREYS)])))
     assert (drawn == 200).all(2).sum() == 16
     assert (drawn == 10).all(2).sum() == 4 * 16
-    alone = pixels(pictures.picture(items[:1], 1, 0, GREYS, None, [pictures.Beside("low", low, GREYS)]))
+    alone = pixels(
+        pictures.picture(items[:1], 1, 0, GREYS, None, pictures.Flanks([pictures.Beside("low", low, GREYS)]))
+    )
     assert alone.shape == (8, 2 * (4 + 2) + 4 + 2, 3)
 
 
@@ -231,7 +235,7 @@ def test_what_a_mask_hides_is_a_checkerboard(channels):
     mask = torch.full((2, 1, 16, 16), 255.0)
     mask[..., 8:] = 0
     hidden = pictures.Beside("known", torch.cat([items, mask], 1), GREYS, masked=True)
-    drawn = pixels(pictures.picture(items, 1, 0, GREYS, None, [hidden]))
+    drawn = pixels(pictures.picture(items, 1, 0, GREYS, None, pictures.Flanks([hidden])))
     tile = drawn[2:18, 4:20]
     assert (tile[:, :8] == 10).all()
     assert (tile[:, 8:] == SQUARES[:, 8:]).all()
@@ -240,7 +244,9 @@ def test_what_a_mask_hides_is_a_checkerboard(channels):
 
 def test_a_larger_condition_is_averaged_to_the_grid_of_the_items():
     items, large = torch.zeros(2, 1, 4, 4), torch.rand(2, 1, 8, 8)
-    drawn = pixels(pictures.picture(items, 1, 0, (0.0, 1.0), None, [pictures.Beside("large", large, (0.0, 1.0))]))
+    drawn = pixels(
+        pictures.picture(items, 1, 0, (0.0, 1.0), None, pictures.Flanks([pictures.Beside("large", large, (0.0, 1.0))]))
+    )
     assert abs(drawn[2:6, 4:8, 0].mean() - 255 * large[0].mean()) < 8
 
 
@@ -249,7 +255,7 @@ def test_hidden_parts_of_volumes_and_signals_are_seen():
     known = torch.ones(2, 1, 8, 8, 8)
     known[..., :4] = -1
     part = pictures.Beside("known", torch.cat([volume, known], 1), (-1.0, 1.0), masked=True)
-    drawn = pixels(pictures.picture(volume, 1, 0, (-1.0, 1.0), None, [part]))
+    drawn = pixels(pictures.picture(volume, 1, 0, (-1.0, 1.0), None, pictures.Flanks([part])))
     assert ((drawn == 232) | (drawn == 192)).all(2).sum() == 2 * (4 * 8 + 4 * 8)  # the third slice is known
     signal = torch.zeros(2, 1, 40)
     known = torch.ones(2, 1, 40)
@@ -265,10 +271,10 @@ def test_hidden_parts_of_volumes_and_signals_are_seen():
 
 def test_names_stand_above_the_tiles_and_captions_above_the_groups():
     items = torch.full((4, 1, 8, 8), 200, dtype=torch.uint8)
-    before, after = [pictures.Beside("low", items, GREYS)], [pictures.Beside("truth", items, GREYS)]
-    plain = pixels(pictures.picture(items, 2, 300, GREYS, None, before, after))
-    named = pixels(pictures.picture(items, 2, 300, GREYS, (), before, after))
-    both = pixels(pictures.picture(items, 2, 300, GREYS, ["one", "two", "three", "four"], before, after))
+    flanks = pictures.Flanks([pictures.Beside("low", items, GREYS)], [pictures.Beside("truth", items, GREYS)])
+    plain = pixels(pictures.picture(items, 2, 300, GREYS, None, flanks))
+    named = pixels(pictures.picture(items, 2, 300, GREYS, (), flanks))
+    both = pixels(pictures.picture(items, 2, 300, GREYS, ["one", "two", "three", "four"], flanks))
     line = len(named) - len(plain)
     assert 15 < line < 40
     assert len(both) > len(plain) + 2 * line
@@ -282,8 +288,8 @@ def test_names_stand_above_the_tiles_and_captions_above_the_groups():
 def test_a_film_has_conditions_before_and_the_truth_after_its_states(shape):
     steps = [Step(i, 3 - i, torch.zeros(2, *shape), torch.zeros(2, *shape)) for i in range(4)]
     part = pictures.Beside("low", torch.ones(1, *shape), (-1.0, 1.0))
-    plain = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=False)
-    film = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=False, before=[part], after=[part])
+    plain = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=None)
+    film = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=None, flanks=pictures.Flanks([part], [part]))
     assert film.height <= plain.height
     if len(shape) != 2:  # white tiles at both ends
         middle = pixels(film)[film.height // 4]

@@ -12,7 +12,6 @@ import pytest
 from ancestral import results
 from ancestral.base.errors import InputError
 from ancestral.base.result import Result, parts_of, to_plain
-from ancestral.config.request import Request
 from ancestral.results import ComparisonResult, Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
 from ancestral.results.training_result import TrainingResult
@@ -188,11 +187,7 @@ def test_results_hold_numbers_and_their_text_is_rendered():
     kinds = {value for value in values if issubclass(value, Result)}
     assert [kind for kind in kinds if "parts" in vars(kind)] == [Result]
     find = parts_of.dispatch
-    assert {kind for kind in kinds if find(kind) is find(object)} == {
-        Result,
-        DistancesOfOneModel,
-        Request,
-    }
+    assert {kind for kind in kinds if find(kind) is find(object)} == {Result, DistancesOfOneModel}
 
 
 def test_an_estimate_without_an_error_is_one_number():

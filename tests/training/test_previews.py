@@ -133,9 +133,10 @@ def test_previews_are_conditioned_on_held_out_items_and_show_them_beside_the_tru
     data, options = conditioned()
     run = ancestral.train("arrays", data, out=tmp_path / "run", progress=False, **options)
     held_out = datasets.hold_out(datasets.open(data, given=options["given"]), 0.25)[1]
-    grids = [args for args in drawn if len(args) > 6]
+    grids = [args for args in drawn if len(args) > 5 and args[5].after]
     assert len(grids) == 2  # of steps 2 and 4
-    for samples, _columns, _height, _limits, names, before, after in grids:
+    for samples, _columns, _height, _limits, names, flanks in grids:
+        before, after = flanks.before, flanks.after
         rows = torch.arange(len(samples)) % 3
         assert torch.equal(after[0].images, held_out.items[rows])
         assert [part.name for part in before] == ["low", "known"]
@@ -146,7 +147,7 @@ def test_previews_are_conditioned_on_held_out_items_and_show_them_beside_the_tru
         assert 0 < hidden.double().mean() < 1
         angles = [f"angle {float(held_out.conditions['angle'][row, 0]):.4g}" for row in rows]
         assert names == [f"{held_out.classes[held_out.labels[row]]}, {a}" for row, a in zip(rows, angles, strict=True)]
-    assert film[-1]["names"] == grids[-1][4]
+    assert film[-1]["captions"] == grids[-1][4]
     model, recipe = run.model, Request.read(tmp_path / "run/samples/000004.png")
     with np.load(tmp_path / "run/samples/given.npz") as saved:
         given = {"angle": list(recipe.given["angle"]), **{name: torch.from_numpy(saved[name]) for name in saved}}

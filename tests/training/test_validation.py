@@ -21,12 +21,12 @@ from ancestral.config import Config
 from ancestral.config.training_values import ValidationLosses
 from ancestral.data import LazyDataset
 from ancestral.measure import reference
+from ancestral.measure.reference import held_out_data
 from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
 from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.validation import Validation
-from ancestral.use_cases.measuring.subjects import held_out_data
 from tiny_models import stripes, tiny_config, together
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "sample_every": 2,
@@ -302,9 +302,9 @@ def test_evaluation_knows_what_the_run_held_out(tmp_path):
         held_out_data(str(tmp_path / "x.npy"), load, None),
     )
     expected = data.hold_out(data.load(tmp_path / "x.npy"), 0.25)
-    assert called == reference.HELD_OUT
+    assert called == reference.HELD_OUT_SPLIT
     assert [part.rows.tolist() for part in (train, held_out)] == [part.rows.tolist() for part in expected]
-    assert len(load(random_images(40), reference.HELD_OUT)) == 10  # the same data from elsewhere
+    assert len(load(random_images(40), reference.HELD_OUT_SPLIT)) == 10  # the same data from elsewhere
     np.save(tmp_path / "x.npy", random_images(40, seed=2).numpy())  # other data: nothing is known of them
     other = ancestral.evaluate(tmp_path / "run", samples=16, extractor="pixels", steps=2, device="cpu", progress=False)
     assert other.samples.data.train == "x, train split, 40"

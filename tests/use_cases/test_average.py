@@ -19,7 +19,7 @@ from ancestral.base.estimate import Estimate
 from ancestral.base.events import Message
 from ancestral.base.options import on_command_line, spell
 from ancestral.declarations import AverageLengths
-from ancestral.measure import forecast
+from ancestral.measure import time_needed
 from ancestral.metrics import uncertainty
 from ancestral.render.result_text import averaging_verdict
 from ancestral.results import AveragingResult
@@ -527,7 +527,7 @@ def test_all_lengths_are_sampled_with_the_same_noise(averaged):
 def test_most_bounds_the_network_evaluations(averaged, monkeypatch):
     """DDPM with all its steps took hours, and nothing said so before."""
     run, _ = averaged
-    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 0.1)
+    monkeypatch.setattr(time_needed, "network_seconds", lambda model, batch_size: 0.1)
     options = {**SMALL, "steps": None, "sampler": "ddpm", "out": run.parent / "most", "most": 4}
     options.pop("progress")
     events = events_of(AverageLengths)(run, **options)

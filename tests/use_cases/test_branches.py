@@ -163,7 +163,7 @@ def pictures(tmp_path_factory, saved_model):
         for name, change in changes.items():
             write(name, {**vars(saved), **change})
         deep = saved
-        for _ in range(requests.DEPTH):
+        for _ in range(requests.MOST_BRANCHES):
             deep = Request(**{**vars(saved), "parent": deep, "at": 1})
         write("deep", vars(deep))
         text = saved.to_json().rstrip().removesuffix("}").rstrip() + ', "at": 1, "parent": '

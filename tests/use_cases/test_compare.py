@@ -15,8 +15,8 @@ from ancestral.base.events import finish
 from ancestral.base.result import to_plain
 from ancestral.declarations import Compare
 from ancestral.faces import command as cli
-from ancestral.measure import forecast
-from ancestral.measure.step_budgets import PASSES, reference_budget, step_budgets
+from ancestral.measure import time_needed
+from ancestral.measure.step_budgets import TRIED_PASSES, reference_budget, step_budgets
 from ancestral.render.compositions import side_by_side
 from ancestral.render.pictures import picture
 from ancestral.render.plots import samplers_plot
@@ -269,7 +269,7 @@ def test_the_ladder_counts_passes_not_steps():
     }.items():
         budgets = list(step_budgets(model, name, 250))
         assert [budget.steps for budget in budgets if budget.steps < 60] == steps
-        assert all(budget.passes <= limit for budget, limit in zip(budgets[::-1], PASSES[::-1], strict=False))
+        assert all(budget.passes <= limit for budget, limit in zip(budgets[::-1], TRIED_PASSES[::-1], strict=False))
     assert [budget.passes for budget in step_budgets(model, "heun", 12)] == [3, 5, 7, 9, 11]
     whole = reference_budget(model)
     assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)
@@ -363,7 +363,7 @@ def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, op
 
 def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypatch):  # noqa: F811
     """DDPM took all its steps, 1,000 of a usual model, whatever --most said."""
-    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 0.1)
+    monkeypatch.setattr(time_needed, "network_seconds", lambda model, batch_size: 0.1)
     text = run("compare", model_run, *options, "--samplers", "ddim", "--most", 4)
     tree = compared(model_run / "evaluation", "samplers")
     assert (tree["reference"]["steps"], tree["reference"]["passes"]) == (4, 4)

@@ -34,7 +34,7 @@ def arrays(tmp_path_factory):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_nearest_items_are_those_of_all_differences(monkeypatch, arrays, mirrored):
-    monkeypatch.setattr(training_neighbours, "ELEMENTS", 3 * 64)  # parts of three items
+    monkeypatch.setattr(training_neighbours, "PART_ELEMENTS", 3 * 64)  # parts of three items
     path, whole = arrays
     items = finish(training_items(model_of(path, (1, 8, 8), flip=mirrored)))
     noise = torch.randint(-40, 40, (6, 1, 8, 8), generator=torch.Generator().manual_seed(0))

@@ -1,5 +1,7 @@
 """A request: which samples of a model are made, and how. Its JSON is the recipe that a PNG holds."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
 import json
@@ -13,6 +15,7 @@ from PIL import Image
 from ancestral import __version__
 from ancestral.base.arguments import checked, plain, read_json
 from ancestral.base.errors import InputError
+from ancestral.base.fields import argument
 from ancestral.base.registries import SAMPLERS
 from ancestral.base.result import ATTACHED, Result
 
@@ -39,7 +42,7 @@ class ImageRef:
     digest: str
 
     @classmethod
-    def from_text(cls, text: str) -> "ImageRef | str":
+    def from_text(cls, text: str) -> ImageRef | str:
         """Return the reference that a text is, as in "low.png sha256:0123456789abcdef"; other text as it is."""
         name, mark, digest = text.rpartition(HASH)
         return cls(name, digest) if mark and "\0" not in text else text
@@ -73,6 +76,39 @@ class EditRequest:
     strength: float | None = None
     t: float | None = None
     iterations: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """Options of `sample` and `edit` that are settings of a request too, which `Request.of` takes by the same names.
+
+    `index` is `indices` there.
+    """
+
+    LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
+    index: tuple[int, ...] | None = argument(None, largest=1024)
+    """Indices of the samples of the seed, one or several; default: the first n."""
+    seed: int | None = None
+    """Seed of all noise; sample i of a seed is always the same. Default: 0."""
+    label: Label = argument(None, words=tuple[str, ...] | None, names="words")
+    """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
+    {LABEL_DEFAULT}."""
+    given: Mapping[str, Any] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
+    )
+    """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
+    file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
+    a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
+    What is left out is absent."""
+    guidance: float | Mapping[str, float] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="SCALE", names="words"
+    )
+    """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
+    low=1{ (a mapping in Python)}. Default: 1."""
+    guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
+    """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
+    guidance_rescale: float | None = argument(None, least=0, most=1)
+    """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +176,7 @@ class Request(Result):
     """The models that follow in a cascade: the SHA-256 of the file of each, and its sampler with all its settings."""
     run: str | None = None
     """`Config.identity` of the run of a grid of training; earlier versions wrote none."""
-    parent: "Request | None" = None
+    parent: Request | None = None
     """The request whose trajectory is continued from its state number `at`, by the other settings of this one."""
     at: int | None = None
     """The number of the state, from 0, which is x_T."""

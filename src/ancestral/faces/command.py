@@ -21,13 +21,13 @@ from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
 
 COMMANDS = {case.command: case for case in USE_CASES}
-NAMES = max(map(len, COMMANDS))
+COMMAND_WIDTH = max(map(len, COMMANDS))
 USAGE = f"""\
 ancestral {__version__}: denoising diffusion, from your images to new ones
 
 usage: ancestral COMMAND [options]
 
-{chr(10).join(f"  {case.command:<{NAMES}} {case.summary}" for case in USE_CASES)}
+{chr(10).join(f"  {case.command:<{COMMAND_WIDTH}} {case.summary}" for case in USE_CASES)}
 
   ancestral train digits            start here: real digits, a few minutes on a laptop
   ancestral sample runs/digits      64 new ones, with --gif as an animation

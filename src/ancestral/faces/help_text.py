@@ -18,9 +18,9 @@ from ancestral.config import Config
 from ancestral.declarations import UseCase
 from ancestral.faces.words import written
 
-WIDTH, NAMES = 110, 26
+HELP_WIDTH, NAMES_WIDTH = 110, 26
 """The largest number of columns, and those of the names of options."""
-KINDS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+TYPE_METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 SECTION_STARTS = ("Returns:", "Yields:", "Raises:", "Args:", "References:")
 
 
@@ -49,7 +49,7 @@ def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> s
         options: Its options.
         everything: Whether to list all of them.
     """
-    width = min(WIDTH, shutil.get_terminal_size().columns)
+    width = min(HELP_WIDTH, shutil.get_terminal_size().columns)
     common, names = case.declaration.COMMON, {one.name for one in options}
     places = [one for one in options if one.positional]
     usage = " ".join(f"[{shown_value(one)}]" if not one.required else shown_value(one) for one in places)
@@ -95,10 +95,12 @@ def _setting_names() -> frozenset[str]:
 
 def _entry(one: Argument, names: set[str], width: int) -> list[str]:
     first, text = f"  {named(one)}", entry_text(one, names)
-    wrapped = textwrap.wrap(text, max(20, width - NAMES), break_on_hyphens=False)
-    beside = len(first) < NAMES - 1
-    lines = [f"{first:<{NAMES}}{wrapped[0] if wrapped else ''}".rstrip()] if beside else [first]
-    return [line.replace("\u00a0", " ") for line in lines + [" " * NAMES + line for line in wrapped[int(beside) :]]]
+    wrapped = textwrap.wrap(text, max(20, width - NAMES_WIDTH), break_on_hyphens=False)
+    beside = len(first) < NAMES_WIDTH - 1
+    lines = [f"{first:<{NAMES_WIDTH}}{wrapped[0] if wrapped else ''}".rstrip()] if beside else [first]
+    return [
+        line.replace("\u00a0", " ") for line in lines + [" " * NAMES_WIDTH + line for line in wrapped[int(beside) :]]
+    ]
 
 
 def named(one: Argument) -> str:
@@ -123,7 +125,7 @@ def _metavar(hint: Any) -> str:
         return "|".join(map(str, choices))
     if origin in (Union, types.UnionType):
         return "|".join(_metavar(choice) for choice in choices if choice is not type(None))
-    return f"{_metavar(choices[0])} ..." if origin is tuple else KINDS.get(hint, "TEXT")
+    return f"{_metavar(choices[0])} ..." if origin is tuple else TYPE_METAVARS.get(hint, "TEXT")
 
 
 def _with_default(one: Argument) -> str:

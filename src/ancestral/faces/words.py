@@ -51,7 +51,7 @@ SYNONYMS = {
     "--from": ("pretrained", "checkpoint", "init", "weights", "finetune"),
 }
 """Options by their names in other programs."""
-ABSENT = {
+NO_VALUE = {
     "no model here reads text: ancestral sample chooses a class of the data by --label": (
         *("prompt", "text", "negative-prompt", "caption"),
     ),
@@ -222,7 +222,7 @@ def _is_place(word: str) -> bool:
 def _unknown(name: str, names: Sequence[str], verb: str) -> InputError:
     word = name.lstrip("-").replace("_", "-")
     matches = [one for one, others in SYNONYMS.items() if word in others and one.partition(" ")[0] in names]
-    texts = [text for text, others in ABSENT.items() if word in others] if not matches else []
+    texts = [text for text, others in NO_VALUE.items() if word in others] if not matches else []
     matches = matches or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = next(iter([*texts, *(f"did you mean {match}?" for match in matches)]), f"see ancestral {verb} --help")
     return InputError(f"ancestral {verb} has no option {name}; {hint}")

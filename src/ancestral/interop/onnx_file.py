@@ -43,7 +43,7 @@ item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers ro
 """Sampling, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
 MASKED = "; the last channel of values is 1 where the image is known, and -1 where it is not and the others are 0"
 OUTPUT = "output"
-MAX_BYTES = 2_000_000_000
+MOST_ONNX_BYTES = 2_000_000_000
 """An ONNX file is a protocol buffer, which holds at most 2 GiB."""
 
 
@@ -62,7 +62,7 @@ def write_onnx(model: Model, path: Path) -> list[Path]:
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give {option('out')} a file that ends in .onnx")
-    if sum(p.numel() * p.element_size() for p in model.diffusion.parameters()) > MAX_BYTES:
+    if sum(p.numel() * p.element_size() for p in model.diffusion.parameters()) > MOST_ONNX_BYTES:
         raise InputError(
             f"the network's weights are over 2 GB, which one ONNX file cannot hold; use {option('to', 'diffusers')}"
         )

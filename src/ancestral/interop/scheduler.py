@@ -17,7 +17,7 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
 PREDICTION = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
-DEFAULTS: dict[str, Any] = {
+SCHEDULER_DEFAULTS: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 1e-4,
     "beta_end": 0.02,
@@ -103,7 +103,7 @@ def from_config(config: dict[str, Any]) -> tuple[Schedule, Target]:
         raise InputError(
             f"the scheduler {name} is for another process than DDPM's; ancestral reads {', '.join(SAME_PROCESS)}"
         )
-    settings = {key: config.get(key, default) for key, default in DEFAULTS.items()}
+    settings = {key: config.get(key, default) for key, default in SCHEDULER_DEFAULTS.items()}
     names = {theirs: ours for ours, theirs in PREDICTION.items()}
     prediction, flow = settings["prediction_type"], settings["use_flow_sigmas"]
     _require(

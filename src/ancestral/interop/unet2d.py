@@ -43,7 +43,7 @@ FIXED: dict[str, tuple[Any, Any]] = {
 """Settings of `UNet2DModel` that are fixed in ancestral's U-Net, the DDPM paper's: its value, and `UNet2DModel`'s
 default, which is the meaning of a missing key."""
 
-DEFAULTS: dict[str, Any] = {
+UNET_DEFAULTS: dict[str, Any] = {
     "sample_size": None,
     "in_channels": 3,
     "out_channels": 3,
@@ -61,9 +61,9 @@ DEFAULTS: dict[str, Any] = {
 }
 """The defaults of `UNet2DModel`."""
 
-BLOCKS = {"down": ("DownBlock2D", "AttnDownBlock2D"), "up": ("UpBlock2D", "AttnUpBlock2D")}
+BLOCK_TYPES = {"down": ("DownBlock2D", "AttnDownBlock2D"), "up": ("UpBlock2D", "AttnUpBlock2D")}
 """The types of a level without and with attention."""
-LARGEST = 2**16
+LARGEST_SIZE = 2**16
 """Upper bound of widths, sides and depths, so that a damaged config cannot exhaust the memory."""
 HINTS = {
     "attention_head_dim": ": several heads",
@@ -137,8 +137,8 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         "in_channels": net.channels,
         "out_channels": net.out.out_channels,
         "block_out_channels": [level[-1].block.conv2.out_channels for level in levels],
-        "down_block_types": [BLOCKS["down"][attend] for attend in attends],
-        "up_block_types": [BLOCKS["up"][attend] for attend in reversed(attends)],
+        "down_block_types": [BLOCK_TYPES["down"][attend] for attend in attends],
+        "up_block_types": [BLOCK_TYPES["up"][attend] for attend in reversed(attends)],
         "layers_per_block": len(levels[-1]),
         "dropout": levels[-1][-1].block.dropout.p,
         "attention_head_dim": None,
@@ -157,9 +157,9 @@ def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int
     if kind != "UNet2DModel":
         raise InputError(f"the network is a {kind}; ancestral reads UNet2DModel, the U-Net of unconditional images")
     for key, value in config.items():
-        if not key.startswith("_") and key not in DEFAULTS and value not in (None, False):
+        if not key.startswith("_") and key not in UNET_DEFAULTS and value not in (None, False):
             raise InputError(f"the network has the setting {key} = {json.dumps(value)}, which ancestral does not know")
-    settings = DEFAULTS | config
+    settings = UNET_DEFAULTS | config
     widths = _integers(settings["block_out_channels"], "block_out_channels")
     blocks, channels, groups = (
         _integers([settings[key]], key)[0] for key in ("layers_per_block", "in_channels", "norm_num_groups")
@@ -173,7 +173,7 @@ def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int
     sane = type(dropout) in (int, float) and 0 <= dropout < 1
     _require(sane, f"dropout = {json.dumps(dropout)}; it should be from 0 to below 1")
     types = settings["down_block_types"]
-    attends = [kind == BLOCKS["down"][1] for kind in types] if isinstance(types, list) else []
+    attends = [kind == BLOCK_TYPES["down"][1] for kind in types] if isinstance(types, list) else []
     shape = (channels, height, side)
     unet = UNetConfig(
         width=width,
@@ -185,7 +185,7 @@ def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int
         groups=groups,
     )
     with torch.device("meta"):
-        ours = DEFAULTS | to_config(nets.build(shape=shape, **dataclasses.asdict(unet)), shape)
+        ours = UNET_DEFAULTS | to_config(nets.build(shape=shape, **dataclasses.asdict(unet)), shape)
     attending = {other for other, attend in zip([*widths, widths[-1]], [*attends, True], strict=False) if attend}
     same: dict[str, list[Any]] = {
         "act_fn": ["swish"],
@@ -213,7 +213,7 @@ def _require(holds: bool, problem: str) -> None:
 
 def _integers(values: Any, key: str) -> list[int]:
     """The value of `key`, which must be positive integers."""
-    positive = isinstance(values, list) and values and all(type(n) is int and 0 < n <= LARGEST for n in values)
+    positive = isinstance(values, list) and values and all(type(n) is int and 0 < n <= LARGEST_SIZE for n in values)
     _require(bool(positive), f"{key} = {json.dumps(values)}, which should be whole numbers from 1 up")
     integers: list[int] = values
     return integers
@@ -222,7 +222,7 @@ def _integers(values: Any, key: str) -> list[int]:
 def _sides(size: Any, multiple: int) -> tuple[int, int]:
     """Height and width of the images, which must be known and must not be padded inside the network."""
     sides = size if isinstance(size, list) else [size, size]
-    two_sides = len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    two_sides = len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST_SIZE for side in sides)
     setting = f"sample_size = {json.dumps(size)}"
     _require(two_sides, f"{setting}; write the height and width of its images into the network's config.json")
     whole = not any(side % multiple for side in sides)

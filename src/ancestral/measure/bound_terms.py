@@ -19,7 +19,7 @@ from ancestral.bound import ELBO, prior_bits, time_strata
 from ancestral.data import Codec, InMemoryDataset
 from ancestral.randomness import Stream
 from ancestral.results import Estimate
-from ancestral.results.evaluation_result import BoundOverTime
+from ancestral.results.evaluation_result import BoundOverTime, LikelihoodSettings
 from ancestral.targets import Denoiser
 
 
@@ -124,9 +124,7 @@ def collect_bound(
 def flow_nats(
     denoiser: Denoiser,
     items: EvalItems,
-    steps: int,
-    probes: int,
-    seed: int,
+    settings: LikelihoodSettings,
     level: float | None,
     batch_size: int,
     device: torch.device,
@@ -139,6 +137,9 @@ def flow_nats(
     Raises:
         InputError: If a state is not finite.
     """
+    steps, probes, seed = settings.ode_steps, settings.probes, settings.seed
+    assert steps is not None
+    assert probes is not None
     nats, done, total = torch.zeros(len(items), dtype=torch.float64), 0, (steps + 1) * len(items)
     for rows, part, condition in items.batches(batch_size, device):
         x0 = part.x0 if level is None else dequantise(part.x0, level, seed, part.indices)

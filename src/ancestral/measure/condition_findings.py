@@ -20,7 +20,7 @@ from ancestral.data.decoding import read_header, reading_threads
 from ancestral.data.given import missing_rows
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
-from ancestral.measure.findings import UNEVEN
+from ancestral.measure.findings import UNEVEN_CLASSES
 from ancestral.measure.items import class_counts
 from ancestral.results.data_report import ConditionStatistics, Finding
 
@@ -142,7 +142,7 @@ def _of_classes(name: str, counts: dict[str, int]) -> Iterator[Finding]:
     if single:
         text = f"{plural(len(single), 'class')} of the condition {name} with one item"
         yield Finding("single_classes", "warning", text, "add items, or merge classes", single)
-    if filled and max(filled) > UNEVEN * min(filled):
+    if filled and max(filled) > UNEVEN_CLASSES * min(filled):
         commonest = max(counts, key=lambda label: counts[label])
         rarest = min((label for label in counts if counts[label]), key=lambda label: counts[label])
         text = (

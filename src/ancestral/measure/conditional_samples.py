@@ -18,7 +18,7 @@ from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.results import evaluation_result as facts
 from ancestral.results.sample_result import ExtractorName
 
-ITEMS = 48
+CONDITIONS_MEASURED = 48
 """The default number of items whose conditions are given."""
 SPAN = 2.0
 """The range of the values of encoded items, from -1 to 1."""
@@ -49,7 +49,7 @@ class EnsembleStudy:
 
         Args:
             study: A study of the same model.
-            conditions: The number N of items; None is `ITEMS`, or all if there are fewer.
+            conditions: The number N of items; None is `CONDITIONS_MEASURED`, or all if there are fewer.
             members: The number K of samples for each.
 
         Raises:
@@ -59,7 +59,7 @@ class EnsembleStudy:
         train, held_out = references.train, references.held_out
         items = train if held_out is None else held_out
         most = len(items.items) if held_out is not None else len(items.items) // 2  # the others are for the baselines
-        n = min(ITEMS, most) if conditions is None else conditions
+        n = min(CONDITIONS_MEASURED, most) if conditions is None else conditions
         whole(n, 2, most, f"{option('conditions')} must be from 2 to {most:,}, the items that can be taken, not {n}")
         order = torch.tensor(evenly_spaced(n, len(items.items)))
         rest = torch.arange(len(train.items))

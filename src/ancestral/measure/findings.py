@@ -25,9 +25,9 @@ TRIALS = 104, 166
 digits (docs/how-to/memorisation.md)."""
 FEW_ITEMS = 100
 """Number of items below which those that may be memorised will probably be."""
-UNEVEN = 5
+UNEVEN_CLASSES = 5
 """The largest ratio of the largest class to the smallest."""
-FEW = 20
+FEW_OF_CLASS = 20
 """Number of images below which a class is hardly learned."""
 PRINT_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes whose conversion to RGB depends on a colour profile."""
@@ -41,7 +41,7 @@ def unreadable_finding(names: dict[str, str]) -> Iterator[Finding]:
 
 
 def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config: DataConfig) -> Iterator[Finding]:
-    """Find what speaks against the image files of a folder, of which `files` are the FACTS."""
+    """Find what speaks against the image files of a folder, of which `files` are the FILE_FACTS."""
 
     def named(which: NDArray[np.bool_], remark: Callable[[np.void], str]) -> dict[str, str]:
         return {name_of(row): remark(files[row]) for row in np.flatnonzero(which).tolist()}
@@ -136,14 +136,14 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
         text = "there is one class alone"
         advice = f"{option('class_labels', False)} leaves it out; or train on the folder inside"
         yield Finding("one_class", "note", text, advice)
-    if max(counts) > UNEVEN * min(counts):
+    if max(counts) > UNEVEN_CLASSES * min(counts):
         text = f"classes are uneven: the largest has {max(counts):,}, the smallest {min(counts):,}"
         advice = (
             f"add to the small ones, since samples of rare classes are worse, or train with {option('balance', True)}"
         )
         yield Finding("imbalance", "warning", text, advice)
-    if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
-        text = f"{plural(len(few), 'class')} with fewer than {FEW} items"
+    if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW_OF_CLASS}:
+        text = f"{plural(len(few), 'class')} with fewer than {FEW_OF_CLASS} items"
         advice = f"add images, or merge classes, or {option('class_labels', False)}"
         yield Finding("small_class", "warning", text, advice, few)
 

@@ -15,7 +15,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.guidance import NO_CLASS
 from ancestral.measure.reference import ReferenceSet
 
-ROWS = 256
+CONDITIONS_AT_ONCE = 256
 """Items of which conditions are made at a time."""
 
 
@@ -95,7 +95,7 @@ class ItemConditions:
             values[LABEL] = self.labels[self.order]
         for name, maker in derived.makers(self.spec.further).items():
             made = []
-            for places in torch.split(torch.arange(len(self)), ROWS):
+            for places in torch.split(torch.arange(len(self)), CONDITIONS_AT_ONCE):
                 x0 = self.spec.codec.encode(self.items[self.order[places]])
                 made.append(maker.make_plain(x0) if plain else maker.make(x0, self.seed, 0, places.tolist()))
             values[name] = torch.cat(made)

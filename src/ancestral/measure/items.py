@@ -19,12 +19,12 @@ from ancestral.data.sources.file_folder import FileFolder
 from ancestral.measure.near_duplicates import SIZE, thumbnails
 from ancestral.results.data_report import ValueStatistics
 
-BLOCK, IN_MEMORY = 16, 256
+DECODED_AT_ONCE, MEMORY_ITEMS_AT_ONCE = 16, 256
 """Numbers of items that a thread reads at a time: items that are decoded, and items in memory."""
-CHUNK = 1 << 22  # values at a time, so that temporaries stay small
-GREY = 8
+COUNTED_AT_ONCE = 1 << 22  # values at a time, so that temporaries stay small
+GREY_TOLERANCE = 8
 """Levels by which the channels of a pixel of a grey image may differ."""
-FACTS = np.dtype(
+FILE_FACTS = np.dtype(
     [
         ("mode", "U8"),  # Pillow's: L is grey, P a palette, A alpha, 1 black and white
         ("height", "i4"),  # upright, as the EXIF block of a photograph says
@@ -53,7 +53,7 @@ class InspectedItems:
     thumbnails: NDArray[np.uint8] | None
     """Small versions of integer images, uint8 (N, number of views, SIZE); None of other items."""
     files: NDArray[np.void] | None
-    """The FACTS of the files of a folder of images, (N,); None of other data."""
+    """The FILE_FACTS of the files of a folder of images, (N,); None of other data."""
 
 
 def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, InspectedItems]:
@@ -66,7 +66,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
     folder = data.source if images and isinstance(data, LazyDataset) and isinstance(data.source, FileFolder) else None
     flat, digests = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.uint64)
     small = np.zeros((count if images else 0, 2 if data.shape[0] in (2, 4) else 1, SIZE), dtype=np.uint8)
-    files, sums = np.zeros(0 if folder is None else count, FACTS), ValueSums()
+    files, sums = np.zeros(0 if folder is None else count, FILE_FACTS), ValueSums()
     unreadable, readable = dict(line.split(": ", 1) for line in data.skipped), list[int]()
 
     def read(block: range) -> tuple[dict[int, Tensor], dict[str, str]]:
@@ -88,7 +88,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
             small[list(items)] = thumbnails(to_uint8(torch.stack(list(items.values()))))
         return items, reasons
 
-    size = IN_MEMORY if isinstance(data, InMemoryDataset) else BLOCK
+    size = MEMORY_ITEMS_AT_ONCE if isinstance(data, InMemoryDataset) else DECODED_AT_ONCE
     blocks = [range(start, min(start + size, count)) for start in range(0, count, size)]
     with reading_threads(threads) as pool:
         for block, (items, reasons) in zip(blocks, pool.imap(read, blocks), strict=True):
@@ -111,7 +111,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
 
 
 def _file_facts(raw: bytes) -> tuple[str, int, int, int, bool, bool]:
-    """The FACTS of a file that can be decoded."""
+    """The FILE_FACTS of a file that can be decoded."""
     header = read_header(raw, Conversion())
     assert header is not None
     with opened_image(raw) as image:
@@ -140,7 +140,7 @@ def class_counts(labels: Tensor | None, classes: tuple[str, ...]) -> dict[str, i
 def value_statistics(items: Tensor) -> ValueStatistics:
     """Compute the statistics of items (N, C, *space) or points (N, 2) in memory; 5,000 small images take 0.2 s."""
     sums = ValueSums()
-    for chunk in torch.split(items, max(1, CHUNK // items[0].numel())):
+    for chunk in torch.split(items, max(1, COUNTED_AT_ONCE // items[0].numel())):
         sums.add(chunk)
     return sums.statistics()
 
@@ -167,7 +167,7 @@ class ValueSums:
         self.mean = self.mean + shift * (size / total)
         self.count, self.values = self.count + len(items), total
         if items.ndim == 4 and items.shape[1] == 3 and items.dtype == torch.uint8:
-            self.grey += int(((items.amax(1) - items.amin(1)).flatten(1).amax(1) <= GREY).sum())
+            self.grey += int(((items.amax(1) - items.amin(1)).flatten(1).amax(1) <= GREY_TOLERANCE).sum())
 
     def statistics(self) -> ValueStatistics:
         """Compute the statistics."""

@@ -22,10 +22,10 @@ from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.results import sample_result as facts
 
-FEWEST = 6
+FEWEST_ITEMS = 6
 """Items of a set that have the 5 neighbours of precision and recall."""
-Measurement = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPairs]]]
-"""A measurement, which returns the metrics and the samples nearest to training items."""
+MetricEvents = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPairs]]]
+"""The events of measuring samples, which return the metrics and the samples nearest to training items."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,6 @@ class References:
         extractor: str | Callable[[Tensor], Tensor] | None = None,
         held_out_split: str = "test split",
         device: torch.device | str = "cpu",
-        mirrored: bool = False,
     ) -> "References":
         """Take as many items of the data as distances can be measured on.
 
@@ -75,7 +74,6 @@ class References:
             extractor: As `metrics.extractors.extractor` takes it; None is `metrics.extractors.default_name`.
             held_out_split: What this part of the data is called.
             device: Where the extractor runs.
-            mirrored: Whether the model was trained on mirrored items too.
         """
         name = extractor or extractors.default_name(spec.shape)
         device = torch.device(device)
@@ -90,7 +88,7 @@ class References:
         notes += [note for part in (train_set, held_out_set) if part is not None for note in part.notes]
         if spec.classes and train.labels is not None and train_set.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
-        return References(spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes), mirrored)
+        return References(spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes))
 
     def checked_for_copies(self, leave_out: bool) -> "References":
         """Name the held-out items that have equal values as training items in a note, or leave them out.
@@ -108,10 +106,10 @@ class References:
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
-        least = FEWEST if self.held_out is not None else 2 * FEWEST  # a half of it stands in
-        unseen = FEWEST if self.held_out is None else len(self.held_out.items)
-        for name, number, fewest in (("sample", count, FEWEST), ("training item", len(self.train.items), least),
-                                     ("held-out item", unseen, FEWEST)):  # fmt: skip
+        least = FEWEST_ITEMS if self.held_out is not None else 2 * FEWEST_ITEMS  # a half of it stands in
+        unseen = FEWEST_ITEMS if self.held_out is None else len(self.held_out.items)
+        for name, number, fewest in (("sample", count, FEWEST_ITEMS), ("training item", len(self.train.items), least),
+                                     ("held-out item", unseen, FEWEST_ITEMS)):  # fmt: skip
             if number < fewest:
                 raise InputError(f"{are(number, name)} too few to measure: give at least {fewest}")
 
@@ -132,7 +130,7 @@ class References:
 
     def measure(
         self, samples: Samples, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
-    ) -> Measurement:
+    ) -> MetricEvents:
         """Measure samples."""
         labels_of = [samples.labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
         parts: list[FeatureSet] = []

@@ -17,7 +17,7 @@ from ancestral.results import sample_result as facts
 
 CLOSEST = 24
 """Samples that a result names, those nearest to a training item."""
-SHOWN, SHOWN_POINTS = 12, 1000
+PAIRS_SHOWN, SHOWN_POINTS = 12, 1000
 """Samples of the picture of nearest pairs; of points, which are a cloud there."""
 FLAT = 0.02
 """An item whose values deviate by less than this share of their range in the data counts as constant."""
@@ -70,7 +70,7 @@ def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours:
     for place, index in enumerate(neighbours.tolist()):
         first.setdefault(index, place)
     different = {items[index].numpy().tobytes(): place for index, place in reversed(first.items())}
-    places = sorted(different.values(), key=lambda place: (bool(flat[neighbours[place]]), place))[:SHOWN]
+    places = sorted(different.values(), key=lambda place: (bool(flat[neighbours[place]]), place))[:PAIRS_SHOWN]
     return NearestPairs(title, samples[rows[places]], items[neighbours[places]])
 
 

@@ -19,10 +19,10 @@ SIZE = CELLS**2 + 3 * COLOURS**2
 """Number of bytes of a thumbnail."""
 BRIGHTNESS, CONTRAST, COLOUR = 2.5, 0.06, 4.0
 """Largest root-mean-square differences of two thumbnails: in levels, relative to their contrast, and in colour."""
-LARGE = 96
-ROWS = 64  # thumbnails that are compared with others at a time, so that temporaries stay small
+DETAIL_SIDE = 96
+THUMBNAILS_AT_ONCE = 64  # thumbnails that are compared with others at a time, so that temporaries stay small
 GROUNDS = (0, 0, 0), (255, 255, 255)
-LUMA = (0.299, 0.587, 0.114)
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
 
 def thumbnails(images: Tensor) -> NDArray[np.uint8]:
@@ -33,10 +33,10 @@ def thumbnails(images: Tensor) -> NDArray[np.uint8]:
 
 def _thumbnails(images: Tensor) -> NDArray[np.uint8]:
     """Reduce uint8 images (N, 1 or 3, H, W) to thumbnails, uint8 (N, SIZE)."""
-    if min(images.shape[2:]) > LARGE:  # in bytes first: a photograph in floats takes four times its memory
-        images = F.interpolate(images, size=(LARGE, LARGE), mode="bilinear", antialias=True)
+    if min(images.shape[2:]) > DETAIL_SIDE:  # in bytes first: a photograph in floats takes four times its memory
+        images = F.interpolate(images, size=(DETAIL_SIDE, DETAIL_SIDE), mode="bilinear", antialias=True)
     x = images.expand(-1, 3, -1, -1).float()
-    grey = (x * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = (x * torch.tensor(LUMA_WEIGHTS).view(1, 3, 1, 1)).sum(1, keepdim=True)
     parts = [
         F.interpolate(part, size=(side, side), mode="bilinear", antialias=True).round().clamp(0, 255).flatten(1)
         for part, side in ((grey, CELLS), (x, COLOURS))
@@ -60,8 +60,8 @@ def first_alike(thumbs: NDArray[np.uint8]) -> NDArray[np.int64]:
     mean = thumbs[..., : CELLS**2].mean((1, 2))
     order = np.argsort(mean, kind="stable")
     levels, first = mean[order], torch.arange(len(thumbs))
-    for start in range(0, len(thumbs), ROWS):
-        stop = min(start + ROWS, len(thumbs))
+    for start in range(0, len(thumbs), THUMBNAILS_AT_ONCE):
+        stop = min(start + THUMBNAILS_AT_ONCE, len(thumbs))
         low, high = levels[start] - BRIGHTNESS, levels[stop - 1] + BRIGHTNESS
         window = torch.from_numpy(order[np.searchsorted(levels, low) : np.searchsorted(levels, high, "right")])
         rows = torch.from_numpy(order[start:stop])

@@ -28,21 +28,21 @@ MAX_ITEMS = 10_000
 MAX_ELEMENTS = 2**26
 """Elements of all items in memory: as float64, half a GiB."""
 
-Loader = Callable[[Any, str], Dataset]
+OpenSplit = Callable[[Any, str], Dataset]
 """(source, split) -> the data of that split, each opened once."""
-SHOWN = 5
+CLASSES_NAMED = 5
 """Largest number of classes that a message names."""
-HELD_OUT = "held out of the run"
+HELD_OUT_SPLIT = "held out of the run"
 """The split of a run's own data that `train --validation` held out."""
 
 
 def loader(
     spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None, given: Sequence[Given] | None = None
-) -> Loader:
+) -> OpenSplit:
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
     `spec`, `config` and `given` are those of `load_reference`, and `run` the data of a run by their fingerprint: what
-    it held out is the split `HELD_OUT`, and not in "train".
+    it held out is the split `HELD_OUT_SPLIT`, and not in "train".
     """
     opened: dict[tuple[object, str], Dataset] = {}
 
@@ -60,12 +60,29 @@ def loader(
                         held_out = load_validation(spec, run.validation, config, given)
             opened[place, "train"] = train
             if held_out is not None:
-                opened[place, HELD_OUT] = held_out
+                opened[place, HELD_OUT_SPLIT] = held_out
         if (place, split) not in opened:
             raise MissingSplitError(f"{source} has no part that was held out")
         return opened[place, split]
 
     return load
+
+
+def plain_source(source: Any) -> Any:
+    """Return a path as text, and other data as they are."""
+    return str(source) if isinstance(source, Path) else source
+
+
+def held_out_data(source: Any, load: OpenSplit, held_out: Any) -> tuple[Dataset | None, str]:
+    """Held-out data and their name: as given, or the test split of the data, or the part that the run held out."""
+    if held_out is not None:
+        tested = isinstance(held_out, str) and held_out in data.TESTED
+        return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"
+    for split, title in (("test", "test split"), (HELD_OUT_SPLIT, HELD_OUT_SPLIT)):
+        with contextlib.suppress(MissingSplitError):
+            if split != "test" or isinstance(source, str):
+                return load(source, split), title
+    return None, ""
 
 
 def load_validation(
@@ -259,7 +276,7 @@ def _renumbered(
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:CLASSES_NAMED]) + (", ..." if len(names) > CLASSES_NAMED else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +345,7 @@ def copies_among(items: InMemoryDataset, train: InMemoryDataset) -> tuple[Tensor
     """
     first = first_equal(items.items, train.items)
     rows = (first >= 0).nonzero().flatten().tolist()
-    pairs = [f"{items.name_of(row)} = {train.name_of(int(first[row]))}" for row in rows[: SHOWN + 1]]
+    pairs = [f"{items.name_of(row)} = {train.name_of(int(first[row]))}" for row in rows[: CLASSES_NAMED + 1]]
     return first >= 0, f"{len(rows):,} of {len(items):,} ({_listed(pairs)})"
 
 

@@ -18,7 +18,7 @@ from ancestral.measure.sample_sets import NearestPairs, Outcome, SampleSets
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.results.sample_result import AnyMeasure, Measure, SampleQuality
 
-UNEVEN = 1.5
+UNEVEN_RATIO = 1.5
 """A note says so if one class is more frequent than another by this factor."""
 
 
@@ -42,7 +42,7 @@ def measure(
     for metric in chosen:
         if metric.needs in ANNOUNCED:
             yield Work(f"measuring {ANNOUNCED[metric.needs]}{metric.title or metric.name}", 0, 0)
-        outcome = MEASURED[metric.needs](metric, sets)
+        outcome = MEASURES[metric.needs](metric, sets)
         measures |= outcome.measures
         notes += outcome.notes
         pairs += outcome.pairs
@@ -90,7 +90,7 @@ def _of_sets(metric: Metric, sets: SampleSets) -> Outcome:
     return outcome
 
 
-MEASURED: dict[str, Callable[[Metric, SampleSets], Outcome]] = {
+MEASURES: dict[str, Callable[[Metric, SampleSets], Outcome]] = {
     "features": _between_features, "logits": _of_logits, "items": _between_items, "sets": _of_sets,
 }  # fmt: skip
 """How a metric is measured, by what its function needs."""
@@ -107,7 +107,7 @@ def _warnings(sets: SampleSets) -> Iterator[str]:
     if samples.labels is not None and train.labels is not None:
         counts, in_turn = (torch.bincount(labels[labels >= 0]) for labels in (train.labels, samples.labels))
         taken_in_turn = len(in_turn) > 0 and in_turn.max() - in_turn.min() <= 1
-        if taken_in_turn and len(counts) and counts.max() > UNEVEN * counts.min():
+        if taken_in_turn and len(counts) and counts.max() > UNEVEN_RATIO * counts.min():
             yield (
                 "The classes of the data are not equally frequent, but samples take each class in turn: this is part "
                 "of their distance."

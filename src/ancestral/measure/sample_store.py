@@ -28,7 +28,7 @@ from ancestral.model import Model
 from ancestral.samplers import Sampler
 
 PACKAGE = __name__.partition(".")[0]
-NAME = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
+SAMPLE_FILE = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
 
 
 def reproducible(model: Model, sampler: Sampler) -> bool:
@@ -90,7 +90,7 @@ class SampleStore:
         """List the whole files and the items that they hold. Damaged files are removed."""
         ranges = {}
         for path in sorted(self.folder.glob("*.safetensors")):
-            match = NAME.fullmatch(path.name)
+            match = SAMPLE_FILE.fullmatch(path.name)
             if path.is_dir():
                 raise InputError(f"{path} is a folder where samples are kept; move it away")
             if match and int(match[1]) <= int(match[2]):

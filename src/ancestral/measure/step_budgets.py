@@ -13,7 +13,7 @@ from ancestral.base.options import option
 from ancestral.model import Model
 from ancestral.samplers import Sampler
 
-PASSES = (4, 6, 8, 10, 12, 16, 25, 50, 100, 250)
+TRIED_PASSES = (4, 6, 8, 10, 12, 16, 25, 50, 100, 250)
 """The numbers of network evaluations that are tried."""
 
 
@@ -51,8 +51,8 @@ def step_budgets(model: Model, sampler: str | Sampler, most: int) -> Iterator[St
     """Choose the numbers of steps of a sampler that are tried, with at most `most` network evaluations.
 
     A sampler of your own and a name with a number of steps ("heun:steps=5") are tried with this number alone. Another
-    name is tried with the numbers that come closest to PASSES from below. Network evaluations grow linearly with the
-    steps, for all samplers here. Numbers of steps that the sampler's spacing cannot take are left out.
+    name is tried with the numbers that come closest to TRIED_PASSES from below. Network evaluations grow linearly with
+    the steps, for all samplers here. Numbers of steps that the sampler's spacing cannot take are left out.
 
     Raises:
         InputError: If the model cannot be sampled with it.
@@ -67,7 +67,7 @@ def step_budgets(model: Model, sampler: str | Sampler, most: int) -> Iterator[St
     # counted at a spacing that takes any number of steps
     small: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
     one, two = (sampler.nfe(schedule) for sampler in small)
-    for passes in PASSES:
+    for passes in TRIED_PASSES:
         steps = min(1 + (passes - one) // max(1, two - one), schedule.steps) if passes >= one else 0
         if passes <= most and steps > before:
             before = steps

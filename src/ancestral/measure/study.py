@@ -17,8 +17,8 @@ from ancestral.base.events import Event, track
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
-from ancestral.measure.measured_samples import Measurement, References, Samples
-from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
+from ancestral.measure.measured_samples import MetricEvents, References, Samples
+from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
 from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model
@@ -112,7 +112,7 @@ class Study:
 
     def metrics(
         self, items: Tensor, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
-    ) -> Measurement:
+    ) -> MetricEvents:
         """Measure the samples; see `References.measure`."""
         spec, classes = self.spec, len(self.model.spec.classes)
         if self.conditions is None:
@@ -126,7 +126,7 @@ class Study:
         references, lost = self.references, None
         if self.model.spec.autoencoder is not None:
             real = references.train if references.held_out is None else references.held_out
-            part = real.items[torch.tensor(evenly_spaced(min(MOST_ITEMS, len(real.items)), len(real.items)))]
+            part = real.items[torch.tensor(evenly_spaced(min(MOST_RECONSTRUCTED, len(real.items)), len(real.items)))]
             lost, _ = yield from reconstruction_quality(self.model.spec, part, references.device, references.extractor)
         labels = None if labels is None else labels.cpu()
         settings, folder = self.settings(label_text), self.store.folder / "features"

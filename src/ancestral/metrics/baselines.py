@@ -12,7 +12,7 @@ from ancestral.conditions import Condition
 from ancestral.metrics.neighbours import squares
 from ancestral.randomness import Stream
 
-ROWS, COLUMNS = 256, 1024
+QUERIES_AT_ONCE, TRAINING_ITEMS_AT_ONCE = 256, 1024
 """Queries and training items that are compared at a time, so that memory is bounded."""
 
 
@@ -67,10 +67,10 @@ def nearest_items(
         for name, kind in kinds.items()
     }
     nearest = []
-    for start in range(0, len(next(iter(queries.values()))), ROWS):
+    for start in range(0, len(next(iter(queries.values()))), QUERIES_AT_ONCE):
         distance, others = torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.int64)
         for name, (ours, theirs) in pairs.items():
-            rows = ours.part(start, ROWS)
+            rows = ours.part(start, QUERIES_AT_ONCE)
             if kinds[name].classes:
                 others = others + (rows.values != theirs.values.T)
             else:
@@ -106,8 +106,8 @@ def _rows(values: Tensor, kind: Condition, sides: Sequence[int]) -> _Rows:
 def _square_distances(x: _Rows, y: _Rows) -> Tensor:
     """Mean square differences (n, m) over the values that both know; infinite where there are none."""
     blocks = []
-    for start in range(0, len(y.values), COLUMNS):
-        other = y.part(start, COLUMNS)
+    for start in range(0, len(y.values), TRAINING_ITEMS_AT_ONCE):
+        other = y.part(start, TRAINING_ITEMS_AT_ONCE)
         a, b = x.values.double(), other.values.double()
         if x.known is None or other.known is None:
             blocks.append(squares(a, b) / a.shape[1])

@@ -29,9 +29,9 @@ DUPLICATE, ALIKE = 1 / 10, 1 / 3
 be the second-nearest where the other is the nearest."""
 SURPLUS = 2
 """Items that are alike are duplicates if there are this many times more of them than in data of constant density."""
-FEWEST = 3
+FEWEST_RATIOS = 3
 """Different training items that have a ratio each."""
-ELEMENTS = 2**23
+MATRIX_ELEMENTS = 2**23
 """Number of elements of a block of the matrix of distances."""
 
 
@@ -107,8 +107,8 @@ def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies
         raise InputError("copies are found among items of at least 2 numbers")
     first = _distinct(train)
     rows = torch.tensor(list(first.values()))
-    if len(rows) < FEWEST:
-        raise InputError(f"copies are found among at least {FEWEST} different training items, not {len(rows)}")
+    if len(rows) < FEWEST_RATIOS:
+        raise InputError(f"copies are found among at least {FEWEST_RATIOS} different training items, not {len(rows)}")
     centre = train.double().mean(0)  # distances do not change, and lose fewer digits
     base, queries = ((x.double() - centre).float() for x in (train[rows], samples))
     probes, nth = evenly_spaced(PROBES, len(base)), min(NEIGHBOUR, len(base) - 1)
@@ -157,7 +157,7 @@ def _distinct(x: Tensor) -> dict[bytes, int]:
 
 
 def _parts(queries: Tensor, base: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(queries, max(1, ELEMENTS // len(base)))
+    return torch.split(queries, max(1, MATRIX_ELEMENTS // len(base)))
 
 
 def _ratios(queries: Tensor, base: Tensor, spacing: float, beyond: float | None = None) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 
-ROWS = 1024
+PAIR_ROWS = 1024
 """Rows of a matrix of pairs at a time, so that the whole matrix is never in memory."""
 
 
@@ -80,8 +80,8 @@ def kernel_sums(x: Tensor, y: Tensor, own: bool = False) -> KernelSums:
         raise InputError("a distance needs at least 2 items on each side")
     x, y = x.double(), y.double()
     rows, columns, squares = [], torch.zeros(len(y), dtype=x.dtype), torch.zeros((), dtype=x.dtype)
-    for start in range(0, len(x), ROWS):
-        k = (x[start : start + ROWS] @ y.T).div_(x.shape[1]).add_(1).pow_(3)
+    for start in range(0, len(x), PAIR_ROWS):
+        k = (x[start : start + PAIR_ROWS] @ y.T).div_(x.shape[1]).add_(1).pow_(3)
         if own:
             k.diagonal(start).zero_()
         rows.append(k.sum(1))

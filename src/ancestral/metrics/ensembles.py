@@ -23,11 +23,11 @@ from ancestral.results.ensemble_result import Calibration, ChannelScores, Foreca
 
 LEVEL = 0.9
 """The probability of the central interval whose coverage is measured."""
-ELEMENTS = 2**22
+BLOCK_ELEMENTS = 2**22
 """Number of elements of a block of ensembles in float64, so that memory is bounded: 32 MB."""
 MAX_PSNR = 100.0
 """The largest PSNR in dB: exact equality would be infinite, and with it the mean over all items."""
-MAX_CHANNELS = 32
+CHANNELS_KEPT = 32
 """The largest number of channels whose scores a result keeps."""
 
 
@@ -180,7 +180,7 @@ def score(samples: Tensor, truth: Tensor, span: float | None = None) -> Forecast
 
 
 def channel_crps(samples: Tensor, truth: Tensor) -> ChannelScores:
-    """Estimate the mean CRPS of all values, and of each channel of at most `MAX_CHANNELS`.
+    """Estimate the mean CRPS of all values, and of each channel of at most `CHANNELS_KEPT`.
 
     Args:
         samples: The ensembles (N, K, C, *space), or (N, K, C) of vectors, whose numbers are channels.
@@ -191,7 +191,7 @@ def channel_crps(samples: Tensor, truth: Tensor) -> ChannelScores:
     """
     scores = crps(samples, truth).flatten(2) if truth.ndim > 2 else crps(samples, truth).unsqueeze(2)
     channels = scores.mean(2)
-    several = channels.unbind(1) if channels.shape[1] <= MAX_CHANNELS else ()
+    several = channels.unbind(1) if channels.shape[1] <= CHANNELS_KEPT else ()
     return ChannelScores(uncertainty.mean(channels.mean(1)), tuple(map(uncertainty.mean, several)))
 
 
@@ -252,7 +252,7 @@ def _ensembles(samples: Tensor) -> Iterator[Tensor]:
     """Blocks of ensembles in float64, (n, K, D)."""
     if samples.ndim < 2 or not samples.numel():
         raise InputError(f"ensembles are samples (N, K, *shape), at least one, not {tuple(samples.shape)}")
-    for part in torch.split(samples, max(1, ELEMENTS // samples[0].numel())):
+    for part in torch.split(samples, max(1, BLOCK_ELEMENTS // samples[0].numel())):
         x = part.double().flatten(2) if part.ndim > 2 else part.double().unsqueeze(2)
         if not bool(x.isfinite().all()):
             raise InputError("a sample is NaN or infinite, so it has no score: look at the samples")

@@ -33,7 +33,7 @@ MICROBATCH = {"cpu": 4}
 image."""
 PIECE = 512
 """Items whose features are kept in one file: what is lost when an evaluation is killed."""
-VERSION = "1"
+LAYOUT_VERSION = "1"
 """Version of the layout of these files, in every hash."""
 
 
@@ -213,7 +213,7 @@ def missing_features(extractor: Extractor, items: Tensor) -> int:
 
 def features_file(extractor: Extractor, items: Tensor, folder: Path | None = None) -> Path:
     """Return the file that keeps the features of items; `folder` as of `features`."""
-    head = f"{VERSION}\n{extractor.name}\n{extractor.identity}\n{items.dtype}\n{tuple(items.shape)}\n"
+    head = f"{LAYOUT_VERSION}\n{extractor.name}\n{extractor.identity}\n{items.dtype}\n{tuple(items.shape)}\n"
     digest = hashlib.sha256(head.encode())
     digest.update(items.contiguous().numpy().data)
     return (folder or cache() / "features") / f"{digest.hexdigest()}.safetensors"

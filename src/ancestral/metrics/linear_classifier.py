@@ -11,7 +11,7 @@ from ancestral.randomness import Stream
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Weights of the L2 penalty; the one with the best accuracy on the held-out part is taken."""
-HELD_OUT = 5
+HELD_OUT_EVERY = 5
 """One in this number of items is held out."""
 
 
@@ -43,10 +43,10 @@ def fit(features: Tensor, labels: Tensor) -> LinearClassifier:
     Raises:
         InputError: If there are too few items, or all are of one class.
     """
-    if len(features) < 2 * HELD_OUT or bool((labels == labels[0]).all()):
-        raise InputError(f"a classifier needs at least {2 * HELD_OUT} items, of two classes or more")
+    if len(features) < 2 * HELD_OUT_EVERY or bool((labels == labels[0]).all()):
+        raise InputError(f"a classifier needs at least {2 * HELD_OUT_EVERY} items, of two classes or more")
     order = randomness.permutation(len(features), 0, Stream.CLASSIFIER, 0)
-    test_rows, fit_rows = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
+    test_rows, fit_rows = order[: len(order) // HELD_OUT_EVERY], order[len(order) // HELD_OUT_EVERY :]
     mean, scale = features[fit_rows].double().mean(0), features[fit_rows].double().std(0)
     scale = torch.where(scale > 0, scale, 1.0)
     x, classes = (features.double() - mean) / scale, int(labels.max()) + 1

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 
-ROWS, COLUMNS = 256, 8192
+BLOCK_ROWS, BLOCK_COLUMNS = 256, 8192
 """Size of a block of the matrix of distances, so that memory is bounded: 16 MB of float64."""
 RUN = 16
 """Columns of which one pass over a matrix takes the minimum."""
@@ -48,14 +48,14 @@ def nearest(queries: Tensor, base: Tensor) -> Nearest:
         raise InputError("the base of a nearest-neighbour search needs at least one item")
     centre = base.double().mean(0)  # distances do not change, and lose fewer digits
     distances, indices = [], []
-    for start in range(0, len(queries), ROWS):
-        x = queries[start : start + ROWS].double() - centre
+    for start in range(0, len(queries), BLOCK_ROWS):
+        x = queries[start : start + BLOCK_ROWS].double() - centre
         best, index = torch.full((len(x),), torch.inf, dtype=x.dtype), torch.zeros(len(x), dtype=torch.int64)
-        for first in range(0, len(base), COLUMNS):
-            block = squares(x, base[first : first + COLUMNS].double() - centre).min(1)
+        for first in range(0, len(base), BLOCK_COLUMNS):
+            block = squares(x, base[first : first + BLOCK_COLUMNS].double() - centre).min(1)
             nearer = block.values < best
             best, index = torch.where(nearer, block.values, best), torch.where(nearer, block.indices + first, index)
-        distances.append((queries[start : start + ROWS].double() - base[index].double()).norm(dim=1))
+        distances.append((queries[start : start + BLOCK_ROWS].double() - base[index].double()).norm(dim=1))
         indices.append(index)
     return Nearest(torch.cat(distances), torch.cat(indices))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.metrics.neighbours import ROWS, kth_least, squares
+from ancestral.metrics.neighbours import BLOCK_ROWS, kth_least, squares
 
 K = 5
 """The number of the neighbour that a ball reaches, as in both papers."""
@@ -81,5 +81,5 @@ def radii(x: Tensor, k: int) -> Tensor:
 
 def _blocks(x: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Blocks of rows, each with the index of its first."""
-    size = ROWS if x.shape[1] > CACHED else CACHED
+    size = BLOCK_ROWS if x.shape[1] > CACHED else CACHED
     yield from ((start, x[start : start + size]) for start in range(0, len(x), size))

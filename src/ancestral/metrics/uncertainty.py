@@ -35,13 +35,13 @@ from ancestral.randomness import Stream
 
 SAMPLED = 4096
 """Pairs of items over which E g_ij² is averaged; all pairs would be d² operations each."""
-PARTS, REPEATS = 4, 5
+PARTS_OF_SETS, PARTITIONS = 4, 5
 """Precision and recall are computed on this number of parts of the sets, with this number of random partitions."""
 LIGHT, LIGHT_SHARE = 20, 0.1
 """One item of n makes a larger share of the variance than 0.1 + 20/n in at most 8 % of sets of 200 items with light
 tails (normal, half-normal), and in none of 1,000; in 90 to 100 % of sets with log-normal features of deviation 1 or
 Student's t with 3 degrees of freedom, whose intervals cover 25 to 90 %."""
-FEW = 200
+FEWEST_FOR_PARTS = 200
 """A set of fewer items is too small for its parts to stand for the whole."""
 
 
@@ -79,8 +79,8 @@ class Reference:
     @cached_property
     def part_balls(self) -> list[list[Balls]]:
         """The balls of each part of each random partition."""
-        orders = [randomness.permutation(len(self), 0, Stream.QUARTERS, 2 * n + 1) for n in range(REPEATS)]
-        return [[Balls.of(self.values[order[i::PARTS]]) for i in range(PARTS)] for order in orders]
+        orders = [randomness.permutation(len(self), 0, Stream.QUARTERS, 2 * n + 1) for n in range(PARTITIONS)]
+        return [[Balls.of(self.values[order[i::PARTS_OF_SETS]]) for i in range(PARTS_OF_SETS)] for order in orders]
 
 
 def frechet(x: Tensor, y: Tensor | Reference) -> Estimate:
@@ -227,10 +227,10 @@ def precision_recall(samples: Tensor, reference: Tensor | Reference) -> dict[str
     means = balls.precision_recall(samples, reference.balls)
     variances = torch.stack([values.var() / len(values) for values in means])
     fewest = min(len(samples), len(reference))
-    if fewest < FEW:
+    if fewest < FEWEST_FOR_PARTS:
         variances = torch.maximum(variances, torch.stack([values.var() / fewest for values in means]))
-    if fewest // PARTS > balls.K:
-        repeats = [_variance_over_parts(samples, reference, number) for number in range(REPEATS)]
+    if fewest // PARTS_OF_SETS > balls.K:
+        repeats = [_variance_over_parts(samples, reference, number) for number in range(PARTITIONS)]
         variances = torch.maximum(variances, torch.stack(repeats).mean(0))
     names = zip(PrecisionRecall._fields, means, variances.tolist(), strict=True)
     return {
@@ -278,8 +278,8 @@ def share(value: float, count: int, variance: float | None = None) -> Estimate:
 def _variance_over_parts(samples: Tensor, reference: Reference, number: int) -> Tensor:
     """The variance of the four means over the parts of partition `number`, divided by the number of parts."""
     order, theirs = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * number), reference.part_balls[number]
-    parts = [balls.precision_recall(samples[order[i::PARTS]], theirs[i]) for i in range(PARTS)]
-    return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
+    parts = [balls.precision_recall(samples[order[i::PARTS_OF_SETS]], theirs[i]) for i in range(PARTS_OF_SETS)]
+    return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS_OF_SETS
 
 
 def _estimate(value: float, variance: float, least: float = -math.inf, dominance: float | None = None) -> Estimate:

@@ -100,8 +100,7 @@ class Model(SamplingModel):
             batch_size: The number of items in a batch, as of `make`.
             condition: What else a network of your own is conditioned on, as of `make`.
             decode: Whether to convert the items to the units of the data.
-            options: The further settings of `Request.of`: label, guidance, indices, given, guidance_interval,
-                guidance_rescale, weak.
+            options: The further settings of `Request.of`.
 
         Returns:
             Items on the CPU, as of `make`.

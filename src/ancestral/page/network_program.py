@@ -25,8 +25,9 @@ from ancestral.conditions import argument_name
 from ancestral.model import Model
 from ancestral.nets.autoencoder import Decoder, Encoder
 from ancestral.nets.unet import UpsampleLayer
+from ancestral.page.aten_operations import KEPT_WHOLE, SPLIT
 from ancestral.page.program_builder import Value
-from ancestral.page.program_operations import SPLIT, WHOLE, Translation
+from ancestral.page.program_operations import Translation
 from ancestral.page.weight_encoding import rounded
 
 
@@ -128,7 +129,7 @@ def _plain(net: nn.Module) -> nn.Module:
 def _exported(net: nn.Module, inputs: dict[str, Tensor]) -> torch.export.ExportedProgram:
     table: Any = torch.export.default_decompositions()
     table.update(get_decompositions(SPLIT))
-    for operation in WHOLE:
+    for operation in KEPT_WHOLE:
         table.pop(operation, None)
     try:
         with warnings.catch_warnings(), torch.no_grad():

@@ -13,7 +13,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.page.weight_encoding import encode
 
-START = 65536
+PROGRAM_START = 65536
 """The first byte of the memory that a program uses; the stack of the kernels lies below."""
 MAX_MEMORY = 2**31 - 1
 """The largest memory that addresses of 32 bits with a sign reach."""
@@ -46,23 +46,23 @@ class Buffer:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class MemoryPlace:
     """An address: a byte of a buffer."""
 
     buffer: Buffer
     byte: int = 0
 
-    def plus(self, byte: int) -> "Place":
+    def plus(self, byte: int) -> "MemoryPlace":
         """The address some bytes further on."""
-        return Place(self.buffer, self.byte + byte)
+        return MemoryPlace(self.buffer, self.byte + byte)
 
     def address(self) -> int:
         """The address in the memory, once the buffer has its place."""
         return self.buffer.offset + self.byte
 
 
-Argument = int | float | Place
-Call = tuple[str, list[Argument]]
+CallArgument = int | float | MemoryPlace
+Call = tuple[str, list[CallArgument]]
 
 
 @dataclass(eq=False)
@@ -77,9 +77,9 @@ class Value:
         """The shape of the tensor."""
         return self.view.shape
 
-    def at(self) -> Place:
+    def at(self) -> MemoryPlace:
         """The address of its first number."""
-        return Place(self.buffer, 4 * int(self.view.storage_offset()))
+        return MemoryPlace(self.buffer, 4 * int(self.view.storage_offset()))
 
     def viewed(self, view: Tensor) -> "Value":
         """Another view of the same memory."""
@@ -98,7 +98,7 @@ class Builder:
     stage: Buffer = field(default_factory=lambda: Buffer(0, static=True))
     """Where weights are unpacked before they are packed: the working memory, which nothing else uses yet."""
 
-    def call(self, kernel: str, *arguments: Argument) -> None:
+    def call(self, kernel: str, *arguments: CallArgument) -> None:
         """Add a call of an evaluation."""
         self.calls.append((kernel, list(arguments)))
 
@@ -118,23 +118,23 @@ class Builder:
         value = self.new((shape[0], *shape[2:], shape[1]))
         return value.viewed(value.view.movedim(-1, 1))
 
-    def scratch(self, floats: int) -> Place:
+    def scratch(self, floats: int) -> MemoryPlace:
         """Memory for a single call."""
-        return Place(Buffer(4 * floats))
+        return MemoryPlace(Buffer(4 * floats))
 
-    def zero_row(self, floats: int) -> Place:
+    def zero_row(self, floats: int) -> MemoryPlace:
         """Zeros that nothing overwrites."""
         self.zeros.size = max(self.zeros.size, aligned(4 * floats))
-        return Place(self.zeros)
+        return MemoryPlace(self.zeros)
 
     # Constants -----------------------------------------------------------------------------------------------------
 
-    def static(self, key: tuple[Any, ...], size: int, fill: Callable[[Place], None]) -> Place:
+    def static(self, key: tuple[Any, ...], size: int, fill: Callable[[MemoryPlace], None]) -> MemoryPlace:
         """Memory of some bytes that is filled once, for all that have this key."""
         if key not in self.statics:
             self.statics[key] = Buffer(size, static=True)
-            fill(Place(self.statics[key]))
-        return Place(self.statics[key])
+            fill(MemoryPlace(self.statics[key]))
+        return MemoryPlace(self.statics[key])
 
     def constant(self, tensor: Tensor) -> Value:
         """Numbers that never change, in the memory as they are."""
@@ -143,22 +143,22 @@ class Builder:
         place = self.static(key, 4 * dense.numel(), lambda place: self.unpack(dense, place))
         return Value(place.buffer, torch.empty_strided(dense.shape, dense.stride(), device="meta"))
 
-    def integers(self, numbers: Sequence[int]) -> Place:
+    def integers(self, numbers: Sequence[int]) -> MemoryPlace:
         """Integers in the memory."""
         fill = lambda place: self.prepare.append(("integers", [place, *numbers]))  # noqa: E731
         return self.static(("integers", *numbers), 4 * len(numbers), fill)
 
-    def packed(self, kernel: str, weight: Tensor, floats: int, *arguments: int) -> Place:
+    def packed(self, kernel: str, weight: Tensor, floats: int, *arguments: int) -> MemoryPlace:
         """Weights as a kernel, which takes these arguments, packs them."""
 
-        def fill(place: Place) -> None:
+        def fill(place: MemoryPlace) -> None:
             self.stage.size = max(self.stage.size, aligned(4 * weight.numel()))
-            self.unpack(weight, Place(self.stage))
-            self.prepare.append((kernel, [place, Place(self.stage), *arguments]))
+            self.unpack(weight, MemoryPlace(self.stage))
+            self.prepare.append((kernel, [place, MemoryPlace(self.stage), *arguments]))
 
         return self.static((kernel, tuple(weight.shape), arguments, digest(weight)), 4 * floats, fill)
 
-    def unpack(self, tensor: Tensor, place: Place) -> None:
+    def unpack(self, tensor: Tensor, place: MemoryPlace) -> None:
         """Add numbers to the weights, and a call that unpacks them to a place."""
         self.data.extend(b"\0" * (-len(self.data) % 4))
         rows, data = encode(tensor)
@@ -203,7 +203,7 @@ class Builder:
         Raises:
             InputError: If it needs more memory than a browser has.
         """
-        working = START
+        working = PROGRAM_START
         for buffer in (self.zeros, *self.statics.values()):
             buffer.offset = working
             working += buffer.size
@@ -213,7 +213,7 @@ class Builder:
             buffers[value.buffer] = None
         for number, (_, arguments) in enumerate(self.calls):
             for argument in arguments:
-                if isinstance(argument, Place) and not argument.buffer.static:
+                if isinstance(argument, MemoryPlace) and not argument.buffer.static:
                     if argument.buffer not in buffers:
                         buffers[argument.buffer] = None
                         argument.buffer.first = number
@@ -271,7 +271,7 @@ def digest(tensor: Tensor) -> bytes:
 def _addressed(calls: Sequence[Call]) -> list[list[Any]]:
     """Calls with addresses for places."""
     return [
-        [kernel, *(each.address() if isinstance(each, Place) else each for each in arguments)]
+        [kernel, *(each.address() if isinstance(each, MemoryPlace) else each for each in arguments)]
         for kernel, arguments in calls
     ]
 

@@ -8,109 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ancestral.page.aten_operations import (
+    BINARY,
+    CASTS,
+    IN_JAVASCRIPT,
+    MEAN_REDUCTION,
+    PRODUCTS,
+    REARRANGEMENTS,
+    REDUCTIONS,
+    SAME,
+    UNARY,
+    UPSAMPLING,
+    VIEWS,
+    aten,
+)
 from ancestral.page.program_builder import Builder, Value, row_stride, unsupported, whole_blocks
 from ancestral.page.program_products import Padded, Product, known, matrices, multiply
-
-aten = torch.ops.aten
-UNARY = {
-    getattr(aten, name).default: name
-    for names in ("neg abs exp sigmoid silu tanh relu sqrt", "rsqrt reciprocal erf trunc floor ceil round")
-    for name in names.split()
-}
-IN_JAVASCRIPT = {
-    getattr(aten, name).default: name
-    for names in ("sin cos tan asin acos atan sinh cosh asinh acosh atanh", "log log1p log2 log10 expm1 sign")
-    for name in names.split()
-}
-"""Functions of embeddings, of few numbers: JavaScript's Math has them, in float64."""
-BINARY = {
-    getattr(getattr(aten, name), kind): name
-    for name in ("add", "sub", "mul", "div", "ge", "gt", "le", "lt", "eq", "ne")
-    for kind in ("Tensor", "Scalar")
-} | {
-    aten.maximum.default: "max",
-    aten.minimum.default: "min",
-    aten.logical_and.default: "and",
-    aten.logical_or.default: "or",
-    aten.bitwise_and.Tensor: "and",
-    aten.bitwise_or.Tensor: "or",
-}
-REDUCTIONS = {
-    aten.sum.dim_IntList: 0,
-    aten.sum.default: 0,
-    aten.mean.dim: 1,
-    aten.mean.default: 1,
-    aten.amax.default: 2,
-    aten.amin.default: 3,
-    aten.max.dim: 2,
-    aten.min.dim: 3,
-}
-"""Numbers of the reductions, as in kernels.c."""
-MEAN = 1
-VIEWS = {
-    aten.view.default,
-    aten.reshape.default,
-    aten.permute.default,
-    aten.transpose.int,
-    aten.t.default,
-    aten.select.int,
-    aten.slice.Tensor,
-    aten.expand.default,
-    aten.squeeze.dim,
-    aten.squeeze.dims,
-    aten.squeeze.default,
-    aten.unsqueeze.default,
-    aten.split_with_sizes.default,
-    aten.split.Tensor,
-    aten.unbind.int,
-    aten.alias.default,
-    aten.detach.default,
-    aten.diagonal.default,
-}
-SAME = {aten.clone.default, aten.contiguous.default, aten.lift_fresh_copy.default}
-CASTS = {aten._to_copy.default, aten.to.dtype}
-UPSAMPLING = {aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec, aten.upsample_nearest3d.vec}
-REARRANGEMENTS = {
-    aten.flip.default,
-    aten.index_select.default,
-    aten.index.Tensor,
-    aten.gather.default,
-    aten.repeat.default,
-    aten.roll.default,
-    aten.reflection_pad1d.default,
-    aten.reflection_pad2d.default,
-    aten.reflection_pad3d.default,
-    aten.replication_pad2d.default,
-    aten.replication_pad3d.default,
-}
-"""Operations whose results are elements of their input; which ones is known now."""
-PRODUCTS = {aten.linear.default, aten.convolution.default}
-WHOLE = (
-    aten.linear.default,
-    aten.group_norm.default,
-    aten.layer_norm.default,
-    aten.silu.default,
-    aten.sigmoid.default,
-    aten.scaled_dot_product_attention.default,
-    aten.addcmul.default,
-    *UPSAMPLING,
-)
-"""Operations that stay whole where PyTorch would decompose them."""
-SPLIT = (
-    aten.gelu,
-    aten.leaky_relu,
-    aten.elu,
-    aten.hardtanh,
-    aten._log_softmax,
-    aten._native_batch_norm_legit,
-    aten._native_batch_norm_legit_no_training,
-    aten.native_layer_norm,
-    aten.linalg_vector_norm,
-    aten.addmm,
-    aten.baddbmm,
-    aten.upsample_bilinear2d,
-)
-"""Operations that PyTorch would keep, and can decompose."""
 
 
 @dataclass(frozen=True)
@@ -317,10 +230,13 @@ def _variance(
     value = t.value(x)
     axes = list(axes or range(value.view.ndim))
     count = math.prod(value.shape[axis] for axis in axes)
-    mean, difference, squares = t.reduced(MEAN, value, axes, True), *(t.builder.new(value.shape, value) for _ in "12")
+    mean, difference, squares = (
+        t.reduced(MEAN_REDUCTION, value, axes, True),
+        *(t.builder.new(value.shape, value) for _ in "12"),
+    )
     t.builder.map("sub", difference, value, mean)
     t.builder.map("mul", squares, difference, difference)
-    average = t.reduced(MEAN, squares, axes, keepdim)
+    average = t.reduced(MEAN_REDUCTION, squares, axes, keepdim)
     out = t.builder.new(average.shape)
     t.builder.map("mul", out, average, t.value(count / (count - (1 if correction is None else correction))))
     return (out, mean.viewed(mean.view.view(out.shape))) if node.target is aten.var_mean.correction else out
@@ -376,7 +292,7 @@ def _pool(t: Translation, node: fx.Node, x: Any, kernel: Any, stride: Any = (), 
     view = value.view
     for axis, (side, step) in enumerate(zip(kernel, stride or kernel, strict=True), 2):
         view = view.unfold(axis, side, step)
-    out = t.reduced(2 if greatest else MEAN, value.viewed(view), [-2, -1], keep=False)
+    out = t.reduced(2 if greatest else MEAN_REDUCTION, value.viewed(view), [-2, -1], keep=False)
     return (out, None) if greatest else out
 
 
@@ -434,9 +350,14 @@ def _optional(t: Translation, argument: Any) -> Any:
     return 0 if argument is None else t.builder.dense(t.value(argument)).at()
 
 
-def _group_norm(
-    t: Translation, node: fx.Node, x: Any, groups: int, gamma: Any = None, beta: Any = None, eps: float = 1e-5, *_: Any
-) -> Value:
+def _affine(t: Translation, settings: Sequence[Any]) -> tuple[Any, Any, float]:
+    """The places of the factors and shifts of a normalisation, 0 without, and its eps, of the last arguments."""
+    defaults: tuple[Any, ...] = (None, None, 1e-5)
+    gamma, beta, eps = (*settings[:3], *defaults[len(settings) :])
+    return _optional(t, gamma), _optional(t, beta), eps
+
+
+def _group_norm(t: Translation, node: fx.Node, x: Any, groups: int, *settings: Any) -> Value:
     value, silu = t.value(x), joined_silu(node)
     stride = row_stride(value.view.movedim(1, -1))
     if stride is None:
@@ -445,16 +366,14 @@ def _group_norm(
     out, channels = t.builder.channels_last(value.shape), value.shape[1]
     t.builder.call(
         "group_norm", out.at(), 4 * channels, value.at(), 4 * stride, value.view.numel() // channels, channels, groups,
-        _optional(t, gamma), _optional(t, beta), eps, int(silu is not None), t.builder.scratch(2 * channels),
+        *_affine(t, settings), int(silu is not None), t.builder.scratch(2 * channels),
     )  # fmt: skip
     if silu is not None:
         t.values[silu] = out
     return out
 
 
-def _layer_norm(
-    t: Translation, node: fx.Node, x: Any, shape: Any, gamma: Any = None, beta: Any = None, eps: float = 1e-5, *_: Any
-) -> Value:
+def _layer_norm(t: Translation, node: fx.Node, x: Any, shape: Any, *settings: Any) -> Value:
     value, channels = t.value(x), math.prod(shape)
     stride = row_stride(value.view) if len(shape) == 1 else None
     if stride is None:
@@ -462,18 +381,15 @@ def _layer_norm(
     out = t.builder.new(value.shape)
     t.builder.call(
         "layer_norm", out.at(), 4 * channels, value.at(), 4 * stride, value.view.numel() // channels, channels,
-        _optional(t, gamma), _optional(t, beta), eps,
+        *_affine(t, settings),
     )  # fmt: skip
     return out
 
 
-def _attention(
-    t: Translation, node: fx.Node, q: Any, k: Any, v: Any, mask: Any = None, dropout: float = 0.0, causal: bool = False,
-    *, scale: float | None = None, **_: Any,
-) -> Value:  # fmt: skip
-    if mask is not None or dropout or causal:
+def _attention(t: Translation, node: fx.Node, *arguments: Any, scale: float | None = None, **_: Any) -> Value:
+    if any(arguments[3:]):  # a mask, the share of dropout, and whether attention is causal
         raise unsupported("attention with a mask or dropout")
-    inputs = [t.last_contiguous(t.value(each)) for each in (q, k, v)]
+    inputs = [t.last_contiguous(t.value(each)) for each in arguments[:3]]
     *batch, queries, width = inputs[0].shape
     keys, values = inputs[1].shape[-2], inputs[2].shape[-1]
     if math.prod(batch[:-1]) > 1 or any(list(each.shape[:-2]) != batch for each in inputs):

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral.page.program_builder import (
-    Argument,
     Builder,
-    Place,
+    CallArgument,
+    MemoryPlace,
     Value,
     row_stride,
     unsupported,
@@ -66,7 +66,7 @@ class Product:
 
 def multiply(builder: Builder, product: Product, other: Value | None = None, act: bool = False) -> Value:
     """Add the calls of a product, with another value added to it and SiLU of the sum; returns the result."""
-    residual: Argument = 0
+    residual: CallArgument = 0
     stride = 0
     if other is not None:
         residual, stride = other.at(), 4 * (product.stride_of(other) or 0)
@@ -91,7 +91,7 @@ def matrices(builder: Builder, left: Value, right: Value, shape: Sequence[int]) 
     return out
 
 
-def _dense_layer(builder: Builder, product: Product, added: tuple[Argument, int, int]) -> Value:
+def _dense_layer(builder: Builder, product: Product, added: tuple[CallArgument, int, int]) -> Value:
     source, weight = product.source, product.weight
     assert isinstance(source, Value)
     stride = row_stride(source.view)
@@ -108,7 +108,7 @@ def _dense_layer(builder: Builder, product: Product, added: tuple[Argument, int,
     return out
 
 
-def _convolution(builder: Builder, product: Product, added: tuple[Argument, int, int]) -> Value:
+def _convolution(builder: Builder, product: Product, added: tuple[CallArgument, int, int]) -> Value:
     assert product.settings is not None
     stride, padding, dilation, transposed, _, groups = product.settings
     weight, shape, taps = product.weight, product.shape, product.weight.shape[2:]
@@ -141,7 +141,7 @@ def _convolution(builder: Builder, product: Product, added: tuple[Argument, int,
     between = row_stride(value.view.movedim(1, -1))
     dense = one and area == 1 and not any(padding) and not any(padded.before) and padded.repeat == 1
     dense = dense and tuple(shape[2:]) == tuple(value.shape[2:]) and between is not None
-    table: Argument = 0 if dense else _table(builder, axes, count * area)
+    table: CallArgument = 0 if dense else _table(builder, axes, count * area)
     for group in range(groups):
         rows = channels if transposed else columns
         part = weight[group * rows : (group + 1) * rows]
@@ -152,20 +152,20 @@ def _convolution(builder: Builder, product: Product, added: tuple[Argument, int,
             "product", out.at().plus(4 * group * columns), 4 * shape[1], value.at().plus(4 * group * channels),
             4 * (between or 0), table, area, channels,
             builder.packed("pack", part, floats, columns, area, channels, *strides), columns, _bias(builder, bias),
-            residual.plus(4 * group * columns) if isinstance(residual, Place) else residual, residual_stride, act,
+            residual.plus(4 * group * columns) if isinstance(residual, MemoryPlace) else residual, residual_stride, act,
             count, builder.zero_row(channels),
         )  # fmt: skip
     return out
 
 
-def _table(builder: Builder, axes: Sequence[int], count: int) -> Place:
+def _table(builder: Builder, axes: Sequence[int], count: int) -> MemoryPlace:
     """The places of the inputs of a convolution."""
     axis_numbers = builder.integers(axes)
     fill = lambda place: builder.prepare.append(("places", [place, axis_numbers]))  # noqa: E731
     return builder.static(("places", *axes), 4 * count, fill)
 
 
-def _bias(builder: Builder, bias: Tensor | None) -> Argument:
+def _bias(builder: Builder, bias: Tensor | None) -> CallArgument:
     if bias is None:
         return 0
     bias = bias.detach().float()

@@ -34,9 +34,9 @@ from ancestral.page.network_program import compile_model
 from ancestral.page.script_bundle import modules, script
 from ancestral.samplers import Heun, Sampler
 
-SAMPLERS = ("ddim", "dpm", "unipc", "heun", "euler", "euler-ancestral", "ddpm", "dpm-sde", "pc")
+PAGE_SAMPLERS = ("ddim", "dpm", "unipc", "heun", "euler", "euler-ancestral", "ddpm", "dpm-sde", "pc")
 """Samplers that a page offers beside the model's own."""
-MAX_BYTES = 300_000_000
+MOST_PAGE_BYTES = 300_000_000
 """The largest weights that a page holds: browsers have limits on the length of a text."""
 
 
@@ -80,9 +80,9 @@ def page(model: Model, title: str, description: str) -> str:
     _check(model)
     compiled = compile_model(model)
     weights = b"".join(each.weights for each in compiled.values())
-    if len(weights) > MAX_BYTES:
+    if len(weights) > MOST_PAGE_BYTES:
         raise InputError(
-            f"the weights take {len(weights) / 1e6:,.0f} MB, and a page holds at most {MAX_BYTES / 1e6:,.0f}; "
+            f"the weights take {len(weights) / 1e6:,.0f} MB, and a page holds at most {MOST_PAGE_BYTES / 1e6:,.0f}; "
             f"use {option('to', 'onnx')}"
         )
     bounds = itertools.pairwise(itertools.accumulate((len(each.weights) for each in compiled.values()), initial=0))
@@ -158,7 +158,7 @@ def _check(model: Model) -> None:
 def _samplers(model: Model) -> Iterator[str]:
     """The model's own sampler, and others that suit it, each with all its settings."""
     own, distil = model.sampler(), model.config.distil.method
-    known = [sampler for name in SAMPLERS if (sampler := _other(model, name)) is not None]
+    known = [sampler for name in PAGE_SAMPLERS if (sampler := _other(model, name)) is not None]
     if _in_browser(own):
         yield sampler_name(own)
         known = [] if distil and DISTILLATIONS[distil].consistent else known

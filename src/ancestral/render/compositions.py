@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,8 +16,8 @@ from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.sample_sets import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
-from ancestral.render import pictures
-from ancestral.render.pictures import Beside
+from ancestral.render import item_plots, lettering, pictures
+from ancestral.render.pictures import NO_FLANKS, Beside, Flanks
 from ancestral.render.writers import write_picture
 from ancestral.results.data_report import DataReport
 from ancestral.samplers import Step
@@ -25,7 +25,9 @@ from ancestral.samplers import Step
 FILM_ITEMS, FILM_STATES, CLOUDS = 8, 12, 6
 """Items in a film strip, and its largest number of states; of points, whose plots have axes that must be legible."""
 GAP = 12
-"""Pixels between two items of a film strip, two groups of pairs, or two runs."""
+"""Pixels between two items of a film strip, two groups of pairs, two runs, or states and estimates."""
+WIDE_FRAME = 1.3
+"""Ratio of width to height above which the estimates stand below the states, and not beside them."""
 TALLEST = 1.75
 """Largest height of a film strip of several items, in its width."""
 SHEET_ITEMS, SHEET_COLUMNS, SHEET_HEIGHT, SHEET_POINTS = 32, 16, 160, 1000
@@ -35,7 +37,7 @@ FONT, SHEET_WIDTH = 16, 1240
 """Pixels: size of the font of headings, and width of a contact sheet, at least."""
 TILE_HEIGHT, OVERVIEW_WIDTH, BAR_HEIGHT = 160, 1400, 10
 """Pixels: height of the tiles of an overview of an edit, about; its largest width; height of the bar of a map."""
-COLOURS = "magma"
+HEAT_COLOURS = "magma"
 """The colours of a map, of matplotlib: from black to bright."""
 SIGNATURE = "ancestral doctor"
 GRID_SIDE, PAIR_HEIGHT, PAIRS_WIDTH, PAIRS_LEFT = 384, 96, 1600, 88
@@ -48,10 +50,8 @@ def film(
     columns: int = FILM_STATES,
     width: int = 1032,
     limits: tuple[float, float] | None = None,
-    names: Sequence[str] | None = None,
-    captions: bool = True,
-    before: Sequence[Beside] = (),
-    after: Sequence[Beside] = (),
+    captions: Sequence[str] | None = (),
+    flanks: Flanks = NO_FLANKS,
 ) -> Image.Image:
     """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
 
@@ -60,16 +60,15 @@ def film(
         columns: The largest number of states, of points at most CLOUDS.
         width: About the width in pixels of that many states. Small items are enlarged by a whole factor.
         limits: Those of `picture`.
-        names: The classes of the items.
-        captions: Whether t stands above each state, x_t and x̂_0 beside their rows, and its class above each item.
-        before: What stands to the left of the states of each item.
-        after: What stands to the right of them.
+        captions: A text above each item, such as its class; t stands above each state then, and x_t and x̂_0 beside
+            their rows, also with (). None draws no text.
+        flanks: What stands beside the states of each item.
     """
     if states[0].x.ndim == 2:
-        return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions)
+        return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions is not None)
     columns_states = [states[i] for i in evenly_spaced(columns, len(states))]
     small = pictures.picture(columns_states[0].x[:1], 1, 0, limits)
-    columns = max(columns, len(columns_states) + len(before) + len(after))
+    columns = max(columns, len(columns_states) + len(flanks.before) + len(flanks.after))
     height = round(small.height * max(1, width // columns - pictures.PADDING) / small.width)
 
     def rows(item: int) -> list[Image.Image]:
@@ -83,30 +82,92 @@ def film(
     count = min(FILM_ITEMS, len(states[0].x), max(1, int(TALLEST * columns * column / (down + GAP))))
     strips += map(rows, range(1, count))
     tall = down // 2 - pictures.PADDING
-    flanks = [
+    both = flanks.before, flanks.after
+    sides = [
         [[pictures.tiles(part.at([item]), states[0].x, tall)[0] for part in parts] for item in range(count)]
-        for parts in (before, after)
+        for parts in both
     ]
-    if not captions:
-        blocks = [_flanked(pictures.vstack(strip), *sides) for strip, *sides in zip(strips, *flanks, strict=True)]
+    if captions is None:
+        blocks = [_flanked(pictures.vstack(strip), *ends) for strip, *ends in zip(strips, *sides, strict=True)]
         return pictures.vstack(blocks, GAP)
     times = [f"t = {state.t}" for state in columns_states]
-    size = pictures.caption_size(times, column, across)
-    labels = [pictures.formula(text, size) for text in (pictures.X_T, pictures.X_0)]
-    left = max(label.width for label in labels) + 2 * pictures.SIDE
-    line = pictures.caption_line(times, size, column, left, left + across)
-    wide = flanks[0][0][0].width if before else flanks[1][0][0].width if after else 0
-    heads = [[pictures.caption_line([part.name], size, wide, 0, wide) for part in parts] for parts in (before, after)]
-    empty = [[Image.new("RGB", (wide, 1), "white")] * len(parts) for parts in (before, after)]
+    size = lettering.caption_size(times, column, across)
+    labels = [lettering.formula(text, size) for text in (lettering.X_T, lettering.X_0)]
+    left = max(label.width for label in labels) + 2 * lettering.SIDE
+    line = lettering.caption_line(times, size, column, left, left + across)
+    wide = next((tile.width for side in sides for tile in side[0]), 0)
+    heads = [[lettering.caption_line([part.name], size, wide, 0, wide) for part in parts] for parts in both]
+    empty = [[Image.new("RGB", (wide, 1), "white")] * len(parts) for parts in both]
     parts = [_flanked(line, *heads)]
     for item, strip in enumerate(strips):
-        if names:
-            name = pictures.caption_line([names[item]], size, across, left, left + across, centred=False)
+        if captions:
+            name = lettering.caption_line([captions[item]], size, across, left, left + across, centred=False)
             parts.append(_flanked(name, *empty))
         elif item:
             parts.append(Image.new("RGB", (1, GAP), "white"))
-        parts.append(_flanked(_named_rows(strip, labels, left), flanks[0][item], flanks[1][item]))
+        parts.append(_flanked(_named_rows(strip, labels, left), sides[0][item], sides[1][item]))
     return pictures.vstack(parts, 0)
+
+
+def animated(
+    states: Sequence[Step], draw: Callable[[Step, int], Image.Image], height: int = 400, scale: float = 1.0
+) -> list[Image.Image]:
+    """Draw states as the frames of an animation, which have the size of the last one.
+
+    Args:
+        states: Decoded items.
+        draw: Draws a state, at about a height in pixels.
+        height: The height.
+        scale: Width and height, as a share of those of what is drawn.
+    """
+    across, down = draw(states[-1], height).size
+    size = max(1, round(scale * across)), max(1, round(scale * down))
+    frames = [draw(state, max(1, round(scale * height))) for state in states]
+    return [frame if frame.size == size else frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
+
+
+def with_estimates(
+    state: Step,
+    height: int,
+    columns: int | None = None,
+    limits: tuple[float, float] | None = None,
+    captions: Sequence[str] | None = None,
+    flanks: Flanks = NO_FLANKS,
+) -> Image.Image:
+    """Draw x_t beside x̂_0, or above it where it is wide, each below its name unless captions are None.
+
+    Args:
+        state: Decoded items.
+        height: That of `picture`.
+        columns: That of `picture`.
+        limits: Those of `picture`.
+        captions: Those of `picture`.
+        flanks: Those of x_t, as of `picture`.
+    """
+    parts = [
+        pictures.picture(state.x, columns, height, limits, captions, flanks),
+        pictures.picture(state.x0, columns, height, limits, captions),
+    ]
+    noisy = parts[0]
+    stack = pictures.vstack if noisy.width > WIDE_FRAME * noisy.height else pictures.hstack
+    if captions is not None:
+        size = lettering.caption_size(["t = 1000"], min(part.width for part in parts) / 2, noisy.width)
+        texts = ((lettering.X_T, f"t = {state.t}"), (lettering.X_0, ""))
+        parts = [
+            pictures.vstack([_formula_line(*text, size, part.width), part], 0)
+            for text, part in zip(texts, parts, strict=True)
+        ]
+    return stack(parts, GAP)
+
+
+def _formula_line(name: str, text: str, size: int, width: int) -> Image.Image:
+    """A line with a formula at its left and a text behind it."""
+    formula = lettering.formula(name, size)
+    line = Image.new("RGB", (width, 2 * size), "white")
+    line.paste(formula, (lettering.SIDE, (line.height - formula.height) // 2))
+    place = 2 * lettering.SIDE + formula.width + size, line.height / 2
+    ImageDraw.Draw(line).text(place, text, lettering.INK, lettering.font(size), "lm")
+    return line
 
 
 def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> list[Beside]:
@@ -150,13 +211,13 @@ def edit_overview(
         if tile.height > 2 * TILE_HEIGHT:
             tile.thumbnail((8 * TILE_HEIGHT, 2 * TILE_HEIGHT), Image.Resampling.LANCZOS)
     across = max(tile.width for _, tile in parts)
-    size = pictures.caption_size([name for name, _ in parts], across, across)
-    across = max(across, *(math.ceil(pictures.text_width(name, size)) + 2 * pictures.SIDE for name, _ in parts))
+    size = lettering.caption_size([name for name, _ in parts], across, across)
+    across = max(across, *(math.ceil(lettering.text_width(name, size)) + 2 * lettering.SIDE for name, _ in parts))
     blocks = []
     for name, tile in parts:
         sheet = Image.new("RGB", (across, tile.height), "white")
         sheet.paste(tile, ((across - tile.width) // 2, 0))
-        blocks.append(pictures.vstack([pictures.caption_line([name], size, across, 0, across), sheet], 0))
+        blocks.append(pictures.vstack([lettering.caption_line([name], size, across, 0, across), sheet], 0))
     lines = -(-len(blocks) // max(1, OVERVIEW_WIDTH // (across + GAP)))
     columns = -(-len(blocks) // lines)
     rows = [pictures.hstack(blocks[start : start + columns], GAP) for start in range(0, len(blocks), columns)]
@@ -176,9 +237,9 @@ def deviation_map(deviation: Tensor, limits: tuple[float, float]) -> Image.Image
     low, high = limits
     texts = ["0", f"{most:.3g} of {high - low:g}"]
     ends = Image.new("RGB", (width, round(1.5 * FONT)), "white")
-    for text, left, anchor in ((texts[0], pictures.SIDE, "lm"), (texts[1], width - pictures.SIDE, "rm")):
-        ImageDraw.Draw(ends).text((left, ends.height / 2), text, pictures.INK, pictures.font(FONT), anchor)
-    title = pictures.caption_line(["standard deviation"], FONT, width, 0, width)
+    for text, left, anchor in ((texts[0], lettering.SIDE, "lm"), (texts[1], width - lettering.SIDE, "rm")):
+        ImageDraw.Draw(ends).text((left, ends.height / 2), text, lettering.INK, lettering.font(FONT), anchor)
+    title = lettering.caption_line(["standard deviation"], FONT, width, 0, width)
     sheet = Image.new("RGB", (width, picture.height), "white")
     sheet.paste(picture, ((width - picture.width) // 2, 0))
     return pictures.vstack([title, sheet, _heat(steps, 0), ends])
@@ -191,7 +252,7 @@ def _heat(values: Tensor, height: int) -> Image.Image:
         return pictures.tiles(Beside("", values[None, None], (0.0, most)), values[None, None], height)[0]
     from matplotlib import colormaps
 
-    colours = torch.from_numpy(colormaps[COLOURS]((values / most).numpy(), bytes=True)[..., :3].copy())
+    colours = torch.from_numpy(colormaps[HEAT_COLOURS]((values / most).numpy(), bytes=True)[..., :3].copy())
     return pictures.picture(colours.movedim(-1, 0)[None], 1, height)
 
 
@@ -219,14 +280,14 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
     """Plot x_t above x̂_0 for each state of points, in a colour for each time."""
     from matplotlib.figure import Figure
 
-    dpi = 2 * pictures.PAGE / 9.2
+    dpi = 2 * lettering.PAGE / 9.2
     figure = Figure(figsize=(1.5 * len(states) + 0.2, 3.5), dpi=dpi, layout="constrained")
     grid = figure.subplots(2, len(states), squeeze=False)
     for column, state in enumerate(states):
         for axes, points in zip(grid[:, column], (state.x, state.x0), strict=True):
             x, y = points[:, :2].double().T.tolist()
             size = max(1.5, min(9.0, 2500 / len(x)))
-            axes.scatter(x, y, s=size, color=pictures.hue(column, len(states)), alpha=0.7, linewidths=0)
+            axes.scatter(x, y, s=size, color=item_plots.hue(column, len(states)), alpha=0.7, linewidths=0)
             # noise of large scale is shown at its own scale, and 1.5 holds the data
             reach = max(1.5, 1.1 * float(points.double().abs().quantile(0.99)))
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
@@ -234,10 +295,10 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
             axes.tick_params(labelsize=7.5, length=2.5, colors="#5b636c")
             axes.spines[:].set(color="#c9ced4", linewidth=0.8)
         if captions:
-            grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=pictures.INK)
-    for axes, name in zip(grid[:, 0], (pictures.X_T, pictures.X_0), strict=True):
-        axes.set_ylabel(name, fontsize=10, color=pictures.INK)
-    return pictures.figure_to_image(figure)
+            grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=lettering.INK)
+    for axes, name in zip(grid[:, 0], (lettering.X_T, lettering.X_0), strict=True):
+        axes.set_ylabel(name, fontsize=10, color=lettering.INK)
+    return item_plots.figure_to_image(figure)
 
 
 def side_by_side(
@@ -297,7 +358,7 @@ def _items_picture(data: InMemoryDataset) -> Image.Image:
     height = SHEET_HEIGHT * -(-len(data) // columns) // 2
     if len(data.shape) == 3:
         height = max(height, height * data.shape[1] // data.shape[2])
-    return pictures.picture(data.items, columns, height, data.codec.limits, names, before, name="item")
+    return pictures.picture(data.items, columns, height, data.codec.limits, names, Flanks(before, name="item"))
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
@@ -312,7 +373,7 @@ def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
 
 
 def _heading(text: str, width: int) -> Image.Image:
-    return pictures.caption_line([text], FONT, width, 0, width, centred=False)
+    return lettering.caption_line([text], FONT, width, 0, width, centred=False)
 
 
 def check_sheet(path: Path) -> None:

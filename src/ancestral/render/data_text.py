@@ -9,7 +9,7 @@ from ancestral.config.training_values import TrainingCost
 from ancestral.measure.findings import memory_remedy
 from ancestral.results.data_report import ConditionStatistics, DataReport, FileStatistics, ValueStatistics
 
-NAMES, CLASSES, BAR = 5, 20, 30
+NAMES_SHOWN, CLASSES_SHOWN, BAR = 5, 20, 30
 """The numbers of names of a finding and of classes that are shown, and the length of the longest bar."""
 NAME_WIDTH = 14
 """Characters of the names of rows, so that the tables line up."""
@@ -34,9 +34,9 @@ def data_parts(report: DataReport) -> list[Table | str]:
         parts += [Table((), [(name.ljust(NAME_WIDTH), *texts) for name, *texts in rows]), ""]
     for finding in report.findings:
         parts.append(f"{LEVEL_MARKS[finding.level]} {finding.level}: {finding.text}; {finding.advice}")
-        parts += [f"    {name}: {remark}" for name, remark in list(finding.names.items())[:NAMES]]
-        if len(finding.names) > NAMES:
-            parts.append(f"    and {len(finding.names) - NAMES:,} more; {option('json')} lists all")
+        parts += [f"    {name}: {remark}" for name, remark in list(finding.names.items())[:NAMES_SHOWN]]
+        if len(finding.names) > NAMES_SHOWN:
+            parts.append(f"    and {len(finding.names) - NAMES_SHOWN:,} more; {option('json')} lists all")
     if not report.findings:
         parts.append("No problems were found.")
     return [*parts, "", f"Train on it:  {report.command}"] if report.command else parts
@@ -114,11 +114,11 @@ def cost_rows(cost: TrainingCost, count: int) -> Iterator[tuple[str, str]]:
 
 
 def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:
-    most, first = max(1, *classes.values(), 1), list(classes.items())[:CLASSES]
+    most, first = max(1, *classes.values(), 1), list(classes.items())[:CLASSES_SHOWN]
     width = max((len(f"{count:,}") for _, count in first), default=0)
     bars = ["█" * max(1 if count else 0, round(BAR * count / most)) for _, count in first]
     rows = [(name[:40], f"{count:,}".rjust(width), bar) for (name, count), bar in zip(first, bars, strict=True)]
-    return [*rows, (f"and {len(classes) - CLASSES:,} more", "", "")] if len(classes) > CLASSES else rows
+    return [*rows, (f"and {len(classes) - CLASSES_SHOWN:,} more", "", "")] if len(classes) > CLASSES_SHOWN else rows
 
 
 def _number(value: float) -> str:

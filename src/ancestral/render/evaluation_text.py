@@ -16,13 +16,13 @@ from ancestral.results.sample_result import SampleMetrics
 
 MAX_CHANNELS = 6
 """Channels whose means are shown."""
-KINDS = {2: "signals", 3: "images", 4: "volumes"}
+ITEM_NOUNS = {2: "signals", 3: "images", 4: "volumes"}
 """Noun of items, by their number of axes; else points."""
 MAX_RANKS = 20
 """Shares of ranks that are shown in a line."""
 OVERCONFIDENT = 0.8
 """The ratio of spread and error below which a verdict speaks of it."""
-SETS = {
+SET_TITLES = {
     "value": "to training data",
     "held_out": "to held-out data",
     "matched": "as the floor",
@@ -111,7 +111,7 @@ def sample_settings(metrics: SampleMetrics) -> dict[str, str]:
 
 def distance_table(metrics: SampleMetrics) -> Table:
     """Make the table of distances, each with its standard error."""
-    columns = {name: title for name, title in SETS.items() if name in metrics.sets}
+    columns = {name: title for name, title in SET_TITLES.items() if name in metrics.sets}
     rows = [[one.title, *(str(getattr(one, name)) for name in columns)] for one in metrics.between_sets.values()]
     return Table(("", *columns.values()), rows)
 
@@ -338,7 +338,7 @@ def likelihood_terms(result: facts.LikelihoodResult) -> dict[str, str]:
 
 def likelihood_items(data: facts.LikelihoodData) -> str:
     """Describe the items that a likelihood is of."""
-    kind = KINDS.get(len(data.shape), "points")
+    kind = ITEM_NOUNS.get(len(data.shape), "points")
     return f"{data.images:,} of {data.of:,} {kind} of {short_source(data.source)}, {data.split} split"
 
 

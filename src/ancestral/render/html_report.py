@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -27,6 +26,7 @@ from ancestral.config import Config, run_files
 from ancestral.config.run_files import REPORT as REPORT
 from ancestral.data.statistics import evenly_spaced
 from ancestral.render import evaluation_text
+from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
 
@@ -38,13 +38,13 @@ EVALUATION_PICTURES = {
     "ranks.png": "Shares of true values above 0, 1, 2, ... samples of their condition; flat if calibrated.",
     "likelihood.png": "Bits/dim of each step, and the error of x̂_0 against the bits/dim sent so far.",
 }
-VALIDATION = "loss of the averaged weights"
-DISTANCE = "distance of samples (KID)"
-LOGARITHMIC = ("loss", VALIDATION, LOSS_BY_TIME, GRADIENT)
+VALIDATION_TITLE = "loss of the averaged weights"
+DISTANCE_TITLE = "distance of samples (KID)"
+LOGARITHMIC = ("loss", VALIDATION_TITLE, LOSS_BY_TIME, GRADIENT)
 """Curves that have a logarithmic axis: a loss falls fast at first, and what follows would be flat on a linear one."""
-GRIDS, NOTES, CLASSES = 12, 100, 40
+GRIDS_SHOWN, NOTES_SHOWN, CLASSES_SHOWN_IN_REPORT = 12, 100, 40
 """The largest numbers of sample grids (the last one is large), notes and classes that are shown."""
-LARGE, STRIP = 1280, 1840
+PICTURE_WIDTH, STRIP_WIDTH = 1280, 1840
 """Largest widths in pixels of a picture and of the film strip."""
 REFRESH = """setInterval(() => {
   const reading = document.activeElement !== document.body || !document.getSelection().isCollapsed
@@ -53,13 +53,6 @@ REFRESH = """setInterval(() => {
 """The script of a page whose run trains. It waits while a link has the focus, text is selected or a picture is open."""
 LOSSLESS_BYTES = 400_000
 """Size above which a large picture is compressed with loss."""
-WIDTH, HEIGHT = 464, 230
-LEFT, RIGHT, TOP, BOTTOM = 48, 10, 8, 24
-"""Margins around the axes."""
-BUCKETS = 240
-"""Intervals of a long line, of each of which the minimum and the maximum are drawn: outliers are kept."""
-NARROW = 4.0
-"""Ratio of the ends of a logarithmic axis below which its ticks are evenly spaced numbers."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +85,6 @@ class RunFacts:
     training: bool = False
 
 
-@dataclass(frozen=True)
-class SvgLine:
-    """A curve: its name, the data of its SVG path, and its last point, which is all of a line with one point."""
-
-    label: str
-    path: str
-    end: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class SvgPlot:
-    """A plot for the template. Ticks are (position, text); `last` is the last value of a single line."""
-
-    title: str
-    lines: tuple[SvgLine, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    last: str
-
-
 def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
     """Write report.html atomically from the log, config, notes, sample grids and evaluations in a run folder.
 
@@ -136,16 +109,16 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
         plots=_plots(folder, config.process.timesteps if config else None),
-        box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
+        box={"width": CHART_WIDTH, "height": CHART_HEIGHT, "left": LEFT, "right": CHART_WIDTH - RIGHT, "top": TOP},
         grids=_grids(folder / run_files.SAMPLES),
-        film=_data_uri(film, STRIP) if film is not None else None,
-        data_picture=_data_uri(run.data.picture, LARGE) if run.data.picture is not None else None,
-        most_classes=CLASSES,
+        film=_data_uri(film, STRIP_WIDTH) if film is not None else None,
+        data_picture=_data_uri(run.data.picture, PICTURE_WIDTH) if run.data.picture is not None else None,
+        most_classes=CLASSES_SHOWN_IN_REPORT,
         script=Markup(REFRESH) if run.training else None,
         policy=f"; script-src 'sha256-{digest}'" if run.training else "",
         evaluation=Markup(_evaluation(folder)),
         config_sections=_settings(config.unplaced()) if config else {},
-        notes=[_without_folders(line, folder, config) for line in notes[-NOTES:]],
+        notes=[_without_folders(line, folder, config) for line in notes[-NOTES_SHOWN:]],
     )
     storage.write_text(folder / REPORT, text)
     return folder / REPORT
@@ -169,7 +142,7 @@ def _evaluation(folder: Path) -> str:
     """The section on evaluations in HTML; empty without an evaluation."""
     folder = folder / run_files.EVALUATION
     images = ((_open(folder / name), caption) for name, caption in EVALUATION_PICTURES.items())
-    pictures = [(_data_uri(image, LARGE), caption) for image, caption in images if image is not None]
+    pictures = [(_data_uri(image, PICTURE_WIDTH), caption) for image, caption in images if image is not None]
     result = EvaluationResult.load(folder)
     step = max((part.model.step for part in result.measured if part.model is not None), default=0)
     return fill_template("evaluation.html", result=result, words=evaluation_text, step=step, pictures=pictures)
@@ -197,13 +170,16 @@ def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
 def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
     """The curves of the logs in a run folder that have a point."""
     rows = _rows(folder / run_files.LOG)
-    measured = {VALIDATION: _rows(folder / run_files.VALIDATION), DISTANCE: _rows(folder / run_files.DISTANCE)}
+    measured = {
+        VALIDATION_TITLE: _rows(folder / run_files.VALIDATION),
+        DISTANCE_TITLE: _rows(folder / run_files.DISTANCE),
+    }
     bins = [name for name in (rows[0] if rows else ()) if name.startswith("loss_")]
     ends = [number * (T or len(bins)) // len(bins) for number in range(len(bins) + 1)] if bins else []
     curves = {
         "loss": {"loss": "loss"},
-        VALIDATION: {"held-out items": "validation", "training items": "training"},
-        DISTANCE: {"": "distance"},
+        VALIDATION_TITLE: {"held-out items": "validation", "training items": "training"},
+        DISTANCE_TITLE: {"": "distance"},
         LOSS_BY_TIME: {f"{ends[number] + 1}-{ends[number + 1]}": name for number, name in enumerate(bins)},
         "learning rate": {"": "lr"},
         GRADIENT: {"": "gradient_norm"},
@@ -221,16 +197,16 @@ def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
 def _grids(folder: Path) -> list[tuple[int, str]]:
     """(step, data URI) of the sample grids of a run folder, in order."""
     paths = [*run_files.grids_of(folder).items()]
-    spaced = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
+    spaced = [paths[i] for i in evenly_spaced(GRIDS_SHOWN, len(paths))]
     grids = [(step, _grid(path, path.stat().st_mtime_ns, path == paths[-1][1])) for step, path in spaced]
     return [(step, uri) for step, uri in grids if uri is not None]
 
 
-@functools.lru_cache(2 * GRIDS)  # the page is written again and again
+@functools.lru_cache(2 * GRIDS_SHOWN)  # the page is written again and again
 def _grid(path: Path, _time: int, last: bool) -> str | None:
     """The data URI of a grid, without loss if it is the last one."""
     image = _open(path)
-    return None if image is None else _data_uri(image, LARGE, last)
+    return None if image is None else _data_uri(image, PICTURE_WIDTH, last)
 
 
 def _data_uri(image: Image.Image, width: int, lossless: bool = True) -> str:
@@ -288,73 +264,6 @@ def _without_folders(text: str, folder: Path, config: Config | None) -> str:
         if place.is_absolute() and place.parent != place.parent.parent:
             text = text.replace(f"{place.parent}/", "")
     return text
-
-
-# -- plots as SVG -----------------------------------------------------------------------------------------------------
-# matplotlib's SVG names addresses on the web, has no dark mode, and takes longer than the whole report.
-
-
-def svg_plot(
-    title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], logarithmic: bool = False
-) -> SvgPlot | None:
-    """Plot lines by name over the same x from 0 up, with gaps where values are not finite; None if no value is finite.
-
-    With `logarithmic`, the vertical axis is logarithmic if all values are above 0.
-    """
-    from matplotlib.ticker import LogLocator, MaxNLocator
-
-    finite = [value for values in lines.values() for value in values if math.isfinite(value)]
-    if not finite:
-        return None
-    low, high, right = min(finite), max(finite), max(x) or 1
-    logarithmic = logarithmic and low > 0
-    if logarithmic:
-        low, high = (low, high) if high > 1.2 * low else (low / 1.2, high * 1.2)
-    else:
-        low, high = min(low, 0.0), max(high, 0.0)
-        high = high if high > low else low + 1
-
-    def place(a: float, b: float) -> tuple[float, float]:
-        share = math.log(b / low) / math.log(high / low) if logarithmic else (b - low) / (high - low)
-        across, down = LEFT + (WIDTH - LEFT - RIGHT) * a / right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
-        return round(across, 1), round(down, 1)
-
-    curves = []
-    for label, values in lines.items():
-        points = [place(a, b) if math.isfinite(b) else None for a, b in _thinned(x, values)]
-        if ends := [point for point in points if point is not None]:
-            curves.append(SvgLine(label, _path(points), ends[-1]))
-    linear = MaxNLocator(4, steps=[1, 2, 5, 10])
-    decades = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=6)
-    locator = decades if logarithmic and high > NARROW * low else linear
-    return SvgPlot(
-        title,
-        tuple(curves),
-        tuple((place(tick, low)[0], _tick_text(tick)) for tick in linear.tick_values(0, right) if 0 <= tick <= right),
-        tuple((place(0, tick)[1], _tick_text(tick)) for tick in locator.tick_values(low, high) if low <= tick <= high),
-        f"{finite[-1]:.4g}" if len(lines) == 1 else "",
-    )
-
-
-def _thinned(x: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
-    """All points of a short line; of a long one the minimum and the maximum of each bucket, in order."""
-    if len(x) <= 2 * BUCKETS:
-        return list(zip(x, values, strict=True))
-    rows: list[int] = []
-    for bucket in np.array_split(np.arange(len(x)), BUCKETS):
-        finite = [i for i in bucket if math.isfinite(values[i])] or [bucket[0]]
-        rows += sorted({min(finite, key=values.__getitem__), max(finite, key=values.__getitem__)})
-    return [(x[i], values[i]) for i in rows]
-
-
-def _path(points: Sequence[tuple[float, float] | None]) -> str:
-    """The data of an SVG path; a gap starts a new piece."""
-    pairs = zip([None, *points], points, strict=False)
-    return "".join(f"{'L' if before else 'M'}{point[0]:g} {point[1]:g}" for before, point in pairs if point)
-
-
-def _tick_text(value: float) -> str:
-    return f"{value:,.0f}" if 1000 <= value < 1e7 else f"{value:.10g}"
 
 
 # -- environment ------------------------------------------------------------------------------------------------------

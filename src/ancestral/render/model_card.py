@@ -22,7 +22,7 @@ from ancestral.render import evaluation_text
 from ancestral.render.templates import fill_template
 from ancestral.results.evaluation_result import EvaluationResult
 
-FOLDER = "FOLDER"
+ADDRESS_PLACEHOLDER = "FOLDER"
 """Placeholder for the address of a model that is not on the Hub."""
 PICTURE = "card.png"
 """The name of the picture of samples beside a card."""
@@ -62,7 +62,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     Args:
         model: The model.
         name: The title of the card.
-        address: Where the model can be loaded from: hf://user/repo, or FOLDER.
+        address: Where the model can be loaded from: hf://user/repo, or ADDRESS_PLACEHOLDER.
         evaluation: What was measured of the model; the rest is left out.
         picture: The name of a picture of samples beside the card.
     """

@@ -1,66 +1,47 @@
 """Images of items of every shape: grids of images and of slices of volumes, line plots of signals, clouds of points.
 
-What items are conditioned on, and true items, stand beside them. Captions are legible at the size in which a page shows
-the picture.
+What items are conditioned on, and true items, stand beside them.
 """
 
-import colorsys
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from threading import RLock
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.base.errors import one_line
 from ancestral.conditions import resized
 from ancestral.data.convert import composite, has_alpha, to_uint8
+from ancestral.render.item_plots import SIGNAL_GROUND, line_plots, scatter
+from ancestral.render.lettering import (
+    INK,
+    SIDE,
+    broken,
+    caption_line,
+    caption_size,
+    caption_width,
+    font,
+    shorten,
+)
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-STYLE = "ancestral.render.figures"
-"""The figure style, `figures.mplstyle`: it can be read on a light and on a dark page."""
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
-MAX_PERIOD, LEGEND, MAX_HUES = 12, 20, 100
-"""Largest numbers of classes that have columns of their own, that a legend names, and that have colours."""
+MAX_PERIOD, MAX_HUES = 12, 100
+"""Largest numbers of classes that have columns of their own, and that have colours."""
 MID_GREY = 128
-CHECKERBOARD, SQUARES = (232, 192), 8
+SQUARE_GREYS, SQUARES = (232, 192), 8
 """The two greys behind transparent pixels, between which both white and black are seen; the squares of a long side."""
 SLICE_GAP = 1
 """Pixels between the slices of a volume."""
-SIGNAL_COLOURS = ("#1f4e8c", "#c8691c", "#2f7d4f", "#8a3f8f", "#b3261e", "#00788a")
-"""Colours of a signal's channels, in turn."""
-SIGNAL_GAP, OVERSAMPLING = 4, 3
-"""Pixels between line plots, and the factor by which they are drawn larger, so that lines are smooth when reduced."""
+SIGNAL_GAP = 4
+"""Pixels between line plots."""
 PLOT = 96
 """Height in pixels of the line plot of a signal that stands alone."""
-SIGNAL_GROUND = (221, 221, 221)
-"""The grey between line plots, and behind what a mask hides of a signal."""
-SAMPLE, TRUTH = "sample", "truth"
+SAMPLE_TITLE, TRUTH_TITLE = "sample", "truth"
 """The names of samples and of true items where they stand side by side."""
-X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
-"""The names of noisy states and of estimates, as matplotlib writes formulas."""
-INK = "#22262b"
-PAGE = 920
-"""Pixels of the report's page: a wider picture is shown reduced to it."""
-SMALLEST, LARGEST = 13, 20
-"""Sizes of fonts in pixels on the page."""
-NARROWEST = 84
-"""Pixels to which a column is widened for a long caption; what is longer is cut."""
-SIDE = 3
-"""Pixels on each side of a caption."""
-DRAWING = RLock()
-"""Held while matplotlib draws, whose style and parser of formulas serve one thread at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +67,36 @@ class Beside:
         return replace(self, images=self.images[[index % len(self.images) for index in indices]])
 
 
+@dataclass(frozen=True, eq=False)
+class Flanks:
+    """What stands on both sides of each item of a picture, in its size.
+
+    Attributes:
+        before: To its left. One image of all items is drawn once.
+        after: To its right; for points, to the right of their plot.
+        name: What the items are called beside others.
+    """
+
+    before: Sequence[Beside] = ()
+    after: Sequence[Beside] = ()
+    name: str = SAMPLE_TITLE
+
+    def at(self, indices: Sequence[int]) -> "Flanks":
+        """Return what stands beside some of the items."""
+        before, after = ([part.at(indices) for part in parts] for parts in (self.before, self.after))
+        return replace(self, before=before, after=after)
+
+
+NO_FLANKS = Flanks()
+
+
 def picture(
     items: Tensor,
     columns: int | None = None,
     height: int = 0,
     limits: tuple[float, float] | None = None,
     captions: Sequence[str] | None = None,
-    before: Sequence[Beside] = (),
-    after: Sequence[Beside] = (),
-    name: str = SAMPLE,
+    flanks: Flanks = NO_FLANKS,
 ) -> Image.Image:
     """Render items of any shape and depth as one picture.
 
@@ -107,19 +109,19 @@ def picture(
         limits: The values of floats that are black and white (those of a codec); None takes the minimum and maximum.
         captions: A text above each item, such as its class; one line above the grid if those of a column are equal.
             Points have one colour for each, and a legend. None draws no text; () names what stands beside the items.
-        before: What stands to the left of each item, in its size. One image of all items is drawn once.
-        after: What stands to the right of each item; for points, of their plot.
-        name: What the items are called beside others.
+        flanks: What stands beside each item.
 
     Returns:
         An RGB image.
     """
     if items.ndim == 2:
         captions = captions if len(set(captions or ())) <= MAX_HUES else None
-        plots = [scatter(points, height or 400, captions) for points in (items, *(part.images for part in after))]
-        return plots[0] if not after else _named([name, *(part.name for part in after)], plots)
-    if before or after:
-        return _groups(Beside(name, items, limits), columns, height, captions, before, after)
+        plots = [
+            scatter(points, height or 400, captions) for points in (items, *(part.images for part in flanks.after))
+        ]
+        return _named([flanks.name, *(part.name for part in flanks.after)], plots) if flanks.after else plots[0]
+    if flanks.before or flanks.after:
+        return _groups(Beside(flanks.name, items, limits), columns, height, captions, flanks)
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:]))
     if not captions:
         return _grid(items, columns, height, limits)[0]
@@ -165,17 +167,12 @@ def _flat(images: Tensor, alpha: bool, masked: bool = False) -> Tensor:
 
 
 def _groups(
-    middle: Beside,
-    columns: int | None,
-    height: int,
-    captions: Sequence[str] | None,
-    before: Sequence[Beside],
-    after: Sequence[Beside],
+    middle: Beside, columns: int | None, height: int, captions: Sequence[str] | None, flanks: Flanks
 ) -> Image.Image:
     """A grid whose tiles are groups: what stands before an item, the item, and what stands after it."""
     items = middle.images
-    alone = [part for part in before if len(part.images) == 1 and len(items) > 1]
-    parts = [part for part in before if part not in alone] + [middle, *after]
+    alone = [part for part in flanks.before if len(part.images) == 1 and len(items) > 1]
+    parts = [part for part in flanks.before if part not in alone] + [middle, *flanks.after]
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:], tiles=len(parts)))
     rows = -(-len(items) // columns)
     needed = 0 if captions is None else len(parts) * caption_width([part.name for part in (*alone, *parts)])
@@ -227,7 +224,7 @@ def tiles(part: Beside, items: Tensor, tall: int) -> list[Image.Image]:
     if items.ndim == 3:
         known = part.images[:, -1] > sum(part.limits or (0.0, 0.0)) / 2 if part.masked else None
         signals = part.images[:, :-1] if part.masked else part.images
-        return _line_plots(signals, 2 * tall, tall, part.limits, known)
+        return line_plots(signals, 2 * tall, tall, part.limits, known)
     images, sides = to_uint8(part.images, part.limits), items.shape[2:]
     if any(before > after for before, after in zip(images.shape[2:], sides, strict=True)):
         images = resized(images.float(), sides).round().to(torch.uint8)
@@ -288,9 +285,9 @@ def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str
     parts = []
     for number, texts in enumerate(lines):
         row = grid.crop((0, round(number * down), grid.width, round((number + 1) * down) + gap))
-        broken = [_broken(text, size, int(across - 2 * SIDE)) for text in texts]
-        for place in range(max(map(len, broken))):
-            shown = ["".join(each[place : place + 1]) for each in broken]
+        split = [broken(text, size, int(across - 2 * SIDE)) for text in texts]
+        for place in range(max(map(len, split))):
+            shown = ["".join(each[place : place + 1]) for each in split]
             parts.append(caption_line(shown, size, across, gap / 2, grid.width))
         parts.append(row)
     return vstack(parts, gap=0)
@@ -305,7 +302,7 @@ def checkerboard(sides: Sequence[int]) -> Tensor:
     """Two greys in turn, uint8 (*sides)."""
     side = max(1, max(sides) // SQUARES)
     places = torch.meshgrid(*(torch.arange(length) // side for length in sides), indexing="ij")
-    return torch.tensor(CHECKERBOARD, dtype=torch.uint8)[torch.stack(places).sum(0) % 2]
+    return torch.tensor(SQUARE_GREYS, dtype=torch.uint8)[torch.stack(places).sum(0) % 2]
 
 
 def middle_slices(volumes: Tensor) -> Tensor:
@@ -344,7 +341,7 @@ def bare_tiles(items: Tensor, limits: tuple[float, float] | None = None) -> Tens
         Tiles, uint8 (N, 1 or 3, H, W), by the channels of `picture`; of points one tile of all.
     """
     if items.ndim < 4:
-        drawn = _line_plots(items, 2 * PLOT, PLOT, limits) if items.ndim == 3 else [scatter(items, 2 * PLOT)]
+        drawn = line_plots(items, 2 * PLOT, PLOT, limits) if items.ndim == 3 else [scatter(items, 2 * PLOT)]
         return torch.stack([torch.from_numpy(np.array(one.convert("RGB"))).permute(2, 0, 1) for one in drawn])
     flat = _flat(to_uint8(items, limits), has_alpha(items.shape[1:], items.dtype))
     return flat[:, : 1 if flat.shape[1] < 3 else 3]
@@ -366,87 +363,10 @@ def signal_plots(signals: Tensor, columns: int, height: int, limits: tuple[float
     wide = 2 * tall
     size = columns * (wide + SIGNAL_GAP) + SIGNAL_GAP, rows * (tall + SIGNAL_GAP) + SIGNAL_GAP
     sheet = Image.new("RGB", size, SIGNAL_GROUND)
-    for number, plot in enumerate(_line_plots(signals, wide, tall, limits)):
+    for number, plot in enumerate(line_plots(signals, wide, tall, limits)):
         row, column = divmod(number, columns)
         sheet.paste(plot, (SIGNAL_GAP + column * (wide + SIGNAL_GAP), SIGNAL_GAP + row * (tall + SIGNAL_GAP)))
     return sheet
-
-
-def _line_plots(
-    signals: Tensor, wide: int, tall: int, limits: tuple[float, float] | None, known: Tensor | None = None
-) -> list[Image.Image]:
-    """Plots of signals (N, C, L), grey and without lines where values are not known, bool (N, L)."""
-    signals = signals.double()
-    low, high = limits or (float(signals.min()), float(signals.max()))
-    edge, length = 2, signals.shape[2]
-    step = (wide - 2 * edge) / length
-    x = [OVERSAMPLING * (edge + (wide - 2 * edge) * (i + 0.5) / length) for i in range(length)]
-    share = ((signals - low) / ((high - low) or 1)).clamp(-1, 2)  # keeps coordinates finite; -1 and 2 are off the plot
-    y = OVERSAMPLING * (edge + (tall - 2 * edge) * (1 - share))
-    runs = [[(0, length)]] * len(signals) if known is None else [_runs(one.tolist()) for one in known]
-    plots = []
-    for item, ends in zip(y.tolist(), runs, strict=True):
-        cell = Image.new("RGB", (OVERSAMPLING * wide, OVERSAMPLING * tall), "white" if known is None else SIGNAL_GROUND)
-        pen, middle = ImageDraw.Draw(cell), OVERSAMPLING * tall / 2
-        for start, end in ends if known is not None else []:
-            left, right = (OVERSAMPLING * (edge + step * place) for place in (start, end))
-            pen.rectangle([(left, 0), (right, OVERSAMPLING * tall)], fill="white")
-        pen.line([(0, middle), (OVERSAMPLING * wide, middle)], fill="#e6e6e6", width=OVERSAMPLING)
-        for channel, heights in enumerate(item):
-            colour = SIGNAL_COLOURS[channel % len(SIGNAL_COLOURS)]
-            for start, end in ends:
-                points = list(zip(x[start:end], heights[start:end], strict=True))
-                pen.line(points, fill=colour, width=OVERSAMPLING + 1)
-        plots.append(cell.reduce(OVERSAMPLING))
-    return plots
-
-
-def _runs(known: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where stretches of known values begin and end."""
-    changes = [i for i in range(len(known) + 1) if (i < len(known) and known[i]) != (i > 0 and known[i - 1])]
-    return list(zip(changes[::2], changes[1::2], strict=True))
-
-
-def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) -> Image.Image:
-    """Plot points (N, 2) of about [−1, 1] in a square of `height` pixels without axes, in a colour for each caption."""
-    from matplotlib.figure import Figure
-
-    names = list(dict.fromkeys(captions or ()))
-    figure = Figure(figsize=(height / 100, height / 100), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    for number, name in enumerate(names or [""]):
-        group = points[torch.tensor([text == name for text in captions])] if captions else points
-        x, y = group[:, :2].double().T.tolist()
-        colour = hue(number, len(names)) if names else "#1f4e8c"
-        axes.scatter(x, y, s=max(0.5, height / 150), color=colour, alpha=0.6, linewidths=0,
-                     label=shorten(name, 13, 120))  # fmt: skip
-    axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5))
-    axes.set_axis_off()
-    if 0 < len(names) <= LEGEND:
-        figure.set_size_inches(height / 100 + 1.5, height / 100)
-        share = height / (height + 150)
-        axes.set_position((0, 0, share, 1))
-        legend = figure.legend(
-            loc="center left", bbox_to_anchor=(share, 0.5), frameon=False, markerscale=3, fontsize=9.5
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a name with $ is no formula
-    return figure_to_image(figure)
-
-
-def hue(number: int, of: int) -> tuple[float, float, float]:
-    """One of several colours from blue to red, all dark enough for small dots on white."""
-    return colorsys.hsv_to_rgb(0.64 * (1 - number / max(1, of - 1)), 0.9, 0.72)
-
-
-def figure_to_image(figure: "Figure") -> Image.Image:
-    """Render a matplotlib figure as an RGB image, or as RGBA if its ground is transparent."""
-    from matplotlib.colors import to_rgba
-
-    buffer = io.BytesIO()
-    with DRAWING:
-        figure.savefig(buffer, format="png", dpi="figure")
-    return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")
 
 
 def hstack(pictures: Sequence[Image.Image], gap: int = PADDING) -> Image.Image:
@@ -467,90 +387,3 @@ def _stack(pictures: Sequence[Image.Image], gap: int, axis: int) -> Image.Image:
         sheet.paste(p, (place[0], place[1]))
         place[axis] += p.size[axis] + gap
     return sheet
-
-
-# -- captions ---------------------------------------------------------------------------------------------------------
-
-
-@cache
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Load DejaVu Sans, which comes with matplotlib and has most alphabets, so that file names can be read."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
-
-
-def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
-    """Return a text as it is drawn: in one line, and of `width` pixels, by leaving out its middle: ends differ."""
-    text = one_line(text)
-    face, short = font(size, bold), text
-    keep = len(text)
-    while keep > 2 and face.getlength(short) > width:
-        keep -= 1
-        short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
-    return short
-
-
-def text_width(text: str, size: int) -> float:
-    """Return the width in pixels of a text in one line."""
-    return font(size).getlength(one_line(text))
-
-
-def _broken(text: str, size: int, width: int) -> list[str]:
-    """Break a caption that is wider than its column at commas, since each of several conditions should be read."""
-    lines: list[str] = []
-    for part in text.split(", "):
-        longer = f"{lines[-1]}, {part}" if lines else part
-        if lines and text_width(longer, size) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(part)
-    return lines
-
-
-def caption_width(captions: Sequence[str]) -> int:
-    """Return the width in pixels that a column needs for its captions, at most NARROWEST."""
-    return min(NARROWEST, math.ceil(max(text_width(text, SMALLEST) for text in captions)) + 2 * SIDE)
-
-
-def caption_size(captions: Sequence[str], column: float, picture: int) -> int:
-    """Choose the largest size at which all captions fit into a column, legible in a picture of this width."""
-    scale = max(1.0, picture / PAGE)
-    sizes = range(round(LARGEST * scale), math.ceil(SMALLEST * scale), -1)
-    widest = max(captions, key=lambda text: text_width(text, SMALLEST))
-    room = column - 2 * SIDE * scale
-    return next((size for size in sizes if text_width(widest, size) <= room), math.ceil(SMALLEST * scale))
-
-
-def caption_line(
-    captions: Sequence[str], size: int, column: float, left: float, width: int, centred: bool = True
-) -> Image.Image:
-    """Draw a line of captions, each above its column.
-
-    Args:
-        captions: The texts; those that are too long are cut.
-        size: The size of the font.
-        column: The distance of two columns in pixels.
-        left: Where the first column begins.
-        width: The width of the picture.
-        centred: Whether a caption is in the middle of its column, or at its left.
-    """
-    line = Image.new("RGB", (width, round(1.5 * size)), "white")
-    pen = ImageDraw.Draw(line)
-    for place, text in enumerate(captions):
-        short = shorten(text, size, int(column - 2 * SIDE))
-        across = left + column * (place + 0.5 * centred)
-        pen.text((across, line.height / 2), short, fill=INK, font=font(size), anchor="mm" if centred else "lm")
-    return line
-
-
-def formula(text: str, size: int) -> Image.Image:
-    """Draw a formula of matplotlib, such as $x_t$, on white; letters have the size of a caption's."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.mathtext import math_to_image
-
-    buffer = io.BytesIO()
-    with DRAWING:
-        math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
-    return Image.open(buffer).convert("RGB")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ancestral.measure.step_budgets import PASSES
-from ancestral.render.pictures import DRAWING, STYLE, figure_to_image
+from ancestral.measure.step_budgets import TRIED_PASSES
+from ancestral.render.item_plots import STYLE, figure_to_image
+from ancestral.render.lettering import MATPLOTLIB_LOCK
 from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
 from ancestral.results.ensemble_result import Calibration
 from ancestral.results.evaluation_result import BoundOverTime
@@ -28,7 +29,7 @@ SIZES = {
     "legend.fontsize": 10,
 }
 RING: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgewidth": 1.6, "linestyle": ""}
-WIDE = 20
+LOGARITHMIC_FROM = 20
 """The axis is logarithmic if distances differ by this factor."""
 MAX_TICKS = 20
 """Ranks whose numbers are written."""
@@ -40,7 +41,7 @@ def plot_style() -> Iterator[None]:
     """Apply the figure style, as a decorator of a function that draws a plot."""
     from matplotlib import style
 
-    with DRAWING, style.context([STYLE, SIZES]):
+    with MATPLOTLIB_LOCK, style.context([STYLE, SIZES]):
         yield
 
 
@@ -178,9 +179,9 @@ def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
         if (first := result.needed[name]) is not None:
             axes.plot(first.passes, first.frechet.value, color=STYLE_COLOURS[place], markersize=11, **RING)
     values = [p.frechet.value for points in curves.values() for p in points] + [value, floor]
-    if 0 < min(values) < max(values) / WIDE:
+    if 0 < min(values) < max(values) / LOGARITHMIC_FROM:
         axes.set_yscale("log")
-    ticks = sorted({p.passes for points in curves.values() for p in points} & set(PASSES))
+    ticks = sorted({p.passes for points in curves.values() for p in points} & set(TRIED_PASSES))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.minorticks_off()

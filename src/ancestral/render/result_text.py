@@ -29,7 +29,7 @@ from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
 
-MAX_CHANNELS, MAX_VALUES = 8, 10
+MEANS_SHOWN, VALUES_SHOWN = 8, 10
 """The largest numbers of channels whose means are shown, and of values of a condition."""
 
 
@@ -80,13 +80,13 @@ def _editing(result: EditingResult) -> list[Table | str]:
 
 def _values(values: Sequence[ImageRef | str]) -> str:
     """The values of a condition in a request, of images the names of their files."""
-    names = [value.name if isinstance(value, ImageRef) else value for value in values[:MAX_VALUES]]
-    return ", ".join([*names, *["..."] * (len(values) > MAX_VALUES)])
+    names = [value.name if isinstance(value, ImageRef) else value for value in values[:VALUES_SHOWN]]
+    return ", ".join([*names, *["..."] * (len(values) > VALUES_SHOWN)])
 
 
 def channel_means(result: SamplingResult) -> str:
-    """Compare the means of several channels in one line; "" for one channel, and for more than `MAX_CHANNELS`."""
-    if not 1 < len(result.data_means) <= MAX_CHANNELS:
+    """Compare the means of several channels in one line; "" for one channel, and for more than `MEANS_SHOWN`."""
+    if not 1 < len(result.data_means) <= MEANS_SHOWN:
         return ""
     rgb = result.codec == "uint8" and len(result.data_means) == 3
     title = "mean colour (0-255)" if rgb else "mean of each channel"
@@ -233,11 +233,11 @@ def floor_note(floor: tuple[int, ...], samples: tuple[int, ...]) -> str | None:
 def reference_warning(reference: Estimate) -> str | None:
     """Warn if the 95 % interval of the reference distance is wider than the tolerance."""
     error = NORMAL * (reference.error or 0)
-    if not error > comparison.TOLERANCE * reference.value:
+    if not error > comparison.REACHED_WITHIN * reference.value:
         return None
     return (
         f"The 95 % interval of DDPM's own distance is ± {error / reference.value:.0%}, wider than "
-        f"{comparison.TOLERANCE:.0%}: chance decides in part which sampler reaches it; take more samples."
+        f"{comparison.REACHED_WITHIN:.0%}: chance decides in part which sampler reaches it; take more samples."
     )
 
 

@@ -33,7 +33,7 @@ PLAIN_SECONDS = 15.0
 """Time between two lines if the output is a file or a pipe."""
 LIVE_SECONDS = 1.0
 """Time between two updates of the panel, which take a few milliseconds each."""
-BLOCKS = "▁▂▃▄▅▆▇█"
+BAR_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class _Console(Console):
@@ -176,7 +176,7 @@ def _by_time(means: tuple[float, ...], T: int) -> Text:
     text = Text("loss by time  ", no_wrap=True, overflow="ellipsis")
     for number, mean in enumerate(means):
         if math.isfinite(mean):
-            bar = BLOCKS[min(int(mean / top * len(BLOCKS)), len(BLOCKS) - 1)]
+            bar = BAR_BLOCKS[min(int(mean / top * len(BAR_BLOCKS)), len(BAR_BLOCKS) - 1)]
             text.append(f"{bar} ", style="cyan")
             text.append(f"{mean:.3f}  ")
         elif number * T // len(means) < (number + 1) * T // len(means):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -20,9 +20,7 @@ from ancestral.base.storage import atomic
 from ancestral.config.request import KEYWORD
 from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.decoding import from_pixels
-from ancestral.render import pictures
-from ancestral.render.pictures import Beside, hstack, picture
-from ancestral.samplers import Step
+from ancestral.render.pictures import hstack
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 """Numbers of channels that a PNG (and Pillow) can hold, by dtype: L, LA, RGB, RGBA, and I;16."""
@@ -31,11 +29,7 @@ SECONDS, HELD, FPS = 2.5, 3, 8
 """Seconds from noise to samples at an even pace, and for which the samples are held; frames in a second."""
 SLOWER = ((0.75, 3), (0.5, 2), (0.0, 1))
 """For how many periods of 1/fps a frame is shown, from a share of the frames on: samples take shape at the end."""
-WIDE = 1.3
-"""Ratio of width to height above which the estimates stand below the states, and not beside them."""
-GAP = 12
-"""Pixels between the states and the estimates."""
-COLOURS = 128
+GIF_COLOURS = 128
 """Colours that the frames of a GIF share: a pixel that stays as it was then takes no bytes. The last frame has 256."""
 WEBP_QUALITY, MP4_QUALITY = 50, "23"
 """Those of libwebp, of 100; and the constant rate factor of x264, from 0 (lossless) to 51."""
@@ -126,74 +120,18 @@ def check_animation(path: Path) -> None:
         raise InputError(f"MP4 files need the package av: {install_command('video')}, or write a .webp")
 
 
-def write_animation(
-    path: Path,
-    states: Sequence[Step],
-    columns: int | None = None,
-    height: int = 400,
-    limits: tuple[float, float] | None = None,
-    fps: int = FPS,
-    scale: float = 1.0,
-    before: Sequence[Beside] = (),
-    captions: Sequence[str] | None = None,
-    estimates: bool = False,
-) -> None:
-    """Write x_t from noise to samples in the format of the suffix.
+def write_animation(path: Path, frames: Sequence[Image.Image], fps: int = FPS) -> None:
+    """Write frames of one size in the format of the suffix.
 
-    The second half is slower than the first, and the samples are held for three seconds.
+    The second half is slower than the first, and the last frame is held for three seconds.
 
     Args:
         path: A .gif, .webp or .mp4.
-        states: Decoded items at the times that are shown.
-        columns: That of `picture`.
-        height: That of `picture`.
-        limits: Those of `picture`.
-        fps: The number of states in a second in the first half; GIF rounds a frame's time to 0.01 s.
-        scale: Width and height, as a share of those of `picture`.
-        before: That of `picture`.
-        captions: Those of `picture`. None draws no text; with any, also (), estimates have t and names above them.
-        estimates: Whether the estimates x̂_0 stand beside x_t.
+        frames: The pictures.
+        fps: The number of frames in a second in the first half; GIF rounds a frame's time to 0.01 s.
     """
-
-    def drawn(state: Step, height: int) -> Image.Image:
-        noisy = picture(state.x, columns, height, limits, captions, before)
-        if not estimates:
-            return noisy
-        estimate = picture(state.x0, columns, height, limits, captions)
-        return _with_estimates(state, noisy, estimate, captions is not None)
-
-    across, down = drawn(states[-1], height).size
-    size = max(1, round(scale * across)), max(1, round(scale * down))
-    frames = []
-    for state in states:
-        frame = drawn(state, max(1, round(scale * height)))
-        frames.append(frame if frame.size == size else frame.resize(size, Image.Resampling.LANCZOS))
     with atomic(path) as temporary:
         ANIMATIONS[path.suffix.lower()](temporary, frames, fps)
-
-
-def _with_estimates(state: Step, noisy: Image.Image, estimate: Image.Image, named: bool) -> Image.Image:
-    """The picture of x_t beside that of x̂_0, or above it where it is wide, each below its name."""
-    stack = pictures.vstack if noisy.width > WIDE * noisy.height else pictures.hstack
-    parts = [noisy, estimate]
-    if named:
-        size = pictures.caption_size(["t = 1000"], min(noisy.width, estimate.width) / 2, noisy.width)
-        texts = ((pictures.X_T, f"t = {state.t}"), (pictures.X_0, ""))
-        parts = [
-            pictures.vstack([_heading(*text, size, part.width), part], 0)
-            for text, part in zip(texts, parts, strict=True)
-        ]
-    return stack(parts, GAP)
-
-
-def _heading(name: str, text: str, size: int, width: int) -> Image.Image:
-    """A line with a formula at its left and a text behind it."""
-    formula = pictures.formula(name, size)
-    line = Image.new("RGB", (width, 2 * size), "white")
-    line.paste(formula, (pictures.SIDE, (line.height - formula.height) // 2))
-    place = 2 * pictures.SIDE + formula.width + size, line.height / 2
-    ImageDraw.Draw(line).text(place, text, pictures.INK, pictures.font(size), "lm")
-    return line
 
 
 def frame_periods(count: int) -> list[int]:
@@ -204,7 +142,7 @@ def frame_periods(count: int) -> list[int]:
 def _write_gif(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
     late = [frames[len(frames) * eighth // 8] for eighth in (4, 6, 7)]  # colours of the samples rather than of noise
     small = [frame.resize((-(-frame.width // 4), -(-frame.height // 4)), Image.Resampling.NEAREST) for frame in frames]
-    palette = hstack([*late, frames[-1], *small], 0).quantize(COLOURS)
+    palette = hstack([*late, frames[-1], *small], 0).quantize(GIF_COLOURS)
     shared = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames[:-1]]
     _write_frames(path, [*shared, frames[-1].quantize()], fps)
 

@@ -12,7 +12,7 @@ from ancestral.results.evaluation_result import LikelihoodResult, LikelihoodSett
 from ancestral.results.first_schema import current_samples
 from ancestral.results.sample_result import ExtractorName, MeasuredModel, MetricTitles, ReferenceNames, SampleMetrics
 
-TOLERANCE = 0.05
+REACHED_WITHIN = 0.05
 """A distance that is larger than another by at most this share of it counts as reached."""
 SIGN = {"higher": 1, "lower": -1}
 
@@ -172,12 +172,12 @@ class SamplerComparisonResult(DistancesOfOneModel):
     needed: dict[str, SamplerPoint | None]
     """The point of fewest network evaluations that reaches the reference, by sampler; None where none does."""
     curves: dict[str, tuple[SamplerPoint, ...]]
-    tolerance: float = field(default=TOLERANCE, metadata={"key": "slack"})
+    tolerance: float = field(default=REACHED_WITHIN, metadata={"key": "slack"})
 
 
 def fewest_passes(points: Iterable[SamplerPoint], reference: float) -> SamplerPoint | None:
-    """Find the point of fewest network evaluations whose Fréchet distance is within TOLERANCE of the reference."""
-    reached = (point for point in points if point.frechet.value <= (1 + TOLERANCE) * reference)
+    """Find the point of fewest network evaluations whose Fréchet distance is within REACHED_WITHIN of the reference."""
+    reached = (point for point in points if point.frechet.value <= (1 + REACHED_WITHIN) * reference)
     return min(reached, key=lambda point: point.passes, default=None)
 
 

@@ -80,7 +80,7 @@ class ConditionalResult(Result):
         return list(self.data.notes)
 
 
-MEAN = {"keys": {"value": "mean", "error": "standard_error"}}
+MEAN_KEYS = {"keys": {"value": "mean", "error": "standard_error"}}
 """The keys in the JSON of an estimate that is a mean over items."""
 
 
@@ -114,10 +114,10 @@ class LikelihoodSettings:
 class BoundMeans:
     """The mean terms of the bound in bits/dim, with standard errors; L_t sums t = 2..T."""
 
-    L_T: Estimate = field(metadata=MEAN)
-    L_t: Estimate = field(metadata=MEAN)
-    L_0: Estimate = field(metadata=MEAN)
-    total: Estimate = field(metadata=MEAN)
+    L_T: Estimate = field(metadata=MEAN_KEYS)
+    L_t: Estimate = field(metadata=MEAN_KEYS)
+    L_0: Estimate = field(metadata=MEAN_KEYS)
+    total: Estimate = field(metadata=MEAN_KEYS)
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ class BitsPerItem:
 class OdeMeans:
     """The mean negative log-likelihood by the probability flow, in bits/dim and in nats per item."""
 
-    bits_per_dim: Estimate = field(metadata=MEAN)
-    nats: Estimate = field(metadata=MEAN)
+    bits_per_dim: Estimate = field(metadata=MEAN_KEYS)
+    nats: Estimate = field(metadata=MEAN_KEYS)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 from ancestral.base.errors import InputError
 
-DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
-REPLACED = {"titles", "distances", "inception_score", "memorisation", "class_accuracy", "colour", "own"}
+FIRST_DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
+REPLACED_KEYS = {"titles", "distances", "inception_score", "memorisation", "class_accuracy", "colour", "own"}
 """The keys that others replace."""
 
 
@@ -30,13 +30,13 @@ def current_samples(tree: Any, name: str) -> Any:
         raise InputError(f"{name} lacks {error.args[0]}") from None
     except (AttributeError, TypeError):
         raise InputError(f"{name} is not of the schema samples-1") from None
-    kept = {key: part for key, part in tree.items() if key not in REPLACED}
+    kept = {key: part for key, part in tree.items() if key not in REPLACED_KEYS}
     return {**kept, "schema": "samples-2", "sets": sets, "metrics": metrics}
 
 
 def _measures(tree: dict[str, Any], distances: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The measures by the names of their metrics."""
-    for key in DISTANCES:
+    for key in FIRST_DISTANCES:
         values = {_field(where): one[key] for where, one in distances.items() if key in one}
         if "value" in values:
             yield key, {"title": tree["titles"].get(key, key), **values}

@@ -17,13 +17,13 @@ from ancestral.render.model_card import describe_model
 from ancestral.render.templates import fill_template
 from ancestral.use_cases.model_cards import home
 
-FILES = {"onnx": ("an ONNX file", "model.onnx"), "html": ("a page", "page.html")}
+SINGLE_FILES = {"onnx": ("an ONNX file", "model.onnx"), "html": ("a page", "page.html")}
 """Formats that are one file: what it is called, and its default name, whose suffix all have."""
 
 
 def plan(options: Export) -> Export:
     """Check the options. Raises InputError if the format takes no label, or not the path, or a file is there."""
-    kind, name = FILES.get(options.to, ("a Space", ""))
+    kind, name = SINGLE_FILES.get(options.to, ("a Space", ""))
     if options.to != "diffusers" and options.label is not None:
         raise InputError(f"{kind} takes labels as an input, so none is built in; leave {option('label')} out")
     if name and options.out is not None and Path(options.out).suffix.lower() != Path(name).suffix:
@@ -42,7 +42,7 @@ def run(plan: Export) -> Generator[Event, None, Path]:
             f"{plan.run} is a model of latents, and the pipelines of pixels that are written for diffusers have no "
             f"place for their decoder: use {option('to', 'html')} or {option('to', 'onnx')}"
         )
-    _, name = FILES.get(plan.to, ("", plan.to))
+    _, name = SINGLE_FILES.get(plan.to, ("", plan.to))
     out = home(plan.run) / name if plan.out is None else Path(plan.out)
     title, written = home(plan.run).resolve().name or "model", [out]
     if plan.to == "onnx":

@@ -20,7 +20,7 @@ OWN: dict[str, Callable[[object], bool]] = {
     "optimiser": callable,
 }
 """Settings that may be objects, and how these are recognised."""
-REPLACED = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
+IDLE_BESIDE = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
 """Settings that have no effect beside parts of your own."""
 
 
@@ -30,7 +30,7 @@ def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
     objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
     objects |= {name: function_of(getattr(options, name)) for name in ("lr_schedule", "objective")}
     parts = OwnParts(options.net, **objects)
-    for name, idle in REPLACED.items():
+    for name, idle in IDLE_BESIDE.items():
         if getattr(parts, name) is not None and any(setting in settings for setting in idle):
             names = " and ".join(map(option, idle))
             raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")

@@ -10,7 +10,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message, Wrote
 from ancestral.config.run_files import EVALUATION, SAMPLES, grids_of
 from ancestral.model import Model, find
-from ancestral.render.model_card import FOLDER, PICTURE, README, model_card, write_card
+from ancestral.render.model_card import ADDRESS_PLACEHOLDER, PICTURE, README, model_card, write_card
 from ancestral.render.pictures import grid_columns, picture
 from ancestral.results.evaluation_result import EvaluationResult
 
@@ -27,7 +27,11 @@ def home(model: Model | str | Path) -> Path:
 
 
 def update_card(
-    model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None, samples: Tensor | None = None
+    model: Model,
+    folder: Path,
+    address: str = ADDRESS_PLACEHOLDER,
+    evaluation: Path | None = None,
+    samples: Tensor | None = None,
 ) -> Event:
     """Write or update the model card of a folder, unless it is the user's own; return the event to yield.
 

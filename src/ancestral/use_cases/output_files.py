@@ -1,14 +1,19 @@
-"""Places of files that are made with a model, and warnings of other files beside them."""
+"""Places of files that are made with a model, warnings of other files beside them, and files of results."""
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from ancestral.base import hub
+from PIL import Image
+
+from ancestral.base import hub, storage
 from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Wrote
 from ancestral.base.options import option
-from ancestral.config.folders import SUFFIXES, is_output
+from ancestral.base.result import Result
+from ancestral.config.folders import SUFFIXES, check_outside, is_output
 from ancestral.config.request import read_text
 from ancestral.model import Model
 from ancestral.render import writers
@@ -63,3 +68,64 @@ def path_of(value: str | Path | bool, default: Path) -> Path | None:
     if isinstance(value, bool):
         return default if value else None
     return Path(value)
+
+
+def check_folder(path: str | Path | None, *data: object) -> Path | None:
+    """Return the folder, which need not exist.
+
+    Raises:
+        InputError: If it is a file, or lies among the data.
+        OSError: If files cannot be written into it.
+    """
+    if path is None:
+        return None
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give {option('out')} the name of a folder")
+    for source in data:
+        check_outside(folder, source)
+    storage.check_writable(folder)
+    return folder
+
+
+def stem_of(text: str, longest: int) -> str:
+    """Return the stem of a file's name: a text without the characters that not every system takes, cut."""
+    return re.sub(r"[^\w.-]+", "-", text)[:longest]
+
+
+def check_kind_of_path(out: Path, kinds: str) -> None:
+    """Raise InputError if a new folder cannot be made: `kinds` are the files that could be written instead."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; {option('out')} takes {kinds}")
+
+
+def check_empty(out: Path, files: str) -> None:
+    """Raise InputError if a folder has files already; `files` are those that would mix with them."""
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty, and the {files} would mix; give {option('out')} a new folder")
+
+
+def write_new_files(files: Mapping[Path, Callable[[Path], None]]) -> Generator[Event, None, tuple[str, ...]]:
+    """Write files, of which none is overwritten.
+
+    Args:
+        files: The paths, each with what writes it.
+
+    Returns:
+        The paths that were taken.
+    """
+    paths = []
+    for path, write in files.items():
+        paths.append(storage.write_new(path, write))
+        yield Wrote(paths[-1])
+    return tuple(map(str, paths))
+
+
+def write_results(folder: Path, files: Mapping[str, Result | Image.Image]) -> Iterator[Wrote]:
+    """Write results as JSON and pictures as PNGs, by their names in the folder."""
+    for name, content in files.items():
+        if isinstance(content, Result):
+            storage.write_text(folder / name, content.to_json())
+        else:
+            writers.write_picture(folder / name, content)
+        yield Wrote(folder / name)

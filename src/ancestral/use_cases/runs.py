@@ -21,7 +21,7 @@ from ancestral.results import EvaluationResult
 from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
 from ancestral.training import Checkpoints, RunFolder
 
-DEPTH = 2
+RUNS_DEPTH = 2
 """Folders of runs are searched in the folder and in its folders, as a comparison of several runs makes one."""
 
 
@@ -75,7 +75,7 @@ def _clean(folder: Path, yes: bool) -> CleaningResult:
 
 
 def _run_folders(
-    folder: Path, problems: list[str], depth: int = DEPTH, name: str = ""
+    folder: Path, problems: list[str], depth: int = RUNS_DEPTH, name: str = ""
 ) -> Iterator[tuple[RunFolder, str]]:
     """The run folders in a folder, or itself if it is one, with their names; adds a line for each other folder."""
     if not folder.is_dir():

@@ -214,7 +214,7 @@ def _images_of_edit(
     from ancestral.model import editing
     from ancestral.model.image_values import read_images
     from ancestral.model.masks import read_change
-    from ancestral.use_cases.sampling.edit import image_ref
+    from ancestral.use_cases.sampling.edit_inputs import image_ref
 
     images = dict[str, KeptPicture]()
     if spec is None:

@@ -15,8 +15,7 @@ from ancestral.base.events import Event, Message, Wrote
 from ancestral.base.options import option
 from ancestral.config import run_files
 from ancestral.declarations import AverageLengths
-from ancestral.measure import forecast
-from ancestral.measure.reference import loader
+from ancestral.measure import time_needed
 from ancestral.measure.step_budgets import bounded
 from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
@@ -26,16 +25,17 @@ from ancestral.results.comparison_result import AveragePoint, AveragingResult
 from ancestral.training import RunFolder, Snapshots, check_length, ema_length
 from ancestral.training.distributed import Distributed
 from ancestral.training.snapshot_models import with_weights
-from ancestral.use_cases.measuring import subjects
+from ancestral.use_cases import output_files
+from ancestral.use_cases.measuring import measurements, subjects
 
-FOLDER, SAMPLES = "average", Path("evaluation/samples")
+AVERAGE_FOLDER, SAMPLES_FOLDER = "average", Path("evaluation/samples")
 SHORTER = f"fewer {option('lengths')}, {option('samples')} or {option('steps')}, or {option('most')}, are faster"
 ROUGH = 0.1
 """A note says so if the error of a reconstructed profile is larger than this share of it."""
 
 
 @dataclass(frozen=True)
-class AveragePlan(subjects.Measurements[AverageLengths]):
+class AveragePlan(measurements.Measurements[AverageLengths]):
     """Averages that are decided: their lengths, and the steps of the snapshots that they are made of."""
 
     folder: Path
@@ -61,14 +61,13 @@ def plan(options: AverageLengths) -> AveragePlan:
     steps, processes = _steps(home, options.end), Distributed(options.device)
     subject = subjects.open_subject(options.run, options, processes.device)
     source = subject.source(options.data)
-    out = Path(home.path / FOLDER if options.out is None else options.out)
-    subjects.check_folder(out, source, options.held_out)
+    out = Path(home.path / AVERAGE_FOLDER if options.out is None else options.out)
+    output_files.check_folder(out, source, options.held_out)
     file = out / run_files.MODEL
     if file.exists() and "average" not in storage.read_metadata(file):
         raise InputError(f"{file} is a model that ancestral average did not write; give {option('out')} another folder")
-    given = subjects.given_of([subject], options, source)
-    load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
-    ema = subjects.plan_study(subject, options, source, load, subjects.temporary_folder(processes), subject.folder)
+    load = subjects.opener([subject], options, source)
+    ema = subjects.plan_study(subject, options, source, load, measurements.temporary_folder(processes), subject.folder)
     if options.most is not None:
         ema = ema.with_sampler(bounded(ema.model, ema.sampler, options.most).sampler)
     return AveragePlan(
@@ -85,7 +84,7 @@ def plan(options: AverageLengths) -> AveragePlan:
 
 def run(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     """Measure the samples of a run over the length of the average of its weights, and write the best average."""
-    return subjects.perform(plan, plan.processes.first(_average(plan)))
+    return measurements.perform(plan, plan.processes.first(_average(plan)))
 
 
 def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
@@ -94,9 +93,9 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
         facts = storage.read_metadata(out / run_files.MODEL)
         yield Message(f"replaces the average of length {float(facts['average']):g}, step {facts['step']}, in {out}")
     name = f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each"
-    unmade = dataclasses.replace(ema, folder=out / SAMPLES)
+    unmade = dataclasses.replace(ema, folder=out / SAMPLES_FOLDER)
     studies = [(name, study) for study in (ema, *[unmade] * len(plan.lengths))]
-    if line := forecast.forecast(forecast.sampling_parts(studies, plan.batch_size), SHORTER):
+    if line := time_needed.forecast(time_needed.sampling_parts(studies, plan.batch_size), SHORTER):
         yield Message(line)
     result = yield from _measure(plan)
     model, _ = _averaged_model(plan, result.best.length)
@@ -104,14 +103,14 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     yield Wrote(out / run_files.MODEL)
     storage.write_text(out / run_files.CONFIG, model.config.to_file_text())
     result = dataclasses.replace(result, file=str(out / run_files.MODEL))
-    yield from subjects.write_results(out, {"average.json": result, "average.png": plots.averaging_plot(result)})
+    yield from output_files.write_results(out, {"average.json": result, "average.png": plots.averaging_plot(result)})
     return result
 
 
 def _measure(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     """Measure the EMA and the average of each length."""
     (ema,), config, size = plan.studies, plan.subjects[0].model.config, plan.batch_size
-    train, facts = yield from subjects.distance_facts(ema, size)
+    train, facts = yield from measurements.distance_facts(ema, size)
     ema_features = yield from ema.features("the EMA of training", size)
     rows = list[tuple[float, Tensor, Estimate, float]]()
     for length in plan.lengths:
@@ -168,4 +167,4 @@ def _study_of(plan: AveragePlan, model: Model) -> Study:
     for value in model.diffusion.net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     spec = dataclasses.replace(ema.spec, model=digest.hexdigest())
-    return dataclasses.replace(ema, model=model, spec=spec, folder=plan.folder / SAMPLES)
+    return dataclasses.replace(ema, model=model, spec=spec, folder=plan.folder / SAMPLES_FOLDER)

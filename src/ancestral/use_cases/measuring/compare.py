@@ -12,8 +12,7 @@ from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS
 from ancestral.declarations import Compare
-from ancestral.measure import forecast
-from ancestral.measure.reference import loader
+from ancestral.measure import time_needed
 from ancestral.measure.study import Study
 from ancestral.model import Model
 from ancestral.render import compositions
@@ -27,17 +26,18 @@ from ancestral.results.comparison_result import (
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.samplers import Sampler
 from ancestral.training.distributed import Distributed
-from ancestral.use_cases.measuring import subjects
+from ancestral.use_cases import output_files
+from ancestral.use_cases.measuring import measurements, subjects
 from ancestral.use_cases.measuring.compare_samplers import compare_samplers, default_sampler, sampler_list
 from ancestral.use_cases.measuring.evaluate import check_metrics
 
-IMAGES, POINTS = 36, 2000
+PICTURE_SAMPLES, PICTURE_CLOUD = 36, 2000
 """Samples of each run in the picture; of points, this number makes a cloud."""
 COMPARISON_FOLDER = Path("runs/compare")
 
 
 @dataclass(frozen=True)
-class ComparePlan(subjects.Measurements[Compare]):
+class ComparePlan(measurements.Measurements[Compare]):
     """A comparison that is decided: of the runs, or of these samplers of the only run."""
 
     folder: Path | None
@@ -57,17 +57,14 @@ def plan(options: Compare) -> ComparePlan:
     models = [
         subjects.open_subject(run, options, processes.device, f"model {i}") for i, run in enumerate(runs, start=1)
     ]
-    (first, *others), temporary = models, subjects.temporary_folder(processes)
+    (first, *others), temporary = models, measurements.temporary_folder(processes)
     for other in others:
         _check_alike(first, other)
     if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
         raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
     check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
-    configs = [subject.model.config.data for subject in models]
-    same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1
     source = first.source(options.data)
-    given = subjects.given_of(models, options, source)
-    load = loader(first.model.spec, first.data_config, configs[0] if same else None, given)
+    load = subjects.opener(models, options, source)
     in_file = all(subject.folder for subject in models)
     place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None
     if options.samplers == "all":
@@ -77,10 +74,10 @@ def plan(options: Compare) -> ComparePlan:
         processes=processes,
         subjects=tuple(models),
         studies=tuple(
-            subjects.plan_study(subject, options, source, load, temporary, subjects.check_folder(subject.folder))
+            subjects.plan_study(subject, options, source, load, temporary, output_files.check_folder(subject.folder))
             for subject in models
         ),
-        folder=subjects.check_folder(place if options.out is None else options.out, source, options.held_out),
+        folder=output_files.check_folder(place if options.out is None else options.out, source, options.held_out),
         samplers=tuple(sampler_names),
     )
 
@@ -90,7 +87,7 @@ def run(plan: ComparePlan) -> Generator[Event, None, ComparisonResult | SamplerC
     events: Generator[Event, None, Any] = (
         compare_samplers(plan, plan.samplers, plan.folder) if plan.samplers else _compare_runs(plan)
     )
-    return subjects.perform(plan, plan.processes.first(events))
+    return measurements.perform(plan, plan.processes.first(events))
 
 
 def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler]) -> None:
@@ -125,7 +122,7 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
     """
     size, metrics = plan.batch_size, plan.options.metrics or METRICS
     named = [(study.name, study) for study in plan.studies]
-    if line := forecast.forecast(forecast.sampling_parts(named, size), subjects.FASTER):
+    if line := time_needed.forecast(time_needed.sampling_parts(named, size), measurements.FASTER):
         yield Message(line)
     runs, grids = [], []
     for subject, study in zip(plan.subjects, plan.studies, strict=True):
@@ -136,12 +133,12 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
         bound = subject.folder and EvaluationResult.load(subject.folder, subject.sha256).likelihood
         compared_bound = ComparedBound.from_result(bound, likelihood_items(bound.data)) if bound else None
         runs.append(ComparedRun(**vars(quality), parameters=study.model.parameters, bits_per_dim=compared_bound))
-        grids.append((subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
+        grids.append((subject.name, items[: PICTURE_CLOUD if items.ndim == 2 else PICTURE_SAMPLES]))
     result = ComparisonResult.from_runs(runs)
     if plan.folder is not None:
         limits, names = plan.subjects[0].model.spec.codec.limits, _class_names(plan.studies, len(grids[0][1]))
         picture = compositions.side_by_side(grids, limits, names)
-        yield from subjects.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
+        yield from output_files.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
     return result
 
 

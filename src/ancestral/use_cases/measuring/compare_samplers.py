@@ -10,9 +10,9 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.declarations import Compare
-from ancestral.measure import forecast
+from ancestral.measure import time_needed
 from ancestral.measure.step_budgets import (
-    PASSES,
+    TRIED_PASSES,
     StepBudget,
     reference_budget,
     sampler_title,
@@ -26,7 +26,8 @@ from ancestral.render import plots
 from ancestral.render.result_text import reference_warning
 from ancestral.results.comparison_result import SamplerComparisonResult, SamplerPoint, fewest_passes
 from ancestral.samplers import Sampler
-from ancestral.use_cases.measuring import subjects
+from ancestral.use_cases import output_files
+from ancestral.use_cases.measuring import measurements
 
 CHEAPER = f"a smaller {option('most')} or {option('samples')} is faster"
 
@@ -56,7 +57,7 @@ def default_sampler(model: Model, names: Sequence[str | Sampler]) -> list[str]:
 
 
 def compare_samplers(
-    plan: subjects.Measurements[Compare], names: Sequence[str | Sampler], folder: Path | None
+    plan: measurements.Measurements[Compare], names: Sequence[str | Sampler], folder: Path | None
 ) -> Generator[Event, None, SamplerComparisonResult]:
     """Measure how far the samples of one model are from the data, over the network evaluations that samplers take.
 
@@ -67,15 +68,15 @@ def compare_samplers(
     """
     (study,), size, most = plan.studies, plan.batch_size, plan.options.most
     reference_steps, T = reference_budget(study.model, most), study.model.denoiser.schedule.steps
-    budgets, notes = _budgets(study, names, max(PASSES) if most is None else most)
+    budgets, notes = _budgets(study, names, max(TRIED_PASSES) if most is None else most)
     if reference_steps.steps < T:
         reason = f"DDPM took {reference_steps.steps:,} of its {T:,} steps, as {option('most')} allows"
         notes = [f"{reason}; with all it may be better.", *notes]
     all_budgets = {f"ddpm, {reference_steps.passes:,} passes": [reference_steps], **budgets}
     named = [(name, study.with_sampler(one.sampler)) for name, choices in all_budgets.items() for one in choices]
-    if line := forecast.forecast(forecast.sampling_parts(named, size), CHEAPER):
+    if line := time_needed.forecast(time_needed.sampling_parts(named, size), CHEAPER):
         yield Message(line)
-    train, facts = yield from subjects.distance_facts(study, size)
+    train, facts = yield from measurements.distance_facts(study, size)
 
     def point(name: str, budget: StepBudget) -> Generator[Event, None, SamplerPoint]:
         title = f"{name}, {budget.passes} passes"
@@ -104,7 +105,7 @@ def compare_samplers(
     )
     if folder is not None:
         picture = plots.samplers_plot(result)
-        yield from subjects.write_results(folder, {"samplers.json": result, "samplers.png": picture})
+        yield from output_files.write_results(folder, {"samplers.json": result, "samplers.png": picture})
     return result
 
 

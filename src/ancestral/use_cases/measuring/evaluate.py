@@ -15,23 +15,20 @@ from ancestral.base.events import Event, Measured, Message, Work, Wrote
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
-from ancestral.measure import forecast
+from ancestral.measure import time_needed
 from ancestral.measure.conditional_samples import EnsembleStudy
-from ancestral.measure.measured_samples import Measurement
-from ancestral.measure.reference import (
-    loader,
-)
+from ancestral.measure.measured_samples import MetricEvents
 from ancestral.measure.study import Study
 from ancestral.metrics.extractors import features
 from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
 from ancestral.training.distributed import Distributed
-from ancestral.use_cases import model_cards
-from ancestral.use_cases.measuring import subjects
+from ancestral.use_cases import model_cards, output_files
+from ancestral.use_cases.measuring import measurements, subjects
 from ancestral.use_cases.measuring.likelihood import LikelihoodPlan, measure_likelihood, plan_likelihood
 
-PARTS = {
+OPTIONS_OF_PARTS = {
     "samples": ("sampler", "steps", "guidance", "extractor"),
     "likelihood": ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes"),
     "ode": ("ode_steps", "probes"),
@@ -40,7 +37,7 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class EvaluatePlan(subjects.Measurements[Evaluate]):
+class EvaluatePlan(measurements.Measurements[Evaluate]):
     """An evaluation that is decided; None is what is not measured."""
 
     folder: Path | None
@@ -61,11 +58,10 @@ def plan(options: Evaluate) -> EvaluatePlan:
     subject = subjects.open_subject(options.model, options, processes.device)
     check_metrics(options.metrics, bool(subject.model.spec.classes))
     source = subject.source(options.data)
-    folder = subjects.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
-    given = subjects.given_of([subject], options, source)
-    load = loader(subject.model.spec, subject.data_config, subject.model.config.data, given)
+    folder = output_files.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
+    load = subjects.opener([subject], options, source)
     conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
-    temporary, study, ensembles = subjects.temporary_folder(processes), None, None
+    temporary, study, ensembles = measurements.temporary_folder(processes), None, None
     studies = list[Study]()
     if samples or conditional:
         study = subjects.plan_study(subject, options, source, load, temporary, folder)
@@ -94,7 +90,7 @@ def run(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     Returns:
         What was measured.
     """
-    return subjects.perform(plan, _evaluate(plan))
+    return measurements.perform(plan, _evaluate(plan))
 
 
 def _evaluate(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
@@ -119,12 +115,12 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
         yield Measured(conditional)
         if plan.folder is not None:
             plot = plots.rank_plot(conditional.calibration)
-            yield from subjects.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
+            yield from output_files.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
     if plan.likelihood is not None:
         bound = yield from measure_likelihood(subject, plan.likelihood, plan.batch_size)
         if plan.folder is not None:
             plot = plots.likelihood_plot(bound.over_time)
-            yield from subjects.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
+            yield from output_files.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
     if options.out is None and subject.folder is not None:
         yield from _update_run(subject, items)
     return EvaluationResult(metrics, bound, conditional)
@@ -150,7 +146,7 @@ def _check_parts(options: Evaluate, samples: bool) -> None:
     """Raise InputError for an option of a part that is not measured."""
     defaults = {field.name: field.default for field in dataclasses.fields(Evaluate)}
     parts = {"samples": samples or bool(options.conditions), "likelihood": options.likelihood, "ode": options.ode}
-    idle = [(part, name) for part, is_measured in parts.items() if not is_measured for name in PARTS[part]]
+    idle = [(part, name) for part, is_measured in parts.items() if not is_measured for name in OPTIONS_OF_PARTS[part]]
     for part, name in [*idle, *([] if samples else [("samples", "metrics")])]:
         if getattr(options, name) != defaults[name]:
             raise InputError(
@@ -205,14 +201,14 @@ def share_features(study: Study, processes: Distributed, batch_size: int) -> Ite
 
 
 def write_samples(
-    measurement: Measurement, folder: Path | None, limits: tuple[float, float]
+    measurement: MetricEvents, folder: Path | None, limits: tuple[float, float]
 ) -> Generator[Event, None, SampleMetrics]:
     """Measure samples and write the files, if there is a folder."""
     metrics, pairs = yield from measurement
     yield Measured(metrics)
     if folder is not None:
         pictures = {"memorisation.png": compositions.nearest_pairs(pairs, limits)} if pairs else {}
-        yield from subjects.write_results(folder, {facts.SAMPLES_FILE: metrics, **pictures})
+        yield from output_files.write_results(folder, {facts.SAMPLES_FILE: metrics, **pictures})
     return metrics
 
 
@@ -228,24 +224,24 @@ def _forecast(plan: EvaluatePlan) -> str | None:
         named.append((f"{plan.samples.count:,} samples of {passes:,} network evaluations", plan.samples))
     if plan.ensembles is not None:
         named.append((f"{plan.ensembles.study.count:,} samples for the conditions of items", plan.ensembles.study))
-    shared = forecast.sampling_parts(named, size)
+    shared = time_needed.sampling_parts(named, size)
     parts |= {name: seconds / plan.processes.world for name, seconds in shared.items()}
     if plan.likelihood is not None:
         items, _, settings = plan.likelihood
-        item_seconds = len(items) * forecast.network_seconds(model, size)
+        item_seconds = len(items) * time_needed.network_seconds(model, size)
         passes = min(settings.T, settings.passes or settings.T)
         parts[f"bits/dim of {len(items):,} items"] = passes * item_seconds
         if settings.ode_steps is not None and settings.probes is not None:
             gradients = settings.probes or math.prod(model.spec.shape)  # a backward pass takes as long as two forward
             parts["probability flow"] = 2 * settings.ode_steps * (1 + 2 * gradients) * item_seconds
-    return forecast.forecast(parts, subjects.FASTER if plan.studies else f"fewer {option('passes')} are faster")
+    return time_needed.forecast(parts, measurements.FASTER if plan.studies else f"fewer {option('passes')} are faster")
 
 
 def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[Event]:
     """Update the model card, which shows some of the samples, and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
-    address = subject.name if hub.is_address(subject.name) else model_card.FOLDER
+    address = subject.name if hub.is_address(subject.name) else model_card.ADDRESS_PLACEHOLDER
     yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
     report = run / html_report.REPORT
     if html_report.update_report(run):

@@ -17,12 +17,12 @@ from ancestral.base.registries import METRICS
 from ancestral.data import InMemoryDataset
 from ancestral.declarations import EvaluateSamples
 from ancestral.measure.measured_samples import References, Samples
-from ancestral.measure.reference import in_memory, labels_for, loader
+from ancestral.measure.reference import held_out_data, in_memory, labels_for, loader, plain_source
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.sample_result import SampleSettings
 from ancestral.training.distributed import Distributed
 from ancestral.use_cases.measuring.evaluate import check_metrics, write_samples
-from ancestral.use_cases.measuring.subjects import check_folder, held_out_data, plain_source
+from ancestral.use_cases.output_files import check_folder
 
 
 @dataclass(frozen=True)

@@ -10,35 +10,27 @@ from numpy.typing import NDArray
 
 from ancestral import config as configs
 from ancestral import data
-from ancestral.base.device import keep_freed_memory, pick_device
+from ancestral.base.device import keep_freed_memory
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.events import Event, Message, Wrote
-from ancestral.base.options import command_line, option
-from ancestral.base.quantities import format_duration
+from ancestral.base.options import option
 from ancestral.base.storage import write_text
-from ancestral.base.threads import check_count, cpu_threads
-from ancestral.config import Config, DataConfig, LatentConfig, by_size
+from ancestral.base.threads import check_count
+from ancestral.config import Config, DataConfig
 from ancestral.config.folders import check_outside
 from ancestral.config.image_size import plain_image_size
-from ancestral.config.training_values import TrainingCost
 from ancestral.data.lazy_dataset import SizesDifferError
 from ancestral.declarations import PRINTED, Inspect
 from ancestral.measure import findings
 from ancestral.measure.condition_findings import condition_findings, condition_statistics, fault_findings
 from ancestral.measure.items import InspectedItems, class_counts, inspect_items
-from ancestral.model import build_autoencoder
 from ancestral.render import compositions
 from ancestral.render.data_text import LEVEL_MARKS
 from ancestral.results.data_report import DataReport, FileStatistics, Finding
-from ancestral.training import Trainer
-from ancestral.training.step_cost import choose_checkpointing, step_memory, training_cost
-from ancestral.use_cases.training.autoencoding import seconds_of_autoencoder
-from ancestral.use_cases.training.plan_training import with_autoencoder
+from ancestral.use_cases.training.judged_cost import judged_cost
 
 PROBE_SIZE = 64
 """Pixels to which images of different sizes are brought where no size is given, to look at all else."""
-SAMPLE = 256
-"""Number of items on which training steps are measured."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
     rows += _findings(items, plan.config, classes, faults)
-    config, cost = _cost(options, plan.config, dataset, values.shape, rows)
+    config, cost = judged_cost(options, plan.config, dataset, values.shape, rows)
     rows += findings.training_findings(len(dataset), config, cost)
     trainable = all(row.level != "error" for row in rows)
     report = DataReport(
@@ -157,45 +149,8 @@ def _findings(
     ]
 
 
-def _cost(
-    options: Inspect, config: Config, dataset: data.Dataset, shape: Sequence[int], rows: list[Finding]
-) -> tuple[Config, TrainingCost | None]:
-    """The config that is completed by the size of the items, and what training costs, measured; adds findings."""
-    kind, autoencoder, help_line = pick_device(options.device).type, None, f"see {_help(config)}"
-    try:
-        config, taken = with_autoencoder(config, options.settings)
-        if config.latent.latent is not None:
-            autoencoder = build_autoencoder(config.latent, dataset.spec, taken=taken)
-            shape = autoencoder.latent_shape(shape)
-    except InputError as error:
-        rows.append(Finding("refused", "error", error.text, help_line))
-        config, taken = dataclasses.replace(config, latent=LatentConfig()), None
-    note, config = by_size.explain(config, shape, kind), by_size.complete(config, shape, kind)
-    if not options.steps or any(row.level == "error" for row in rows):
-        return config, None
-    try:
-        trainer = Trainer(config, dataset.sample(SAMPLE), options.device, autoencoder=autoencoder)
-        memory, checkpointing = choose_checkpointing(trainer, step_memory(trainer, len(dataset)))
-        note = "; ".join(filter(None, (note, checkpointing)))
-        with cpu_threads(config.runtime.threads):  # as training does
-            cost = training_cost(trainer, len(dataset), memory, options.steps, note)
-            if autoencoder is not None and taken is None:
-                duration = format_duration(seconds_of_autoencoder(trainer))
-                text = f"first an autoencoder is trained, {config.latent}: {config.latent.latent_steps:,} steps, "
-                advice = f"{option('latent', 'RUN')} takes that of another run"
-                rows.append(Finding("latents", "note", f"{text}about {duration}", advice))
-    except InputError as error:
-        rows.append(Finding("refused", "error", error.text, help_line))
-        return config, None
-    return config, cost
-
-
-def _help(config: Config) -> str:
-    return command_line("train", config.preset, help=True)
-
-
 def _file_statistics(files: NDArray[np.void], config: DataConfig) -> FileStatistics:
-    """The statistics of files, of which `files` are the FACTS."""
+    """The statistics of files, of which `files` are the FILE_FACTS."""
 
     def ends(sides: NDArray[np.integer]) -> tuple[int, int, int]:
         return int(sides.min()), int(np.median(sides)), int(sides.max())

@@ -17,11 +17,12 @@ from ancestral.declarations import Evaluate
 from ancestral.measure.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import (
-    HELD_OUT,
-    Loader,
+    HELD_OUT_SPLIT,
+    OpenSplit,
     conditions_for,
     copies_among,
     copies_note,
+    held_out_data,
     in_memory,
     labels_for,
     searched_items,
@@ -30,7 +31,7 @@ from ancestral.results import LikelihoodResult
 from ancestral.results import evaluation_result as facts
 from ancestral.results.sample_result import MeasuredModel
 from ancestral.samplers.loop import check_spacing
-from ancestral.use_cases.measuring.subjects import Subject, held_out_data
+from ancestral.use_cases.measuring.subjects import Subject
 
 EXACT_DIVERGENCE = 16
 """The largest number of elements of an item for which the default divergence of the ODE is exact."""
@@ -50,7 +51,7 @@ class LikelihoodPlan(NamedTuple):
     settings: facts.LikelihoodSettings
 
 
-def plan_likelihood(subject: Subject, options: Evaluate, source: Any, load: Loader) -> LikelihoodPlan:
+def plan_likelihood(subject: Subject, options: Evaluate, source: Any, load: OpenSplit) -> LikelihoodPlan:
     """Choose the items, and decide how their likelihood is measured.
 
     Raises:
@@ -86,7 +87,7 @@ def plan_likelihood(subject: Subject, options: Evaluate, source: Any, load: Load
 
 
 def _choose_items(
-    subject: Subject, options: Evaluate, source: Any, load: Loader
+    subject: Subject, options: Evaluate, source: Any, load: OpenSplit
 ) -> tuple[EvalItems, facts.LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
     spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
@@ -95,7 +96,7 @@ def _choose_items(
         held_out, title = held_out_data(source, load, options.held_out)
     if split is None:
         tested = options.held_out is None and title == "test split" and source in TESTED
-        split = "test" if tested else "held-out" if options.held_out is not None or title == HELD_OUT else "train"
+        split = "test" if tested else "held-out" if options.held_out is not None or title == HELD_OUT_SPLIT else "train"
     data = held_out if split == "held-out" else load(source, split)
     if data is None:
         raise InputError(
@@ -111,7 +112,9 @@ def _choose_items(
         notes.append(
             "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
         )
-    if split != "train" and (options.leave_out_copies or title == HELD_OUT):  # else the training data may be far away
+    if split != "train" and (
+        options.leave_out_copies or title == HELD_OUT_SPLIT
+    ):  # else the training data may be far away
         copies, text = copies_among(dataset, searched_items(load(source, "train")))
         if options.leave_out_copies:
             dataset = dataset.subset((~copies).nonzero().flatten())
@@ -151,8 +154,7 @@ def measure_likelihood(
     terms = yield from collect_bound(model.denoiser, items, elbo, settings.passes, batch_size, model.device)
     total, ode, ode_bits = terms.total, None, None
     if settings.ode_steps is not None and settings.probes is not None:
-        options = (settings.ode_steps, settings.probes, settings.seed, codec.level, batch_size, model.device)
-        nats = yield from flow_nats(model.denoiser, items, *options)
+        nats = yield from flow_nats(model.denoiser, items, settings, codec.level, batch_size, model.device)
         bits = bits_from_nats(nats, math.prod(data.shape), codec.level)
         ode, ode_bits = facts.OdeMeans(mean(bits), mean(nats)), tuple(bits.tolist())
     if float(total.mean()) > codec.uniform_bits:

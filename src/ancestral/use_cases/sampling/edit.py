@@ -1,42 +1,29 @@
 """Edits with a trained model: a part sampled anew, restoration, variations and walks between two images."""
 
 import dataclasses
-import hashlib
-import re
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from collections.abc import Generator
 
 from ancestral import samplers
-from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.base.events import Event, Message, Wrote
+from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.base.threads import cpu_threads
 from ancestral.config.folders import check_outside
-from ancestral.config.request import EditRequest, ImageRef, Request
-from ancestral.data.decoding import from_pixels
+from ancestral.config.request import EditRequest, Request
 from ancestral.data.statistics import evenly_spaced
 from ancestral.declarations import Edit
 from ancestral.model import editing, sampler_name
 from ancestral.model.editing.edited_samples import settings_of
-from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.masks import box_mask, read_change
 from ancestral.model.requested import recipe_of, stages_of
-from ancestral.model.sampling_model import SamplingModel
-from ancestral.render import compositions, writers
-from ancestral.render.pictures import Beside
+from ancestral.render import compositions
 from ancestral.results.editing_result import EditingResult
 from ancestral.samplers import Step
-from ancestral.use_cases.output_files import folder_of, path_of
+from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
-from ancestral.use_cases.sampling.reverse_process import sampled
+from ancestral.use_cases.sampling.edit_files import EditPlan, files_of, paths_of
+from ancestral.use_cases.sampling.edit_inputs import EditInput, check_images, edit_input
+from ancestral.use_cases.sampling.reverse_process import ReverseProcess, sampled
 
 FITTED = ("method", "iterations", "noise")
 OF_TASK = {
@@ -46,63 +33,8 @@ OF_TASK = {
     "interpolate": ("other", "t", "gif"),
 }
 """Options that not all tasks have."""
-FILES = ".png, .npz or the name of a folder"
-LONGEST_STEM = 60
-"""The largest number of characters of a folder's name that are those of images."""
 STATISTICS = 2
 """The smallest number of samples that have a map of their standard deviation."""
-
-
-@dataclass(frozen=True)
-class EditPlan:
-    """An edit that is decided: how it is made, and into which files.
-
-    Attributes:
-        options: What the user gave.
-        model: The model.
-        name: What messages call the model.
-        edit: How the samples are made.
-        request: How they are made, for the metadata of PNGs.
-        items: The indices of the samples.
-        shown: What the user gave, as it stands before the samples.
-        change: What may change, bool (*sides); None is all.
-        out: The folder or the file.
-        gif: An animation, if any.
-        film: A film strip, if any.
-        notes: What the user should know, a line each.
-    """
-
-    options: Edit
-    model: SamplingModel
-    name: str
-    edit: editing.DecidedEdit
-    request: Request
-    items: Sequence[int]
-    shown: tuple[Beside, ...]
-    change: Tensor | None
-    out: Path
-    gif: Path | None
-    film: Path | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What an edit begins with.
-
-    Attributes:
-        arguments: The arguments of the function that decides it, by name.
-        shown: The images, as they stand before the samples.
-        change: What may change; None is all.
-        values: The images and the mask by name, as they are recognised.
-        notes: What reading them changed.
-    """
-
-    arguments: Mapping[str, Any]
-    shown: tuple[Beside, ...] = ()
-    change: Tensor | None = None
-    values: dict[str, ImageRef] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def plan(options: Edit) -> EditPlan:
@@ -121,9 +53,9 @@ def plan(options: Edit) -> EditPlan:
     model, name = source.model, source.name
     if len(model.spec.shape) < 2:
         raise InputError(f"{name} is a model of points; images, signals and volumes can be edited")
-    given = _given(options, model, like)
+    given = edit_input(options, model, like)
     if like is not None:
-        _check_images(like, given)
+        check_images(like, given)
     settings = _settings(options, given) if like is None else settings_of(like)
     request = (requests.of_options(options) if like is None else like).of_edit(settings, given.arguments)
     request = requests.with_weak(request, options, model)
@@ -131,7 +63,7 @@ def plan(options: Edit) -> EditPlan:
     edit = editing.edit_of(model, request)
     indices = None if options.task == "interpolate" else request.indices
     items = range(edit.count) if indices is None else indices
-    out, gif, film = _paths(options, request)
+    out, gif, film = paths_of(options, request)
     for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
     own = request.objects.sampler
@@ -183,17 +115,9 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
     with cpu_threads(options.threads):
         task = f"{edit.count} sample{'s' * (edit.count > 1)}"
         same_sides = plan.change is not None and tuple(plan.change.shape) == model.spec.shape[1:]
-        recording = yield from sampled(
-            edit.trajectory,
-            edit.count,
-            size,
-            task,
-            len(edit.times),
-            model.spec.decode,
-            keep,
-            Tensor.cpu,
-            edit.finish if same_sides else None,  # else a state would be a large image around a small window
-        )
+        finish = edit.finish if same_sides else None  # else a state would be a large image around a small window
+        process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), model.spec.decode, finish)
+        recording = yield from sampled(process, size, keep, decoded=False)
     seconds = time.perf_counter() - began
     items = edit.finish(recording.samples)
     remarks = edit.check(items)
@@ -203,10 +127,7 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
         deviation = editing.deviation_of(items)
     decode = model.spec.decode
     states = [Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
-    paths = []
-    for path, write in _files(plan, items, deviation, states).items():
-        paths.append(storage.write_new(path, write))
-        yield Wrote(paths[-1])
+    paths = yield from write_new_files(files_of(plan, items, deviation, states))
     changed = deviation if deviation is None or plan.change is None else deviation[plan.change]
     return EditingResult(
         model=plan.name,
@@ -217,7 +138,7 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
         reason=edit.reason,
         evaluations=edit.evaluations,
         seconds=seconds,
-        paths=tuple(map(str, paths)),
+        paths=paths,
         deviation=None if changed is None else float(changed.mean()),
         index=plan.request.indices,
         given=plan.request.given,
@@ -253,67 +174,12 @@ def _check_options(options: Edit) -> None:
         samplers.check_name(options.sampler, steps=options.steps)
 
 
-def _given(options: Edit, model: SamplingModel, like: Request | None) -> Given:
-    """Read what an edit begins with."""
-    spec, task = model.spec, options.task
-    if task == "interpolate":
-        if options.image is None:
-            return Given({})
-        pairs = {"image": options.image, "other": options.other}
-        images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
-        notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
-        values = {name: image_ref(pairs[name], image) for name, image in images.items()}
-        return Given({"image": options.image, "other": options.other}, values=values, notes=notes)
-    if task == "restore":
-        kept = None if like is None else settings_of(like)
-        operator = kept.operator if kept is not None and options.operator is None else options.operator
-        noise = options.noise if kept is None else kept.noise
-        shape = editing.measured_shape(spec, operator, noise or 0.0)
-        image = _one(read_images(spec, options.image, "image", shape=shape), "image")
-        part = Beside("input", image[None], spec.codec.limits)
-        notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())
-        values = {"image": image_ref(options.image, image)}
-        return Given({"image": options.image, "operator": operator}, (part,), values=values, notes=notes)
-    keep_size = task == "inpaint"
-    image = _one(read_images(spec, options.image, "image", keep_size), "image")
-    shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": image_ref(options.image, image)}
-    notes = tuple(reading_notes(spec, options.image, keep_size))
-    if task == "vary":
-        return Given({"image": options.image}, tuple(shown), values=values, notes=notes)
-    sides = image.shape[1:]
-    if options.box is None:
-        mask, note = read_change(spec, options.image, image, options.mask, options.changes)
-    else:
-        mask, note = box_mask(options.box, sides), ""
-    low, high = spec.codec.limits
-    known = torch.where(mask, low, high).to(image.dtype)[None]
-    shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
-    values["mask"] = image_ref(
-        (options.image if options.mask is None else options.mask) if options.box is None else "box", mask
-    )
-    return Given({"image": options.image, "mask": mask}, tuple(shown), mask, values, (*filter(None, [note]), *notes))
-
-
-def _one(images: Tensor, name: str) -> Tensor:
-    """The only image. Raises InputError if there are several."""
-    if len(images) > 1:
-        raise InputError(f"{len(images)} images are given as {name}: give one in a call")
-    return images[0]
-
-
-def image_ref(value: Any, values: Tensor) -> ImageRef:
-    """The reference to an image of an edit: its name and the SHA-256 of its values."""
-    name = Path(value).name if isinstance(value, str | Path) else "image"
-    content = str(tuple(values.shape)).encode() + values.contiguous().numpy().tobytes()
-    return ImageRef(name, hashlib.sha256(content).hexdigest()[:16])
-
-
 def _fits(options: Edit) -> bool:
     """Whether the task has methods to choose from."""
     return "method" in OF_TASK[options.task]
 
 
-def _settings(options: Edit, given: Given) -> EditRequest:
+def _settings(options: Edit, given: EditInput) -> EditRequest:
     """What the request has of the edit."""
     own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method")}
     operator = None if options.operator is None else str(options.operator)
@@ -330,121 +196,3 @@ def _check_task(like: Request, options: Edit) -> None:
         raise InputError(
             f"{options.like} was made with the operator {settings.operator}: leave {option('operator')} out"
         )
-
-
-def _check_images(like: Request, given: Given) -> None:
-    """Raise InputError unless the images and the mask are those of a request."""
-    images = settings_of(like).images
-    for name in dict.fromkeys((*images, *given.values)):
-        was, now = images.get(name), given.values.get(name)
-        if (was and was.digest) != (now and now.digest):
-            which = was.name if was else "none"
-            raise InputError(f"{like.source} was made with another {name} ({which}): give that one")
-
-
-# -- the files --------------------------------------------------------------------------------------------------------
-
-
-def _stem(options: Edit, request: Request) -> str:
-    """The name of the folder: that of the images, the task and the seed."""
-    names = [Path(ref.name).stem for name, ref in settings_of(request).images.items() if name != "mask"]
-    text = re.sub(r"[^\w.-]+", "-", "-".join(names))[:LONGEST_STEM]
-    return "-".join(filter(None, [text, options.task, f"seed{request.seed}"]))
-
-
-def _paths(options: Edit, request: Request) -> tuple[Path, Path | None, Path | None]:
-    """The folder or the file of the samples, the animation and the film strip."""
-    folder = folder_of(options.model, "edits") / _stem(options, request)
-    out = folder if options.out is None else Path(options.out)
-    _check_out(out, options)
-    default = out / "film.png" if out.suffix == "" else out.with_name(f"{out.stem}-film.png")
-    film = path_of(options.film, default)
-    gif = path_of(options.gif, default.with_name(default.name.replace("film.png", "walk.gif")))
-    if gif is not None:
-        writers.check_animation(gif)
-    return out, gif, film
-
-
-def _check_out(out: Path, options: Edit) -> None:
-    """Raise InputError if the samples could not be written."""
-    suffix = out.suffix.lower()
-    if suffix and suffix not in (".png", ".npz"):
-        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {FILES}")
-    if not suffix and out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; {option('out')} takes {FILES}")
-    if options.out is not None and not suffix and out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty, and the files of two edits would mix; give {option('out')} a new folder")
-
-
-def _files(
-    plan: EditPlan, items: Tensor, deviation: Tensor | None, states: Sequence[Step]
-) -> dict[Path, Callable[[Path], None]]:
-    """The files of a plan, each with what writes it."""
-    spec, limits, request = plan.model.spec, plan.model.spec.codec.limits, plan.request
-    numbers = list(writers.numbered(plan.items))
-    is_picture = writers.fits_png(spec.shape, items.dtype)
-
-    def text(part: str) -> str:
-        edit = dataclasses.replace(settings_of(request), part=part)
-        return dataclasses.replace(request, edit=edit).to_json() if request.model else ""
-
-    names = _captions(plan)
-
-    def overview(path: Path) -> None:
-        sheet = compositions.edit_overview(plan.shown, items, names, deviation, limits)
-        writers.write_picture(path, sheet, text("overview"))
-
-    def picture(path: Path) -> None:
-        if is_picture and len(items) == 1:
-            writers.write_picture(path, from_pixels(items[0]), text(numbers[0]))
-        else:
-            overview(path)
-
-    def array(path: Path) -> None:
-        arrays = {writers.array_name(spec.shape): items.numpy()}
-        if deviation is not None:
-            arrays["std"] = deviation.float().numpy()
-        writers.write_arrays(path, arrays)
-
-    def film(path: Path) -> None:
-        whole = plan.change is None or tuple(plan.change.shape) == spec.shape[1:]  # else the states are a window of it
-        before = plan.shown[-1:] if whole else ()
-        strip = compositions.film(states, width=1180, limits=limits, names=names, before=before)
-        writers.write_picture(path, strip, text("film"))
-
-    def folder(path: Path) -> None:
-        path.mkdir()
-        if is_picture:
-            writers.write_images(path, items, numbers, map(text, numbers))
-        elif spec.rate:
-            writers.write_recordings(path, items, spec.rate, numbers)
-        if not is_picture:
-            array(path / "samples.npz")
-        if is_picture and deviation is not None:
-            writers.write_picture(path / "std.png", compositions.deviation_map(deviation, limits), text("std"))
-        overview(path / "overview.png")
-        for extra, write in extras.items():
-            if extra.parent == plan.out:
-                write(path / extra.name)
-
-    extras: dict[Path, Callable[[Path], None]] = {}
-    if plan.gif is not None:
-        extras[plan.gif] = partial(_animate, items=items, limits=limits)
-    if plan.film is not None:
-        extras[plan.film] = film
-    kinds: dict[str, Callable[[Path], None]] = {".png": picture, ".npz": array}
-    files = {plan.out: kinds.get(plan.out.suffix.lower(), folder)}
-    return files | {path: write for path, write in extras.items() if plan.out.suffix or path.parent != plan.out}
-
-
-def _animate(path: Path, items: Tensor, limits: tuple[float, float]) -> None:
-    """Write the items as the frames of an animation."""
-    frames = [Step(index, 0.0, item[None], item[None]) for index, item in enumerate(items)]
-    writers.write_animation(path, frames, 1, 256, limits)
-
-
-def _captions(plan: EditPlan) -> list[str]:
-    """The names of the samples in the overview."""
-    if plan.options.task == "interpolate" and plan.edit.count > 1:
-        return [f"{number / (plan.edit.count - 1):.2g}" for number in range(plan.edit.count)]
-    return [f"sample {index}" for index in plan.items]

@@ -24,7 +24,7 @@ from ancestral.training.snapshot_models import load_snapshot
 
 GIVEN_AGAIN = ("model", "version", "given", "weak", "then", "objects", "task", "images", "operator")
 """What a picture names by a hash or that is said again, of all that its request holds."""
-DEPTH = 16
+MOST_BRANCHES = 16
 """The largest number of branches of branches."""
 
 
@@ -255,8 +255,10 @@ def parent_of(options: Sample, digest: str) -> Request:
     depth, parent = 1, request.parent
     while parent is not None:
         depth, parent = depth + 1, parent.parent
-    if depth > DEPTH:
-        raise InputError(f"{file} is the end of {depth - 1} branches, and there may be {DEPTH}: branch an earlier one")
+    if depth > MOST_BRANCHES:
+        raise InputError(
+            f"{file} is the end of {depth - 1} branches, and there may be {MOST_BRANCHES}: branch an earlier one"
+        )
     indices = range(request.n or 0) if request.indices is None else request.indices
     if others := sorted(set(options.index or ()) - set(indices)):
         raise InputError(f"{option('index', others[0])} is none of the samples of {file}: leave it out, or choose some")

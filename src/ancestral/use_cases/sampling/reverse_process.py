@@ -1,6 +1,7 @@
 """The reverse process of any number of samples as events: the work done, and each state of each batch."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor
@@ -9,29 +10,37 @@ from ancestral.base.events import Event, State, track
 from ancestral.samplers import Recording, Step, record
 
 
+@dataclass(frozen=True)
+class ReverseProcess:
+    """The reverse process of some samples.
+
+    Attributes:
+        task: What the progress calls it.
+        trajectory: The steps of a batch, given the places of its samples.
+        count: The number of samples.
+        states: The number of states of each sample.
+        decode: Brings states to the units of the data.
+        finish: Brings samples and estimates of them to the units of the data, where that is more than decoding.
+    """
+
+    task: str
+    trajectory: Callable[[Sequence[int]], Iterator[Step]]
+    count: int
+    states: int
+    decode: Callable[[Tensor], Tensor]
+    finish: Callable[[Tensor], Tensor] | None = None
+
+
 def sampled(
-    trajectory: Callable[[Sequence[int]], Iterator[Step]],
-    count: int,
-    batch_size: int,
-    task: str,
-    states: int,
-    decode: Callable[[Tensor], Tensor],
-    keep: Collection[int] = (),
-    convert: Callable[[Tensor], Tensor] | None = None,
-    finish: Callable[[Tensor], Tensor] | None = None,
+    process: ReverseProcess, batch_size: int, keep: Collection[int] = (), decoded: bool = True
 ) -> Generator[Event, None, Recording]:
     """Sample in batches.
 
     Args:
-        trajectory: The steps of a batch, given the places of its samples.
-        count: The number of samples.
+        process: The reverse process.
         batch_size: The number of samples in a batch.
-        task: The name of the task.
-        states: The number of states of each sample.
-        decode: Brings states to the units of the data.
         keep: The states to keep, by `Step.index`.
-        convert: Applied to samples and states before they are kept; None decodes them.
-        finish: Brings samples and estimates of them to the units of the data, where that is more than decoding.
+        decoded: Whether samples and states are decoded before they are kept.
 
     Yields:
         The work done and the `State`, after each step.
@@ -45,10 +54,12 @@ def sampled(
 
     def state(step_of_batch: tuple[Sequence[int], Step]) -> State:
         positions, step = step_of_batch
-        last = finish or decode
-        make_x = partial(cpu, decode if step.t else last, step.x)
-        return State(task, step.index, states, step.t, positions, count, make_x, partial(cpu, last, step.x0))
+        last = process.finish or process.decode
+        make_x = partial(cpu, process.decode if step.t else last, step.x)
+        make_x0 = partial(cpu, last, step.x0)
+        return State(process.task, step.index, process.states, step.t, positions, process.count, make_x, make_x0)
 
-    steps = record(trajectory, range(count), batch_size, convert or partial(cpu, decode), keep)
-    total = -(-count // batch_size) * states
-    return (yield from track(steps, task, total, event=state))
+    convert = partial(cpu, process.decode) if decoded else Tensor.cpu
+    steps = record(process.trajectory, range(process.count), batch_size, convert, keep)
+    total = -(-process.count // batch_size) * process.states
+    return (yield from track(steps, process.task, total, event=state))

@@ -16,7 +16,7 @@ from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.data import Dataset
-from ancestral.measure.reconstruction_quality import MOST_ITEMS, reconstruction_quality
+from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
 from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
 from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder
@@ -27,15 +27,15 @@ from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
 from ancestral.use_cases.training.training_filters import logged
 
-FOLDER = "autoencoder"
+AUTOENCODER_FOLDER = "autoencoder"
 """The name of the folder in the run folder."""
 WINDOW = 64
 """Side of the windows of images on which an autoencoder is trained: its layers see no further."""
-BATCH = 16
+WINDOWS_IN_STEP = 16
 """Number of windows in a step."""
 SAVE_EVERY = 250
 """Number of steps between two checkpoints."""
-SHOWN = 24
+PICTURE_WINDOWS = 24
 """Number of items in the picture of reconstructions."""
 
 
@@ -46,7 +46,7 @@ def autoencoder_config(config: Config) -> Config:
     train = dataclasses.replace(
         configs.preset("digits").train,
         steps=config.latent.latent_steps,
-        batch_size=BATCH,
+        batch_size=WINDOWS_IN_STEP,
         save_every=SAVE_EVERY,
         sample_every=config.latent.latent_steps,
         seed=config.train.seed,
@@ -93,7 +93,7 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
     """
     autoencoder, distributed = trainer.spec.autoencoder, trainer.distributed
     assert autoencoder is not None
-    place, steps = RunFolder(folder.path / FOLDER), trainer.config.latent.latent_steps
+    place, steps = RunFolder(folder.path / AUTOENCODER_FOLDER), trainer.config.latent.latent_steps
     distributed.wait()
     if place.model_step() == steps:
         saved, _ = load_autoencoder(place.model)
@@ -173,7 +173,7 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
             resumed = f", from step {learner.step:,}" if learner.step else ""
             yield Message(
                 f"first an autoencoder of {parameters:,} parameters, {config.latent}: {config.train.steps:,} steps of "
-                f"{BATCH} windows of {sides}{resumed} -> {place.path.name}"
+                f"{WINDOWS_IN_STEP} windows of {sides}{resumed} -> {place.path.name}"
             )
         T = learner.denoiser.schedule.steps
         logs = trackers.Trackers(place, config.runtime.trackers, T, learner.step) if main else contextlib.nullcontext()
@@ -197,11 +197,12 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
 def _measured(trainer: Trainer, place: RunFolder) -> Generator[Work, None, ReconstructionQuality]:
     """Measure the reconstructions of items, held-out ones if there are some, and draw a few."""
     spec = trainer.spec
-    items = (trainer.held_out or trainer.dataset).sample(MOST_ITEMS, read=MOST_ITEMS)
+    items = (trainer.held_out or trainer.dataset).sample(MOST_RECONSTRUCTED, read=MOST_RECONSTRUCTED)
     quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
-    limits, shown = spec.codec.limits, range(min(SHOWN, len(made)))
+    limits, shown = spec.codec.limits, range(min(PICTURE_WINDOWS, len(made)))
     beside = pictures.Beside("item", items.items, limits).at(shown)
-    image = pictures.picture(made[: len(shown)], None, 500, limits, (), [beside], name="reconstruction")
+    flanks = pictures.Flanks([beside], name="reconstruction")
+    image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)
     with contextlib.suppress(OSError):  # it is to look at alone
         writers.write_picture(place.path / "reconstructions.png", image, "")
     return quality

@@ -29,9 +29,9 @@ LABELS = "label.weight"
 """The label embedding of the networks of this package, (classes + 1, width); its last row is "no class"."""
 CONDITIONING = "conditioning."
 """The layers for all other conditions in the networks of this package, by the beginning of their names."""
-IMAGES = f"{CONDITIONING}stem.weight"
+IMAGE_WEIGHTS = f"{CONDITIONING}stem.weight"
 """The weights of the images among them, (width, channels of all images, ...), in the order of the conditions."""
-NAMED = 5
+CLASSES_LISTED = 5
 """Largest number of classes that a message names."""
 
 
@@ -238,9 +238,11 @@ def _for_conditions(
         embedding = f"{CONDITIONING}embeddings.of_{name}.weight"
         old, new = before.further[name], now.further[name]
         fitted[embedding] = weights[embedding][_rows(old.classes, new.classes)]
-    if IMAGES in weights and weights[IMAGES].shape != random[IMAGES].shape:
-        old_images = weights[IMAGES]
-        fitted[IMAGES] = torch.cat([old_images, random[IMAGES][:, old_images.shape[1] :].to(old_images)], 1)
+    if IMAGE_WEIGHTS in weights and weights[IMAGE_WEIGHTS].shape != random[IMAGE_WEIGHTS].shape:
+        old_images = weights[IMAGE_WEIGHTS]
+        fitted[IMAGE_WEIGHTS] = torch.cat(
+            [old_images, random[IMAGE_WEIGHTS][:, old_images.shape[1] :].to(old_images)], 1
+        )
     return fitted
 
 
@@ -259,8 +261,8 @@ def _gone_and_new(before: Sequence[str], now: Sequence[str]) -> tuple[list[str],
 
 
 def _first(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - CLASSES_LISTED
+    return ", ".join(names[:CLASSES_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _for_classes(

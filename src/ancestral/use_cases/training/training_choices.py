@@ -23,7 +23,7 @@ from ancestral.training.step_cost import (
     training_cost,
 )
 
-MEASURED = 3
+MEASURED_STEPS = 3
 """Number of steps whose time is measured before training."""
 
 
@@ -80,7 +80,7 @@ def choose(trainer: Trainer, config: Config, memory: StepMemory | None, threads:
         runtime = dataclasses.replace(runtime, threads=threads)
         details.append(f"{plural(threads, 'CPU thread')} ({option('threads')} chooses)")
     if memory is not None and trainer.step < trainer.last_step:
-        cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
+        cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED_STEPS)
     measuring, notes = _choose_measuring(trainer, cost)
     if measuring.every is not None:
         train = dataclasses.replace(train, measure_every=measuring.every)

@@ -19,9 +19,9 @@ from ancestral.measure.reference import loader, max_items
 from ancestral.metrics.neighbours import k_nearest
 from ancestral.model import Model
 
-ELEMENTS = 2**20
+PART_ELEMENTS = 2**20
 """Number of elements of a part of the items that is compared at once: 8 MB of float64."""
-REPORTED = 64
+ITEMS_BETWEEN_REPORTS = 64
 """Items between two reports of the progress of reading."""
 
 
@@ -108,7 +108,7 @@ class TrainingItems:
 
     def _parts(self) -> Iterator[list[Tensor]]:
         """Encoded items in parts, and their mirror images."""
-        size = max(1, ELEMENTS // math.prod(self.items.shape[1:]))
+        size = max(1, PART_ELEMENTS // math.prod(self.items.shape[1:]))
         for start in range(0, len(self.items), size):
             yield self._rows(self.items[start : start + size])
 
@@ -170,7 +170,7 @@ def _read(dataset: Dataset, most: int) -> Generator[Event, None, tuple[Tensor, T
             if item is not None:
                 items[len(readable)] = item
                 readable.append(rows[done - 1])
-            if done % REPORTED == 0:
+            if done % ITEMS_BETWEEN_REPORTS == 0:
                 yield Work(f"reading {dataset.name}", done, len(rows), "items")
     if not readable:
         raise InputError(f"no item of {dataset.name} can be read: `ancestral doctor` says why")

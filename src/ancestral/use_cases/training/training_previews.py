@@ -28,7 +28,7 @@ PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
 PREVIEW_TILES, PREVIEW_POINTS = 64, 1000
 """About the number of tiles of a preview: samples, and what stands beside them; the number of points."""
-FILM_ITEMS = 4
+PREVIEW_FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
 
 
@@ -88,7 +88,7 @@ def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[
     step, last = trainer.step, trainer.step >= trainer.config.train.steps
     n, _ = _size(trainer.spec)
     max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
-    followed = n if len(trainer.spec.shape) == 1 else FILM_ITEMS
+    followed = n if len(trainer.spec.shape) == 1 else PREVIEW_FILM_ITEMS
     sampling = sample_preview(trainer, n, max_steps, followed, given)
     if not trainer.distributed.main:
         finish(sampling)
@@ -118,16 +118,10 @@ def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple[
     spec, n = trainer.spec, len(recording.samples)
     labels, limits = given.label or spec.classes, spec.codec.limits
     names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
-    before = compositions.beside(given.values, range(n))
-    after = [] if given.items is None else [pictures.Beside(pictures.TRUTH, given.items.items, limits)]
-    after = [part.at(range(n)) for part in after]
-    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, before, after)
+    after = [] if given.items is None else [pictures.Beside(pictures.TRUTH_TITLE, given.items.items, limits)]
+    flanks = pictures.Flanks(compositions.beside(given.values, range(n)), after).at(range(n))
+    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, flanks)
     followed = trainer.distributed.positions(n)
-    film = compositions.film(
-        recording.states,
-        limits=limits,
-        names=[names[i] for i in followed] if names else [],
-        before=[part.at(followed) for part in before],
-        after=[part.at(followed) for part in after],
-    )
+    texts = [names[i] for i in followed] if names else []
+    film = compositions.film(recording.states, limits=limits, captions=texts, flanks=flanks.at(followed))
     return grid, film

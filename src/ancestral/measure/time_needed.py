@@ -17,7 +17,7 @@ BRIEF = 2.0
 """Seconds after which work is not timed again."""
 MOST_AT_ONCE = 64
 """Largest number of empty items on which the network is timed."""
-FEW = 16
+TIMED_ITEMS = 16
 """Items whose features are timed."""
 
 
@@ -45,7 +45,7 @@ def sampling_parts(studies: Iterable[tuple[str, Study]], batch_size: int) -> dic
         count += study.count if missing or study.references.extractor.identity is None else 0
     if study is None or (extractor := study.references.extractor).name == "pixels":
         return parts
-    references, items = study.references, study.references.train.items[:FEW]
+    references, items = study.references, study.references.train.items[:TIMED_ITEMS]
     count += sum(missing_features(extractor, part.items) for part in (references.train, references.held_out) if part)
     seconds = count * _seconds(lambda: extractor(items), references.device) / len(items) if count else 0.0
     return parts | {"features": seconds}

@@ -1,0 +1,116 @@
+"""What edits begin with: images, masks and operators, read, recognised by their hashes, and as they are shown."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.base.errors import InputError
+from ancestral.config.request import ImageRef, Request
+from ancestral.declarations import Edit
+from ancestral.model import editing
+from ancestral.model.editing.edited_samples import settings_of
+from ancestral.model.image_values import read_images, reading_notes
+from ancestral.model.masks import box_mask, read_change
+from ancestral.model.sampling_model import SamplingModel
+from ancestral.render.pictures import Beside
+
+
+@dataclass(frozen=True)
+class EditInput:
+    """What an edit begins with.
+
+    Attributes:
+        arguments: The arguments of the function that decides it, by name.
+        shown: The images, as they stand before the samples.
+        change: What may change; None is all.
+        values: The images and the mask by name, as they are recognised.
+        notes: What reading them changed.
+    """
+
+    arguments: Mapping[str, Any]
+    shown: tuple[Beside, ...] = ()
+    change: Tensor | None = None
+    values: dict[str, ImageRef] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def edit_input(options: Edit, model: SamplingModel, like: Request | None) -> EditInput:
+    """Read what an edit begins with.
+
+    Args:
+        options: The options.
+        model: The model.
+        like: The request that is made again, if any.
+
+    Raises:
+        InputError: If an image, a mask or an operator cannot be read, or does not fit the model.
+    """
+    spec, task = model.spec, options.task
+    if task == "interpolate":
+        if options.image is None:
+            return EditInput({})
+        pairs = {"image": options.image, "other": options.other}
+        images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
+        notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
+        values = {name: image_ref(pairs[name], image) for name, image in images.items()}
+        return EditInput({"image": options.image, "other": options.other}, values=values, notes=notes)
+    if task == "restore":
+        kept = None if like is None else settings_of(like)
+        operator = kept.operator if kept is not None and options.operator is None else options.operator
+        noise = options.noise if kept is None else kept.noise
+        shape = editing.measured_shape(spec, operator, noise or 0.0)
+        image = _one(read_images(spec, options.image, "image", shape=shape), "image")
+        part = Beside("input", image[None], spec.codec.limits)
+        notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())
+        values = {"image": image_ref(options.image, image)}
+        return EditInput({"image": options.image, "operator": operator}, (part,), values=values, notes=notes)
+    keep_size = task == "inpaint"
+    image = _one(read_images(spec, options.image, "image", keep_size), "image")
+    shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": image_ref(options.image, image)}
+    notes = tuple(reading_notes(spec, options.image, keep_size))
+    if task == "vary":
+        return EditInput({"image": options.image}, tuple(shown), values=values, notes=notes)
+    sides = image.shape[1:]
+    if options.box is None:
+        mask, note = read_change(spec, options.image, image, options.mask, options.changes)
+    else:
+        mask, note = box_mask(options.box, sides), ""
+    low, high = spec.codec.limits
+    known = torch.where(mask, low, high).to(image.dtype)[None]
+    shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
+    values["mask"] = image_ref(
+        (options.image if options.mask is None else options.mask) if options.box is None else "box", mask
+    )
+    return EditInput(
+        {"image": options.image, "mask": mask}, tuple(shown), mask, values, (*filter(None, [note]), *notes)
+    )
+
+
+def _one(images: Tensor, name: str) -> Tensor:
+    """The only image. Raises InputError if there are several."""
+    if len(images) > 1:
+        raise InputError(f"{len(images)} images are given as {name}: give one in a call")
+    return images[0]
+
+
+def image_ref(value: Any, values: Tensor) -> ImageRef:
+    """The reference to an image of an edit: its name and the SHA-256 of its values."""
+    name = Path(value).name if isinstance(value, str | Path) else "image"
+    content = str(tuple(values.shape)).encode() + values.contiguous().numpy().tobytes()
+    return ImageRef(name, hashlib.sha256(content).hexdigest()[:16])
+
+
+def check_images(like: Request, given: EditInput) -> None:
+    """Raise InputError unless the images and the mask are those of a request."""
+    images = settings_of(like).images
+    for name in dict.fromkeys((*images, *given.values)):
+        was, now = images.get(name), given.values.get(name)
+        if (was and was.digest) != (now and now.digest):
+            which = was.name if was else "none"
+            raise InputError(f"{like.source} was made with another {name} ({which}): give that one")

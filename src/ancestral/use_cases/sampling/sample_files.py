@@ -1,0 +1,207 @@
+"""The files that samples are written to: grids, single files, arrays, animations and film strips."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from torch import Tensor
+
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+from ancestral.config.folders import check_outside
+from ancestral.config.request import SAMPLER_OPTIONS, ImageRef, Request
+from ancestral.data.decoding import from_pixels
+from ancestral.declarations import Sample
+from ancestral.model.condition_values import ConditionValues, captions
+from ancestral.model.requested import values_of
+from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.stages import Stage
+from ancestral.render import compositions, pictures, writers
+from ancestral.render.pictures import Flanks
+from ancestral.samplers.loop import Step
+from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
+from ancestral.use_cases.sampling import requests
+
+SAMPLE_FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
+LONGEST_SAMPLE_STEM = 100
+"""The largest number of characters of a file name that is made of the settings, without its suffix."""
+ANIMATION_HEIGHT = 400
+"""Pixels: about the height of x_t in an animation, which has x̂_0 beside it; lower than a grid, since noise is large."""
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """Samples that are decided: which, how they are made, and into which files.
+
+    Attributes:
+        options: What the user gave.
+        stages: The model, and those that follow it in a cascade.
+        items: The indices of the samples.
+        request: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
+        out: The grid, animation, array or folder.
+        gif: An animation, if any.
+        film: A film strip, if any.
+        notes: What the user should know, a line each.
+    """
+
+    options: Sample
+    stages: tuple[Stage, ...]
+    items: Sequence[int]
+    request: Request
+    out: Path
+    gif: Path | None
+    film: Path | None
+    notes: tuple[str, ...]
+
+    @property
+    def model(self) -> SamplingModel:
+        """The model whose samples are written: the last of a cascade."""
+        return self.stages[-1].model
+
+    @property
+    def labelled(self) -> SamplingModel:
+        """The model whose classes the labels are: the first that has some."""
+        return next((stage.model for stage in self.stages if stage.model.spec.classes), self.model)
+
+
+def paths_of(options: Sample, request: Request, stages: Sequence[Stage]) -> tuple[Path, Path | None, Path | None]:
+    """The file of the samples, the animation and the film strip."""
+    folder = folder_of(options.model, "samples")
+    stem = _stem(options, request, [stage.name for stage in stages[1:]])
+    out = folder / f"{stem}.png" if options.out is None else Path(options.out)
+    _check_out(out, stages[-1].model)
+    gif, film = path_of(options.gif, folder / f"{stem}.gif"), path_of(options.film, folder / f"{stem}-film.png")
+    for path, stage in product(filter(None, (out, gif, film)), stages):
+        check_outside(path, stage.model.config.data.source)
+    animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in writers.ANIMATIONS]
+    for path in animations:
+        writers.check_animation(path)
+    if not animations and (options.fps, options.scale) != (None, None):
+        names = f"{option('fps')} and {option('scale')}"
+        raise InputError(f"{names} are those of an animation: add {option('gif', True)}, or leave them out")
+    return out, gif, film
+
+
+def files_of(
+    plan: SamplePlan, samples: Tensor, frames: Sequence[Step], stills: Sequence[Step]
+) -> dict[Path, Callable[[Path], None]]:
+    """The files of a plan, each with what writes it."""
+    options, model, request, items, out = plan.options, plan.labelled, plan.request, plan.items, plan.out
+    spec, limits, suffix = plan.model.spec, plan.model.spec.codec.limits, plan.out.suffix.lower()
+    values = values_of(plan.stages)
+    before = compositions.beside(values, items)
+    tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
+    period = 1 if request.indices is not None else _period(plan, values)
+    period = 1 if tiles > 1 and period >= len(items) else period
+    columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
+    names = captions(values, items, model.class_names(items, request.label)) if options.captions is not False else None
+    flanks = Flanks(before)
+
+    def text(made: Request) -> str:
+        return made.to_json() if made.model else ""
+
+    def grid(path: Path) -> None:
+        picture = partial(pictures.picture, samples, columns, 500, limits, names, flanks)
+        writers.write_picture(path, from_pixels(samples[0]) if request.single else picture(), text(request))
+
+    def animate(path: Path) -> None:
+        draw = partial(compositions.with_estimates, columns=columns, limits=limits, captions=names, flanks=flanks)
+        drawn = compositions.animated(frames, draw, ANIMATION_HEIGHT, options.scale or 1.0)
+        writers.write_animation(path, drawn, options.fps or writers.FPS)
+
+    def single_files(path: Path) -> None:
+        files = _file_names(plan, values)
+        if spec.rate:
+            writers.write_recordings(path, samples, spec.rate, files)
+        else:
+            texts = [text(requests.of_one(request, model, index)) for index in items]
+            writers.write_images(path, samples, files, texts)
+
+    def array(path: Path) -> None:
+        conditions = {name: value.of(items) for name, value in values.items()}
+        writers.write_array(path, samples, model.labels(items, request.label), conditions)
+
+    def film(path: Path) -> None:
+        strip = compositions.film(stills, width=1180, limits=limits, captions=names, flanks=flanks)
+        writers.write_picture(path, strip, text(dataclasses.replace(request, single=False)))
+
+    kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)
+    kinds |= {".npz": array, ".png": grid}
+    files = {out: kinds.get(suffix, single_files)}
+    if plan.gif is not None:
+        files[plan.gif] = animate
+    if plan.film is not None:
+        files[plan.film] = film
+    return files
+
+
+def _period(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> int:
+    """The number of samples after which their conditions repeat."""
+    label, classes = plan.request.label, plan.labelled.spec.classes
+    return math.lcm(len(classes if label is None else label) or 1, *(len(value.rows) for value in values.values()))
+
+
+def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list[str]:
+    """The names of single files, without suffix: those of the files of a condition if it has several, else numbers.
+
+    Samples of one file have their number after its name.
+    """
+    numbers = list(writers.numbered(plan.items))
+    for value in values.values():
+        files = [Path(name).absolute() for name in value.names]
+        if value.kind.on_grid and len(files) > 1 and len(set(files)) == len(files):
+            root = os.path.commonpath([file.parent for file in files])
+            stems = [str(file.relative_to(root).with_suffix("")) for file in files]
+            names = [stems[index % len(stems)] for index in plan.items]
+            if len(set(names)) == len(names):
+                return names
+            return [f"{name}-{number}" for name, number in zip(names, numbers, strict=True)]
+    return numbers
+
+
+def _stem(options: Sample, request: Request, followers: Sequence[str]) -> str:
+    """The stem of a file's name: the seed and the settings that were given."""
+    settings = {
+        "branch": request.at,
+        "index": request.indices and "_".join(map(str, request.indices)),
+        "label": request.label and "_".join(map(str, request.label)),
+        "sampler": options.sampler,
+        **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
+        **{name: "_".join(map(_without_suffix, refs)) for name, refs in request.given.items()},
+        "guidance": _scale_text(request.guidance),
+        "then": "_".join(Path(name).name for name in followers) or None,
+    }
+    parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
+    return stem_of("-".join([f"seed{request.seed}", *parts]), LONGEST_SAMPLE_STEM)
+
+
+def _scale_text(scale: float | Mapping[str, float]) -> str | None:
+    """The scale of guidance in the name of a file; None without guidance."""
+    if isinstance(scale, Mapping):
+        return "-" + "_".join(f"{name}{value:g}" for name, value in scale.items())
+    return None if scale == 1 else f"{scale:g}"
+
+
+def _without_suffix(value: ImageRef | str) -> str:
+    """The text of a value in the name of a file: numbers, a class, or the stem of an image's file."""
+    return Path(value.name).stem if isinstance(value, ImageRef) else value
+
+
+def _check_out(out: Path, model: SamplingModel) -> None:
+    """Raise InputError if the samples could not be written."""
+    if out.suffix.lower() == ".npz" and (name := writers.array_name(model.spec.shape)) in model.spec.conditions:
+        raise InputError(f"{out} would hold two arrays called {name}, the samples and a condition: give a folder")
+    if out.suffix.lower() in (*writers.ANIMATIONS, ".npz", ".png"):
+        return
+    if out.suffix:
+        recordings = ", which gets a .wav for each sample" if model.spec.rate else ""
+        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {SAMPLE_FILES}{recordings}")
+    if model.spec.rate is None:
+        writers.check_png(model.spec.shape, model.spec.codec.dtype)
+    check_kind_of_path(out, SAMPLE_FILES)
+    check_empty(out, "images of two runs")
