@@ -14,6 +14,8 @@ import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+PAGE_FILES = files("ancestral.page")
+"""The folder of the page's files."""
 IMPORT = re.compile(r'^import \{([^{}]+)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:const|class|(?:async )?function\*?) ([\w$]+))", re.MULTILINE)
 UNREAD = re.compile(r"^[ \t]*(?:import|export)\b.*|\bimport\(.*", re.MULTILINE)
@@ -30,7 +32,7 @@ def modules(entry: str, folder: Traversable | None = None) -> dict[str, str]:
         ValueError: If a module has an import or export of another form, one of a name that is not there, or one that
             leads back to itself.
     """
-    folder = files("ancestral.page") if folder is None else folder
+    folder = PAGE_FILES if folder is None else folder
     functions: dict[str, str] = {}
     exports: dict[str, set[str]] = {}
 

@@ -15,7 +15,6 @@ import itertools
 import json
 import string
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from ancestral.data.spec import Codec, bits_of
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
 from ancestral.page.network_program import compile_model
-from ancestral.page.script_bundle import modules, script
+from ancestral.page.script_bundle import PAGE_FILES, modules, script
 from ancestral.samplers import Heun, Sampler
 
 PAGE_SAMPLERS = ("ddim", "dpm", "unipc", "heun", "euler", "euler-ancestral", "ddpm", "dpm-sde", "pc")
@@ -92,7 +91,7 @@ def page(model: Model, title: str, description: str) -> str:
     parts = {
         "model": _json({**facts(model), "name": title}),
         "programs": _json(programs),
-        "kernels": files("ancestral.page").joinpath("kernels.wasm").read_bytes(),
+        "kernels": PAGE_FILES.joinpath("kernels.wasm").read_bytes(),
         "weights": weights,
     }
     blocks = [_block(name, base64.b64encode(gzip.compress(part, mtime=0)).decode()) for name, part in parts.items()]
@@ -198,7 +197,7 @@ def _json(value: Any) -> bytes:
 
 
 def _source(name: str) -> str:
-    return files("ancestral.page").joinpath(name).read_text("utf-8")
+    return PAGE_FILES.joinpath(name).read_text("utf-8")
 
 
 def _scripts() -> tuple[dict[str, str], str]:
