@@ -38,8 +38,14 @@ def _seeded():
     torch.manual_seed(0)
 
 
-DRAWING = {(compositions, "_clouds"): compositions._clouds, (Figure, "savefig"): Figure.savefig}
-MEASURING = {"_seconds": step_cost._seconds, "LEAST_BYTES": step_cost.LEAST_BYTES}
+SHORT = {
+    previews: {"PREVIEW_STEPS": 3, "LAST_PREVIEW_STEPS": 4},
+    step_cost: {"LEAST_SECONDS": 0.0, "LEAST_BYTES": 0},
+    compositions: {"CLOUDS": 1},
+}
+"""Numbers of the package, each with a smaller one: sampling steps of previews, time and memory to measure, plots."""
+LONG = {(module, name): getattr(module, name) for module, numbers in SHORT.items() for name in numbers}
+DRAWN = Figure.savefig
 
 
 def _blank(figure, file, **_options):
@@ -49,33 +55,32 @@ def _blank(figure, file, **_options):
 
 @pytest.fixture(scope="session", autouse=True)
 def _short_trainings():
-    """Shorten what precedes and follows the few steps that most tests train.
-
-    The time of a step is not measured, the last preview has 4 sampling steps, and figures are blank. The fixtures
-    `measured` and `figures` restore the first and the last.
-    """
+    """Shorten what precedes and follows the few steps that most tests train; figures are blank."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(previews, "PREVIEW_STEPS", 3)
-        patch.setattr(previews, "LAST_PREVIEW_STEPS", 4)
-        patch.setattr(compositions, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
+        for module, numbers in SHORT.items():
+            for name, number in numbers.items():
+                patch.setattr(module, name, number)
         patch.setattr(Figure, "savefig", _blank)
-        patch.setattr(step_cost, "_seconds", lambda trainer, count: 0.01)
-        patch.setattr(step_cost, "LEAST_BYTES", 0)
         yield
+
+
+def _restore(monkeypatch, module):
+    for (place, name), number in LONG.items():
+        if place is module:
+            monkeypatch.setattr(place, name, number)
 
 
 @pytest.fixture
 def measured(monkeypatch):
     """Measure the time of a step and the memory of many items, which other tests leave out."""
-    for name, value in MEASURING.items():
-        monkeypatch.setattr(step_cost, name, value)
+    _restore(monkeypatch, step_cost)
 
 
 @pytest.fixture
 def figures(monkeypatch):
     """Draw with matplotlib, which other tests leave out."""
-    for (place, name), function in DRAWING.items():
-        monkeypatch.setattr(place, name, function)
+    _restore(monkeypatch, compositions)
+    monkeypatch.setattr(Figure, "savefig", DRAWN)
 
 
 @pytest.fixture(scope="session")

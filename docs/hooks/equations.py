@@ -588,7 +588,7 @@ EQUATIONS = (
         "40",
         r"\nabla\cdot\tilde f_\theta=\mathbb E_{p(\epsilon)}[\epsilon^\top\nabla\tilde f_\theta\,\epsilon]",
         "The divergence from random vectors: one backward pass in place of one for each dimension.",
-        ("probability_flow.integrate",),
+        ("probability_flow._Flow.evaluate",),
         (Proof("test_probability_flow.py::test_hutchinson_is_unbiased", "the exact divergence, 4 errors"),),
     ),
     Equation(

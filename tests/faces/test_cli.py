@@ -57,7 +57,7 @@ def test_help_names_every_verb(capsys):
 
 @pytest.mark.parametrize("missing", ["ancestral_studio", "starlette"])
 def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkeypatch, missing):
-    for name in [name for name in sys.modules if name.startswith("ancestral_studio")]:
+    for name in [name for name in sys.modules if name.startswith(("ancestral_studio", f"{missing}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     root = Path(ancestral.__file__).parents[2]
