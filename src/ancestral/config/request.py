@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
-from PIL import Image
-
 from ancestral import __version__
 from ancestral.base.arguments import checked, plain, read_json
 from ancestral.base.errors import InputError
@@ -349,6 +347,8 @@ SAMPLER_OPTIONS = ("steps", "eta", "variance")
 
 def read_text(path: Path) -> str:
     """Read the recipe in the metadata of a PNG. Raises InputError if it cannot be read, or holds none."""
+    from PIL import Image  # which the help of the commands does not need
+
     try:
         with Image.open(path, formats=["PNG"]) as image:
             recipe = image.info.get(KEYWORD)
