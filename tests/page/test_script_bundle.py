@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from ancestral.page.script_bundle import global_script, modules, script
+from ancestral.base.arguments import stored_fields
+from ancestral.config.request import Request
+from ancestral.page.script_bundle import PAGE_FILES, global_script, modules, script
 
 FILES = {
     "main.js": """// The entry.
@@ -108,3 +110,10 @@ def test_modules_that_import_each_other(folder):
     (folder / "one.js").write_text('import { total } from "./folder/sums.js";\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"^folder/sums\.js imports itself: folder/sums\.js -> one\.js -> folder/sums"):
         modules("folder/sums.js", folder)
+
+
+def test_the_page_knows_each_key_of_a_recipe():
+    """It refuses pictures with others, which may be options that it does not have."""
+    text = (PAGE_FILES / "page_recipe.js").read_text(encoding="utf-8")
+    keys = re.findall(r'"(\w+)"', re.search(r"const KEYS = \[(.*?)\];", text, re.DOTALL)[1])
+    assert sorted(keys) == sorted(["schema", *(one.metadata.get("key", one.name) for one in stored_fields(Request))])

@@ -3,6 +3,10 @@
 import { fromBase64 } from "./shared/bytes.js";
 
 const MOST_SAMPLES = 4096;
+const KEYS = [
+  "schema", "version", "model", "run", "step", "steps", "seed", "n", "index", "single", "label", "given", "sampler",
+  "guidance", "guidance_interval", "guidance_rescale", "weak", "then", "parent", "at", "edit",
+];
 const DAMAGED = "The settings in the picture are damaged.";
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -27,7 +31,8 @@ function check({ recipe, images, edit }, { sha256, conditions, shape }) {
   const { guidance, given, seed, n, index, label } = recipe;
   if (recipe.model !== sha256) throw new Error("The picture was made by another model.");
   const others = [recipe.weak, recipe.guidance_interval, recipe.parent, ...Object.keys(recipe.then || {})];
-  const known = ["recipe-1", "recipe-2"].includes(recipe.schema) && !recipe.edit;
+  const all = Object.keys(recipe).every((key) => KEYS.includes(key)); // an option that the page lacks changes samples
+  const known = (recipe.schema === "recipe-1" || (recipe.schema === "recipe-2" && all)) && !recipe.edit;
   if (!known || isObject(guidance) || others.some(Boolean)) {
     throw new Error("The picture was made with guidance, models or edits that this page does not have.");
   }

@@ -176,7 +176,8 @@ def _other(model: Model, name: str) -> Sampler | None:
 
 def _in_browser(sampler: Sampler) -> bool:
     """Whether diffusion.js has the sampler with its settings."""
-    return not (isinstance(sampler, Heun) and (sampler.churn or sampler.rtol is not None))
+    has_it = sampler_name(sampler).partition(":")[0] in (*PAGE_SAMPLERS, "langevin", "consistency")
+    return has_it and not (isinstance(sampler, Heun) and (sampler.churn or sampler.rtol is not None))
 
 
 def _kind(name: str) -> tuple[str, bool]:
