@@ -10,6 +10,7 @@ from ancestral.conditions import Classes, Condition, Image, Vector, check, resiz
 from ancestral.measure import condition_findings
 from ancestral.model.condition_values import WRITTEN
 from ancestral.nets.conditioning import EMBEDDED
+from ancestral.page.script_bundle import PAGE_FILES
 
 
 @pytest.mark.parametrize("kind", typing.get_args(Condition), ids=lambda kind: kind.__name__)
@@ -19,6 +20,7 @@ def test_each_kind_has_a_row_in_each_table(kind):
     assert kind in WRITTEN
     for table in (condition_findings._statistics, condition_findings._findings):
         assert table.dispatch(kind) is not table.dispatch(object)
+    assert f"{kind.__name__}: " in (PAGE_FILES / "page_conditions.js").read_text(encoding="utf-8")
 
 
 def test_vectors_are_standardised_and_rows_with_gaps_are_absent():

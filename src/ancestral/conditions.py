@@ -12,9 +12,9 @@ The last number or channel says whether the condition is there, so a network of 
 absent. A condition that is dropped at random in training can be left out when sampling.
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
-grid of x (`on_grid`); the names of its `classes`; whether its last channel is a mask (`masked`); and the function or
-operator of the item that it is `made_by`. What follows elsewhere from the kind stands in one table for each concern,
-such as `nets.conditioning.EMBEDDED` and `model.condition_values.WRITTEN`.
+grid of x (`on_grid`); whether two values have a distance (`has_distance`); the names of its `classes`; whether its last
+channel is a mask (`masked`); and the function or operator of the item that it is `made_by`. What follows elsewhere from
+the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
 """
 
 import keyword
@@ -58,6 +58,7 @@ class Classes:
 
     encoding: ClassVar[str] = "the number of the name"
     on_grid: ClassVar[bool] = False
+    has_distance: ClassVar[bool] = False
     masked: ClassVar[bool] = False
     made_by: ClassVar[str] = ""
     """They are never made of the item."""
@@ -116,6 +117,7 @@ class Vector:
 
     encoding: ClassVar[str] = "(values - mean) / std, then 1; all numbers are 0 where one is missing"
     on_grid: ClassVar[bool] = False
+    has_distance: ClassVar[bool] = True
     masked: ClassVar[bool] = False
     classes: ClassVar[tuple[str, ...]] = ()
     mean: tuple[float, ...]
@@ -224,6 +226,7 @@ class Image:
         "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones"
     )
     on_grid: ClassVar[bool] = True
+    has_distance: ClassVar[bool] = True
     classes: ClassVar[tuple[str, ...]] = ()
     channels: int
     limits: tuple[float, float] = (0.0, 255.0)

@@ -142,7 +142,7 @@ class EnsembleStudy:
         rest = ItemConditions.of(chosen.spec, train, self.rest, chosen.seed)
         kinds = {name: kind for name, kind in chosen.kinds().items() if name in rest.kinds()}
         rows = {}
-        if not all(kind.classes for kind in kinds.values()):  # which have no distance
+        if any(kind.has_distance for kind in kinds.values()):
             nearest = baselines.nearest_items(chosen.compared(plain=False), rest.compared(plain=True), kinds)
             rows["nearest"] = self.rest[nearest][:, None]
         random = baselines.random_items(len(chosen), self.members, len(self.rest))

@@ -59,7 +59,7 @@ def nearest_items(
     Raises:
         InputError: If all conditions are classes, which have no distance.
     """
-    if all(kind.classes for kind in kinds.values()):
+    if not any(kind.has_distance for kind in kinds.values()):
         raise InputError("classes have no distance, so there is no nearest item: compare with random training items")
     sides = {name: values.shape[2:] for name, values in training.items()}
     pairs = {
@@ -71,11 +71,11 @@ def nearest_items(
         distance, others = torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.int64)
         for name, (ours, theirs) in pairs.items():
             rows = ours.part(start, QUERIES_AT_ONCE)
-            if kinds[name].classes:
-                others = others + (rows.values != theirs.values.T)
-            else:
+            if kinds[name].has_distance:
                 variance = float(theirs.values.var(0, correction=0).mean()) or 1.0
                 distance = distance + _square_distances(rows, theirs) / variance
+            else:
+                others = others + (rows.values != theirs.values.T)
         fewest = others == others.amin(1, keepdim=True)
         nearest.append(distance.where(fewest, torch.inf).argmin(1))
     return torch.cat(nearest)
@@ -94,7 +94,7 @@ class _Rows(NamedTuple):
 
 def _rows(values: Tensor, kind: Condition, sides: Sequence[int]) -> _Rows:
     """What networks get of the values of a condition, on a grid."""
-    if kind.classes:
+    if not kind.has_distance:
         return _Rows(values[:, None])
     inputs = (kind.place if kind.made_by else kind.encode)(values, sides)
     if not kind.masked:
