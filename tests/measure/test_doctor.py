@@ -485,7 +485,7 @@ def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
     assert (cost.scaled_from, cost.measured, cost.batch_size) == (4, 1, 8)
 
 
-def test_small_items_in_a_large_batch_are_measured_in_larger_numbers(monkeypatch):
+def test_small_items_in_a_large_batch_are_measured_in_larger_numbers(monkeypatch, measured):
     """A step of a few points takes as long as one of a thousand, which is no reason to multiply its time by 256."""
     rehearsed = []
     monkeypatch.setattr(step_cost, "_seconds", lambda trainer, count: rehearsed.append(count) or 0.05)
