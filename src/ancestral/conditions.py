@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
 
 ABSENT = -1
@@ -189,7 +190,7 @@ class Vector:
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
         device = values.device
-        work = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+        work = float64_device(device)
         values = values.reshape(len(values), self.size).to(work).double()
         mean, std = (torch.tensor(part, dtype=torch.float64, device=work) for part in (self.mean, self.std))
         inputs = F.pad((values - mean) / std, (0, 1), value=1.0)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.double_precision import float64_device, highest_dtype
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
@@ -79,7 +80,7 @@ class Fixed:
 
     def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
         """A x. In float64, so that the order of a sum, which depends on batch and device, has no effect."""
-        work = x if x.device.type == "mps" else x.double()
+        work = x.to(highest_dtype(x.device))
         return self.operator.apply(work).float()
 
 
@@ -178,8 +179,7 @@ class OwnFunction:
                 raise InputError(f"{self.name} returned {shapes}: return one shape for all")
             results.append(result.detach())
         made = torch.cat(results)
-        single = made.ndim > 2 or x.device.type == "mps"  # which has no float64
-        return made.to(x.device, torch.float32 if single else torch.float64)
+        return made.to(x.device, torch.float32 if made.ndim > 2 else highest_dtype(x.device))
 
 
 Part = Fixed | Noise | RandomMask | OwnFunction
@@ -521,7 +521,7 @@ def _boxes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Ten
 
 def _brushes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
     """What one to three random walks with a round brush leave, bool (B, *sides)."""
-    work = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+    work = float64_device(device)
     dims, longest = len(sides), max(sides)
     space = torch.tensor(sides, dtype=torch.float64)
     strokes = 1 + (numbers[:, 0] * STROKES).long()

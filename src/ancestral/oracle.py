@@ -16,6 +16,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.operators import Operator, check_measurement, matrix
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
@@ -139,7 +140,7 @@ class Mixture:
         difference of large terms, which is up to 50 nats off in float32 for images of 784 elements.
         """
         check_floats(x_t)
-        x = x_t.flatten(1).to(torch.float32 if x_t.device.type == "mps" else torch.float64)  # MPS has no float64
+        x = x_t.flatten(1).to(highest_dtype(x_t.device))
         a, b = (broadcast(scale, x) for scale in self.schedule.at(t))
         variance = a**2 * self.stds.to(x) ** 2 + b**2
         # in parts, since a float64 copy of all means could be gigabytes

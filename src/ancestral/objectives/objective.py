@@ -151,6 +151,11 @@ class Objective(ABC):
         self.times.update(t, losses)
 
     @property
+    def learns(self) -> bool:
+        """Whether `update` learns from the losses, so that the next step needs them."""
+        return self.times.learns or type(self).update is not Objective.update
+
+    @property
     def state(self) -> dict[str, Tensor]:
         """Tensors to save with the weights, by name; a restart copies the saved values into them in place."""
         return self.times.state
