@@ -20,9 +20,8 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
@@ -141,34 +140,53 @@ def _place(name, args, kwargs, tensors, on_device):
         _check_devices(name, tensors, args[0] if args else None)
         if name in READS or name in SIZES:
             _wait(f"read ({name})" if name in READS else f"size by values ({name})")
-        if name in INDEXING and any(t.dtype == torch.bool for t in tensors[1:]):
+        indices = [index for index in args[1] if index is not None] if name in INDEXING else ()
+        if any(index.dtype == torch.bool for index in indices):
             _wait("index by a mask")
-        elif name in INDEXING and any(not isinstance(t, OnDevice) for t in tensors[1:] if t.ndim):
+        elif any(not isinstance(index, OnDevice) for index in indices if index.ndim):
             _wait("index on the CPU")
     return bool(on_device)
 
 
+def _mapped(change, value):
+    """A value of an operation's arguments or results, each of whose leaves is changed."""
+    kind = type(value)
+    if kind in (tuple, list):
+        return kind([_mapped(change, part) for part in value])
+    if kind is dict:
+        return {name: _mapped(change, part) for name, part in value.items()}
+    return change(value)
+
+
 def _call(func, args, kwargs):
     name = func.overloadpacket._qualified_op_name.split("::")[1]
-    leaves, form = pytree.tree_flatten((args, kwargs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    on_device = [tensor for tensor in tensors if isinstance(tensor, OnDevice)]
-    placed = _place(name, args, kwargs, tensors, on_device)
-    plain = [leaf.inner if isinstance(leaf, OnDevice) else leaf for leaf in leaves]
-    plain = [torch.device("cpu") if isinstance(leaf, torch.device) and leaf.type == NAME else leaf for leaf in plain]
-    inner_args, inner_kwargs = pytree.tree_unflatten(plain, form)
+    tensors, known = [], {}
+
+    def plain(leaf):
+        if isinstance(leaf, Tensor):
+            tensors.append(leaf)
+            if isinstance(leaf, OnDevice):
+                known[id(leaf.inner)] = leaf
+                return leaf.inner
+        elif isinstance(leaf, torch.device) and leaf.type == NAME:
+            return torch.device("cpu")
+        return leaf
+
+    inner_args, inner_kwargs = _mapped(plain, args), _mapped(plain, kwargs)
+    placed = _place(name, args, kwargs, tensors, list(known.values()))
     inner_kwargs.pop("pin_memory", None)
     result = func(*inner_args, **inner_kwargs)
-    known = {id(tensor.inner): tensor for tensor in on_device}  # the result of an operation in place
+    if not placed:
+        return result
 
-    def wrapped(value):
-        if not placed or not isinstance(value, Tensor):
-            return value
-        if value.dtype in (torch.float64, torch.complex128) and not _now.float64:
-            raise TypeError(f"the device has no {value.dtype}, at {_line()}")
-        return known.get(id(value)) if id(value) in known else OnDevice(value)
+    def wrapped(leaf):
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if leaf.dtype in (torch.float64, torch.complex128) and not _now.float64:
+            raise TypeError(f"the device has no {leaf.dtype}, at {_line()}")
+        return known[id(leaf)] if id(leaf) in known else OnDevice(leaf)  # an operation in place returns its argument
 
-    return pytree.tree_map(wrapped, result)
+    return _mapped(wrapped, result)
 
 
 class _Dispatch(TorchDispatchMode):
@@ -191,20 +209,29 @@ class _Functions(TorchFunctionMode):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             index = tuple(torch.tensor(list(i)) if isinstance(i, list | range) else i for i in index)
             args = (args[0], index if isinstance(args[1], tuple) else index[0], *args[2:])
-        if func is torch.Tensor.pin_memory:
-            return args[0].clone()
+        if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
+            _wait("read (tolist)")
+            return args[0].inner.tolist()
+        if func == torch.Tensor.data.__set__ and isinstance(args[0], OnDevice) != isinstance(args[1], OnDevice):
+            torch.utils.swap_tensors(args[0], nn.Parameter(args[1], args[0].requires_grad))
+            return None
         return func(*args, **kwargs)
 
 
 def _cast(operation, dtype_of, *args, **kwargs):
     """Call an operation with its tensors on the device in the dtype that autocast gives it."""
-    leaves, form = pytree.tree_flatten((args, kwargs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, OnDevice) and leaf.dtype.is_floating_point]
-    tensors = [tensor for tensor in tensors if tensor.dtype != torch.float64]
+    tensors = list[Tensor]()
+
+    def noted(leaf):
+        if isinstance(leaf, OnDevice) and leaf.dtype.is_floating_point and leaf.dtype != torch.float64:
+            tensors.append(leaf)
+        return leaf
+
+    _mapped(noted, (list(args), kwargs))
     dtype = dtype_of(tensors)
     cast = {id(tensor): tensor.to(dtype) for tensor in tensors}
     with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)):
-        args, kwargs = pytree.tree_unflatten([cast.get(id(leaf), leaf) for leaf in leaves], form)
+        args, kwargs = _mapped(lambda leaf: cast.get(id(leaf), leaf), (tuple(args), dict(kwargs)))
         return operation(*args, **kwargs)
 
 

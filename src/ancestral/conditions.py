@@ -192,9 +192,11 @@ class Vector:
         device = values.device
         work = float64_device(device)
         values = values.reshape(len(values), self.size).to(work).double()
-        mean, std = (torch.tensor(part, dtype=torch.float64, device=work) for part in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(part, dtype=torch.float64).to(work, non_blocking=True) for part in (self.mean, self.std)
+        )
         inputs = F.pad((values - mean) / std, (0, 1), value=1.0)
-        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float().to(device)
+        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float().to(device, non_blocking=True)
 
     def place(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """See `encode`: numbers that are made of the item have the units of the data."""

@@ -82,8 +82,9 @@ class DivergenceGuard:
         self.rollbacks += 1
 
     def _set(self, loss: float | None, good: int, bad: int) -> None:
-        self.numbers.copy_(torch.tensor([math.nan if loss is None else loss, good, bad], dtype=self.numbers.dtype))
-        self.read()
+        numbers = torch.tensor([math.nan if loss is None else loss, good, bad], dtype=self.numbers.dtype)
+        self.numbers = numbers.to(self.numbers.device)
+        self.loss, self.good, self.bad = loss, good, bad
 
     @property
     def state(self) -> dict[str, Any]:

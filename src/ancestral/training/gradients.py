@@ -51,7 +51,7 @@ def prepare(
     flips = None
     if config.data.flip and x0.ndim >= 4:
         flips = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
-        flip = flips.to(device).view(-1, *[1] * (x0.ndim - 1))
+        flip = flips.to(device, non_blocking=True).view(-1, *[1] * (x0.ndim - 1))
         transforms.append(lambda images: images.flip(-1).where(flip, images))
     if config.data.augment:
         augment = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
@@ -72,7 +72,7 @@ def prepare(
             value = values[argument]
             for transform in transforms if kind.on_grid and not kind.made_by else ():
                 value = transform(value)
-            condition[argument] = kind.drop(value, absent[name].to(device))
+            condition[argument] = kind.drop(value, absent[name].to(device, non_blocking=True))
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
 
 
