@@ -209,6 +209,8 @@ class _Functions(TorchFunctionMode):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             index = tuple(torch.tensor(list(i)) if isinstance(i, list | range) else i for i in index)
             args = (args[0], index if isinstance(args[1], tuple) else index[0], *args[2:])
+        if func is torch.Tensor.new_tensor and isinstance(args[0], OnDevice):
+            return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(args[0].device)
         if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
             _wait("read (tolist)")
             return args[0].inner.tolist()
