@@ -8,6 +8,7 @@ import torch
 from accelerator import NAME, pretended
 from ancestral import config as configs
 from ancestral import data
+from ancestral.base import device as base_device
 from ancestral.data import InMemoryDataset
 from ancestral.model import OwnParts
 from ancestral.objectives import time_distribution
@@ -116,6 +117,14 @@ def test_no_step_waits_between_two_readings_of_the_log(case, waits):
     next(events)
     assert sum(waits.values()) <= 3, waits  # a table of numbers for all steps since, and the signals to stop
     made.close()
+
+
+def test_data_that_fit_are_kept_on_the_device(waits, monkeypatch):
+    """Then a step uploads the numbers of its items alone."""
+    assert trainer("adam", NAME).gradients.items.shape == (40, 1, 8, 8)
+    assert trainer("adam", "cpu").gradients.items is None
+    monkeypatch.setattr(base_device, "free_memory", lambda device: 4 * 40 * 64 - 1)  # a quarter of it is not enough
+    assert trainer("adam", NAME).gradients.items is None
 
 
 @pytest.mark.parametrize("case", ["adam", "muon", "conditions"])

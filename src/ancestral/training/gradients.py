@@ -1,13 +1,14 @@
 """From a batch of the data to the gradient of its mean loss, in parts that fit into the memory."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.base.device import layout
+from ancestral.base.device import layout, pinned
 from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -45,7 +46,7 @@ def prepare(
     """
     train, step = config.train, batch.step
     items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
-    x0 = spec.codec.encode(items.to(device, non_blocking=True))
+    x0 = spec.codec.encode(pinned(items, device).to(device, non_blocking=True))
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     flips = None
@@ -112,6 +113,8 @@ class Gradients:
         """The number of images in a forward pass; see RuntimeConfig."""
         self.cache: LatentCache | None = None
         """The latents of the items, where they are kept."""
+        self.items: Tensor | None = None
+        """All items, where they are kept on the device."""
         self._latents: Latents | None = None
 
     def compute(
@@ -193,6 +196,9 @@ class Gradients:
             state.denoiser.train()
         state.optimiser.zero_grad()
         latents = self._latents or self.cache
+        if self.items is not None and len(batch.indices) == len(batch.items):
+            rows = batch.indices.to(self.items.device, non_blocking=True)
+            batch = dataclasses.replace(batch, items=self.items[rows])
         x0, condition = prepare(batch, positions, self.config, state.spec, distributed.device, latents)
         net = self.config.net
         if state.takes_keys and (isinstance(net, CustomNetConfig) or getattr(net, "dropout", 0) > 0):

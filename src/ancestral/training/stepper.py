@@ -24,7 +24,7 @@ from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
 from ancestral.training.gradients import Gradients
-from ancestral.training.latent_cache import cache_for
+from ancestral.training.latent_cache import cache_for, items_on_device
 from ancestral.training.optimiser import DenseAdam, lr_factor, set_learning_rate
 from ancestral.training.plateau import constant_steps, end_after
 from ancestral.training.progress import StepOutcome, UnreadStep
@@ -93,7 +93,8 @@ class Stepper:
         """The weights that the run starts from; None for random ones."""
         self.state = self._begin()
         self.spec = self.state.spec
-        self.gradients.cache = cache_for(config.data, self.spec, dataset)
+        self.gradients.cache = cache_for(config.data, self.spec, dataset, self.device)
+        self.gradients.items = items_on_device(dataset, self.device)
         self.batches = self.loader.batches(0)
 
     @property
