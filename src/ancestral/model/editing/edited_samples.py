@@ -17,11 +17,7 @@ from ancestral.model.condition_values import NONE
 from ancestral.model.requested import check_images, user_values, with_settings
 from ancestral.model.sample_conditioning import Conditioning, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.samplers import (
-    Sampler,
-    Step,
-    record,
-)
+from ancestral.samplers import Sampler, Step, record
 from ancestral.schedules import Schedule
 
 EDIT_STEPS = 25

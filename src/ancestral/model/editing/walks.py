@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import LABEL, Vector, argument_name
-from ancestral.config.request import Label, Request
+from ancestral.config.request import Request
 from ancestral.data.spec import DataSpec
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
@@ -30,19 +29,10 @@ from ancestral.model.editing.edited_samples import (
     sampler_of,
     settings_of,
 )
-from ancestral.model.guided_model import Guidance
 from ancestral.model.image_values import read_images
 from ancestral.model.sample_conditioning import Conditioning, Route
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.samplers import (
-    Continuation,
-    Sampler,
-    Step,
-    invert,
-    slerp,
-    time_at_strength,
-    times_from,
-)
+from ancestral.samplers import Continuation, Sampler, Step, invert, slerp, time_at_strength, times_from
 from ancestral.targets import Denoiser
 
 DEVIATIONS = 4
@@ -135,12 +125,12 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
     if image is None:
         begin = _at_one_noise(model, request, x_T)
     elif t is None:
-        begin = _inverted_ends(model, request, conditioning.guidance, x0, ends, weights)
+        begin = _inverted_ends(model, request, x0, ends, weights)
     else:
         begin = _noisy(model, request, x0, x_T, weights)
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
-        condition, other = (end.of(positions, model) for end in ends)
+        condition, other = (_given_inputs(end, positions, model) for end in ends)
         differing = {name: value for name, value in other.items() if not torch.equal(value, condition[name])}
 
         def wrap(denoiser: Denoiser) -> Denoiser:
@@ -178,19 +168,13 @@ def _at_one_noise(model: SamplingModel, request: Request, x_T: Tensor) -> _Begin
 
 
 def _inverted_ends(
-    model: SamplingModel,
-    request: Request,
-    guidance: Guidance,
-    x0: Sequence[Tensor],
-    ends: Sequence["_End"],
-    weights: Tensor,
+    model: SamplingModel, request: Request, x0: Sequence[Tensor], ends: Sequence[Conditioning], weights: Tensor
 ) -> _Beginning:
     """The noise between that which the images at the ends are sampled from along the probability flow."""
     sampler, n = flow_sampler(model, request), len(weights)
     noise = []
     for one, end, place in zip(x0, ends, (0, n - 1), strict=True):
-        estimates = Continuation(model.guided(guidance, end.names), end.of([place], model), request.seed)
-        noise.append(_inverted(model, one, sampler, estimates))
+        noise.append(_inverted(model, one, sampler, model.continuation([place], request.seed, end)))
     first, last = noise
     states = slerp(first.expand(n, *first.shape[1:]), last.expand(n, *last.shape[1:]), weights)
     reason = "The noise that each image is sampled from was found along the probability flow."
@@ -231,25 +215,14 @@ def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True)
-class _End:
-    """What one end of a walk is conditioned on."""
-
-    label: Label
-    values: Mapping[str, ConditionValues]
-
-    @property
-    def names(self) -> list[str]:
-        return [*self.values, *([] if self.label is None else [LABEL])]
-
-    def of(self, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
-        """Return what a network gets at some places of the walk, without what is absent."""
-        conditions = Conditioning(self.label, self.values).inputs(model.spec, positions, model.device)
-        arguments = {"labels", *map(argument_name, self.values)}
-        return {name: value for name, value in conditions.items() if name in arguments}
+def _given_inputs(end: Conditioning, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
+    """What a network gets at some places of a walk, without what is absent."""
+    arguments = {"labels", *map(argument_name, end.values)}
+    inputs = end.inputs(model.spec, positions, model.device)
+    return {name: value for name, value in inputs.items() if name in arguments}
 
 
-def _ends(conditioning: Conditioning, n: int) -> tuple[_End, _End]:
+def _ends(conditioning: Conditioning, n: int) -> tuple[Conditioning, Conditioning]:
     """What the two ends of a walk of n samples are conditioned on. Numbers are interpolated, and so the same in both.
 
     Raises:
@@ -268,7 +241,8 @@ def _ends(conditioning: Conditioning, n: int) -> tuple[_End, _End]:
     labels = [None] if label is None else list(separate(label))
     _check_ends(LABEL, len(labels))
     one, other = ({name: pair[end] for name, pair in pairs.items()} for end in (0, 1))
-    return _End(labels[0], one), _End(labels[-1], other)
+    first_end = dataclasses.replace(conditioning, label=labels[0], values=one)
+    return first_end, dataclasses.replace(conditioning, label=labels[-1], values=other)
 
 
 def _check_ends(name: str, count: int) -> None:
