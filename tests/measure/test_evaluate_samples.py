@@ -25,6 +25,7 @@ from ancestral.base.events import Work, finish
 from ancestral.base.options import in_python, on_command_line, spell
 from ancestral.base.registries import METRICS, Metric
 from ancestral.base.result import to_plain
+from ancestral.config.request import Request
 from ancestral.data import statistics
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
@@ -33,7 +34,7 @@ from ancestral.measure import memorisation, reference, sample_quality, set_metri
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_sets import FeatureSet, SampleSets
-from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
+from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.measure.study import Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
@@ -55,12 +56,15 @@ PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
 
 
+def asked(sampler, guidance=1.0):
+    """The request of samples of a model in a file."""
+    return dataclasses.replace(Request.of(sampler=sampler, guidance=guidance), model="a hash")
+
+
 def studied(model, train, count, folder, sampler=None, guidance=1.0):
     """A study of a model by its pixels, against its training data."""
     references = References.of(model.spec, train, None, "pixels")
-    sampler = model.sampler(sampler)
-    spec = SamplingSpec("a hash", repr(sampler), guidance=guidance)
-    return Study(model, "a run", sampler, spec, folder, folder, count, references)
+    return Study(model, "a run", asked(model.sampler(sampler), guidance), folder, folder, count, references)
 
 
 def test_a_study_is_checked_without_a_forward_pass(tmp_path, monkeypatch):
@@ -206,13 +210,13 @@ def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model
 
 def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
-    spec, sampler = SamplingSpec("a hash", "a sampler"), model.sampler()
-    store = SampleStore(tmp_path / spec.key, SHAPE, torch.uint8)
+    request = asked(model.sampler())
+    store = SampleStore(tmp_path / key_of(request), SHAPE, torch.uint8)
     assert store.missing(20, 8) == [range(8), range(8, 16), range(16, 20)]
-    list(store.fill(model, sampler, spec, [range(4, 9), range(12, 15)]))
+    list(store.fill(model, request, [range(4, 9), range(12, 15)]))
     assert store.missing(20, 8) == [range(4), range(9, 12), range(15, 20)]
     assert (store.count(20), store.count(6), store.read(20)) == (8, 2, None)
-    worked = sum(store.fill(model, sampler, spec, store.missing(20, 8)))
+    worked = sum(store.fill(model, request, store.missing(20, 8)))
     assert worked == pytest.approx(12)
     whole = store.read(20)
     assert torch.equal(whole, model.sample(20))
@@ -235,7 +239,7 @@ def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     with pytest.raises(InputError, match="is a folder where samples are kept; move it away"):
         store.missing(20, 8)
     path.rmdir()
-    assert json.loads((store.folder / "recipe.json").read_text())["sampler"] == "a sampler"
+    assert json.loads((store.folder / "recipe.json").read_text())["sampler"] == repr(model.sampler())
 
 
 @pytest.mark.long
