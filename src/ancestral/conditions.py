@@ -12,9 +12,10 @@ The last number or channel says whether the condition is there, so a network of 
 absent. A condition that is dropped at random in training can be left out when sampling.
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
-grid of x (`on_grid`); whether two values have a distance (`has_distance`); the names of its `classes`; whether its last
-channel is a mask (`masked`); and the function or operator of the item that it is `made_by`. What follows elsewhere from
-the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
+grid of x (`on_grid`); whether two values have a distance (`has_distance`); the names of its `classes`; the `shape` of a
+value; whether its last channel is a mask (`masked`); and the function or operator of the item that it is `made_by`.
+What follows elsewhere from the kind stands in one table for each concern, and `tests/test_conditions.py` asks each
+table for each kind.
 """
 
 import keyword
@@ -60,6 +61,7 @@ class Classes:
     on_grid: ClassVar[bool] = False
     has_distance: ClassVar[bool] = False
     masked: ClassVar[bool] = False
+    shape: ClassVar[tuple[int, ...]] = ()
     made_by: ClassVar[str] = ""
     """They are never made of the item."""
     names: tuple[str, ...]
@@ -80,6 +82,10 @@ class Classes:
 
     def check(self, name: str, dims: int) -> None:
         """Raise InputError if items with `dims` axes of space cannot have this condition: all can have classes."""
+
+    def missing(self, values: Tensor) -> Tensor:
+        """Return which of the values in the data are missing, bool (N,)."""
+        return values == ABSENT
 
     def scaled_as(self, model: Any) -> "Classes":
         """Return the classes as they are: they have no scale."""
@@ -169,6 +175,10 @@ class Vector:
         if not all(std > 0 for std in self.std):
             raise InputError(f"the condition {name} {ONE_VALUE}")
 
+    def missing(self, values: Tensor) -> Tensor:
+        """Return which of the values (N, k) in the data are missing, bool (N,): those with a gap."""
+        return values.isnan().any(1)
+
     def scaled_as(self, model: Any) -> "Vector":
         """Return this description as a model standardises the numbers, with the range of the data of both."""
         return replace(self.joined(model), mean=model.mean, std=model.std)
@@ -185,6 +195,11 @@ class Vector:
     def size(self) -> int:
         """The number of numbers."""
         return len(self.mean)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value, (k,)."""
+        return (self.size,)
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
@@ -237,7 +252,7 @@ class Image:
 
     def __str__(self) -> str:
         plural = "s" if self.channels > 1 else ""
-        size = "x".join(map(str, (self.channels, *self.sides))) if self.sides else f"{self.channels} channel{plural}"
+        size = "x".join(map(str, self.shape)) if self.sides else f"{self.channels} channel{plural}"
         return f"an image of {size}{', the last of which says what is known' * self.masked}{_origin(self.made_by)}"
 
     @property
@@ -246,7 +261,12 @@ class Image:
         integers = self.limits in [(0.0, torch.iinfo(dtype).max) for dtype in (torch.uint8, torch.uint16)]
         values = f"integers up to {self.limits[1]:g}" if integers else "floats"
         mask = ", the last channel a mask" if self.masked else ""
-        return f"images of {'x'.join(map(str, (self.channels, *self.sides)))} ({values}{mask})"
+        return f"images of {'x'.join(map(str, self.shape))} ({values}{mask})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value, (C, *sides); (C,) where the sides vary."""
+        return (self.channels, *self.sides)
 
     def check(self, name: str, dims: int) -> None:
         """Raise InputError if items with `dims` axes of space cannot have this condition."""
@@ -254,13 +274,16 @@ class Image:
             raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
         if not (
             min(self.channels, *self.sides, self.rate or 1) >= 1
-            and math.prod((self.channels, *self.sides)) <= MOST_VALUES
+            and math.prod(self.shape) <= MOST_VALUES
             and -math.inf < self.limits[0] < self.limits[1] < math.inf
         ):
             raise InputError(
                 f"the condition {name} cannot be an image of {self.channels} channels, sides {self.sides}, "
                 f"limits {self.limits} and rate {self.rate}"
             )
+
+    def missing(self, values: Any) -> None:
+        """Return None: images in the data are never missing."""
 
     def scaled_as(self, model: Any) -> "Image":
         """Return this description with the values that -1 and 1 stand for in a model."""
