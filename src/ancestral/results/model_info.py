@@ -35,8 +35,8 @@ class ConditionInfo:
     @staticmethod
     def of(kind: Any) -> "ConditionInfo":
         """Describe a condition by all that it holds."""
-        facts, known = dataclasses.asdict(kind), {one.name for one in dataclasses.fields(ConditionInfo)}
-        further = {name: facts.pop(name) for name in facts.keys() - known}
+        facts = dataclasses.asdict(kind)
+        further = {name: facts.pop(name) for name in [*facts] if name not in ConditionInfo.__annotations__}
         return ConditionInfo(type(kind).__name__, **facts, further=further or None)
 
 
