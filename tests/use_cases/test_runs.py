@@ -118,11 +118,7 @@ def test_a_folder_that_may_not_be_read_does_not_end_the_list(place, monkeypatch)
     assert {f"may not be read: {path}" for path in (locked, model.parent)} <= set(run_list.problems)
 
 
-def test_a_folder_that_is_not_there(refused, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "there is no folder runs" in refused("runs")
-    assert "there is no folder x" in refused("runs", "x", "--clean")
-    assert "give both" in refused("runs", "--yes")
+def test_a_folder_is_a_path():
     with pytest.raises(InputError, match="folder cannot be 3"):
         ancestral.runs(3)
 
