@@ -225,25 +225,6 @@ def test_gif_and_film_may_stand_alone_or_with_a_path(capsys, tiny_run, tmp_path)
     assert all(Path(line).is_file() for line in text.splitlines())
 
 
-def test_batch_size_changes_nothing_but_memory(capsys, tiny_run, tmp_path):
-    for size in (1, 4):
-        call(
-            capsys,
-            "sample",
-            tiny_run.path,
-            "-n",
-            5,
-            "--steps",
-            3,
-            "--batch-size",
-            size,
-            "--out",
-            tmp_path / f"{size}.npz",
-        )
-    one, four = (array(tmp_path / f"{size}.npz").astype(int) for size in (1, 4))
-    assert abs(one - four).max() <= 1
-
-
 def test_captions_can_be_left_off(capsys, tmp_path):
     untrained(shape=(1, 8, 8), classes=("cats", "dogs")).save(tmp_path / "run" / "model.safetensors")
     argv = ["sample", tmp_path / "run", "-n", 4, "--steps", 2]

@@ -137,11 +137,9 @@ def test_no_items_and_no_labels_from_python(tiny_run):
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["--label", "horizontal", "none", "--guidance", "2", "--seed", "5"],
         ["--index", "7", "3", "--sampler", "heun:churn=10,steps=4"],
         ["--sampler", "dpm-sde", "--eta", "0.5"],
-        ["--sampler", "ddpm", "--variance", "small"],
     ],
     ids=str,
 )
