@@ -117,16 +117,13 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
     assert ancestral.load(out).sample(2, steps=1).shape == (2, 3, 21, 13)
     config = ancestral.load(out).config.data
     assert (config.image_size, config.fit) == ("21x13", "pad")
-    line = refused("train", "--out", out, "--resume", "--image-size", "21")
-    assert "was trained with --image-size 21x13, so it cannot go on with 21" in line
+    assert "--image-size 21x13" in refused("train", "--out", out, "--resume", "--image-size", "21")
     Image.new("RGB", (50, 50)).save(source / "square.png")  # other data is brought to the size of the model
     run("evaluate", out, "--data", source, "--likelihood", "-n", "4", "--passes", "2")
     command = run(
         "doctor", source, "--image-size", "21x13", "--fit", "pad", "--steps", "0", "--out", tmp_path / "s.png"
     )
     assert f"ancestral train folder --data {source} --image-size 21x13 --fit pad" in command
-    line = refused("train", "--data", source, "--image-size", "32x", "--out", tmp_path / "other")
-    assert line.startswith("ancestral: image size 32x is impossible: give the side of a square")
 
 
 @pytest.mark.long
