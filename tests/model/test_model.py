@@ -192,6 +192,8 @@ def test_a_model_without_classes_refuses_labels(tmp_path):
         ({"n": 0}, "at least 1"),
         ({"batch_size": 0}, "at least 1"),
         ({"steps": 1001}, "1 to 1000"),
+        ({"label": []}, "names no class"),
+        ({"label": [1.5]}, "label cannot be"),
         ({"sampler": "ddpm:variance=learned"}, "did not learn its variance"),
     ],
 )

@@ -466,8 +466,6 @@ def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, source
         tune("nowhere", tmp_path / "run")
     with pytest.raises(InputError, match="started from random weights, so it cannot go on from nowhere"):
         ancestral.train("arrays", data=data(), out=source_run, resume=True, initial="nowhere", **FAST)
-    with pytest.raises(InputError, match="initial cannot be 3"):
-        tune(3, tmp_path / "run")
 
 
 @pytest.mark.long

@@ -121,16 +121,6 @@ def test_the_workflow_takes_indices_and_labels(copied):
     assert array(copied / "x.npz")[1].tolist() == [1, 0, 1]
 
 
-def test_no_items_and_no_labels_from_python(tiny_run):
-    loaded = ancestral.load(tiny_run.path, "cpu")
-    with pytest.raises(InputError, match="at least one item of the seed"):
-        loaded.sample(indices=[])
-    with pytest.raises(InputError, match="names no class"):
-        loaded.sample(2, label=[])
-    with pytest.raises(InputError, match="label cannot be"):
-        loaded.sample(2, label=[1.5])
-
-
 # -- the recipe -------------------------------------------------------------------------------------------------------
 
 
