@@ -871,45 +871,7 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
             assert np.array_equal(tile, items[place, 0].numpy()), place
 
 
-# -- refusals ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--samples", "0"], "--samples must be at least 1, not 0"),
-        (["--samples", "1000000000000"], "give a smaller number"),
-        (["--samples", "5"], "5 samples are too few to measure: give at least 6"),
-        (["--extractor", "lite1"], "unknown extractor 'lite1'"),
-        (["--sampler", "ddimm"], "did you mean ddim?"),
-        (["--steps", "7"], "7 sampling steps do not fit a schedule of 6"),
-        (["--guidance", "nan"], "--guidance cannot be 'nan': give a number"),
-        (["--held-out", "nowhere"], "no such file or folder: 'nowhere'"),
-        (["--held-out", "digits"], "the model knows uint8 items of 1x8x8"),
-        (["--held-out", "few.npy"], "5 held-out items are too few to measure: give at least 6"),
-        (["--data", "few.npy"], "5 training items are too few to measure: give at least 12"),
-        (["-n", "3"], "-n is an option of likelihood: give --likelihood too, or leave -n out"),
-        (["--ode-steps", "3"], "--ode-steps is an option of likelihood"),
-        (["--no-clip"], "clip is an option of likelihood"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_what_cannot_be_is_refused_and_nothing_is_written(
-    refused, model_run, files, tmp_path, monkeypatch, options, says
-):
-    monkeypatch.chdir(files)
-    np.save(files / "few.npy", noisy(5)[0])
-    argv = options if "--extractor" in options else ["--extractor", "pixels", *options]
-    source = [] if "--data" in options else ["--data", files / "train.npz"]
-    assert says in refused("evaluate", model_run, "--out", tmp_path / "new", *source, *argv)
-    assert not (tmp_path / "new").exists()
-    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
-
-
-def test_samples_options_are_not_for_the_likelihood(refused, model_run, files):
-    argv = ("evaluate", model_run, "--likelihood", "--data", files / "train.npz")
-    assert "--guidance is an option of samples" in refused(*argv, "--guidance", "2")
-    assert "has no test split: say with --held-out" in refused(*argv, "--split", "held-out")
+# -- interrupts and what is missing ----------------------------------------------------------------------------------
 
 
 def test_a_missing_extra_is_named(refused, model_run, files, monkeypatch):
