@@ -9,6 +9,7 @@ from shared_fixtures import (
     measured,
     no_heic,
     refused,
+    refused_in,
     run,
     tiny_run,
 )

@@ -4,6 +4,7 @@ once, commands, and a browser. Processes that tests start see the environment th
 
 import functools
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -127,6 +128,23 @@ def refused(capsys):
         assert captured.err.startswith("ancestral: ")
         assert captured.err.count("\n") == 1, captured.err
         return captured.err
+
+    return call
+
+
+@pytest.fixture
+def refused_in(refused, monkeypatch):
+    """The one line in which a command is refused in a folder, where it writes nothing."""
+
+    def files(folder):
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    def call(folder, command):
+        monkeypatch.chdir(folder)
+        before = files(folder)
+        line = refused(*shlex.split(command))
+        assert files(folder) == before
+        return line
 
     return call
 

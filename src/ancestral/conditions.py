@@ -12,9 +12,10 @@ The last number or channel says whether the condition is there, so a network of 
 absent. A condition that is dropped at random in training can be left out when sampling.
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
-grid of x (`on_grid`); whether two values have a distance (`has_distance`); the names of its `classes`; whether its last
-channel is a mask (`masked`); and the function or operator of the item that it is `made_by`. What follows elsewhere from
-the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
+grid of x (`on_grid`); whether two values have a distance (`has_distance`); the names of its `classes`; the `shape` of a
+value; whether its last channel is a mask (`masked`); and the function or operator of the item that it is `made_by`.
+What follows elsewhere from the kind stands in one table for each concern, and `tests/test_conditions.py` asks each
+table for each kind.
 """
 
 import keyword
@@ -49,8 +50,51 @@ INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
 
 
+class _Kind:
+    """What holds of a kind that says nothing else."""
+
+    on_grid: ClassVar[bool] = False
+    has_distance: ClassVar[bool] = False
+    masked: bool = False
+    made_by: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; () of other kinds."""
+        return ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value."""
+        return ()
+
+    def check(self, name: str, dims: int) -> None:
+        """Raise InputError if items with `dims` axes of space cannot have this condition."""
+
+    def missing(self, values: Any) -> Tensor | None:
+        """Return which of the values in the data are missing, bool (N,); None where they never are."""
+        return None
+
+    def scaled_as(self, model: Any) -> Any:
+        """Return this description with the scale of a model's."""
+        return self
+
+    def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
+        """Return what a network gets of values in the units of the data; `sides` is the grid of x."""
+        raise NotImplementedError
+
+    def place(self, values: Tensor, sides: Sequence[int]) -> Tensor:
+        """Return what a network gets of values that are made of the item."""
+        return self.encode(values, sides)
+
+    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
+        absent = 0.0 if inputs.is_floating_point() else ABSENT
+        return inputs.masked_fill(rows.reshape(-1, *[1] * (inputs.ndim - 1)), absent)
+
+
 @dataclass(frozen=True)
-class Classes:
+class Classes(_Kind):
     """One of several classes, by their numbers.
 
     Attributes:
@@ -58,11 +102,6 @@ class Classes:
     """
 
     encoding: ClassVar[str] = "the number of the name"
-    on_grid: ClassVar[bool] = False
-    has_distance: ClassVar[bool] = False
-    masked: ClassVar[bool] = False
-    made_by: ClassVar[str] = ""
-    """They are never made of the item."""
     names: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -76,35 +115,24 @@ class Classes:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; () of other kinds."""
+        """The names of the classes."""
         return self.names
 
-    def check(self, name: str, dims: int) -> None:
-        """Raise InputError if items with `dims` axes of space cannot have this condition: all can have classes."""
-
-    def scaled_as(self, model: Any) -> "Classes":
-        """Return the classes as they are: they have no scale."""
-        return self
+    def missing(self, values: Tensor) -> Tensor:
+        """Return which of the values in the data are missing, bool (N,)."""
+        return values == ABSENT
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Return the numbers, int64 (B,)."""
         return values.long()
 
-    def place(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
-        """See `encode`."""
-        return self.encode(values)
-
     def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
         """Return what a network gets where the condition is absent, int64 (count,)."""
         return torch.full((count,), ABSENT)
 
-    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
-        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
-        return inputs.where(~rows, ABSENT)
-
 
 @dataclass(frozen=True)
-class Vector:
+class Vector(_Kind):
     """Numbers, which networks get standardised.
 
     Attributes:
@@ -117,10 +145,7 @@ class Vector:
     """
 
     encoding: ClassVar[str] = "(values - mean) / std, then 1; all numbers are 0 where one is missing"
-    on_grid: ClassVar[bool] = False
     has_distance: ClassVar[bool] = True
-    masked: ClassVar[bool] = False
-    classes: ClassVar[tuple[str, ...]] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
     names: tuple[str, ...] = ()
@@ -170,6 +195,10 @@ class Vector:
         if not all(std > 0 for std in self.std):
             raise InputError(f"the condition {name} {ONE_VALUE}")
 
+    def missing(self, values: Tensor) -> Tensor:
+        """Return which of the values (N, k) in the data are missing, bool (N,): those with a gap."""
+        return values.isnan().any(1)
+
     def scaled_as(self, model: Any) -> "Vector":
         """Return this description as a model standardises the numbers, with the range of the data of both."""
         return replace(self.joined(model), mean=model.mean, std=model.std)
@@ -187,6 +216,11 @@ class Vector:
         """The number of numbers."""
         return len(self.mean)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value, (k,)."""
+        return (self.size,)
+
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
         device = values.device
@@ -198,21 +232,13 @@ class Vector:
         inputs = F.pad((values - mean) / std, (0, 1), value=1.0)
         return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float().to(device, non_blocking=True)
 
-    def place(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
-        """See `encode`: numbers that are made of the item have the units of the data."""
-        return self.encode(values)
-
     def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
         """Return what a network gets where the condition is absent, zeros (count, k + 1)."""
         return torch.zeros(count, self.size + 1)
 
-    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
-        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
-        return _zero(inputs, rows)
-
 
 @dataclass(frozen=True)
-class Image:
+class Image(_Kind):
     """An image, signal or volume with as many axes of space as the items.
 
     Attributes:
@@ -230,7 +256,6 @@ class Image:
     )
     on_grid: ClassVar[bool] = True
     has_distance: ClassVar[bool] = True
-    classes: ClassVar[tuple[str, ...]] = ()
     channels: int
     limits: tuple[float, float] = (0.0, 255.0)
     sides: tuple[int, ...] = ()
@@ -240,7 +265,7 @@ class Image:
 
     def __str__(self) -> str:
         plural = "s" if self.channels > 1 else ""
-        size = "x".join(map(str, (self.channels, *self.sides))) if self.sides else f"{self.channels} channel{plural}"
+        size = "x".join(map(str, self.shape)) if self.sides else f"{self.channels} channel{plural}"
         return f"an image of {size}{', the last of which says what is known' * self.masked}{_origin(self.made_by)}"
 
     @property
@@ -249,7 +274,12 @@ class Image:
         integers = self.limits in [(0.0, torch.iinfo(dtype).max) for dtype in (torch.uint8, torch.uint16)]
         values = f"integers up to {self.limits[1]:g}" if integers else "floats"
         mask = ", the last channel a mask" if self.masked else ""
-        return f"images of {'x'.join(map(str, (self.channels, *self.sides)))} ({values}{mask})"
+        return f"images of {'x'.join(map(str, self.shape))} ({values}{mask})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value, (C, *sides); (C,) where the sides vary."""
+        return (self.channels, *self.sides)
 
     def check(self, name: str, dims: int) -> None:
         """Raise InputError if items with `dims` axes of space cannot have this condition."""
@@ -257,7 +287,7 @@ class Image:
             raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
         if not (
             min(self.channels, *self.sides, self.rate or 1) >= 1
-            and math.prod((self.channels, *self.sides)) <= MOST_VALUES
+            and math.prod(self.shape) <= MOST_VALUES
             and -math.inf < self.limits[0] < self.limits[1] < math.inf
         ):
             raise InputError(
@@ -295,10 +325,6 @@ class Image:
         """Return what a network gets where the condition is absent, zeros (count, C + 1, *sides)."""
         return torch.zeros(count, self.channels + 1, *sides)
 
-    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
-        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
-        return _zero(inputs, rows)
-
 
 Condition = Classes | Vector | Image
 
@@ -320,10 +346,6 @@ def resized(x: Tensor, sides: Sequence[int]) -> Tensor:
             x = rows.reshape(*lines.shape[:-1], side).movedim(-1, axis)
         return x
     return F.interpolate(x, tuple(sides), mode=INTERPOLATION[len(sides)], align_corners=False, antialias=smaller)
-
-
-def _zero(inputs: Tensor, rows: Tensor) -> Tensor:
-    return inputs.masked_fill(rows.reshape(-1, *[1] * (inputs.ndim - 1)), 0.0)
 
 
 def argument_name(name: str) -> str:

@@ -60,6 +60,8 @@ COPYING = {
 """Commands that copy a folder, and a file, from one place to another."""
 EditTask = Literal["inpaint", "restore", "vary", "interpolate"]
 EDIT_TASKS: tuple[EditTask, ...] = get_args(EditTask)
+FITTED: tuple[EditTask, ...] = ("inpaint", "restore")
+"""The tasks whose samples fit what is known."""
 Prints = Literal["events", "parts", "result"]
 
 
@@ -317,7 +319,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
 
     model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
-    n: int | None = argument(None, short=["n"], ordered=True, largest=1024)
+    n: int | None = argument(None, short=["n"], ordered=True, largest=1024, branches=False)
     """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
     several, else 64."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
@@ -330,14 +332,14 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     variance: str | None = argument(None, names="words")
     """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="UPSCALER", names="run"
+        None, words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
     """Model that is conditioned on an image, which the samples of RUN become, as one that was trained with --given
     upscale:4. Several follow one another, and the files hold samples of the last. Each gets the same seed, the label
     and the values of `given` that it is conditioned on, with classes matched by name. The sampler and its options are
     those of all if they are given. A single scale of guidance is that of RUN; one by name is that of each model with
     this condition. Default: none."""
-    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
+    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file", branches=False)
     """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""
     branch: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
@@ -401,33 +403,37 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True, names="file")
     """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Of interpolate the
     first one; without images, it walks between the classes or the conditions."""
-    other: Any = argument(None, words=str | None, metavar="OTHER", positional=True, names="file")
+    other: Any = argument(None, words=str | None, metavar="OTHER", positional=True, names="file", tasks=["interpolate"])
     """Second image of interpolate. Default: none."""
     n: int | None = argument(None, short=["n"], least=1, largest=1024)
     """Number of samples; default: 4, and 9 of interpolate."""
-    mask: Any = argument(None, words=str | None, metavar="FILE", names="file")
+    mask: Any = argument(None, words=str | None, metavar="FILE", names="file", tasks=["inpaint"])
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
     file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
     changes; of a copy of the image with holes, these do. Default: what is transparent in the image."""
-    box: str | Sequence[int] | None = argument(None, words=str | None, metavar="X,Y,W,H", names="words")
+    box: str | Sequence[int] | None = argument(
+        None, words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint"]
+    )
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
-    changes: MaskPart | None = None
+    changes: MaskPart | None = argument(None, tasks=["inpaint"])
     """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
-    operator: Operator | str | None = argument(None, words=str | None, metavar="OPERATOR", names="operator")
+    operator: Operator | str | None = argument(
+        None, words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
+    )
     """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function).
     Default: nothing but the noise."""
-    noise: float | None = argument(None, least=0)
+    noise: float | None = argument(None, least=0, tasks=FITTED)
     """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
     samples agree with the image exactly, or of a blur that of its rounding."""
-    strength: float | None = argument(None, least=0, most=1)
+    strength: float | None = argument(None, least=0, most=1, tasks=["vary"])
     """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
-    t: float | None = argument(None, above=0)
+    t: float | None = argument(None, above=0, tasks=["interpolate"])
     """Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the last."""
-    method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)), names="words")
+    method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)), names="words", tasks=FITTED)
     """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
     was trained with if one says what is known, else the best one for the operator and the noise."""
-    iterations: int | None = argument(None, least=1)
+    iterations: int | None = argument(None, least=1, tasks=FITTED)
     """Number of iterations of the methods pigdm, mmps and jfps; default: that of the method."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be. Default: that of the task."""
@@ -437,7 +443,13 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and the mask are
     given again."""
     gif: str | Path | bool = argument(
-        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"], written=True
+        False,
+        words=Path | None,
+        metavar="[PATH]",
+        bare=True,
+        suffixes=[".gif", ".webp", ".mp4"],
+        written=True,
+        tasks=["interpolate"],
     )
     """Also write an animation of interpolate; without a path, in the new folder."""
     film: str | Path | bool = argument(

@@ -225,6 +225,23 @@ def test_conditions_have_controls(pages, server, tmp_path):
     assert np.array_equal(again.samples(again.start())[0], page.samples(entry)[0])
 
 
+def test_a_kind_of_condition_without_a_control_is_a_line_of_text(pages, server):
+    page = pages()
+
+    def answer(route):
+        model = route.fetch().json()
+        model["conditions"]["angle"]["kind"] = "tokens"
+        route.fulfill(json=model)
+
+    page.page.route("**/model", answer)
+    page.open(f"sample/{id_of(server, 'stripes')}")
+    page.set(n=1, seed=1, steps=2)
+    angle = page.tab.locator("[data-condition=angle]")
+    angle.locator("legend input").check()
+    angle.get_by_label("angle").last.fill("4.25")
+    assert page.start()["recipe"]["given"] == {"angle": ["4.25"]}
+
+
 def test_two_tabs_do_not_disturb_each_other(pages, server):
     first, second = (pages().open(f"sample/{id_of(server, 'digits')}") for _ in range(2))
     first.set(n=2, seed=21, sampler="ddim", steps=30)

@@ -21,7 +21,7 @@ def two_cores(monkeypatch):
     torch.set_num_threads(1)
 
 
-def test_more_threads_than_any_machine_runs_are_refused(refused, monkeypatch):
+def test_more_threads_than_any_machine_runs_are_refused(monkeypatch):
     """PyTorch starts them all, and ends with a segmentation fault."""
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
     with (
@@ -29,7 +29,6 @@ def test_more_threads_than_any_machine_runs_are_refused(refused, monkeypatch):
         cpu_threads(100_000),
     ):
         pass
-    assert "--threads 100000 are too many" in refused("doctor", "moons", "--threads", "100000")
 
 
 def test_a_number_that_is_given_is_taken_and_the_number_before_restored(two_cores):

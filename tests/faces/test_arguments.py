@@ -141,6 +141,18 @@ WRONG = {
         lambda m: ancestral.train("points", optimiser="sgd"),
         "optimiser cannot be 'sgd': give adam or muon, or from Python a function such as torch.optim.SGD",
     ),
+    "train: no schedule": (
+        lambda m: ancestral.train("points", schedule="lineal"),
+        "unknown schedule 'lineal'; did you mean linear",
+    ),
+    **{
+        f"train: {name}": (lambda m, name=name: ancestral.train("points", **{name: 3}), f"{name} cannot be 3")
+        for name in ("schedule", "target", "objective", "initial")
+    },
+    "train: mults": (lambda m: ancestral.train("digits", mults="wide"), "mults cannot be"),
+    "runs": (lambda m: ancestral.runs(3), "folder cannot be 3"),
+    "evaluate: option": (lambda m: ancestral.evaluate("runs/none", "digits", sample=3), "did you mean samples"),
+    "compare: option": (lambda m: ancestral.compare(["a", "b"], extracto="pixels"), "did you mean extractor"),
     "load: none": (lambda m: ancestral.load(None), "path cannot be None: give text or a path"),
     "load: model": (lambda m: ancestral.load(m), "path cannot be a Model"),
     "load: control": (lambda m: ancestral.load("a\x1b[31m"), r"file a\\x1b\[31m;"),
@@ -195,12 +207,6 @@ def test_tables_of_a_schedule_may_be_lists():
     assert schedule.steps == 2
 
 
-def test_a_sampler_of_ones_own_may_be_given_to_evaluate_and_sample(model):
-    assert model.sample(2, sampler=samplers.DDIM(3)).shape == (2, 2)
-    with pytest.raises(InputError, match="has its own steps"):
-        model.sample(2, sampler=samplers.DDIM(3), steps=4)
-
-
 @pytest.mark.parametrize(
     "indices", [np.array([1, 3]), torch.tensor([1, 3]), [np.int64(1), np.int64(3)], range(1, 4, 2)]
 )
@@ -233,5 +239,3 @@ def test_names_of_the_package():
 def test_one_value_stands_for_several():
     config_ = config.preset("digits").with_settings(trackers="none", mults=2)
     assert (config_.runtime.trackers, config_.net.mults) == (("none",), (2,))
-    with pytest.raises(ancestral.InputError, match="mults cannot be"):
-        config.preset("digits").with_settings(mults="wide")

@@ -78,20 +78,6 @@ def test_what_was_sampled_is_data_again(run, trained, tmp_path):
         assert ancestral.data.load(str(tmp_path / f"{name}.npz")).shape == ancestral.load(folder).spec.shape
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("signals", "hold no signals"),
-        ("volumes", "hold no volumes"),
-        ("rectangles", "float32"),
-        ("odd", "7 channels in uint16"),
-    ],
-)
-def test_what_png_cannot_hold_is_refused_before_sampling(refused, trained, tmp_path, name, message):
-    assert message in refused("sample", trained(name), "--out", tmp_path / "folder")
-    assert not (tmp_path / "folder").exists()
-
-
 def test_pngs_with_four_channels(run, trained, tmp_path):
     out = run("sample", trained("bytes4"), "-n", "2", "--steps", "1", "--out", tmp_path / "pngs")
     assert "mean of each channel: samples " in out
@@ -131,16 +117,13 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
     assert ancestral.load(out).sample(2, steps=1).shape == (2, 3, 21, 13)
     config = ancestral.load(out).config.data
     assert (config.image_size, config.fit) == ("21x13", "pad")
-    line = refused("train", "--out", out, "--resume", "--image-size", "21")
-    assert "was trained with --image-size 21x13, so it cannot go on with 21" in line
+    assert "--image-size 21x13" in refused("train", "--out", out, "--resume", "--image-size", "21")
     Image.new("RGB", (50, 50)).save(source / "square.png")  # other data is brought to the size of the model
     run("evaluate", out, "--data", source, "--likelihood", "-n", "4", "--passes", "2")
     command = run(
         "doctor", source, "--image-size", "21x13", "--fit", "pad", "--steps", "0", "--out", tmp_path / "s.png"
     )
     assert f"ancestral train folder --data {source} --image-size 21x13 --fit pad" in command
-    line = refused("train", "--data", source, "--image-size", "32x", "--out", tmp_path / "other")
-    assert line.startswith("ancestral: image size 32x is impossible: give the side of a square")
 
 
 @pytest.mark.long
@@ -153,11 +136,6 @@ def test_the_likelihood_of_floats_is_a_density(run, refused, trained):
     assert "nats" in output
 
 
-def test_data_of_another_kind_is_refused(refused, trained, tmp_path):
-    np.save(tmp_path / "x.npy", random_array("odd").astype(np.float32))
-    assert "holds float items of" in refused("evaluate", trained("odd"), "--likelihood", "--data", tmp_path / "x.npy")
-
-
 def test_doctor_says_what_an_array_was_taken_for(run, tmp_path):
     np.save(tmp_path / "x.npy", RNG.integers(0, 256, (12, 4, 32), dtype=np.uint8))
     text = (
@@ -166,10 +144,3 @@ def test_doctor_says_what_an_array_was_taken_for(run, tmp_path):
     assert text in run("doctor", tmp_path / "x.npy", "--steps", "0", "--out", tmp_path / "sheet.png")
     quiet = run("doctor", tmp_path / "x.npy", "--dims", "1", "--steps", "0", "--out", tmp_path / "sheet.png")
     assert "taken for" not in quiet
-
-
-def test_signals_are_not_resized(refused, trained, tmp_path):
-    np.save(tmp_path / "x.npy", random_array("signals"))
-    argv = ("train", "--data", tmp_path / "x.npy", "--dims", "1", "--image-size", "8", "--out", tmp_path / "run")
-    assert "1-D data is not resized" in refused(*argv)
-    assert not (tmp_path / "run").exists()

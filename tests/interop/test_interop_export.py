@@ -283,34 +283,37 @@ def test_an_unknown_label_is_refused(tmp_path):
         interop.write_pipeline(untrained(), tmp_path / "out", "c")
 
 
-def test_the_command_line_refuses_in_one_line(refused, tmp_path, tiny_run):
-    assert "--patch 1" in refused("export", patched(tmp_path / "patched"))
-    assert "group norms have 4, 8 groups" in refused("export", tiny_run.path)
-    assert "--to" in refused("export", tiny_run.path, "--to", "tensorflow")
-    assert "leave --label out" in refused("export", tiny_run.path, "--to", "onnx", "--label", "0")
-    assert "ends in .onnx" in refused("export", tiny_run.path, "--to", "onnx", "--out", "x.pt")
-    (tmp_path / "net.onnx").write_bytes(b"another")
-    said = refused("export", tiny_run.path, "--to", "onnx", "--out", tmp_path / "net.onnx")
-    assert "net.onnx exists already; give --out another name, or remove the file" in said
-    assert (tmp_path / "net.onnx").read_bytes() == b"another"
-    assert "no run folder" in refused("export", tmp_path / "nowhere")
-    assert not (tiny_run.path / "diffusers").exists()
+REFUSALS = {
+    "export patched": "--patch 1",
+    "export tiny": "group norms have 4, 8 groups",
+    "export tiny --to tensorflow": "--to",
+    "export tiny --to onnx --label 0": "leave --label out",
+    "export tiny --to onnx --out x.pt": "ends in .onnx",
+    "export tiny --to onnx --out net.onnx": "net.onnx exists already; give --out another name, or remove the file",
+    "export tiny --to onnx --out folder.onnx": "is a folder",
+    "export nowhere": "no run folder",
+    "export run --out taken": "not empty",
+    "export run --out net.onnx": "is a file",
+}
 
 
-def patched(path):
-    untrained(patch=2).save(path / "model.safetensors")
-    return path
+@pytest.fixture(scope="module")
+def folder(tiny_run, tmp_path_factory):
+    """A working folder with models and what lies there already."""
+    place = tmp_path_factory.mktemp("refusals")
+    untrained(patch=2).save(place / "patched" / "model.safetensors")
+    untrained().save(place / "run" / "model.safetensors")
+    (place / "tiny").mkdir()
+    (place / "tiny" / "model.safetensors").write_bytes(tiny_run.model.read_bytes())
+    for name in ("net.onnx", "taken/mine.txt", "folder.onnx/mine.txt"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text("another")
+    return place
 
 
-def test_a_folder_that_is_taken_is_refused_and_kept(refused, tmp_path):
-    untrained().save(tmp_path / "run" / "model.safetensors")
-    taken = tmp_path / "taken"
-    taken.mkdir()
-    (taken / "mine.txt").write_text("mine")
-    assert "not empty" in refused("export", tmp_path / "run", "--out", taken)
-    assert "is a file" in refused("export", tmp_path / "run", "--out", taken / "mine.txt")
-    assert [path.name for path in taken.iterdir()] == ["mine.txt"]
-    assert {path.name for path in tmp_path.iterdir()} == {"run", "taken"}
+@pytest.mark.parametrize("command", REFUSALS)
+def test_what_cannot_be_exported_is_refused_in_one_line(folder, refused_in, command):
+    assert REFUSALS[command] in refused_in(folder, command)
 
 
 def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):

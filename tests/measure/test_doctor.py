@@ -605,43 +605,6 @@ def test_names_are_shown_as_they_are(tmp_path, run):
     assert "my [red]photos :cat: ü: 1 item of" in text
 
 
-@pytest.mark.parametrize(
-    ("argv", "says"),
-    [
-        ([], "SOURCE is missing"),
-        (["nowhere"], "no such file or folder: 'nowhere'"),
-        (["digit"], "did you mean digits?"),
-        (["notes.txt"], "cannot be read as data"),
-        (["texts"], "no images in texts: looked for"),
-        (["broken"], "no item of broken can be read (1 tried), a.png for example: the file is empty"),
-        (["photos", "--preset", "foldr"], "did you mean the preset folder?"),
-        (["photos", "--steps", "-1"], "--steps must be at least 0"),
-        (["photos", "--threads", "0"], "--threads must be at least 1"),
-        (["photos", "--image-size", "0"], "image size 0"),
-        (["photos", "--device", "abacus"], "no device 'abacus'"),
-        (["photos", "--out", "sheet.jpg"], "the contact sheet is a .png, not .jpg"),
-        (["photos", "--out", "photos"], "lies in the data and would be trained on"),
-        (["photos", "--out", "picture.png"], "is not a contact sheet of ancestral"),
-        (["photos", "--json=all.txt"], "--json writes .json files"),
-        (["photos", "more"], "one word too many"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_calls_are_refused_in_one_line_and_nothing_is_written(tmp_path, monkeypatch, refused, argv, says):
-    monkeypatch.chdir(tmp_path)
-    for name in ("texts", "broken", "photos"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "notes.txt").write_text("x")
-    (tmp_path / "texts" / "a.csv").write_text("x")
-    (tmp_path / "texts" / "b.txt").write_text("x")
-    (tmp_path / "broken" / "a.png").touch()
-    flat(tmp_path / "picture.png", "red")
-    flat(tmp_path / "photos" / "a.png", "red")
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert says in refused("doctor", *argv)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-
-
 def test_a_sheet_is_overwritten_by_a_sheet(emoji, tmp_path, run):
     for _ in range(2):
         run("doctor", emoji, "--steps", 0, "--out", tmp_path / "sheet.png", "--json")

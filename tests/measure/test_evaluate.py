@@ -320,66 +320,7 @@ def test_a_plot_survives_what_cannot_be_drawn(figures):
         assert likelihood_plot(bound_over_time).size == (1800, 600)
 
 
-# -- refusals ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--likelihood", "-n", "0"], "n must be at least 1, not 0"),
-        (["--likelihood", "--batch-size", "0"], "--batch-size must be at least 1, not 0"),
-        (["--likelihood", "-n", "41"], "-n must be from 1 to 40"),
-        (["--likelihood", "--passes", "1"], "passes must be at least 2, not 1"),
-        (["--likelihood", "--data", "nowhere"], "no such file or folder: 'nowhere'"),
-        (["--likelihood", "--data", "digits"], "items of 1x28x28, but the model knows uint8 items of 1x8x8"),
-        (["--likelihood", "--data", "moons"], "moons cannot be converted, but the model knows uint8 items of 1x8x8"),
-        (["--likelihood", "--split", "test"], "has no test split"),
-        (["--likelihood", "--variance", "learned"], "did not learn its variance"),
-        (["--likelihood", "--variance", "huge"], "--variance"),
-        (["--likelihood", "--decoder", "best"], "--decoder"),
-        (["--likelihood", "--probes", "3"], "--probes is an option of ode: give --ode too"),
-        (["--likelihood", "--ode", "--probes", "-1"], "probes must be at least 0, not -1"),
-        (["--likelihood", "--ode", "--ode-steps", "13"], "choose 1 to 12"),
-        (["--likelihood", "--ode", "--ode-steps", "0"], "choose 1 to 12"),
-        (["--likelihood", "--device", "abacus"], "no device 'abacus'"),
-        (["--likelihod"], "did you mean --likelihood?"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_what_cannot_be_is_refused_and_nothing_is_written(refused, model_run, images, tmp_path, options, says):
-    source = [] if "--data" in options else ["--data", images]
-    assert says in refused("evaluate", model_run, "--out", tmp_path / "new", *source, *options)
-    assert list(tmp_path.iterdir()) == []
-    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
-
-
-def test_data_that_moved_and_models_from_elsewhere(refused, tiny_run, tmp_path):
-    line = refused("evaluate", tiny_run.path, "--likelihood")
-    assert "no such file or folder: 'stripes'" in line
-    assert "say with --data where it is" in line
-    model = untrained((1, 8, 8), process=PROCESS)
-    object.__setattr__(model.config, "preset", "imported")
-    model.save(tmp_path / "model.safetensors")
-    assert "was imported or made from Python, so say which data" in refused("evaluate", tmp_path, "--likelihood")
-
-
-def test_points_have_no_grey_levels(refused, points_run):
-    assert "no grey levels" in refused("evaluate", points_run, "--likelihood", "--decoder", "tanh")
-
-
-def test_an_out_that_is_a_file(refused, points_run, tmp_path):
-    (tmp_path / "taken").write_text("mine")
-    assert "is a file" in refused("evaluate", points_run, "--likelihood", "--out", tmp_path / "taken")
-    assert (tmp_path / "taken").read_text() == "mine"
-
-
-def test_a_broken_model_has_no_likelihood(refused, tmp_path, images):
-    model = untrained((1, 8, 8), process=PROCESS)
-    with torch.no_grad():
-        next(model.denoiser.parameters()).fill_(math.nan)
-    model.save(tmp_path / "model.safetensors")
-    assert "at t = 12 is not finite" in refused("evaluate", tmp_path, "--likelihood", "--data", images)
-    assert not (tmp_path / "evaluation").exists()
+# -- interrupts and what is missing ----------------------------------------------------------------------------------
 
 
 def test_ctrl_c_writes_nothing(capsys, monkeypatch, points_run, tmp_path):

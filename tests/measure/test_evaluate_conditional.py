@@ -14,13 +14,15 @@ from ancestral import config as configs
 from ancestral import data, samplers, schedules
 from ancestral.base.errors import InputError
 from ancestral.conditions import Vector
+from ancestral.config.request import Request
 from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import conditions_for
-from ancestral.measure.sample_store import SamplingSpec
+from ancestral.measure.sample_store import key_of
 from ancestral.metrics.baselines import nearest_items
 from ancestral.model import Model
+from ancestral.samplers import DDIM
 from ancestral.targets import X0, Prediction, exact_at_zero
 from ancestral.training.validation import Validation
 from ancestral.use_cases.training import held_out_items
@@ -232,10 +234,9 @@ def test_validation_data_have_the_numbering_of_the_training_data():
 
 def test_a_run_and_its_kept_samples_follow_from_the_conditions():
     """Samples of a model without further conditions keep their key; other conditions are other samples."""
-    spec = SamplingSpec("a" * 64, "DDIM()", version="0")
-    old = dataclasses.asdict(spec)
-    old.pop("conditions")
-    assert spec.key == hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:16]
+    request = dataclasses.replace(Request.of(sampler=DDIM(5)), model="a" * 64, version="0")
+    old = {"model": "a" * 64, "sampler": repr(DDIM(5)), "seed": 0, "label": None, "guidance": 1.0, "version": "0"}
+    assert key_of(request) == hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:16]
     (x, given), order = joint(8, 0), torch.arange(8)
     digests = {
         ItemConditions(gaussian_model().spec, x, None, {"c": c}, order[:n]).digest

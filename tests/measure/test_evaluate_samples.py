@@ -25,6 +25,7 @@ from ancestral.base.events import Work, finish
 from ancestral.base.options import in_python, on_command_line, spell
 from ancestral.base.registries import METRICS, Metric
 from ancestral.base.result import to_plain
+from ancestral.config.request import Request
 from ancestral.data import statistics
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
@@ -33,7 +34,7 @@ from ancestral.measure import memorisation, reference, sample_quality, set_metri
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_sets import FeatureSet, SampleSets
-from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
+from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.measure.study import Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
@@ -55,12 +56,15 @@ PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
 
 
+def asked(sampler, guidance=1.0):
+    """The request of samples of a model in a file."""
+    return dataclasses.replace(Request.of(sampler=sampler, guidance=guidance), model="a hash")
+
+
 def studied(model, train, count, folder, sampler=None, guidance=1.0):
     """A study of a model by its pixels, against its training data."""
     references = References.of(model.spec, train, None, "pixels")
-    sampler = model.sampler(sampler)
-    spec = SamplingSpec("a hash", repr(sampler), guidance=guidance)
-    return Study(model, "a run", sampler, spec, folder, folder, count, references)
+    return Study(model, "a run", asked(model.sampler(sampler), guidance), folder, folder, count, references)
 
 
 def test_a_study_is_checked_without_a_forward_pass(tmp_path, monkeypatch):
@@ -206,13 +210,13 @@ def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model
 
 def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
-    spec, sampler = SamplingSpec("a hash", "a sampler"), model.sampler()
-    store = SampleStore(tmp_path / spec.key, SHAPE, torch.uint8)
+    request = asked(model.sampler())
+    store = SampleStore(tmp_path / key_of(request), SHAPE, torch.uint8)
     assert store.missing(20, 8) == [range(8), range(8, 16), range(16, 20)]
-    list(store.fill(model, sampler, spec, [range(4, 9), range(12, 15)]))
+    list(store.fill(model, request, [range(4, 9), range(12, 15)]))
     assert store.missing(20, 8) == [range(4), range(9, 12), range(15, 20)]
     assert (store.count(20), store.count(6), store.read(20)) == (8, 2, None)
-    worked = sum(store.fill(model, sampler, spec, store.missing(20, 8)))
+    worked = sum(store.fill(model, request, store.missing(20, 8)))
     assert worked == pytest.approx(12)
     whole = store.read(20)
     assert torch.equal(whole, model.sample(20))
@@ -235,7 +239,7 @@ def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     with pytest.raises(InputError, match="is a folder where samples are kept; move it away"):
         store.missing(20, 8)
     path.rmdir()
-    assert json.loads((store.folder / "recipe.json").read_text())["sampler"] == "a sampler"
+    assert json.loads((store.folder / "recipe.json").read_text())["sampler"] == repr(model.sampler())
 
 
 @pytest.mark.long
@@ -867,45 +871,7 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
             assert np.array_equal(tile, items[place, 0].numpy()), place
 
 
-# -- refusals ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--samples", "0"], "--samples must be at least 1, not 0"),
-        (["--samples", "1000000000000"], "give a smaller number"),
-        (["--samples", "5"], "5 samples are too few to measure: give at least 6"),
-        (["--extractor", "lite1"], "unknown extractor 'lite1'"),
-        (["--sampler", "ddimm"], "did you mean ddim?"),
-        (["--steps", "7"], "7 sampling steps do not fit a schedule of 6"),
-        (["--guidance", "nan"], "--guidance cannot be 'nan': give a number"),
-        (["--held-out", "nowhere"], "no such file or folder: 'nowhere'"),
-        (["--held-out", "digits"], "the model knows uint8 items of 1x8x8"),
-        (["--held-out", "few.npy"], "5 held-out items are too few to measure: give at least 6"),
-        (["--data", "few.npy"], "5 training items are too few to measure: give at least 12"),
-        (["-n", "3"], "-n is an option of likelihood: give --likelihood too, or leave -n out"),
-        (["--ode-steps", "3"], "--ode-steps is an option of likelihood"),
-        (["--no-clip"], "clip is an option of likelihood"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_what_cannot_be_is_refused_and_nothing_is_written(
-    refused, model_run, files, tmp_path, monkeypatch, options, says
-):
-    monkeypatch.chdir(files)
-    np.save(files / "few.npy", noisy(5)[0])
-    argv = options if "--extractor" in options else ["--extractor", "pixels", *options]
-    source = [] if "--data" in options else ["--data", files / "train.npz"]
-    assert says in refused("evaluate", model_run, "--out", tmp_path / "new", *source, *argv)
-    assert not (tmp_path / "new").exists()
-    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
-
-
-def test_samples_options_are_not_for_the_likelihood(refused, model_run, files):
-    argv = ("evaluate", model_run, "--likelihood", "--data", files / "train.npz")
-    assert "--guidance is an option of samples" in refused(*argv, "--guidance", "2")
-    assert "has no test split: say with --held-out" in refused(*argv, "--split", "held-out")
+# -- interrupts and what is missing ----------------------------------------------------------------------------------
 
 
 def test_a_missing_extra_is_named(refused, model_run, files, monkeypatch):

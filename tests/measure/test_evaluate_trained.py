@@ -86,26 +86,6 @@ def test_samples_are_kept_and_more_members_add_to_them(upscaler, run, monkeypatc
     assert results.ConditionalResult.from_json((folder / "conditional.json").read_text()) == first
 
 
-def test_data_without_the_condition_and_options_without_effect_are_refused_in_one_line(upscaler, refused, tmp_path):
-    np.save(tmp_path / "other.npy", np.random.default_rng(1).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8))
-    ancestral.train("arrays", data=waves(), out=tmp_path / "waves", dims=1, **TINY)
-    np.save(tmp_path / "waves.npy", waves()[0].numpy())
-    assert "no column 'pose'" in refused("evaluate", tmp_path / "waves", "--data", tmp_path / "waves.npy")
-    for words, says in (
-        (("--conditions", 90), "--conditions must be from 2 to 15, the items that can be taken, not 90"),
-        (("--conditions", 1), "--conditions must be from 2 to 15"),
-        (("--members", 46, "--conditions", 2), "--members 46 needs as many training items"),
-        (("--members", 3, "--conditions", 0), "--members 3 is the number of samples"),
-        (("--members", 3, "--likelihood"), "--members 3 is the number of samples"),
-    ):
-        assert says in refused("evaluate", upscaler / "run", *words)
-
-
-def test_a_model_without_conditions_has_no_such_options(tiny_run, refused):
-    text = refused("evaluate", tiny_run.path, "--conditions", 3)
-    assert "--conditions 3 is for models with conditions besides the label" in text
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("method", ["consistency", "progressive"])
 def test_a_conditional_model_is_distilled_with_its_conditions(tmp_path, method):

@@ -1,5 +1,7 @@
 """Baselines: random training items are those of the data, and nearest ones those of a search over all pairs."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -67,3 +69,10 @@ def test_items_of_the_same_class_are_nearer_than_all_others():
     assert baselines.nearest_items(queries, training, kinds).tolist() == [1, 2, 3]
     with pytest.raises(InputError, match="classes have no distance"):
         baselines.nearest_items({"label": queries["label"]}, {"label": training["label"]}, {"label": kinds["label"]})
+
+
+def test_of_sequences_without_a_distance_those_are_nearest_that_differ_in_the_fewest_places():
+    kinds = {"tokens": SimpleNamespace(has_distance=False), "age": Vector((0.0,), (1.0,))}
+    training = {"tokens": torch.tensor([[0, 1, 2], [0, 1, 3], [4, 4, 4]]), "age": torch.tensor([[1.0], [9.0], [2.0]])}
+    queries = {"tokens": torch.tensor([[0, 1, 3], [0, 1, 5], [4, 4, 1]]), "age": torch.tensor([[1.0], [8.0], [1.0]])}
+    assert baselines.nearest_items(queries, training, kinds).tolist() == [1, 1, 2]

@@ -421,6 +421,7 @@ BAD_RECIPES = {
     "an edit": ({"edit": {"task": "vary"}}, NOT_HERE),
     "an edit of an earlier version": ({"schema": "edit-recipe-1", "task": "vary"}, NOT_HERE),
     "a branch": ({"parent": {"seed": 3}, "at": 4}, NOT_HERE),
+    "an option that the page does not have": ({"later": 0.5}, NOT_HERE),
 }
 
 
@@ -449,7 +450,7 @@ def test_settings_of_python_beyond_the_controls(open_page, saved, guidance):
     page = open_page(model := saved[0])
     page.sample(n=4, steps=3)
     recipe = {**page.recipe(), "guidance": guidance, "label": ["c", "a", "c"]}
-    file = {"name": "python.png", "mimeType": "image/png", "buffer": png(recipe)}
+    file = {"name": "python.png", "mimeType": "image/png", "buffer": png({**recipe, "later": None})}
     page.tab.set_input_files("#open-file", file)
     page.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
     actual = page.sample()

@@ -10,10 +10,12 @@ from typing import ClassVar
 import pytest
 
 from ancestral import results
+from ancestral.base.arguments import from_json
 from ancestral.base.errors import InputError
 from ancestral.base.result import Result, parts_of, to_plain
 from ancestral.results import ComparisonResult, Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
+from ancestral.results.model_info import ConditionInfo
 from ancestral.results.training_result import TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"
@@ -194,3 +196,14 @@ def test_an_estimate_without_an_error_is_one_number():
     assert str(Estimate(3.14159)) == "3.142"
     assert Estimate(0.5).percent == "50 %"
     assert str(Estimate(float("nan"), float("nan"))) == "nan"
+
+
+def test_a_condition_keeps_all_that_its_kind_holds():
+    @dataclass(frozen=True)
+    class Tokens:
+        names: tuple[str, ...]
+        length: int
+
+    info = ConditionInfo.of(Tokens(("a", "b"), 4))
+    assert to_plain(info) == {"kind": "Tokens", "names": ["a", "b"], "further": {"length": 4}}
+    assert from_json(ConditionInfo, to_plain(info), "info") == info

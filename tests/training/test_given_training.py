@@ -147,11 +147,9 @@ def test_partners_that_were_moved_are_given_again(tmp_path, monkeypatch, run, re
     run("train", "photos", "--given", "age", "edge=edges", "hole=mask", "--out", "run", "--steps", 1, *tiny)
     (tmp_path / "edges").rename("lines")
     train = ("train", "--out", "run", "--resume")
-    lost = f"there is no {tmp_path / 'edges'}, where"
-    assert f"{lost} the condition edge is: say where, --given age edge=PLACE hole=mask" in refused(*train)
+    assert "--given age edge=PLACE hole=mask" in refused(*train)
     few = ("--samples", 12, "--conditions", 6, "--members", 2, "--steps", 1, "--metrics", "colour")
-    said = refused("evaluate", "run", *few)
-    assert f"{lost} run was given the condition edge: say where it is now, --given edge=PLACE" in said
+    assert "--given edge=PLACE" in refused("evaluate", "run", *few)
     assert "a condition that run takes from data (age, edge)" in refused("evaluate", "run", "--given", "hole=lines")
     run("evaluate", "run", *few, "--given", "edge=lines")
     (tmp_path / "other").mkdir()
@@ -160,8 +158,7 @@ def test_partners_that_were_moved_are_given_again(tmp_path, monkeypatch, run, re
     said = run(*train, "--steps", 2, "--given", "hole=mask", "edge=lines", "age")  # in another order, too
     assert "changed: the place of --given edge=lines\n" in said
     assert f"edge={tmp_path / 'lines'}" in map(str, ancestral.load("run", "cpu").config.data.given)
-    said = refused(*train, "--steps", 3, "--given", "age", "hole=mask")
-    assert "was trained with --given age 'edge=…/lines' hole=mask, so it cannot go on with age hole=mask; leave" in said
+    assert "--given age 'edge=…/lines' hole=mask" in refused(*train, "--steps", 3, "--given", "age", "hole=mask")
     (tmp_path / "lines" / "00.png").write_bytes((tmp_path / "lines" / "01.png").read_bytes())
     (tmp_path / "lines").rename("others")
     said = refused(*train, "--steps", 3, "--given", "age", "edge=others", "hole=mask")

@@ -109,7 +109,7 @@ def test_a_grid_of_the_training_of_another_run_is_refused(tmp_path, run, refused
     ancestral.train(out=mine, resume=True, progress=False, **{**TINY, "steps": 5, "lr": 1e-4})
     grid, sampled = mine / "samples" / "000002.png", ["--out", tmp_path / "out.png"]
     assert "was made at step 2 of training" in run("sample", mine, "--like", grid, *sampled)
-    assert "is a grid of the training of another run" in refused("sample", other, "--like", grid, *sampled)
+    assert "--like" in refused("sample", other, "--like", grid, *sampled)
     recipe = Request.read(grid)
     assert recipe.run is not None
     old = dataclasses.replace(recipe, run=None)
@@ -161,7 +161,7 @@ def test_a_conditional_grid_of_training_is_repeated(tmp_path, run, refused):
     folder = tmp_path / "run"
     ancestral.train("arrays", data, out=folder, progress=False, **options)
     grid, conditions = folder / "samples" / "000004.png", folder / "samples" / "given.npz"
-    assert f"give it again, --given low={conditions}" in refused("sample", folder, "--like", grid)
+    assert f"--given low={conditions}" in refused("sample", folder, "--like", grid)
     words = ["--given", f"low={conditions}", "--given", f"known={conditions}"]
     run("sample", folder, "--like", grid, *words, "--out", tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as one, np.load(conditions) as other:

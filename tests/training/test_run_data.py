@@ -268,19 +268,17 @@ def test_a_run_folder_does_not_take_data_for_its_own(photos):
 
 
 @pytest.mark.long
-def test_no_command_writes_pictures_among_the_data(photos, refused):
+def test_no_command_writes_pictures_among_the_data(photos, refused_in):
     ancestral.train(data=".", **TINY)
-    before = {*photos.rglob("*")}
-    for words in (
-        ("sample", "runs/photos", "--out", "new.png"),
-        ("sample", "runs/photos", "--out", "../new.png", "--gif", "cats/new.gif"),
-        ("evaluate", "runs/photos", "--out", "measured"),
-        ("compare", "runs/photos", "runs/photos", "--out", "cats/both"),
-        ("evaluate", "runs/photos", "--out", "../measured", "--held-out", ".."),
-        ("average", "runs/photos", "--out", "."),
+    for command in (
+        "sample runs/photos --out new.png",
+        "sample runs/photos --out ../new.png --gif cats/new.gif",
+        "evaluate runs/photos --out measured",
+        "compare runs/photos runs/photos --out cats/both",
+        "evaluate runs/photos --out ../measured --held-out ..",
+        "average runs/photos --out .",
     ):
-        assert "lies in the data and would be trained on; give --out a place outside" in refused(*words)
-    assert {*photos.rglob("*")} == before
+        assert "lies in the data and would be trained on" in refused_in(photos, command)
 
 
 def test_nothing_is_mirrored_by_default():

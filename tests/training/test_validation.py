@@ -195,20 +195,6 @@ def test_validation_data_of_ones_own(tmp_path, refused):
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("0", "--validation must be above 0 and below 1, not 0.0"),
-        ("1", "above 0 and below 1"),
-        ("10%", "--validation: no such file or folder: '10%'"),
-        ("nowhere", "give a share of the items, as in 0.1, or other data"),
-    ],
-)
-def test_what_is_no_share_and_no_data_is_refused(refused, tmp_path, value, message):
-    assert message in refused("train", "points", "--validation", value, "--out", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 def test_the_setting_survives_json():
     for value in (None, 0.1, "photos/"):
         config = Config().with_settings(validation=value)

@@ -284,11 +284,10 @@ def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch)
     assert Snapshots(tmp_path / "kept" / "snapshots").steps() == [1, 2, 3, 4]
     assert "no snapshots (--snapshots 0)" in run(*TRAIN, "--snapshots", 0, "--out", tmp_path / "none")
     again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")
-    assert "was begun without snapshots" in refused("train", "points", "--trackers", "none", *again)
+    assert "--snapshots" in refused("train", "points", "--trackers", "none", *again)
     monkeypatch.setattr("ancestral.training.averages.BYTES", 1000)
     assert "--snapshots 16 keeps 16" in run(*TRAIN, "--out", tmp_path / "large")
     assert not (tmp_path / "large" / "snapshots").exists()
-    assert "--snapshots must be at least 0" in refused(*TRAIN, "--snapshots", -1, "--out", tmp_path / "wrong")
 
 
 def files(folder):
@@ -557,26 +556,8 @@ def test_the_command(run, averaged):
     run("sample", folder / "average", "-n", 4, "--steps", 2, "--out", folder / "four.png", "--threads", 1)
 
 
-def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
+def test_a_damaged_snapshot_ends_in_one_line_and_leaves_no_model(refused, averaged, tmp_path):
     folder, _ = averaged
-    assert "an averaging length is" in refused("average", folder, "--lengths", 0.05, 0.5)
-    assert "--lengths cannot be 'abc': give a number, or several" in refused("average", folder, "--lengths", "abc")
-    for end in (1, 4, 251):
-        assert f"--end must be 8 to 250, the steps of the snapshots of {folder}, not {end}" in refused(
-            "average", folder, "--end", end
-        )
-    assert "has 0 snapshots" in refused("average", folder / "average")
-    assert "no run folder" in refused("average", tmp_path / "nothing")
-    assert "RUN is missing" in refused("average")
-    assert "snapshots in a run folder" in refused("average", "hf://user/repo")
-    shutil.copytree(tiny_run.path, tmp_path / "old")
-    shutil.rmtree(tmp_path / "old" / "snapshots")
-    assert "has 0 snapshots of averages" in refused("average", tmp_path / "old")
-    copied = tmp_path / "copied"
-    copied.mkdir()
-    shutil.copy(folder / "model.safetensors", copied)
-    assert "did not write" in refused("average", folder, "--out", copied)
-    assert not (copied / "average.json").exists()
     shutil.copytree(folder, tmp_path / "damaged", ignore=shutil.ignore_patterns("average"))
     cut = Snapshots(tmp_path / "damaged" / "snapshots").path(250)
     cut.write_bytes(cut.read_bytes()[:1000])

@@ -223,12 +223,11 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
 
 
 @pytest.mark.long
-def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, options, files):  # noqa: F811
+def test_chosen_metrics_alone_are_compared(run, model_run, other, options, files):  # noqa: F811
     text = run("compare", model_run, other, *options, "--out", model_run.parent / "both", "--metrics", "kernel")
     tree = compared(model_run.parent / "both")
     assert list(tree["best"]) == ["KID-pixels", "parameters", "steps trained"]
     assert "copies" not in text.lower()
-    assert "--metrics is for runs" in refused("compare", model_run, "--samplers", "ddim", "--metrics", "kernel")
     named = {"samples": 20, "batch_size": 8, "extractor": "pixels", "data": str(files / "train.npz")}
     result = finish(compare([model_run, other], metrics="kernel", **named, out=model_run.parent / "again"))
     assert json.loads(result.to_json()) == tree
@@ -378,37 +377,43 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "RUN is missing"),
-        (["RUN"], "one run is compared with nothing"),
-        (["RUN", "RUN", "--samplers", "all"], "--samplers are compared of one run"),
-        (["RUN", "RUN", "--most", 9], "--most belongs to --samplers"),
-        (["RUN", "--samplers", "all", "--most", 0], "--most must be at least 1, not 0"),
-        (["RUN", "--samplers", "all", "--steps", 3], "--steps is for runs"),
-        (["RUN", "--samplers", "dddim"], "did you mean ddim"),
-        (["RUN", "--samplers", ","], "--samplers names none"),
-        (["RUN", "RUN", "--steps", 99], "99 sampling steps do not fit"),
-        (["RUN", "RUN", "--samples", "nowhere"], "--samples"),
-        (["RUN", "nowhere"], "there is no run folder or model file nowhere"),
-        (["RUN", "larger"], "but larger uint8 items of 3x8x8"),
-        (["RUN", "deeper"], "but deeper uint16 items of 1x8x8"),
-        (["RUN", "RUN", "--out", "file"], "file is a file"),
-    ],
-)
-def test_refusals_are_one_line_and_draw_nothing(refused, monkeypatch, tmp_path, options, passes, words, message):  # noqa: F811
-    monkeypatch.chdir(tmp_path)
-    untrained(SHAPE, CLASSES, PROCESS).save(tmp_path / "RUN" / "model.safetensors")
+REFUSALS = {
+    "": "RUN is missing",
+    "run": "one run is compared with nothing",
+    "run run --samplers all": "--samplers are compared of one run",
+    "run run --most 9": "--most belongs to --samplers",
+    "run --samplers all --most 0": "--most must be at least 1, not 0",
+    "run --samplers all --steps 3": "--steps is for runs",
+    "run --samplers all --metrics kernel": "--metrics is for runs",
+    "run --samplers dddim": "did you mean ddim",
+    "run --samplers ,": "--samplers names none",
+    "run run --steps 99": "99 sampling steps do not fit",
+    "run run --samples nowhere": "--samples",
+    "run nowhere": "there is no run folder or model file nowhere",
+    "run larger": "but larger uint8 items of 3x8x8",
+    "run deeper": "but deeper uint16 items of 1x8x8",
+    "run run --out file": "file is a file",
+}
+
+
+@pytest.mark.parametrize("words", REFUSALS)
+def test_what_cannot_be_compared_is_refused_in_one_line_and_draws_nothing(
+    refused_in,
+    tmp_path,
+    files,  # noqa: F811
+    passes,  # noqa: F811
+    words,
+):
+    untrained(SHAPE, CLASSES, PROCESS).save(tmp_path / "run" / "model.safetensors")
     untrained((3, 8, 8), CLASSES, PROCESS).save(tmp_path / "larger" / "model.safetensors")
     deeper = untrained(SHAPE, CLASSES, PROCESS)
     deeper.spec = dataclasses.replace(deeper.spec, codec=ancestral.data.Codec("uint16"))
     deeper.save(tmp_path / "deeper" / "model.safetensors")
     (tmp_path / "file").write_text("mine")
-    assert message in refused("compare", *options, *words)
+    shutil.copy(files / "train.npz", tmp_path)
+    measured = "--samples 20 --batch-size 8 --data train.npz --extractor pixels"
+    assert REFUSALS[words] in refused_in(tmp_path, f"compare {measured} {words}")
     assert passes == []
-    assert not (tmp_path / "runs").exists()
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, model_run, options):  # noqa: F811

@@ -98,32 +98,11 @@ def test_files_of_several_folders_are_paired_by_their_names(refused, model):
         assert "known has no partner for 1 of 3 files of low (a.bmp): give each a file of the same name there" in said
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (
-            ("--guidance", "low=2", "angle=2", "--given", "low=small"),
-            "--guidance angle=2 has no effect, since angle is",
-        ),
-        (
-            ("--guidance", "angle=2", "angle=3", "--given", "angle=3"),
-            "two scales of one condition in 'angle=2 angle=3'",
-        ),
-        (("--weak", "m"), "--weak has no effect without a scale of guidance: add --guidance 2, or leave it out"),
-        (("--guidance-interval", "0", "1"), "--guidance-interval has no effect without a scale of guidance"),
-    ],
-)
-def test_guidance_without_effect_is_refused(refused, model, words, says):
-    assert says in refused("sample", "m", *FEW, *words)
-
-
-def test_guidance_needs_a_condition_that_was_absent_in_training(run, refused, model):
+def test_guidance_needs_a_condition_that_was_absent_in_training(run, model):
     config = dataclasses.replace(model.config, train=dataclasses.replace(model.config.train, condition_dropout=0.0))
     conditions = {"low": Image(1, LIMITS, (4, 4)), "angle": Vector((45.0,), (20.0,))}
     made = untrained((1, 8, 8), conditions=conditions)
     Model(made.denoiser, made.spec, config).save("always/model.safetensors")
-    said = refused("sample", "always", "--guidance", 2)
-    assert "is given no condition, so there is nothing for guidance to strengthen: give one of low, angle by" in said
     words = ("--given", "low=small", "--given", "angle=30")
     said = run("sample", "always", *FEW, *words, "--guidance", "low=2", "angle=1")
     assert "always was trained with --condition-dropout 0, so guidance compares with estimates without low that" in said
@@ -153,7 +132,7 @@ def test_a_grid_has_the_conditions_beside_the_samples_and_is_repeated(run, refus
     assert np.array_equal(pixels("a.png"), np.asarray(drawn))
     run("sample", "m", "--like", "a.png", "--given", "low=small", "--out", "b.png")
     assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
-    assert "give it again, --given low=..." in refused("sample", "m", "--like", "a.png")
+    assert "--given low=..." in refused("sample", "m", "--like", "a.png")
     said = refused("sample", "m", "--like", "a.png", "--given", "low=small/one.png")
     assert "was conditioned on another image low (one.png and others): give that one" in said
     run("sample", "m", *FEW, *words, "-n", 3, "--no-captions", "--out", "plain.png")
@@ -176,16 +155,6 @@ def test_an_array_holds_what_each_sample_is_conditioned_on(run, model):
     run("sample", "m", *FEW, *words[2:], "--given", "low=x.npz", "-n", 4, "--out", "y.npz")
     with np.load("x.npz") as one, np.load("y.npz") as other:
         assert np.array_equal(one["images"], other["images"])
-
-
-@pytest.mark.parametrize(
-    ("file", "says"),
-    [("none.npz", "no such file"), ("bad.npz", "no whole .npz"), ("other.npz", "there is no array low in it")],
-)
-def test_arrays_that_hold_no_condition(refused, model, file, says):
-    np.savez("other.npz", images=np.zeros((2, 4, 4), np.uint8))
-    Path("bad.npz").write_bytes(b"no array")
-    assert says in refused("sample", "m", "--given", f"low={file}")
 
 
 def test_films_and_animations_have_the_conditions_beside_the_samples(run, model):

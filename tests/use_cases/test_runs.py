@@ -12,7 +12,6 @@ import pytest
 
 import ancestral
 from ancestral.base import storage
-from ancestral.base.errors import InputError
 from ancestral.base.quantities import format_bytes
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.training import RunFolder, Trainer
@@ -116,15 +115,6 @@ def test_a_folder_that_may_not_be_read_does_not_end_the_list(place, monkeypatch)
     run_list = ancestral.runs(place)
     assert [row.name for row in run_list.runs] == ["cut", "many/second"]
     assert {f"may not be read: {path}" for path in (locked, model.parent)} <= set(run_list.problems)
-
-
-def test_a_folder_that_is_not_there(refused, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "there is no folder runs" in refused("runs")
-    assert "there is no folder x" in refused("runs", "x", "--clean")
-    assert "give both" in refused("runs", "--yes")
-    with pytest.raises(InputError, match="folder cannot be 3"):
-        ancestral.runs(3)
 
 
 def checkpoint_names(folder):

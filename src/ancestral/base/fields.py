@@ -55,6 +55,8 @@ class Argument:
         names: What its text names: a kind of `Names`, or the names that are no code; "" is code, or nothing that users
             of such a program may name.
         written: Whether it names a place that is written.
+        tasks: The tasks of `edit` that have it; without any all have it.
+        branches: Whether a branch of a picture can be given it.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Argument:
     largest: int | None = None
     names: Names | tuple[str, ...] = ""
     written: bool = False
+    tasks: Sequence[str] = ()
+    branches: bool = True
 
     @property
     def takes_text(self) -> bool:
@@ -125,6 +129,8 @@ FIELD_FACTS = (
     "largest",
     "names",
     "written",
+    "tasks",
+    "branches",
 )
 """What the metadata of a field may say of its argument."""
 BOUNDS = {"least": ("at least", le), "above": ("above", lt), "most": ("at most", ge), "below": ("below", gt)}

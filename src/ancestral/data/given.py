@@ -101,7 +101,7 @@ def attach(
         kinds[name] = kind
         if value is not None:
             values[name] = value
-            notes += _missing_note(name, value)
+            notes += _missing_note(name, kind, value)
     if given is None and isinstance(columns, MetadataTable) and columns.note is not None:
         text, example = columns.note
         notes.append((text, f"{option('given', example)} conditions the model on it"))
@@ -150,21 +150,14 @@ def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
     return Classes(names), torch.searchsorted(distinct, numbers.nan_to_num()).where(there, ABSENT)
 
 
-def _missing_note(name: str, values: Values) -> Notes:
+def _missing_note(name: str, kind: Condition, values: Any) -> Notes:
     """The note that a condition is missing for some items."""
-    rows = missing_rows(values)
+    rows = kind.missing(values)
     count = 0 if rows is None else int(rows.sum())
     if rows is None or not count:
         return ()
     text = f"the condition {name} is missing for {count:,} of {plural(len(rows), 'item')}"
     return ((text, "these are trained on without it"),)
-
-
-def missing_rows(values: Values) -> Tensor | None:
-    """Return where classes or vectors are missing, bool (N,); None of images, which are never missing."""
-    if not isinstance(values, Tensor):
-        return None
-    return values.isnan().any(1) if values.ndim > 1 else values == ABSENT
 
 
 def with_kinds(data: Dataset, kinds: Mapping[str, Condition]) -> Dataset:

@@ -6,18 +6,18 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import are, plural
-from ancestral.conditions import Classes, Image, Vector
+from ancestral.conditions import Classes, Condition, Image, Vector
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import Values
 from ancestral.data.decoding import read_header, reading_threads
-from ancestral.data.given import missing_rows
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
 from ancestral.measure.findings import UNEVEN_CLASSES
@@ -46,58 +46,46 @@ def fault_findings(faults: Sequence[InputError]) -> Iterator[Finding]:
 
 def condition_statistics(data: Dataset) -> dict[str, ConditionStatistics]:
     """Compute the statistics of all conditions besides the label."""
-    values = {name: data.conditions.get(name) for name in data.spec.further}
-    return {
-        name: _statistics(kind, values[name], _missing_count(values[name])) for name, kind in data.spec.further.items()
-    }
-
-
-def _missing_count(values: "Values | None") -> int:
-    """The number of items without a condition."""
-    rows = None if values is None else missing_rows(values)
-    return 0 if rows is None else int(rows.sum())
+    statistics = {}
+    for name, kind in data.spec.further.items():
+        values: Any = data.conditions.get(name)
+        rows = None if values is None else kind.missing(values)
+        missing = 0 if rows is None else int(rows.sum())
+        facts = _statistics(kind, values)
+        statistics[name] = ConditionStatistics(type(kind).__name__.lower(), missing, made_by=kind.made_by, **facts)
+    return statistics
 
 
 @singledispatch
-def _statistics(kind: Any, values: "Values | None", missing: int) -> ConditionStatistics:
-    """The statistics of a condition with these values, None where they are made of the items."""
-    raise NotImplementedError(type(kind))
+def _statistics(kind: Condition, values: Any) -> dict[str, Any]:
+    """The statistics of a condition of this kind with these values, None where they are made of the items."""
+    return {"shape": kind.shape}
 
 
 @_statistics.register(Classes)
-def _(kind: Classes, values: Tensor, missing: int) -> ConditionStatistics:
-    return ConditionStatistics("classes", missing, classes=class_counts(values, kind.names))
-
-
-@_statistics.register(Image)
-def _(kind: Image, values: "Values | None", missing: int) -> ConditionStatistics:
-    return ConditionStatistics("image", missing, shape=(kind.channels, *kind.sides), made_by=kind.made_by)
+def _(kind: Classes, values: Tensor) -> dict[str, Any]:
+    return {"classes": class_counts(values, kind.names)}
 
 
 @_statistics.register(Vector)
-def _(kind: Vector, values: Tensor | None, missing: int) -> ConditionStatistics:
-    low, high = tuple[float, ...](), tuple[float, ...]()
-    if values is not None and missing < len(values):
-        present = values[~values.isnan().any(1)]
-        low, high = tuple(present.amin(0).tolist()), tuple(present.amax(0).tolist())
-    return ConditionStatistics(
-        "vector", missing, low=low, high=high, mean=kind.mean, std=kind.std, made_by=kind.made_by
-    )
+def _(kind: Vector, values: Tensor | None) -> dict[str, Any]:
+    present = torch.empty(0) if values is None else values[~kind.missing(values)]
+    ends = [tuple(end.tolist()) for end in (present.amin(0), present.amax(0))] if len(present) else [(), ()]
+    return {"low": ends[0], "high": ends[1], "mean": kind.mean, "std": kind.std}
 
 
 def condition_findings(data: Dataset) -> Iterator[Finding]:
     """Find what is missing, far out, uneven or of another shape in the conditions besides the label."""
     for name, values in data.conditions.items():
         kind = data.spec.conditions[name]
-        if isinstance(values, Tensor):
-            yield from _missing(name, values, data)
+        yield from _missing(name, kind, values, data)
         yield from _findings(kind, name, values, data)
 
 
 @singledispatch
-def _findings(kind: Any, name: str, values: "Values", data: Dataset) -> Iterator[Finding]:
-    """Find what is uneven, far out or of another shape in the values of a condition."""
-    raise NotImplementedError(type(kind))
+def _findings(kind: Condition, name: str, values: Any, data: Dataset) -> Iterator[Finding]:
+    """Find what is uneven, far out or of another shape in the values of a condition: nothing where no rule is below."""
+    yield from ()
 
 
 @_findings.register(Classes)
@@ -118,8 +106,8 @@ def _(kind: Image, name: str, values: "Values", data: Dataset) -> Iterator[Findi
         yield from _of_partners(name, values, data)
 
 
-def _missing(name: str, values: Tensor, data: Dataset) -> Iterator[Finding]:
-    rows = missing_rows(values)
+def _missing(name: str, kind: Condition, values: Any, data: Dataset) -> Iterator[Finding]:
+    rows = kind.missing(values)
     if rows is None or not bool(rows.any()):
         return
     names = {data.name_of(row): "missing" for row in rows.nonzero().flatten().tolist()}

@@ -70,9 +70,8 @@ class EnsembleStudy:
                 f"{option('members', members)} needs as many training items to compare with, and there are "
                 f"{len(rest):,}: give fewer"
             )
-        chosen = ItemConditions.of(model.spec, items, order, study.spec.seed)
-        spec = dataclasses.replace(study.spec, conditions=chosen.digest)
-        ensemble_study = dataclasses.replace(study, spec=spec, count=n * members, conditions=chosen)
+        chosen = ItemConditions.of(model.spec, items, order, study.request.seed)
+        ensemble_study = dataclasses.replace(study, count=n * members, conditions=chosen)
         return EnsembleStudy(ensemble_study, items, rest, () if held_out is not None else (NOT_HELD_OUT,))
 
     @property

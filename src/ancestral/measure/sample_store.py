@@ -1,18 +1,17 @@
 """Samples on disk, each made once, in whole files of neighbouring items: any number of processes may make them, and an
 evaluation that was killed goes on where it was. Samples of code that can change without notice are not kept.
 
-KEY/recipe.json                  the `SamplingSpec` that decides the items; KEY is a hash of it
+KEY/recipe.json                  what decides the items (`content_of`); KEY is a hash of it
 KEY/000064-000127.safetensors    items 64 to 127
 KEY/features/                    their features (metrics/cache.py)
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
@@ -20,11 +19,12 @@ from types import FunctionType
 import torch
 from torch import Tensor
 
-from ancestral import __version__
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import CustomNetConfig
-from ancestral.model import Model
+from ancestral.config.request import Request
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.model import Guidance, Model
 from ancestral.samplers import Sampler
 
 PACKAGE = __name__.partition(".")[0]
@@ -32,7 +32,7 @@ SAMPLE_FILE = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
 
 
 def reproducible(model: Model, sampler: Sampler) -> bool:
-    """Whether a `SamplingSpec` decides the samples: all code that makes them is this version's of this package.
+    """Whether `content_of` decides the samples: all code that makes them is this version's of this package.
 
     A sampler, network, schedule or target of your own can be edited while its name and the weights stay the same.
     """
@@ -48,39 +48,34 @@ def _packaged(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == PACKAGE and modules <= {PACKAGE, "torch", *sys.stdlib_module_names}
 
 
-@dataclass(frozen=True)
-class SamplingSpec:
-    """All that decides what item i is, if the model and the sampler are `reproducible`. The batch size, the device and
-    the number of processes do not.
+def content_of(request: Request, conditions: ItemConditions | None = None) -> dict[str, object]:
+    """Return all that decides what item i is, if the model and the sampler are `reproducible`, by name. The batch size,
+    the device and the number of processes do not.
+
+    Args:
+        request: The request, with the sampler among its objects. Items have all classes in turn.
+        conditions: The conditions that the items are given.
     """
+    content = {
+        "model": request.model,
+        "sampler": repr(request.objects.sampler),
+        "seed": request.seed,
+        "label": None,
+        "guidance": request.guidance,
+        "version": request.version,
+    }
+    return content if conditions is None else content | {"conditions": conditions.digest}
 
-    model: str
-    """SHA-256 of the model file."""
-    sampler: str
-    """The sampler with all its settings, as `repr` writes it."""
-    seed: int = 0
-    label: int | str | None = None
-    """The class that samples are conditioned on; None takes all classes in turn."""
-    guidance: float = 1.0
-    version: str = __version__
-    """Version of this package: another one may sample otherwise."""
-    conditions: str = ""
-    """Hash of the items whose conditions samples are given (`ItemConditions.digest`); "" where they are given none."""
 
-    @property
-    def content(self) -> dict[str, object]:
-        """All fields by name, without the conditions where there are none."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value or name != "conditions"}
-
-    @property
-    def key(self) -> str:
-        """The name of the folder: a hash of all fields."""
-        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()[:16]
+def key_of(request: Request, conditions: ItemConditions | None = None) -> str:
+    """Return the name of the folder: a hash of what decides the items."""
+    content = json.dumps(content_of(request, conditions), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class SampleStore:
-    """The folder with the samples of one `SamplingSpec`, as many as there are so far."""
+    """The folder with the samples of a request, as many as there are so far."""
 
     folder: Path
     shape: tuple[int, ...]
@@ -137,12 +132,11 @@ class SampleStore:
     def fill(
         self,
         model: Model,
-        sampler: Sampler,
-        spec: SamplingSpec,
+        request: Request,
         parts: Iterable[range],
-        conditions: Callable[[range], dict[str, Tensor]] | None = None,
+        conditions: ItemConditions | None = None,
     ) -> Generator[float, None, None]:
-        """Sample each range of items in one batch and keep it. A network gets `conditions` of the items in a range.
+        """Sample each range of items in one batch and keep it. Item i has condition i modulo their number.
 
         Yields:
             After each step, the number of items that its share of the work stands for.
@@ -152,11 +146,12 @@ class SampleStore:
         """
         path = self.folder / "recipe.json"
         if not path.exists():
-            storage.write_text(path, json.dumps(spec.content, indent=2) + "\n")
+            storage.write_text(path, json.dumps(content_of(request, conditions), indent=2) + "\n")
+        sampler, guidance = request.objects.sampler, Guidance(request.guidance)
         steps = len(sampler.times(model.denoiser.schedule)) - 1
         for part in parts:
-            condition = None if conditions is None else conditions(part)
-            for step in model.trajectory(part, sampler, spec.seed, spec.label, spec.guidance, condition):
+            condition = None if conditions is None else conditions.inputs(part)
+            for step in model.trajectory(part, sampler, request.seed, None, guidance, condition):
                 if step.t == 0:
                     self.write(part, model.spec.decode(step.x).cpu())
                 if step.index:

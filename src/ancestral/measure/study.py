@@ -15,11 +15,12 @@ from torch import Tensor
 from ancestral.base.device import check_memory
 from ancestral.base.events import Event, track
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.config.request import Request
 from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import MetricEvents, References, Samples
 from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
-from ancestral.measure.sample_store import SampleStore, SamplingSpec, reproducible
+from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model
 from ancestral.results import sample_result as facts
@@ -37,9 +38,8 @@ class Study:
     model: Model
     name: str
     """Name in results: the path of its run."""
-    sampler: Sampler
-    spec: SamplingSpec
-    """All that decides the samples. Its hash of the model is empty for a model that is in no file."""
+    request: Request
+    """The samples, with the sampler among its objects. Its hash of the model is empty for a model in no file."""
     folder: Path
     """The folder of samples that are kept, which later evaluations find."""
     temporary: Path
@@ -52,36 +52,48 @@ class Study:
     """The real items whose conditions samples are given; None of a model without conditions besides the label."""
 
     def __post_init__(self) -> None:
-        self.model.guided(Guidance(self.spec.guidance), self.model.spec.conditions)
+        self.model.guided(Guidance(self.guidance), self.model.spec.conditions)
         self.references.check(self.count)
         check_memory(self.count, self.store.shape, self.store.dtype)
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler."""
+        sampler: Sampler = self.request.objects.sampler
+        return sampler
+
+    @property
+    def guidance(self) -> float:
+        """The scale of guidance, one of all conditions."""
+        assert not isinstance(self.request.guidance, dict)
+        return self.request.guidance
 
     @property
     def store(self) -> SampleStore:
         """The samples on disk."""
         folder = self.folder if reproducible(self.model, self.sampler) else self.temporary / self.variant
-        return SampleStore(folder / self.spec.key, self.model.spec.shape, self.model.spec.codec.dtype)
+        key, spec = key_of(self.request, self.conditions), self.model.spec
+        return SampleStore(folder / key, spec.shape, spec.codec.dtype)
 
     def with_sampler(self, sampler: Sampler) -> "Study":
         """Return the same study of another sampler, with samples of its own."""
-        spec = dataclasses.replace(self.spec, sampler=repr(sampler))
-        return dataclasses.replace(self, sampler=sampler, spec=spec, variant=uuid.uuid4().hex)
+        return dataclasses.replace(self, request=self.request.replace(sampler=sampler), variant=uuid.uuid4().hex)
 
     @property
     def kept(self) -> bool:
         """Whether later evaluations find the samples: those of a model in a file, made by this package's code."""
-        return bool(self.spec.model) and reproducible(self.model, self.sampler)
+        return bool(self.request.model) and reproducible(self.model, self.sampler)
 
     @property
     def identity(self) -> facts.MeasuredModel:
         """The model as results name it."""
-        return facts.MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
+        return facts.MeasuredModel(self.name, self.model.step, self.request.model or None, self.model.version)
 
     def settings(self, label: str | None = None) -> facts.SampleSettings:
         """Describe the making of the samples; `label` says in words what they were conditioned on."""
-        spec, steps = self.spec, len(self.sampler.times(self.model.denoiser.schedule)) - 1
+        steps, seed = len(self.sampler.times(self.model.denoiser.schedule)) - 1, self.request.seed
         folder = self.store.folder.name if self.kept else None
-        return facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label, steps, folder)
+        return facts.SampleSettings(self.count, repr(self.sampler), seed, self.guidance, label, steps, folder)
 
     @property
     def passes(self) -> int:
@@ -91,12 +103,11 @@ class Study:
             passes = self.sampler.nfe(schedule)
         except Exception:  # a sampler of one's own may need more than the items of one number that are counted with
             passes = len(self.sampler.times(schedule)) - 1
-        return passes * (1 if self.spec.guidance == 1 else 2)
+        return passes * (1 if self.guidance == 1 else 2)
 
     def sample(self, parts: Iterable[range]) -> Generator[float, None, None]:
         """Sample and keep these items; see `SampleStore.fill`."""
-        conditions = None if self.conditions is None else self.conditions.inputs
-        return self.store.fill(self.model, self.sampler, self.spec, parts, conditions)
+        return self.store.fill(self.model, self.request, parts, self.conditions)
 
     def samples(self, batch_size: int, task: str = "sampling") -> Generator[Event, None, Tensor]:
         """Return all samples (count, *shape), decoded. Those that are missing are sampled first."""
@@ -114,11 +125,10 @@ class Study:
         self, items: Tensor, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
     ) -> MetricEvents:
         """Measure the samples; see `References.measure`."""
-        spec, classes = self.spec, len(self.model.spec.classes)
+        classes = len(self.model.spec.classes)
         if self.conditions is None:
-            labels = self.model.labels(range(self.count), spec.label)
-            label = f"{classes} classes in turn" if spec.label is None else str(spec.label)
-            label_text = label if classes else None
+            labels = self.model.labels(range(self.count), None)
+            label_text = f"{classes} classes in turn" if classes else None
         else:
             labels = self.conditions.labels_of(range(self.count))
             names = ", ".join(self.model.spec.conditions)

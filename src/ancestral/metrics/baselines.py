@@ -45,8 +45,9 @@ def nearest_items(
 
     The distance is the mean square difference of numbers in standard deviations, and of images in [−1, 1] on their own
     grid. Of several conditions each is divided by its variance over the training items, so that all count alike.
-    Items of the same class come before all others. Masked images are compared where both are known; a search knows the
-    training items as a whole, so give their images with nothing hidden.
+    Items of the same class come before all others, and of several values without a distance those that differ in the
+    fewest. Masked images are compared where both are known; a search knows the training items as a whole, so give their
+    images with nothing hidden.
 
     Args:
         queries: By name the values of the conditions, (N, ...): as they are in the data, or as they were made of items.
@@ -75,7 +76,7 @@ def nearest_items(
                 variance = float(theirs.values.var(0, correction=0).mean()) or 1.0
                 distance = distance + _square_distances(rows, theirs) / variance
             else:
-                others = others + (rows.values != theirs.values.T)
+                others = others + torch.cdist(rows.values.double(), theirs.values.double(), p=0)  # how many differ
         fewest = others == others.amin(1, keepdim=True)
         nearest.append(distance.where(fewest, torch.inf).argmin(1))
     return torch.cat(nearest)
@@ -95,7 +96,7 @@ class _Rows(NamedTuple):
 def _rows(values: Tensor, kind: Condition, sides: Sequence[int]) -> _Rows:
     """What networks get of the values of a condition, on a grid."""
     if not kind.has_distance:
-        return _Rows(values[:, None])
+        return _Rows(values.reshape(len(values), -1))
     inputs = (kind.place if kind.made_by else kind.encode)(values, sides)
     if not kind.masked:
         return _Rows(inputs.flatten(1))

@@ -116,10 +116,6 @@ def _class_names(kind: Classes, rows: Tensor, items: Sequence[str]) -> Sequence[
     return [NONE if number == ABSENT else kind.names[number] for number in rows.tolist()]
 
 
-def _class_example(kind: Classes, name: str, spec: DataSpec) -> Any:
-    return kind.names[0]
-
-
 def _read_vectors(kind: Vector, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
     """Numbers (m, k), a row of NaN for None. As in data, NaN is absent in arrays, and none of numbers as text."""
     size = kind.size
@@ -170,10 +166,6 @@ def _read_images(kind: Image, value: Any, name: str, spec: DataSpec) -> tuple[Te
     return torch.stack([image for image, _ in images]), [path for _, path in images]
 
 
-def _image_names(kind: Image, rows: Tensor, items: Sequence[str]) -> Sequence[str]:
-    return items
-
-
 def _image_example(kind: Image, name: str, spec: DataSpec) -> Any:
     smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(spec.shape[1:])
     recordings = not kind.masked and sampling_rate(kind, spec) is not None
@@ -199,9 +191,9 @@ class Written(NamedTuple):
 
 
 WRITTEN: dict[type, Written] = {
-    Classes: Written(_read_classes, _class_names, _class_example),
+    Classes: Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0]),
     Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text),
-    Image: Written(_read_images, _image_names, _image_example),
+    Image: Written(_read_images, lambda kind, rows, files: files, _image_example),
 }
 """By the kind of a condition how its values are written."""
 

@@ -16,6 +16,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, separate
 from ancestral.model.guided_model import Guidance
+from ancestral.model.sample_conditioning import Conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
 from ancestral.samplers import Sampler
@@ -72,7 +73,10 @@ def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage
     for source in followers:
         condition, name = condition_for(stages[-1], source.model, source.name), request.then.get(source.digest)
         stages.append(Stage(*source, condition, source.model.sampler(name) if name else _sampler(source, request)))
-    stages = with_values(stages, request.label, user_values(request))
+    stages = [
+        dataclasses.replace(stage, conditioning=with_settings(stage.conditioning, request))
+        for stage in with_values(stages, request.label, user_values(request))
+    ]
     check_images(request, values_of(stages))
     weak = request.objects.weak
     if request.weak is not None and (weak is None or request.weak != digest_of(weak)):
@@ -80,7 +84,7 @@ def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage
             f"these samples were guided by the model whose SHA-256 is {request.weak[:12]}: {option('weak')} names that "
             "one"
         )
-    stages = [_guided(stage, request, weak if stage is stages[0] else None, stages) for stage in stages]
+    stages = [_guided(stage, weak if stage is stages[0] else None, stages) for stage in stages]
     if request.parent is not None and request.at is not None:
         stages[0] = _branched(stages[0], request.parent, request)
     return stages
@@ -111,10 +115,11 @@ def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Requ
     )
 
 
-def guidance_of(request: Request) -> Guidance:
-    """Return how the estimates of a request are guided."""
+def with_settings(conditioning: Conditioning, request: Request) -> Conditioning:
+    """Return what items are conditioned on with the settings of a request: of samples, branches, cascades and edits."""
     low, high = request.guidance_interval or Guidance.interval
-    return Guidance(request.guidance, (low, high), request.guidance_rescale or 0.0, request.objects.weak)
+    guidance = Guidance(request.guidance, (low, high), request.guidance_rescale or 0.0, request.objects.weak)
+    return dataclasses.replace(conditioning, guidance=guidance)
 
 
 def user_values(request: Request) -> dict[str, Any]:
@@ -202,13 +207,13 @@ def _sampler(source: RequestedModel, request: Request) -> Sampler:
     return source.model.sampler(objects.sampler or request.sampler or None, **options)
 
 
-def _guided(stage: Stage, request: Request, weak: SamplingModel | None, stages: Sequence[Stage]) -> Stage:
+def _guided(stage: Stage, weak: SamplingModel | None, stages: Sequence[Stage]) -> Stage:
     """The stage with its guidance: one scale is that of the first, those by name are of all that have them.
 
     Raises:
         InputError: If a scale has no effect, or the model cannot be guided so.
     """
-    guidance, first = guidance_of(request), stage is stages[0]
+    guidance, first = stage.conditioning.guidance, stage is stages[0]
     scale = guidance.scale
     if isinstance(scale, Mapping):
         known = {name for each in stages for name in each.model.spec.conditions}

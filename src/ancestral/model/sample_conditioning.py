@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,13 +24,18 @@ from ancestral.model.condition_values import (
     with_label,
 )
 from ancestral.model.guided_model import Guidance
+from ancestral.reverse import prior
 from ancestral.samplers import Continuation
+from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser
+
+Prior: TypeAlias = Callable[[Schedule, Sequence[int], int, Sequence[int], torch.device | str], Tensor]
+"""What draws x_T: a function of the schedule, the shape of an item, the seed, the indices of items, and the device."""
 
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """What items are conditioned on, and how their estimates are guided.
+    """What items are conditioned on, how their estimates are guided, and how their x_T is drawn.
 
     Attributes:
         values: The values of the other conditions in the units of the data.
@@ -38,6 +43,7 @@ class Conditioning:
         rows: Rows of what a network gets by the names of its arguments, one for each item: what else a network of one's
             own takes, or conditions as `given.inputs` makes them, which then count in place of `values` and `label`.
         wrap: Makes of the guided denoiser the one that is sampled from.
+        prior: Draws x_T.
     """
 
     label: Label = None
@@ -45,6 +51,7 @@ class Conditioning:
     guidance: Guidance = field(default_factory=Guidance)
     rows: Mapping[str, Tensor] = field(default_factory=dict)
     wrap: Callable[[Denoiser], Denoiser] | None = None
+    prior: Prior = prior
 
     def inputs(self, spec: DataSpec, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """Return what the denoiser is conditioned on for some items, by argument; what is left out is absent."""

@@ -25,7 +25,6 @@ from ancestral.model.data_covariance import covariance_of_data, examples_of_data
 from ancestral.model.guided_model import Guidance, guided
 from ancestral.model.metadata import process_of
 from ancestral.model.sample_conditioning import Conditioning, Route, class_names, label_tensor
-from ancestral.reverse import prior
 from ancestral.samplers import Continuation, Sampler, Step
 from ancestral.targets import Denoiser
 
@@ -216,14 +215,19 @@ class SamplingModel(Conversions):
         """
         first = self.continuation(indices, seed, conditioning)
         denoiser = first.denoiser if conditioning.wrap is None else conditioning.wrap(first.denoiser)
-        schedule, x_T = self.denoiser.schedule, route.start
-        x_T = prior(schedule, self.spec.x_shape, seed, indices, self.device) if x_T is None else x_T
+        x_T = self.x_T(indices, seed, conditioning, self.device) if route.start is None else route.start
         x_T = x_T.to(self.device, torch.promote_types(self.dtype, torch.float32))
         options: dict[str, Any] = {"seed": seed, "indices": indices, "continuations": route.continuations}
         for step in sampler.trajectory(denoiser, x_T, route.times, **options, **first.condition):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
             yield step
+
+    def x_T(
+        self, indices: Sequence[int], seed: int, conditioning: Conditioning, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """Draw the noise at which the trajectories of some items begin, float32 (len(indices), *x_shape)."""
+        return conditioning.prior(self.denoiser.schedule, self.spec.x_shape, seed, indices, device)
 
     def continuation(self, indices: Sequence[int], seed: int, conditioning: Conditioning) -> Continuation:
         """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items."""

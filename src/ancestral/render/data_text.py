@@ -67,13 +67,13 @@ def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
 def condition_rows(conditions: Mapping[str, ConditionStatistics]) -> Iterator[tuple[str, str]]:
     """Format the statistics of the conditions as (name, text)."""
     for name, one in conditions.items():
-        if one.kind == "classes":
+        if one.classes:
             counts = {label: count for label, count in one.classes.items() if count}
             most, least = (pick(counts, key=lambda label: counts[label]) for pick in (max, min))
             text = plural(len(counts), "class")
             text += f", {most} with {counts[most]:,} items to {least} with {counts[least]:,}"
-        elif one.kind == "image":
-            text = f"image of {' x '.join(map(str, one.shape))}"
+        elif one.shape:
+            text = f"{one.kind} of {' x '.join(map(str, one.shape))}"
         else:
             numbers = [f"{_number(mean)} ± {_number(std)}" for mean, std in zip(one.mean, one.std, strict=True)]
             ends = [f", {_number(low)} to {_number(high)}" for low, high in zip(one.low, one.high, strict=True)]

@@ -134,8 +134,8 @@ def _model(info: ModelInfo) -> list[Table | str]:
 
 def _condition(info: ConditionInfo) -> str:
     """A condition in words, those of its kind."""
-    values = {name: value for name, value in vars(info).items() if name != "kind" and value is not None}
-    return str(CONDITION_KINDS[info.kind](**values))
+    facts = {name: value for name, value in vars(info).items() if value is not None and name not in ("kind", "further")}
+    return str(CONDITION_KINDS[info.kind](**facts, **(info.further or {})))
 
 
 def _runs(result: RunList) -> list[Table | str]:

@@ -59,7 +59,7 @@ class ConditionStatistics:
     """Statistics of a condition besides the label."""
 
     kind: str
-    """classes, vector or image."""
+    """classes, vector or image: the name of the class in `ancestral.conditions`, in lower case."""
     missing: int
     """The number of items without it."""
     low: tuple[float, ...] = ()
@@ -70,7 +70,7 @@ class ConditionStatistics:
     classes: dict[str, int] = field(default_factory=dict)
     """The number of items of each class."""
     shape: tuple[int, ...] = ()
-    """Shape of an image: (C, *space)."""
+    """Shape of a value that is counted or averaged nowhere above, as of an image: (C, *space)."""
     made_by: str = ""
     """The operator or function that makes it from the item; "" for those of the data."""
 

@@ -1,7 +1,8 @@
 """Content of a model file."""
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ancestral.base.result import Result
 from ancestral.config.training_values import BestModel
@@ -9,7 +10,7 @@ from ancestral.config.training_values import BestModel
 
 @dataclass(frozen=True)
 class ConditionInfo:
-    """A condition besides the label, whose kind is Classes, Vector or Image of `ancestral.conditions`.
+    """A condition besides the label, whose kind is a class of `ancestral.conditions`, such as Vector.
 
     What the kind does not have is None: the names of classes or numbers, the mean, the standard deviation, the least
     and the largest value of numbers, the channels, limits and sides of images and whether their last channel says what
@@ -28,6 +29,15 @@ class ConditionInfo:
     rate: int | None = None
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    further: dict[str, Any] | None = None
+    """What a kind holds that has no field above, by name."""
+
+    @staticmethod
+    def of(kind: Any) -> "ConditionInfo":
+        """Describe a condition by all that it holds."""
+        facts = dataclasses.asdict(kind)
+        further = {name: facts.pop(name) for name in [*facts] if name not in ConditionInfo.__annotations__}
+        return ConditionInfo(type(kind).__name__, **facts, further=further or None)
 
 
 @dataclass(frozen=True)

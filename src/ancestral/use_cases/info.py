@@ -1,6 +1,5 @@
 """The description of a model."""
 
-import dataclasses
 from collections.abc import Generator
 
 from ancestral.base import hub
@@ -51,7 +50,5 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo]:
         sampler=config.sample.sampler,
         latents=None if spec.autoencoder is None else f"{config.latent}: {'x'.join(map(str, spec.x_shape))}",
         best=RunFolder(file.parent).best_model(),
-        conditions={
-            name: ConditionInfo(type(kind).__name__, **dataclasses.asdict(kind)) for name, kind in spec.further.items()
-        },
+        conditions={name: ConditionInfo.of(kind) for name, kind in spec.further.items()},
     )

@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from ancestral.base.fields import arguments_of
 from ancestral.base.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
+from ancestral.declarations import EDIT_TASKS, Edit
 
 PICTURE_CHANNELS = (1, 2, 3, 4)
 """Numbers of channels that a PNG has."""
@@ -26,7 +28,6 @@ def model_description(file: Path) -> dict[str, Any]:
         InputError: If it is no model file.
     """
     from ancestral.model import describe_file  # the studio starts without torch
-    from ancestral.use_cases.sampling.edit import OF_TASK
 
     config, spec = describe_file(file)
     return {
@@ -40,7 +41,7 @@ def model_description(file: Path) -> dict[str, Any]:
         "timesteps": config.process.timesteps,
         "sampler": config.sample.sampler,
         "samplers": [_sampler(one, config.process.timesteps) for one in SAMPLERS.values()],
-        "tasks": {task: list(names) for task, names in OF_TASK.items()},
+        "tasks": {task: [one.name for one in arguments_of(Edit) if task in one.tasks] for task in EDIT_TASKS},
         "methods": [_entry(one) for one in RESTORATIONS.values()],
         "operators": [_entry(one) for one in OPERATORS.values()],
     }

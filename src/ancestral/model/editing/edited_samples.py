@@ -14,14 +14,10 @@ from ancestral.base.events import finish
 from ancestral.base.registries import DISTILLATIONS
 from ancestral.config.request import EditRequest, Request
 from ancestral.model.condition_values import NONE
-from ancestral.model.requested import check_images, guidance_of, user_values
+from ancestral.model.requested import check_images, user_values, with_settings
 from ancestral.model.sample_conditioning import Conditioning, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.samplers import (
-    Sampler,
-    Step,
-    record,
-)
+from ancestral.samplers import Sampler, Step, record
 from ancestral.schedules import Schedule
 
 EDIT_STEPS = 25
@@ -125,11 +121,11 @@ def _steps(model: SamplingModel, request: Request, default: int) -> int:
 
 
 def conditioning_of(model: SamplingModel, request: Request) -> Conditioning:
-    """Return what an edit is conditioned on and how it is guided; what is left out is absent, the label too."""
+    """Return what an edit is conditioned on, with its settings; what is left out is absent, the label too."""
     given = read_conditioning(model.spec, request.label, user_values(request))
     check_images(request, given.values)
     label = NONE if given.label is None and model.spec.classes else given.label
-    return dataclasses.replace(given, label=label, guidance=guidance_of(request))
+    return with_settings(dataclasses.replace(given, label=label), request)
 
 
 def items_of(model: SamplingModel, request: Request, default: int) -> Sequence[int]:

@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import LABEL, Vector, argument_name
-from ancestral.config.request import Label, Request
+from ancestral.config.request import Request
 from ancestral.data.spec import DataSpec
 from ancestral.guidance import Blend, Clipped, Skip
 from ancestral.model.condition_values import NONE, ConditionValues, separate
@@ -31,19 +30,9 @@ from ancestral.model.editing.edited_samples import (
     settings_of,
 )
 from ancestral.model.image_values import read_images
-from ancestral.model.requested import guidance_of
 from ancestral.model.sample_conditioning import Conditioning, Route
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.reverse import prior
-from ancestral.samplers import (
-    Continuation,
-    Sampler,
-    Step,
-    invert,
-    slerp,
-    time_at_strength,
-    times_from,
-)
+from ancestral.samplers import Continuation, Sampler, Step, invert, slerp, time_at_strength, times_from
 from ancestral.targets import Denoiser
 
 DEVIATIONS = 4
@@ -66,7 +55,7 @@ def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdi
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
         batch = [items[position] for position in positions]
-        z = prior(schedule, spec.x_shape, request.seed, batch) / schedule.prior_std
+        z = model.x_T(batch, request.seed, conditioning) / schedule.prior_std
         start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
         return model.states(batch, sampler, request.seed, conditioning, Route(start, times))
 
@@ -125,22 +114,23 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
     if (image is None) != (other is None):
         raise InputError("a walk is between two images: give both, or none to walk between conditions alone")
     weights = torch.linspace(0, 1, n, dtype=torch.float64)
-    ends = _ends(model, request, n)
+    conditioning = conditioning_of(model, request)
+    ends = _ends(conditioning, n)
     (item,) = items_of(model, dataclasses.replace(request, n=1), 1)
     ends_given = ((image, "a"), (other, "b"))
     images = [None if one is None else _single(read_images(spec, one, name)) for one, name in ends_given]
-    z = prior(model.denoiser.schedule, spec.x_shape, request.seed, [item])
+    x_T = model.x_T([item], request.seed, conditioning)
     x0 = [spec.encode(one[None]) for one in images if one is not None]
     along_flow = t is None and image is not None
     if image is None:
-        begin = _at_one_noise(model, request, z)
+        begin = _at_one_noise(model, request, x_T)
     elif t is None:
         begin = _inverted_ends(model, request, x0, ends, weights)
     else:
-        begin = _noisy(model, request, x0, z, weights)
+        begin = _noisy(model, request, x0, x_T, weights)
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
-        condition, other = (end.of(positions, model) for end in ends)
+        condition, other = (_given_inputs(end, positions, model) for end in ends)
         differing = {name: value for name, value in other.items() if not torch.equal(value, condition[name])}
 
         def wrap(denoiser: Denoiser) -> Denoiser:
@@ -148,9 +138,9 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
             return _flow(denoiser) if along_flow else denoiser
 
         label = NONE if spec.classes else None
-        conditioning = Conditioning(label, {}, guidance_of(request), condition, wrap)
+        of_rows = dataclasses.replace(conditioning, label=label, values={}, rows=condition, wrap=wrap)
         route = Route(begin.states.expand(n, *spec.x_shape)[list(positions)], begin.times)
-        return model.states([item] * len(positions), begin.sampler, request.seed, conditioning, route)
+        return model.states([item] * len(positions), begin.sampler, request.seed, of_rows, route)
 
     visited = begin.sampler.times(model.denoiser.schedule) if begin.times is None else begin.times
     passes = evaluations(begin.sampler, model.denoiser.schedule, visited)
@@ -169,36 +159,35 @@ class _Beginning(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _at_one_noise(model: SamplingModel, request: Request, z: Tensor) -> _Beginning:
+def _at_one_noise(model: SamplingModel, request: Request, x_T: Tensor) -> _Beginning:
     """The noise at which all samples begin that differ by their conditions alone."""
     if settings_of(request).t is not None:
         raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
     reason = "All samples begin at the same noise; only what they are conditioned on differs."
-    return _Beginning("conditions", reason, sampler_of(model, request), z)
+    return _Beginning("conditions", reason, sampler_of(model, request), x_T)
 
 
 def _inverted_ends(
-    model: SamplingModel, request: Request, x0: Sequence[Tensor], ends: Sequence["_End"], weights: Tensor
+    model: SamplingModel, request: Request, x0: Sequence[Tensor], ends: Sequence[Conditioning], weights: Tensor
 ) -> _Beginning:
     """The noise between that which the images at the ends are sampled from along the probability flow."""
-    sampler, guidance, n = flow_sampler(model, request), guidance_of(request), len(weights)
+    sampler, n = flow_sampler(model, request), len(weights)
     noise = []
     for one, end, place in zip(x0, ends, (0, n - 1), strict=True):
-        estimates = Continuation(model.guided(guidance, end.names), end.of([place], model), request.seed)
-        noise.append(_inverted(model, one, sampler, estimates))
+        noise.append(_inverted(model, one, sampler, model.continuation([place], request.seed, end)))
     first, last = noise
     states = slerp(first.expand(n, *first.shape[1:]), last.expand(n, *last.shape[1:]), weights)
     reason = "The noise that each image is sampled from was found along the probability flow."
     return _Beginning("flow", reason, sampler, states, notes=_casts(model, torch.cat([first, last])))
 
 
-def _noisy(model: SamplingModel, request: Request, x0: Sequence[Tensor], z: Tensor, weights: Tensor) -> _Beginning:
+def _noisy(model: SamplingModel, request: Request, x0: Sequence[Tensor], x_T: Tensor, weights: Tensor) -> _Beginning:
     """The states between the images at the ends with the same noise, at the time t of the request."""
     schedule, t, sampler = model.denoiser.schedule, settings_of(request).t, sampler_of(model, request)
     assert t is not None
     times = times_from(sampler, schedule, t)
-    first, last = (schedule.add_noise(one, times[0], z / schedule.prior_std) for one in x0)
-    states = torch.lerp(first, last, weights.float().reshape(len(weights), *[1] * (z.ndim - 1)))
+    first, last = (schedule.add_noise(one, times[0], x_T / schedule.prior_std) for one in x0)
+    states = torch.lerp(first, last, weights.float().reshape(len(weights), *[1] * (x_T.ndim - 1)))
     reason = "Both images have the same noise added, and what lies between them is sampled from there."
     return _Beginning(f"noise to t = {t:g} of {schedule.steps}", reason, sampler, states, times)
 
@@ -226,31 +215,19 @@ def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True)
-class _End:
-    """What one end of a walk is conditioned on."""
-
-    label: Label
-    values: Mapping[str, ConditionValues]
-
-    @property
-    def names(self) -> list[str]:
-        return [*self.values, *([] if self.label is None else [LABEL])]
-
-    def of(self, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
-        """Return what a network gets at some places of the walk, without what is absent."""
-        conditions = Conditioning(self.label, self.values).inputs(model.spec, positions, model.device)
-        arguments = {"labels", *map(argument_name, self.values)}
-        return {name: value for name, value in conditions.items() if name in arguments}
+def _given_inputs(end: Conditioning, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
+    """What a network gets at some places of a walk, without what is absent."""
+    arguments = {"labels", *map(argument_name, end.values)}
+    inputs = end.inputs(model.spec, positions, model.device)
+    return {name: value for name, value in inputs.items() if name in arguments}
 
 
-def _ends(model: SamplingModel, request: Request, n: int) -> tuple[_End, _End]:
+def _ends(conditioning: Conditioning, n: int) -> tuple[Conditioning, Conditioning]:
     """What the two ends of a walk of n samples are conditioned on. Numbers are interpolated, and so the same in both.
 
     Raises:
         InputError: If a condition has more than two values.
     """
-    conditioning = conditioning_of(model, request)
     label, values = conditioning.label, conditioning.values
     pairs: dict[str, tuple[ConditionValues, ConditionValues]] = {}
     for name, value in values.items():
@@ -264,7 +241,8 @@ def _ends(model: SamplingModel, request: Request, n: int) -> tuple[_End, _End]:
     labels = [None] if label is None else list(separate(label))
     _check_ends(LABEL, len(labels))
     one, other = ({name: pair[end] for name, pair in pairs.items()} for end in (0, 1))
-    return _End(labels[0], one), _End(labels[-1], other)
+    first_end = dataclasses.replace(conditioning, label=labels[0], values=one)
+    return first_end, dataclasses.replace(conditioning, label=labels[-1], values=other)
 
 
 def _check_ends(name: str, count: int) -> None:

@@ -133,7 +133,7 @@ def _measure(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
         end=plan.steps[-1],
         snapshots=len(plan.steps),
         decay=config.train.ema,
-        sampler=ema.spec.sampler,
+        sampler=repr(ema.sampler),
         points=tuple(point(*row) for row in rows),
         ema=point(ema_length(config.train.ema, max(1, ema.model.step)), ema_features.values, ema_distance),
     )
@@ -166,5 +166,5 @@ def _study_of(plan: AveragePlan, model: Model) -> Study:
     (ema,), digest = plan.studies, hashlib.sha256()
     for value in model.diffusion.net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    spec = dataclasses.replace(ema.spec, model=digest.hexdigest())
-    return dataclasses.replace(ema, model=model, spec=spec, folder=plan.folder / SAMPLES_FOLDER)
+    request = dataclasses.replace(ema.request, model=digest.hexdigest())
+    return dataclasses.replace(ema, model=model, request=request, folder=plan.folder / SAMPLES_FOLDER)

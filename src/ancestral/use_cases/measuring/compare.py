@@ -146,5 +146,5 @@ def _class_names(studies: Sequence[Study], count: int) -> list[str] | None:
     """Return the classes of the first samples, if they are the same in all studies and not those of real items."""
     if any(study.conditions is not None for study in studies):
         return None
-    first, *others = (study.model.class_names(range(count), study.spec.label) for study in studies)
+    first, *others = (study.model.class_names(range(count)) for study in studies)
     return first if all(names == first for names in others) else None

@@ -88,7 +88,7 @@ def distance_facts(
     floor_warning = floor_note((len(others), len(rest)), (study.count, len(train.values)))
     return uncertainty.Reference(train.values), {
         "model": study.identity,
-        "samples": ComparedSamples(study.count, study.spec.seed, study.spec.guidance),
+        "samples": ComparedSamples(study.count, study.request.seed, study.guidance),
         "data": references.names(),
         "extractor": ExtractorName(extractor.name, extractor.width),
         "titles": MetricTitles(extractor.title("FD"), extractor.title("KID")),

@@ -16,6 +16,7 @@ from ancestral.base.arguments import short_source
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, Given, run_files
+from ancestral.config.request import Request
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import References
@@ -27,7 +28,6 @@ from ancestral.measure.reference import (
     names_of_conditions,
     plain_source,
 )
-from ancestral.measure.sample_store import SamplingSpec
 from ancestral.measure.study import Study
 from ancestral.model import Model
 from ancestral.randomness import Stream
@@ -174,8 +174,8 @@ def plan_study(
     if model.spec.further:  # in random order, since the data may be sorted
         order = randomness.permutation(len(references.train.items), 0, Stream.GIVEN, 0)
         conditions = ItemConditions.of(model.spec, references.train, order, options.seed)
-    digest = "" if conditions is None else conditions.digest
-    spec = SamplingSpec(subject.sha256, repr(sampler), options.seed, None, guidance, conditions=digest)
+    request = Request.of(sampler=sampler, seed=options.seed, guidance=guidance)
+    request = dataclasses.replace(request, model=subject.sha256)
     folder = out / "samples" if out is not None and subject.sha256 else temporary
     count = DEFAULT_COUNT if isinstance(options.samples, bool | None) else options.samples
-    return Study(model, subject.name, sampler, spec, folder, temporary, count, references, conditions=conditions)
+    return Study(model, subject.name, request, folder, temporary, count, references, conditions=conditions)

@@ -12,7 +12,7 @@ from ancestral.base.threads import cpu_threads
 from ancestral.config.folders import check_outside
 from ancestral.config.request import EditRequest, Request
 from ancestral.data.statistics import evenly_spaced
-from ancestral.declarations import Edit
+from ancestral.declarations import EDIT_TASKS, FITTED, Edit
 from ancestral.model import editing, sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.requested import recipe_of, stages_of
@@ -25,14 +25,6 @@ from ancestral.use_cases.sampling.edit_files import EditPlan, files_of, paths_of
 from ancestral.use_cases.sampling.edit_inputs import EditInput, check_images, edit_input
 from ancestral.use_cases.sampling.reverse_process import ReverseProcess, sampled
 
-FITTED = ("method", "iterations", "noise")
-OF_TASK = {
-    "inpaint": ("mask", "box", "changes", *FITTED),
-    "restore": ("operator", *FITTED),
-    "vary": ("strength",),
-    "interpolate": ("other", "t", "gif"),
-}
-"""Options that not all tasks have."""
 STATISTICS = 2
 """The smallest number of samples that have a map of their standard deviation."""
 
@@ -72,7 +64,7 @@ def plan(options: Edit) -> EditPlan:
         [stage],
         n=len(items),
         sampler=request.sampler if own is None else sampler_name(own),
-        edit=dataclasses.replace(settings, method=edit.method if _fits(options) else None),
+        edit=dataclasses.replace(settings, method=edit.method if options.task in FITTED else None),
     )
     notes = [
         *given.notes,
@@ -152,11 +144,11 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
 def _check_options(options: Edit) -> None:
     """Raise InputError for options that the task does not have, or lacks."""
     task = options.task
-    for name in dict.fromkeys(name for names in OF_TASK.values() for name in names):
-        value = getattr(options, name)
-        if name not in OF_TASK[task] and value is not None and value is not False:
-            tasks = " and ".join(other for other, names in OF_TASK.items() if name in names)
-            raise InputError(f"{option(name)} is an option of {tasks}, and has no meaning in {task}: leave it out")
+    for one in dataclasses.fields(options):
+        tasks, value = one.metadata.get("tasks", EDIT_TASKS), getattr(options, one.name)
+        if task not in tasks and value is not None and value is not False:
+            names = " and ".join(tasks)
+            raise InputError(f"{option(one.name)} is an option of {names}, and has no meaning in {task}: leave it out")
     if options.image is None and task != "interpolate":
         raise InputError(f"{task} needs an image: give it after the task")
     for name in ("mask", "changes"):
@@ -172,11 +164,6 @@ def _check_options(options: Edit) -> None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, steps=options.steps)
-
-
-def _fits(options: Edit) -> bool:
-    """Whether the task has methods to choose from."""
-    return "method" in OF_TASK[options.task]
 
 
 def _settings(options: Edit, given: EditInput) -> EditRequest:

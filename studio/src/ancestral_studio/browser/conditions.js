@@ -1,4 +1,5 @@
-// Controls of what samples are conditioned on: chips for the label, sliders for numbers, lists for classes, images.
+// Controls of what samples are conditioned on: chips for the label, sliders for numbers, lists for classes, images, and
+// a line of text for all other kinds.
 
 import { el } from "../page/shared/elements.js";
 import { numberRow } from "../page/shared/number_row.js";
@@ -99,13 +100,26 @@ function image(app, name, changed) {
   };
 }
 
+/** The values of a kind that has no control of its own, as the command takes them. */
+function text(label, changed) {
+  const input = el("input", { type: "text", "aria-label": label, on: { input: changed } });
+  return {
+    element: input,
+    value: () => input.value || undefined,
+    set: value => {
+      input.value = value;
+    },
+  };
+}
+
 /** The field of a condition, which is given or not: its control, and values in turn that one control cannot show. */
 function conditionField(app, name, kind, changed) {
-  const control = {
+  const controls = {
     vector: () => vector(kind, changed),
     classes: () => classes(kind, name, changed),
     image: () => image(app, name, changed),
-  }[kind.kind]();
+  };
+  const control = controls[kind.kind]?.() ?? text(name, changed);
   let further = [];
   const use = el("input", { type: "checkbox" });
   const body = el("div", { hidden: true }, control.element);
