@@ -57,7 +57,7 @@ class DivergenceGuard:
         """
         smoothed, good, bad = self.numbers
         loss = loss.to(smoothed)
-        skipped = ~(loss.isfinite() & norm.isfinite()) | (bad >= SKIPS)
+        skipped: Tensor = ~(loss.isfinite() & norm.isfinite()) | (bad >= SKIPS)
         if positive:  # losses with learned weights may be negative: then no ratio of two says anything
             skipped = skipped | ((good >= SETTLED) & (loss > EXPLODED * smoothed))
         mean = torch.where(smoothed.isnan(), loss, SMOOTHING * smoothed + (1 - SMOOTHING) * loss)
