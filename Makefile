@@ -19,7 +19,7 @@ EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
 OXYGEN := bench/data/oxygen-icon-theme
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-bench test-core test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench tables clean
+.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -54,7 +54,11 @@ test-slow: $(VENV)/.installed-dev
 test-browser: docs
 	$(BIN)/pytest $(PARALLEL) --dist loadfile -m browser
 
-test-all: test test-long test-bench test-slow test-browser
+# on a pretended accelerator, and on a GPU where there is one
+test-device: $(VENV)/.installed-dev
+	$(BIN)/pytest $(PARALLEL) -m device tests/device
+
+test-all: test test-device test-long test-bench test-slow test-browser
 
 # the newest version of every package, on the newest Python that these support
 test-newest: $(NEWEST)/bin/uv
@@ -104,7 +108,7 @@ types: $(VENV)/.installed-types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 cov: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m "long or not slow and not browser" --cov=ancestral --cov=ancestral_studio --cov=ancestral_course \
+	$(BIN)/pytest $(PARALLEL) -m "long or device or not slow and not browser" --cov=ancestral --cov=ancestral_studio --cov=ancestral_course \
 	    --cov-report=term-missing
 
 bench bench-quality: $(EMOJI) $(OXYGEN)

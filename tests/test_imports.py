@@ -63,7 +63,7 @@ THEORY = {
     "randomness",
     "nets",
 }
-GROUND = {"arguments", "registries", "errors", "options", "transforms", "plugins"}
+GROUND = {"arguments", "device_copies", "double_precision", "registries", "errors", "options", "transforms", "plugins"}
 """The modules of `base` that the theory uses."""
 STANDARD = set(sys.stdlib_module_names)
 

@@ -82,7 +82,7 @@ def dormand_prince(
             .mean(1)
             for y, new, *part in zip(state, moved, *slopes, strict=True)
         ]
-        error = torch.stack(errors).amax(0).sqrt().double().cpu()
+        error = torch.stack(errors).amax(0).sqrt().cpu().double()
         if not bool(error.isfinite().all()):
             raise InputError("the probability flow leaves the finite numbers: the network diverged, or needs a clip")
         accepted = error <= 1

@@ -121,7 +121,8 @@ class Augmentation:
         for rows, change in ((moved, Augmentation._move), (resampled, Augmentation._resample)):
             if bool(rows.any()):
                 index = rows.nonzero().flatten()
-                x = x.index_copy(0, index.to(x.device), change(self[index], x[index.to(x.device)]))
+                place = index.to(x.device, non_blocking=True)
+                x = x.index_copy(0, place, change(self[index], x[place]))
         return x
 
     def _move(self, x: Tensor) -> Tensor:
@@ -132,10 +133,10 @@ class Augmentation:
             source = source.where(source < side, 2 * side - 1 - source)  # beyond the edge a mirror image
             shape = [len(x), *[1] * (x.ndim - 1)]
             shape[axis + 2] = side
-            x = x.gather(axis + 2, source.to(x.device).view(shape).expand_as(x))
+            x = x.gather(axis + 2, source.to(x.device, non_blocking=True).view(shape).expand_as(x))
         for turns in self.turns.unique().tolist():  # type: ignore[no-untyped-call]
             if turns:
-                index = (self.turns == turns).nonzero().flatten().to(x.device)
+                index = (self.turns == turns).nonzero().flatten().to(x.device, non_blocking=True)
                 x = x.index_copy(0, index, x[index].rot90(turns, (2, 3)))
         return x
 
@@ -145,7 +146,7 @@ class Augmentation:
         units = torch.tensor([width, height], dtype=torch.float64)  # of grid_sample: -1 and 1 are the edges
         source = self.source() / units[:, None] * units
         size = [len(x), x.shape[1], POINTS_TO_A_PIXEL * height, POINTS_TO_A_PIXEL * width]
-        grid = F.affine_grid(F.pad(source, (0, 1)).to(x), size, align_corners=False)
+        grid = F.affine_grid(F.pad(source, (0, 1)).to(x, non_blocking=True), size, align_corners=False)
         points = F.grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
         least, largest = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
         return F.avg_pool2d(points, POINTS_TO_A_PIXEL).clamp(least, largest).to(device)

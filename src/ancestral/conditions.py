@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
 
 ABSENT = -1
@@ -223,11 +224,13 @@ class Vector(_Kind):
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
         device = values.device
-        work = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+        work = float64_device(device)
         values = values.reshape(len(values), self.size).to(work).double()
-        mean, std = (torch.tensor(part, dtype=torch.float64, device=work) for part in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(part, dtype=torch.float64).to(work, non_blocking=True) for part in (self.mean, self.std)
+        )
         inputs = F.pad((values - mean) / std, (0, 1), value=1.0)
-        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float().to(device)
+        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float().to(device, non_blocking=True)
 
     def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
         """Return what a network gets where the condition is absent, zeros (count, k + 1)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ancestral.base.device_copies import kept
 from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 
@@ -82,7 +83,7 @@ class Covariance:
         rest = self.rest * b**2 / (a**2 * self.rest + b**2)
         if self.axes is None:
             return rest * v
-        axes, variances = self.axes.to(v), self.variances.to(v)
+        axes, variances = kept(self.axes, v), kept(self.variances, v)
         ratio = b**2 / (a**2 * variances + b**2)
         along = v @ axes
         return rest * v + (along * (variances * ratio - rest)) @ axes.T

@@ -9,6 +9,7 @@ those that are made of the item. So an item gets the same mask in every batch an
 have masks of their own.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.double_precision import float64_device, highest_dtype
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
@@ -79,7 +81,7 @@ class Fixed:
 
     def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
         """A x. In float64, so that the order of a sum, which depends on batch and device, has no effect."""
-        work = x if x.device.type == "mps" else x.double()
+        work = x.to(highest_dtype(x.device))
         return self.operator.apply(work).float()
 
 
@@ -128,9 +130,9 @@ class RandomMask:
             axis, first = HALVES[self.kind]
             if -axis > len(sides):
                 raise InputError(f"mask:{self.kind} is of images and volumes: give mask:left or mask:right to signals")
-            return _half(sides, axis, first).to(device).expand(len(address.indices), *sides)
+            return _half(sides, axis, first).to(device, non_blocking=True).expand(len(address.indices), *sides)
         if self.kind == "crop":
-            return _box(address.uniforms(len(sides)), sides, self.share).to(device)
+            return _box(address.uniforms(len(sides)), sides, self.share).to(device, non_blocking=True)
         if self.kind:
             return _RANDOM[self.kind](address.uniforms(_NUMBERS), sides, device)
         numbers = address.uniforms(1 + _NUMBERS)
@@ -139,7 +141,7 @@ class RandomMask:
         for choice, kind in enumerate(MIXTURE):
             rows = (choices == choice).nonzero()[:, 0]
             if len(rows):
-                known[rows.to(device)] = _RANDOM[kind](numbers[rows, 1:], sides, device)
+                known[rows.to(device, non_blocking=True)] = _RANDOM[kind](numbers[rows, 1:], sides, device)
         return known
 
 
@@ -178,8 +180,7 @@ class OwnFunction:
                 raise InputError(f"{self.name} returned {shapes}: return one shape for all")
             results.append(result.detach())
         made = torch.cat(results)
-        single = made.ndim > 2 or x.device.type == "mps"  # which has no float64
-        return made.to(x.device, torch.float32 if single else torch.float64)
+        return made.to(x.device, torch.float32 if made.ndim > 2 else highest_dtype(x.device))
 
 
 Part = Fixed | Noise | RandomMask | OwnFunction
@@ -485,7 +486,7 @@ def _half(sides: tuple[int, ...], axis: int, first: bool) -> Tensor:
 
 def _halves(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
     halves = torch.stack([_half(sides, axis, first) for axis in range(len(sides)) for first in (True, False)])
-    return halves[(numbers[:, 0] * len(halves)).long()].to(device)
+    return halves[(numbers[:, 0] * len(halves)).long()].to(device, non_blocking=True)
 
 
 def _inside(starts: Tensor, lengths: Tensor, sides: tuple[int, ...]) -> Tensor:
@@ -516,12 +517,12 @@ def _boxes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Ten
     lengths = ((least + (most - least) * sizes) * space).round().long().clamp(min=1)
     starts = (places * (space - lengths + 1)).long()
     lengths = lengths * (torch.arange(BOXES) < boxes)[..., None]  # boxes beyond the number of this item are empty
-    return ~_inside(starts, lengths, sides).any(1).to(device)
+    return ~_inside(starts, lengths, sides).any(1).to(device, non_blocking=True)
 
 
 def _brushes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
     """What one to three random walks with a round brush leave, bool (B, *sides)."""
-    work = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+    work = float64_device(device)
     dims, longest = len(sides), max(sides)
     space = torch.tensor(sides, dtype=torch.float64)
     strokes = 1 + (numbers[:, 0] * STROKES).long()
@@ -529,18 +530,19 @@ def _brushes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> T
     radii = ((least + (most - least) * numbers[:, 1 : 1 + STROKES]) * longest).clamp(min=0.5)
     walks = numbers[:, 1 + STROKES : 1 + STROKES + STROKES * (1 + SEGMENTS) * dims]
     walks = walks.reshape(-1, STROKES, 1 + SEGMENTS, dims)
-    radii = torch.where(torch.arange(STROKES) < strokes[:, None], radii, -1.0).to(work)
-    point = walks[:, :, 0] * (space - 1)
-    known = torch.ones(len(numbers), *sides, dtype=torch.bool, device=work)
+    radii = torch.where(torch.arange(STROKES) < strokes[:, None], radii, -1.0).to(work, non_blocking=True)
+    points = [walks[:, :, 0] * (space - 1)]
     for segment in range(1, 1 + SEGMENTS):
         moves = (2 * walks[:, :, segment] - 1) * REACH[dims] * space
-        end = torch.minimum((point + moves).clamp(min=0), space - 1)
+        points.append(torch.minimum((points[-1] + moves).clamp(min=0), space - 1))
+    places = torch.stack(points).to(work, non_blocking=True)
+    known = torch.ones(len(numbers), *sides, dtype=torch.bool, device=work)
+    for point, end in itertools.pairwise(places):
         for stroke in range(STROKES):
             reach = radii[:, stroke].reshape(-1, *[1] * dims)
-            square = _square_distance(point[:, stroke].to(work), end[:, stroke].to(work), sides)
+            square = _square_distance(point[:, stroke], end[:, stroke], sides)
             known &= (square > reach * reach) | (reach < 0)
-        point = end
-    return known.to(device)
+    return known.to(device, non_blocking=True)
 
 
 def _square_distance(start: Tensor, end: Tensor, sides: tuple[int, ...]) -> Tensor:

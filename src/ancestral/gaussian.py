@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.base.double_precision import highest_dtype
+
 Scalar = float | Tensor
 """A coefficient of the schedule: a float for one time, or a tensor that broadcasts against the images."""
 
@@ -72,7 +74,7 @@ class DiagonalGaussian(NamedTuple):
         Returns:
             Log probabilities in nats, (B, *). As in the DDPM authors' code, a probability is at least 1e-12.
         """
-        precise = x.dtype if x.device.type == "mps" else torch.float64
+        precise = highest_dtype(x.device)
         std, from_mean = sqrt(self.variance), x.to(precise) - self.mean
         side = torch.where(from_mean < 0, -1.0, 1.0)
         inner = tail((side * from_mean - half_width) / std).where(side * x > -edge, 1.0)

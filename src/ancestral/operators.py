@@ -10,21 +10,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ancestral.base.arguments import shown
+from ancestral.base.device_copies import kept
 from ancestral.base.errors import InputError, whole
-from ancestral.base.transforms import certain, pullback
+from ancestral.base.transforms import certain, pullback, transformed
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, those of ITU-R BT.601 and of Pillow."""
+_LUMA = torch.tensor(LUMA, dtype=torch.float64)
 TRUNCATE = 4.0
 """Radius of a blur's kernel in standard deviations."""
 MOST_CONJUGATE_GRADIENTS, DIGITS = 1000, 0.87
 """Conjugate gradients: their largest number for a pseudo-inverse, and the share of the digits of the numbers that the
 residual loses before they end."""
+ASKED = 16
+"""A device that computes by itself is asked at each of so many iterations whether they can end."""
 DENSE = 1024
 """The largest number of elements of an item for which a pseudo-inverse is computed from the matrix of an operator."""
 
@@ -50,14 +55,12 @@ class Operator(ABC):
         unless A almost loses very many directions: with a mask and a blur of 1 pixel, and items of 3×64×64, A A⁺ A
         is A within 1e-5 after `MOST_CONJUGATE_GRADIENTS`, and of 2 pixels within 3e-4.
         """
-        matrices = self.matrices(shape)
-        if matrices is not None:
-            parts = [torch.linalg.svd(matrix, full_matrices=False) for matrix in matrices]
-            singular = reduce(lambda value, part: value[..., None] * part, [S for _, S, _ in parts])
-            scale = _reciprocals(singular, max(*shape, *y.shape[1:]) * torch.finfo(y.dtype).eps).to(y)
-            return along_axes(along_axes(y, [U.T for U, _, _ in parts]) * scale, [Vh.T for _, _, Vh in parts])
+        form = (tuple(shape), tuple(y.shape[1:]), y.dtype)
+        if type(self).matrices is not Operator.matrices and (parts := _constant(_decomposition, self, *form)):
+            to_axes, scale, from_axes = parts
+            return along_axes(along_axes(y, to_axes) * kept(scale, y), from_axes)
         if math.prod(shape) <= DENSE and _hashable(self):
-            inverse = _dense_inverse(self, tuple(shape), tuple(y.shape[1:]), y.dtype, y.device)
+            inverse = _dense_inverse(self, *form, y.device)
             return (y.flatten(1) @ inverse.T).reshape(-1, *shape)
         return least_squares(self.apply, lambda v: self.adjoint(v, shape), y)
 
@@ -148,7 +151,7 @@ class Mask(Operator):
         mask = self.mask.shape
         if len(mask) > x.ndim or not all(m in (1, side) for m, side in zip(mask[::-1], x.shape[::-1], strict=False)):
             raise InputError(f"a mask of the shape {tuple(mask)} does not fit items {tuple(x.shape)}: give their sides")
-        return x * self.mask.to(x)
+        return x * kept(self.mask, x)
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.adjoint`."""
@@ -235,7 +238,7 @@ class Grey(Operator):
 
     @staticmethod
     def _weights(like: Tensor) -> Tensor:
-        return like.new_tensor(LUMA).reshape(1, 3, *[1] * (like.ndim - 2))
+        return kept(_LUMA, like).reshape(1, 3, *[1] * (like.ndim - 2))
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,7 @@ class Blur(Operator):
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.adjoint`."""
-        return along_axes(y, [None, *(self.matrix(side).T for side in shape[1:])])
+        return along_axes(y, [None, *(kept(self.matrix(side), y).T for side in shape[1:])])  # a view is not kept
 
     def matrices(self, shape: Sequence[int]) -> list[Tensor]:
         """See `Operator.matrices`."""
@@ -267,14 +270,8 @@ class Blur(Operator):
 
     def matrix(self, side: int) -> Tensor:
         """The blur of one axis, float64 (side, side), whose rows sum to 1."""
-        radius = math.ceil(TRUNCATE * self.sigma)
-        offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
-        kernel = torch.exp(-0.5 * (offsets / self.sigma) ** 2)
-        rows = torch.arange(side)[:, None]
-        columns = (rows + offsets.long()).clamp(0, side - 1)
-        return torch.zeros(side, side, dtype=torch.float64).index_put_(
-            (rows.expand_as(columns), columns), (kernel / kernel.sum()).expand(columns.shape), accumulate=True
-        )
+        matrix: Tensor = _constant(_blur_matrix, self.sigma, side)
+        return matrix
 
 
 @dataclass(frozen=True)
@@ -326,7 +323,46 @@ def matrix(
     return operator.apply(identity.reshape(-1, *shape)).flatten(1).T
 
 
+def _constant(function: Any, *arguments: Any) -> Any:
+    """The result of a function with a cache, which is left out where results are no plain tensors."""
+    plain = _hashable(arguments[0]) and not (torch.compiler.is_compiling() or transformed())
+    return (function if plain else function.__wrapped__)(*arguments)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _blur_matrix(sigma: float, side: int) -> Tensor:
+    radius = math.ceil(TRUNCATE * sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    rows = torch.arange(side)[:, None]
+    columns = (rows + offsets.long()).clamp(0, side - 1)
+    return torch.zeros(side, side, dtype=torch.float64).index_put_(
+        (rows.expand_as(columns), columns), (kernel / kernel.sum()).expand(columns.shape), accumulate=True
+    )
+
+
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
+@torch.no_grad()
+def _decomposition(
+    operator: Operator, shape: tuple[int, ...], values: tuple[int, ...], dtype: torch.dtype
+) -> tuple[list[Tensor], Tensor, list[Tensor]] | None:
+    """The pseudo-inverse of an operator that has matrices: to the axes of its values, the factors there, and to items.
+
+    All are float64 on the CPU, and what is lost in `dtype` is taken for lost.
+    """
+    matrices = operator.matrices(shape)
+    if matrices is None:
+        return None
+    parts = [torch.linalg.svd(matrix, full_matrices=False) for matrix in matrices]
+    singular = reduce(lambda value, part: value[..., None] * part, [S for _, S, _ in parts])
+    scale = _reciprocals(singular, max(*shape, *values) * torch.finfo(dtype).eps)
+    return [U.T for U, _, _ in parts], scale, [Vh.T for _, _, Vh in parts]
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
 @torch.no_grad()
 def _dense_inverse(
     operator: Operator, shape: tuple[int, ...], values: tuple[int, ...], dtype: torch.dtype, device: torch.device
@@ -337,7 +373,7 @@ def _dense_inverse(
     return inverse.to(device, dtype)
 
 
-def _hashable(operator: Operator) -> bool:
+def _hashable(operator: Operator | float) -> bool:
     """Whether an operator has a hash, so that its matrix can be kept: those of unhashable functions have none."""
     try:
         hash(operator)
@@ -377,7 +413,7 @@ def check_fit(y: Tensor, made: Tensor, x: Tensor) -> Tensor:
     """Return y in the dtype and on the device of A x; raise InputError unless it is one such, or one for each item."""
     if y.shape[1:] != made.shape[1:] or len(y) not in (1, len(made)):
         raise InputError(f"y is {list(y.shape)}, and the operator makes {list(made.shape)} of {list(x.shape)}")
-    return y.to(made)
+    return kept(y, made)
 
 
 def _check_floats(x: Tensor) -> None:
@@ -390,7 +426,7 @@ def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
     """Apply a matrix along each axis of an item of x (B, *); None leaves an axis as it is."""
     for axis, matrix in enumerate(matrices, 1):
         if matrix is not None:
-            x = (x.movedim(axis, -1) @ matrix.to(x).T).movedim(-1, axis)
+            x = (x.movedim(axis, -1) @ kept(matrix, x).T).movedim(-1, axis)
     return x
 
 
@@ -411,9 +447,9 @@ def conjugate_gradients(
     v, residual = torch.zeros_like(right), right
     direction, square = right, _squares(right)
     least = _tolerance(right) ** 2 * square
-    for _ in range(iterations):
+    for number in range(iterations):
         going = square > least
-        if certain(~going.any()):
+        if _ended(going, number, iterations):
             break
         moved = function(direction)
         curvature = (direction * moved).flatten(1).sum(1)
@@ -448,10 +484,10 @@ def least_squares(
     x, direction, square = torch.zeros_like(slope), slope, _squares(slope)
     tolerance, size = _tolerance(y) ** 2, _squares(y)
     norm = torch.zeros_like(size)  # ‖A‖², from below
-    for _ in range(iterations):
+    for number in range(iterations):
         rest = _squares(residual)
         going = (rest > tolerance * size) & (square > tolerance * norm * rest)
-        if certain(~going.any()):
+        if _ended(going, number, iterations):
             break
         moved = apply(direction)
         length = _squares(moved)
@@ -462,6 +498,16 @@ def least_squares(
         before, square = square, _squares(slope)
         direction = slope + _each(_ratio(square, before, before > 0), x) * direction
     return x
+
+
+def _ended(going: Tensor, number: int, iterations: int) -> bool:
+    """Whether iterations can end, as no item goes on: those that do not are left as they are.
+
+    To ask means to wait for a device, so it is asked at each `ASKED` iterations that have as many after them.
+    """
+    if going.device.type != "cpu" and (number % ASKED or not ASKED <= number <= iterations - ASKED):
+        return False
+    return certain(~going.any())
 
 
 def unit(v: Tensor) -> Tensor:

@@ -16,9 +16,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ancestral.base.device_copies import kept
+from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.operators import Operator, check_measurement, matrix
-from ancestral.schedules import Schedule, Time, broadcast, check_floats
+from ancestral.schedules import Schedule, Time, broadcast, check_floats, per_item
 from ancestral.targets import X0, Prediction, exact_at_zero
 
 
@@ -44,19 +46,19 @@ class Gaussian:
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t] and E[ε | x_t], each (B, *); see `Denoiser.predict`."""
         scales = self.schedule.at(t)
-        mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
+        mean, variance = kept(self.mean, x_t), kept(self.std, x_t) ** 2
         difference = x_t - broadcast(scales[0], x_t) * mean
         if self.basis is not None:
-            difference = difference.flatten(1) @ self.basis.to(x_t)
+            difference = difference.flatten(1) @ kept(self.basis, x_t)
         a, b = (broadcast(scale, difference) for scale in scales)
         gain = a * variance / (a**2 * variance + b**2)  # Cov(x_0, x_t) / Var(x_t)
         moved = gain * difference
         if self.basis is not None:
-            moved = (moved @ self.basis.to(x_t).T).reshape(x_t.shape)
+            moved = (moved @ kept(self.basis, x_t).T).reshape(x_t.shape)
         return X0.solve(x_t, mean + moved, *scales)
 
     def given(self, y: Tensor, operator: Operator, noise: float) -> "Gaussian":
-        """Return the exact denoiser of x_0 given y = A x_0 + σ n.
+        """Return the exact denoiser of x_0 given y = A x_0 + σ n, which is computed on the CPU.
 
         Args:
             y: One measurement (1, *), or one for each item of the batches that are denoised (B, *).
@@ -66,14 +68,15 @@ class Gaussian:
         Raises:
             InputError: If the mean has not the shape of an item, or y is no such measurement.
         """
-        shape = tuple((self.mean + self.std).shape if self.basis is None else self.mean.shape[1:])
+        own_mean, std = (part.to("cpu", torch.float64) for part in (self.mean, self.std))
+        shape = tuple((own_mean + std).shape if self.basis is None else own_mean.shape[1:])
         if self.basis is None and shape[:1] == (1,) and y.ndim <= len(shape):
             shape = shape[1:]  # the mean has an axis for the batch, as y has
         if not shape:
             raise InputError("the shape of an item is not known: give the Gaussian its mean as a tensor of that shape")
         dimensions, dtype = math.prod(shape), torch.float64
-        basis = torch.eye(dimensions, dtype=dtype) if self.basis is None else self.basis.to(dtype)
-        variance = self.std.to(dtype).expand(shape if self.basis is None else (dimensions,)).flatten() ** 2
+        basis = torch.eye(dimensions, dtype=dtype) if self.basis is None else self.basis.to("cpu", dtype)
+        variance = std.expand(shape if self.basis is None else (dimensions,)).flatten() ** 2
         covariance = (basis * variance) @ basis.T
         A = matrix(operator, shape)
         gain = (
@@ -81,7 +84,7 @@ class Gaussian:
             @ A.T
             @ torch.linalg.pinv(A @ covariance @ A.T + noise**2 * torch.eye(len(A), dtype=dtype), hermitian=True)
         )
-        mean = self.mean.to(dtype).expand(len(self.mean) if self.mean.ndim > len(shape) else 1, *shape)
+        mean = own_mean.expand(len(own_mean) if own_mean.ndim > len(shape) else 1, *shape)
         residual = _measurement(y, A, noise) - mean.flatten(1) @ A.T
         variance, basis = torch.linalg.eigh(covariance - gain @ A @ covariance)
         mean = mean + (residual @ gain.T).reshape(-1, *shape)
@@ -107,7 +110,7 @@ class Mixture:
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t] and E[ε | x_t], each (B, *); see `Denoiser.predict`."""
         scales = self.schedule.at(t)
-        x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
+        x, means, variances = x_t.flatten(1), kept(self.means, x_t).flatten(1), kept(self.stds, x_t) ** 2
         a, b = (broadcast(scale, x) for scale in scales)
         share = self._joint_log_density(x_t, t).softmax(1).to(x)  # p(k | x_t), (B, K)
         gain = a * variances / (a**2 * variances + b**2)  # of each component, as for one Gaussian
@@ -139,14 +142,15 @@ class Mixture:
         difference of large terms, which is up to 50 nats off in float32 for images of 784 elements.
         """
         check_floats(x_t)
-        x = x_t.flatten(1).to(torch.float32 if x_t.device.type == "mps" else torch.float64)  # MPS has no float64
+        x = x_t.flatten(1).to(highest_dtype(x_t.device))
         a, b = (broadcast(scale, x) for scale in self.schedule.at(t))
-        variance = a**2 * self.stds.to(x) ** 2 + b**2
+        variance = a**2 * kept(self.stds, x) ** 2 + b**2
         # in parts, since a float64 copy of all means could be gigabytes
-        parts = (part.to(x) for part in torch.split(self.means.flatten(1), 4096))
+        means = kept(self.means, x, self.means.dtype if x.dtype == torch.float64 else None)
+        parts = (part.to(x) for part in torch.split(means.flatten(1), 4096))
         squares = (x**2).sum(1, keepdim=True)
         distance = torch.cat([squares - 2 * a * (x @ m.T) + a**2 * (m**2).sum(1) for m in parts], dim=1)
-        return self.log_weights.to(x) - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
+        return kept(self.log_weights, x) - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
 
 
 class Empirical(Mixture):
@@ -172,7 +176,7 @@ class Empirical(Mixture):
         apply = operator.apply if isinstance(operator, Operator) else operator
         fits = []
         for part in torch.split(self.means, 256):
-            values = apply(part.to(torch.float64))
+            values = apply(part.to("cpu", torch.float64))
             if values.shape[1:] != y.shape[1:]:
                 raise InputError(_wrong_measurement(y, values.shape[1:]))
             fits.append(torch.cdist(y.to(values).flatten(1), values.flatten(1)).square() / (-2 * noise**2))
@@ -211,31 +215,30 @@ class ConditionalMixture:
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t, y] and E[ε | x_t, y], each (B, *); see `Denoiser.predict`."""
         check_floats(x_t)
-        scales, basis = self.schedule.at(t), self.basis.to(x_t.device)
-        x = x_t.flatten(1).to(basis) @ basis
+        scales, x = self.schedule.at(t), x_t.flatten(1).to(highest_dtype(x_t.device))
+        basis = kept(self.basis, x)
+        x = x @ basis
         if len(self.measured) not in (1, len(x)):
             raise InputError(f"{len(x)} items need one measurement or {len(x)}, not {len(self.measured)}")
-        a, b = (
-            torch.as_tensor(scale, dtype=x.dtype, device=x.device).reshape(-1, 1) for scale in scales
-        )  # (1, 1), or (B, 1)
+        a, b = (per_item(torch.as_tensor(scale, dtype=x.dtype), x) for scale in scales)  # (1, 1), or (B, 1)
         parts = [slice(None)] if len(a) == 1 else [slice(row, row + 1) for row in range(len(x))]
-        y = self.measured.to(x).expand(len(x), -1)
+        y = kept(self.measured, x).expand(len(x), -1)
         x0 = torch.cat([self._mean(x[part], y[part], a[part], b[part]) for part in parts])
         return X0.solve(x_t, (x0 @ basis.T).to(x_t).reshape(x_t.shape), *scales)
 
     def _mean(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """E[x_0 | x_t, y] of x_t (B, D) and y (B, rank), all along the axes of V, at one time."""
-        S, sigma, rank = self.singular.to(x), self.noise, y.shape[1]
+        S, sigma, rank = kept(self.singular, x), self.noise, y.shape[1]
         both, size = (a**2 * sigma**2 + b**2 * S**2).sqrt(), (sigma**2 + b**2).sqrt()
         # where A sees nothing, x_t alone is the measurement
         seen = torch.cat([(a * sigma**2 * x[:, :rank] + b**2 * S * y) / (both * size), x[:, rank:]], 1)
         signal = torch.cat([both / size, a.expand(1, x.shape[1] - rank)], 1)
         noise = torch.cat([(b * sigma / size).expand(1, rank), b.expand(1, x.shape[1] - rank)], 1)
-        means, variances = self.means.to(x), self.mixture.stds.to(x)[:, None] ** 2
+        means, variances = kept(self.means, x), kept(self.mixture.stds, x)[:, None] ** 2
         precision = 1 / (signal**2 * variances + noise**2)  # (K, D)
         squares = seen**2 @ precision.T - 2 * seen @ (signal * means * precision).T
         squares = squares + (signal**2 * means**2 * precision).sum(1)
-        share = (self.mixture.log_weights.to(x) - 0.5 * (squares - precision.log().sum(1))).softmax(1)
+        share = (kept(self.mixture.log_weights, x) - 0.5 * (squares - precision.log().sum(1))).softmax(1)
         gain = signal * variances * precision
         x0: Tensor = share @ (means * (1 - gain * signal)) + (share @ gain) * seen
         return x0

@@ -84,8 +84,8 @@ def integrate(
         """du/dθ and its divergence."""
         x, t, s = flow_state(schedule, theta, state[0])
         prediction, div_x0, div_eps = flow.evaluate(x, t)
-        s, cos, sin = (scale.to(div_x0) for scale in (s, theta.cos(), theta.sin()))
-        return velocity(prediction, theta), (s * (cos * div_eps - sin * div_x0))[:, None]
+        scale, cos, sin = (broadcast(value, div_x0) for value in (s, theta.cos(), theta.sin()))
+        return velocity(prediction, theta), (scale * (cos * div_eps - sin * div_x0))[:, None]
 
     x, total = x0, x0.new_zeros(len(x0))
     yield OdeState(0, x, total)
@@ -95,7 +95,8 @@ def integrate(
         check_rtol(rtol, x0)
         for theta, (u, part) in dormand_prince(slope, (x0, total[:, None]), 0.0, angle(schedule, schedule.steps), rtol):
             x, t, s = flow_state(schedule, theta, u)
-            yield OdeState(t, x, part.squeeze(1) + size * s.log().to(x))  # x = s u, and div(u ds) = size · d log s
+            total = part.squeeze(1)
+            yield OdeState(t, x, total + size * broadcast(s.log(), total))  # x = s u, and div(u ds) = size · d log s
         return
     for start, end in pairwise(reversed(spaced_times(schedule, steps, spacing))):
         da, db = (late - early for late, early in zip(schedule.at(end), schedule.at(start), strict=True))
@@ -128,8 +129,9 @@ class _Flow(NamedTuple):
                 for number, v in enumerate(self.directions)
             ]
         div_x0 = torch.stack(products).sum(0) / (self.probes or 1)  # score SDE (40)
-        a, b = (scale.to(div_x0) if isinstance(scale, Tensor) else scale for scale in (a, b))
-        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
+        a, b = (scale.to(div_x0.dtype) if isinstance(scale, Tensor) else scale for scale in (a, b))
+        div_eps = (size - broadcast(a, div_x0) * div_x0) / broadcast(b, div_x0)
+        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, div_eps
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:

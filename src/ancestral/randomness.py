@@ -24,6 +24,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError, whole
 
 GAMMA = 0x9E3779B97F4A7C15
@@ -180,14 +181,14 @@ def normal(
     draw: int | tuple[int, ...] | None = None,
 ) -> Tensor:
     """Draw N(0, 1) for each index: float32 (len(indices), *shape), computed on the device where it has float64."""
-    work = torch.device("cpu" if torch.device(device).type == "mps" else device)
+    work = float64_device(device)
     size = math.prod(shape)
     key = keys(seed, stream, step, indices, draw).to(work, non_blocking=True)
     bits = words(key, (size + 1) // 2)
     radius = ((_shift(bits, 32) + 1) * 2.0**-32).double().log_().mul_(-2).sqrt_()  # the upper half: u in (0, 1]
     angle = (bits & 0xFFFFFFFF).double().mul_(2.0**-32 * 2 * math.pi)  # the lower half
     z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :size]
-    return z.to(torch.float32).reshape(len(indices), *shape).to(device)
+    return z.to(torch.float32).reshape(len(indices), *shape).to(device, non_blocking=True)
 
 
 def permutation(n: int, seed: int, stream: Stream, step: int, draw: int | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.gaussian import DiagonalGaussian, log, normal_tail, tanh_tail
 from ancestral.randomness import Stream
-from ancestral.schedules import Schedule, Time, broadcast
+from ancestral.schedules import Schedule, Time, broadcast, per_item
 from ancestral.targets import Prediction
 
 Variance = Literal["large", "small", "learned"]
@@ -124,7 +124,10 @@ def step_bits(
         raise InputError("the bound needs a schedule of at least 2 steps: its decoder's variance is β̃_2")
     if isinstance(t, int):
         return last() if t == 1 else step()
-    return last().where(t.to(x0.device) == 1, step()) if bool((t == 1).any()) else step()
+    if not bool((t == 1).any()):
+        return step()
+    ends = last()
+    return ends.where(per_item(t == 1, ends), step())
 
 
 def _least_variance(schedule: Schedule, t: Time, s: Time) -> Tensor | float:

@@ -312,14 +312,14 @@ def test_other_data_have_pages_too(tmp_path, run, quick, shape):
 
 
 def test_a_stopped_training_leaves_its_page(tmp_path, run, quick, monkeypatch):
-    advance = Trainer.advance
+    take_step = Trainer.take_step
 
     def stopping(trainer):
         if trainer.step == 2:
             trainer.stop()
-        return advance(trainer)
+        return take_step(trainer)
 
-    monkeypatch.setattr(Trainer, "advance", stopping)
+    monkeypatch.setattr(Trainer, "take_step", stopping)
     out = tmp_path / "run"
     run("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "9", "--out", out)
     page = read(out / "report.html")

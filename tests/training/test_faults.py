@@ -147,12 +147,17 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_explodes_is_no_luck():
+    def verdict(guard, loss, norm=1.0):
+        guard.judge(torch.tensor(loss, dtype=torch.float64), torch.tensor(norm))
+        return guard.read()
+
     guard = DivergenceGuard()
-    assert {guard.judge(1.0 + 0.5 * (k % 3), 1.0) for k in range(SETTLED)} == {"good"}
-    assert guard.judge(10.0, 1.0) == "good"
-    assert [guard.judge(1e4, 1.0) for _ in range(SKIPS)] == ["skip"] * (SKIPS - 1) + ["rollback"]
-    assert DivergenceGuard().judge(1e9, 1.0) == "good"  # nothing to compare with yet
-    assert DivergenceGuard().judge(1.0, float("inf")) == "skip"
+    assert {verdict(guard, 1.0 + 0.5 * (k % 3)) for k in range(SETTLED)} == {"good"}
+    assert verdict(guard, 10.0) == "good"
+    assert [verdict(guard, 1e4) for _ in range(SKIPS)] == ["skip"] * (SKIPS - 1) + ["rollback"]
+    assert verdict(guard, 1.0) == "rollback"  # until training rolls back
+    assert verdict(DivergenceGuard(), 1e9) == "good"  # nothing to compare with yet
+    assert verdict(DivergenceGuard(), 1.0, float("inf")) == "skip"
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

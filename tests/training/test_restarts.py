@@ -74,14 +74,14 @@ def test_a_group_has_keys_that_no_earlier_group_left(place):
     ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 0)], ids=["TERM", "USR1", "INT"]
 )
 def test_a_run_that_a_scheduler_stops_ends_with_the_code_of_a_temporary_failure(tmp_path, monkeypatch, number, code):
-    advance = Trainer.advance
+    take_step = Trainer.take_step
 
     def signalled(trainer):
         if trainer.step == 2:
             signal.raise_signal(number)
-        return advance(trainer)
+        return take_step(trainer)
 
-    monkeypatch.setattr(Trainer, "advance", signalled)
+    monkeypatch.setattr(Trainer, "take_step", signalled)
     words = "train points --steps 5 --batch-size 8 --width 16 --preview-steps 1 --trackers none --out"
     with pytest.raises(SystemExit) as stop:
         command.main([*words.split(), str(tmp_path / "run")])

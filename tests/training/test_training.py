@@ -567,7 +567,9 @@ def test_a_learned_weight_takes_the_step_of_its_gradient():
     trainer = Trainer(config, stripes(), "cpu", dataclasses.replace(parts, objective=One))
     loss = trainer.advance().losses.mean().item()
     assert trainer.state.objective.u.item() == pytest.approx(-0.1 * 0.5 * (1 - loss), rel=1e-5)
-    trainer.state.guard.loss, trainer.state.guard.good = -0.5, 1000  # of learned weights the loss may be negative
+    trainer.state.guard.restore(
+        {"loss": -0.5, "good": 1000, "bad": 0, "slower": 1.0}
+    )  # of learned weights the loss may be negative
     assert trainer.advance().verdict == "good"
 
 

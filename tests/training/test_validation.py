@@ -26,6 +26,7 @@ from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
 from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
+from ancestral.training.progress import UnreadStep
 from ancestral.training.validation import Validation
 from tiny_models import stripes, tiny_config, together
 
@@ -115,7 +116,8 @@ def test_faults_name_items_by_their_number_in_the_data():
     training, held_out = data.hold_out(stripes(), 0.2)
     trainer = Trainer(tiny_config(), training, "cpu", held_out=held_out)
     batch = next(trainer.batches)
-    line = trainer._fault(torch.ones(8, dtype=torch.int64), torch.full((8,), torch.nan), batch)
+    t, losses, none = torch.ones(8, dtype=torch.int64), torch.full((8,), torch.nan), torch.zeros(3)
+    line = trainer._fault(UnreadStep(0, t, losses, none[0], none, none[:2], {}, batch.indices), t, losses)
     assert line.endswith("items " + ", ".join(map(str, training.rows[batch.indices].tolist())))
     assert training.rows[batch.indices].tolist() != batch.indices.tolist()
 

@@ -9,12 +9,15 @@ from typing import Literal
 
 import psutil
 import torch
+from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
+DATA_SHARE = 0.25
+"""Share of the free memory of a device that data may take, so that most is left to networks and activations."""
 POSITIONS_AT_ONCE = 64 * 64 * 64
 """Most positions of all items of a batch that nobody gave the size of."""
 
@@ -56,6 +59,20 @@ def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
 def free_memory(device: torch.device) -> int:
     """Return the bytes of memory that are free on a device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
+
+
+def home_of(nbytes: int, device: torch.device) -> torch.device:
+    """Choose where data that each step reads a part of are kept: on the device if they fit, else on the CPU.
+
+    They fit if they take at most `DATA_SHARE` of the memory that is free there.
+    """
+    fits = device.type != "cpu" and nbytes <= DATA_SHARE * free_memory(device)
+    return device if fits else torch.device("cpu")
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor from which a copy to the device does not wait: in pinned memory if that is a GPU of CUDA."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
 
 
 def items_at_once(shape: Sequence[int], given: int | None = None) -> int:

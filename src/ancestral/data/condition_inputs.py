@@ -57,7 +57,9 @@ def encoded(
             continue
         value = values.get(name)
         if value is None:
-            inputs[argument] = kind.absent(count, sides).to(device)
+            inputs[argument] = kind.absent(count, sides).to(device, non_blocking=True)
         else:
-            inputs[argument] = kind.encode(value.to(device, non_blocking=True), sides)
+            place = value.device if value.dtype == torch.float64 else device  # which not every device has
+            encoded_value = kind.encode(value.to(place, non_blocking=True), sides)
+            inputs[argument] = encoded_value.to(device, non_blocking=True)
     return inputs

@@ -37,13 +37,13 @@ class Blend(Wrapper):
 
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε. Raises InputError if there are not as many weights as items."""
-        weights = per_item(item_weights(self.weights, x_t).to(x_t.dtype), x_t)
-        if not bool(weights.any()):
+        each = item_weights(self.weights, x_t).to(x_t.dtype)
+        if not bool(each.any()):
             return self.denoiser.predict(x_t, t, **condition)
         other = self.denoiser.predict(x_t, t, **condition | self.other)
-        if bool((weights == 1).all()):
+        if bool((each == 1).all()):
             return other
-        one = self.denoiser.predict(x_t, t, **condition)
+        one, weights = self.denoiser.predict(x_t, t, **condition), per_item(each, x_t)
         x0, eps = (torch.lerp(*pair, weights) for pair in zip(one, other, strict=True))
         fraction, second = one.variance_fraction, other.variance_fraction
         if fraction is not None and second is not None:

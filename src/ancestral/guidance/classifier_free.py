@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.arguments import checked_class
+from ancestral.base.device_copies import kept
 from ancestral.base.errors import InputError
 from ancestral.conditions import ABSENT
 from ancestral.guidance.extrapolation import checked_share, guided, rescaled
@@ -118,5 +119,8 @@ class ClassifierFree(Wrapper):
         if name not in self.drop and not value.dtype.is_signed:
             raise InputError(f"what stands for an absent {name} of {value.dtype} is not known: name its value in drop")
         absence = self.drop.get(name, 0.0 if value.is_floating_point() else ABSENT)
-        nothing = torch.as_tensor(absence, dtype=value.dtype, device=value.device).expand_as(value)
+        if isinstance(absence, Tensor):
+            nothing = kept(absence, value).expand_as(value)
+        else:
+            nothing = torch.full_like(value, absence)
         return torch.cat([nothing if name in names else value for names in absent])

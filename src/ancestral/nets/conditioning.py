@@ -99,7 +99,7 @@ class ConditionLayers(nn.Module):
             if kind.on_grid:
                 continue
             value = values.get(name)
-            value = kind.absent(len(embedding), ()).to(embedding.device) if value is None else value
+            value = kind.absent(len(embedding), ()).to(embedding.device, non_blocking=True) if value is None else value
             numbers = EMBEDDED[type(kind)].numbers(kind, name, value, embedding.dtype)
             embedding = embedding + self.embeddings[f"of_{name}"](numbers)
         return embedding
@@ -112,7 +112,7 @@ class ConditionLayers(nn.Module):
         for name in self.images:
             value = values.get(name)
             if value is None:
-                value = self.kinds[name].absent(len(x), x.shape[2:]).to(x.device)
+                value = self.kinds[name].absent(len(x), x.shape[2:]).to(x.device, non_blocking=True)
             expected = self.kinds[name].absent(0, x.shape[2:]).shape[1:]
             if value.shape[1:] != expected:
                 raise InputError(

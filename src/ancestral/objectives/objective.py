@@ -136,7 +136,7 @@ class Objective(ABC):
                 f"the errors of the objective have {answer} for {len(x0)} samples: they should be the loss of each "
                 "sample, (B,)"
             )
-        return t, errors if importance is None else errors * importance.to(errors)
+        return t, errors if importance is None else errors * importance.to(errors, non_blocking=True)
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -149,6 +149,11 @@ class Objective(ABC):
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Let the time distribution learn from the losses (B,) of the whole batch at times t (B,)."""
         self.times.update(t, losses)
+
+    @property
+    def learns(self) -> bool:
+        """Whether `update` learns from the losses, so that the next step needs them."""
+        return self.times.learns or type(self).update is not Objective.update
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -214,10 +219,10 @@ class Weighted(ObjectiveWrapper):
         """See `Objective.errors`. Raises InputError for times between the integers if the weights are a table."""
         errors, t = self.inner.errors(forward), forward.denoiser.schedule.time(forward.t)
         if not isinstance(self.weights, Tensor):
-            return errors * self.weights(torch.as_tensor(t, dtype=torch.float64)).to(errors)
+            return errors * self.weights(torch.as_tensor(t, dtype=torch.float64)).to(errors, non_blocking=True)
         if isinstance(t, float) or (isinstance(t, Tensor) and t.is_floating_point()):
             raise InputError("these weights are a table of t = 0..T; continuous times need weights that are a function")
-        return errors * self.weights[t].to(errors)
+        return errors * self.weights[t].to(errors, non_blocking=True)
 
 
 @checked_class

@@ -43,6 +43,11 @@ class TimeDistribution(ABC):
         """Learn from the losses (B,), importance weights included, at times t (B,)."""
 
     @property
+    def learns(self) -> bool:
+        """Whether `update` learns."""
+        return type(self).update is not TimeDistribution.update
+
+    @property
     def state(self) -> dict[str, Tensor]:
         """Tensors to save with the weights, by name; a restart copies the saved values into them in place."""
         return {}

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
 from ancestral.guidance.blend import item_weights
 from ancestral.schedules import Schedule, per_item
@@ -37,8 +38,9 @@ def slerp(x: Tensor, y: Tensor, weight: float | Tensor) -> Tensor:
             f"states to interpolate must be floats of one shape, not {list(x.shape)} of {x.dtype} and {list(y.shape)} "
             f"of {y.dtype}"
         )
-    w = item_weights(weight, x)[:, None]
-    one, other = (item.flatten(1).cpu().double() for item in (x, y))
+    work = float64_device(x.device)
+    w = item_weights(weight, x)[:, None].to(work, non_blocking=True)
+    one, other = (item.flatten(1).to(work).double() for item in (x, y))
     length, length_y = (item.norm(dim=1, keepdim=True) for item in (one, other))
     cos = (one * other).sum(1, keepdim=True) / (length * length_y)  # NaN where one is 0
     # the angle by both its sine and its cosine: the arccosine has half the digits at 0 and π

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.guidance import Clipped, Skip
@@ -119,17 +120,16 @@ def _inverted(
     slope = b_s / b_t + (a_s - a_t * b_s / b_t) * a_t * SIGMA_DATA**2 / ((a_t * SIGMA_DATA) ** 2 + b_t**2)
     scale = math.hypot(a_s, b_s)
     x_t, error = _solve(step, x_s, guess, 1 / slope, tolerance * scale)
-    if not bool((error <= 10 * tolerance * scale).all()):
+    if not error <= 10 * tolerance * scale:
         raise InputError(
-            f"no x_t at t = {move.t} leads to these items at t = {move.s}: the nearest are {float(error.max()):.2g} "
-            f"away; {advice}"
+            f"no x_t at t = {move.t} leads to these items at t = {move.s}: the nearest are {error:.2g} away; {advice}"
         )
     return x_t
 
 
 def _solve(
     function: Callable[[Tensor], Tensor], target: Tensor, x: Tensor, factor: Scalar, tolerance: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, float]:
     """Solve function(x) = target by the iteration x + factor · (target − function(x)), with Anderson acceleration.
 
     Args:
@@ -140,7 +140,7 @@ def _solve(
         tolerance: The error at which an item is finished.
 
     Returns:
-        The best x of each item, (B, *), and its largest error, (B,).
+        The best x of each item, (B, *), and the largest error; the tolerance if all are within it.
     """
     best, least = x, torch.full((len(x),), math.inf, dtype=x.dtype, device=x.device)
     points: list[Tensor] = []
@@ -152,10 +152,10 @@ def _solve(
         best, least = x.where(per_item(better, x), best), error.where(better, least)
         open_items = least > tolerance
         if not bool(open_items.any()):
-            break
+            return best, tolerance
         points, residuals = ([*kept, new.flatten(1)][-MEMORY:] for kept, new in ((points, x), (residuals, residual)))
         x = torch.where(per_item(open_items, x), _accelerated(points, residuals, factor).reshape(x.shape), best)
-    return best, least
+    return best, float(least.max())
 
 
 def _accelerated(points: Sequence[Tensor], residuals: Sequence[Tensor], factor: Scalar) -> Tensor:
@@ -164,9 +164,11 @@ def _accelerated(points: Sequence[Tensor], residuals: Sequence[Tensor], factor: 
     if len(points) > 1:
         dx = torch.stack([x - earlier for earlier in points[:-1]], 2)
         dr = torch.stack([residual - earlier for earlier in residuals[:-1]], 2)
-        gram, right = (part.cpu().double() for part in (dr.mT @ dr, dr.mT @ residual[..., None]))
+        work = float64_device(x.device)
+        gram, right = (part.to(work).double() for part in (dr.mT @ dr, dr.mT @ residual[..., None]))
         ridge = 1e-8 * gram.diagonal(dim1=1, dim2=2).mean(1, keepdim=True) + torch.finfo(gram.dtype).tiny
-        weights = torch.linalg.solve(gram + torch.diag_embed(ridge.expand(-1, gram.shape[1])), right).to(x)
+        # without the check of `solve`, which reads whether the matrix is singular; with the ridge it is not
+        weights = torch.linalg.solve_ex(gram + torch.diag_embed(ridge.expand(-1, gram.shape[1])), right).result.to(x)
         x, residual = x - (dx @ weights)[..., 0], residual - (dr @ weights)[..., 0]
     return x + factor * residual
 

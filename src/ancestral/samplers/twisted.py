@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.arguments import checked_class
+from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError, whole
 from ancestral.gaussian import normal_tail
 from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients
@@ -97,8 +98,8 @@ class TDS(Sampler):
     def advance(
         self, x: Tensor, prediction: Prediction, move: Move, state: Particles | None
     ) -> tuple[Tensor, Particles]:
-        """See `Sampler.advance`. The numbers of the state are float64 on the CPU."""
-        before = self._first(move, len(x)) if state is None else state
+        """See `Sampler.advance`. The numbers of the state are float64, on the device of x if that has float64."""
+        before = self._first(move, x) if state is None else state
         x0, shape = prediction.x0, x.shape[1:]
         made = self.operator.apply(x0.detach())
         y = check_fit(self.y, made[:: self.particles], x[:: self.particles])
@@ -107,7 +108,7 @@ class TDS(Sampler):
             weights = before.log_weights - self._by_group(residual**2) / (2 * self.noise**2)
             constant = residual[0].numel() * math.log(self.noise * math.sqrt(2 * math.pi))
             evidence = before.log_evidence + _log_mean(weights) - constant
-            offset = (self._uniform(move, 2) * self.particles).long()[:, None] + torch.arange(self.particles)
+            offset = (self._uniform(move, 2) * self.particles).long()[:, None] + self._numbers(weights)
             ancestors = self._resampled(weights, move).gather(1, offset % self.particles)
             return x0[self._rows(ancestors, x)], Particles(weights, evidence, _effective(weights))
 
@@ -127,7 +128,7 @@ class TDS(Sampler):
         weights = before.log_weights + twist
         effective = _effective(weights)
         poor = (effective < self.threshold * self.particles)[:, None]
-        ancestors = self._resampled(weights, move).where(poor, torch.arange(self.particles))
+        ancestors = self._resampled(weights, move).where(poor, self._numbers(weights))
         rows = self._rows(ancestors, x)
         x, x0, guided = x.detach()[rows], x0[rows], guided[rows]
 
@@ -142,36 +143,45 @@ class TDS(Sampler):
         )
         return q.mean + deviation * z, state
 
-    def _first(self, move: Move, count: int) -> Particles:
+    def _first(self, move: Move, x: Tensor) -> Particles:
         """Particles of equal weights. Raises InputError unless the batch is of whole groups."""
-        K, indices = self.particles, torch.as_tensor(move.indices)
+        K, count, indices = self.particles, len(x), torch.as_tensor(move.indices)
         whole_groups = count % K == 0 and bool((indices[::K] % K == 0).all())
         if not whole_groups or bool((indices.reshape(-1, K) != indices[::K, None] + torch.arange(K)).any()):
             raise InputError(
                 f"a batch of TDS holds whole groups of {K} particles, with the indices 0..{K - 1}, {K}..{2 * K - 1} "
                 f"and so on; these are {count} particles: give other x_T and indices"
             )
-        weights = torch.zeros(count // K, K, dtype=torch.float64)
+        weights = torch.zeros(count // K, K, dtype=torch.float64, device=float64_device(x.device))
         return Particles(weights, weights[:, 0], _effective(weights))
 
     def _by_group(self, values: Tensor) -> Tensor:
-        """The sum over each particle (B, *): float64 (G, K) on the CPU."""
-        return values.detach().flatten(1).sum(1).cpu().double().reshape(-1, self.particles)
+        """The sum over each particle (B, *): float64 (G, K)."""
+        return self._doubled(values.detach().flatten(1).sum(1)).reshape(-1, self.particles)
 
     def _uniform(self, move: Move, draw: int) -> Tensor:
         """A number from U[0, 1) for each group, (G,): Φ of the first normal of its first particle."""
-        return normal_tail(-move.z(draw)[:: self.particles].flatten(1)[:, 0].cpu().double())
+        return normal_tail(-self._doubled(move.z(draw)[:: self.particles].flatten(1)[:, 0]))
+
+    @staticmethod
+    def _doubled(values: Tensor) -> Tensor:
+        return values.to(float64_device(values.device)).double()
+
+    def _numbers(self, weights: Tensor) -> Tensor:
+        """The numbers of the particles of a group, (K,)."""
+        return torch.arange(self.particles, device=weights.device)
 
     def _resampled(self, weights: Tensor, move: Move) -> Tensor:
         """Ancestors within each group, int64 (G, K), by systematic resampling of its log weights."""
         K = self.particles
-        positions = (self._uniform(move, 1)[:, None] + torch.arange(K)) / K
+        positions = (self._uniform(move, 1)[:, None] + self._numbers(weights)) / K
         cumulative = weights.softmax(1).cumsum(1)
         return torch.searchsorted(cumulative, positions, right=True).clamp(max=K - 1)
 
     def _rows(self, ancestors: Tensor, x: Tensor) -> Tensor:
         """Rows of the batch (B,) from ancestors within each group."""
-        return (ancestors + self.particles * torch.arange(len(ancestors))[:, None]).flatten().to(x.device)
+        groups = self.particles * torch.arange(len(ancestors), device=ancestors.device)
+        return (ancestors + groups[:, None]).flatten().to(x.device)
 
 
 def _log_mean(weights: Tensor) -> Tensor:

@@ -44,9 +44,15 @@ class Average:
         self.weights, self.decay_at = [parameter.detach().clone() for parameter in parameters], decay_at
 
     @torch.no_grad()
-    def update(self, parameters: Iterable[Tensor], step: int) -> None:
-        """Update the average after optimiser step `step` (counted from 1)."""
-        torch._foreach_lerp_(self.weights, list(parameters), 1 - self.decay_at(step))
+    def update(self, parameters: Iterable[Tensor], step: int, skipped: Tensor | None = None) -> None:
+        """Update the average after optimiser step `step` (counted from 1), unless it was `skipped`, bool ()."""
+        weight = 1 - self.decay_at(step)
+        if skipped is None:
+            torch._foreach_lerp_(self.weights, list(parameters), weight)
+            return
+        change = torch._foreach_sub(list(parameters), self.weights)
+        torch._foreach_mul_(change, torch.where(skipped, 0.0, weight))
+        torch._foreach_add_(self.weights, change)
 
 
 class EMA(Average):

@@ -129,10 +129,14 @@ class Distributed:
 
     def total(self, tensor: Tensor) -> Tensor:
         """Sum a small tensor over the processes; the result is on the CPU of each."""
+        return self.total_on_device(tensor).cpu()
+
+    def total_on_device(self, tensor: Tensor) -> Tensor:
+        """Sum a small tensor over the processes; the result is on the device."""
         if self.world > 1:
             tensor = tensor.to(self.device, copy=True)
             distributed.all_reduce(tensor)
-        return tensor.cpu()
+        return tensor
 
     def memory(self) -> int:
         """Return the bytes in use: the peak so far on a GPU, else what this process holds now."""

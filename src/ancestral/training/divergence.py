@@ -5,10 +5,13 @@ Every decision is a function of the losses, which all processes know alike, and 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+
+from ancestral.base.double_precision import highest_dtype
 
 SKIPS = 5
 """Number of skipped steps in a row after which training rolls back."""
@@ -27,46 +30,71 @@ Verdict = Literal["good", "skip", "rollback"]
 
 
 class DivergenceGuard:
-    """The smoothed loss, and the number of steps that went wrong recently."""
+    """The smoothed loss, and the number of steps that went wrong recently.
 
-    def __init__(self) -> None:
+    Its numbers lie on the device of the training, and are decided on there, so that no step waits for them.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.numbers = torch.tensor([math.nan, 0, 0], dtype=highest_dtype(device)).to(device)
+        """Of the last step: the smoothed loss, and the two counts."""
         self.loss: float | None = None
-        """L_simple, smoothed over about fifty good steps."""
+        """L_simple, smoothed over about fifty good steps. This and the two counts are of the last step that was read.
+        """
         self.good = 0
         self.bad = 0
         """Number of skipped steps in a row."""
         self.lr_factor = 1.0
         self.rollbacks = 0
 
-    def judge(self, loss: float, norm: float, positive: bool = True) -> Verdict:
-        """Decide whether a step with this loss and gradient norm is taken, and count it."""
-        # losses with learned weights may be negative: then no ratio of two says anything
-        exploded = positive and self.loss is not None and self.good >= SETTLED and loss > EXPLODED * self.loss
-        if math.isfinite(loss) and math.isfinite(norm) and not exploded:
-            self.loss = loss if self.loss is None else SMOOTHING * self.loss + (1 - SMOOTHING) * loss
-            self.good += 1
-            self.bad = 0
-            return "good"
-        self.bad += 1
-        return "skip" if self.bad < SKIPS else "rollback"
+    def judge(self, loss: Tensor, norm: Tensor, positive: bool = True) -> Tensor:
+        """Decide whether a step with this loss and gradient norm is skipped, and count it.
+
+        After `SKIPS` skipped steps in a row all are, until training rolls back.
+
+        Returns:
+            Whether it is skipped, bool () on the device.
+        """
+        smoothed, good, bad = self.numbers
+        loss = loss.to(smoothed)
+        skipped: Tensor = ~(loss.isfinite() & norm.isfinite()) | (bad >= SKIPS)
+        if positive:  # losses with learned weights may be negative: then no ratio of two says anything
+            skipped = skipped | ((good >= SETTLED) & (loss > EXPLODED * smoothed))
+        mean = torch.where(smoothed.isnan(), loss, SMOOTHING * smoothed + (1 - SMOOTHING) * loss)
+        after_good = torch.stack([mean, good + 1, torch.zeros_like(bad)])
+        self.numbers = torch.where(skipped, torch.stack([smoothed, good, bad + 1]), after_good)
+        return skipped
+
+    def read(self, numbers: Sequence[float] | None = None) -> Verdict:
+        """Take up the numbers of a step as they were read from the device, and return the verdict on that step.
+
+        Args:
+            numbers: Those that `numbers` had after the step; None reads it now.
+        """
+        loss, good, bad = self.numbers.tolist() if numbers is None else numbers
+        self.loss, self.good, self.bad = None if math.isnan(loss) else loss, int(good), int(bad)
+        return "good" if not self.bad else "skip" if self.bad < SKIPS else "rollback"
 
     def rolled_back(self, saved: "DivergenceGuard") -> None:
         """Take up the numbers of the state that training rolled back to, with a lower learning rate."""
-        self.loss, self.good, self.bad = saved.loss, saved.good, 0
+        self._set(saved.loss, saved.good, 0)
         self.lr_factor *= LR_FACTOR
         self.rollbacks += 1
+
+    def _set(self, loss: float | None, good: int, bad: int) -> None:
+        numbers = torch.tensor([math.nan if loss is None else loss, good, bad], dtype=self.numbers.dtype)
+        self.numbers = numbers.to(self.numbers.device)
+        self.loss, self.good, self.bad = loss, good, bad
 
     @property
     def state(self) -> dict[str, Any]:
         """The numbers to save; they survive JSON bit for bit."""
         return {"loss": self.loss, "good": self.good, "bad": self.bad, "slower": self.lr_factor}
 
-    @classmethod
-    def restored(cls, state: dict[str, Any]) -> "DivergenceGuard":
-        """Restore the guard that had this state."""
-        guard = cls()
-        guard.loss, guard.good, guard.bad, guard.lr_factor = (state[key] for key in ("loss", "good", "bad", "slower"))
-        return guard
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up saved numbers."""
+        loss, good, bad, self.lr_factor = (state[key] for key in ("loss", "good", "bad", "slower"))
+        self._set(loss, good, bad)
 
 
 def describe_fault(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: str, T: int) -> str:
@@ -82,12 +110,16 @@ def describe_fault(step: int, t: Tensor, losses: Tensor, items: Sequence[int], l
     )
 
 
-def largest_gradient(net: nn.Module) -> str:
+def gradient_sizes(net: nn.Module) -> dict[str, Tensor]:
+    """Return the size of the largest element of each parameter's gradient, () by the parameter's name."""
+    gradients = {name: parameter.grad for name, parameter in net.named_parameters() if parameter.grad is not None}
+    return dict(zip(gradients, torch._foreach_norm(list(gradients.values()), torch.inf), strict=True))
+
+
+def largest_gradient(sizes: Mapping[str, Tensor]) -> str:
     """Name the parameter with the largest gradient; NaN and infinity count as the largest."""
-    sizes: dict[str, float] = {}
-    for name, parameter in net.named_parameters():
-        if parameter.grad is not None:
-            size = parameter.grad.detach().abs().max()
-            number = (size.full_tensor() if hasattr(size, "full_tensor") else size).item()
-            sizes[name] = number if math.isfinite(number) else math.inf
-    return max(sizes, key=lambda name: sizes[name], default="no layer")
+    numbers = dict[str, float]()
+    for name, size in sizes.items():
+        number = (size.full_tensor() if hasattr(size, "full_tensor") else size).item()
+        numbers[name] = number if math.isfinite(number) else math.inf
+    return max(numbers, key=lambda name: numbers[name], default="no layer")

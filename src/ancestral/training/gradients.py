@@ -1,13 +1,15 @@
 """From a batch of the data to the gradient of its mean loss, in parts that fit into the memory."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.base.device import layout
+from ancestral.base.device import layout, pinned
+from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
@@ -44,13 +46,13 @@ def prepare(
     """
     train, step = config.train, batch.step
     items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
-    x0 = spec.codec.encode(items.to(device, non_blocking=True))
+    x0 = spec.codec.encode(pinned(items, device).to(device, non_blocking=True))
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     flips = None
     if config.data.flip and x0.ndim >= 4:
         flips = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
-        flip = flips.to(device).view(-1, *[1] * (x0.ndim - 1))
+        flip = flips.to(device, non_blocking=True).view(-1, *[1] * (x0.ndim - 1))
         transforms.append(lambda images: images.flip(-1).where(flip, images))
     if config.data.augment:
         augment = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
@@ -71,7 +73,7 @@ def prepare(
             value = values[argument]
             for transform in transforms if kind.on_grid and not kind.made_by else ():
                 value = transform(value)
-            condition[argument] = kind.drop(value, absent[name].to(device))
+            condition[argument] = kind.drop(value, absent[name].to(device, non_blocking=True))
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
 
 
@@ -111,27 +113,33 @@ class Gradients:
         """The number of images in a forward pass; see RuntimeConfig."""
         self.cache: LatentCache | None = None
         """The latents of the items, where they are kept."""
+        self.items: Tensor | None = None
+        """All items, where they are kept on the device."""
         self._latents: Latents | None = None
 
     def compute(
         self, state: TrainingState, batch: Batch, stopping: bool, preempted: bool
-    ) -> tuple[Tensor, Tensor, bool, bool, list[str]]:
+    ) -> tuple[Tensor, Tensor, Tensor, list[str]]:
         """Compute the gradient of a batch, in smaller parts where the memory does not suffice.
 
         Returns:
-            Times and losses of the whole batch in its order, float64 (batch_size,) on the CPU; whether a process was
-            asked to stop, and whether its machine is taken away; and what the user should know.
+            Times and losses of the whole batch in its order, (batch_size,); whether a process was asked to stop, and
+            whether its machine is taken away, (2,); and what the user should know. No step waits for the tensors: the
+            losses are on the device, and of several processes all are.
 
         Raises:
             InputError: If the memory does not suffice for one image at once, or the network cannot be compiled.
         """
-        share, notes = self._in_parts(state, batch, self.positions)
-        table = share.new_zeros(4, self.batch_size)
-        table[:2, self.positions.start :: self.distributed.world] = share
-        table[2:, 0] = torch.tensor([stopping, preempted])
-        t, losses, *flags = self.distributed.total(table)
-        stop, away = (bool(flag[0]) for flag in flags)
-        return t if state.objective.times.continuous else t.long(), losses, stop, away, notes
+        (t, losses), notes = self._in_parts(state, batch, self.positions)
+        flags = torch.tensor([stopping, preempted], dtype=losses.dtype)
+        if self.distributed.world > 1:
+            table = losses.new_zeros(4, self.batch_size)
+            table[0, self.positions.start :: self.distributed.world] = t.to(losses, non_blocking=True)
+            table[1, self.positions.start :: self.distributed.world] = losses
+            table[2:, 0] = flags.to(losses, non_blocking=True)
+            t, losses, *rows = self.distributed.total_on_device(table)
+            flags = torch.stack(rows)[:, 0]
+        return t if state.objective.times.continuous else t.long(), losses, flags, notes
 
     def rehearse(self, state: TrainingState, count: int | None = None) -> None:
         """Compute the gradient of `count` empty items, by default all of a step, which changes nothing.
@@ -152,7 +160,9 @@ class Gradients:
             state.optimiser.zero_grad()
             self.micro_batch = micro_batch  # the first step finds it again
 
-    def _in_parts(self, state: TrainingState, batch: Batch, positions: range) -> tuple[Tensor, list[str]]:
+    def _in_parts(
+        self, state: TrainingState, batch: Batch, positions: range
+    ) -> tuple[tuple[Tensor, Tensor], list[str]]:
         notes: list[str] = []
         while True:
             try:
@@ -179,19 +189,22 @@ class Gradients:
             if self.distributed.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _accumulate(self, state: TrainingState, batch: Batch, positions: range) -> Tensor:
-        """Times and losses of the images at `positions`, float64 (2, positions), and their gradients."""
+    def _accumulate(self, state: TrainingState, batch: Batch, positions: range) -> tuple[Tensor, Tensor]:
+        """Times on the CPU and losses on the device of the images at `positions`, and their gradients."""
         distributed, count = self.distributed, len(positions)
         if not state.denoiser.training:  # to set it in every module takes 1 % of a small network's step
             state.denoiser.train()
         state.optimiser.zero_grad()
         latents = self._latents or self.cache
+        if self.items is not None and len(batch.indices) == len(batch.items):
+            rows = batch.indices.to(self.items.device, non_blocking=True)
+            batch = dataclasses.replace(batch, items=self.items[rows])
         x0, condition = prepare(batch, positions, self.config, state.spec, distributed.device, latents)
         net = self.config.net
         if state.takes_keys and (isinstance(net, CustomNetConfig) or getattr(net, "dropout", 0) > 0):
             keys = randomness.keys(self.config.train.seed, Stream.DROPOUT, batch.step, positions)
             condition["keys"] = keys.to(distributed.device, non_blocking=True)
-        table = []
+        times, values = list[Tensor](), list[Tensor]()
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)
             with distributed.accumulating(state.denoiser.net, last=start + self.micro_batch >= count):
@@ -208,13 +221,14 @@ class Gradients:
                 # DDP and FSDP2 average over the processes, so each gives its part of the sum times their number
                 loss = losses.sum() * (distributed.world / self.batch_size)
                 distributed.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            table.append(torch.stack([t.to(distributed.device, torch.float64), losses.detach().double()]))
+            times.append(t)
+            values.append(losses.detach().to(highest_dtype(losses.device)))
         for parameter in (
             state.objective_parameters.values() if distributed.world > 1 else ()
         ):  # no wrapper sums their gradients
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            parameter.grad = distributed.total(gradient).to(distributed.device) / distributed.world
-        return torch.cat(table, dim=1)
+            parameter.grad = distributed.total_on_device(gradient) / distributed.world
+        return torch.cat(times), torch.cat(values)
 
     @contextlib.contextmanager
     def _network_randomness(self, step: int, position: int) -> Iterator[None]:

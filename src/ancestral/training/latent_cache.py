@@ -1,10 +1,14 @@
-"""Latents of the items of a run, each encoded once: an encoder can take as long as the rest of a step."""
+"""Data that a run keeps near to its device: items, and their latents.
+
+Each latent is encoded once, since an encoder can take as long as the rest of a step.
+"""
 
 import torch
 from torch import Tensor
 
+from ancestral.base.device import home_of, pinned
 from ancestral.config import DataConfig
-from ancestral.data import Dataset, DataSpec
+from ancestral.data import Dataset, DataSpec, InMemoryDataset
 
 
 class LatentCache:
@@ -17,12 +21,14 @@ class LatentCache:
         spec: The description of the items, with an autoencoder.
         count: The number of items.
         mirrored: Whether there are mirrored ones.
+        device: Where the latents are kept.
     """
 
-    def __init__(self, spec: DataSpec, count: int, mirrored: bool) -> None:
+    def __init__(self, spec: DataSpec, count: int, mirrored: bool, device: torch.device | str = "cpu") -> None:
         self.spec, self.count = spec, count
         size = count * (1 + mirrored)
-        self.latents, self.known = torch.empty(size, *spec.x_shape), torch.zeros(size, dtype=torch.bool)
+        self.latents = torch.empty(size, *spec.x_shape, device=device)
+        self.known = torch.zeros(size, dtype=torch.bool)
 
     @property
     def nbytes(self) -> int:
@@ -39,15 +45,18 @@ class LatentCache:
         """
         keys = indices.cpu() if flip is None else indices.cpu() + self.count * flip.cpu().long()
         for place in (~self.known[keys]).nonzero()[:, 0].tolist():
-            key = keys[place]
+            key = int(keys[place])
             if not self.known[key]:  # an item may be twice in a batch
-                self.latents[key] = self.spec.to_x(encoded[place : place + 1])[0].cpu()
+                self.latents[key] = self.spec.to_x(encoded[place : place + 1])[0]
                 self.known[key] = True
-        return self.latents[keys].to(encoded.device)
+        latents = self.latents[keys.to(self.latents.device, non_blocking=True)]
+        return pinned(latents, encoded.device).to(encoded.device, non_blocking=True)
 
 
-def cache_for(data: DataConfig, spec: DataSpec, dataset: Dataset) -> LatentCache | None:
-    """Return a cache for the latents of a run.
+def cache_for(
+    data: DataConfig, spec: DataSpec, dataset: Dataset, device: torch.device | str = "cpu"
+) -> LatentCache | None:
+    """Return a cache for the latents of a run on a device, where they are kept if they fit.
 
     Returns:
         None where there are no latents, where an item has others in each step, since windows are cut or it is
@@ -57,4 +66,17 @@ def cache_for(data: DataConfig, spec: DataSpec, dataset: Dataset) -> LatentCache
         return None
     mirrored = data.flip and len(spec.shape) > 2
     nbytes = 4 * torch.Size(spec.x_shape).numel() * len(dataset) * (1 + mirrored)
-    return LatentCache(spec, len(dataset), mirrored) if nbytes <= data.memory * 2**30 else None
+    home = home_of(nbytes, torch.device(device))
+    if home.type == "cpu" and nbytes > data.memory * 2**30:
+        return None
+    return LatentCache(spec, len(dataset), mirrored, home)
+
+
+def items_on_device(dataset: Dataset, device: torch.device) -> Tensor | None:
+    """Copy items that are in memory to an accelerator, if they fit there and no windows are cut; else return None."""
+    if not isinstance(dataset, InMemoryDataset) or dataset.stored is not None:
+        return None
+    if dataset.items.dtype not in (torch.uint8, torch.float32):  # not every device can index others
+        return None
+    home = home_of(dataset.items.nbytes, device)
+    return None if home.type == "cpu" else dataset.items.to(home)

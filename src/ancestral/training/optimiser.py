@@ -27,7 +27,7 @@ def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Se
     if name == "custom":
         raise InputError("an optimiser of your own is given from Python: train(..., optimiser=...)")
     parameters = [*net.parameters(), *more]
-    fused = next(net.parameters()).device.type in ("cpu", "cuda")
+    fused = next(net.parameters()).device.type != "mps"
     if name == "adam":
         return DenseAdam(parameters, lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS, fused=fused)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -40,6 +40,28 @@ class DenseAdam(Adam):
 
     On a CPU the kernel copies every gradient that is not contiguous, which takes longer than the step itself.
     """
+
+    skipped: Tensor | None = None
+    """Whether the next step changes nothing, bool () on the device; None takes it."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make a step, unless it is `skipped`, or the gradients of a scaled loss are infinite."""
+        if self.skipped is None:
+            return super().step(closure)
+        infinite, self.found_inf = getattr(self, "found_inf", None), self.skips  # which PyTorch's fused kernel reads
+        try:
+            return super().step(closure)
+        finally:
+            if infinite is None:  # else the scaler removes it
+                del self.found_inf
+
+    @property
+    def skips(self) -> Tensor | None:
+        """1 for a step that changes nothing, else 0: float32 () on the device; None if that is not decided there."""
+        infinite: Tensor | None = getattr(self, "found_inf", None)  # of a GradScaler
+        if self.skipped is None:
+            return infinite
+        return self.skipped.float() if infinite is None else torch.maximum(infinite, self.skipped.float())
 
     def _init_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], *more: Any) -> bool:
         """Collect the tensors of a group, as PyTorch's `step` calls it: first the moments, then lists of numbers."""
@@ -75,13 +97,14 @@ class Muon(DenseAdam):
     ) -> None:
         super().__init__(parameters, lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS, fused=fused)
         self.distributed = distributed
-        self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
+        if distributed.shard:
+            self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
         self.matrices = list(dict.fromkeys(matrices))  # layers may share one
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make a step, and forget the gradients of the matrices."""
-        lr = self.param_groups[0]["lr"]
+        lr, skips = self.param_groups[0]["lr"], self.skips
         weights, gradients = [], []
         for weight in self.matrices:
             if weight.grad is not None:
@@ -93,8 +116,13 @@ class Muon(DenseAdam):
                 weight.grad = None
         if weights:
             states = [self.state[weight] for weight in weights]
-            torch._foreach_add_([state["step"] for state in states], 1)
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, 1)
+            if skips is not None:
+                torch._foreach_sub_(steps, [skips] * len(steps))
             momenta = [state["momentum"] for state in states]
+            if skips is not None:  # with the momentum in its place, a gradient that is not finite changes nothing
+                gradients = [torch.where(skips > 0, *pair) for pair in zip(momenta, gradients, strict=True)]
             torch._foreach_lerp_(momenta, gradients, 1 - self.MOMENTUM)
             directions = torch._foreach_lerp(gradients, momenta, self.MOMENTUM)  # Nesterov's
             # with the inputs innermost, as channels_last has them in memory, a weight is a matrix without a copy
@@ -102,6 +130,8 @@ class Muon(DenseAdam):
             steps = orthogonalised([direction.flatten(1) for direction in full])
             # the root mean square of U Vᵀ is 1/√(longer side)
             torch._foreach_mul_(steps, [lr * self.LENGTH * math.sqrt(max(step.shape)) for step in steps])
+            if skips is not None:
+                torch._foreach_mul_(steps, 1 - skips)
             for weight, direction, step in zip(weights, full, steps, strict=True):
                 weight.sub_(self.distributed.like(weight, step.view(direction.shape).movedim(-1, 1)))
         return super().step(closure)

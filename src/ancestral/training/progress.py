@@ -22,7 +22,10 @@ def _no_model() -> Model:
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of a run after a step."""
+    """The state of a run after a step.
+
+    Losses and the gradient norm are those that were read last: on a GPU, which no step waits for, with the log.
+    """
 
     step: int
     """It falls at a rollback."""
@@ -83,6 +86,28 @@ class StepOutcome:
     preempted: bool = False
     """Whether that was because its machine is taken away."""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnreadStep:
+    """A training step whose outcome is on the device: reading it waits."""
+
+    step: int
+    t: Tensor
+    """(batch_size,): the times drawn."""
+    losses: Tensor
+    """(batch_size,)."""
+    norm: Tensor
+    """(): of the gradient, before clipping."""
+    guard: Tensor
+    """(3,): the numbers of the guard after the step."""
+    flags: Tensor
+    """(2,): whether a process was asked to stop, and whether its machine is taken away."""
+    gradient_sizes: Mapping[str, Tensor]
+    """(): the largest element of each gradient, by the name of the parameter; {} for a step that was known to be good.
+    """
+    indices: Tensor
+    """The numbers of the items of this process."""
 
 
 class Stopped(Exception):

@@ -145,7 +145,7 @@ class SampleDistance:
         if distributed.main:  # its numbers decide for all, however others round
             distance = self.distance(features)
             numbers[:] = torch.tensor([distance.value, distance.error])
-        value, error = distributed.total(numbers.to(distributed.device)).tolist()
+        value, error = distributed.total(numbers).tolist()
         best = not self.plateau.measured or value < self.best[0]
         if best:
             self.best.copy_(torch.tensor([value, error, step]))
@@ -179,4 +179,4 @@ class SampleDistance:
         own, size = torch.tensor(distributed.positions(len(samples))), items_at_once(samples.shape[1:])
         for positions in torch.split(own, size):
             table[positions] = self.metric.features(samples[positions])
-        return distributed.total(table.to(distributed.device))
+        return distributed.total(table)

@@ -200,14 +200,14 @@ def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> 
         share = len(trainer.gradients.positions)
         step_seconds = min(_seconds(trainer, share) for _ in range(2))
     numbers = torch.tensor([step_seconds if distributed.main else 0.0], dtype=torch.float64)
-    step_seconds = float(distributed.total(numbers.to(distributed.device))[0])
+    step_seconds = float(distributed.total(numbers)[0])
     if not until_plateau and step_seconds * train.steps < SHORTEST_RUN:
         return Measuring()
     distance = trainer.new_distance()
     numbers[0] = distance.seconds(trainer.model(), trainer.config, distributed)
     if not distributed.main:
         numbers[0] = 0
-    seconds = float(distributed.total(numbers.to(distributed.device))[0])
+    seconds = float(distributed.total(numbers)[0])
     seldom, often = (seconds / (share * step_seconds) for share in (MEASURING, MEASURING_OFTEN))
     every = _round_up(math.ceil(max(shortest, max(often, min(seldom, longest)) if until_plateau else seldom)))
     enough = until_plateau or 2 * FEWEST_MEASUREMENTS * every <= train.steps  # else there are too few for the rule

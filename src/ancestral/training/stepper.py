@@ -24,10 +24,10 @@ from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
 from ancestral.training.gradients import Gradients
-from ancestral.training.latent_cache import cache_for
-from ancestral.training.optimiser import lr_factor, set_learning_rate
+from ancestral.training.latent_cache import cache_for, items_on_device
+from ancestral.training.optimiser import DenseAdam, lr_factor, set_learning_rate
 from ancestral.training.plateau import constant_steps, end_after
-from ancestral.training.progress import StepOutcome
+from ancestral.training.progress import StepOutcome, UnreadStep
 from ancestral.training.sample_distance import MetricMaker, SampleDistance
 from ancestral.training.training_state import TrainingState, Watched, spec_of
 from ancestral.training.validation import Validation
@@ -87,11 +87,14 @@ class Stepper:
         """Whether that was because its machine is taken away."""
         self.waiting = False
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
+        self.unread: list[UnreadStep] = []
+        """The steps whose outcome was not read yet."""
         self.initial: Mapping[str, Tensor] | None = None
         """The weights that the run starts from; None for random ones."""
         self.state = self._begin()
         self.spec = self.state.spec
-        self.gradients.cache = cache_for(config.data, self.spec, dataset)
+        self.gradients.cache = cache_for(config.data, self.spec, dataset, self.device)
+        self.gradients.items = items_on_device(dataset, self.device)
         self.batches = self.loader.batches(0)
 
     @property
@@ -174,7 +177,7 @@ class Stepper:
             value.copy_(buffers[name])
 
     def _go_on_from(self, state: TrainingState) -> None:
-        self.state = state
+        self.state, self.unread = state, []
         self.batches = self.loader.batches(state.step)
 
     @property
@@ -212,32 +215,81 @@ class Stepper:
         self.gradients.rehearse(self.state, count)
 
     def advance(self) -> StepOutcome:
-        """Take one optimiser step, or skip it. `step` increases by one in either case."""
-        state, scaler = self.state, self.distributed.scaler
+        """Take one optimiser step, or skip it, and read its outcome. `step` increases by one in either case."""
+        notes = self.take_step()
+        outcome = self.read_steps()
+        return dataclasses.replace(outcome, notes=(*notes, *outcome.notes))
+
+    def take_step(self) -> tuple[str, ...]:
+        """Take one optimiser step, or skip it, without waiting for the device; return notes on the batch.
+
+        `read_steps` reads what came out, of this step and those before. The device itself decides whether the step is
+        skipped. On a CPU, where nothing waits, it is known at once, and nothing is computed for a step that is skipped.
+        """
+        state, scaler, at_once = self.state, self.distributed.scaler, self.reads_each_step
         rates = self._learning_rates(state)  # a schedule of one's own may fail: nothing has begun then
         batch = self._next_batch()
-        t, losses, stopping, preempted, notes = self.gradients.compute(state, batch, self.stopping, self.preempted)
+        t, losses, flags, notes = self.gradients.compute(state, batch, self.stopping, self.preempted)
         scaler.unscale_(state.optimiser)
         norm = self.distributed.gradient_norm(state.trained)
         # with loss scaling an infinite gradient is how the scale is found: the scaler then skips the step itself
-        gradient = 0.0 if scaler.is_enabled() else norm.item()
-        verdict = state.guard.judge(losses.mean().item(), gradient, positive=not state.objective_parameters)
-        if verdict == "good":
+        judged = torch.zeros_like(norm) if scaler.is_enabled() else norm
+        skipped = state.guard.judge(losses.mean(), judged, positive=not state.objective_parameters)
+        known_bad = at_once and bool(skipped)
+        sizes = divergence.gradient_sizes(state.net) if known_bad or not at_once else {}
+        if not known_bad:
             clip_norm = self.config.train.clip_norm
-            if scaler.is_enabled() or gradient > 0.99 * clip_norm:  # else every gradient would be multiplied by 1
+            if not at_once or scaler.is_enabled() or norm > 0.99 * clip_norm:  # else all are multiplied by 1
                 torch.nn.utils.clip_grads_with_norm_(state.trained, clip_norm, norm)
             set_learning_rate(state.optimiser, *rates)
+            if isinstance(state.optimiser, DenseAdam):
+                state.optimiser.skipped = None if at_once else skipped
             scaler.step(state.optimiser)
-            state.objective.update(t, losses)
-            state.by_time.add(t, losses)
-            state.ema.update(state.parameters, state.step + 1)
-        else:
-            notes += [f"{self._fault(t, losses, batch)}: skipped ({state.guard.bad} in a row)"]
+            state.ema.update(state.parameters, state.step + 1, None if at_once else skipped)
         for average in state.powers.values():  # also at a skipped step: the profile is one over all steps
             average.update(state.parameters, state.step + 1)
         scaler.update()
+        self.unread.append(UnreadStep(state.step, t, losses, norm, state.guard.numbers, flags, sizes, batch.indices))
         state.step += 1
-        return StepOutcome(verdict, norm.item(), t, losses, stopping, preempted, (*batch.notes, *notes))
+        return (*batch.notes, *notes)
+
+    def read_steps(self) -> StepOutcome:
+        """Wait for the steps since the last call, and read their outcome: that of the last one, with notes on all.
+
+        All processes take part.
+        """
+        state, notes, outcome = self.state, list[str](), StepOutcome()
+        steps, self.unread = self.unread, []
+        if not steps:
+            return outcome
+        table = torch.stack([torch.cat([step.losses, step.guard, step.norm[None]]) for step in steps]).cpu().double()
+        stopping, preempted = torch.stack([step.flags for step in steps]).amax(0).tolist()
+        for step, row in zip(steps, table, strict=True):
+            losses, t = row[:-4], step.t.cpu()
+            verdict = state.guard.read(row[-4:-1].tolist())
+            if verdict == "good":
+                state.objective.update(t, losses)
+                state.by_time.add(t, losses)
+            else:
+                notes.append(f"{self._fault(step, t, losses)}: skipped ({state.guard.bad} in a row)")
+            outcome = StepOutcome(verdict, row[-1].item(), t, losses, bool(stopping), bool(preempted), tuple(notes))
+            if verdict == "rollback":  # the device skipped all later ones
+                break
+        return outcome
+
+    @property
+    def reads_each_step(self) -> bool:
+        """Whether the outcome of each step is read before the next one, where that costs nothing or is needed.
+
+        On an accelerator the fused kernel of Adam skips a step by a number on the device. Optimisers of your own, MPS
+        and sharded weights have no such kernel. An objective that learns from its losses draws the next times by them.
+        """
+        return (
+            self.device.type in ("cpu", "mps")
+            or self.distributed.shard
+            or not isinstance(self.state.optimiser, DenseAdam)
+            or self.state.objective.learns
+        )
 
     def _next_batch(self) -> Batch:
         self.waiting = self.distributed.world == 1
@@ -253,14 +305,14 @@ class Stepper:
         factor = lr_factor(self.config.train, step) if schedule is None else own_parts.call_lr_schedule(schedule, step)
         return [rate * factor * state.guard.lr_factor for rate in state.rates]
 
-    def _fault(self, t: Tensor, losses: Tensor, batch: Batch) -> str:
+    def _fault(self, step: UnreadStep, t: Tensor, losses: Tensor) -> str:
         """Describe a bad step. All processes take part."""
-        items = torch.zeros(len(t), dtype=torch.float64, device=self.device)
-        items[self.gradients.positions.start :: self.distributed.world] = batch.indices.to(items)
-        layer = divergence.largest_gradient(self.state.net)
-        numbers = self.distributed.total(items).long()
+        items = torch.zeros(len(t), dtype=torch.int64)
+        items[self.gradients.positions.start :: self.distributed.world] = step.indices
+        layer = divergence.largest_gradient(step.gradient_sizes)
+        numbers = self.distributed.total(items)
         names = (numbers if self.dataset.rows is None else self.dataset.rows[numbers]).tolist()
-        return divergence.describe_fault(self.step, t, losses, names, layer, self.denoiser.schedule.steps)
+        return divergence.describe_fault(step.step, t, losses, names, layer, self.denoiser.schedule.steps)
 
     def stop(self, preempted: bool = False) -> None:
         """End `run` after the step in progress, saved. Signal handlers may call it, on any of the processes.

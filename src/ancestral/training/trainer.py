@@ -55,7 +55,7 @@ class Trainer(Stepper):
                 saves.checkpoints.settle()
 
     def _steps(self, saves: Saves | None) -> Generator[Progress, None, None]:
-        train, done, began = self.config.train, 0, time.monotonic()
+        train, done, norm, began = self.config.train, 0, math.nan, time.monotonic()
         ticks = collections.deque([began], maxlen=21)
         if saves is not None:
             saves.begin(self.step)
@@ -63,6 +63,7 @@ class Trainer(Stepper):
         while self.step < (train := self.config.train).steps:
             outcome = self._attempt(saves)
             done += len(outcome.t) > 0
+            norm = outcome.norm if len(outcome.losses) else norm
             notes, missed = [*missed, *outcome.notes], ()
             if outcome.verdict == "rollback":
                 state = self._begin()
@@ -76,7 +77,7 @@ class Trainer(Stepper):
             if saves is not None and not self.stopping and (moved := saves.find_folder()):
                 notes.append(moved)
                 self.stop()
-            stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
+            stopping = outcome.stopping or (self.stopping and self.distributed.world == 1 and not self.unread)
             train = self.config.train
             ending = stopping or self.step >= train.steps
             due = ending or (train.saves(self.step) and not self.state.guard.bad)
@@ -88,7 +89,7 @@ class Trainer(Stepper):
                 loss=math.nan if self.state.guard.loss is None else self.state.guard.loss,
                 by_time=self.state.by_time.means,
                 lr=float(self._learning_rates(self.state, max(self.step - 1, 0))[0]),
-                gradient_norm=outcome.norm,
+                gradient_norm=norm,
                 images_per_second=self.gradients.batch_size * (len(ticks) - 1) / max(ticks[-1] - ticks[0], 1e-9),
                 seconds=seconds,
                 seconds_left=(train.steps - self.step) * seconds / max(done, 1),
@@ -111,12 +112,18 @@ class Trainer(Stepper):
                 return
 
     def _attempt(self, saves: Saves | None) -> StepOutcome:
-        """`advance`, unless it is stopped, or cannot go on: then what was trained is saved first."""
+        """Take a step, unless it is stopped, or cannot go on: then what was trained is saved first.
+
+        The outcome is read with the log, and before the state is saved or measured.
+        """
         try:
-            return self.advance()
+            notes = self.take_step()
+            read = self.read_steps() if self._reads() else StepOutcome(t=self.unread[-1].t)
+            return dataclasses.replace(read, notes=(*notes, *read.notes))
         except Stopped:
-            return StepOutcome(stopping=True, preempted=self.preempted)
+            return dataclasses.replace(self.read_steps(), stopping=True, preempted=self.preempted)
         except InputError as error:  # before the weights were changed
+            self.read_steps()
             if not self.step:
                 raise
             raise type(error)(f"{error.text}; {save_at_once(saves, self.state, self.config)}") from None
@@ -128,6 +135,16 @@ class Trainer(Stepper):
                 saves.go_back(state)
             self._go_on_from(state)
             return StepOutcome(notes=(f"a data worker died in the middle of a step: back to step {state.step}",))
+
+    def _reads(self) -> bool:
+        """Whether the outcome of the steps since the last reading is read now: the same on all processes."""
+        train, step = self.config.train, self.step
+        if self.reads_each_step or step >= train.steps or train.saves(step):
+            return True
+        if self.state.guard.loss is None or (self.distributed.world == 1 and self.stopping):
+            return True
+        every = (self.planned.runtime.log_every, train.sample_every, train.measure_every)
+        return any(number and step % number == 0 for number in every)
 
     def _validate(self) -> tuple[str, ...]:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""

@@ -101,7 +101,7 @@ class TrainingState:
         watched: Watched | None = None,
     ) -> None:
         self.parts, self.distributed, self.watched = parts, distributed, watched or Watched()
-        self.step, self.guard, self.spec = 0, DivergenceGuard(), spec
+        self.step, self.guard, self.spec = 0, DivergenceGuard(distributed.device), spec
         if parts.net is None:
             _check_memory(config, spec, distributed)
         self.denoiser = self._build(config, config.train.seed)
@@ -270,7 +270,7 @@ class TrainingState:
         for prefix, watched in self.watched.items():
             watched.restore(_named(tensors, prefix))
         self.distributed.scale = _named(tensors, "scaler.")
-        self.guard = DivergenceGuard.restored(numbers["guard"])
+        self.guard.restore(numbers["guard"])
         self.by_time.restore(numbers.get("loss by time", {}))
         self.step = step
 

@@ -88,6 +88,8 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     classes, workers = len(dataset.classes), trainer.loader.workers
     labels = f", {classes} class{'es' * (classes > 1)}" if classes else ""
     readers = f", read by {workers} process{'es' * (workers > 1)}" if workers else ""
+    if trainer.gradients.items is not None:
+        readers = f", kept on {trainer.device}"
     yield f"{dataset.name}: {len(dataset):,} items of {'x'.join(map(str, dataset.shape))}{labels}{readers}"
     yield from _conditions_described(trainer)
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)

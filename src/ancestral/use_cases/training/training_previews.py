@@ -71,7 +71,7 @@ def lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
     step, train = trainer.step, trainer.config.train
     due = step > 0 and (train.previews(step) or step >= train.steps)
     lacks = due and trainer.distributed.main and not folder.grid(step).exists()
-    return bool(trainer.distributed.total(torch.tensor([float(lacks)], device=trainer.device))[0])
+    return bool(trainer.distributed.total(torch.tensor([float(lacks)]))[0])
 
 
 def _size(spec: DataSpec) -> tuple[int, int]:

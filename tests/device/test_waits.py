@@ -1,0 +1,222 @@
+"""What sampling, editing and measuring wait for on an accelerator: a budget for each method, by the step."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from accelerator import pretended
+from ancestral import bound, guidance, operators, oracle, probability_flow, samplers, schedules
+from ancestral.conditions import Vector
+from ancestral.covariance import Covariance
+from ancestral.data.spec import Codec, DataSpec
+from ancestral.model import Model
+from tiny_models import untrained
+
+SHAPE = (3, 8, 8)
+STEPS = (2, 4)
+"""The numbers of steps whose waits are compared: the difference is what a step waits, without what a call does."""
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def small(device):
+    torch.manual_seed(0)
+    return untrained(SHAPE, classes=("a", "b"), conditions={"angle": Vector((0.0,), (1.0,))}).to(device)
+
+
+def large(device):
+    """Of items for which a pseudo-inverse has no matrix."""
+    torch.manual_seed(0)
+    return untrained((3, 24, 24), mults=(1,), attention=()).to(device)
+
+
+def exact(device):
+    """A Gaussian: what follows the probability flow is found in a few steps."""
+    mean = torch.zeros(1, *SHAPE, device=device)
+    model = Model(oracle.Gaussian(schedules.cosine(100), mean, 0.5), DataSpec(SHAPE, Codec("uint8")))
+    model.denoiser.device = torch.device(device)
+    return model
+
+
+def sampled(sampler, **options):
+    return lambda device, steps: small(device).sample(2, sampler, steps, label="a", **options)
+
+
+def wrapped(wrap, sampler="ddim", **options):
+    """Samples of a denoiser that is wrapped."""
+
+    def run(device, steps):
+        model = small(device)
+        x_T = draw(2, *SHAPE).to(device)
+        labels = torch.tensor([0, 1]).to(device)
+        sampler_ = dataclasses.replace(samplers.from_name(sampler, steps=steps), **options)
+        return sampler_.sample(wrap(model.denoiser), x_T, labels=labels)
+
+    return run
+
+
+def posterior(method, operator, **options):
+    y = operator.apply(draw(2, *SHAPE, seed=1).clamp(-1, 1))
+    return wrapped(lambda denoiser: guidance.Posterior(denoiser, y, operator, 0.1, method, **options))
+
+
+def restored(method, operator, noise=0.0, make=small, **options):
+    def run(device, steps):
+        model = make(device)
+        shape = model.spec.shape
+        y = operator.apply(draw(1, *shape, seed=1).clamp(-1, 1))
+        covariance = Covariance.of(draw(20, *shape, seed=2))
+        options_ = {"covariance": covariance} if method in ("pigdm", "jfps") else {}
+        return model.restore(y, operator, noise, 2, method, steps=steps, decode=False, **options_, **options)
+
+    return run
+
+
+def tds(device, steps):
+    y = operators.Blur(1.0).apply(draw(1, *SHAPE, seed=1))
+    sampler = samplers.TDS(y, operators.Blur(1.0), 0.1, particles=2, steps=steps)
+    return sampler.sample(small(device).denoiser, draw(4, *SHAPE).to(device), labels=torch.tensor([0] * 4).to(device))
+
+
+IMAGES = (255 * torch.sigmoid(draw(2, *SHAPE, seed=3))).byte()
+
+
+def exact_bound(device, steps):
+    torch.manual_seed(0)
+    denoiser = untrained(SHAPE).denoiser.to(device)
+    elbo = bound.ELBO()
+    x0 = draw(2, *SHAPE).clamp(-1, 1).to(device)
+    return torch.stack([term.bits for term in elbo.estimates(denoiser, x0, steps)]).sum(0)
+
+
+def likelihood(device, steps, **options):
+    x0 = draw(2, *SHAPE).to(device)
+    if not options:
+        options = {"steps": steps}
+    return probability_flow.log_likelihood(exact(device).denoiser, x0, probes=1, **options)
+
+
+def attempts(device, steps):
+    """The adaptive likelihood: a smaller tolerance takes more attempts."""
+    x0, flow = draw(2, *SHAPE).to(device), exact(device).denoiser
+    return list(probability_flow.integrate(flow, x0, probes=1, rtol=10.0**-steps))[-1].divergence
+
+
+def edited(make, task, *arguments, **options):
+    """Samples of an edit."""
+
+    def run(device, steps):
+        return getattr(make(device), task)(*arguments, steps=steps, decode=False, **options)
+
+    return run
+
+
+def between(device, steps):
+    ends = (draw(3, *SHAPE, seed=seed).to(device) for seed in (0, 1))
+    return samplers.slerp(*ends, torch.linspace(0, 1, 3))
+
+
+def exact_gaussian(device):
+    return oracle.Gaussian(schedules.cosine(100), torch.zeros(1, *SHAPE, device=device), 0.5)
+
+
+def mixture(device):
+    means, stds = draw(3, *SHAPE, seed=2).to(device), torch.tensor([0.5, 0.2, 0.3]).to(device)
+    return oracle.Mixture(schedules.cosine(100), means, stds)
+
+
+def empirical(device):
+    return oracle.Empirical(schedules.cosine(100), draw(3, *SHAPE, seed=2).to(device))
+
+
+LEFT = operators.Mask((torch.arange(8) < 4).expand(8, 8))
+HALF = operators.Mask((torch.arange(24) < 12).expand(24, 24))
+DOWN, BLUR = operators.Downsample(2), operators.Blur(1.0)
+SMALL_BOX = operators.Crop((2, 1), (3, 5))
+BY_OPERATOR = {"mask": LEFT, "down": DOWN, "blur": BLUR, "grey": operators.Grey(), "crop": SMALL_BOX}
+BY_OPERATOR |= {"blur of a mask": BLUR | LEFT, "down of a blur": BLUR | DOWN}
+
+CASES = {
+    **{f"sample {name}": sampled(name) for name in samplers.BY_NAME},
+    "sample heun churn": sampled("heun:churn=5"),
+    "sample ddim eta": sampled("ddim:eta=1"),
+    "sample guided": sampled("ddim", guidance=2.0),
+    "sample interval": sampled("ddim", guidance=2.0, guidance_interval=(0.1, 1.0)),
+    "sample rescaled": sampled("ddim", guidance=2.0, guidance_rescale=0.5),
+    "sample without angle": sampled("ddim"),
+    "sample angle": sampled("ddim", given={"angle": 0.5}),
+    "blend": wrapped(lambda d: guidance.Blend(d, {"labels": torch.tensor([1]).to(d.device)}, torch.tensor([0.2, 0.7]))),
+    "blend ends": wrapped(lambda d: guidance.Blend(d, {"labels": torch.tensor([1]).to(d.device)}, 1.0)),
+    "autoguidance": wrapped(lambda d: guidance.AutoGuidance(d, small(d.device).denoiser, 2.0)),
+    "clipped skip": wrapped(lambda d: guidance.Skip(guidance.Clipped(d))),
+    "heun adaptive": lambda device, steps: exact(device).sample(2, samplers.Heun(rtol=10.0**-steps), decode=False),
+    **{
+        f"posterior {method} {name}": posterior(method, BY_OPERATOR[name])
+        for method, names in {"ddnm": BY_OPERATOR, **dict.fromkeys(("pigdm", "mmps", "jfps"), ("mask", "blur"))}.items()
+        for name in names
+    },
+    "posterior jfps data": posterior("jfps", LEFT, covariance=Covariance.of(draw(20, *SHAPE, seed=2))),
+    "dps": wrapped(lambda d: guidance.DPS(d, BLUR.apply(draw(2, *SHAPE, seed=1)), BLUR, 0.5), "ddpm", clip=None),
+    "replacement blur": wrapped(lambda d: guidance.Replacement(d, BLUR.apply(draw(2, *SHAPE, seed=1)), BLUR), "ddpm"),
+    **{f"restore {method}": restored(method, DOWN) for method in ("ddnm", "replacement", "repaint", "dps")},
+    **{f"restore {method}": restored(method, LEFT, 0.1) for method in ("pigdm", "mmps", "jfps")},
+    "restore ddnm large": restored("ddnm", operators.Grey() | HALF, 0.1, make=large),
+    "tds": tds,
+    "inpaint": edited(small, "inpaint", IMAGES[0], LEFT.mask, 2, method="mmps"),
+    "vary": edited(small, "vary", IMAGES[0], 1.0, 2),
+    "invert": lambda device, steps: exact(device).invert(IMAGES, 8 * steps),
+    "interpolate t": edited(exact, "interpolate", *IMAGES, 3, t=50),
+    "interpolate": lambda device, steps: exact(device).interpolate(*IMAGES, 3, steps=8 * steps, decode=False),
+    "interpolate labels": edited(small, "interpolate", n=3, label=("a", "b")),
+    "slerp": between,
+    "bound": exact_bound,
+    "likelihood": likelihood,
+    "likelihood adaptive": attempts,
+}
+BUDGETS = {
+    "heun adaptive": (3, "adaptive.py"),  # one for each attempt
+    "likelihood adaptive": (4, "adaptive.py"),
+    "invert": (8, "samplers/inversion.py"),  # one for each iteration, of which each of 8 steps has about one
+    "interpolate": (16, "samplers/inversion.py"),  # of two images
+    "tds": (2, "base/transforms.py"),  # one for 16 iterations of conjugate gradients
+    "restore ddnm large": (1, "base/transforms.py"),
+}
+"""The largest number of waits for one more step, and the file that waits; 0 of what is not here."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_wait_no_more_than_the_budget_and_give_what_the_cpu_gives(name):
+    counts = []
+    for steps in STEPS:
+        with pretended() as waits:
+            made = CASES[name]("gpu", steps)
+            counted = dict(waits)
+            made = torch.Tensor(made.cpu())
+        counts.append(counted)
+    fewer, more = counts
+    budget, where = BUDGETS.get(name, (0, ""))
+    further = {line: number - fewer.get(line, 0) for line, number in more.items() if number > fewer.get(line, 0)}
+    assert sum(further.values()) <= budget * (STEPS[1] - STEPS[0]), further
+    assert all(where in line for line in further), further
+    on_cpu = torch.Tensor(CASES[name]("cpu", STEPS[1]))
+    assert torch.allclose(made.double(), on_cpu.double(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("float64", [True, False])
+@pytest.mark.parametrize("known", [exact_gaussian, mixture, empirical], ids=["gaussian", "mixture", "empirical"])
+def test_oracles_on_a_device_are_conditioned_on_a_measurement(known, float64):
+    y = DOWN.apply(draw(1, *SHAPE, seed=1))
+    expected = known("cpu").given(y, DOWN, 0.1).predict(draw(2, *SHAPE), 50)
+    with pretended(float64) as waits:
+        conditional = known("gpu").given(y.to("gpu"), DOWN, 0.1)
+        x_t = draw(2, *SHAPE).to("gpu")
+        conditional.predict(x_t, 50)
+        waits.clear()
+        made = conditional.predict(x_t, 50)
+        assert not waits
+        made = [part.cpu() for part in made]
+    for one, other in zip(made, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
