@@ -479,11 +479,11 @@ def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkey
     trainer, plain = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
     update, interruptions = trainer.state.ema.update, []
 
-    def interrupted_update(parameters, step):
+    def interrupted_update(parameters, step, skipped=None):
         if step == 5 and not interruptions:
             interruptions.append(step)
             raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
-        update(parameters, step)
+        update(parameters, step, skipped)
 
     monkeypatch.setattr(trainer.state.ema, "update", interrupted_update)
     notes = [note for progress in trainer.run(folder) for note in progress.notes]
