@@ -127,3 +127,48 @@ def test_what_is_no_recipe_is_refused_in_one_line():
     }.items():
         with pytest.raises(InputError, match=words):
             Request.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"guidance_interval": [1]}, "guidance_interval cannot be"),
+        ({"indices": "12"}, "indices cannot be"),
+        ({"given": "x"}, "given cannot be"),
+        ({"then": "runs/digits"}, "a model cannot be 'runs/digits'"),
+        ({"edit": {"task": "vary"}}, "edit cannot be"),
+        ({"objects": 5}, "a request has no objects"),
+        ({"weak": "runs/digits", "guidance": 2}, "a model cannot be 'runs/digits'"),
+        ({"at": 2}, "has a picture to branch without the number of its state, or the other way"),
+    ],
+    ids=str,
+)
+def test_a_setting_of_another_type_is_refused(model, change, says):
+    with pytest.raises(InputError, match=says):
+        model.make(Request.of(1, steps=2).replace(**change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"guidance_interval": [1]}, "guidance_interval"),
+        ({"edit": {"task": "nope", "images": {}}}, "is an edit of another kind, 'nope': give inpaint"),
+        ({"edit": {"task": "vary", "images": {}}}, "missing a required argument: 'image'"),
+    ],
+    ids=str,
+)
+def test_a_recipe_of_another_form_is_refused(model, change, says):
+    recipe = json.loads(Request.of(1, steps=2).to_json()) | change
+    with pytest.raises(InputError, match=says):
+        model.make(Request.from_json(json.dumps(recipe)))
+
+
+def test_numbers_of_numpy_are_numbers_of_a_request():
+    request = Request.of(1).replace(seed=np.int64(3), indices=torch.arange(2))
+    assert (request.seed, request.indices) == (3, (0, 1))
+    assert Request.from_json(request.to_json()) == request
+
+
+def test_what_is_no_request_is_refused(model):
+    with pytest.raises(InputError, match=r"a request cannot be 'seven\.png': Request\.read\(file\)"):
+        model.make("seven.png")

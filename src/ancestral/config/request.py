@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
 from ancestral import __version__
-from ancestral.base.arguments import checked, plain, read_json
+from ancestral.base.arguments import checked, converted, plain, read_json
 from ancestral.base.errors import InputError
 from ancestral.base.fields import argument
 from ancestral.base.registries import SAMPLERS
@@ -166,7 +167,7 @@ class Request(Result):
     given: dict[str, tuple[ImageRef | str, ...]] = field(default_factory=dict)
     """The values of the conditions besides the label: names of classes, numbers and images. Item i has value i mod
     their number."""
-    guidance_interval: tuple[float, ...] | None = None
+    guidance_interval: tuple[float, float] | None = None
     guidance_rescale: float | None = None
     weak: str | None = None
     """SHA-256 of the file of the weaker model of autoguidance."""
@@ -263,12 +264,16 @@ class Request(Result):
                 `EditRequest`, and `image`, `other` and `mask`. Conditions that `given` does not name stay.
 
         Raises:
-            InputError: If a request has no such setting.
+            InputError: If a request has no such setting, or a value has another type.
         """
+        hints = typing.get_type_hints(Request.of) | {"then": tuple[Any, ...], "edit": EditRequest | None}
+        changes = {
+            name: converted(name, value, hints[name]) if name in hints else value for name, value in changes.items()
+        }
         edit = {name: value for name, value in changes.items() if self.edit is not None and name in vars(self.edit)}
         images = {name: value for name, value in changes.items() if self.edit is not None and name in EDITED_IMAGES}
         for name in changes:
-            if name not in {**vars(self), **edit, **images}:
+            if name in UNSETTABLE or name not in {**vars(self), **edit, **images}:
                 raise InputError(f"a request has no {name}")
         stored = {name: _stored(name, value) for name, value in changes.items() if name in vars(self)}
         divided = {name: _DIVIDED[name](self, value) for name, value in changes.items() if name in _DIVIDED}
@@ -300,6 +305,10 @@ class Request(Result):
             return super().from_json(json.dumps(_present(read_json(text, name))), name)
         except RecursionError:
             raise InputError(f"{name} is nested too deeply") from None
+
+
+UNSETTABLE = ("objects", "source")
+"""Fields of a request that are no settings."""
 
 
 def _labels(value: Any) -> tuple[int | str, ...] | None:

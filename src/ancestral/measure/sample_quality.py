@@ -5,6 +5,7 @@ distance between data and data. If nothing is held out, two parts of the trainin
 unseen items.
 """
 
+import math
 from collections.abc import Callable, Collection, Generator, Iterator
 
 import torch
@@ -72,7 +73,10 @@ def _of_logits(metric: Metric, sets: SampleSets) -> Outcome:
 def _between_items(metric: Metric, sets: SampleSets) -> Outcome:
     """Compare the items of the samples with the training data, and those of the floor."""
     pairs = (sets.samples.items, sets.train.items), sets.floor_items
-    return Outcome({metric.name: Measure(metric.title or metric.name, *(_number(metric, *pair) for pair in pairs))})
+    numbers, title = [_number(metric, *pair) for pair in pairs], metric.title or metric.name
+    if not all(math.isfinite(number.value) for number in numbers):
+        return Outcome(notes=[f"{title} is not finite, and left out"])
+    return Outcome({metric.name: Measure(title, *numbers)})
 
 
 def _number(metric: Metric, *items: torch.Tensor) -> Estimate:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ancestral import __version__
 from ancestral.base import storage
+from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import LABEL
@@ -39,7 +40,9 @@ class RequestedModel(NamedTuple):
 
     @classmethod
     def of(cls, model: SamplingModel) -> "RequestedModel":
-        """Return a model with its name and digest."""
+        """Return a model with its name and digest. Raises InputError for what is no model."""
+        if not isinstance(model, SamplingModel):
+            raise InputError(f"a model cannot be {shown(model)}: give one as ancestral.load returns it")
         return cls(model, str(model.file or "the model"), digest_of(model))
 
 
@@ -79,6 +82,10 @@ def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage
     ]
     check_images(request, values_of(stages))
     weak = request.objects.weak
+    if weak is not None:
+        RequestedModel.of(weak)
+    if (request.parent is None) != (request.at is None):
+        raise InputError(f"{request.source} has a picture to branch without the number of its state, or the other way")
     if request.weak is not None and (weak is None or request.weak != digest_of(weak)):
         raise InputError(
             f"these samples were guided by the model whose SHA-256 is {request.weak[:12]}: {option('weak')} names that "

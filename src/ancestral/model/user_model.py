@@ -64,6 +64,8 @@ class Model(SamplingModel):
             InputError: If the model cannot do this, the request is one of another model, or an image that it names is
                 not given again.
         """
+        if not isinstance(request, Request):
+            raise InputError(f"a request cannot be {shown(request)}: Request.read(file) reads that of a picture")
         if request.model:
             check_model(request, digest_of(self))
         if request.edit is not None:

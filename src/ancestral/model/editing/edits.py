@@ -1,7 +1,9 @@
 """The edits by the name of their task."""
 
+import inspect
 from collections.abc import Callable, Mapping
 
+from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.config.request import Request
 from ancestral.model.editing.edited_samples import DecidedEdit, settings_of
@@ -28,4 +30,12 @@ def edit_of(model: SamplingModel, request: Request) -> DecidedEdit:
     if missing := [name for name in settings.images if name not in arguments]:
         names = ", ".join(f"{name} ({settings.images[name].name})" for name in missing)
         raise InputError(f"{request.source} is an edit of {names}: give it again, request.replace({missing[0]}=...)")
+    if settings.task not in EDITS:
+        raise InputError(
+            f"{request.source} is an edit of another kind, {shown(settings.task)}: give {', '.join(EDITS)}"
+        )
+    try:
+        inspect.signature(EDITS[settings.task]).bind(model, request, **arguments)
+    except TypeError as error:
+        raise InputError(f"{request.source} is an edit, {settings.task}, that cannot be made: {error}") from None
     return EDITS[settings.task](model, request, **arguments)

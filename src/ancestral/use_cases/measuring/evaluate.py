@@ -134,6 +134,11 @@ def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, classes: b
                 f"{option('metrics')} cannot hold {function_name(metric)}: a metric is a name, or a function of "
                 "(items, other items) that returns a number"
             )
+    names = [metric if isinstance(metric, str) else function_name(metric) for metric in metrics or ()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(
+            f"{option('metrics')} holds two of the name {twice[0]}: give functions with names of their own"
+        )
     if metrics == ():
         raise InputError(f"{option('metrics')} names none; give some of {', '.join(METRICS)}")
     if not classes and "class_accuracy" in (metrics or ()):

@@ -260,7 +260,7 @@ def parent_of(options: Sample, digest: str) -> Request:
             f"{file} is the end of {depth - 1} branches, and there may be {MOST_BRANCHES}: branch an earlier one"
         )
     indices = range(request.n or 0) if request.indices is None else request.indices
-    if others := sorted(set(options.index or ()) - set(indices)):
+    if others := sorted(index for index in options.index or () if index not in indices):
         raise InputError(f"{option('index', others[0])} is none of the samples of {file}: leave it out, or choose some")
     return request
 
@@ -329,9 +329,8 @@ def differences(request: Request, model: SamplingModel) -> list[str]:
             f"{request.source} was made at step {request.step:,} of training; the model is of step {model.step:,}"
         )
     if request.version != __version__:
-        notes.append(
-            f"{request.source} was made by ancestral {request.version}; version {__version__} may sample otherwise"
-        )
+        version = " ".join(request.version.split())
+        notes.append(f"{request.source} was made by ancestral {version}; version {__version__} may sample otherwise")
     return notes
 
 
