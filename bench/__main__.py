@@ -2,7 +2,7 @@
 
 python bench all                 all parts, then docs/explanation/benchmarks.md (hours on two cores)
 python bench steps --batch 8     one part; --help lists its options
-python bench gpu                 all that a GPU is measured by, in about eight minutes
+python bench gpu                 all that a GPU is measured by; without one on a pretended one
 python bench page                write docs/explanation/benchmarks.md from the files in bench/results
 python bench record digits       measure an entry of the records (bench/records.md)
 """

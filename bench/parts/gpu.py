@@ -1,6 +1,6 @@
 """GPU: equality with the CPU, and what a training step and sampling cost; then the GPU's rows of the other parts.
 
-On a machine without a GPU everything runs with tiny networks on a pretended accelerator (tests/accelerator.py), so that
+On a machine without a GPU everything runs with tiny networks on a pretended accelerator (tests/accelerator.py), and
 its times are not kept. What only CUDA can measure says so in its row: memory, and compiled networks. The other parts
 are measured on a GPU only, each in a process of its own, with the libraries that are installed.
 """
@@ -32,7 +32,7 @@ OTHERS = {
     "sampling": ("--rounds", "5"),
     "growth": ("--rounds", "3", "--over", "side", "batch", "width"),
 }
-"""The parts that have rows of a GPU, with options with which all take about five minutes on an H100."""
+"""The parts that have rows of a GPU, with options that are to take about five minutes on an H100 (an estimate)."""
 
 
 @dataclasses.dataclass(frozen=True)
