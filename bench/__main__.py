@@ -2,6 +2,7 @@
 
 python bench all                 all parts, then docs/explanation/benchmarks.md (hours on two cores)
 python bench steps --batch 8     one part; --help lists its options
+python bench gpu                 all that a GPU is measured by; without one on a pretended one
 python bench page                write docs/explanation/benchmarks.md from the files in bench/results
 python bench record digits       measure an entry of the records (bench/records.md)
 """
@@ -17,6 +18,7 @@ from ancestral.base.errors import whole
 from measure import errors_in_one_line, run_python
 
 PARTS = ("steps", "memory", "start", "quality", "sampling", "growth")
+"""The parts of `bench all`."""
 
 
 def run_all(options: argparse.Namespace) -> None:
@@ -33,7 +35,7 @@ def main() -> None:
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="part", required=True, metavar="PART")
-    for name in PARTS:
+    for name in (*PARTS, "gpu"):
         part = importlib.import_module(f"parts.{name}")
         command = commands.add_parser(
             name,

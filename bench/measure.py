@@ -163,7 +163,8 @@ def pick_device() -> torch.device:
 
 def sync_for(device: torch.device) -> Callable[[], object]:
     """Return a function that blocks until the device has finished."""
-    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    module = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
+    return module.synchronize if module else lambda: None
 
 
 def instructions() -> str:
@@ -207,8 +208,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def result_path(part: str, device: torch.device) -> Path:
-    """Return bench/results/PART.KIND.json; KIND is cuda or the instruction set (cpu-avx2, cpu-avx512-bfloat16,
-    cpu-avx512-amx).
+    """Return bench/results/PART.KIND.json; KIND is cuda, mps, gpu (the pretended accelerator) or the
+    instruction set (cpu-avx2, cpu-avx512-bfloat16, cpu-avx512-amx).
 
     The instruction set changes times by a factor of four, so each has results of its own.
     """

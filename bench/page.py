@@ -12,7 +12,9 @@ from measure import RESULTS, over_seeds, time_to
 from parts.growth import exponent
 
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "benchmarks.md"
-DEVICES = {"cpu": "CPU", "cuda": "GPU"}
+DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple's GPU", "gpu": "Pretended accelerator"}
+MEASURED_ON = {"start": ("cpu",), "quality": ("cpu",), "gpu": ("cuda", "mps", "gpu")}
+"""The devices of a part, if they are others than CPU and GPU."""
 MISSING = "not measured"
 PEERS = ("diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")
 TUNED = ("diffusers-tuned", "ddp-tuned")
@@ -35,6 +37,7 @@ TITLES = {
     "sampling": "Sampling",
     "start": "Start-up time",
     "growth": "Growth of the cost of a training step",
+    "gpu": "On a GPU",
 }
 
 
@@ -50,13 +53,13 @@ def render(results: Mapping[str, Result]) -> str:
         lines += ["", f"## {title}", ""]
         if part in INTRODUCTIONS:
             lines += [*INTRODUCTIONS[part].strip().splitlines(), ""]
-        for device, name in DEVICES.items():
-            if device == "cuda" and part in ("start", "quality"):
-                continue
+        for device in MEASURED_ON.get(part, ("cpu", "cuda")):
+            name = DEVICES[device]
             measured = [result for kind, result in results.items() if kind.startswith(f"{part}.{device}")]
             for result in measured:
-                heading = f"**On {result['machine'].get('GPU', result['machine']['processor'])}**"
-                lines += [heading, "", *SECTIONS[part](result["rows"]), "", f"{name}: {describe(result)}", ""]
+                machine = result["machine"].get("GPU", result["machine"]["processor"])
+                heading = "On a pretended accelerator" if device == "gpu" else f"On {machine}"
+                lines += [f"**{heading}**", "", *SECTIONS[part](result["rows"]), "", f"{name}: {describe(result)}", ""]
             if not measured:
                 lines += [f"{name}: {MISSING}.", ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -99,7 +102,8 @@ def steps(rows: list[Row]) -> list[str]:
         ours = each["ancestral"]
         cells = [str(batch), precision + (", compiled" if compiled else ""), {"train": "training step"}.get(what, what)]
         cells += [f"{ours['seconds']['median']:.3f} s" if ours else MISSING]
-        cells += [f"{each[name]['share']['median']:.0%}" if each[name] else MISSING for name in STEP_LIBRARIES]
+        shares = [(each[name] or {}).get("share") for name in STEP_LIBRARIES]
+        cells += [f"{share['median']:.0%}" if share else MISSING for share in shares]
         lines.append(cells + [with_quartiles((each[name] or {}).get("ratio")) for name in STEP_LIBRARIES[1:]])
     head = ["batch", "precision", "what", "ancestral", *(f"{name}: share of the peak" for name in STEP_LIBRARIES)]
     text = table([*head, *(f"{name} / ancestral" for name in STEP_LIBRARIES[1:])], lines)
@@ -267,8 +271,57 @@ def growth(rows: list[Row]) -> list[str]:
             measured = [r for r in rows if r["over"] == over and r["contestant"] == name]
             points = [(r["value"], r["seconds_per_image"]["median"]) for r in measured]
             slope = f"{exponent(points):.2f}" if len(points) > 1 else ""
-            lines.append([over, name, ", ".join(f"{x:g}: {1e3 * y:.1f}" for x, y in points), slope])
+            lines.append([over, name, ", ".join(f"{x:g}: {1e3 * y:.1f}" for x, y in points) or MISSING, slope])
     return table(["variable", "", "value: ms per image", "exponent of the growth"], lines)
+
+
+def gpu(rows: list[Row]) -> list[str]:
+    """Format the tables of the equality with the CPU, of the training steps and of the samplers."""
+    kinds = {what: [r for r in rows if r["what"] == what] for what in ("equality", "step", "sampling")}
+    equal = [
+        [r["case"], *[r["needs"]] * 3]
+        if "needs" in r
+        else [r["case"], number(r["difference"]), number(r["relative"]), f"{r['tolerance']:g}"]
+        for r in kinds["equality"]
+    ]
+    steps = [
+        [r["network"], r["variant"], *[r["needs"]] * 5]
+        if "needs" in r
+        else [
+            r["network"],
+            r["variant"],
+            str(r["batch"]),
+            with_quartiles(r["seconds"], 2, 1e3, " ms"),
+            f"{with_quartiles(r['ratio'])} of {r['base']}" if r["ratio"] else MISSING,
+            *waits_and_memory(r),
+        ]
+        for r in kinds["step"]
+    ]
+    samples = [
+        [
+            r["sampler"],
+            str(r["batch"]),
+            str(r["steps"]),
+            f"{r['batch'] / r['seconds']['median']:,.0f}" if r["seconds"] else MISSING,
+            *waits_and_memory(r),
+        ]
+        for r in kinds["sampling"]
+    ]
+    costs = ["waits", "MiB"]
+    text = table(["computed on both devices", "largest difference", "relative difference", "tolerance"], equal)
+    text += ["", *table(["network", "training step", "batch", "time", "ratio", *costs], steps), ""]
+    return text + table(["sampler", "batch", "steps", "images a second", *costs], samples)
+
+
+def number(value: float | None) -> str:
+    """Format a number with two digits, or "not finite"."""
+    return "not finite" if value is None else f"{value:.2g}"
+
+
+def waits_and_memory(row: Row) -> list[str]:
+    """Format the number of waits for the device, and the memory in MiB."""
+    waits = "needs CUDA" if row["waits"] is None else str(sum(row["waits"].values()))
+    return [waits, "needs CUDA" if row["bytes"] is None else f"{row['bytes'] / 2**20:,.0f}"]
 
 
 SECTIONS: dict[str, Callable[[list[Row]], list[str]]] = {
@@ -278,6 +331,7 @@ SECTIONS: dict[str, Callable[[list[Row]], list[str]]] = {
     "sampling": sampling,
     "start": start,
     "growth": growth,
+    "gpu": gpu,
 }
 
 INTRODUCTIONS = {
@@ -300,6 +354,12 @@ logarithm of time.
     "sampling": """
 "outside" is the time of a trajectory that is not spent in the network, as a share of the network's time. "alone" is the
 time of a trajectory whose network costs nothing, as a share of the same network's time.
+""",
+    "gpu": """
+`make bench-gpu` fills these tables, and the rows of a GPU above. The relative difference is a norm, as a share of the
+norm of the CPU's values: of the change of the weights in trainings, else of the samples or metrics. In float32 TF32 is
+off. Waits are those of one training step that is not logged, and of one call that samples. Without a GPU the same
+measurements run with tiny networks on a pretended accelerator, whose times are not kept.
 """,
 }
 

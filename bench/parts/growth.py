@@ -16,7 +16,7 @@ from typing import Any
 
 from ancestral.base.device import keep_freed_memory
 from measure import HERE, alternate, paired_ratio, pick_device, quartiles, sync_for, write_result
-from peers.paper import BENCHMARKS, Setting
+from peers.paper import BENCHMARKS, Setting, available
 
 BASE = Setting(batch=8, precision="fp32", side=32, width=64)
 VALUES: dict[str, tuple[int, ...]] = {"side": (16, 32, 64), "batch": (1, 4, 16, 64), "width": (32, 64, 128)}
@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
     keep_freed_memory()
     device = pick_device()
     rows: list[dict[str, Any]] = []
+    libraries = [name for name in LIBRARIES if name in available()]
     for over in options.over:
         values = (1, 2) if over == "processes" else [value for value in VALUES[over] if value <= options.most]
         for value in values:
@@ -44,10 +45,10 @@ def run(options: argparse.Namespace) -> None:
                 images = 16
             else:
                 setting = dataclasses.replace(BASE, device=device, **{over: value})
-                jobs = {name: BENCHMARKS[name](setting).step for name in LIBRARIES}
+                jobs = {name: BENCHMARKS[name](setting).step for name in libraries}
                 seconds = alternate(jobs, options.rounds, synchronize=sync_for(device))
                 images = setting.batch
-            for name in LIBRARIES:
+            for name in libraries:
                 row = {
                     "over": over,
                     "value": value,

@@ -15,7 +15,7 @@ import torch
 
 from ancestral.base.device import keep_freed_memory
 from measure import pick_device, quartiles, run_code, write_result
-from peers.paper import BENCHMARKS, Setting
+from peers.paper import BENCHMARKS, Setting, available
 from resident import peak_memory, reset_peak, status_bytes
 
 
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the part."""
     parser.add_argument("--batch", type=int, nargs="+", default=[8, 32], help="batch sizes (default: 8 32)")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"], help="precisions")
-    parser.add_argument("--only", nargs="+", default=list(BENCHMARKS), choices=list(BENCHMARKS), help="libraries")
+    parser.add_argument("--only", nargs="+", default=available(), choices=list(BENCHMARKS), help="libraries")
     parser.add_argument("--width", type=int, default=128, help="width of the first level (default: 128, the paper's)")
     parser.add_argument("--rounds", type=int, default=3, help="number of measurements of each (default: 3)")
 

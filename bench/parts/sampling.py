@@ -26,6 +26,7 @@ from measure import alternate, paired_ratio, pick_device, quartiles, read_rows, 
 from parts.quality import MINUTES
 from peers import factory
 from peers.contest import Task
+from peers.paper import available
 from resident import peak_memory
 
 SAMPLERS = ("ddim", "ddpm", "dpm", "heun", "unipc")
@@ -145,7 +146,9 @@ def our_trajectories(options: argparse.Namespace, denoiser: Any, x: Tensor, labe
 
 
 def diffusers_trajectories(options: argparse.Namespace, x: Tensor, labels: Tensor) -> Trajectories:
-    """Return the same for diffusers' schedulers, with the loop of its documentation."""
+    """Return the same for diffusers' schedulers, with the loop of its documentation; none where it is not installed."""
+    if "diffusers" not in available():
+        return {}
     import diffusers
 
     settings = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}

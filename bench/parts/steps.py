@@ -14,7 +14,7 @@ import torch
 from ancestral.base.device import keep_freed_memory, pick_dtype
 from flops import Peak, network_flops
 from measure import alternate, paired_ratio, pick_device, quartiles, sync_for, write_result
-from peers.paper import BENCHMARKS, Setting, paper_network
+from peers.paper import BENCHMARKS, Setting, available, paper_network
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[8, 32], help="batch sizes (default: 8 32)")
     parser.add_argument("--rounds", type=int, default=7, help="number of timed rounds after the warm-up (default: 7)")
     parser.add_argument("--precision", nargs="+", default=list(DTYPES), choices=list(DTYPES), help="precisions")
-    parser.add_argument("--only", nargs="+", default=list(BENCHMARKS), choices=list(BENCHMARKS), help="libraries")
+    parser.add_argument("--only", nargs="+", default=available(), choices=list(BENCHMARKS), help="libraries")
     parser.add_argument("--width", type=int, default=128, help="width of the first level (default: 128, the paper's)")
     parser.add_argument("--compile", action="store_true", help="also measure every network with torch.compile")
 
@@ -54,8 +54,10 @@ def measure(options: argparse.Namespace, batch: int, compiled: bool, device: tor
             jobs[key] = peaks[key] = Peak(batch, DTYPES[precision], device, layout == "channels_last")
     seconds = alternate(jobs, options.rounds, synchronize=sync_for(device))
 
-    net = paper_network(options.width)  # on the CPU, so that the count is the same for all devices
-    flops = {what: batch * network_flops(net, (3, 32, 32), what == "train") for what in ("train", "forward")}
+    flops = {"train": 0, "forward": 0}
+    if "diffusers" in available():  # whose network is counted, on the CPU: the count is the same for all devices
+        net = paper_network(options.width)
+        flops = {what: batch * network_flops(net, (3, 32, 32), what == "train") for what in flops}
     common = {"batch": batch, "compile": compiled}
     rows: list[dict[str, Any]] = []
     for precision in options.precision:
@@ -74,9 +76,10 @@ def measure(options: argparse.Namespace, batch: int, compiled: bool, device: tor
                     "contestant": name,
                     "seconds": quartiles(theirs),
                     "images_per_second": batch / quartiles(theirs)["median"],
-                    "flops": flops[what],
-                    "share": quartiles([flops[what] / s / p for s, p in zip(theirs, peak, strict=True)]),
                 }
+                if flops[what]:
+                    row["flops"] = flops[what]
+                    row["share"] = quartiles([flops[what] / s / p for s, p in zip(theirs, peak, strict=True)])
                 if ours is not None and name != "ancestral":
                     row["ratio"] = paired_ratio(theirs, ours)
                 rows.append(row)
@@ -95,7 +98,9 @@ def format_row(row: dict[str, Any]) -> str:
     if row["what"] == "peak":
         return f"{text}: {row['flops'] / 1e9:.1f} GFLOP/s ({row['layout']})"
     if "seconds" in row:
-        text += f" {row['contestant']}: {row['seconds']['median']:.3f} s, {row['share']['median']:.1%} of the peak"
+        text += f" {row['contestant']}: {row['seconds']['median']:.3f} s"
+    if "share" in row:
+        text += f", {row['share']['median']:.1%} of the peak"
     if "ratio" in row:
         ratio = row["ratio"]
         text += f", {ratio['median']:.3f} times ours ({ratio['low']:.3f} to {ratio['high']:.3f})"

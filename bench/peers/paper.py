@@ -8,6 +8,7 @@ noise, the EMA and the check for divergence. That of diffusers is from its examp
 import dataclasses
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -157,3 +158,8 @@ BENCHMARKS: dict[str, Callable[[Setting], StepBenchmark]] = {
     "diffusers": DiffusersSteps,
     "diffusers-tuned": lambda setting: DiffusersSteps(setting, tuned=True),
 }
+
+
+def available() -> list[str]:
+    """Return the names of the benchmarks whose library is installed."""
+    return [name for name in BENCHMARKS if name == "ancestral" or find_spec("diffusers")]

@@ -30,6 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import cluster
     import digits
+    import equality
     import flops
     import image_sets
     import measure
@@ -37,7 +38,7 @@ with warnings.catch_warnings():
     import plateau
     import posteriors
     import records
-    from parts import growth, memory, quality, sampling, start, steps
+    from parts import gpu, growth, memory, quality, sampling, start, steps
     from peers import contest, factory, paper
     from peers.contest import Task
 
@@ -516,6 +517,90 @@ def test_growth_and_its_exponent(monkeypatch):
     assert f"| {growth.exponent(points):.2f} |" in text
 
 
+GPU = """
+import argparse, sys
+from pathlib import Path
+import measure, page
+measure.RESULTS, page.PAGE = Path(sys.argv[1]), Path(sys.argv[1]) / "page.md"
+page.read_results.__defaults__ = (measure.RESULTS,)
+from parts import gpu
+parser = argparse.ArgumentParser()
+gpu.add_options(parser)
+gpu.run(parser.parse_args([]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="takes eight minutes there")
+def test_what_a_gpu_is_measured_by_runs_on_the_pretended_one(tmp_path):
+    measure.run_code(GPU, str(tmp_path), threads=1)  # a process of its own: the device is registered once
+    result = json.loads((tmp_path / "gpu.gpu.json").read_text(encoding="utf-8"))
+    rows = {(r["what"], r.get("case") or r.get("variant") or r["sampler"]): r for r in result["rows"]}
+    lacking = {("equality", "training: adam, TF32"), ("step", "bf16, --compile")}
+    assert {key for key, row in rows.items() if row.get("needs") == "needs CUDA"} == lacking
+    compared = [row for key, row in rows.items() if key[0] == "equality" and key not in lacking]
+    assert len(compared) == 14
+    assert all(row["within"] and row["largest"] > 0 for row in compared)
+    assert rows["equality", "training: adam, float32"]["relative"] < 1e-4  # by the same kernels
+    assert rows["equality", "training: adam, bf16"]["difference"] > 0  # autocast casts otherwise than on a CPU
+    for key, row in rows.items():
+        if key[0] == "step" and key not in lacking:
+            assert (row["waits"], row["bytes"], row["seconds"]) == ({}, None, None)
+    text = section((tmp_path / "page.md").read_text(encoding="utf-8"), "On a GPU")
+    assert "| digits | bf16, contiguous | 8 | not measured | not measured | 0 | needs CUDA |" in text
+    assert "| training: adam, TF32 | needs CUDA |" in text
+    assert "**On a pretended accelerator**" in text
+
+
+@pytest.mark.long
+def test_a_layout_is_chosen_for_a_measurement_alone():
+    for format, outputs_last in ((None, True), (torch.channels_last, True), (torch.contiguous_format, False)):
+        made = gpu.Steps("digits", gpu.Variant("fp32", format), torch.device("cpu"), equality.SMALLEST)
+        kernels = [p for p in made.trainer.state.net.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
+        assert {p.is_contiguous(memory_format=torch.channels_last) for p in kernels} == {outputs_last}
+        made.run()
+        made.trainer.close()
+
+
+def test_a_difference_from_the_cpu_is_counted():
+    truth = torch.tensor([3.0, -4.0])
+    row = equality.difference("x", truth + torch.tensor([0.0, 0.5]), truth, 0.1)
+    assert (row["difference"], row["largest"], row["relative"], row["within"]) == (0.5, 4.0, 0.1, True)
+    lost = equality.difference("x", truth * torch.nan, truth, 0.1)
+    assert (lost["difference"], lost["within"]) == (None, False)  # JSON has no NaN
+    assert "| x | not finite | not finite | 0.1 |" in page.gpu([lost])
+
+
+def test_a_gpu_has_times_ratios_and_memory_in_its_tables():
+    seconds = {"median": 0.01, "low": 0.008, "high": 0.02, "rounds": 3}
+    common = {"batch": 128, "seconds": seconds, "waits": {"a.py:1": 2}, "bytes": 3 * 2**20}
+    rows = [
+        {"what": "step", "network": "cifar10", "variant": "bf16", "ratio": seconds, "base": "float32", **common},
+        {"what": "sampling", "sampler": "ddim", "steps": 10, **common},
+    ]
+    text = "\n".join(page.gpu(rows))
+    step = "| cifar10 | bf16 | 128 | 10.00 ms (8.00 to 20.00) | 0.01 (0.01 to 0.02) of float32 | 2 | 3 |"
+    assert step in text
+    assert "| ddim | 128 | 10 | 12,800 | 2 | 3 |" in text
+
+
+@pytest.mark.parametrize("part", [steps, memory])
+def test_libraries_that_are_not_installed_are_left_out(part, monkeypatch):
+    monkeypatch.setattr(paper, "find_spec", lambda name: None)
+    parser = argparse.ArgumentParser()
+    part.add_options(parser)
+    assert parser.parse_args([]).only == ["ancestral"]
+    assert sampling.diffusers_trajectories(None, None, None) == {}
+
+
+@pytest.mark.slow
+def test_steps_of_this_library_alone(monkeypatch):
+    monkeypatch.setattr(paper, "find_spec", lambda name: None)
+    result = run_part(steps, "--batch", "2", "--rounds", "1", "--width", "32")
+    text = section(page.render({"steps.cuda": result}), "A step")
+    assert "s | not measured | not measured | not measured | not measured | not measured |" in text
+
+
 @pytest.mark.slow
 def test_two_processes_time_both_libraries():
     seconds = growth.time_processes(2, rounds=1, width=32)
@@ -602,8 +687,8 @@ def test_quality_from_scratch_to_the_page(monkeypatch, tmp_path):
 
 def test_a_page_without_measurements_says_so():
     text = page.render({})
-    for title in page.TITLES.values():
-        assert "CPU: not measured." in section(text, title)
+    for part, title in page.TITLES.items():
+        assert ("CPU: not measured." in section(text, title)) == (part != "gpu")
     for part in ("steps", "memory", "sampling", "growth"):
         assert "GPU: not measured." in section(text, page.TITLES[part])
 
