@@ -60,7 +60,7 @@ class Operator(ABC):
             to_axes, scale, from_axes = parts
             return along_axes(along_axes(y, to_axes) * kept(scale, y), from_axes)
         if math.prod(shape) <= DENSE and _hashable(self):
-            inverse = _dense_inverse(self, *form, y.device)
+            inverse: Tensor = _constant(_dense_inverse, self, *form, y.device)
             return (y.flatten(1) @ inverse.T).reshape(-1, *shape)
         return least_squares(self.apply, lambda v: self.adjoint(v, shape), y)
 
@@ -143,7 +143,7 @@ class Mask(Operator):
     def __post_init__(self) -> None:
         if not isinstance(self.mask, Tensor):
             raise InputError(f"a mask is a tensor of 0 and 1, not {shown(self.mask)}")
-        if not bool(((self.mask == 0) | (self.mask == 1)).all()):
+        if certain(~((self.mask == 0) | (self.mask == 1)).all()):
             raise InputError(f"a mask holds 0 and 1, and this one values from {self.mask.min()} to {self.mask.max()}")
 
     def apply(self, x: Tensor) -> Tensor:
@@ -325,7 +325,7 @@ def matrix(
 
 def _constant(function: Any, *arguments: Any) -> Any:
     """The result of a function with a cache, which is left out where results are no plain tensors."""
-    plain = _hashable(arguments[0]) and not (torch.compiler.is_compiling() or transformed())
+    plain = not (torch.compiler.is_compiling() or transformed()) and _hashable(arguments[0])
     return (function if plain else function.__wrapped__)(*arguments)
 
 
@@ -405,7 +405,7 @@ def check_noise(noise: float) -> None:
 def check_measurement(y: Tensor, noise: float) -> None:
     """Raise InputError unless y is of finite numbers and noise can be its σ."""
     check_noise(noise)
-    if not bool(y.isfinite().all()):
+    if certain(~y.isfinite().all()):
         raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
 
 

@@ -77,7 +77,7 @@ def pullback(
         The results, and v ↦ (∂f/∂x)ᵀ v of the first of them, which may be called several times. If a transform is
         active, or gradients of x or of the vectors are recorded, all have derivatives of their own; else no graph.
     """
-    if transformed(x, *others):
+    if torch.compiler.is_compiling() or transformed(x, *others):
 
         def separate(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
             first, *rest = function(x)

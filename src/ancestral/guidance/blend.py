@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
+from ancestral.base.transforms import certain
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, per_item
 from ancestral.targets import Denoiser, Prediction
@@ -38,10 +39,10 @@ class Blend(Wrapper):
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε. Raises InputError if there are not as many weights as items."""
         each = item_weights(self.weights, x_t).to(x_t.dtype)
-        if not bool(each.any()):
+        if certain(~each.any()):
             return self.denoiser.predict(x_t, t, **condition)
         other = self.denoiser.predict(x_t, t, **condition | self.other)
-        if bool((each == 1).all()):
+        if certain((each == 1).all()):
             return other
         one, weights = self.denoiser.predict(x_t, t, **condition), per_item(each, x_t)
         x0, eps = (torch.lerp(*pair, weights) for pair in zip(one, other, strict=True))
@@ -61,6 +62,6 @@ def item_weights(weights: float | Tensor, items: Tensor) -> Tensor:
 
 def _checked(weights: float | Tensor) -> Tensor:
     values = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
-    if values.ndim > 1 or not bool(((values >= 0) & (values <= 1)).all()):
+    if values.ndim > 1 or certain(~((values >= 0) & (values <= 1)).all()):
         raise InputError(f"weights are from 0 to 1, a number or a tensor with one for each item, not {weights}")
     return values

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -96,8 +95,14 @@ class ClassifierFree(Wrapper):
         if not given:
             names = " or ".join(scales)
             raise InputError(f"guidance strengthens {names}, and none is given: pass {names}=..., one for each image")
-        given.sort(key=lambda name: (scales[name] != 1, scales[name] == 0))
-        groups = [(scale, list(names)) for scale, names in groupby(given, scales.__getitem__)]
+        # no sort and no groupby: a compiler traces comparisons of scales alone
+        ones, zeros = ([name for name in given if scales[name] == special] for special in (1, 0))
+        groups: list[tuple[float, list[str]]] = []
+        for name in [*ones, *(name for name in given if scales[name] not in (0, 1)), *zeros]:
+            if groups and groups[-1][0] == scales[name]:
+                groups[-1][1].append(name)
+            else:
+                groups.append((scales[name], [name]))
         if groups[0][0] == 1 and len(groups) > 1:  # then the difference that adds them need not be computed
             del groups[0]
         groups.reverse()
