@@ -1,4 +1,4 @@
-"""GPU: equality with the CPU, and what a training step and sampling cost; then the GPU's rows of the other parts.
+"""GPU: equality with the CPU, the time of an optimiser step and of sampling; then the GPU rows of the other parts.
 
 On a machine without a GPU everything runs with tiny networks on a pretended accelerator (tests/accelerator.py), and
 its times are not kept. What only CUDA can measure says so in its row: memory, and compiled networks. The other parts
@@ -37,7 +37,7 @@ OTHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A way to compute a training step."""
+    """Precision, layout and options of an optimiser step that is measured."""
 
     precision: str = "bf16"
     format: torch.memory_format | None = None
@@ -127,7 +127,7 @@ class Steps:
 
 
 def measure_steps(network: str, accelerator: Accelerator, size: equality.Size, rounds: int) -> list[Row]:
-    """Measure the time, the waits and the memory of a training step in each variant, and return their rows."""
+    """Measure time, waits and memory of an optimiser step in each variant, and return their rows."""
     every: dict[str, Steps] = {}
     rows: dict[str, Row] = {}
     for name, variant in VARIANTS.items():

@@ -28,8 +28,8 @@ TRUNCATE = 4.0
 MOST_CONJUGATE_GRADIENTS, DIGITS = 1000, 0.87
 """Conjugate gradients: their largest number for a pseudo-inverse, and the share of the digits of the numbers that the
 residual loses before they end."""
-ASKED = 16
-"""A device that computes by itself is asked at each of so many iterations whether they can end."""
+CHECK_EVERY = 16
+"""Number of iterations between two tests of convergence on an accelerator, since each test waits for it."""
 DENSE = 1024
 """The largest number of elements of an item for which a pseudo-inverse is computed from the matrix of an operator."""
 
@@ -503,9 +503,9 @@ def least_squares(
 def _ended(going: Tensor, number: int, iterations: int) -> bool:
     """Whether iterations can end, as no item goes on: those that do not are left as they are.
 
-    To ask means to wait for a device, so it is asked at each `ASKED` iterations that have as many after them.
+    On an accelerator convergence is tested every `CHECK_EVERY` iterations, while at least as many remain.
     """
-    if going.device.type != "cpu" and (number % ASKED or not ASKED <= number <= iterations - ASKED):
+    if going.device.type != "cpu" and (number % CHECK_EVERY or not CHECK_EVERY <= number <= iterations - CHECK_EVERY):
         return False
     return certain(~going.any())
 

@@ -137,40 +137,20 @@ def test_samples_with_conditions_are_those_of_the_cpu(runs, device, close):
     assert close(*samples, rtol=1e-2, atol=1e-3)
 
 
+def distil(device, runs, out, **settings):
+    common = {"progress": False, "batch_size": 8, "sample_every": 100, "trackers": ("none",)}
+    return ancestral.distil(runs["plain"], data=items(), out=out, device=device, **common, **settings)
+
+
 USES = {
     "train": lambda device, runs, out: weights_of(train(device, out)),
     "train with conditions": lambda device, runs, out: weights_of(train(device, out, conditional_items)),
     "train on masks": lambda device, runs, out: weights_of(train(device, out, given="hole=mask")),
     "train in latents": lambda device, runs, out: weights_of(train(device, out, latent=2, latent_steps=2)),
     "fine-tune": lambda device, runs, out: weights_of(train(device, out, initial=runs["plain"])),
-    "distil": lambda device, runs, out: weights_of(
-        ancestral.distil(
-            runs["plain"],
-            data=items(),
-            out=out,
-            device=device,
-            progress=False,
-            stages=2,
-            steps=4,
-            batch_size=8,
-            sample_every=100,
-            trackers=("none",),
-        )
-    ),
+    "distil": lambda device, runs, out: weights_of(distil(device, runs, out, stages=2, steps=4)),
     "distil progressively": lambda device, runs, out: weights_of(
-        ancestral.distil(
-            runs["plain"],
-            data=items(),
-            out=out,
-            device=device,
-            progress=False,
-            method="progressive",
-            stages=1,
-            steps=2,
-            batch_size=8,
-            sample_every=100,
-            trackers=("none",),
-        )
+        distil(device, runs, out, method="progressive", stages=1, steps=2)
     ),
     "sample": lambda device, runs, out: {
         "samples": torch.from_numpy(

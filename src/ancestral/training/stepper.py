@@ -285,9 +285,9 @@ class Stepper:
         and sharded weights have no such kernel. An objective that learns from its losses draws the next times by them.
         """
         return (
-            self.device.type in ("cpu", "mps")
+            self.device.type == "cpu"
             or self.distributed.shard
-            or not isinstance(self.state.optimiser, DenseAdam)
+            or not (isinstance(self.state.optimiser, DenseAdam) and self.state.optimiser.defaults["fused"])
             or self.state.objective.learns
         )
 

@@ -42,7 +42,7 @@ from ancestral.model.editing.measurement_noise import (
 )
 from ancestral.model.sample_conditioning import Conditioning, Route
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.operators import ASKED, Operator
+from ancestral.operators import CHECK_EVERY, Operator
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
 
@@ -295,8 +295,8 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
     for number in range(PROJECTIONS):
         inside = x.clamp(-limit, limit)
         fits = (x - inside).abs().max() <= RANGE_TOLERANCE
-        # a device that computes by itself is asked now and then, and leaves x as it is from where it fits
-        if (x.device.type == "cpu" or number % ASKED == 0) and bool(fits):
+        # an accelerator tests every CHECK_EVERY iterations; samples that are in the range already stay as they are
+        if (x.device.type == "cpu" or number % CHECK_EVERY == 0) and bool(fits):
             break
         moved = inside + operator.pseudo_inverse(y.to(x) - operator.apply(inside), x.shape[1:])
         x = torch.where(fits, x, moved)
