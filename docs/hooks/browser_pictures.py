@@ -65,8 +65,9 @@ def sample(page: Page, address: str) -> None:
     page.goto(f"{address}/#sample")
     tab = page.locator("section[data-tab=sample]")
     tab.locator("[data-option=n] input").wait_for()
-    for name, value in {"n": "20", "seed": "7", "guidance": "2"}.items():
+    for name, value in {"n": "20", "seed": "7"}.items():
         tab.locator(f"[data-option={name}] input[name={name}]").fill(value)
+    tab.locator("[data-option=guidance] input[type=number]").fill("2")
     tab.locator("form button.primary").click()
     tab.locator(".job[data-state=done]").wait_for(timeout=120_000)
     tab.get_by_role("button", name="States and estimates").click()
@@ -96,10 +97,7 @@ def edit(page: Page, address: str, digit: Path) -> None:
     page.mouse.up()
     tab.locator("form button.primary").click()
     tab.locator(".job[data-state=done]").wait_for(timeout=120_000)
-    page.set_viewport_size({"width": 1280, "height": 1400})
-    page.evaluate("scrollTo(0, 0)")
     picture(page, "studio-edit")
-    page.set_viewport_size(VIEWPORT)
 
 
 def page_of_model(page: Page, run: Path) -> None:
@@ -118,6 +116,7 @@ def main(run: Path) -> None:
         Image.fromarray(data.open("digits").items[2507, 0].numpy()).save(digit)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=VIEWPORT)
+        page.add_init_script("localStorage['ancestral-preferences'] ??= JSON.stringify({ view: 'full' })")
         with studio(folder) as whole_address:
             page.goto(whole_address)
             address = whole_address.partition("/?")[0]

@@ -160,21 +160,23 @@ class WithDevice(Declaration):
 class WithThreads(Declaration):
     """A use case that computes on the CPU, or may."""
 
-    threads: int | None = argument(None, least=1, largest=1024)
+    threads: int | None = argument(None, title="CPU threads", least=1, largest=1024)
     """Number of CPU threads; default: one for each physical core."""
 
 
 class WithOut(Declaration):
     """A use case that writes files."""
 
-    out: str | Path | None = argument(None, words=Path | None, metavar="PATH", names="file", written=True)
+    out: str | Path | None = argument(
+        None, title="Save as", words=Path | None, metavar="PATH", names="file", written=True
+    )
     """{OUT}."""
 
 
 class WithNet(Declaration):
     """A use case that loads models."""
 
-    net: NetSource | None = argument(None, words=str | None, metavar="package.module:function")
+    net: NetSource | None = argument(None, title="Network", words=str | None, metavar="package.module:function")
     """The network of your own that the model was trained with, or the function that builds it."""
 
 
@@ -183,14 +185,16 @@ class WithResume(Declaration):
 
     resume: bool = False
     """Resume the run in the folder, or start it if there is none."""
-    verbose: bool = argument(False, short=["v"])
+    verbose: bool = argument(False, title="All notes", short=["v"])
     """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""
 
 
 class WithConditions(Declaration, SamplingOptions):
     """A use case that makes samples, which may be conditioned."""
 
-    weak: Model | str | Path | int | None = argument(None, words=int | str | None, metavar="RUN|STEP", names="run")
+    weak: Model | str | Path | int | None = argument(
+        None, title="Weaker model", words=int | str | None, metavar="RUN|STEP", names="run"
+    )
     """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
     a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
     batch_size: int | None = argument(None, largest=1024)
@@ -231,7 +235,9 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
         base = base_config(values.get("config"), values.get("data"), values.get("file"))
         return base.with_net(values["net"]) if values.get("net") in NET_KINDS else base
 
-    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", positional=True, names="preset")
+    config: str | Config | None = argument(
+        None, title="Preset", words=str | None, metavar="PRESET", positional=True, names="preset"
+    )
     """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
     data is taken for `data`. Default: the preset for the data, or digits without data."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True, names="data")
@@ -239,21 +245,31 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); a
     list of paths of images, or of Pillow images; or a torch Dataset of items, alone or with labels.} Default: the
     preset's."""
-    file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["config"], names="file")
+    file: str | Path | None = argument(
+        None, title="Settings file", words=Path | None, metavar="FILE.json", short=["config"], names="file"
+    )
     """The config.json of a run, or a JSON file with some settings, which change the preset."""
-    initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["from"], names="run")
+    initial: Model | str | Path | None = argument(
+        None, title="Start from", words=str | None, metavar="RUN", short=["from"], names="run"
+    )
     """Run folder, model file or hf:// address of a model whose averaged weights the run starts from{; from Python also
     the model}. Network, schedule and target are those of the model; the data must be of its shape. New classes start a
     new label embedding. Default: random weights."""
     net: NetSource | None = argument(
-        None, words=str | None, metavar=f"{'|'.join(NETWORKS)}|package.module:function", names=tuple(NETWORKS)
+        None,
+        title="Network",
+        words=str | None,
+        metavar=f"{'|'.join(NETWORKS)}|package.module:function",
+        names=tuple(NETWORKS),
     )
     """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
     Python also a module, which is copied}. Default: the preset's."""
     objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
     (`Objective.trainable`) are trained too."""
-    lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
+    lr_schedule: Callable[[int], float] | str | None = argument(
+        None, title="Learning rate schedule", words=str | None, metavar=FUNCTION_NAME
+    )
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
 
 
@@ -317,9 +333,9 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
         "model outside a run"
     )
 
-    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
+    model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
-    n: int | None = argument(None, short=["n"], ordered=True, largest=1024, branches=False)
+    n: int | None = argument(None, title="Samples", short=["n"], ordered=True, largest=1024, branches=False)
     """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
     several, else 64."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
@@ -327,40 +343,50 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     sampler of the run's config."""
     steps: int | None = None
     """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
-    eta: float | None = None
+    eta: float | None = argument(None, title="Added noise")
     """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with `sampler`."""
-    variance: str | None = argument(None, names="words")
+    variance: str | None = argument(None, title="Step variance", names="words")
     """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
+        None, title="Enlarge by", words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
     """Model that is conditioned on an image, which the samples of RUN become, as one that was trained with --given
     upscale:4. Several follow one another, and the files hold samples of the last. Each gets the same seed, the label
     and the values of `given` that it is conditioned on, with classes matched by name. The sampler and its options are
     those of all if they are given. A single scale of guidance is that of RUN; one by name is that of each model with
     this condition. Default: none."""
-    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file", branches=False)
+    like: str | Path | None = argument(
+        None, title="Repeat a picture", words=Path | None, metavar="FILE.png", names="file", branches=False
+    )
     """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""
-    branch: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
+    branch: str | Path | None = argument(
+        None, title="Continue a picture", words=Path | None, metavar="FILE.png", names="file"
+    )
     """PNG that was sampled from this model: its samples up to the state `at`, and from there on with the seed of the
     reverse noise, label, conditions, guidance and sampler that are given. Those that are not given, and the number of
     samples, are those of FILE.png; `index` chooses some of them. Images are given again, the same ones."""
-    at: int | None = argument(None, least=0, metavar="STEP")
+    at: int | None = argument(None, title="From step", least=0, metavar="STEP")
     """Number of the state at which `branch` leaves FILE.png, from 0, which is x_T."""
     gif: str | Path | bool = argument(
-        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"], written=True
+        False,
+        title="Animation",
+        words=Path | None,
+        metavar="[PATH]",
+        bare=True,
+        suffixes=[".gif", ".webp", ".mp4"],
+        written=True,
     )
     """Also write an animation of the reverse process, x_t beside its estimate of x_0, as a .gif, .webp (smaller) or
     .mp4 (the smallest; needs ancestral[video]); without a path, a .gif in the folder samples."""
     film: str | Path | bool = argument(
-        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
+        False, title="Film strip", words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
     )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
-    fps: int | None = argument(None, least=1, most=50)
+    fps: int | None = argument(None, title="Frames per second", least=1, most=50)
     """Frames in a second of the animation, whose second half is two to three times slower. Fewer make a smaller file;
     default: 8."""
-    scale: float | None = argument(None, least=0.05, most=10)
+    scale: float | None = argument(None, title="Animation size", least=0.05, most=10)
     """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool | None = None
     """Whether grids, animations and film strips name the class of each sample, and the last two t; default: they do.
@@ -395,7 +421,7 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     )
     LABEL_DEFAULT: ClassVar[str] = "none"
 
-    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
+    model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
     task: EditTask = argument(metavar="|".join(EDIT_TASKS), positional=True)
     """What is done: inpaint samples the part of an image anew that a mask names; restore samples what may have been
@@ -403,32 +429,40 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True, names="file")
     """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Of interpolate the
     first one; without images, it walks between the classes or the conditions."""
-    other: Any = argument(None, words=str | None, metavar="OTHER", positional=True, names="file", tasks=["interpolate"])
+    other: Any = argument(
+        None,
+        title="Second image",
+        words=str | None,
+        metavar="OTHER",
+        positional=True,
+        names="file",
+        tasks=["interpolate"],
+    )
     """Second image of interpolate. Default: none."""
-    n: int | None = argument(None, short=["n"], least=1, largest=1024)
+    n: int | None = argument(None, title="Samples", short=["n"], least=1, largest=1024)
     """Number of samples; default: 4, and 9 of interpolate."""
     mask: Any = argument(None, words=str | None, metavar="FILE", names="file", tasks=["inpaint"])
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
     file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
     changes; of a copy of the image with holes, these do. Default: what is transparent in the image."""
     box: str | Sequence[int] | None = argument(
-        None, words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint"]
+        None, title="Rectangle", words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint"]
     )
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
-    changes: MaskPart | None = argument(None, tasks=["inpaint"])
+    changes: MaskPart | None = argument(None, title="Mask colour", tasks=["inpaint"])
     """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
     operator: Operator | str | None = argument(
-        None, words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
+        None, title="What was done to it", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )
     """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function).
     Default: nothing but the noise."""
-    noise: float | None = argument(None, least=0, tasks=FITTED)
+    noise: float | None = argument(None, title="Noise in the image", least=0, tasks=FITTED)
     """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
     samples agree with the image exactly, or of a blur that of its rounding."""
     strength: float | None = argument(None, least=0, most=1, tasks=["vary"])
     """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
-    t: float | None = argument(None, above=0, tasks=["interpolate"])
+    t: float | None = argument(None, title="Walk from time", above=0, tasks=["interpolate"])
     """Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the last."""
     method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)), names="words", tasks=FITTED)
     """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
@@ -439,11 +473,14 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be. Default: that of the task."""
     steps: int | None = argument(None, least=1)
     """Number of sampling steps; default: 25, or 4 of a distilled model."""
-    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png", names="file")
+    like: str | Path | None = argument(
+        None, title="Repeat a picture", words=Path | None, metavar="FILE.png", names="file"
+    )
     """PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and the mask are
     given again."""
     gif: str | Path | bool = argument(
         False,
+        title="Animation",
         words=Path | None,
         metavar="[PATH]",
         bare=True,
@@ -453,7 +490,7 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     )
     """Also write an animation of interpolate; without a path, in the new folder."""
     film: str | Path | bool = argument(
-        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
+        False, title="Film strip", words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
     )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder."""
 
@@ -488,21 +525,27 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
         return base.with_net(values.get("net"))
 
     SOURCES: ClassVar[str] = described(SOURCES.values())
-    source: Any = argument(words=str, metavar="SOURCE", positional=True, names="data")
+    source: Any = argument(title="Data", words=str, metavar="SOURCE", positional=True, names="data")
     """Data that training may take{, also from Python}: {SOURCES}."""
     config: str | Config | None = argument(
-        None, words=str | None, metavar="PRESET", ordered=True, short=["preset"], names="preset"
+        None, title="Preset", words=str | None, metavar="PRESET", ordered=True, short=["preset"], names="preset"
     )
     """Preset of the training run that is judged and measured{; from Python also a config}. Default: the preset of
     training for the source."""
-    net: NetworkName | None = None
+    net: NetworkName | None = argument(None, title="Network")
     """Kind of network of the training run; default: the preset's."""
     steps: int = argument(5, least=0)
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
-    threads: int | None = argument(None, least=1)
+    threads: int | None = argument(None, title="CPU threads", least=1)
     """Number of threads that decode files; default: the number of cores, but at most 8."""
     json: str | Path | None = argument(
-        None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"], written=True
+        None,
+        title="Report as JSON",
+        words=Path | None,
+        metavar="[FILE.json]",
+        bare=PRINTED,
+        suffixes=[".json"],
+        written=True,
     )
     """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of
     the tables."""
@@ -531,7 +574,7 @@ class Export(WithNet, WithOut):
     html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
     Face Space with that file.
     """
-    label: int | str | None = argument(None, words=str | None, names="words")
+    label: int | str | None = argument(None, title="Class", words=str | None, names="words")
     """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
     classes."""
 
@@ -566,7 +609,7 @@ class Push(WithNet, prints="result"):
         InputError: If the address is not valid, or the Hub refuses or cannot be reached.
     """
 
-    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
+    model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder or model file{; from Python also a model}."""
     address: str = argument(metavar="hf://user/repo", positional=True)
     """hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist is created."""
@@ -612,14 +655,14 @@ class Runs(Declaration, prints="result"):
 class WithReference(WithDevice, WithOut):
     """A use case that compares samples with data."""
 
-    held_out: Any = argument(None, words=str | None, metavar="SOURCE", names="data")
+    held_out: Any = argument(None, title="Held-out data", words=str | None, metavar="SOURCE", names="data")
     """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
     the run held out by `validation`, if there is one."""
     leave_out_copies: bool = False
     """Leave out held-out items whose values equal those of a training item; default: they stay, and a note names
     them."""
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(
-        None, words=str | None, metavar="NAME", names=tuple(EXTRACTORS)
+        None, title="Features", words=str | None, metavar="NAME", names=tuple(EXTRACTORS)
     )
     """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
@@ -640,7 +683,9 @@ class WithSamples(WithReference, WithThreads, WithNet):
 
     COUNT: ClassVar[str] = f"{DEFAULT_COUNT}"
 
-    samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]", least=1)
+    samples: int | bool | None = argument(
+        None, title="Drawn samples", words=int | None, short=["draw"], bare=True, metavar="[N]", least=1
+    )
     """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
     Those that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True, names="data")
@@ -653,7 +698,9 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Classifier-free guidance: above 1 strengthens the label; default: 1."""
     seed: int = 0
     """Seed of sample i, and of the noise of item i of the data."""
-    given: tuple[str, ...] | None = argument(None, metavar="NAME=WHAT", repeats=True, names="condition")
+    given: tuple[str, ...] | None = argument(
+        None, title="Conditions", metavar="NAME=WHAT", repeats=True, names="condition"
+    )
     """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
     a .npy or .npz file, or a column. Default: what training was given."""
     trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION_NAME)
@@ -690,37 +737,37 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
         *("extractor", "metrics", "batch_size", "device", "out"),
     )
 
-    model: str | Path | Model | Denoiser = argument(words=str, metavar="RUN", positional=True, names="run")
+    model: str | Path | Model | Denoiser = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model, saved or not, or any denoiser
     with `schedule` and `predict`}."""
     conditions: int | None = argument(None, least=0)
     """Conditional models: number of items whose conditions samples are given, evenly chosen among held-out ones; 0
     measures none. Default: 48, or all if there are fewer, whenever samples are measured."""
-    members: int = argument(DEFAULT_MEMBERS, least=2)
+    members: int = argument(DEFAULT_MEMBERS, title="Samples each", least=2)
     """Conditional models: number of samples for each of these items. With 19, or 39, there are intervals that cover
     exactly 90 %."""
     likelihood: bool = False
     """Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate. Samples
     are then measured only if `samples` is given."""
-    n: int | None = argument(None, short=["n"], least=1)
+    n: int | None = argument(None, title="Samples", short=["n"], least=1)
     """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
-    split: Literal["train", "test", "held-out"] | None = None
+    split: Literal["train", "test", "held-out"] | None = argument(None, title="Part of the data")
     """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else what the run
     held out by `validation`."""
-    passes: int | None = argument(None, least=2)
+    passes: int | None = argument(None, title="Repeats", least=2)
     """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
-    variance: Literal["large", "small", "learned"] | None = None
+    variance: Literal["large", "small", "learned"] | None = argument(None, title="Step variance")
     """Likelihood: variance of the reverse steps; default: learned if the model has it, else large."""
-    clip: bool | None = None
+    clip: bool | None = argument(None, title="Clip estimates")
     """Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes."""
     decoder: Literal["exact", "tanh", "density"] | None = None
     """Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it, or a density.
     Default: exact for data of 8 or 16 bits, density for points and floats."""
-    ode: bool = False
+    ode: bool = argument(False, title="Exact likelihood")
     """Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey levels."""
-    ode_steps: int | None = None
+    ode_steps: int | None = argument(None, title="ODE steps")
     """Number of ODE steps, of two network evaluations each; default: 100, or T if that is less."""
-    probes: int | None = argument(None, least=0)
+    probes: int | None = argument(None, title="Trace probes", least=0)
     """Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16 dimensions,
     else 1."""
 
@@ -737,13 +784,13 @@ class EvaluateSamples(WithMetrics, prints="parts", resumable=True):
 
     OUT: ClassVar[str] = "Folder for samples.json and memorisation.png; default: none is written"
 
-    samples: Any = argument(words=str, metavar="SAMPLES", positional=True, names="data")
+    samples: Any = argument(title="Samples from", words=str, metavar="SAMPLES", positional=True, names="data")
     """A folder of images, a .npy or .npz file{; from Python items in any form that training takes}. Labels are those
     that the samples were conditioned on, in the numbering of the data's classes or by their names."""
     data: Any = argument(words=str, metavar="SOURCE", positional=True, names="data")
     """Data that the samples are compared with, in any form that training takes. Images are brought to the size and
     channels of the samples."""
-    n: int | None = argument(None, short=["n"])
+    n: int | None = argument(None, title="Samples", short=["n"])
     """Number of samples, spread evenly; default: all that fit into memory."""
     image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW", names="words")
     """Height x width to which samples of several sizes are cropped and resized; one number is a square."""
@@ -777,7 +824,7 @@ class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
     these alone. {From Python also samplers of your own.} Default: none, runs are compared."""
-    most: int | None = argument(None, least=1)
+    most: int | None = argument(None, title="At most", least=1)
     """With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
 
 
@@ -807,13 +854,13 @@ class AverageLengths(WithSamples, prints="result", resumable=True):
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder with snapshots of averages, which training keeps."""
-    lengths: tuple[float, ...] = (0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20)
+    lengths: tuple[float, ...] = argument((0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20), title="Average lengths")
     """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),
     the mean of all steps."""
-    most: int | None = argument(None, least=1)
+    most: int | None = argument(None, title="At most", least=1)
     """Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps; default: no
     bound."""
-    end: int | None = None
+    end: int | None = argument(None, title="Last step")
     """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
 
 

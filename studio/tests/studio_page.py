@@ -56,10 +56,12 @@ class StudioPage:
 
     def set(self, **values):
         for name, value in values.items():
-            if not self.field(name).is_visible() and name != "sampler":
-                self.tab.locator("summary", has_text="More options").click()
+            place = self.tab.locator(f"[data-option={name}]")
+            place.evaluate("one => { const fold = one.closest('details'); if (fold) fold.open = true; }")
             if name in ("sampler", "method"):
-                self.tab.locator(f"[data-option={name}] select").select_option(value)
+                place.locator("select").select_option(value)
+            elif name == "guidance":
+                place.locator("input[type=number]").fill(str(value))
             else:
                 self.field(name).fill(str(value))
 
@@ -121,9 +123,10 @@ class StudioPage:
 
 
 @contextlib.contextmanager
-def studio_pages(chromium, server, **options):
-    """Open pages of a studio in one context, as a function; none of them may complain."""
+def studio_pages(chromium, server, view="full", **options):
+    """Open pages of a studio in one context, as a function; none of them may complain. `view` is simple or full."""
     context = chromium.new_context(**options)
+    context.add_init_script(f"localStorage['ancestral-preferences'] ??= JSON.stringify({{ view: '{view}' }})")
     context.request.get(server.address)  # keeps the token in a cookie
     pages = []
 

@@ -39,6 +39,7 @@ class Argument:
     Attributes:
         name: Its name in Python.
         text: What it sets.
+        title: What it is called where people read it beside its control; "" for its name with spaces.
         default: Its default; MISSING if it must be given.
         hint: Its type on the command line, where objects are named by text.
         python: Its type in Python, if that is known without torch and another one.
@@ -63,6 +64,7 @@ class Argument:
     text: str
     default: Any
     hint: Any
+    title: str = ""
     section: str = "Options"
     metavar: str = ""
     short: Sequence[str] = ()
@@ -78,6 +80,11 @@ class Argument:
     written: bool = False
     tasks: Sequence[str] = ()
     branches: bool = True
+
+    @property
+    def heading(self) -> str:
+        """What it is called where people read it beside its control."""
+        return self.title or self.name.replace("_", " ").capitalize()
 
     @property
     def takes_text(self) -> bool:
@@ -118,6 +125,7 @@ def argument(default: Any = MISSING, **facts: Any) -> Any:
 
 
 FIELD_FACTS = (
+    "title",
     "metavar",
     "short",
     "positional",

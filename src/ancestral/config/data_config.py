@@ -22,28 +22,28 @@ class DataConfig:
     image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW", names="words")
     """Height x width to which images are brought, as in 32x48; one number is the side of a square. {From Python also
     (height, width).} Default: the size that they have."""
-    fit: Literal["crop", "pad"] = "crop"
+    fit: Literal["crop", "pad"] = argument("crop", title="Crop or pad")
     """The way to the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
     image, and adds edges in the colour of `background`."""
-    crop: float = argument(1.0, least=1, most=4)
+    crop: float = argument(1.0, title="Random crops", least=1, most=4)
     """Train on random windows of `image_size`, cut from images whose height and width are this many times as large.
     Samples look like windows, and are compared with those at the centre. 1 cuts none."""
-    channels: int | None = None
+    channels: int | None = argument(None, title="Colour channels")
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
     default: that of the preset, else grey or RGB, whichever they are, and 5 and more kept."""
-    dims: Literal[1, 2, 3] | None = None
+    dims: Literal[1, 2, 3] | None = argument(None, title="Dimensions")
     """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: as the array's shape says."""
     bits: Literal[8, 16] | None = None
     """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; default: 16 where all are so deep."""
     length: int | None = None
     """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones filled with silence;
     default: all are of one length."""
-    rate: int | None = None
+    rate: int | None = argument(None, title="Sample rate")
     """Sampling rate in Hz that .wav recordings are brought to, which keeps what both rates hold: `length` is counted
     at it. Default: all are of one rate."""
-    flip: bool = False
+    flip: bool = argument(False, title="Mirror")
     """Mirror half of the images left to right, at random. Not for digits and letters."""
-    augment: float = argument(0.0, least=0, below=1)
+    augment: float = argument(0.0, title="Augmentation", least=0, below=1)
     """Probability of each random transform of an item: translation, flips, and of images rotation, scaling and
     stretching. The network is conditioned on them, and on none in sampling, so samples show none. 0.12 suits small
     data; 0 is none."""
@@ -52,12 +52,12 @@ class DataConfig:
     in runs of earlier versions, whose numbers do not tell a stretching from its inverse."""
     background: str = argument("white", names="words")
     """Colour that shows through transparent images: a name or #rrggbb."""
-    class_labels: bool = True
+    class_labels: bool = argument(True, title="Use classes")
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
-    balance: bool = False
+    balance: bool = argument(False, title="Balance classes")
     """Train on each class equally often, however many items it has."""
     given: tuple[Given, ...] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
+        None, title="Conditions", words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
     )
     """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
     folder, a further array of an .npz, a column or key), or several joined by commas; a folder with a file of the same
@@ -70,10 +70,12 @@ class DataConfig:
     moved: str = hidden("")
     """The rows of items, separated by blanks, that are on the other side of the split by `validation`, a share, than
     chance put them, so that copies stay together; "" in runs of earlier versions, whose copies are on both sides."""
-    memory: float = 1.0
+    memory: float = argument(1.0, title="Keep in memory")
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. As many for
     latents, which are else encoded again in each step."""
-    validation: float | str | None = argument(None, metavar="SHARE|SOURCE", above=0, below=1, names="data")
+    validation: float | str | None = argument(
+        None, title="Validation share", metavar="SHARE|SOURCE", above=0, below=1, names="data"
+    )
     """Share of the items that is held out of training, as in 0.1, or other data of the same kind; their loss is
     measured at every multiple of `sample_every`. Default: none."""
 

@@ -25,7 +25,7 @@ class UNetConfig:
     kind: Literal["unet"] = hidden("unet")
     width: int | None = argument(128, least=4, most=MOST_FEATURES)
     """Channels of the first level; default: chosen by the size of the images."""
-    mults: tuple[int, ...] | None = (1, 2, 2, 2)
+    mults: tuple[int, ...] | None = argument((1, 2, 2, 2), title="Width factors")
     """Width of each level, as a multiple of the first; every level but the last halves the resolution. Default: chosen
     by the size of the images."""
     blocks: int | None = argument(2, least=1, most=MOST_BLOCKS)
@@ -35,13 +35,13 @@ class UNetConfig:
     images."""
     dropout: float = argument(0.1, least=0, below=1)
     """Probability that a feature is dropped in each block during training."""
-    patch: int | None = argument(1, least=1, most=MOST_PATCH)
+    patch: int | None = argument(1, title="Patch size", least=1, most=MOST_PATCH)
     """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images.
     Default: chosen by the size of the images."""
-    groups: int | None = argument(None, least=1, most=MOST_FEATURES)
+    groups: int | None = argument(None, title="Norm groups", least=1, most=MOST_FEATURES)
     """Number of groups of every group norm; default: 32, and fewer in narrow layers. Export to diffusers needs one
     number for all layers."""
-    narrow: bool | None = False
+    narrow: bool | None = argument(False, title="Narrow levels")
     """Change the width by the convolutions that change the resolution, so that no level holds the wide features of the
     level below it, and have one skip connection for each block: a training step takes about 0.6 of the time on a CPU.
     Off in the DDPM paper; default: chosen by the size of the images."""
@@ -86,7 +86,7 @@ class TransformerConfig:
     """Number of blocks."""
     heads: int = argument(4, least=1, most=MOST_FEATURES)
     """Number of attention heads; twice this number divides the width."""
-    patch: int | None = argument(None, least=1, most=MOST_PATCH)
+    patch: int | None = argument(None, title="Patch size", least=1, most=MOST_PATCH)
     """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention.
     Default: chosen by the size of the images."""
     bottleneck: int | None = argument(None, least=1, most=MOST_FEATURES)
@@ -165,15 +165,15 @@ AUTOENCODER = "autoencoder"
 class LatentConfig:
     """The latent space in which the model is trained, of a small autoencoder of its own."""
 
-    latent: int | str | None = argument(None, metavar="FACTOR|RUN", names="run")
+    latent: int | str | None = argument(None, title="Latent space", metavar="FACTOR|RUN", names="run")
     """Train an autoencoder first, whose latents have sides shorter than the items by this factor (2, 4, 8 or 16), and
     then the model on its latents; or a run folder or model file whose autoencoder is taken. Suits images of 128 pixels
     and more. Default: the model is trained on the items themselves."""
     latent_channels: int | None = argument(None, least=1, most=64)
     """Number of channels of the latents. More lose less of the items, and are harder to sample. Default: the factor."""
-    latent_width: int = argument(64, least=8, most=MOST_FEATURES)
+    latent_width: int = argument(64, title="Autoencoder width", least=8, most=MOST_FEATURES)
     """Channels of the autoencoder at the resolution of the latents; at finer ones fewer."""
-    latent_steps: int = argument(2000, least=1, below=2**63)
+    latent_steps: int = argument(2000, title="Autoencoder steps", least=1, below=2**63)
     """Number of optimiser steps of the autoencoder."""
 
     @property
@@ -205,22 +205,22 @@ class LatentConfig:
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    schedule: str = argument("linear", names="words")
+    schedule: str = argument("linear", title="Noise schedule", names="words")
     """Noise schedule, a name or a name with options, as in karras:rho=5. {SCHEDULES}; custom is one that was given from
     Python."""
-    timesteps: int = 1000
+    timesteps: int = argument(1000, title="Time steps T")
     """T, the number of noise levels."""
     target: TargetName = "eps"
     """Target, which the network predicts: {TARGETS}; custom is a target that was given from Python."""
-    sigma_min: float | None = None
+    sigma_min: float | None = argument(None, title="Lowest noise")
     """Smallest noise level of geometric and karras; default: 0.01 and 0.002."""
-    sigma_max: float | None = None
+    sigma_max: float | None = argument(None, title="Highest noise")
     """Largest noise level of geometric and karras; default: 50 and 80."""
-    zero_terminal_snr: bool = False
+    zero_terminal_snr: bool = argument(False, title="Pure noise at T")
     """Shift linear, cosine or sigmoid so that the last level holds no signal; not for eps and score."""
     learned_variance: bool = False
     """Also learn the variance of the reverse steps, by the variational bound (Improved DDPM's hybrid loss)."""
-    clip: bool = False
+    clip: bool = argument(False, title="Clip estimates")
     """Clip the predicted clean image to [-1, 1] in the loss, as samplers do; for images with saturated pixels."""
 
     @property

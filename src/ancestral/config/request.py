@@ -85,15 +85,15 @@ class SamplingOptions:
     """
 
     LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
-    index: tuple[int, ...] | None = argument(None, largest=1024)
+    index: tuple[int, ...] | None = argument(None, title="Sample numbers", largest=1024)
     """Indices of the samples of the seed, one or several; default: the first n."""
     seed: int | None = None
     """Seed of all noise; sample i of a seed is always the same. Default: 0."""
-    label: Label = argument(None, words=tuple[str, ...] | None, names="words")
+    label: Label = argument(None, title="Class", words=tuple[str, ...] | None, names="words")
     """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
     {LABEL_DEFAULT}."""
     given: Mapping[str, Any] | None = argument(
-        None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
+        None, title="Conditions", words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
     )
     """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
     file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
@@ -104,9 +104,9 @@ class SamplingOptions:
     )
     """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""
-    guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
+    guidance_interval: tuple[float, ...] | None = argument(None, title="Guided noise levels", metavar="LOW HIGH")
     """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
-    guidance_rescale: float | None = argument(None, least=0, most=1)
+    guidance_rescale: float | None = argument(None, title="Keep contrast", least=0, most=1)
     """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
 
 

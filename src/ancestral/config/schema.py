@@ -51,7 +51,7 @@ class TrainConfig:
 
     steps: int = argument(800_000, least=1, below=2**63)
     """Number of optimiser steps."""
-    until: Literal["steps", "plateau"] = "steps"
+    until: Literal["steps", "plateau"] = argument("steps", title="Train until")
     """Where training ends: after `steps`; or where the distance of samples to real items has stopped improving, or the
     validation loss shows memorisation, and at the latest after `steps`. A learning rate that falls along a cosine then
     stays constant until there, and falls over a fifth of all steps."""
@@ -63,16 +63,16 @@ class TrainConfig:
     optimiser: Literal["adam", "muon", "custom"] = "adam"
     """adam: the paper's. muon: for convolutions and dense layers, momentum with orthogonalised steps, which learns more
     from each step; Adam for all other parameters. custom is one that was given from Python."""
-    lr: float | None = argument(2e-4, above=0, below=math.inf)
+    lr: float | None = argument(2e-4, title="Learning rate", above=0, below=math.inf)
     """The learning rate after the warm-up; default: chosen by the size of the images."""
     warmup: int = argument(5000, least=0)
     """Number of steps over which the learning rate rises from 0."""
-    decay: Literal["none", "cosine", "custom"] = "none"
+    decay: Literal["none", "cosine", "custom"] = argument("none", title="Learning rate decay")
     """Learning rate after the warm-up: constant, or falling to 0 at the last step along a cosine; custom is a schedule
     that was given from Python, in place of the warm-up too."""
-    clip_norm: float = argument(1.0, above=0)
+    clip_norm: float = argument(1.0, title="Gradient limit", above=0)
     """Largest norm of the gradient; longer gradients are scaled down to it."""
-    ema: float = argument(0.9999, least=0, below=1)
+    ema: float = argument(0.9999, title="Weight average", least=0, below=1)
     """Decay of the exponential moving average of the weights, from which samples are drawn. It rises to this value, so
     short runs work too."""
     label_dropout: float = argument(0.1, least=0, below=1)
@@ -80,11 +80,11 @@ class TrainConfig:
     condition_dropout: float = argument(0.1, least=0, below=1)
     """Probability that a condition of `given` is dropped during training: each on its own, and where there are several
     conditions, the label among them, all together. Any of them can then be left out when sampling."""
-    times: TimesName = "uniform"
+    times: TimesName = argument("uniform", title="Training times")
     """Distribution of the times t of a batch: {TIMES}."""
-    continuous: bool = False
+    continuous: bool = argument(False, title="Continuous times")
     """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
-    weighting: WeightingName = "simple"
+    weighting: WeightingName = argument("simple", title="Loss weighting")
     """Weight of each t in the loss, on the error of x_0; on that of the target for simple and p2: {WEIGHTINGS}."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
@@ -93,7 +93,7 @@ class TrainConfig:
     """Seed of all random numbers of the run."""
     save_every: int = argument(1000, least=1)
     """Number of steps between two checkpoints; steps 50, 100, 200 and the last are saved too."""
-    sample_every: int = argument(1000, least=1)
+    sample_every: int = argument(1000, title="Preview every", least=1)
     """Number of steps between two grids of samples; there are grids of steps 50, 100, 200 and the last too."""
     measure_every: int | None = argument(None, least=0)
     """Number of steps between two measurements of the distance (KID) of 200 samples to real items, by which the best
@@ -118,22 +118,22 @@ class TrainConfig:
 class RuntimeConfig:
     """Settings of the work that change no result, except for rounding."""
 
-    micro_batch: int | None = argument(None, least=1)
+    micro_batch: int | None = argument(None, title="Images at once", least=1)
     """Number of images that each process computes at once; gradients are accumulated. Default: all of its share, halved
     automatically if memory runs out."""
-    checkpointing: bool | None = None
+    checkpointing: bool | None = argument(None, title="Recompute activations")
     """Recompute the activations of each block in the backward pass instead of keeping them: the same gradients with
     less memory, in about a third more time. Default: where the memory does not suffice otherwise."""
-    workers: int | None = argument(None, least=0)
+    workers: int | None = argument(None, title="Reading processes", least=0)
     """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
-    threads: int | None = argument(None, least=1)
+    threads: int | None = argument(None, title="CPU threads", least=1)
     """Number of CPU threads of each process; default: one for each physical core; kept with the run."""
-    shard: bool = False
+    shard: bool = argument(False, title="Shard over GPUs")
     """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
     compile: bool = False
     """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run."""
-    keep: int = argument(2, least=1)
+    keep: int = argument(2, title="Checkpoints kept", least=1)
     """Number of most recent checkpoints to keep."""
     keep_every: int = argument(0, least=0)
     """Also keep checkpoints whose step is a multiple of this; 0 keeps none."""

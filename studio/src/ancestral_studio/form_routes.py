@@ -48,6 +48,7 @@ def _option(one: Argument, names: set[str], common: bool) -> dict[str, Any]:
     kind = "flag" if one.flag or one.switch else "choice" if choices else _kind(one.hint)
     return {
         "name": one.name,
+        "title": one.heading,
         "flag": written(one)[0],
         "text": entry_text(one, names).replace("\u00a0", " "),
         "default": None

@@ -7,6 +7,8 @@
 import { el, fill } from "../page/shared/elements.js";
 import { api, events } from "./api.js";
 import { button, write } from "./dom.js";
+import { openKeys } from "./keys.js";
+import { explainBy, preferencesPanel } from "./preferences.js";
 
 const TABS = {
   data: "Data",
@@ -167,6 +169,12 @@ fill(
   document.getElementById("tabs"),
   Object.entries(TABS).map(([name, title]) => el("a", { href: `#${name}`, data: { tab: name } }, title)),
 );
+explainBy(document.getElementById("explain"));
+fill(document.getElementById("preferences"), preferencesPanel());
+document.getElementById("keys-button").addEventListener("click", openKeys);
+document.addEventListener("keydown", event => {
+  if (event.key === "?" && !event.target.closest("input, select, textarea, dialog")) openKeys();
+});
 document.getElementById("skip").addEventListener("click", () => main.focus());
 addEventListener("hashchange", () => {
   scrollTo(0, 0);

@@ -1,6 +1,7 @@
 // Names of parts of the package in a form as a list; a name with options stays a text, as on the command line.
 
 import { el } from "../page/shared/elements.js";
+import { newId } from "./dom.js";
 
 const OTHER = "…";
 
@@ -13,7 +14,7 @@ export function listChoices(form, name, choices, standard, example = "") {
     { input, set } = field;
   const select = el(
     "select",
-    { "aria-label": name },
+    { id: newId() },
     el("option", { value: "" }, standard),
     choices.map(({ name: one, text }) => el("option", { value: one, title: text }, `${one}: ${text}`)),
     example && el("option", { value: OTHER }, `with options, as in ${example} …`),
@@ -24,6 +25,7 @@ export function listChoices(form, name, choices, standard, example = "") {
     select.value = own && example ? OTHER : input.value;
     input.hidden = !own;
   };
+  input.setAttribute("aria-label", `${field.element.querySelector("label").textContent} with options`);
   select.addEventListener("change", () => {
     input.hidden = select.value !== OTHER;
     if (select.value === OTHER) input.focus();
@@ -34,6 +36,7 @@ export function listChoices(form, name, choices, standard, example = "") {
     set(value);
     show();
   };
+  field.element.querySelector("label").htmlFor = select.id;
   field.focus = () => (input.hidden ? select : input).focus();
   input.before(select);
   show();

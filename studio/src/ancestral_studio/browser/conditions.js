@@ -173,7 +173,7 @@ function conditionField(app, name, kind, changed) {
  */
 export function conditionControls(app, model, { labelDefault, changed = () => {} }) {
   const label = model.classes.length ? chips(model.classes, changed, { none: true, all: labelDefault }) : null;
-  const labelField = label && [el("legend", { class: "label" }, "--label"), label.element];
+  const labelField = label && [el("legend", { class: "label" }, "Class"), label.element];
   const fields = Object.entries(model.conditions).map(([name, kind]) => conditionField(app, name, kind, changed));
   return {
     element: el(
@@ -200,6 +200,8 @@ export function conditionControls(app, model, { labelDefault, changed = () => {}
     setImage(name, newImage) {
       fields.find(field => field.name === name).setImage(newImage);
     },
+    /** Names of all conditions. */
+    names: [...(label ? ["label"] : []), ...Object.keys(model.conditions)],
     /** Names of the conditions that are images. */
     images: Object.entries(model.conditions)
       .filter(([, kind]) => kind.kind === "image")

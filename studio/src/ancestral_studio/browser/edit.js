@@ -9,6 +9,7 @@ import { film } from "./film.js";
 import { tileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
 import { RequestTab } from "./request_tab.js";
+import { roomIn } from "./stage.js";
 
 export function open(root, app) {
   return new EditTab(root, app);
@@ -29,20 +30,21 @@ class EditTab extends RequestTab {
     this.other = imageDrop(app, { label: "Second image", chosen: changed, offered: file => this.takeOther(file) });
     this.drops = { image: drop, other: this.other };
     this.reel = film({ drawn: (step, images) => this.draw(step, images) });
-    this.grid = tileGrid({ label: "Samples while they are made" });
-    this.progress = el(
-      "details",
-      { hidden: true, open: true },
-      el("summary", {}, "Steps"),
-      el("div", { class: "stack tight" }, this.reel.element, this.grid.element),
+    this.grid = tileGrid({ label: "Samples while they are made", room: () => roomIn(this.grid.element) });
+    this.progress = el("div", { class: "stack tight", hidden: true }, this.grid.element, this.reel.element);
+    this.result = editResult(app, { sendBack: file => this.sendBack(file), showSteps: on => this.showSteps(on) });
+    this.views = ["Image", "Result"].map(title =>
+      button(title, () => this.look(title), { "aria-pressed": "false", data: { view: title } }),
     );
-    this.result = editResult(app, { sendBack: file => this.sendBack(file) });
+    this.switcher = el("div", { class: "segments", role: "group", "aria-label": "What is in sight" }, this.views);
     const tasks = el("div", { class: "segments", role: "group", "aria-label": "Task" }, this.taskButtons);
     this.build(
       [tasks, this.taskText, drop.element, this.other.element],
       [],
-      ...[this.input, this.job, { element: this.progress }, this.result].map(part => part.element),
+      this.switcher,
+      ...[this.input, this.result, { element: this.progress }, this.job].map(part => part.element),
     );
+    this.look("Image");
     this.recall();
   }
 
@@ -87,6 +89,30 @@ class EditTab extends RequestTab {
     this.choose();
   }
 
+  // -- what is in sight -------------------------------------------------------------------------------------------
+
+  /** Show the image or the result. */
+  look(view) {
+    this.view = view;
+    for (const one of this.views) one.setAttribute("aria-pressed", String(one.dataset.view === view));
+    const { finished } = this.result;
+    this.switcher.hidden = !finished && !this.reel.length;
+    this.input.element.hidden = view !== "Image";
+    this.result.element.hidden = view !== "Result" || !finished || this.stepsShown;
+    this.progress.hidden = view !== "Result" || !this.reel.length || (finished && !this.stepsShown);
+    if (!this.progress.hidden) this.grid.resize();
+  }
+
+  /** Show the steps in the place of the samples, or the samples again. */
+  showSteps(on) {
+    this.stepsShown = on;
+    this.look("Result");
+  }
+
+  resized() {
+    this.grid.resize();
+  }
+
   // -- inputs -----------------------------------------------------------------------------------------------------
 
   /** A file that was dropped on the place of the image is an input; its controls, if it has any, are a button away. */
@@ -115,7 +141,7 @@ class EditTab extends RequestTab {
     if (!file) return;
     try {
       this.input.replace(await uploadFrom(this.app, file.url, file.name.split("/").at(-1)));
-      this.input.element.scrollIntoView({ block: "nearest" });
+      this.look("Image");
       this.app.toast("The sample is the input now; Undo brings the one before back.");
     } catch (error) {
       this.app.toast(error.message);
@@ -139,15 +165,18 @@ class EditTab extends RequestTab {
 
   begin() {
     this.compared = this.asked;
-    for (const part of [this.reel, this.grid, this.result]) part.clear();
-    this.progress.hidden = true;
-    this.progress.open = true;
+    this.outdated = true; // what was made before stays in sight until there is a picture
   }
 
   addStep(step) {
     const { columns, count, width, height } = step;
-    this.progress.hidden = false;
+    if (this.outdated) {
+      this.outdated = this.stepsShown = false;
+      for (const part of [this.reel, this.grid, this.result]) part.clear();
+    }
+    const first = !this.reel.length;
     this.reel.add({ ...step, layout: { columns, count, width, height } });
+    if (first && !this.result.finished) this.look("Result");
   }
 
   draw(step, images) {
@@ -156,8 +185,9 @@ class EditTab extends RequestTab {
   }
 
   finish(entry) {
+    this.outdated = this.stepsShown = false;
     if (entry) this.result.show(entry, this.compared ?? this.input.state.image);
-    this.progress.open = !entry?.files?.length;
+    if (entry?.files?.length) this.look("Result");
   }
 
   // -- recipes and addresses --------------------------------------------------------------------------------------
@@ -185,9 +215,9 @@ class EditTab extends RequestTab {
     const images = Object.fromEntries(names.map((name, number) => [name, found[number]]));
     await this.setImages(images);
     this.compared = images.image ?? null;
-    this.result.show(entry, this.compared);
+    this.outdated = true;
     for (const step of steps) this.addStep(step);
-    this.progress.open = !entry.files.length;
+    this.finish(entry);
   }
 
   press(event) {
@@ -197,6 +227,7 @@ class EditTab extends RequestTab {
     const way = ways[event.key.toLowerCase()];
     if (!way) return;
     event.preventDefault();
+    this.look("Image");
     this.input.travel(way);
   }
 

@@ -2,7 +2,8 @@
 
 import { el } from "../page/shared/elements.js";
 import { listChoices } from "./choice_field.js";
-import { offer } from "./form.js";
+import { guidanceSliders } from "./guidance_field.js";
+import { operatorButtons } from "./operator_field.js";
 import { RequestControls } from "./request_controls.js";
 
 /** Of each task its title, what it does, and its main options. */
@@ -29,7 +30,6 @@ export const TASKS = {
   },
 };
 const ELSEWHERE = ["model", "task", "image", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
-const EXAMPLES = { upscale: "upscale:4", blur: "blur:2", crop: "crop:0.5", noise: "noise:0.1", mask: "mask:left" };
 
 /** Make the controls of a task. Raises an error if the model cannot be edited. */
 export function editControls(app, read, task, changed) {
@@ -48,11 +48,14 @@ export function editControls(app, read, task, changed) {
     listChoices(main, "method", model.methods, "auto: the best for this edit, with its reason");
   }
   if (names.includes("operator")) {
-    const operators = model.operators.map(({ name }) => EXAMPLES[name] ?? name);
-    offer(main.field("operator").input, operators);
+    operatorButtons(
+      main,
+      model.operators.map(({ name }) => name),
+    );
   }
   if (names.includes("strength")) slide(main.field("strength"));
   if (more.field("sampler")) listChoices(more, "sampler", model.samplers, "that of the task", "heun:churn=10");
+  guidanceSliders(more, controls.conditions.names);
   return controls;
 }
 

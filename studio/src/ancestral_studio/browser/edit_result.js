@@ -9,10 +9,10 @@ const SAMPLE = /(^|\/)\d{6}\.png$/,
   DEVIATION = /(^|\/)std\.png$/;
 
 /**
- * Make the result. `sendBack(file)` takes a sample as the next input.
- * Returns {element, show(entry, input), clear()}.
+ * Make the result. `sendBack(file)` takes a sample as the next input; `showSteps(true)` shows how they came about.
+ * Returns {element, finished, show(entry, input), clear()}.
  */
-export function editResult(app, { sendBack }) {
+export function editResult(app, { sendBack, showSteps }) {
   let entry = null,
     input = null,
     buttons = [];
@@ -36,11 +36,16 @@ export function editResult(app, { sendBack }) {
   );
   const element = el(
     "section",
-    { class: "panel stack", "aria-label": "Result", hidden: true },
-    el("h2", {}, "Result"),
-    el("div", { class: "row result-row" }, tiles, deviation),
+    { class: "panel result-parts", "aria-label": "Result", hidden: true },
     chosenPart,
-    files,
+    el(
+      "div",
+      { class: "stack tight" },
+      tiles,
+      deviation,
+      button("Steps", () => showSteps(true), { class: "quiet" }),
+      files,
+    ),
   );
   let place = -1;
   const chosen = () => samples()[place];
@@ -72,11 +77,14 @@ export function editResult(app, { sendBack }) {
 
   return {
     element,
+    /** Whether something is shown. */
+    get finished() {
+      return Boolean(entry);
+    },
     /** Show the files of an entry, beside the image that it began with. */
     show(newEntry, newInput) {
       entry = newEntry;
       input = newInput;
-      element.hidden = false;
       buttons = samples().map((file, number) =>
         button(
           [el("img", { class: "pixels", src: file.url, alt: "" }), el("span", { class: "tile-text" }, String(number))],

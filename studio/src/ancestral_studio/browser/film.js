@@ -3,6 +3,7 @@
 import { el } from "../page/shared/elements.js";
 import { icon, write } from "./dom.js";
 import { picture } from "./grid.js";
+import { onPreferences, preference } from "./preferences.js";
 
 const FRAME = 120,
   KEPT = 240;
@@ -30,7 +31,9 @@ export function film({ drawn, changed = () => {} }) {
     disabled: true,
     class: "grow",
   });
-  const text = el("output", { class: "small number step-text" });
+  const number = el("span"),
+    time = el("span", { class: "in-full" });
+  const text = el("output", { class: "small number step-text" }, number, time);
   const play = el(
     "button",
     { type: "button", class: "icon", "aria-label": "Play", title: "Play (P)", disabled: true },
@@ -54,7 +57,7 @@ export function film({ drawn, changed = () => {} }) {
       title,
     ),
   );
-  const choice = el("div", { class: "segments", role: "group", "aria-label": "What is shown" }, modes);
+  const choice = el("div", { class: "segments in-full", role: "group", "aria-label": "What is shown" }, modes);
   const element = el("div", { class: "film row" }, play, slider, text, choice);
 
   function cached(url) {
@@ -69,7 +72,8 @@ export function film({ drawn, changed = () => {} }) {
   async function draw() {
     const step = steps[place];
     if (!step) return;
-    write(text, `step ${step.index} of ${step.total - 1}, t = ${Number(step.t.toPrecision(4))}`);
+    write(number, `step ${step.index} of ${step.total - 1}`);
+    write(time, `, t = ${Number(step.t.toPrecision(4))}`);
     slider.setAttribute("aria-valuetext", text.textContent);
     wanted = { step, mode };
     if (loading) return;
@@ -89,7 +93,7 @@ export function film({ drawn, changed = () => {} }) {
       if (steps.includes(one.step)) drawn(one.step, { x, x0 });
     } catch {
       for (const url of urls) pictures.delete(url);
-      if (steps[place] === one.step) write(text, `${text.textContent}: the picture cannot be loaded`);
+      if (steps[place] === one.step) write(time, ": the picture cannot be loaded");
     }
   }
 
@@ -121,6 +125,7 @@ export function film({ drawn, changed = () => {} }) {
     go(Number(slider.value));
   });
   play.addEventListener("click", toggle);
+  onPreferences(() => preference("view") === "simple" && view.setMode("x0")); // which has no way back to it
   for (const button of modes) button.addEventListener("click", () => view.setMode(button.dataset.mode));
 
   const view = {
@@ -163,7 +168,8 @@ export function film({ drawn, changed = () => {} }) {
     toggle,
     setMode(name) {
       mode = name;
-      for (const button of modes) button.setAttribute("aria-pressed", String(button.dataset.mode === name));
+      onPreferences(() => preference("view") === "simple" && view.setMode("x0")); // which has no way back to it
+  for (const button of modes) button.setAttribute("aria-pressed", String(button.dataset.mode === name));
       changed();
       draw();
     },
@@ -176,7 +182,7 @@ export function film({ drawn, changed = () => {} }) {
       wanted = null;
       slider.max = slider.value = 0;
       slider.disabled = play.disabled = true;
-      write(text, "");
+      for (const part of [number, time]) write(part, "");
     },
   };
   return view;

@@ -1,9 +1,15 @@
 // Tiles cut from the pictures of steps: one for each sample, at the pixels of the model, scaled without smoothing.
 
 import { el, fill } from "../page/shared/elements.js";
-import { write } from "./dom.js";
+import { button, write } from "./dom.js";
+import { choose, preference } from "./preferences.js";
 
 const MOST_TILES = 256;
+const GAP = 8, // between tiles; these are those of the style sheet
+  BORDER = 10, // of a tile, on both sides together
+  CAPTION = 24,
+  SMALLEST = 48,
+  LARGEST = 640;
 
 /** Load a picture. Its promise ends once it can be drawn. */
 export async function picture(url) {
@@ -23,12 +29,41 @@ export function drawTile(canvas, image, { columns, width, height }, place) {
   context.drawImage(image, x, y, width, height, 0, 0, width, height);
 }
 
+/** The largest width of pictures at which all of a count are in a room, in columns; `ratio` is height by width. */
+export function fitting(count, ratio, room) {
+  let best = { size: 0, columns: 1 };
+  for (let columns = 1; columns <= count; columns++) {
+    const rows = Math.ceil(count / columns);
+    const across = (room.width - GAP * (columns - 1)) / columns - BORDER;
+    const down = ((room.height - GAP * (rows - 1)) / rows - BORDER - CAPTION) / ratio;
+    const size = Math.min(across, down, LARGEST);
+    if (size > best.size) best = { size, columns };
+  }
+  return best.size >= SMALLEST ? best : { size: SMALLEST, columns: 0 };
+}
+
+/** The slider of the size of tiles, and the button that fits them to the window. `changed()` is called after a change. */
+export function tileSize(changed) {
+  const range = { type: "range", min: SMALLEST, max: LARGEST, step: 1, "aria-label": "Size of the pictures" };
+  const slider = el("input", { ...range, value: preference("tile") || 2 * SMALLEST });
+  const fit = button("Fit", () => set(0), { title: "All pictures in sight" });
+  const mark = () => fit.setAttribute("aria-pressed", String(!preference("tile")));
+  function set(tile) {
+    choose({ tile });
+    mark();
+    changed();
+  }
+  slider.addEventListener("input", () => set(Number(slider.value)));
+  mark();
+  return el("span", { class: "row size" }, el("span", { class: "small" }, "Size"), slider, fit);
+}
+
 /**
  * Make a grid of tiles, of which one may be chosen by mouse or arrow keys.
- * `chosen(place)` is called when another is; `open(place)` by a double click or Enter on the chosen one.
- * Returns {element, show(images, layout, texts), mode(name), select(place), selected, canvas(place, kind)}.
+ * `open(place)` is called by a click or Enter on one; `room()` gives the {width, height} in which all are to be in sight.
+ * Returns {element, show(images, layout, texts), mode(name), select(place), selected, resize(), canvas(place, kind)}.
  */
-export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
+export function tileGrid({ label, open = () => {}, room = null }) {
   const tiles = [],
     note = el("p", { class: "soft small", hidden: true });
   const list = el("div", { class: "tiles", role: "group", "aria-label": label, data: { mode: "x0" } });
@@ -44,7 +79,10 @@ export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
       el("canvas", { class: "pixels", data: { kind: "x0" } }),
       el("span", { class: "tile-text" }),
     );
-    button.addEventListener("click", () => (selected === place ? open(place) : grid.select(place, true)));
+    button.addEventListener("click", () => {
+      grid.select(place);
+      open(place);
+    });
     return button;
   }
 
@@ -69,7 +107,7 @@ export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
       to = from + moves[event.key];
     const place = event.key === "Home" ? 0 : event.key === "End" ? tiles.length - 1 : to;
     if (place < 0 || place >= tiles.length) return;
-    grid.select(place, true);
+    grid.select(place);
     tiles[place].focus();
   });
 
@@ -78,8 +116,9 @@ export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
     get selected() {
       return selected;
     },
-    get layout() {
-      return layout;
+    /** The number of tiles. */
+    get count() {
+      return tiles.length;
     },
     /** Draw pictures {x, x0}, either of which may be missing, in tiles with captions. */
     show(images, newLayout, captions = []) {
@@ -90,10 +129,7 @@ export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
       if (selected >= count) grid.select(-1);
       note.hidden = layout.count <= count;
       write(note, `The first ${count} of ${layout.count} samples are shown; all are in the files.`);
-      list.style.setProperty(
-        "--tile",
-        `${Math.min(220, Math.max(72, layout.width * (layout.width < 48 ? 3 : 1.5)))}px`,
-      );
+      grid.resize();
       tiles.forEach((button, place) => {
         for (const canvas of button.querySelectorAll("canvas")) {
           if (images[canvas.dataset.kind]) drawTile(canvas, images[canvas.dataset.kind], layout, place);
@@ -105,9 +141,20 @@ export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
     },
     /** Show "x", "x0" or "both". */
     mode(name) {
+      if (list.dataset.mode === name) return;
       list.dataset.mode = name;
+      grid.resize();
     },
-    select(place, byUser = false) {
+    /** Give the tiles the size that is chosen, or at which all are in sight. */
+    resize() {
+      if (!layout) return;
+      const ratio = (layout.height / layout.width) * (list.dataset.mode === "both" ? 2 : 1);
+      const chosen = { size: preference("tile"), columns: 0 };
+      const { size, columns } = chosen.size || !room ? chosen : fitting(tiles.length, ratio, room());
+      list.style.setProperty("--tile", `${(size || 2 * SMALLEST) + BORDER}px`);
+      list.style.setProperty("--columns", columns || "auto-fill");
+    },
+    select(place) {
       if (place === selected) return;
       tiles[selected]?.setAttribute("aria-pressed", "false");
       selected = place < tiles.length ? place : -1;
@@ -115,7 +162,6 @@ export function tileGrid({ label, chosen = () => {}, open = () => {} }) {
         one.tabIndex = number === Math.max(0, selected) ? 0 : -1;
       });
       tiles[selected]?.setAttribute("aria-pressed", "true");
-      if (byUser) chosen(selected);
     },
     focus() {
       tiles[Math.max(0, selected)]?.focus();

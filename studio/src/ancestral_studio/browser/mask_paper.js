@@ -112,7 +112,8 @@ export class MaskPaper {
   /** Set the size of a pixel of the image on the screen; 0 fits the image into the stage. */
   rescale(zoom) {
     const { width, height } = this.mask;
-    const room = { width: Math.max(60, this.element.clientWidth - 2), height: Math.max(200, innerHeight * 0.6) };
+    const most = Number.parseFloat(getComputedStyle(this.element).maxHeight) || innerHeight * 0.6;
+    const room = { width: Math.max(60, this.element.clientWidth - 2), height: Math.max(140, most - 2) };
     const fit = Math.min(room.width / width, room.height / height, MOST_ZOOM);
     this.zoom = zoom;
     this.scale = Math.min(MOST_ZOOM, Math.max(Math.min(fit, 1) / 2, zoom || fit));

@@ -18,16 +18,18 @@ export function modelReader(app, command) {
 
 export class RequestControls {
   /**
-   * `names`: the main options. `leave`: those that something else on the page sets. `labelDefault`: what no label means.
+   * `names`: the main options. `further`: those that stand first where the rest is unfolded. `leave`: those that
+   * something else on the page sets. `labelDefault`: what no label means.
    * `main` and `more` are forms of options, `conditions` the controls of the conditions.
    */
-  constructor(app, { options, model }, { names, leave, labelDefault, changed }) {
+  constructor(app, { options, model }, { names, further = [], leave, labelDefault, changed }) {
     this.model = model;
     this.main = optionForm(options, {}, { only: names, changed });
-    this.more = optionForm(options, {}, { leave: [...names, ...leave], changed });
+    const rest = options.map(option => option.name).filter(name => ![...names, ...further, ...leave].includes(name));
+    this.more = optionForm(options, {}, { only: [...further, ...rest], changed });
     this.conditions = conditionControls(app, model, { labelDefault, changed });
     this.fold = el("details", {}, el("summary", {}, "More options"), this.more.element);
-    this.element = el("div", { class: "stack" }, this.main.element, this.conditions.element, this.fold);
+    this.element = el("div", { class: "stack" }, this.conditions.element, this.main.element, this.fold);
     const seed = this.main.field("seed").input;
     const row = el("div", { class: "row tight-row" });
     seed.replaceWith(row);

@@ -7,6 +7,7 @@ import { jobPanel } from "./job_panel.js";
 import { recall, remember } from "./memory.js";
 import { modelReader } from "./request_controls.js";
 import { runPicker, runsKnown } from "./runs.js";
+import { stage } from "./stage.js";
 
 const COMMANDS = ["sample", "edit"]; // those with a tab of their name
 
@@ -16,6 +17,7 @@ const COMMANDS = ["sample", "edit"]; // those with a tab of their name
  * - makeControls({options, model}, run): the RequestControls of a run; an error says why it does not suit.
  * - request(): what is sent besides the run; begin(): its job begins; addStep(step), finish(entry), showNothing(): what
  *   comes of the job.
+ * - resized(): the stage has another size.
  * - restore(recipe), showEntry(id): set the controls as they were for a picture, or for an entry of the history.
  * - take(image, file): a picture without a recipe was dropped. press(event): a key was pressed.
  * - state(): what is kept over a reload besides the controls. prepare(query), isStale(route), follow(job),
@@ -69,7 +71,12 @@ export class RequestTab {
     );
     this.root.append(
       el("h1", { class: "hidden" }, this.title),
-      el("div", { class: "workbench" }, this.form, el("div", { class: "stack" }, parts)),
+      el(
+        "div",
+        { class: "studio-bench" },
+        stage(() => this.resized(), parts),
+        this.form,
+      ),
     );
     onDrop(this.root, file => this.open(file));
     document.addEventListener("paste", event => {
@@ -80,6 +87,7 @@ export class RequestTab {
     });
     document.addEventListener("keydown", event => {
       if (this.root.hidden) return;
+      if (event.target.closest("dialog")) return;
       if (event.key === "Escape" && this.job.running && !event.target.closest(".paper")) this.job.stop();
       this.press(event);
     });
@@ -109,6 +117,7 @@ export class RequestTab {
   }
   prepare() {}
   showNothing() {}
+  resized() {}
 
   // -- controls ---------------------------------------------------------------------------------------------------
 

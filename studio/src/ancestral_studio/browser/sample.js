@@ -4,12 +4,14 @@ import { el, fill } from "../page/shared/elements.js";
 import { button, hiddenFileInput } from "./dom.js";
 import { listChoices } from "./choice_field.js";
 import { offer } from "./form.js";
+import { guidanceSliders } from "./guidance_field.js";
 import { imageOf } from "./image_drop.js";
 import { RequestControls } from "./request_controls.js";
 import { RequestTab } from "./request_tab.js";
 import { SampleResult } from "./sample_result.js";
 
-const MAIN = ["n", "seed", "sampler", "steps", "guidance"];
+const MAIN = ["n", "seed", "guidance"];
+const FIRST_OF_MORE = ["sampler", "steps"];
 const ELSEWHERE = ["model", "label", "given", "out", "like", "branch", "at", "captions", "net"];
 const WHOLE = "grid.png"; // the picture of all samples with their recipe
 const FIRST = { n: "16", seed: "0" };
@@ -36,7 +38,7 @@ class SampleTab extends RequestTab {
       useAsCondition: (name, image) => this.controls.conditions.setImage(name, image),
       branch: (step, entry) => this.beginBranch(step, entry),
     });
-    this.build([this.branchNote], [openButton, file], this.job.element, this.result.elements);
+    this.build([this.branchNote], [openButton, file], this.result.elements, this.job.element);
     this.recall();
   }
 
@@ -54,11 +56,13 @@ class SampleTab extends RequestTab {
       : "all classes in turn";
     const controls = new RequestControls(this.app, read, {
       names: MAIN,
+      further: FIRST_OF_MORE,
       leave: ELSEWHERE,
       labelDefault,
       changed: () => this.keep(),
     });
-    listChoices(controls.main, "sampler", model.samplers, `that of the run (${model.sampler})`, "heun:churn=10");
+    listChoices(controls.more, "sampler", model.samplers, `that of the run (${model.sampler})`, "heun:churn=10");
+    guidanceSliders(controls.main, controls.conditions.names);
     const others = this.app.state.runs.filter(run => run.has_model).map(run => run.path);
     for (const name of ["weak", "then"]) {
       if (controls.more.field(name)) offer(controls.more.field(name).input, others);
@@ -91,6 +95,10 @@ class SampleTab extends RequestTab {
 
   showNothing() {
     this.result.showNothing();
+  }
+
+  resized() {
+    this.result.grid.resize();
   }
 
   async showEntry(id) {

@@ -1,12 +1,14 @@
-// One sample, large: its index, its recipe, the training images next to it, and what can be done with it.
+// One sample: its pictures, its recipe, the training images next to it, and what can be done with it.
 
 import { el, fill } from "../page/shared/elements.js";
-import { button, icon, short, write } from "./dom.js";
+import { button, icon, short } from "./dom.js";
 import { drawTile } from "./grid.js";
 import { uploadFrom } from "./image_drop.js";
 import { favouriteButton } from "./star.js";
 
 const NEIGHBOURS = 5;
+const UNSHOWN = ["schema", "single"];
+const isEmpty = value => !Object.keys(value).length;
 
 /** The file of the sample at a place of an entry: single pictures are named by the index of their sample. */
 export function fileOf(entry, place, index) {
@@ -15,12 +17,17 @@ export function fileOf(entry, place, index) {
   return single.find(file => file.name.endsWith(name)) ?? single[place] ?? null;
 }
 
-/** Make the panel. Returns {element, show({entry, run, place, index, caption, images, layout}), clear()}. */
-export function sampleDetails(app, { conditions = () => [], useAsCondition = () => {} } = {}) {
+/**
+ * Make the panel. `left()` is called before the user goes where a sample is used.
+ * Returns {element, pictures, size(), show({entry, run, place, index, caption, images, layout}), title, clear()}:
+ * `pictures` holds the noisy state and the estimate, of which `size()` gives {width, height} in pixels.
+ */
+export function sampleDetails(app, { conditions = () => [], useAsCondition = () => {}, left = () => {} } = {}) {
   let shown = null,
-    asked = 0;
-  const canvases = { x: el("canvas", { class: "pixels large" }), x0: el("canvas", { class: "pixels large" }) };
-  const title = el("h3", {});
+    asked = 0,
+    title = "";
+  const canvases = { x: el("canvas", { class: "pixels" }), x0: el("canvas", { class: "pixels" }) };
+  const pictures = el("div", { class: "viewer-pictures" }, canvases.x, canvases.x0);
   const facts = el("dl", { class: "facts small" });
   const near = el("div", { class: "row near", "aria-live": "polite" });
   const star = favouriteButton(app);
@@ -28,13 +35,11 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
   const edit = button("Edit this", editThis);
   const use = el("span", { class: "row" });
   const element = el(
-    "aside",
-    { class: "panel stack details", "aria-label": "The chosen sample", hidden: true },
-    title,
-    el("div", { class: "row large-canvases" }, canvases.x, canvases.x0),
+    "div",
+    { class: "stack details" },
     el("div", { class: "row" }, star.element, download, edit, use),
     el("div", { class: "stack tight" }, el("h4", {}, "Nearest training images"), near),
-    el("details", {}, el("summary", {}, "Recipe"), facts),
+    el("div", { class: "stack tight" }, el("h4", {}, "Recipe"), facts),
   );
 
   const picture = () => fileOf(shown.entry, shown.place, shown.index);
@@ -50,11 +55,12 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
   }
 
   function editThis() {
-    given(image =>
+    given(image => {
+      left();
       app.navigate(
         `#edit/${encodeURIComponent(shown.run)}?${new URLSearchParams({ image: image.ref, name: image.name })}`,
-      ),
-    );
+      );
+    });
   }
 
   async function neighbours() {
@@ -91,7 +97,7 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
   function drawFacts() {
     const recipe = shown.entry?.recipe ?? {};
     const rows = Object.entries(recipe).filter(
-      ([name, value]) => value !== null && name !== "schema" && name !== "single",
+      ([name, value]) => !UNSHOWN.includes(name) && value !== null && !(typeof value === "object" && isEmpty(value)),
     );
     fill(
       facts,
@@ -104,16 +110,23 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
 
   return {
     element,
+    pictures,
+    size() {
+      const drawn = Object.values(canvases).filter(canvas => !canvas.hidden);
+      return { width: drawn.reduce((sum, { width }) => sum + width, 0), height: drawn[0]?.height ?? 0 };
+    },
+    get title() {
+      return title;
+    },
     /** Show a sample; `entry` is null while it is made. Pictures may be drawn again for another step. */
     show(sample) {
       const same = shown && shown.entry === sample.entry && shown.index === sample.index && shown.entry;
       shown = sample;
-      element.hidden = false;
-      write(title, `Sample ${sample.index}${sample.caption ? `: ${sample.caption}` : ""}`);
+      title = `Sample ${sample.index}${sample.caption ? `: ${sample.caption}` : ""}`;
       for (const [kind, canvas] of Object.entries(canvases)) {
         canvas.hidden = !sample.images[kind];
         if (sample.images[kind]) drawTile(canvas, sample.images[kind], sample.layout, sample.place);
-        canvas.setAttribute("aria-label", `${title.textContent}, ${kind === "x" ? "noisy state" : "estimate"}`);
+        canvas.setAttribute("aria-label", `${title}, ${kind === "x" ? "noisy state" : "estimate"}`);
         canvas.setAttribute("role", "img");
       }
       const file = sample.entry && picture();
@@ -129,7 +142,11 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
           names.map(name =>
             button(
               names.length > 1 ? `Use as ${name}` : "Use as condition",
-              () => given(image => useAsCondition(name, image)),
+              () =>
+                given(image => {
+                  left();
+                  useAsCondition(name, image);
+                }),
               { disabled: !file },
             ),
           ),
@@ -140,7 +157,6 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
     },
     clear() {
       shown = null;
-      element.hidden = true;
     },
   };
 }

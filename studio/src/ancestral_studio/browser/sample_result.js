@@ -3,8 +3,10 @@
 import { el, fill } from "../page/shared/elements.js";
 import { button, write } from "./dom.js";
 import { film } from "./film.js";
-import { tileGrid } from "./grid.js";
+import { tileGrid, tileSize } from "./grid.js";
 import { sampleDetails } from "./sample_details.js";
+import { roomIn } from "./stage.js";
+import { Viewer } from "./viewer.js";
 
 const SINGLE = /(^|\/)\d{6}\.png$/; // the picture of one sample
 
@@ -19,14 +21,20 @@ export class SampleResult {
   constructor(app, { run, conditions, useAsCondition, branch }) {
     this.run = run;
     this.made = nothing();
-    this.names = { indices: [], captions: [] };
+    this.names = this.nextNames = { indices: [], captions: [] };
+    this.outdated = false; // whether what is shown is of the job before
     this.reel = film({ drawn: (step, images) => this.draw(step, images), changed: () => this.showBranch() });
-    this.grid = tileGrid({
-      label: "Samples",
-      chosen: place => this.showDetails(place),
-      open: () => this.details.element.scrollIntoView({ block: "nearest" }),
+    this.grid = tileGrid({ label: "Samples", open: place => this.view(place), room: () => roomIn(this.grid.element) });
+    this.details = sampleDetails(app, { conditions, useAsCondition, left: () => this.viewer.close() });
+    this.viewer = new Viewer({
+      label: "The chosen sample",
+      picture: this.details.pictures,
+      size: () => this.details.size(),
+      beside: this.details.element,
+      move: by => this.move(by),
+      step: by => this.reel.move(by),
     });
-    this.details = sampleDetails(app, { conditions, useAsCondition });
+    this.viewer.element.addEventListener("close", () => this.grid.focus());
     this.branchButton = button("Branch from here", () => branch(this.reel.current, this.made.entry), {
       disabled: true,
       title: "Continue from this step with another seed, label, guidance or sampler",
@@ -35,36 +43,49 @@ export class SampleResult {
     this.empty = el("p", { class: "empty" }, "Choose a run, then Sample: every step appears here as it is computed.");
     this.tools = el(
       "div",
-      { class: "stack", hidden: true },
+      { class: "stack tight", hidden: true },
+      this.grid.element,
       el("div", { class: "row film-row" }, this.reel.element, this.branchButton),
       el(
         "div",
-        { class: "stage-columns" },
-        el("div", { class: "stack" }, this.grid.element, this.files),
-        this.details.element,
+        { class: "row apart" },
+        this.files,
+        tileSize(() => this.grid.resize()),
       ),
+      this.viewer.element,
     );
     this.elements = [this.empty, this.tools];
   }
 
-  /** Clear all for a job. */
+  /** A job begins: what was made before stays in sight until there is a picture of it. */
   begin() {
-    this.made = nothing();
-    for (const part of [this.reel, this.grid, this.details]) part.clear();
-    fill(this.files);
-    this.tools.hidden = true;
+    this.outdated = true;
+    this.tools.classList.toggle("outdated", true);
+    this.branchButton.disabled = true;
     this.empty.hidden = true;
   }
 
+  /** Remove what was made before. */
+  replace() {
+    if (!this.outdated) return;
+    this.outdated = false;
+    this.tools.classList.toggle("outdated", false);
+    this.made = nothing();
+    this.names = this.nextNames;
+    for (const part of [this.reel, this.grid, this.details, this.viewer]) (part.clear ?? part.close).call(part);
+    fill(this.files);
+  }
   /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
   name({ n, index, label, given }, classes) {
     const indices = index ? [index].flat().map(Number) : Array.from({ length: Number(n) || 64 }, (_, i) => i);
     const conditioned = Array.isArray(given) ? given.length > 0 : Object.keys(given ?? {}).length > 0;
     const names = label ? [label].flat() : conditioned ? [] : classes; // sample i has label i modulo their number
-    this.names = { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
+    this.nextNames = { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
+    if (!this.outdated) this.names = this.nextNames;
   }
 
   addStep(step) {
+    this.replace();
     const { columns, count, width, height } = step;
     this.made.layout = { columns, count, width, height };
     this.tools.hidden = false;
@@ -81,14 +102,25 @@ export class SampleResult {
       step.layout,
       indices.map((index, place) => captions[place] || String(index)),
     );
-    this.showDetails(this.grid.selected);
+    this.drawViewer();
   }
 
-  /** Show the sample at a place beside the tiles; none at −1. */
-  showDetails(place) {
-    if (place < 0) return this.details.clear();
+  /** Show the sample at a place over the whole window. */
+  view(place) {
+    this.viewer.show(this.reel.element);
+    this.drawViewer(place);
+  }
+
+  /** Show the sample that is so many places further. */
+  move(by) {
+    this.grid.select(Math.min(this.grid.count - 1, Math.max(0, this.grid.selected + by)));
+    this.drawViewer();
+  }
+
+  drawViewer(place = this.grid.selected) {
+    if (!this.viewer.open || place < 0) return;
     const { entry, step, layout, images } = this.made;
-    return this.details.show({
+    this.details.show({
       entry,
       run: entry?.run ?? this.run(),
       place,
@@ -97,6 +129,7 @@ export class SampleResult {
       images,
       layout: step?.layout ?? layout,
     });
+    this.viewer.name(this.details.title);
   }
 
   showBranch() {
@@ -105,6 +138,7 @@ export class SampleResult {
 
   /** The job has ended: show what it made, an entry of the history or null. */
   finish(entry, classes) {
+    this.replace();
     this.made.entry = entry;
     if (entry?.recipe) this.name(entry.recipe, classes);
     if (this.made.step) this.draw(this.made.step, this.made.images); // by the names of the recipe
@@ -114,11 +148,14 @@ export class SampleResult {
       this.files,
       files.map(file => el("a", { href: file.url, download: "" }, file.name)),
     );
-    this.showDetails(this.grid.selected);
+    this.grid.resize();
   }
 
   /** No job runs: what stands in the place of samples, if there are none. */
   showNothing() {
+    this.outdated = false;
+    this.tools.classList.toggle("outdated", false);
+    this.showBranch();
     this.empty.hidden = this.reel.length > 0;
   }
 

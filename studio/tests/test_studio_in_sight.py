@@ -1,0 +1,98 @@
+"""What was made is in the window without scrolling, at the sizes of screens, and options have names for people."""
+
+import re
+
+import pytest
+from PIL import Image
+
+import ancestral
+from ancestral import data
+from studio_client import studio
+from studio_page import studio_pages
+
+pytestmark = pytest.mark.browser
+SCREENS = {"laptop": (1440, 900), "desktop": (1920, 1080), "tablet": (1024, 768), "phone": (390, 844)}
+UNSEEN = """elements => elements.filter(one => {
+    const box = one.getBoundingClientRect();
+    return box.width == 0 || box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth;
+}).map(one => `${one.className} ${JSON.stringify(one.getBoundingClientRect())}`)"""
+LABELS = "section:not([hidden]) :is(label, legend, button, summary, h2, h3, h4)"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studio-runs")
+    ancestral.train(
+        "digits", out=folder / "digits", steps=2, width=8, blocks=1, mults=(1, 2), batch_size=8, attention=(), seed=0
+    )
+    with studio(folder, out=tmp_path_factory.mktemp("studio")) as (server, _):
+        yield server
+
+
+@pytest.fixture(params=SCREENS, scope="module")
+def page(request, chromium, server):
+    width, height = SCREENS[request.param]
+    scheme = "dark" if request.param in ("desktop", "phone") else "light"
+    viewport = {"width": width, "height": height}
+    with studio_pages(chromium, server, view="simple", viewport=viewport, color_scheme=scheme) as new:
+        yield new()
+
+
+def check_in_sight(page, *selectors):
+    for selector in selectors:
+        page.tab.locator(selector).first.wait_for()
+        unseen = page.tab.locator(selector).evaluate_all(UNSEEN)
+        assert unseen == [], selector
+
+
+def check_labels(page):
+    """No label begins with a dash, and no explanation is shown before it is asked for."""
+    texts = page.page.locator(LABELS).all_inner_texts()
+    assert not [text for text in texts if text.strip().startswith("-")]
+    assert page.tab.locator(".help:visible").count() == 0
+
+
+def test_samples_are_in_sight_with_their_controls(page):
+    page.open("sample")
+    page.set(n=16, steps=2)
+    check_labels(page)
+    page.tab.locator("form button.primary").click()
+    page.tab.locator(".job[data-state=done]").wait_for()
+    check_in_sight(page, ".tile", "form button.primary")
+    page.tab.locator(".tile").nth(3).click()
+    check_in_sight(page, ".viewer-frame", ".viewer-pictures canvas:visible")
+    page.page.keyboard.press("ArrowRight")
+    page.tab.get_by_role("heading", name="Sample 4: 4").wait_for()
+    page.page.keyboard.press("Escape")
+    page.tab.locator("form button.primary").click()
+    page.until(lambda: page.tab.locator(".tile").count() == 16)  # those before stay while others are made
+    page.tab.locator(".job[data-state=done]").wait_for()
+
+
+def test_an_edit_is_in_sight_with_its_image_before(page, tmp_path):
+    picture = tmp_path / "digit.png"
+    Image.fromarray(data.open("digits").items[7, 0].numpy()).save(picture)
+    page.open("edit")
+    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(picture)
+    page.tab.locator(".paper").wait_for()
+    check_labels(page)
+    page.page.evaluate("scrollTo(0, 0)")
+    check_in_sight(page, ".paper")
+    page.tab.locator(".paper").focus()
+    for key in (" ", "ArrowRight", "ArrowRight", " "):
+        page.page.keyboard.press(key)
+    page.set(n=2, steps=2)
+    page.start()
+    check_in_sight(page, ".comparison .sheet")
+
+
+def test_options_are_explained_on_demand_and_the_choice_is_kept(page):
+    page.open("sample")
+    explain = page.page.get_by_role("button", name="Explain")
+    explain.click()
+    page.tab.get_by_text("Seed of all noise").wait_for()
+    page.tab.locator("code", has_text=re.compile("^--seed$")).wait_for()
+    page.page.reload()
+    page.tab.get_by_text("Seed of all noise").wait_for()
+    explain.click()
+    check_labels(page)
