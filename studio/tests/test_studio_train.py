@@ -213,7 +213,7 @@ def test_data_are_inspected_and_trained_on(visit):
         "<img src=x onerror=alert(1)>"
     )
     assert page.locator(".sheet").evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
-    page.locator("summary", has_text="Options of the inspection").click()
+    page.locator("summary", has_text="Options of the data").click()
     option(page, "image_size").fill("8")
     page.get_by_role("button", name="Train on this").click()
     page.wait_for_url(re.compile("#train/new$"))
