@@ -150,7 +150,8 @@ def settings_of(config: Config) -> list[dict[str, Any]]:
     sections: dict[str, list[dict[str, Any]]] = {}
     for one in Config.settings(config):
         changed = one.name not in usual or usual[one.name] != one.default
-        row = {"flag": written(one)[0], "value": _words(one.default), "text": for_command(one.text), "changed": changed}
+        named = {"title": one.heading, "flag": written(one)[0], "text": for_command(one.text)}
+        row = named | {"value": _words(one.default), "changed": changed}
         sections.setdefault(one.section, []).append(row)
     return [{"section": title, "rows": rows} for title, rows in sections.items()]
 

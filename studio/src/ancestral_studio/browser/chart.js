@@ -3,6 +3,7 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { short, write } from "./dom.js";
+import { onPreferences } from "./preferences.js";
 
 const LEFT = 58,
   RIGHT = 14,
@@ -23,11 +24,12 @@ export function chart(label, { height = 300 } = {}) {
     cursor = null,
     frame = null;
 
-  const styles = () => getComputedStyle(document.documentElement);
-  const colour = number =>
-    styles()
-      .getPropertyValue(`--curve-${((number - 1) % 6) + 1}`)
-      .trim();
+  /** A colour of the style sheet as a canvas takes it: that of the light or the dark page. */
+  const token = name => {
+    canvas.style.color = `var(--${name})`;
+    return getComputedStyle(canvas).color;
+  };
+  const colour = number => token(`curve-${((number - 1) % 6) + 1}`);
 
   function scales() {
     const xs = [],
@@ -82,12 +84,11 @@ export function chart(label, { height = 300 } = {}) {
     if (!width) return;
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
-    const context = canvas.getContext("2d"),
-      style = styles();
+    const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
     context.font = "12px system-ui, sans-serif";
-    const soft = style.getPropertyValue("--soft").trim(),
-      line = style.getPropertyValue("--line").trim();
+    const soft = token("soft"),
+      line = token("line");
     context.fillStyle = soft;
     if (!scale) {
       context.textAlign = "center";
@@ -234,6 +235,7 @@ export function chart(label, { height = 300 } = {}) {
   });
   new ResizeObserver(repaint).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  onPreferences(repaint);
 
   return {
     element,

@@ -74,27 +74,31 @@ export function runDetail(app, { changeOptions }) {
     ),
     starting,
     el(
-      "section",
-      { class: "panel stack tight", "aria-label": "Loss" },
+      "div",
+      { class: "run-parts" },
       el(
-        "div",
-        { class: "row apart" },
-        el("h3", {}, "Loss"),
+        "section",
+        { class: "panel stack tight", "aria-label": "Previews" },
+        el("h3", {}, "Samples of the averaged weights"),
+        player.element,
+      ),
+      el(
+        "section",
+        { class: "panel stack tight", "aria-label": "Loss" },
         el(
           "div",
-          { class: "row" },
-          el("label", { class: "row small" }, logBox, "log axis"),
-          el("label", { class: "row small smoothing" }, "smoothing", smoothing),
+          { class: "row apart" },
+          el("h3", {}, "Loss"),
+          el(
+            "div",
+            { class: "row" },
+            el("label", { class: "row small" }, logBox, "log axis"),
+            el("label", { class: "row small smoothing" }, "smoothing", smoothing),
+          ),
         ),
+        curve.element,
+        el("details", {}, el("summary", { class: "small" }, "Loss by noise level"), byTime),
       ),
-      curve.element,
-      el("details", {}, el("summary", { class: "small" }, "Loss by noise level"), byTime),
-    ),
-    el(
-      "section",
-      { class: "panel stack tight", "aria-label": "Previews" },
-      el("h3", {}, "Samples of the averaged weights"),
-      player.element,
     ),
     notesPanel,
     settingsPanel,
@@ -243,7 +247,7 @@ export function runDetail(app, { changeOptions }) {
             "dl",
             { class: "facts small" },
             rows.flatMap(row => [
-              el("dt", { title: row.text }, el("code", {}, row.flag)),
+              el("dt", { title: `${row.flag}: ${row.text}` }, row.title),
               el("dd", { class: row.changed ? "changed" : null }, row.value || "–"),
             ]),
           ),
@@ -295,7 +299,7 @@ export function runDetail(app, { changeOptions }) {
     try {
       const steps = more.value.trim() ? Number(more.value) : null,
         same = steps === feeds.get(id)?.data?.steps;
-      if (steps !== null && !Number.isInteger(steps)) throw new Error("--steps must be a whole number");
+      if (steps !== null && !Number.isInteger(steps)) throw new Error("the number of steps must be whole");
       const answer = await app.api("POST", `/api/runs/${id}/resume`, same || steps === null ? {} : { steps });
       delete more.dataset.touched;
       showProcess(answer.id);
