@@ -112,7 +112,7 @@ def test_a_sample_is_chosen_by_keyboard_with_its_neighbours(page, runs):
     assert near.first.get_attribute("src").endswith(f"/items/{nearest}")
     assert np.array_equal(page.pixels(near.first.get_attribute("src")), items[nearest].numpy().astype(np.uint8))
     details.get_by_role("button", name="Favourite").click()
-    details.locator("button[aria-pressed=true]").wait_for()
+    details.get_by_role("button", name="Favourite", pressed=True).wait_for()
     assert page.get(f"/api/history/{entry['id']}")["favourite"]
     with page.page.expect_download() as download:
         details.get_by_role("link", name="Download").click()

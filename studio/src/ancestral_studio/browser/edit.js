@@ -5,8 +5,8 @@ import { button, write } from "./dom.js";
 import { TASKS, editControls } from "./edit_controls.js";
 import { EditInput, packedMask } from "./edit_input.js";
 import { editResult } from "./edit_result.js";
-import { film } from "./film.js";
-import { tileGrid } from "./grid.js";
+import { Film } from "./film.js";
+import { TileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
 import { RequestTab } from "./request_tab.js";
 import { roomIn } from "./stage.js";
@@ -29,8 +29,8 @@ class EditTab extends RequestTab {
     const changed = () => this.keep();
     this.other = imageDrop(app, { label: "Second image", chosen: changed, offered: file => this.takeOther(file) });
     this.drops = { image: drop, other: this.other };
-    this.reel = film({ drawn: (step, images) => this.draw(step, images) });
-    this.grid = tileGrid({ label: "Samples while they are made", room: () => roomIn(this.grid.element) });
+    this.reel = new Film({ drawn: (step, images) => this.draw(step, images) });
+    this.grid = new TileGrid({ label: "Samples while they are made", room: () => roomIn(this.grid.element) });
     this.progress = el("div", { class: "stack tight", hidden: true }, this.grid.element, this.reel.element);
     this.result = editResult(app, { sendBack: file => this.sendBack(file), showSteps: on => this.showSteps(on) });
     this.views = ["Image", "Result"].map(title =>

@@ -58,20 +58,18 @@ export function tileSize(changed) {
   return el("span", { class: "row size" }, el("span", { class: "small" }, "Size"), slider, fit);
 }
 
-/**
- * Make a grid of tiles, of which one may be chosen by mouse or arrow keys.
- * `open(place)` is called by a click or Enter on one; `room()` gives the {width, height} in which all are to be in sight.
- * Returns {element, show(images, layout, texts), mode(name), select(place), selected, resize(), canvas(place, kind)}.
- */
-export function tileGrid({ label, open = () => {}, room = null }) {
-  const tiles = [],
-    note = el("p", { class: "soft small", hidden: true });
-  const list = el("div", { class: "tiles", role: "group", "aria-label": label, data: { mode: "x0" } });
-  const element = el("div", { class: "stack tight" }, list, note);
-  let selected = -1,
-    layout = null;
+/** A grid of tiles, of which one may be chosen by arrow keys, and opened by a click or Enter. */
+export class TileGrid {
+  /** `open(place)` shows one; `room()` gives the {width, height} in which all are to be in sight. */
+  constructor({ label, open = () => {}, room = null }) {
+    Object.assign(this, { open, room, tiles: [], selected: -1, layout: null });
+    this.note = el("p", { class: "soft small", hidden: true });
+    const attributes = { class: "tiles", role: "group", "aria-label": label, data: { mode: "x0" } };
+    this.list = el("div", { ...attributes, on: { keydown: event => this.press(event) } });
+    this.element = el("div", { class: "stack tight" }, this.list, this.note);
+  }
 
-  function tile(place) {
+  tile(place) {
     const button = el(
       "button",
       { type: "button", class: "tile", "aria-pressed": "false", tabindex: place ? "-1" : "0" },
@@ -80,24 +78,25 @@ export function tileGrid({ label, open = () => {}, room = null }) {
       el("span", { class: "tile-text" }),
     );
     button.addEventListener("click", () => {
-      grid.select(place);
-      open(place);
+      this.select(place);
+      this.open(place);
     });
     return button;
   }
 
-  function columnsShown() {
-    const top = tiles[0]?.offsetTop;
-    const next = tiles.findIndex(one => one.offsetTop !== top);
-    return next < 0 ? tiles.length : next;
+  columnsShown() {
+    const top = this.tiles[0]?.offsetTop;
+    const next = this.tiles.findIndex(one => one.offsetTop !== top);
+    return next < 0 ? this.tiles.length : next;
   }
 
-  list.addEventListener("keydown", event => {
+  press(event) {
+    const { tiles } = this;
     const moves = {
       ArrowLeft: -1,
       ArrowRight: 1,
-      ArrowUp: -columnsShown(),
-      ArrowDown: columnsShown(),
+      ArrowUp: -this.columnsShown(),
+      ArrowDown: this.columnsShown(),
       Home: -Infinity,
       End: Infinity,
     };
@@ -107,75 +106,74 @@ export function tileGrid({ label, open = () => {}, room = null }) {
       to = from + moves[event.key];
     const place = event.key === "Home" ? 0 : event.key === "End" ? tiles.length - 1 : to;
     if (place < 0 || place >= tiles.length) return;
-    grid.select(place);
+    this.select(place);
     tiles[place].focus();
-  });
+  }
 
-  const grid = {
-    element,
-    get selected() {
-      return selected;
-    },
-    /** The number of tiles. */
-    get count() {
-      return tiles.length;
-    },
-    /** Draw pictures {x, x0}, either of which may be missing, in tiles with captions. */
-    show(images, newLayout, captions = []) {
-      layout = newLayout;
-      const count = Math.min(layout.count, MOST_TILES);
-      while (tiles.length > count) tiles.pop().remove();
-      while (tiles.length < count) list.append(tiles[tiles.push(tile(tiles.length)) - 1]);
-      if (selected >= count) grid.select(-1);
-      note.hidden = layout.count <= count;
-      write(note, `The first ${count} of ${layout.count} samples are shown; all are in the files.`);
-      grid.resize();
-      tiles.forEach((button, place) => {
-        for (const canvas of button.querySelectorAll("canvas")) {
-          if (images[canvas.dataset.kind]) drawTile(canvas, images[canvas.dataset.kind], layout, place);
-        }
-        const text = captions[place] ?? `${place}`;
-        write(button.querySelector(".tile-text"), text);
-        button.setAttribute("aria-label", `Sample ${text}`);
-      });
-    },
-    /** Show "x", "x0" or "both". */
-    mode(name) {
-      if (list.dataset.mode === name) return;
-      list.dataset.mode = name;
-      grid.resize();
-    },
-    /** Give the tiles the size that is chosen, or at which all are in sight. */
-    resize() {
-      if (!layout) return;
-      const ratio = (layout.height / layout.width) * (list.dataset.mode === "both" ? 2 : 1);
-      const chosen = { size: preference("tile"), columns: 0 };
-      const { size, columns } = chosen.size || !room ? chosen : fitting(tiles.length, ratio, room());
-      list.style.setProperty("--tile", `${(size || 2 * SMALLEST) + BORDER}px`);
-      list.style.setProperty("--columns", columns || "auto-fill");
-    },
-    select(place) {
-      if (place === selected) return;
-      tiles[selected]?.setAttribute("aria-pressed", "false");
-      selected = place < tiles.length ? place : -1;
-      tiles.forEach((one, number) => {
-        one.tabIndex = number === Math.max(0, selected) ? 0 : -1;
-      });
-      tiles[selected]?.setAttribute("aria-pressed", "true");
-    },
-    focus() {
-      tiles[Math.max(0, selected)]?.focus();
-    },
-    clear() {
-      layout = null;
-      selected = -1;
-      tiles.length = 0;
-      fill(list);
-      note.hidden = true;
-    },
-    canvas(place, kind) {
-      return tiles[place]?.querySelector(`canvas[data-kind="${kind}"]`) ?? null;
-    },
-  };
-  return grid;
+  /** The number of tiles. */
+  get count() {
+    return this.tiles.length;
+  }
+
+  /** Draw pictures {x, x0}, either of which may be missing, in tiles with captions. */
+  show(images, layout, captions = []) {
+    const { tiles, note } = this;
+    this.layout = layout;
+    const count = Math.min(layout.count, MOST_TILES);
+    while (tiles.length > count) tiles.pop().remove();
+    while (tiles.length < count) this.list.append(tiles[tiles.push(this.tile(tiles.length)) - 1]);
+    if (this.selected >= count) this.select(-1);
+    note.hidden = layout.count <= count;
+    write(note, `The first ${count} of ${layout.count} samples are shown; all are in the files.`);
+    this.resize();
+    tiles.forEach((button, place) => {
+      for (const canvas of button.querySelectorAll("canvas")) {
+        if (images[canvas.dataset.kind]) drawTile(canvas, images[canvas.dataset.kind], layout, place);
+      }
+      const text = captions[place] ?? `${place}`;
+      write(button.querySelector(".tile-text"), text);
+      button.setAttribute("aria-label", `Sample ${text}`);
+    });
+  }
+
+  /** Show "x", "x0" or "both". */
+  mode(name) {
+    if (this.list.dataset.mode === name) return;
+    this.list.dataset.mode = name;
+    this.resize();
+  }
+
+  /** Give the tiles the size that is chosen, or at which all are in sight. */
+  resize() {
+    const { layout, list, room } = this;
+    if (!layout) return;
+    const ratio = (layout.height / layout.width) * (list.dataset.mode === "both" ? 2 : 1);
+    const chosen = { size: preference("tile"), columns: 0 };
+    const { size, columns } = chosen.size || !room ? chosen : fitting(this.count, ratio, room());
+    list.style.setProperty("--tile", `${(size || 2 * SMALLEST) + BORDER}px`);
+    list.style.setProperty("--columns", columns || "auto-fill");
+  }
+
+  select(place) {
+    const { tiles } = this;
+    if (place === this.selected) return;
+    tiles[this.selected]?.setAttribute("aria-pressed", "false");
+    this.selected = place < tiles.length ? place : -1;
+    tiles.forEach((one, number) => {
+      one.tabIndex = number === Math.max(0, this.selected) ? 0 : -1;
+    });
+    tiles[this.selected]?.setAttribute("aria-pressed", "true");
+  }
+
+  focus() {
+    this.tiles[Math.max(0, this.selected)]?.focus();
+  }
+
+  clear() {
+    this.layout = null;
+    this.selected = -1;
+    this.tiles.length = 0;
+    fill(this.list);
+    this.note.hidden = true;
+  }
 }

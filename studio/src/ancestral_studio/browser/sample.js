@@ -152,7 +152,7 @@ class SampleTab extends RequestTab {
     const { reel } = this.result;
     const typing = event.target.closest("input, select, textarea, .tiles, .paper");
     if (typing || event.ctrlKey || event.altKey || event.metaKey) return;
-    const moves = { ArrowLeft: () => reel.move(-1), ArrowRight: () => reel.move(1), p: reel.toggle, P: reel.toggle };
+    const moves = { ArrowLeft: () => reel.move(-1), ArrowRight: () => reel.move(1), p: () => reel.toggle(), P: () => reel.toggle() };
     if (!(event.key in moves) || !reel.length) return;
     event.preventDefault();
     moves[event.key]();

@@ -17,35 +17,45 @@ export function fileOf(entry, place, index) {
   return single.find(file => file.name.endsWith(name)) ?? single[place] ?? null;
 }
 
-/**
- * Make the panel. `left()` is called before the user goes where a sample is used.
- * Returns {element, pictures, size(), show({entry, run, place, index, caption, images, layout}), title, clear()}:
- * `pictures` holds the noisy state and the estimate, of which `size()` gives {width, height} in pixels.
- */
-export function sampleDetails(app, { conditions = () => [], useAsCondition = () => {}, left = () => {} } = {}) {
-  let shown = null,
-    asked = 0,
-    title = "";
-  const canvases = { x: el("canvas", { class: "pixels" }), x0: el("canvas", { class: "pixels" }) };
-  const pictures = el("div", { class: "viewer-pictures" }, canvases.x, canvases.x0);
-  const facts = el("dl", { class: "facts small" });
-  const near = el("div", { class: "row near", "aria-live": "polite" });
-  const star = favouriteButton(app);
-  const download = el("a", { class: "button", download: "" }, icon("download"), "Download");
-  const edit = button("Edit this", editThis);
-  const use = el("span", { class: "row" });
-  const element = el(
-    "div",
-    { class: "stack details" },
-    el("div", { class: "row" }, star.element, download, edit, use),
-    el("div", { class: "stack tight" }, el("h4", {}, "Nearest training images"), near),
-    el("div", { class: "stack tight" }, el("h4", {}, "Recipe"), facts),
-  );
+/** The pictures of the noisy state and the estimate of a sample, and what is known of it. */
+export class SampleDetails {
+  /**
+   * `conditions()`: names of the conditions that are images, and `useAsCondition(name, image)` sets one. `left()` is
+   * called before the user goes where a sample is used.
+   */
+  constructor(app, { conditions, useAsCondition, left }) {
+    Object.assign(this, { app, conditions, useAsCondition, left, shown: null, asked: 0, title: "" });
+    this.canvases = { x: el("canvas", { class: "pixels" }), x0: el("canvas", { class: "pixels" }) };
+    this.pictures = el("div", { class: "viewer-pictures" }, Object.values(this.canvases));
+    this.facts = el("dl", { class: "facts small" });
+    this.near = el("div", { class: "row near", "aria-live": "polite" });
+    this.star = favouriteButton(app);
+    this.download = el("a", { class: "button", download: "" }, icon("download"), "Download");
+    this.edit = button("Edit this", () => this.editThis());
+    this.use = el("span", { class: "row" });
+    this.element = el(
+      "div",
+      { class: "stack details" },
+      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.use),
+      el("div", { class: "stack tight" }, el("h4", {}, "Nearest training images"), this.near),
+      el("div", { class: "stack tight" }, el("h4", {}, "Recipe"), this.facts),
+    );
+  }
 
-  const picture = () => fileOf(shown.entry, shown.place, shown.index);
+  /** The {width, height} of the pictures beside one another, in pixels. */
+  size() {
+    const drawn = Object.values(this.canvases).filter(canvas => !canvas.hidden);
+    return { width: drawn.reduce((sum, { width }) => sum + width, 0), height: drawn[0]?.height ?? 0 };
+  }
 
-  async function given(run) {
-    const file = picture();
+  get file() {
+    const { entry, place, index } = this.shown;
+    return entry && fileOf(entry, place, index);
+  }
+
+  /** Call a function with the sample as an image of the server. */
+  async given(run) {
+    const { file, app } = this;
     if (!file) return app.toast("this sample is in no file of its own yet");
     try {
       return await run(await uploadFrom(app, file.url, file.name.split("/").at(-1)));
@@ -54,53 +64,44 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
     }
   }
 
-  function editThis() {
-    given(image => {
-      left();
-      app.navigate(
-        `#edit/${encodeURIComponent(shown.run)}?${new URLSearchParams({ image: image.ref, name: image.name })}`,
-      );
+  editThis() {
+    const run = encodeURIComponent(this.shown.run);
+    this.given(image => {
+      this.left();
+      this.app.navigate(`#edit/${run}?${new URLSearchParams({ image: image.ref, name: image.name })}`);
     });
   }
 
-  async function neighbours() {
-    const mine = ++asked,
-      { entry, place, run } = shown;
+  useAs(name) {
+    this.given(image => {
+      this.left();
+      this.useAsCondition(name, image);
+    });
+  }
+
+  async readNeighbours() {
+    const mine = ++this.asked,
+      { entry, place, run } = this.shown,
+      { near } = this;
     fill(near, el("span", { class: "small soft" }, "looking …"));
     try {
       const query = new URLSearchParams({ entry: entry.id, index: place, k: NEIGHBOURS });
-      const { items, searched, total } = await app.api("GET", `/api/runs/${encodeURIComponent(run)}/nearest?${query}`);
-      if (mine !== asked) return;
-      fill(
-        near,
-        items.map(({ url, distance, label }, number) =>
-          el(
-            "figure",
-            { title: `root mean square difference of the pixels: ${short(distance)}` },
-            el("img", {
-              class: "pixels thumb",
-              src: url,
-              alt: `training image ${number + 1}${label ? `, ${label}` : ""}`,
-            }),
-            el("figcaption", { class: "small soft number" }, [label, short(distance, 2)].filter(Boolean).join(" · ")),
-          ),
-        ),
-        searched < total
-          ? el("span", { class: "small soft" }, `among ${short(searched)} of ${short(total)} training images`)
-          : null,
-      );
+      const found = await this.app.api("GET", `/api/runs/${encodeURIComponent(run)}/nearest?${query}`);
+      if (mine !== this.asked) return;
+      const { searched, total } = found;
+      const among = `among ${short(searched)} of ${short(total)} training images`;
+      fill(near, found.items.map(neighbour), searched < total ? el("span", { class: "small soft" }, among) : null);
     } catch (error) {
-      if (mine === asked) fill(near, el("span", { class: "small soft wrap" }, error.message));
+      if (mine === this.asked) fill(near, el("span", { class: "small soft wrap" }, error.message));
     }
   }
 
-  function drawFacts() {
-    const recipe = shown.entry?.recipe ?? {};
-    const rows = Object.entries(recipe).filter(
+  drawFacts() {
+    const rows = Object.entries(this.shown.entry?.recipe ?? {}).filter(
       ([name, value]) => !UNSHOWN.includes(name) && value !== null && !(typeof value === "object" && isEmpty(value)),
     );
     fill(
-      facts,
+      this.facts,
       rows.map(([name, value]) => [
         el("dt", {}, name),
         el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)),
@@ -108,55 +109,53 @@ export function sampleDetails(app, { conditions = () => [], useAsCondition = () 
     );
   }
 
-  return {
-    element,
-    pictures,
-    size() {
-      const drawn = Object.values(canvases).filter(canvas => !canvas.hidden);
-      return { width: drawn.reduce((sum, { width }) => sum + width, 0), height: drawn[0]?.height ?? 0 };
-    },
-    get title() {
-      return title;
-    },
-    /** Show a sample; `entry` is null while it is made. Pictures may be drawn again for another step. */
-    show(sample) {
-      const same = shown && shown.entry === sample.entry && shown.index === sample.index && shown.entry;
-      shown = sample;
-      title = `Sample ${sample.index}${sample.caption ? `: ${sample.caption}` : ""}`;
-      for (const [kind, canvas] of Object.entries(canvases)) {
-        canvas.hidden = !sample.images[kind];
-        if (sample.images[kind]) drawTile(canvas, sample.images[kind], sample.layout, sample.place);
-        canvas.setAttribute("aria-label", `${title}, ${kind === "x" ? "noisy state" : "estimate"}`);
-        canvas.setAttribute("role", "img");
-      }
-      const file = sample.entry && picture();
-      for (const button of [edit, ...use.querySelectorAll("button")]) button.disabled = !file;
-      star.show(sample.entry);
-      download.hidden = !file;
-      if (file) download.href = file.url;
-      if (same) return;
-      const names = conditions();
-      fill(
-        use,
-        names.length > 0 &&
-          names.map(name =>
-            button(
-              names.length > 1 ? `Use as ${name}` : "Use as condition",
-              () =>
-                given(image => {
-                  left();
-                  useAsCondition(name, image);
-                }),
-              { disabled: !file },
-            ),
-          ),
-      );
-      drawFacts();
-      if (sample.entry) neighbours();
-      else fill(near, el("span", { class: "small soft" }, "once the samples are made"));
-    },
-    clear() {
-      shown = null;
-    },
-  };
+  drawPictures({ images, layout, place }) {
+    for (const [kind, canvas] of Object.entries(this.canvases)) {
+      canvas.hidden = !images[kind];
+      if (images[kind]) drawTile(canvas, images[kind], layout, place);
+      canvas.setAttribute("aria-label", `${this.title}, ${kind === "x" ? "noisy state" : "estimate"}`);
+      canvas.setAttribute("role", "img");
+    }
+  }
+
+  /**
+   * Show a sample {entry, run, place, index, caption, images, layout}; `entry` is null while it is made. Pictures may
+   * be drawn again for another step.
+   */
+  show(sample) {
+    const { shown: before, use } = this;
+    const same = before && before.entry === sample.entry && before.index === sample.index && before.entry;
+    this.shown = sample;
+    this.title = `Sample ${sample.index}${sample.caption ? `: ${sample.caption}` : ""}`;
+    this.drawPictures(sample);
+    const { file } = this;
+    for (const one of [this.edit, ...use.querySelectorAll("button")]) one.disabled = !file;
+    this.star.show(sample.entry);
+    this.download.hidden = !file;
+    if (file) this.download.href = file.url;
+    if (same) return;
+    const names = this.conditions();
+    const text = name => (names.length > 1 ? `Use as ${name}` : "Use as condition");
+    fill(
+      use,
+      names.map(name => button(text(name), () => this.useAs(name), { disabled: !file })),
+    );
+    this.drawFacts();
+    if (sample.entry) this.readNeighbours();
+    else fill(this.near, el("span", { class: "small soft" }, "once the samples are made"));
+  }
+
+  clear() {
+    this.shown = null;
+  }
+}
+
+function neighbour({ url, distance, label }, number) {
+  const alt = `training image ${number + 1}${label ? `, ${label}` : ""}`;
+  return el(
+    "figure",
+    { title: `root mean square difference of the pixels: ${short(distance)}` },
+    el("img", { class: "pixels thumb", src: url, alt }),
+    el("figcaption", { class: "small soft number" }, [label, short(distance, 2)].filter(Boolean).join(" · ")),
+  );
 }

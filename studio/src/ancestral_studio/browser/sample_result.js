@@ -2,9 +2,9 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { button, write } from "./dom.js";
-import { film } from "./film.js";
-import { tileGrid, tileSize } from "./grid.js";
-import { sampleDetails } from "./sample_details.js";
+import { Film } from "./film.js";
+import { TileGrid, tileSize } from "./grid.js";
+import { SampleDetails } from "./sample_details.js";
 import { roomIn } from "./stage.js";
 import { Viewer } from "./viewer.js";
 
@@ -23,9 +23,9 @@ export class SampleResult {
     this.made = nothing();
     this.names = this.nextNames = { indices: [], captions: [] };
     this.outdated = false; // whether what is shown is of the job before
-    this.reel = film({ drawn: (step, images) => this.draw(step, images), changed: () => this.showBranch() });
-    this.grid = tileGrid({ label: "Samples", open: place => this.view(place), room: () => roomIn(this.grid.element) });
-    this.details = sampleDetails(app, { conditions, useAsCondition, left: () => this.viewer.close() });
+    this.reel = new Film({ drawn: (step, images) => this.draw(step, images), changed: () => this.showBranch() });
+    this.grid = new TileGrid({ label: "Samples", open: place => this.view(place), room: () => roomIn(this.grid.element) });
+    this.details = new SampleDetails(app, { conditions, useAsCondition, left: () => this.viewer.close() });
     this.viewer = new Viewer({
       label: "The chosen sample",
       picture: this.details.pictures,
