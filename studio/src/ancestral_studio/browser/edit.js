@@ -4,7 +4,7 @@ import { el } from "../page/shared/elements.js";
 import { button, write } from "./dom.js";
 import { TASKS, editControls } from "./edit_controls.js";
 import { EditInput, packedMask } from "./edit_input.js";
-import { editResult } from "./edit_result.js";
+import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
 import { TileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
@@ -32,7 +32,7 @@ class EditTab extends RequestTab {
     this.reel = new Film({ drawn: (step, images) => this.draw(step, images) });
     this.grid = new TileGrid({ label: "Samples while they are made", room: () => roomIn(this.grid.element) });
     this.progress = el("div", { class: "stack tight", hidden: true }, this.grid.element, this.reel.element);
-    this.result = editResult(app, { sendBack: file => this.sendBack(file), showSteps: on => this.showSteps(on) });
+    this.result = new EditResult(app, { sendBack: file => this.sendBack(file), showSteps: on => this.showSteps(on) });
     this.views = ["Image", "Result"].map(title =>
       button(title, () => this.look(title), { "aria-pressed": "false", data: { view: title } }),
     );

@@ -1,108 +1,105 @@
 // Previews of averaged samples over the steps of one or several runs: a slider, and a film of them.
 
 import { el, fill } from "../page/shared/elements.js";
-import { icon, write } from "./dom.js";
+import { button, icon, write } from "./dom.js";
 
 const FRAME_SECONDS = 0.5;
 
-/** Make the player. Returns {element, show(runs)} with runs [{name, previews: [{step, url}]}]. */
-export function previewPlayer() {
-  const range = el("input", { type: "range", min: 0, max: 0, step: 1, value: 0, "aria-label": "Step of the preview" });
-  const play = el(
-    "button",
-    { type: "button", class: "icon", "aria-label": "Play", "aria-pressed": "false" },
-    icon("play"),
-  );
-  const caption = el("span", { class: "small soft number caption" });
-  const pictures = el("div", { class: "previews" });
-  const controls = el("div", { class: "row" }, play, el("div", { class: "grow" }, range), caption);
-  const empty = el("p", { class: "empty" }, "The first preview comes at step 50.");
-  const element = el("div", { class: "stack tight" }, empty, pictures, controls);
-  let runs = [],
-    steps = [],
-    step = null,
-    latest = true,
-    timer = 0,
-    drawn = "";
+export class PreviewPlayer {
+  constructor() {
+    Object.assign(this, { runs: [], steps: [], step: null, latest: true, timer: 0, drawn: "" });
+    const range = { type: "range", min: 0, max: 0, step: 1, value: 0, "aria-label": "Step of the preview" };
+    this.range = el("input", range);
+    this.range.addEventListener("input", () => {
+      this.pause();
+      this.go(Number(this.range.value));
+    });
+    const play = { class: "icon", "aria-label": "Play", "aria-pressed": "false" };
+    this.play = button(icon("play"), () => this.toggle(), play);
+    this.caption = el("span", { class: "small soft number caption" });
+    this.pictures = el("div", { class: "previews" });
+    this.controls = el("div", { class: "row" }, this.play, el("div", { class: "grow" }, this.range), this.caption);
+    this.empty = el("p", { class: "empty" }, "The first preview comes at step 50.");
+    this.element = el("div", { class: "stack tight" }, this.empty, this.pictures, this.controls);
+    this.draw();
+  }
 
-  function draw() {
-    empty.hidden = Boolean(steps.length);
-    controls.hidden = pictures.hidden = !steps.length;
+  draw() {
+    const { runs, steps, step } = this;
+    this.empty.hidden = Boolean(steps.length);
+    this.controls.hidden = this.pictures.hidden = !steps.length;
     if (!steps.length) return;
     const index = Math.max(0, steps.indexOf(step));
-    range.max = steps.length - 1;
-    range.value = index;
-    range.setAttribute("aria-valuetext", `step ${steps[index]}`);
-    write(caption, `step ${steps[index].toLocaleString("en")} (${index + 1} of ${steps.length})`);
+    this.range.max = steps.length - 1;
+    this.range.value = index;
+    this.range.setAttribute("aria-valuetext", `step ${steps[index]}`);
+    write(this.caption, `step ${steps[index].toLocaleString("en")} (${index + 1} of ${steps.length})`);
     const shown = runs.map(run => ({
       name: run.name,
       preview: run.previews.filter(one => one.step <= steps[index]).at(-1) ?? run.previews[0],
     }));
     const key = JSON.stringify(shown);
-    if (key === drawn) return;
-    drawn = key;
-    shown.forEach(({ name, preview }, place) => {
-      if (!preview) return;
-      let figure = pictures.children[place];
-      if (!figure) {
-        figure = el("figure", { class: "stack tight" }, el("figcaption", { class: "small" }), el("img", { alt: "" }));
-        pictures.append(figure);
-      }
-      write(figure.firstChild, runs.length > 1 ? `${name}, step ${preview.step.toLocaleString("en")}` : "");
-      figure.firstChild.hidden = runs.length < 2;
-      const image = figure.lastChild;
-      image.alt = `Samples of ${name} at step ${preview.step}`;
-      if (image.getAttribute("src") !== preview.url) image.src = preview.url;
-    });
-    while (pictures.children.length > shown.length) pictures.lastChild.remove();
+    if (key === this.drawn) return;
+    this.drawn = key;
+    shown.forEach((one, place) => one.preview && this.drawPicture(one, place));
+    while (this.pictures.children.length > shown.length) this.pictures.lastChild.remove();
   }
 
-  function go(index) {
-    step = steps[index];
-    latest = index === steps.length - 1;
-    draw();
+  drawPicture({ name, preview }, place) {
+    let figure = this.pictures.children[place];
+    if (!figure) {
+      figure = el("figure", { class: "stack tight" }, el("figcaption", { class: "small" }), el("img", { alt: "" }));
+      this.pictures.append(figure);
+    }
+    const [caption, image] = figure.children,
+      several = this.runs.length > 1;
+    write(caption, several ? `${name}, step ${preview.step.toLocaleString("en")}` : "");
+    caption.hidden = !several;
+    image.alt = `Samples of ${name} at step ${preview.step}`;
+    if (image.getAttribute("src") !== preview.url) image.src = preview.url;
   }
 
-  function pause() {
-    clearInterval(timer);
-    timer = 0;
-    fill(play, icon("play"));
-    play.setAttribute("aria-label", "Play");
-    play.setAttribute("aria-pressed", "false");
+  go(index) {
+    this.step = this.steps[index];
+    this.latest = index === this.steps.length - 1;
+    this.draw();
   }
 
-  range.addEventListener("input", () => {
-    pause();
-    go(Number(range.value));
-  });
-  play.addEventListener("click", () => {
-    if (timer) return void pause();
-    fill(play, icon("pause"));
-    play.setAttribute("aria-label", "Pause");
-    play.setAttribute("aria-pressed", "true");
-    if (steps.indexOf(step) === steps.length - 1) go(0);
-    timer = setInterval(() => {
-      const index = steps.indexOf(step);
-      if (index >= steps.length - 1 || !element.isConnected) pause();
-      else go(index + 1);
+  mark(name, label, pressed) {
+    fill(this.play, icon(name));
+    this.play.setAttribute("aria-label", label);
+    this.play.setAttribute("aria-pressed", String(pressed));
+  }
+
+  pause() {
+    clearInterval(this.timer);
+    this.timer = 0;
+    this.mark("play", "Play", false);
+  }
+
+  toggle() {
+    if (this.timer) return void this.pause();
+    this.mark("pause", "Pause", true);
+    if (this.steps.indexOf(this.step) === this.steps.length - 1) this.go(0);
+    this.timer = setInterval(() => {
+      const index = this.steps.indexOf(this.step);
+      if (index >= this.steps.length - 1 || !this.element.isConnected) this.pause();
+      else this.go(index + 1);
     }, FRAME_SECONDS * 1000);
-  });
+    return undefined;
+  }
 
-  draw();
-  return {
-    element,
-    pause,
-    show(newRuns) {
-      runs = newRuns.filter(run => run.previews.length);
-      steps = [...new Set(runs.flatMap(run => run.previews.map(one => one.step)))].sort((a, b) => a - b);
-      if (!steps.length) {
-        drawn = "";
-        fill(pictures);
-      }
-      if (step === null || latest || !steps.includes(step)) {
-        if (!timer) step = steps.at(-1) ?? null;
-      }
-      draw();
-    },
-  };
+  /** Show runs [{name, previews: [{step, url}]}]. */
+  show(runs) {
+    this.runs = runs.filter(run => run.previews.length);
+    this.steps = [...new Set(this.runs.flatMap(run => run.previews.map(one => one.step)))].sort((a, b) => a - b);
+    if (!this.steps.length) {
+      this.drawn = "";
+      fill(this.pictures);
+    }
+    if (this.step === null || this.latest || !this.steps.includes(this.step)) {
+      if (!this.timer) this.step = this.steps.at(-1) ?? null;
+    }
+    this.draw();
+  }
 }

@@ -4,7 +4,7 @@ import { el, fill } from "../page/shared/elements.js";
 import { chart, smooth } from "./chart.js";
 import { clock, short, write } from "./dom.js";
 import { column, follow, validation } from "./feed.js";
-import { previewPlayer } from "./previews.js";
+import { PreviewPlayer } from "./previews.js";
 import { followProcess, processView } from "./process_view.js";
 
 const KEPT = "ancestral.curves";
@@ -55,7 +55,7 @@ export function runDetail(app, { changeOptions }) {
     "aria-label": "Smoothing",
   });
   const byTime = el("div", { class: "bars" });
-  const player = previewPlayer();
+  const player = new PreviewPlayer();
   const notes = el("ul", { class: "stack tight small wrap" }),
     settings = el("div", { class: "columns" });
   const notesPanel = el("details", { class: "panel" }, el("summary", {}, "Notes"), notes);
