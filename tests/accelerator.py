@@ -6,8 +6,8 @@
 
 An operation that is given tensors of both devices raises `MixedDevices`, as a GPU does. `waits` counts, by the line of
 the package, what makes a program wait for a real GPU: reading a number, copies to the CPU, copies from memory that is
-not pinned, and operations whose result has a size that depends on values. Autocast casts as on CUDA. With
-`float64=False` there are no tensors of float64, as on Apple's GPUs (MPS).
+not pinned, decompositions of matrices, and operations whose result has a size that depends on values. Autocast casts as
+on CUDA. With `float64=False` there are no tensors of float64, as on Apple's GPUs (MPS).
 
 docs/explanation/devices.md lists what is not pretended.
 """
@@ -34,6 +34,8 @@ READS = {"_local_scalar_dense", "equal", "is_nonzero"}
 """Operations whose result is a number of Python."""
 SIZES = {"nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "repeat_interleave"}
 """Operations whose result has a size that depends on values."""
+DECOMPOSITIONS = {"_linalg_svd", "_linalg_eigh", "linalg_eig", "linalg_pinv", "linalg_lstsq", "_linalg_check_errors"}
+"""Operations that read whether a matrix was decomposed; functions of `torch.linalg` that end in `_ex` need not."""
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
 # As CUDA's autocast has them; https://docs.pytorch.org/docs/stable/amp.html lists them.
@@ -140,6 +142,8 @@ def _place(name, args, kwargs, tensors, on_device):
         _check_devices(name, tensors, args[0] if args else None)
         if name in READS or name in SIZES:
             _wait(f"read ({name})" if name in READS else f"size by values ({name})")
+        if name in DECOMPOSITIONS or kwargs.get("check_errors"):
+            _wait(f"decomposition of a matrix ({name})")
         indices = [index for index in args[1] if index is not None] if name in INDEXING else ()
         if any(index.dtype == torch.bool for index in indices):
             _wait("index by a mask")
