@@ -36,6 +36,10 @@ SIZES = {"nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecuti
 """Operations whose result has a size that depends on values."""
 DECOMPOSITIONS = {"_linalg_svd", "_linalg_eigh", "linalg_eig", "linalg_pinv", "linalg_lstsq", "_linalg_check_errors"}
 """Operations that read whether a matrix was decomposed; functions of `torch.linalg` that end in `_ex` need not."""
+STAGED = 64 * 1024
+"""Bytes up to which CUDA copies memory that is not pinned without waiting: it keeps them in memory of its own first."""
+COPYING = {"where", "index_put", "index_put_", "_index_put_impl_"}
+"""Operations that copy a tensor without axes from the CPU, where other kernels are given its number."""
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
 # As CUDA's autocast has them; https://docs.pytorch.org/docs/stable/amp.html lists them.
@@ -89,7 +93,7 @@ class _Pretence:
     def __init__(self):
         self.waits = collections.Counter()
         self.float64 = True
-        self.pinned = set()
+        self.pinned = dict[int, Tensor]()
 
 
 _now = _Pretence()
@@ -133,8 +137,13 @@ def _place(name, args, kwargs, tensors, on_device):
             asynchronous = kwargs.get("non_blocking", False)
         if source and not target:
             _wait("copy to the CPU")
-        elif target and not source and not asynchronous and args[-1 if name == "copy_" else 0].ndim:
-            _wait("copy from the CPU that blocks")
+        elif target and not source:
+            copied = args[1] if name == "copy_" else args[0]
+            pinned = copied.untyped_storage().data_ptr() in _now.pinned
+            if not asynchronous:
+                _wait("copy from the CPU that blocks")
+            elif not pinned and copied.nbytes > STAGED:
+                _wait("copy from memory that is not pinned")
         return target
     if to is not None:
         return _ours(to)
@@ -149,6 +158,8 @@ def _place(name, args, kwargs, tensors, on_device):
             _wait("index by a mask")
         elif any(not isinstance(index, OnDevice) for index in indices if index.ndim):
             _wait("index on the CPU")
+        elif name in COPYING and any(not isinstance(value, OnDevice) for value in (args[2:3] if indices else tensors)):
+            _wait(f"copy of a number from the CPU ({name})")
     return bool(on_device)
 
 
@@ -213,8 +224,16 @@ class _Functions(TorchFunctionMode):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             index = tuple(torch.tensor(list(i)) if isinstance(i, list | range) else i for i in index)
             args = (args[0], index if isinstance(args[1], tuple) else index[0], *args[2:])
+        if func is torch.Tensor.__setitem__ and isinstance(args[0], OnDevice) and isinstance(args[2], int | float):
+            args = (*args[:2], torch.tensor(args[2], dtype=args[0].dtype))  # as on CUDA: on the CPU
         if func is torch.Tensor.new_tensor and isinstance(args[0], OnDevice):
-            return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(args[0].device)
+            options = {"dtype": args[0].dtype, "device": args[0].device} | kwargs
+            device = options.pop("device")
+            return torch.tensor(*args[1:], **options).to(device)
+        if func is torch.Tensor.pin_memory:
+            copy = args[0].clone()
+            _now.pinned[copy.untyped_storage().data_ptr()] = copy
+            return copy
         if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
             _wait("read (tolist)")
             return args[0].inner.tolist()
@@ -273,6 +292,7 @@ _LIBRARIES = _register()
 def pretended(float64=True):
     """Let "gpu" be a device; the counter that is given counts its waits by line."""
     _now.waits.clear()
+    _now.pinned.clear()
     _now.float64 = float64
     lacking = double_precision.WITHOUT_FLOAT64 | (set() if float64 else {NAME})
     with (

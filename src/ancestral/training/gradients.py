@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.base.device import layout, pinned
+from ancestral.base.device import layout, on_device
 from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -46,7 +46,7 @@ def prepare(
     """
     train, step = config.train, batch.step
     items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
-    x0 = spec.codec.encode(pinned(items, device).to(device, non_blocking=True))
+    x0 = spec.codec.encode(on_device(items, device))
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     flips = None
