@@ -87,6 +87,77 @@ class OnDevice(Tensor):
         return _call(func, args, kwargs or {})
 
 
+class UnorderedUse(RuntimeError):
+    """An operation uses memory on a stream that does not wait for what another stream does with it."""
+
+
+class Stream:
+    """A queue of operations.
+
+    Attributes:
+        done: By stream, how many of its operations are done before the next one of this stream begins.
+    """
+
+    def __init__(self):
+        self.done = collections.Counter()
+
+    def record_event(self):
+        """All that is queued: an event is what is done when it is reached."""
+        return self.done.copy()
+
+    def wait_event(self, event):
+        self.done |= event
+
+    def wait_stream(self, stream):
+        self.done |= stream.done
+
+    def use(self, read, written, made):
+        """Queue an operation on memory, by address. Raise UnorderedUse if another stream may use that at once."""
+        self.done[self] += 1
+        for address in read | written:
+            uses = _now.uses.setdefault(address, {"write": {}, "read": {}})
+            before = uses["write"] | (uses["read"] if address in written else {})
+            if any(self.done[stream] < number for stream, number in before.items()):
+                raise UnorderedUse(f"a stream does not wait for another, at {_line()}")
+            if address in written:
+                uses["write"], uses["read"] = {self: self.done[self]}, {}
+            else:
+                uses["read"][self] = self.done[self]
+        for address in made:
+            _now.uses[address] = {"write": {self: self.done[self]}, "read": {}}
+
+
+def _new_stream(device=None):
+    _now.several_streams = True
+    return Stream()
+
+
+@contextlib.contextmanager
+def _on_stream(stream):
+    before, _now.stream = _now.stream, stream
+    try:
+        yield
+    finally:
+        _now.stream = before
+
+
+def _addresses(tensors):
+    return {tensor.inner.untyped_storage().data_ptr() for tensor in tensors}
+
+
+def _queue(func, args, kwargs, inputs, result):
+    """Queue an operation on the current stream, if there are several."""
+    if not _now.several_streams:
+        return
+    given = zip(func._schema.arguments, args, strict=False)
+    named = [(argument, kwargs[argument.name]) for argument in func._schema.arguments if argument.name in kwargs]
+    changed = [value for argument, value in (*given, *named) if argument.alias_info and argument.alias_info.is_write]
+    read, outputs = _addresses(inputs), list[OnDevice]()
+    _mapped(lambda leaf: outputs.append(leaf) if isinstance(leaf, OnDevice) else None, [result])
+    written = _addresses(value for value in changed if isinstance(value, OnDevice))
+    _now.stream.use(read, written, _addresses(outputs) - read - written)
+
+
 class _Pretence:
     """What is counted, and what the device lacks."""
 
@@ -94,6 +165,12 @@ class _Pretence:
         self.waits = collections.Counter()
         self.float64 = True
         self.pinned = dict[int, Tensor]()
+        self.begin()
+
+    def begin(self):
+        self.waits.clear()
+        self.pinned.clear()
+        self.stream, self.several_streams, self.uses = Stream(), False, {}
 
 
 _now = _Pretence()
@@ -201,7 +278,9 @@ def _call(func, args, kwargs):
             raise TypeError(f"the device has no {leaf.dtype}, at {_line()}")
         return known[id(leaf)] if id(leaf) in known else OnDevice(leaf)  # an operation in place returns its argument
 
-    return _mapped(wrapped, result)
+    made = _mapped(wrapped, result)
+    _queue(func, args, kwargs, list(known.values()), made)
+    return made
 
 
 class _Dispatch(TorchDispatchMode):
@@ -280,6 +359,8 @@ def _register():
             casts.impl(name, functools.partial(_cast, operation, dtype_of), "AutocastPrivateUse1")
     module = getattr(torch, NAME)
     module.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
+    module.Stream, module.stream = _new_stream, _on_stream
+    module.current_stream = lambda device=None: _now.stream
     module.get_rng_state = lambda device=None: torch.get_rng_state()
     module.set_rng_state = lambda state, device=None: torch.set_rng_state(state)
     return fallback, casts
@@ -291,8 +372,7 @@ _LIBRARIES = _register()
 @contextlib.contextmanager
 def pretended(float64=True):
     """Let "gpu" be a device; the counter that is given counts its waits by line."""
-    _now.waits.clear()
-    _now.pinned.clear()
+    _now.begin()
     _now.float64 = float64
     lacking = double_precision.WITHOUT_FLOAT64 | (set() if float64 else {NAME})
     with (

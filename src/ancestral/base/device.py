@@ -72,11 +72,15 @@ def home_of(nbytes: int, device: torch.device) -> torch.device:
     return device if fits else torch.device("cpu")
 
 
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor from which a copy to the device does not wait: for a GPU in pinned memory."""
+    pins = tensor.device.type == "cpu" and device.type not in UNPINNED
+    return tensor.contiguous().pin_memory() if pins else tensor
+
+
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device, by a copy that waits for nothing: to a GPU from pinned memory."""
-    if tensor.device.type == "cpu" and device.type not in UNPINNED:
-        tensor = tensor.contiguous().pin_memory()
-    return tensor.to(device, non_blocking=True)
+    """Return a tensor on a device, by a copy that waits for nothing."""
+    return pinned(tensor, device).to(device, non_blocking=True)
 
 
 def items_at_once(shape: Sequence[int], given: int | None = None) -> int:
