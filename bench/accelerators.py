@@ -1,16 +1,19 @@
 """The accelerator of this machine, or a pretended one: what it waits for, its memory, TF32 and the memory layout."""
 
+import ast
 import contextlib
 import importlib
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from unittest import mock
 
 import torch
 
+import ancestral
 from ancestral.model import building
 from ancestral.training import gradients
 from measure import HERE, sync_for
@@ -18,6 +21,7 @@ from resident import peak_memory
 
 PRETENDED = "gpu"
 """The device of tests/accelerator.py, whose tensors are computed on the CPU."""
+PACKAGE = Path(ancestral.__file__).parent
 NEEDS_CUDA = "needs CUDA"
 """What the row of a measurement says that a device cannot make."""
 
@@ -60,11 +64,11 @@ class Accelerator:
         return self.pretended_waits is None
 
     def waits(self, work: Callable[[], object]) -> dict[str, int] | None:
-        """Count by line what makes the program wait for the device in `work`; None where nothing counts it."""
+        """Count by function what makes the program wait for the device in `work`; None where nothing counts it."""
         if self.pretended_waits is not None:
             self.pretended_waits.clear()
             work()
-            return dict(self.pretended_waits)
+            return by_function(self.pretended_waits)
         if self.device.type != "cuda":
             return None
         with warnings.catch_warnings(record=True) as caught:
@@ -74,12 +78,31 @@ class Accelerator:
                 work()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        lines = [f"{w.filename.rpartition('/')[2]}:{w.lineno}" for w in caught if "synchronizing" in str(w.message)]
-        return dict(Counter(lines))
+        lines = [f"wait: {w.filename}:{w.lineno}" for w in caught if "synchronizing" in str(w.message)]
+        return by_function(Counter(lines))
 
     def memory(self, work: Callable[[], object]) -> int | None:
         """Measure the peak of the device's memory in `work` in bytes, without what was allocated before; CUDA only."""
         return peak_memory(work, self.device)[2] if self.device.type == "cuda" else None
+
+
+def by_function(waits: Mapping[str, int]) -> dict[str, int]:
+    """Count waits by the functions of their lines, which changes of a module move, "what: FILE:LINE"."""
+    counts = Counter[str]()
+    for wait, number in waits.items():
+        what, _, place = wait.partition(": ")
+        file, _, line = place.rpartition(":")
+        counts[f"{what}: {function_at(PACKAGE / file, int(line)) if file else place}"] += number
+    return dict(counts)
+
+
+def function_at(file: Path, line: int) -> str:
+    """Name the function that a line is in, after its module: "model/sampling_model.py, SamplingModel.decoded"."""
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    scopes = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)]
+    around = [node for node in scopes if node.lineno <= line <= (node.end_lineno or node.lineno)]
+    module = file.relative_to(PACKAGE) if file.is_relative_to(PACKAGE) else Path(file.name)
+    return ", ".join([module.as_posix(), ".".join(node.name for node in sorted(around, key=lambda node: node.lineno))])
 
 
 @contextmanager

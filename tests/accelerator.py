@@ -6,8 +6,8 @@
 
 An operation that is given tensors of both devices raises `MixedDevices`, as a GPU does. `waits` counts, by the line of
 the package, what makes a program wait for a real GPU: reading a number, copies to the CPU, copies from memory that is
-not pinned, and operations whose result has a size that depends on values. Autocast casts as on CUDA. With
-`float64=False` there are no tensors of float64, as on Apple's GPUs (MPS).
+not pinned, decompositions of matrices, and operations whose result has a size that depends on values. Autocast casts as
+on CUDA. With `float64=False` there are no tensors of float64, as on Apple's GPUs (MPS).
 
 docs/explanation/devices.md lists what is not pretended.
 """
@@ -34,6 +34,12 @@ READS = {"_local_scalar_dense", "equal", "is_nonzero"}
 """Operations whose result is a number of Python."""
 SIZES = {"nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "repeat_interleave"}
 """Operations whose result has a size that depends on values."""
+DECOMPOSITIONS = {"_linalg_svd", "_linalg_eigh", "linalg_eig", "linalg_pinv", "linalg_lstsq", "_linalg_check_errors"}
+"""Operations that read whether a matrix was decomposed; functions of `torch.linalg` that end in `_ex` need not."""
+STAGED = 64 * 1024
+"""Bytes up to which CUDA copies memory that is not pinned without waiting: it keeps them in memory of its own first."""
+COPYING = {"where", "index_put", "index_put_", "_index_put_impl_"}
+"""Operations that copy a tensor without axes from the CPU, where other kernels are given its number."""
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
 # As CUDA's autocast has them; https://docs.pytorch.org/docs/stable/amp.html lists them.
@@ -81,13 +87,90 @@ class OnDevice(Tensor):
         return _call(func, args, kwargs or {})
 
 
+class UnorderedUse(RuntimeError):
+    """An operation uses memory on a stream that does not wait for what another stream does with it."""
+
+
+class Stream:
+    """A queue of operations.
+
+    Attributes:
+        done: By stream, how many of its operations are done before the next one of this stream begins.
+    """
+
+    def __init__(self):
+        self.done = collections.Counter()
+
+    def record_event(self):
+        """All that is queued: an event is what is done when it is reached."""
+        return self.done.copy()
+
+    def wait_event(self, event):
+        self.done |= event
+
+    def wait_stream(self, stream):
+        self.done |= stream.done
+
+    def use(self, read, written, made):
+        """Queue an operation on memory, by address. Raise UnorderedUse if another stream may use that at once."""
+        self.done[self] += 1
+        for address in read | written:
+            uses = _now.uses.setdefault(address, {"write": {}, "read": {}})
+            before = uses["write"] | (uses["read"] if address in written else {})
+            if any(self.done[stream] < number for stream, number in before.items()):
+                raise UnorderedUse(f"a stream does not wait for another, at {_line()}")
+            if address in written:
+                uses["write"], uses["read"] = {self: self.done[self]}, {}
+            else:
+                uses["read"][self] = self.done[self]
+        for address in made:
+            _now.uses[address] = {"write": {self: self.done[self]}, "read": {}}
+
+
+def _new_stream(device=None):
+    _now.several_streams = True
+    return Stream()
+
+
+@contextlib.contextmanager
+def _on_stream(stream):
+    before, _now.stream = _now.stream, stream
+    try:
+        yield
+    finally:
+        _now.stream = before
+
+
+def _addresses(tensors):
+    return {tensor.inner.untyped_storage().data_ptr() for tensor in tensors}
+
+
+def _queue(func, args, kwargs, inputs, result):
+    """Queue an operation on the current stream, if there are several."""
+    if not _now.several_streams:
+        return
+    given = zip(func._schema.arguments, args, strict=False)
+    named = [(argument, kwargs[argument.name]) for argument in func._schema.arguments if argument.name in kwargs]
+    changed = [value for argument, value in (*given, *named) if argument.alias_info and argument.alias_info.is_write]
+    read, outputs = _addresses(inputs), list[OnDevice]()
+    _mapped(lambda leaf: outputs.append(leaf) if isinstance(leaf, OnDevice) else None, [result])
+    written = _addresses(value for value in changed if isinstance(value, OnDevice))
+    _now.stream.use(read, written, _addresses(outputs) - read - written)
+
+
 class _Pretence:
     """What is counted, and what the device lacks."""
 
     def __init__(self):
         self.waits = collections.Counter()
         self.float64 = True
-        self.pinned = set()
+        self.pinned = dict[int, Tensor]()
+        self.begin()
+
+    def begin(self):
+        self.waits.clear()
+        self.pinned.clear()
+        self.stream, self.several_streams, self.uses = Stream(), False, {}
 
 
 _now = _Pretence()
@@ -131,8 +214,13 @@ def _place(name, args, kwargs, tensors, on_device):
             asynchronous = kwargs.get("non_blocking", False)
         if source and not target:
             _wait("copy to the CPU")
-        elif target and not source and not asynchronous and args[-1 if name == "copy_" else 0].ndim:
-            _wait("copy from the CPU that blocks")
+        elif target and not source:
+            copied = args[1] if name == "copy_" else args[0]
+            pinned = copied.untyped_storage().data_ptr() in _now.pinned
+            if not asynchronous:
+                _wait("copy from the CPU that blocks")
+            elif not pinned and copied.nbytes > STAGED:
+                _wait("copy from memory that is not pinned")
         return target
     if to is not None:
         return _ours(to)
@@ -140,11 +228,15 @@ def _place(name, args, kwargs, tensors, on_device):
         _check_devices(name, tensors, args[0] if args else None)
         if name in READS or name in SIZES:
             _wait(f"read ({name})" if name in READS else f"size by values ({name})")
+        if name in DECOMPOSITIONS or kwargs.get("check_errors"):
+            _wait(f"decomposition of a matrix ({name})")
         indices = [index for index in args[1] if index is not None] if name in INDEXING else ()
         if any(index.dtype == torch.bool for index in indices):
             _wait("index by a mask")
         elif any(not isinstance(index, OnDevice) for index in indices if index.ndim):
             _wait("index on the CPU")
+        elif name in COPYING and any(not isinstance(value, OnDevice) for value in (args[2:3] if indices else tensors)):
+            _wait(f"copy of a number from the CPU ({name})")
     return bool(on_device)
 
 
@@ -186,7 +278,9 @@ def _call(func, args, kwargs):
             raise TypeError(f"the device has no {leaf.dtype}, at {_line()}")
         return known[id(leaf)] if id(leaf) in known else OnDevice(leaf)  # an operation in place returns its argument
 
-    return _mapped(wrapped, result)
+    made = _mapped(wrapped, result)
+    _queue(func, args, kwargs, list(known.values()), made)
+    return made
 
 
 class _Dispatch(TorchDispatchMode):
@@ -209,8 +303,16 @@ class _Functions(TorchFunctionMode):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             index = tuple(torch.tensor(list(i)) if isinstance(i, list | range) else i for i in index)
             args = (args[0], index if isinstance(args[1], tuple) else index[0], *args[2:])
+        if func is torch.Tensor.__setitem__ and isinstance(args[0], OnDevice) and isinstance(args[2], int | float):
+            args = (*args[:2], torch.tensor(args[2], dtype=args[0].dtype))  # as on CUDA: on the CPU
         if func is torch.Tensor.new_tensor and isinstance(args[0], OnDevice):
-            return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(args[0].device)
+            options = {"dtype": args[0].dtype, "device": args[0].device} | kwargs
+            device = options.pop("device")
+            return torch.tensor(*args[1:], **options).to(device)
+        if func is torch.Tensor.pin_memory:
+            copy = args[0].clone()
+            _now.pinned[copy.untyped_storage().data_ptr()] = copy
+            return copy
         if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
             _wait("read (tolist)")
             return args[0].inner.tolist()
@@ -257,6 +359,8 @@ def _register():
             casts.impl(name, functools.partial(_cast, operation, dtype_of), "AutocastPrivateUse1")
     module = getattr(torch, NAME)
     module.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
+    module.Stream, module.stream = _new_stream, _on_stream
+    module.current_stream = lambda device=None: _now.stream
     module.get_rng_state = lambda device=None: torch.get_rng_state()
     module.set_rng_state = lambda state, device=None: torch.set_rng_state(state)
     return fallback, casts
@@ -268,7 +372,7 @@ _LIBRARIES = _register()
 @contextlib.contextmanager
 def pretended(float64=True):
     """Let "gpu" be a device; the counter that is given counts its waits by line."""
-    _now.waits.clear()
+    _now.begin()
     _now.float64 = float64
     lacking = double_precision.WITHOUT_FLOAT64 | (set() if float64 else {NAME})
     with (

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.sparse.linalg
 import torch
 from PIL import Image
 
@@ -119,6 +120,62 @@ def test_conjugate_gradients_solve_each_item_by_itself():
     values = torch.cat([right, right[:, :2]], 1)
     found = operators.least_squares(lambda x: x @ wide.T, lambda y: y @ wide, values)
     torch.testing.assert_close(found, torch.linalg.lstsq(wide, values.T).solution.T, rtol=1e-8, atol=1e-9)
+
+
+def nearest_of_krylov(A, right, iterations):
+    """The smallest v of span{b, A b, ..., A^(n-1) b} whose residual is smallest, by singular values in float64."""
+    vectors = [right]
+    for _ in range(iterations - 1):
+        vectors.append(A @ vectors[-1] / max(np.linalg.norm(A @ vectors[-1]), 1e-300))
+    U, S, _ = np.linalg.svd(np.stack(vectors, 1))
+    basis = U[:, : len(S)][:, 1e-10 * S[0] < S]
+    return basis @ np.linalg.lstsq(A @ basis, right, rcond=1e-10)[0]
+
+
+NILPOTENT = np.eye(6, k=1)
+"""A⁶ is 0, so the residual of the last unit vector stays what it is until the space is exhausted."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("iterations", [1, 2, 3, 6, 20])
+def test_gmres_is_nearest_in_its_space_for_each_item_by_itself(iterations, dtype):
+    """Of a batch whose items end after other numbers of iterations, of singular maps, and of zeros."""
+    generator = np.random.default_rng(0)
+    rotation, full = np.linalg.qr(generator.normal(size=(6, 6)))[0], generator.normal(size=(6, 6))
+    spread = np.diag([0.0, 1.0, 2.0, 0.0, 3.0, -1.0])
+    cases = {
+        "not symmetric": (full, generator.normal(size=6)),
+        "tiny": (1e-12 * full, generator.normal(size=6)),
+        "a multiple of 1": (2 * np.eye(6), generator.normal(size=6)),
+        "three eigenvectors": (rotation @ np.diag([1.0, 2, 3, 4, 5, 6]) @ rotation.T, rotation[:, :3].sum(1)),
+        "singular, solvable": (rotation @ spread @ rotation.T, rotation @ spread @ np.ones(6)),
+        "singular, not solvable": (rotation @ spread @ rotation.T, rotation @ np.ones(6)),
+        "projection": (np.diag([0.0, 1, 1, 1, 1, 1]), np.ones(6)),
+        "nilpotent": (NILPOTENT, np.eye(6)[5]),
+        "zero map": (np.zeros((6, 6)), generator.normal(size=6)),
+        "zero right side": (full, np.zeros(6)),
+    }
+    A, right = (torch.from_numpy(np.stack(parts)).to(dtype) for parts in zip(*cases.values(), strict=True))
+    found = operators.gmres(lambda v: (A @ v[:, :, None])[:, :, 0], right, iterations)
+    tolerance = 2e-3 if dtype is torch.float32 else 1e-10
+    for v, (name, (matrix_, b)) in zip(found.double().numpy(), cases.items(), strict=True):
+        truth = nearest_of_krylov(matrix_, b, min(iterations, 6))
+        assert np.linalg.norm(v - truth) <= tolerance * np.linalg.norm(truth), name
+        excess = np.linalg.norm(b - matrix_ @ v) - np.linalg.norm(b - matrix_ @ truth)
+        assert excess <= tolerance * np.linalg.norm(b), name
+    b = cases["not symmetric"][1]
+    solved = scipy.sparse.linalg.gmres(full, b, rtol=0, restart=min(iterations, 6), maxiter=1)[0]
+    np.testing.assert_allclose(found[0], solved, rtol=tolerance, atol=tolerance)
+
+
+def test_gmres_has_derivatives_where_it_ends_early():
+    """Those of the solution, A⁻¹ of a change of the right side, where no rounding is left; and finite ones of zeros."""
+    right = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=F64, requires_grad=True)
+    scales = torch.tensor([2.0, 4.0, 5.0], dtype=F64)
+    found = operators.gmres(lambda v: scales * v, right, 3)
+    (gradient,) = torch.autograd.grad(found.sum(), right)
+    assert gradient.isfinite().all()
+    torch.testing.assert_close(gradient[2], 1 / scales)
 
 
 @pytest.mark.parametrize(

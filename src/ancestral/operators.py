@@ -561,11 +561,50 @@ def gmres(function: Callable[[Tensor], Tensor], right: Tensor, iterations: int) 
     for _ in range(iterations):
         value = function(directions[-1].reshape(right.shape)).flatten(1)
         values.append(value)
-        following = value
-        for direction in (*directions, *directions):  # Gram-Schmidt, twice, so that rounding leaves them orthogonal
-            following = following - (following * direction).sum(1, keepdim=True) * direction
-        directions.append(_known_unit(following, value))
-    span, images = torch.stack(directions[:-1], 2), torch.stack(values, 2)  # (B, D, iterations)
-    weights = torch.linalg.pinv(images) @ flat[:, :, None]
-    solution: Tensor = span @ weights
+        directions.append(_known_unit(_orthogonal(value, directions), value))
+    span = torch.stack(directions, 2)  # (B, D, iterations + 1), orthonormal: the values and the right side lie in it
+    weights = _smallest_weights(torch.stack(values, 1) @ span, (flat[:, None] @ span)[:, 0])
+    solution: Tensor = span[:, :, :-1] @ weights[:, :, None]
     return solution.reshape(right.shape)
+
+
+def _smallest_weights(vectors: Tensor, target: Tensor) -> Tensor:
+    """The smallest of all weights w (B, K) whose Σ_k w_k v_k of vectors (B, K, D) is nearest to the targets (B, D).
+
+    They are the pseudo-inverse times the targets, with the tolerance of `torch.linalg.pinv`, for which CUDA waits: it
+    reads whether the singular values converged. This is a complete orthogonal decomposition instead: the vectors are
+    orthogonalised, each time the longest that is left, and then the rows of their coefficients.
+
+    References:
+        Golub and Van Loan, *Matrix computations* (2013), section 5.5: complete orthogonal decompositions.
+    """
+    basis: list[Tensor] = []
+    rest, tolerance = vectors, max(vectors.shape[1:]) * torch.finfo(vectors.dtype).eps
+    least = tolerance * vectors.norm(dim=2).amax(1, keepdim=True)
+    for _ in range(vectors.shape[1]):
+        place = rest.norm(dim=2).argmax(1)[:, None, None].expand(-1, 1, rest.shape[2])
+        vector = _orthogonal(rest.gather(1, place)[:, 0], basis)
+        length = vector.norm(dim=1, keepdim=True)
+        basis.append(_ratio(vector, length, length > least))
+        rest = rest - (rest @ basis[-1][:, :, None]) * basis[-1][:, None]
+
+    weights = torch.zeros_like(vectors[:, :, 0])
+    directions: list[Tensor] = []
+    for vector in basis:  # each adds what meets its own equation, row · w = vector · target, and leaves those before
+        row = (vectors @ vector[:, :, None])[:, :, 0]
+        direction = unit(_orthogonal(row, directions))
+        missing, slope = _inner(vector, target) - _inner(row, weights), _inner(row, direction)
+        weights = weights + _ratio(missing, slope, slope > 0) * direction
+        directions.append(direction)
+    return weights
+
+
+def _orthogonal(v: Tensor, directions: Sequence[Tensor]) -> Tensor:
+    """What of vectors (B, D) is orthogonal to directions: Gram-Schmidt, twice, so that rounding leaves nothing else."""
+    for direction in (*directions, *directions):
+        v = v - _inner(v, direction) * direction
+    return v
+
+
+def _inner(v: Tensor, other: Tensor) -> Tensor:
+    return (v * other).sum(1, keepdim=True)

@@ -7,6 +7,7 @@ import torch
 
 from accelerator import pretended
 from ancestral import bound, guidance, operators, oracle, probability_flow, samplers, schedules
+from ancestral.base.device import on_device
 from ancestral.conditions import Vector
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
@@ -203,6 +204,73 @@ def test_steps_wait_no_more_than_the_budget_and_give_what_the_cpu_gives(name):
     assert all(where in line for line in further), further
     on_cpu = torch.Tensor(CASES[name]("cpu", STEPS[1]))
     assert torch.allclose(made.double(), on_cpu.double(), atol=1e-3, rtol=1e-3)
+
+
+MEASURED, EACH_MEASURED = (LEFT.apply(draw(n, *SHAPE, seed=1)) for n in (1, 6))
+BATCHES = {
+    "sample": (2, lambda model, n: model.sample(n, "ddim", 2, label="a", given={"angle": 0.5}, batch_size=2)),
+    "sample classes in turn": (2, lambda model, n: model.sample(n, "ddpm", 2, guidance=2.0, batch_size=2)),
+    "restore": (3, lambda model, n: model.restore(MEASURED, LEFT, 0.1, n, "mmps", steps=2, batch_size=2)),
+    "restore each": (3, lambda model, n: model.restore(EACH_MEASURED[:n], LEFT, 0.1, n, "mmps", steps=2, batch_size=2)),
+    "inpaint": (5, lambda model, n: model.inpaint(IMAGES[0], LEFT.mask, n, steps=2, batch_size=2)),
+    "vary": (2, lambda model, n: model.vary(IMAGES[0], 1.0, n, steps=2, batch_size=2)),
+    "interpolate": (2, lambda model, n: model.interpolate(n=n, steps=2, batch_size=2, label=("a", "b"))),
+}
+"""The largest number of waits for one more batch, none of which copies from the CPU: for the samples, for whether they
+are finite, for whether a measurement is, and of a part for whether the samples are in the range."""
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_batches_wait_no_more_than_the_budget_and_copy_nothing_that_blocks(name):
+    budget, run = BATCHES[name]
+    counts = []
+    for batches in (1, 3):
+        with pretended() as waits:
+            model = small("gpu")
+            waits.clear()
+            run(model, 2 * batches)
+            counts.append(dict(waits))
+    fewer, more = counts
+    further = {line: number - fewer.get(line, 0) for line, number in more.items() if number > fewer.get(line, 0)}
+    assert sum(further.values()) == budget * 2, further
+    assert not any("from the CPU" in line or "not pinned" in line for line in further), further
+
+
+ZERO, LARGE = torch.tensor(0.0), torch.zeros(2**15)
+PLACE = torch.tensor([0])
+COUNTED = {
+    "a number": (1, lambda x: torch.tensor(1.0, device=x.device)),
+    "a number as a tensor": (1, lambda x: torch.as_tensor(1.0, device=x.device)),
+    "a tensor without axes": (1, lambda x: ZERO.to(x)),
+    "a tensor without axes, not blocking": (0, lambda x: ZERO.to(x, non_blocking=True)),
+    "new_tensor": (1, lambda x: x.new_tensor([1.0, 2.0])),
+    "new_tensor of a number": (1, lambda x: x.new_tensor(data=1.0)),
+    "new_full": (0, lambda x: x.new_full((2,), 1.0)),
+    "full": (0, lambda x: torch.full((2,), 1.0, device=x.device)),
+    "set an element": (1, lambda x: x.__setitem__(0, 1.0)),
+    "set a range": (0, lambda x: x.__setitem__(slice(2), 1.0)),
+    "set places": (1, lambda x: x.__setitem__(PLACE.to(x.device, non_blocking=True), 1.0)),
+    "where": (1, lambda x: torch.where(x > 0, x, ZERO)),
+    "where of a number": (0, lambda x: torch.where(x > 0, x, 0.0)),
+    "a sum": (0, lambda x: x + ZERO),
+    "large, not pinned": (1, lambda x: LARGE.to(x.device, non_blocking=True)),
+    "large, pinned": (0, lambda x: on_device(LARGE, x.device)),
+    "svd": (1, lambda x: torch.linalg.svd(x.diag())),
+    "pinv": (1, lambda x: torch.linalg.pinv(x.diag())),
+    "solve": (1, lambda x: torch.linalg.solve(x.diag(), x)),
+    "solve_ex": (0, lambda x: torch.linalg.solve_ex(x.diag(), x)),
+    "inv_ex with its check": (1, lambda x: torch.linalg.inv_ex(x.diag(), check_errors=True)),
+    "cholesky": (1, lambda x: torch.linalg.cholesky(x.diag())),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_copies_and_decompositions_are_counted_as_cuda_waits_for_them(name, waits):
+    number, act = COUNTED[name]
+    x = torch.ones(3).to("gpu")
+    waits.clear()
+    act(x)
+    assert sum(waits.values()) == number, waits
 
 
 @pytest.mark.parametrize("float64", [True, False])

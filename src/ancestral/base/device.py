@@ -18,6 +18,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 DATA_SHARE = 0.25
 """Share of the free memory of a device that data may take, so that most is left to networks and activations."""
+UNPINNED = {"cpu", "mps"}
+"""Kinds of devices that read the memory of the CPU itself, so that no copies from pinned memory are faster."""
 POSITIONS_AT_ONCE = 64 * 64 * 64
 """Most positions of all items of a batch that nobody gave the size of."""
 
@@ -71,8 +73,14 @@ def home_of(nbytes: int, device: torch.device) -> torch.device:
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor from which a copy to the device does not wait: in pinned memory if that is a GPU of CUDA."""
-    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
+    """Return a tensor from which a copy to the device does not wait: for a GPU in pinned memory."""
+    pins = tensor.device.type == "cpu" and device.type not in UNPINNED
+    return tensor.contiguous().pin_memory() if pins else tensor
+
+
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device, by a copy that waits for nothing."""
+    return pinned(tensor, device).to(device, non_blocking=True)
 
 
 def items_at_once(shape: Sequence[int], given: int | None = None) -> int:

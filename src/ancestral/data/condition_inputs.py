@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral import derived
+from ancestral.base.device import on_device
 from ancestral.conditions import argument_name
 from ancestral.data.spec import DataSpec
 
@@ -57,9 +58,9 @@ def encoded(
             continue
         value = values.get(name)
         if value is None:
-            inputs[argument] = kind.absent(count, sides).to(device, non_blocking=True)
+            inputs[argument] = on_device(kind.absent(count, sides), device)
         else:
             place = value.device if value.dtype == torch.float64 else device  # which not every device has
-            encoded_value = kind.encode(value.to(place, non_blocking=True), sides)
-            inputs[argument] = encoded_value.to(device, non_blocking=True)
+            encoded_value = kind.encode(on_device(value, place), sides)
+            inputs[argument] = on_device(encoded_value, device)
     return inputs

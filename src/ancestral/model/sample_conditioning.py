@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from ancestral.base.device import on_device
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
@@ -59,8 +60,8 @@ class Conditioning:
         inputs = encoded(spec, values, len(indices), device)
         labels = label_tensor(spec, indices, self.label)
         if labels is not None:
-            inputs["labels"] = labels.to(device)
-        return inputs | {name: value.to(device) for name, value in self.rows.items()}
+            inputs["labels"] = on_device(labels, device)
+        return inputs | {name: on_device(value, device) for name, value in self.rows.items()}
 
     def names(self, spec: DataSpec) -> list[str]:
         """Return the names of the conditions that are given."""

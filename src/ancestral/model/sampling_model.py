@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import __version__
-from ancestral.base.device import check_memory, items_at_once
+from ancestral.base.device import check_memory, items_at_once, on_device
 from ancestral.base.errors import InputError, whole
 from ancestral.base.result import Table
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
@@ -216,7 +216,7 @@ class SamplingModel(Conversions):
         first = self.continuation(indices, seed, conditioning)
         denoiser = first.denoiser if conditioning.wrap is None else conditioning.wrap(first.denoiser)
         x_T = self.x_T(indices, seed, conditioning, self.device) if route.start is None else route.start
-        x_T = x_T.to(self.device, torch.promote_types(self.dtype, torch.float32))
+        x_T = on_device(x_T.to(torch.promote_types(self.dtype, torch.float32)), self.device)
         options: dict[str, Any] = {"seed": seed, "indices": indices, "continuations": route.continuations}
         for step in sampler.trajectory(denoiser, x_T, route.times, **options, **first.condition):
             if step.t == 0 and not bool(step.x.isfinite().all()):
@@ -245,7 +245,7 @@ class SamplingModel(Conversions):
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""
         labels = label_tensor(self.spec, indices, label)
-        return None if labels is None else labels.to(self.device)
+        return None if labels is None else on_device(labels, self.device)
 
     def class_names(self, indices: Sequence[int], label: Label = None) -> list[str] | None:
         """Return the names of the classes of these items, as `labels` does their numbers."""

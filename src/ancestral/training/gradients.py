@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.base.device import layout, pinned
+from ancestral.base.device import layout, on_device
 from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -20,6 +20,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.data.windows import at_random
 from ancestral.guidance import NO_CLASS
 from ancestral.randomness import Stream, pytorch_generator
+from ancestral.training.batch_copies import BatchCopies
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
 from ancestral.training.latent_cache import LatentCache
 from ancestral.training.training_state import TrainingState
@@ -46,7 +47,7 @@ def prepare(
     """
     train, step = config.train, batch.step
     items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
-    x0 = spec.codec.encode(pinned(items, device).to(device, non_blocking=True))
+    x0 = spec.codec.encode(on_device(items, device))
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     flips = None
@@ -115,6 +116,8 @@ class Gradients:
         """The latents of the items, where they are kept."""
         self.items: Tensor | None = None
         """All items, where they are kept on the device."""
+        self.copies: BatchCopies | None = None
+        """What copies the items of each step to the device, where they are not kept there."""
         self._latents: Latents | None = None
 
     def compute(
@@ -196,9 +199,7 @@ class Gradients:
             state.denoiser.train()
         state.optimiser.zero_grad()
         latents = self._latents or self.cache
-        if self.items is not None and len(batch.indices) == len(batch.items):
-            rows = batch.indices.to(self.items.device, non_blocking=True)
-            batch = dataclasses.replace(batch, items=self.items[rows])
+        batch = dataclasses.replace(batch, items=self._items_of(state, batch, positions))
         x0, condition = prepare(batch, positions, self.config, state.spec, distributed.device, latents)
         net = self.config.net
         if state.takes_keys and (isinstance(net, CustomNetConfig) or getattr(net, "dropout", 0) > 0):
@@ -229,6 +230,15 @@ class Gradients:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = distributed.total_on_device(gradient) / distributed.world
         return torch.cat(times), torch.cat(values)
+
+    def _items_of(self, state: TrainingState, batch: Batch, positions: range) -> Tensor:
+        """The items of a batch, on the device if they are kept or copied there."""
+        if self.items is not None and len(batch.indices) == len(batch.items):
+            return self.items[batch.indices.to(self.items.device, non_blocking=True)]
+        if self.copies is None:
+            return batch.items
+        sides, seed = state.spec.shape[1:], self.config.train.seed
+        return self.copies(at_random(batch.items, sides, seed, batch.step, positions))
 
     @contextlib.contextmanager
     def _network_randomness(self, step: int, position: int) -> Iterator[None]:

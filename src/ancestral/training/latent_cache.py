@@ -6,7 +6,7 @@ Each latent is encoded once, since an encoder can take as long as the rest of a 
 import torch
 from torch import Tensor
 
-from ancestral.base.device import home_of, pinned
+from ancestral.base.device import home_of, on_device
 from ancestral.config import DataConfig
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 
@@ -50,7 +50,7 @@ class LatentCache:
                 self.latents[key] = self.spec.to_x(encoded[place : place + 1])[0]
                 self.known[key] = True
         latents = self.latents[keys.to(self.latents.device, non_blocking=True)]
-        return pinned(latents, encoded.device).to(encoded.device, non_blocking=True)
+        return on_device(latents, encoded.device)
 
 
 def cache_for(

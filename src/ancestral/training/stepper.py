@@ -22,6 +22,7 @@ from ancestral.model import Model, OwnParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
+from ancestral.training.batch_copies import copies_for
 from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
 from ancestral.training.gradients import Gradients
 from ancestral.training.latent_cache import cache_for, items_on_device
@@ -95,6 +96,7 @@ class Stepper:
         self.spec = self.state.spec
         self.gradients.cache = cache_for(config.data, self.spec, dataset, self.device)
         self.gradients.items = items_on_device(dataset, self.device)
+        self.gradients.copies = copies_for(self.device) if self.gradients.items is None else None
         self.batches = self.loader.batches(0)
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral import derived
 from ancestral.base.arguments import function_name, shown, takes
+from ancestral.base.device import on_device
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import RESTORATIONS, Restoration
@@ -169,13 +170,13 @@ class Task:
         return *disagreement(rounded, encoded, self.noise), *resemblance(self.model.examples, encoded, floor)
 
     def _rows(self, positions: Sequence[int]) -> Tensor:
-        return self.y[[position % len(self.y) for position in positions]].to(self.model.device)
+        return on_device(self.y[[position % len(self.y) for position in positions]], self.model.device)
 
     def _condition(self, positions: Sequence[int], batch: Sequence[int]) -> dict[str, Tensor]:
         if self.method.name != "trained" or self.trained is None:
             return {}
         (name, maker), spec, measurement = self.trained, self.model.spec, self.measurement
-        rows = measurement.y[[position % len(measurement.y) for position in positions]].to(self.model.device)
+        rows = on_device(measurement.y[[position % len(measurement.y) for position in positions]], self.model.device)
         made = maker.of_measurement(rows, measurement.operator, self.noise, spec.shape, self.request.seed, batch)
         return {argument_name(name): spec.further[name].place(made, spec.x_shape[1:])}
 

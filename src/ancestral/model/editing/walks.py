@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.base.device import on_device
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
@@ -130,8 +131,12 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
         begin = _noisy(model, request, x0, x_T, weights)
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
-        condition, other = (_given_inputs(end, positions, model) for end in ends)
-        differing = {name: value for name, value in other.items() if not torch.equal(value, condition[name])}
+        condition, others = (_given_inputs(end, positions, model) for end in ends)
+        differing = {
+            name: on_device(value, model.device)
+            for name, value in others.items()
+            if not torch.equal(value, condition[name])
+        }
 
         def wrap(denoiser: Denoiser) -> Denoiser:
             denoiser = Blend(denoiser, differing, weights[list(positions)]) if differing else denoiser
@@ -216,9 +221,9 @@ def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
 
 
 def _given_inputs(end: Conditioning, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
-    """What a network gets at some places of a walk, without what is absent."""
+    """What a network gets at some places of a walk, without what is absent, on the CPU."""
     arguments = {"labels", *map(argument_name, end.values)}
-    inputs = end.inputs(model.spec, positions, model.device)
+    inputs = end.inputs(model.spec, positions, torch.device("cpu"))
     return {name: value for name, value in inputs.items() if name in arguments}
 
 
