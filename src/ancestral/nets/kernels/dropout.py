@@ -58,12 +58,18 @@ class _Drop(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, keys: Tensor, dropped: int) -> Tensor:
         ctx.save_for_backward(keys)
         ctx.dropped = dropped
-        return h * _factors(keys, h.shape, h.dtype, dropped)
+        return _product(h, keys, dropped)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (keys,) = ctx.saved_tensors
-        return gradient * _factors(keys, gradient.shape, gradient.dtype, ctx.dropped), None, None
+        return _product(gradient, keys, ctx.dropped), None, None
+
+
+def _product(h: Tensor, keys: Tensor, dropped: int) -> Tensor:
+    """h times its factors. On a GPU these have float32 at least: 1/(1 − p) is wrong by up to 0.2 % in bfloat16."""
+    dtype = h.dtype if h.device.type == "cpu" else torch.promote_types(h.dtype, torch.float32)
+    return (h * _factors(keys, h.shape, dtype, dropped)).to(h.dtype)
 
 
 class _Factors(torch.autograd.Function):
