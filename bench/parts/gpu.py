@@ -19,6 +19,7 @@ import page
 from accelerators import NEEDS_CUDA, Accelerator, layout, on, pick_accelerator
 from ancestral import config
 from ancestral.base.errors import InputError
+from ancestral.config.schema import GraphMode
 from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 from measure import HERE, alternate, paired_ratio, quartiles, run_python, write_result
@@ -42,7 +43,7 @@ class Variant:
     precision: str = "bf16"
     format: torch.memory_format | None = None
     """The memory format of images; None is that of the package's rule, channels_last."""
-    compile: bool = False
+    compile: bool | GraphMode = False
     checkpointing: bool = False
     base: str = "bf16"
     """The variant that its time is divided by."""
@@ -54,6 +55,8 @@ VARIANTS = {
     "bf16": Variant(),
     "bf16, contiguous": Variant(format=torch.contiguous_format),
     "bf16, --compile": Variant(compile=True),
+    "bf16, --compile reduce-overhead": Variant(compile="reduce-overhead"),
+    "bf16, --compile max-autotune": Variant(compile="max-autotune"),
     "bf16, activation checkpointing": Variant(checkpointing=True),
 }
 BATCHES = {"digits": 32, "cifar10": 128}
