@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from accelerator import OnDevice
 from ancestral import config as configs
@@ -112,6 +113,16 @@ def test_a_norm_is_that_of_autocast_to_the_bit(case, device, monkeypatch):
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.dtype == other.dtype
         assert torch.equal(mine.cpu(), other.cpu())
+
+
+def test_the_channels_stay_innermost_where_the_kernel_undoes_that(device, monkeypatch):
+    """As CUDA's group norm does below PyTorch 2.15."""
+    plain = F.group_norm
+    monkeypatch.setattr(F, "group_norm", lambda x, *rest, **named: plain(x.contiguous(), *rest, **named).contiguous())
+    x = torch.ones(2, 8, 4, 4).bfloat16().contiguous(memory_format=torch.channels_last).to(device)
+    with torch.autocast(torch.device(device).type, torch.bfloat16):
+        out = GroupNorm(2, 8).to(device)(x)
+    assert out.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_its_gradient_can_be_differentiated(device):

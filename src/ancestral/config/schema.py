@@ -137,6 +137,9 @@ class RuntimeConfig:
     """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run. reduce-overhead compiles the
     whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
     max-autotune also tries several kernels for each operation, which takes long."""
+    layout: Literal["auto", "channels-last", "contiguous"] = argument("auto", title="Memory layout")
+    """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
+    or each channel by itself. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
     """Number of most recent checkpoints to keep."""
     keep_every: int = argument(0, least=0)

@@ -60,9 +60,9 @@ def prepare(
         transforms.append(augment)
     for transform in transforms:
         x0 = transform(x0)
-    pixels = x0.contiguous(memory_format=layout(x0.ndim))
+    pixels = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
     x0 = spec.to_x(pixels) if latents is None else latents(pixels, batch.indices, flips)
-    x0 = x0.contiguous(memory_format=layout(x0.ndim))
+    x0 = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
         condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)

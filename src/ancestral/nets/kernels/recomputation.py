@@ -36,7 +36,10 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         def rounded(x: Tensor, *others: Tensor) -> Tensor:
-            return function(x.float(), *others).to(x.dtype)
+            innermost = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+            format = torch.channels_last if innermost else torch.preserve_format
+            # below PyTorch 2.15, CUDA's group norm makes its input contiguous: the cast restores the layout
+            return function(x.float(), *others).to(x.dtype, memory_format=format)
 
         ctx.function = rounded
         ctx.save_for_backward(*inputs)
