@@ -1,7 +1,6 @@
-"""The accelerator of this machine, or a pretended one: what it waits for, its memory, TF32 and the memory layout."""
+"""The accelerator of this machine, or a pretended one: what it waits for, its memory, and TF32."""
 
 import ast
-import contextlib
 import importlib
 import sys
 import warnings
@@ -9,13 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import torch
 
 import ancestral
-from ancestral.model import building
-from ancestral.training import gradients
 from measure import HERE, sync_for
 from resident import peak_memory
 
@@ -114,12 +110,3 @@ def without_tf32() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
-@contextmanager
-def layout(format: torch.memory_format | None) -> Iterator[None]:
-    """Let networks be built, and batches be prepared, in a memory format; None is that of the package's rule."""
-    with contextlib.ExitStack() as stack:
-        for module in (building, gradients) if format is not None else ():
-            stack.enter_context(mock.patch.object(module, "layout", return_value=format))
-        yield

@@ -6,7 +6,6 @@ are measured on a GPU only, each in a process of its own, with the libraries tha
 """
 
 import argparse
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -16,9 +15,11 @@ import torch
 
 import equality
 import page
-from accelerators import NEEDS_CUDA, Accelerator, layout, on, pick_accelerator
+from accelerators import NEEDS_CUDA, Accelerator, on, pick_accelerator
 from ancestral import config
+from ancestral.base.device import Layout
 from ancestral.base.errors import InputError
+from ancestral.config.schema import GraphMode
 from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 from measure import HERE, alternate, paired_ratio, quartiles, run_python, write_result
@@ -40,9 +41,8 @@ class Variant:
     """Precision, layout and options of an optimiser step that is measured."""
 
     precision: str = "bf16"
-    format: torch.memory_format | None = None
-    """The memory format of images; None is that of the package's rule, channels_last."""
-    compile: bool = False
+    layout: Layout = "auto"
+    compile: bool | GraphMode = False
     checkpointing: bool = False
     base: str = "bf16"
     """The variant that its time is divided by."""
@@ -50,10 +50,12 @@ class Variant:
 
 VARIANTS = {
     "float32": Variant("fp32"),
-    "float32, contiguous": Variant("fp32", torch.contiguous_format, base="float32"),
+    "float32, contiguous": Variant("fp32", "contiguous", base="float32"),
     "bf16": Variant(),
-    "bf16, contiguous": Variant(format=torch.contiguous_format),
+    "bf16, contiguous": Variant(layout="contiguous"),
     "bf16, --compile": Variant(compile=True),
+    "bf16, --compile reduce-overhead": Variant(compile="reduce-overhead"),
+    "bf16, --compile max-autotune": Variant(compile="max-autotune"),
     "bf16, activation checkpointing": Variant(checkpointing=True),
 }
 BATCHES = {"digits": 32, "cifar10": 128}
@@ -97,27 +99,25 @@ class Steps:
     """Training steps of a network in a variant, which wait for their last one only."""
 
     def __init__(self, network: str, variant: Variant, device: torch.device, size: equality.Size) -> None:
-        self.variant, tiny = variant, size is equality.SMALLEST
+        tiny = size is equality.SMALLEST
         base = equality.settings(size) if tiny else config.preset(network)
         self.batch = size.batch if tiny else BATCHES[network]
         self.count = 1 if tiny else 5
         train = dataclasses.replace(base.train, batch_size=self.batch, precision=variant.precision)  # type: ignore[arg-type]
         runtime = dataclasses.replace(
-            base.runtime, compile=variant.compile, checkpointing=variant.checkpointing, snapshots=0
+            base.runtime,
+            compile=variant.compile,
+            layout=variant.layout,
+            checkpointing=variant.checkpointing,
+            snapshots=0,
         )
         images = Setting(batch=self.batch).images if network == "cifar10" else equality.dataset(size).items
         dataset = InMemoryDataset(images, None, (), "images")
-        with self.layout():
-            self.trainer = Trainer(dataclasses.replace(base, train=train, runtime=runtime), dataset, str(device))
-
-    def layout(self) -> contextlib.AbstractContextManager[None]:
-        """Return the context of the variant's memory format."""
-        return layout(self.variant.format)
+        self.trainer = Trainer(dataclasses.replace(base, train=train, runtime=runtime), dataset, str(device))
 
     def take(self) -> None:
         """Take one step without waiting for it."""
-        with self.layout():
-            self.trainer.take_step()
+        self.trainer.take_step()
 
     def run(self) -> None:
         """Take `count` steps, and read their losses."""

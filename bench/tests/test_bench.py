@@ -536,7 +536,8 @@ def test_what_a_gpu_is_measured_by_runs_on_the_pretended_one(tmp_path):
     measure.run_code(GPU, str(tmp_path), threads=1)  # a process of its own: the device is registered once
     result = json.loads((tmp_path / "gpu.gpu.json").read_text(encoding="utf-8"))
     rows = {(r["what"], r.get("case") or r.get("variant") or r["sampler"]): r for r in result["rows"]}
-    lacking = {("equality", "training: adam, TF32"), ("step", "bf16, --compile")}
+    compiled = ("bf16, --compile", "bf16, --compile reduce-overhead", "bf16, --compile max-autotune")
+    lacking = {("equality", "training: adam, TF32"), *(("step", name) for name in compiled)}
     assert {key for key, row in rows.items() if row.get("needs") == "needs CUDA"} == lacking
     compared = [row for key, row in rows.items() if key[0] == "equality" and key not in lacking]
     assert len(compared) == 14
@@ -558,8 +559,8 @@ def test_what_a_gpu_is_measured_by_runs_on_the_pretended_one(tmp_path):
 
 @pytest.mark.long
 def test_a_layout_is_chosen_for_a_measurement_alone():
-    for format, outputs_last in ((None, True), (torch.channels_last, True), (torch.contiguous_format, False)):
-        made = gpu.Steps("digits", gpu.Variant("fp32", format), torch.device("cpu"), equality.SMALLEST)
+    for layout, outputs_last in (("auto", True), ("channels-last", True), ("contiguous", False)):
+        made = gpu.Steps("digits", gpu.Variant("fp32", layout), torch.device("cpu"), equality.SMALLEST)
         kernels = [p for p in made.trainer.state.net.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
         assert {p.is_contiguous(memory_format=torch.channels_last) for p in kernels} == {outputs_last}
         made.run()

@@ -143,9 +143,12 @@ def keys(
     return _mix((numbers.long() ^ _signed(prefix)) + _signed(GAMMA))
 
 
-def words(keys: Tensor, count: int) -> Tensor:
-    """Compute the first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys."""
-    counters = _counters.__wrapped__ if torch.compiler.is_compiling() else _counters  # torch.compile warns about caches
+def words(keys: Tensor, count: int, reuse: bool = True) -> Tensor:
+    """Compute the first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys.
+
+    `reuse` keeps constants for the next call; torch.compile warns about that.
+    """
+    counters = _counters if reuse and not torch.compiler.is_compiling() else _counters.__wrapped__
     return _mix(keys[:, None] ^ counters(count, keys.device))
 
 

@@ -41,6 +41,7 @@ def refusal(readable, command, **options):
         ("sample", "index", ["1", "a"], ["--index", "1", "a"]),
         ("edit", "task", "paint", ["RUN", "paint"]),
         ("train", "flip", "yes", ["--flip=yes"]),
+        ("train", "compile", "fast", ["--compile=fast"]),
         ("train", "weighting", "snrr", ["--weighting", "snrr"]),
         ("train", "lr", "", ["--lr", ""]),
         ("train", "stesp", 3, ["--stesp", "3"]),
@@ -92,6 +93,9 @@ def test_what_is_required_is_asked_for(readable, run_id):
         ("sample", {"model": "RUN", "n": 5, "label": ["0", "-1"], "captions": False, "guidance": "2", "gif": True}),
         ("sample", {"model": "RUN", "given": ["a=1", "b=2"], "index": [3, "4"], "guidance_interval": [0.5, "2"]}),
         ("edit", {"model": "RUN", "task": "inpaint", "image": "RUN/a.npy", "box": "0,0,4,4", "seed": -1}),
+        ("train", {"data": "digits", "compile": True}),
+        ("train", {"data": "digits", "compile": False}),
+        ("train", {"data": "digits", "compile": "reduce-overhead"}),
         ("train", {"data": "digits", "steps": 3, "flip": False, "mults": [1, 2], "attention": [], "lr": 1e-3}),
         ("evaluate", {"model": "RUN", "samples": True, "metrics": ["colour"], "likelihood": True}),
         ("evaluate", {"model": "RUN", "samples": 100}),
@@ -231,6 +235,7 @@ def test_the_form_of_a_command_is_its_help(shared_studio):
     assert kinds == {"steps": "integer", "lr": "number", "flip": "flag", "weighting": "choice", "data": "text",
                      "mults": "integer", "validation": "text"}  # fmt: skip
     assert {"simple", "snr"} < {*options["weighting"]["choices"]}
+    assert options["compile"]["choices"] == [False, True, "reduce-overhead", "max-autotune"]
     assert options["mults"]["many"]
     assert options["config"]["positional"]
     assert not {"objective", "lr_schedule"} & {*options}

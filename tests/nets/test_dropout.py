@@ -177,6 +177,17 @@ def test_a_batch_in_two_halves_has_the_loss_and_gradients_of_the_whole():
     assert not torch.allclose(part(list(range(6)))[0], whole, rtol=1e-3)  # dropout did act
 
 
+def test_a_compiled_network_keeps_no_tensor_that_a_cuda_graph_made():
+    """The graph would use its memory again."""
+    randomness._counters.cache_clear()
+    shape, keys = (2, 8, 4, 4), torch.arange(2)
+    made = torch.ops.ancestral.dropout_factors(keys, shape, torch.float32, 6554)
+    assert randomness._counters.cache_info().currsize == 0
+    expected = Dropout(0.1).train()(torch.ones(shape), keys)
+    assert randomness._counters.cache_info().currsize == 1
+    assert torch.equal(made, expected)
+
+
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of its compiler
 def test_a_compiled_network_drops_the_same_elements():

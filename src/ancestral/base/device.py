@@ -15,6 +15,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Layout = Literal["auto", "channels-last", "contiguous"]
 
 DATA_SHARE = 0.25
 """Share of the free memory of a device that data may take, so that most is left to networks and activations."""
@@ -91,12 +92,17 @@ def items_at_once(shape: Sequence[int], given: int | None = None) -> int:
     return max(1, min(64, POSITIONS_AT_ONCE // math.prod(shape[1:]))) if given is None else given
 
 
-def layout(axes: int) -> torch.memory_format:
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The memory format with the channels innermost, by the number of axes of a batch."""
+
+
+def layout(axes: int, choice: Layout = "auto") -> torch.memory_format:
     """Choose the memory format of batches with this number of axes, and of their network.
 
-    Images have the channels innermost; volumes with the channels innermost took 4 % longer to train on a CPU.
+    By default images have the channels innermost. Volumes with channels innermost took 4 % longer to train on a CPU.
     """
-    return torch.channels_last if axes == 4 else torch.contiguous_format
+    innermost = axes == 4 if choice == "auto" else choice == "channels-last"
+    return CHANNELS_LAST.get(axes, torch.contiguous_format) if innermost else torch.contiguous_format
 
 
 def _native_bf16(device: torch.device) -> bool:

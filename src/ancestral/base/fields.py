@@ -48,6 +48,7 @@ class Argument:
         short: Another name on the command line: "n" is -n.
         positional: Whether the command line takes it without a name.
         bare: Its value on the command line where none follows; None if one must follow.
+        off: Whether `--no-NAME` sets it to False, for one that takes a value.
         suffixes: Endings of the files that it names. A word with another ending is not its value.
         repeats: Whether it may be given several times on the command line, each time with more values.
         least: Its smallest allowed number, if there is one.
@@ -70,6 +71,7 @@ class Argument:
     short: Sequence[str] = ()
     positional: bool = False
     bare: Any = None
+    off: bool = False
     suffixes: Sequence[str] = ()
     repeats: bool = False
     python: Any = None
@@ -130,6 +132,7 @@ FIELD_FACTS = (
     "short",
     "positional",
     "bare",
+    "off",
     "suffixes",
     "repeats",
     "least",

@@ -40,6 +40,8 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 """Settings that users give by an option of another name."""
 
 
+GraphMode = Literal["reduce-overhead", "max-autotune"]
+"""Modes of torch.compile that run a network as CUDA graphs."""
 EARLY = (50, 100, 200)
 """First steps that are shown and saved, so that the first samples are seen soon, in runs that do neither as often."""
 
@@ -131,8 +133,13 @@ class RuntimeConfig:
     """Number of CPU threads of each process; default: one for each physical core; kept with the run."""
     shard: bool = argument(False, title="Shard over GPUs")
     """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
-    compile: bool = False
-    """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run."""
+    compile: bool | GraphMode = argument(False, words=GraphMode, bare=True, off=True, metavar="[MODE]")
+    """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run. reduce-overhead compiles the
+    whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
+    max-autotune also tries several kernels for each operation, which takes long."""
+    layout: Literal["auto", "channels-last", "contiguous"] = argument("auto", title="Memory layout")
+    """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
+    or each channel by itself. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
     """Number of most recent checkpoints to keep."""
     keep_every: int = argument(0, least=0)
@@ -145,6 +152,11 @@ class RuntimeConfig:
     trackers: tuple[str, ...] = argument(("auto",), names=("auto", "none", "tensorboard"))
     """Where the curves are logged besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows;
     none for no tracker. auto is tensorboard where it is installed."""
+
+    @property
+    def cuda_graphs(self) -> bool:
+        """Whether the network runs as CUDA graphs, where that is a GPU of CUDA."""
+        return isinstance(self.compile, str)
 
 
 @checked_class
@@ -315,6 +327,11 @@ class Config:
         if self.runtime.compile and self.runtime.checkpointing:
             raise InputError(
                 f"a compiler decides itself what is recomputed: leave {option('checkpointing', True)} out, or "
+                f"{option('compile', self.runtime.compile)}"
+            )
+        if self.runtime.cuda_graphs and self.runtime.shard:
+            raise InputError(
+                f"CUDA graphs need weights that stay in their place: leave {option('shard', True)} out, or give "
                 f"{option('compile', True)}"
             )
         return self

@@ -107,11 +107,9 @@ def named(one: Argument) -> str:
     """Write an option with all its names and what stands for its value."""
     if one.positional:
         return shown_value(one)
-    if one.flag:
-        negated = on_command_line(one.name, ["False"])
-        plain = ", ".join(written(one))
-        return f"{plain} | {negated}" if one.default is not False else plain
-    return f"{', '.join(written(one))} {shown_value(one)}"
+    plain = ", ".join(written(one)) if one.flag else f"{', '.join(written(one))} {shown_value(one)}"
+    refusable = (one.flag or one.off) and one.default is not False
+    return f"{plain} | {on_command_line(one.name, ['False'])}" if refusable else plain
 
 
 def shown_value(one: Argument) -> str:

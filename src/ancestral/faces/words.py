@@ -90,7 +90,7 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         InputError: If an option is unknown or missing, or has a value that it cannot have.
     """
     options = [one for one in arguments if not (one.positional and one.required)]
-    by_word = {on_command_line(one.name, ["False"]): (one, False) for one in options if one.flag}
+    by_word = {on_command_line(one.name, ["False"]): (one, False) for one in options if one.flag or one.off}
     for one in sorted(options, key=lambda one: not one.positional):
         by_word |= dict.fromkeys(written(one), (one, True))
     values: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         if again and not one.repeats:
             once = f"give all values after one, as in {written(one)[0]} A B" if one.many else "give it once"
             raise InputError(f"{written(one)[0]} is given twice; {once}")
-        if one.flag:
+        if one.flag or not on:
             if equals:
                 raise InputError(f"{name} takes no value, so not {shown(value)}")
             values[one.name] = on
@@ -208,7 +208,9 @@ def _values(one: Argument, queue: list[str], needs_place: bool) -> list[str]:
 
 
 def _suits(one: Argument, word: str) -> bool:
-    """Whether a word is the value of an option that needs none: a number, or the name of a file that is no RUN."""
+    """Whether a word is the value of an option that needs none: a mode, a number, or a file that is no RUN."""
+    if typing.get_origin(one.hint) is Literal:
+        return word in typing.get_args(one.hint)
     if not one.suffixes:
         return word.isdigit()
     suffix = Path(word).suffix.lower()

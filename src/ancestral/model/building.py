@@ -100,7 +100,8 @@ def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> D
     target = parts.target or targets.from_name(process.target)
     net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
-    return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
+    format = layout(1 + len(spec.shape), config.runtime.layout)
+    return denoiser.to(memory_format=format)  # type: ignore[call-overload,no-any-return]
 
 
 def _check_determinant(target: Target, schedule: Schedule) -> None:

@@ -21,6 +21,7 @@ from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.layer_norm import LayerNorm, layer_norm
+from ancestral.nets.kernels.recomputation import in_float32
 from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 from ancestral.nets.unet import NOUNS, init
 
@@ -225,6 +226,10 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
     JiT has the norm without a mean, which on a CPU takes three to eight times as long: PyTorch has no kernel for it.
     """
+    return in_float32(_modulate, x, shift, scale)
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, layer_norm(x, eps=NORM_EPS), 1 + scale)
 
 

@@ -61,9 +61,9 @@ def prepare(
         transforms.append(augment)
     for transform in transforms:
         x0 = transform(x0)
-    pixels = x0.contiguous(memory_format=layout(x0.ndim))
+    pixels = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
     x0 = spec.to_x(pixels) if latents is None else latents(pixels, batch.indices, flips)
-    x0 = x0.contiguous(memory_format=layout(x0.ndim))
+    x0 = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
         condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)
@@ -147,17 +147,22 @@ class Gradients:
     def rehearse(self, state: TrainingState, count: int | None = None) -> None:
         """Compute the gradient of `count` empty items, by default all of a step, which changes nothing.
 
+        For fewer items than in a step nothing is compiled.
+
         Raises:
             InputError: If the memory does not suffice for one image at once.
         """
         positions, micro_batch, spec = self.positions[:count], self.micro_batch, state.spec
+        fewer = self.config.runtime.compile and len(positions) < len(self.positions)
+        stance = torch.compiler.set_stance("force_eager") if fewer else contextlib.nullcontext()
         try:
             with memory_explained(f"give a smaller {option('batch_size')}"):
                 none = torch.zeros(len(positions), dtype=torch.int64)
                 items = torch.zeros(len(positions), *spec.shape, dtype=spec.codec.dtype)
             if self.cache is not None:  # most steps find all latents in it
                 self._latents = lambda encoded, *_: encoded.new_zeros(len(encoded), *spec.x_shape)
-            self._in_parts(state, Batch(state.step, items, none if spec.classes else None, none), positions)
+            with stance:
+                self._in_parts(state, Batch(state.step, items, none if spec.classes else None, none), positions)
         finally:
             self._latents = None
             state.optimiser.zero_grad()
@@ -206,8 +211,14 @@ class Gradients:
             keys = randomness.keys(self.config.train.seed, Stream.DROPOUT, batch.step, positions)
             condition["keys"] = keys.to(distributed.device, non_blocking=True)
         times, values = list[Tensor](), list[Tensor]()
+        graphs = self.config.runtime.cuda_graphs
+        if graphs and self.micro_batch < count:  # else `grad` would lie in memory that the next part overwrites
+            for parameter in filter(lambda one: one.requires_grad, state.trained):
+                parameter.grad = torch.zeros_like(parameter)
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)
+            if graphs:  # the results of the run before are not read any more
+                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             with distributed.accumulating(state.denoiser.net, last=start + self.micro_batch >= count):
                 with distributed.autocast(), self._network_randomness(batch.step, positions[start]):
                     t, losses = state.objective.losses(

@@ -25,7 +25,7 @@ from ancestral.objectives import Objective
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
 from ancestral.training.averages import EMA, LENGTHS, PREFIXES, Average, PowerAverage, default_pairs
-from ancestral.training.distributed import Distributed, checkpoint_blocks, compile_blocks
+from ancestral.training.distributed import Distributed, checkpoint_blocks, compile_network
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.optimiser import make_optimiser, set_learning_rate
 from ancestral.training.progress import LossByTime
@@ -123,7 +123,7 @@ class TrainingState:
         if config.runtime.checkpointing:
             checkpoint_blocks(self.net)
         if config.runtime.compile:
-            compile_blocks(self.net)
+            compile_network(self.net, config.runtime.compile)
         self.denoiser.net = distributed.wrap(self.net)
         self.parameters = list(self.net.parameters())
         self.trained = [*self.parameters, *self.objective_parameters.values()]

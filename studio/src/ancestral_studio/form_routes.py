@@ -44,7 +44,7 @@ def form(request: Request) -> Response:
 
 
 def _option(one: Argument, names: set[str], common: bool) -> dict[str, Any]:
-    choices = _choices(one.hint)
+    choices = _choices(one)
     kind = "flag" if one.flag or one.switch else "choice" if choices else _kind(one.hint)
     return {
         "name": one.name,
@@ -78,11 +78,12 @@ def _kinds(hint: Any) -> set[Any]:
     return {kind for each in inner for kind in _kinds(each)} if inner else {hint}
 
 
-def _choices(hint: Any) -> list[Any]:
-    """The words that an option takes, if it takes no others."""
-    kinds = _kinds(hint)
+def _choices(one: Argument) -> list[Any]:
+    """The words that an option takes, if it takes no others; also False and True, if it takes none as well."""
+    kinds = _kinds(one.hint)
     literal = all(typing.get_origin(kind) is Literal for kind in kinds)
-    return [choice for kind in kinds for choice in typing.get_args(kind)] if literal else []
+    choices = [choice for kind in kinds for choice in typing.get_args(kind)] if literal else []
+    return [False, True, *choices] if one.off else choices
 
 
 def _kind(hint: Any) -> str:

@@ -183,6 +183,8 @@ def _read_one(readable: ReadableFiles, one: Argument, value: Any) -> tuple[Any, 
         return switched, [name] if value else [negated] if negated else []
     if value is True and one.bare is not None:
         return one.bare, [name]
+    if value is False and one.off:
+        return False, [f"--no-{name.removeprefix('--')}"]
     several = value if isinstance(value, list) else [value]
     if not one.many and len(several) != 1:
         raise InputError(f"{name} takes one value, not {len(several)}")

@@ -4,11 +4,14 @@ PyTorch's own gives wrong numbers where its forward-mode derivative is different
 takes mean and variance for constants.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.base.transforms import transformed
+from ancestral.nets.kernels.recomputation import in_float32
 
 
 class LayerNorm(nn.LayerNorm):
@@ -16,7 +19,8 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (*, features)."""
-        return layer_norm(x, self.weight, self.bias, self.eps)
+        weights = [self.weight] if self.bias is None else [self.weight, self.bias]
+        return in_float32(partial(layer_norm, eps=self.eps), x, *weights)
 
 
 def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-5) -> Tensor:

@@ -106,7 +106,7 @@ function wordsOf(used, fields) {
     const value = fields.get(option.name).value();
     if (value === undefined) continue;
     if (option.positional) places.push(...[value].flat());
-    else if (option.kind === "flag") words.push(value ? option.flag : option.flag.replace(/^--/, "--no-"));
+    else if (typeof value === "boolean") words.push(value ? option.flag : option.flag.replace(/^--/, "--no-"));
     else if (option.repeats) for (const one of [value].flat()) words.push(option.flag, one);
     else words.push(option.flag, ...[value].flat());
   }

@@ -16,6 +16,9 @@ const standardOf = ({ default: value }) =>
 
 const choice = (value, text = value) => el("option", { value }, text);
 
+/** A word of an option for people: an option that takes a word or none can be true or false too. */
+const shown = value => ({ true: "yes", false: "no" })[value] ?? String(value);
+
 // -- controls of the kinds of options: {input, value(), set(value)}, and boxes, which stand in the place of an input ----
 
 /** A flag that is off by default. */
@@ -46,17 +49,17 @@ function yesOrNo(option, names) {
 
 function oneOf(option, names) {
   const standard = standardOf(option);
-  const first = option.required ? null : choice("", standard ? `${standard} (default)` : "default");
+  const first = option.required ? null : choice("", standard ? `${shown(standard)} (default)` : "default");
   const others = option.choices.map(String).filter(value => value !== standard);
   const input = el(
     "select",
     names,
     first,
-    others.map(value => choice(value)),
+    others.map(value => choice(value, shown(value))),
   );
   return {
     input,
-    value: () => input.value || undefined,
+    value: () => option.choices.find(value => String(value) === input.value),
     set(value) {
       input.value = value === undefined || value === null || String(value) === standard ? "" : String(value);
     },
