@@ -1,187 +1,126 @@
 // Compare: runs measured alike on the same data, or the samplers of one run.
 
 import { el, fill } from "../page/shared/elements.js";
-import { button, write } from "./dom.js";
-import { commandLine, optionForm } from "./form.js";
-import { followProcess, pictureList, processView, refused, resultParts } from "./process_view.js";
+import { CommandTab, resultSection } from "./command_tab.js";
+import { button } from "./dom.js";
+import { pictureList, resultParts } from "./process_view.js";
 import { runLine } from "./runs.js";
+
+const FIRST = ["samples", "samplers", "metrics", "sampler", "steps", "seed"];
+const HINT = "Choose two runs or more, measured alike on the same data; or one run and several samplers.";
 
 export async function open(root, app) {
   const { options } = await app.api("GET", "/api/forms/compare");
-  const chosen = new Set();
-  let end = null,
-    shown = null,
-    drawn = "";
-  const list = el("ul", { class: "list compared", "aria-label": "Runs" });
-  const empty = el("p", { class: "empty" }, "No run has a model yet.");
-  const form = optionForm(
-    options,
-    {},
-    {
-      leave: ["runs"],
-      first: ["samples", "samplers", "metrics", "sampler", "steps", "seed"],
-      changed: () => drawLine(),
-    },
-  );
-  const line = el("code", { class: "command", "aria-label": "The same as a command" });
-  const start = el("button", { type: "submit", class: "primary" }, "Compare");
-  const sheet = el(
-    "form",
-    { class: "panel stack", novalidate: true },
-    el("fieldset", { class: "stack tight" }, el("legend", {}, el("h3", {}, "Runs")), list, empty),
-    form.element,
-    el("div", { class: "row bottom" }, line, start),
-  );
-  const view = processView(app),
-    result = el("div", { class: "stack" });
-  const followed = el("div", { class: "panel", hidden: true }, view.element),
-    earlier = el("ul", { class: "list" });
-  const hint = el(
-    "p",
-    { class: "empty" },
-    "Choose two runs or more, measured alike on the same data; or one run and its --samplers.",
-  );
-  const before = el("details", { class: "panel", open: true, hidden: true }, el("summary", {}, "Comparisons"), earlier);
-  root.append(
-    el(
-      "div",
-      { class: "workbench wide-side" },
-      el("div", { class: "stack" }, el("h1", {}, "Compare"), sheet),
-      el("div", { class: "stack" }, hint, followed, result, before),
-    ),
-  );
+  const tab = new CompareTab(root, app, options);
+  const processes = await tab.drawEarlier();
+  if (processes.length) tab.follow(processes[0].id);
+  return tab;
+}
 
-  const drawLine = () =>
-    write(line, commandLine("compare", [...[...chosen].map(id => app.run(id)?.path ?? id), ...form.words()]));
-
-  app.subscribe(state => {
-    const runs = state.runs.filter(run => run.has_model),
-      key = JSON.stringify(runs.map(run => [run.id, run.name, run.step]));
-    if (key === drawn) return;
-    drawn = key;
-    for (const id of chosen) if (!runs.some(run => run.id === id)) chosen.delete(id);
-    fill(
-      list,
-      runs.map(run => {
-        const box = el("input", {
-          type: "checkbox",
-          checked: chosen.has(run.id),
-          on: {
-            change: () => {
-              if (box.checked) chosen.add(run.id);
-              else chosen.delete(run.id);
-              drawLine();
-            },
-          },
-        });
-        return el(
-          "li",
-          {},
-          el(
-            "label",
-            { class: "item check" },
-            box,
-            el(
-              "span",
-              { class: "stack tight" },
-              el("span", { class: "name" }, run.name),
-              el("span", { class: "small soft number" }, runLine(run)),
-            ),
-          ),
-        );
-      }),
+class CompareTab extends CommandTab {
+  constructor(root, app, options) {
+    super(root, app, { command: "compare", title: "Compare", options, leave: ["runs"], first: FIRST });
+    Object.assign(this, { runs: new Set(), shown: null, drawn: "" });
+    this.list = el("ul", { class: "list compared", "aria-label": "Runs" });
+    this.empty = el("p", { class: "empty" }, "No run has a model yet.");
+    this.result = el("div", { class: "stack" });
+    this.earlier = el("ul", { class: "list" });
+    this.hint = el("p", { class: "empty" }, HINT);
+    const summary = el("summary", {}, "Comparisons");
+    this.before = el("details", { class: "panel", open: true, hidden: true }, summary, this.earlier);
+    this.build(
+      el("fieldset", { class: "stack tight" }, el("legend", {}, el("h3", {}, "Runs")), this.list, this.empty),
+      [this.hint, this.followed, this.result, this.before],
     );
-    empty.hidden = Boolean(runs.length);
-    drawLine();
-  });
-
-  function follow(id) {
-    end?.();
-    shown = id;
-    end = followProcess(id, process => {
-      followed.hidden = process.state === "finished";
-      view.show(process);
-      if (process.state === "failed" && process.option)
-        refused(app, form, { option: process.option, message: process.error });
-      fill(
-        result,
-        process.parts?.length
-          ? el(
-              "section",
-              { class: "panel stack", "aria-label": "Comparison" },
-              el("h2", {}, "Comparison"),
-              el("code", { class: "command" }, process.line),
-              resultParts(process.parts),
-            )
-          : null,
-        process.pictures.length && process.state !== "running"
-          ? el(
-              "section",
-              { class: "panel" },
-              pictureList(process.pictures.map(url => ({ name: "samples side by side", url }))),
-            )
-          : null,
-      );
-      if (process.state !== "running") drawEarlier();
-    });
+    app.subscribe(state => this.drawRuns(state));
   }
 
-  async function drawEarlier() {
-    const processes = await app.api("GET", "/api/processes?command=compare").catch(() => []);
-    before.hidden = !processes.length;
-    hint.hidden = Boolean(processes.length);
+  places() {
+    return [...this.runs].map(id => this.app.run(id)?.path ?? id);
+  }
+
+  chosen() {
+    return { runs: [...this.runs] };
+  }
+
+  drawRuns(state) {
+    const offered = state.runs.filter(run => run.has_model),
+      key = JSON.stringify(offered.map(run => [run.id, run.name, run.step]));
+    if (key === this.drawn) return;
+    this.drawn = key;
+    for (const id of this.runs) if (!offered.some(run => run.id === id)) this.runs.delete(id);
     fill(
-      earlier,
-      processes.map(process =>
-        el(
-          "li",
-          {},
-          button(
-            [
-              el(
-                "span",
-                { class: "row apart" },
-                el("code", { class: "wrap" }, process.line),
-                el("span", { class: `badge ${process.state}` }, process.state),
-              ),
-              el("span", { class: "small soft" }, new Date(process.started).toLocaleString()),
-            ],
-            () => {
-              follow(process.id);
-              drawEarlier();
-            },
-            { class: "item", "aria-pressed": String(process.id === shown) },
-          ),
-        ),
-      ),
+      this.list,
+      offered.map(run => this.row(run)),
+    );
+    this.empty.hidden = Boolean(offered.length);
+    this.drawLine();
+  }
+
+  row(run) {
+    const box = el("input", { type: "checkbox", checked: this.runs.has(run.id) });
+    box.addEventListener("change", () => {
+      if (box.checked) this.runs.add(run.id);
+      else this.runs.delete(run.id);
+      this.drawLine();
+    });
+    const words = el(
+      "span",
+      { class: "stack tight" },
+      el("span", { class: "name" }, run.name),
+      el("span", { class: "small soft number" }, runLine(run)),
+    );
+    return el("li", {}, el("label", { class: "item check" }, box, words));
+  }
+
+  follow(id) {
+    const before = this.shown;
+    this.shown = id;
+    super.follow(id);
+    if (before !== id) this.drawEarlier();
+  }
+
+  changed(process) {
+    const { state, parts, pictures, line } = process;
+    this.followed.hidden = state === "finished";
+    const shown = pictures.map(url => ({ name: "samples side by side", url }));
+    fill(
+      this.result,
+      parts?.length
+        ? resultSection("Comparison", el("code", { class: "command" }, line), resultParts(parts))
+        : null,
+      shown.length && state !== "running" ? el("section", { class: "panel" }, pictureList(shown)) : null,
+    );
+    if (state !== "running") this.drawEarlier();
+  }
+
+  async drawEarlier() {
+    const processes = await this.app.api("GET", "/api/processes?command=compare").catch(() => []);
+    this.before.hidden = !processes.length;
+    this.hint.hidden = Boolean(processes.length);
+    fill(
+      this.earlier,
+      processes.map(process => el("li", {}, this.earlierButton(process))),
     );
     return processes;
   }
 
-  sheet.addEventListener("submit", async event => {
-    event.preventDefault();
-    form.fail(null, "");
-    start.disabled = true;
-    try {
-      const { id } = await app.api("POST", "/api/jobs", {
-        command: "compare",
-        options: { ...form.values(), runs: [...chosen] },
-      });
-      follow(id);
-      drawEarlier();
-    } catch (error) {
-      refused(app, form, error);
-    }
-    start.disabled = false;
-  });
+  earlierButton({ id, line, state, started }) {
+    const words = [
+      el(
+        "span",
+        { class: "row apart" },
+        el("code", { class: "wrap" }, line),
+        el("span", { class: `badge ${state}` }, state),
+      ),
+      el("span", { class: "small soft" }, new Date(started).toLocaleString()),
+    ];
+    return button(words, () => this.follow(id), { class: "item", "aria-pressed": String(id === this.shown) });
+  }
 
-  const processes = await drawEarlier();
-  if (processes.length) follow(processes[0].id);
-  return {
-    show(route) {
-      for (const id of route.path) chosen.add(id);
-      if (route.path.length) drawn = "";
-      app.refresh();
-    },
-  };
+  show(route) {
+    for (const id of route.path) this.runs.add(id);
+    if (route.path.length) this.drawn = "";
+    this.app.refresh();
+  }
 }

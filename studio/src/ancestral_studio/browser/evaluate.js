@@ -1,136 +1,75 @@
 // Evaluate: measure a run, follow the measurement, and look at what was measured. #evaluate/RUN
 
 import { el, fill } from "../page/shared/elements.js";
-import { write } from "./dom.js";
-import { commandLine, optionForm } from "./form.js";
-import { followProcess, pictureList, processView, refused, resultParts } from "./process_view.js";
+import { CommandTab, resultSection } from "./command_tab.js";
+import { pictureList, resultParts } from "./process_view.js";
 import { runPicker } from "./runs.js";
+
+const FIRST = ["samples", "conditions", "members", "likelihood", "metrics", "sampler", "steps"];
 
 export async function open(root, app) {
   const { options } = await app.api("GET", "/api/forms/evaluate");
-  let run = null,
-    end = null;
-  const picker = runPicker(app, {
-    changed: id => {
-      app.remember(`#evaluate/${id}`);
-      select(id);
-    },
-  });
-  const form = optionForm(
-    options,
-    {},
-    {
-      leave: ["model"],
-      first: ["samples", "conditions", "members", "likelihood", "metrics", "sampler", "steps"],
-      changed: () => drawLine(),
-    },
-  );
-  const line = el("code", { class: "command", "aria-label": "The same as a command" });
-  const start = el("button", { type: "submit", class: "primary" }, "Evaluate");
-  const view = processView(app);
-  const results = el("div", { class: "stack" });
-  const sheet = el(
-    "form",
-    { class: "panel stack", novalidate: true },
-    picker.element,
-    form.element,
-    el("div", { class: "row bottom" }, line, start),
-  );
-  root.append(
-    el(
-      "div",
-      { class: "workbench wide-side" },
-      el("div", { class: "stack" }, el("h1", {}, "Evaluate"), sheet),
-      el("div", { class: "stack" }, el("div", { class: "panel follow", hidden: true }, view.element), results),
-    ),
-  );
-  const followed = root.querySelector(".follow");
-  const drawLine = () => write(line, commandLine("evaluate", [app.run(run)?.path ?? "RUN", ...form.words()]));
+  return new EvaluateTab(root, app, options);
+}
 
-  async function select(id) {
-    if (!id || id === run) return;
-    run = id;
-    drawLine();
-    end?.();
-    followed.hidden = true;
-    form.fail(null, "");
-    await draw();
-    const name = app.run(id)?.id;
-    const before = await app.api("GET", "/api/processes?command=evaluate").catch(() => []);
-    const last = before.find(one => one.runs.includes(name));
-    if (run === id && last && last.state !== "finished") follow(last.id);
+class EvaluateTab extends CommandTab {
+  constructor(root, app, options) {
+    super(root, app, { command: "evaluate", title: "Evaluate", options, leave: ["model"], first: FIRST });
+    this.run = null;
+    this.picker = runPicker(app, {
+      changed: id => {
+        app.remember(`#evaluate/${id}`);
+        this.select(id);
+      },
+    });
+    this.results = el("div", { class: "stack" });
+    this.build(this.picker.element, [this.followed, this.results]);
   }
 
-  async function draw() {
-    const wanted = run;
-    const found = await app.api("GET", `/api/runs/${wanted}/results`).catch(() => null);
-    if (wanted !== run || !found) return;
+  places() {
+    return [this.app.run(this.run)?.path ?? "RUN"];
+  }
+
+  chosen() {
+    return this.run && { model: this.run };
+  }
+
+  changed(process) {
+    if (process.state !== "running") this.draw();
+  }
+
+  async select(id) {
+    if (!id || id === this.run) return;
+    this.run = id;
+    this.drawLine();
+    this.end?.();
+    this.followed.hidden = true;
+    this.form.fail(null, "");
+    await this.draw();
+    const before = await this.app.api("GET", "/api/processes?command=evaluate").catch(() => []);
+    const last = before.find(one => one.runs.includes(id));
+    if (this.run === id && last && last.state !== "finished") this.follow(last.id);
+  }
+
+  async draw() {
+    const wanted = this.run;
+    const found = await this.app.api("GET", `/api/runs/${wanted}/results`).catch(() => null);
+    if (wanted !== this.run || !found) return;
+    const { evaluation, samplers, pictures, report } = found;
+    const link = { class: "button", href: report, target: "_blank", rel: "noreferrer" };
     fill(
-      results,
-      found.evaluation.length
-        ? el(
-            "section",
-            { class: "panel stack", "aria-label": "Results" },
-            el("h2", {}, "Results"),
-            resultParts(found.evaluation),
-          )
+      this.results,
+      evaluation.length
+        ? resultSection("Results", resultParts(evaluation))
         : el("p", { class: "empty" }, "This run was not evaluated yet."),
-      found.samplers.length
-        ? el(
-            "section",
-            { class: "panel stack", "aria-label": "Samplers" },
-            el("h2", {}, "Samplers"),
-            resultParts(found.samplers),
-          )
-        : null,
-      found.pictures.length
-        ? el(
-            "section",
-            { class: "panel stack", "aria-label": "Pictures" },
-            el("h2", {}, "Pictures"),
-            pictureList(found.pictures),
-          )
-        : null,
-      found.report
-        ? el(
-            "p",
-            {},
-            el("a", { class: "button", href: found.report, target: "_blank", rel: "noreferrer" }, "Report of the run"),
-          )
-        : null,
+      samplers.length ? resultSection("Samplers", resultParts(samplers)) : null,
+      pictures.length ? resultSection("Pictures", pictureList(pictures)) : null,
+      report ? el("p", {}, el("a", link, "Report of the run")) : null,
     );
   }
 
-  function follow(id) {
-    end?.();
-    followed.hidden = false;
-    end = followProcess(id, process => {
-      view.show(process);
-      if (process.state === "failed" && process.option)
-        refused(app, form, { option: process.option, message: process.error });
-      if (process.state !== "running") draw();
-    });
+  show(route) {
+    if (route.path[0]) this.picker.set(route.path[0]);
+    this.select(route.path[0] ?? this.picker.value());
   }
-
-  sheet.addEventListener("submit", async event => {
-    event.preventDefault();
-    if (!run) return;
-    form.fail(null, "");
-    start.disabled = true;
-    try {
-      follow(
-        (await app.api("POST", "/api/jobs", { command: "evaluate", options: { ...form.values(), model: run } })).id,
-      );
-    } catch (error) {
-      refused(app, form, error);
-    }
-    start.disabled = false;
-  });
-
-  return {
-    show(route) {
-      if (route.path[0]) picker.set(route.path[0]);
-      select(route.path[0] ?? picker.value());
-    },
-  };
 }
