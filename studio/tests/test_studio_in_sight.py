@@ -69,6 +69,28 @@ def test_samples_are_in_sight_with_their_controls(page):
     page.tab.locator(".job[data-state=done]").wait_for()
 
 
+def test_a_cell_of_a_table_becomes_the_settings(page):
+    page.open("sample")
+    page.set(n=1, steps=2)
+    page.tab.locator("summary", has_text="table").click()
+    for name, axis, values in (("sweep", "guidance", "1, 2"), ("by", "seed", "4, 5")):
+        place = page.tab.locator(f"[data-option={name}]")
+        place.locator("select").select_option(axis)
+        place.get_by_label("Values of").fill(values)
+    page.field("seed").fill("")
+    entry = page.start()
+    assert entry["recipe"]["sweep"] == {"guidance": [1, 2], "seed": [4, 5]}
+    texts = page.tab.locator(".tile-text")
+    page.until(lambda: texts.all_text_contents()[-1:] == ["guidance 2, seed 5"])
+    check_in_sight(page, ".tile")
+    page.tab.locator(".tile").last.click()
+    page.tab.get_by_role("button", name="Use these settings").click()
+    page.toast("Every control is as it was")
+    assert page.values("seed") == {"seed": "5"}
+    assert float(page.tab.locator("[data-option=guidance] input[type=number]").input_value()) == 2
+    assert page.tab.locator("[data-option=sweep] select").input_value() == ""
+
+
 def test_an_edit_is_in_sight_with_its_image_before(page, tmp_path):
     picture = tmp_path / "digit.png"
     Image.fromarray(data.open("digits").items[7, 0].numpy()).save(picture)

@@ -6,7 +6,8 @@ from typing import Any
 
 from ancestral.base.fields import arguments_of
 from ancestral.base.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
-from ancestral.declarations import EDIT_TASKS, Edit
+from ancestral.config.request import swept_settings
+from ancestral.declarations import EDIT_TASKS, Declaration, Edit, Sample
 
 PICTURE_CHANNELS = (1, 2, 3, 4)
 """Numbers of channels that a PNG has."""
@@ -41,6 +42,7 @@ def model_description(file: Path) -> dict[str, Any]:
         "timesteps": config.process.timesteps,
         "sampler": config.sample.sampler,
         "samplers": [_sampler(one, config.process.timesteps) for one in SAMPLERS.values()],
+        "axes": {"sample": _axes(Sample, spec), "edit": _axes(Edit, spec)},
         "tasks": {task: [one.name for one in arguments_of(Edit) if task in one.tasks] for task in EDIT_TASKS},
         "methods": [_entry(one) for one in RESTORATIONS.values()],
         "operators": [_entry(one) for one in OPERATORS.values()],
@@ -49,6 +51,26 @@ def model_description(file: Path) -> dict[str, Any]:
 
 def _entry(one: Entry) -> dict[str, str]:
     return {"name": one.name, "text": one.text}
+
+
+def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
+    """What a table can have a column for each value of: conditions, then settings.
+
+    Those that are complete stand for all their values where none are given: classes, names and ranges of the data.
+    """
+    from ancestral.conditions import LABEL, Image, Vector
+
+    titles = {one.name: one.heading for one in arguments_of(declaration)}
+    names = {LABEL: titles[LABEL]} if spec.classes else {}
+    for name, kind in spec.further.items():
+        parts = kind.names if isinstance(kind, Vector) and kind.size > 1 else ()
+        names |= {f"{name}.{part}": f"{name}: {part}" for part in parts}
+        names |= {} if parts or isinstance(kind, Image) else {name: name}
+    axes = [{"name": name, "title": title, "complete": True} for name, title in names.items()]
+    settings = swept_settings(declaration is Edit)
+    return axes + [
+        {"name": name, "title": titles[name], "complete": bool(one.choices)} for name, one in settings.items()
+    ]
 
 
 def _sampler(one: Entry, timesteps: int) -> dict[str, Any]:

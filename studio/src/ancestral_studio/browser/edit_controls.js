@@ -42,7 +42,7 @@ export function editControls(app, read, task, changed) {
     .flat()
     .filter(name => !model.tasks[task].includes(name)); // options of other tasks
   const leave = [...ELSEWHERE, ...unfit];
-  const controls = new RequestControls(app, read, { names, leave, labelDefault: "none", changed });
+  const controls = new RequestControls(app, read, { command: "edit", names, leave, labelDefault: "none", changed });
   const { main, more } = controls;
   if (names.includes("method")) {
     listChoices(main, "method", model.methods, "auto: the best for this edit, with its reason");

@@ -29,17 +29,20 @@ export function drawTile(canvas, image, { columns, width, height }, place) {
   context.drawImage(image, x, y, width, height, 0, 0, width, height);
 }
 
-/** The largest width of pictures at which all of a count are in a room, in columns; `ratio` is height by width. */
-export function fitting(count, ratio, room) {
+/**
+ * The largest width of pictures at which all of a count are in a room, in columns; `ratio` is height by width, and
+ * `across` a number of columns that is kept, or 0.
+ */
+export function fitting(count, ratio, room, across = 0) {
   let best = { size: 0, columns: 1 };
-  for (let columns = 1; columns <= count; columns++) {
+  for (let columns = across || 1; columns <= (across || count); columns++) {
     const rows = Math.ceil(count / columns);
     const across = (room.width - GAP * (columns - 1)) / columns - BORDER;
     const down = ((room.height - GAP * (rows - 1)) / rows - BORDER - CAPTION) / ratio;
     const size = Math.min(across, down, LARGEST);
     if (size > best.size) best = { size, columns };
   }
-  return best.size >= SMALLEST ? best : { size: SMALLEST, columns: 0 };
+  return best.size >= SMALLEST ? best : { size: SMALLEST, columns: across };
 }
 
 /** The slider of the size of tiles, and the button that fits them to the window. `changed()` is called after a change. */
@@ -63,6 +66,7 @@ export class TileGrid {
   /** `open(place)` shows one; `room()` gives the {width, height} in which all are to be in sight. */
   constructor({ label, open = () => {}, room = null }) {
     Object.assign(this, { open, room, tiles: [], selected: -1, layout: null });
+    this.across = 0; // the number of columns of a table
     this.note = el("p", { class: "soft small", hidden: true });
     const attributes = { class: "tiles", role: "group", "aria-label": label, data: { mode: "x0" } };
     this.list = el("div", { ...attributes, on: { keydown: event => this.press(event) } });
@@ -148,8 +152,8 @@ export class TileGrid {
     const { layout, list, room } = this;
     if (!layout) return;
     const ratio = (layout.height / layout.width) * (list.dataset.mode === "both" ? 2 : 1);
-    const chosen = { size: preference("tile"), columns: 0 };
-    const { size, columns } = chosen.size || !room ? chosen : fitting(this.count, ratio, room());
+    const chosen = { size: preference("tile"), columns: this.across };
+    const { size, columns } = chosen.size || !room ? chosen : fitting(this.count, ratio, room(), this.across);
     list.style.setProperty("--tile", `${(size || 2 * SMALLEST) + BORDER}px`);
     list.style.setProperty("--columns", columns || "auto-fill");
   }

@@ -4,6 +4,9 @@ import { el } from "../page/shared/elements.js";
 import { conditionControls } from "./conditions.js";
 import { optionForm } from "./form.js";
 import { dice } from "./seed.js";
+import { axisField } from "./sweep_field.js";
+
+const AXES = ["sweep", "by"];
 
 /** Make a function that reads {options, model} of a run: the options of the command, and what its model takes. */
 export function modelReader(app, command) {
@@ -18,18 +21,22 @@ export function modelReader(app, command) {
 
 export class RequestControls {
   /**
-   * `names`: the main options. `further`: those that stand first where the rest is unfolded. `leave`: those that
+   * `command`: sample or edit. `names`: the main options. `further`: those that stand first where the rest is unfolded. `leave`: those that
    * something else on the page sets. `labelDefault`: what no label means.
-   * `main` and `more` are forms of options, `conditions` the controls of the conditions.
+   * `main`, `more` and `table` are forms of options, `conditions` the controls of the conditions.
    */
-  constructor(app, { options, model }, { names, further = [], leave, labelDefault, changed }) {
+  constructor(app, { options, model }, { command, names, further = [], leave, labelDefault, changed }) {
     this.model = model;
     this.main = optionForm(options, {}, { only: names, changed });
-    const rest = options.map(option => option.name).filter(name => ![...names, ...further, ...leave].includes(name));
+    const elsewhere = [...names, ...further, ...leave, ...AXES];
+    const rest = options.map(option => option.name).filter(name => !elsewhere.includes(name));
+    this.table = optionForm(options, {}, { only: AXES, changed });
+    for (const name of AXES) axisField(this.table, name, model.axes[command]);
     this.more = optionForm(options, {}, { only: [...further, ...rest], changed });
     this.conditions = conditionControls(app, model, { labelDefault, changed });
     this.fold = el("details", {}, el("summary", {}, "More options"), this.more.element);
-    this.element = el("div", { class: "stack" }, this.conditions.element, this.main.element, this.fold);
+    this.sweep = el("details", {}, el("summary", {}, "Compare settings in a table"), this.table.element);
+    this.element = el("div", { class: "stack" }, this.conditions.element, this.main.element, this.sweep, this.fold);
     const seed = this.main.field("seed").input;
     const row = el("div", { class: "row tight-row" });
     seed.replaceWith(row);
@@ -37,24 +44,26 @@ export class RequestControls {
   }
 
   values() {
-    return { ...this.main.values(), ...this.more.values(), ...this.conditions.values() };
+    return Object.assign({}, ...[this.main, this.table, this.more, this.conditions].map(part => part.values()));
   }
 
   set(values) {
-    for (const part of [this.main, this.more, this.conditions]) part.set(values);
+    for (const part of [this.main, this.table, this.more, this.conditions]) part.set(values);
+    if (values.sweep) this.sweep.open = true;
     if (Object.keys(values).some(name => values[name] !== null && this.more.field(name))) this.fold.open = true;
   }
 
   /** Show an error at its option. Returns false if the option is elsewhere. */
   fail(option, message) {
-    const part = [this.main, this.more].find(one => one.field(option));
+    const part = [this.main, this.table, this.more].find(one => one.field(option));
     if (!part) return false;
-    if (part === this.more) this.fold.open = true;
+    const fold = part.element.closest("details");
+    if (fold) fold.open = true;
     part.fail(option, message);
     return true;
   }
 
   clearErrors() {
-    for (const part of [this.main, this.more]) part.fail(null, "");
+    for (const part of [this.main, this.table, this.more]) part.fail(null, "");
   }
 }

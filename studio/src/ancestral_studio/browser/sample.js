@@ -55,11 +55,17 @@ class SampleTab extends RequestTab {
       ? "all classes in turn; none where other conditions are given"
       : "all classes in turn";
     const controls = new RequestControls(this.app, read, {
+      command: "sample",
       names: MAIN,
       further: FIRST_OF_MORE,
       leave: ELSEWHERE,
       labelDefault,
-      changed: () => this.keep(),
+      changed: () => {
+        const { main, table } = controls;
+        // a cell of a table has one sample, until the user wants more
+        if (table.values().sweep && main.values().n === FIRST.n) main.field("n").set("1");
+        this.keep();
+      },
     });
     listChoices(controls.more, "sampler", model.samplers, `that of the run (${model.sampler})`, "heun:churn=10");
     guidanceSliders(controls.main, controls.conditions.names);

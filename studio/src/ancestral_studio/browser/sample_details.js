@@ -7,12 +7,19 @@ import { uploadFrom } from "./image_drop.js";
 import { favouriteButton } from "./star.js";
 
 const NEIGHBOURS = 5;
+const SINGLE = /(^|\/)\d{6}\.png$/,
+  CELL = /(^|\/)\d{4}-[^/]*\.png$/;
 const UNSHOWN = ["schema", "single"];
 const isEmpty = value => !Object.keys(value).length;
 
-/** The file of the sample at a place of an entry: single pictures are named by the index of their sample. */
+/** Whether a file is the picture of one sample, by the index of the sample or by the number of its cell in a table. */
+export const isSingle = file => SINGLE.test(file.name) || CELL.test(file.name);
+
+/** The file of the sample at a place of an entry. */
 export function fileOf(entry, place, index) {
-  const single = (entry?.files ?? []).filter(file => /(^|\/)\d{6}\.png$/.test(file.name));
+  const cells = (entry?.files ?? []).filter(file => CELL.test(file.name));
+  if (cells.length) return cells[place] ?? null;
+  const single = (entry?.files ?? []).filter(file => SINGLE.test(file.name));
   const name = `${String(index).padStart(6, "0")}.png`;
   return single.find(file => file.name.endsWith(name)) ?? single[place] ?? null;
 }
@@ -32,11 +39,12 @@ export class SampleDetails {
     this.star = favouriteButton(app);
     this.download = el("a", { class: "button", download: "" }, icon("download"), "Download");
     this.edit = button("Edit this", () => this.editThis());
+    this.set = button("Use these settings", () => this.useSettings());
     this.use = el("span", { class: "row" });
     this.element = el(
       "div",
       { class: "stack details" },
-      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.use),
+      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.set, this.use),
       el("div", { class: "stack tight" }, el("h4", {}, "Nearest training images"), this.near),
       el("div", { class: "stack tight" }, el("h4", {}, "Recipe"), this.facts),
     );
@@ -69,6 +77,14 @@ export class SampleDetails {
     this.given(image => {
       this.left();
       this.app.navigate(`#edit/${run}?${new URLSearchParams({ image: image.ref, name: image.name })}`);
+    });
+  }
+
+  /** The controls become those of a cell of a table. */
+  useSettings() {
+    this.given(image => {
+      this.left();
+      this.app.navigate(`#sample?recipe=${encodeURIComponent(image.id)}`);
     });
   }
 
@@ -131,6 +147,7 @@ export class SampleDetails {
     const { file } = this;
     for (const one of [this.edit, ...use.querySelectorAll("button")]) one.disabled = !file;
     this.star.show(sample.entry);
+    this.set.hidden = !file || !sample.entry.recipe?.sweep;
     this.download.hidden = !file;
     if (file) this.download.href = file.url;
     if (same) return;

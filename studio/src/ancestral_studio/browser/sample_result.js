@@ -1,14 +1,12 @@
 // The samples of a job: the film of its steps, a tile for each sample, the chosen one, and the files.
 
 import { el, fill } from "../page/shared/elements.js";
-import { button, write } from "./dom.js";
+import { button, short, write } from "./dom.js";
 import { Film } from "./film.js";
 import { TileGrid, tileSize } from "./grid.js";
-import { SampleDetails } from "./sample_details.js";
+import { SampleDetails, isSingle } from "./sample_details.js";
 import { roomIn } from "./stage.js";
 import { Viewer } from "./viewer.js";
-
-const SINGLE = /(^|\/)\d{6}\.png$/; // the picture of one sample
 
 /** What is shown before anything was made. */
 const nothing = () => ({ entry: null, layout: null, step: null, images: {} });
@@ -76,12 +74,26 @@ export class SampleResult {
     fill(this.files);
   }
   /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
-  name({ n, index, label, given }, classes) {
+  name({ n, index, label, given, sweep }, classes) {
+    this.grid.across = 0;
+    if (sweep && typeof sweep === "object") return this.nameCells(Object.entries(sweep), Number(n) || 1);
     const indices = index ? [index].flat().map(Number) : Array.from({ length: Number(n) || 64 }, (_, i) => i);
     const conditioned = Array.isArray(given) ? given.length > 0 : Object.keys(given ?? {}).length > 0;
     const names = label ? [label].flat() : conditioned ? [] : classes; // sample i has label i modulo their number
     this.nextNames = { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
     if (!this.outdated) this.names = this.nextNames;
+    return undefined;
+  }
+
+  /** Name the samples of a table by the values of its columns and rows: [[name, values], ...]. */
+  nameCells([[column, values], [row, others] = ["", [""]]], each) {
+    const text = value => (typeof value === "number" ? short(value) : value);
+    const cells = others.flatMap(other =>
+      values.map(value => `${column} ${text(value)}${row ? `, ${row} ${text(other)}` : ""}`),
+    );
+    const captions = cells.flatMap(cell => Array(each).fill(cell));
+    this.nextNames = this.names = { indices: captions.map((_, place) => place), captions };
+    if (each === 1) this.grid.across = values.length;
   }
 
   addStep(step) {
@@ -143,7 +155,7 @@ export class SampleResult {
     if (entry?.recipe) this.name(entry.recipe, classes);
     if (this.made.step) this.draw(this.made.step, this.made.images); // by the names of the recipe
     this.showBranch();
-    const files = (entry?.files ?? []).filter(file => !SINGLE.test(file.name));
+    const files = (entry?.files ?? []).filter(file => !isSingle(file));
     fill(
       this.files,
       files.map(file => el("a", { href: file.url, download: "" }, file.name)),
