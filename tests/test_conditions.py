@@ -8,6 +8,7 @@ import torch
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
 from ancestral.model.condition_values import WRITTEN
+from ancestral.model.sweep_axes import AXES
 from ancestral.nets.conditioning import EMBEDDED
 from ancestral.page.script_bundle import PAGE_FILES
 
@@ -17,6 +18,7 @@ def test_each_kind_has_a_row_in_each_table(kind):
     assert kind.on_grid != (kind in EMBEDDED)
     assert kind.encoding
     assert kind in WRITTEN
+    assert kind in AXES
     assert f"{kind.__name__}: " in (PAGE_FILES / "page_conditions.js").read_text(encoding="utf-8")
 
 

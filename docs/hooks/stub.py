@@ -41,6 +41,7 @@ from torch.optim import Optimizer
 
 from ancestral.base.registries import MaskPart, OwnMetric
 from ancestral.config import Config, Given
+from ancestral.config.sweep_values import SweptAxes
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource

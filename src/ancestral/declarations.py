@@ -31,7 +31,7 @@ from ancestral.base.registries import (
 )
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
 from ancestral.config.data_sources import SOURCES, described
-from ancestral.config.request import SamplingOptions
+from ancestral.config.request import SamplingOptions, swept_settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -332,6 +332,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
         "model was trained on such; default: a .png in the folder samples of the run, or of the working folder for a "
         "model outside a run"
     )
+    SWEPT: ClassVar[str] = ", ".join(swept_settings(edit=False))
 
     model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
@@ -376,17 +377,25 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
         bare=True,
         suffixes=[".gif", ".webp", ".mp4"],
         written=True,
+        sweeps=False,
     )
     """Also write an animation of the reverse process, x_t beside its estimate of x_0, as a .gif, .webp (smaller) or
     .mp4 (the smallest; needs ancestral[video]); without a path, a .gif in the folder samples."""
     film: str | Path | bool = argument(
-        False, title="Film strip", words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
+        False,
+        title="Film strip",
+        words=Path | None,
+        metavar="[PATH]",
+        bare=True,
+        suffixes=[".png"],
+        written=True,
+        sweeps=False,
     )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
-    fps: int | None = argument(None, title="Frames per second", least=1, most=50)
+    fps: int | None = argument(None, title="Frames per second", least=1, most=50, sweeps=False)
     """Frames in a second of the animation, whose second half is two to three times slower. Fewer make a smaller file;
     default: 8."""
-    scale: float | None = argument(None, title="Animation size", least=0.05, most=10)
+    scale: float | None = argument(None, title="Animation size", least=0.05, most=10, sweeps=False)
     """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool | None = None
     """Whether grids, animations and film strips name the class of each sample, and the last two t; default: they do.
@@ -420,6 +429,7 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
         "working folder for a model outside a run"
     )
     LABEL_DEFAULT: ClassVar[str] = "none"
+    SWEPT: ClassVar[str] = ", ".join(swept_settings(edit=True))
 
     model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
@@ -487,10 +497,18 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
         suffixes=[".gif", ".webp", ".mp4"],
         written=True,
         tasks=["interpolate"],
+        sweeps=False,
     )
     """Also write an animation of interpolate; without a path, in the new folder."""
     film: str | Path | bool = argument(
-        False, title="Film strip", words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"], written=True
+        False,
+        title="Film strip",
+        words=Path | None,
+        metavar="[PATH]",
+        bare=True,
+        suffixes=[".png"],
+        written=True,
+        sweeps=False,
     )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder."""
 

@@ -98,6 +98,29 @@ def test_the_picture_of_all_samples_holds_their_recipe(own_studio, tiny_run):
     assert json.loads(read_text(path)) == first["entry"]["recipe"]
 
 
+def test_a_sweep_is_a_job_whose_recipe_repeats_it(own_studio, tiny_run):
+    """Its axes are text of the form. The cells are files, the table another one, and each step has all cells."""
+    server, client = own_studio
+    run = server.state.places.id_of(tiny_run.path)
+    options = {"model": run, "sweep": "steps=2,4", "by": "label", "seed": 5}
+    _, first = client.end(client.start("sample", **options))
+    names = [f"{number:04d}-steps{steps}-label{label}.png" for number, (label, steps) in enumerate(
+        itertools.product(("vertical", "horizontal"), (2, 4)))]  # fmt: skip
+    files = {file["name"]: file["url"] for file in first["entry"]["files"]}
+    assert [*files] == [*names, "grid.png", "sweep.png"]
+    last = first["entry"]["steps"][-1]
+    table = ancestral.load(tiny_run.path).sweep({"steps": (2, 4), "label": None}, seed=5)
+    for name, tile, cell in zip(names, cut(pixels(client, last["x0"]), last), table.flatten(0, 2), strict=True):
+        assert np.array_equal(pixels(client, files[name]), cell[0].numpy())
+        assert np.array_equal(tile, cell[0].numpy())
+    _, again = client.end(client.start("sample", model=run, like=f"history:{first['entry']['id']}"))
+    urls = {file["name"]: file["url"] for file in again["entry"]["files"]}
+    assert all(client.get(urls[name]).content == client.get(files[name]).content for name in (*names, "sweep.png"))
+    kind, refused = client.end(client.start("sample", **{**options, "sweep": "low=/etc/passwd"}))
+    assert kind == "failed"
+    assert "a sweep has no 'low'" in refused["error"]
+
+
 def test_edits_are_jobs_too(own_studio, tiny_run):
     server, client = own_studio
     run = server.state.places.id_of(tiny_run.path)

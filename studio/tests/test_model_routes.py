@@ -132,6 +132,18 @@ def test_a_recipe_finds_the_weaker_model(place, tmp_path):
     )
 
 
+def test_a_recipe_of_a_table_has_its_axes(tiny_run, tmp_path):
+    """What is swept is no option of its own, though the recipe names the sampler with all its settings."""
+    options = {"steps": None, "sweep": "steps=2:4:2", "by": "label=1,none", "n": 2, "seed": 3}
+    ancestral.sample(tiny_run.path, out=tmp_path / "table.png", **options)
+    recipe = restored(tmp_path / "table.png", {"tiny": tiny_run.path}, [])
+    assert {name: recipe.options.get(name) for name in ("sweep", "by", "steps", "label")} == {
+        **{"sweep": "steps=2,4", "by": "label=horizontal,none", "steps": None, "label": None}
+    }
+    ancestral.sample(tiny_run.path, out=tmp_path / "again.png", **recipe.options)
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "table.png").read_bytes()
+
+
 def test_a_recipe_of_a_cascade_leaves_each_model_its_sampler(tmp_path):
     low = ImageCondition(1, sides=(4, 4), made_by="upscale:2")
     models = {"small": untrained((1, 4, 4)), "large": untrained((1, 8, 8), conditions={"low": low})}

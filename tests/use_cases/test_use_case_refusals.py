@@ -40,6 +40,49 @@ SAMPLING = {
     "sample given --given low=other.npz": "there is no array low in it",
     "sample cats --like edit.png": "is an edit: make it again by ancestral edit",
 }
+SWEEP = "sample run --sweep"
+SWEEPS = {
+    f"{SWEEP} foo=1": "a sweep has no 'foo'; it has label, steps, eta, variance, seed, sampler, guidance",
+    f"{SWEEP} =1": "--sweep cannot be '=1': give NAME=FIRST:LAST:COUNT, as in guidance=1:5:5, or NAME=A,B,C",
+    f"{SWEEP} guidance=": "--sweep cannot be 'guidance='",
+    f"{SWEEP} guidance=1:2:0": "1:2:0 has 0 values: give 1 to 1,024 of them",
+    f"{SWEEP} guidance=1:2:2000": "1:2:2000 has 2,000 values",
+    f"{SWEEP} guidance=1,,2": "guidance of a sweep cannot be '': give numbers or names",
+    f"{SWEEP} guidance": "guidance of a sweep has no list of all its values: give some",
+    f"{SWEEP} guidance=much": "guidance of a sweep cannot be 'much': give a number",
+    f"{SWEEP} guidance_rescale=0,2 --guidance 2": "--guidance-rescale must be from 0 to 1, not 2",
+    f"{SWEEP} seed=1:1024:1024 --by label": "a sweep of 2,048 cells is too large: give at most 1,024",
+    f"{SWEEP} seed=1:1024:1024 -n 64": "1,024 cells of 64 samples are too many: give at most 16,384 in all",
+    f"{SWEEP} label=diagonal": "no class 'diagonal'",
+    f"{SWEEP} label --by label=0": "--sweep and --by name label both: give another to one",
+    f"{SWEEP} label --label 0": "label is swept, so each cell has its own: leave --label out",
+    f"{SWEEP} guidance=1,2 --guidance 2": "guidance is swept, so each cell has its own: leave --guidance out",
+    f"{SWEEP} guidance.label=1,2 --guidance 2": "give --guidance of other conditions by name, or leave it out",
+    f"{SWEEP} sampler=ddim,heun --eta 1": "write it into the values, as in sampler=ddim:eta=1",
+    f"{SWEEP} sampler=dimm": "sampler of a sweep cannot be 'dimm': it has ddpm, ddim",
+    f"{SWEEP} sampler=ddim:etta=1": "sampler ddim has no option etta",
+    f"{SWEEP} index=1,2 -n 2": "leave their number -n out",
+    f"{SWEEP} label --gif": "--gif has no meaning in a sweep, which is a table of samples: leave it out",
+    f"{SWEEP} label --film": "--film has no meaning in a sweep",
+    f"{SWEEP} label --fps 9": "--fps has no meaning in a sweep",
+    f"{SWEEP} label --branch edit.png --at 1": "leave --sweep out",
+    f"{SWEEP} label --like edit.png": "leave --sweep out",
+    f"{SWEEP} label --out x.gif": "cannot write a sweep as a .gif file; --out takes .png, .npz or the name of a folder",
+    f"{SWEEP} label --out run": "run is not empty, and the images of two sweeps would mix",
+    f"{SWEEP} steps=2,3 --then run": "steps is swept, which is for one model: leave --then out",
+    "sample run --by label": "--by gives the rows of a table, whose columns --sweep NAME=VALUES gives: add it",
+    "sample given --sweep angle=1,2 --given angle=3": "its own: leave --given angle out",
+    "sample given --sweep low=small": "low of a sweep is an image, which has no list of values: --given low=FOLDER",
+    "sample given --sweep hair=red": "hair has no class 'red'",
+    "edit cats vary photo.png --sweep noise=0,1": "--noise is an option of inpaint and restore, and has no meaning in",
+    "edit cats vary photo.png --sweep strength=0:2:3": "--strength must be from 0 to 1, not 2",
+    "edit cats vary photo.png --sweep eta=0,1": "a sweep has no 'eta'; it has label, seed, sampler, guidance",
+    "edit cats vary photo.png --sweep strength=0.5 --film": "--film has no meaning in a sweep",
+    "edit cats restore photo.png --noise 0.1 --sweep operator=os:system": "it has upscale, grey, mask",
+    "edit cats restore photo.png --noise 0.1 --sweep operator=blur:1,grey+os:system": "cannot be 'grey+os:system'",
+    "edit cats restore photo.png --operator blur:1 --sweep operator=blur:2": "operator is swept",
+    "edit cats restore photo.png --operator blur:1 --sweep method=magic": "cannot be 'magic': it has auto, trained",
+}
 IN = "edit cats inpaint photo.png"
 BOX = f"{IN} --box 0,0,2,2"
 RE = "edit cats restore photo.png --operator"
@@ -206,7 +249,7 @@ def save_arrays():
     Path("fashion.json").write_text('{"preset": "fashion"}')
 
 
-REFUSALS = SAMPLING | EDITS | RUNS
+REFUSALS = SAMPLING | SWEEPS | EDITS | RUNS
 
 
 @pytest.mark.parametrize("command", REFUSALS)

@@ -59,6 +59,7 @@ class Argument:
         written: Whether it names a place that is written.
         tasks: The tasks of `edit` that have it; without any all have it.
         branches: Whether a branch of a picture can be given it.
+        sweeps: Whether a sweep can be given it.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Argument:
     written: bool = False
     tasks: Sequence[str] = ()
     branches: bool = True
+    sweeps: bool = True
 
     @property
     def heading(self) -> str:
@@ -142,6 +144,7 @@ FIELD_FACTS = (
     "written",
     "tasks",
     "branches",
+    "sweeps",
 )
 """What the metadata of a field may say of its argument."""
 BOUNDS = {"least": ("at least", le), "above": ("above", lt), "most": ("at most", ge), "below": ("below", gt)}

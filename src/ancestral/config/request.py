@@ -9,14 +9,15 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from ancestral import __version__
 from ancestral.base.arguments import checked, converted, plain, read_json
 from ancestral.base.errors import InputError
 from ancestral.base.fields import argument
-from ancestral.base.registries import SAMPLERS
+from ancestral.base.registries import RESTORATIONS, SAMPLERS
 from ancestral.base.result import ATTACHED, Result
+from ancestral.config.sweep_values import SweptAxes, SweptValue, read_axes
 
 KEYWORD = "ancestral"
 """The keyword of the recipe in the metadata (iTXt) of a PNG."""
@@ -69,12 +70,12 @@ class EditRequest:
     task: str
     images: dict[str, ImageRef] = field(default_factory=dict)
     part: str = ""
-    method: str | None = None
-    operator: str | None = None
-    noise: float | None = None
-    strength: float | None = None
-    t: float | None = None
-    iterations: int | None = None
+    method: str | None = argument(None, sweep=str, choices=("auto", *RESTORATIONS))
+    operator: str | None = argument(None, sweep=str)
+    noise: float | None = argument(None, sweep=float)
+    strength: float | None = argument(None, sweep=float)
+    t: float | None = argument(None, sweep=float)
+    iterations: int | None = argument(None, sweep=int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,16 @@ class SamplingOptions:
     """
 
     LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
+    sweep: SweptAxes | None = argument(
+        None, title="Columns", words=str | None, metavar="NAME[=VALUES]", names="words", branches=False
+    )
+    """Setting or condition with a column for each of its values, in a table of samples of one seed: FIRST:LAST:COUNT
+    for evenly spaced numbers, or A,B,C; without values all there are, or of a condition its range in the data. NAME is
+    a condition, one number of it (pose.yaw), {SWEPT} or guidance.CONDITION. Each cell has one sample, or n."""
+    by: SweptAxes | None = argument(
+        None, title="Rows", words=str | None, metavar="NAME[=VALUES]", names="words", branches=False
+    )
+    """Setting or condition with a row for each of its values, as of `sweep`."""
     index: tuple[int, ...] | None = argument(None, title="Sample numbers", largest=1024)
     """Indices of the samples of the seed, one or several; default: the first n."""
     seed: int | None = None
@@ -149,14 +160,14 @@ class Request(Result):
     """SHA-256 of the model file; "" for a model in no file, and for a grid of training, whose weights are in none."""
     version: str
     """Version of this package: another one may sample otherwise."""
-    seed: int
+    seed: int = field(metadata={"sweep": int})
     n: int | None
     """The number of items: those with indices 0..n−1 of the seed, unless `indices` names others; None is the default of
     the task."""
-    sampler: str
+    sampler: str = field(metadata={"sweep": str, "choices": tuple(SAMPLERS)})
     """The sampler with its settings; "" is that of the model, or of the task of an edit."""
-    guidance: float | dict[str, float]
-    indices: tuple[int, ...] | None = field(default=None, metadata={"key": "index"})
+    guidance: float | dict[str, float] = field(metadata={"sweep": float})
+    indices: tuple[int, ...] | None = argument(None, key="index", sweep=int)
     label: tuple[int | str, ...] | None = None
     """Names of classes, or their numbers: item i has label i mod their number. None takes all classes in turn, if there
     are any."""
@@ -168,7 +179,7 @@ class Request(Result):
     """The values of the conditions besides the label: names of classes, numbers and images. Item i has value i mod
     their number."""
     guidance_interval: tuple[float, float] | None = None
-    guidance_rescale: float | None = None
+    guidance_rescale: float | None = argument(None, sweep=float)
     weak: str | None = None
     """SHA-256 of the file of the weaker model of autoguidance."""
     then: dict[str, str] = field(default_factory=dict)
@@ -179,10 +190,13 @@ class Request(Result):
     """The request whose trajectory is continued from its state number `at`, by the other settings of this one."""
     at: int | None = None
     """The number of the state, from 0, which is x_T."""
-    steps: int | None = None
+    steps: int | None = argument(None, sweep=int)
     """The number of sampling steps, where the sampler does not say it."""
     edit: EditRequest | None = None
     """What is edited, and how; None of plain samples."""
+    sweep: dict[str, tuple[SweptValue, ...]] | None = None
+    """The values of one or two settings and conditions by name, of which each pair is a cell of a table of samples: the
+    first has a column for each value, the second a row. () are all values."""
     source: str = field(default="the request", metadata=ATTACHED, compare=False)
     """What messages call the request: the file that it was read from."""
     objects: Objects = field(default_factory=Objects, metadata=ATTACHED, compare=False, repr=False)
@@ -266,12 +280,14 @@ class Request(Result):
         Raises:
             InputError: If a request has no such setting, or a value has another type.
         """
-        hints = typing.get_type_hints(Request.of) | {"then": tuple[Any, ...], "edit": EditRequest | None}
+        further = {"then": tuple[Any, ...], "edit": EditRequest | None, "sweep": SweptAxes | None}
+        hints = typing.get_type_hints(Request.of) | further
         changes = {
             name: converted(name, value, hints[name]) if name in hints else value for name, value in changes.items()
         }
         edit = {name: value for name, value in changes.items() if self.edit is not None and name in vars(self.edit)}
-        images = {name: value for name, value in changes.items() if self.edit is not None and name in EDITED_IMAGES}
+        inputs = (*EDITED_IMAGES, *({"operator"} & self.objects.arguments.keys()))
+        images = {name: value for name, value in changes.items() if self.edit is not None and name in inputs}
         for name in changes:
             if name in UNSETTABLE or name not in {**vars(self), **edit, **images}:
                 raise InputError(f"a request has no {name}")
@@ -320,6 +336,7 @@ _STORED: dict[str, Callable[[Any], Any]] = {
     "label": _labels,
     "guidance": lambda value: dict(value) if isinstance(value, Mapping) else value,
     "indices": lambda value: None if value is None else tuple(value),
+    "sweep": lambda value: None if value is None else read_axes(value),
 }
 """How a request stores the settings that users write in several ways."""
 
@@ -350,8 +367,33 @@ _DIVIDED: dict[str, Callable[[Request, Any], tuple[Any, Any]]] = {
 _KEYS = {one.name: one.metadata.get("key", one.name) for one in dataclasses.fields(Request)}
 SETTINGS = {name: _KEYS[name] for name in inspect.signature(Request.of).parameters}
 """The options of `sample` and `edit` by the settings of `Request.of`."""
-SAMPLER_OPTIONS = ("steps", "eta", "variance")
-"""Options of samplers that are options of `sample` too."""
+SAMPLER_OPTIONS: Mapping[str, type] = {"steps": int, "eta": float, "variance": str}
+"""Options of samplers that are options of `sample` too, and their types."""
+
+
+class SweptSetting(NamedTuple):
+    """A setting that a sweep can have values of.
+
+    Attributes:
+        name: Its name in a request.
+        kind: The type of its values.
+        choices: All of its values; () if they are not finite in number.
+    """
+
+    name: str
+    kind: type
+    choices: Sequence[str] = ()
+
+
+def swept_settings(edit: bool) -> dict[str, SweptSetting]:
+    """Return the settings that a sweep of samples or of an edit can have, by the names of their options."""
+    fields = [*dataclasses.fields(Request), *(dataclasses.fields(EditRequest) if edit else ())]
+    facts = {one.name: one.metadata for one in fields if "sweep" in one.metadata}
+    settings = {
+        of.get("key", name): SweptSetting(name, of["sweep"], of.get("choices", ())) for name, of in facts.items()
+    }
+    further = {} if edit else {name: SweptSetting(name, kind) for name, kind in SAMPLER_OPTIONS.items()}
+    return further | settings
 
 
 def read_text(path: Path) -> str:

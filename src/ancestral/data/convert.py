@@ -185,6 +185,11 @@ def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor
     return ((items.double() - low) * (255 / ((high - low) or 1))).round().clamp(0, 255).to(torch.uint8)
 
 
+def is_picture(shape: Sequence[int], dtype: torch.dtype) -> bool:
+    """Tell whether items of a shape and dtype are pictures for Pillow: grey, RGB, or one of these with alpha."""
+    return len(shape) == 3 and (shape[0] in (1, 3) or has_alpha(shape, dtype))
+
+
 def has_alpha(shape: Sequence[int], dtype: torch.dtype) -> bool:
     """Tell whether items of a shape (C, *space) and dtype are images whose last channel is alpha."""
     return len(shape) == 3 and shape[0] in (2, 4) and not dtype.is_floating_point

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from ancestral.base.registries import MaskPart, OwnMetric
 from ancestral.config import Config, Given
+from ancestral.config.sweep_values import SweptAxes
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
 from ancestral.model import Label, Model, NetSource
@@ -429,6 +430,8 @@ def sample(
     fps: int | None = None,
     scale: float | None = None,
     captions: bool | None = None,
+    sweep: SweptAxes | None = None,
+    by: SweptAxes | None = None,
     index: int | Sequence[int] | None = None,
     seed: int | None = None,
     label: Label = None,
@@ -479,6 +482,11 @@ def sample(
         scale: Width and height of the animation, as a share of its usual ones; default: 1.
         captions: Whether grids, animations and film strips name the class of each sample, and the last two t;
             default: they do. One sample is a grid only where this is set, and else its picture alone.
+        sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
+            FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C; without values all there are, or of a condition
+            its range in the data. NAME is a condition, one number of it (pose.yaw), steps, eta, variance, seed,
+            sampler, guidance, index, guidance_rescale or guidance.CONDITION. Each cell has one sample, or n.
+        by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
@@ -535,6 +543,8 @@ def edit(
     like: str | Path | None = None,
     gif: str | Path | bool = False,
     film: str | Path | bool = False,
+    sweep: SweptAxes | None = None,
+    by: SweptAxes | None = None,
     index: int | Sequence[int] | None = None,
     seed: int | None = None,
     label: Label = None,
@@ -600,6 +610,12 @@ def edit(
             the mask are given again.
         gif: Also write an animation of interpolate; without a path, in the new folder.
         film: Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder.
+        sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
+            FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C; without values all there are, or of a condition
+            its range in the data. NAME is a condition, one number of it (pose.yaw), seed, sampler, guidance, index,
+            guidance_rescale, steps, method, operator, noise, strength, t, iterations or guidance.CONDITION. Each
+            cell has one sample, or n.
+        by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.

@@ -20,6 +20,8 @@ SYNONYMS = {
     "--guidance": ("cfg", "cfg-scale", "guidance-scale"),
     "--given": ("condition", "conditions", "cond", "conditioning", "control", "pair", "attributes"),
     "--weak": ("autoguidance", "bad-model"),
+    "--sweep": ("grid", "xy-plot", "x-axis", "axis", "table", "vary"),
+    "--by": ("y-axis", "rows"),
     "--mask": ("mask-image", "inpaint-mask"),
     "--box": ("bbox", "rectangle"),
     "--strength": ("denoising-strength", "denoise"),

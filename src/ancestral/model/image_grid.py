@@ -34,14 +34,15 @@ class ImageGrid(list[Image]):
         groups = []
         for number, image in enumerate(self[:MOST_SHOWN]):
             width = max(image.width, SMALLEST_WIDTH)
-            pictures = "".join(_picture(one, width) for one in (*(each[number] for each in self.before), image))
+            pictures = "".join(picture_html(one, width) for one in (*(each[number] for each in self.before), image))
             text = f"<figcaption>{html.escape(self.captions[number])}</figcaption>" if self.captions else ""
             groups.append(f'<figure style="margin:2px">{pictures}{text}</figure>' if text or self.before else pictures)
         more = f"<p>and {len(self) - MOST_SHOWN:,} more</p>" if len(self) > MOST_SHOWN else ""
         return f'<div style="display:flex;flex-wrap:wrap;gap:2px">{"".join(groups)}</div>{more}'
 
 
-def _picture(image: Image, width: int) -> str:
+def picture_html(image: Image, width: int) -> str:
+    """Write an image as HTML, of this width in pixels, with its bytes."""
     file = io.BytesIO()
     image.save(file, "PNG")
     code = base64.b64encode(file.getvalue()).decode()

@@ -1,143 +1,27 @@
 """A trained model with its ways to sample and to edit."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ancestral.base import storage
-from ancestral.base.arguments import shown
-from ancestral.base.errors import InputError
-from ancestral.base.events import finish
 from ancestral.base.registries import MaskPart
 from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
-from ancestral.data.convert import has_alpha, to_uint8
-from ancestral.data.decoding import from_pixels
 from ancestral.model import editing
 from ancestral.model.autoencoders import autoencoder_tensors
-from ancestral.model.condition_values import captions
-from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of
-from ancestral.model.requested import RequestedModel, check_model, count_of, digest_of, stages_of
-from ancestral.model.sample_conditioning import read_conditioning
-from ancestral.model.sampling_model import SamplingModel
-from ancestral.model.stages import Stage
+from ancestral.model.request_model import RequestModel
 from ancestral.operators import Operator
-from ancestral.samplers import Sampler, Step, record
 
 
-class Model(SamplingModel):
+class Model(RequestModel):
     """A denoiser that can be sampled from, and that edits items of the kind that it knows.
 
     The arguments are those of `SamplingModel`.
     """
-
-    def make(
-        self,
-        request: Request,
-        batch_size: int | None = None,
-        condition: Mapping[str, Tensor] | None = None,
-        decode: bool = True,
-    ) -> Tensor:
-        """Make the samples of a request: of settings, or of a picture that holds its recipe.
-
-            model.make(Request.of(n=64, seed=1, label="7"))
-            model.make(Request.read("seven.png").replace(seed=1))
-
-        Args:
-            request: The request.
-            batch_size: The number of items in a batch; None is 64, and fewer of large items. It changes memory and
-                time, not the items.
-            condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
-                or one for each. They are moved to the model's device.
-            decode: Whether to convert the items to the units of the data; False returns them as the network knows them.
-
-        Returns:
-            Items on the CPU, (n, C, *sides), or (n, 2) of points, in the units of the data: uint8 in 0..255, uint16 in
-            0..65535, or float32. Without `decode` they are float32 and about in [−1, 1], exactly so if the sampler
-            clips. Of edits `editing.Edited`.
-
-        Raises:
-            InputError: If the model cannot do this, the request is one of another model, or an image that it names is
-                not given again.
-        """
-        if not isinstance(request, Request):
-            raise InputError(f"a request cannot be {shown(request)}: Request.read(file) reads that of a picture")
-        if request.model:
-            check_model(request, digest_of(self))
-        if request.edit is not None:
-            return editing.edit_of(self, request).run(self.batch(batch_size), decode)
-        stages = stages_of([RequestedModel(self), *map(RequestedModel.of, request.objects.then)], request)
-        items = self.items(count_of(request, stages), request.indices)
-        rows, samples = _rows(condition or {}, len(items)), torch.empty(0)
-        for number, stage in enumerate(stages):
-            made = stage.given_samples(samples, items) if number else stage
-            sampled = _trajectory(made, items, request.seed, rows)
-            convert = made.model.decoded if decode or number < len(stages) - 1 else Tensor.cpu
-            samples = finish(record(sampled, range(len(items)), self.batch(batch_size), convert)).samples
-        return samples
-
-    def sample(
-        self,
-        n: int | None = None,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        *,
-        batch_size: int | None = None,
-        condition: Mapping[str, Tensor] | None = None,
-        decode: bool = True,
-        **options: Any,
-    ) -> Tensor:
-        """Sample items of a seed: `make` of `Request.of` these settings.
-
-        Args:
-            n: The number of items, as of `Request.of`.
-            sampler: The sampler, as of `Request.of`.
-            steps: The number of sampling steps, as of `Request.of`.
-            seed: The seed, as of `Request.of`.
-            batch_size: The number of items in a batch, as of `make`.
-            condition: What else a network of your own is conditioned on, as of `make`.
-            decode: Whether to convert the items to the units of the data.
-            options: The further settings of `Request.of`.
-
-        Returns:
-            Items on the CPU, as of `make`.
-
-        Raises:
-            InputError: If the model cannot do this.
-        """
-        request = Request.of(n, sampler, steps, seed, **options)
-        return self.make(request, batch_size, condition, decode)
-
-    def images(self, n: int | None = None, **options: Any) -> ImageGrid:
-        """Sample images for Pillow.
-
-        Args:
-            n: The number of images, as of `sample`.
-            options: The other options of `sample`.
-
-        Returns:
-            A list, which notebooks draw as a grid, with what the images are conditioned on beside them. Images have 8
-            bits, to which other numbers are scaled: L (grey), RGB, or LA and RGBA of a model that was trained on
-            transparent images: integers of 2 or 4 channels.
-
-        Raises:
-            InputError: If the items are no such images, or as `sample` does.
-        """
-        spec = self.spec
-        if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
-            raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
-        samples = self.sample(n, **options)
-        given = read_conditioning(spec, options.get("label"), options.get("given"))
-        indices = options.get("indices") or range(len(samples))
-        texts = captions(given.values, indices, self.class_names(indices, given.label) if spec.further else None)
-        shown = [value.pictures() for value in given.values.values()]
-        beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown if pictures]
-        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
     def restore(
         self,
@@ -321,24 +205,3 @@ class Model(SamplingModel):
         batch_size, decode = further.pop("batch_size", None), further.pop("decode", True)
         request = Request.of(n, **further).of_edit(settings, arguments)
         return editing.edit_of(self, request).run(self.batch(batch_size), decode)
-
-
-def _trajectory(
-    stage: Stage, items: Sequence[int], seed: int, rows: Mapping[str, Tensor]
-) -> Callable[[Sequence[int]], Iterator[Step]]:
-    def trajectory(positions: Sequence[int]) -> Iterator[Step]:
-        part = {name: value[list(positions)] for name, value in rows.items()}
-        return stage.trajectory([items[position] for position in positions], seed, condition=part)
-
-    return trajectory
-
-
-def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Expand each condition to one row for each of `count` items. Raises InputError where that is not possible."""
-    for name, value in condition.items():
-        if name == "labels":
-            raise InputError("classes are given as label=..., not as a condition")
-        if not isinstance(value, Tensor) or not value.ndim or len(value) not in (1, count):
-            what = f"the shape {list(value.shape)}" if isinstance(value, Tensor) else shown(value)
-            raise InputError(f"condition {name!r} must be a tensor with 1 or {count} rows, not {what}")
-    return {name: value.expand(count, *value.shape[1:]) for name, value in condition.items()}

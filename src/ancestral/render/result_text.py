@@ -1,7 +1,7 @@
 """The text of a result: tables and lines for a terminal and a notebook."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ancestral.base.arguments import short_source
@@ -11,6 +11,7 @@ from ancestral.base.quantities import format_bytes
 from ancestral.base.result import Table, parts_of
 from ancestral.config.request import ImageRef
 from ancestral.config.run_files import RUN_PARTS
+from ancestral.config.sweep_values import SweptValue, value_texts
 from ancestral.model.metadata import CONDITION_KINDS
 from ancestral.render.data_text import data_parts
 from ancestral.render.evaluation_text import (
@@ -61,7 +62,7 @@ def _sampling(result: SamplingResult) -> list[Table | str]:
     models = ", then ".join((result.model, *result.then))
     rows = [("samples", f"{result.count:,} of {models}, seed {result.seed}{index}{label}{guidance}")]
     rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
-    rows += [("sampler", result.sampler), ("files", ", ".join(result.paths))]
+    rows += [*_swept(result.sweep), ("sampler", result.sampler), ("files", ", ".join(result.paths))]
     return [Table((), rows), *filter(None, [channel_means(result)])]
 
 
@@ -73,9 +74,16 @@ def _editing(result: EditingResult) -> list[Table | str]:
         ("network evaluations", f"{result.evaluations:,} of each sample, {result.seconds:.1f} s in all"),
     ]
     rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
+    rows += _swept(result.sweep)
     if result.deviation is not None:
         rows.append(("standard deviation", f"{result.deviation:.3g} on average where the image may change"))
     return [Table((), [*rows, ("files", ", ".join(result.paths))]), *result.notes]
+
+
+def _swept(sweep: Mapping[str, Sequence[SweptValue]] | None) -> list[tuple[str, str]]:
+    """The row of a table of samples with the values of its columns, and of its rows."""
+    axes = [f"{name} {_values(value_texts(values))}" for name, values in (sweep or {}).items()]
+    return [("sweep", " by ".join(axes))] if axes else []
 
 
 def _values(values: Sequence[ImageRef | str]) -> str:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ancestral.base.result import Result
 from ancestral.config.request import ImageRef
+from ancestral.config.sweep_values import SweptValue
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,6 @@ class EditingResult(Result):
     given: dict[str, tuple[ImageRef | str, ...]] = field(default_factory=dict)
     """The values of the conditions besides the label."""
     notes: tuple[str, ...] = ()
+    sweep: dict[str, tuple[SweptValue, ...]] | None = None
+    """The values of the columns of a table by the name of their setting, then those of its rows; None without a sweep.
+    `method`, `reason` and `evaluations` are then those of the first cell."""

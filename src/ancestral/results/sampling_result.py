@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ancestral.base.result import Result
 from ancestral.config.request import ImageRef
+from ancestral.config.sweep_values import SweptValue
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,6 @@ class SamplingResult(Result):
     """The values of the conditions besides the label: sample i has value i mod their number."""
     then: tuple[str, ...] = ()
     """The models that follow in a cascade. `codec`, `means` and `data_means` are those of the last."""
+    sweep: dict[str, tuple[SweptValue, ...]] | None = None
+    """The values of the columns of a table by the name of their setting, then those of its rows; None without a sweep.
+    Settings that it does not name are those of all cells; `sampler` is that of the first."""

@@ -17,6 +17,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.registries import SAMPLERS
 from ancestral.config import run_files
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Request, read_text
+from ancestral.config.sweep_values import axis_text
 from ancestral_studio.places import contents
 
 if TYPE_CHECKING:
@@ -204,6 +205,8 @@ def _options(recipe: Request) -> dict[str, Any]:
         options |= {name: value for name, value in vars(recipe.edit).items() if name not in ("images", "part")}
     elif recipe.sampler:
         options |= sampler_words(recipe.sampler)
+    axes = [axis_text(name, values) for name, values in (recipe.sweep or {}).items()]
+    options |= {**dict.fromkeys(recipe.sweep or ()), **dict(zip(("sweep", "by"), axes, strict=False))}
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -2,34 +2,37 @@
 
 import dataclasses
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+
+from torch import Tensor
 
 from ancestral import samplers
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.base.threads import cpu_threads
-from ancestral.config.folders import check_outside
 from ancestral.config.request import EditRequest, Request
 from ancestral.data.statistics import evenly_spaced
 from ancestral.declarations import EDIT_TASKS, FITTED, Edit
 from ancestral.model import editing, sampler_name
 from ancestral.model.editing.edited_samples import settings_of
-from ancestral.model.requested import recipe_of, stages_of
+from ancestral.model.requested import RequestedModel, recipe_of, stages_of
 from ancestral.render import compositions
 from ancestral.results.editing_result import EditingResult
-from ancestral.samplers import Step
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
-from ancestral.use_cases.sampling.edit_files import EditPlan, files_of, paths_of
+from ancestral.use_cases.sampling.edit_files import DecidedEditing, EditPlan, WrittenEdit, files_of, paths_of
 from ancestral.use_cases.sampling.edit_inputs import EditInput, check_images, edit_input
 from ancestral.use_cases.sampling.reverse_process import ReverseProcess, sampled
+from ancestral.use_cases.sampling.sweep_files import SweepPlan
+from ancestral.use_cases.sampling.sweep_table import first_cell, planned_sweep, written_sweep
 
 STATISTICS = 2
 """The smallest number of samples that have a map of their standard deviation."""
 
 
-def plan(options: Edit) -> EditPlan:
+def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
     """Decide how an image is edited, and into which files.
 
     Raises:
@@ -45,21 +48,31 @@ def plan(options: Edit) -> EditPlan:
     model, name = source.model, source.name
     if len(model.spec.shape) < 2:
         raise InputError(f"{name} is a model of points; images, signals and volumes can be edited")
-    given = edit_input(options, model, like)
+    request = requests.of_options(options).of_edit(_settings(options), {}) if like is None else like
+    given = edit_input(options, model, settings_of(first_cell(request, [model])))
     if like is not None:
         check_images(like, given)
-    settings = _settings(options, given) if like is None else settings_of(like)
-    request = (requests.of_options(options) if like is None else like).of_edit(settings, given.arguments)
-    request = requests.with_weak(request, options, model)
+    settings = settings_of(request)
+    if like is None:
+        settings = dataclasses.replace(settings, images=given.values)
+    request = requests.with_weak(request.of_edit(settings, given.arguments), options, model)
+    decide = partial(_decided, options, source, given)
+    if request.sweep is not None:
+        return planned_sweep(options, request, [model], decide)
+    decided = decide(request)
+    out, gif, film = paths_of(options, request, model)
+    return EditPlan(**vars(decided), shown=given.shown, change=given.change, out=out, gif=gif, film=film)
+
+
+def _decided(options: Edit, source: RequestedModel, given: EditInput, request: Request) -> DecidedEditing:
+    """Decide how the samples of a request without a sweep are made."""
+    model, settings = source.model, settings_of(request)
     (stage,) = stages_of([source], request)
     edit = editing.edit_of(model, request)
     indices = None if options.task == "interpolate" else request.indices
     items = range(edit.count) if indices is None else indices
-    out, gif, film = paths_of(options, request)
-    for path in filter(None, (out, gif, film)):
-        check_outside(path, model.config.data.source)
     own = request.objects.sampler
-    request = recipe_of(
+    made = recipe_of(
         request,
         [stage],
         n=len(items),
@@ -72,25 +85,12 @@ def plan(options: Edit) -> EditPlan:
         *requests.never_absent(stage),
         *requests.beyond_data(stage),
         *requests.snapshot_notes(options, request.objects.weak),
-        *(requests.differences(like, model) if like else ()),
+        *(requests.differences(request, model) if options.like is not None else ()),
     ]
-    return EditPlan(
-        options=options,
-        model=model,
-        name=name,
-        edit=edit,
-        request=request,
-        items=items,
-        shown=given.shown,
-        change=given.change,
-        out=out,
-        gif=gif,
-        film=film,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+    return DecidedEditing(options, model, source.name, edit, made, items, tuple(dict.fromkeys(notes)))
 
 
-def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
+def run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, EditingResult]:
     """Make the samples of an edit and write the files.
 
     Yields:
@@ -99,17 +99,38 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
     Returns:
         The files, and how the samples were made.
     """
-    edit, model, options = plan.edit, plan.model, plan.options
-    yield Message(f"{edit.method}: {edit.reason}")
+    cells = plan.cells if isinstance(plan, SweepPlan) else (plan,)
+    first, request = cells[0], plan.request
+    yield from (
+        Message(f"{name}: {reason}") for name, reason in {one.edit.method: one.edit.reason for one in cells}.items()
+    )
     yield from map(Message, plan.notes)
-    size, began = model.batch(options.batch_size), time.perf_counter()
+    made = (yield from _swept(plan)) if isinstance(plan, SweepPlan) else (yield from _written(plan))
+    return EditingResult(
+        model=first.name,
+        task=first.options.task,
+        count=made.samples,
+        seed=request.seed,
+        method=first.edit.method,
+        reason=first.edit.reason,
+        evaluations=first.edit.evaluations,
+        seconds=made.seconds,
+        paths=made.paths,
+        deviation=made.deviation,
+        index=request.indices,
+        given=request.given,
+        notes=(*plan.notes, *made.remarks),
+        sweep=request.sweep,
+    )
+
+
+def _written(plan: EditPlan) -> Generator[Event, None, WrittenEdit]:
+    """Make the samples and write the files."""
+    edit, options, began = plan.edit, plan.options, time.perf_counter()
     keep = evenly_spaced(compositions.FILM_STATES, len(edit.times)) if plan.film else []
-    with cpu_threads(options.threads):
-        task = f"{edit.count} sample{'s' * (edit.count > 1)}"
-        same_sides = plan.change is not None and tuple(plan.change.shape) == model.spec.shape[1:]
-        finish = edit.finish if same_sides else None  # else a state would be a large image around a small window
-        process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), model.spec.decode, finish)
-        recording = yield from sampled(process, size, keep, decoded=False)
+    same_sides = plan.change is not None and tuple(plan.change.shape) == plan.model.spec.shape[1:]
+    # else a state would be a large image around a small window
+    recording = yield from _recorded(plan, keep, edit.finish if same_sides else None)
     seconds = time.perf_counter() - began
     items = edit.finish(recording.samples)
     remarks = edit.check(items)
@@ -117,25 +138,37 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
     deviation = None
     if options.task != "interpolate" and edit.count >= STATISTICS:
         deviation = editing.deviation_of(items)
-    decode = model.spec.decode
-    states = [Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
+    decode = plan.model.spec.decode
+    states = [samplers.Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
     paths = yield from write_new_files(files_of(plan, items, deviation, states))
     changed = deviation if deviation is None or plan.change is None else deviation[plan.change]
-    return EditingResult(
-        model=plan.name,
-        task=options.task,
-        count=edit.count,
-        seed=plan.request.seed,
-        method=edit.method,
-        reason=edit.reason,
-        evaluations=edit.evaluations,
-        seconds=seconds,
-        paths=paths,
-        deviation=None if changed is None else float(changed.mean()),
-        index=plan.request.indices,
-        given=plan.request.given,
-        notes=(*plan.notes, *remarks),
-    )
+    mean = None if changed is None else float(changed.mean())
+    return WrittenEdit(edit.count, seconds, paths, mean, remarks)
+
+
+def _swept(plan: SweepPlan[DecidedEditing]) -> Generator[Event, None, WrittenEdit]:
+    """Make the samples of all cells and write the file."""
+    began = time.perf_counter()
+    samples, paths = yield from written_sweep(plan, _cell)
+    return WrittenEdit(len(samples), time.perf_counter() - began, paths)
+
+
+def _cell(cell: DecidedEditing) -> Generator[Event, None, Tensor]:
+    recording = yield from _recorded(cell)
+    items = cell.edit.finish(recording.samples)
+    yield from map(Message, cell.edit.check(items))
+    return items
+
+
+def _recorded(
+    decided: DecidedEditing, keep: Sequence[int] = (), finish: Callable[[Tensor], Tensor] | None = None
+) -> Generator[Event, None, samplers.Recording]:
+    """Make the samples as the network knows them, and keep some of the states."""
+    edit, model, options = decided.edit, decided.model, decided.options
+    task = f"{edit.count} sample{'s' * (edit.count > 1)}"
+    process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), model.spec.decode, finish)
+    with cpu_threads(options.threads):
+        return (yield from sampled(process, model.batch(options.batch_size), keep, decoded=False))
 
 
 # -- what the user gives ----------------------------------------------------------------------------------------------
@@ -143,10 +176,10 @@ def run(plan: EditPlan) -> Generator[Event, None, EditingResult]:
 
 def _check_options(options: Edit) -> None:
     """Raise InputError for options that the task does not have, or lacks."""
-    task = options.task
+    task, swept = options.task, requests.swept_axes(options) or {}
     for one in dataclasses.fields(options):
         tasks, value = one.metadata.get("tasks", EDIT_TASKS), getattr(options, one.name)
-        if task not in tasks and value is not None and value is not False:
+        if task not in tasks and ((value is not None and value is not False) or one.name in swept):
             names = " and ".join(tasks)
             raise InputError(f"{option(one.name)} is an option of {names}, and has no meaning in {task}: leave it out")
     if options.image is None and task != "interpolate":
@@ -166,11 +199,11 @@ def _check_options(options: Edit) -> None:
         samplers.check_name(options.sampler, steps=options.steps)
 
 
-def _settings(options: Edit, given: EditInput) -> EditRequest:
-    """What the request has of the edit."""
+def _settings(options: Edit) -> EditRequest:
+    """What the request has of the edit besides its images."""
     own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method")}
     operator = None if options.operator is None else str(options.operator)
-    return EditRequest(options.task, given.values, operator=operator, **own)
+    return EditRequest(options.task, operator=operator, **own)
 
 
 def _check_task(like: Request, options: Edit) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.config.folders import check_outside
 from ancestral.config.request import Request
 from ancestral.data.decoding import from_pixels
 from ancestral.declarations import Edit
@@ -27,8 +29,8 @@ LONGEST_EDIT_STEM = 60
 
 
 @dataclass(frozen=True)
-class EditPlan:
-    """An edit that is decided: how it is made, and into which files.
+class DecidedEditing:
+    """An edit that is decided, with its recipe.
 
     Attributes:
         options: What the user gave.
@@ -37,11 +39,6 @@ class EditPlan:
         edit: How the samples are made.
         request: How they are made, for the metadata of PNGs.
         items: The indices of the samples.
-        shown: What the user gave, as it stands before the samples.
-        change: What may change, bool (*sides); None is all.
-        out: The folder or the file.
-        gif: An animation, if any.
-        film: A film strip, if any.
         notes: What the user should know, a line each.
     """
 
@@ -51,12 +48,63 @@ class EditPlan:
     edit: editing.DecidedEdit
     request: Request
     items: Sequence[int]
+    notes: tuple[str, ...]
+
+    @property
+    def states(self) -> int:
+        """The number of states of each sample."""
+        return len(self.edit.times)
+
+    @property
+    def work(self) -> int:
+        """The number of states of all batches."""
+        return -(-self.edit.count // self.model.batch(self.options.batch_size)) * self.states
+
+    def recipe_of_one(self, place: int) -> Request:
+        """Return the request of the picture of one of the samples."""
+        return of_part(self.request, next(writers.numbered([self.items[place]])))
+
+
+@dataclass(frozen=True)
+class EditPlan(DecidedEditing):
+    """An edit that is decided, and the files that it is written to.
+
+    Attributes:
+        shown: What the user gave, as it stands before the samples.
+        change: What may change, bool (*sides); None is all.
+        out: The folder or the file.
+        gif: An animation, if any.
+        film: A film strip, if any.
+    """
+
     shown: tuple[Beside, ...]
     change: Tensor | None
     out: Path
     gif: Path | None
     film: Path | None
-    notes: tuple[str, ...]
+
+
+class WrittenEdit(NamedTuple):
+    """The samples of an edit that are made and written.
+
+    Attributes:
+        samples: Their number.
+        seconds: The time in which they were made.
+        paths: The files.
+        deviation: The mean of the map of the standard deviation, if there is one.
+        remarks: What the user should know of the samples.
+    """
+
+    samples: int
+    seconds: float
+    paths: tuple[str, ...]
+    deviation: float | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def of_part(request: Request, part: str) -> Request:
+    """Return the request of a picture of an edit."""
+    return dataclasses.replace(request, edit=dataclasses.replace(settings_of(request), part=part))
 
 
 def _stem(options: Edit, request: Request) -> str:
@@ -66,7 +114,7 @@ def _stem(options: Edit, request: Request) -> str:
     return "-".join(filter(None, [text, options.task, f"seed{request.seed}"]))
 
 
-def paths_of(options: Edit, request: Request) -> tuple[Path, Path | None, Path | None]:
+def paths_of(options: Edit, request: Request, model: SamplingModel) -> tuple[Path, Path | None, Path | None]:
     """The folder or the file of the samples, the animation and the film strip."""
     folder = folder_of(options.model, "edits") / _stem(options, request)
     out = folder if options.out is None else Path(options.out)
@@ -76,6 +124,8 @@ def paths_of(options: Edit, request: Request) -> tuple[Path, Path | None, Path |
     gif = path_of(options.gif, default.with_name(default.name.replace("film.png", "walk.gif")))
     if gif is not None:
         writers.check_animation(gif)
+    for path in filter(None, (out, gif, film)):
+        check_outside(path, model.config.data.source)
     return out, gif, film
 
 
@@ -99,8 +149,7 @@ def files_of(
     is_picture = writers.fits_png(spec.shape, items.dtype)
 
     def text(part: str) -> str:
-        edit = dataclasses.replace(settings_of(request), part=part)
-        return dataclasses.replace(request, edit=edit).to_json() if request.model else ""
+        return of_part(request, part).to_json() if request.model else ""
 
     names = _captions(plan)
 

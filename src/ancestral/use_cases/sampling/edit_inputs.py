@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.config.request import ImageRef, Request
+from ancestral.config.request import EditRequest, ImageRef, Request
 from ancestral.declarations import Edit
 from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
@@ -40,13 +40,13 @@ class EditInput:
     notes: tuple[str, ...] = ()
 
 
-def edit_input(options: Edit, model: SamplingModel, like: Request | None) -> EditInput:
+def edit_input(options: Edit, model: SamplingModel, settings: EditRequest) -> EditInput:
     """Read what an edit begins with.
 
     Args:
         options: The options.
         model: The model.
-        like: The request that is made again, if any.
+        settings: The settings of the edit.
 
     Raises:
         InputError: If an image, a mask or an operator cannot be read, or does not fit the model.
@@ -61,10 +61,8 @@ def edit_input(options: Edit, model: SamplingModel, like: Request | None) -> Edi
         values = {name: image_ref(pairs[name], image) for name, image in images.items()}
         return EditInput({"image": options.image, "other": options.other}, values=values, notes=notes)
     if task == "restore":
-        kept = None if like is None else settings_of(like)
-        operator = kept.operator if kept is not None and options.operator is None else options.operator
-        noise = options.noise if kept is None else kept.noise
-        shape = editing.measured_shape(spec, operator, noise or 0.0)
+        operator = settings.operator if options.operator is None else options.operator
+        shape = editing.measured_shape(spec, operator, settings.noise or 0.0)
         image = _one(read_images(spec, options.image, "image", shape=shape), "image")
         part = Beside("input", image[None], spec.codec.limits)
         notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())

@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 
-from ancestral import __version__
+from ancestral import __version__, samplers
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.base.registries import DISTILLATIONS
 from ancestral.conditions import LABEL, Vector
 from ancestral.config import CustomNetConfig
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
+from ancestral.config.sweep_values import SweptValue, read_axes
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model, describe_file, find, load
-from ancestral.model.requested import RequestedModel, check_model, class_names, digest_of
+from ancestral.model.requested import RequestedModel, check_followers, check_model, class_names, digest_of
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
 from ancestral.samplers.loop import GaussianDenoiser
@@ -79,7 +81,7 @@ def recipe_options() -> tuple[str, ...]:
     """Name the options that a picture holds."""
     fields = [one for kind in (Request, EditRequest) for one in dataclasses.fields(kind)]
     names = [one.metadata.get("key", one.name) for one in fields if one.name not in GIVEN_AGAIN]
-    return (*names, *SAMPLER_OPTIONS, "branch")
+    return (*names, *SAMPLER_OPTIONS, "branch", "by")
 
 
 def of_options(options: Sample | Edit) -> Request:
@@ -88,8 +90,10 @@ def of_options(options: Sample | Edit) -> Request:
     Raises:
         InputError: If an option cannot be read, or has no effect.
     """
+    axes = swept_axes(options)
+    guided = options.guidance is not None or "guidance" in {name.partition(".")[0] for name in axes or ()}
     for name in ("weak", "guidance_interval", "guidance_rescale"):
-        if options.guidance is None and getattr(options, name) is not None:
+        if not guided and getattr(options, name) is not None:
             raise InputError(
                 f"{option(name)} has no effect without a scale of guidance: add {option('guidance', 2)}, or leave it "
                 "out"
@@ -97,7 +101,25 @@ def of_options(options: Sample | Edit) -> Request:
     interval = options.guidance_interval
     if interval is not None and len(interval) != 2:
         raise InputError(f"{option('guidance_interval')} takes two noise levels, the lowest and the highest")
-    return _with_sampler(Request.of(**_given(options)), options)
+    return _with_sampler(Request.of(**_given(options)).replace(sweep=axes), options)
+
+
+def swept_axes(options: Sample | Edit) -> dict[str, tuple[SweptValue, ...]] | None:
+    """Return the values of what the options sweep, by name; None without a sweep.
+
+    Raises:
+        InputError: If one cannot be read, or is named twice, or there is a second one alone.
+    """
+    if options.sweep is None and options.by is None:
+        return None
+    if options.sweep is None:
+        raise InputError(
+            f"{option('by')} gives the rows of a table, whose columns {option('sweep', 'NAME=VALUES')} gives: add it"
+        )
+    columns, rows = read_axes(options.sweep), {} if options.by is None else read_axes(options.by)
+    if columns.keys() & rows.keys():
+        raise InputError(f"{option('sweep')} and {option('by')} name {', '.join(rows)} both: give another to one")
+    return columns | rows
 
 
 def _given(options: Sample | Edit) -> dict[str, Any]:
@@ -183,6 +205,21 @@ def loaded(options: Sample | Edit, digest: str) -> RequestedModel:
     if isinstance(options.model, Model):
         return RequestedModel(options.model, str(options.model.file or "the model"), digest)
     return RequestedModel(load(options.model, options.device, net=options.net), str(options.model), digest)
+
+
+def followers(options: Sample, request: Request | None) -> list[Model | str | Path]:
+    """Return the models of a cascade behind the first.
+
+    Raises:
+        InputError: Unless they are as many as those of a request that is made again.
+    """
+    then = options.then
+    several = [] if then is None else [then] if isinstance(then, Model | str | Path) else [*then]
+    if request is not None and several and not request.then:
+        raise InputError(f"{options.like} was made by one; leave {option('then')} out")
+    if request is not None and len(several) != len(request.then):
+        check_followers(request, ["..."] * len(several))
+    return several
 
 
 def follower(model: Model | str | Path, device: str, net: Any) -> RequestedModel:
@@ -332,6 +369,19 @@ def differences(request: Request, model: SamplingModel) -> list[str]:
         version = " ".join(request.version.split())
         notes.append(f"{request.source} was made by ancestral {version}; version {__version__} may sample otherwise")
     return notes
+
+
+def doubts(stage: Stage) -> list[str]:
+    """Say why the sampler does not suit a distilled model."""
+    distil, sampler = stage.model.config.distil, stage.sampler
+    if not distil.method:
+        return []
+    if DISTILLATIONS[distil.method].consistent:
+        advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
+        return [] if isinstance(sampler, samplers.Consistency) else [f"{advice}, and get worse with each step"]
+    suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
+    advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
+    return [] if suits else [advice]
 
 
 def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[str]:

@@ -35,17 +35,14 @@ ANIMATION_HEIGHT = 400
 
 
 @dataclass(frozen=True)
-class SamplePlan:
-    """Samples that are decided: which, how they are made, and into which files.
+class DecidedSamples:
+    """Samples that are decided: which, and how they are made.
 
     Attributes:
         options: What the user gave.
         stages: The model, and those that follow it in a cascade.
         items: The indices of the samples.
         request: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
-        out: The grid, animation, array or folder.
-        gif: An animation, if any.
-        film: A film strip, if any.
         notes: What the user should know, a line each.
     """
 
@@ -53,9 +50,6 @@ class SamplePlan:
     stages: tuple[Stage, ...]
     items: Sequence[int]
     request: Request
-    out: Path
-    gif: Path | None
-    film: Path | None
     notes: tuple[str, ...]
 
     @property
@@ -67,6 +61,36 @@ class SamplePlan:
     def labelled(self) -> SamplingModel:
         """The model whose classes the labels are: the first that has some."""
         return next((stage.model for stage in self.stages if stage.model.spec.classes), self.model)
+
+    @property
+    def states(self) -> int:
+        """The number of states of each sample of the last model."""
+        return len(self.stages[-1].times)
+
+    @property
+    def work(self) -> int:
+        """The number of states of all batches."""
+        size = self.options.batch_size
+        return sum(-(-len(self.items) // stage.model.batch(size)) * len(stage.times) for stage in self.stages)
+
+    def recipe_of_one(self, place: int) -> Request:
+        """Return the request of one of the samples alone."""
+        return requests.of_one(self.request, self.labelled, self.items[place])
+
+
+@dataclass(frozen=True)
+class SamplePlan(DecidedSamples):
+    """Samples that are decided, and the files that they are written to.
+
+    Attributes:
+        out: The grid, animation, array or folder.
+        gif: An animation, if any.
+        film: A film strip, if any.
+    """
+
+    out: Path
+    gif: Path | None
+    film: Path | None
 
 
 def paths_of(options: Sample, request: Request, stages: Sequence[Stage]) -> tuple[Path, Path | None, Path | None]:
@@ -119,7 +143,7 @@ def files_of(
         if spec.rate:
             writers.write_recordings(path, samples, spec.rate, files)
         else:
-            texts = [text(requests.of_one(request, model, index)) for index in items]
+            texts = [text(plan.recipe_of_one(place)) for place in range(len(items))]
             writers.write_images(path, samples, files, texts)
 
     def array(path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Values of a sweep as users write them: a list, evenly spaced numbers, or all that there are."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ancestral.base.arguments import plain, shown
+from ancestral.base.errors import InputError
+from ancestral.base.options import option
+
+SweptValue: TypeAlias = int | float | str
+"""A value of a setting or a condition in a sweep."""
+SweptAxes: TypeAlias = str | Mapping[str, SweptValue | Sequence[SweptValue] | None]
+"""Settings and conditions with their values, as users write them."""
+MOST_CELLS = 1024
+"""The largest number of cells of a table, and of values of a setting."""
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+EVENLY_SPACED = re.compile(rf"({NUMBER}):({NUMBER}):(\d+)")
+"""FIRST:LAST:COUNT."""
+DIGITS = 12
+"""Significant digits of evenly spaced numbers: 0.3, and not 0.30000000000000004."""
+SEPARATORS = (",", ";")
+"""What stands between values, and between those that have commas."""
+FORMS = "NAME=FIRST:LAST:COUNT, as in guidance=1:5:5, or NAME=A,B,C"
+
+
+def read_axes(sweep: SweptAxes) -> dict[str, tuple[SweptValue, ...]]:
+    """Return the values of the settings of a sweep by name; () of one of which all values are meant.
+
+    Args:
+        sweep: A text, as in "guidance=1:5:5" or "label"; or values by name: a text as after the "=", a value, or a
+            sequence of such.
+
+    Raises:
+        InputError: If a text has no name, or what stands for a value is none.
+    """
+    if isinstance(sweep, str):
+        name, equals, values = sweep.partition("=")
+        if not name.strip() or (equals and not values.strip()):
+            raise InputError(f"{option('sweep')} cannot be {shown(sweep)}: give {FORMS}")
+        return {name.strip(): _values(name, values if equals else ())}
+    return {name: _values(name, values) for name, values in sweep.items()}
+
+
+def _values(name: str, values: Any) -> tuple[SweptValue, ...]:
+    values = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(values, str):
+        separator = SEPARATORS[";" in values]
+        values = [part.strip() for part in values.removesuffix(";").split(separator)]
+    several = values if isinstance(values, Sequence) else () if values is None else (values,)
+    each = tuple(map(plain, several))
+    for value in each:
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or value != value or value == "":
+            raise InputError(f"{name} of a sweep cannot be {shown(value)}: give numbers or names, {FORMS}")
+    return each
+
+
+def axis_text(name: str, values: Sequence[SweptValue]) -> str:
+    """Write a setting with its values as `read_axes` reads it."""
+    texts = [str(value) for value in values]
+    separator = SEPARATORS[any("," in text for text in texts)]
+    return f"{name}={separator.join(texts)}{separator if separator == ';' else ''}"
+
+
+def spread(text: SweptValue) -> list[float] | None:
+    """Return the numbers of FIRST:LAST:COUNT, both ends included; None for any other value.
+
+    Raises:
+        InputError: If there are none, or more than a table has cells.
+    """
+    match = EVENLY_SPACED.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    first, last, count = float(match[1]), float(match[2]), int(match[3])
+    if not 1 <= count <= MOST_CELLS:
+        raise InputError(f"{text} has {count:,} values: give 1 to {MOST_CELLS:,} of them")
+    return evenly_spaced_numbers(first, last, count)
+
+
+def evenly_spaced_numbers(first: float, last: float, count: int) -> list[float]:
+    """Return numbers from the first to the last, both included; the first alone for a count of 1."""
+    inner = [first + (last - first) * place / (count - 1) for place in range(1, count - 1)]
+    return [first, *(float(f"{value:.{DIGITS}g}") for value in inner), *[last] * (count > 1)]
+
+
+def value_texts(values: Sequence[SweptValue]) -> list[str]:
+    """Write values for people: numbers with four digits, or as many as tell them apart."""
+    for digits in (4, 6, DIGITS):
+        texts = [f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in values]
+        if len(set(texts)) == len(set(values)):
+            break
+    return texts

@@ -1,0 +1,164 @@
+"""A sweep of samples or of an edit: its cells one after another, and the table that they become."""
+
+import dataclasses
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Message, State, Work
+from ancestral.base.fields import check_ranges
+from ancestral.base.options import option
+from ancestral.base.quantities import plural
+from ancestral.conditions import LABEL
+from ancestral.config.folders import check_outside
+from ancestral.config.request import SAMPLER_OPTIONS, Request, swept_settings
+from ancestral.declarations import Edit, Sample
+from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.sweep_axes import GIVEN, GUIDANCE
+from ancestral.model.sweeps import Sweep, sweep_of
+from ancestral.use_cases.output_files import other_images, write_new_files
+from ancestral.use_cases.sampling import requests
+from ancestral.use_cases.sampling.sweep_files import D, SweepPlan, files_of_table, path_of_table
+
+ONE_SAMPLER = ("eta", "variance")
+"""Options of a sampler that not all have."""
+MOST_NOTES = 8
+"""The largest number of notes of all cells."""
+
+
+def planned_sweep(
+    options: Sample | Edit, request: Request, models: Sequence[SamplingModel], decide: Callable[[Request], D]
+) -> SweepPlan[D]:
+    """Decide all cells of a sweep, and the file.
+
+    Args:
+        options: The options.
+        request: The request of the table.
+        models: The model, and those that follow it.
+        decide: Decides how the samples of a request without a sweep are made.
+
+    Raises:
+        InputError: If an option has no meaning in a sweep, or a cell cannot be made.
+    """
+    _check_options(options, request)
+    sweep = sweep_of(request, models, decide)
+    _check_values(options, sweep)
+    cells = tuple(decide(cell) for row in sweep.cells for cell in row)
+    recipe = sweep.recipe(request, cells[0].request)
+    notes = list(dict.fromkeys([*sweep.notes, *(note for cell in cells for note in cell.notes)]))
+    if len(notes) > MOST_NOTES:
+        notes = [*notes[:MOST_NOTES], f"{plural(len(notes) - MOST_NOTES, 'note')} more on other cells"]
+    out = path_of_table(options, sweep, recipe)
+    for model in models:
+        check_outside(out, model.config.data.source)
+    notes += other_images([out]) if recipe.edit is None else []
+    return SweepPlan(options, models[-1], len(models) == 1, sweep, cells, recipe, out, tuple(notes))
+
+
+def first_cell(request: Request, models: Sequence[SamplingModel]) -> Request:
+    """Return the request of the first cell of a sweep; of a request without one itself."""
+    return request if request.sweep is None else sweep_of(request, models).cells[0][0]
+
+
+def _check_options(options: Sample | Edit, request: Request) -> None:
+    """Raise InputError for an option that has no meaning in a sweep, or is that which is swept."""
+    for one in dataclasses.fields(options):
+        if not one.metadata.get("sweeps", True) and getattr(options, one.name) not in (None, False):
+            raise InputError(f"{option(one.name)} has no meaning in a sweep, which is a table of samples: leave it out")
+    if options.like is not None:  # which holds the axes, and refuses other options
+        return
+    settings = {LABEL, *swept_settings(request.edit is not None)}
+    for name in request.sweep or ():
+        if name in settings and getattr(options, name) is not None:
+            raise InputError(f"{name} is swept, so each cell has its own: leave {option(name)} out")
+        condition = name.removeprefix(GIVEN)
+        if condition in requests.by_name(options.given):
+            raise InputError(f"{name} is swept, so each cell has its own: leave {option('given', condition)} out")
+        _check_others(options, name)
+
+
+def _check_others(options: Sample | Edit, name: str) -> None:
+    """Raise InputError for an option that does not go with a setting that is swept."""
+    scale = {} if options.guidance is None else requests.scale_of(options.guidance)
+    if name.startswith(f"{GUIDANCE}.") and not isinstance(scale, dict):
+        raise InputError(f"{name} is swept: give {option('guidance')} of other conditions by name, or leave it out")
+    others = [one for one in ONE_SAMPLER if getattr(options, one, None) is not None]
+    if name == "sampler" and others:
+        value = f"ddim:{others[0]}={getattr(options, others[0])}"
+        raise InputError(
+            f"the sampler is swept, and {option(others[0])} is that of one: write it into the values, as in "
+            f"sampler={value}, and leave it out"
+        )
+    if name in ("sampler", *SAMPLER_OPTIONS) and getattr(options, "then", None) is not None:
+        raise InputError(f"{name} is swept, which is for one model: leave {option('then')} out")
+    if name == "index" and options.n is not None:
+        raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
+
+
+def _check_values(options: Sample | Edit, sweep: Sweep) -> None:
+    """Raise InputError for a number that is out of the range of its option."""
+    names = {one.name for one in dataclasses.fields(options)}
+    for axis in sweep.axes:
+        for value in axis.values if axis.name in names and not axis.condition else ():
+            changes: dict[str, Any] = {axis.name: value}
+            check_ranges(dataclasses.replace(options, **changes))
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+def written_sweep(
+    plan: SweepPlan[D], make: Callable[[D], Generator[Event, None, Tensor]]
+) -> Generator[Event, None, tuple[Tensor, tuple[str, ...]]]:
+    """Make the samples of all cells and write the file.
+
+    Args:
+        plan: The plan.
+        make: Makes the samples of a cell, in the units of the data.
+
+    Yields:
+        The work done of all cells, the states of a single model, and the file.
+
+    Returns:
+        The samples of all cells, one after another, and the path.
+    """
+    samples, said = list[Tensor](), set[Message]()
+    done = 0
+    for number, cell in enumerate(plan.cells):
+        samples.append((yield from _renumbered(plan, number, done, make(cell), said)))
+        done += cell.work
+    paths = yield from write_new_files(files_of_table(plan, samples))
+    return torch.cat(samples), paths
+
+
+def _renumbered(
+    plan: SweepPlan[D], number: int, done: int, events: Generator[Event, None, Tensor], said: set[Message]
+) -> Generator[Event, None, Tensor]:
+    """The events of a cell as those of a part of all samples, whose last states have one number; messages come once."""
+    counts = [len(cell.items) for cell in plan.cells]
+    total, longest = sum(cell.work for cell in plan.cells), max(cell.states for cell in plan.cells)
+    task, before = f"{plural(len(plan.cells), 'cell')} of {plural(counts[0], 'image')}", sum(counts[:number])
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            samples: Tensor = end.value
+            return samples
+        if isinstance(event, Work):
+            done += 1
+            yield Work(task, done, total, event.unit)
+        elif isinstance(event, Message) and event not in said:
+            said.add(event)
+            yield event
+        elif isinstance(event, State) and plan.shows_states:
+            yield dataclasses.replace(
+                event,
+                task=task,
+                index=event.index + longest - event.total,
+                total=longest,
+                positions=[before + position for position in event.positions],
+                count=sum(counts),
+            )

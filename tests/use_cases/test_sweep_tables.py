@@ -1,0 +1,225 @@
+"""`--sweep` and `--by` of `sample` and `edit`: a table whose recipe repeats it, and cells that are ordinary samples."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+import ancestral
+from ancestral.base.events import Message, State, Work, finish
+from ancestral.conditions import Classes, Vector
+from ancestral.config.request import Request
+from ancestral.declarations import Edit, Sample
+from ancestral.render.sweep_picture import Heading, sweep_picture
+from ancestral.results.editing_result import EditingResult
+from ancestral.results.sampling_result import SamplingResult
+from tiny_models import events_of, untrained
+
+sample, edit = events_of(Sample), events_of(Edit)
+
+pytestmark = pytest.mark.usefixtures("figures")
+
+FEW = {"steps": 3}
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A model with conditions in the working folder, and an image."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(2)
+    conditions = {
+        "weight": Vector((45.0,), (20.0,), low=(0.0,), high=(90.0,)),
+        "pose": Vector((1.0, -1.0), (2.0, 0.5), ("yaw", "pitch")),
+        "hair": Classes(("dark", "fair")),
+    }
+    untrained((1, 8, 8), ("a", "b"), conditions=conditions).save(tmp_path / "m" / "model.safetensors")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    PillowImage.fromarray(pixels).save(tmp_path / "photo.png")
+    return ancestral.load("m", "cpu")
+
+
+def pixels(path):
+    with PillowImage.open(path) as image:
+        return torch.from_numpy(np.array(image))
+
+
+SWEEPS = [
+    "--sweep weight=0:90:3 --by label --given pose=0.5,0.1 --guidance 2 --steps 3",
+    "--sweep steps=2:4:3 --by sampler=ddim,heun",
+    "--sweep sampler=ddim:eta=1,heun --steps 3 -n 2",
+    "--sweep pose.yaw=0,1 --by pose.pitch --given pose=0.5,0.1 --given hair=dark --label b --steps 3",
+    "--sweep eta=0,1 --by seed=3:5:3 --steps 3",
+    "--sweep index=2,5 --by guidance.hair=1,2 --given hair=fair --guidance label=2 --steps 3",
+]
+
+
+@pytest.mark.parametrize("words", SWEEPS)
+def test_the_recipe_of_a_table_repeats_it(run, model, words):
+    run("sample", "m", *words.split(), "--out", "table.png")
+    run("sample", "m", "--like", "table.png", "--out", "again.png")
+    assert Path("again.png").read_bytes() == Path("table.png").read_bytes()
+    request = Request.read("table.png")
+    table = model.make(request)
+    run("sample", "m", "--like", "table.png", "--out", "again.npz")
+    with np.load("again.npz") as arrays:
+        assert np.array_equal(arrays["images"], table.numpy())
+        axes = [arrays[name].tolist() for name in ("columns", "rows") if name in arrays]
+    assert axes == [[*values] for values in request.sweep.values()]
+
+
+def test_each_cell_has_a_file_whose_recipe_is_that_of_an_ordinary_sample(run, model):
+    run("sample", "m", "--sweep", "guidance=1,3", "--by", "label", "--steps", 3, "--seed", 5, "--out", "cells")
+    names = ["0000-guidance1-labela", "0001-guidance3-labela", "0002-guidance1-labelb", "0003-guidance3-labelb"]
+    assert sorted(path.stem for path in Path("cells").iterdir()) == [*names, "sweep"]
+    settings = [(guidance, label) for label in "ab" for guidance in (1, 3)]
+    for name, (guidance, label) in zip(names, settings, strict=True):
+        file, one = f"cells/{name}.png", model.sample(1, seed=5, guidance=guidance, label=label, **FEW)
+        assert torch.equal(pixels(file), one[0, 0])
+        assert Request.read(file).sweep is None
+        run("sample", "m", "--like", file, "--out", f"{name}.png")
+        assert Path(f"{name}.png").read_bytes() == Path(file).read_bytes()
+    run("sample", "m", "--like", "cells/sweep.png", "--out", "again.png")
+    assert Path("again.png").read_bytes() == Path("cells/sweep.png").read_bytes()
+
+
+def test_an_edit_is_swept(run, model):
+    words = ["restore", "photo.png", "--operator", "blur:1", "--method", "jfps", "--iterations", 1, "--steps", 3]
+    run(
+        "edit",
+        "m",
+        *words,
+        "--sweep",
+        "noise=0.1,0.4",
+        "--by",
+        "guidance.label=1,2",
+        "--label",
+        "a",
+        "--out",
+        "table.png",
+    )
+    run("edit", "m", "restore", "photo.png", "--like", "table.png", "--out", "again.png")
+    assert Path("again.png").read_bytes() == Path("table.png").read_bytes()
+    run("edit", "m", "restore", "photo.png", "--like", "table.png", "--out", "cells")
+    for column, noise in enumerate((0.1, 0.4)):
+        run(
+            "edit",
+            "m",
+            *words,
+            "--noise",
+            noise,
+            "--guidance",
+            "label=1",
+            "--label",
+            "a",
+            "-n",
+            1,
+            "--out",
+            f"{column}.png",
+        )
+        cell = next(Path("cells").glob(f"{column:04d}-*.png"))
+        assert torch.equal(pixels(cell), pixels(f"{column}.png"))
+        run("edit", "m", "restore", "photo.png", "--like", cell, "--out", f"again-{column}.png")
+        assert torch.equal(pixels(f"again-{column}.png"), pixels(cell))
+
+
+def test_operators_and_methods_of_an_edit(model):
+    """Methods that the model cannot have are left out where all are meant, and said."""
+    options = {"sweep": "operator=blur:1,blur:2", "by": "method", "noise": 0.1, "iterations": 1, **FEW}
+    events = list(edit("m", "restore", "photo.png", out="table.png", **options))
+    lines = [event.text for event in events if isinstance(event, Message)]
+    assert any(line.startswith("method trained is left out: ") for line in lines)
+    request = Request.read("table.png")
+    assert request.sweep["operator"] == ("blur:1", "blur:2")
+    assert "jfps" in request.sweep["method"]
+    assert "trained" not in request.sweep["method"]
+    table = model.make(request.replace(image="photo.png"))
+    row = request.sweep["method"].index("jfps")
+    alone = model.restore("photo.png", "blur:2", 0.1, 1, "jfps", iterations=1, **FEW)
+    assert torch.equal(table[row, 1], alone.as_subclass(torch.Tensor))
+
+
+def test_a_method_that_is_chosen_for_each_cell_is_chosen_again(model):
+    """The recipe holds what the user gave, not the method of the first cell."""
+    options = {"sweep": "operator=blur:1,mask:left", "noise": 0.1, "iterations": 1, **FEW}
+    events = list(edit("m", "restore", "photo.png", out="table.png", **options))
+    assert [event.text.partition(":")[0] for event in events[:2]] == ["pigdm", "mmps"]
+    assert Request.read("table.png").edit.method is None
+    finish(edit("m", "restore", "photo.png", like="table.png", out="again.png"))
+    assert Path("again.png").read_bytes() == Path("table.png").read_bytes()
+
+
+def test_the_progress_counts_all_cells(model):
+    events = list(sample("m", 3, sweep="steps=2,4", by="label", batch_size=2, out="table.png"))
+    work = [event for event in events if isinstance(event, Work)]
+    assert [event.done for event in work] == [*range(1, 33)]  # 2 batches of 3 and of 5 states, in each row
+    assert {(event.task, event.total) for event in work} == {("4 cells of 3 images", 32)}
+    states = [event for event in events if isinstance(event, State)]
+    assert {(state.total, state.count) for state in states} == {(5, 12)}
+    last = {place: state.x[row] for state in states if state.index == 4 for row, place in enumerate(state.positions)}
+    table = model.make(Request.read("table.png"), batch_size=2)
+    assert torch.equal(torch.stack([last[place] for place in range(12)]), table.flatten(0, 2))
+
+
+def test_the_result_has_the_axes(model):
+    result = finish(sample("m", sweep={"weight": None}, by={"label": ["b", "none"]}, out="table.npz", **FEW))
+    assert result.sweep == {"weight": (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0), "label": ("b", "none")}
+    assert (result.count, result.label, result.given) == (14, None, {})
+    assert SamplingResult.from_json(result.to_json()) == result
+    assert json.loads(result.to_json())["sweep"]["label"] == ["b", "none"]
+    assert "weight 0, 15, 30, 45, 60, 75, 90 by label b, none" in str(result)
+    edited = finish(edit("m", "vary", "photo.png", sweep="strength=0.2,0.8", out="edit.png", **FEW))
+    assert (edited.count, edited.sweep) == (2, {"strength": (0.2, 0.8)})
+    assert EditingResult.from_json(edited.to_json()) == edited
+
+
+def test_what_a_sweep_decides_is_said(model):
+    def lines(**options):
+        Path("photo.png").unlink(missing_ok=True)  # of which there is a warning
+        events = sample("m", out="table.png", **{**FEW, **options})
+        return [event.text for event in events if isinstance(event, Message)]
+
+    texts = [event.text for event in sample("m", sweep="label", out="t.png", **FEW) if isinstance(event, Message)]
+    assert [text.partition(",")[0] for text in texts] == ["warning: photo.png is no sample"]
+    assert lines(sweep="weight") == ["weight from 0 to 90: the range of the data"]
+    assert lines(sweep="pose.yaw") == ["pose.yaw from -3 to 5: 2 standard deviations around the mean of the data"]
+    assert lines(sweep="steps=2:5:3", steps=None) == ["steps is rounded to whole numbers: 2, 4, 5"]
+    assert len(lines(sweep="weight=100:900:20")) == 9  # each lies beyond the data
+
+
+def test_a_model_in_no_file_has_a_table_without_a_recipe(model):
+    loose = untrained((1, 8, 8), ("a", "b"))
+    finish(sample(loose, sweep="label", out="table.png", **FEW))
+    with PillowImage.open("table.png") as image:
+        assert "ancestral" not in image.info
+
+
+def test_signals_and_points_have_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, shape in (("signals", (1, 32)), ("points", (2,)), ("volumes", (1, 4, 4, 4))):
+        made = untrained(shape, ("a", "b"), groups=4) if len(shape) > 1 else untrained(shape, ("a", "b"))
+        made.save(tmp_path / name / "model.safetensors")
+        finish(sample(name, 2, sweep="guidance=1,2", by="label", out=f"{name}.png", **FEW))
+        finish(sample(name, like=f"{name}.png", out=f"{name}-again.png"))
+        assert Path(f"{name}.png").read_bytes() == Path(f"{name}-again.png").read_bytes()
+        finish(sample(name, 2, sweep="guidance=1,2", by="label", out=f"{name}-folder", **FEW))
+        assert {path.name for path in Path(f"{name}-folder").iterdir()} == {"sweep.png", "samples.npz"}
+
+
+def test_the_picture_has_each_cell_at_its_place():
+    """Grey of a value for each cell, of which the picture has the middle where the cell is."""
+    values = torch.arange(6).mul(40).to(torch.uint8)
+    cells = [value.expand(1, 1, 8, 8) for value in values]
+    bare = sweep_picture(cells, (0.0, 255.0), Heading("x", "abc"), Heading("y", ["first", "second"]), captions=False)
+    named = sweep_picture(cells, (0.0, 255.0), Heading("x", "abc"), Heading("y", ["first", "second"]))
+    side = (bare.width - 8) // 3
+    assert bare.size == (3 * side + 8, 2 * side + 4)
+    left, top = named.width - bare.width, named.height - bare.height
+    assert left > 0
+    assert top > 0
+    for number, value in enumerate(values.tolist()):
+        row, column = divmod(number, 3)
+        place = column * (side + 4) + side // 2, row * (side + 4) + side // 2
+        assert bare.getpixel(place) == (value,) * 3 == named.getpixel((left + place[0], top + place[1]))
