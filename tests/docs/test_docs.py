@@ -176,7 +176,9 @@ class Place:
         if argv[0] in ("sample", "edit"):
             words = without(words, "-n") if {"--index", "--like"} & set(argv) else words
             words = without(words, "--steps", "--sampler") if "--like" in argv else words
-            words = without(words, "--steps") if any(word.startswith("heun:steps") for word in argv) else words
+            words = (
+                without(words, "--steps") if any(word.startswith(("heun:steps", "steps=")) for word in argv) else words
+            )
         if argv[0] == "train":
             words = words if {"--net", "--from"} & set(argv) else with_options(words, "--width 8")
             if "--resume" not in argv:
