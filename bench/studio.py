@@ -2,12 +2,15 @@
 
     python bench/studio.py load RUN [--clients 20] [--seconds 120] [--greedy 4]
     python bench/studio.py start RUN [--rounds 5]
+    python bench/studio.py history [--entries 10000] [--rounds 5]
 
 `load` starts a studio and visitors on this machine. Each follows its jobs by their events and fetches the pictures of
 every state, cancels every fifth job, and has a tab open that never reads; a quarter of them has `--greedy` jobs in the
 queue at a time, the others one. It prints the errors, how long jobs waited, how many each visitor got, and the memory
 of the server over time. `start` prints the seconds from the command to the first answers that a page needs, and from a
-first and a second job to the pictures of their first states.
+first and a second job to the pictures of their first states. `history` writes a folder of entries, each with the files
+of four samples and the notes of 50 states, and prints the seconds until a studio over it answers the list of what was
+made: the first time, after a restart, again, after a change of one entry, and with words to search for.
 """
 
 import argparse
@@ -77,9 +80,10 @@ class Visitor:
 
 
 @contextlib.contextmanager
-def server(run: Path) -> Iterator[tuple[psutil.Process, int, str]]:
+def server(run: Path, out: Path | None = None) -> Iterator[tuple[psutil.Process, int, str]]:
     """A studio as a process of its own, its port and its token."""
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as temporary:
+        out = out or Path(temporary)
         words = [sys.executable, "-m", "ancestral", "studio", run, "--out", out, "--port", "0", "--no-open"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -181,14 +185,79 @@ def start(options: argparse.Namespace) -> None:
     )
 
 
+def history(options: argparse.Namespace) -> None:
+    """Print how long a studio needs to list what was made."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs, out = Path(folder) / "runs", Path(folder) / "studio"
+        runs.mkdir()
+        began = time.monotonic()
+        for number in range(options.entries):
+            write_entry(out / "history" / f"{number:016x}", number)
+        print(f"{options.entries} entries were written in {time.monotonic() - began:.0f} s")
+        last = f"{options.entries - 1:016x}"
+        times: dict[str, list[float]] = {}
+        sizes = list[int]()
+        for restart in range(2):
+            with server(runs, out) as (process, port, token):
+                visitor = Visitor(port, token)
+                visitor.ask("GET", "/api/overview")
+                queries = [("after a restart" if restart else "the first time", "")]
+                queries += [
+                    ("again", ""),
+                    ("after a change", ""),
+                    ("with words", f"?words=ddim+seed={options.entries - 1}"),
+                ]
+                for number, (name, query) in enumerate([*queries, *queries[1:] * (options.rounds - 1)]):
+                    if name == "after a change":
+                        visitor.ask("POST", f"/api/history/{last}", {"favourite": number % 2 == 0})
+                    asked = time.monotonic()
+                    content = visitor.ask("GET", f"/api/history{query}")
+                    times.setdefault(name, []).append(time.monotonic() - asked)
+                    assert last.encode() in content
+                    sizes.append(len(content))
+                print(f"memory: {process.memory_info().rss / MEGABYTE:.0f} MB")
+    for name, values in times.items():
+        print(f"{name}: {quantiles(values)}")
+    print(f"an answer has {min(sizes):,} to {max(sizes):,} bytes")
+
+
+def write_entry(folder: Path, number: int) -> None:
+    """Write an entry of the history as a job of four samples leaves it, but for the pictures of its states."""
+    (folder / "files").mkdir(parents=True)
+    for name in (*(f"{index:06d}" for index in range(4)), "grid"):
+        (folder / "files" / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    steps = (
+        {"index": index, "total": 51, "t": 1000.0 - 20 * index, "columns": 2, "count": 4, "height": 32, "width": 32}
+        | {"x": f"steps/{index:04d}-x.png", "x0": f"steps/{index:04d}-x0.png"}
+        for index in range(51)
+    )
+    (folder / "steps.jsonl").write_text("".join(f"{json.dumps(step)}\n" for step in steps))
+    recipe = {"schema": 1, "model": f"{number % 7:064x}", "seed": number, "n": 4, "label": ["seven"], "guidance": 1}
+    facts = {
+        "command": "sample",
+        "options": {"model": "runs-digits", "n": 4, "seed": number, "label": ["seven"], "steps": 50},
+        "created": 1.7e9 + number,
+        "state": "done",
+        "run": "runs-digits",
+        "run_name": "digits",
+        "title": "sample digits",
+        "recipe": recipe | {"sampler": "ddim:steps=50,eta=0.0,clip=1.0"},
+        "error": None,
+    }
+    (folder / "entry.json").write_text(json.dumps(facts, indent=1))
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for function in (load, start):
+    for function in (load, start, history):
         command = commands.add_parser(function.__name__)
         command.set_defaults(function=function)
-        command.add_argument("run", type=Path)
+        if function is not history:
+            command.add_argument("run", type=Path)
+        if function is history:
+            command.add_argument("--entries", type=int, default=10_000)
         if function is load:
             command.add_argument("--clients", type=int, default=20)
             command.add_argument("--seconds", type=int, default=120)

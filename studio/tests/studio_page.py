@@ -88,7 +88,7 @@ class StudioPage:
 
     def end(self, state="done"):
         self.tab.locator(f".job[data-state={state}]").wait_for()
-        return self.get(f"/api/history/{self.get('/api/history')[0]['id']}")
+        return self.get(f"/api/history/{self.get('/api/history')['entries'][0]['id']}")
 
     def get(self, path):
         return self.page.request.get(self.address + path).json()

@@ -189,7 +189,7 @@ def test_visitors_have_turns_and_positions(own_studio, tiny_run):
         go.set()
         for job in (*expected, started[0]):
             one.end(job)
-    order = [entry["id"] for entry in one.get("/api/history").json[::-1]]
+    order = [entry["id"] for entry in one.get("/api/history").json["entries"][::-1]]
     assert order == [started[0], started[1], late, last, started[2], started[4]]
 
 
@@ -350,7 +350,7 @@ def test_a_killed_server_loses_no_picture_that_was_shown(tiny_run, tmp_path):
                 process.kill()
                 break
     with server() as (process, client):
-        (entry,) = client.get("/api/history").json
+        (entry,) = client.get("/api/history").json["entries"]
         assert (entry["id"], entry["state"]) == (job, "interrupted")
         assert entry["steps"] >= 25
         entry = client.get(f"/api/history/{job}").json
@@ -369,9 +369,9 @@ def test_ctrl_c_keeps_what_was_made(tiny_run, tmp_path):
         began = [data for _, kind, data in itertools.islice(client.events(job), 30)]
         assert began
     with studio(tiny_run.path, out=tmp_path / "out") as (_, client):
-        (entry,) = client.get("/api/history").json
+        (entry,) = client.get("/api/history").json["entries"]
         assert (entry["id"], entry["state"]) == (job, "cancelled")
-        assert entry["files"][0]["name"] == "stopped.png"
+        assert client.get(f"/api/history/{job}").json["files"][0]["name"] == "stopped.png"
 
 
 def test_it_starts_without_torch(tmp_path):

@@ -1,13 +1,20 @@
 """What was made: favourites, deletion and export, also of entries that a killed server left."""
 
+import io
 import json
+import shutil
+import zipfile
 
 import pytest
 from PIL import Image
 
 from ancestral.base.errors import InputError
+from ancestral_studio import history_index
 from ancestral_studio.answers import MissingError
-from ancestral_studio.history import History, HistoryEntry
+from ancestral_studio.history import History
+from ancestral_studio.history_entry import read_entry
+from ancestral_studio.history_search import Search
+from studio_client import studio
 
 
 @pytest.fixture
@@ -26,8 +33,8 @@ def test_entries_are_listed_newest_first_without_damaged_ones(history):
     (history.folder / f"{7:016x}").mkdir()
     (history.folder / f"{7:016x}" / "entry.json").write_text('{"command": "sam')
     (history.folder / "notes.txt").write_text("mine")
-    entries = [entry.described(live=False, full=True) for entry in history.all()]
-    assert [entry["options"]["n"] for entry in entries] == [2, 1, 0]
+    assert [row.described()["options"]["n"] for row in history.rows()] == [2, 1, 0]
+    entries = [history.get(row.id).described(live=False) for row in history.rows()]
     assert [file["name"] for file in entries[0]["files"]] == ["000000.png"]
     assert entries[0]["overview"] == entries[0]["files"][0]["url"]
     assert entries[0]["title"] == "<b>samples</b>"
@@ -40,43 +47,114 @@ def test_a_line_that_was_cut_is_no_step(history):
     entry.add_step(step | {"width": 4, "height": 4})
     with (entry.folder / "steps.jsonl").open("a") as file:
         file.write('{"index": 1, "tot')
-    described = entry.described(live=False, full=True)
+    described = entry.described(live=False)
     assert [(one["index"], one["width"]) for one in described["steps"]] == [(0, 4)]
-    assert entry.described(live=True, full=False)["steps"] == 1
+    assert entry.summary(live=True)["steps"] == 1
 
 
-def test_entries_that_ended_are_read_once_and_changes_are_seen(history, monkeypatch):
-    first = history.listed(())
+def listed(history, live=()):
+    return [(row.id[-1], row.favourite) for row in history.rows(live)]
+
+
+def reads(monkeypatch, history):
+    """The ids of the entries that are read to list a history."""
+    read = []
     with monkeypatch.context() as patch:
-        patch.setattr(HistoryEntry, "described", None)
-        assert history.listed(()) == first
+        patch.setattr(history_index, "read_entry", lambda folder: (read.append(folder.name[-1]), read_entry(folder))[1])
+        history.rows()
+    return sorted(read)
+
+
+def test_a_list_reads_what_changed_alone_also_after_a_restart(history, monkeypatch):
+    assert reads(monkeypatch, history) == ["0", "1", "2"]
+    assert reads(monkeypatch, history) == reads(monkeypatch, History(history.folder)) == []
     history.favour(f"{1:016x}", True)
     history.begin("f" * 16, "sample", {})
     history.delete(f"{0:016x}")
-    assert [(one["id"][-1], one["favourite"]) for one in history.listed(())] == [
-        ("f", False),
-        ("2", False),
-        ("1", True),
-    ]
-    assert [one["state"] for one in history.listed({"f" * 16})] == ["running", "done", "done"]
+    assert reads(monkeypatch, history) == ["1", "f"]
+    assert listed(History(history.folder)) == listed(history) == [("f", False), ("2", False), ("1", True)]
+    states = [row.described()["state"] for row in history.rows({"f" * 16})]
+    assert states == ["running", "done", "done"]
+    assert next(row.described()["state"] for row in history.rows()) == "interrupted"
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "of a later version", "no text", "a folder"])
+def test_an_index_that_is_lost_or_damaged_is_made_again(history, monkeypatch, damage):
+    before, file = [row.described() for row in history.rows()], history.folder / history_index.INDEX_FILE
+    text = file.read_text()
+    file.unlink()
+    if damage == "cut":  # by a kill, in the middle of the last line
+        file.write_text(text[: len(text) - len(text.splitlines()[-1]) // 2])
+    elif damage == "of a later version":
+        file.write_text(text.replace(f"[{history_index.VERSION},", f"[{history_index.VERSION + 1},"))
+    elif damage == "no text":
+        file.write_bytes(b"\xff\x00[1," + text.encode())
+    elif damage == "a folder":
+        file.mkdir()
+    again = History(history.folder)
+    assert [row.described() for row in again.rows()] == before
+    again.favour(f"{0:016x}", True)
+    assert listed(again)[-1] == listed(History(history.folder))[-1] == ("0", True)
+    expected = ["0", "1", "2"] if damage == "a folder" else []
+    assert reads(monkeypatch, History(history.folder)) == expected
+
+
+def test_two_studios_over_one_folder_see_what_the_other_does(history, monkeypatch):
+    """Each keeps an index of its own in memory, and both add to one file."""
+    other, first = History(history.folder), f"{0:016x}"
+    monkeypatch.setattr(history_index, "SPARE_LINES", 0)  # the file is written anew now and then
+    for turn in range(20):
+        one, two = (history, other) if turn % 2 else (other, history)
+        one.tag(first, add=[f"turn {turn}"], remove=[f"turn {turn - 1}"])
+        assert [row.tags for row in two.rows()] == [(), (), (f"turn {turn}",)]
+    assert [row.described() for row in History(history.folder).rows()] == [row.described() for row in other.rows()]
+    assert len((history.folder / history_index.INDEX_FILE).read_text().splitlines()) < 20
+
+
+def test_words_find_options_recipes_and_tags(history):
+    recipe = {"seed": 3, "label": ["seven"], "sampler": "ddim:steps=50,eta=0.5", "model": "fe" * 32}
+    history.get(f"{0:016x}").save(recipe=recipe, run_name="Digits")
+    history.get(f"{1:016x}").save(recipe=recipe | {"seed": 30, "given": {"weight": ["1.5"]}})
+    history.tag(f"{2:016x}", add=["for the poster"])
+    finds = {
+        "seven": "10", "digits SEVEN": "0", "seed=3": "0", "3": "0", "30": "1", "seed=30 ddim": "1", "steps=50": "10",
+        "50": "10", "5": "", "0.5": "10", "weight=1.5": "1", "poster": "2", "n=2": "2", "fe": "", "": "210", "(": "",
+    }  # fmt: skip
+    for words, found in finds.items():
+        assert "".join(row.id[-1] for row in Search(words).found(history.rows())) == found, words
+    assert [row.id[-1] for row in Search(tag="for the poster").found(history.rows())] == ["2"]
+    assert Search(command="edit").found(history.rows()) == []
+
+
+def test_tags_are_few_and_short(history):
+    name = f"{0:016x}"
+    history.tag(name, add=["  a \n b ", "c", "c"])
+    assert history.get(name).tags == ["a b", "c"]
+    history.tag(name, remove=["c", "d"])
+    assert history.rows()[-1].tags == ("a b",)
+    for wrong in ("", " ", "x" * 41):
+        with pytest.raises(InputError, match="a tag has 1 to 40 characters"):
+            history.tag(name, add=[wrong])
+    with pytest.raises(InputError, match="at most 20 tags"):
+        history.tag(name, add=[f"tag {number}" for number in range(20)])
 
 
 def test_states_of_entries(history):
     entry = history.begin("f" * 16, "sample", {})
-    assert entry.described(live=True, full=False)["state"] == "running"
-    assert entry.described(live=False, full=False)["state"] == "interrupted"
+    assert entry.summary(live=True)["state"] == "running"
+    assert entry.summary(live=False)["state"] == "interrupted"
 
 
 def test_favourites_stay_and_deleted_entries_go(history):
     name = f"{1:016x}"
     history.favour(name, True)
-    assert History(history.folder).get(name).described(live=False, full=False)["favourite"]
+    assert History(history.folder).get(name).described(live=False)["favourite"]
     made = history.get(name)
     history.favour(name, False)
     made.save(state="cancelled")
     assert not history.get(name).facts["favourite"]
     history.delete(name)
-    assert len(history.all()) == 2
+    assert len(history.rows()) == 2
     with pytest.raises(MissingError):
         history.get(name)
     with pytest.raises(MissingError):
@@ -103,14 +181,63 @@ def test_an_export_is_a_folder_that_needs_no_studio(history, tmp_path):
 
 def test_over_http(own_studio):
     server, client = own_studio
-    for number in range(2):
-        server.state.history.begin(f"{number:016x}", "sample", {}).save(state="done")
-    name = f"{1:016x}"
+    for number in range(3):
+        server.state.history.begin(f"{number:016x}", "sample", {"seed": number}).save(state="done", created=number)
+    name, names = f"{1:016x}", [f"{number:016x}" for number in range(3)]
     assert client.post(f"/api/history/{name}", {"favourite": True}).json["favourite"]
     assert client.post(f"/api/history/{name}", {"favourite": "yes"}).status == 400
     path = client.post("/api/history/export", {"favourites": True, "name": "best"}).json["path"]
     assert path == str(server.state.out / "exports" / "best")
     assert client.post("/api/history/export", {"ids": []}).line.startswith("there is nothing to export")
+    assert client.post("/api/history", {"ids": [*names, "f" * 16], "tag": "a"}).json == {"changed": 3}
+    assert client.post("/api/history", {"ids": names[:1], "untag": ["a"], "favourite": True}).json == {"changed": 1}
+    for wrong in ({"ids": names}, {"ids": names, "seed": 1}, {"ids": names, "tag": ""}, {"ids": "all", "tag": "a"}):
+        assert client.post("/api/history", wrong).status == 400, wrong
+    answer = client.get("/api/history?from=1&count=1&ids=1").json
+    assert [entry["id"] for entry in answer["entries"]] == [name]
+    assert answer["ids"] == names[::-1]
+    assert (answer["found"], answer["total"], answer["tags"]) == (3, 3, [{"name": "a", "count": 2}])
+    found = client.get("/api/history?words=seed%3D2&tag=a").json
+    assert [entry["id"] for entry in found["entries"]] == [names[2]]
+    assert client.get("/api/history?from=-1").status == 400
     assert client.ask("DELETE", f"/api/history/{name}").status == 200
     assert client.ask("DELETE", f"/api/history/{name}").status == 404
-    assert [entry["id"] for entry in client.get("/api/history").json] == [f"{0:016x}"]
+    assert client.ask("DELETE", "/api/history", {"ids": names[:2]}).json == {"changed": 1}
+    assert [entry["id"] for entry in client.get("/api/history").json["entries"]] == [names[2]]
+
+
+def test_several_are_sent_as_an_archive(own_studio):
+    server, client = own_studio
+    names = [f"{number:016x}" for number in range(2)]
+    for name in names:
+        entry = server.state.history.begin(name, "sample", {})
+        entry.files.mkdir()
+        (entry.files / "a.png").write_bytes(name.encode() * 200_000)  # several pieces
+        entry.save(state="done")
+    answer = client.get(f"/files/history.zip?ids={','.join(names)}")
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        files = [name for name in archive.namelist() if name.endswith("a.png")]
+        assert [archive.read(file) for file in files] == [name.encode() * 200_000 for name in names]
+        assert len(archive.namelist()) == 4
+    for wrong in ("", "..", "f" * 16, ",".join(["0" * 16] * 1001)):
+        assert client.get(f"/files/history.zip?ids={wrong}").status in (400, 404)
+
+
+def test_an_entry_is_repeated_on_another_run(tiny_run, tmp_path):
+    """With its own options: the samples are those of the other run. What does not suit it is refused in one line."""
+    shutil.copytree(tiny_run.path, tmp_path / "runs" / "one")
+    shutil.copytree(tiny_run.path, tmp_path / "runs" / "two")
+    with studio(tmp_path / "runs", out=tmp_path / "out") as (server, client):
+        client.get("/")
+        ids = {server.state.places.name_of(path): name for name, path in server.state.places.runs().items()}
+        _, first = client.end(client.start("sample", model=ids["one"], n=2, steps=2, seed=4))
+        answer = client.post(f"/api/history/{first['entry']['id']}/repeat", {"run": ids["two"]})
+        assert answer.status == 201
+        _, second = client.end(answer.json["id"])
+        assert (second["entry"]["run"], second["entry"]["run_name"]) == (ids["two"], "two")
+        assert second["entry"]["options"] == first["entry"]["options"] | {"model": ids["two"]}
+        pictures = [client.get(made["entry"]["files"][0]["url"]).content for made in (first, second)]
+        assert pictures[0] == pictures[1]  # both runs have the same weights
+        assert client.post(f"/api/history/{first['entry']['id']}/repeat", {"run": "../one"}).status in (400, 403)
+        assert client.post(f"/api/history/{'f' * 16}/repeat", {"run": ids["two"]}).status == 404

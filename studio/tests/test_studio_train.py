@@ -237,15 +237,16 @@ def test_what_was_made_is_found_again(visit, place, tiny_run):
     until(page, lambda: cards.count() == 2)
     page.get_by_role("button", name="Undo").click()
     until(page, lambda: cards.count() == 3)
-    assert len(client.get("/api/history").json) == 3
+    assert len(client.get("/api/history").json["entries"]) == 3
     page.get_by_label(re.compile("^Delete")).nth(1).click()
     page.reload()  # the page that goes leaves nothing undone
-    until(page, lambda: cards.count() == 2 and len(client.get("/api/history").json) == 2)
+    until(page, lambda: cards.count() == 2 and len(client.get("/api/history").json["entries"]) == 2)
     page.get_by_role("button", name="Favourites").click()
     until(page, lambda: cards.count() == 1)
+    page.get_by_role("checkbox", name="Select").check()
     page.get_by_label("Folder").fill("for <b>you</b>")
-    page.get_by_role("button", name="Export all shown").click()
-    page.locator(".toast", has_text="Exported to").wait_for()
+    page.get_by_role("button", name="Export to the folder").click()
+    page.locator(".toast", has_text="Exported 1 entry to").wait_for()
     assert [path.name for path in (folder / "runs" / "studio" / "exports").iterdir()] == ["for _b_you__b_"]
     page.get_by_role("link", name="Open in Sample").click()
     page.wait_for_url(f"{address}#sample/{run}?entry={made[2]}")

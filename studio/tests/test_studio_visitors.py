@@ -89,5 +89,5 @@ def test_a_page_of_another_site_can_neither_ask_nor_look(chromium, own_studio):
     assert len(told) == 6
     assert not [one for one in page.frames if one.url.startswith(plain) and one.locator("nav").count()]
     assert client.get("/api/jobs").json == []
-    assert not server.state.history.all()
+    assert not server.state.history.rows()
     context.close()

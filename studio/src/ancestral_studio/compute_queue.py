@@ -17,7 +17,8 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.events import Message, State, Work, Wrote
 from ancestral.base.options import on_command_line, spelled
 from ancestral_studio.answers import BusyError, error_line
-from ancestral_studio.history import OVERVIEWS, History, HistoryEntry
+from ancestral_studio.history import OVERVIEWS, History
+from ancestral_studio.history_entry import HistoryEntry
 from ancestral_studio.jobs import Job
 from ancestral_studio.posted_options import PostedOptions
 from ancestral_studio.recent_values import RecentValues
@@ -196,7 +197,7 @@ class ComputeQueue:
 
                 write_last(entry, STOPPED)
             entry.save(state=state, error=facts.get("error"))
-            description = entry.described(live=False, full=True)
+            description = entry.described(live=False)
         self.running = None  # first, since a page looks at the queue when its job ends
         job.tell(state, **(facts if state == "failed" else {}), entry=description)
 

@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.config import FROM_PYTHON, run_files
 from ancestral.config.data_sources import BUILT_IN
 from ancestral_studio.answers import MissingError, answer
-from ancestral_studio.history import HistoryEntry
+from ancestral_studio.history_entry import HistoryEntry
 from ancestral_studio.model_description import PICTURE_CHANNELS, model_description
 from ancestral_studio.recent_values import RecentValues
 from ancestral_studio.state import state_of

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from ancestral.base.errors import InputError
 from ancestral_studio.answers import answer, read_body
+from ancestral_studio.history_entry import FILES_FOLDER
 from ancestral_studio.posted_options import HISTORY, UPLOAD
 from ancestral_studio.restored_recipe import KeptPicture, restored
 from ancestral_studio.state import StudioState, state_of
@@ -54,10 +55,11 @@ def _kept_pictures(studio: StudioState) -> list[KeptPicture]:
             pictures.append((facts.stat().st_mtime, KeptPicture(f"{UPLOAD}{number}", path.name, path)))
         except (InputError, OSError):  # it was removed meanwhile
             continue
-    for entry in studio.history.all():
-        for path in entry.files.rglob("*.png"):
-            reference = f"{HISTORY}{entry.id}/{path.relative_to(entry.folder).as_posix()}"
-            pictures.append((entry.facts.get("created", 0), KeptPicture(reference, path.name, path)))
+    for row in studio.history.rows():
+        folder = studio.history.folder / row.id
+        for path in (folder / FILES_FOLDER).rglob("*.png"):
+            reference = f"{HISTORY}{row.id}/{path.relative_to(folder).as_posix()}"
+            pictures.append((row.created, KeptPicture(reference, path.name, path)))
     return [picture for _, picture in sorted(pictures, key=lambda one: one[0], reverse=True)]
 
 

@@ -100,6 +100,7 @@ class Server:
             browse and _has_screen()
         ):  # a browser that starts slowly holds nobody up; the listener takes its request meanwhile
             threading.Thread(target=webbrowser.open, args=(self._page_that_leads_here(),), daemon=True).start()
+        threading.Thread(target=self.state.history.rows, daemon=True).start()  # who looks at it first need not wait
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each tab that is closed while it reads
         self._uvicorn = _Uvicorn(config, self.state)
         with _offline(), contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after its end

@@ -10,7 +10,7 @@ from PIL import Image
 from ancestral.base.events import State
 from ancestral.render.pictures import bare_tiles, grid_columns
 from ancestral.render.writers import write_picture
-from ancestral_studio.history import STEPS_FILE, HistoryEntry
+from ancestral_studio.history_entry import STEPS_FILE, HistoryEntry
 
 PICTURES_FOLDER = Path(STEPS_FILE).stem
 FAST = 1

@@ -1,237 +1,255 @@
-// History: what was made, with favourites; opened again with all its controls, deleted with undo, exported.
+// History: what was made, searched and marked; opened again with all its controls, compared, repeated, deleted with undo.
 
 import { el, fill } from "../page/shared/elements.js";
-import { icon, newId, write } from "./dom.js";
+import { icon, write } from "./dom.js";
+import { historyCard, titleOf } from "./history_card.js";
+import { selectionBar } from "./history_selection.js";
 
-const MOST = 60;
+const MOST = 60,
+  MOST_AT_ONCE = 3000,
+  TYPING_SECONDS = 0.2;
 
-export async function open(root, app) {
-  let entries = [],
-    most = MOST;
-  const hidden = new Set(),
-    pending = new Map(),
-    chosen = new Set();
-  const search = el("input", {
-    type: "search",
-    placeholder: "Find by name, run or option",
-    "aria-label": "Find in the history",
-  });
-  const command = el(
-    "select",
-    { "aria-label": "Kind" },
-    [
-      ["", "All kinds"],
-      ["sample", "Samples"],
-      ["edit", "Edits"],
-    ].map(([value, text]) => el("option", { value }, text)),
-  );
-  const favourites = el("button", { type: "button", "aria-pressed": "false" }, icon("star"), "Favourites");
-  const name = el("input", { type: "text", id: newId(), value: "export", size: 14 });
-  const exporting = el("button", { type: "submit" }, "Export");
-  const form = el("form", { class: "row" }, el("label", { class: "small", for: name.id }, "Folder"), name, exporting);
-  const count = el("p", { class: "soft small", role: "status" });
-  const grid = el("ul", { class: "made" }),
-    empty = el("p", { class: "empty", hidden: true }),
-    more = el("button", { type: "button", hidden: true }, "Show more");
-  root.append(
-    el(
-      "div",
-      { class: "stack" },
-      el("h1", {}, "History"),
-      el(
-        "div",
-        { class: "panel stack tight" },
-        el("div", { class: "row apart" }, el("div", { class: "row grow filters" }, search, command, favourites), form),
-        count,
-      ),
-      grid,
-      empty,
-      more,
-    ),
-  );
+export function open(root, app) {
+  return new HistoryTab(root, app);
+}
 
-  const cards = new Map();
-  const words = entry =>
-    [entry.title, entry.command, entry.run_name, JSON.stringify(entry.options ?? {})].join(" ").toLowerCase();
-  const settings = entry =>
-    Object.entries(entry.options ?? {})
-      .filter(([option]) => !["model", "image", "mask"].includes(option))
-      .map(([option, value]) => `${option} ${[value].flat().join(" ")}`);
-  const matching = () =>
-    entries.filter(
-      entry =>
-        !hidden.has(entry.id) &&
-        (!command.value || entry.command === command.value) &&
-        (favourites.getAttribute("aria-pressed") === "false" || entry.favourite) &&
-        search.value
-          .toLowerCase()
-          .split(/\s+/)
-          .every(word => words(entry).includes(word)),
-    );
-
-  function card(entry) {
-    if (cards.has(entry.id)) return cards.get(entry.id);
-    const picture = el("img", { class: "pixels", alt: "", loading: "lazy" }),
-      title = el("span", { class: "name wrap" }),
-      line = el("span", { class: "small soft wrap" });
-    const state = el("span", { class: "badge", hidden: true });
-    const star = el("button", { type: "button", class: "icon quiet star" }, icon("star"));
-    const bin = el("button", { type: "button", class: "icon quiet" }, icon("bin"));
-    const box = el("input", { type: "checkbox" });
-    const again = el("a", { class: "button" }, "Open");
-    const next = el("a", { class: "button quiet" }, "Edit");
-    const element = el(
-      "li",
-      { class: "panel card" },
-      el("a", { class: "cover" }, picture),
-      el(
-        "div",
-        { class: "stack tight" },
-        el("div", { class: "row apart" }, title, state),
-        line,
-        el(
-          "div",
-          { class: "row apart" },
-          el("div", { class: "row" }, again, next),
-          el("div", { class: "row" }, star, bin, el("label", { class: "pick" }, box)),
-        ),
-      ),
-    );
-    let now = entry;
-    star.addEventListener("click", async () => {
-      const favourite = !now.favourite;
-      now.favourite = favourite;
-      draw();
-      try {
-        await app.api("POST", `/api/history/${entry.id}`, { favourite });
-      } catch (error) {
-        now.favourite = !favourite;
-        app.toast(error.message);
-        draw();
-      }
+class HistoryTab {
+  constructor(root, app) {
+    Object.assign(this, { root, app });
+    this.answer = { entries: [], found: 0, total: 0, tags: [] };
+    this.most = MOST;
+    this.asked = 0; // answers of questions before the last are dropped
+    this.cards = new Map();
+    this.selected = new Map();
+    this.hidden = new Set(); // deleted here, until their undo is gone
+    this.pending = new Set(); // what deletes them
+    this.bar = selectionBar(app, {
+      select: entries => this.select(entries),
+      all: () => this.all(),
+      changed: () => this.read(),
+      remove: entries => this.remove(entries),
     });
-    bin.addEventListener("click", () => remove(now));
-    box.addEventListener("change", () => {
-      if (box.checked) chosen.add(entry.id);
-      else chosen.delete(entry.id);
-      drawCount();
-    });
-    const made = {
-      element,
-      draw(fresh) {
-        now = fresh;
-        const text = fresh.title || `${fresh.command} ${fresh.run_name ?? ""}`;
-        write(title, text);
-        write(line, [...settings(fresh), new Date(fresh.created * 1000).toLocaleString()].join(" · "));
-        state.hidden = fresh.state === "done";
-        state.className = `badge ${fresh.state === "failed" ? "failed" : "stopped"}`;
-        write(state, fresh.state);
-        if (fresh.overview && picture.getAttribute("src") !== fresh.overview) picture.src = fresh.overview;
-        picture.hidden = !fresh.overview;
-        const address = `#${fresh.command}/${fresh.run}?entry=${fresh.id}`;
-        again.href = element.querySelector(".cover").href = address;
-        element.querySelector(".cover").setAttribute("aria-label", `Open ${text}`);
-        write(again, fresh.command === "edit" ? "Open in Edit" : "Open in Sample");
-        next.href = `#edit/${fresh.run}?entry=${fresh.id}`;
-        next.hidden = fresh.command === "edit" || !fresh.overview;
-        star.setAttribute("aria-pressed", String(fresh.favourite));
-        star.setAttribute("aria-label", `Favourite: ${text}`);
-        bin.setAttribute("aria-label", `Delete ${text}`);
-        bin.disabled = ["running", "waiting"].includes(fresh.state);
-        box.checked = chosen.has(fresh.id);
-        box.setAttribute("aria-label", `Choose ${text} for an export`);
-      },
-    };
-    cards.set(entry.id, made);
-    return made;
+    this.build();
+    this.listen();
   }
 
-  function draw() {
-    const all = matching(),
-      shown = all.slice(0, most),
-      wanted = shown.map(entry => card(entry).element);
-    for (const entry of shown) card(entry).draw(entry);
-    if (wanted.length !== grid.children.length || wanted.some((element, index) => grid.children[index] !== element))
-      fill(grid, wanted);
-    more.hidden = all.length <= most;
-    empty.hidden = Boolean(all.length);
+  build() {
+    this.words = el("input", {
+      type: "search",
+      placeholder: "Find: seed=3, a class, a run, a tag",
+      "aria-label": "Find in the history",
+      title: "Words of the title, the run, the options, the recipe and the tags; all of them must be there",
+    });
+    const kinds = Object.entries({ "": "All kinds", sample: "Samples", edit: "Edits" });
+    const options = kinds.map(([value, text]) => el("option", { value }, text));
+    this.command = el("select", { "aria-label": "Kind" }, options);
+    this.tag = el("select", { "aria-label": "Tag" });
+    this.favourites = el("button", { type: "button", "aria-pressed": "false" }, icon("star"), "Favourites");
+    this.count = el("p", { class: "soft small", role: "status" });
+    this.grid = el("ul", { class: "made" });
+    this.empty = el("p", { class: "empty", hidden: true });
+    this.more = el("button", { type: "button", hidden: true }, "Show more");
+    const filters = el("div", { class: "row filters" }, this.words, this.command, this.tag, this.favourites);
+    this.root.append(
+      el(
+        "div",
+        { class: "stack" },
+        el("h1", {}, "History"),
+        el("div", { class: "panel stack tight" }, filters, this.count),
+        this.grid,
+        this.empty,
+        this.more,
+        this.bar.element,
+      ),
+      ...this.bar.windows,
+    );
+  }
+
+  listen() {
+    let typing = 0,
+      jobs = "";
+    const anew = () => {
+      this.most = MOST;
+      this.read();
+    };
+    this.words.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(anew, TYPING_SECONDS * 1000);
+    });
+    for (const list of [this.command, this.tag]) list.addEventListener("change", anew);
+    this.favourites.addEventListener("click", () => {
+      const on = this.favourites.getAttribute("aria-pressed") === "true";
+      this.favourites.setAttribute("aria-pressed", String(!on));
+      anew();
+    });
+    this.more.addEventListener("click", () => {
+      this.most += MOST;
+      this.read();
+    });
+    this.app.subscribe(state => {
+      const key = JSON.stringify(state.queue);
+      if (key !== jobs && !this.root.hidden && jobs) this.read(); // a job began or ended
+      jobs = key;
+    });
+    addEventListener("pagehide", () => {
+      for (const forget of this.pending) forget({ keepalive: true });
+    });
+  }
+
+  show() {
+    this.read();
+  }
+
+  // -- reading ----------------------------------------------------------------------------------------------------
+
+  address(more) {
+    const query = { words: this.words.value.trim(), command: this.command.value, tag: this.tag.value, ...more };
+    if (this.favourites.getAttribute("aria-pressed") === "true") query.favourites = 1;
+    return `/api/history?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
+  }
+
+  async read() {
+    const mine = ++this.asked;
+    try {
+      const answer = await this.app.api("GET", this.address({ count: this.most }));
+      if (mine !== this.asked) return;
+      this.answer = answer;
+      for (const entry of answer.entries) if (this.selected.has(entry.id)) this.selected.set(entry.id, entry);
+    } catch (error) {
+      this.app.toast(error.message);
+    }
+    this.draw();
+  }
+
+  /** All entries that are found, also those that are not shown yet. */
+  async all() {
+    const { ids, entries } = await this.app.api("GET", this.address({ ids: 1, count: 1000 }));
+    const known = new Map(entries.map(entry => [entry.id, entry]));
+    return ids.map(id => known.get(id) ?? { id, tags: [], title: "", favourite: false, state: "done" });
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------------------------
+
+  card(entry) {
+    if (!this.cards.has(entry.id)) {
+      const card = historyCard(entry, {
+        favour: one => this.favour(one),
+        remove: one => this.remove([one]),
+        select: (one, on) => this.pick(one, on),
+        showTag: tag => this.showTag(tag),
+      });
+      this.cards.set(entry.id, card);
+    }
+    return this.cards.get(entry.id);
+  }
+
+  draw() {
+    const { entries, found, total } = this.answer,
+      shown = entries.filter(entry => !this.hidden.has(entry.id)),
+      gone = entries.length - shown.length;
+    for (const entry of shown) this.card(entry).draw(entry, this.selected.has(entry.id));
+    const wanted = shown.map(entry => this.card(entry).element),
+      drawn = this.grid.children;
+    if (wanted.length !== drawn.length || wanted.some((element, index) => drawn[index] !== element)) {
+      fill(this.grid, wanted);
+    }
+    this.more.hidden = found <= entries.length;
+    this.empty.hidden = shown.length > 0;
     write(
-      empty,
-      entries.length ? "Nothing in the history fits." : "Nothing was made yet. What you sample and edit is kept here.",
+      this.empty,
+      total ? "Nothing in the history fits." : "Nothing was made yet. What you sample and edit is kept here.",
     );
-    drawCount(all.length);
+    write(this.count, `${(found - gone).toLocaleString("en")} of ${(total - gone).toLocaleString("en")}`);
+    this.drawTags();
+    this.drawBar();
   }
 
-  function drawCount(number = matching().length) {
-    write(count, `${number} of ${entries.length - hidden.size}${chosen.size ? `, ${chosen.size} chosen` : ""}`);
-    write(exporting, chosen.size ? `Export ${chosen.size} chosen` : "Export all shown");
-    exporting.disabled = !number && !chosen.size;
+  drawTags() {
+    const chosen = this.tag.value,
+      tags = this.answer.tags.map(tag => [tag.name, `${tag.name} (${tag.count})`]);
+    if (chosen && !tags.some(([name]) => name === chosen)) tags.push([chosen, `${chosen} (0)`]);
+    this.tag.hidden = !tags.length;
+    const rows = [["", "All tags"], ...tags],
+      key = JSON.stringify(rows);
+    if (key === this.drawnTags) return;
+    this.drawnTags = key;
+    fill(
+      this.tag,
+      rows.map(([value, text]) => el("option", { value }, text)),
+    );
+    this.tag.value = chosen;
   }
 
-  /** An entry is deleted on the disk only when its undo is gone. */
-  function remove(entry) {
-    const cards = [...grid.children],
-      place = cards.indexOf(card(entry).element);
-    hidden.add(entry.id);
-    chosen.delete(entry.id);
-    draw();
-    (grid.children[Math.min(place, grid.children.length - 1)]?.querySelector(".star") ?? search).focus();
-    const forget = () => {
-      pending.delete(entry.id);
-      return app
-        .api("DELETE", `/api/history/${entry.id}`)
-        .then(read)
-        .catch(error => {
-          hidden.delete(entry.id);
-          app.toast(error.message);
-          draw();
-        });
+  drawBar() {
+    const { found, tags } = this.answer;
+    this.bar.draw({ selected: [...this.selected.values()], found: found - this.hidden.size, tags });
+  }
+
+  showTag(tag) {
+    this.tag.value = tag;
+    this.most = MOST;
+    this.read();
+    this.tag.focus();
+  }
+
+  // -- changes ----------------------------------------------------------------------------------------------------
+
+  select(entries) {
+    this.selected = new Map(entries.map(entry => [entry.id, entry]));
+    this.draw();
+    if (!entries.length) this.words.focus(); // the button that was pressed is gone
+  }
+
+  pick(entry, on) {
+    if (on) this.selected.set(entry.id, entry);
+    else this.selected.delete(entry.id);
+    this.card(entry).draw(entry, on);
+    this.drawBar();
+  }
+
+  async favour(entry) {
+    entry.favourite = !entry.favourite;
+    this.draw();
+    try {
+      await this.app.api("POST", `/api/history/${entry.id}`, { favourite: entry.favourite });
+    } catch (error) {
+      entry.favourite = !entry.favourite;
+      this.app.toast(error.message);
+      this.draw();
+    }
+  }
+
+  /** Entries are deleted on the disk only when their undo is gone. */
+  remove(entries) {
+    const ids = entries.map(entry => entry.id),
+      place = [...this.grid.children].findIndex(element => ids.includes(element.dataset.entry));
+    for (const id of ids) {
+      this.hidden.add(id);
+      this.selected.delete(id);
+    }
+    this.draw();
+    const next = this.grid.children[Math.min(Math.max(place, 0), this.grid.children.length - 1)];
+    (next?.querySelector(".star") ?? this.words).focus();
+    const back = () => {
+      this.pending.delete(forget);
+      for (const id of ids) this.hidden.delete(id);
     };
-    pending.set(entry.id, forget);
-    app.toast(`Deleted ${entry.title || entry.command}`, {
-      action: {
-        label: "Undo",
-        run() {
-          pending.delete(entry.id);
-          hidden.delete(entry.id);
-          draw();
-        },
-      },
+    const forget = ({ keepalive = false } = {}) => {
+      if (keepalive) return this.forgetAtOnce(ids);
+      const done = this.app.api("DELETE", "/api/history", { ids });
+      return done.catch(error => this.app.toast(error.message)).then(() => this.read().then(back).then(() => this.draw()));
+    };
+    this.pending.add(forget);
+    this.app.toast(ids.length === 1 ? `Deleted ${titleOf(entries[0])}` : `Deleted ${ids.length} entries`, {
+      action: { label: "Undo", run: () => (back(), this.draw()) },
       ended: forget,
     });
   }
-  addEventListener("pagehide", () => {
-    for (const id of pending.keys()) fetch(`/api/history/${id}`, { method: "DELETE", keepalive: true });
-  });
 
-  async function read() {
-    try {
-      entries = await app.api("GET", "/api/history");
-    } catch (error) {
-      app.toast(error.message);
-    }
-    draw();
+  /** The page goes: a request that outlives it, and so may hold 64 kB. */
+  forgetAtOnce(ids) {
+    const headers = { "Content-Type": "application/json" },
+      body = JSON.stringify({ ids: ids.slice(0, MOST_AT_ONCE) });
+    fetch("/api/history", { method: "DELETE", keepalive: true, headers, body });
   }
-
-  search.addEventListener("input", draw);
-  command.addEventListener("change", draw);
-  favourites.addEventListener("click", () => {
-    favourites.setAttribute("aria-pressed", String(favourites.getAttribute("aria-pressed") === "false"));
-    draw();
-  });
-  more.addEventListener("click", () => {
-    most += MOST;
-    draw();
-  });
-  form.addEventListener("submit", async event => {
-    event.preventDefault();
-    try {
-      const ids = chosen.size ? [...chosen] : matching().map(entry => entry.id);
-      const { path } = await app.api("POST", "/api/history/export", { ids, name: name.value.trim() || "export" });
-      app.toast(`Exported to ${path}`, { seconds: 12 });
-    } catch (error) {
-      app.toast(error.message);
-    }
-  });
-  return { show: read };
 }
