@@ -181,11 +181,12 @@ def test_visitors_have_turns_and_positions(own_studio, tiny_run):
         last = third.start("sample", model=run, n=1, steps=1, threads=1, seed=6)
         expected = [started[1], late, last, started[2], started[3], started[4]]
         assert [job.id for job in server.state.queue.order()] == expected
-        assert next(iter(one.events(started[2])))[2] == {"position": 4}
+        queued = {"text": "1 sample of tiny, ddim of 1 step", "ahead": 4, "seconds": None}
+        assert next(iter(one.events(started[2])))[2] == {"position": 4} | queued
         assert one.get("/api/overview").json["queue"] == {"running": 1, "waiting": 6}
         one.post(f"/api/jobs/{started[3]}/cancel")
         assert one.end(started[3]) == ("cancelled", {"entry": None})
-        assert next(iter(one.events(started[4])))[2] == {"position": 5}
+        assert next(iter(one.events(started[4])))[2]["position"] == 5
         go.set()
         for job in (*expected, started[0]):
             one.end(job)

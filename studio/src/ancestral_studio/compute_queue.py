@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ from ancestral.base.options import on_command_line, spelled
 from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History
 from ancestral_studio.history_entry import HistoryEntry
+from ancestral_studio.job_work import JobWork
 from ancestral_studio.jobs import Job
 from ancestral_studio.posted_options import PostedOptions
 from ancestral_studio.recent_values import RecentValues
@@ -32,6 +33,8 @@ STOPPING_SECONDS = 2.0
 """Seconds that a job has to stop when the studio ends."""
 MOST_MODELS = 3
 """Number of models that stay in memory."""
+MOST_PACES = 1000
+"""Number of kinds of jobs whose speed is kept."""
 STOPPED = "stopped.png"
 """The picture of the estimates when a job was stopped."""
 
@@ -46,8 +49,8 @@ class ComputeJob(Job):
     Args:
         posted: The options.
         options: What the visitor sent.
-        client: Whose job it is.
-        run: The id and the name of the run, for the history.
+        owner: Whose job it is.
+        run: The id of the run, and what the job makes.
         queue: Where it waits.
     """
 
@@ -55,26 +58,64 @@ class ComputeJob(Job):
         self,
         posted: PostedOptions,
         options: Mapping[str, Any],
-        client: str,
-        run: tuple[str, str],
+        owner: str,
+        run: tuple[str, JobWork],
         queue: "ComputeQueue",
     ) -> None:
-        super().__init__(posted.case.command, options, client)
-        self.posted, self.run, self.queue = posted, run, queue
+        super().__init__(posted.case.command, options, owner)
+        self.posted, self.queue = posted, queue
+        self.run, self.work = run
+        self.text = self.work.text
         self.keep = False
         self.position = 0
-        self.stopping = threading.Event()
+        self._ends: float | None = None
 
     def cancel(self, keep: bool) -> None:
         """Stop before the next evaluation of the network."""
         self.keep = keep
         self.stopping.set()
-        self.queue.remove(self)
+        if not self.queue.remove(self):
+            self.tell("stopping", replaces="stopping")
+
+    def plan(self, count: int, sampler: str) -> None:
+        """Note what the plan of the job decided: the number of samples, and the sampler with its settings."""
+        self.work = self.work.planned(count, sampler)
+        self.text = self.work.text
+
+    def expect(self, seconds: float | None) -> None:
+        """Note the seconds after which its task will have ended, if they are known."""
+        self._ends = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The seconds that its task needs as yet; None before they are known."""
+        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
 
     def check(self, *_: object) -> None:
         """Raise _Cancelled if the job was cancelled. As a hook it is called before each evaluation of a network."""
         if self.stopping.is_set():
             raise _Cancelled
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """A job of the queue with what is expected of it.
+
+    Attributes:
+        job: The job.
+        ahead: Number of jobs that end before it begins.
+        wait: Seconds until it begins; None if that is not known.
+        needs: Seconds that it needs then, or as yet; None if that is not known.
+    """
+
+    job: ComputeJob
+    ahead: int
+    wait: float | None
+    needs: float | None
+
+    def described(self) -> dict[str, Any]:
+        """Return what pages get of it besides the job: the time that is left, or until it begins."""
+        return {"ahead": self.ahead, "seconds": self.wait if self.ahead else self.needs, "run": self.job.run}
 
 
 class ComputeQueue:
@@ -88,6 +129,7 @@ class ComputeQueue:
         self.history = history
         self._models: RecentValues[Model] = RecentValues(MOST_MODELS)
         self.running: ComputeJob | None = None
+        self._paces: dict[Hashable, float] = {}
         self._waiting: OrderedDict[str, deque[ComputeJob]] = OrderedDict()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -102,29 +144,30 @@ class ComputeQueue:
     def add(self, job: ComputeJob) -> None:
         """Add a job. Raises BusyError if too many wait."""
         with self._changed:
-            count = len(self._waiting.get(job.client, ()))
+            count = len(self._waiting.get(job.owner, ()))
             if count >= MOST_OF_ONE:
                 raise BusyError(f"{count} of your jobs wait already: wait for one, or cancel some")
             if sum(map(len, self._waiting.values())) >= MOST_OF_ALL:
                 raise BusyError("too many jobs wait in this studio: try again in a while")
-            self._waiting.setdefault(job.client, deque()).append(job)
+            self._waiting.setdefault(job.owner, deque()).append(job)
             self._tell_positions()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="studio-compute", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
-    def remove(self, job: ComputeJob) -> None:
-        """Take a job out that waits; one that runs, or has ended, stays as it is."""
+    def remove(self, job: ComputeJob) -> bool:
+        """Take a job out that waits; one that runs, or has ended, stays as it is. Returns whether it waited."""
         with self._changed:
-            waiting = self._waiting.get(job.client)
+            waiting = self._waiting.get(job.owner)
             if waiting is None or job not in waiting:
-                return
+                return False
             waiting.remove(job)
             if not waiting:
-                del self._waiting[job.client]
+                del self._waiting[job.owner]
             self._tell_positions()
         job.tell("cancelled", entry=None)
+        return True
 
     def close(self) -> None:
         """Stop what runs, keep what there is of it, and wait a moment for that."""
@@ -141,21 +184,38 @@ class ComputeQueue:
             rounds = [list(jobs) for jobs in self._waiting.values()]
         return [jobs[turn] for turn in range(max(map(len, rounds), default=0)) for jobs in rounds if turn < len(jobs)]
 
+    def expected(self) -> list[Expected]:
+        """List the job that runs and those that wait, in their order, with the times that are expected of them."""
+        with self._changed:
+            running = [] if self.running is None else [self.running]
+            jobs, wait, rows = [*running, *self.order()], 0.0, list[Expected]()
+        known: float | None = wait
+        for ahead, job in enumerate(jobs):
+            needs = 0.0 if job.stopping.is_set() else job.seconds_left
+            if needs is None and job.work.kind in self._paces and job.work.amount:
+                needs = self._paces[job.work.kind] * job.work.amount
+            rows.append(Expected(job, ahead, known, needs))
+            known = None if known is None or needs is None else known + needs
+        return rows
+
     def _tell_positions(self) -> None:
-        for position, job in enumerate(self.order(), 1):
-            if job.position != position:
-                job.position = position
-                job.tell("queued", replaces="queued", position=position)
+        positions = {job.id: position for position, job in enumerate(self.order(), 1)}
+        for one in self.expected():
+            position = positions.get(one.job.id)
+            if position is not None and one.job.position != position:
+                one.job.position = position
+                facts = {"text": one.job.text, "ahead": one.ahead, "seconds": one.wait}
+                one.job.tell("queued", replaces="queued", position=position, **facts)
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
-                client, jobs = self._waiting.popitem(last=False)
+                owner, jobs = self._waiting.popitem(last=False)
                 job = jobs.popleft()
                 if jobs:
-                    self._waiting[client] = jobs  # behind all others
+                    self._waiting[owner] = jobs  # behind all others
                 self.running = job
                 self._tell_positions()
             try:
@@ -168,11 +228,10 @@ class ComputeQueue:
             del job
 
     def _run(self, job: ComputeJob) -> None:
-        job.tell("started")
-        entry = self.history.begin(
-            job.id, job.command, job.options, run=job.run[0], run_name=job.run[1], title=f"{job.command} {job.run[1]}"
-        )
-        state, facts = "failed", {}
+        job.tell("started", text=job.text)
+        named = {"run": job.run, "run_name": job.work.run, "title": job.text}
+        entry, began = self.history.begin(job.id, job.command, job.options, **named), time.monotonic()
+        state, facts = "failed", dict[str, str | None]()
         try:
             job.check()
             self._follow(job, entry)
@@ -196,7 +255,8 @@ class ComputeQueue:
                 from ancestral_studio.step_pictures import write_last
 
                 write_last(entry, STOPPED)
-            entry.save(state=state, error=facts.get("error"))
+            seconds = round(time.monotonic() - began, 2)
+            entry.save(state=state, error=facts.get("error"), title=job.text, seconds=seconds)
             description = entry.described(live=False)
         self.running = None  # first, since a page looks at the queue when its job ends
         job.tell(state, **(facts if state == "failed" else {}), entry=description)
@@ -216,6 +276,8 @@ class ComputeQueue:
         networks = [cast(Any, model.denoiser).net for model in models]
         with hooked(networks, job.check):
             plan = module.plan(options)
+            job.plan(len(plan.items), plan.request.sampler)
+            job.tell("planned", replaces="planned", text=job.text)
             recipe = plan.request.to_json() if plan.request.model else ""
             limits = [stage.model.spec.codec.limits for stage in getattr(plan, "stages", ())]
             limits = limits or [plan.model.spec.codec.limits]
@@ -234,13 +296,29 @@ class ComputeQueue:
                 elif isinstance(event, Work):
                     if event.task != work:
                         work, began = event.task, time.monotonic()
-                    job.tell("work", replaces="work", **work_event(event, began))
+                    facts = work_event(event, began)
+                    self._expect(job, facts["seconds_left"], began if stage == 0 and work == task else None)
+                    job.tell("work", replaces="work", **facts)
                 elif isinstance(event, Wrote):
                     for file in entry.files_at(event.path):
                         job.tell("file", **file)
         if job.command == "sample" and options.out == entry.files:
             write_last(entry, OVERVIEWS[0], recipe)
         entry.save(recipe=json.loads(recipe) if recipe else None)
+
+    def _expect(self, job: ComputeJob, left: float | None, began: float | None) -> None:
+        """Note how long a job takes, for itself and for others of its kind.
+
+        Args:
+            job: The job.
+            left: The seconds that are left.
+            began: When its sampling began; None if this is another task.
+        """
+        job.expect(left)
+        if left is not None and began is not None and job.work.amount:
+            if len(self._paces) >= MOST_PACES:
+                self._paces.clear()
+            self._paces[job.work.kind] = (time.monotonic() - began + left) / job.work.amount
 
     def _options(self, job: ComputeJob, entry: HistoryEntry) -> tuple[Any, list["Model"]]:
         """The options with loaded models, and files that go into the entry."""

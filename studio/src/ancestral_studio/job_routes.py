@@ -12,6 +12,7 @@ from starlette.routing import Route
 from ancestral.base.errors import InputError
 from ancestral_studio.answers import answer, read_body
 from ancestral_studio.jobs import ENDS, Job
+from ancestral_studio.ownership import Visitor
 from ancestral_studio.state import StudioState, client_of, state_of
 
 HEARTBEAT = 15.0
@@ -22,7 +23,8 @@ async def jobs(request: Request) -> Response:
     """List the jobs of this server, or start one. Raises InputError for options that cannot be used."""
     state = state_of(request)
     if request.method == "GET":
-        return answer([job.described() for job in state.jobs.all()])
+        visitor = Visitor(request)
+        return answer([job.described() | visitor.marks(job.owner) for job in state.jobs.all()])
     body = await read_body(request)
     command, options = body.get("command"), body.get("options", {})
     if not isinstance(command, str) or not isinstance(options, dict):
@@ -32,12 +34,14 @@ async def jobs(request: Request) -> Response:
 
 def job(request: Request) -> Response:
     """Return a job."""
-    return answer(state_of(request).jobs.get(request.path_params["id"]).described())
+    one = state_of(request).jobs.get(request.path_params["id"])
+    return answer(one.described() | Visitor(request).marks(one.owner))
 
 
 async def cancel(request: Request) -> Response:
-    """Stop a job, and keep what there is of it if `keep`."""
+    """Stop a job, and keep what there is of it if `keep`. Raises RefusedError for that of another visitor."""
     one = state_of(request).jobs.get(request.path_params["id"])
+    await run_in_threadpool(Visitor(request).check_may_stop, one.owner)
     keep = (await read_body(request)).get("keep", True)
     await run_in_threadpool(one.cancel, keep is not False)
     return answer({})

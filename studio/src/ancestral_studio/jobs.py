@@ -25,15 +25,19 @@ class Job:
     Args:
         command: The command.
         options: What the visitor sent, by the names of the options.
-        client: Whose job it is.
+        owner: Whose job it is.
 
     Attributes:
         state: "waiting", "running", or one of `ENDS`.
+        text: What it does, in words.
+        stopping: Set once it is to stop.
     """
 
-    def __init__(self, command: str, options: Mapping[str, Any], client: str) -> None:
+    def __init__(self, command: str, options: Mapping[str, Any], owner: str) -> None:
         self.id = secrets.token_hex(8)
-        self.command, self.options, self.client = command, dict(options), client
+        self.command, self.options, self.owner = command, dict(options), owner
+        self.text = command
+        self.stopping = threading.Event()
         self.created = time.time()
         self.state = "waiting"
         self._events: dict[int, tuple[str, Any]] = {}
@@ -101,6 +105,8 @@ class Job:
         return {
             "id": self.id,
             "command": self.command,
+            "text": self.text,
+            "stopping": self.stopping.is_set() and self.state not in ENDS,
             "options": self.options,
             "state": self.state,
             "created": self.created,

@@ -37,6 +37,9 @@ MOST_ROWS, MOST_NOTES = 3000, 200
 DRAWN_COLUMNS = ("step", "loss", "lr", "gradient_norm", "images_per_second", "seconds")
 """The columns of a log that the page draws."""
 
+LIVE_FACTS = ("state", "stopping", "step", "steps", "seconds_left", "process", "has_model")
+"""The facts of a summary that change while a run trains."""
+
 RunState = Literal["training", "finished", "stopped", "failed", "model"]
 
 
@@ -87,6 +90,7 @@ class LiveRuns:
             "problem": problem,
             "preview": next(iter(_previews(path, self.places.id_of(path))[-1:]), None),
             "process": process.id if process else None,
+            "stopping": process is not None and process.is_stopping,
         }
 
     def live(self, path: Path, after: float, version: str) -> dict[str, Any]:
@@ -105,7 +109,7 @@ class LiveRuns:
         places = [log.header.index(name) for name in columns]
         by_time = [number for name, number in zip(log.header, rows[-1], strict=True) if "_of_" in name] if rows else []
         return {
-            **{name: summary[name] for name in ("state", "step", "steps", "seconds_left", "process", "has_model")},
+            **{name: summary[name] for name in LIVE_FACTS},
             "version": log.version,
             "anew": anew,
             "columns": columns,

@@ -34,6 +34,16 @@ from ancestral_studio.posted_options import STUDIO_COMMANDS
 
 TRAININGS = ("train", "distil")
 RECORD, STOPPING = "process.json", "stopping"
+VERBS = {
+    "train": "Training",
+    "distil": "Distilling",
+    "evaluate": "Measuring",
+    "compare": "Comparing",
+    "doctor": "Inspecting",
+    "average": "Averaging",
+    "export": "Exporting",
+}
+"""What a command does, before the names of its runs or data."""
 DATA_REPORT = "report.json"
 """What doctor writes in the folder of its process."""
 STARTING = 20
@@ -58,6 +68,7 @@ class Process:
         out: The folder that it writes, if that was decided by the studio or its user.
         source: The data that doctor inspects.
         runs: The folders of the runs that it measures.
+        owner: `owner_of` who started it; "" if an earlier version noted none.
         keeper: Its keeper, if this studio started it.
     """
 
@@ -68,6 +79,7 @@ class Process:
     out: Path | None
     source: str | None = None
     runs: tuple[Path, ...] = ()
+    owner: str = ""
     keeper: "subprocess.Popen[bytes] | None" = None
 
     @classmethod
@@ -78,13 +90,15 @@ class Process:
             if record["command"] in STUDIO_COMMANDS:
                 out = record["out"] and Path(record["out"])
                 words, runs = tuple(record["words"]), tuple(map(Path, record["runs"]))
-                return cls(folder, record["command"], words, float(record["started"]), out, record["source"], runs)
+                source, owner = record["source"], str(record.get("owner", ""))
+                return cls(folder, record["command"], words, float(record["started"]), out, source, runs, owner)
         return None
 
     def save(self) -> None:
         """Write down what was started."""
         record = {"command": self.command, "words": self.words, "started": self.started}
         record |= {"out": self.out and str(self.out), "source": self.source, "runs": [*map(str, self.runs)]}
+        record |= {"owner": self.owner}
         storage.write_text(self.folder / RECORD, json.dumps(record, indent=2))
 
     @property
@@ -161,6 +175,17 @@ class Process:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
             psutil.Process(pids["command"][0]).send_signal(signal.SIGINT)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it runs, and was asked to stop."""
+        return (self.folder / STOPPING).exists() and self.state == "running"
+
+    def text(self, places: Places) -> str:
+        """Say what it does, as in "Training digits"."""
+        runs = [self.out] if self.command in TRAININGS and self.out is not None else self.runs
+        names = [Path(self.source).name] if self.source else [places.name_of(run) for run in runs]
+        return " ".join(filter(None, (VERBS.get(self.command, f"ancestral {self.command}"), " and ".join(names))))
+
     def described(self, places: Places) -> dict[str, Any]:
         """Describe it for the page, but for its lines."""
         state, error = self.state, self.error
@@ -174,7 +199,8 @@ class Process:
             "error": error,
             "option": option_in(STUDIO_COMMANDS[self.command], error or ""),
             "started": datetime.fromtimestamp(self.started).astimezone().isoformat(timespec="seconds"),
-            "stopping": state == "running" and (self.folder / STOPPING).exists(),
+            "text": self.text(places),
+            "stopping": self.is_stopping,
             "source": self.source and short_path(Path(self.source)),
             "runs": [places.id_of(run) for run in self.runs],
             "out": None if self.out is None else places.name_of(self.out),

@@ -42,9 +42,14 @@ class Processes:
         self.places = places
         self.folder = places.out / "processes"
         self._known: dict[Path, Process] = {}
+        self._ended = set[Path]()
 
-    def start(self, posted: PostedOptions) -> Process:
+    def start(self, posted: PostedOptions, owner: str = "") -> Process:
         """Start a command.
+
+        Args:
+            posted: The options.
+            owner: `owner_of` who starts it.
 
         Raises:
             InputError: If there is no place for a new run.
@@ -62,10 +67,10 @@ class Processes:
         source = str(values["source"]) if "source" in values else None
         runs = [values[name] for name in ("model", "run") if name in values] or values.get("runs", ())
         paths = tuple((path.parent if path.suffix else path).resolve() for path in map(Path, runs))
-        return self._launch(Process(folder, command, words, time.time(), out, source, paths))
+        return self._launch(Process(folder, command, words, time.time(), out, source, paths, owner))
 
     def _check_number(self) -> None:
-        if sum(one.state == "running" for one in self.all()[:MOST_SEARCHED]) >= MOST_RUNNING:
+        if len(self.running()) >= MOST_RUNNING:
             raise BusyError(f"{MOST_RUNNING} processes run already: wait for one, or stop some")
 
     def _launch(self, process: Process) -> Process:
@@ -94,6 +99,13 @@ class Processes:
             return [process for name in names if (process := self._read(self.folder / name)) is not None]
         return []
 
+    def running(self) -> list[Process]:
+        """List the processes that run, the last one first. Those that ended are looked at once."""
+        rows = [one for one in self.all()[:MOST_SEARCHED] if one.folder not in self._ended]
+        states = {one.folder: one.state for one in rows}
+        self._ended |= {folder for folder, state in states.items() if state != "running"}
+        return [one for one in rows if states[one.folder] == "running"]
+
     def get(self, name: str) -> Process:
         """Return a process by its id. Raises MissingError if there is none."""
         process = self._read(self.folder / name) if re.fullmatch(r"[\w-]{1,80}", name) else None
@@ -116,12 +128,13 @@ class Processes:
                 trainings.setdefault(process.out, []).append(process)
         return {run: several[0] if len(several) == 1 else _latest(several) for run, several in trainings.items()}
 
-    def resume(self, run: Path, steps: int | None = None) -> Process:
+    def resume(self, run: Path, steps: int | None = None, owner: str = "") -> Process:
         """Resume the training of a run folder.
 
         Args:
             run: The folder.
             steps: The number of steps to which it goes on; None leaves that of the run.
+            owner: `owner_of` who resumes it.
 
         Raises:
             InputError: If it is trained already.
@@ -133,7 +146,7 @@ class Processes:
         more = () if steps is None else (f"--steps={steps}",)
         self._check_number()
         words = (f"--out={short_path(run)}", "--resume", *more)
-        return self._launch(Process(self._new_folder("train"), "train", words, time.time(), run))
+        return self._launch(Process(self._new_folder("train"), "train", words, time.time(), run, owner=owner))
 
     def _read(self, folder: Path) -> Process | None:
         """Read a process from its folder; None if there is none. What was started does not change."""

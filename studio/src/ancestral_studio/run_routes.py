@@ -9,7 +9,9 @@ from starlette.routing import Route
 from ancestral import __version__
 from ancestral.base.errors import InputError
 from ancestral_studio import data_folders, result_tables
+from ancestral_studio.activity import activity
 from ancestral_studio.answers import MissingError, answer, read_body
+from ancestral_studio.ownership import Visitor
 from ancestral_studio.places import short_path
 from ancestral_studio.process import Process, progress_of
 from ancestral_studio.state import state_of
@@ -23,7 +25,9 @@ def overview(request: Request) -> Response:
     state = state_of(request)
     folders = [short_path(folder) for folder in state.places.folders]
     queue = {"running": int(state.queue.running is not None), "waiting": len(state.queue.order())}
-    return answer({"version": __version__, "folders": folders, "runs": state.runs.all(), "queue": queue})
+    visitor, runs = Visitor(request), state.runs.all()
+    jobs = activity(state, visitor, runs)
+    return answer({"version": __version__, "folders": folders, "runs": runs, "queue": queue, "jobs": jobs})
 
 
 def run(request: Request) -> Response:
@@ -49,7 +53,10 @@ def live(request: Request) -> Response:
             raise
         began = "starting" if process.state == "running" else process.state  # its folder comes with the first step
         return answer({"state": began, "process": process.id, "version": None})
-    return answer(state.runs.live(path, after, query.get("version", "")))
+    process = state.processes.of_run(path)
+    own = process if process is not None and process.state == "running" else None  # another one runs in a terminal
+    marks = {"may_stop": False} if own is None else Visitor(request).marks(own.owner)
+    return answer(state.runs.live(path, after, query.get("version", "")) | marks)
 
 
 def results(request: Request) -> Response:
@@ -62,11 +69,17 @@ def results(request: Request) -> Response:
 
 
 def stop(request: Request) -> Response:
-    """Ask the training of a run to stop, which saves it. Raises InputError if the studio did not start it."""
+    """Ask the training of a run to stop, which saves it.
+
+    Raises:
+        InputError: If the studio did not start it.
+        RefusedError: If another visitor started it.
+    """
     state = state_of(request)
     process = state.processes.of_run(state.places.run(request.path_params["id"]))
     if process is None or process.state != "running":
         raise InputError("the studio did not start this training: press Ctrl-C where it runs")
+    Visitor(request).check_may_stop(process.owner)
     process.stop()
     return answer({})
 
@@ -76,7 +89,7 @@ async def resume(request: Request) -> Response:
     state, steps = state_of(request), (await read_body(request)).get("steps")
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
         raise InputError("--steps must be a whole number, at least 1")
-    process = state.processes.resume(state.places.run(request.path_params["id"]), steps)
+    process = state.processes.resume(state.places.run(request.path_params["id"]), steps, Visitor(request).owner)
     return answer(process.described(state.places))
 
 
@@ -84,18 +97,22 @@ def processes(request: Request) -> Response:
     """List the processes, the last one first."""
     state, command = state_of(request), request.query_params.get("command")
     rows = [one for one in state.processes.all() if command in (None, one.command)]
-    return answer([one.described(state.places) for one in rows[:100]])
+    visitor = Visitor(request)
+    return answer([one.described(state.places) | visitor.marks(one.owner) for one in rows[:100]])
 
 
 def process(request: Request) -> Response:
     """Return a process with the end of its log, and its result once it ended."""
     state = state_of(request)
-    return answer(_with_result(state.processes.get(request.path_params["id"]), state.places))
+    one = state.processes.get(request.path_params["id"])
+    return answer(_with_result(one, state.places) | Visitor(request).marks(one.owner))
 
 
 def stop_process(request: Request) -> Response:
-    """Ask a process to stop, as Ctrl-C does."""
-    state_of(request).processes.get(request.path_params["id"]).stop()
+    """Ask a process to stop, as Ctrl-C does. Raises RefusedError if another visitor started it."""
+    one = state_of(request).processes.get(request.path_params["id"])
+    Visitor(request).check_may_stop(one.owner)
+    one.stop()
     return answer({})
 
 

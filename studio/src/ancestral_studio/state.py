@@ -1,5 +1,7 @@
 """What the routes of the studio share."""
 
+import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ancestral_studio.compute_queue import ComputeJob, ComputeQueue
 from ancestral_studio.history import History
+from ancestral_studio.job_work import work_of
 from ancestral_studio.jobs import ENDS, Jobs
 from ancestral_studio.live_runs import LiveRuns
 from ancestral_studio.places import Places
@@ -16,6 +19,10 @@ from ancestral_studio.uploads import Uploads
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+
+VISITOR = re.compile(r"[\w-]{1,64}", re.ASCII)
+"""The form of the cookie of a visitor: no address of a machine has it, by which those without one are told."""
 
 
 class StudioState:
@@ -64,10 +71,11 @@ class StudioState:
         """
         posted = read_posted(ReadableFiles(self.places, self.uploads, self.history), command, options)
         if command not in QUEUED:
-            return self.processes.start(posted).id
+            return self.processes.start(posted, owner_of(client)).id
         folder = Path(str(posted.values["model"]))
         run = folder if folder.is_dir() else folder.parent
-        job = ComputeJob(posted, options, client, (self.places.id_of(run), self.places.name_of(run)), self.queue)
+        work = work_of(posted, self.places.name_of(run))
+        job = ComputeJob(posted, options, owner_of(client), (self.places.id_of(run), work), self.queue)
         self.queue.add(job)
         self.jobs.add(job)
         return job.id
@@ -99,7 +107,12 @@ def new_visitor() -> str:
     return secrets.token_urlsafe(12)
 
 
+def owner_of(client: str) -> str:
+    """Return by what a visitor is known who started something: no cookie can be made of it."""
+    return hashlib.sha256(client.encode()).hexdigest()[:16]
+
+
 def client_of(request: "Request") -> str:
     """Return by what the visitor of a request is told from others: the cookie of the page, or the address."""
     value = request.cookies.get(cookie("visitor", state_of(request).port), "")
-    return value[:64] or (request.client.host if request.client else "")
+    return value if VISITOR.fullmatch(value) else request.client.host if request.client else ""

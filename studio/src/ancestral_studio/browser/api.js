@@ -39,7 +39,7 @@ export async function api(method, path, body) {
 }
 
 export const ENDS = ["done", "failed", "cancelled"];
-const KINDS = ["queued", "started", "message", "work", "step", "file", ...ENDS];
+const KINDS = ["queued", "started", "planned", "stopping", "message", "work", "step", "file", ...ENDS];
 
 /**
  * Follow a job. `handlers` has a function for some of the kinds of events, called with the data of the event; `any` is

@@ -5,6 +5,7 @@
 // route = {tab, path: [...], query: {...}} of a hash such as #sample/runs-digits?entry=x; `hide` when it is left.
 
 import { el, fill } from "../page/shared/elements.js";
+import { activityPanel } from "./activity.js";
 import { api, events } from "./api.js";
 import { button, write } from "./dom.js";
 import { openKeys } from "./keys.js";
@@ -31,8 +32,8 @@ let timer = 0,
 const app = {
   api,
   events,
-  /** The overview of the server: runs, folders, queue, version. Empty until it was read. */
-  state: { version: "", folders: [], runs: [], queue: { running: 0, waiting: 0 } },
+  /** The overview of the server: runs, folders, queue, what runs, version. Empty until it was read. */
+  state: { version: "", folders: [], runs: [], queue: { running: 0, waiting: 0 }, jobs: [] },
   /** Show what a hash stands for, as in app.navigate("#edit/RUN?entry=ID"). */
   navigate(hash) {
     if (location.hash === hash) route();
@@ -56,7 +57,7 @@ const app = {
       app.state = await api("GET", "/api/overview");
       document.getElementById("banner").hidden = true;
       for (const listener of listeners) listener(app.state);
-      drawActivity();
+      drawActivity(app.state);
     } catch (error) {
       const banner = document.getElementById("banner");
       write(
@@ -68,7 +69,7 @@ const app = {
       banner.hidden = false;
     }
     clearTimeout(timer);
-    const busy = app.state.runs.some(run => run.state === "training") || app.state.queue.running;
+    const busy = app.state.runs.some(run => run.state === "training") || app.state.jobs.length;
     timer = setTimeout(app.refresh, (busy ? BUSY_SECONDS : IDLE_SECONDS) * 1000);
     return app.state;
   },
@@ -154,21 +155,11 @@ async function route() {
   }
 }
 
-function drawActivity() {
-  const training = app.state.runs.filter(run => run.state === "training").length;
-  const { running, waiting } = app.state.queue;
-  const parts = [
-    training && `${training} training`,
-    running && `${running} computing`,
-    waiting && `${waiting} waiting`,
-  ];
-  write(document.getElementById("activity"), parts.filter(Boolean).join(" · "));
-}
-
 fill(
   document.getElementById("tabs"),
   Object.entries(TABS).map(([name, title]) => el("a", { href: `#${name}`, data: { tab: name } }, title)),
 );
+const drawActivity = activityPanel(app, document.getElementById("activity"));
 explainBy(document.getElementById("explain"));
 fill(document.getElementById("preferences"), preferencesPanel());
 document.getElementById("keys-button").addEventListener("click", openKeys);

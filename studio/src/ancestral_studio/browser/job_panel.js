@@ -1,148 +1,157 @@
-// A job of the compute queue: started, followed and stopped, with its progress and what it says.
+// A job of the compute queue: started, followed and stopped, with what it does, its progress and what it says.
 
 import { el, fill } from "../page/shared/elements.js";
-import { button, clock, write } from "./dom.js";
+import { button, write } from "./dom.js";
+import { stateLine, waitLine, workLine } from "./job_words.js";
 
 /**
  * Make the panel. `handlers` are those of `events`, besides what the panel itself shows; `state(running)` is called
  * when a job begins or ends. Returns {element, start(command, options), follow(id), stop(), running, id}.
  */
 export function jobPanel(app, handlers, state = () => {}) {
-  let id = null,
-    leave = null,
-    running = false;
-  const bar = el("progress", { hidden: true, "aria-label": "Progress" });
-  const line = el("span", { class: "small number grow" });
-  const spoken = el("span", { class: "hidden", role: "status" });
-  const stop = button("Stop now", () => panel.stop(), {
-    class: "danger",
-    hidden: true,
-    title: "Stop now and keep what there is (Escape)",
-  });
-  const problem = el("p", { class: "error", role: "alert", hidden: true });
-  const messages = el("ul", { class: "small soft stack tight messages" });
-  const element = el(
-    "div",
-    { class: "stack tight job", data: { state: "idle" } },
-    el("div", { class: "row" }, line, stop),
-    bar,
-    problem,
-    messages,
-    spoken,
-  );
+  return new JobPanel(app, handlers, state);
+}
 
-  function tell(text, aloud = true) {
-    write(line, text);
-    if (aloud) write(spoken, text);
+class JobPanel {
+  constructor(app, handlers, state) {
+    Object.assign(this, { app, handlers, state });
+    this.id = null;
+    this.running = false;
+    this.waiting = false;
+    this.text = ""; // what the job does
+    this.leave = null; // ends the stream of its events
+    this.bar = el("progress", { hidden: true, "aria-label": "Progress" });
+    this.line = el("span", { class: "small number grow" });
+    this.spoken = el("span", { class: "hidden", role: "status" });
+    this.stopButton = button("Stop now", () => this.stop(), {
+      class: "danger",
+      hidden: true,
+      title: "Stop now and keep what there is (Escape)",
+    });
+    this.problem = el("p", { class: "error", role: "alert", hidden: true });
+    this.messages = el("ul", { class: "small soft stack tight messages" });
+    this.element = el(
+      "div",
+      { class: "stack tight job", data: { state: "idle" } },
+      el("div", { class: "row" }, this.line, this.stopButton),
+      this.bar,
+      this.problem,
+      this.messages,
+      this.spoken,
+    );
+    app.subscribe(({ jobs = [] }) => this.wait(jobs.find(job => job.id === this.id)));
   }
 
-  function fail(text) {
-    problem.hidden = !text;
-    write(problem, text ?? "");
+  /** Say how the job stands, and read it out where this is new. */
+  tell(status, aloud = true) {
+    const text = [this.text, status].filter(Boolean).join(" · ");
+    write(this.line, text);
+    if (aloud) write(this.spoken, text);
   }
 
-  function ended(kind, text) {
-    running = false;
-    element.dataset.state = kind;
-    stop.hidden = bar.hidden = true;
-    stop.disabled = false;
-    tell(text);
-    state(false);
-    app.refresh();
+  fail(text) {
+    this.problem.hidden = !text;
+    write(this.problem, text ?? "");
   }
 
-  const own = {
-    queued: ({ position }) => tell(position ? `waiting, number ${position} in the queue` : "starting"),
-    started: () => tell("reading the model"),
-    message: ({ text }) => messages.append(el("li", { class: "wrap" }, text)),
-    work({ task, done, total, seconds_left: left }) {
-      bar.hidden = !total;
-      bar.max = total || 1;
-      bar.value = done;
-      tell(
-        [
-          task,
-          total ? `${Math.floor((100 * done) / total)} %` : "",
-          left === null || left === undefined ? "" : `${clock(left)} left`,
-        ]
-          .filter(Boolean)
-          .join(" · "),
-        false,
-      );
+  /** The times until a job begins change while it waits. */
+  wait(job) {
+    if (this.running && this.waiting && job) this.tell(stateLine(job), false);
+  }
+
+  /** What an event of the job changes here. */
+  shown = {
+    queued: ({ text, ahead, seconds }) => {
+      this.text = text;
+      this.waiting = true;
+      this.tell(waitLine({ ahead, seconds }));
     },
-    done: () => ended("done", "done"),
-    cancelled: () => ended("cancelled", "stopped; what there was is kept"),
-    failed({ error }) {
-      ended("failed", "");
-      fail(error);
+    started: ({ text }) => {
+      this.text = text;
+      this.waiting = false;
+      this.tell("reading the model");
+    },
+    planned: ({ text }) => {
+      this.text = text;
+      this.tell("starting", false);
+    },
+    stopping: () => {
+      this.stopButton.disabled = true;
+      this.tell("stopping");
+      this.app.refresh();
+    },
+    message: ({ text }) => this.messages.append(el("li", { class: "wrap" }, text)),
+    work: ({ task, done, total, seconds_left: seconds }) => {
+      this.bar.hidden = !total;
+      this.bar.max = total || 1;
+      this.bar.value = done;
+      if (!this.stopButton.disabled) this.tell(workLine({ task, done, total, seconds }), false);
+    },
+    done: () => this.end("done", "done"),
+    cancelled: ({ entry } = {}) => this.end("cancelled", entry ? "stopped; what there was is kept" : "stopped"),
+    failed: ({ error }) => {
+      this.end("failed", "");
+      this.fail(error);
     },
   };
 
-  const panel = {
-    element,
-    get id() {
-      return id;
-    },
-    get running() {
-      return running;
-    },
-    fail,
-    /** Start a job. Throws the Refusal of the server. */
-    async start(command, options) {
-      fail("");
-      const job = await app.api("POST", "/api/jobs", { command, options });
-      panel.follow(job.id);
-      return job.id;
-    },
-    /** Follow a job from its first event on. */
-    follow(newId) {
-      leave?.();
-      id = newId;
-      running = true;
-      Object.assign(element.dataset, { state: "running", job: newId });
-      fill(messages);
-      fail("");
-      stop.hidden = false;
-      bar.hidden = true;
-      tell("starting");
-      state(true);
-      const calls = { ...handlers };
-      for (const [kind, call] of Object.entries(own)) {
-        calls[kind] = data => {
-          if (id !== newId) return;
-          call(data);
-          handlers[kind]?.(data);
-        };
-      }
-      for (const kind of ["step", "file"])
-        calls[kind] = data => {
-          if (id === newId) handlers[kind]?.(data);
-        };
-      calls.lost = () => {
-        if (id !== newId) return;
-        ended("lost", "");
-        handlers.lost?.();
+  end(kind, status) {
+    if (kind === "failed" || kind === "lost") this.text = "";
+    this.running = this.waiting = false;
+    this.element.dataset.state = kind;
+    this.stopButton.hidden = this.bar.hidden = true;
+    this.stopButton.disabled = false;
+    this.tell(status);
+    this.state(false);
+    this.app.refresh();
+  }
+
+  /** Start a job. Throws the Refusal of the server. */
+  async start(command, options) {
+    this.fail("");
+    const job = await this.app.api("POST", "/api/jobs", { command, options });
+    this.follow(job.id);
+    this.app.refresh();
+    return job.id;
+  }
+
+  /** Follow a job from its first event on. */
+  follow(id) {
+    this.leave?.();
+    Object.assign(this, { id, running: true, waiting: false, text: "" });
+    Object.assign(this.element.dataset, { state: "running", job: id });
+    fill(this.messages);
+    this.fail("");
+    this.stopButton.hidden = this.stopButton.disabled = false;
+    this.bar.hidden = true;
+    this.tell("starting");
+    this.state(true);
+    const calls = {};
+    for (const kind of new Set([...Object.keys(this.shown), ...Object.keys(this.handlers)])) {
+      calls[kind] = data => {
+        if (this.id !== id) return;
+        this.shown[kind]?.(data);
+        this.handlers[kind]?.(data);
       };
-      leave = app.events(newId, calls);
-    },
-    async stop() {
-      if (!running) return;
-      stop.disabled = true;
-      tell("stopping");
-      try {
-        await app.api("POST", `/api/jobs/${encodeURIComponent(id)}/cancel`, { keep: true });
-      } catch (error) {
-        fail(error.message);
-        stop.disabled = false;
-      }
-    },
-    clear() {
-      leave?.();
-      leave = id = null;
-      fill(messages);
-      tell("", false);
-      fail("");
-    },
-  };
-  return panel;
+    }
+    calls.lost = () => {
+      if (this.id !== id) return;
+      this.end("lost", "");
+      this.handlers.lost?.();
+    };
+    this.leave = this.app.events(id, calls);
+  }
+
+  async stop() {
+    if (!this.running || this.stopButton.disabled) return;
+    this.stopButton.disabled = true;
+    this.tell("stopping");
+    try {
+      await this.app.api("POST", `/api/jobs/${encodeURIComponent(this.id)}/cancel`, { keep: true });
+    } catch (error) {
+      this.fail(error.message);
+      this.stopButton.disabled = false;
+    }
+    this.app.refresh();
+  }
 }

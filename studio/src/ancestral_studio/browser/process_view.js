@@ -32,6 +32,7 @@ export function followProcess(id, changed) {
 export function processView(app, { title = true } = {}) {
   let id = null;
   const badge = el("span", { class: "badge" }),
+    other = el("span", { class: "badge warning", hidden: true }, "another visitor's"),
     name = el("code", { class: "wrap grow" });
   const stop = el("button", { type: "button", class: "danger" }, "Stop");
   const task = el("span", { class: "small soft number" }),
@@ -41,19 +42,21 @@ export function processView(app, { title = true } = {}) {
   const element = el(
     "div",
     { class: "stack tight", hidden: true },
-    el("div", { class: "row apart" }, title ? name : null, badge, stop),
+    el("div", { class: "row apart" }, title ? name : null, badge, other, stop),
     el("div", { class: "work" }, bar, task),
     error,
     log,
   );
   stop.addEventListener("click", async () => {
     stop.disabled = true;
+    write(badge, "stopping");
     try {
       await app.api("POST", `/api/processes/${id}/stop`);
     } catch (refusal) {
       app.toast(refusal.message);
       stop.disabled = false;
     }
+    app.refresh();
   });
   return {
     element,
@@ -62,11 +65,14 @@ export function processView(app, { title = true } = {}) {
       id = process.id;
       element.hidden = false;
       write(name, process.line);
-      badge.className = `badge ${process.state}`;
-      write(badge, process.stopping ? "stopping" : process.state);
+      const state = process.stopping ? "stopping" : process.state;
+      badge.className = `badge ${state}`;
+      write(badge, state);
+      other.hidden = process.mine || process.state !== "running";
       const running = process.state === "running",
         work = process.progress;
-      stop.hidden = !running;
+      stop.hidden = !running || !process.may_stop;
+      stop.disabled ||= process.stopping;
       element.querySelector(".work").hidden = !running;
       if (work?.total) {
         bar.max = work.total;

@@ -1,10 +1,9 @@
 // Train: start runs, watch them, stop and resume them. #train/new is the form, #train/RUN a run.
 
 import { el, fill } from "../page/shared/elements.js";
-import { write } from "./dom.js";
 import { newRun } from "./new_run.js";
 import { runDetail } from "./run_detail.js";
-import { runLine, stateBadge } from "./runs.js";
+import { runRow } from "./run_row.js";
 
 export function open(root, app) {
   const list = el("ul", { class: "list runs" });
@@ -20,7 +19,7 @@ export function open(root, app) {
     app.refresh();
     app.navigate(`#train/${process.run}`);
   });
-  const beside = new Set();
+  const drawnBeside = new Set();
   let shown = null;
   root.append(
     el(
@@ -35,53 +34,15 @@ export function open(root, app) {
 
   /** The row of a run is made once, so that the focus stays where it is. */
   function rowOf(run) {
-    if (rows.has(run.id)) return rows.get(run.id);
-    const name = el("span", { class: "name" }),
-      line = el("span", { class: "small soft number" }),
-      badge = el("span");
-    const bar = el("progress", { max: 1, value: 0, "aria-hidden": "true" });
-    const picture = el("img", { class: "thumb", alt: "", hidden: true });
-    const link = el(
-      "a",
-      { class: "item run", href: `#train/${run.id}` },
-      picture,
-      el("span", { class: "stack tight" }, el("span", { class: "row apart" }, name, badge), line, bar),
-    );
-    const box = el("input", { type: "checkbox" });
-    const label = el(
-      "label",
-      { class: "small row beside", title: "Draw its curve and previews beside those of the run that is open" },
-      box,
-      el("span", {}, "beside"),
-    );
-    box.addEventListener("change", () => {
-      if (box.checked) beside.add(run.id);
-      else beside.delete(run.id);
-      if (shown) detail.open(shown, [...beside]);
-    });
-    const row = {
-      element: el("li", {}, link, label),
-      link,
-      label,
-      box,
-      draw(now) {
-        write(name, now.name);
-        write(line, now.problem || runLine(now));
-        fill(badge, stateBadge(now.state));
-        bar.max = Math.max(1, now.steps);
-        bar.value = Math.min(now.step, bar.max);
-        bar.hidden = now.state !== "training";
-        const url = now.preview?.url ?? "";
-        picture.hidden = !url;
-        if (url && picture.getAttribute("src") !== url) picture.src = url;
-        link.toggleAttribute("aria-current", now.id === shown);
-        if (now.id === shown) link.setAttribute("aria-current", "true");
-        label.hidden = !shown || now.id === shown;
-        box.setAttribute("aria-label", `Beside: ${now.name}`);
-      },
-    };
-    rows.set(run.id, row);
-    return row;
+    if (!rows.has(run.id)) {
+      const beside = on => {
+        if (on) drawnBeside.add(run.id);
+        else drawnBeside.delete(run.id);
+        if (shown) detail.open(shown, [...drawnBeside]);
+      };
+      rows.set(run.id, runRow(run, beside));
+    }
+    return rows.get(run.id);
   }
 
   function draw() {
@@ -89,7 +50,7 @@ export function open(root, app) {
       wanted = runs.map(run => rowOf(run).element);
     if (wanted.length !== list.children.length || wanted.some((element, index) => list.children[index] !== element))
       fill(list, wanted);
-    for (const run of runs) rowOf(run).draw(run);
+    for (const run of runs) rowOf(run).draw(run, shown);
     empty.hidden = Boolean(runs.length);
     fresh.toggleAttribute("aria-current", !shown);
   }
@@ -104,7 +65,7 @@ export function open(root, app) {
         form.set(JSON.parse(route.query.values));
         app.remember("#train/new");
       }
-      if (shown) detail.open(shown, [...beside]);
+      if (shown) detail.open(shown, [...drawnBeside]);
       else {
         detail.close();
         detail.element.hidden = true;

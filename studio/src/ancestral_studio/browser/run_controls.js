@@ -1,0 +1,93 @@
+// What can be done with a run: stop its training, resume it, and open it in other tabs.
+
+import { el, fill } from "../page/shared/elements.js";
+import { write } from "./dom.js";
+
+/**
+ * Make the row. `stopped()` is called once a stop was asked for, `resumed(process)` once a training was resumed.
+ * Returns {element, stopping, open(id), show(data, details), hide(), links(answer)}.
+ */
+export function runControls(app, { stopped, resumed }) {
+  let id = null,
+    shown = null; // what the server says of the run
+  const stop = el("button", { type: "button", class: "danger" }, "Stop");
+  const resume = el("button", { type: "button", class: "primary" }, "Resume");
+  const more = el("input", {
+    type: "text",
+    inputmode: "numeric",
+    "aria-label": "to step",
+    title: "Step to which training goes on",
+    class: "steps",
+  });
+  const moreLabel = el("span", { class: "soft small" }, "to step");
+  const links = el("div", { class: "row" });
+  const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links);
+  const controls = { element, stopping: null, open, show, hide, links: showLinks };
+
+  stop.addEventListener("click", async () => {
+    controls.stopping = id;
+    stop.disabled = true;
+    stopped();
+    try {
+      await app.api("POST", `/api/runs/${id}/stop`);
+      app.toast("Stopping after this step; the run is saved and can be resumed.");
+    } catch (error) {
+      controls.stopping = null;
+      stop.disabled = false;
+      app.toast(error.message);
+      stopped();
+    }
+    app.refresh();
+  });
+  more.addEventListener("input", () => {
+    more.dataset.touched = "yes";
+  });
+  resume.addEventListener("click", async () => {
+    resume.disabled = true;
+    try {
+      const steps = more.value.trim() ? Number(more.value) : null;
+      if (steps !== null && !Number.isInteger(steps)) throw new Error("the number of steps must be whole");
+      const body = steps === null || steps === shown?.steps ? {} : { steps };
+      const process = await app.api("POST", `/api/runs/${id}/resume`, body);
+      delete more.dataset.touched;
+      resumed(process);
+      app.refresh();
+    } catch (error) {
+      app.toast(error.message);
+    }
+    resume.disabled = false;
+  });
+
+  function open(run) {
+    id = run;
+    delete more.dataset.touched;
+    fill(links);
+  }
+
+  function hide() {
+    stop.hidden = resume.hidden = more.hidden = moreLabel.hidden = true;
+  }
+
+  /** Show what suits a run; `details` are the answer of /api/runs, or null. */
+  function show(data, details) {
+    shown = data;
+    const training = data.state === "training",
+      over = data.step >= data.steps,
+      resumable = !training && data.state !== "model" && details?.resumable;
+    if (!training && controls.stopping === id) controls.stopping = null;
+    stop.disabled = data.stopping || controls.stopping === id;
+    stop.hidden = !training || !data.process || !data.may_stop;
+    resume.hidden = more.hidden = moreLabel.hidden = !resumable;
+    write(resume, over ? "Train further" : "Resume");
+    if (document.activeElement !== more && !more.dataset.touched) more.value = over ? data.steps * 2 : data.steps;
+  }
+
+  function showLinks({ has_model: hasModel, report }) {
+    const tabs = { sample: "Sample", edit: "Edit", evaluate: "Evaluate" };
+    const link = ([tab, text]) => el("a", { class: "button quiet", href: `#${tab}/${id}` }, text);
+    const page = { class: "button quiet", href: report, target: "_blank", rel: "noreferrer" };
+    fill(links, hasModel ? Object.entries(tabs).map(link) : null, report ? el("a", page, "Report") : null);
+  }
+
+  return controls;
+}
