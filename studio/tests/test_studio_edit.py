@@ -402,7 +402,7 @@ def test_firefox_samples_and_edits(server, tmp_path):
         firefox.wait(f"{tab} return find('.job[data-state=done]') && find('.results .tile')")
     finally:
         firefox.close()
-    entry = server.state.history.all()[0].described(live=False, full=True)
+    entry = server.state.history.get(server.state.history.rows()[0].id).described(live=False)
     number = entry["options"]["mask"].removeprefix("upload:")
     mask = np.array(Image.open(server.state.uploads.path(number))) > 0
     assert mask.any()

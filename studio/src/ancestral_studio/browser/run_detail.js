@@ -63,7 +63,7 @@ class RunDetail {
       el("h3", {}, "Samples of the averaged weights"),
       this.player.element,
     );
-    const head = el("div", { class: "row" }, this.title, this.other, this.badge);
+    const head = el("div", { class: "row" }, this.title, this.badge, this.other);
     this.element = el(
       "div",
       { class: "stack", hidden: true },
