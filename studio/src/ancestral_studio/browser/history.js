@@ -3,6 +3,7 @@
 import { el, fill } from "../page/shared/elements.js";
 import { icon, write } from "./dom.js";
 import { historyCard, titleOf } from "./history_card.js";
+import { readNames } from "./recipe_words.js";
 import { selectionBar } from "./history_selection.js";
 
 const MOST = 60,
@@ -111,7 +112,10 @@ class HistoryTab {
   async read() {
     const mine = ++this.asked;
     try {
-      const answer = await this.app.api("GET", this.address({ count: this.most }));
+      const [answer] = await Promise.all([
+        this.app.api("GET", this.address({ count: this.most })),
+        readNames(this.app),
+      ]);
       if (mine !== this.asked) return;
       this.answer = answer;
       for (const entry of answer.entries) if (this.selected.has(entry.id)) this.selected.set(entry.id, entry);

@@ -37,7 +37,7 @@ export function compareWindow(app) {
   function drawTable() {
     const rows = compared(...entries),
       differing = rows.filter(row => !row.same);
-    const heads = entries.map((entry, index) => el("th", { scope: "col" }, `${"AB"[index]}: ${titleOf(entry)}`));
+    const heads = ["A", "B"].map(name => el("th", { scope: "col" }, name));
     fill(
       table,
       el("thead", {}, el("tr", {}, el("td", {}), heads)),

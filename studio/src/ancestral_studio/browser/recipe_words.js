@@ -1,27 +1,24 @@
 // Recipes of entries of the history in words: what each setting is called, and in what two of them differ.
 
-const NAMES = {
-  n: "Samples",
-  index: "Numbers of the samples",
-  indices: "Numbers of the samples",
-  given: "Conditions",
-  label: "Class",
-  guidance_interval: "Noise levels with guidance",
-  guidance_rescale: "Guidance rescaled",
-  weak: "Weaker model",
-  then: "Followed by",
-  at: "Continued from step",
-  eta: "Noise of the sampler",
-  task: "Kind of edit",
-  other: "Second image",
-  t: "Time",
-};
-const UNSHOWN = ["schema", "version", "single", "model", "run", "parent", "branch", "source", "part", "box"];
-const HASH = / sha256:[0-9a-f]+$/;
+import { clock } from "./dom.js";
 
-/** What a setting is called: "guidance_rescale" is "Guidance rescaled". */
-export const settingName = name =>
-  NAMES[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ").replaceAll("-", " ");
+const UNSHOWN = ["schema", "version", "single", "model", "run", "parent", "branch", "source", "part", "box"];
+const LEFT_OUT = ["Run", "Samples", "Image", "Mask", "Steps", "Sampler", "Task"]; // which the title of an entry says
+const PARTS = ["edit", "images"]; // of a recipe, whose settings are rows of their own
+const HASH = / sha256:[0-9a-f]+$/;
+const WHOLE = /(?<=^-?\d+)\.0$/; // 1.0 is 1
+const names = new Map(); // of options, as their forms have them
+
+/** Read the names of all settings, once. */
+export async function readNames(app) {
+  if (names.size) return;
+  const forms = await Promise.all(["edit", "sample"].map(command => app.api("GET", `/api/forms/${command}`)));
+  for (const { name, title } of forms.flatMap(form => form.options)) names.set(name, title);
+  names.set("indices", names.get("index"));
+}
+
+/** What a setting is called: options as in their forms, settings of a sampler by their own names. */
+const settingName = name => names.get(name) ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 /** The settings of an entry as [name, text], those of its recipe where it has one. */
 export function settingsOf(entry) {
@@ -29,9 +26,8 @@ export function settingsOf(entry) {
   const add = (name, value) => {
     if (value === null || value === undefined || value === "" || UNSHOWN.includes(name)) return;
     if (name === "sampler") addSampler(rows, String(value));
-    else if (typeof value === "object" && !Array.isArray(value)) {
-      for (const [inner, more] of Object.entries(value)) add(inner, more);
-    } else rows.set(settingName(name), textOf(value));
+    else if (PARTS.includes(name)) for (const [inner, more] of Object.entries(value)) add(inner, more);
+    else if (textOf(value)) rows.set(settingName(name), textOf(value));
   };
   for (const [name, value] of Object.entries(entry.recipe ?? entry.options ?? {})) add(name, value);
   return [...rows];
@@ -43,14 +39,19 @@ function addSampler(rows, text) {
   rows.set("Sampler", name);
   for (const part of settings.split(",").filter(Boolean)) {
     const [setting, value] = part.split("=");
-    rows.set(setting === "steps" ? "Steps" : `${settingName(setting)} (${name})`, value ?? "");
+    rows.set(settingName(setting), textOf(value ?? ""));
   }
 }
 
 function textOf(value) {
   if (Array.isArray(value)) return value.map(textOf).join(", ");
+  if (value && typeof value === "object") {
+    return Object.entries(value)
+      .map(([name, more]) => `${name}=${textOf(more)}`)
+      .join(", ");
+  }
   if (value === true || value === false) return value ? "yes" : "no";
-  return String(value).replace(HASH, "");
+  return String(value).replace(HASH, "").replace(WHOLE, "");
 }
 
 /** The settings of two entries side by side: [{name, texts: [one, other], same}]. */
@@ -64,10 +65,9 @@ export function compared(one, other) {
 
 /** What an entry is, in a line: its settings besides those that its title says, and when it was made. */
 export function entryLine(entry) {
-  const left = ["Run", "Samples", "Image", "Mask", "Steps", "Sampler", "Kind of edit"];
-  const rows = settingsOf({ ...entry, recipe: null }).filter(([name]) => !left.includes(name));
+  const rows = settingsOf({ ...entry, recipe: null }).filter(([name]) => !LEFT_OUT.includes(name));
   const texts = rows.slice(0, 4).map(([name, text]) => `${name} ${text}`);
-  return [...texts, new Date(entry.created * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })].join(
-    " · ",
-  );
+  const time = new Date(entry.created * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const took = entry.seconds >= 1 ? [`took ${clock(entry.seconds)}`] : [];
+  return [...texts, time, ...took].join(" · ");
 }
