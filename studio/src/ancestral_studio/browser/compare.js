@@ -33,6 +33,14 @@ class CompareTab extends CommandTab {
       [this.hint, this.followed, this.result, this.before],
     );
     app.subscribe(state => this.drawRuns(state));
+    app.subscribe(state => this.followJobs(state.jobs));
+  }
+
+  /** Draw the comparisons anew when one begins, is to stop, or ends. */
+  followJobs(jobs) {
+    const key = JSON.stringify(jobs.filter(job => job.command === "compare").map(job => [job.id, job.stopping]));
+    if (this.jobs !== undefined && key !== this.jobs) this.drawEarlier();
+    this.jobs = key;
   }
 
   places() {
@@ -98,14 +106,18 @@ class CompareTab extends CommandTab {
     const processes = await this.app.api("GET", "/api/processes?command=compare").catch(() => []);
     this.before.hidden = !processes.length;
     this.hint.hidden = Boolean(processes.length);
+    const focused = [...this.earlier.children].findIndex(item => item.contains(document.activeElement));
     fill(
       this.earlier,
       processes.map(process => el("li", {}, this.earlierButton(process))),
     );
+    if (focused >= 0) this.earlier.children[focused]?.querySelector("button").focus();
     return processes;
   }
 
-  earlierButton({ id, line, state, started }) {
+  earlierButton({ id, line, state: end, stopping, started, mine }) {
+    const state = stopping ? "stopping" : end,
+      other = end === "running" && !mine ? " · another visitor's" : "";
     const words = [
       el(
         "span",
@@ -113,7 +125,7 @@ class CompareTab extends CommandTab {
         el("code", { class: "wrap" }, line),
         el("span", { class: `badge ${state}` }, state),
       ),
-      el("span", { class: "small soft" }, new Date(started).toLocaleString()),
+      el("span", { class: "small soft" }, new Date(started).toLocaleString(), other),
     ];
     return button(words, () => this.follow(id), { class: "item", "aria-pressed": String(id === this.shown) });
   }
