@@ -37,23 +37,7 @@ export function compareWindow(app) {
   function drawTable() {
     const rows = compared(...entries),
       differing = rows.filter(row => !row.same);
-    const heads = ["A", "B"].map(name => el("th", { scope: "col" }, name));
-    fill(
-      table,
-      el("thead", {}, el("tr", {}, el("td", {}), heads)),
-      el(
-        "tbody",
-        {},
-        (all.checked ? rows : differing).map(row =>
-          el(
-            "tr",
-            { class: all.checked && !row.same ? "differs" : null },
-            el("th", { scope: "row" }, row.name),
-            row.texts.map(text => el("td", { class: "wrap" }, text)),
-          ),
-        ),
-      ),
-    );
+    fill(table, tableParts(all.checked ? rows : differing, all.checked));
     const count = rows.length - differing.length;
     write(
       same,
@@ -64,17 +48,10 @@ export function compareWindow(app) {
   }
 
   function drawPictures() {
-    const figures = entries.map((entry, index) =>
-      el(
-        "figure",
-        { class: "stack tight" },
-        el("figcaption", { class: "small" }, el("strong", {}, `${"AB"[index]} `), titleOf(entry)),
-        entry.overview
-          ? el("img", { class: "pixels", src: entry.overview, alt: `${"AB"[index]}: ${titleOf(entry)}` })
-          : el("p", { class: "empty" }, "It has no picture."),
-      ),
+    fill(
+      beside,
+      entries.map((entry, index) => figureOf(entry, "AB"[index])),
     );
-    fill(beside, figures);
     const sides = entries.map(({ width, height, count, columns }) => [width, height, count, columns].join());
     overlay.hidden = !entries.every(entry => entry.overview) || sides[0] !== sides[1];
     if (!overlay.hidden) over.show(...entries.map(entry => entry.overview), ["A", "B"]);
@@ -93,4 +70,29 @@ export function compareWindow(app) {
       close.focus();
     },
   };
+}
+
+function tableParts(rows, marked) {
+  const heads = ["A", "B"].map(name => el("th", { scope: "col" }, name));
+  const lines = rows.map(({ name, texts, same }) =>
+    el(
+      "tr",
+      { class: marked && !same ? "differs" : null },
+      el("th", { scope: "row" }, name),
+      texts.map(text => el("td", { class: "wrap" }, text)),
+    ),
+  );
+  return [el("thead", {}, el("tr", {}, el("td", {}), heads)), el("tbody", {}, lines)];
+}
+
+function figureOf(entry, name) {
+  const title = titleOf(entry);
+  return el(
+    "figure",
+    { class: "stack tight" },
+    el("figcaption", { class: "small" }, el("strong", {}, `${name} `), title),
+    entry.overview
+      ? el("img", { class: "pixels", src: entry.overview, alt: `${name}: ${title}` })
+      : el("p", { class: "empty" }, "It has no picture."),
+  );
 }

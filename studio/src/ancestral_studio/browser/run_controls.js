@@ -22,7 +22,7 @@ export function runControls(app, { stopped, resumed }) {
   const moreLabel = el("span", { class: "soft small" }, "to step");
   const links = el("div", { class: "row" });
   const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links);
-  const controls = { element, stopping: null, open, show, hide, links: showLinks };
+  const controls = { element, stopping: null, open, show, hide, links: answer => fill(links, linksOf(id, answer)) };
 
   stop.addEventListener("click", async () => {
     controls.stopping = id;
@@ -82,12 +82,13 @@ export function runControls(app, { stopped, resumed }) {
     if (document.activeElement !== more && !more.dataset.touched) more.value = over ? data.steps * 2 : data.steps;
   }
 
-  function showLinks({ has_model: hasModel, report }) {
-    const tabs = { sample: "Sample", edit: "Edit", evaluate: "Evaluate" };
-    const link = ([tab, text]) => el("a", { class: "button quiet", href: `#${tab}/${id}` }, text);
-    const page = { class: "button quiet", href: report, target: "_blank", rel: "noreferrer" };
-    fill(links, hasModel ? Object.entries(tabs).map(link) : null, report ? el("a", page, "Report") : null);
-  }
-
   return controls;
+}
+
+/** Where a run can be used: the tabs that take its model, and its report. */
+function linksOf(id, { has_model: hasModel, report }) {
+  const tabs = { sample: "Sample", edit: "Edit", evaluate: "Evaluate" };
+  const link = ([tab, text]) => el("a", { class: "button quiet", href: `#${tab}/${id}` }, text);
+  const page = { class: "button quiet", href: report, target: "_blank", rel: "noreferrer" };
+  return [hasModel ? Object.entries(tabs).map(link) : null, report ? el("a", page, "Report") : null];
 }
