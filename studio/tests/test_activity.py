@@ -7,6 +7,7 @@ import time
 import pytest
 from PIL import Image
 
+from ancestral.base import storage
 from ancestral_studio import ownership
 from ancestral_studio.job_work import work_of
 from ancestral_studio.posted_options import ReadableFiles, read_posted
@@ -152,3 +153,12 @@ def test_the_user_of_the_machine_is_told_by_the_connection(own_studio, tiny_run,
         assert not other.ask("GET", f"/api/jobs/{job}", headers={name: "192.0.2.7"}).json["may_stop"]
     monkeypatch.setattr(os, "getuid", lambda: 12345)  # the studio is another user's
     assert not other.get(f"/api/jobs/{job}").json["may_stop"]
+
+
+def test_a_training_of_a_terminal_is_listed_and_not_stopped_here(own_studio, tiny_run):
+    _, client = own_studio
+    with storage.locked(tiny_run.path, "it is trained"):
+        (job,) = client.get("/api/overview").json["jobs"]
+        assert (job["text"], job["outside"], job["may_stop"]) == ("Training tiny", True, False)
+        assert client.post(f"/api/runs/{job['run']}/stop").line.startswith("the studio did not start this training")
+    assert client.get("/api/overview").json["jobs"] == []
