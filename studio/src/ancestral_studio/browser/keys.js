@@ -21,6 +21,7 @@ const KEYS = {
     "[ ]": "a smaller or a larger brush",
     "Arrow keys, Space": "on the image: move the brush, and paint",
   },
+  History: { "Tab, Space": "to an entry, and select it" },
 };
 
 let dialog = null;
