@@ -92,7 +92,8 @@ def work_of(posted: PostedOptions, run: str) -> JobWork:
     count = len(options.index) if options.index else options.n
     sampler, steps = options.sampler or "", options.steps
     if task == "sample":
-        copied = options.like is not None or options.branch is not None  # a recipe says what is made
+        # a recipe, or the cells of a table, say what is made
+        copied = any(getattr(options, name, None) is not None for name in ("like", "branch", "sweep"))
         count = count or (None if copied else SAMPLES)
         if not copied:
             sampler, steps = _sampler_of_run(Path(str(options.model)), sampler, steps)
