@@ -115,14 +115,23 @@ def test_a_norm_is_that_of_autocast_to_the_bit(case, device, monkeypatch):
         assert torch.equal(mine.cpu(), other.cpu())
 
 
-def test_the_channels_stay_innermost_where_the_kernel_undoes_that(device, monkeypatch):
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.channels_last_3d])
+def test_the_channels_stay_innermost_where_the_kernel_undoes_that(layout, device, monkeypatch):
     """As CUDA's group norm does below PyTorch 2.15."""
     plain = F.group_norm
     monkeypatch.setattr(F, "group_norm", lambda x, *rest, **named: plain(x.contiguous(), *rest, **named).contiguous())
-    x = torch.ones(2, 8, 4, 4).bfloat16().contiguous(memory_format=torch.channels_last).to(device)
+    sides = (4, 4) if layout == torch.channels_last else (4, 4, 4)
+    x = torch.ones(2, 8, *sides).bfloat16().contiguous(memory_format=layout).to(device)
     with torch.autocast(torch.device(device).type, torch.bfloat16):
         out = GroupNorm(2, 8).to(device)(x)
-    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert out.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("norm", [GroupNorm(2, 8, silu=True), LayerNorm(8)])
+def test_norms_in_half_precision_are_evaluated_on_the_meta_device(norm):
+    """It has no autocast; it tells the shapes of a network."""
+    x = torch.empty(2, 8, 8, device="meta", dtype=torch.bfloat16)
+    assert norm.to("meta", torch.bfloat16)(x).shape == x.shape
 
 
 def test_its_gradient_can_be_differentiated(device):

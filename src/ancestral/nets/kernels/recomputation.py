@@ -14,6 +14,9 @@ from torch import Tensor
 
 from ancestral.base.transforms import gradients, transformed
 
+INNERMOST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The memory format of activations with the channels innermost, by their number of axes."""
+
 
 def in_float32(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
     """Evaluate a function of x and others; under autocast on a GPU with x in float32, and the result rounded as x is.
@@ -23,7 +26,9 @@ def in_float32(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> T
         x: The activations.
         others: Weights, and what else has a gradient.
     """
-    lower = x.device.type != "cpu" and x.dtype.itemsize < 4 and torch.is_autocast_enabled(x.device.type)
+    kind = x.device.type
+    lower = kind != "cpu" and x.dtype.itemsize < 4 and torch.amp.is_autocast_available(kind)  # the meta device has none
+    lower = lower and torch.is_autocast_enabled(kind)
     if not lower or torch.compiler.is_compiling() or transformed(x, *others):
         return function(x, *others)
     out: Tensor = _Recomputed.apply(function, x, *others)  # type: ignore[no-untyped-call]
@@ -36,8 +41,9 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         def rounded(x: Tensor, *others: Tensor) -> Tensor:
-            innermost = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-            format = torch.channels_last if innermost else torch.preserve_format
+            format = INNERMOST.get(x.ndim)
+            if format is None or not x.is_contiguous(memory_format=format):
+                format = torch.preserve_format
             # below PyTorch 2.15, CUDA's group norm makes its input contiguous: the cast restores the layout
             return function(x.float(), *others).to(x.dtype, memory_format=format)
 
