@@ -108,6 +108,7 @@ def test_a_sweep_is_a_job_whose_recipe_repeats_it(own_studio, tiny_run):
         itertools.product(("vertical", "horizontal"), (2, 4)))]  # fmt: skip
     files = {file["name"]: file["url"] for file in first["entry"]["files"]}
     assert [*files] == [*names, "grid.png", "sweep.png"]
+    assert first["entry"]["title"] == "4 samples of tiny"
     last = first["entry"]["steps"][-1]
     table = ancestral.load(tiny_run.path).sweep({"steps": (2, 4), "label": None}, seed=5)
     for name, tile, cell in zip(names, cut(pixels(client, last["x0"]), last), table.flatten(0, 2), strict=True):

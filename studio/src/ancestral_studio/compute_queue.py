@@ -276,7 +276,8 @@ class ComputeQueue:
         networks = [cast(Any, model.denoiser).net for model in models]
         with hooked(networks, job.check):
             plan = module.plan(options)
-            job.plan(len(plan.items), plan.request.sampler)
+            cells = getattr(plan, "cells", None)  # of a table, whose samplers may differ
+            job.plan(sum(len(one.items) for one in cells or (plan,)), "" if cells else plan.request.sampler)
             job.tell("planned", replaces="planned", text=job.text)
             recipe = plan.request.to_json() if plan.request.model else ""
             limits = [stage.model.spec.codec.limits for stage in getattr(plan, "stages", ())]

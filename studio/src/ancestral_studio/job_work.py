@@ -102,7 +102,7 @@ def work_of(posted: PostedOptions, run: str) -> JobWork:
         sampler = str(sampler).partition(":")[0]
     files = [getattr(options, name, None) for name in ("image", "other")]
     image = " and ".join(Path(str(file)).name for file in files if file is not None)
-    further = ("guidance", "then", "method", "operator", "iterations", "weak", "threads", "batch_size")
+    further = ("guidance", "then", "method", "operator", "iterations", "weak", "threads", "batch_size", "sweep", "by")
     settings = tuple(str(getattr(options, name, None)) for name in further)
     return JobWork(task, run, image, count, str(sampler), steps, settings)
 
