@@ -696,7 +696,8 @@ def test_firefox(tmp_path):
     finally:
         firefox.close()
     actual = torch.tensor(samples, dtype=torch.float64)
-    torch.testing.assert_close(actual, model.sample(16, decode=False).flatten(1).double(), rtol=0, atol=1e-4)
+    exact = model.sample(len(actual), decode=False)  # fewer than 16 where the page measured a slow browser
+    torch.testing.assert_close(actual, exact.flatten(1).double(), rtol=0, atol=1e-4)
 
 
 # -- the files -------------------------------------------------------------------------------------------------------
