@@ -87,26 +87,6 @@ def _check(options: Sample) -> None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
 
 
-def _staged(options: Sample) -> tuple[Request, list[Stage]]:
-    """The request of the options, and its stages."""
-    digest = requests.digest_at(options.model)
-    branched = options.branch is not None or options.at is not None
-    parent = requests.parent_of(options, digest) if branched else None
-    request = None if options.like is None else requests.like(options, digest)
-    if request is not None and request.edit is not None:
-        raise InputError(f"{options.like} is an edit: make it again by ancestral edit")
-    followers = requests.followers(options, request)
-    first = requests.loaded(options, digest)
-    if parent is not None:
-        request = requests.branch_of(parent, options, first.model.spec.classes)
-    request = requests.with_weak(request or requests.of_options(options), options, first.model)
-    sources = [first, *(requests.follower(model, options.device, options.net) for model in followers)]
-    stages = stages_of(sources, request)
-    if parent is not None:
-        requests.check_seed(options, stages[0])
-    return request, stages
-
-
 def _sourced(options: Sample) -> tuple[Request, list[RequestedModel]]:
     """The request of the options, and its models."""
     digest = requests.digest_at(options.model)

@@ -4,13 +4,12 @@ import { el, fill } from "../page/shared/elements.js";
 import { button, icon, short } from "./dom.js";
 import { drawTile } from "./grid.js";
 import { uploadFrom } from "./image_drop.js";
+import { readNames, settingsOf } from "./recipe_words.js";
 import { favouriteButton } from "./star.js";
 
 const NEIGHBOURS = 5;
 const SINGLE = /(^|\/)\d{6}\.png$/,
   CELL = /(^|\/)\d{4}-[^/]*\.png$/;
-const UNSHOWN = ["schema", "single"];
-const isEmpty = value => !Object.keys(value).length;
 
 /** Whether a file is the picture of one sample, by the index of the sample or by the number of its cell in a table. */
 export const isSingle = file => SINGLE.test(file.name) || CELL.test(file.name);
@@ -112,16 +111,15 @@ export class SampleDetails {
     }
   }
 
-  drawFacts() {
-    const rows = Object.entries(this.shown.entry?.recipe ?? {}).filter(
-      ([name, value]) => !UNSHOWN.includes(name) && value !== null && !(typeof value === "object" && isEmpty(value)),
-    );
+  async drawFacts() {
+    const { entry } = this.shown;
+    fill(this.facts);
+    if (!entry) return;
+    await readNames(this.app).catch(error => this.app.toast(error.message));
+    if (this.shown?.entry !== entry) return;
     fill(
       this.facts,
-      rows.map(([name, value]) => [
-        el("dt", {}, name),
-        el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)),
-      ]),
+      settingsOf(entry).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]),
     );
   }
 
