@@ -9,6 +9,9 @@ import numpy as np
 from PIL import Image
 
 
+SCREENS = {"laptop": (1440, 900), "desktop": (1920, 1080), "tablet": (1024, 768), "phone": (390, 844)}
+
+
 class StudioPage:
     """A page of a studio, with what the tests of its tabs share.
 
@@ -126,7 +129,9 @@ class StudioPage:
 def studio_pages(chromium, server, view="full", **options):
     """Open pages of a studio in one context, as a function; none of them may complain. `view` is simple or full."""
     context = chromium.new_context(**options)
-    context.add_init_script(f"localStorage['ancestral-preferences'] ??= JSON.stringify({{ view: '{view}' }})")
+    # a page inside the studio has no storage of it
+    choice = f"localStorage['ancestral-preferences'] ??= JSON.stringify({{ view: '{view}' }})"
+    context.add_init_script(f"if (window === top) {choice}")
     context.request.get(server.address)  # keeps the token in a cookie
     pages = []
 

@@ -23,7 +23,7 @@ from ancestral_studio.history import History
 from ancestral_studio.live_runs import LiveRuns
 from ancestral_studio.places import Places, short_path
 from ancestral_studio.posted_options import STUDIO_COMMANDS, ReadableFiles, read_posted
-from ancestral_studio.process import RECORD, option_in, progress_of
+from ancestral_studio.process import PAGE, RECORD, option_in, progress_of
 from ancestral_studio.processes import Processes
 from ancestral_studio.uploads import Uploads
 from studio_client import Client, studio
@@ -306,6 +306,24 @@ def test_a_training_outlives_a_killed_studio_and_is_stopped_and_resumed(tmp_path
         assert numbers == sorted(set(numbers))
         assert numbers[-1] == steps
         assert any("going on" in note for note in done["notes"])
+
+
+def test_only_the_page_of_an_export_runs_scripts_and_has_no_part_of_the_studio(tmp_path):
+    """Any other file of that name is refused: a page that export did not write here is nobody's."""
+    with studio(tmp_path, out=tmp_path / "out") as (server, client):
+        for command, status in (("export", 200), ("compare", 404)):
+            folder = server.state.processes.folder / f"20260101-000000-01-{command}"
+            folder.mkdir(parents=True)
+            facts = {"command": command, "words": [], "started": 0.0, "out": None, "source": None, "runs": []}
+            (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
+            (folder / PAGE).write_text("<script>0</script>")
+            answer = client.get(f"/files/processes/{folder.name}/{PAGE}")
+            assert answer.status == status
+            if status == 200:
+                policy = answer.headers["content-security-policy"]
+                assert policy.startswith("sandbox allow-scripts allow-forms allow-downloads; default-src 'none'; ")
+                assert "allow-same-origin" not in policy
+                assert "connect-src" not in policy
 
 
 @pytest.mark.long

@@ -8,10 +8,9 @@ from PIL import Image
 import ancestral
 from ancestral import data
 from studio_client import studio
-from studio_page import studio_pages
+from studio_page import SCREENS, studio_pages
 
 pytestmark = pytest.mark.browser
-SCREENS = {"laptop": (1440, 900), "desktop": (1920, 1080), "tablet": (1024, 768), "phone": (390, 844)}
 UNSEEN = """elements => elements.filter(one => {
     const box = one.getBoundingClientRect();
     return box.width == 0 || box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth;

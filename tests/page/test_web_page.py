@@ -340,6 +340,33 @@ def test_a_picture_is_made_again_from_its_png(open_page, saved, run, tmp_path):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("axis", ["label", "angle", "guidance"])
+def test_an_axis_is_a_sweep_of_python(open_page, run, tmp_path, axis):
+    """Each sample has another value and the same noise; the PNG is repeated by the page and by `ancestral sample`."""
+    conditions = {"angle": Vector((30.0,), (12.5,), low=(10.0,), high=(50.0,)), "kind": Classes(("u", "v"))}
+    images(conditions=conditions, **LABELS).save(path := tmp_path / "run" / "model.safetensors")
+    model = load(path)
+    page = open_page(model)
+    rounded(model)
+    actual = page.sample(n=4, steps=5, seed=3, axis=axis, **{"given kind": 1})
+    own = {"label": ["a", "b", "c"], "angle": (10, 70 / 3, 110 / 3, 50), "guidance": (0, 4 / 3, 8 / 3, 4)}
+    fixed = {"given": {"angle": 30.0, "kind": "v"}, "label": "a"}
+    settings = {"steps": 5, "seed": 3, "given": {name: value for name, value in fixed["given"].items() if name != axis}}
+    settings |= {"label": "a"} if axis != "label" else {}
+    expected = model.sweep({axis: own[axis]}, decode=False, **settings).flatten(0, 2).flatten(1).double()
+    torch.testing.assert_close(actual, torch.as_tensor(expected), rtol=0, atol=1e-4)
+
+    (picture := tmp_path / "picture.png").write_bytes(download(page).read_bytes())
+    run("sample", path, "--like", picture, "--out", tmp_path / "python.png")
+    assert texts(tmp_path / "python.png")["ancestral"]["sweep"].keys() == {axis}
+    other = open_page(load(path))
+    other.finished()
+    other.tab.set_input_files("#open-file", tmp_path / "python.png")
+    other.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    torch.testing.assert_close(other.sample(), actual, rtol=0, atol=1e-4)
+
+
+@pytest.mark.browser
 def test_one_sample_with_conditions_is_made_again(open_page, run, tmp_path):
     """Its PNG is the sample in its own size, and holds the images of the conditions for the page; Python is given them.
 

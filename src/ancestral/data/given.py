@@ -46,6 +46,9 @@ from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.partners import AbsentError, partners_of
 from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
 
+MOST_ADVISED = 6
+"""Number of columns that the note on a table names as conditions."""
+
 
 def attach(
     data: Dataset,
@@ -103,8 +106,9 @@ def attach(
             values[name] = value
             notes += _missing_note(name, kind, value)
     if given is None and isinstance(columns, MetadataTable) and columns.note is not None:
-        text, example = columns.note
-        notes.append((text, f"{option('given', example)} conditions the model on it"))
+        text, names = columns.note
+        ways = " or ".join(option("given", name) for name in names[:MOST_ADVISED])
+        notes.append((text, f"{ways} conditions the model on it"))
     labels, classes = values.pop(LABEL, None), kinds.pop(LABEL, None)
     if isinstance(labels, Tensor) and classes is not None:
         data = data.with_labels(labels, classes.classes)

@@ -5,7 +5,7 @@ import { fromBase64 } from "./shared/bytes.js";
 const MOST_SAMPLES = 4096;
 const KEYS = [
   "schema", "version", "model", "run", "step", "steps", "seed", "n", "index", "single", "label", "given", "sampler",
-  "guidance", "guidance_interval", "guidance_rescale", "weak", "then", "parent", "at", "edit",
+  "guidance", "guidance_interval", "guidance_rescale", "weak", "then", "parent", "at", "edit", "sweep",
 ];
 const DAMAGED = "The settings in the picture are damaged.";
 
@@ -14,6 +14,8 @@ const isText = (value) => typeof value === "string";
 const isTexts = (value) => Array.isArray(value) && value.length > 0 && value.every(isText);
 const isCount = (value) => Number.isInteger(value) && value >= 0;
 const isIndex = (value) => isCount(value) && value <= Number.MAX_SAFE_INTEGER;
+const isSweep = (sweep) => isObject(sweep) && Object.keys(sweep).length > 0 &&
+  Object.values(sweep).every((values) => Array.isArray(values) && values.length > 0 && values.length <= MOST_SAMPLES);
 const isSaved = (image) => isObject(image) && isText(image.values) && isText(image.file) &&
   isIndex(image.height) && isIndex(image.width);
 
@@ -39,6 +41,7 @@ function check({ recipe, images, edit }, { sha256, conditions, shape }) {
   const sound = isCount(seed) && isCount(n) && n > 0 && Number.isFinite(guidance) && isText(recipe.sampler) &&
     isObject(given) && Object.values(given).every(isTexts) && (label === null || isTexts(label)) &&
     (index === null || (Array.isArray(index) && index.length === n && index.every(isIndex))) &&
+    (recipe.sweep === null || (isSweep(recipe.sweep) && n === 1)) &&
     (recipe.guidance_rescale === null || Number.isFinite(recipe.guidance_rescale)) &&
     isObject(images) && Object.values(images).every(isSaved) &&
     (edit === null || (isImage && isObject(edit) && isText(edit.image) && isText(edit.mask)));
@@ -64,7 +67,7 @@ export function readRecipe(texts, model) {
   if (text === undefined) return null;
   const content = parsed(text), { recipe, images = {}, edit = null } = (own ? content : { recipe: content }) || {};
   if (!isObject(recipe)) throw new Error(DAMAGED);
-  const absent = { index: null, label: null, guidance_rescale: null };
+  const absent = { index: null, label: null, guidance_rescale: null, sweep: null };
   const settings = { recipe: { ...absent, ...recipe }, images, edit };
   check(settings, model);
   return settings;

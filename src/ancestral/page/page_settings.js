@@ -1,6 +1,7 @@
 /* The settings of the page: its controls as a job, and as they were for a picture. */
 
 import { times } from "./diffusion.js";
+import { AxisControl } from "./page_axis.js";
 import { conditionControl } from "./page_conditions.js";
 import { LabelControl, SamplerControl, wholeNumber } from "./page_controls.js";
 import { knownPart } from "./page_images.js";
@@ -31,10 +32,14 @@ export class Settings {
     this.labels = new LabelControl($("labels"), model.classes);
     this.conditions = Object.entries(model.conditions).map(([name, condition]) =>
       Object.assign(conditionControl(name, condition, model), { name }));
+    this.axis = new AxisControl($("axis"), model);
     this.fixed = {}; // what a picture holds that no control shows: the indices of its samples, and a rescaling
     $("conditions").append(...this.conditions.map((one) => one.part));
     $("guidance").hidden = !model.guidance;
-    this.control("n").onchange = () => delete this.fixed.index;
+    this.control("n").onchange = () => {
+      delete this.fixed.index;
+      this.axis.kept = null;
+    };
     this.control("guidance").onchange = () => delete this.fixed.rescale;
     form.addEventListener("input", () => this.showOutputs());
     this.chooseCount();
@@ -69,23 +74,29 @@ export class Settings {
   async job() {
     const { model, fixed } = this, seed = wholeNumber(this.value("seed"), "The seed", 0, Number.MAX_SAFE_INTEGER);
     const sampler = this.sampler.value(), edit = this.fill.job();
-    const indices = fixed.index || Array.from({ length: this.value("n") }, (_, i) => i);
-    const given = this.conditions.map((one) => [one, one.value()]).filter(([, read]) => read);
-    const names = this.labels.value() || model.classes;
-    const recipe = await this.recipe({ seed, sampler, indices, given, names });
+    const axis = this.axis.value(Number(this.value("n")));
+    const all = Array.from({ length: this.value("n") }, (_, i) => i);
+    const indices = axis ? axis.values.map(() => 0) : fixed.index || all;
+    const fixedOnes = this.conditions.filter(({ name }) => name !== axis?.name);
+    const given = fixedOnes.map((one) => [one, one.value()]).filter(([, read]) => read);
+    const names = axis?.name === "label" ? [] : this.labels.value() || model.classes;
+    const recipe = await this.recipe({ seed, sampler, indices, given, names, axis });
     const visited = times(this.schedule, sampler.key, sampler.steps, sampler.spacing).length;
     const kept = Math.min(visited, model.frames), noClass = names.length ? "no class" : null;
     const labelOf = (index) => (names.length ? names[index % names.length] : null);
     const inputs = Object.fromEntries(given.map(([one, { input }]) => [one.name, input]));
+    const inputsOf = (index) => {
+      const label = labelOf(index);
+      return label === null ? inputs : { ...inputs, labels: model.classes.indexOf(label) };
+    };
     const images = given.filter(([, { image }]) => image).map(([one, { image }]) => [one.name, packed(image)]);
     return {
       recipe, edit, visited, sampler, rescale: fixed.rescale || 0,
       shown: Array.from({ length: kept }, (_, i) => Math.round((i * (visited - 1)) / Math.max(kept - 1, 1))),
-      captions: indices.map((index) => (model.classes.includes(labelOf(index)) ? labelOf(index) : noClass)),
-      items: indices.map((index) => {
-        const label = labelOf(index);
-        return { index, inputs: label === null ? inputs : { ...inputs, labels: model.classes.indexOf(label) } };
-      }),
+      captions: axis ? axis.values.map((value) => `${axis.text} ${Number(value) ? Number(value.toPrecision(4)) : value}`)
+        : indices.map((index) => (model.classes.includes(labelOf(index)) ? labelOf(index) : noClass)),
+      items: indices.map((index, i) => (axis ? { index, ...axis.item(axis.values[i], inputsOf(index)) }
+        : { index, inputs: inputsOf(index) })),
       saved: {
         schema: "page-1", recipe, ...(edit ? { edit: edit.saved } : {}), images: Object.fromEntries(images),
       },
@@ -94,19 +105,21 @@ export class Settings {
   }
 
   /** The recipe of a job, as Python writes them. */
-  async recipe({ seed, sampler, indices, given, names }) {
-    const { model, fixed } = this, chosen = this.labels.value();
+  async recipe({ seed, sampler, indices, given, names, axis }) {
+    const { model } = this, chosen = this.labels.value(), fixed = axis ? { ...this.fixed, index: null } : this.fixed;
+    const guidance = model.guidance && axis?.name !== "guidance" ? Number(this.value("guidance")) : 1;
     const texts = await Promise.all(given.map(async ([{ name }, read]) =>
       read.text ?? (await described(read.image, model.conditions[name]))));
     return {
-      schema: "recipe-2", model: model.sha256, version: model.version, seed, n: indices.length,
-      sampler: sampler.text(sampler.steps), guidance: model.guidance ? Number(this.value("guidance")) : 1,
-      single: indices.length === 1,
+      schema: "recipe-2", model: model.sha256, version: model.version, seed,
+      n: axis ? 1 : indices.length, sampler: sampler.text(sampler.steps), guidance,
+      single: !axis && indices.length === 1,
       given: Object.fromEntries(given.map(([one], i) => [one.name, [texts[i]]])), then: {},
-      ...(fixed.index || indices.length === 1 ? { index: indices } : {}),
+      ...(axis ? { sweep: { [axis.name]: axis.values } } : {}),
+      ...(fixed.index || (!axis && indices.length === 1) ? { index: indices } : {}),
       ...(fixed.rescale ? { guidance_rescale: fixed.rescale } : {}),
       // all in turn is the default of Python too, but not beside other conditions
-      ...(names.length && (chosen || given.length) ? { label: names } : {}),
+      ...(names.length && (chosen || given.length || axis) ? { label: names } : {}),
     };
   }
 
@@ -120,18 +133,19 @@ export class Settings {
       const { channels, codec } = this.model.conditions[one.name], count = channels * saved.height * saved.width;
       return { ...saved, values: savedValues(saved.values, codec, count) };
     });
-    const filled = this.fill.read(edit);
+    const filled = this.fill.read(edit), axis = this.axis.read(recipe.sweep), count = axis ? axis.values.length : n;
     const names = this.labels.read(recipe.label ?? (Object.keys(given).length ? ["none"] : null));
     this.sampler.restore(recipe.sampler); // what is wrong has been refused up to here, with all controls as they were
     this.labels.restore(names);
     this.conditions.forEach((one, i) => (one.set || one.restore)(settings[i]));
     const counts = this.control("n");
-    if (![...counts.options].some((option) => Number(option.value) === n)) counts.append(new Option(n, n));
-    counts.value = n;
+    if (![...counts.options].some(({ value }) => Number(value) === count)) counts.append(new Option(count, count));
+    counts.value = count;
     this.control("seed").value = seed;
     const range = { min: Math.min(0, guidance), max: Math.max(6, guidance), step: guidance % 0.25 ? "any" : 0.25 };
     Object.assign(this.control("guidance"), range, { value: guidance });
     this.fixed = { index: recipe.index, rescale: recipe.guidance_rescale };
+    this.axis.restore(axis);
     this.fill.restore(filled);
     this.showOutputs();
   }

@@ -46,6 +46,8 @@ VERBS = {
 """What a command does, before the names of its runs or data."""
 DATA_REPORT = "report.json"
 """What doctor writes in the folder of its process."""
+PAGE = "page.html"
+"""What export writes there for a browser."""
 STARTING = 20
 """Seconds that a process which another studio started may take to write its number."""
 LOG_BYTES, LOG_LINES = 64_000, 400
@@ -112,6 +114,11 @@ class Process:
         with contextlib.suppress(OSError, ValueError):
             return int((self.folder / process_keeper.EXIT).read_text(encoding="utf-8"))
         return None
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it wrote a page that samples a model, in its folder."""
+        return self.command == "export" and (self.folder / PAGE).exists()
 
     @property
     def ended(self) -> float:
@@ -204,6 +211,7 @@ class Process:
             "source": self.source and short_path(Path(self.source)),
             "runs": [places.id_of(run) for run in self.runs],
             "out": None if self.out is None else places.name_of(self.out),
+            "page": f"/files/processes/{self.id}/{PAGE}" if self.has_page and state == "finished" else None,
             "run": places.id_of(self.out) if self.out is not None and self.command in TRAININGS else None,
         }
 

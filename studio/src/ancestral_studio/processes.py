@@ -21,7 +21,7 @@ from ancestral_studio import process_keeper
 from ancestral_studio.answers import BusyError, MissingError
 from ancestral_studio.places import Places, short_path
 from ancestral_studio.posted_options import PostedOptions
-from ancestral_studio.process import DATA_REPORT, TRAININGS, Process
+from ancestral_studio.process import DATA_REPORT, PAGE, TRAININGS, Process
 
 SHEET, COMPARISON = "sheet.png", "comparison"
 """What doctor and compare write in the folder of their process."""
@@ -63,6 +63,8 @@ class Processes:
             places = {"json": folder / DATA_REPORT, "out": folder / SHEET}
         if command == "compare" and values.get("out") is None and values.get("samplers") is None:
             places = {"out": (out := folder / COMPARISON)}
+        if command == "export" and values.get("out") is None and values.get("to") == "html":
+            places = {"out": folder / PAGE}
         words = (*(f"--{name}={path}" for name, path in places.items()), *posted.words)
         source = str(values["source"]) if "source" in values else None
         runs = [values[name] for name in ("model", "run") if name in values] or values.get("runs", ())

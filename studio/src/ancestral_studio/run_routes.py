@@ -13,11 +13,17 @@ from ancestral_studio.activity import activity
 from ancestral_studio.answers import MissingError, answer, read_body
 from ancestral_studio.ownership import Visitor
 from ancestral_studio.places import short_path
-from ancestral_studio.process import Process, progress_of
+from ancestral_studio.process import PAGE, Process, progress_of
 from ancestral_studio.state import state_of
 
 SHOWN_FILES = {".png": "image/png"}
-"""The kinds of files of a process that the page shows."""
+"""The kinds of files of a process that the studio shows, besides the page of an export."""
+SANDBOX = (
+    "sandbox allow-scripts allow-forms allow-downloads; default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "
+    "worker-src blob:; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+"""The policy of a page that export wrote here: it samples by its own scripts, sends nothing, and has no part of the studio."""
 
 
 def overview(request: Request) -> Response:
@@ -117,10 +123,12 @@ def stop_process(request: Request) -> Response:
 
 
 def process_file(request: Request) -> Response:
-    """Return a picture that a process wrote. Raises MissingError if there is none."""
+    """Return a picture that a process wrote, or the page of an export. Raises MissingError if there is none."""
     state = state_of(request)
-    folder = state.processes.get(request.path_params["id"]).folder
-    path = state.places.below(folder, request.path_params["path"])
+    one = state.processes.get(request.path_params["id"])
+    path = state.places.below(one.folder, request.path_params["path"])
+    if path.name == PAGE and one.has_page:
+        return FileResponse(path, media_type="text/html; charset=utf-8", headers={"content-security-policy": SANDBOX})
     if path.suffix not in SHOWN_FILES:
         raise MissingError("there is no such file")
     return FileResponse(path, media_type=SHOWN_FILES[path.suffix])

@@ -144,14 +144,14 @@ class MetadataTable(Mapping[str, Any]):
         return name in self._peek()
 
     @property
-    def note(self) -> tuple[str, str] | None:
-        """What columns there are, and how they are used; None without a table."""
+    def note(self) -> tuple[str, list[str]] | None:
+        """What columns there are, and their names; None without a table."""
         names = list(self)
         if not names:
             return None
         file = next(iter(self._peek().values())).name.rpartition("/")[2]
         columns = f"the column {names[0]}" if len(names) == 1 else f"the columns {listed(names)}"
-        return f"{file} has {columns}", names[0]
+        return f"{file} has {columns}", names
 
     def _tables(self) -> list[ColumnFile]:
         """The tables of the folder and of its sub-folders. Raises InputError for two in one folder."""

@@ -113,7 +113,7 @@ function text(label, changed) {
 }
 
 /** The field of a condition, which is given or not: its control, and values in turn that one control cannot show. */
-function conditionField(app, name, kind, changed) {
+function conditionField(app, { name, kind, vary }, changed) {
   const controls = {
     vector: () => vector(kind, changed),
     classes: () => classes(kind, name, changed),
@@ -142,7 +142,7 @@ function conditionField(app, name, kind, changed) {
     element: el(
       "fieldset",
       { class: "field", data: { condition: name } },
-      el("legend", {}, el("label", { class: "row" }, use, el("span", { class: "label" }, name), made)),
+      el("legend", { class: "row apart" }, el("label", { class: "row" }, use, el("span", { class: "label" }, name), made), vary),
       note,
       body,
     ),
@@ -169,12 +169,15 @@ function conditionField(app, name, kind, changed) {
 /**
  * Make the controls of a model, as GET /api/runs/{id}/model describes it.
  * `labelDefault` says what no label means. Returns {element, values(), set({label, given}), setImage(name, image)};
- * `values()` has `label` and `given` as the command takes them, left out where nothing is chosen.
+ * `values()` has `label` and `given` as the command takes them, left out where nothing is chosen. `vary(name)` is a button
+ * beside a condition, or null.
  */
-export function conditionControls(app, model, { labelDefault, changed = () => {} }) {
+export function conditionControls(app, model, { labelDefault, changed = () => {}, vary = () => null }) {
   const label = model.classes.length ? chips(model.classes, changed, { none: true, all: labelDefault }) : null;
-  const labelField = label && [el("legend", { class: "label" }, "Class"), label.element];
-  const fields = Object.entries(model.conditions).map(([name, kind]) => conditionField(app, name, kind, changed));
+  const labelField = label && [el("legend", { class: "row apart" }, el("span", { class: "label" }, "Class"), vary("label")), label.element];
+  const fields = Object.entries(model.conditions).map(([name, kind]) =>
+    conditionField(app, { name, kind, vary: vary(name) }, changed),
+  );
   return {
     element: el(
       "div",

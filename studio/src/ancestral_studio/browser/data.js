@@ -14,7 +14,7 @@ const HINT = "Choose data on this page: what is wrong with them, and what traini
 export async function open(root, app) {
   const { options } = await app.api("GET", "/api/forms/doctor");
   const tab = new DataTab(root, app, options);
-  await tab.browser.browse("");
+  await tab.browser.begin();
   return tab;
 }
 

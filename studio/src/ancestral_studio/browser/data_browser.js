@@ -29,20 +29,33 @@ export class DataBrowser {
     ];
   }
 
-  /** Show a folder. */
+  /** Show the folders that the studio was started with, or what is in the only one. */
+  async begin() {
+    const listing = await this.browse("");
+    if (listing?.folders.length === 1) await this.browse(listing.folders[0].path);
+  }
+
+  /** Show what is in a folder, and choose it if all that it holds is items. */
+  async enter(to) {
+    const listing = await this.browse(to);
+    if (listing?.items && !listing.folders.length) this.chosen(listing.path);
+  }
+
+  /** Show a folder. Returns what is in it, or null if it cannot be read. */
   async browse(to) {
     let listing;
     try {
       listing = await this.app.api("GET", `/api/data?path=${encodeURIComponent(to)}`);
     } catch (error) {
       this.app.toast(error.message);
-      return;
+      return null;
     }
     this.folder = listing.path;
     const { folders, path } = this;
     const focused = folders.contains(document.activeElement) || path.contains(document.activeElement);
     this.draw(listing);
     if (focused) (path.querySelector("button") ?? folders.querySelector("button"))?.focus();
+    return listing;
   }
 
   draw(listing) {
@@ -65,7 +78,7 @@ export class DataBrowser {
     const items = one => `${one.items.toLocaleString("en")}${one.whole ? "" : " or more"} items`;
     fill(
       folders,
-      listing.folders.map(one => entry(one.name, items(one), () => this.browse(one.path))),
+      listing.folders.map(one => entry(one.name, items(one), () => this.enter(one.path))),
       listing.files.map(one => entry(one.name, `${(one.bytes / 1e6).toPrecision(2)} MB`, () => this.chosen(one.path))),
       listing.folders.length || listing.files.length ? null : el("li", { class: "soft small" }, "No folders in it."),
       listing.more ? el("li", { class: "soft small" }, `And ${listing.more} more.`) : null,

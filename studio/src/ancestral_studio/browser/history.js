@@ -1,13 +1,13 @@
 // History: what was made, searched and marked; opened again with all its controls, compared, repeated, deleted with undo.
 
 import { el, fill } from "../page/shared/elements.js";
+import { deleteLater } from "./deletion.js";
 import { icon, write } from "./dom.js";
-import { historyCard, titleOf } from "./history_card.js";
+import { historyCard } from "./history_card.js";
 import { readNames } from "./recipe_words.js";
 import { selectionBar } from "./history_selection.js";
 
 const MOST = 60,
-  MOST_AT_ONCE = 3000,
   TYPING_SECONDS = 0.2;
 
 export function open(root, app) {
@@ -23,7 +23,6 @@ class HistoryTab {
     this.cards = new Map();
     this.selected = new Map();
     this.hidden = new Set(); // deleted here, until their undo is gone
-    this.pending = new Set(); // what deletes them
     this.bar = selectionBar(app, {
       select: entries => this.select(entries),
       all: () => this.all(),
@@ -91,9 +90,6 @@ class HistoryTab {
       const key = JSON.stringify(state.queue);
       if (key !== jobs && !this.root.hidden && jobs) this.read(); // a job began or ended
       jobs = key;
-    });
-    addEventListener("pagehide", () => {
-      for (const forget of this.pending) forget({ keepalive: true });
     });
   }
 
@@ -235,25 +231,9 @@ class HistoryTab {
     const next = this.grid.children[Math.min(Math.max(place, 0), this.grid.children.length - 1)];
     (next?.querySelector(".star") ?? this.words).focus();
     const back = () => {
-      this.pending.delete(forget);
       for (const id of ids) this.hidden.delete(id);
+      this.draw();
     };
-    const forget = ({ keepalive = false } = {}) => {
-      if (keepalive) return this.forgetAtOnce(ids);
-      const done = this.app.api("DELETE", "/api/history", { ids });
-      return done.catch(error => this.app.toast(error.message)).then(() => this.read().then(back).then(() => this.draw()));
-    };
-    this.pending.add(forget);
-    this.app.toast(ids.length === 1 ? `Deleted ${titleOf(entries[0])}` : `Deleted ${ids.length} entries`, {
-      action: { label: "Undo", run: () => (back(), this.draw()) },
-      ended: forget,
-    });
-  }
-
-  /** The page goes: a request that outlives it, and so may hold 64 kB. */
-  forgetAtOnce(ids) {
-    const headers = { "Content-Type": "application/json" },
-      body = JSON.stringify({ ids: ids.slice(0, MOST_AT_ONCE) });
-    fetch("/api/history", { method: "DELETE", keepalive: true, headers, body });
+    deleteLater(this.app, entries, { back, done: () => this.read().then(back) });
   }
 }

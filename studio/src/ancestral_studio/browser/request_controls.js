@@ -5,6 +5,7 @@ import { conditionControls } from "./conditions.js";
 import { optionForm } from "./form.js";
 import { dice } from "./seed.js";
 import { axisField } from "./sweep_field.js";
+import { VaryButtons } from "./vary.js";
 
 const AXES = ["sweep", "by"];
 
@@ -33,7 +34,11 @@ export class RequestControls {
     this.table = optionForm(options, {}, { only: AXES, changed });
     for (const name of AXES) axisField(this.table, name, model.axes[command]);
     this.more = optionForm(options, {}, { only: [...further, ...rest], changed });
-    this.conditions = conditionControls(app, model, { labelDefault, changed });
+    this.vary = new VaryButtons(this.table, model.axes[command], field => {
+      this.sweep.open = true;
+      field.focus();
+    });
+    this.conditions = conditionControls(app, model, { labelDefault, changed, vary: name => this.vary.button(name) });
     this.fold = el("details", {}, el("summary", {}, "More options"), this.more.element);
     this.sweep = el("details", {}, el("summary", {}, "Compare settings in a table"), this.table.element);
     this.element = el("div", { class: "stack" }, this.conditions.element, this.main.element, this.sweep, this.fold);
@@ -49,6 +54,7 @@ export class RequestControls {
 
   set(values) {
     for (const part of [this.main, this.table, this.more, this.conditions]) part.set(values);
+    this.vary.draw();
     if (values.sweep) this.sweep.open = true;
     if (Object.keys(values).some(name => values[name] !== null && this.more.field(name))) this.fold.open = true;
   }

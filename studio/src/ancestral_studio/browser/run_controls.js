@@ -2,6 +2,7 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { write } from "./dom.js";
+import { RunPage } from "./run_page.js";
 
 /**
  * Make the row. `stopped()` is called once a stop was asked for, `resumed(process)` once a training was resumed.
@@ -20,9 +21,11 @@ export function runControls(app, { stopped, resumed }) {
     class: "steps",
   });
   const moreLabel = el("span", { class: "soft small" }, "to step");
-  const links = el("div", { class: "row" });
-  const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links);
-  const controls = { element, stopping: null, open, show, hide, links: answer => fill(links, linksOf(id, answer)) };
+  const links = el("div", { class: "row" }),
+    page = new RunPage(app);
+  const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links, page.inner.element);
+  const drawLinks = answer => fill(links, linksOf(id, answer), answer.has_model ? page.button : null);
+  const controls = { element, stopping: null, open, show, hide, links: drawLinks };
 
   stop.addEventListener("click", async () => {
     controls.stopping = id;
@@ -62,6 +65,7 @@ export function runControls(app, { stopped, resumed }) {
     id = run;
     delete more.dataset.touched;
     fill(links);
+    page.open(run);
   }
 
   function hide() {

@@ -66,7 +66,7 @@ class RunDetail {
     const head = el("div", { class: "row" }, this.title, this.badge, this.other);
     this.element = el(
       "div",
-      { class: "stack", hidden: true },
+      { class: "stack run-detail", hidden: true },
       el("div", { class: "panel stack tight" }, head, this.bar, this.facts, this.controls.element),
       this.starting,
       el("div", { class: "run-parts" }, previews, this.curves.element),

@@ -1,6 +1,7 @@
 // One sample: its pictures, its recipe, the training images next to it, and what can be done with it.
 
 import { el, fill } from "../page/shared/elements.js";
+import { deleteLater } from "./deletion.js";
 import { button, icon, short } from "./dom.js";
 import { drawTile } from "./grid.js";
 import { uploadFrom } from "./image_drop.js";
@@ -27,10 +28,11 @@ export function fileOf(entry, place, index) {
 export class SampleDetails {
   /**
    * `conditions()`: names of the conditions that are images, and `useAsCondition(name, image)` sets one. `left()` is
-   * called before the user goes where a sample is used.
+   * called before the user goes where a sample is used, and `gone(entry, is)` once what was made is out of sight, or
+   * back.
    */
-  constructor(app, { conditions, useAsCondition, left }) {
-    Object.assign(this, { app, conditions, useAsCondition, left, shown: null, asked: 0, title: "" });
+  constructor(app, { conditions, useAsCondition, left, gone }) {
+    Object.assign(this, { app, conditions, useAsCondition, left, gone, shown: null, asked: 0, title: "" });
     this.canvases = { x: el("canvas", { class: "pixels" }), x0: el("canvas", { class: "pixels" }) };
     this.pictures = el("div", { class: "viewer-pictures" }, Object.values(this.canvases));
     this.facts = el("dl", { class: "facts small" });
@@ -39,11 +41,12 @@ export class SampleDetails {
     this.download = el("a", { class: "button", download: "" }, icon("download"), "Download");
     this.edit = button("Edit this", () => this.editThis());
     this.set = button("Use these settings", () => this.useSettings());
+    this.remove = button([icon("bin"), "Delete"], () => this.deleteThis());
     this.use = el("span", { class: "row" });
     this.element = el(
       "div",
       { class: "stack details" },
-      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.set, this.use),
+      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.set, this.remove, this.use),
       el("div", { class: "stack tight" }, el("h4", {}, "Nearest training images"), this.near),
       el("div", { class: "stack tight" }, el("h4", {}, "Recipe"), this.facts),
     );
@@ -77,6 +80,15 @@ export class SampleDetails {
       this.left();
       this.app.navigate(`#edit/${run}?${new URLSearchParams({ image: image.ref, name: image.name })}`);
     });
+  }
+
+  /** Delete what was made with this sample: its entry of the history. */
+  deleteThis() {
+    const { app, gone } = this,
+      { entry } = this.shown;
+    this.left();
+    gone(entry, true);
+    deleteLater(app, [entry], { back: () => gone(entry, false) });
   }
 
   /** The controls become those of a cell of a table. */
@@ -145,6 +157,8 @@ export class SampleDetails {
     const { file } = this;
     for (const one of [this.edit, ...use.querySelectorAll("button")]) one.disabled = !file;
     this.star.show(sample.entry);
+    this.remove.disabled = !sample.entry;
+    this.remove.title = sample.layout?.count > 1 ? "Delete all samples that were made together" : "";
     this.set.hidden = !file || !sample.entry.recipe?.sweep;
     this.download.hidden = !file;
     if (file) this.download.href = file.url;

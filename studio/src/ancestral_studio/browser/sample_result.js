@@ -23,7 +23,12 @@ export class SampleResult {
     this.outdated = false; // whether what is shown is of the job before
     this.reel = new Film({ drawn: (step, images) => this.draw(step, images), changed: () => this.showBranch() });
     this.grid = new TileGrid({ label: "Samples", open: place => this.view(place), room: () => roomIn(this.grid.element) });
-    this.details = new SampleDetails(app, { conditions, useAsCondition, left: () => this.viewer.close() });
+    this.details = new SampleDetails(app, {
+      conditions,
+      useAsCondition,
+      left: () => this.viewer.close(),
+      gone: (entry, is) => this.hide(entry, is),
+    });
     this.viewer = new Viewer({
       label: "The chosen sample",
       picture: this.details.pictures,
@@ -73,6 +78,14 @@ export class SampleResult {
     for (const part of [this.reel, this.grid, this.details, this.viewer]) (part.clear ?? part.close).call(part);
     fill(this.files);
   }
+
+  /** What was deleted is out of sight, or back. */
+  hide(entry, is) {
+    if (this.made.entry !== entry) return;
+    this.tools.hidden = is;
+    this.empty.hidden = !is;
+  }
+
   /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
   name({ n, index, label, given, sweep }, classes) {
     this.grid.across = 0;

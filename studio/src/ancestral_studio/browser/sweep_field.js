@@ -50,7 +50,7 @@ export function axisField(form, name, axes) {
     values.value = line;
     show();
   };
-  field.focus = () => select.focus();
+  field.focus = () => (values.hidden ? select : values).focus();
   input.hidden = true;
   input.before(el("div", { class: "stack tight" }, select, values));
   field.element.querySelector("label").htmlFor = id;
