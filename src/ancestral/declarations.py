@@ -461,7 +461,11 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
     changes: MaskPart | None = argument(None, title="Mask colour", tasks=["inpaint"])
-    """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
+    """The part of the mask that changes: its white, black, painted or transparent pixels; with grey each pixel in part,
+    by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the mask, which is hard."""
+    soften: float | None = argument(None, title="Soften the edge", least=0, most=256, tasks=["inpaint"])
+    """Number of pixels of the image over which the samples pass into the image, inside the edge of the mask; pixels
+    outside of the mask stay to the bit. Default: 0."""
     operator: Operator | str | None = argument(
         None, title="What was done to it", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )

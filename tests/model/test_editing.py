@@ -114,6 +114,23 @@ def test_known_pixels_are_those_of_the_image_bit_for_bit():
     assert bool((samples.deviation[LEFT] == 0).all())
 
 
+@pytest.mark.parametrize("method", ["jfps", "pigdm", "mmps", "ddnm", "dps", "replacement", "repaint"])
+def test_a_soft_mask_blends_the_samples_of_all_that_changes_with_the_image(method):
+    model = untrained(SHAPE)
+    image = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    options = {"n": 2, "steps": 2, "method": method, "covariance": Covariance.isotropic(1.0)}
+    hard = torch.Tensor(model.inpaint(image, ~LEFT, **options))
+    shares = torch.tensor([0, 0, 0, 0, 0.25, 0.5, 0.75, 1]).expand(8, 8)
+    grey = model.inpaint(image, shares, changes="grey", **options)
+    softened = model.inpaint(image, ~LEFT, soften=3, **options)
+    blended = torch.lerp(image.float(), hard.float(), shares)
+    assert torch.equal(torch.Tensor(grey), torch.Tensor(softened))
+    assert (torch.Tensor(grey).float() - blended).abs().max() <= 1
+    assert bool((grey[..., LEFT] == image[..., LEFT]).all())
+    assert "Soft edges: " in grey.reason
+    assert "Soft edges: " not in model.inpaint(image, ~LEFT, soften=0, **options).reason
+
+
 def test_samples_do_not_depend_on_the_batch_and_follow_their_measurements():
     """Up to what a network amplifies of the rounding of float32, which processors do in several ways."""
     model = untrained(SHAPE)

@@ -48,6 +48,7 @@ def place(tmp_path, monkeypatch):
     large = np.zeros((20, 30), np.uint8)
     large[4:14, 10:18] = 255
     Image.fromarray(large).save("large-mask.png")
+    Image.fromarray(np.linspace(0, 255, 600).astype(np.uint8).reshape(20, 30) * (large > 0)).save("greys.png")
     return tmp_path
 
 
@@ -213,13 +214,15 @@ def test_what_a_mask_means_is_said_once_and_may_be_given(run, place):
 EDITS = {
     "inpaint": ["inpaint", "photo.png", "--mask", "mask.png"],
     "large": ["inpaint", "large.png", "--box", "20,10,15,20"],
+    "grey": ["inpaint", "large.png", "--mask", "greys.png", "--changes", "grey"],
     "restore": ["restore", "small.png", "--operator", "upscale:2"],
     "vary": ["vary", "photo.png"],
     "interpolate": ["interpolate", "photo.png", "other.png"],
 }
 OPTIONS = {
     "inpaint": ["--noise", 0.05, "--method", "ddnm", "--label", "dog", "--guidance", 2],
-    "large": ["--index", 3, 1],
+    "large": ["--index", 3, 1, "--soften", 2.5],
+    "grey": ["-n", 2, "--soften", 1],
     "restore": ["--noise", 0.1, "--sampler", "ddim:eta=0.5"],
     "vary": ["--strength", 0.4, "-n", 2],
     "interpolate": ["-n", 3, "--t", 300],

@@ -65,6 +65,7 @@ class EditRequest:
         strength: How far vary goes from the image.
         t: The time from which interpolate walks.
         iterations: The number of iterations of the method.
+        soften: Over how many pixels inside the edge of the mask samples pass into the image.
     """
 
     task: str
@@ -76,6 +77,7 @@ class EditRequest:
     strength: float | None = argument(None, sweep=float)
     t: float | None = argument(None, sweep=float)
     iterations: int | None = argument(None, sweep=int)
+    soften: float | None = argument(None, sweep=float)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -532,6 +532,7 @@ def edit(
     mask: Any = None,
     box: str | Sequence[int] | None = None,
     changes: MaskPart | None = None,
+    soften: float | None = None,
     operator: Operator | str | None = None,
     noise: float | None = None,
     strength: float | None = None,
@@ -587,8 +588,11 @@ def edit(
             transparent in the image.
         box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
             pixels of the image.
-        changes: The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of
-            the mask.
+        changes: The part of the mask that changes: its white, black, painted or transparent pixels; with grey each
+            pixel in part, by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the
+            mask, which is hard.
+        soften: Number of pixels of the image over which the samples pass into the image, inside the edge of the
+            mask; pixels outside of the mask stay to the bit. Default: 0.
         operator: What restore undoes: upscale (a smaller item, by means of blocks: upscale:4), grey (the grey of a
             colour image), mask (what a mask leaves, with random boxes, brushes and halves, or with one kind:
             mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),
@@ -613,8 +617,8 @@ def edit(
         sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
             FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C; without values all there are, or of a condition
             its range in the data. NAME is a condition, one number of it (pose.yaw), seed, sampler, guidance, index,
-            guidance_rescale, steps, method, operator, noise, strength, t, iterations or guidance.CONDITION. Each
-            cell has one sample, or n.
+            guidance_rescale, steps, method, operator, noise, strength, t, iterations, soften or guidance.CONDITION.
+            Each cell has one sample, or n.
         by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.

@@ -35,12 +35,14 @@ class Region:
         start: The first pixel of the window along each axis, which is negative where the window begins outside of the
             image.
         size: The sides of the window in pixels of the image.
+        weights: The share of the samples in each pixel of the image, float32 (*sides); None is 1 in the mask.
     """
 
     mask: Tensor
     shape: tuple[int, ...]
     start: tuple[int, ...]
     size: tuple[int, ...]
+    weights: Tensor | None = None
 
     @classmethod
     def around(cls, mask: Tensor, shape: Sequence[int]) -> "Region":
@@ -142,7 +144,8 @@ class Region:
         """Return the images with what changed taken from samples; all other pixels are those of the images.
 
         Where the window was scaled, the samples are enlarged, and a smooth correction makes them agree with the known
-        pixels along the edge of the mask (the membrane of Poisson image editing).
+        pixels along the edge of the mask (the membrane of Poisson image editing). Where weights are below 1, the rest
+        is the image.
 
         Args:
             images: Images (C, H, W) or (m, C, H, W) in the units of the data.
@@ -159,10 +162,12 @@ class Region:
             window, mask = self._window(images, 0).float(), self._window(self.mask, False)
             values = F.interpolate(values, size=self.size, mode="bicubic", antialias=True)
             values = values + _membrane(window - values, inside & ~mask & _grown(mask, EDGE))
-        if images.dtype in LARGEST_VALUES:
-            values = values.round().clamp(0, LARGEST_VALUES[images.dtype])
         full = images.clone()
         target, source = self._overlap(full), self._overlap_of_window(values)
+        if self.weights is not None:
+            source = torch.lerp(target.float(), source, self._overlap(self.weights))
+        if images.dtype in LARGEST_VALUES:
+            source = source.round().clamp(0, LARGEST_VALUES[images.dtype])
         source = source.to(images.dtype)
         if images.dtype == torch.uint16:  # of which PyTorch before 2.11 has no `where`
             target, source = target.view(torch.int16), source.view(torch.int16)

@@ -1,5 +1,6 @@
 """A trained model with its ways to sample and to edit."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Model(RequestModel):
             InputError: If the model cannot do this.
         """
         options |= {"method": method, "covariance": covariance, "iterations": iterations}
-        return self._fitted("restore", {"image": y, "operator": operator}, noise, n, options)
+        return self._fitted(EditRequest("restore", noise=noise), {"image": y, "operator": operator}, n, options)
 
     def inpaint(
         self,
@@ -71,6 +72,7 @@ class Model(RequestModel):
         n: int | None = None,
         noise: float = 0.0,
         changes: MaskPart | None = None,
+        soften: float = 0.0,
         **options: Any,
     ) -> editing.Edited:
         """Sample a part of an image anew.
@@ -83,6 +85,8 @@ class Model(RequestModel):
             n: The number of samples; None is 4.
             noise: The standard deviation of the noise of the image, in units of [-1, 1].
             changes: The part of the mask that changes, if it is another: "white", "black", "painted" or "transparent".
+                With "grey" each pixel changes by its lightness, or by its opacity in a mask with transparent pixels.
+            soften: The number of pixels of the image over which the samples pass into it, inside the edge of the mask.
             options: The further options of `restore`.
 
         Returns:
@@ -91,7 +95,8 @@ class Model(RequestModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return self._fitted("inpaint", {"image": image, "mask": mask, "changes": changes}, noise, n, options)
+        settings = EditRequest("inpaint", noise=noise, soften=soften or None)
+        return self._fitted(settings, {"image": image, "mask": mask, "changes": changes}, n, options)
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
         """Sample variations of an image: noise is added, and sampling goes on from there.
@@ -189,13 +194,13 @@ class Model(RequestModel):
         storage.write_tensors(Path(path), tensors, metadata)
 
     def _fitted(
-        self, task: str, arguments: Mapping[str, Any], noise: float, n: int | None, options: Mapping[str, Any]
+        self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]
     ) -> editing.Edited:
         """Make samples that fit a measurement, by a method of a name or of the user's."""
         further = dict(options)
         method, covariance = further.pop("method", None), further.pop("covariance", None)
         name, own_method = (method, None) if isinstance(method, str | None) else (None, method)
-        settings = EditRequest(task, method=name, noise=noise, iterations=further.pop("iterations", None))
+        settings = dataclasses.replace(settings, method=name, iterations=further.pop("iterations", None))
         return self._edited(settings, {**arguments, "covariance": covariance, "own_method": own_method}, n, further)
 
     def _edited(

@@ -244,7 +244,7 @@ def _images_of_edit(
             mask = _matching(
                 edit.images["mask"],
                 pictures,
-                lambda path: image_ref(path, read_change(spec, place, image, path).mask),
+                lambda path: image_ref(path, read_change(spec, place, image, path).values),
             )
         images |= {"mask": mask} if mask else {}
         missing += [] if mask else ["the mask"]

@@ -36,6 +36,9 @@ LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
 MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 """The largest value around each position by the number of axes of space."""
+SOFT_EDGES = (
+    "Soft edges: samples of all that changes are blended with the image; pixels that do not change stay to the bit."
+)
 BYTE = 257
 """What integers of 16 bits are multiples of that were 8 bits."""
 
@@ -92,18 +95,20 @@ def inpainting(
     Raises:
         InputError: If the model cannot do this.
     """
-    spec, noise = model.spec, settings_of(request).noise or 0.0
+    spec, settings = model.spec, settings_of(request)
+    noise = settings.noise or 0.0
     check_noise(noise)
     # integers in the units of the data, which samples are put into
     images = spec.codec.decode(spec.codec.encode(read_images(spec, image, "image", keep_size=True)))
-    reading = read_change(spec, image, images[0], mask, changes)
-    region = Region.around(reading.mask, spec.shape[1:])
+    reading = read_change(spec, image, images[0], mask, changes).softened(settings.soften or 0.0)
+    region = dataclasses.replace(Region.around(reading.mask, spec.shape[1:]), weights=reading.weights)
     cut = spec.codec.encode(region.cut(images))
     operator = Mask(~region.cut_mask)
     latents = None if spec.autoencoder is None else _known_latents(spec.autoencoder, spec, cut, region.cut_mask)
     measurement = Observation(operator.apply(cut), operator, noise, 0.0, str(operator))
     edit = restored(model, request, measurement, Aids(**aids, of_latents=latents))
-    notes = (*edit.notes, *filter(None, [reading.note, region.note]))
+    soft = "" if reading.weights is None else SOFT_EDGES
+    notes = (*edit.notes, *filter(None, [reading.note, region.note, soft]))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
 
 

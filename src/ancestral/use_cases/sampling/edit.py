@@ -201,7 +201,7 @@ def _check_options(options: Edit) -> None:
 
 def _settings(options: Edit) -> EditRequest:
     """What the request has of the edit besides its images."""
-    own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method")}
+    own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method", "soften")}
     operator = None if options.operator is None else str(options.operator)
     return EditRequest(options.task, operator=operator, **own)
 

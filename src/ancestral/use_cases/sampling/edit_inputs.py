@@ -16,7 +16,7 @@ from ancestral.declarations import Edit
 from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.masks import box_mask, read_change
+from ancestral.model.masks import MaskReading, box_mask, read_change
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.render.pictures import Beside
 
@@ -76,18 +76,17 @@ def edit_input(options: Edit, model: SamplingModel, settings: EditRequest) -> Ed
         return EditInput({"image": options.image}, tuple(shown), values=values, notes=notes)
     sides = image.shape[1:]
     if options.box is None:
-        mask, note = read_change(spec, options.image, image, options.mask, options.changes)
+        reading = read_change(spec, options.image, image, options.mask, options.changes)
     else:
-        mask, note = box_mask(options.box, sides), ""
+        reading = MaskReading(box_mask(options.box, sides))
     low, high = spec.codec.limits
-    known = torch.where(mask, low, high).to(image.dtype)[None]
+    known = torch.where(reading.mask, low, high).to(image.dtype)[None]
     shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
     values["mask"] = image_ref(
-        (options.image if options.mask is None else options.mask) if options.box is None else "box", mask
+        (options.image if options.mask is None else options.mask) if options.box is None else "box", reading.values
     )
-    return EditInput(
-        {"image": options.image, "mask": mask}, tuple(shown), mask, values, (*filter(None, [note]), *notes)
-    )
+    notes = (*filter(None, [reading.note]), *notes)
+    return EditInput({"image": options.image, "mask": reading}, tuple(shown), reading.mask, values, notes)
 
 
 def _one(images: Tensor, name: str) -> Tensor:
