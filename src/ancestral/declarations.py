@@ -463,9 +463,17 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     changes: MaskPart | None = argument(None, title="Mask colour", tasks=["inpaint"])
     """The part of the mask that changes: its white, black, painted or transparent pixels; with grey each pixel in part,
     by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the mask, which is hard."""
-    soften: float | None = argument(None, title="Soften the edge", least=0, most=256, tasks=["inpaint"])
-    """Number of pixels of the image over which the samples pass into the image, inside the edge of the mask; pixels
-    outside of the mask stay to the bit. Default: 0."""
+    window: str | Sequence[int] | None = argument(
+        None, words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint", "restore", "vary"]
+    )
+    """The part of the image that is edited, at the resolution of the model: the upper left corner, the width and the
+    height in pixels, in the proportions of the model; outside of it the image stays to the bit. Default: the whole
+    image, and of inpaint a window around the mask."""
+    soften: float | None = argument(
+        None, title="Soften the edge", least=0, most=256, tasks=["inpaint", "restore", "vary"]
+    )
+    """Number of pixels of the image over which the samples pass into the image, inside the edge of the mask or of the
+    window; pixels outside of it stay to the bit. Default: 0."""
     operator: Operator | str | None = argument(
         None, title="What was done to it", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )

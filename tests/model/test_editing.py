@@ -211,6 +211,72 @@ def test_an_image_of_another_size_is_edited_in_a_window():
     assert "window of 16x16" in samples.reason
 
 
+LARGE = torch.randint(0, 256, (1, 20, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("window", [(3, 5, 8, 8), (10, 2, 16, 16), (0, 0, 20, 20), (25, 15, 5, 5)], ids=str)
+def test_a_chosen_window_is_edited_and_all_else_stays(window):
+    """Samples of a window in the size of the model are those of its pixels, to the bit; an exact method is exact."""
+    model, (x, y, width, height) = untrained(SHAPE), window
+    inside = torch.zeros(20, 30, dtype=torch.bool)
+    inside[y : y + height, x : x + width] = True
+    mask = inside.clone()
+    mask[:, : x + width // 2] = False
+    cut, options = LARGE[:, y : y + height, x : x + width], {"n": 2, "steps": 2}
+    for changed, edited, alone in (
+        (mask, *(model.inpaint(image, part, **options, **at) for image, part, at in (
+            (LARGE, ~inside | mask, {"window": window}), (cut, mask[inside].reshape(height, width), {})))),
+        (inside, *(model.vary(image, 0.5, **options, **at) for image, at in (
+            (LARGE, {"window": window}), (cut if width == 8 else LARGE[:, :8, :8], {})))),
+    ):  # fmt: skip
+        assert edited.shape == (2, 1, 20, 30)
+        assert bool((edited[..., ~changed] == LARGE[..., ~changed]).all())
+        assert not bool((edited[..., changed] == LARGE[..., changed]).all())
+        assert f"at {x},{y} was edited" in edited.reason
+        if width == 8:
+            assert torch.equal(edited[..., y : y + 8, x : x + 8], torch.Tensor(alone))
+
+
+def test_a_window_is_restored_as_its_pixels_are(smooth):
+    model, (x, y) = untrained(SHAPE), (7, 11)
+    options = {"n": 2, "steps": 2, "noise": 0.2}
+    window, cut = (slice(None), slice(y, y + 8), slice(x, x + 8)), LARGE[:, y : y + 8, x : x + 8]
+    edited = model.restore(LARGE, window=(x, y, 8, 8), **options)
+    assert torch.equal(edited[(slice(None), *window)], torch.Tensor(model.restore(cut, **options)))
+    outside = torch.ones(1, 20, 30, dtype=torch.bool)
+    outside[window] = False
+    assert bool((edited[:, outside] == LARGE[outside]).all())
+    floats = 0.3 * draw(1, 20, 30)
+    edited = smooth[0].restore(floats, "blur:1", 0.1, window="7,11,8,8", n=1, steps=2, covariance=smooth[1])
+    alone = smooth[0].restore(floats[window], "blur:1", 0.1, n=1, steps=2, covariance=smooth[1])
+    torch.testing.assert_close(edited[(slice(None), *window)], torch.Tensor(alone))
+    soft = model.vary(LARGE, window=(0, 0, 16, 16), soften=2, n=1, steps=2)
+    hard = model.vary(LARGE, window=(0, 0, 16, 16), n=1, steps=2)
+    assert torch.equal(soft[..., :13, :13], hard[..., :13, :13])  # the border of the image is no edge
+    assert "Soft edges: " in soft.reason
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("vary", {"window": 3}, "window cannot be 3: give whole numbers of pixels"),
+        ("vary", {"window": (0, 0, 8)}, "window='0,0,8': give x,y,width,height"),
+        ("vary", {"window": (0, 0, 8.5, 8)}, "give x,y,width,height"),
+        ("vary", {"window": (23, 0, 8, 8)}, "reaches to 31,8, beyond the image of 30 x 20 pixels"),
+        ("vary", {"window": (0, 0, 16, 9)}, "whose images are 8 x 8 .*give 0,0,16,16 or the like"),
+        ("vary", {"soften": 2}, "soften=2 has no edge to soften: give window='x,y,w,h'"),
+        ("vary", {"window": (0, 0, 8, 8), "soften": -1}, "soften=-1: give a number of pixels, 0 or more"),
+        ("vary", {"window": (0, 0, 8, 8), "soften": "much"}, "soften='much': give a number of pixels"),
+        ("restore", {"window": (0, 0, 16, 16), "noise": 0.1}, "a window of restore is not scaled.*a width of 8 and a"),
+        ("restore", {"window": (0, 0, 8, 8), "operator": "upscale:2"}, "needs an operator that keeps the size"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(task, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        getattr(untrained(SHAPE), task)(LARGE, **options)
+    assert "\n" not in str(error.value)
+
+
 def test_units_of_measurements():
     """Integers are in the units of the data and floats in [-1, 1]: both say the same."""
     model = untrained(SHAPE)

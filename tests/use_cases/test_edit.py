@@ -215,16 +215,22 @@ EDITS = {
     "inpaint": ["inpaint", "photo.png", "--mask", "mask.png"],
     "large": ["inpaint", "large.png", "--box", "20,10,15,20"],
     "grey": ["inpaint", "large.png", "--mask", "greys.png", "--changes", "grey"],
+    "window": ["inpaint", "large.png", "--mask", "large-mask.png"],
     "restore": ["restore", "small.png", "--operator", "upscale:2"],
+    "restored window": ["restore", "large.png"],
     "vary": ["vary", "photo.png"],
+    "varied window": ["vary", "large.png"],
     "interpolate": ["interpolate", "photo.png", "other.png"],
 }
 OPTIONS = {
     "inpaint": ["--noise", 0.05, "--method", "ddnm", "--label", "dog", "--guidance", 2],
     "large": ["--index", 3, 1, "--soften", 2.5],
     "grey": ["-n", 2, "--soften", 1],
+    "window": ["--window", "18,4,24,24", "--soften", 2, "-n", 2],
     "restore": ["--noise", 0.1, "--sampler", "ddim:eta=0.5"],
+    "restored window": ["--noise", 0.3, "--window", "30,20,8,8", "-n", 2],
     "vary": ["--strength", 0.4, "-n", 2],
+    "varied window": ["--strength", 0.4, "-n", 2, "--window", "10,5,20,20", "--soften", 3],
     "interpolate": ["-n", 3, "--t", 300],
 }
 STEPS = dict.fromkeys(EDITS, FEW)

@@ -532,6 +532,7 @@ def edit(
     mask: Any = None,
     box: str | Sequence[int] | None = None,
     changes: MaskPart | None = None,
+    window: str | Sequence[int] | None = None,
     soften: float | None = None,
     operator: Operator | str | None = None,
     noise: float | None = None,
@@ -591,8 +592,11 @@ def edit(
         changes: The part of the mask that changes: its white, black, painted or transparent pixels; with grey each
             pixel in part, by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the
             mask, which is hard.
+        window: The part of the image that is edited, at the resolution of the model: the upper left corner, the
+            width and the height in pixels, in the proportions of the model; outside of it the image stays to the
+            bit. Default: the whole image, and of inpaint a window around the mask.
         soften: Number of pixels of the image over which the samples pass into the image, inside the edge of the
-            mask; pixels outside of the mask stay to the bit. Default: 0.
+            mask or of the window; pixels outside of it stay to the bit. Default: 0.
         operator: What restore undoes: upscale (a smaller item, by means of blocks: upscale:4), grey (the grey of a
             colour image), mask (what a mask leaves, with random boxes, brushes and halves, or with one kind:
             mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),

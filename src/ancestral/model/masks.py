@@ -26,6 +26,7 @@ from ancestral.data.convert import Conversion, centre_crop_resize, has_alpha, to
 from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.spec import LARGEST_VALUES, DataSpec
+from ancestral.model.rectangles import Rectangle
 
 ONE_COLOUR = 8
 """The largest distance, of 255, of the colours of opaque pixels that were painted with one colour."""
@@ -60,11 +61,26 @@ class MaskReading(NamedTuple):
         """Return the mask with weights that rise from its edge over a number of pixels inside of it.
 
         The mask does not grow: what it leaves stays as it is. The border of the image is no edge.
+
+        Raises:
+            InputError: If it is no number of pixels.
         """
+        if not (isinstance(pixels, int | float) and 0 <= pixels < math.inf):
+            raise InputError(f"{option('soften', pixels)}: give a number of pixels, 0 or more")
         if not pixels:
             return self
         rising = (_depth(self.mask, pixels + 1) / (pixels + 1)).clamp(max=1)
         return self._replace(weights=rising if self.weights is None else rising * self.weights)
+
+    def inside(self, window: Rectangle) -> "MaskReading":
+        """Return the part of the mask in a window. Raises InputError if there is none."""
+        part = window.mask(self.mask.shape)
+        mask = self.mask & part
+        if not bool(mask.any()):
+            raise InputError(
+                f"nothing changes: {option('window', ','.join(map(str, window)))} holds none of what the mask changes"
+            )
+        return self._replace(mask=mask, weights=None if self.weights is None else self.weights * part)
 
 
 def read_change(
@@ -169,25 +185,9 @@ def box_mask(box: Sequence[int] | str, sides: Sequence[int]) -> Tensor:
     Raises:
         InputError: If it is no rectangle inside the image, or all of it.
     """
-    text = box if isinstance(box, str) else ",".join(map(str, box))
-    try:
-        numbers = [int(one) for one in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or min(numbers) < 0 or min(numbers[2:]) < 1:
-        raise InputError(
-            f"{option('box', text)}: give x,y,width,height in whole pixels, as in 4,8,10,12, from the upper left corner"
-        )
     if len(sides) != 2:
         raise InputError(f"{option('box')} is of images, which have a height and a width: give {option('mask')}")
-    x, y, width, height = numbers
-    if x + width > sides[1] or y + height > sides[0]:
-        raise InputError(
-            f"{option('box', text)} reaches to {x + width},{y + height}, beyond the image of {sides[1]} x {sides[0]} "
-            "pixels (width x height)"
-        )
-    mask = torch.zeros(*sides, dtype=torch.bool)
-    mask[y : y + height, x : x + width] = True
+    mask = Rectangle.read(box, "box", sides).mask(sides)
     return _reading(mask, "the box", None).mask
 
 

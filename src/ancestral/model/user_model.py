@@ -53,7 +53,9 @@ class Model(RequestModel):
                 the model was trained on.
             iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.
             options: The settings of `Request.of`: sampler, steps, seed, indices, label, given, guidance and its further
-                options; and batch_size and decode, as of `make`.
+                options; batch_size and decode, as of `make`; `window`, the part of a larger image that is edited, (x,
+                y, width, height) in pixels, outside of which it stays as it is; and `soften`, the number of pixels
+                inside the edge of the window over which the samples pass into the image.
 
         Returns:
             The samples, as of `sample`, with the `method`, the `reason` why it was taken, and `deviation`, the map of
@@ -87,7 +89,7 @@ class Model(RequestModel):
             changes: The part of the mask that changes, if it is another: "white", "black", "painted" or "transparent".
                 With "grey" each pixel changes by its lightness, or by its opacity in a mask with transparent pixels.
             soften: The number of pixels of the image over which the samples pass into it, inside the edge of the mask.
-            options: The further options of `restore`.
+            options: The further options of `restore`. The `window` is around the mask unless it is given.
 
         Returns:
             The samples; what the mask does not change is the image itself. More as of `restore`.
@@ -106,7 +108,7 @@ class Model(RequestModel):
             strength: The share of the schedule's times that noise is added for, above 0 and at most 1. Small ones
                 change details, and at 1 nothing is left of the image.
             n: The number of samples; None is 4.
-            options: The settings of `Request.of`.
+            options: The settings of `Request.of`, and window and soften, as of `restore`.
 
         Returns:
             The samples, as of `restore`.
@@ -208,5 +210,8 @@ class Model(RequestModel):
     ) -> editing.Edited:
         further = dict(options)
         batch_size, decode = further.pop("batch_size", None), further.pop("decode", True)
+        if settings.task != "interpolate":
+            places = {name: further.pop(name) for name in ("window", "soften") if name in further}
+            settings = dataclasses.replace(settings, **places)
         request = Request.of(n, **further).of_edit(settings, arguments)
         return editing.edit_of(self, request).run(self.batch(batch_size), decode)

@@ -13,7 +13,7 @@ from ancestral import derived
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import MaskPart
-from ancestral.config.request import Request
+from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import (
@@ -24,6 +24,7 @@ from ancestral.model.editing.measurement_noise import (
     Observation,
 )
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
+from ancestral.model.editing.windows import large_images, place_notes, region_of_mask, window_of
 from ancestral.model.image_values import read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
@@ -36,9 +37,6 @@ LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
 MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 """The largest value around each position by the number of axes of space."""
-SOFT_EDGES = (
-    "Soft edges: samples of all that changes are blended with the image; pixels that do not change stay to the bit."
-)
 BYTE = 257
 """What integers of 16 bits are multiples of that were 8 bits."""
 
@@ -70,8 +68,28 @@ def restoration(
     operator, noise = _operator(operator, settings.noise or 0.0, model.spec)
     check_noise(noise)
     check_linear(operator, model.spec.shape)
+    place = window_of(model.spec, settings, image)
+    if place is not None:
+        _check_window(place.region, operator, model.spec)
+        image = place.items
     y, rounding = _measurements(model.spec, image, operator)
-    return restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    edit = restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    return edit if place is None else place.put_back(edit)
+
+
+def _check_window(region: Region, operator: Operator, spec: DataSpec) -> None:
+    """Raise InputError if what is measured cannot be measured in a window."""
+    if tuple(operator.apply(torch.zeros(1, *spec.shape)).shape[1:]) != spec.shape:
+        raise InputError(
+            f"{option('window')} needs an operator that keeps the size and the channels, as noise and blurs do: leave "
+            "it out"
+        )
+    if region.scaled:
+        height, width = region.shape
+        raise InputError(
+            "a window of restore is not scaled, which would change the noise and the operator: give "
+            f"{option('window')} a width of {width} and a height of {height}"
+        )
 
 
 def inpainting(
@@ -98,17 +116,14 @@ def inpainting(
     spec, settings = model.spec, settings_of(request)
     noise = settings.noise or 0.0
     check_noise(noise)
-    # integers in the units of the data, which samples are put into
-    images = spec.codec.decode(spec.codec.encode(read_images(spec, image, "image", keep_size=True)))
-    reading = read_change(spec, image, images[0], mask, changes).softened(settings.soften or 0.0)
-    region = dataclasses.replace(Region.around(reading.mask, spec.shape[1:]), weights=reading.weights)
+    images = large_images(spec, image)
+    region, note = region_of_mask(spec, settings, read_change(spec, image, images[0], mask, changes))
     cut = spec.codec.encode(region.cut(images))
     operator = Mask(~region.cut_mask)
     latents = None if spec.autoencoder is None else _known_latents(spec.autoencoder, spec, cut, region.cut_mask)
     measurement = Observation(operator.apply(cut), operator, noise, 0.0, str(operator))
     edit = restored(model, request, measurement, Aids(**aids, of_latents=latents))
-    soft = "" if reading.weights is None else SOFT_EDGES
-    notes = (*edit.notes, *filter(None, [reading.note, region.note, soft]))
+    notes = (*edit.notes, *filter(None, [note]), *place_notes(region))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
 
 
@@ -151,6 +166,27 @@ def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> 
             f"{operator} has noise {maker.noise:g}, and {option('noise', noise)} another: give one of them"
         )
     return maker.operator(spec.shape[1:]), noise or maker.noise
+
+
+def edited_images(spec: DataSpec, settings: EditRequest, image: Any, operator: Operator | str | None = None) -> Tensor:
+    """Read the images of an edit as a recipe recognises them.
+
+    Args:
+        spec: The description of the data of the model.
+        settings: The settings of the edit.
+        image: What `read_images` reads.
+        operator: What restore undoes; None is that of the settings.
+
+    Returns:
+        (m, C, *sides) in the units of the data.
+
+    Raises:
+        InputError: If the image cannot be read, or does not fit the model.
+    """
+    if settings.task == "restore" and settings.window is None:
+        operator = settings.operator if operator is None else operator
+        return read_images(spec, image, "image", shape=measured_shape(spec, operator, settings.noise or 0.0))
+    return read_images(spec, image, "image", settings.task == "inpaint" or settings.window is not None)
 
 
 def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float) -> tuple[int, ...]:

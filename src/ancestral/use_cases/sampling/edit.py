@@ -201,7 +201,9 @@ def _check_options(options: Edit) -> None:
 
 def _settings(options: Edit) -> EditRequest:
     """What the request has of the edit besides its images."""
-    own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method", "soften")}
+    own = {
+        name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method", "soften", "window")
+    }
     operator = None if options.operator is None else str(options.operator)
     return EditRequest(options.task, operator=operator, **own)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.config.request import EditRequest, ImageRef, Request
+from ancestral.data.spec import DataSpec
 from ancestral.declarations import Edit
 from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
@@ -53,40 +54,52 @@ def edit_input(options: Edit, model: SamplingModel, settings: EditRequest) -> Ed
     """
     spec, task = model.spec, options.task
     if task == "interpolate":
-        if options.image is None:
-            return EditInput({})
-        pairs = {"image": options.image, "other": options.other}
-        images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
-        notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
-        values = {name: image_ref(pairs[name], image) for name, image in images.items()}
-        return EditInput({"image": options.image, "other": options.other}, values=values, notes=notes)
-    if task == "restore":
-        operator = settings.operator if options.operator is None else options.operator
-        shape = editing.measured_shape(spec, operator, settings.noise or 0.0)
-        image = _one(read_images(spec, options.image, "image", shape=shape), "image")
-        part = Beside("input", image[None], spec.codec.limits)
-        notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())
-        values = {"image": image_ref(options.image, image)}
-        return EditInput({"image": options.image, "operator": operator}, (part,), values=values, notes=notes)
-    keep_size = task == "inpaint"
-    image = _one(read_images(spec, options.image, "image", keep_size), "image")
-    shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": image_ref(options.image, image)}
-    notes = tuple(reading_notes(spec, options.image, keep_size))
-    if task == "vary":
-        return EditInput({"image": options.image}, tuple(shown), values=values, notes=notes)
-    sides = image.shape[1:]
+        return _input_of_walk(options, spec)
+    if task == "inpaint":
+        return _input_with_mask(options, spec, settings)
+    operator = settings.operator if options.operator is None else options.operator
+    image = _one(editing.edited_images(spec, settings, options.image, operator), "image")
+    windowed, is_measured = settings.window is not None, task == "restore"
+    notes = list[str]()
+    if windowed or not is_measured or (spec.rate and image.shape == spec.shape):
+        notes = reading_notes(spec, options.image, windowed)
+    return EditInput(
+        {"image": options.image, **({"operator": operator} if is_measured else {})},
+        (Beside("input", image[None], spec.codec.limits),),
+        editing.changed_part(settings, image.shape[1:]),
+        {"image": image_ref(options.image, image)},
+        tuple(notes),
+    )
+
+
+def _input_of_walk(options: Edit, spec: DataSpec) -> EditInput:
+    if options.image is None:
+        return EditInput({})
+    pairs = {"image": options.image, "other": options.other}
+    images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
+    notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
+    return EditInput(pairs, values={name: image_ref(pairs[name], image) for name, image in images.items()}, notes=notes)
+
+
+def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> EditInput:
+    image = _one(editing.edited_images(spec, settings, options.image), "image")
     if options.box is None:
         reading = read_change(spec, options.image, image, options.mask, options.changes)
+        source = options.image if options.mask is None else options.mask
     else:
-        reading = MaskReading(box_mask(options.box, sides))
+        reading, source = MaskReading(box_mask(options.box, image.shape[1:])), "box"
+    change = editing.changed_part(settings, image.shape[1:], reading)
+    assert change is not None  # as there is a mask
     low, high = spec.codec.limits
-    known = torch.where(reading.mask, low, high).to(image.dtype)[None]
-    shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
-    values["mask"] = image_ref(
-        (options.image if options.mask is None else options.mask) if options.box is None else "box", reading.values
+    known = torch.where(change, low, high).to(image.dtype)[None]
+    limits, masked = spec.codec.limits, torch.cat([image, known])[None]
+    return EditInput(
+        {"image": options.image, "mask": reading},
+        (Beside("input", image[None], limits), Beside("known", masked, limits, masked=True)),
+        change,
+        {"image": image_ref(options.image, image), "mask": image_ref(source, reading.values)},
+        (*filter(None, [reading.note]), *reading_notes(spec, options.image, keep_size=True)),
     )
-    notes = (*filter(None, [reading.note]), *notes)
-    return EditInput({"image": options.image, "mask": reading}, tuple(shown), reading.mask, values, notes)
 
 
 def _one(images: Tensor, name: str) -> Tensor:
