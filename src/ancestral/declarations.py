@@ -460,6 +460,11 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     )
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
+    extend: str | Sequence[int] | None = argument(
+        None, words=str | None, metavar="LEFT,TOP,RIGHT,BOTTOM", names="words", tasks=["inpaint"]
+    )
+    """Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the size of the
+    model continue what is known, one after another."""
     changes: MaskPart | None = argument(None, title="Mask colour", tasks=["inpaint"])
     """The part of the mask that changes: its white, black, painted or transparent pixels; with grey each pixel in part,
     by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the mask, which is hard."""

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ancestral import derived, guidance, oracle, schedules
+from ancestral import derived, guidance, oracle, randomness, schedules
 from ancestral.base.errors import InputError
 from ancestral.conditions import Image, Vector
 from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, requested
-from ancestral.model.editing import edit_of, edited_samples
+from ancestral.model.editing import canvas_of, edit_of, edited_samples
 from ancestral.model.requested import RequestedModel, stages_of, with_settings
 from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
 from ancestral.samplers import DDIM
@@ -274,6 +274,69 @@ def test_a_window_is_restored_as_its_pixels_are(smooth):
 def test_windows_that_cannot_be_are_refused(task, options, message):
     with pytest.raises(InputError, match=message) as error:
         getattr(untrained(SHAPE), task)(LARGE, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "extend", "shape", "starts"),
+    [
+        ((8, 8), "0,0,8,0", (8, 8), [(0, 4), (0, 8)]),
+        ((8, 8), "3,0,0,0", (8, 8), [(0, 0)]),
+        ((4, 4), "2,2,2,2", (8, 8), [(0, 0)]),
+        ((4, 4), "0,0,2,0", (8, 8), [(-2, -1)]),
+        ((20, 8), "0,0,4,0", (8, 8), [(0, 4), (4, 4), (8, 4), (12, 4)]),
+        ((8, 8), "0,0,4,4", (8, 8), [(0, 4), (4, 0), (4, 4)]),
+    ],
+)
+def test_windows_go_from_the_image_outward_and_overlap(image, extend, shape, starts):
+    regions = canvas_of(extend, image).regions(shape)
+    assert sorted(region.start for region in regions) == sorted(starts)
+    unknown = canvas_of(extend, image).new
+    for region in regions:
+        assert torch.equal(region.mask, unknown)
+        assert bool((~unknown & region.covered).any())  # something is known there
+        unknown = unknown & ~region.covered
+    assert not bool(unknown.any())
+
+
+def test_an_extended_image_is_inpainted_window_by_window():
+    """Each continues what those before it made, with noise of its own; the image stays to the bit."""
+    model, options = untrained(SHAPE), {"steps": 2, "seed": 5}
+    image = LARGE[:, :8, :10]
+    samples = model.inpaint(image, extend=(3, 0, 9, 2), n=3, batch_size=1, **options)
+    canvas = canvas_of("3,0,9,2", (8, 10))
+    assert samples.shape == (3, 1, 10, 22)
+    assert bool((samples[:, :, :8, 3:13] == image).all())
+    regions = canvas.regions((8, 8))
+    assert "The image of 8x10 was extended to 10x22 pixels by 9 windows of 8x8." in samples.reason
+    assert (len(regions), samples.evaluations) == (9, 18)
+    made = canvas.widened(image)
+    for number, region in enumerate(regions):
+        window = (region.start[1], region.start[0], 8, 8)
+        seed = randomness.keys(5, randomness.Stream.WINDOW, number, [0]).item() & randomness.MASK
+        of_window = {**options, "seed": seed, "window": window, "n": 1, "indices": [1]}
+        made = torch.Tensor(model.inpaint(made, region.mask, **of_window))[0]
+    assert torch.equal(torch.Tensor(samples)[1], made)
+    deep = model.inpaint(image / 127.5 - 1, extend="0,0,4,0", n=1, steps=2)
+    assert bool((deep[..., :10] == image).all())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"extend": "1,2,3"}, "extend='1,2,3': give left,top,right,bottom in whole pixels"),
+        ({"extend": (0, 0, 0, 0)}, "give left,top,right,bottom"),
+        ({"extend": (1, 0, -1, 0)}, "give left,top,right,bottom"),
+        ({"extend": 4}, "extend cannot be 4: give whole numbers of pixels"),
+        ({"extend": (0, 0, 4, 0), "window": (0, 0, 8, 8)}, "window has no meaning beside extend"),
+        ({"extend": (0, 0, 4, 0), "soften": 2}, "soften has no meaning beside extend"),
+        ({"extend": (0, 0, 4, 0), "mask": LEFT}, "extend says what is new: leave mask and changes out"),
+        ({"extend": (0, 0, 4000, 0)}, "more than 1,024 windows of 8 x 8 pixels would fill the new part"),
+    ],
+)
+def test_images_that_cannot_be_extended_are_refused(options, message):
+    with pytest.raises(InputError, match=message) as error:
+        untrained(SHAPE).inpaint(LARGE, **options)
     assert "\n" not in str(error.value)
 
 

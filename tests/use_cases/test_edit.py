@@ -185,6 +185,21 @@ def test_states_have_the_known_pixels_and_those_of_a_large_image_are_a_window(pl
             assert torch.equal(states[2].x, states[2].x0)
 
 
+def test_states_of_an_extended_image_are_whole_images(place):
+    events = list(edit("model.safetensors", "inpaint", "photo.png", extend="0,0,8,0", steps=2, n=3, batch_size=2))
+    states = [event for event in events if isinstance(event, State)]
+    assert [(state.index, state.total, *state.positions) for state in states] == [
+        *[(index, 6, 0, 1) for index in range(6)],
+        *[(index, 6, 2) for index in range(6)],
+    ]
+    photo = torch.from_numpy(pixels("photo.png").copy()).movedim(-1, 0)
+    for state in states:
+        assert state.x0.shape == (len(state.positions), 3, 8, 16)
+        assert torch.equal(state.x0[..., :8], photo.expand(len(state.x0), -1, -1, -1))
+    samples = np.stack([pixels(f"edits/photo-inpaint-seed0/00000{i}.png") for i in range(2)])
+    assert np.array_equal(states[5].x.movedim(1, -1).numpy(), samples)
+
+
 def test_what_a_mask_means_is_said_once_and_may_be_given(run, place):
     """The alpha of the image itself says the same as a mask, and an option turns a mask round."""
     torn = np.dstack([picture(8, 8), 255 - pixels("mask.png")])
@@ -216,6 +231,7 @@ EDITS = {
     "large": ["inpaint", "large.png", "--box", "20,10,15,20"],
     "grey": ["inpaint", "large.png", "--mask", "greys.png", "--changes", "grey"],
     "window": ["inpaint", "large.png", "--mask", "large-mask.png"],
+    "extended": ["inpaint", "photo.png"],
     "restore": ["restore", "small.png", "--operator", "upscale:2"],
     "restored window": ["restore", "large.png"],
     "vary": ["vary", "photo.png"],
@@ -227,6 +243,7 @@ OPTIONS = {
     "large": ["--index", 3, 1, "--soften", 2.5],
     "grey": ["-n", 2, "--soften", 1],
     "window": ["--window", "18,4,24,24", "--soften", 2, "-n", 2],
+    "extended": ["--extend", "2,0,5,0", "-n", 2],
     "restore": ["--noise", 0.1, "--sampler", "ddim:eta=0.5"],
     "restored window": ["--noise", 0.3, "--window", "30,20,8,8", "-n", 2],
     "vary": ["--strength", 0.4, "-n", 2],

@@ -68,6 +68,7 @@ class EditRequest:
         iterations: The number of iterations of the method.
         soften: Over how many pixels inside the edge of the mask, or of the window, samples pass into the image.
         window: The part of the image that is edited, "x,y,w,h" in pixels; of inpaint None is around the mask, else all.
+        extend: The pixels that inpaint adds, "left,top,right,bottom".
     """
 
     task: str
@@ -81,9 +82,11 @@ class EditRequest:
     iterations: int | None = argument(None, sweep=int)
     soften: float | None = argument(None, sweep=float)
     window: str | None = None
+    extend: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window", _joined("window", self.window))
+        for name in ("window", "extend"):
+            object.__setattr__(self, name, _joined(name, getattr(self, name)))
 
 
 def _joined(name: str, numbers: Any) -> str | None:

@@ -531,6 +531,7 @@ def edit(
     n: int | None = None,
     mask: Any = None,
     box: str | Sequence[int] | None = None,
+    extend: str | Sequence[int] | None = None,
     changes: MaskPart | None = None,
     window: str | Sequence[int] | None = None,
     soften: float | None = None,
@@ -589,6 +590,8 @@ def edit(
             transparent in the image.
         box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
             pixels of the image.
+        extend: Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the
+            size of the model continue what is known, one after another.
         changes: The part of the mask that changes: its white, black, painted or transparent pixels; with grey each
             pixel in part, by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the
             mask, which is hard.

@@ -136,6 +136,13 @@ class Region:
             f"{image}: what changed was {change}."
         )
 
+    @property
+    def covered(self) -> Tensor:
+        """The part of the image that the window covers, bool (*sides)."""
+        covered = torch.zeros_like(self.mask)
+        self._overlap(covered).fill_(True)
+        return covered
+
     def cut(self, images: Tensor) -> Tensor:
         """Return the window of images in the size of the model's items.
 

@@ -89,7 +89,9 @@ class Model(RequestModel):
             changes: The part of the mask that changes, if it is another: "white", "black", "painted" or "transparent".
                 With "grey" each pixel changes by its lightness, or by its opacity in a mask with transparent pixels.
             soften: The number of pixels of the image over which the samples pass into it, inside the edge of the mask.
-            options: The further options of `restore`. The `window` is around the mask unless it is given.
+            options: The further options of `restore`. The `window` is around the mask unless it is given. In place of a
+                mask, `extend` adds pixels on each side, (left, top, right, bottom), which windows in the size of the
+                model's items fill one after another.
 
         Returns:
             The samples; what the mask does not change is the image itself. More as of `restore`.
@@ -211,7 +213,8 @@ class Model(RequestModel):
         further = dict(options)
         batch_size, decode = further.pop("batch_size", None), further.pop("decode", True)
         if settings.task != "interpolate":
-            places = {name: further.pop(name) for name in ("window", "soften") if name in further}
+            names = ("window", "soften", *(["extend"] if settings.task == "inpaint" else []))
+            places = {name: further.pop(name) for name in names if name in further}
             settings = dataclasses.replace(settings, **places)
         request = Request.of(n, **further).of_edit(settings, arguments)
         return editing.edit_of(self, request).run(self.batch(batch_size), decode)

@@ -1,12 +1,10 @@
 """Samples that agree with a measurement: restoration and inpainting."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import derived
@@ -20,23 +18,21 @@ from ancestral.model.editing.edited_samples import (
     DecidedEdit,
     settings_of,
 )
+from ancestral.model.editing.filling import filled
 from ancestral.model.editing.measurement_noise import (
     Observation,
 )
+from ancestral.model.editing.outpainting import outpainting
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.editing.windows import large_images, place_notes, region_of_mask, window_of
 from ancestral.model.image_values import read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.nets.autoencoder import Autoencoder
-from ancestral.nets.space import fold, pad
-from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
+from ancestral.operators import Identity, Linear, Operator, check_linear, check_noise
 
 LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
-MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-"""The largest value around each position by the number of axes of space."""
 BYTE = 257
 """What integers of 16 bits are multiples of that were 8 bits."""
 
@@ -114,34 +110,16 @@ def inpainting(
         InputError: If the model cannot do this.
     """
     spec, settings = model.spec, settings_of(request)
-    noise = settings.noise or 0.0
-    check_noise(noise)
+    check_noise(settings.noise or 0.0)
     images = large_images(spec, image)
+    if settings.extend is not None:
+        if mask is not None or changes is not None:
+            raise InputError(f"{option('extend')} says what is new: leave {option('mask')} and {option('changes')} out")
+        return outpainting(model, request, images, **aids)
     region, note = region_of_mask(spec, settings, read_change(spec, image, images[0], mask, changes))
-    cut = spec.codec.encode(region.cut(images))
-    operator = Mask(~region.cut_mask)
-    latents = None if spec.autoencoder is None else _known_latents(spec.autoencoder, spec, cut, region.cut_mask)
-    measurement = Observation(operator.apply(cut), operator, noise, 0.0, str(operator))
-    edit = restored(model, request, measurement, Aids(**aids, of_latents=latents))
+    edit = filled(model, request, images, region, **aids)
     notes = (*edit.notes, *filter(None, [note]), *place_notes(region))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
-
-
-def _known_latents(autoencoder: Autoencoder, spec: DataSpec, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Operator]:
-    """The latents of what is known of images in [-1, 1] (B, C, *sides), and the operator that keeps these.
-
-    Latents beside unknown positions depend on these too, so they are unknown. What is unknown is encoded as the mean.
-    """
-    known = (~mask).expand_as(encoded)
-    means = torch.stack([image[:, ~mask].mean(1) for image in encoded])
-    filled = encoded.where(known, means.reshape(*means.shape, *[1] * mask.ndim))
-    factor = autoencoder.factor
-    cells = fold(pad(mask[None, None].float(), factor), factor).amax(1, keepdim=True)
-    near = MAX_POOL[mask.ndim](cells, 3, 1, 1)[0, 0] > 0
-    if bool(near.all()):
-        raise InputError("too little is known for a model of latents: change less of the image at once")
-    operator = Mask(~near)
-    return operator.apply(spec.to_x(filled)), operator
 
 
 def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> tuple[Operator, float]:

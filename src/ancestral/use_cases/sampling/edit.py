@@ -138,7 +138,7 @@ def _written(plan: EditPlan) -> Generator[Event, None, WrittenEdit]:
     deviation = None
     if options.task != "interpolate" and edit.count >= STATISTICS:
         deviation = editing.deviation_of(items)
-    decode = plan.model.spec.decode
+    decode = plan.decode
     states = [samplers.Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
     paths = yield from write_new_files(files_of(plan, items, deviation, states))
     changed = deviation if deviation is None or plan.change is None else deviation[plan.change]
@@ -166,7 +166,7 @@ def _recorded(
     """Make the samples as the network knows them, and keep some of the states."""
     edit, model, options = decided.edit, decided.model, decided.options
     task = f"{edit.count} sample{'s' * (edit.count > 1)}"
-    process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), model.spec.decode, finish)
+    process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), decided.decode, finish)
     with cpu_threads(options.threads):
         return (yield from sampled(process, model.batch(options.batch_size), keep, decoded=False))
 
@@ -184,9 +184,7 @@ def _check_options(options: Edit) -> None:
             raise InputError(f"{option(one.name)} is an option of {names}, and has no meaning in {task}: leave it out")
     if options.image is None and task != "interpolate":
         raise InputError(f"{task} needs an image: give it after the task")
-    for name in ("mask", "changes"):
-        if getattr(options, name) is not None and options.box is not None:
-            raise InputError(f"{option(name)} and {option('box')} both say what changes: give one of them")
+    _check_ways(options)
     if (options.image is None) != (options.other is None) and task == "interpolate":
         raise InputError(
             "interpolate walks between two images: give both, or none to walk between labels or conditions"
@@ -199,13 +197,19 @@ def _check_options(options: Edit) -> None:
         samplers.check_name(options.sampler, steps=options.steps)
 
 
+def _check_ways(options: Edit) -> None:
+    """Raise InputError if a mask, a rectangle and an extension say what changes, or two of them."""
+    ways = [name for name in ("mask", "changes", "box", "extend") if getattr(options, name) is not None]
+    if len(ways) > 1 and ways != ["mask", "changes"]:
+        raise InputError(f"{option(ways[0])} and {option(ways[-1])} both say what changes: give one of them")
+
+
 def _settings(options: Edit) -> EditRequest:
     """What the request has of the edit besides its images."""
-    own = {
-        name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method", "soften", "window")
+    settings = {
+        one.name: getattr(options, one.name) for one in dataclasses.fields(EditRequest) if hasattr(options, one.name)
     }
-    operator = None if options.operator is None else str(options.operator)
-    return EditRequest(options.task, operator=operator, **own)
+    return EditRequest(**settings | {"operator": None if options.operator is None else str(options.operator)})
 
 
 def _check_task(like: Request, options: Edit) -> None:

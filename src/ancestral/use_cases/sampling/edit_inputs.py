@@ -83,6 +83,12 @@ def _input_of_walk(options: Edit, spec: DataSpec) -> EditInput:
 
 def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> EditInput:
     image = _one(editing.edited_images(spec, settings, options.image), "image")
+    notes = reading_notes(spec, options.image, keep_size=True)
+    values = {"image": image_ref(options.image, image)}
+    if settings.extend is not None:
+        canvas = editing.canvas_of(settings.extend, image.shape[1:])
+        shown = (Beside("input", image[None], spec.codec.limits), _known(spec, canvas.widened(image), canvas.new))
+        return EditInput({"image": options.image}, shown, canvas.new, values, tuple(notes))
     if options.box is None:
         reading = read_change(spec, options.image, image, options.mask, options.changes)
         source = options.image if options.mask is None else options.mask
@@ -90,16 +96,19 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
         reading, source = MaskReading(box_mask(options.box, image.shape[1:])), "box"
     change = editing.changed_part(settings, image.shape[1:], reading)
     assert change is not None  # as there is a mask
-    low, high = spec.codec.limits
-    known = torch.where(change, low, high).to(image.dtype)[None]
-    limits, masked = spec.codec.limits, torch.cat([image, known])[None]
     return EditInput(
         {"image": options.image, "mask": reading},
-        (Beside("input", image[None], limits), Beside("known", masked, limits, masked=True)),
+        (Beside("input", image[None], spec.codec.limits), _known(spec, image, change)),
         change,
-        {"image": image_ref(options.image, image), "mask": image_ref(source, reading.values)},
-        (*filter(None, [reading.note]), *reading_notes(spec, options.image, keep_size=True)),
+        {**values, "mask": image_ref(source, reading.values)},
+        (*filter(None, [reading.note]), *notes),
     )
+
+
+def _known(spec: DataSpec, image: Tensor, change: Tensor) -> Beside:
+    """An image (C, *sides) as it is shown without what changes."""
+    known = torch.where(change, *spec.codec.limits).to(image.dtype)[None]
+    return Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True)
 
 
 def _one(images: Tensor, name: str) -> Tensor:
