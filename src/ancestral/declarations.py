@@ -437,8 +437,9 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """What is done: inpaint samples the part of an image anew that a mask names; restore samples what may have been
     measured as the image; vary samples images that are like it; interpolate walks from one image to another."""
     image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True, names="file")
-    """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Of interpolate the
-    first one; without images, it walks between the classes or the conditions."""
+    """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Each image of a folder
+    is edited with the same options, into a folder of results. Of interpolate the first image; without images, it walks
+    between the classes or the conditions."""
     other: Any = argument(
         None,
         title="Second image",
@@ -454,7 +455,8 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     mask: Any = argument(None, words=str | None, metavar="FILE", names="file", tasks=["inpaint"])
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
     file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
-    changes; of a copy of the image with holes, these do. Default: what is transparent in the image."""
+    changes; of a copy of the image with holes, these do. Of a folder of images one for all, or a folder of masks with
+    their names. Default: what is transparent in the image."""
     box: str | Sequence[int] | None = argument(
         None, title="Rectangle", words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint"]
     )

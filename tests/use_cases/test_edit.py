@@ -1,6 +1,7 @@
 """`ancestral edit`: files of an edit, the recipe that repeats it, and images of any size."""
 
 import errno
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 import ancestral
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.base.events import Message, State, Work, finish
+from ancestral.base.events import Message, State, Work, Wrote, finish
 from ancestral.config.request import Request
 from ancestral.declarations import Edit
 from ancestral.model import masks
@@ -260,6 +261,84 @@ def test_the_recipe_repeats_an_edit_to_the_last_byte(run, place, name):
     again = [word for word in EDITS[name] if word not in ("--operator", "upscale:2")]
     run("edit", "model.safetensors", *again, "--like", f"a/{part}", "--out", "b", "--film")
     assert files("a") == files("b")
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(place):
+    """Three images, one of them damaged, with a mask for each."""
+    for name, mask in (("a", "mask"), ("sub/b", "mask"), ("c", "mask")):
+        for folder, file in (("photos", "photo" if name == "a" else "other"), ("masks", mask)):
+            path = Path(folder, f"{name}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(Path(f"{file}.png").read_bytes())
+    Path("photos/broken.png").write_bytes(Path("photo.png").read_bytes()[:90])
+    Path("masks/broken.png").write_bytes(Path("mask.png").read_bytes())
+    return place
+
+
+def test_the_images_of_a_folder_are_edited_alike(run, photos):
+    """Each as it is alone, with its recipe; one that is damaged is said, and the others follow."""
+    printed = run("edit", "model.safetensors", "restore", "photos", "--noise", 0.2, *FEW, "-n", 1, "--seed", 2)
+    assert "broken.png is left out: photos/broken.png" in printed
+    out = Path("edits/photos-restore-seed2")
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.png")) == ["a.png", "c.png", "sub/b.png"]
+    for name, image in (("a", "photo"), ("sub/b", "other")):
+        run("edit", "model.safetensors", "restore", f"{image}.png", "--noise", 0.2, *FEW, "-n", 1, "--seed", 2,
+            "--out", f"{image}-alone.png")  # fmt: skip
+        assert np.array_equal(pixels(out / f"{name}.png"), pixels(f"{image}-alone.png"))
+    run("edit", "model.safetensors", "restore", "photos/a.png", "--like", out / "a.png", "--out", "again.png")
+    assert (out / "a.png").read_bytes() == Path("again.png").read_bytes()
+    run("edit", "model.safetensors", "restore", "photos", "--noise", 0.2, *FEW, "-n", 1, "--seed", 2)
+    assert Path("edits/photos-restore-seed2-2/sub/b.png").exists()
+
+
+def test_masks_of_a_folder_are_one_for_all_or_paired_by_name(run, photos):
+    words = ["edit", "model.safetensors", "inpaint", "photos", *FEW, "-n", 2]
+    run(*words, "--mask", "mask.png", "--out", "one")
+    run(*words, "--mask", "masks", "--out", "paired")
+    assert [*files("one/a")] == ["000000.png", "000001.png", "overview.png", "std.png"]
+    for name in ("a", "c", "sub/b"):
+        assert np.array_equal(pixels(f"one/{name}/000001.png"), pixels(f"paired/{name}/000001.png"))
+    Image.fromarray(255 - pixels("mask.png")).save("masks/c.png")
+    run(*words, "--mask", "masks", "--out", "other")
+    assert np.array_equal(pixels("one/a/000001.png"), pixels("other/a/000001.png"))
+    assert not np.array_equal(pixels("one/c/000001.png"), pixels("other/c/000001.png"))
+
+
+def test_progress_of_a_folder_names_the_image_and_what_is_finished_stays(photos):
+    events = edit("model.safetensors", "vary", "photos", steps=2, n=1, out="out")
+    seen = list(itertools.takewhile(lambda event: not isinstance(event, Wrote), events))
+    assert {event.task for event in seen if isinstance(event, Work)} == {"image 1 of 4"}
+    assert seen[0].text.startswith("a.png: noise to t")
+    events.close()
+    assert [*files("out")] == ["a.png"]
+    result = finish(edit("model.safetensors", "vary", "photos", steps=2, n=1, out="all"))
+    assert (result.count, result.task, result.model) == (3, "vary", "model.safetensors")
+    assert result.notes[0] == "3 images of 4 were edited."
+    assert "photos/broken.png" in result.notes[1]
+
+
+def test_a_folder_of_which_nothing_can_be_edited_is_refused(refused, photos):
+    words = ["edit", "model.safetensors", "restore", "photos"]
+    for further, says in (
+        (["--operator", "upscale:2"], "no image of the folder can be edited: the image in photos/a.png is 8x8"),
+        (["--noise", 0.1, "--like", "a.png"], "--like is of one image, and photos is a folder"),
+        (["--sweep", "noise=0.1,0.2"], "--sweep is of one image, and photos is a folder"),
+        (["--noise", 0.1, "--film", "film.png"], "--film film.png names one file for all images: give no path"),
+        (["--noise", 0.1, "--out", "a.png"], "--out a.png is one file, and photos has many images: give a new folder"),
+        (["--noise", 0.1, "--out", "photos/out"], "lies among the images of photos"),
+        (["--noise", 0.1, "--out", "grey"], "is not empty"),
+    ):
+        assert says in refused(*words, *further)
+    Path("masks/c.png").unlink()
+    assert "--mask masks has no partner for 1 of 4 images (c.png)" in refused(
+        "edit", "model.safetensors", "inpaint", "photos", "--mask", "masks"
+    )
+    Path("empty").mkdir()
+    assert "empty: there are no images or recordings" in refused("edit", "model.safetensors", "vary", "empty")
 
 
 # -- other models and words of Python ---------------------------------------------------------------------------------

@@ -580,14 +580,15 @@ def edit(
         task: What is done: inpaint samples the part of an image anew that a mask names; restore samples what may
             have been measured as the image; vary samples images that are like it; interpolate walks from one image
             to another.
-        image: Image, signal or volume: a file; from Python also a tensor, an array or a Pillow image. Of
-            interpolate the first one; without images, it walks between the classes or the conditions.
+        image: Image, signal or volume: a file; from Python also a tensor, an array or a Pillow image. Each image of
+            a folder is edited with the same options, into a folder of results. Of interpolate the first image;
+            without images, it walks between the classes or the conditions.
         other: Second image of interpolate. Default: none.
         n: Number of samples; default: 4, and 9 of interpolate.
         mask: Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size,
             or a .npy file; from Python also a Pillow image, an array or a tensor. Of a mask with transparent
-            pixels, what is painted changes; of a copy of the image with holes, these do. Default: what is
-            transparent in the image.
+            pixels, what is painted changes; of a copy of the image with holes, these do. Of a folder of images one
+            for all, or a folder of masks with their names. Default: what is transparent in the image.
         box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
             pixels of the image.
         extend: Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the

@@ -23,6 +23,7 @@ from ancestral.results.editing_result import EditingResult
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import DecidedEditing, EditPlan, WrittenEdit, files_of, paths_of
+from ancestral.use_cases.sampling.edit_folder import FolderPlan, edited_folder, is_folder, planned_folder
 from ancestral.use_cases.sampling.edit_inputs import EditInput, check_images, edit_input
 from ancestral.use_cases.sampling.reverse_process import ReverseProcess, sampled
 from ancestral.use_cases.sampling.sweep_files import SweepPlan
@@ -32,14 +33,19 @@ STATISTICS = 2
 """The smallest number of samples that have a map of their standard deviation."""
 
 
-def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
-    """Decide how an image is edited, and into which files.
+def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing] | FolderPlan:
+    """Decide how an image is edited, or each image of a folder, and into which files.
 
     Raises:
         InputError: If the model cannot do this, the images cannot be read, an option does not apply, or `like` was made
             otherwise.
     """
     _check_options(options)
+    return planned_folder(options) if is_folder(options) else _planned(options)
+
+
+def _planned(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
+    """Decide how one image is edited."""
     digest = requests.digest_at(options.model)
     like = None if options.like is None else requests.like(options, digest)
     if like is not None:
@@ -90,8 +96,8 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
     return DecidedEditing(options, model, source.name, edit, made, items, tuple(dict.fromkeys(notes)))
 
 
-def run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, EditingResult]:
-    """Make the samples of an edit and write the files.
+def run(plan: EditPlan | SweepPlan[DecidedEditing] | FolderPlan) -> Generator[Event, None, EditingResult]:
+    """Make the samples of an edit, or of those of a folder, and write the files.
 
     Yields:
         The method and why it was taken, the progress, each state of the reverse process, and the files written.
@@ -99,6 +105,12 @@ def run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, Ed
     Returns:
         The files, and how the samples were made.
     """
+    if isinstance(plan, FolderPlan):
+        return (yield from edited_folder(plan, lambda options: _run(_planned(options))))
+    return (yield from _run(plan))
+
+
+def _run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, EditingResult]:
     cells = plan.cells if isinstance(plan, SweepPlan) else (plan,)
     first, request = cells[0], plan.request
     yield from (
