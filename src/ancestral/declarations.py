@@ -437,8 +437,9 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """What is done: inpaint samples the part of an image anew that a mask names; restore samples what may have been
     measured as the image; vary samples images that are like it; interpolate walks from one image to another."""
     image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True, names="file")
-    """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Of interpolate the
-    first one; without images, it walks between the classes or the conditions."""
+    """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Each image of a folder
+    is edited with the same options, into a folder of results. Of interpolate the first image; without images, it walks
+    between the classes or the conditions."""
     other: Any = argument(
         None,
         title="Second image",
@@ -454,14 +455,32 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     mask: Any = argument(None, words=str | None, metavar="FILE", names="file", tasks=["inpaint"])
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
     file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
-    changes; of a copy of the image with holes, these do. Default: what is transparent in the image."""
+    changes; of a copy of the image with holes, these do. Of a folder of images one for all, or a folder of masks with
+    their names. Default: what is transparent in the image."""
     box: str | Sequence[int] | None = argument(
         None, title="Rectangle", words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint"]
     )
     """Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in pixels
     of the image."""
+    extend: str | Sequence[int] | None = argument(
+        None, words=str | None, metavar="LEFT,TOP,RIGHT,BOTTOM", names="words", tasks=["inpaint"]
+    )
+    """Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the size of the
+    model continue what is known, one after another."""
     changes: MaskPart | None = argument(None, title="Mask colour", tasks=["inpaint"])
-    """The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of the mask."""
+    """The part of the mask that changes: its white, black, painted or transparent pixels; with grey each pixel in part,
+    by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the mask, which is hard."""
+    window: str | Sequence[int] | None = argument(
+        None, words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint", "restore", "vary"]
+    )
+    """The part of the image that is edited, at the resolution of the model: the upper left corner, the width and the
+    height in pixels, in the proportions of the model; outside of it the image stays to the bit. Default: the whole
+    image, and of inpaint a window around the mask."""
+    soften: float | None = argument(
+        None, title="Soften the edge", least=0, most=256, tasks=["inpaint", "restore", "vary"]
+    )
+    """Number of pixels of the image over which the samples pass into the image, inside the edge of the mask or of the
+    window; pixels outside of it stay to the bit. Default: 0."""
     operator: Operator | str | None = argument(
         None, title="What was done to it", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )

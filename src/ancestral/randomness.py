@@ -71,6 +71,8 @@ class Stream(Enum):
     """x_T."""
     REVERSE = "reverse"
     """z of a reverse step."""
+    WINDOW = "window"
+    """The seeds of the windows by which an image is extended."""
     BOUND = "bound"
     """ε at which the variational bound is evaluated."""
     BOUND_TIME = "runs"

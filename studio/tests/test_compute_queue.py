@@ -216,6 +216,25 @@ def test_messages_and_errors_name_a_file_as_the_visitor_did(own_studio, tiny_run
     assert not any(str(server.state.out) in message for message in messages)
 
 
+def test_an_upload_keeps_its_transparency_which_says_what_changes(own_studio, tiny_run):
+    server, client = own_studio
+    torn = np.random.default_rng(0).integers(0, 256, (8, 8, 2), dtype=np.uint8)
+    torn[..., 1] = 255
+    torn[2:6, 3:8, 1] = 0
+    file = io.BytesIO()
+    Image.fromarray(torn, "LA").save(file, "PNG")
+    upload = f"upload:{client.ask('PUT', '/api/uploads?name=torn.png', file.getvalue()).json['id']}"
+    run = server.state.places.id_of(tiny_run.path)
+    events = list(client.events(client.start("edit", model=run, task="inpaint", image=upload, n=1, steps=2)))
+    assert "Transparent pixels of the image torn.png change, 31 % of the image." in [
+        data["text"] for _, kind, data in events if kind == "message"
+    ]
+    edited = pixels(client, events[-1][2]["entry"]["files"][0]["url"])
+    changed = torn[..., 1] == 0
+    assert np.array_equal(edited[~changed], torn[..., 0][~changed])
+    assert not np.array_equal(edited[changed], torn[..., 0][changed])
+
+
 def test_a_full_queue_says_so(own_studio, tiny_run, monkeypatch):
     server, client = own_studio
     monkeypatch.setattr(compute_queue, "MOST_OF_ONE", 2)

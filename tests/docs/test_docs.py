@@ -245,12 +245,18 @@ def data_folder(tmp_path_factory):
     rows = [f"{i:03d}.png,{30 + i},{('dark', 'grey')[i % 2]},{i / 10},{-i / 20}" for i in range(14)]
     (folder / "faces" / "metadata.csv").write_text("\n".join(["file_name,age,hair,yaw,pitch", *rows]))
     stripes(folder / "small", 3, 16, 16)
-    shutil.copy(folder / "small" / "000.png", folder / "small.png")
+    for name in ("small", "grainy"):
+        shutil.copy(folder / "small" / "000.png", folder / f"{name}.png")
     stripes(folder / "old", 3, 64, 64)
     shutil.copy(folder / "old" / "000.png", folder / "old.png")
     with Image.open(folder / "old.png") as image:
         image.putalpha(Image.linear_gradient("L").resize(image.size))
         image.save(folder / "torn.png")
+    smooth = Image.linear_gradient("L").point(lambda level: max(0, level - 60))
+    smooth.resize((64, 64)).save(folder / "smooth.png")
+    (folder / "masks").mkdir()
+    for i in range(14):
+        smooth.resize((24, 24)).save(folder / "masks" / f"{i:03d}.png")
     for i in range(14):
         path = folder / "drums" / ("kick" if i % 2 else "snare") / f"{i}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ancestral import derived, guidance, oracle, schedules
+from ancestral import derived, guidance, oracle, randomness, schedules
 from ancestral.base.errors import InputError
 from ancestral.conditions import Image, Vector
 from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, requested
-from ancestral.model.editing import edit_of, edited_samples
+from ancestral.model.editing import canvas_of, edit_of, edited_samples
 from ancestral.model.requested import RequestedModel, stages_of, with_settings
 from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
 from ancestral.samplers import DDIM
@@ -114,6 +114,23 @@ def test_known_pixels_are_those_of_the_image_bit_for_bit():
     assert bool((samples.deviation[LEFT] == 0).all())
 
 
+@pytest.mark.parametrize("method", ["jfps", "pigdm", "mmps", "ddnm", "dps", "replacement", "repaint"])
+def test_a_soft_mask_blends_the_samples_of_all_that_changes_with_the_image(method):
+    model = untrained(SHAPE)
+    image = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    options = {"n": 2, "steps": 2, "method": method, "covariance": Covariance.isotropic(1.0)}
+    hard = torch.Tensor(model.inpaint(image, ~LEFT, **options))
+    shares = torch.tensor([0, 0, 0, 0, 0.25, 0.5, 0.75, 1]).expand(8, 8)
+    grey = model.inpaint(image, shares, changes="grey", **options)
+    softened = model.inpaint(image, ~LEFT, soften=3, **options)
+    blended = torch.lerp(image.float(), hard.float(), shares)
+    assert torch.equal(torch.Tensor(grey), torch.Tensor(softened))
+    assert (torch.Tensor(grey).float() - blended).abs().max() <= 1
+    assert bool((grey[..., LEFT] == image[..., LEFT]).all())
+    assert "Soft edges: " in grey.reason
+    assert "Soft edges: " not in model.inpaint(image, ~LEFT, soften=0, **options).reason
+
+
 def test_samples_do_not_depend_on_the_batch_and_follow_their_measurements():
     """Up to what a network amplifies of the rounding of float32, which processors do in several ways."""
     model = untrained(SHAPE)
@@ -192,6 +209,135 @@ def test_an_image_of_another_size_is_edited_in_a_window():
     assert samples.shape == (2, 1, 20, 30)
     assert bool((torch.Tensor(samples)[..., ~mask] == image[..., ~mask]).all())
     assert "window of 16x16" in samples.reason
+
+
+LARGE = torch.randint(0, 256, (1, 20, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("window", [(3, 5, 8, 8), (10, 2, 16, 16), (0, 0, 20, 20), (25, 15, 5, 5)], ids=str)
+def test_a_chosen_window_is_edited_and_all_else_stays(window):
+    """Samples of a window in the size of the model are those of its pixels, to the bit; an exact method is exact."""
+    model, (x, y, width, height) = untrained(SHAPE), window
+    inside = torch.zeros(20, 30, dtype=torch.bool)
+    inside[y : y + height, x : x + width] = True
+    mask = inside.clone()
+    mask[:, : x + width // 2] = False
+    cut, options = LARGE[:, y : y + height, x : x + width], {"n": 2, "steps": 2}
+    for changed, edited, alone in (
+        (mask, *(model.inpaint(image, part, **options, **at) for image, part, at in (
+            (LARGE, ~inside | mask, {"window": window}), (cut, mask[inside].reshape(height, width), {})))),
+        (inside, *(model.vary(image, 0.5, **options, **at) for image, at in (
+            (LARGE, {"window": window}), (cut if width == 8 else LARGE[:, :8, :8], {})))),
+    ):  # fmt: skip
+        assert edited.shape == (2, 1, 20, 30)
+        assert bool((edited[..., ~changed] == LARGE[..., ~changed]).all())
+        assert not bool((edited[..., changed] == LARGE[..., changed]).all())
+        assert f"at {x},{y} was edited" in edited.reason
+        if width == 8:
+            assert torch.equal(edited[..., y : y + 8, x : x + 8], torch.Tensor(alone))
+
+
+def test_a_window_is_restored_as_its_pixels_are(smooth):
+    model, (x, y) = untrained(SHAPE), (7, 11)
+    options = {"n": 2, "steps": 2, "noise": 0.2}
+    window, cut = (slice(None), slice(y, y + 8), slice(x, x + 8)), LARGE[:, y : y + 8, x : x + 8]
+    edited = model.restore(LARGE, window=(x, y, 8, 8), **options)
+    assert torch.equal(edited[(slice(None), *window)], torch.Tensor(model.restore(cut, **options)))
+    outside = torch.ones(1, 20, 30, dtype=torch.bool)
+    outside[window] = False
+    assert bool((edited[:, outside] == LARGE[outside]).all())
+    floats = 0.3 * draw(1, 20, 30)
+    edited = smooth[0].restore(floats, "blur:1", 0.1, window="7,11,8,8", n=1, steps=2, covariance=smooth[1])
+    alone = smooth[0].restore(floats[window], "blur:1", 0.1, n=1, steps=2, covariance=smooth[1])
+    torch.testing.assert_close(edited[(slice(None), *window)], torch.Tensor(alone))
+    soft = model.vary(LARGE, window=(0, 0, 16, 16), soften=2, n=1, steps=2)
+    hard = model.vary(LARGE, window=(0, 0, 16, 16), n=1, steps=2)
+    assert torch.equal(soft[..., :13, :13], hard[..., :13, :13])  # the border of the image is no edge
+    assert "Soft edges: " in soft.reason
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("vary", {"window": 3}, "window cannot be 3: give whole numbers of pixels"),
+        ("vary", {"window": (0, 0, 8)}, "window='0,0,8': give x,y,width,height"),
+        ("vary", {"window": (0, 0, 8.5, 8)}, "give x,y,width,height"),
+        ("vary", {"window": (23, 0, 8, 8)}, "reaches to 31,8, beyond the image of 30 x 20 pixels"),
+        ("vary", {"window": (0, 0, 16, 9)}, "whose images are 8 x 8 .*give 0,0,16,16 or the like"),
+        ("vary", {"soften": 2}, "soften=2 has no edge to soften: give window='x,y,w,h'"),
+        ("vary", {"window": (0, 0, 8, 8), "soften": -1}, "soften=-1: give a number of pixels, 0 or more"),
+        ("vary", {"window": (0, 0, 8, 8), "soften": "much"}, "soften='much': give a number of pixels"),
+        ("restore", {"window": (0, 0, 16, 16), "noise": 0.1}, "a window of restore is not scaled.*a width of 8 and a"),
+        ("restore", {"window": (0, 0, 8, 8), "operator": "upscale:2"}, "needs an operator that keeps the size"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(task, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        getattr(untrained(SHAPE), task)(LARGE, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "extend", "shape", "starts"),
+    [
+        ((8, 8), "0,0,8,0", (8, 8), [(0, 4), (0, 8)]),
+        ((8, 8), "3,0,0,0", (8, 8), [(0, 0)]),
+        ((4, 4), "2,2,2,2", (8, 8), [(0, 0)]),
+        ((4, 4), "0,0,2,0", (8, 8), [(-2, -1)]),
+        ((20, 8), "0,0,4,0", (8, 8), [(0, 4), (4, 4), (8, 4), (12, 4)]),
+        ((8, 8), "0,0,4,4", (8, 8), [(0, 4), (4, 0), (4, 4)]),
+    ],
+)
+def test_windows_go_from_the_image_outward_and_overlap(image, extend, shape, starts):
+    regions = canvas_of(extend, image).regions(shape)
+    assert sorted(region.start for region in regions) == sorted(starts)
+    unknown = canvas_of(extend, image).new
+    for region in regions:
+        assert torch.equal(region.mask, unknown)
+        assert bool((~unknown & region.covered).any())  # something is known there
+        unknown = unknown & ~region.covered
+    assert not bool(unknown.any())
+
+
+def test_an_extended_image_is_inpainted_window_by_window():
+    """Each continues what those before it made, with noise of its own; the image stays to the bit."""
+    model, options = untrained(SHAPE), {"steps": 2, "seed": 5}
+    image = LARGE[:, :8, :10]
+    samples = model.inpaint(image, extend=(3, 0, 9, 2), n=3, batch_size=1, **options)
+    canvas = canvas_of("3,0,9,2", (8, 10))
+    assert samples.shape == (3, 1, 10, 22)
+    assert bool((samples[:, :, :8, 3:13] == image).all())
+    regions = canvas.regions((8, 8))
+    assert "The image of 8x10 was extended to 10x22 pixels by 9 windows of 8x8." in samples.reason
+    assert (len(regions), samples.evaluations) == (9, 18)
+    made = canvas.widened(image)
+    for number, region in enumerate(regions):
+        window = (region.start[1], region.start[0], 8, 8)
+        seed = randomness.keys(5, randomness.Stream.WINDOW, number, [0]).item() & randomness.MASK
+        of_window = {**options, "seed": seed, "window": window, "n": 1, "indices": [1]}
+        made = torch.Tensor(model.inpaint(made, region.mask, **of_window))[0]
+    assert torch.equal(torch.Tensor(samples)[1], made)
+    deep = model.inpaint(image / 127.5 - 1, extend="0,0,4,0", n=1, steps=2)
+    assert bool((deep[..., :10] == image).all())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"extend": "1,2,3"}, "extend='1,2,3': give left,top,right,bottom in whole pixels"),
+        ({"extend": (0, 0, 0, 0)}, "give left,top,right,bottom"),
+        ({"extend": (1, 0, -1, 0)}, "give left,top,right,bottom"),
+        ({"extend": 4}, "extend cannot be 4: give whole numbers of pixels"),
+        ({"extend": (0, 0, 4, 0), "window": (0, 0, 8, 8)}, "window has no meaning beside extend"),
+        ({"extend": (0, 0, 4, 0), "soften": 2}, "soften has no meaning beside extend"),
+        ({"extend": (0, 0, 4, 0), "mask": LEFT}, "extend says what is new: leave mask and changes out"),
+        ({"extend": (0, 0, 4000, 0)}, "more than 1,024 windows of 8 x 8 pixels would fill the new part"),
+    ],
+)
+def test_images_that_cannot_be_extended_are_refused(options, message):
+    with pytest.raises(InputError, match=message) as error:
+        untrained(SHAPE).inpaint(LARGE, **options)
+    assert "\n" not in str(error.value)
 
 
 def test_units_of_measurements():

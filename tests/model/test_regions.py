@@ -1,5 +1,7 @@
 """Masks of what changes, and the window of an image of any size that a model edits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from PIL import Image as PillowImage
 from ancestral.base.errors import InputError
 from ancestral.data.spec import IMAGES, Codec, DataSpec
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.masks import box_mask, read_change, read_mask
+from ancestral.model.masks import MaskReading, box_mask, read_change, read_mask
 from ancestral.model.regions import Region
 
 GREY, COLOUR = DataSpec((1, 8, 8), IMAGES), DataSpec((3, 8, 8), IMAGES)
@@ -106,10 +108,48 @@ def test_an_option_says_which_part_of_a_mask_changes():
         assert read_mask(both, (6, 8), changes).note.startswith(f"{changes.capitalize()} pixels of the mask change, ")
     for mask in (PillowImage.fromarray(grey.numpy()), grey, grey > 0):
         assert torch.equal(read_mask(mask, (6, 8), "black").mask, grey == 0)
-        with pytest.raises(InputError, match=r"changes='painted'.* give white or black"):
+        with pytest.raises(InputError, match=r"changes='painted'.* give white, black or grey"):
             read_mask(mask, (6, 8), "painted")
-    with pytest.raises(InputError, match="changes='grey': give white, black, painted, transparent"):
-        read_mask(grey, (6, 8), "grey")
+    with pytest.raises(InputError, match="changes='soft': give white, black, painted, transparent, grey"):
+        read_mask(grey, (6, 8), "soft")
+
+
+def test_greys_of_a_mask_are_shares_where_this_is_said(tmp_path):
+    """Without it a mask is hard, of whatever size: pixels above half change. Opacity counts where there is any."""
+    greys = torch.linspace(0, 255, 48).round().byte().reshape(6, 8)
+    picture_of_greys = PillowImage.fromarray(greys.numpy())
+    painted_part = layer(painted(9, 200, 30), greys / 255)
+    for mask in (greys, greys / 255, picture_of_greys, painted_part, saved(tmp_path / "grey.png", greys.numpy())):
+        reading = read_mask(mask, (6, 8), "grey")
+        assert torch.equal(reading.mask, greys > 0)
+        torch.testing.assert_close(reading.values, greys / 255)
+        assert reading.note.endswith(" change in part, 98 % of the image.")
+    for mask in (greys, picture_of_greys, picture_of_greys.resize((32, 24), PillowImage.Resampling.BILINEAR)):
+        assert read_mask(mask, (6, 8)).weights is None
+    large = picture_of_greys.resize((32, 24), PillowImage.Resampling.NEAREST)
+    torch.testing.assert_close(read_mask(large, (6, 8), "grey").values, greys / 255)
+    for hard in (MASK, MASK.float(), PillowImage.fromarray(MASK.numpy())):
+        reading = read_mask(hard, (6, 8), "grey")
+        assert reading.weights is None
+        assert torch.equal(reading.mask, MASK)
+    with pytest.raises(InputError, match="nothing changes: the mask is all black"):
+        read_mask(torch.zeros(6, 8), (6, 8), "grey")
+
+
+@pytest.mark.parametrize("pixels", [0.5, 1, 3, 2.6, 20])
+def test_a_softened_mask_rises_with_the_distance_from_its_edge(pixels):
+    """The border of the image is no edge, and no pixel outside of the mask changes."""
+    mask = torch.rand(23, 31, generator=torch.Generator().manual_seed(1)) < 0.9
+    mask[8:20, 5:25] = True
+    outside = (~mask).nonzero().double()
+    distances = torch.cdist(mask.nonzero().double(), outside).min(1).values
+    expected = torch.zeros(23, 31, dtype=torch.float64)
+    expected[mask] = (distances / (pixels + 1)).clamp(max=1)
+    reading = MaskReading(mask).softened(pixels)
+    torch.testing.assert_close(reading.values, expected.float())
+    assert torch.equal(reading.values > 0, mask)
+    signal = MaskReading(torch.arange(9) < 4).softened(3)
+    assert signal.values.tolist() == [1, 0.75, 0.5, 0.25, 0, 0, 0, 0, 0]
 
 
 def test_masks_that_may_mean_either_part_or_are_empty_are_refused():
@@ -272,6 +312,22 @@ def test_the_seam_of_a_scaled_window_is_blended_in():
     step = (right[0, :, 30:90, 40].int() - right[0, :, 30:90, 39].int()).float().abs().mean()
     usual = (image[:, 30:90, 20].int() - image[:, 30:90, 19].int()).float().abs().mean()
     assert step < 1.5 * usual
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32], ids=str)
+def test_weights_blend_samples_with_the_image(dtype):
+    """In windows of any size; a weight of 1 is the sample itself."""
+    image = picture(60, 80).to(dtype)
+    for box in ((30, 40, 10, 12), (20, 10, 40, 30)):
+        hard = MaskReading(box_mask(box, (60, 80)))
+        weights = hard.softened(4).values
+        region = Region.around(hard.mask, (16, 16))
+        samples = region.paste(image, picture(16, 16, seed=1)[None])[0]
+        soft = dataclasses.replace(region, weights=weights).paste(image, picture(16, 16, seed=1)[None])[0]
+        blended = weights * samples.double() + (1 - weights) * image.double()
+        assert (soft.double() - blended).abs().max() <= (0.01 if dtype.is_floating_point else 1)
+        assert torch.equal(soft.double()[:, weights == 1], samples.double()[:, weights == 1])
+        assert torch.equal(soft.double()[:, weights == 0], image.double()[:, weights == 0])
 
 
 def test_an_image_of_other_proportions_is_filled_up_with_unknown_pixels():

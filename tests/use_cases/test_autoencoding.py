@@ -131,6 +131,9 @@ def test_inpainting_keeps_known_pixels_to_the_bit(whole, images):
         samples = model.inpaint(images[0], mask, n=2, steps=2, method=method)
         assert samples.shape == (2, 3, 16, 18)
         assert torch.equal(samples[:, :, ~mask], images[0][:, ~mask].expand(2, 3, -1))
+    wide = model.inpaint(images[0], extend=(0, 0, 6, 0), n=2, steps=2)
+    assert wide.shape == (2, 3, 16, 24)
+    assert torch.equal(wide[..., :18], images[0].expand(2, -1, -1, -1))
     mask[:] = True
     mask[0, 0] = False
     with pytest.raises(ancestral.InputError, match="too little is known for a model of latents"):

@@ -1,6 +1,7 @@
 """`ancestral edit`: files of an edit, the recipe that repeats it, and images of any size."""
 
 import errno
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 import ancestral
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.base.events import Message, State, Work, finish
+from ancestral.base.events import Message, State, Work, Wrote, finish
 from ancestral.config.request import Request
 from ancestral.declarations import Edit
 from ancestral.model import masks
@@ -48,6 +49,7 @@ def place(tmp_path, monkeypatch):
     large = np.zeros((20, 30), np.uint8)
     large[4:14, 10:18] = 255
     Image.fromarray(large).save("large-mask.png")
+    Image.fromarray(np.linspace(0, 255, 600).astype(np.uint8).reshape(20, 30) * (large > 0)).save("greys.png")
     return tmp_path
 
 
@@ -184,6 +186,21 @@ def test_states_have_the_known_pixels_and_those_of_a_large_image_are_a_window(pl
             assert torch.equal(states[2].x, states[2].x0)
 
 
+def test_states_of_an_extended_image_are_whole_images(place):
+    events = list(edit("model.safetensors", "inpaint", "photo.png", extend="0,0,8,0", steps=2, n=3, batch_size=2))
+    states = [event for event in events if isinstance(event, State)]
+    assert [(state.index, state.total, *state.positions) for state in states] == [
+        *[(index, 6, 0, 1) for index in range(6)],
+        *[(index, 6, 2) for index in range(6)],
+    ]
+    photo = torch.from_numpy(pixels("photo.png").copy()).movedim(-1, 0)
+    for state in states:
+        assert state.x0.shape == (len(state.positions), 3, 8, 16)
+        assert torch.equal(state.x0[..., :8], photo.expand(len(state.x0), -1, -1, -1))
+    samples = np.stack([pixels(f"edits/photo-inpaint-seed0/00000{i}.png") for i in range(2)])
+    assert np.array_equal(states[5].x.movedim(1, -1).numpy(), samples)
+
+
 def test_what_a_mask_means_is_said_once_and_may_be_given(run, place):
     """The alpha of the image itself says the same as a mask, and an option turns a mask round."""
     torn = np.dstack([picture(8, 8), 255 - pixels("mask.png")])
@@ -213,15 +230,25 @@ def test_what_a_mask_means_is_said_once_and_may_be_given(run, place):
 EDITS = {
     "inpaint": ["inpaint", "photo.png", "--mask", "mask.png"],
     "large": ["inpaint", "large.png", "--box", "20,10,15,20"],
+    "grey": ["inpaint", "large.png", "--mask", "greys.png", "--changes", "grey"],
+    "window": ["inpaint", "large.png", "--mask", "large-mask.png"],
+    "extended": ["inpaint", "photo.png"],
     "restore": ["restore", "small.png", "--operator", "upscale:2"],
+    "restored window": ["restore", "large.png"],
     "vary": ["vary", "photo.png"],
+    "varied window": ["vary", "large.png"],
     "interpolate": ["interpolate", "photo.png", "other.png"],
 }
 OPTIONS = {
     "inpaint": ["--noise", 0.05, "--method", "ddnm", "--label", "dog", "--guidance", 2],
-    "large": ["--index", 3, 1],
+    "large": ["--index", 3, 1, "--soften", 2.5],
+    "grey": ["-n", 2, "--soften", 1],
+    "window": ["--window", "18,4,24,24", "--soften", 2, "-n", 2],
+    "extended": ["--extend", "2,0,5,0", "-n", 2],
     "restore": ["--noise", 0.1, "--sampler", "ddim:eta=0.5"],
+    "restored window": ["--noise", 0.3, "--window", "30,20,8,8", "-n", 2],
     "vary": ["--strength", 0.4, "-n", 2],
+    "varied window": ["--strength", 0.4, "-n", 2, "--window", "10,5,20,20", "--soften", 3],
     "interpolate": ["-n", 3, "--t", 300],
 }
 STEPS = dict.fromkeys(EDITS, FEW)
@@ -234,6 +261,84 @@ def test_the_recipe_repeats_an_edit_to_the_last_byte(run, place, name):
     again = [word for word in EDITS[name] if word not in ("--operator", "upscale:2")]
     run("edit", "model.safetensors", *again, "--like", f"a/{part}", "--out", "b", "--film")
     assert files("a") == files("b")
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(place):
+    """Three images, one of them damaged, with a mask for each."""
+    for name, mask in (("a", "mask"), ("sub/b", "mask"), ("c", "mask")):
+        for folder, file in (("photos", "photo" if name == "a" else "other"), ("masks", mask)):
+            path = Path(folder, f"{name}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(Path(f"{file}.png").read_bytes())
+    Path("photos/broken.png").write_bytes(Path("photo.png").read_bytes()[:90])
+    Path("masks/broken.png").write_bytes(Path("mask.png").read_bytes())
+    return place
+
+
+def test_the_images_of_a_folder_are_edited_alike(run, photos):
+    """Each as it is alone, with its recipe; one that is damaged is said, and the others follow."""
+    printed = run("edit", "model.safetensors", "restore", "photos", "--noise", 0.2, *FEW, "-n", 1, "--seed", 2)
+    assert "broken.png is left out: photos/broken.png" in printed
+    out = Path("edits/photos-restore-seed2")
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.png")) == ["a.png", "c.png", "sub/b.png"]
+    for name, image in (("a", "photo"), ("sub/b", "other")):
+        run("edit", "model.safetensors", "restore", f"{image}.png", "--noise", 0.2, *FEW, "-n", 1, "--seed", 2,
+            "--out", f"{image}-alone.png")  # fmt: skip
+        assert np.array_equal(pixels(out / f"{name}.png"), pixels(f"{image}-alone.png"))
+    run("edit", "model.safetensors", "restore", "photos/a.png", "--like", out / "a.png", "--out", "again.png")
+    assert (out / "a.png").read_bytes() == Path("again.png").read_bytes()
+    run("edit", "model.safetensors", "restore", "photos", "--noise", 0.2, *FEW, "-n", 1, "--seed", 2)
+    assert Path("edits/photos-restore-seed2-2/sub/b.png").exists()
+
+
+def test_masks_of_a_folder_are_one_for_all_or_paired_by_name(run, photos):
+    words = ["edit", "model.safetensors", "inpaint", "photos", *FEW, "-n", 2]
+    run(*words, "--mask", "mask.png", "--out", "one")
+    run(*words, "--mask", "masks", "--out", "paired")
+    assert [*files("one/a")] == ["000000.png", "000001.png", "overview.png", "std.png"]
+    for name in ("a", "c", "sub/b"):
+        assert np.array_equal(pixels(f"one/{name}/000001.png"), pixels(f"paired/{name}/000001.png"))
+    Image.fromarray(255 - pixels("mask.png")).save("masks/c.png")
+    run(*words, "--mask", "masks", "--out", "other")
+    assert np.array_equal(pixels("one/a/000001.png"), pixels("other/a/000001.png"))
+    assert not np.array_equal(pixels("one/c/000001.png"), pixels("other/c/000001.png"))
+
+
+def test_progress_of_a_folder_names_the_image_and_what_is_finished_stays(photos):
+    events = edit("model.safetensors", "vary", "photos", steps=2, n=1, out="out")
+    seen = list(itertools.takewhile(lambda event: not isinstance(event, Wrote), events))
+    assert {event.task for event in seen if isinstance(event, Work)} == {"image 1 of 4"}
+    assert seen[0].text.startswith("a.png: noise to t")
+    events.close()
+    assert [*files("out")] == ["a.png"]
+    result = finish(edit("model.safetensors", "vary", "photos", steps=2, n=1, out="all"))
+    assert (result.count, result.task, result.model) == (3, "vary", "model.safetensors")
+    assert result.notes[0] == "3 images of 4 were edited."
+    assert "photos/broken.png" in result.notes[1]
+
+
+def test_a_folder_of_which_nothing_can_be_edited_is_refused(refused, photos):
+    words = ["edit", "model.safetensors", "restore", "photos"]
+    for further, says in (
+        (["--operator", "upscale:2"], "no image of the folder can be edited: the image in photos/a.png is 8x8"),
+        (["--noise", 0.1, "--like", "a.png"], "--like is of one image, and photos is a folder"),
+        (["--sweep", "noise=0.1,0.2"], "--sweep is of one image, and photos is a folder"),
+        (["--noise", 0.1, "--film", "film.png"], "--film film.png names one file for all images: give no path"),
+        (["--noise", 0.1, "--out", "a.png"], "--out a.png is one file, and photos has many images: give a new folder"),
+        (["--noise", 0.1, "--out", "photos/out"], "lies among the images of photos"),
+        (["--noise", 0.1, "--out", "grey"], "is not empty"),
+    ):
+        assert says in refused(*words, *further)
+    Path("masks/c.png").unlink()
+    assert "--mask masks has no partner for 1 of 4 images (c.png)" in refused(
+        "edit", "model.safetensors", "inpaint", "photos", "--mask", "masks"
+    )
+    Path("empty").mkdir()
+    assert "empty: there are no images or recordings" in refused("edit", "model.safetensors", "vary", "empty")
 
 
 # -- other models and words of Python ---------------------------------------------------------------------------------

@@ -404,8 +404,8 @@ DISTILLATIONS = Registry(
 )
 DEFAULT_DISTILLATION = "consistency"
 
-MaskPart = Literal["white", "black", "painted", "transparent"]
-"""The part of a mask that changes."""
+MaskPart = Literal["white", "black", "painted", "transparent", "grey"]
+"""The part of a mask that changes; of "grey" each pixel in part."""
 
 if TYPE_CHECKING:
     TargetName: TypeAlias = str

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from ancestral import __version__
-from ancestral.base.arguments import checked, converted, plain, read_json
+from ancestral.base.arguments import checked, converted, plain, read_json, shown
 from ancestral.base.errors import InputError
 from ancestral.base.fields import argument
+from ancestral.base.options import option
 from ancestral.base.registries import RESTORATIONS, SAMPLERS
 from ancestral.base.result import ATTACHED, Result
 from ancestral.config.sweep_values import SweptAxes, SweptValue, read_axes
@@ -65,6 +66,9 @@ class EditRequest:
         strength: How far vary goes from the image.
         t: The time from which interpolate walks.
         iterations: The number of iterations of the method.
+        soften: Over how many pixels inside the edge of the mask, or of the window, samples pass into the image.
+        window: The part of the image that is edited, "x,y,w,h" in pixels; of inpaint None is around the mask, else all.
+        extend: The pixels that inpaint adds, "left,top,right,bottom".
     """
 
     task: str
@@ -76,6 +80,22 @@ class EditRequest:
     strength: float | None = argument(None, sweep=float)
     t: float | None = argument(None, sweep=float)
     iterations: int | None = argument(None, sweep=int)
+    soften: float | None = argument(None, sweep=float)
+    window: str | None = None
+    extend: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("window", "extend"):
+            object.__setattr__(self, name, _joined(name, getattr(self, name)))
+
+
+def _joined(name: str, numbers: Any) -> str | None:
+    """Numbers of pixels as text, joined by commas. Raises InputError for what is neither."""
+    if numbers is None or isinstance(numbers, str):
+        return numbers
+    if not isinstance(numbers, Sequence):
+        raise InputError(f"{option(name)} cannot be {shown(numbers)}: give whole numbers of pixels")
+    return ",".join(map(str, numbers))
 
 
 @dataclass(frozen=True, kw_only=True)

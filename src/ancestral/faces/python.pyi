@@ -531,7 +531,10 @@ def edit(
     n: int | None = None,
     mask: Any = None,
     box: str | Sequence[int] | None = None,
+    extend: str | Sequence[int] | None = None,
     changes: MaskPart | None = None,
+    window: str | Sequence[int] | None = None,
+    soften: float | None = None,
     operator: Operator | str | None = None,
     noise: float | None = None,
     strength: float | None = None,
@@ -577,18 +580,27 @@ def edit(
         task: What is done: inpaint samples the part of an image anew that a mask names; restore samples what may
             have been measured as the image; vary samples images that are like it; interpolate walks from one image
             to another.
-        image: Image, signal or volume: a file; from Python also a tensor, an array or a Pillow image. Of
-            interpolate the first one; without images, it walks between the classes or the conditions.
+        image: Image, signal or volume: a file; from Python also a tensor, an array or a Pillow image. Each image of
+            a folder is edited with the same options, into a folder of results. Of interpolate the first image;
+            without images, it walks between the classes or the conditions.
         other: Second image of interpolate. Default: none.
         n: Number of samples; default: 4, and 9 of interpolate.
         mask: Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size,
             or a .npy file; from Python also a Pillow image, an array or a tensor. Of a mask with transparent
-            pixels, what is painted changes; of a copy of the image with holes, these do. Default: what is
-            transparent in the image.
+            pixels, what is painted changes; of a copy of the image with holes, these do. Of a folder of images one
+            for all, or a folder of masks with their names. Default: what is transparent in the image.
         box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
             pixels of the image.
-        changes: The part of the mask that changes: its white, black, painted or transparent pixels. Default: as of
-            the mask.
+        extend: Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the
+            size of the model continue what is known, one after another.
+        changes: The part of the mask that changes: its white, black, painted or transparent pixels; with grey each
+            pixel in part, by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the
+            mask, which is hard.
+        window: The part of the image that is edited, at the resolution of the model: the upper left corner, the
+            width and the height in pixels, in the proportions of the model; outside of it the image stays to the
+            bit. Default: the whole image, and of inpaint a window around the mask.
+        soften: Number of pixels of the image over which the samples pass into the image, inside the edge of the
+            mask or of the window; pixels outside of it stay to the bit. Default: 0.
         operator: What restore undoes: upscale (a smaller item, by means of blocks: upscale:4), grey (the grey of a
             colour image), mask (what a mask leaves, with random boxes, brushes and halves, or with one kind:
             mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),
@@ -613,8 +625,8 @@ def edit(
         sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
             FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C; without values all there are, or of a condition
             its range in the data. NAME is a condition, one number of it (pose.yaw), seed, sampler, guidance, index,
-            guidance_rescale, steps, method, operator, noise, strength, t, iterations or guidance.CONDITION. Each
-            cell has one sample, or n.
+            guidance_rescale, steps, method, operator, noise, strength, t, iterations, soften or guidance.CONDITION.
+            Each cell has one sample, or n.
         by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.

@@ -26,6 +26,7 @@ from ancestral.data.convert import Conversion, centre_crop_resize, has_alpha, to
 from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.spec import LARGEST_VALUES, DataSpec
+from ancestral.model.rectangles import Rectangle
 
 ONE_COLOUR = 8
 """The largest distance, of 255, of the colours of opaque pixels that were painted with one colour."""
@@ -43,10 +44,43 @@ class MaskReading(NamedTuple):
     Attributes:
         mask: Bool (*sides), True where the image changes.
         note: What was read and how much of the image changes, for the user; "" of truth values, which say it.
+        weights: The share of the samples in each pixel, float32 (*sides) from 0 to 1 and above 0 in the mask; None is 1
+            in the mask.
     """
 
     mask: Tensor
-    note: str
+    note: str = ""
+    weights: Tensor | None = None
+
+    @property
+    def values(self) -> Tensor:
+        """The mask with its greys, by which it is recognised."""
+        return self.mask if self.weights is None else self.weights
+
+    def softened(self, pixels: float) -> "MaskReading":
+        """Return the mask with weights that rise from its edge over a number of pixels inside of it.
+
+        The mask does not grow: what it leaves stays as it is. The border of the image is no edge.
+
+        Raises:
+            InputError: If it is no number of pixels.
+        """
+        if not (isinstance(pixels, int | float) and 0 <= pixels < math.inf):
+            raise InputError(f"{option('soften', pixels)}: give a number of pixels, 0 or more")
+        if not pixels:
+            return self
+        rising = (_depth(self.mask, pixels + 1) / (pixels + 1)).clamp(max=1)
+        return self._replace(weights=rising if self.weights is None else rising * self.weights)
+
+    def inside(self, window: Rectangle) -> "MaskReading":
+        """Return the part of the mask in a window. Raises InputError if there is none."""
+        part = window.mask(self.mask.shape)
+        mask = self.mask & part
+        if not bool(mask.any()):
+            raise InputError(
+                f"nothing changes: {option('window', ','.join(map(str, window)))} holds none of what the mask changes"
+            )
+        return self._replace(mask=mask, weights=None if self.weights is None else self.weights * part)
 
 
 def read_change(
@@ -82,15 +116,18 @@ def read_mask(
     Args:
         mask: The path of a picture or a .npy file, a Pillow image, an array or a tensor. White changes: pixels above
             the middle of integers from 0 to 255 or of floats from 0 to 1, or True. Of a picture with transparent
-            pixels what is painted changes; of a copy of the image with holes, the holes.
+            pixels what is painted changes; of a copy of the image with holes, the holes. Or a reading of it.
         sides: The sides of the image. A mask with two axes may have another size of the same proportions.
-        changes: The part that changes, whatever else the mask looks like.
+        changes: The part that changes, whatever else the mask looks like. Of "grey" each pixel changes by its lightness
+            from black to white, or by its opacity where the mask has transparent pixels.
         image: The image, uint8 (C, H, W), by which a copy of it with holes is recognised.
 
     Raises:
         InputError: If the mask cannot be read, has other proportions, changes nothing or everything, or may mean one
             part or the other.
     """
+    if isinstance(mask, MaskReading):
+        return mask
     if changes is not None and changes not in get_args(MaskPart):
         raise InputError(f"{option('changes', changes)}: give {', '.join(get_args(MaskPart))}")
     name = "the mask"
@@ -148,25 +185,9 @@ def box_mask(box: Sequence[int] | str, sides: Sequence[int]) -> Tensor:
     Raises:
         InputError: If it is no rectangle inside the image, or all of it.
     """
-    text = box if isinstance(box, str) else ",".join(map(str, box))
-    try:
-        numbers = [int(one) for one in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or min(numbers) < 0 or min(numbers[2:]) < 1:
-        raise InputError(
-            f"{option('box', text)}: give x,y,width,height in whole pixels, as in 4,8,10,12, from the upper left corner"
-        )
     if len(sides) != 2:
         raise InputError(f"{option('box')} is of images, which have a height and a width: give {option('mask')}")
-    x, y, width, height = numbers
-    if x + width > sides[1] or y + height > sides[0]:
-        raise InputError(
-            f"{option('box', text)} reaches to {x + width},{y + height}, beyond the image of {sides[1]} x {sides[0]} "
-            "pixels (width x height)"
-        )
-    mask = torch.zeros(*sides, dtype=torch.bool)
-    mask[y : y + height, x : x + width] = True
+    mask = Rectangle.read(box, "box", sides).mask(sides)
     return _reading(mask, "the box", None).mask
 
 
@@ -185,11 +206,15 @@ def _of_picture(pixels: Tensor, name: str, changes: MaskPart | None, image: Tens
     colours, alpha = pixels[:3], pixels[3]
     if not bool(alpha.any()):
         raise InputError(f"nothing is painted: {name} is transparent everywhere; paint on it what changes")
+    if changes == "grey":
+        grey = alpha if bool((alpha < alpha.max()).any()) else to_channels(colours[None], 1)[0, 0]
+        return "grey", grey.float() / (1 if int(grey.max()) == 1 else 255)
     painted = alpha > alpha.max() // 2
     transparent = not bool(painted.all())
     if changes in ("painted", "transparent") and not transparent:
         raise InputError(
-            f"{name} has no transparent pixels, and {option('changes', changes)} reads it by them: give white or black"
+            f"{name} has no transparent pixels, and {option('changes', changes)} reads it by them: give white, "
+            "black or grey"
         )
     part: MaskPart = changes or ("white" if not transparent else _part_of_layer(colours, painted, name, image))
     if not transparent and changes is None and _share(_spread(colours, 0) > COLOURED) > COLOURED_SHARE:
@@ -248,7 +273,7 @@ def _of_array(
 ) -> tuple[MaskPart | None, Tensor]:
     """The part that changes of an array (*sides), (1, *sides) or (*sides, 1), and its mask; None is True."""
     if changes in ("painted", "transparent"):
-        raise InputError(f"{name} is an array, which has no {option('changes', changes)}: give white or black")
+        raise InputError(f"{name} is an array, which has no {option('changes', changes)}: give white, black or grey")
     values = array.detach().to_dense().cpu() if isinstance(array, Tensor) else _tensor(array, name)
     if values.ndim == dims + 1 and 1 in (values.shape[0], values.shape[-1]):
         values = values.squeeze(0 if values.shape[0] == 1 else -1)
@@ -256,7 +281,7 @@ def _of_array(
         axes = "height, width" if dims == 2 else ", ".join(["side"] * dims)
         raise InputError(f"{name} has the shape {tuple(array.shape)}: give ({axes})")
     if values.dtype == torch.bool:
-        return (None, values) if changes is None else (changes, values == (changes == "white"))
+        return (None, values) if changes is None else (changes, values == (changes != "black"))
     least, most = (end.item() for end in values.double().aminmax())
     largest = (
         1 if values.is_floating_point() or most <= 1 else LARGEST_VALUES.get(values.dtype, LARGEST_VALUES[torch.uint8])
@@ -266,6 +291,8 @@ def _of_array(
             f"{name} has values from {least:g} to {most:g}: give truth values, floats from 0 to 1 or integers from 0 "
             "to 255, of which the large ones change"
         )
+    if changes == "grey":
+        return changes, (values.double() / largest).float()
     white = values.double() > largest / 2
     return changes or "white", ~white if changes == "black" else white
 
@@ -281,7 +308,7 @@ def _tensor(array: NDArray[Any], name: str) -> Tensor:
 
 
 def _brought_to(changes: Tensor, sides: Sequence[int], name: str) -> Tensor:
-    """The mask in the size of the image. A pixel changes if any part of it does."""
+    """The mask in the size of the image. A pixel changes if any part of it does, and greys are averaged."""
     if tuple(changes.shape) == tuple(sides):
         return changes
     size, right = ("x".join(map(str, shape)) for shape in (changes.shape, sides))
@@ -290,7 +317,9 @@ def _brought_to(changes: Tensor, sides: Sequence[int], name: str) -> Tensor:
     (height, width), (down, across) = changes.shape, sides
     if abs(width * down / height - across) > max(1, across / width) / 2:
         raise InputError(f"{name} is {size}, and the image {right} (height x width): give a mask of these proportions")
-    return any_in(changes, sides)
+    if changes.dtype == torch.bool:
+        return any_in(changes, sides)
+    return F.adaptive_avg_pool2d(changes[None, None], (sides[0], sides[1]))[0, 0]
 
 
 def any_in(mask: Tensor, sides: Sequence[int]) -> Tensor:
@@ -298,13 +327,33 @@ def any_in(mask: Tensor, sides: Sequence[int]) -> Tensor:
     return F.adaptive_max_pool2d(mask[None, None].float(), tuple(sides))[0, 0] > 0
 
 
-def _reading(mask: Tensor, name: str, part: MaskPart | None) -> MaskReading:
-    """A mask with its note; None is of truth values. Raises InputError if it changes nothing or everything."""
+def _depth(mask: Tensor, most: float) -> Tensor:
+    """The distance of each position of a mask (*sides) to the nearest one outside of it; above `most` a larger one.
+
+    The squared distance is the least over the shifts along one axis after another.
+    """
+    squared = torch.where(mask, math.inf, 0.0)
+    for axis, length in enumerate(mask.shape):
+        nearest = squared.clone()
+        for shift in range(1, min(math.ceil(most), length - 1) + 1):
+            left, right = (squared.narrow(axis, start, length - shift) + shift**2 for start in (0, shift))
+            for start, shifted in ((shift, left), (0, right)):
+                part = nearest.narrow(axis, start, length - shift)
+                part.copy_(torch.minimum(part, shifted))
+        squared = nearest
+    return squared.sqrt()
+
+
+def _reading(values: Tensor, name: str, part: MaskPart | None) -> MaskReading:
+    """A mask or its greys with a note; None is of truth values. Raises InputError if nothing or everything changes."""
+    mask = values > 0
     if not bool(mask.any()):
-        where = "all black, and white" if part in ("white", None) else f"nowhere {part}, which"
+        where = "all black, and white" if part in ("white", "grey", None) else f"nowhere {part}, which"
         raise InputError(f"nothing changes: {name} is {where} is what changes")
     if bool(mask.all()):
         where = "is transparent everywhere" if part == "transparent" else "covers all of the image"
         raise InputError(f"nothing is known: {name} {where}; leave a part of it out, or make new images by sample")
-    share = format_share(_share(mask))
-    return MaskReading(mask, f"{part.capitalize()} pixels of {name} change, {share} of the image." if part else "")
+    what, how = ("Pixels", "change in part") if part == "grey" else (f"{(part or '').capitalize()} pixels", "change")
+    note = f"{what} of {name} {how}, {format_share(_share(mask))} of the image." if part else ""
+    is_soft = values.is_floating_point() and bool(((values > 0) & (values < 1)).any())
+    return MaskReading(mask, note, values if is_soft else None)

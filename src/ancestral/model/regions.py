@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.data.spec import LARGEST_VALUES
 from ancestral.model.masks import any_in
+from ancestral.model.rectangles import Rectangle
 
 FILLED = 0.25
 """The largest share of each side of a window that the box around a mask takes, where the image has room. The rest is
@@ -35,12 +37,16 @@ class Region:
         start: The first pixel of the window along each axis, which is negative where the window begins outside of the
             image.
         size: The sides of the window in pixels of the image.
+        weights: The share of the samples in each pixel of the image, float32 (*sides); None is 1 in the mask.
+        chosen: Whether the user chose the window.
     """
 
     mask: Tensor
     shape: tuple[int, ...]
     start: tuple[int, ...]
     size: tuple[int, ...]
+    weights: Tensor | None = None
+    chosen: bool = False
 
     @classmethod
     def around(cls, mask: Tensor, shape: Sequence[int]) -> "Region":
@@ -75,13 +81,39 @@ class Region:
         window = tuple(max(1, round(scale * side)) for side in shape)
         start = tuple(_start(end, long, side) for end, long, side in zip(ends, window, mask.shape, strict=True))
         region = cls(mask, shape, start, window)
-        if bool(region.cut_mask.all()):
-            pixels = "x".join(map(str, shape))
+        region.check_known()
+        return region
+
+    @classmethod
+    def in_window(cls, mask: Tensor, shape: Sequence[int], window: Rectangle) -> "Region":
+        """Make the region of a window that the user chose.
+
+        Args:
+            mask: What changes, bool (*sides), nothing outside of the window.
+            shape: The sides of the items of the model.
+            window: The window.
+
+        Raises:
+            InputError: If its proportions are not those of the items.
+        """
+        (height, width), size = shape, (window.height, window.width)
+        fitting = (round(window.width * height / width), window.width)
+        if size not in (fitting, (window.height, round(window.height * width / height))) or not all(fitting):
+            advice = ",".join(map(str, (window.x, window.y, window.width, max(1, fitting[0]))))
+            raise InputError(
+                f"{option('window', ','.join(map(str, window)))} has not the proportions of the model, whose "
+                f"images are {width} x {height} (width x height): give {advice} or the like"
+            )
+        return cls(mask, (height, width), (window.y, window.x), size, chosen=True)
+
+    def check_known(self) -> None:
+        """Raise InputError if nothing of the image is known at the resolution of the model."""
+        if bool(self.cut_mask.all()):
+            pixels = "x".join(map(str, self.shape))
             raise InputError(
                 f"too little is known: at the {pixels} pixels of the model nothing of the image would be left; change "
                 "less of it at once"
             )
-        return region
 
     @property
     def scaled(self) -> bool:
@@ -91,17 +123,25 @@ class Region:
     @property
     def note(self) -> str:
         """What the user should know of the window; "" if it is the whole image in its own size."""
-        if tuple(self.mask.shape) == self.shape:
+        if tuple(self.mask.shape) == self.size == self.shape:
             return ""
         size, image, model = ("x".join(map(str, sides)) for sides in (self.size, self.mask.shape, self.shape))
+        place = f"at {self.start[1]},{self.start[0]}" if self.chosen else "around the mask"
         if not self.scaled:
-            return f"A window of {size} pixels around the mask was edited, of the image of {image}."
+            return f"A window of {size} pixels {place} was edited, of the image of {image}."
         smaller = all(side < other for side, other in zip(self.size, self.shape, strict=True))
         change = "reduced" if smaller else "enlarged and blended in"
         return (
-            f"A window of {size} pixels around the mask was edited at the {model} pixels of the model, of the image of "
+            f"A window of {size} pixels {place} was edited at the {model} pixels of the model, of the image of "
             f"{image}: what changed was {change}."
         )
+
+    @property
+    def covered(self) -> Tensor:
+        """The part of the image that the window covers, bool (*sides)."""
+        covered = torch.zeros_like(self.mask)
+        self._overlap(covered).fill_(True)
+        return covered
 
     def cut(self, images: Tensor) -> Tensor:
         """Return the window of images in the size of the model's items.
@@ -126,6 +166,22 @@ class Region:
         result = result.reshape(*images.shape[:-2], *self.shape)
         return result if images.is_floating_point() else result.round().to(images.dtype)
 
+    def reduced(self, images: Tensor) -> Tensor:
+        """Return the window of images in the size of the model's items, with all of its pixels.
+
+        Args:
+            images: Images (*, C, H, W) in the units of the data.
+
+        Returns:
+            (*, C, *shape), integers of integers.
+        """
+        window = self._window(images, 0)
+        if not self.scaled:
+            return window
+        flat = window.float().reshape(-1, 1, *self.size)
+        result = _resized(flat, self.shape).reshape(*images.shape[:-2], *self.shape)
+        return result if images.is_floating_point() else result.round().to(images.dtype)
+
     @property
     def cut_mask(self) -> Tensor:
         """What the model fills in, bool (*shape): all pixels of which a part changes, or lies outside of the image.
@@ -142,7 +198,8 @@ class Region:
         """Return the images with what changed taken from samples; all other pixels are those of the images.
 
         Where the window was scaled, the samples are enlarged, and a smooth correction makes them agree with the known
-        pixels along the edge of the mask (the membrane of Poisson image editing).
+        pixels along the edge of the mask (the membrane of Poisson image editing). Where weights are below 1, the rest
+        is the image.
 
         Args:
             images: Images (C, H, W) or (m, C, H, W) in the units of the data.
@@ -159,10 +216,12 @@ class Region:
             window, mask = self._window(images, 0).float(), self._window(self.mask, False)
             values = F.interpolate(values, size=self.size, mode="bicubic", antialias=True)
             values = values + _membrane(window - values, inside & ~mask & _grown(mask, EDGE))
-        if images.dtype in LARGEST_VALUES:
-            values = values.round().clamp(0, LARGEST_VALUES[images.dtype])
         full = images.clone()
         target, source = self._overlap(full), self._overlap_of_window(values)
+        if self.weights is not None:
+            source = torch.lerp(target.float(), source, self._overlap(self.weights))
+        if images.dtype in LARGEST_VALUES:
+            source = source.round().clamp(0, LARGEST_VALUES[images.dtype])
         source = source.to(images.dtype)
         if images.dtype == torch.uint16:  # of which PyTorch before 2.11 has no `where`
             target, source = target.view(torch.int16), source.view(torch.int16)

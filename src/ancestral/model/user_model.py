@@ -1,5 +1,6 @@
 """A trained model with its ways to sample and to edit."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ class Model(RequestModel):
                 the model was trained on.
             iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.
             options: The settings of `Request.of`: sampler, steps, seed, indices, label, given, guidance and its further
-                options; and batch_size and decode, as of `make`.
+                options; batch_size and decode, as of `make`; `window`, the part of a larger image that is edited, (x,
+                y, width, height) in pixels, outside of which it stays as it is; and `soften`, the number of pixels
+                inside the edge of the window over which the samples pass into the image.
 
         Returns:
             The samples, as of `sample`, with the `method`, the `reason` why it was taken, and `deviation`, the map of
@@ -62,7 +65,7 @@ class Model(RequestModel):
             InputError: If the model cannot do this.
         """
         options |= {"method": method, "covariance": covariance, "iterations": iterations}
-        return self._fitted("restore", {"image": y, "operator": operator}, noise, n, options)
+        return self._fitted(EditRequest("restore", noise=noise), {"image": y, "operator": operator}, n, options)
 
     def inpaint(
         self,
@@ -71,6 +74,7 @@ class Model(RequestModel):
         n: int | None = None,
         noise: float = 0.0,
         changes: MaskPart | None = None,
+        soften: float = 0.0,
         **options: Any,
     ) -> editing.Edited:
         """Sample a part of an image anew.
@@ -83,7 +87,11 @@ class Model(RequestModel):
             n: The number of samples; None is 4.
             noise: The standard deviation of the noise of the image, in units of [-1, 1].
             changes: The part of the mask that changes, if it is another: "white", "black", "painted" or "transparent".
-            options: The further options of `restore`.
+                With "grey" each pixel changes by its lightness, or by its opacity in a mask with transparent pixels.
+            soften: The number of pixels of the image over which the samples pass into it, inside the edge of the mask.
+            options: The further options of `restore`. The `window` is around the mask unless it is given. In place of a
+                mask, `extend` adds pixels on each side, (left, top, right, bottom), which windows in the size of the
+                model's items fill one after another.
 
         Returns:
             The samples; what the mask does not change is the image itself. More as of `restore`.
@@ -91,7 +99,8 @@ class Model(RequestModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return self._fitted("inpaint", {"image": image, "mask": mask, "changes": changes}, noise, n, options)
+        settings = EditRequest("inpaint", noise=noise, soften=soften or None)
+        return self._fitted(settings, {"image": image, "mask": mask, "changes": changes}, n, options)
 
     def vary(self, image: Any, strength: float = 0.5, n: int | None = None, **options: Any) -> editing.Edited:
         """Sample variations of an image: noise is added, and sampling goes on from there.
@@ -101,7 +110,7 @@ class Model(RequestModel):
             strength: The share of the schedule's times that noise is added for, above 0 and at most 1. Small ones
                 change details, and at 1 nothing is left of the image.
             n: The number of samples; None is 4.
-            options: The settings of `Request.of`.
+            options: The settings of `Request.of`, and window and soften, as of `restore`.
 
         Returns:
             The samples, as of `restore`.
@@ -189,13 +198,13 @@ class Model(RequestModel):
         storage.write_tensors(Path(path), tensors, metadata)
 
     def _fitted(
-        self, task: str, arguments: Mapping[str, Any], noise: float, n: int | None, options: Mapping[str, Any]
+        self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]
     ) -> editing.Edited:
         """Make samples that fit a measurement, by a method of a name or of the user's."""
         further = dict(options)
         method, covariance = further.pop("method", None), further.pop("covariance", None)
         name, own_method = (method, None) if isinstance(method, str | None) else (None, method)
-        settings = EditRequest(task, method=name, noise=noise, iterations=further.pop("iterations", None))
+        settings = dataclasses.replace(settings, method=name, iterations=further.pop("iterations", None))
         return self._edited(settings, {**arguments, "covariance": covariance, "own_method": own_method}, n, further)
 
     def _edited(
@@ -203,5 +212,9 @@ class Model(RequestModel):
     ) -> editing.Edited:
         further = dict(options)
         batch_size, decode = further.pop("batch_size", None), further.pop("decode", True)
+        if settings.task != "interpolate":
+            names = ("window", "soften", *(["extend"] if settings.task == "inpaint" else []))
+            places = {name: further.pop(name) for name in names if name in further}
+            settings = dataclasses.replace(settings, **places)
         request = Request.of(n, **further).of_edit(settings, arguments)
         return editing.edit_of(self, request).run(self.batch(batch_size), decode)

@@ -215,7 +215,6 @@ def _images_of_edit(
 ) -> dict[str, KeptPicture]:
     """The images and the mask of an edit, as far as they are kept."""
     from ancestral.model import editing
-    from ancestral.model.image_values import read_images
     from ancestral.model.masks import read_change
     from ancestral.use_cases.sampling.edit_inputs import image_ref
 
@@ -223,28 +222,23 @@ def _images_of_edit(
     if spec is None:
         missing += [f"the {name} {ref.name}" for name, ref in edit.images.items()]
         return images
-    is_measured = edit.task == "restore"
-    shape = editing.measured_shape(spec, edit.operator, edit.noise or 0.0) if is_measured else None
 
-    def values(name: str, path: Path) -> Tensor:
-        return read_images(spec, path, name, edit.task == "inpaint", shape)[0]
-
-    def ref_of(name: str, path: Path) -> ImageRef:
-        return image_ref(path, values(name, path))
+    def values(path: Path) -> Tensor:
+        return editing.edited_images(spec, edit, path)[0]
 
     for name in edit.images.keys() - {"mask"}:
-        picture = _matching(edit.images[name], pictures, functools.partial(ref_of, name))
+        picture = _matching(edit.images[name], pictures, lambda path: image_ref(path, values(path)))
         images |= {name: picture} if picture else {}
         missing += [] if picture else [f"the image {edit.images[name].name}"]
     if "mask" in edit.images:
         mask = None
         if "image" in images:  # whose size it has
             place = images["image"].path
-            image = values("image", place)
+            image = values(place)
             mask = _matching(
                 edit.images["mask"],
                 pictures,
-                lambda path: image_ref(path, read_change(spec, place, image, path).mask),
+                lambda path: image_ref(path, read_change(spec, place, image, path).values),
             )
         images |= {"mask": mask} if mask else {}
         missing += [] if mask else ["the mask"]

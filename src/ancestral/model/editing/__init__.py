@@ -2,9 +2,11 @@
 
 from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, DecidedEdit, Edited, deviation_of
 from ancestral.model.editing.edits import edit_of
-from ancestral.model.editing.measurements import inpainting, measured_shape, restoration
+from ancestral.model.editing.measurements import edited_images, inpainting, measured_shape, restoration
+from ancestral.model.editing.outpainting import canvas_of
 from ancestral.model.editing.restoring import OwnMethod
 from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
+from ancestral.model.editing.windows import changed_part
 
 __all__ = [
     "FLOW_STEPS",
@@ -12,8 +14,11 @@ __all__ = [
     "DecidedEdit",
     "Edited",
     "OwnMethod",
+    "canvas_of",
+    "changed_part",
     "deviation_of",
     "edit_of",
+    "edited_images",
     "inpainting",
     "interpolation",
     "inversion",

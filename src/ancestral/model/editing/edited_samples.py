@@ -71,6 +71,7 @@ class DecidedEdit:
         finish: Brings the samples, all at once, to the units of the data.
         notes: What else the user should know, a sentence each.
         check: Returns what the user should know of the samples, in the units of the data.
+        decode: Brings states to the units of the data, where they are not those of the model.
     """
 
     method: str
@@ -83,6 +84,7 @@ class DecidedEdit:
     finish: Callable[[Tensor], Tensor]
     notes: tuple[str, ...] = ()
     check: Callable[[Tensor], tuple[str, ...]] = lambda items: ()
+    decode: Callable[[Tensor], Tensor] | None = None
 
     @torch.no_grad()
     def trajectory(self, positions: Sequence[int]) -> Iterator[Step]:

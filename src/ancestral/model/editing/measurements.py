@@ -1,41 +1,38 @@
 """Samples that agree with a measurement: restoration and inpainting."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import derived
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import MaskPart
-from ancestral.config.request import Request
+from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import (
     DecidedEdit,
     settings_of,
 )
+from ancestral.model.editing.filling import filled
 from ancestral.model.editing.measurement_noise import (
     Observation,
 )
+from ancestral.model.editing.outpainting import outpainting
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
+from ancestral.model.editing.windows import large_images, place_notes, region_of_mask, window_of
 from ancestral.model.image_values import read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.nets.autoencoder import Autoencoder
-from ancestral.nets.space import fold, pad
-from ancestral.operators import Identity, Linear, Mask, Operator, check_linear, check_noise
+from ancestral.operators import Identity, Linear, Operator, check_linear, check_noise
 
 LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
-MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-"""The largest value around each position by the number of axes of space."""
 BYTE = 257
 """What integers of 16 bits are multiples of that were 8 bits."""
 
@@ -67,8 +64,28 @@ def restoration(
     operator, noise = _operator(operator, settings.noise or 0.0, model.spec)
     check_noise(noise)
     check_linear(operator, model.spec.shape)
+    place = window_of(model.spec, settings, image)
+    if place is not None:
+        _check_window(place.region, operator, model.spec)
+        image = place.items
     y, rounding = _measurements(model.spec, image, operator)
-    return restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    edit = restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    return edit if place is None else place.put_back(edit)
+
+
+def _check_window(region: Region, operator: Operator, spec: DataSpec) -> None:
+    """Raise InputError if what is measured cannot be measured in a window."""
+    if tuple(operator.apply(torch.zeros(1, *spec.shape)).shape[1:]) != spec.shape:
+        raise InputError(
+            f"{option('window')} needs an operator that keeps the size and the channels, as noise and blurs do: leave "
+            "it out"
+        )
+    if region.scaled:
+        height, width = region.shape
+        raise InputError(
+            "a window of restore is not scaled, which would change the noise and the operator: give "
+            f"{option('window')} a width of {width} and a height of {height}"
+        )
 
 
 def inpainting(
@@ -92,36 +109,17 @@ def inpainting(
     Raises:
         InputError: If the model cannot do this.
     """
-    spec, noise = model.spec, settings_of(request).noise or 0.0
-    check_noise(noise)
-    # integers in the units of the data, which samples are put into
-    images = spec.codec.decode(spec.codec.encode(read_images(spec, image, "image", keep_size=True)))
-    reading = read_change(spec, image, images[0], mask, changes)
-    region = Region.around(reading.mask, spec.shape[1:])
-    cut = spec.codec.encode(region.cut(images))
-    operator = Mask(~region.cut_mask)
-    latents = None if spec.autoencoder is None else _known_latents(spec.autoencoder, spec, cut, region.cut_mask)
-    measurement = Observation(operator.apply(cut), operator, noise, 0.0, str(operator))
-    edit = restored(model, request, measurement, Aids(**aids, of_latents=latents))
-    notes = (*edit.notes, *filter(None, [reading.note, region.note]))
+    spec, settings = model.spec, settings_of(request)
+    check_noise(settings.noise or 0.0)
+    images = large_images(spec, image)
+    if settings.extend is not None:
+        if mask is not None or changes is not None:
+            raise InputError(f"{option('extend')} says what is new: leave {option('mask')} and {option('changes')} out")
+        return outpainting(model, request, images, **aids)
+    region, note = region_of_mask(spec, settings, read_change(spec, image, images[0], mask, changes))
+    edit = filled(model, request, images, region, **aids)
+    notes = (*edit.notes, *filter(None, [note]), *place_notes(region))
     return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
-
-
-def _known_latents(autoencoder: Autoencoder, spec: DataSpec, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Operator]:
-    """The latents of what is known of images in [-1, 1] (B, C, *sides), and the operator that keeps these.
-
-    Latents beside unknown positions depend on these too, so they are unknown. What is unknown is encoded as the mean.
-    """
-    known = (~mask).expand_as(encoded)
-    means = torch.stack([image[:, ~mask].mean(1) for image in encoded])
-    filled = encoded.where(known, means.reshape(*means.shape, *[1] * mask.ndim))
-    factor = autoencoder.factor
-    cells = fold(pad(mask[None, None].float(), factor), factor).amax(1, keepdim=True)
-    near = MAX_POOL[mask.ndim](cells, 3, 1, 1)[0, 0] > 0
-    if bool(near.all()):
-        raise InputError("too little is known for a model of latents: change less of the image at once")
-    operator = Mask(~near)
-    return operator.apply(spec.to_x(filled)), operator
 
 
 def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> tuple[Operator, float]:
@@ -146,6 +144,27 @@ def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> 
             f"{operator} has noise {maker.noise:g}, and {option('noise', noise)} another: give one of them"
         )
     return maker.operator(spec.shape[1:]), noise or maker.noise
+
+
+def edited_images(spec: DataSpec, settings: EditRequest, image: Any, operator: Operator | str | None = None) -> Tensor:
+    """Read the images of an edit as a recipe recognises them.
+
+    Args:
+        spec: The description of the data of the model.
+        settings: The settings of the edit.
+        image: What `read_images` reads.
+        operator: What restore undoes; None is that of the settings.
+
+    Returns:
+        (m, C, *sides) in the units of the data.
+
+    Raises:
+        InputError: If the image cannot be read, or does not fit the model.
+    """
+    if settings.task == "restore" and settings.window is None:
+        operator = settings.operator if operator is None else operator
+        return read_images(spec, image, "image", shape=measured_shape(spec, operator, settings.noise or 0.0))
+    return read_images(spec, image, "image", settings.task == "inpaint" or settings.window is not None)
 
 
 def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float) -> tuple[int, ...]:

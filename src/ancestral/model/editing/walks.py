@@ -30,6 +30,7 @@ from ancestral.model.editing.edited_samples import (
     sampler_of,
     settings_of,
 )
+from ancestral.model.editing.windows import window_of
 from ancestral.model.image_values import read_images
 from ancestral.model.sample_conditioning import Conditioning, Route
 from ancestral.model.sampling_model import SamplingModel
@@ -47,7 +48,8 @@ def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdi
         InputError: If the model cannot do this.
     """
     spec, schedule, strength = model.spec, model.denoiser.schedule, settings_of(request).strength
-    x0 = spec.encode(read_images(spec, image, "image"))
+    place = window_of(spec, settings_of(request), image)
+    x0 = spec.encode(read_images(spec, image, "image") if place is None else place.items)
     items, sampler = items_of(model, request, EDIT_SAMPLES * len(x0)), sampler_of(model, request)
     conditioning = conditioning_of(model, request)
     t = time_at_strength(schedule, STRENGTH if strength is None else strength)
@@ -60,7 +62,7 @@ def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdi
         start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
         return model.states(batch, sampler, request.seed, conditioning, Route(start, times))
 
-    return DecidedEdit(
+    edit = DecidedEdit(
         method=f"noise to t = {t} of {schedule.steps}",
         reason=f"What is hidden by noise of {b:.2g} beside a signal of {a:.2g} is sampled anew.",
         count=len(items),
@@ -70,6 +72,7 @@ def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdi
         steps=steps,
         finish=spec.decode,
     )
+    return edit if place is None else place.put_back(edit)
 
 
 def inversion(model: SamplingModel, request: Request, image: Any) -> Tensor:

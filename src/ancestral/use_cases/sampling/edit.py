@@ -23,6 +23,7 @@ from ancestral.results.editing_result import EditingResult
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import DecidedEditing, EditPlan, WrittenEdit, files_of, paths_of
+from ancestral.use_cases.sampling.edit_folder import FolderPlan, edited_folder, is_folder, planned_folder
 from ancestral.use_cases.sampling.edit_inputs import EditInput, check_images, edit_input
 from ancestral.use_cases.sampling.reverse_process import ReverseProcess, sampled
 from ancestral.use_cases.sampling.sweep_files import SweepPlan
@@ -32,14 +33,19 @@ STATISTICS = 2
 """The smallest number of samples that have a map of their standard deviation."""
 
 
-def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
-    """Decide how an image is edited, and into which files.
+def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing] | FolderPlan:
+    """Decide how an image is edited, or each image of a folder, and into which files.
 
     Raises:
         InputError: If the model cannot do this, the images cannot be read, an option does not apply, or `like` was made
             otherwise.
     """
     _check_options(options)
+    return planned_folder(options) if is_folder(options) else _planned(options)
+
+
+def _planned(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
+    """Decide how one image is edited."""
     digest = requests.digest_at(options.model)
     like = None if options.like is None else requests.like(options, digest)
     if like is not None:
@@ -90,8 +96,8 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
     return DecidedEditing(options, model, source.name, edit, made, items, tuple(dict.fromkeys(notes)))
 
 
-def run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, EditingResult]:
-    """Make the samples of an edit and write the files.
+def run(plan: EditPlan | SweepPlan[DecidedEditing] | FolderPlan) -> Generator[Event, None, EditingResult]:
+    """Make the samples of an edit, or of those of a folder, and write the files.
 
     Yields:
         The method and why it was taken, the progress, each state of the reverse process, and the files written.
@@ -99,6 +105,12 @@ def run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, Ed
     Returns:
         The files, and how the samples were made.
     """
+    if isinstance(plan, FolderPlan):
+        return (yield from edited_folder(plan, lambda options: _run(_planned(options))))
+    return (yield from _run(plan))
+
+
+def _run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, EditingResult]:
     cells = plan.cells if isinstance(plan, SweepPlan) else (plan,)
     first, request = cells[0], plan.request
     yield from (
@@ -138,7 +150,7 @@ def _written(plan: EditPlan) -> Generator[Event, None, WrittenEdit]:
     deviation = None
     if options.task != "interpolate" and edit.count >= STATISTICS:
         deviation = editing.deviation_of(items)
-    decode = plan.model.spec.decode
+    decode = plan.decode
     states = [samplers.Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
     paths = yield from write_new_files(files_of(plan, items, deviation, states))
     changed = deviation if deviation is None or plan.change is None else deviation[plan.change]
@@ -166,7 +178,7 @@ def _recorded(
     """Make the samples as the network knows them, and keep some of the states."""
     edit, model, options = decided.edit, decided.model, decided.options
     task = f"{edit.count} sample{'s' * (edit.count > 1)}"
-    process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), model.spec.decode, finish)
+    process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), decided.decode, finish)
     with cpu_threads(options.threads):
         return (yield from sampled(process, model.batch(options.batch_size), keep, decoded=False))
 
@@ -184,9 +196,7 @@ def _check_options(options: Edit) -> None:
             raise InputError(f"{option(one.name)} is an option of {names}, and has no meaning in {task}: leave it out")
     if options.image is None and task != "interpolate":
         raise InputError(f"{task} needs an image: give it after the task")
-    for name in ("mask", "changes"):
-        if getattr(options, name) is not None and options.box is not None:
-            raise InputError(f"{option(name)} and {option('box')} both say what changes: give one of them")
+    _check_ways(options)
     if (options.image is None) != (options.other is None) and task == "interpolate":
         raise InputError(
             "interpolate walks between two images: give both, or none to walk between labels or conditions"
@@ -199,11 +209,19 @@ def _check_options(options: Edit) -> None:
         samplers.check_name(options.sampler, steps=options.steps)
 
 
+def _check_ways(options: Edit) -> None:
+    """Raise InputError if a mask, a rectangle and an extension say what changes, or two of them."""
+    ways = [name for name in ("mask", "changes", "box", "extend") if getattr(options, name) is not None]
+    if len(ways) > 1 and ways != ["mask", "changes"]:
+        raise InputError(f"{option(ways[0])} and {option(ways[-1])} both say what changes: give one of them")
+
+
 def _settings(options: Edit) -> EditRequest:
     """What the request has of the edit besides its images."""
-    own = {name: getattr(options, name) for name in ("strength", "t", "iterations", "noise", "method")}
-    operator = None if options.operator is None else str(options.operator)
-    return EditRequest(options.task, operator=operator, **own)
+    settings = {
+        one.name: getattr(options, one.name) for one in dataclasses.fields(EditRequest) if hasattr(options, one.name)
+    }
+    return EditRequest(**settings | {"operator": None if options.operator is None else str(options.operator)})
 
 
 def _check_task(like: Request, options: Edit) -> None:

@@ -51,6 +51,11 @@ class DecidedEditing:
     notes: tuple[str, ...]
 
     @property
+    def decode(self) -> Callable[[Tensor], Tensor]:
+        """What brings states to the units of the data."""
+        return self.edit.decode or self.model.spec.decode
+
+    @property
     def states(self) -> int:
         """The number of states of each sample."""
         return len(self.edit.times)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.config.request import EditRequest, ImageRef, Request
+from ancestral.data.spec import DataSpec
 from ancestral.declarations import Edit
 from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
-from ancestral.model.masks import box_mask, read_change
+from ancestral.model.masks import MaskReading, box_mask, read_change
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.render.pictures import Beside
 
@@ -53,41 +54,61 @@ def edit_input(options: Edit, model: SamplingModel, settings: EditRequest) -> Ed
     """
     spec, task = model.spec, options.task
     if task == "interpolate":
-        if options.image is None:
-            return EditInput({})
-        pairs = {"image": options.image, "other": options.other}
-        images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
-        notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
-        values = {name: image_ref(pairs[name], image) for name, image in images.items()}
-        return EditInput({"image": options.image, "other": options.other}, values=values, notes=notes)
-    if task == "restore":
-        operator = settings.operator if options.operator is None else options.operator
-        shape = editing.measured_shape(spec, operator, settings.noise or 0.0)
-        image = _one(read_images(spec, options.image, "image", shape=shape), "image")
-        part = Beside("input", image[None], spec.codec.limits)
-        notes = tuple(reading_notes(spec, options.image) if spec.rate and shape == spec.shape else ())
-        values = {"image": image_ref(options.image, image)}
-        return EditInput({"image": options.image, "operator": operator}, (part,), values=values, notes=notes)
-    keep_size = task == "inpaint"
-    image = _one(read_images(spec, options.image, "image", keep_size), "image")
-    shown, values = [Beside("input", image[None], spec.codec.limits)], {"image": image_ref(options.image, image)}
-    notes = tuple(reading_notes(spec, options.image, keep_size))
-    if task == "vary":
-        return EditInput({"image": options.image}, tuple(shown), values=values, notes=notes)
-    sides = image.shape[1:]
-    if options.box is None:
-        mask, note = read_change(spec, options.image, image, options.mask, options.changes)
-    else:
-        mask, note = box_mask(options.box, sides), ""
-    low, high = spec.codec.limits
-    known = torch.where(mask, low, high).to(image.dtype)[None]
-    shown.append(Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True))
-    values["mask"] = image_ref(
-        (options.image if options.mask is None else options.mask) if options.box is None else "box", mask
-    )
+        return _input_of_walk(options, spec)
+    if task == "inpaint":
+        return _input_with_mask(options, spec, settings)
+    operator = settings.operator if options.operator is None else options.operator
+    image = _one(editing.edited_images(spec, settings, options.image, operator), "image")
+    windowed, is_measured = settings.window is not None, task == "restore"
+    notes = list[str]()
+    if windowed or not is_measured or (spec.rate and image.shape == spec.shape):
+        notes = reading_notes(spec, options.image, windowed)
     return EditInput(
-        {"image": options.image, "mask": mask}, tuple(shown), mask, values, (*filter(None, [note]), *notes)
+        {"image": options.image, **({"operator": operator} if is_measured else {})},
+        (Beside("input", image[None], spec.codec.limits),),
+        editing.changed_part(settings, image.shape[1:]),
+        {"image": image_ref(options.image, image)},
+        tuple(notes),
     )
+
+
+def _input_of_walk(options: Edit, spec: DataSpec) -> EditInput:
+    if options.image is None:
+        return EditInput({})
+    pairs = {"image": options.image, "other": options.other}
+    images = {name: _one(read_images(spec, value, name), name) for name, value in pairs.items()}
+    notes = tuple(note for value in pairs.values() for note in reading_notes(spec, value))
+    return EditInput(pairs, values={name: image_ref(pairs[name], image) for name, image in images.items()}, notes=notes)
+
+
+def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> EditInput:
+    image = _one(editing.edited_images(spec, settings, options.image), "image")
+    notes = reading_notes(spec, options.image, keep_size=True)
+    values = {"image": image_ref(options.image, image)}
+    if settings.extend is not None:
+        canvas = editing.canvas_of(settings.extend, image.shape[1:])
+        shown = (Beside("input", image[None], spec.codec.limits), _known(spec, canvas.widened(image), canvas.new))
+        return EditInput({"image": options.image}, shown, canvas.new, values, tuple(notes))
+    if options.box is None:
+        reading = read_change(spec, options.image, image, options.mask, options.changes)
+        source = options.image if options.mask is None else options.mask
+    else:
+        reading, source = MaskReading(box_mask(options.box, image.shape[1:])), "box"
+    change = editing.changed_part(settings, image.shape[1:], reading)
+    assert change is not None  # as there is a mask
+    return EditInput(
+        {"image": options.image, "mask": reading},
+        (Beside("input", image[None], spec.codec.limits), _known(spec, image, change)),
+        change,
+        {**values, "mask": image_ref(source, reading.values)},
+        (*filter(None, [reading.note]), *notes),
+    )
+
+
+def _known(spec: DataSpec, image: Tensor, change: Tensor) -> Beside:
+    """An image (C, *sides) as it is shown without what changes."""
+    known = torch.where(change, *spec.codec.limits).to(image.dtype)[None]
+    return Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True)
 
 
 def _one(images: Tensor, name: str) -> Tensor:
