@@ -122,7 +122,7 @@ def test_the_mask_drawn_is_the_mask_used(chromium, server, digit, ratio, width):
 def test_the_server_gets_the_bytes_of_the_saved_mask(page):
     drag(page, [(5, 5), (12, 20)])
     with page.page.expect_download() as download:
-        page.tab.get_by_role("button", name="Save the mask as a PNG").click()
+        page.tab.get_by_role("button", name="Save mask").click()
     assert download.value.suggested_filename == "digit-mask.png"
     page.set(n=1, steps=1)
     entry = page.start()
@@ -155,26 +155,68 @@ def test_undo_outlives_a_generation_and_a_reload(page):
     assert np.array_equal(shown_mask(page), masks[2])
 
 
-def test_box_erase_invert_feather_and_clear(page):
-    page.tab.get_by_role("button", name="Box").click()
+def test_box_erase_invert_grow_and_clear(page):
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
     drag(page, [(20.5, 9.5), (4.2, 3.1)])
     expected = np.zeros((28, 28), dtype=bool)
     expected[3:10, 4:21] = True
     assert np.array_equal(shown_mask(page), expected)
-    page.tab.get_by_role("button", name="Erase").click()
+    page.tab.get_by_role("button", name="Erase", exact=True).click()
     drag(page, [(6.5, 5.5), (8.5, 20)])
     expected[5:21, 6:9] = False
     assert np.array_equal(shown_mask(page), expected)
-    page.tab.get_by_role("button", name="Swap what changes").click()
+    page.tab.get_by_role("button", name="Invert", exact=True).click()
     assert np.array_equal(shown_mask(page), ~expected)
-    page.tab.get_by_role("button", name="Clear").click()
+    page.tab.get_by_role("button", name="Clear", exact=True).click()
     assert not shown_mask(page).any()
-    page.tab.get_by_role("button", name="Erase").click()
+    page.tab.get_by_role("button", name="Erase", exact=True).click()
     drag(page, [(10.5, 10.5)])
-    page.tab.get_by_label("Feather by pixels").fill("2")
-    page.tab.get_by_role("button", name="Widen the mask").click()
+    page.tab.get_by_label("Grow by pixels").fill("2")
+    page.tab.get_by_role("button", name="Grow", exact=True).click()
     y, x = np.mgrid[:28, :28]
     assert np.array_equal(shown_mask(page), np.hypot(x - 10, y - 10) <= 2)
+
+
+def test_steps_have_names_and_are_gone_back_to(page):
+    """By the mouse and by the keyboard; a new step replaces those that were undone."""
+    masks = [shown_mask(page)]
+    drag(page, STROKES[0])
+    masks.append(shown_mask(page))
+    page.tab.get_by_role("button", name="Lasso", exact=True).click()
+    drag(page, [(4, 14), (12, 14), (12, 22), (4, 22)])
+    masks.append(shown_mask(page))
+    assert masks[2][15:21, 5:11].all()
+    page.tab.get_by_role("button", name="Invert", exact=True).click()
+    page.tab.get_by_role("button", name="Grow", exact=True).click()
+    steps = page.tab.locator(".step")
+    names = ["No image", "digit.png", "Brush", "Lasso", "Invert", "Grow 1 px"]
+    assert steps.all_inner_texts() == names
+    steps.get_by_text("Brush").click()
+    assert np.array_equal(shown_mask(page), masks[1])
+    for key in ("ArrowDown", "Enter"):
+        page.page.keyboard.press(key)
+    assert np.array_equal(shown_mask(page), masks[2])
+    page.page.keyboard.press("Control+z")
+    assert page.tab.locator(".step[aria-current]").inner_text() == "Brush"
+    page.tab.get_by_role("button", name="Clear", exact=True).click()
+    assert np.array_equal(shown_mask(page), masks[0])
+    assert steps.all_inner_texts() == [*names[:3], "Clear"]
+
+
+def test_the_transparency_of_an_image_is_its_mask(page, digit, tmp_path):
+    pixels = np.array(Image.open(digit).convert("RGBA"))
+    pixels[4:20, 10:15, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "holes.png")
+    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(tmp_path / "holes.png")
+    page.toast("The transparent pixels of holes.png are the mask")
+    assert np.array_equal(shown_mask(page), pixels[..., 3] == 0)
+    page.page.keyboard.press("Control+z")
+    assert not shown_mask(page).any()
+    page.tab.get_by_role("button", name="From transparency").click()
+    assert page.tab.locator(".step[aria-current]").inner_text() == "From the image's transparency"
+    page.set(n=1, steps=1)
+    entry = page.start()
+    assert np.array_equal(known_mask(page, entry) > 0, pixels[..., 3] == 0)
 
 
 def test_the_canvas_works_by_keyboard(page):
@@ -303,7 +345,7 @@ def test_all_tasks(pages, page, digit, tmp_path):
     assert np.array_equal(walk[2], np.array(Image.open(second)))
     page.tab.get_by_role("button", name="Restore").click()
     page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(small)
-    page.tab.get_by_text("small.png").wait_for()
+    page.tab.get_by_text("small.png, 7 × 7").wait_for()
     page.tab.get_by_role("button", name="Enlarge").click()
     page.set(noise="", n=2, steps=2)
     entry = page.start()
@@ -328,7 +370,7 @@ def test_large_images_keep_their_size(pages, tmp_path):
     photo = np.random.default_rng(1).integers(0, 256, (90, 131), dtype=np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")
     page = with_image(pages().open("edit"), tmp_path / "photo.png")
-    page.tab.get_by_role("button", name="Box").click()
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
     drag(page, [(40, 30), (47, 36)])
     mask = shown_mask(page)
     page.set(n=1, steps=2)

@@ -63,6 +63,7 @@ class EditTab extends RequestTab {
   // -- controls ---------------------------------------------------------------------------------------------------
 
   makeControls(read) {
+    this.input.keepsHoles = read.model.pictures && read.model.shape[0] % 2 === 0;
     return editControls(this.app, read, this.task, () => this.keep());
   }
 
@@ -228,7 +229,7 @@ class EditTab extends RequestTab {
     if (!way) return;
     event.preventDefault();
     this.look("Image");
-    this.input.travel(way);
+    this.input[way].click();
   }
 
   prepare({ task }) {

@@ -3,6 +3,7 @@
 import { el } from "../page/shared/elements.js";
 import { pixelsOf } from "../page/shared/pixels.js";
 import { button, icon } from "./dom.js";
+import { EditSteps } from "./edit_steps.js";
 import { picture } from "./grid.js";
 import { imageDrop, upload } from "./image_drop.js";
 import { Mask } from "./mask.js";
@@ -17,39 +18,47 @@ export async function packedMask(kept, image) {
   return Mask.ofPicture(pixelsOf(mask, ...size), below).pack();
 }
 
+const NOTHING = { image: null, mask: "", step: "No image" }; // a mask is text: see Mask.pack
+const HOLES = "From the image's transparency";
+
 export class EditInput {
   /** `offered(file)` takes a file that was dropped on the place of the image; `changed()` is called after changes. */
   constructor(app, { offered, changed }) {
     Object.assign(this, { app, changed });
-    this.timeline = new Timeline(JSON.stringify({ image: null, mask: "" })); // a mask is text: see Mask.pack
+    this.timeline = new Timeline(JSON.stringify(NOTHING));
     this.inpaints = true; // whether a mask is drawn on the image
+    this.keepsHoles = false; // whether the model makes transparent pixels, which then are no holes
     this.opened = null; // the image in the editor, as the value of an option
     this.sent = { packed: "", ref: "" }; // the mask that the server has
     this.drop = imageDrop(app, { label: "Image", chosen: image => this.push({ image, mask: "" }), offered });
     this.editor = new MaskEditor({
-      changed: () => this.push({ mask: this.editor.mask.pack() }),
+      changed: step => this.push({ mask: this.editor.mask.pack() }, step),
       failed: text => app.toast(text),
     });
     this.plain = el("figure", { class: "plain" }, el("img", { class: "pixels", alt: "The image" }));
     this.undo = this.travelButton("undo", "Undo", "Ctrl+Z");
     this.redo = this.travelButton("redo", "Redo", "Ctrl+Shift+Z");
+    this.steps = new EditSteps(place => this.travel(() => this.timeline.go(place)));
     this.empty = el("p", { class: "empty" }, "Drop an image here, choose a file, or take a sample: Edit this.");
     this.element = el(
       "section",
       { class: "panel stack tight", "aria-label": "Input" },
       el("div", { class: "row apart" }, el("h2", {}, "Input"), el("span", { class: "row" }, this.undo, this.redo)),
-      this.empty,
-      this.plain,
-      this.editor.element,
+      el(
+        "div",
+        { class: "input-parts" },
+        el("div", { class: "stack tight" }, this.empty, this.plain, this.editor.element),
+        this.steps.element,
+      ),
     );
   }
 
   travelButton(way, label, keys) {
     const attributes = { class: "icon", "aria-label": label, title: `${label} (${keys})` };
-    return button(icon(way), () => this.travel(way), attributes);
+    return button(icon(way), () => this.travel(() => this.timeline[way]()), attributes);
   }
 
-  /** {image, mask}, either of which may be empty. */
+  /** {image, mask, step}: either may be empty, and the step is the name of what was done last. */
   get state() {
     return JSON.parse(this.timeline.present);
   }
@@ -60,8 +69,12 @@ export class EditInput {
     this.showUndo();
   }
 
-  push(change) {
-    this.timeline.push(JSON.stringify({ ...this.state, ...change }));
+  /** Change the image, the mask or both; the change is named, by default after the image. */
+  push(change, step = change.image?.name ?? NOTHING.step) {
+    const before = this.state;
+    const after = { ...before, ...change, step };
+    if (!("image" in change) && before.mask === after.mask) return; // nothing to undo
+    this.timeline.push(JSON.stringify(after));
     if ("image" in change) this.show();
     this.showUndo();
     this.changed();
@@ -74,9 +87,9 @@ export class EditInput {
     this.push({ image, mask: fits ? mask : "" });
   }
 
-  /** Go a step back ("undo") or forth ("redo"). */
-  travel(way) {
-    if (!this.timeline[way]()) return;
+  /** Go back or forth as a function does, which returns whether anything changed. */
+  travel(move) {
+    if (!move()) return;
     this.show();
     this.showUndo();
     this.changed();
@@ -85,6 +98,12 @@ export class EditInput {
   showUndo() {
     this.undo.disabled = !this.timeline.canUndo;
     this.redo.disabled = !this.timeline.canRedo;
+    const { states, place } = this.timeline;
+    this.steps.element.hidden = states.length < 2;
+    this.steps.show(
+      states.map(state => JSON.parse(state).step ?? "Change"),
+      place,
+    );
   }
 
   /** Show the image, in the editor if a mask is drawn on it. */
@@ -104,6 +123,7 @@ export class EditInput {
     const drawn = mask ? Mask.unpack(mask) : null;
     if (this.opened === image.ref) {
       this.editor.set(drawn ?? new Mask(this.editor.mask.width, this.editor.mask.height));
+      this.takeHoles();
       return;
     }
     try {
@@ -113,9 +133,20 @@ export class EditInput {
       this.editor.element.hidden = false; // it has to be on the page to know its size
       const fits = drawn && drawn.width === shown.naturalWidth && drawn.height === shown.naturalHeight;
       this.editor.open(image, shown, fits ? drawn : null);
+      this.takeHoles();
     } catch {
       this.drop.fail("the browser cannot show this file, so no mask can be drawn on it");
     }
+  }
+
+  /** The transparent pixels of a new image that has some are its mask at once. */
+  takeHoles() {
+    const { holes } = this.editor;
+    const { image, mask } = this.state;
+    if (!holes || mask || this.keepsHoles || this.timeline.canRedo) return; // also where this was undone
+    this.push({ mask: holes.pack() }, HOLES);
+    this.editor.set(holes.copy());
+    this.app.toast(`The transparent pixels of ${image.name} are the mask: they change.`);
   }
 
   /** The mask as the value of an option; the server has it already if it did not change. */
