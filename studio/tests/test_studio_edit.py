@@ -219,6 +219,40 @@ def test_the_transparency_of_an_image_is_its_mask(page, digit, tmp_path):
     assert np.array_equal(known_mask(page, entry) > 0, pixels[..., 3] == 0)
 
 
+def test_a_canvas_is_extended_by_drag_and_by_numbers(page, digit):
+    """What is new is the mask, what is known stays to the bit, and a step goes back."""
+    drag(page, [(20.5, 20.5)])
+    page.tab.get_by_role("button", name="Extend canvas").click()
+    corner = page.tab.locator(".extension .handle[data-handle=se]").bounding_box()
+    box = page.tab.locator(".paper").bounding_box()
+    x, y, scale = corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2, box["width"] / 28
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 3 * scale, y + 2 * scale)
+    page.page.mouse.up()
+    page.tab.get_by_label("Extend left by pixels").fill("9")
+    page.page.keyboard.press("Tab")
+    mask = np.ones((30, 40), dtype=bool)
+    mask[:28, 9:37] = False
+    mask[19:22, 28:31] = True
+    assert np.array_equal(shown_mask(page), mask)
+    page.tab.get_by_role("button", name="Erase", exact=True).click()
+    drag(page, [(2, 10.5), (8, 10.5)])  # outside of the image nothing is known
+    assert np.array_equal(shown_mask(page), mask)
+    page.set(n=1, steps=2)
+    entry = page.start()
+    (sample,) = page.samples(entry)
+    before = np.zeros((30, 40), dtype=np.uint8)
+    before[:28, 9:37] = np.array(Image.open(digit))
+    assert np.array_equal(sample[~mask], before[~mask])
+    assert not np.array_equal(sample[:, :9], before[:, :9])
+    page.tab.get_by_role("button", name="Use as input").click()
+    page.tab.get_by_text("28 × 28").wait_for(state="detached")
+    assert np.array_equal(shown_mask(page), mask)
+    page.tab.locator(".step").get_by_text("Extend canvas: 0, 0, 3, 2 px").click()
+    assert shown_mask(page).shape == (30, 31)
+
+
 def test_the_canvas_works_by_keyboard(page):
     page.tab.locator(".paper").focus()
     keys = page.page.keyboard

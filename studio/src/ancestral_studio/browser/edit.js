@@ -152,15 +152,16 @@ class EditTab extends RequestTab {
   // -- the job ----------------------------------------------------------------------------------------------------
 
   async request() {
-    const { task, other } = this;
-    const { image } = this.input.state;
-    this.asked = image;
+    const { task, other, input } = this;
+    const { image } = input.state;
+    const inpainted = task === "inpaint" && image ? await input.values(this.controls.has("extend")) : null;
+    this.asked = inpainted?.image ?? image;
     return {
       task,
       ...this.values(),
       ...(image && { image: image.ref }),
       ...(task === "interpolate" && other.value && { other: other.value.ref }),
-      ...(task === "inpaint" && image && { mask: await this.input.uploadMask() }),
+      ...inpainted?.options,
     };
   }
 

@@ -29,7 +29,7 @@ export const TASKS = {
     names: ["t", "n", "seed", "steps"],
   },
 };
-const ELSEWHERE = ["model", "task", "image", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
+const ELSEWHERE = ["model", "task", "image", "extend", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
 
 /** Make the controls of a task. Raises an error if the model cannot be edited. */
 export function editControls(app, read, task, changed) {

@@ -2,6 +2,7 @@
 
 import { el } from "../page/shared/elements.js";
 import { pixelsOf } from "../page/shared/pixels.js";
+import { NO_EXTENSION, extendedPicture } from "./canvas_extension.js";
 import { button, icon } from "./dom.js";
 import { EditSteps } from "./edit_steps.js";
 import { picture } from "./grid.js";
@@ -18,7 +19,7 @@ export async function packedMask(kept, image) {
   return Mask.ofPicture(pixelsOf(mask, ...size), below).pack();
 }
 
-const NOTHING = { image: null, mask: "", step: "No image" }; // a mask is text: see Mask.pack
+const NOTHING = { image: null, mask: "", extension: NO_EXTENSION, step: "No image" }; // a mask is text: see Mask.pack
 const HOLES = "From the image's transparency";
 
 export class EditInput {
@@ -29,10 +30,10 @@ export class EditInput {
     this.inpaints = true; // whether a mask is drawn on the image
     this.keepsHoles = false; // whether the model makes transparent pixels, which then are no holes
     this.opened = null; // the image in the editor, as the value of an option
-    this.sent = { packed: "", ref: "" }; // the mask that the server has
+    this.sent = { mask: {}, canvas: {} }; // what the server has: {key, image}
     this.drop = imageDrop(app, { label: "Image", chosen: image => this.push({ image, mask: "" }), offered });
     this.editor = new MaskEditor({
-      changed: step => this.push({ mask: this.editor.mask.pack() }, step),
+      changed: step => this.push({ mask: this.editor.mask.pack(), extension: this.editor.extension.by }, step),
       failed: text => app.toast(text),
     });
     this.plain = el("figure", { class: "plain" }, el("img", { class: "pixels", alt: "The image" }));
@@ -58,9 +59,9 @@ export class EditInput {
     return button(icon(way), () => this.travel(() => this.timeline[way]()), attributes);
   }
 
-  /** {image, mask, step}: either may be empty, and the step is the name of what was done last. */
+  /** {image, mask, extension, step}: the mask is of the extended canvas, and the step the name of what was done last. */
   get state() {
-    return JSON.parse(this.timeline.present);
+    return { ...NOTHING, ...JSON.parse(this.timeline.present) };
   }
 
   /** Show the states that were there before. */
@@ -72,7 +73,7 @@ export class EditInput {
   /** Change the image, the mask or both; the change is named, by default after the image. */
   push(change, step = change.image?.name ?? NOTHING.step) {
     const before = this.state;
-    const after = { ...before, ...change, step };
+    const after = { ...before, ...("image" in change && { extension: NO_EXTENSION }), ...change, step };
     if (!("image" in change) && before.mask === after.mask) return; // nothing to undo
     this.timeline.push(JSON.stringify(after));
     if ("image" in change) this.show();
@@ -80,11 +81,13 @@ export class EditInput {
     this.changed();
   }
 
-  /** Take another image. The mask stays if it is as large as the one before. */
+  /** Take another image. The mask stays if it is as large as the one before, or as its extended canvas. */
   replace(image) {
-    const { image: before, mask } = this.state;
-    const fits = before && before.width === image.width && before.height === image.height;
-    this.push({ image, mask: fits ? mask : "" });
+    const { image: before, mask, extension } = this.state;
+    const [left, top, right, bottom] = extension;
+    const same = (across, down) => before.width + across === image.width && before.height + down === image.height;
+    if (before && same(0, 0)) this.push({ image, mask, extension });
+    else this.push({ image, mask: before && same(left + right, top + bottom) ? mask : "" });
   }
 
   /** Go back or forth as a function does, which returns whether anything changed. */
@@ -119,10 +122,13 @@ export class EditInput {
   }
 
   async showMask(key) {
-    const { image, mask } = JSON.parse(key);
+    const { image, mask, extension } = this.state;
     const drawn = mask ? Mask.unpack(mask) : null;
+    const [left, top, right, bottom] = extension;
+    const fits = (width, height) => drawn?.width === width + left + right && drawn.height === height + top + bottom;
     if (this.opened === image.ref) {
-      this.editor.set(drawn ?? new Mask(this.editor.mask.width, this.editor.mask.height));
+      const { naturalWidth: width, naturalHeight: height } = this.editor.picture;
+      this.editor.set(fits(width, height) ? drawn : new Mask(width, height), fits(width, height) ? extension : NO_EXTENSION);
       this.takeHoles();
       return;
     }
@@ -131,8 +137,8 @@ export class EditInput {
       if (this.timeline.present !== key || !this.inpaints) return;
       this.opened = image.ref;
       this.editor.element.hidden = false; // it has to be on the page to know its size
-      const fits = drawn && drawn.width === shown.naturalWidth && drawn.height === shown.naturalHeight;
-      this.editor.open(image, shown, fits ? drawn : null);
+      const whole = fits(shown.naturalWidth, shown.naturalHeight);
+      this.editor.open(image, shown, whole ? extension : NO_EXTENSION, whole ? drawn : null);
       this.takeHoles();
     } catch {
       this.drop.fail("the browser cannot show this file, so no mask can be drawn on it");
@@ -145,17 +151,38 @@ export class EditInput {
     const { image, mask } = this.state;
     if (!holes || mask || this.keepsHoles || this.timeline.canRedo) return; // also where this was undone
     this.push({ mask: holes.pack() }, HOLES);
-    this.editor.set(holes.copy());
+    this.editor.set(holes.copy(), NO_EXTENSION);
     this.app.toast(`The transparent pixels of ${image.name} are the mask: they change.`);
   }
 
-  /** The mask as the value of an option; the server has it already if it did not change. */
-  async uploadMask() {
+  /**
+   * The image and its mask as values of options, and the image that is shown beside the result. `serverExtends`: whether
+   * the server extends a canvas; else it gets the image on one, with a transparent border.
+   */
+  async values(serverExtends = false) {
+    const { image, extension } = this.state;
+    const mask = (await this.uploadMask()).ref;
+    if (!extension.some(Boolean)) return { options: { image: image.ref, mask }, image };
+    const canvas = await this.uploadCanvas();
+    if (serverExtends) return { options: { image: image.ref, mask, extend: extension.join(",") }, image: canvas };
+    return { options: { image: canvas.ref, mask }, image: canvas };
+  }
+
+  uploadMask() {
     const { mask } = this.editor;
-    const packed = mask.pack();
-    if (this.sent.packed !== packed) {
-      this.sent = { packed, ref: (await upload(this.app, await mask.toPng(), "mask.png")).ref };
-    }
-    return this.sent.ref;
+    return this.upload("mask", mask.pack(), "mask.png", () => mask.toPng());
+  }
+
+  /** The image on its extended canvas. */
+  uploadCanvas() {
+    const { image, extension } = this.state;
+    const name = `${image.name.replace(/\.[^.]*$/, "")}-extended.png`;
+    return this.upload("canvas", `${image.ref} ${extension}`, name, () => extendedPicture(image, extension));
+  }
+
+  /** What was sent under a name, which is sent anew if its key changed. */
+  async upload(kind, key, name, make) {
+    if (this.sent[kind].key !== key) this.sent[kind] = { key, image: await upload(this.app, await make(), name) };
+    return this.sent[kind].image;
   }
 }

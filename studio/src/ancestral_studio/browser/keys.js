@@ -21,6 +21,7 @@ const KEYS = {
     "B R L F": "brush, rectangle, lasso, fill",
     "E I": "erase, swap what changes and what stays",
     "[ ]": "a smaller or a larger brush",
+    "Tab, digits": "after Extend canvas: the pixels on the left, top, right and bottom",
     "Arrow keys, Space": "on the image: move the brush, and paint; a rectangle or a lasso begins and ends",
   },
   History: { "Tab, Space": "to an entry, and select it" },

@@ -105,6 +105,20 @@ export class Mask extends Region {
     }
   }
 
+  // The mask of a canvas that is larger by pixels on the left, top, right and bottom, all of which change; negative
+  // numbers cut off.
+  extended([left, top, right, bottom]) {
+    const result = new Mask(this.width + left + right, this.height + top + bottom);
+    result.pixels.fill(1);
+    const start = Math.max(0, -left),
+      end = Math.min(this.width, this.width + right);
+    for (let y = Math.max(0, -top); y < Math.min(this.height, this.height + bottom); y++) {
+      const row = this.pixels.subarray(y * this.width + start, y * this.width + end);
+      result.pixels.set(row, (y + top) * result.width + start + left);
+    }
+    return result;
+  }
+
   // White changes.
   toPng() {
     const white = this.pixels.map(value => value * 255);

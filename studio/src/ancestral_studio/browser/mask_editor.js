@@ -2,6 +2,7 @@
 
 import { el, saveFile } from "../page/shared/elements.js";
 import { pictureOf, pixelsOf } from "../page/shared/pixels.js";
+import { CanvasExtension, NO_EXTENSION } from "./canvas_extension.js";
 import { button, hiddenFileInput, write } from "./dom.js";
 import { Mask } from "./mask.js";
 import { MaskPaper } from "./mask_paper.js";
@@ -27,6 +28,7 @@ export class MaskEditor {
   constructor({ changed, failed }) {
     Object.assign(this, { changed, failed, name: "", holes: null }); // holes: the mask of what is transparent, if any
     this.paper = new MaskPaper({ keys: this.keys(), painted: name => this.finished(name), moved: () => this.say() });
+    this.extension = new CanvasExtension(this.paper, pixels => this.extend(pixels));
     this.status = el("p", { class: "small soft number", role: "status" });
     this.spoken = el("p", { class: "hidden", role: "status" });
     this.loader = hiddenFileInput("image/*", file => this.read(file));
@@ -42,6 +44,7 @@ export class MaskEditor {
       "div",
       { class: "stack tight mask-editor" },
       this.toolbar(),
+      this.extension.fields,
       this.paper.element,
       el("div", { class: "row apart" }, this.status, zoomBar),
       this.loader,
@@ -79,6 +82,7 @@ export class MaskEditor {
       press("Invert", "Swap what changes and what stays (I)", () => this.invert()),
       press("Clear", "Nothing changes", () => this.change("Clear", mask => mask.clear())),
       this.fromHoles,
+      this.extension.toggle,
       press("Load mask", LOAD, () => this.loader.click()),
       press("Save mask", "Save the mask as a PNG, in which white changes", () => this.save()),
     );
@@ -102,10 +106,10 @@ export class MaskEditor {
     return this.paper.mask;
   }
 
-  /** Show an image {name}, whose picture is loaded, with a mask of its size or none. */
-  open({ name = "" }, picture, mask = null) {
+  /** Show an image {name}, whose picture is loaded, on a canvas that is extended, with a mask of its size or none. */
+  open({ name = "" }, picture, extension = NO_EXTENSION, mask = null) {
     const { naturalWidth: width, naturalHeight: height } = picture;
-    this.name = name;
+    Object.assign(this, { name, picture });
     this.range.max = Math.max(2, Math.min(256, Math.round(Math.max(width, height) / 2)));
     this.resize(this.paper.brush.size);
     this.paper.paper.setAttribute(
@@ -116,15 +120,26 @@ export class MaskEditor {
     );
     this.holes = Mask.ofHoles(pixelsOf(picture, width, height));
     this.fromHoles.hidden = !this.holes;
-    this.paper.open(picture, mask ?? new Mask(width, height));
+    this.set(mask ?? new Mask(width, height).extended(extension), extension);
+  }
+
+  /** Show another mask of the image, on a canvas that is extended by pixels. */
+  set(mask, extension) {
+    const { width, height } = this.paper.below;
+    const moved = String(extension) !== String(this.extension.by) || this.shown !== this.picture;
+    this.extension.set(extension);
+    if (moved || mask.width !== width || mask.height !== height) this.paper.open(this.picture, mask, extension);
+    else this.paper.mask = mask;
+    this.shown = this.picture;
+    this.paper.draw();
     this.count();
   }
 
-  /** Show another mask of the image. */
-  set(mask) {
-    this.paper.mask = mask;
-    this.paper.draw();
-    this.count();
+  /** Extend the canvas: what is new changes. */
+  extend(pixels) {
+    const { by } = this.extension;
+    this.set(this.mask.extended(pixels.map((more, side) => more - by[side])), pixels);
+    this.finished(pixels.some(Boolean) ? `Extend canvas: ${pixels.join(", ")} px` : "No extension");
   }
 
   // -- tools ------------------------------------------------------------------------------------------------------
@@ -163,10 +178,16 @@ export class MaskEditor {
   }
 
   takeHoles() {
-    this.change("From the image's transparency", mask => mask.pixels.set(this.holes.pixels));
+    this.change("From the image's transparency", mask => mask.pixels.set(this.holes.extended(this.extension.by).pixels));
   }
 
   finished(name) {
+    const { by } = this.extension;
+    if (by.some(Boolean)) {
+      const inside = this.mask.extended(by.map(pixels => -pixels));
+      this.mask.pixels.set(inside.extended(by).pixels); // outside of the image nothing is known
+      this.paper.draw();
+    }
     this.count();
     this.changed(name);
   }

@@ -23,13 +23,16 @@ export class MaskPaper {
     this.line = null; // the places of the lasso that is being drawn
     this.zoom = 0; // the size of a pixel that was asked for, 0 for one that fits
     this.scale = 1;
+    this.margin = 0; // pixels of the screen that stay free around the image
+    this.frames = []; // rectangles over the image: [frame, its edges as a function]
     this.below = el("canvas", { class: "pixels", "aria-hidden": "true" });
     this.above = el("canvas", { class: "pixels", "aria-hidden": "true" });
     this.outline = el("div", { class: "outline", hidden: true });
     this.loop = lassoLine();
     const role = { role: "application", "aria-roledescription": "mask editor" };
     this.paper = el("div", { class: "paper", tabindex: "0", ...role }, this.below, this.above, this.loop, this.outline);
-    this.element = el("div", { class: "stage" }, this.paper);
+    this.desk = el("div", { class: "desk" }, this.paper);
+    this.element = el("div", { class: "stage" }, this.desk);
     this.listenToPointers();
     this.listenToFocus();
     this.paper.addEventListener("keydown", event => this.press(event));
@@ -88,10 +91,16 @@ export class MaskPaper {
     });
   }
 
-  /** Show the pixels of an image, with a mask of its size. */
-  open(picture, mask) {
+  /** Put a frame over the image, whose edges `edges()` returns in pixels of the image. */
+  addFrame(frame, edges) {
+    this.frames.push([frame, edges]);
+    this.desk.append(frame.element);
+  }
+
+  /** Show the pixels of an image from a place on, with a mask of the size of all. */
+  open(picture, mask, [left, top] = [0, 0]) {
     for (const canvas of [this.below, this.above]) Object.assign(canvas, { width: mask.width, height: mask.height });
-    this.below.getContext("2d").drawImage(picture, 0, 0);
+    this.below.getContext("2d").drawImage(picture, left, top);
     this.cursor = { x: Math.floor(mask.width / 2) + 0.5, y: Math.floor(mask.height / 2) + 0.5 };
     this.leave();
     this.mask = mask;
@@ -117,17 +126,20 @@ export class MaskPaper {
   rescale(zoom) {
     const { width, height } = this.mask;
     const most = Number.parseFloat(getComputedStyle(this.element).maxHeight) || innerHeight * 0.6;
-    const room = { width: Math.max(60, this.element.clientWidth - 2), height: Math.max(140, most - 2) };
+    const edges = 2 + 2 * this.margin;
+    const room = { width: Math.max(60, this.element.clientWidth - edges), height: Math.max(92, most - edges) };
     const fit = Math.min(room.width / width, room.height / height, MOST_ZOOM);
     this.zoom = zoom;
     this.scale = Math.min(MOST_ZOOM, Math.max(Math.min(fit, 1) / 2, zoom || fit));
     this.paper.style.width = `${width * this.scale}px`;
     this.paper.style.height = `${height * this.scale}px`;
+    this.desk.style.padding = `${this.margin}px`;
     this.mark();
   }
 
-  /** Draw the outline of the brush, or of the box that is being drawn. */
+  /** Draw the outline of the brush, or of the rectangle that is being drawn, and the frames. */
   mark() {
+    for (const [frame, edges] of this.frames) frame.show(edges(), this.scale, this.margin);
     const { cursor, scale, brush } = this;
     const { x, y } = this.corner ?? cursor;
     const round = brush.tool === "brush";

@@ -27,6 +27,7 @@ export class RequestControls {
    */
   constructor(app, { options, model }, { command, names, further = [], leave, labelDefault, changed }) {
     this.model = model;
+    this.optionNames = new Set(options.map(option => option.name));
     this.main = optionForm(options, {}, { only: names, changed });
     const elsewhere = [...names, ...further, ...leave, ...AXES];
     const rest = options.map(option => option.name).filter(name => !elsewhere.includes(name));
@@ -41,6 +42,11 @@ export class RequestControls {
     const row = el("div", { class: "row tight-row" });
     seed.replaceWith(row);
     row.append(seed, dice(this.main));
+  }
+
+  /** Whether the command has an option of this name. */
+  has(name) {
+    return this.optionNames.has(name);
   }
 
   values() {
