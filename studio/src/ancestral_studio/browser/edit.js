@@ -8,8 +8,11 @@ import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
 import { TileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
+import { Mask } from "./mask.js";
 import { RequestTab } from "./request_tab.js";
 import { roomIn } from "./stage.js";
+
+const SAMPLES = 4; // of each method that is compared
 
 export function open(root, app) {
   return new EditTab(root, app);
@@ -32,7 +35,15 @@ class EditTab extends RequestTab {
     this.reel = new Film({ drawn: (step, images) => this.draw(step, images) });
     this.grid = new TileGrid({ label: "Samples while they are made", room: () => roomIn(this.grid.element) });
     this.progress = el("div", { class: "stack tight", hidden: true }, this.grid.element, this.reel.element);
-    this.result = new EditResult(app, { sendBack: file => this.sendBack(file), showSteps: on => this.showSteps(on) });
+    this.result = new EditResult(app, {
+      sendBack: file => this.sendBack(file),
+      use: file => this.useSettings(file),
+      mask: entry => this.maskOf(entry),
+      showSteps: on => this.showSteps(on),
+    });
+    this.compareButton = button("Compare methods", () => this.submit(null, this.methods()), {
+      title: "Make a table of the samples of each method that can do this edit",
+    });
     this.views = ["Image", "Result"].map(title =>
       button(title, () => this.look(title), { "aria-pressed": "false", data: { view: title } }),
     );
@@ -40,7 +51,7 @@ class EditTab extends RequestTab {
     const tasks = el("div", { class: "segments", role: "group", "aria-label": "Task" }, this.taskButtons);
     this.build(
       [tasks, this.taskText, drop.element, this.other.element],
-      [],
+      [this.compareButton],
       this.switcher,
       ...[this.input, this.result, { element: this.progress }, this.job].map(part => part.element),
     );
@@ -80,6 +91,7 @@ class EditTab extends RequestTab {
     }
     write(this.taskText, TASKS[this.task].text);
     this.other.element.hidden = !walks;
+    this.compareButton.hidden = !TASKS[this.task].names.includes("method");
     write(this.input.drop.element.querySelector(".label"), walks ? "First image" : "Image");
     this.input.inpaints = this.task === "inpaint";
     this.input.show();
@@ -163,6 +175,29 @@ class EditTab extends RequestTab {
       ...(task === "interpolate" && other.value && { other: other.value.ref }),
       ...inpainted?.options,
     };
+  }
+
+  /** What a table of methods is asked with besides the controls: several samples of each, so that they can differ. */
+  methods() {
+    const { n, index } = this.controls?.values() ?? {};
+    return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: SAMPLES }) };
+  }
+
+  /** The mask of what changed in an entry; null if all did. */
+  async maskOf({ options }) {
+    if (options.task !== "inpaint" || !options.mask) return null;
+    const [mask, image] = await Promise.all([imageOf(options.mask), imageOf(options.image)]);
+    return Mask.unpack(await packedMask(mask, image));
+  }
+
+  /** The controls become those of a cell of a table. */
+  async useSettings(file) {
+    try {
+      const image = await uploadFrom(this.app, file.url, file.name.split("/").at(-1));
+      await this.openRecipe(image.id);
+    } catch (error) {
+      this.app.toast(error.message);
+    }
   }
 
   begin() {

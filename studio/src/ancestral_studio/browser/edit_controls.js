@@ -11,7 +11,7 @@ export const TASKS = {
   inpaint: {
     title: "Inpaint",
     text: "Paint over what changes; the rest stays as it is, to the bit.",
-    names: ["n", "seed", "method", "steps"],
+    names: ["n", "seed", "method", "steps", "soften"],
   },
   restore: {
     title: "Restore",
