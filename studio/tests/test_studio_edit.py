@@ -357,6 +357,35 @@ def test_methods_are_compared_in_a_table_that_opens_in_the_viewer(page, runs, di
     assert page.tab.locator("[data-option=sweep] select").input_value() == ""
 
 
+def test_several_images_are_edited_alike_and_a_bad_one_is_said(page, digit, tmp_path):
+    """In a folder too; each result is an entry of the history, with the mask that is painted."""
+    page.expected.append("400")
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
+    drag(page, [(6.5, 6.5), (20.5, 20.5)])
+    mask = shown_mask(page)
+    page.set(n=1, steps=1)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(10):
+        Image.fromarray(data.open("digits").items[number, 0].numpy()).save(folder / f"{number}.png")
+    (folder / "5.png").write_text("no image")
+    before = len(page.get("/api/history")["entries"])
+    several = page.tab.get_by_label("Several images", exact=True)
+    several.locator("input[webkitdirectory]").set_input_files(folder)
+    several.get_by_role("button", name="Edit all 10").click()
+    several.get_by_text("9 of 10 done, 1 failed").wait_for()
+    rows = several.locator(".batch-row")
+    assert "is no image" in rows.nth(5).inner_text()
+    entries = page.get("/api/history")["entries"]
+    assert len(entries) == before + 9
+    rows.nth(8).get_by_role("link", name="Open").click()
+    page.tab.get_by_label("Result", exact=True).locator(".tile").first.wait_for()
+    assert np.array_equal(shown_mask(page), mask)
+    (entry,) = [page.get(f"/api/history/{one['id']}") for one in entries if " 8.png " in one["title"]]
+    (sample,) = page.samples(entry)
+    assert np.array_equal(sample[~mask], data.open("digits").items[8, 0].numpy()[~mask])
+
+
 def test_an_edit_dropped_in_again_repeats_to_the_bit(pages, page, digit, tmp_path):
     for stroke in STROKES:
         drag(page, stroke)

@@ -2,13 +2,13 @@
 
 import { el } from "../page/shared/elements.js";
 import { button, write } from "./dom.js";
+import { EditBatch } from "./edit_batch.js";
 import { TASKS, editControls } from "./edit_controls.js";
-import { EditInput, packedMask } from "./edit_input.js";
+import { EditInput, maskOf, packedMask } from "./edit_input.js";
 import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
 import { TileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
-import { Mask } from "./mask.js";
 import { RequestTab } from "./request_tab.js";
 import { roomIn } from "./stage.js";
 
@@ -38,7 +38,7 @@ class EditTab extends RequestTab {
     this.result = new EditResult(app, {
       sendBack: file => this.sendBack(file),
       use: file => this.useSettings(file),
-      mask: entry => this.maskOf(entry),
+      mask: maskOf,
       showSteps: on => this.showSteps(on),
     });
     this.compareButton = button("Compare methods", () => this.submit(null, this.methods()), {
@@ -49,8 +49,9 @@ class EditTab extends RequestTab {
     );
     this.switcher = el("div", { class: "segments", role: "group", "aria-label": "What is in sight" }, this.views);
     const tasks = el("div", { class: "segments", role: "group", "aria-label": "Task" }, this.taskButtons);
+    this.batch = new EditBatch(app, root, () => this.settings());
     this.build(
-      [tasks, this.taskText, drop.element, this.other.element],
+      [tasks, this.taskText, drop.element, this.other.element, this.batch.element],
       [this.compareButton],
       this.switcher,
       ...[this.input, this.result, { element: this.progress }, this.job].map(part => part.element),
@@ -91,6 +92,7 @@ class EditTab extends RequestTab {
     }
     write(this.taskText, TASKS[this.task].text);
     this.other.element.hidden = !walks;
+    this.batch.element.hidden = walks;
     this.compareButton.hidden = !TASKS[this.task].names.includes("method");
     write(this.input.drop.element.querySelector(".label"), walks ? "First image" : "Image");
     this.input.inpaints = this.task === "inpaint";
@@ -183,13 +185,6 @@ class EditTab extends RequestTab {
     return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: SAMPLES }) };
   }
 
-  /** The mask of what changed in an entry; null if all did. */
-  async maskOf({ options }) {
-    if (options.task !== "inpaint" || !options.mask) return null;
-    const [mask, image] = await Promise.all([imageOf(options.mask), imageOf(options.image)]);
-    return Mask.unpack(await packedMask(mask, image));
-  }
-
   /** The controls become those of a cell of a table. */
   async useSettings(file) {
     try {
@@ -198,6 +193,14 @@ class EditTab extends RequestTab {
     } catch (error) {
       this.app.toast(error.message);
     }
+  }
+
+  /** A function that gives the options of an image, as the controls are now. */
+  async settings() {
+    const { task, input } = this;
+    const values = { model: this.picker.value(), task, ...this.values() };
+    const own = task === "inpaint" ? await input.valuesOfOthers(this.controls.has("extend")) : image => ({ image: image.ref });
+    return async image => ({ ...values, ...(await own(image)) });
   }
 
   begin() {

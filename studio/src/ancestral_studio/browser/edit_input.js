@@ -6,7 +6,7 @@ import { NO_EXTENSION, extendedPicture } from "./canvas_extension.js";
 import { button, icon } from "./dom.js";
 import { EditSteps } from "./edit_steps.js";
 import { picture } from "./grid.js";
-import { imageDrop, upload } from "./image_drop.js";
+import { imageDrop, imageOf, upload } from "./image_drop.js";
 import { Mask } from "./mask.js";
 import { MaskEditor } from "./mask_editor.js";
 import { Timeline } from "./timeline.js";
@@ -21,6 +21,15 @@ export async function packedMask(kept, image) {
 
 const NOTHING = { image: null, mask: "", extension: NO_EXTENSION, step: "No image" }; // a mask is text: see Mask.pack
 const HOLES = "From the image's transparency";
+
+/** The mask of what changed in an entry of the history; null if all did. */
+export async function maskOf({ options }) {
+  if (options.task !== "inpaint" || !options.mask) return null;
+  const [mask, image] = await Promise.all([imageOf(options.mask), imageOf(options.image)]);
+  return Mask.unpack(await packedMask(mask, image));
+}
+
+const canvasName = ({ name }) => `${name.replace(/\.[^.]*$/, "")}-extended.png`;
 
 export class EditInput {
   /** `offered(file)` takes a file that was dropped on the place of the image; `changed()` is called after changes. */
@@ -168,6 +177,26 @@ export class EditInput {
     return { options: { image: canvas.ref, mask }, image: canvas };
   }
 
+  /**
+   * A function that gives these values of another image: with the mask that is painted, or else with what is new on its
+   * canvas, or what is transparent in it.
+   */
+  async valuesOfOthers(serverExtends = false) {
+    const { image: shown, extension } = this.state;
+    const extended = extension.some(Boolean);
+    const inside = this.editor.mask.extended(extension.map(pixels => -pixels));
+    const painted = shown && this.opened === shown.ref && inside.count && inside.pack() !== this.editor.holes?.pack();
+    const mask = painted ? (await this.uploadMask()).ref : null;
+    return async image => {
+      if (!extended) return { image: image.ref, ...(mask && { mask }) };
+      const around = async () => await new Mask(image.width, image.height).extended(extension).toPng();
+      const ref = mask ?? (await upload(this.app, await around(), "mask.png")).ref;
+      if (serverExtends) return { image: image.ref, mask: ref, extend: extension.join(",") };
+      const canvas = await upload(this.app, await extendedPicture(image, extension), canvasName(image));
+      return { image: canvas.ref, mask: ref };
+    };
+  }
+
   uploadMask() {
     const { mask } = this.editor;
     return this.upload("mask", mask.pack(), "mask.png", () => mask.toPng());
@@ -176,8 +205,8 @@ export class EditInput {
   /** The image on its extended canvas. */
   uploadCanvas() {
     const { image, extension } = this.state;
-    const name = `${image.name.replace(/\.[^.]*$/, "")}-extended.png`;
-    return this.upload("canvas", `${image.ref} ${extension}`, name, () => extendedPicture(image, extension));
+    const make = () => extendedPicture(image, extension);
+    return this.upload("canvas", `${image.ref} ${extension}`, canvasName(image), make);
   }
 
   /** What was sent under a name, which is sent anew if its key changed. */
