@@ -473,6 +473,55 @@ def test_large_images_keep_their_size(pages, tmp_path):
     assert np.array_equal(sample[~mask], photo[~mask])
 
 
+WINDOW = {
+    "name": "window", "title": "Window", "flag": "--window", "text": "The part of the image.", "default": None,
+    "kind": "text", "choices": [], "metavar": "X,Y,W,H", "section": "Options", "common": True, "positional": False,
+    "required": False, "many": False, "repeats": False, "least": None, "most": None,
+}  # fmt: skip
+"""The option of the form, for a server that has none."""
+
+
+def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
+    """In the proportions of the model and inside the image; the field of the form says it."""
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 90), dtype=np.uint8)).save(tmp_path / "photo.png")
+    page = pages()
+
+    def answer(route):
+        form = route.fetch().json()
+        if not any(option["name"] == "window" for option in form["options"]):
+            form["options"].append(WINDOW)
+        route.fulfill(json=form)
+
+    page.page.route("**/api/forms/edit", answer)
+    page = with_image(page.open("edit"), tmp_path / "photo.png")
+    toggle, field = page.tab.get_by_role("button", name="Choose window"), page.field("window")
+    toggle.click()
+    assert field.input_value() == "31,16,28,28"
+    box = page.tab.locator(".paper").bounding_box()
+    scale = box["width"] / 90
+
+    def pull(handle, across, down):
+        place = page.tab.locator(f".window-frame [data-handle={handle}]").bounding_box()
+        x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+        page.page.mouse.move(x, y)
+        page.page.mouse.down()
+        page.page.mouse.move(x + across * scale, y + down * scale)
+        page.page.mouse.up()
+
+    pull("move", -9, 4)
+    assert field.input_value() == "22,20,28,28"
+    pull("se", 7, 3)
+    assert field.input_value() == "22,20,35,35"
+    pull("nw", -60, -60)
+    assert field.input_value() == "2,0,55,55"
+    page.tab.get_by_label("Window: left in pixels").fill("80")
+    page.page.keyboard.press("Tab")
+    assert field.input_value() == "35,0,55,55"
+    toggle.click()
+    assert field.input_value() == ""
+    assert not page.tab.locator(".window-frame").is_visible()
+
+
 def test_pictures_that_cannot_be_read_are_refused(page, tmp_path):
     page.expected.append("400")
     (tmp_path / "text.png").write_text("<script>alert(1)</script>")

@@ -25,7 +25,7 @@ export class CanvasExtension {
     for (const input of this.inputs) input.addEventListener("change", () => this.give(this.inputs.map(wholeOf)));
     this.fields = el(
       "div",
-      { class: "row small extension-fields", role: "group", "aria-label": "Extend canvas", hidden: true },
+      { class: "row small canvas-fields", role: "group", "aria-label": "Extend canvas", hidden: true },
       this.inputs.map((input, side) => el("label", { class: "row" }, SIDES[side], input)),
       button("No extension", () => this.give(NO_EXTENSION), { class: "quiet" }),
     );

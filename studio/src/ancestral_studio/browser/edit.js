@@ -3,7 +3,7 @@
 import { el } from "../page/shared/elements.js";
 import { button, write } from "./dom.js";
 import { EditBatch } from "./edit_batch.js";
-import { TASKS, editControls } from "./edit_controls.js";
+import { TASKS, editControls, methodTable } from "./edit_controls.js";
 import { EditInput, maskOf, packedMask } from "./edit_input.js";
 import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
@@ -11,8 +11,6 @@ import { TileGrid } from "./grid.js";
 import { imageDrop, imageOf, upload, uploadFrom } from "./image_drop.js";
 import { RequestTab } from "./request_tab.js";
 import { roomIn } from "./stage.js";
-
-const SAMPLES = 4; // of each method that is compared
 
 export function open(root, app) {
   return new EditTab(root, app);
@@ -41,7 +39,7 @@ class EditTab extends RequestTab {
       mask: maskOf,
       showSteps: on => this.showSteps(on),
     });
-    this.compareButton = button("Compare methods", () => this.submit(null, this.methods()), {
+    this.compareButton = button("Compare methods", () => this.submit(null, methodTable(this.values())), {
       title: "Make a table of the samples of each method that can do this edit",
     });
     this.views = ["Image", "Result"].map(title =>
@@ -76,7 +74,19 @@ class EditTab extends RequestTab {
 
   makeControls(read) {
     this.input.keepsHoles = read.model.pictures && read.model.shape[0] % 2 === 0;
-    return editControls(this.app, read, this.task, () => this.keep());
+    const { window } = this.input.editor;
+    const controls = editControls(this.app, read, this.task, () => {
+      window.read();
+      this.keep();
+    });
+    const [height, width] = read.model.shape.slice(1);
+    window.attach(controls.field("window"), [width, height]);
+    return controls;
+  }
+
+  set(values) {
+    super.set(values);
+    this.input.editor.window.read();
   }
 
   values() {
@@ -177,12 +187,6 @@ class EditTab extends RequestTab {
       ...(task === "interpolate" && other.value && { other: other.value.ref }),
       ...inpainted?.options,
     };
-  }
-
-  /** What a table of methods is asked with besides the controls: several samples of each, so that they can differ. */
-  methods() {
-    const { n, index } = this.controls?.values() ?? {};
-    return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: SAMPLES }) };
   }
 
   /** The controls become those of a cell of a table. */

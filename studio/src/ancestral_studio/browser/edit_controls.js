@@ -31,6 +31,13 @@ export const TASKS = {
 };
 const ELSEWHERE = ["model", "task", "image", "extend", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
 
+const COMPARED = 4; // samples of each method, where the controls say no number
+
+/** What a table of methods is asked with in place of values: several samples of each, so that they can differ. */
+export function methodTable({ n, index }) {
+  return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: COMPARED }) };
+}
+
 /** Make the controls of a task. Raises an error if the model cannot be edited. */
 export function editControls(app, read, task, changed) {
   const { model } = read;

@@ -6,6 +6,7 @@ import { CanvasExtension, NO_EXTENSION } from "./canvas_extension.js";
 import { button, hiddenFileInput, write } from "./dom.js";
 import { Mask } from "./mask.js";
 import { MaskPaper } from "./mask_paper.js";
+import { WindowChoice } from "./window_choice.js";
 
 const GROW =
   "Grow the mask by this many pixels with a round edge, so that new content has room to blend in. " +
@@ -29,6 +30,7 @@ export class MaskEditor {
     Object.assign(this, { changed, failed, name: "", holes: null }); // holes: the mask of what is transparent, if any
     this.paper = new MaskPaper({ keys: this.keys(), painted: name => this.finished(name), moved: () => this.say() });
     this.extension = new CanvasExtension(this.paper, pixels => this.extend(pixels));
+    this.window = new WindowChoice(this.paper);
     this.status = el("p", { class: "small soft number", role: "status" });
     this.spoken = el("p", { class: "hidden", role: "status" });
     this.loader = hiddenFileInput("image/*", file => this.read(file));
@@ -45,6 +47,7 @@ export class MaskEditor {
       { class: "stack tight mask-editor" },
       this.toolbar(),
       this.extension.fields,
+      this.window.fields,
       this.paper.element,
       el("div", { class: "row apart" }, this.status, zoomBar),
       this.loader,
@@ -83,6 +86,7 @@ export class MaskEditor {
       press("Clear", "Nothing changes", () => this.change("Clear", mask => mask.clear())),
       this.fromHoles,
       this.extension.toggle,
+      this.window.toggle,
       press("Load mask", LOAD, () => this.loader.click()),
       press("Save mask", "Save the mask as a PNG, in which white changes", () => this.save()),
     );
@@ -132,6 +136,7 @@ export class MaskEditor {
     else this.paper.mask = mask;
     this.shown = this.picture;
     this.paper.draw();
+    this.window.read();
     this.count();
   }
 

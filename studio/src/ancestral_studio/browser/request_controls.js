@@ -44,6 +44,11 @@ export class RequestControls {
     row.append(seed, dice(this.main));
   }
 
+  /** The field of an option; null if there is none among these controls. */
+  field(name) {
+    return this.main.field(name) ?? this.more.field(name);
+  }
+
   /** Whether the command has an option of this name. */
   has(name) {
     return this.optionNames.has(name);
