@@ -501,7 +501,7 @@ def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
     scale = box["width"] / 90
 
     def pull(handle, across, down):
-        place = page.tab.locator(f".window-frame [data-handle={handle}]").bounding_box()
+        place = page.tab.locator(f".mask-editor .window-frame [data-handle={handle}]").bounding_box()
         x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
         page.page.mouse.move(x, y)
         page.page.mouse.down()
@@ -514,12 +514,14 @@ def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
     assert field.input_value() == "22,20,35,35"
     pull("nw", -60, -60)
     assert field.input_value() == "2,0,55,55"
-    page.tab.get_by_label("Window: left in pixels").fill("80")
+    page.tab.locator(".mask-editor").get_by_label("Window: left in pixels").fill("80")
     page.page.keyboard.press("Tab")
     assert field.input_value() == "35,0,55,55"
+    page.tab.get_by_role("button", name="Vary").click()
+    page.until(lambda: page.tab.locator(".plain .window-frame").is_visible())
     toggle.click()
     assert field.input_value() == ""
-    assert not page.tab.locator(".window-frame").is_visible()
+    assert not page.tab.locator(".window-frame:visible").count()
 
 
 def test_pictures_that_cannot_be_read_are_refused(page, tmp_path):

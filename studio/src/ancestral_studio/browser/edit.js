@@ -73,20 +73,20 @@ class EditTab extends RequestTab {
   // -- controls ---------------------------------------------------------------------------------------------------
 
   makeControls(read) {
-    this.input.keepsHoles = read.model.pictures && read.model.shape[0] % 2 === 0;
-    const { window } = this.input.editor;
+    const { input } = this;
+    const [channels, height, width] = read.model.shape;
+    input.keepsHoles = read.model.pictures && channels % 2 === 0;
     const controls = editControls(this.app, read, this.task, () => {
-      window.read();
+      input.readWindows();
       this.keep();
     });
-    const [height, width] = read.model.shape.slice(1);
-    window.attach(controls.field("window"), [width, height]);
+    for (const window of input.windows) window.attach(controls.field("window"), [width, height]);
     return controls;
   }
 
   set(values) {
     super.set(values);
-    this.input.editor.window.read();
+    this.input.readWindows();
   }
 
   values() {

@@ -9,6 +9,7 @@ import { picture } from "./grid.js";
 import { imageDrop, imageOf, upload } from "./image_drop.js";
 import { Mask } from "./mask.js";
 import { MaskEditor } from "./mask_editor.js";
+import { PlainImage } from "./plain_image.js";
 import { Timeline } from "./timeline.js";
 
 /** The mask of a picture of the server, as text, for an image, if it is still there. */
@@ -45,7 +46,7 @@ export class EditInput {
       changed: step => this.push({ mask: this.editor.mask.pack(), extension: this.editor.extension.by }, step),
       failed: text => app.toast(text),
     });
-    this.plain = el("figure", { class: "plain" }, el("img", { class: "pixels", alt: "The image" }));
+    this.plain = new PlainImage();
     this.undo = this.travelButton("undo", "Undo", "Ctrl+Z");
     this.redo = this.travelButton("redo", "Redo", "Ctrl+Shift+Z");
     this.steps = new EditSteps(place => this.travel(() => this.timeline.go(place)));
@@ -57,7 +58,7 @@ export class EditInput {
       el(
         "div",
         { class: "input-parts" },
-        el("div", { class: "stack tight" }, this.empty, this.plain, this.editor.element),
+        el("div", { class: "stack tight" }, this.empty, this.plain.element, this.editor.element),
         this.steps.element,
       ),
     );
@@ -66,6 +67,16 @@ export class EditInput {
   travelButton(way, label, keys) {
     const attributes = { class: "icon", "aria-label": label, title: `${label} (${keys})` };
     return button(icon(way), () => this.travel(() => this.timeline[way]()), attributes);
+  }
+
+  /** The windows over the image, with a mask and without. */
+  get windows() {
+    return [this.editor.window, this.plain.window];
+  }
+
+  /** Show the window that the form says. */
+  readWindows() {
+    for (const window of this.windows) window.read();
   }
 
   /** {image, mask, extension, step}: the mask is of the extended canvas, and the step the name of what was done last. */
@@ -123,10 +134,10 @@ export class EditInput {
     const { image } = this.state;
     if ((this.drop.value?.ref ?? null) !== (image?.ref ?? null)) this.drop.set(image);
     this.empty.hidden = Boolean(image);
-    this.plain.hidden = !image || this.inpaints;
+    this.plain.element.hidden = !image || this.inpaints;
     this.editor.element.hidden = !this.inpaints || this.opened !== (image?.ref ?? "");
     if (!image) return;
-    this.plain.querySelector("img").src = image.url;
+    this.plain.show(image.url);
     if (this.inpaints) await this.showMask(this.timeline.present);
   }
 

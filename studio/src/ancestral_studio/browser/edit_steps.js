@@ -10,8 +10,8 @@ export class EditSteps {
   constructor(go) {
     this.go = go;
     this.buttons = [];
-    this.list = el("ol", { class: "list", on: { keydown: event => this.press(event) } });
-    this.element = el("div", { class: "stack tight edit-steps" }, el("h4", {}, "Steps"), this.list);
+    this.list = el("ol", { class: "list", "aria-label": "What was done", on: { keydown: event => this.press(event) } });
+    this.element = el("div", { class: "stack tight edit-steps" }, el("h4", {}, "What was done"), this.list);
   }
 
   /** Show steps by their names, of which the one at a place is the present one. */

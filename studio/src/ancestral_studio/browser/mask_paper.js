@@ -97,6 +97,11 @@ export class MaskPaper {
     this.desk.append(frame.element);
   }
 
+  /** The {width, height} of the canvas. */
+  get size() {
+    return this.mask;
+  }
+
   /** Show the pixels of an image from a place on, with a mask of the size of all. */
   open(picture, mask, [left, top] = [0, 0]) {
     for (const canvas of [this.below, this.above]) Object.assign(canvas, { width: mask.width, height: mask.height });

@@ -8,7 +8,10 @@ const PARTS = ["left", "top", "width"];
 const between = (value, least, most) => Math.max(least, Math.min(most, value));
 
 export class WindowChoice {
-  /** The window is the text "x,y,width,height" of a field of the form: see `attach`. */
+  /**
+   * `paper` shows the image: it has its `size`, and draws frames (`addFrame`, `mark`). The window is the text "x,y,width,height" of
+   * a field of the form: see `attach`.
+   */
   constructor(paper) {
     Object.assign(this, { paper, field: null, size: [1, 1] });
     this.toggle = button("Choose window", () => this.write(this.rectangle ? null : this.standard()), {
@@ -54,7 +57,7 @@ export class WindowChoice {
   /** Show what the field says. */
   read() {
     const { rectangle } = this;
-    const { width, height } = this.paper.mask;
+    const { width, height } = this.paper.size;
     this.toggle.hidden = !this.field || (width <= this.size[0] && height <= this.size[1]);
     this.fields.hidden = this.frame.element.hidden = this.toggle.hidden || !rectangle;
     this.toggle.setAttribute("aria-pressed", String(!this.fields.hidden));
@@ -79,7 +82,7 @@ export class WindowChoice {
   /** Take the numbers beside the image. */
   give() {
     const [left, top, width] = this.inputs.map(input => Math.round(Number(input.value)) || 0);
-    const [across, down] = this.sized(width, this.paper.mask.width, this.paper.mask.height);
+    const [across, down] = this.sized(width, this.paper.size.width, this.paper.size.height);
     this.write(this.limited([left, top, left + across, top + down], "move"));
   }
 
@@ -94,7 +97,7 @@ export class WindowChoice {
 
   /** The window that is there first: as large as the items of the model if it fits, in the middle. */
   standard() {
-    const { width, height } = this.paper.mask;
+    const { width, height } = this.paper.size;
     const [across, down] = this.sized(this.size[0], width, height);
     const left = Math.floor((width - across) / 2),
       top = Math.floor((height - down) / 2);
@@ -103,7 +106,7 @@ export class WindowChoice {
 
   /** Edges inside of the image, in the proportions of the model; the edges that the handle does not move stay. */
   limited([left, top, right, bottom], handle) {
-    const { width, height } = this.paper.mask;
+    const { width, height } = this.paper.size;
     if (handle === "move") {
       const x = between(left, 0, width - (right - left)),
         y = between(top, 0, height - (bottom - top));
