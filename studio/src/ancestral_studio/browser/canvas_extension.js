@@ -12,6 +12,9 @@ const SIDES = ["left", "top", "right", "bottom"],
 /** An extension by nothing. */
 export const NO_EXTENSION = [0, 0, 0, 0];
 
+/** The extension that options say: the pixels on the left, top, right and bottom. */
+export const extensionOf = ({ extend }) => (extend ? String(extend).split(",").map(Number) : NO_EXTENSION);
+
 export class CanvasExtension {
   /** `changed(pixels)` is called with the pixels on the left, top, right and bottom. */
   constructor(paper, changed) {

@@ -1,9 +1,10 @@
 // The tab Edit: inpaint with a mask that is drawn, restore, vary, and walk between two images.
 
 import { el } from "../page/shared/elements.js";
+import { extensionOf } from "./canvas_extension.js";
 import { button, write } from "./dom.js";
 import { EditBatch } from "./edit_batch.js";
-import { TASKS, editControls, methodTable } from "./edit_controls.js";
+import { TASKS, editControls, extendsCanvas, methodTable } from "./edit_controls.js";
 import { EditInput, maskOf, packedMask } from "./edit_input.js";
 import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
@@ -178,7 +179,7 @@ class EditTab extends RequestTab {
   async request() {
     const { task, other, input } = this;
     const { image } = input.state;
-    const inpainted = task === "inpaint" && image ? await input.values(this.controls.has("extend")) : null;
+    const inpainted = task === "inpaint" && image ? await input.values(extendsCanvas(this.controls)) : null;
     this.asked = inpainted?.image ?? image;
     return {
       task,
@@ -203,7 +204,7 @@ class EditTab extends RequestTab {
   async settings() {
     const { task, input } = this;
     const values = { model: this.picker.value(), task, ...this.values() };
-    const own = task === "inpaint" ? await input.valuesOfOthers(this.controls.has("extend")) : image => ({ image: image.ref });
+    const own = task === "inpaint" ? await input.valuesOfOthers(extendsCanvas(this.controls)) : image => ({ image: image.ref });
     return async image => ({ ...values, ...(await own(image)) });
   }
 
@@ -236,16 +237,16 @@ class EditTab extends RequestTab {
 
   // -- recipes and addresses --------------------------------------------------------------------------------------
 
-  /** Set the images of a recipe: {image, other, mask}, each of which may be missing. */
-  async setImages({ image = null, other = null, mask = null }) {
+  /** Set the images of a recipe: {image, other, mask}, each of which may be missing, and the canvas that its options say. */
+  async setImages({ image = null, other = null, mask = null }, options) {
     this.other.set(other);
-    this.input.push({ image, mask: mask ? await packedMask(mask, image) : "" });
+    this.input.push({ image, mask: mask ? await packedMask(mask, image) : "", extension: extensionOf(options) });
   }
 
   async restore({ run, options, images = {}, missing }) {
     this.setTask(options.task);
     await this.chooseWith(run, options);
-    await this.setImages(images);
+    await this.setImages(images, options);
     this.sayRestored(missing);
   }
 
@@ -257,8 +258,8 @@ class EditTab extends RequestTab {
     const names = ["image", "other", "mask"].filter(name => options[name]);
     const found = await Promise.all(names.map(name => imageOf(options[name]).catch(() => null)));
     const images = Object.fromEntries(names.map((name, number) => [name, found[number]]));
-    await this.setImages(images);
-    this.compared = images.image ?? null;
+    await this.setImages(images, options);
+    this.compared = images.image && options.extend ? await this.input.uploadCanvas() : (images.image ?? null);
     this.outdated = true;
     for (const step of steps) this.addStep(step);
     this.finish(entry);

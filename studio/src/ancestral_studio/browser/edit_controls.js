@@ -38,6 +38,9 @@ export function methodTable({ n, index }) {
   return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: COMPARED }) };
 }
 
+/** Whether the server extends canvases, which it does by windows of its own. */
+export const extendsCanvas = controls => controls.has("extend") && !controls.field("window")?.value();
+
 /** Make the controls of a task. Raises an error if the model cannot be edited. */
 export function editControls(app, read, task, changed) {
   const { model } = read;

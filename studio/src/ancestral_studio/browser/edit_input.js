@@ -2,7 +2,7 @@
 
 import { el } from "../page/shared/elements.js";
 import { pixelsOf } from "../page/shared/pixels.js";
-import { NO_EXTENSION, extendedPicture } from "./canvas_extension.js";
+import { NO_EXTENSION, extendedPicture, extensionOf } from "./canvas_extension.js";
 import { button, icon } from "./dom.js";
 import { EditSteps } from "./edit_steps.js";
 import { picture } from "./grid.js";
@@ -25,8 +25,11 @@ const HOLES = "From the image's transparency";
 
 /** The mask of what changed in an entry of the history; null if all did. */
 export async function maskOf({ options }) {
-  if (options.task !== "inpaint" || !options.mask) return null;
-  const [mask, image] = await Promise.all([imageOf(options.mask), imageOf(options.image)]);
+  if (options.task !== "inpaint") return null;
+  const image = await imageOf(options.image);
+  if (options.extend) return new Mask(image.width, image.height).extended(extensionOf(options));
+  if (!options.mask) return null;
+  const mask = await imageOf(options.mask);
   return Mask.unpack(await packedMask(mask, image));
 }
 
@@ -146,9 +149,12 @@ export class EditInput {
     const drawn = mask ? Mask.unpack(mask) : null;
     const [left, top, right, bottom] = extension;
     const fits = (width, height) => drawn?.width === width + left + right && drawn.height === height + top + bottom;
+    // a mask of another size is of another image
+    const kept = (width, height) => (!drawn || fits(width, height) ? extension : NO_EXTENSION);
+    const maskOn = (width, height) => (fits(width, height) ? drawn : new Mask(width, height).extended(kept(width, height)));
+    const open = (width, height) => this.editor.set(maskOn(width, height), kept(width, height));
     if (this.opened === image.ref) {
-      const { naturalWidth: width, naturalHeight: height } = this.editor.picture;
-      this.editor.set(fits(width, height) ? drawn : new Mask(width, height), fits(width, height) ? extension : NO_EXTENSION);
+      open(this.editor.picture.naturalWidth, this.editor.picture.naturalHeight);
       this.takeHoles();
       return;
     }
@@ -157,8 +163,8 @@ export class EditInput {
       if (this.timeline.present !== key || !this.inpaints) return;
       this.opened = image.ref;
       this.editor.element.hidden = false; // it has to be on the page to know its size
-      const whole = fits(shown.naturalWidth, shown.naturalHeight);
-      this.editor.open(image, shown, whole ? extension : NO_EXTENSION, whole ? drawn : null);
+      this.editor.open(image, shown);
+      open(shown.naturalWidth, shown.naturalHeight);
       this.takeHoles();
     } catch {
       this.drop.fail("the browser cannot show this file, so no mask can be drawn on it");
@@ -168,41 +174,48 @@ export class EditInput {
   /** The transparent pixels of a new image that has some are its mask at once. */
   takeHoles() {
     const { holes } = this.editor;
-    const { image, mask } = this.state;
+    const { image, mask, extension } = this.state;
     if (!holes || mask || this.keepsHoles || this.timeline.canRedo) return; // also where this was undone
-    this.push({ mask: holes.pack() }, HOLES);
-    this.editor.set(holes.copy(), NO_EXTENSION);
+    const wide = holes.extended(extension);
+    this.push({ mask: wide.pack() }, HOLES);
+    this.editor.set(wide, extension);
     this.app.toast(`The transparent pixels of ${image.name} are the mask: they change.`);
+  }
+
+  /** The mask without what is new on the extended canvas. */
+  get inside() {
+    return this.editor.mask.extended(this.state.extension.map(pixels => -pixels));
   }
 
   /**
    * The image and its mask as values of options, and the image that is shown beside the result. `serverExtends`: whether
-   * the server extends a canvas; else it gets the image on one, with a transparent border.
+   * the server extends a canvas that has no further mask; else it gets the image on one, with a transparent border.
    */
-  async values(serverExtends = false) {
+  async values(serverExtends) {
     const { image, extension } = this.state;
-    const mask = (await this.uploadMask()).ref;
-    if (!extension.some(Boolean)) return { options: { image: image.ref, mask }, image };
-    const canvas = await this.uploadCanvas();
-    if (serverExtends) return { options: { image: image.ref, mask, extend: extension.join(",") }, image: canvas };
-    return { options: { image: canvas.ref, mask }, image: canvas };
+    const extended = extension.some(Boolean);
+    const shown = extended ? await this.uploadCanvas() : image;
+    if (extended && serverExtends && !this.inside.count) {
+      return { options: { image: image.ref, extend: extension.join(",") }, image: shown };
+    }
+    return { options: { image: shown.ref, mask: (await this.uploadMask()).ref }, image: shown };
   }
 
   /**
    * A function that gives these values of another image: with the mask that is painted, or else with what is new on its
    * canvas, or what is transparent in it.
    */
-  async valuesOfOthers(serverExtends = false) {
+  async valuesOfOthers(serverExtends) {
     const { image: shown, extension } = this.state;
     const extended = extension.some(Boolean);
-    const inside = this.editor.mask.extended(extension.map(pixels => -pixels));
+    const { inside } = this;
     const painted = shown && this.opened === shown.ref && inside.count && inside.pack() !== this.editor.holes?.pack();
     const mask = painted ? (await this.uploadMask()).ref : null;
     return async image => {
       if (!extended) return { image: image.ref, ...(mask && { mask }) };
-      const around = async () => await new Mask(image.width, image.height).extended(extension).toPng();
+      if (serverExtends && !mask) return { image: image.ref, extend: extension.join(",") };
+      const around = () => new Mask(image.width, image.height).extended(extension).toPng();
       const ref = mask ?? (await upload(this.app, await around(), "mask.png")).ref;
-      if (serverExtends) return { image: image.ref, mask: ref, extend: extension.join(",") };
       const canvas = await upload(this.app, await extendedPicture(image, extension), canvasName(image));
       return { image: canvas.ref, mask: ref };
     };

@@ -2,7 +2,7 @@
 
 import { el, saveFile } from "../page/shared/elements.js";
 import { pictureOf, pixelsOf } from "../page/shared/pixels.js";
-import { CanvasExtension, NO_EXTENSION } from "./canvas_extension.js";
+import { CanvasExtension } from "./canvas_extension.js";
 import { button, hiddenFileInput, write } from "./dom.js";
 import { Mask } from "./mask.js";
 import { MaskPaper } from "./mask_paper.js";
@@ -110,8 +110,8 @@ export class MaskEditor {
     return this.paper.mask;
   }
 
-  /** Show an image {name}, whose picture is loaded, on a canvas that is extended, with a mask of its size or none. */
-  open({ name = "" }, picture, extension = NO_EXTENSION, mask = null) {
+  /** Take an image {name}, whose picture is loaded; `set` shows it. */
+  open({ name = "" }, picture) {
     const { naturalWidth: width, naturalHeight: height } = picture;
     Object.assign(this, { name, picture });
     this.range.max = Math.max(2, Math.min(256, Math.round(Math.max(width, height) / 2)));
@@ -124,10 +124,9 @@ export class MaskEditor {
     );
     this.holes = Mask.ofHoles(pixelsOf(picture, width, height));
     this.fromHoles.hidden = !this.holes;
-    this.set(mask ?? new Mask(width, height).extended(extension), extension);
   }
 
-  /** Show another mask of the image, on a canvas that is extended by pixels. */
+  /** Show a mask of the image, on a canvas that is extended by pixels. */
   set(mask, extension) {
     const { width, height } = this.paper.below;
     const moved = String(extension) !== String(this.extension.by) || this.shown !== this.picture;
