@@ -122,7 +122,7 @@ def test_the_mask_drawn_is_the_mask_used(chromium, server, digit, ratio, width):
 def test_the_server_gets_the_bytes_of_the_saved_mask(page):
     drag(page, [(5, 5), (12, 20)])
     with page.page.expect_download() as download:
-        page.tab.get_by_role("button", name="Save the mask as a PNG").click()
+        page.tab.get_by_role("button", name="Save mask").click()
     assert download.value.suggested_filename == "digit-mask.png"
     page.set(n=1, steps=1)
     entry = page.start()
@@ -155,26 +155,102 @@ def test_undo_outlives_a_generation_and_a_reload(page):
     assert np.array_equal(shown_mask(page), masks[2])
 
 
-def test_box_erase_invert_feather_and_clear(page):
-    page.tab.get_by_role("button", name="Box").click()
+def test_box_erase_invert_grow_and_clear(page):
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
     drag(page, [(20.5, 9.5), (4.2, 3.1)])
     expected = np.zeros((28, 28), dtype=bool)
     expected[3:10, 4:21] = True
     assert np.array_equal(shown_mask(page), expected)
-    page.tab.get_by_role("button", name="Erase").click()
+    page.tab.get_by_role("button", name="Erase", exact=True).click()
     drag(page, [(6.5, 5.5), (8.5, 20)])
     expected[5:21, 6:9] = False
     assert np.array_equal(shown_mask(page), expected)
-    page.tab.get_by_role("button", name="Swap what changes").click()
+    page.tab.get_by_role("button", name="Invert", exact=True).click()
     assert np.array_equal(shown_mask(page), ~expected)
-    page.tab.get_by_role("button", name="Clear").click()
+    page.tab.get_by_role("button", name="Clear", exact=True).click()
     assert not shown_mask(page).any()
-    page.tab.get_by_role("button", name="Erase").click()
+    page.tab.get_by_role("button", name="Erase", exact=True).click()
     drag(page, [(10.5, 10.5)])
-    page.tab.get_by_label("Feather by pixels").fill("2")
-    page.tab.get_by_role("button", name="Widen the mask").click()
+    page.tab.get_by_label("Grow by pixels").fill("2")
+    page.tab.get_by_role("button", name="Grow", exact=True).click()
     y, x = np.mgrid[:28, :28]
     assert np.array_equal(shown_mask(page), np.hypot(x - 10, y - 10) <= 2)
+
+
+def test_steps_have_names_and_are_gone_back_to(page):
+    """By the mouse and by the keyboard; a new step replaces those that were undone."""
+    masks = [shown_mask(page)]
+    drag(page, STROKES[0])
+    masks.append(shown_mask(page))
+    page.tab.get_by_role("button", name="Lasso", exact=True).click()
+    drag(page, [(4, 14), (12, 14), (12, 22), (4, 22)])
+    masks.append(shown_mask(page))
+    assert masks[2][15:21, 5:11].all()
+    page.tab.get_by_role("button", name="Invert", exact=True).click()
+    page.tab.get_by_role("button", name="Grow", exact=True).click()
+    steps = page.tab.locator(".step")
+    names = ["No image", "digit.png", "Brush", "Lasso", "Invert", "Grow 1 px"]
+    assert steps.all_inner_texts() == names
+    steps.get_by_text("Brush").click()
+    assert np.array_equal(shown_mask(page), masks[1])
+    for key in ("ArrowDown", "Enter"):
+        page.page.keyboard.press(key)
+    assert np.array_equal(shown_mask(page), masks[2])
+    page.page.keyboard.press("Control+z")
+    assert page.tab.locator(".step[aria-current]").inner_text() == "Brush"
+    page.tab.get_by_role("button", name="Clear", exact=True).click()
+    assert np.array_equal(shown_mask(page), masks[0])
+    assert steps.all_inner_texts() == [*names[:3], "Clear"]
+
+
+def test_the_transparency_of_an_image_is_its_mask(page, digit, tmp_path):
+    pixels = np.array(Image.open(digit).convert("RGBA"))
+    pixels[4:20, 10:15, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "holes.png")
+    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(tmp_path / "holes.png")
+    page.toast("The transparent pixels of holes.png are the mask")
+    assert np.array_equal(shown_mask(page), pixels[..., 3] == 0)
+    page.page.keyboard.press("Control+z")
+    assert not shown_mask(page).any()
+    page.tab.get_by_role("button", name="From transparency").click()
+    assert page.tab.locator(".step[aria-current]").inner_text() == "From the image's transparency"
+    page.set(n=1, steps=1)
+    entry = page.start()
+    assert np.array_equal(known_mask(page, entry) > 0, pixels[..., 3] == 0)
+
+
+def test_a_canvas_is_extended_by_drag_and_by_numbers(page, digit):
+    """What is new is the mask, what is known stays to the bit, and a step goes back."""
+    drag(page, [(20.5, 20.5)])
+    page.tab.get_by_role("button", name="Extend canvas").click()
+    corner = page.tab.locator(".extension .handle[data-handle=se]").bounding_box()
+    box = page.tab.locator(".paper").bounding_box()
+    x, y, scale = corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2, box["width"] / 28
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 3 * scale, y + 2 * scale)
+    page.page.mouse.up()
+    page.tab.get_by_label("Extend left by pixels").fill("9")
+    page.page.keyboard.press("Tab")
+    mask = np.ones((30, 40), dtype=bool)
+    mask[:28, 9:37] = False
+    mask[19:22, 28:31] = True
+    assert np.array_equal(shown_mask(page), mask)
+    page.tab.get_by_role("button", name="Erase", exact=True).click()
+    drag(page, [(2, 10.5), (8, 10.5)])  # outside of the image nothing is known
+    assert np.array_equal(shown_mask(page), mask)
+    page.set(n=1, steps=2)
+    entry = page.start()
+    (sample,) = page.samples(entry)
+    before = np.zeros((30, 40), dtype=np.uint8)
+    before[:28, 9:37] = np.array(Image.open(digit))
+    assert np.array_equal(sample[~mask], before[~mask])
+    assert not np.array_equal(sample[:, :9], before[:, :9])
+    page.tab.get_by_role("button", name="Use as input").click()
+    page.tab.get_by_text("28 × 28").wait_for(state="detached")
+    assert np.array_equal(shown_mask(page), mask)
+    page.tab.locator(".step").get_by_text("Extend canvas: 0, 0, 3, 2 px").click()
+    assert shown_mask(page).shape == (30, 31)
 
 
 def test_the_canvas_works_by_keyboard(page):
@@ -251,6 +327,65 @@ def test_a_result_is_compared_and_sent_back(page, digit):
     assert np.array_equal(shown_mask(page), mask)
 
 
+def test_methods_are_compared_in_a_table_that_opens_in_the_viewer(page, runs, digit, tmp_path):
+    """The deviation of a method is that of its own edit; a cell becomes the settings."""
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
+    drag(page, [(6.5, 6.5), (20.5, 20.5)])
+    page.set(n=3, steps=2, seed=4)
+    page.tab.get_by_role("button", name="Compare methods").click()
+    page.tab.locator(".job[data-state=running]").wait_for()
+    entry = page.end()
+    cells = page.tab.locator(".cells section")
+    methods = entry["recipe"]["sweep"]["method"]
+    assert {"auto", "ddnm", "repaint"} <= {*methods}
+    assert cells.locator("h4").all_inner_texts() == [f"method {method}" for method in methods]
+    assert cells.locator(".tile").count() == 3 * len(methods)
+    place = methods.index("ddnm")
+    single = ancestral.edit(
+        runs / "digits", "inpaint", digit, box="6,6,15,15", n=3, steps=2, seed=4, method="ddnm", out=tmp_path / "a.png"
+    )
+    line = cells.nth(place).locator(".number")
+    deviation = float(f"{single.deviation:.3g}")
+    page.until(lambda: line.inner_text() == f"standard deviation {deviation:g} of 255")
+    cells.nth(place).locator(".tile").nth(1).click()
+    page.tab.get_by_role("heading", name="method ddnm, sample 1").wait_for()
+    page.page.keyboard.press("ArrowRight")
+    page.tab.get_by_role("heading", name="method ddnm, sample 2").wait_for()
+    page.tab.get_by_role("button", name="Use these settings").click()
+    page.toast("Every control is as it was")
+    assert page.tab.locator("[data-option=method] select").input_value() == "ddnm"
+    assert page.tab.locator("[data-option=sweep] select").input_value() == ""
+
+
+def test_several_images_are_edited_alike_and_a_bad_one_is_said(page, digit, tmp_path):
+    """In a folder too; each result is an entry of the history, with the mask that is painted."""
+    page.expected.append("400")
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
+    drag(page, [(6.5, 6.5), (20.5, 20.5)])
+    mask = shown_mask(page)
+    page.set(n=1, steps=1)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(10):
+        Image.fromarray(data.open("digits").items[number, 0].numpy()).save(folder / f"{number}.png")
+    (folder / "5.png").write_text("no image")
+    before = len(page.get("/api/history")["entries"])
+    several = page.tab.get_by_label("Several images", exact=True)
+    several.locator("input[webkitdirectory]").set_input_files(folder)
+    several.get_by_role("button", name="Edit all 10").click()
+    several.get_by_text("9 of 10 done, 1 failed").wait_for()
+    rows = several.locator(".batch-row")
+    assert "is no image" in rows.nth(5).inner_text()
+    entries = page.get("/api/history")["entries"]
+    assert len(entries) == before + 9
+    rows.nth(8).get_by_role("link", name="Open").click()
+    page.tab.get_by_label("Result", exact=True).locator(".tile").first.wait_for()
+    assert np.array_equal(shown_mask(page), mask)
+    (entry,) = [page.get(f"/api/history/{one['id']}") for one in entries if " 8.png " in one["title"]]
+    (sample,) = page.samples(entry)
+    assert np.array_equal(sample[~mask], data.open("digits").items[8, 0].numpy()[~mask])
+
+
 def test_an_edit_dropped_in_again_repeats_to_the_bit(pages, page, digit, tmp_path):
     for stroke in STROKES:
         drag(page, stroke)
@@ -303,7 +438,7 @@ def test_all_tasks(pages, page, digit, tmp_path):
     assert np.array_equal(walk[2], np.array(Image.open(second)))
     page.tab.get_by_role("button", name="Restore").click()
     page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(small)
-    page.tab.get_by_text("small.png").wait_for()
+    page.tab.get_by_text("small.png, 7 × 7").wait_for()
     page.tab.get_by_role("button", name="Enlarge").click()
     page.set(noise="", n=2, steps=2)
     entry = page.start()
@@ -328,7 +463,7 @@ def test_large_images_keep_their_size(pages, tmp_path):
     photo = np.random.default_rng(1).integers(0, 256, (90, 131), dtype=np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")
     page = with_image(pages().open("edit"), tmp_path / "photo.png")
-    page.tab.get_by_role("button", name="Box").click()
+    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
     drag(page, [(40, 30), (47, 36)])
     mask = shown_mask(page)
     page.set(n=1, steps=2)
@@ -336,6 +471,57 @@ def test_large_images_keep_their_size(pages, tmp_path):
     (sample,) = page.samples(entry) or [page.pixels(entry["files"][0]["url"])]
     assert sample.shape == (90, 131)
     assert np.array_equal(sample[~mask], photo[~mask])
+
+
+WINDOW = {
+    "name": "window", "title": "Window", "flag": "--window", "text": "The part of the image.", "default": None,
+    "kind": "text", "choices": [], "metavar": "X,Y,W,H", "section": "Options", "common": True, "positional": False,
+    "required": False, "many": False, "repeats": False, "least": None, "most": None,
+}  # fmt: skip
+"""The option of the form, for a server that has none."""
+
+
+def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
+    """In the proportions of the model and inside the image; the field of the form says it."""
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 90), dtype=np.uint8)).save(tmp_path / "photo.png")
+    page = pages()
+
+    def answer(route):
+        form = route.fetch().json()
+        if not any(option["name"] == "window" for option in form["options"]):
+            form["options"].append(WINDOW)
+        route.fulfill(json=form)
+
+    page.page.route("**/api/forms/edit", answer)
+    page = with_image(page.open("edit"), tmp_path / "photo.png")
+    toggle, field = page.tab.get_by_role("button", name="Choose window"), page.field("window")
+    toggle.click()
+    assert field.input_value() == "31,16,28,28"
+    box = page.tab.locator(".paper").bounding_box()
+    scale = box["width"] / 90
+
+    def pull(handle, across, down):
+        place = page.tab.locator(f".mask-editor .window-frame [data-handle={handle}]").bounding_box()
+        x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+        page.page.mouse.move(x, y)
+        page.page.mouse.down()
+        page.page.mouse.move(x + across * scale, y + down * scale)
+        page.page.mouse.up()
+
+    pull("move", -9, 4)
+    assert field.input_value() == "22,20,28,28"
+    pull("se", 7, 3)
+    assert field.input_value() == "22,20,35,35"
+    pull("nw", -60, -60)
+    assert field.input_value() == "2,0,55,55"
+    page.tab.locator(".mask-editor").get_by_label("Window: left in pixels").fill("80")
+    page.page.keyboard.press("Tab")
+    assert field.input_value() == "35,0,55,55"
+    page.tab.get_by_role("button", name="Vary").click()
+    page.until(lambda: page.tab.locator(".plain .window-frame").is_visible())
+    toggle.click()
+    assert field.input_value() == ""
+    assert not page.tab.locator(".window-frame:visible").count()
 
 
 def test_pictures_that_cannot_be_read_are_refused(page, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ancestral.base.errors import InputError
-from ancestral.model.masks import read_mask
+from ancestral.model.masks import hole_mask, read_mask
 
 FOLDERS = {
     "studio": Path(str(files("ancestral_studio"))) / "browser",
@@ -94,18 +94,57 @@ def test_a_stroke_has_no_gaps(script):
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3.5, 7])
-def test_feather_widens_by_a_distance(script, distance):
+def test_grow_adds_a_distance(script, distance):
     before = np.random.default_rng(2).random((23, 31)) < 0.01
     before[11, 15] = True
     pixels = script(
-        "const mask = new Mask(31, 23, Uint8Array.from(argument[0]));"
-        "mask.feather(argument[1]); return [...mask.pixels];",
+        "const mask = new Mask(31, 23, Uint8Array.from(argument[0]));mask.grow(argument[1]); return [...mask.pixels];",
         [before.astype(int).ravel().tolist(), distance],
     )
     ys, xs = np.nonzero(before)
     y, x = np.mgrid[:23, :31]
     nearest = np.hypot(y[..., None] - ys, x[..., None] - xs).min(-1)
     assert np.array_equal(np.array(pixels, dtype=bool).reshape(23, 31), nearest <= distance)
+
+
+def test_a_lasso_fills_what_it_goes_around(script):
+    """All pixels whose centre is inside, by the rule of even and odd crossings, and the line itself."""
+    places = np.random.default_rng(6).uniform(0, 30, (7, 2))
+    pixels = script(
+        "const mask = new Mask(30, 24); mask.polygon(argument.map(([x, y]) => ({x, y}))); return [...mask.pixels];",
+        places.tolist(),
+    )
+    y, x = np.mgrid[:24, :30] + 0.5
+    inside = np.zeros((24, 30), dtype=bool)
+    ends = np.roll(places, -1, axis=0)
+    for (ax, ay), (bx, by) in zip(places, ends, strict=True):
+        inside ^= ((ay <= y) != (by <= y)) & (x > ax + (y - ay) / (by - ay) * (bx - ax))
+    line = drawn((24, 30), [[*start, *end, 1, 1] for start, end in zip(places, ends, strict=True)])
+    assert np.array_equal(np.array(pixels, dtype=bool).reshape(24, 30), inside | line)
+
+
+def test_fill_stays_inside_a_line(script):
+    pixels = script(
+        "const mask = new Mask(9, 8); mask.box({x: 2, y: 1}, {x: 7, y: 6}); mask.box({x: 3, y: 2}, {x: 6, y: 5}, 0);"
+        "mask.fillFrom({x: 4.5, y: 3.5}); const shown = [...mask.pixels]; mask.fillFrom({x: 4.5, y: 3.5}, 0);"
+        "return [shown, mask.count];"
+    )
+    expected = np.zeros((8, 9), dtype=int)
+    expected[1:7, 2:8] = 1
+    assert pixels == [expected.ravel().tolist(), 0]
+
+
+def test_the_mask_of_transparency_is_that_of_python(script):
+    picture = np.random.default_rng(7).integers(0, 256, (12, 16, 4), dtype=np.uint8)
+    picture[:5, :, 3], picture[5:, 3:, 3] = 255, 0
+    image = Image.fromarray(picture)
+    pixels, opaque = script(
+        "const [holes, opaque] = argument.map(data => Mask.ofHoles({width: 16, height: 12, data}));"
+        "return [[...holes.pixels], opaque];",
+        [picture.ravel().tolist(), np.full(picture.size, 255).tolist()],
+    )
+    assert np.array_equal(np.array(pixels, dtype=bool).reshape(12, 16), hole_mask(image).mask.numpy())
+    assert opaque is None
 
 
 def test_box_invert_and_clear(script):
@@ -216,6 +255,8 @@ def test_undo_and_redo_are_bounded_and_outlive_a_reload(script):
         "const again = Timeline.from(JSON.parse(JSON.stringify(timeline)), 3);"
         "const shown = [again.past.join(''), again.present, again.future.join('')]; again.push('x');"
         "const small = new Timeline('', 99, 10); for (let i = 0; i < 9; i++) small.push(String(i).repeat(4));"
-        "return [...shown, again.canRedo, small.past.length];"
+        "const other = new Timeline('a'); for (const state of 'bcd') other.push(state); other.go(1);"
+        "shown.push(other.states.join(''), other.present); other.go(3);"
+        "return [...shown, other.present, again.canRedo, small.past.length];"
     )
-    assert states == ["34", "5", "6", False, 2]
+    assert states == ["34", "5", "6", "abcd", "b", "d", False, 2]

@@ -1,9 +1,11 @@
 // The tab Edit: inpaint with a mask that is drawn, restore, vary, and walk between two images.
 
 import { el } from "../page/shared/elements.js";
+import { extensionOf } from "./canvas_extension.js";
 import { button, write } from "./dom.js";
-import { TASKS, editControls } from "./edit_controls.js";
-import { EditInput, packedMask } from "./edit_input.js";
+import { EditBatch } from "./edit_batch.js";
+import { TASKS, editControls, extendsCanvas, methodTable } from "./edit_controls.js";
+import { EditInput, maskOf, packedMask } from "./edit_input.js";
 import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
 import { TileGrid } from "./grid.js";
@@ -32,15 +34,24 @@ class EditTab extends RequestTab {
     this.reel = new Film({ drawn: (step, images) => this.draw(step, images) });
     this.grid = new TileGrid({ label: "Samples while they are made", room: () => roomIn(this.grid.element) });
     this.progress = el("div", { class: "stack tight", hidden: true }, this.grid.element, this.reel.element);
-    this.result = new EditResult(app, { sendBack: file => this.sendBack(file), showSteps: on => this.showSteps(on) });
+    this.result = new EditResult(app, {
+      sendBack: file => this.sendBack(file),
+      use: file => this.useSettings(file),
+      mask: maskOf,
+      showSteps: on => this.showSteps(on),
+    });
+    this.compareButton = button("Compare methods", () => this.submit(null, methodTable(this.values())), {
+      title: "Make a table of the samples of each method that can do this edit",
+    });
     this.views = ["Image", "Result"].map(title =>
       button(title, () => this.look(title), { "aria-pressed": "false", data: { view: title } }),
     );
     this.switcher = el("div", { class: "segments", role: "group", "aria-label": "What is in sight" }, this.views);
     const tasks = el("div", { class: "segments", role: "group", "aria-label": "Task" }, this.taskButtons);
+    this.batch = new EditBatch(app, root, () => this.settings());
     this.build(
-      [tasks, this.taskText, drop.element, this.other.element],
-      [],
+      [tasks, this.taskText, drop.element, this.other.element, this.batch.element],
+      [this.compareButton],
       this.switcher,
       ...[this.input, this.result, { element: this.progress }, this.job].map(part => part.element),
     );
@@ -63,7 +74,20 @@ class EditTab extends RequestTab {
   // -- controls ---------------------------------------------------------------------------------------------------
 
   makeControls(read) {
-    return editControls(this.app, read, this.task, () => this.keep());
+    const { input } = this;
+    const [channels, height, width] = read.model.shape;
+    input.keepsHoles = read.model.pictures && channels % 2 === 0;
+    const controls = editControls(this.app, read, this.task, () => {
+      input.readWindows();
+      this.keep();
+    });
+    for (const window of input.windows) window.attach(controls.field("window"), [width, height]);
+    return controls;
+  }
+
+  set(values) {
+    super.set(values);
+    this.input.readWindows();
   }
 
   values() {
@@ -79,6 +103,8 @@ class EditTab extends RequestTab {
     }
     write(this.taskText, TASKS[this.task].text);
     this.other.element.hidden = !walks;
+    this.batch.element.hidden = walks;
+    this.compareButton.hidden = !TASKS[this.task].names.includes("method");
     write(this.input.drop.element.querySelector(".label"), walks ? "First image" : "Image");
     this.input.inpaints = this.task === "inpaint";
     this.input.show();
@@ -151,16 +177,35 @@ class EditTab extends RequestTab {
   // -- the job ----------------------------------------------------------------------------------------------------
 
   async request() {
-    const { task, other } = this;
-    const { image } = this.input.state;
-    this.asked = image;
+    const { task, other, input } = this;
+    const { image } = input.state;
+    const inpainted = task === "inpaint" && image ? await input.values(extendsCanvas(this.controls)) : null;
+    this.asked = inpainted?.image ?? image;
     return {
       task,
       ...this.values(),
       ...(image && { image: image.ref }),
       ...(task === "interpolate" && other.value && { other: other.value.ref }),
-      ...(task === "inpaint" && image && { mask: await this.input.uploadMask() }),
+      ...inpainted?.options,
     };
+  }
+
+  /** The controls become those of a cell of a table. */
+  async useSettings(file) {
+    try {
+      const image = await uploadFrom(this.app, file.url, file.name.split("/").at(-1));
+      await this.openRecipe(image.id);
+    } catch (error) {
+      this.app.toast(error.message);
+    }
+  }
+
+  /** A function that gives the options of an image, as the controls are now. */
+  async settings() {
+    const { task, input } = this;
+    const values = { model: this.picker.value(), task, ...this.values() };
+    const own = task === "inpaint" ? await input.valuesOfOthers(extendsCanvas(this.controls)) : image => ({ image: image.ref });
+    return async image => ({ ...values, ...(await own(image)) });
   }
 
   begin() {
@@ -192,16 +237,16 @@ class EditTab extends RequestTab {
 
   // -- recipes and addresses --------------------------------------------------------------------------------------
 
-  /** Set the images of a recipe: {image, other, mask}, each of which may be missing. */
-  async setImages({ image = null, other = null, mask = null }) {
+  /** Set the images of a recipe: {image, other, mask}, each of which may be missing, and the canvas that its options say. */
+  async setImages({ image = null, other = null, mask = null }, options) {
     this.other.set(other);
-    this.input.push({ image, mask: mask ? await packedMask(mask, image) : "" });
+    this.input.push({ image, mask: mask ? await packedMask(mask, image) : "", extension: extensionOf(options) });
   }
 
   async restore({ run, options, images = {}, missing }) {
     this.setTask(options.task);
     await this.chooseWith(run, options);
-    await this.setImages(images);
+    await this.setImages(images, options);
     this.sayRestored(missing);
   }
 
@@ -213,8 +258,8 @@ class EditTab extends RequestTab {
     const names = ["image", "other", "mask"].filter(name => options[name]);
     const found = await Promise.all(names.map(name => imageOf(options[name]).catch(() => null)));
     const images = Object.fromEntries(names.map((name, number) => [name, found[number]]));
-    await this.setImages(images);
-    this.compared = images.image ?? null;
+    await this.setImages(images, options);
+    this.compared = images.image && options.extend ? await this.input.uploadCanvas() : (images.image ?? null);
     this.outdated = true;
     for (const step of steps) this.addStep(step);
     this.finish(entry);
@@ -228,7 +273,7 @@ class EditTab extends RequestTab {
     if (!way) return;
     event.preventDefault();
     this.look("Image");
-    this.input.travel(way);
+    this.input[way].click();
   }
 
   prepare({ task }) {

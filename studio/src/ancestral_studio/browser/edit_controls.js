@@ -11,7 +11,7 @@ export const TASKS = {
   inpaint: {
     title: "Inpaint",
     text: "Paint over what changes; the rest stays as it is, to the bit.",
-    names: ["n", "seed", "method", "steps"],
+    names: ["n", "seed", "method", "steps", "soften"],
   },
   restore: {
     title: "Restore",
@@ -29,7 +29,17 @@ export const TASKS = {
     names: ["t", "n", "seed", "steps"],
   },
 };
-const ELSEWHERE = ["model", "task", "image", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
+const ELSEWHERE = ["model", "task", "image", "extend", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
+
+const COMPARED = 4; // samples of each method, where the controls say no number
+
+/** What a table of methods is asked with in place of values: several samples of each, so that they can differ. */
+export function methodTable({ n, index }) {
+  return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: COMPARED }) };
+}
+
+/** Whether the server extends canvases, which it does by windows of its own. */
+export const extendsCanvas = controls => controls.has("extend") && !controls.field("window")?.value();
 
 /** Make the controls of a task. Raises an error if the model cannot be edited. */
 export function editControls(app, read, task, changed) {

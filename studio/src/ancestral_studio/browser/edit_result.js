@@ -1,19 +1,28 @@
-// The result of an edit: one of its samples beside the input, the others, and the map of their standard deviation.
+// The result of an edit: one of its samples beside the input, the others, and the map of their standard deviation; or a
+// table of samples by their settings.
 
 import { el, fill } from "../page/shared/elements.js";
 import { comparison } from "./comparison.js";
-import { button, icon } from "./dom.js";
+import { button, icon, short } from "./dom.js";
+import { deviationOf, drawTable, tableOf } from "./edit_cells.js";
+import { EditViewer } from "./edit_viewer.js";
 import { favouriteButton } from "./star.js";
 
 const SAMPLE = /(^|\/)\d{6}\.png$/,
   DEVIATION = /(^|\/)std\.png$/;
 
 export class EditResult {
-  /** `sendBack(file)` takes a sample as the next input; `showSteps(true)` shows how the samples came about. */
-  constructor(app, { sendBack, showSteps }) {
+  /**
+   * `sendBack(file)` takes a sample as the next input; `use(file)` sets the settings of one of a table; `mask(entry)`
+   * is a promise of the Mask of what changed, or of null; `showSteps(true)` shows how the samples came about.
+   */
+  constructor(app, { sendBack, use, mask, showSteps }) {
     this.forget();
-    this.tiles = el("div", { class: "tiles results", role: "group", "aria-label": "Samples" });
+    this.mask = mask;
+    this.tiles = el("div", { role: "group", "aria-label": "Samples" });
     this.tiles.addEventListener("keydown", event => this.press(event));
+    this.viewer = new EditViewer(app, { move: by => this.move(by), sendBack, use });
+    this.viewer.element.addEventListener("close", () => this.buttons[this.place]?.focus());
     this.deviation = el(
       "figure",
       { class: "deviation", hidden: true },
@@ -29,7 +38,14 @@ export class EditResult {
       "div",
       { class: "stack tight", hidden: true },
       this.compare.element,
-      el("div", { class: "row" }, back, this.star.element, this.download),
+      el(
+        "div",
+        { class: "row" },
+        back,
+        button("Whole window", () => this.view()),
+        this.star.element,
+        this.download,
+      ),
     );
     const steps = button("Steps", () => showSteps(true), { class: "quiet" });
     this.element = el(
@@ -37,12 +53,15 @@ export class EditResult {
       { class: "panel result-parts", "aria-label": "Result", hidden: true },
       this.chosenPart,
       el("div", { class: "stack tight" }, this.tiles, this.deviation, steps, this.files),
+      this.viewer.element,
     );
   }
 
   forget() {
-    this.entry = this.input = null;
+    this.entry = this.input = this.table = null;
     this.buttons = [];
+    this.samples = []; // {file, title, cell}: the cell is the number of that of a table
+    this.deviations = [];
     this.place = -1;
   }
 
@@ -51,12 +70,9 @@ export class EditResult {
     return Boolean(this.entry);
   }
 
-  get samples() {
-    return (this.entry?.files ?? []).filter(file => SAMPLE.test(file.name));
-  }
-
+  /** The file of the chosen sample. */
   get chosen() {
-    return this.samples[this.place];
+    return this.samples[this.place]?.file;
   }
 
   choose(number) {
@@ -66,12 +82,17 @@ export class EditResult {
       one.tabIndex = other === Math.max(0, number) ? 0 : -1;
     });
     const { chosen, compare, input } = this;
-    this.chosenPart.hidden = !chosen;
+    this.chosenPart.hidden = !chosen || Boolean(this.table);
+    if (this.viewer.open) this.view();
     if (!chosen) return;
     compare.element.hidden = !input;
-    const title = `sample ${chosen.name.slice(-10, -4).replace(/^0+(?=\d)/, "")}`;
-    if (input) compare.show(input.url, chosen.url, ["before", title]);
+    if (input) compare.show(input.url, chosen.url, ["before", this.samples[number].title]);
     this.download.href = chosen.url;
+  }
+
+  /** Show the sample that is so many places further. */
+  move(by) {
+    this.choose(Math.min(this.buttons.length - 1, Math.max(0, this.place + by)));
   }
 
   press(event) {
@@ -83,22 +104,65 @@ export class EditResult {
     this.buttons[to].focus();
   }
 
+  /** Show the chosen sample over the whole window. */
+  view() {
+    const { file, title, cell } = this.samples[this.place];
+    const { entry, input } = this;
+    this.viewer.show({ file, title, text: this.deviations[cell] ?? "", entry, input });
+  }
+
+  /** A tile of a sample, which is the next one of all. */
+  tile(file, title, cell) {
+    const number = this.samples.push({ file, title: cell === null ? `sample ${title}` : title, cell }) - 1;
+    const text = cell === null ? el("span", { class: "tile-text" }, title) : null;
+    const pick = () => {
+      this.choose(number);
+      if (cell !== null) this.view();
+    };
+    const label = cell === null ? `Sample ${title}` : title;
+    const attributes = { class: "tile", "aria-pressed": "false", "aria-label": label, title: cell === null ? null : label };
+    const one = button([el("img", { class: "pixels", src: file.url, alt: "" }), text], pick, attributes);
+    this.buttons.push(one);
+    return one;
+  }
+
+  drawCells() {
+    const { cells } = this.table;
+    const name = ({ title, files }, number) => (files.length > 1 ? `${title}, sample ${number}` : title);
+    const tilesOf = cell => cell.files.map((file, number) => this.tile(file, name(cell, number), cells.indexOf(cell)));
+    const { element, say } = drawTable(this.table, tilesOf);
+    fill(this.tiles, element);
+    this.measure(say);
+  }
+
+  /** Say how far the samples of each cell differ. */
+  async measure(say) {
+    const { entry, table } = this;
+    const mask = await this.mask(entry).catch(() => null);
+    for (const [number, { files }] of table.cells.entries()) {
+      const deviation = await deviationOf(files.map(file => file.url), mask);
+      if (this.entry !== entry) return;
+      if (deviation === null) continue;
+      this.deviations[number] = `standard deviation ${short(deviation, 3)} of 255`;
+      say(number, this.deviations[number]);
+    }
+  }
+
   /** Show the files of an entry, beside the image that it began with. */
   show(entry, input) {
-    Object.assign(this, { entry, input });
-    this.buttons = this.samples.map((file, number) =>
-      button(
-        [el("img", { class: "pixels", src: file.url, alt: "" }), el("span", { class: "tile-text" }, String(number))],
-        () => this.choose(number),
-        { class: "tile", "aria-pressed": "false", "aria-label": `Sample ${number}` },
-      ),
-    );
-    fill(this.tiles, this.buttons);
+    this.forget();
+    Object.assign(this, { entry, input, table: tableOf(entry) });
+    this.element.classList.toggle("as-table", Boolean(this.table));
+    this.tiles.className = this.table ? "scroll" : "tiles results";
+    const single = entry.files.filter(file => SAMPLE.test(file.name));
+    if (this.table) this.drawCells();
+    else fill(this.tiles, single.map((file, number) => this.tile(file, String(number), null)));
     const map = entry.files.find(file => DEVIATION.test(file.name));
     this.deviation.hidden = !map;
     if (map) this.deviation.querySelector("img").src = map.url;
     this.star.show(entry);
-    const others = entry.files.filter(file => !SAMPLE.test(file.name));
+    const own = new Set(this.samples.map(({ file }) => file));
+    const others = entry.files.filter(file => !own.has(file));
     fill(
       this.files,
       others.map(file => el("a", { href: file.url, download: "" }, file.name)),
@@ -107,6 +171,7 @@ export class EditResult {
   }
 
   clear() {
+    this.viewer.close();
     this.forget();
     this.element.hidden = true;
   }

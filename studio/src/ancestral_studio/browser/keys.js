@@ -17,9 +17,13 @@ const KEYS = {
   },
   Edit: {
     "Ctrl+Z, Ctrl+Shift+Z": "undo, redo",
-    "B R E I": "brush, box, erase, swap what changes and what stays",
+    "↑ ↓, Enter": "in What was done: another step, and go to it",
+    "B R L F": "brush, rectangle, lasso, fill",
+    "E I": "erase, swap what changes and what stays",
     "[ ]": "a smaller or a larger brush",
-    "Arrow keys, Space": "on the image: move the brush, and paint",
+    "Tab, digits": "after Extend canvas or Choose window: its pixels on each side",
+    "Arrow keys, Enter": "in a table of results: another sample, and open it",
+    "Arrow keys, Space": "on the image: move the brush, and paint; a rectangle or a lasso begins and ends",
   },
   History: { "Tab, Space": "to an entry, and select it" },
 };

@@ -42,8 +42,8 @@ export class Mask extends Region {
     return new Mask(this.width, this.height, this.pixels.slice());
   }
 
-  // Widens the mask by all pixels whose centre is within a distance of one of its own: a round edge.
-  feather(distance) {
+  // Adds all pixels whose centre is within a distance of one of the mask's own: a round edge.
+  grow(distance) {
     const { width, height, pixels } = this,
       nearest = new Float64Array(width * height).fill(Infinity);
     for (let y = 0; y < height; y++) {
@@ -67,6 +67,56 @@ export class Mask extends Region {
       }
     }
     pixels.set(wide);
+  }
+
+  // Fills (1) or erases (0) what a closed line goes around: all pixels whose centre is inside, and those under the line.
+  polygon(places, value = 1) {
+    const { width, height, pixels } = this;
+    for (let y = 0; y < height; y++) {
+      const crossings = places
+        .flatMap((from, i) => {
+          const to = places[(i + 1) % places.length];
+          const above = from.y <= y + 0.5;
+          return above === to.y <= y + 0.5 ? [] : [from.x + ((y + 0.5 - from.y) / (to.y - from.y)) * (to.x - from.x)];
+        })
+        .sort((one, other) => one - other);
+      for (let i = 0; i + 1 < crossings.length; i += 2) {
+        const start = Math.min(width, Math.max(0, Math.ceil(crossings[i] - 0.5)));
+        const end = Math.min(width, Math.max(start, Math.ceil(crossings[i + 1] - 0.5)));
+        pixels.fill(value, y * width + start, y * width + end);
+      }
+    }
+    places.forEach((from, i) => this.stroke(from, places[(i + 1) % places.length], 1, value));
+  }
+
+  // Fills (1) or erases (0) the pixels that are joined to a place by others with its value.
+  fillFrom({ x, y }, value = 1) {
+    const { width, height, pixels } = this,
+      waiting = [Math.floor(y) * width + Math.floor(x)];
+    while (waiting.length) {
+      const place = waiting.pop();
+      if (pixels[place] === value) continue;
+      pixels[place] = value;
+      const column = place % width;
+      if (column > 0) waiting.push(place - 1);
+      if (column < width - 1) waiting.push(place + 1);
+      if (place >= width) waiting.push(place - width);
+      if (place < width * (height - 1)) waiting.push(place + width);
+    }
+  }
+
+  // The mask of a canvas that is larger by pixels on the left, top, right and bottom, all of which change; negative
+  // numbers cut off.
+  extended([left, top, right, bottom]) {
+    const result = new Mask(this.width + left + right, this.height + top + bottom);
+    result.pixels.fill(1);
+    const start = Math.max(0, -left),
+      end = Math.min(this.width, this.width + right);
+    for (let y = Math.max(0, -top); y < Math.min(this.height, this.height + bottom); y++) {
+      const row = this.pixels.subarray(y * this.width + start, y * this.width + end);
+      result.pixels.set(row, (y + top) * result.width + start + left);
+    }
+    return result;
   }
 
   // White changes.
@@ -105,6 +155,16 @@ export class Mask extends Region {
     const threshold = grey.reduce((one, other) => Math.max(one, other), 0) === 1 ? 0 : 127; // labels are 0 and 1
     mask.pixels.set(grey.map(value => Number(value > threshold)));
     return mask;
+  }
+
+  // The mask of what is transparent in a picture {width, height, data: RGBA}, also in part, as `hole_mask` reads it; null
+  // of a picture without such pixels, and of one without others.
+  static ofHoles({ width, height, data }) {
+    const mask = new Mask(width, height),
+      alpha = mask.pixels.map((_, i) => data[4 * i + 3]);
+    const most = alpha.reduce((one, other) => Math.max(one, other), 0);
+    mask.pixels.set(alpha.map(value => Number(value < most || !value)));
+    return mask.count && mask.count < alpha.length ? mask : null;
   }
 
   // The mask in another size, in which a pixel changes if any part of it does.

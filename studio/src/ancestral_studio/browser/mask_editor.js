@@ -2,26 +2,35 @@
 
 import { el, saveFile } from "../page/shared/elements.js";
 import { pictureOf, pixelsOf } from "../page/shared/pixels.js";
+import { CanvasExtension } from "./canvas_extension.js";
 import { button, hiddenFileInput, write } from "./dom.js";
 import { Mask } from "./mask.js";
 import { MaskPaper } from "./mask_paper.js";
+import { WindowChoice } from "./window_choice.js";
 
-const FEATHER =
-  "Widen the mask by this many pixels with a round edge, so that new content has room to blend in. " +
+const GROW =
+  "Grow the mask by this many pixels with a round edge, so that new content has room to blend in. " +
   "A mask has no greys: a pixel changes, or stays to the bit";
+const TOOLS = {
+  brush: ["Brush", "Paint with the brush (B)"],
+  box: ["Rectangle", "Drag from corner to corner (R)"],
+  lasso: ["Lasso", "Draw around what changes (L)"],
+  fill: ["Fill", "Fill what is joined to the pixel under the pointer (F)"],
+};
 const LOAD = "Load a mask from a picture, in which white changes, or what is painted on a transparent ground";
 
-const press = (title, label, run, attributes = {}) =>
-  button(title, run, { title: label, "aria-label": label, ...attributes });
+const press = (text, title, run, attributes = {}) => button(text, run, { title, ...attributes });
 
 export class MaskEditor {
   /**
-   * `changed()` is called after each change of the mask by the user that is complete: a whole stroke, a box, an
-   * inversion. `failed(text)` is called where a mask cannot be read.
+   * `changed(name)` is called after each change of the mask by the user that is complete, with its name: a whole
+   * stroke, a rectangle, an inversion. `failed(text)` is called where a mask cannot be read.
    */
   constructor({ changed, failed }) {
-    Object.assign(this, { changed, failed, name: "" });
-    this.paper = new MaskPaper({ keys: this.keys(), painted: () => this.finished(), moved: () => this.say() });
+    Object.assign(this, { changed, failed, name: "", holes: null }); // holes: the mask of what is transparent, if any
+    this.paper = new MaskPaper({ keys: this.keys(), painted: name => this.finished(name), moved: () => this.say() });
+    this.extension = new CanvasExtension(this.paper, pixels => this.extend(pixels));
+    this.window = new WindowChoice(this.paper);
     this.status = el("p", { class: "small soft number", role: "status" });
     this.spoken = el("p", { class: "hidden", role: "status" });
     this.loader = hiddenFileInput("image/*", file => this.read(file));
@@ -29,14 +38,16 @@ export class MaskEditor {
     const zoomBar = el(
       "span",
       { class: "row" },
-      press("−", "Zoom out", () => zoom(1 / 1.5), { class: "icon" }),
-      press("+", "Zoom in", () => zoom(1.5), { class: "icon" }),
+      press("−", "Zoom out", () => zoom(1 / 1.5), { class: "icon", "aria-label": "Zoom out" }),
+      press("+", "Zoom in", () => zoom(1.5), { class: "icon", "aria-label": "Zoom in" }),
       press("Fit", "Fit to the window", () => this.paper.rescale(0)),
     );
     this.element = el(
       "div",
       { class: "stack tight mask-editor" },
       this.toolbar(),
+      this.extension.fields,
+      this.window.fields,
       this.paper.element,
       el("div", { class: "row apart" }, this.status, zoomBar),
       this.loader,
@@ -46,31 +57,36 @@ export class MaskEditor {
 
   toolbar() {
     const { size } = this.paper.brush;
-    this.tools = {
-      brush: press("Brush", "Brush (B)", () => this.choose("brush"), { "aria-pressed": "true" }),
-      box: press("Box", "Box (R): drag from corner to corner", () => this.choose("box"), { "aria-pressed": "false" }),
-    };
+    const tool = ([name, [text, title]]) =>
+      press(text, title, () => this.choose(name), { "aria-pressed": String(name === "brush"), data: { tool: name } });
+    this.tools = Object.entries(TOOLS).map(tool);
     this.eraser = press("Erase", "Erase instead of paint (E)", () => this.erase(), { "aria-pressed": "false" });
     const label = "Brush size in pixels ( [ and ] )";
     this.range = el("input", { type: "range", min: 1, max: 32, value: size, "aria-label": label });
     this.range.addEventListener("input", () => this.resize(Number(this.range.value)));
     this.sizeText = el("output", { class: "small number" }, `${size} px`);
     const distance = { type: "number", min: 1, max: 64, step: 1, value: 1, class: "narrow" };
-    const feather = el("input", { ...distance, "aria-label": "Feather by pixels" });
+    const grow = el("input", { ...distance, "aria-label": "Grow by pixels" });
+    const pixels = () => Math.max(1, Number(grow.value) || 1);
+    const holes = "What is transparent in the image changes";
+    this.fromHoles = press("From transparency", holes, () => this.takeHoles(), { hidden: true });
     return el(
       "div",
       { class: "row tools", role: "toolbar", "aria-label": "Mask" },
-      el("div", { class: "segments", role: "group", "aria-label": "Tool" }, Object.values(this.tools)),
+      el("div", { class: "segments", role: "group", "aria-label": "Tool" }, this.tools),
       this.eraser,
       el("label", { class: "row" }, el("span", { class: "small" }, "Size"), this.range, this.sizeText),
       el(
         "span",
         { class: "row" },
-        press("Feather", FEATHER, () => this.change(mask => mask.feather(Number(feather.value) || 1))),
-        feather,
+        press("Grow", GROW, () => this.change(`Grow ${pixels()} px`, mask => mask.grow(pixels()))),
+        grow,
       ),
-      press("Invert", "Swap what changes and what stays (I)", () => this.change(mask => mask.invert())),
-      press("Clear", "Clear the mask", () => this.change(mask => mask.clear())),
+      press("Invert", "Swap what changes and what stays (I)", () => this.invert()),
+      press("Clear", "Nothing changes", () => this.change("Clear", mask => mask.clear())),
+      this.fromHoles,
+      this.extension.toggle,
+      this.window.toggle,
       press("Load mask", LOAD, () => this.loader.click()),
       press("Save mask", "Save the mask as a PNG, in which white changes", () => this.save()),
     );
@@ -82,11 +98,11 @@ export class MaskEditor {
       "]": () => this.resize(this.paper.brush.size + 1),
       b: () => this.choose("brush"),
       r: () => this.choose("box"),
+      l: () => this.choose("lasso"),
+      f: () => this.choose("fill"),
       e: () => this.erase(),
-      i: () => this.change(mask => mask.invert()),
-      Escape: () => {
-        this.paper.corner = null;
-      },
+      i: () => this.invert(),
+      Escape: () => this.paper.stroke || this.paper.leave(),
     };
   }
 
@@ -94,34 +110,48 @@ export class MaskEditor {
     return this.paper.mask;
   }
 
-  /** Show an image {name}, whose picture is loaded, with a mask of its size or none. */
-  open({ name = "" }, picture, mask = null) {
+  /** Take an image {name}, whose picture is loaded; `set` shows it. */
+  open({ name = "" }, picture) {
     const { naturalWidth: width, naturalHeight: height } = picture;
-    this.name = name;
+    Object.assign(this, { name, picture });
     this.range.max = Math.max(2, Math.min(256, Math.round(Math.max(width, height) / 2)));
     this.resize(this.paper.brush.size);
     this.paper.paper.setAttribute(
       "aria-label",
       `Mask of ${name || "the image"}, ${width} by ${height} pixels. Arrow keys move, Space paints, ` +
-        "brackets change the size of the brush, E erases, R draws a box from Space to Space, I inverts.",
+        "brackets change the size of the brush, E erases, R draws a rectangle and L a lasso from Space to Space, " +
+        "F fills, I inverts.",
     );
-    this.paper.open(picture, mask ?? new Mask(width, height));
+    this.holes = Mask.ofHoles(pixelsOf(picture, width, height));
+    this.fromHoles.hidden = !this.holes;
+  }
+
+  /** Show a mask of the image, on a canvas that is extended by pixels. */
+  set(mask, extension) {
+    const { width, height } = this.paper.below;
+    const moved = String(extension) !== String(this.extension.by) || this.shown !== this.picture;
+    this.extension.set(extension);
+    if (moved || mask.width !== width || mask.height !== height) this.paper.open(this.picture, mask, extension);
+    else this.paper.mask = mask;
+    this.shown = this.picture;
+    this.paper.draw();
+    this.window.read();
     this.count();
   }
 
-  /** Show another mask of the image. */
-  set(mask) {
-    this.paper.mask = mask;
-    this.paper.draw();
-    this.count();
+  /** Extend the canvas: what is new changes. */
+  extend(pixels) {
+    const { by } = this.extension;
+    this.set(this.mask.extended(pixels.map((more, side) => more - by[side])), pixels);
+    this.finished(pixels.some(Boolean) ? `Extend canvas: ${pixels.join(", ")} px` : "No extension");
   }
 
   // -- tools ------------------------------------------------------------------------------------------------------
 
   choose(tool) {
     this.paper.brush.tool = tool;
-    this.paper.corner = null;
-    for (const [name, one] of Object.entries(this.tools)) one.setAttribute("aria-pressed", String(name === tool));
+    this.paper.leave();
+    for (const one of this.tools) one.setAttribute("aria-pressed", String(one.dataset.tool === tool));
     this.paper.mark();
   }
 
@@ -140,16 +170,30 @@ export class MaskEditor {
     this.paper.mark();
   }
 
-  /** Change the mask as a whole. */
-  change(how) {
+  /** Change the mask as a whole; the change has a name. */
+  change(name, how) {
     how(this.mask);
     this.paper.draw();
-    this.finished();
+    this.finished(name);
   }
 
-  finished() {
+  invert() {
+    this.change("Invert", mask => mask.invert());
+  }
+
+  takeHoles() {
+    this.change("From the image's transparency", mask => mask.pixels.set(this.holes.extended(this.extension.by).pixels));
+  }
+
+  finished(name) {
+    const { by } = this.extension;
+    if (by.some(Boolean)) {
+      const inside = this.mask.extended(by.map(pixels => -pixels));
+      this.mask.pixels.set(inside.extended(by).pixels); // outside of the image nothing is known
+      this.paper.draw();
+    }
     this.count();
-    this.changed();
+    this.changed(name);
   }
 
   /** Say how many pixels change. */
@@ -183,7 +227,7 @@ export class MaskEditor {
             "give a mask of these proportions",
         );
       }
-      this.change(mask => mask.pixels.set(other.resized(width, height).pixels));
+      this.change("Load mask", mask => mask.pixels.set(other.resized(width, height).pixels));
       if (other.unsure) this.failed("The painted pixels of the mask change; Invert takes the transparent ones.");
     } catch (error) {
       const unreadable = "the mask cannot be read: give a picture, in which white changes";

@@ -6,10 +6,12 @@ import { Mask } from "./mask.js";
 
 const COLOUR = [255, 45, 85, 150]; // of the pixels that change
 const MOST_ZOOM = 64;
+const STROKES = { brush: "Brush", box: "Rectangle", lasso: "Lasso", fill: "Fill" }; // names of what each tool does
 
 export class MaskPaper {
   /**
-   * `keys`: further keys and what they do. `painted()` is called after a whole stroke or box, `moved()` after each key.
+   * `keys`: further keys and what they do. `painted(name)` is called after a whole stroke, rectangle or lasso, `moved()`
+   * after each key.
    */
   constructor({ keys, painted, moved }) {
     Object.assign(this, { keys, painted, moved });
@@ -17,15 +19,20 @@ export class MaskPaper {
     this.brush = { tool: "brush", erasing: false, size: 3 };
     this.cursor = { x: 0, y: 0 }; // places are in pixels of the image, with fractions
     this.stroke = null; // the last place of the stroke that is being painted
-    this.corner = null; // the first corner of the box that is being drawn
+    this.corner = null; // the first corner of the rectangle that is being drawn
+    this.line = null; // the places of the lasso that is being drawn
     this.zoom = 0; // the size of a pixel that was asked for, 0 for one that fits
     this.scale = 1;
+    this.margin = 0; // pixels of the screen that stay free around the image
+    this.frames = []; // rectangles over the image: [frame, its edges as a function]
     this.below = el("canvas", { class: "pixels", "aria-hidden": "true" });
     this.above = el("canvas", { class: "pixels", "aria-hidden": "true" });
     this.outline = el("div", { class: "outline", hidden: true });
+    this.loop = lassoLine();
     const role = { role: "application", "aria-roledescription": "mask editor" };
-    this.paper = el("div", { class: "paper", tabindex: "0", ...role }, this.below, this.above, this.outline);
-    this.element = el("div", { class: "stage" }, this.paper);
+    this.paper = el("div", { class: "paper", tabindex: "0", ...role }, this.below, this.above, this.loop, this.outline);
+    this.desk = el("div", { class: "desk" }, this.paper);
+    this.element = el("div", { class: "stage" }, this.desk);
     this.listenToPointers();
     this.listenToFocus();
     this.paper.addEventListener("keydown", event => this.press(event));
@@ -40,7 +47,7 @@ export class MaskPaper {
   listenToPointers() {
     const { paper } = this;
     paper.addEventListener("pointerdown", event => {
-      if (event.button !== 0 || this.stroke || this.corner) return;
+      if (event.button !== 0 || this.busy) return;
       event.preventDefault();
       paper.focus({ preventScroll: true });
       paper.setPointerCapture(event.pointerId);
@@ -51,7 +58,7 @@ export class MaskPaper {
     });
     paper.addEventListener("pointermove", event => {
       this.outline.hidden = false;
-      if (this.stroke) for (const one of event.getCoalescedEvents?.() ?? []) this.go(this.place(one));
+      if (this.busy) for (const one of event.getCoalescedEvents?.() ?? []) this.go(this.place(one));
       this.cursor = this.inside(this.place(event));
       this.go(this.place(event));
       this.mark();
@@ -84,12 +91,23 @@ export class MaskPaper {
     });
   }
 
-  /** Show the pixels of an image, with a mask of its size. */
-  open(picture, mask) {
+  /** Put a frame over the image, whose edges `edges()` returns in pixels of the image. */
+  addFrame(frame, edges) {
+    this.frames.push([frame, edges]);
+    this.desk.append(frame.element);
+  }
+
+  /** The {width, height} of the canvas. */
+  get size() {
+    return this.mask;
+  }
+
+  /** Show the pixels of an image from a place on, with a mask of the size of all. */
+  open(picture, mask, [left, top] = [0, 0]) {
     for (const canvas of [this.below, this.above]) Object.assign(canvas, { width: mask.width, height: mask.height });
-    this.below.getContext("2d").drawImage(picture, 0, 0);
+    this.below.getContext("2d").drawImage(picture, left, top);
     this.cursor = { x: Math.floor(mask.width / 2) + 0.5, y: Math.floor(mask.height / 2) + 0.5 };
-    this.stroke = this.corner = null;
+    this.leave();
     this.mask = mask;
     this.rescale(this.zoom);
     this.draw();
@@ -113,17 +131,20 @@ export class MaskPaper {
   rescale(zoom) {
     const { width, height } = this.mask;
     const most = Number.parseFloat(getComputedStyle(this.element).maxHeight) || innerHeight * 0.6;
-    const room = { width: Math.max(60, this.element.clientWidth - 2), height: Math.max(140, most - 2) };
+    const edges = 2 + 2 * this.margin;
+    const room = { width: Math.max(60, this.element.clientWidth - edges), height: Math.max(92, most - edges) };
     const fit = Math.min(room.width / width, room.height / height, MOST_ZOOM);
     this.zoom = zoom;
     this.scale = Math.min(MOST_ZOOM, Math.max(Math.min(fit, 1) / 2, zoom || fit));
     this.paper.style.width = `${width * this.scale}px`;
     this.paper.style.height = `${height * this.scale}px`;
+    this.desk.style.padding = `${this.margin}px`;
     this.mark();
   }
 
-  /** Draw the outline of the brush, or of the box that is being drawn. */
+  /** Draw the outline of the brush, or of the rectangle that is being drawn, and the frames. */
   mark() {
+    for (const [frame, edges] of this.frames) frame.show(edges(), this.scale, this.margin);
     const { cursor, scale, brush } = this;
     const { x, y } = this.corner ?? cursor;
     const round = brush.tool === "brush";
@@ -164,21 +185,52 @@ export class MaskPaper {
     this.stroke = to;
   }
 
+  /** Whether something is being drawn. */
+  get busy() {
+    return Boolean(this.stroke ?? this.corner ?? this.line);
+  }
+
+  /** Leave out what is being drawn. */
+  leave() {
+    this.stroke = this.corner = this.line = null;
+    this.loop.firstChild.setAttribute("points", "");
+  }
+
   begin(at) {
-    if (this.brush.tool === "box") this.corner = this.inside(at);
-    else this.paint(at, at);
+    const { tool, erasing } = this.brush;
+    if (tool === "box") this.corner = this.inside(at);
+    else if (tool === "lasso") this.line = [this.inside(at)];
+    else if (tool === "fill") {
+      this.mask.fillFrom(this.inside(at), erasing ? 0 : 1);
+      this.draw();
+      this.finish();
+    } else this.paint(at, at);
   }
 
   go(at) {
     if (this.stroke) this.paint(this.stroke, at);
+    if (!this.line) return;
+    this.line.push(this.inside(at));
+    this.loop.setAttribute("viewBox", `0 0 ${this.mask.width} ${this.mask.height}`);
+    this.loop.firstChild.setAttribute("points", this.line.map(({ x, y }) => `${x},${y}`).join(" "));
   }
 
   end(at) {
-    if (this.corner) this.draw(this.mask.box(this.corner, this.inside(at), this.brush.erasing ? 0 : 1));
-    else if (!this.stroke) return;
-    this.corner = this.stroke = null;
+    const value = this.brush.erasing ? 0 : 1;
+    if (!this.busy) return;
+    if (this.corner) this.draw(this.mask.box(this.corner, this.inside(at), value));
+    if (this.line) {
+      this.mask.polygon(this.line, value);
+      this.draw();
+    }
+    this.finish();
+  }
+
+  finish() {
+    const { tool, erasing } = this.brush;
+    this.leave();
     this.mark();
-    this.painted();
+    this.painted(erasing ? `Erase: ${STROKES[tool].toLowerCase()}` : STROKES[tool]);
   }
 
   press(event) {
@@ -189,7 +241,7 @@ export class MaskPaper {
     else if (event.key === " ") {
       this.outline.hidden = false;
       // while the key is held, the stroke goes on
-      if (!event.repeat && this.corner) this.end(this.cursor);
+      if (!event.repeat && (this.corner || this.line)) this.end(this.cursor);
       else if (!event.repeat) this.begin(this.cursor);
     } else if (event.key in this.keys && (!event.repeat || "[]".includes(event.key))) this.keys[event.key]();
     else return;
@@ -205,4 +257,15 @@ export class MaskPaper {
     this.outline.hidden = false;
     this.outline.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
+}
+
+/** The line of a lasso, in pixels of the image. */
+function lassoLine() {
+  const space = "http://www.w3.org/2000/svg";
+  const drawing = document.createElementNS(space, "svg");
+  drawing.setAttribute("class", "lasso");
+  drawing.setAttribute("aria-hidden", "true");
+  drawing.setAttribute("preserveAspectRatio", "none");
+  drawing.append(document.createElementNS(space, "polyline"));
+  return drawing;
 }

@@ -28,6 +28,7 @@ export class RequestControls {
    */
   constructor(app, { options, model }, { command, names, further = [], leave, labelDefault, changed }) {
     this.model = model;
+    this.optionNames = new Set(options.map(option => option.name));
     this.main = optionForm(options, {}, { only: names, changed });
     const elsewhere = [...names, ...further, ...leave, ...AXES];
     const rest = options.map(option => option.name).filter(name => !elsewhere.includes(name));
@@ -46,6 +47,16 @@ export class RequestControls {
     const row = el("div", { class: "row tight-row" });
     seed.replaceWith(row);
     row.append(seed, dice(this.main));
+  }
+
+  /** The field of an option; null if there is none among these controls. */
+  field(name) {
+    return this.main.field(name) ?? this.more.field(name);
+  }
+
+  /** Whether the command has an option of this name. */
+  has(name) {
+    return this.optionNames.has(name);
   }
 
   values() {

@@ -162,14 +162,15 @@ export class RequestTab {
 
   // -- the job ----------------------------------------------------------------------------------------------------
 
-  async submit(event) {
-    event.preventDefault();
+  /** Send what the controls say; `further` is in place of some of them. */
+  async submit(event, further = {}) {
+    event?.preventDefault();
     if (!this.controls || this.start.getAttribute("aria-disabled") === "true") return;
     this.problem.hidden = true;
     this.controls.clearErrors();
     block(this.start, true);
     try {
-      await this.job.start(this.command, { model: this.picker.value(), ...(await this.request()) });
+      await this.job.start(this.command, { model: this.picker.value(), ...(await this.request()), ...further });
       this.begin();
       this.keep();
     } catch (error) {

@@ -42,6 +42,22 @@ export class Timeline {
     return true;
   }
 
+  /** All states, the oldest first, of which the present one is at `place`. */
+  get states() {
+    return [...this.past, this.present, ...this.future.toReversed()];
+  }
+
+  get place() {
+    return this.past.length;
+  }
+
+  /** Make the state at a place the present one. Returns whether it was another. */
+  go(place) {
+    const moves = place - this.place;
+    for (let i = 0; i < Math.abs(moves); i++) this[moves < 0 ? "undo" : "redo"]();
+    return moves !== 0;
+  }
+
   toJSON() {
     return { past: this.past, present: this.present, future: this.future };
   }
