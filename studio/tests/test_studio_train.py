@@ -201,6 +201,27 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
     assert re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+\s+[\d.]+ ± [\d.]+", comparison.inner_text())
 
 
+def test_a_symptom_of_a_run_leads_to_a_run_against_it(visit, place, tiny_run):
+    """What goes wrong stands open beside the curves; without it the list is folded."""
+    folder, _, client = place
+    for name, note in (("well", ""), ("full", "step 4: out of memory: going on with 4 images at once\n")):
+        shutil.copytree(tiny_run.path, folder / "runs" / name)
+        (folder / "runs" / name / "notes.txt").write_text(note, encoding="utf-8")
+    ids = {one["name"]: one["id"] for one in client.get("/api/overview").json["runs"]}
+    page = visit(f"#train/{ids['well']}")
+    page.locator("summary", has_text="If something goes wrong").wait_for()
+    assert not page.locator(".symptoms strong", has_text="Memory runs out").first.is_visible()
+    page.goto(f"{place[1]}#train/{ids['full']}")
+    page.locator("summary", has_text="What goes wrong, and what to do (1)").wait_for()
+    shown = page.locator(".symptoms li:visible")
+    assert [one.split("\n")[0] for one in shown.all_inner_texts()] == ["Memory runs out"]
+    assert "step 4: out of memory" in shown.inner_text()
+    page.get_by_role("button", name="Train again with Images at once 4").click()
+    page.wait_for_url(re.compile("#train/new$"))
+    until(page, lambda: option(page, "micro_batch").input_value() == "4")
+    assert option(page, "config").input_value() == "runs/full/config.json"
+
+
 def test_data_are_inspected_and_trained_on(visit):
     """Names that are HTML are text."""
     page = visit("#data")
