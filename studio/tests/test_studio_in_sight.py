@@ -139,9 +139,10 @@ def test_advice_of_the_inspection_is_a_button(chromium, table, tmp_path):
     with studio(table, out=tmp_path / "studio") as (server, _), studio_pages(chromium, server, view="simple") as new:
         page = new()
         page.page.goto(f"{page.address}/#data?source={table}")
-        for title in ("Conditions: weight", "Colour channels: 4"):
+        for title in ("Conditions: weight", "Colour channels: 4", "Leave out copies: yes"):
             page.page.get_by_role("button", name=title).click()
         page.page.get_by_role("button", name="Train on this").click()
         command = page.page.locator("[data-tab=train] .command")
         page.until(lambda: "--channels 4" in command.inner_text())
         assert "--given weight" in command.inner_text()
+        assert "--leave-out-copies" in command.inner_text()

@@ -81,7 +81,8 @@ def _alike(result: EvaluationResult) -> str:
 
 def _against_copies(config: Config) -> dict[str, Any]:
     held_out = {} if config.data.validation is not None else {"validation": HELD_OUT}
-    return held_out | {"until": "plateau"}
+    once = {} if config.data.leave_out_copies else {"leave_out_copies": True}
+    return held_out | {"until": "plateau"} | once
 
 
 def _against_grey(config: Config) -> dict[str, Any]:
@@ -120,8 +121,8 @@ SYMPTOMS = (
     Symptom(
         "copies",
         "Samples are copies of training items",
-        f"take more data, or fewer {option('steps')}: hold a part out ({option('validation', HELD_OUT)}), and end "
-        f"where its loss rises ({option('until', 'plateau')})",
+        f"take more data, each item once ({option('leave_out_copies', True)}), or fewer {option('steps')}: hold a part "
+        f"out ({option('validation', HELD_OUT)}), and end where its loss rises ({option('until', 'plateau')})",
         "how-to/memorisation.md",
         "evaluate",
         "the model begins to memorise",
