@@ -2,6 +2,7 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { write } from "./dom.js";
+import { reportButton } from "./report_window.js";
 
 /**
  * Make the row. `stopped()` is called once a stop was asked for, `resumed(process)` once a training was resumed.
@@ -86,9 +87,8 @@ export function runControls(app, { stopped, resumed }) {
 }
 
 /** Where a run can be used: the tabs that take its model, and its report. */
-function linksOf(id, { has_model: hasModel, report }) {
+function linksOf(id, { name, has_model: hasModel, report }) {
   const tabs = { sample: "Sample", edit: "Edit", evaluate: "Evaluate" };
   const link = ([tab, text]) => el("a", { class: "button quiet", href: `#${tab}/${id}` }, text);
-  const page = { class: "button quiet", href: report, target: "_blank", rel: "noreferrer" };
-  return [hasModel ? Object.entries(tabs).map(link) : null, report ? el("a", page, "Report") : null];
+  return [hasModel ? Object.entries(tabs).map(link) : null, report ? reportButton(name, report) : null];
 }
