@@ -1,6 +1,7 @@
 """What was made is in the window without scrolling, at the sizes of screens, and options have names for people."""
 
 import re
+import shutil
 
 import pytest
 from PIL import Image
@@ -122,7 +123,7 @@ def test_options_are_explained_on_demand_and_the_choice_is_kept(page):
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """A folder of images with transparent corners, and a table with a column of numbers."""
+    """A folder of images with transparent corners, one of them twice, and a table with a column of numbers."""
     folder = tmp_path_factory.mktemp("data") / "drawings"
     folder.mkdir()
     lines = ["file_name,weight"]
@@ -131,6 +132,8 @@ def table(tmp_path_factory):
         image.putpixel((0, 0), (0, 0, 0, 0))
         image.save(folder / f"{number}.png")
         lines.append(f"{number}.png,{number}")
+    shutil.copy(folder / "3.png", folder / "again.png")
+    lines.append("again.png,3")
     (folder / "metadata.csv").write_text("\n".join(lines))
     return folder
 

@@ -227,10 +227,14 @@ def _thin(rows: Sequence[list[float]]) -> Sequence[list[float]]:
 
 
 def _previews(path: Path, name: str) -> list[dict[str, Any]]:
-    """The grids of samples that training wrote, by step."""
-    url = f"/files/runs/{name}/{SAMPLES}"
-    grids = grids_of(path / SAMPLES)
-    return [{"step": step, "url": f"{url}/{grid.name}?{_stamp(grid)}"} for step, grid in grids.items()]
+    """The grids of samples that training wrote, by step, with the recording or the volume beside each."""
+    url, previews = f"/files/runs/{name}/{SAMPLES}", list[dict[str, Any]]()
+    for step, grid in grids_of(path / SAMPLES).items():
+        sound, volume = grid.with_suffix(".wav"), grid.with_suffix(".npz")
+        beside = {"sound": f"{url}/{sound.name}?{_stamp(sound)}"} if sound.is_file() else {}
+        beside |= {"volume": f"/api/runs/{name}/previews/{step}"} if volume.is_file() else {}
+        previews.append({"step": step, "url": f"{url}/{grid.name}?{_stamp(grid)}"} | beside)
+    return previews
 
 
 def _stamp(path: Path) -> int:
