@@ -12,7 +12,7 @@ from ancestral.base.errors import InputError
 from ancestral_studio import history_index
 from ancestral_studio.answers import MissingError
 from ancestral_studio.history import History
-from ancestral_studio.history_entry import read_entry
+from ancestral_studio.history_entry import HistoryEntry, read_entry
 from ancestral_studio.history_search import Search
 from studio_client import studio
 
@@ -109,6 +109,24 @@ def test_two_studios_over_one_folder_see_what_the_other_does(history, monkeypatc
         assert [row.tags for row in two.rows()] == [(), (), (f"turn {turn}",)]
     assert [row.described() for row in History(history.folder).rows()] == [row.described() for row in other.rows()]
     assert len((history.folder / history_index.INDEX_FILE).read_text().splitlines()) < 20
+
+
+@pytest.mark.parametrize("names", [
+    [], ["grid.png"], [f"{number:06d}.png" for number in range(70)] + ["grid.png", "animation.gif"],
+    ["000003.png", "000000.png", "000001.png", "0001-weight7.png"], ["000007.png", "deep/000000.png", "samples.npz"],
+], ids=["none", "one", "many", "gap", "deep"])  # fmt: skip
+def test_the_index_knows_the_pictures_of_an_entry(history, monkeypatch, names):
+    """After a restart too, without a look into the folder of files."""
+    entry = history.begin("f" * 16, "sample", {})
+    for name in names:
+        (entry.files / name).parent.mkdir(parents=True, exist_ok=True)
+        (entry.files / name).write_bytes(b"")
+    entry.save(state="done")
+    for one in (history, History(history.folder)):
+        row = next(row for row in one.rows() if row.id == entry.id)
+        assert sorted(row.names_of_pictures()) == sorted(name for name in names if name.endswith(".png"))
+        monkeypatch.setattr(HistoryEntry, "files_at", None)
+    assert len(row.pictures) <= 5
 
 
 def test_words_find_options_recipes_and_tags(history):

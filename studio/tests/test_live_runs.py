@@ -9,8 +9,12 @@ import sys
 import pytest
 
 from ancestral.config.run_files import read_log
+from ancestral.config.schema import SECTIONS
+from ancestral.declarations import Train
+from ancestral.results.symptoms import SYMPTOMS
 from ancestral.training import RunFolder
 from ancestral.training.run_folder import LOG_HEADER
+from ancestral.use_cases.training.plan_training import plan
 from ancestral_studio import data_folders
 from ancestral_studio.live_runs import MOST_ROWS, LiveRuns
 from ancestral_studio.places import Places
@@ -202,3 +206,20 @@ def test_folders_of_data_are_listed_and_counted(tmp_path):
         data_folders.listing(places, str(other))
     with pytest.raises(ValueError, match="outside the folders"):
         data_folders.listing(places, str(named / "link"))
+
+
+def test_a_symptom_stands_first_with_the_options_of_a_run_against_it(runs):
+    """They begin a run with the same config but for the settings against it."""
+    live, folder = runs
+    config = folder.read_config()
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, source="digits"))
+    folder.config.write_text(config.to_file_text(), encoding="utf-8")
+    assert [row["evidence"] for row in live.details(folder.path)["symptoms"]] == [[]] * len(SYMPTOMS)
+    folder.append_notes(30, ["out of memory: going on with 2 images at once, in the same batches"])
+    first, *others = live.details(folder.path)["symptoms"]
+    assert (first["name"], first["evidence"][0].partition(":")[0]) == ("memory", "step 30")
+    assert not any(row["evidence"] for row in others)
+    values = first["again"]["values"]
+    again = plan(Train(config=values.pop("config"), out=folder.path.parent / "b", settings=values)).config
+    assert list(config.differences(again, SECTIONS)) == [("runtime", "micro_batch", None, 4)]
+    assert first["again"]["text"] == "Images at once 4"

@@ -179,8 +179,11 @@ def test_damaged_records_are_left_out(kept, processes):
 
 def test_progress_is_read_from_the_last_line_that_says_it():
     lines = ["sampling: 64 of 2,500 samples", "features: 1,280 of 5,000 items", "FD-lite0  1.0"]
-    assert progress_of(lines) == {"task": "features", "done": 1280, "total": 5000, "unit": "items"}
-    assert progress_of(["measuring: 40%"]) == {"task": "measuring", "done": 40, "total": 100, "unit": "%"}
+    counted = {"task": "features", "done": 1280, "total": 5000, "unit": "items"}
+    assert progress_of(lines) == counted | {"seconds": None}
+    assert progress_of(["features: 1,280 of 5,000 items, 1:02:03 left"]) == counted | {"seconds": 3723}
+    share = {"task": "measuring", "done": 40, "total": 100, "unit": "%"}
+    assert progress_of(["measuring: 40%, 0:07 left"]) == share | {"seconds": 7}
     assert progress_of(["loss 0.5"]) is None
 
 

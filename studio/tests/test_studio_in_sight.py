@@ -1,6 +1,7 @@
 """What was made is in the window without scrolling, at the sizes of screens, and options have names for people."""
 
 import re
+import shutil
 
 import pytest
 from PIL import Image
@@ -121,7 +122,7 @@ def test_options_are_explained_on_demand_and_the_choice_is_kept(page):
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """A folder of images with transparent corners, and a table with a column of numbers."""
+    """A folder of images with transparent corners, one of them twice, and a table with a column of numbers."""
     folder = tmp_path_factory.mktemp("data") / "drawings"
     folder.mkdir()
     lines = ["file_name,weight"]
@@ -130,6 +131,8 @@ def table(tmp_path_factory):
         image.putpixel((0, 0), (0, 0, 0, 0))
         image.save(folder / f"{number}.png")
         lines.append(f"{number}.png,{number}")
+    shutil.copy(folder / "3.png", folder / "again.png")
+    lines.append("again.png,3")
     (folder / "metadata.csv").write_text("\n".join(lines))
     return folder
 
@@ -138,9 +141,10 @@ def test_advice_of_the_inspection_is_a_button(chromium, table, tmp_path):
     with studio(table, out=tmp_path / "studio") as (server, _), studio_pages(chromium, server, view="simple") as new:
         page = new()
         page.page.goto(f"{page.address}/#data?source={table}")
-        for title in ("Conditions: weight", "Colour channels: 4"):
+        for title in ("Conditions: weight", "Colour channels: 4", "Leave out copies: yes"):
             page.page.get_by_role("button", name=title).click()
         page.page.get_by_role("button", name="Train on this").click()
         command = page.page.locator("[data-tab=train] .command")
         page.until(lambda: "--channels 4" in command.inner_text())
         assert "--given weight" in command.inner_text()
+        assert "--leave-out-copies" in command.inner_text()

@@ -259,6 +259,19 @@ def test_two_tabs_do_not_disturb_each_other(pages, server):
     assert first.tab.locator(".tile").count() == 2
 
 
+def test_a_job_is_followed_over_two_reloads(pages, server):
+    """The second one comes before the job has ended."""
+    page = pages().open(f"sample/{id_of(server, 'digits')}")
+    page.set(n=64, seed=31, sampler="ddim", steps=900)
+    page.begin()
+    job = page.tab.locator(".job").get_attribute("data-job")
+    for _ in range(2):
+        page.page.reload()
+        page.tab.locator(f".job[data-job='{job}'][data-state=running]").wait_for()
+    page.tab.locator(".job button.danger").click()
+    page.tab.locator(f".job[data-job='{job}'][data-state=cancelled]").wait_for()
+
+
 def test_errors_are_said_where_they_are_mended(page):
     page.expected.append("400")
     page.set(n=2, seed=1, steps=3, sampler="…")

@@ -12,7 +12,6 @@ from PIL import Image
 from studio_client import studio
 from studio_page import SCREENS, studio_pages
 
-pytestmark = pytest.mark.browser
 FLAGS, SIDE, STEPS = 270, 8, 200
 MOST_CLICKS = 21
 """60 % of the clicks of the state before (a97892c), which could not make the page and the whole table at all."""
@@ -172,7 +171,14 @@ def flags(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+OFTEN = ("laptop", "phone")
+"""Screens of each run of `make test-browser`; the others are those of `make test-slow`."""
+
+
+@pytest.mark.parametrize(
+    "screen",
+    [pytest.param(screen, marks=pytest.mark.browser if screen in OFTEN else pytest.mark.slow) for screen in SCREENS],
+)
 def test_a_walk_from_a_folder_to_a_page(chromium, flags, tmp_path, screen, monkeypatch):
     monkeypatch.chdir(tmp_path)
     width, height = SCREENS[screen]
@@ -186,5 +192,5 @@ def test_a_walk_from_a_folder_to_a_page(chromium, flags, tmp_path, screen, monke
             step()
             assert walk.hand.scrolls == 0 or screen in ("tablet", "phone"), step.__name__
         walk.repeat(tmp_path)
-        assert walk.hand.clicks <= MOST_CLICKS
+        assert walk.hand.clicks <= MOST_CLICKS, walk.hand.clicks
         walk.make_page()

@@ -21,6 +21,8 @@ from ancestral.data.given import attach
 from ancestral.data.io_errors import SourceLost
 from ancestral.declarations import Train
 from ancestral.render import html_report, writers
+from ancestral.results import EvaluationResult
+from ancestral.results.symptoms import observed
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer, divergence
 from ancestral.training.distributed import out_of_memory
 from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
@@ -98,6 +100,7 @@ def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, mon
     back = next(progress for progress in steps if progress.notes and "back to step" in progress.notes[-1])
     assert back.step == 4
     assert f"{SKIPS} bad steps in a row: back to step 4, with 0.5 times the learning rate" in back.notes[-1]
+    assert observed(back.notes, EvaluationResult())[0].symptom.name == "loss_rises"
     assert steps[-1].step == 14
     assert trainer.state.guard.lr_factor == 0.5
     again = [progress for progress in steps[steps.index(back) + 1 :] if progress.step == 6]
@@ -180,6 +183,7 @@ def test_out_of_memory_halves_the_micro_batch_and_trains_the_same(monkeypatch):
     notes = [note for progress in steps for note in progress.notes]
     assert notes == [f"out of memory: going on with {n} images at once, in the same batches" for n in (4, 2)]
     assert steps[0].notes == tuple(notes)
+    assert observed(notes, EvaluationResult())[0].symptom.name == "memory"
     assert small.gradients.micro_batch == 2
     for one, other in zip(whole.state.parameters, small.state.parameters, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
@@ -192,8 +196,9 @@ def test_memory_for_less_than_one_image_is_an_error_that_says_what_to_do(monkeyp
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(trainer.state.net, "forward", never)
-    with pytest.raises(InputError, match="does not suffice for 1 images at once"):
+    with pytest.raises(InputError, match="does not suffice for 1 images at once") as error:
         next(trainer.run())
+    assert observed([str(error.value)], EvaluationResult())[0].symptom.name == "memory"
 
 
 def test_micro_batches_are_the_batch(tmp_path):

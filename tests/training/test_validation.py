@@ -24,6 +24,8 @@ from ancestral.measure import reference
 from ancestral.measure.reference import held_out_data
 from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
+from ancestral.results import EvaluationResult
+from ancestral.results.symptoms import observed
 from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.progress import UnreadStep
@@ -232,6 +234,7 @@ def test_memorisation_is_named_once_while_training(tmp_path):
     assert len(notes) == 1
     assert "validation loss rises since step" in notes[0]
     assert notes[0].endswith("the model begins to memorise; stop here, take more data, or a smaller network")
+    assert observed(notes, EvaluationResult())[0].symptom.name == "copies"
     assert int(notes[0].split()[1].rstrip(":")) < 160  # while it trains
     last = rows(tmp_path / "run")[-1]
     assert int(last["step"]) == 160

@@ -56,6 +56,9 @@ class DataConfig:
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
     balance: bool = argument(False, title="Balance classes")
     """Train on each class equally often, however many items it has."""
+    leave_out_copies: bool = False
+    """Train on each item once: items whose values equal those of an earlier one, and images that look like one (saved
+    again in another size or quality), are left out, as doctor names them. Nothing is deleted."""
     given: tuple[Given, ...] | None = argument(
         None, title="Conditions", words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
     )
@@ -70,6 +73,8 @@ class DataConfig:
     moved: str = hidden("")
     """The rows of items, separated by blanks, that are on the other side of the split by `validation`, a share, than
     chance put them, so that copies stay together; "" in runs of earlier versions, whose copies are on both sides."""
+    left_out: str = hidden("")
+    """The rows of items, separated by blanks, that `leave_out_copies` left out."""
     memory: float = argument(1.0, title="Keep in memory")
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. As many for
     latents, which are else encoded again in each step."""
@@ -86,12 +91,20 @@ class DataConfig:
     @property
     def moved_rows(self) -> tuple[int, ...]:
         """`moved` as numbers."""
-        return tuple(
-            int(row) for row in self.moved.split() if row.isdecimal() and len(row) < 19
-        )  # files may be damaged
+        return _rows(self.moved)
+
+    @property
+    def left_out_rows(self) -> tuple[int, ...]:
+        """`left_out` as numbers."""
+        return _rows(self.left_out)
 
     @property
     def form(self) -> dict[str, Any]:
         """Arguments of `data.load` and `data.open` that say how the source is read."""
         names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "rate", "given", "crop")
         return {name: getattr(self, name) for name in names}
+
+
+def _rows(text: str) -> tuple[int, ...]:
+    """The numbers in a text of rows; files may be damaged."""
+    return tuple(int(row) for row in text.split() if row.isdecimal() and len(row) < 19)

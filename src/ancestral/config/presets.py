@@ -342,7 +342,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-RECORDED = ("kind", "function", "fingerprint", "moved", "stretch_period")
+RECORDED = ("kind", "function", "fingerprint", "moved", "left_out", "stretch_period")
 """Fields that no option sets, or that another option's value says."""
 
 

@@ -5,7 +5,8 @@ model.safetensors      the averaged weights, self-describing: all that sampling 
 best.safetensors       the averaged weights with the smallest measured distance of samples, a model file too
 checkpoints/           raw weights, averages, optimiser and step, by step: all that a resume needs
 snapshots/             two averages of the weights, by step: `ancestral average` makes others of them
-samples/               grids of samples from training, and what `ancestral sample` writes
+samples/               grids of samples from training, beside each a recording of some (.wav) or a volume (.npz), and
+                       what `ancestral sample` writes
 evaluation/            results of `ancestral evaluate`, and the samples that they are of
 log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
 validation.csv         validation loss, loss of training items, rise over the minimum and its error, by step

@@ -266,6 +266,8 @@ class Config:
             del data[name]
         if not data["moved"]:  # as in earlier versions
             del data["moved"]
+        if not data["left_out"]:
+            del data["left_out"], data["leave_out_copies"]
         data["given"] = placeless(config.data.given)
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]

@@ -82,6 +82,14 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     def subset(self, rows: Tensor) -> "Dataset":
         """Return the items `rows`, int64 (n,), as a data set with the spec and the fingerprint of this one."""
 
+    def without(self, rows: Sequence[int]) -> "Dataset":
+        """Return the data set without some items; rows that it does not have are none."""
+        if not rows:
+            return self
+        kept = torch.ones(len(self), dtype=torch.bool)
+        kept[[row for row in rows if row < len(self)]] = False
+        return self.subset(kept.nonzero().flatten())
+
     @abstractmethod
     def with_conditions(
         self, conditions: Mapping[str, "Values"], kinds: Mapping[str, Condition], notes: Notes = ()

@@ -15,7 +15,6 @@ from ancestral.data.convert import share_cropped
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.data.windows import enlarged
 from ancestral.measure.items import InspectedItems
-from ancestral.measure.near_duplicates import first_alike
 from ancestral.results.data_report import Finding, ValueStatistics
 
 EPOCHS = 100
@@ -93,17 +92,16 @@ def crop_shares(files: NDArray[np.void], config: DataConfig) -> NDArray[np.float
     return shares
 
 
-def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Iterator[Finding]:
+def duplicate_findings(items: InspectedItems, classes: Mapping[str, int], left_out: bool) -> Iterator[Finding]:
     """Find the items of a data set that are there twice, and those of them that have two classes.
 
-    Items of one colour are no copies of each other: they are findings of their own.
+    Args:
+        items: The items.
+        classes: The number of items of each class.
+        left_out: Whether training leaves copies out.
     """
     data, rows = items.data, np.arange(len(items.data))
-    _, first_rows, groups = np.unique(items.digests, return_index=True, return_inverse=True)
-    equal = np.where(items.flat, rows, first_rows[groups])
-    alike, distinct = rows.copy(), np.flatnonzero((equal == rows) & ~items.flat)
-    if items.thumbnails is not None:
-        alike[distinct] = distinct[first_alike(items.thumbnails[distinct])]
+    equal, alike = items.first_copies
     sentences = {
         "duplicates": (equal, "the same pixels as another", "the same pixels as"),
         "near_duplicates": (alike, "the same look as another", "looks the same as"),
@@ -117,8 +115,11 @@ def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Ite
             if data.labels is not None and data.labels[copy] != data.labels[original]:
                 one, other = (class_names[int(data.labels[item])] for item in (copy, original))
                 crossing[name] = f"in the class {one}, but {first} in {other}"
-        if copies:
-            advice = "delete the copies: they count twice, and items seen more often are memorised sooner"
+        if copies and left_out:
+            yield Finding(code, "note", f"left out: {plural(len(copies), 'item')} with {text}", "", copies)
+        elif copies:
+            leave_out = option("leave_out_copies", True)
+            advice = f"{leave_out}, or delete the copies: items seen more often are memorised sooner"
             yield Finding(code, "warning", f"{plural(len(copies), 'item')} with {text}", advice, copies)
     if crossing:
         advice = "keep one of them: two labels for one picture contradict each other"

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import opened_image, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.file_folder import FileFolder
-from ancestral.measure.near_duplicates import SIZE, thumbnails
+from ancestral.measure.near_duplicates import SIZE, first_copies, thumbnails
 from ancestral.results.data_report import ValueStatistics
 
 DECODED_AT_ONCE, MEMORY_ITEMS_AT_ONCE = 16, 256
@@ -43,6 +44,8 @@ class InspectedItems:
 
     data: Dataset
     """The readable items."""
+    rows: NDArray[np.int64]
+    """Their rows in the data set that was inspected, (N,)."""
     values: ValueStatistics
     unreadable: dict[str, str]
     """The reason by the name of each file or item that cannot be read."""
@@ -54,6 +57,30 @@ class InspectedItems:
     """Small versions of integer images, uint8 (N, number of views, SIZE); None of other items."""
     files: NDArray[np.void] | None
     """The FILE_FACTS of the files of a folder of images, (N,); None of other data."""
+
+    @cached_property
+    def first_copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first item of the same values as each, and the first one of the same look; see `near_duplicates`."""
+        return first_copies(self.digests, self.flat, self.thumbnails)
+
+    @property
+    def copies(self) -> NDArray[np.int64]:
+        """The rows of items that are copies of others, in order."""
+        own = np.arange(len(self.data))
+        return np.flatnonzero((self.first_copies[0] != own) | (self.first_copies[1] != own))
+
+    def without(self, rows: NDArray[np.int64]) -> "InspectedItems":
+        """Return the facts of the other items; `values` and `unreadable` stay those of all."""
+        kept = np.setdiff1d(np.arange(len(self.data)), rows)
+        return replace(
+            self,
+            data=self.data.without(rows.tolist()),
+            rows=self.rows[kept],
+            flat=self.flat[kept],
+            digests=self.digests[kept],
+            thumbnails=None if self.thumbnails is None else self.thumbnails[kept],
+            files=None if self.files is None else self.files[kept],
+        )
 
 
 def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, InspectedItems]:
@@ -101,6 +128,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
         raise InputError(f"{data.name} holds no items that can be read")
     return InspectedItems(
         data=data if len(readable) == count else data.subset(torch.tensor(readable)),
+        rows=np.array(readable),
         values=sums.statistics(),
         unreadable=unreadable,
         flat=flat[readable],

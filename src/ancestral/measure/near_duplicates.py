@@ -71,6 +71,29 @@ def first_alike(thumbs: NDArray[np.uint8]) -> NDArray[np.int64]:
     return first.numpy()
 
 
+def first_copies(
+    digests: NDArray[np.uint64], flat: NDArray[np.bool_], thumbs: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the item that each item is a copy of. Items of one colour are no copies of each other.
+
+    Args:
+        digests: 64 bits of each item that differ if any value does, (N,).
+        flat: Whether an item has one colour throughout, (N,).
+        thumbs: The thumbnails of images; None of other items.
+
+    Returns:
+        The first item of the same values, and among items of different values the first one of the same look, (N,)
+        each. An item that is no copy has its own row.
+    """
+    rows = np.arange(len(digests))
+    _, first_rows, groups = np.unique(digests, return_index=True, return_inverse=True)
+    equal = np.where(flat, rows, first_rows[groups])
+    alike, distinct = rows.copy(), np.flatnonzero((equal == rows) & ~flat)
+    if thumbs is not None:
+        alike[distinct] = distinct[first_alike(thumbs[distinct])]
+    return equal, alike
+
+
 def _alike(these: Tensor, others: Tensor) -> Tensor:
     """Whether thumbnails (number of views, A, SIZE) and (number of views, B, SIZE) show the same image, bool (A, B)."""
     (grey, colour), (other_grey, other_colour) = (

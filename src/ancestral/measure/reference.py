@@ -52,10 +52,11 @@ def loader(
             opened[place, split] = load_reference(spec, source, split, config, given)
         elif (place, "train") not in opened:
             train, held_out = load_reference(spec, source, "train", config, given), None
-            if run is not None and run.validation is not None and train.fingerprint == run.fingerprint:
+            if run is not None and train.fingerprint == run.fingerprint:
+                train = train.without(run.left_out_rows)
                 if isinstance(run.validation, float):
                     train, held_out = data.hold_out(train, run.validation, run.moved_rows)
-                else:
+                elif run.validation is not None:
                     with contextlib.suppress(InputError):  # it was moved, or given from Python
                         held_out = load_validation(spec, run.validation, config, given)
             opened[place, "train"] = train

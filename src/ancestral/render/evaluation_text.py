@@ -20,8 +20,6 @@ ITEM_NOUNS = {2: "signals", 3: "images", 4: "volumes"}
 """Noun of items, by their number of axes; else points."""
 MAX_RANKS = 20
 """Shares of ranks that are shown in a line."""
-OVERCONFIDENT = 0.8
-"""The ratio of spread and error below which a verdict speaks of it."""
 SET_TITLES = {
     "value": "to training data",
     "held_out": "to held-out data",
@@ -56,21 +54,20 @@ def metrics_parts(metrics: SampleMetrics) -> list[Table | str]:
 
 def verdict(metrics: SampleMetrics) -> str:
     """Verdict on samples in a line, with advice: copies first, then how far the samples are from the data."""
-    parts = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
-    copies = max((part.copies for part in parts if part.copies), key=lambda one: one.excess, default=None)
-    if copies is not None and copies.excess:
+    measured = metrics.memorisation
+    if (copies := measured.copied) is not None:
         word = "COPIES" if copies.excess >= measures.MANY_COPIES else "SOME COPIES"
         return (
             f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
             f"{copies.items:,} different ones). Take more data or fewer {option('steps')}, or {HOLD_OUT}."
         )
-    near = max(parts, key=lambda one: one.excess, default=None)
-    if near is not None and near.excess:
+    if (near := measured.near) is not None:
         return (
             f"NEAR THE TRAINING DATA: {_memorisation(near)}: memorised in part, or blurred. Look at memorisation.png, "
             f"and {HOLD_OUT}."
         )
-    return ": ".join(filter(None, ["NO COPIES" if copies else "", _distance_verdict(metrics)]))
+    searched = any(part is not None and part.copies for part in (measured.pixels, measured.features))
+    return ": ".join(filter(None, ["NO COPIES" if searched else "", _distance_verdict(metrics)]))
 
 
 def _distance_verdict(metrics: SampleMetrics) -> str:
@@ -230,7 +227,7 @@ def conditional_verdict(result: facts.ConditionalResult) -> str:
     if "mean" in as_good:
         return f"NO GAIN BY SAMPLING: {score}, and the mean of the samples as a single answer {as_good['mean']}."
     ratio = result.calibration.ratio
-    if ratio is not None and ratio.high is not None and ratio.high < OVERCONFIDENT:
+    if result.calibration.overconfident:
         return f"TOO LITTLE VARIED: {score}, and the samples of a condition spread {ratio} times as much as they err."
     return f"USES THE CONDITIONS: {score}, better than every baseline without a model."
 

@@ -28,7 +28,7 @@ from ancestral.data.statistics import evenly_spaced
 from ancestral.render import evaluation_text
 from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
-from ancestral.results import EvaluationResult
+from ancestral.results import EvaluationResult, symptoms
 
 EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 """Marks around the section on evaluations, which `update_report` replaces."""
@@ -92,12 +92,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
     """
     from markupsafe import Markup
 
-    config, rows, notes_file = (
-        _config(folder / run_files.CONFIG),
-        _rows(folder / run_files.LOG),
-        folder / run_files.NOTES,
-    )
-    notes = notes_file.read_text(encoding="utf-8", errors="replace").splitlines() if notes_file.is_file() else []
+    config, rows = _config(folder / run_files.CONFIG), _rows(folder / run_files.LOG)
     digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
     text = fill_template(
         "report.html",
@@ -118,7 +113,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         policy=f"; script-src 'sha256-{digest}'" if run.training else "",
         evaluation=Markup(_evaluation(folder)),
         config_sections=_settings(config.unplaced()) if config else {},
-        notes=[_without_folders(line, folder, config) for line in notes[-NOTES_SHOWN:]],
+        notes=_notes(folder)[-NOTES_SHOWN:],
     )
     storage.write_text(folder / REPORT, text)
     return folder / REPORT
@@ -139,13 +134,16 @@ def update_report(folder: Path) -> bool:
 
 
 def _evaluation(folder: Path) -> str:
-    """The section on evaluations in HTML; empty without an evaluation."""
-    folder = folder / run_files.EVALUATION
+    """The section on symptoms and evaluations in HTML; empty without any."""
+    notes, folder = _notes(folder), folder / run_files.EVALUATION
     images = ((_open(folder / name), caption) for name, caption in EVALUATION_PICTURES.items())
     pictures = [(_data_uri(image, PICTURE_WIDTH), caption) for image, caption in images if image is not None]
     result = EvaluationResult.load(folder)
     step = max((part.model.step for part in result.measured if part.model is not None), default=0)
-    return fill_template("evaluation.html", result=result, words=evaluation_text, step=step, pictures=pictures)
+    found = [one for one in symptoms.observed(notes, result) if one.evidence]
+    return fill_template(
+        "evaluation.html", result=result, words=evaluation_text, step=step, pictures=pictures, symptoms=found
+    )
 
 
 def _open(path: Path) -> Image.Image | None:
@@ -253,6 +251,13 @@ def _format(value: object) -> str:
     if value is None or value in ("", ()):
         return "–"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _notes(folder: Path) -> list[str]:
+    """The notes of a run, without the folders of this machine."""
+    path, config = folder / run_files.NOTES, _config(folder / run_files.CONFIG)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return [_without_folders(line, folder, config) for line in lines]
 
 
 def _without_folders(text: str, folder: Path, config: Config | None) -> str:

@@ -67,6 +67,7 @@ class _Bar:
         self.bars = Bars(*columns, console=self.console, transient=True, disable=not self.console.is_interactive)
         self.bars.start()
         self.last_line = time.monotonic()
+        self.task, self.began, self.done_before = "", self.last_line, 0.0
 
     def show(self, work: Work) -> None:
         """Show how much of a task is done."""
@@ -78,9 +79,13 @@ class _Bar:
         if not self.bars.tasks:
             self.bars.add_task(work.task, amount="")
         self.bars.update(self.bars.tasks[0].id, completed=work.done, total=total, amount=amount)
-        if self.bars.disable and total is not None and time.monotonic() - self.last_line > PLAIN_SECONDS:
-            self.last_line = time.monotonic()
-            line = f"{work.task}: {amount}"
+        now = time.monotonic()
+        if work.task != self.task:
+            self.task, self.began, self.done_before = work.task, now, work.done
+        if self.bars.disable and total is not None and now - self.last_line > PLAIN_SECONDS:
+            self.last_line, done = now, work.done - self.done_before
+            left = f", {_clock((now - self.began) * (total - work.done) / done)} left" if done > 0 else ""
+            line = f"{work.task}: {amount}{left}"
             self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Files of samples and results: pictures, single PNGs, recordings, arrays, and animations as GIF, WebP or MP4."""
 
+import io
 import wave
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -61,12 +62,20 @@ def numbered(indices: Iterable[int]) -> Iterator[str]:
 def write_recordings(folder: Path, signals: Tensor, rate: int, names: Iterable[str] | None = None) -> None:
     """Write signals (N, C, L) in [-1, 1] as 000000.wav and so on, or by their names: in 16 bits, `rate` a second."""
     for signal, name in zip(signals, names or numbered(count()), strict=False):
-        levels = (signal.T.double() * 2**15).round().clamp(-(2**15), 2**15 - 1).contiguous().numpy().astype("<i2")
-        with atomic(folder / f"{name}.wav") as temporary, wave.open(str(temporary), "wb") as file:
-            file.setnchannels(len(signal))
-            file.setsampwidth(2)
-            file.setframerate(rate)
-            file.writeframes(levels.tobytes())
+        with atomic(folder / f"{name}.wav") as temporary:
+            temporary.write_bytes(wav_bytes(signal, rate))
+
+
+def wav_bytes(signal: Tensor, rate: int) -> bytes:
+    """Return a signal (C, L) in [-1, 1] as a .wav: in 16 bits, `rate` a second."""
+    levels = (signal.T.double() * 2**15).round().clamp(-(2**15), 2**15 - 1).contiguous().numpy().astype("<i2")
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(len(signal))
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(levels.tobytes())
+    return content.getvalue()
 
 
 def fits_png(shape: Sequence[int], dtype: torch.dtype) -> bool:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from ancestral.base.estimate import Estimate
 
+OVERCONFIDENT = 0.8
+"""The ratio of spread and error below which members are too much alike."""
+
 
 @dataclass(frozen=True)
 class ForecastScores:
@@ -55,3 +58,8 @@ class Calibration:
     """The root mean square error of the ensemble mean."""
     ratio: Estimate | None
     """Spread divided by error, 1 if calibrated; None if the mean has no error."""
+
+    @property
+    def overconfident(self) -> bool:
+        """Whether the members spread surely less than they err, so that they are too much alike."""
+        return self.ratio is not None and self.ratio.high is not None and self.ratio.high < OVERCONFIDENT

@@ -20,6 +20,10 @@ FID = "inception"
 """The only extractor whose Fréchet distance is called FID: other networks have other scales."""
 SETS = ("value", "held_out", "matched", "floor")
 """The fields of `Measure` that are distances between two sets."""
+FADED = 0.5
+"""Share of the variance of the data's colours below which samples are called grey."""
+NARROW = 0.8
+"""Share of the floor below which samples with this recall are called too little varied."""
 M = TypeVar("M")
 
 
@@ -117,6 +121,13 @@ class Measure:
         """The value that can be compared with the floor: of equal numbers of items."""
         return self.value if self.matched is None else self.matched
 
+    def surely_below(self, share: float) -> bool:
+        """Whether the value is below this share of the floor by more than SURE standard errors."""
+        if self.floor is None:
+            return False
+        error = math.hypot(self.comparable.error or 0.0, share * (self.floor.error or 0.0))
+        return self.comparable.value + SURE * error < share * self.floor.value
+
 
 @dataclass(frozen=True)
 class ClosestPair:
@@ -189,6 +200,18 @@ class MemorisationBySpace:
     features: MemorisationResult | None
     kind: Literal["memorisation"] = "memorisation"
 
+    @property
+    def copied(self) -> CopyResult | None:
+        """The larger share of copies beyond chance; None if there are none."""
+        copies = (part.copies for part in (self.pixels, self.features) if part is not None and part.copies)
+        return max((one for one in copies if one.excess), key=lambda one: one.excess, default=None)
+
+    @property
+    def near(self) -> MemorisationResult | None:
+        """The larger share of samples that are too near to training items; None if neither is."""
+        parts = (part for part in (self.pixels, self.features) if part is not None and part.excess)
+        return max(parts, key=lambda part: part.excess, default=None)
+
 
 @dataclass(frozen=True)
 class ChannelMoments:
@@ -215,6 +238,30 @@ class ColourDrift:
     samples: ChannelMoments
     data: ChannelMoments
     kind: Literal["colour"] = "colour"
+
+    @property
+    def faded(self) -> float | None:
+        """The variance of the samples' values, or that between three channels, as a share of that of the data.
+
+        None unless one is surely below FADED.
+        """
+        pairs = zip(_variances(self.samples), _variances(self.data), strict=False)
+        shares = (
+            ours / theirs for (ours, error), (theirs, _) in pairs if theirs > 0 and ours + SURE * error < FADED * theirs
+        )
+        return min(shares, default=None)
+
+
+def _variances(moments: ChannelMoments) -> list[tuple[float, float]]:
+    """The variance of all values, and of three channels that between them, each with a bound of its standard error."""
+    matrix, errors = moments.covariance, moments.covariance_error
+    if matrix is None or errors is None:
+        return []
+    total, error = (sum(row[i] for i, row in enumerate(rows)) for rows in (matrix, errors))
+    if len(matrix) != 3:
+        return [(total, error)]
+    between = total - sum(map(sum, matrix)) / 3
+    return [(total, error), (max(between, 0.0), error + sum(map(sum, errors)) / 3)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,6 +413,14 @@ class SampleQuality:
     def colour(self) -> ColourDrift | None:
         """The drift of the colours; None if it was not measured."""
         return self._measure("colour", ColourDrift)
+
+    @property
+    def narrow(self) -> Measure | None:
+        """The recall, where it is surely below NARROW of the floor and the precision is not; else None."""
+        recall, precision = (self.numbers.get(name) for name in ("recall", "precision"))
+        if recall is None or not recall.surely_below(NARROW):
+            return None
+        return None if precision is not None and precision.surely_below(NARROW) else recall
 
     @property
     def class_accuracy(self) -> ClassAccuracy | None:

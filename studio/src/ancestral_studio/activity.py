@@ -39,7 +39,7 @@ def _process(one: Process, state: StudioState, visitor: Visitor, run: Mapping[st
         "stopping": one.is_stopping,
         "run": state.places.id_of(one.out) if one.command in TRAININGS and one.out is not None else None,
         "progress": progress,
-        "seconds": None if run is None else run["seconds_left"],
+        "seconds": (progress or {}).get("seconds") if run is None else run["seconds_left"],
         **visitor.marks(one.owner),
     }
 

@@ -9,6 +9,7 @@ from ancestral.base.errors import InputError
 from ancestral_studio import (
     form_routes,
     history_routes,
+    item_routes,
     job_routes,
     model_routes,
     recipe_routes,
@@ -29,6 +30,7 @@ MODULES = (
     recipe_routes,
     run_routes,
     history_routes,
+    item_routes,
     upload_routes,
     served_files,
 )

@@ -18,7 +18,7 @@ from ancestral.base.events import Message, State, Work, Wrote
 from ancestral.base.options import on_command_line, spelled
 from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History
-from ancestral_studio.history_entry import HistoryEntry
+from ancestral_studio.history_entry import VOLUMES_FILE, HistoryEntry
 from ancestral_studio.job_work import JobWork
 from ancestral_studio.jobs import Job
 from ancestral_studio.posted_options import PostedOptions
@@ -303,7 +303,7 @@ class ComputeQueue:
                 elif isinstance(event, Wrote):
                     for file in entry.files_at(event.path):
                         job.tell("file", **file)
-        if job.command == "sample" and options.out == entry.files:
+        if job.command == "sample" and options.out.suffix != ".png":
             write_last(entry, OVERVIEWS[0], recipe)
         entry.save(recipe=json.loads(recipe) if recipe else None)
 
@@ -336,7 +336,7 @@ class ComputeQueue:
             changes[name] = loaded if isinstance(value, tuple) else loaded[0]
         if job.command == "sample":
             last = changes["then"][-1] if "then" in changes else models[0]
-            changes["out"] = entry.files if _in_files_of_their_own(last) else entry.files / "samples.png"
+            changes["out"] = entry.files / _samples_file(last, is_table=options.sweep is not None)
             names = {"gif": "animation.gif", "film": "film.png"}
             changes |= {name: entry.files / file for name, file in names.items() if getattr(options, name)}
         return dataclasses.replace(options, **changes), models
@@ -348,11 +348,13 @@ def work_event(event: Work, began: float) -> dict[str, Any]:
     return {"task": event.task, "done": event.done, "total": event.total, "unit": event.unit, "seconds_left": left}
 
 
-def _in_files_of_their_own(model: "Model") -> bool:
-    """Whether each sample of a model has a file: a PNG, or a recording."""
+def _samples_file(model: "Model", is_table: bool) -> str:
+    """The file of the samples of a model: "" where each has its own, a PNG or a recording; volumes are an array."""
     from ancestral.render.writers import fits_png
 
-    return bool(model.spec.rate) or fits_png(model.spec.shape, model.spec.codec.dtype)
+    if model.spec.rate or fits_png(model.spec.shape, model.spec.codec.dtype):
+        return ""
+    return VOLUMES_FILE if len(model.spec.shape) == 4 and not is_table else "samples.png"
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ from ancestral.base import storage
 from ancestral_studio.answers import MissingError
 
 ENTRY_FILE, STEPS_FILE, FILES_FOLDER = "entry.json", "steps.jsonl", "files"
+VOLUMES_FILE = "samples.npz"
+"""The file that holds samples which are volumes."""
 ENTRY_ID = re.compile(r"[0-9a-f]{16}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 UNSEARCHED = {"schema", "version", "single", "model", "branch", "parent"}

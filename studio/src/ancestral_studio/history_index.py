@@ -6,10 +6,11 @@ a time: lines that cannot be read are left out, and of several lines of an entry
 """
 
 import contextlib
+import itertools
 import json
 import os
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from ancestral_studio.answers import MissingError
 from ancestral_studio.history_entry import ENTRY_FILE, ENTRY_ID, RUNNING, HistoryEntry, read_entry
 
 INDEX_FILE = "index.jsonl"
-VERSION = 1
+VERSION = 2
 """Number of the form of a line; lines of another are left out."""
+NUMBERED = "{:06d}.png"
+"""The name of the picture of one sample."""
 SPARE_LINES = 1000
 """Number of lines that the file may have beyond two for each entry, before it is written anew."""
 
@@ -37,6 +40,7 @@ class IndexRow:
         favourite: Whether it is one.
         tags: Its tags.
         words: What a search looks through, in lower case.
+        pictures: The PNGs that were written, as `names_of_pictures` yields them.
         summary: `HistoryEntry.summary` as JSON.
     """
 
@@ -47,6 +51,7 @@ class IndexRow:
     favourite: bool
     tags: tuple[str, ...]
     words: str
+    pictures: tuple[str | int, ...]
     summary: str
 
     @classmethod
@@ -62,6 +67,7 @@ class IndexRow:
             favourite=bool(facts.get("favourite")),
             tags=tuple(entry.tags),
             words=entry.words(),
+            pictures=_shortened([file["name"] for file in entry.files_at(entry.files)]),
             summary=json.dumps(entry.summary(live), ensure_ascii=False),
         )
 
@@ -69,14 +75,20 @@ class IndexRow:
     def read(cls, line: str) -> "IndexRow | None":
         """Read a row from a line; None if it is none, or of another version."""
         with contextlib.suppress(ValueError, TypeError):
-            version, name, stamp, created, command, favourite, tags, words, summary = json.loads(line)
+            version, name, stamp, created, command, favourite, tags, words, pictures, summary = json.loads(line)
             if version == VERSION and isinstance(words, str) and isinstance(summary, str):
-                return cls(name, tuple(stamp), float(created), command, favourite, tuple(tags), words, summary)
+                more = (tuple(tags), words, tuple(pictures), summary)
+                return cls(name, tuple(stamp), float(created), command, favourite, *more)
         return None
 
     def line(self) -> str:
         """Write the row as a line."""
         return json.dumps([VERSION, *astuple(self)], ensure_ascii=False, separators=(",", ":"))
+
+    def names_of_pictures(self) -> Iterator[str]:
+        """Yield the names of the PNGs, below the folder of files."""
+        for one in self.pictures:
+            yield from map(NUMBERED.format, range(one)) if isinstance(one, int) else (one,)
 
     def described(self) -> dict[str, Any]:
         """Return the row as pages get it."""
@@ -145,6 +157,15 @@ class HistoryIndex:
                 with self.file.open("ab") as file:  # begins a line, whatever a killed studio left
                     file.write(b"\n" + _text(fresh).encode("utf-8", "replace"))
                 self._lines += len(fresh)
+
+
+def _shortened(names: Sequence[str]) -> tuple[str | int, ...]:
+    """The PNGs among names; 000000.png and those that follow it without a gap are their number."""
+    pictures = [name for name in names if name.endswith(".png")]
+    known = set(pictures)
+    count = next(number for number in itertools.count() if NUMBERED.format(number) not in known)
+    numbered = {NUMBERED.format(number) for number in range(count)}
+    return (*([count] if count else []), *(name for name in pictures if name not in numbered))
 
 
 def _text(rows: Iterable[IndexRow]) -> str:

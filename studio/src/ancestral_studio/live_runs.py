@@ -31,6 +31,7 @@ from ancestral_studio.answers import MissingError
 from ancestral_studio.places import Places, contents, short_path
 from ancestral_studio.process import Process
 from ancestral_studio.processes import Processes
+from ancestral_studio.run_symptoms import symptoms_of
 
 MOST_ROWS, MOST_NOTES = 3000, 200
 """Largest numbers of rows of a log, evenly chosen, and of the last notes that an answer holds."""
@@ -121,13 +122,15 @@ class LiveRuns:
         }
 
     def details(self, path: Path) -> dict[str, Any]:
-        """Describe what stays as it is of a run: its settings, and the pages and pictures in its folder."""
-        summary, config = self.summary(path, self.processes.of_run(path)), _config(path)
+        """Describe what hardly changes of a run: its settings, the pages and pictures in its folder, and symptoms."""
+        process, config, notes = self.processes.of_run(path), _config(path), self._notes(path)
+        summary, failure = self.summary(path, process), process and process.error
         files = f"/files/runs/{summary['id']}"
         report = f"{files}/{REPORT}?{_stamp(path / REPORT)}" if (path / REPORT).is_file() else None
         return summary | {
             "settings": settings_of(config) if config else [],
-            "notes": self._notes(path),
+            "notes": notes,
+            "symptoms": symptoms_of(path, config, [*notes, failure] if failure else notes),
             "report": report,
             "evaluation": pictures_in(path / EVALUATION, f"{files}/{EVALUATION}"),
             "resumable": (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir(),
@@ -224,10 +227,14 @@ def _thin(rows: Sequence[list[float]]) -> Sequence[list[float]]:
 
 
 def _previews(path: Path, name: str) -> list[dict[str, Any]]:
-    """The grids of samples that training wrote, by step."""
-    url = f"/files/runs/{name}/{SAMPLES}"
-    grids = grids_of(path / SAMPLES)
-    return [{"step": step, "url": f"{url}/{grid.name}?{_stamp(grid)}"} for step, grid in grids.items()]
+    """The grids of samples that training wrote, by step, with the recording or the volume beside each."""
+    url, previews = f"/files/runs/{name}/{SAMPLES}", list[dict[str, Any]]()
+    for step, grid in grids_of(path / SAMPLES).items():
+        sound, volume = grid.with_suffix(".wav"), grid.with_suffix(".npz")
+        beside = {"sound": f"{url}/{sound.name}?{_stamp(sound)}"} if sound.is_file() else {}
+        beside |= {"volume": f"/api/runs/{name}/previews/{step}"} if volume.is_file() else {}
+        previews.append({"step": step, "url": f"{url}/{grid.name}?{_stamp(grid)}"} | beside)
+    return previews
 
 
 def _stamp(path: Path) -> int:

@@ -52,8 +52,11 @@ STARTING = 20
 """Seconds that a process which another studio started may take to write its number."""
 LOG_BYTES, LOG_LINES = 64_000, 400
 """The end of a log that is read, and the lines of it that are shown."""
-WORK_LINE = re.compile(r"(?P<task>.+): (?:(?P<done>[\d,]+) of (?P<total>[\d,]+) ?(?P<unit>.*)|(?P<share>\d+)%)")
-"""A line in which the terminal says how much of a task is done."""
+WORK_LINE = re.compile(
+    r"(?P<task>.+): (?:(?P<done>[\d,]+) of (?P<total>[\d,]+) ?(?P<unit>.*?)|(?P<share>\d+)%)"
+    r"(?:, (?P<left>[\d:]+) left)?"
+)
+"""A line in which the terminal says how much of a task is done, and how long the rest takes."""
 
 ProcessState = Literal["running", "finished", "stopped", "failed"]
 
@@ -242,10 +245,14 @@ def progress_of(lines: Sequence[str]) -> dict[str, Any] | None:
     match = next(filter(None, map(WORK_LINE.fullmatch, reversed(lines))), None)
     if match is None:
         return None
+    seconds = None
+    for part in match["left"].split(":") if match["left"] else ():
+        seconds = 60 * (seconds or 0) + int(part)
+    facts = {"task": match["task"], "seconds": seconds}
     if match["share"]:
-        return {"task": match["task"], "done": int(match["share"]), "total": 100, "unit": "%"}
+        return facts | {"done": int(match["share"]), "total": 100, "unit": "%"}
     done, total = (int(match[name].replace(",", "")) for name in ("done", "total"))
-    return {"task": match["task"], "done": done, "total": total, "unit": match["unit"]}
+    return facts | {"done": done, "total": total, "unit": match["unit"]}
 
 
 @functools.cache

@@ -57,9 +57,9 @@ def _kept_pictures(studio: StudioState) -> list[KeptPicture]:
             continue
     for row in studio.history.rows():
         folder = studio.history.folder / row.id
-        for path in (folder / FILES_FOLDER).rglob("*.png"):
-            reference = f"{HISTORY}{row.id}/{path.relative_to(folder).as_posix()}"
-            pictures.append((row.created, KeptPicture(reference, path.name, path)))
+        for name in row.names_of_pictures():
+            path = folder / FILES_FOLDER / name
+            pictures.append((row.created, KeptPicture(f"{HISTORY}{row.id}/{FILES_FOLDER}/{name}", path.name, path)))
     return [picture for _, picture in sorted(pictures, key=lambda one: one[0], reverse=True)]
 
 

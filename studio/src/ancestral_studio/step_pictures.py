@@ -73,19 +73,33 @@ def write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
             write_picture(entry.files / name, image, recipe)
 
 
-def _write(path: Path, tiles: NDArray[np.uint8], start: int, columns: int, rows: int) -> None:
-    """Write tiles (N, C, H, W) into the grid of a picture, from a place on; those of earlier places stay."""
+def sheet_of(
+    tiles: NDArray[np.uint8], columns: int, rows: int = 0, start: int = 0, before: NDArray[np.uint8] | None = None
+) -> Image.Image:
+    """Place tiles in a grid without gaps.
+
+    Args:
+        tiles: The tiles (N, 1 or 3, H, W).
+        columns: The number of columns.
+        rows: The number of rows; 0 is as many as there are tiles for.
+        start: The place of the first tile.
+        before: The pixels of a grid of this size, whose other tiles stay; None is a grey one.
+    """
     channels, height, width = tiles.shape[1:]
-    if start and path.exists():
-        with Image.open(path) as image:
-            sheet = np.array(image.convert("L" if channels == 1 else "RGB")).reshape(
-                rows * height, columns * width, channels
-            )
-    else:
-        sheet = np.full((rows * height, columns * width, channels), 128, dtype=np.uint8)
+    shape = (rows or -(-len(tiles) // columns)) * height, columns * width, channels
+    sheet = np.full(shape, 128, dtype=np.uint8) if before is None else before.reshape(shape)
     for place, tile in enumerate(tiles, start):
         row, column = divmod(place, columns)
         sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile.transpose(1, 2, 0)
+    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+
+
+def _write(path: Path, tiles: NDArray[np.uint8], start: int, columns: int, rows: int) -> None:
+    """Write tiles (N, C, H, W) into the grid of a picture, from a place on; those of earlier places stay."""
+    before = None
+    if start and path.exists():
+        with Image.open(path) as image:
+            before = np.array(image.convert("L" if tiles.shape[1] == 1 else "RGB"))
     temporary = path.with_name(f".{path.name}")
-    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(temporary, format="PNG", compress_level=FAST)
+    sheet_of(tiles, columns, rows, start, before).save(temporary, format="PNG", compress_level=FAST)
     temporary.replace(path)  # not flushed to the disk, as hundreds come in a minute; a killed process loses nothing

@@ -82,9 +82,12 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     rows, faults = list[Finding](), list[InputError]()
     source = yield from _opened(options, plan.config, rows, faults)
     items = yield from inspect_items(source, options.threads or source.threads)
+    duplicates = [*findings.duplicate_findings(items, _classes(items), plan.config.data.leave_out_copies)]
+    if plan.config.data.leave_out_copies:
+        items = items.without(items.copies)
     dataset, values, files = items.data, items.values, items.files
-    classes = class_counts(dataset.labels, dataset.classes)
-    rows += _findings(items, plan.config, classes, faults)
+    classes = _classes(items)
+    rows += _findings(items, plan.config, classes, faults, duplicates)
     config, cost = judged_cost(options, plan.config, dataset, values.shape, rows)
     rows += findings.training_findings(len(dataset), config, cost)
     trainable = all(row.level != "error" for row in rows)
@@ -129,8 +132,16 @@ def _opened(
     return source
 
 
+def _classes(items: InspectedItems) -> dict[str, int]:
+    return class_counts(items.data.labels, items.data.classes)
+
+
 def _findings(
-    items: InspectedItems, config: Config, classes: Mapping[str, int], faults: Sequence[InputError]
+    items: InspectedItems,
+    config: Config,
+    classes: Mapping[str, int],
+    faults: Sequence[InputError],
+    duplicates: Sequence[Finding],
 ) -> list[Finding]:
     """What was found of the items and of what they are conditioned on."""
     dataset, files, of_conditions = items.data, items.files, [*condition_findings(items.data)]
@@ -142,7 +153,7 @@ def _findings(
         *(Finding("reading", "note", text, advice) for text, advice in dataset.notes if text not in condition_texts),
         *fault_findings(faults),
         *of_conditions,
-        *findings.duplicate_findings(items, classes),
+        *duplicates,
         *findings.class_findings(classes),
         *findings.flat_finding(flat, config.data.background),
         *findings.value_findings(items.values),

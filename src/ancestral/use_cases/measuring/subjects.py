@@ -108,9 +108,9 @@ def opener(subjects: Sequence[Subject], options: WithSamples, source: Any) -> Op
         InputError: If the conditions of the models cannot be found in data.
     """
     first, configs = subjects[0], [one.model.config.data for one in subjects]
-    same = len({(config.validation, config.moved, config.fingerprint) for config in configs}) == 1
+    splits = {(config.validation, config.moved, config.left_out, config.fingerprint) for config in configs}
     given = _given_of(subjects, options, source)
-    return loader(first.model.spec, first.data_config, configs[0] if same else None, given)
+    return loader(first.model.spec, first.data_config, configs[0] if len(splits) == 1 else None, given)
 
 
 def _given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[Given, ...] | None:

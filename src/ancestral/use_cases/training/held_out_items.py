@@ -32,7 +32,8 @@ def with_copies_together(
     """
     share, moved, notes = config.data.validation, "", list[str]()
     before = plan.saved.data if plan.saved is not None else plan.start.model.config.data if plan.start else None
-    alike = before is not None and (before.fingerprint, before.validation) == (config.data.fingerprint, share)
+    same_items = config.data.fingerprint, config.data.left_out, share
+    alike = before is not None and (before.fingerprint, before.left_out, before.validation) == same_items
     if before is not None and (plan.saved is not None or alike):
         moved = before.moved
     elif isinstance(share, float):

@@ -19,6 +19,7 @@ from ancestral.training import RunFolder
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
 from ancestral.use_cases.training import fine_tuning
+from ancestral.use_cases.training.distinct_items import without_copies
 from ancestral.use_cases.training.held_out_items import split, with_copies_together
 from ancestral.use_cases.training.plan_training import TrainPlan
 
@@ -55,9 +56,10 @@ def opened(plan: TrainPlan) -> Generator[Event, None, OpenedData]:
     fingerprint = dataset.fingerprint
     dataset, given, lacking_notes = _with_conditions_before(plan, dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, given=given, fingerprint=fingerprint))
+    config, dataset, copies_notes = yield from without_copies(plan, config, dataset)
     config, moved_notes = yield from with_copies_together(plan, config, dataset)
     training, held_out, split_notes = split(dataset, config, plan.validation)
-    return OpenedData(config, training, held_out, (*notes, *lacking_notes, *moved_notes, *split_notes))
+    return OpenedData(config, training, held_out, (*notes, *lacking_notes, *copies_notes, *moved_notes, *split_notes))
 
 
 def _read(plan: TrainPlan) -> Generator[Event, None, Dataset]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ancestral import __version__
 from ancestral import config as configs
 from ancestral import model as models
+from ancestral.base import storage
 from ancestral.base.events import Event, Message, finish
 from ancestral.config import run_files
 from ancestral.config.request import Request
@@ -28,6 +31,8 @@ PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
 PREVIEW_TILES, PREVIEW_POINTS = 64, 1000
 """About the number of tiles of a preview: samples, and what stands beside them; the number of points."""
+HEARD_SAMPLES, PAUSE_SECONDS = 8, 0.25
+"""Number of the recordings of a preview that can be heard, and the silence after each."""
 PREVIEW_FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
 
@@ -103,6 +108,7 @@ def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[
         recipe = Request("", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=run)
         try:
             writers.write_picture(folder.grid(step), grid, recipe.to_json())
+            _write_beside(folder.grid(step), recording.samples, trainer.spec)
             if given.images and not (conditions := folder.samples / run_files.CONDITIONS).exists():
                 writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
         except OSError as error:
@@ -111,6 +117,17 @@ def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[
     if step == configs.EARLY[0] and not last and folder.grid(step).exists() and folder.model_step() == step:
         command = sampling_command(trainer, folder)
         yield Message(f"First samples: {folder.grid(step)}; more, in another terminal:  {command}")
+
+
+def _write_beside(grid: Path, samples: Tensor, spec: DataSpec) -> None:
+    """Write what a grid does not show: some recordings one after another, or one volume."""
+    if spec.rate is not None:
+        pause = samples.new_zeros(samples.shape[1], round(PAUSE_SECONDS * spec.rate))
+        parts = [part for sample in samples[:HEARD_SAMPLES] for part in (sample, pause)]
+        with storage.atomic(grid.with_suffix(".wav")) as temporary:
+            temporary.write_bytes(writers.wav_bytes(torch.cat(parts, 1), spec.rate))
+    elif len(spec.shape) == 4:
+        writers.write_array(grid.with_suffix(".npz"), samples[:1], None)
 
 
 def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple["PillowImage", "PillowImage"]:

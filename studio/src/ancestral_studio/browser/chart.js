@@ -2,291 +2,210 @@
 // the arrow keys, at a cursor.
 
 import { el, fill } from "../page/shared/elements.js";
+import { ChartScale, MARGIN, drawable } from "./chart_scale.js";
 import { short, write } from "./dom.js";
 import { onPreferences } from "./preferences.js";
 
-const LEFT = 58,
-  RIGHT = 14,
-  TOP = 12,
-  BOTTOM = 30;
+const steps = number => number.toLocaleString("en");
+const curveName = colour => `curve-${((colour - 1) % 6) + 1}`;
 
 /**
- * Make a chart. Returns {element, draw(series, {log})}: a series is {name, colour: 1..6, points: [[x, y], ...],
- * faint, dashed}; of a faint one neither name nor value is shown.
+ * A chart in `element`. A series is {name, colour: 1..6, points: [[x, y], ...], faint, dashed}; of a faint one neither
+ * name nor value is shown.
  */
-export function chart(label, { height = 300 } = {}) {
-  const canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": label, class: "chart" });
-  const readout = el("p", { class: "readout small number", role: "status" });
-  const legend = el("div", { class: "legend small" });
-  const element = el("figure", { class: "stack tight" }, canvas, readout, legend);
-  let series = [],
-    log = true,
-    cursor = null,
-    frame = null;
-
-  /** A colour of the style sheet as a canvas takes it: that of the light or the dark page. */
-  const token = name => {
-    canvas.style.color = `var(--${name})`;
-    return getComputedStyle(canvas).color;
-  };
-  const colour = number => token(`curve-${((number - 1) % 6) + 1}`);
-
-  function scales() {
-    const xs = [],
-      ys = [];
-    for (const one of series) {
-      for (const [x, y] of one.points) {
-        if (!Number.isFinite(y) || (log && y <= 0)) continue;
-        xs.push(x);
-        ys.push(y);
-      }
-    }
-    if (!xs.length) return null;
-    // of very many numbers a spread call would fail
-    const ends = values =>
-      values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
-    let [x0, x1] = ends(xs),
-      [y0, y1] = ends(ys);
-    if (x0 === x1) {
-      x0 -= 1;
-      x1 += 1;
-    }
-    if (log) {
-      [y0, y1] = [Math.log10(y0), Math.log10(y1)];
-      const room = Math.max(0.03, (y1 - y0) * 0.06);
-      y0 -= room;
-      y1 += room;
-    } else {
-      const room = (y1 - y0 || Math.abs(y1) || 1) * 0.06;
-      y0 = Math.min(y0 - room, y0 >= 0 ? Math.max(0, y0 - room) : y0 - room);
-      y1 += room;
-    }
-    const width = canvas.clientWidth,
-      innerWidth = width - LEFT - RIGHT,
-      innerHeight = height - TOP - BOTTOM;
-    return {
-      width,
-      x0,
-      x1,
-      y0,
-      y1,
-      x: value => LEFT + ((value - x0) / (x1 - x0)) * innerWidth,
-      y: value => TOP + (1 - ((log ? Math.log10(value) : value) - y0) / (y1 - y0)) * innerHeight,
-      step: pixel => x0 + ((pixel - LEFT) / innerWidth) * (x1 - x0),
-    };
+export class Chart {
+  constructor(label, { height = 300 } = {}) {
+    Object.assign(this, { height, series: [], log: true, cursor: null, frame: null });
+    this.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": label, class: "chart" });
+    this.readout = el("p", { class: "readout small number", role: "status" });
+    this.legend = el("div", { class: "legend small" });
+    this.element = el("figure", { class: "stack tight" }, this.canvas, this.readout, this.legend);
+    this.canvas.addEventListener("pointermove", event => {
+      const scale = this.scale();
+      if (scale) this.move(scale.step(event.offsetX));
+    });
+    this.canvas.addEventListener("pointerleave", () => {
+      if (document.activeElement !== this.canvas) this.move(null);
+    });
+    this.canvas.addEventListener("blur", () => this.move(null));
+    this.canvas.addEventListener("keydown", event => this.press(event));
+    const repaint = () => this.repaint();
+    new ResizeObserver(repaint).observe(this.canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+    onPreferences(repaint);
   }
 
-  function paint() {
-    frame = null;
-    const scale = scales(),
-      ratio = devicePixelRatio || 1,
-      width = canvas.clientWidth;
+  draw(series, { log = true } = {}) {
+    Object.assign(this, { series, log });
+    fill(
+      this.legend,
+      this.named().map(one =>
+        el("span", { class: `key ${curveName(one.colour)}${one.dashed ? " dashed" : ""}` }, one.name),
+      ),
+    );
+    this.show();
+    this.repaint();
+  }
+
+  scale() {
+    return ChartScale.of(this.series, this.log, this.canvas.clientWidth, this.height);
+  }
+
+  named() {
+    return this.series.filter(one => !one.faint && one.points.length);
+  }
+
+  /** The points of the named series that are nearest to a step. */
+  nearest(step) {
+    return this.named()
+      .map(one => ({ one, point: nearestPoint(one.points, step) }))
+      .filter(({ point }) => Number.isFinite(point[1]));
+  }
+
+  // -- the cursor -------------------------------------------------------------------------------------------------
+
+  move(step) {
+    this.cursor = step;
+    this.show();
+    this.repaint();
+  }
+
+  /** Write the values at the cursor, or the last ones. */
+  show() {
+    const last = () => this.named().map(one => ({ one, point: one.points.at(-1) }));
+    const values = this.cursor === null ? last() : this.nearest(this.cursor);
+    const several = new Set(values.map(({ point }) => point[0])).size > 1;
+    const head = values.length && !several ? `step ${steps(values[0].point[0])}: ` : "";
+    const texts = values.map(
+      ({ one, point }) => `${one.name} ${short(point[1])}${several ? ` (step ${steps(point[0])})` : ""}`,
+    );
+    write(this.readout, head + texts.join(" · "));
+  }
+
+  press(event) {
+    const points = this.named()[0]?.points;
+    if (!points || !["ArrowLeft", "ArrowRight", "Home", "End", "Escape"].includes(event.key)) return;
+    event.preventDefault();
+    if (event.key === "Escape") return void this.move(null);
+    const found = this.cursor === null ? -1 : points.findIndex(point => point[0] >= this.cursor),
+      index = found < 0 ? points.length : found;
+    const next = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: points.length - 1 }[event.key];
+    this.move(points[Math.min(points.length - 1, Math.max(0, next))][0]);
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------------------------
+
+  /** A colour of the style sheet as a canvas takes it: that of the light or the dark page. */
+  token(name) {
+    this.canvas.style.color = `var(--${name})`;
+    return getComputedStyle(this.canvas).color;
+  }
+
+  repaint() {
+    this.frame ??= requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    this.frame = null;
+    const { canvas, height } = this,
+      width = canvas.clientWidth,
+      ratio = devicePixelRatio || 1;
     if (!width) return;
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
     context.font = "12px system-ui, sans-serif";
-    const soft = token("soft"),
-      line = token("line");
-    context.fillStyle = soft;
+    context.fillStyle = this.token("soft");
+    const scale = this.scale();
     if (!scale) {
       context.textAlign = "center";
       context.fillText("no numbers yet", width / 2, height / 2);
-      write(readout, "");
+      write(this.readout, "");
       return;
     }
+    this.paintAxes(context, scale);
+    context.save();
+    context.beginPath();
+    context.rect(MARGIN.left, 0, width - MARGIN.left - MARGIN.right + 6, height);
+    context.clip();
+    for (const one of [...this.series].sort((a, b) => Boolean(b.faint) - Boolean(a.faint)))
+      this.paintSeries(context, scale, one);
+    context.restore();
+    if (this.cursor !== null) this.paintCursor(context, scale);
+  }
+
+  paintAxes(context, scale) {
     context.lineWidth = 1;
-    context.strokeStyle = line;
+    context.strokeStyle = this.token("line");
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (const value of log ? logTicks(scale.y0, scale.y1) : ticks(scale.y0, scale.y1, 5)) {
+    for (const value of scale.valueTicks()) {
       const y = Math.round(scale.y(value)) + 0.5;
-      context.beginPath();
-      context.moveTo(LEFT, y);
-      context.lineTo(width - RIGHT, y);
-      context.stroke();
-      context.fillText(short(value, 3), LEFT - 8, y);
+      stroke(context, [
+        [MARGIN.left, y],
+        [scale.width - MARGIN.right, y],
+      ]);
+      context.fillText(short(value, 3), MARGIN.left - 8, y);
     }
     context.textAlign = "center";
     context.textBaseline = "top";
-    for (const value of ticks(scale.x0, scale.x1, Math.max(2, Math.floor(width / 110)))) {
-      context.fillText(value.toLocaleString("en"), Math.min(width - 20, scale.x(value)), height - BOTTOM + 10);
-    }
-    context.save();
-    context.beginPath();
-    context.rect(LEFT, 0, width - LEFT - RIGHT + 6, height);
-    context.clip();
-    for (const one of [...series].sort((a, b) => Boolean(b.faint) - Boolean(a.faint))) {
-      context.strokeStyle = context.fillStyle = colour(one.colour);
-      context.globalAlpha = one.faint ? 0.35 : 1;
-      context.lineWidth = one.faint ? 1 : 2;
-      context.setLineDash(one.dashed ? [6, 4] : []);
-      context.lineJoin = "round";
-      context.beginPath();
-      let pen = false;
-      for (const [x, y] of one.points) {
-        if (!Number.isFinite(y) || (log && y <= 0)) {
-          pen = false;
-          continue;
-        }
-        if (pen) context.lineTo(scale.x(x), scale.y(y));
-        else context.moveTo(scale.x(x), scale.y(y));
-        pen = true;
-      }
-      context.stroke();
-      if (!one.faint && one.points.length < 60) {
-        for (const [x, y] of one.points) {
-          if (Number.isFinite(y) && !(log && y <= 0)) {
-            context.beginPath();
-            context.arc(scale.x(x), scale.y(y), 2.5, 0, 7);
-            context.fill();
-          }
-        }
-      }
-    }
-    context.restore();
-    context.setLineDash([]);
-    context.globalAlpha = 1;
-    if (cursor !== null) {
-      const x = Math.round(scale.x(cursor)) + 0.5;
-      context.strokeStyle = soft;
-      context.beginPath();
-      context.moveTo(x, TOP);
-      context.lineTo(x, height - BOTTOM);
-      context.stroke();
-      for (const { one, point } of nearest(cursor)) {
-        if (!(log && point[1] <= 0)) {
-          context.fillStyle = colour(one.colour);
-          context.beginPath();
-          context.arc(scale.x(point[0]), scale.y(point[1]), 4, 0, 7);
-          context.fill();
-        }
-      }
+    for (const step of scale.stepTicks())
+      context.fillText(steps(step), Math.min(scale.width - 20, scale.x(step)), this.height - MARGIN.bottom + 10);
+  }
+
+  paintSeries(context, scale, { colour, points, faint, dashed }) {
+    const place = ([step, value]) => (drawable(value, this.log) ? [scale.x(step), scale.y(value)] : null);
+    context.strokeStyle = context.fillStyle = this.token(curveName(colour));
+    context.globalAlpha = faint ? 0.35 : 1;
+    context.lineWidth = faint ? 1 : 2;
+    context.setLineDash(dashed ? [6, 4] : []);
+    context.lineJoin = "round";
+    stroke(context, points.map(place));
+    if (!faint && points.length < 60) for (const point of points.map(place)) if (point) dot(context, point, 2.5);
+  }
+
+  paintCursor(context, scale) {
+    const x = Math.round(scale.x(this.cursor)) + 0.5;
+    context.strokeStyle = this.token("soft");
+    stroke(context, [
+      [x, MARGIN.top],
+      [x, this.height - MARGIN.bottom],
+    ]);
+    for (const { one, point } of this.nearest(this.cursor)) {
+      if (!drawable(point[1], this.log)) continue;
+      context.fillStyle = this.token(curveName(one.colour));
+      dot(context, [scale.x(point[0]), scale.y(point[1])], 4);
     }
   }
-
-  const repaint = () => {
-    frame ??= requestAnimationFrame(paint);
-  };
-  const named = () => series.filter(one => !one.faint && one.points.length);
-
-  function nearest(x) {
-    return named()
-      .map(one => {
-        let low = 0,
-          high = one.points.length - 1;
-        while (high - low > 1) {
-          const middle = (low + high) >> 1;
-          if (one.points[middle][0] <= x) low = middle;
-          else high = middle;
-        }
-        const point =
-          Math.abs(one.points[low][0] - x) <= Math.abs(one.points[high][0] - x) ? one.points[low] : one.points[high];
-        return { one, point };
-      })
-      .filter(({ point }) => Number.isFinite(point[1]));
-  }
-
-  function show() {
-    const at =
-      cursor === null ? named().map(one => ({ one, point: one.points[one.points.length - 1] })) : nearest(cursor);
-    const several = new Set(at.map(({ point }) => point[0])).size > 1;
-    const step = !at.length ? "" : several ? "" : `step ${at[0].point[0].toLocaleString("en")}: `;
-    write(
-      readout,
-      step +
-        at
-          .map(
-            ({ one, point }) =>
-              `${one.name} ${short(point[1])}${several ? ` (step ${point[0].toLocaleString("en")})` : ""}`,
-          )
-          .join(" · "),
-    );
-  }
-
-  function move(x) {
-    cursor = x;
-    show();
-    repaint();
-  }
-
-  canvas.addEventListener("pointermove", event => {
-    const scale = scales();
-    if (scale) move(Math.min(scale.x1, Math.max(scale.x0, scale.step(event.offsetX))));
-  });
-  canvas.addEventListener("pointerleave", () => {
-    if (document.activeElement !== canvas) move(null);
-  });
-  canvas.addEventListener("blur", () => move(null));
-  canvas.addEventListener("keydown", event => {
-    const points = named()[0]?.points;
-    if (!points || !["ArrowLeft", "ArrowRight", "Home", "End", "Escape"].includes(event.key)) return;
-    event.preventDefault();
-    if (event.key === "Escape") return void move(null);
-    const index = cursor === null ? points.length : points.findIndex(point => point[0] >= cursor);
-    const next = {
-      ArrowLeft: (index < 0 ? points.length : index) - 1,
-      ArrowRight: index < 0 ? points.length - 1 : index + 1,
-      Home: 0,
-      End: points.length - 1,
-    }[event.key];
-    move(points[Math.min(points.length - 1, Math.max(0, next))][0]);
-  });
-  new ResizeObserver(repaint).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-  onPreferences(repaint);
-
-  return {
-    element,
-    draw(newSeries, { log: logarithmic = true } = {}) {
-      series = newSeries;
-      log = logarithmic;
-      fill(
-        legend,
-        named().map(one =>
-          el("span", { class: `key curve-${((one.colour - 1) % 6) + 1}${one.dashed ? " dashed" : ""}` }, one.name),
-        ),
-      );
-      show();
-      repaint();
-    },
-  };
 }
 
-/** About `count` round numbers between two. */
-export function ticks(low, high, count) {
-  const raw = (high - low) / count,
-    power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map(factor => factor * power).find(size => size >= raw * 0.999);
-  const values = [];
-  for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + step * 1e-9; value += step)
-    values.push(Number(value.toPrecision(12)));
-  return values;
-}
-
-/** Round numbers between powers of ten, given by their logarithms. */
-export function logTicks(low, high) {
-  const factors = high - low > 3 ? [1] : high - low > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
-  const values = [];
-  for (let power = Math.floor(low); power <= Math.ceil(high); power++) {
-    for (const factor of factors) {
-      const value = Math.log10(factor) + power;
-      if (value >= low && value <= high) values.push(Number((factor * 10 ** power).toPrecision(6)));
-    }
+/** The point whose step is nearest; the points are in the order of their steps. */
+function nearestPoint(points, step) {
+  let low = 0,
+    high = points.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (points[middle][0] <= step) low = middle;
+    else high = middle;
   }
-  return values.length > 1 ? values : ticks(10 ** low, 10 ** high, 4).filter(value => value > 0);
+  return Math.abs(points[low][0] - step) <= Math.abs(points[high][0] - step) ? points[low] : points[high];
 }
 
-/** The exponentially weighted mean of points, without the bias of its beginning; NaN counts for nothing. */
-export function smooth(points, memory) {
-  let sum = 0,
-    weight = 0;
-  return points.map(([x, y]) => {
-    if (Number.isFinite(y)) {
-      sum = memory * sum + (1 - memory) * y;
-      weight = memory * weight + (1 - memory);
-    }
-    return [x, weight ? sum / weight : NaN];
-  });
+/** Draw a line through points; it has a gap where one is null. */
+function stroke(context, points) {
+  context.beginPath();
+  let pen = false;
+  for (const point of points) {
+    if (point && pen) context.lineTo(...point);
+    else if (point) context.moveTo(...point);
+    pen = Boolean(point);
+  }
+  context.stroke();
+}
+
+function dot(context, [x, y], radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 7);
+  context.fill();
 }

@@ -1,6 +1,7 @@
 // What doctor says of data: findings with buttons that follow their advice, the contact sheet, classes and conditions.
 
 import { el } from "../page/shared/elements.js";
+import { dataItems, hasItems } from "./data_items.js";
 import { button } from "./dom.js";
 import { resultParts } from "./process_view.js";
 
@@ -152,7 +153,7 @@ const isFacts = part => part.rows && !part.rows.some(row => row.some(text => /^â
 /**
  * The elements of a report. `options` are those of the form that the advice can set, by `follow(name, value)`.
  */
-export function dataReport({ report: data, parts, pictures }, options, follow) {
+export function dataReport({ id, report: data, parts, pictures }, options, follow) {
   const [sheet] = pictures;
   return [
     summary(data, options, follow),
@@ -163,6 +164,7 @@ export function dataReport({ report: data, parts, pictures }, options, follow) {
         el("figcaption", {}, el("h3", {}, "Contact sheet")),
         el("img", { src: sheet, alt: `Contact sheet of ${data.source}`, class: "sheet" }),
       ),
+    hasItems(data) && dataItems(id, data),
     classBars(data.classes),
     conditionTable(data.conditions),
     el(

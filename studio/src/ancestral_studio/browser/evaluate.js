@@ -3,6 +3,7 @@
 import { el, fill } from "../page/shared/elements.js";
 import { CommandTab, resultSection } from "./command_tab.js";
 import { pictureList, resultParts } from "./process_view.js";
+import { reportButton } from "./inner_page.js";
 import { runPicker } from "./runs.js";
 
 const FIRST = ["samples", "conditions", "members", "likelihood", "metrics", "sampler", "steps"];
@@ -56,7 +57,6 @@ class EvaluateTab extends CommandTab {
     const found = await this.app.api("GET", `/api/runs/${wanted}/results`).catch(() => null);
     if (wanted !== this.run || !found) return;
     const { evaluation, samplers, pictures, report } = found;
-    const link = { class: "button", href: report, target: "_blank", rel: "noreferrer" };
     fill(
       this.results,
       evaluation.length
@@ -64,7 +64,7 @@ class EvaluateTab extends CommandTab {
         : el("p", { class: "empty" }, "This run was not evaluated yet."),
       samplers.length ? resultSection("Samplers", resultParts(samplers)) : null,
       pictures.length ? resultSection("Pictures", pictureList(pictures)) : null,
-      report ? el("p", {}, el("a", link, "Report of the run")) : null,
+      report ? el("p", {}, reportButton(this.app.run(wanted)?.name ?? "the run", report, "Report of the run")) : null,
     );
   }
 

@@ -1,31 +1,40 @@
-// A page of its own in a window over the studio, of which it has no part: the page of a model, or a report.
+// A page of its own in a window over the studio, of which it has no part: the page of a model, or the report of a run. The
+// server says so of both, and the frame says so too.
 
 import { el } from "../page/shared/elements.js";
-import { button, icon, write } from "./dom.js";
+import { button, icon } from "./dom.js";
 
-export class InnerPage {
-  /** `scripts`: whether the page may run its own, and save what it makes. */
-  constructor({ scripts = false } = {}) {
-    this.title = el("h2", { class: "grow wrap" });
-    this.frame = el("iframe", { sandbox: scripts ? "allow-scripts allow-forms allow-downloads" : "" });
-    this.tab = el("a", { class: "button", target: "_blank", rel: "noreferrer" }, "Open in a tab");
-    this.download = el("a", { class: "button", download: "" }, icon("download"), "Download");
-    const close = { class: "icon", "aria-label": "Close (Escape)", title: "Close (Escape)" };
-    this.element = el(
-      "dialog",
-      { class: "inner-page", on: { close: () => this.frame.removeAttribute("src") } },
-      el("header", { class: "row" }, this.title, this.tab, this.download, button(icon("close"), () => this.element.close(), close)),
-      this.frame,
-    );
-  }
+/** Open the page at an address. `name`: that of its file where it may run its own scripts and be saved; else null. */
+export function openInside(title, address, name = null) {
+  const link = { class: "button", href: address };
+  const download = name && el("a", { ...link, download: name }, icon("download"), "Download");
+  const dialog = el(
+    "dialog",
+    { class: "window inner-page", "aria-label": title, on: { close: () => dialog.remove() } },
+    el(
+      "div",
+      { class: "row apart" },
+      el("h2", { class: "wrap" }, title),
+      el(
+        "div",
+        { class: "row" },
+        el("a", { ...link, target: "_blank", rel: "noreferrer" }, "Open in a tab"),
+        download,
+        button("Close", () => dialog.close()),
+      ),
+    ),
+    el("iframe", {
+      src: address,
+      title,
+      sandbox: name ? "allow-scripts allow-forms allow-downloads" : true,
+      referrerpolicy: "no-referrer",
+    }),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+}
 
-  /** Show the page at an address; its file is called `name` where it is saved. */
-  show(title, address, name) {
-    write(this.title, title);
-    this.element.setAttribute("aria-label", title);
-    this.frame.title = title;
-    this.frame.src = this.tab.href = this.download.href = address;
-    this.download.download = name;
-    this.element.showModal();
-  }
+/** A button that opens the report at an address; `name` is that of the run. */
+export function reportButton(name, address, text = "Report") {
+  return button(text, () => openInside(`Report of ${name}`, address), { class: "quiet", "aria-haspopup": "dialog" });
 }

@@ -1,115 +1,123 @@
 // The form that starts a training run. What was filled in stays when the page is loaded again.
 
 import { el, fill } from "../page/shared/elements.js";
-import { write } from "./dom.js";
+import { button, write } from "./dom.js";
 import { commandLine, offer, optionForm } from "./form.js";
 import { refused } from "./process_view.js";
 
 const KEPT = "ancestral.train";
 
-/**
- * Make the form. `started(process)` is called when a training run was started.
- * Returns {element, set(values), fail(option, text)}.
- */
-export function newRun(app, started) {
-  const line = el("code", { class: "command", "aria-label": "The same as a command" });
-  const place = el("div"),
-    button = el("button", { type: "submit", class: "primary" }, "Start training");
-  const clear = el("button", { type: "button", class: "quiet" }, "Clear");
-  const element = el(
-    "form",
-    { class: "panel stack", novalidate: true },
-    el("div", { class: "row apart" }, el("h2", {}, "New run"), clear),
-    place,
-    el("div", { class: "row bottom" }, line, button),
-  );
-  let form = null,
-    shown = null,
-    values = JSON.parse(sessionStorage.getItem(KEPT) ?? "null") ?? {},
-    suggestions = null;
-
-  function changed() {
-    values = form.values();
-    sessionStorage.setItem(KEPT, JSON.stringify(values));
-    write(line, commandLine("train", form.words()));
+/** The form in `element`. `started(process)` is called when a training run was started. */
+export class NewRun {
+  constructor(app, started) {
+    Object.assign(this, { app, started, form: null, shown: null, suggestions: null });
+    this.values = JSON.parse(sessionStorage.getItem(KEPT) ?? "null") ?? {};
+    this.line = el("code", { class: "command", "aria-label": "The same as a command" });
+    this.start = el("button", { type: "submit", class: "primary" }, "Start training");
+    const clear = button("Clear", () => this.clear(), { class: "quiet" });
+    // once a name is typed to its end
+    const changed = event => ["config", "data"].includes(event.target.name) && this.build();
+    this.place = el("div", { on: { change: changed } });
+    this.element = el(
+      "form",
+      { class: "panel stack", novalidate: true, on: { submit: event => this.submit(event) } },
+      el("div", { class: "row apart" }, el("h2", {}, "New run"), clear),
+      this.place,
+      el("div", { class: "row bottom" }, this.line, this.start),
+    );
+    this.ready = this.begin();
   }
 
-  // once a name is typed to its end
-  place.addEventListener("change", event => {
-    if (["config", "data"].includes(event.target.name)) build();
-  });
+  async begin() {
+    await this.build();
+    this.suggestions = await this.app.api("GET", "/api/data").catch(() => null);
+    this.offerNames();
+  }
+
+  /** Replace all values. */
+  async set(values) {
+    await this.ready;
+    this.form.set({ ...values });
+    this.changed();
+    await this.build();
+  }
+
+  /** Show an error at an option. */
+  async fail(option, text) {
+    await this.ready;
+    this.form.fail(option, text);
+  }
+
+  changed() {
+    this.values = this.form.values();
+    sessionStorage.setItem(KEPT, JSON.stringify(this.values));
+    this.drawLine();
+  }
+
+  drawLine() {
+    write(this.line, commandLine("train", this.form.words()));
+  }
+
+  clear() {
+    if (!this.form) return;
+    this.form.set({});
+    this.changed();
+  }
 
   /** The defaults that the form shows are those of the preset, or for the data. */
-  async function build() {
-    const wanted = new URLSearchParams({ preset: values.config ?? "", data: values.data ?? "" }).toString();
-    if (wanted === shown) return;
-    shown = wanted;
+  async build() {
+    const { config = "", data = "" } = this.values;
+    const wanted = new URLSearchParams({ preset: config, data }).toString();
+    if (wanted === this.shown) return;
+    this.shown = wanted;
     let answer;
     try {
-      answer = await app.api("GET", `/api/forms/train?${wanted}`);
+      answer = await this.app.api("GET", `/api/forms/train?${wanted}`);
     } catch (error) {
-      if (form) return void form.fail(values.config ? "config" : "data", error.message);
-      answer = await app.api("GET", "/api/forms/train");
+      if (this.form) return void this.form.fail(config ? "config" : "data", error.message);
+      answer = await this.app.api("GET", "/api/forms/train");
     }
-    if (wanted !== shown) return;
-    const focused = document.activeElement?.closest?.("[data-option]")?.dataset.option,
-      text = document.activeElement?.selectionStart;
-    const open = place.querySelector("details")?.open;
-    form = optionForm(answer.options, form ? form.values() : values, { changed, leave: ["resume", "verbose"] });
-    fill(place, form.element);
-    if (open) place.querySelector("details").open = true;
-    write(line, commandLine("train", form.words()));
-    offerNames();
-    if (focused && form.field(focused)) {
-      form.field(focused).focus();
-      if (text !== undefined && text !== null) form.field(focused).input.setSelectionRange?.(text, text);
+    if (wanted === this.shown) this.replace(answer.options);
+  }
+
+  /** Put another form in the place of the one before, with its values, its fold and the focus of the keyboard. */
+  replace(options) {
+    const focus = document.activeElement,
+      focused = focus?.closest?.("[data-option]")?.dataset.option,
+      cursor = focus?.selectionStart,
+      open = this.place.querySelector("details")?.open;
+    const values = this.form ? this.form.values() : this.values;
+    this.form = optionForm(options, values, { changed: () => this.changed(), leave: ["resume", "verbose"] });
+    fill(this.place, this.form.element);
+    if (open) this.place.querySelector("details").open = true;
+    this.drawLine();
+    this.offerNames();
+    const field = focused && this.form.field(focused);
+    field?.focus();
+    if (field && Number.isInteger(cursor)) field.input.setSelectionRange?.(cursor, cursor);
+  }
+
+  offerNames() {
+    const lists = { config: this.suggestions?.presets, data: this.suggestions?.builtins };
+    for (const [name, list] of Object.entries(lists)) {
+      const field = this.form.field(name);
+      if (list && field) offer(field.input, list);
     }
   }
 
-  function offerNames() {
-    for (const [name, list] of [
-      ["config", suggestions?.presets],
-      ["data", suggestions?.builtins],
-    ]) {
-      if (list && form.field(name)) offer(form.field(name).input, list);
-    }
-  }
-
-  element.addEventListener("submit", async event => {
+  async submit(event) {
     event.preventDefault();
+    const { app, form, start } = this;
     if (!form) return;
-    button.disabled = true;
+    start.disabled = true;
     form.fail(null, "");
     try {
       const { id } = await app.api("POST", "/api/jobs", { command: "train", options: form.values() });
-      started(await app.api("GET", `/api/processes/${id}`));
+      this.started(await app.api("GET", `/api/processes/${id}`));
     } catch (error) {
       refused(app, form, error);
     } finally {
-      button.disabled = false;
+      start.disabled = false;
     }
-  });
-  clear.addEventListener("click", () => {
-    form?.set({});
-    changed();
-  });
-
-  const ready = (async () => {
-    await build();
-    suggestions = await app.api("GET", "/api/data").catch(() => null);
-    offerNames();
-  })();
-  return {
-    element,
-    async set(newValues) {
-      await ready;
-      form.set({ ...newValues });
-      changed();
-      await build();
-    },
-    async fail(option, text) {
-      await ready;
-      form.fail(option, text);
-    },
-  };
+  }
 }

@@ -2,6 +2,8 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { button, icon, write } from "./dom.js";
+import { Slices } from "./slices.js";
+import { player } from "./sound.js";
 
 const FRAME_SECONDS = 0.5;
 
@@ -48,15 +50,26 @@ export class PreviewPlayer {
   drawPicture({ name, preview }, place) {
     let figure = this.pictures.children[place];
     if (!figure) {
-      figure = el("figure", { class: "stack tight" }, el("figcaption", { class: "small" }), el("img", { alt: "" }));
+      figure = el(
+        "figure",
+        { class: "stack tight" },
+        el("figcaption", { class: "small" }),
+        el("img", { alt: "" }),
+        el("div"),
+      );
+      figure.fold = volumeFold();
+      figure.append(figure.fold.element);
       this.pictures.append(figure);
     }
-    const [caption, image] = figure.children,
+    const [caption, image, beside] = figure.children,
       several = this.runs.length > 1;
     write(caption, several ? `${name}, step ${preview.step.toLocaleString("en")}` : "");
     caption.hidden = !several;
     image.alt = `Samples of ${name} at step ${preview.step}`;
     if (image.getAttribute("src") !== preview.url) image.src = preview.url;
+    const label = `Samples of ${name} at step ${preview.step}, one after another`;
+    fill(beside, preview.sound ? player(preview.sound, label) : null);
+    figure.fold.show(preview.volume, `the first sample of ${name}`);
   }
 
   go(index) {
@@ -102,4 +115,23 @@ export class PreviewPlayer {
     }
     this.draw();
   }
+}
+
+/** A volume of a preview, read once its fold is open. Returns {element, show(address, title)}. */
+function volumeFold() {
+  const slices = new Slices(),
+    summary = el("summary", { class: "small" }, "The first sample, slice by slice");
+  let shown = null;
+  const read = () => {
+    if (element.open && shown) slices.show(...shown).catch(() => slices.hide());
+  };
+  const element = el("details", { hidden: true, on: { toggle: read } }, summary, slices.element);
+  return {
+    element,
+    show(address, title) {
+      shown = address ? [address, title] : null;
+      element.hidden = !address;
+      read();
+    },
+  };
 }

@@ -2,7 +2,7 @@
 
 import { el } from "../page/shared/elements.js";
 import { api } from "./api.js";
-import { write } from "./dom.js";
+import { clock, write } from "./dom.js";
 
 const SECONDS = 1;
 
@@ -26,6 +26,12 @@ export function followProcess(id, changed) {
     over = true;
     clearTimeout(timer);
   };
+}
+
+/** How much of a task is done, and how long the rest takes. */
+function doneLine({ task, done, total, unit, seconds }) {
+  const left = seconds === null ? "" : `, ${clock(seconds)} left`;
+  return `${task}: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${unit}${left}`;
 }
 
 /** A view of a process: {element, show(process), hide()}. */
@@ -78,12 +84,7 @@ export function processView(app, { title = true } = {}) {
         bar.max = work.total;
         bar.value = work.done;
       } else bar.removeAttribute("value");
-      write(
-        task,
-        work
-          ? `${work.task}: ${work.done.toLocaleString("en")} of ${work.total.toLocaleString("en")} ${work.unit}`
-          : "working",
-      );
+      write(task, work ? doneLine(work) : "working");
       error.hidden = !process.error;
       write(error, process.error ?? "");
       const text = process.lines.join("\n"),

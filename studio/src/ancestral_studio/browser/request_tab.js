@@ -107,8 +107,8 @@ export class RequestTab {
 
   keep() {
     if (!this.controls) return;
-    const { picker, command, job } = this;
-    remember(command, { run: picker.value(), values: this.values(), job: job.id, ...this.state() });
+    const { picker, command, job, before } = this;
+    remember(command, { run: picker.value(), values: this.values(), job: job.id ?? before, ...this.state() });
   }
 
   // What a tab may leave out.

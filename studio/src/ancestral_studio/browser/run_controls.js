@@ -2,6 +2,7 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { write } from "./dom.js";
+import { reportButton } from "./inner_page.js";
 import { RunPage } from "./run_page.js";
 
 /**
@@ -23,7 +24,7 @@ export function runControls(app, { stopped, resumed }) {
   const moreLabel = el("span", { class: "soft small" }, "to step");
   const links = el("div", { class: "row" }),
     page = new RunPage(app);
-  const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links, page.inner.element);
+  const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links);
   const drawLinks = answer => fill(links, linksOf(id, answer), answer.has_model ? page.button : null);
   const controls = { element, stopping: null, open, show, hide, links: drawLinks };
 
@@ -90,9 +91,8 @@ export function runControls(app, { stopped, resumed }) {
 }
 
 /** Where a run can be used: the tabs that take its model, and its report. */
-function linksOf(id, { has_model: hasModel, report }) {
+function linksOf(id, { name, has_model: hasModel, report }) {
   const tabs = { sample: "Sample", edit: "Edit", evaluate: "Evaluate" };
   const link = ([tab, text]) => el("a", { class: "button quiet", href: `#${tab}/${id}` }, text);
-  const page = { class: "button quiet", href: report, target: "_blank", rel: "noreferrer" };
-  return [hasModel ? Object.entries(tabs).map(link) : null, report ? el("a", page, "Report") : null];
+  return [hasModel ? Object.entries(tabs).map(link) : null, report ? reportButton(name, report) : null];
 }

@@ -1,7 +1,7 @@
 // The loss of runs over their steps, and by noise level, with what the user chose of how it is drawn.
 
 import { el, fill } from "../page/shared/elements.js";
-import { chart, smooth } from "./chart.js";
+import { Chart } from "./chart.js";
 import { short } from "./dom.js";
 import { column, validation } from "./feed.js";
 
@@ -10,7 +10,7 @@ const KEPT = "ancestral.curves";
 /** Make the section. `runName(id)` is the name of a run. Returns {element, draw(feeds), drawBars(values)}. */
 export function runCurves(runName) {
   const view = JSON.parse(sessionStorage.getItem(KEPT) ?? "null") ?? { log: true, smoothing: 0 };
-  const curve = chart("Loss over steps: the arrow keys move a cursor");
+  const curve = new Chart("Loss over steps: the arrow keys move a cursor");
   const logBox = el("input", { type: "checkbox", checked: view.log });
   const smoothing = el("input", {
     type: "range",
@@ -95,4 +95,17 @@ function barsOf(values) {
     );
   });
   return [bars, el("p", { class: "small soft" }, "From the least noise, 1, to the most.")];
+}
+
+/** The exponentially weighted mean of points, without the bias of its beginning; NaN counts for nothing. */
+function smooth(points, memory) {
+  let sum = 0,
+    weight = 0;
+  return points.map(([x, y]) => {
+    if (Number.isFinite(y)) {
+      sum = memory * sum + (1 - memory) * y;
+      weight = memory * weight + (1 - memory);
+    }
+    return [x, weight ? sum / weight : NaN];
+  });
 }

@@ -7,6 +7,7 @@ import { PreviewPlayer } from "./previews.js";
 import { followProcess, processView } from "./process_view.js";
 import { runControls } from "./run_controls.js";
 import { runCurves } from "./run_curves.js";
+import { RunSymptoms } from "./run_symptoms.js";
 
 const TEXTS = {
   missing: "There is no such run; it may have been moved or deleted.",
@@ -41,6 +42,7 @@ class RunDetail {
     });
     this.process = processView(app, { title: false });
     this.curves = runCurves(run => this.runName(run));
+    this.symptoms = new RunSymptoms(app);
     this.player = new PreviewPlayer();
     this.build();
   }
@@ -69,7 +71,7 @@ class RunDetail {
       { class: "stack run-detail", hidden: true },
       el("div", { class: "panel stack tight" }, head, this.bar, this.facts, this.controls.element),
       this.starting,
-      el("div", { class: "run-parts" }, previews, this.curves.element),
+      el("div", { class: "run-parts" }, previews, el("div", { class: "stack" }, this.curves.element, this.symptoms.element)),
       this.notesPanel,
       el("details", { class: "panel" }, el("summary", {}, "Settings"), this.settings),
     );
@@ -100,7 +102,7 @@ class RunDetail {
     this.player.show(withData.map(one => ({ name: this.runName(one.id), previews: one.data.previews })));
     this.drawNotes(data.notes);
     if (data.process) this.showProcess(data.process);
-    const key = `${data.state} ${data.has_model} ${data.previews.length}`;
+    const key = `${data.state} ${data.has_model} ${data.previews.length} ${data.notes.length}`;
     if (key !== this.detailsKey) {
       this.detailsKey = key;
       this.readDetails();
@@ -158,6 +160,7 @@ class RunDetail {
     if (!answer || wanted !== this.id) return;
     this.details = answer;
     this.controls.links(answer);
+    this.symptoms.show(answer);
     fill(this.settings, answer.settings.map(settingsSection));
     this.draw();
   }
@@ -204,10 +207,11 @@ class RunDetail {
       this.detailsKey = "";
       this.starting.hidden = true;
       this.controls.open(runId);
+      this.symptoms.hide();
       fill(this.settings);
       fill(this.notes);
       this.findProcess();
-    }
+    } else this.readDetails(); // what was measured meanwhile
     this.element.hidden = false;
     const wanted = [runId, ...beside.filter(other => other !== runId)],
       old = this.feeds;

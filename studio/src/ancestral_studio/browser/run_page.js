@@ -1,7 +1,7 @@
 // The page of a model: one file that samples it in any browser, made by a process and shown over the studio.
 
 import { button, write } from "./dom.js";
-import { InnerPage } from "./inner_page.js";
+import { openInside } from "./inner_page.js";
 import { followProcess } from "./process_view.js";
 
 const TITLE = "One file that samples this model in any browser, without this studio";
@@ -10,7 +10,6 @@ export class RunPage {
   constructor(app) {
     Object.assign(this, { app, id: null, end: null });
     this.button = button("Make a page", () => this.make(), { class: "quiet", title: TITLE });
-    this.inner = new InnerPage({ scripts: true });
   }
 
   /** Another run is shown. */
@@ -43,7 +42,7 @@ export class RunPage {
   follow(process, name) {
     if (process.state === "running") return;
     this.mark(false);
-    if (process.page) this.inner.show(`Page of ${name}`, process.page, `${name.split("/").at(-1)}.html`);
+    if (process.page) openInside(`Page of ${name}`, process.page, `${name.split("/").at(-1)}.html`);
     else this.app.toast(process.error ?? "The page was not made.");
   }
 }

@@ -1,7 +1,7 @@
 // Train: start runs, watch them, stop and resume them. #train/new is the form, #train/RUN a run.
 
 import { el, fill } from "../page/shared/elements.js";
-import { newRun } from "./new_run.js";
+import { NewRun } from "./new_run.js";
 import { runDetail } from "./run_detail.js";
 import { runRow } from "./run_row.js";
 
@@ -15,7 +15,7 @@ export function open(root, app) {
       await form.fail(process.option, process.error);
     },
   });
-  const form = newRun(app, process => {
+  const form = new NewRun(app, process => {
     app.refresh();
     app.navigate(`#train/${process.run}`);
   });
