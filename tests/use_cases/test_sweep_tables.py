@@ -13,6 +13,8 @@ from ancestral.base.events import Message, State, Work, finish
 from ancestral.conditions import Classes, Vector
 from ancestral.config.request import Request
 from ancestral.declarations import Edit, Sample
+from ancestral.model.masks import box_mask
+from ancestral.operators import Blur
 from ancestral.render.sweep_picture import Heading, sweep_picture
 from ancestral.results.editing_result import EditingResult
 from ancestral.results.sampling_result import SamplingResult
@@ -139,6 +141,50 @@ def test_operators_and_methods_of_an_edit(model):
     row = request.sweep["method"].index("jfps")
     alone = model.restore("photo.png", "blur:2", 0.1, 1, "jfps", iterations=1, **FEW)
     assert torch.equal(table[row, 1], alone.as_subclass(torch.Tensor))
+
+
+class Kept:
+    """A generator whose result is kept."""
+
+    def __init__(self, events):
+        self.events, self.result = events, None
+
+    def __iter__(self):
+        self.result = yield from self.events
+
+
+def test_methods_stand_side_by_side_with_their_deviations(model):
+    """Each as it is alone: of restore also how far A x is from y; the array has the map of each cell."""
+    options = {"operator": "blur:1", "noise": 0.1, "sweep": "method=jfps,mmps", "by": "steps=2,3", "n": 3}
+    kept = Kept(edit("m", "restore", "photo.png", **options, out="x.npz"))
+    lines, result = [event.text for event in kept if isinstance(event, Message)], kept.result
+    assert [cell.values for cell in result.cells] == [
+        {"steps": steps, "method": method} for steps in (2, 3) for method in ("jfps", "mmps")
+    ]
+    blur, image = Blur(1.0), model.spec.codec.encode(pixels("photo.png")[None, None])
+    with np.load("x.npz") as arrays:
+        std = arrays["std"]
+    assert std.shape == (2, 2, 8, 8)
+    for number, cell in enumerate(result.cells):
+        alone = model.restore("photo.png", "blur:1", 0.1, 3, cell.method, steps=cell.values["steps"])
+        assert cell.deviation == pytest.approx(float(alone.deviation.mean()))
+        misfit = (blur.apply(model.spec.codec.encode(alone.as_subclass(torch.Tensor))) - image).square().mean().sqrt()
+        assert cell.misfit == pytest.approx(float(misfit), rel=1e-4)
+        assert cell.evaluations == alone.evaluations
+        np.testing.assert_allclose(std[divmod(number, 2)], alone.deviation.numpy(), rtol=1e-5)
+        values = f"steps={cell.values['steps']} method={cell.method}"
+        assert f"{values}: standard deviation {cell.deviation:.3g}, root mean square of A x - y {misfit:.2g}" in lines
+    assert EditingResult.from_json(result.to_json()) == result
+    assert "root mean square of A x - y" in str(result)
+    swept = {"sweep": "method=jfps,replacement", "n": 3, **FEW}
+    inpainted = finish(edit("m", "inpaint", "photo.png", box="0,0,8,3", out="y.png", **swept))
+    for cell in inpainted.cells:
+        mask = box_mask("0,0,8,3", (8, 8))
+        alone = model.inpaint("photo.png", mask, 3, method=cell.method, **FEW)
+        assert cell.misfit is None
+        assert cell.deviation == pytest.approx(float(alone.deviation[mask].mean()))
+    single = finish(edit("m", "vary", "photo.png", sweep="strength=0.2,0.8", out="z.png", **FEW))
+    assert [cell.deviation for cell in single.cells] == [None, None]
 
 
 def test_a_method_that_is_chosen_for_each_cell_is_chosen_again(model):

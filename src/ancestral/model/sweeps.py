@@ -53,6 +53,13 @@ class Sweep:
         """The values of each axis by its name, as a request holds them."""
         return {axis.name: axis.values for axis in self.axes}
 
+    @property
+    def values_of_cells(self) -> list[dict[str, SweptValue]]:
+        """The values of each cell by the names of the axes, by rows."""
+        columns, *rows = self.axes
+        each = product(*(axis.values for axis in rows), columns.values)
+        return [dict(zip((*(axis.name for axis in rows), columns.name), values, strict=True)) for values in each]
+
     def recipe(self, request: Request, first: Request) -> Request:
         """Return the recipe of the table: that of its first cell, in which what is swept is as the request has it.
 

@@ -24,7 +24,7 @@ from ancestral.render.evaluation_text import (
     sample_settings,
 )
 from ancestral.results import comparison_result as comparison
-from ancestral.results.editing_result import EditingResult
+from ancestral.results.editing_result import EditedCell, EditingResult
 from ancestral.results.model_info import ConditionInfo, ModelInfo
 from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
@@ -77,7 +77,22 @@ def _editing(result: EditingResult) -> list[Table | str]:
     rows += _swept(result.sweep)
     if result.deviation is not None:
         rows.append(("standard deviation", f"{result.deviation:.3g} on average where the image may change"))
-    return [Table((), [*rows, ("files", ", ".join(result.paths))]), *result.notes]
+    table = Table((), [*rows, ("files", ", ".join(result.paths))])
+    return [table, *([_cells(result.cells)] if result.cells else []), *result.notes]
+
+
+def _cells(cells: Sequence[EditedCell]) -> Table:
+    """The cells of a table of edits, with their figures."""
+
+    def figure(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3g}"
+
+    rows = [
+        (", ".join(f"{name} {value}" for name, value in cell.values.items()), cell.method, f"{cell.evaluations:,}",
+         figure(cell.deviation), figure(cell.misfit))
+        for cell in cells
+    ]  # fmt: skip
+    return Table(("cell", "method", "evaluations", "standard deviation", "root mean square of A x - y"), rows)
 
 
 def _swept(sweep: Mapping[str, Sequence[SweptValue]] | None) -> list[tuple[str, str]]:

@@ -9,6 +9,26 @@ from ancestral.config.sweep_values import SweptValue
 
 
 @dataclass(frozen=True)
+class EditedCell:
+    """A cell of a table of edits.
+
+    Attributes:
+        values: Its values of what is swept.
+        method: The method.
+        evaluations: The number of network evaluations of each sample.
+        deviation: The mean of the map of the standard deviation over its samples, in the units of the data, where it
+            may change; None of one sample.
+        misfit: The root mean square of A x − y of its samples of restore, in units of [-1, 1]; None of others.
+    """
+
+    values: dict[str, SweptValue]
+    method: str
+    evaluations: int
+    deviation: float | None = None
+    misfit: float | None = None
+
+
+@dataclass(frozen=True)
 class EditingResult(Result):
     """Files with the samples of an edit, and how they were made."""
 
@@ -35,3 +55,5 @@ class EditingResult(Result):
     sweep: dict[str, tuple[SweptValue, ...]] | None = None
     """The values of the columns of a table by the name of their setting, then those of its rows; None without a sweep.
     `method`, `reason` and `evaluations` are then those of the first cell."""
+    cells: tuple[EditedCell, ...] | None = None
+    """The cells of a table by rows; None without a sweep."""

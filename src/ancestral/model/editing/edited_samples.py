@@ -72,6 +72,8 @@ class DecidedEdit:
         notes: What else the user should know, a sentence each.
         check: Returns what the user should know of the samples, in the units of the data.
         decode: Brings states to the units of the data, where they are not those of the model.
+        misfit: Returns the root mean square of A x − y of samples in the units of the data, in units of [-1, 1]; None
+            where nothing was measured, or what was is put in its place.
     """
 
     method: str
@@ -85,6 +87,7 @@ class DecidedEdit:
     notes: tuple[str, ...] = ()
     check: Callable[[Tensor], tuple[str, ...]] = lambda items: ()
     decode: Callable[[Tensor], Tensor] | None = None
+    misfit: Callable[[Tensor], float] | None = None
 
     @torch.no_grad()
     def trajectory(self, positions: Sequence[int]) -> Iterator[Step]:

@@ -169,6 +169,12 @@ class Task:
         rounded = dataclasses.replace(self.measurement, rounding=max(self.measurement.rounding, floor))
         return *disagreement(rounded, encoded, self.noise), *resemblance(self.model.examples, encoded, floor)
 
+    def misfit(self, items: Tensor) -> float:
+        """The root mean square of A x − y of samples, in the units of the data."""
+        x, y = self.model.spec.codec.encode(items).cpu(), self.measurement.y
+        made = self.measurement.operator.apply(x)
+        return float((made - y[torch.arange(len(x)) % len(y)]).square().mean().sqrt())
+
     def _rows(self, positions: Sequence[int]) -> Tensor:
         return on_device(self.y[[position % len(self.y) for position in positions]], self.model.device)
 
@@ -231,7 +237,7 @@ def restored(model: SamplingModel, request: Request, measurement: Observation, a
     passes = evaluations(sampler, model.denoiser.schedule, task.times)
     return DecidedEdit(
         method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
-        task.check,
+        task.check, misfit=None if is_part else task.misfit,
     )  # fmt: skip
 
 

@@ -39,13 +39,14 @@ class Place(NamedTuple):
 
     def put_back(self, edit: DecidedEdit) -> DecidedEdit:
         """Return the edit of the items with its samples in the windows of the images."""
-        images, region = self.images, self.region
+        images, region, misfit = self.images, self.region, edit.misfit
         # blended samples do not fit the measurement along the edge
         check = (lambda full: edit.check(region.reduced(full))) if region.weights is None else lambda full: ()
         return dataclasses.replace(
             edit,
             finish=lambda x: region.paste(images, edit.finish(x)),
             check=check,
+            misfit=None if misfit is None else lambda full: misfit(region.reduced(full)),
             notes=(*edit.notes, *place_notes(region)),
         )
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from ancestral import samplers
@@ -13,13 +14,14 @@ from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.base.threads import cpu_threads
 from ancestral.config.request import EditRequest, Request
+from ancestral.config.sweep_values import SweptValue
 from ancestral.data.statistics import evenly_spaced
 from ancestral.declarations import EDIT_TASKS, FITTED, Edit
 from ancestral.model import editing, sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.requested import RequestedModel, recipe_of, stages_of
 from ancestral.render import compositions
-from ancestral.results.editing_result import EditingResult
+from ancestral.results.editing_result import EditedCell, EditingResult
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import DecidedEditing, EditPlan, WrittenEdit, files_of, paths_of
@@ -31,6 +33,8 @@ from ancestral.use_cases.sampling.sweep_table import first_cell, planned_sweep, 
 
 STATISTICS = 2
 """The smallest number of samples that have a map of their standard deviation."""
+COMPARED_SHOWN = 32
+"""The largest number of cells of a table whose figures are said; the result has those of all."""
 
 
 def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing] | FolderPlan:
@@ -67,7 +71,7 @@ def _planned(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
         return planned_sweep(options, request, [model], decide)
     decided = decide(request)
     out, gif, film = paths_of(options, request, model)
-    return EditPlan(**vars(decided), shown=given.shown, change=given.change, out=out, gif=gif, film=film)
+    return EditPlan(**vars(decided), shown=given.shown, out=out, gif=gif, film=film)
 
 
 def _decided(options: Edit, source: RequestedModel, given: EditInput, request: Request) -> DecidedEditing:
@@ -93,7 +97,7 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
         *requests.snapshot_notes(options, request.objects.weak),
         *(requests.differences(request, model) if options.like is not None else ()),
     ]
-    return DecidedEditing(options, model, source.name, edit, made, items, tuple(dict.fromkeys(notes)))
+    return DecidedEditing(options, model, source.name, edit, made, items, tuple(dict.fromkeys(notes)), given.change)
 
 
 def run(plan: EditPlan | SweepPlan[DecidedEditing] | FolderPlan) -> Generator[Event, None, EditingResult]:
@@ -133,6 +137,7 @@ def _run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, E
         given=request.given,
         notes=(*plan.notes, *made.remarks),
         sweep=request.sweep,
+        cells=made.cells,
     )
 
 
@@ -153,16 +158,39 @@ def _written(plan: EditPlan) -> Generator[Event, None, WrittenEdit]:
     decode = plan.decode
     states = [samplers.Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
     paths = yield from write_new_files(files_of(plan, items, deviation, states))
-    changed = deviation if deviation is None or plan.change is None else deviation[plan.change]
-    mean = None if changed is None else float(changed.mean())
-    return WrittenEdit(edit.count, seconds, paths, mean, remarks)
+    return WrittenEdit(edit.count, seconds, paths, plan.mean_deviation(deviation), remarks)
 
 
 def _swept(plan: SweepPlan[DecidedEditing]) -> Generator[Event, None, WrittenEdit]:
     """Make the samples of all cells and write the file."""
     began = time.perf_counter()
     samples, paths = yield from written_sweep(plan, _cell)
-    return WrittenEdit(len(samples), time.perf_counter() - began, paths)
+    seconds = time.perf_counter() - began
+    parts = torch.split(samples, [len(cell.items) for cell in plan.cells])
+    cells = tuple(map(_compared, plan.cells, parts, plan.sweep.values_of_cells))
+    yield from map(Message, _compared_lines(cells))
+    return WrittenEdit(len(samples), seconds, paths, cells=cells)
+
+
+def _compared(cell: DecidedEditing, items: Tensor, values: dict[str, SweptValue]) -> EditedCell:
+    """A cell with its figures."""
+    edit, several = cell.edit, cell.options.task != "interpolate" and len(items) >= STATISTICS
+    return EditedCell(
+        values=values,
+        method=edit.method,
+        evaluations=edit.evaluations,
+        deviation=cell.mean_deviation(editing.deviation_of(items)) if several else None,
+        misfit=None if edit.misfit is None else edit.misfit(items),
+    )
+
+
+def _compared_lines(cells: Sequence[EditedCell]) -> Iterator[str]:
+    """The figures of cells as lines, a few of them."""
+    for cell in cells[:COMPARED_SHOWN]:
+        figures = [f"standard deviation {cell.deviation:.3g}"] if cell.deviation is not None else []
+        figures += [f"root mean square of A x - y {cell.misfit:.2g}"] if cell.misfit is not None else []
+        if figures:
+            yield f"{' '.join(f'{name}={value}' for name, value in cell.values.items())}: {', '.join(figures)}"
 
 
 def _cell(cell: DecidedEditing) -> Generator[Event, None, Tensor]:

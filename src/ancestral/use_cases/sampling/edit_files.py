@@ -20,6 +20,7 @@ from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import Beside, Flanks
+from ancestral.results.editing_result import EditedCell
 from ancestral.samplers import Step
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 
@@ -40,6 +41,7 @@ class DecidedEditing:
         request: How they are made, for the metadata of PNGs.
         items: The indices of the samples.
         notes: What the user should know, a line each.
+        change: What may change, bool (*sides); None is all.
     """
 
     options: Edit
@@ -49,11 +51,17 @@ class DecidedEditing:
     request: Request
     items: Sequence[int]
     notes: tuple[str, ...]
+    change: Tensor | None
 
     @property
     def decode(self) -> Callable[[Tensor], Tensor]:
         """What brings states to the units of the data."""
         return self.edit.decode or self.model.spec.decode
+
+    def mean_deviation(self, deviation: Tensor | None) -> float | None:
+        """Return the mean of the map of the standard deviation where the image may change."""
+        changed = deviation if deviation is None or self.change is None else deviation[self.change]
+        return None if changed is None else float(changed.mean())
 
     @property
     def states(self) -> int:
@@ -76,14 +84,12 @@ class EditPlan(DecidedEditing):
 
     Attributes:
         shown: What the user gave, as it stands before the samples.
-        change: What may change, bool (*sides); None is all.
         out: The folder or the file.
         gif: An animation, if any.
         film: A film strip, if any.
     """
 
     shown: tuple[Beside, ...]
-    change: Tensor | None
     out: Path
     gif: Path | None
     film: Path | None
@@ -98,6 +104,7 @@ class WrittenEdit(NamedTuple):
         paths: The files.
         deviation: The mean of the map of the standard deviation, if there is one.
         remarks: What the user should know of the samples.
+        cells: The cells of a table.
     """
 
     samples: int
@@ -105,6 +112,7 @@ class WrittenEdit(NamedTuple):
     paths: tuple[str, ...]
     deviation: float | None = None
     remarks: tuple[str, ...] = ()
+    cells: tuple[EditedCell, ...] | None = None
 
 
 def of_part(request: Request, part: str) -> Request:

@@ -15,6 +15,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config.request import Request
 from ancestral.declarations import Edit, Sample
+from ancestral.model.editing import deviation_of
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.sweeps import Sweep, in_rows
 from ancestral.render import writers
@@ -112,6 +113,8 @@ def _write_picture(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) ->
 def _write_array(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) -> None:
     table = in_rows(samples, len(plan.sweep.cells[0]))
     axes = {("columns", "rows")[number]: np.array(axis.values) for number, axis in enumerate(plan.sweep.axes)}
+    if plan.request.edit is not None and len(samples[0]) > 1:
+        axes["std"] = in_rows([deviation_of(cell).float() for cell in samples], len(plan.sweep.cells[0])).numpy()
     writers.write_arrays(path, {writers.array_name(plan.model.spec.shape): table.numpy(), **axes})
 
 
