@@ -1,4 +1,4 @@
-"""A walk through the studio by hand: from a folder of images with a table to a page, with what was made always in sight.
+"""A walk through the studio by hand, from a folder of images with a table to a page, with what was made in sight.
 
 It takes at most 60 % of the 35 clicks that the same took before results had a place of their own.
 """
@@ -184,7 +184,8 @@ def test_a_walk_from_a_folder_to_a_page(chromium, flags, tmp_path, screen, monke
     width, height = SCREENS[screen]
     scheme = "dark" if screen in ("desktop", "phone") else "light"
     options = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
-    with studio(tmp_path, out=tmp_path / "studio") as (server, _), studio_pages(chromium, server, "simple", **options) as new:
+    served = studio(tmp_path, out=tmp_path / "studio")
+    with served as (server, _), studio_pages(chromium, server, "simple", **options) as new:
         walk = Walk(new())
         walk.page.page.set_default_timeout(60_000)
         walk.hand.clicks += 1  # the tab Data

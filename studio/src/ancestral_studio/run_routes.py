@@ -19,11 +19,11 @@ from ancestral_studio.state import state_of
 SHOWN_FILES = {".png": "image/png"}
 """The kinds of files of a process that the studio shows, besides the page of an export."""
 SANDBOX = (
-    "sandbox allow-scripts allow-forms allow-downloads; default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "
-    "worker-src blob:; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'"
+    "sandbox allow-scripts allow-forms allow-downloads; default-src 'none'; "
+    "script-src 'unsafe-inline' 'wasm-unsafe-eval'; worker-src blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-"""The policy of a page that export wrote here: it samples by its own scripts, sends nothing, and has no part of the studio."""
+"""The policy of a page that export wrote here: it samples by its own scripts, and has no part of the studio."""
 
 
 def overview(request: Request) -> Response:
