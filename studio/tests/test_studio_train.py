@@ -6,37 +6,10 @@ import shutil
 import pytest
 
 from studio_client import studio
+from studio_page import CONTRAST, UNNAMED
 
 pytestmark = pytest.mark.browser
 
-CONTRAST = """() => {
-  // the text of the page with less contrast than WCAG's AA asks for
-  const parse = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
-  const over = (top, below) => below.map((value, index) => index < 3 ? top[3] * top[index] + (1 - top[3]) * value : 1);
-  const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = colour => colour.slice(0, 3).map(v => linear(v / 255))
-    .reduce((sum, v, index) => sum + v * [0.2126, 0.7152, 0.0722][index], 0);
-  const ground = element => {
-    const layers = [];
-    for (let one = element; one; one = one.parentElement) layers.push(parse(getComputedStyle(one).backgroundColor));
-    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll('body *')) {
-    const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join('');
-    const shown = element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
-    if (!text || !shown || element.disabled || element.matches('option, script, style')) continue;
-    const style = getComputedStyle(element), below = ground(element), ink = over(parse(style.color), below);
-    const [low, high] = [light(below), light(ink)].sort((a, b) => a - b), ratio = (high + 0.05) / (low + 0.05);
-    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    if (ratio < (large ? 3 : 4.5)) poor.push(`${text.slice(0, 40)}: ${ratio.toFixed(2)}`);
-  }
-  return poor;
-}"""
-UNNAMED = """() => [...document.querySelectorAll('button, a, input, select, textarea')]
-  .filter(one => one.checkVisibility() && !(one.ariaLabel || one.textContent.trim() || one.labels?.length))
-  .filter(one => !one.querySelector('img')?.alt)
-  .map(one => one.outerHTML)"""
 SMALL = {"width": 16, "log_every": 5, "threads": 1, "snapshots": 0}
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from studio_client import studio
-from studio_page import SCREENS, studio_pages
+from studio_page import CONTRAST, SCREENS, UNNAMED, studio_pages
 
 FLAGS, SIDE, STEPS = 270, 8, 200
 MOST_CLICKS = 21
@@ -75,10 +75,12 @@ class Walk:
         self.page.tab.locator(".job[data-state=done]").wait_for()
 
     def check(self, *things):
-        """What was made is in sight, and no label begins with a dash."""
+        """What was made is in sight, all can be read and has a name, and no label begins with a dash."""
         for one in things:
             one.first.wait_for()
             self.page.until(lambda one=one: all(each.evaluate(SEEN) for each in one.all()))
+        assert self.page.page.evaluate(CONTRAST) == []
+        assert self.page.page.evaluate(UNNAMED) == []
         texts = self.page.page.locator(LABELS).all_inner_texts()
         assert not [text for text in texts if text.strip().startswith("-")]
 
