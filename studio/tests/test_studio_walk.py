@@ -103,9 +103,9 @@ class Walk:
 
     def sweep(self):
         tab = self.tab("sample")
-        self.hand.click(self.button("Vary weight"))
+        self.hand.click(self.button("Table of weight"))
         self.page.page.keyboard.type("0:7:4")
-        self.hand.click(self.button("Vary label"))
+        self.hand.click(self.button("Table of label"))
         self.hand.click(tab.locator("form button.primary"))
         self.made()
         self.page.until(lambda: tab.locator(".tile").count() == 8)

@@ -74,10 +74,10 @@ def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
 
 
 def _sampler(one: Entry, timesteps: int) -> dict[str, Any]:
-    """A sampler with its options; the number of steps is at most that of the schedule, and all of them without one."""
+    """A sampler with its settings; the number of steps is at most that of the schedule, and all of them without one."""
     options = one.defaults()
     steps = min(options["steps"] or timesteps, timesteps)
-    return {**_entry(one), "steps": steps, "options": {name: str(value) for name, value in options.items()}}
+    return {**_entry(one), "steps": steps, "settings": {name: str(value) for name, value in options.items()}}
 
 
 def _condition(kind: Any) -> dict[str, Any]:

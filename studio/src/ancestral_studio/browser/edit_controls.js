@@ -64,7 +64,7 @@ export function editControls(app, read, task, changed) {
     );
   }
   if (names.includes("strength")) slide(main.field("strength"));
-  if (more.field("sampler")) listChoices(more, "sampler", model.samplers, "that of the task", "heun:churn=10");
+  if (more.field("sampler")) listChoices(more, "sampler", model.samplers, "that of the task");
   guidanceSliders(more, controls.conditions.names);
   return controls;
 }

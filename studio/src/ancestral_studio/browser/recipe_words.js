@@ -18,7 +18,7 @@ export async function readNames(app) {
 }
 
 /** What a setting is called: options as in their forms, settings of a sampler by their own names. */
-const settingName = name => names.get(name) ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+export const settingName = name => names.get(name) ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 /** The settings of an entry as [name, text], those of its recipe where it has one. */
 export function settingsOf(entry) {

@@ -67,7 +67,7 @@ class SampleTab extends RequestTab {
         this.keep();
       },
     });
-    listChoices(controls.more, "sampler", model.samplers, `that of the run (${model.sampler})`, "heun:churn=10");
+    listChoices(controls.more, "sampler", model.samplers, `that of the run (${model.sampler})`);
     guidanceSliders(controls.main, controls.conditions.names);
     const others = this.app.state.runs.filter(run => run.has_model).map(run => run.path);
     for (const name of ["weak", "then"]) {

@@ -18,7 +18,7 @@ export class VaryButtons {
   button(name) {
     if (!this.axes.some(axis => axis.name === name)) return null;
     const attributes = { type: "button", class: "chip vary", "aria-pressed": "false", title: TITLE };
-    const one = el("button", { ...attributes, "aria-label": `Vary ${name}` }, "Vary");
+    const one = el("button", { ...attributes, "aria-label": `Table of ${name}` }, "Table");
     one.addEventListener("click", () => this.press(name));
     this.buttons.set(name, one);
     return one;
