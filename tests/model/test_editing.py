@@ -321,6 +321,26 @@ def test_an_extended_image_is_inpainted_window_by_window():
     assert bool((deep[..., :10] == image).all())
 
 
+def test_an_extended_image_of_a_markov_field_goes_on_as_the_field_does():
+    """Given one column, the next do not depend on those before, so windows that know half an item know enough.
+
+    The mean of the column at distance j is ρ^j times that of the image, across windows too, and what each window adds
+    is not correlated.
+    """
+    rho, variance = 0.8, 0.04
+    decay = rho ** (torch.arange(8)[:, None] - torch.arange(8)).abs().double()
+    values, basis = torch.linalg.eigh(variance * torch.kron(decay, decay))
+    model = Model(oracle.Gaussian(SCHEDULE, torch.zeros(1, *SHAPE).double(), values.sqrt(), basis), FLOATS)
+    image = torch.full(SHAPE, 0.4)
+    options = {"method": "jfps", "covariance": Covariance(basis, values, 0.0), "batch_size": 100}
+    samples = torch.Tensor(model.inpaint(image, extend=(0, 0, 8, 0), n=200, **options)).double()
+    distances = torch.arange(1, 9).double()
+    assert (samples[:, 0, :, 8:].mean((0, 1)) - 0.4 * rho**distances).abs().max() < 0.03
+    added = [samples[:, 0, :, column] - rho * samples[:, 0, :, column - 1] for column in (8, 9, 12, 13)]
+    correlations = torch.corrcoef(torch.stack([column.flatten() for column in added]))
+    assert (correlations - torch.eye(4)).abs().max() < 0.15
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
