@@ -396,7 +396,7 @@ def test_an_edit_dropped_in_again_repeats_to_the_bit(pages, page, digit, tmp_pat
     picture = tmp_path / "000002.png"
     picture.write_bytes(page.file(next(file["url"] for file in entry["files"] if file["name"] == "000002.png")))
     again = pages().open("edit")
-    again.tab.get_by_role("button", name="Vary").click()
+    again.tab.get_by_role("button", name="Vary", exact=True).click()
     again.drop(picture)
     again.toast("Every control is as it was")
     again.tab.locator(".paper").wait_for()
@@ -425,7 +425,7 @@ def test_all_tasks(pages, page, digit, tmp_path):
     small, second = tmp_path / "small.png", tmp_path / "second.png"
     Image.open(digit).resize((7, 7)).save(small)
     Image.fromarray(data.open("digits").items[3, 0].numpy()).save(second)
-    page.tab.get_by_role("button", name="Vary").click()
+    page.tab.get_by_role("button", name="Vary", exact=True).click()
     page.set(strength=0.3, steps=2, n=2)
     assert len(page.samples(page.start())) == 2
     page.tab.get_by_role("button", name="Interpolate").click()
@@ -517,7 +517,7 @@ def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
     page.tab.locator(".mask-editor").get_by_label("Window: left in pixels").fill("80")
     page.page.keyboard.press("Tab")
     assert field.input_value() == "35,0,55,55"
-    page.tab.get_by_role("button", name="Vary").click()
+    page.tab.get_by_role("button", name="Vary", exact=True).click()
     page.until(lambda: page.tab.locator(".plain .window-frame").is_visible())
     toggle.click()
     assert field.input_value() == ""
