@@ -257,7 +257,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     new label embedding. Default: random weights."""
     net: NetSource | None = argument(
         None,
-        title="Network",
+        title="Kind of network",
         words=str | None,
         metavar=f"{'|'.join(NETWORKS)}|package.module:function",
         names=tuple(NETWORKS),
@@ -482,7 +482,7 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """Number of pixels of the image over which the samples pass into the image, inside the edge of the mask or of the
     window; pixels outside of it stay to the bit. Default: 0."""
     operator: Operator | str | None = argument(
-        None, title="What was done to it", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
+        None, title="What to do", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )
     """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function).
     Default: nothing but the noise."""
@@ -569,7 +569,7 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
     )
     """Preset of the training run that is judged and measured{; from Python also a config}. Default: the preset of
     training for the source."""
-    net: NetworkName | None = argument(None, title="Network")
+    net: NetworkName | None = argument(None, title="Kind of network")
     """Kind of network of the training run; default: the preset's."""
     steps: int = argument(5, least=0)
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
@@ -721,7 +721,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     COUNT: ClassVar[str] = f"{DEFAULT_COUNT}"
 
     samples: int | bool | None = argument(
-        None, title="Drawn samples", words=int | None, short=["draw"], bare=True, metavar="[N]", least=1
+        None, title="Samples to measure", words=int | None, short=["draw"], bare=True, metavar="[N]", least=1
     )
     """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
     Those that were made before are used again."""
@@ -780,7 +780,7 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     conditions: int | None = argument(None, least=0)
     """Conditional models: number of items whose conditions samples are given, evenly chosen among held-out ones; 0
     measures none. Default: 48, or all if there are fewer, whenever samples are measured."""
-    members: int = argument(DEFAULT_MEMBERS, title="Samples each", least=2)
+    members: int = argument(DEFAULT_MEMBERS, title="Samples of each condition", least=2)
     """Conditional models: number of samples for each of these items. With 19, or 39, there are intervals that cover
     exactly 90 %."""
     likelihood: bool = False

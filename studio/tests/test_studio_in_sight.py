@@ -141,7 +141,7 @@ def test_advice_of_the_inspection_is_a_button(chromium, table, tmp_path):
     with studio(table, out=tmp_path / "studio") as (server, _), studio_pages(chromium, server, view="simple") as new:
         page = new()
         page.page.goto(f"{page.address}/#data?source={table}")
-        for title in ("Conditions: weight", "Colour channels: 4", "Leave out copies: yes"):
+        for title in ("Use weight", "Colour channels: 4", "Leave out copies"):
             page.page.get_by_role("button", name=title).click()
         page.page.get_by_role("button", name="Train on this").click()
         command = page.page.locator("[data-tab=train] .command")

@@ -90,7 +90,7 @@ class Walk:
         self.hand.click(tab.locator(".folders button", has_text="flags"))
         tab.locator(".finding").first.wait_for()
         for name in ("label", "weight"):
-            self.hand.click(self.button(f"Conditions: {name}"))
+            self.hand.click(self.button(f"Use {name}"))
         self.hand.click(self.button("Train on this"))
 
     def train(self):
@@ -149,7 +149,7 @@ class Walk:
         page.locator("nav").get_by_role("link", name="Train").click()
         tab = self.tab("train")
         tab.locator("a.run").first.click()
-        self.button("Make a page").click()
+        self.button("Make a web page").click()
         inner = page.frame_locator(".inner-page iframe")
         inner.get_by_role("button", name="Sample", exact=True).click()
         inner.get_by_role("button", name="Sample 9").wait_for()

@@ -26,9 +26,10 @@ export function remedies(advice, options) {
     const option = of(flag) ?? refused;
     if (option?.kind === "flag") {
       const on = option !== refused || option.flag === flag;
-      return { name: option.name, value: on, title: `${option.title}: ${on ? "yes" : "no"}` };
+      return { name: option.name, value: on, title: on ? option.title : `${option.title}: no` };
     }
-    return option && value && isValue(option, value) && { name: option.name, value, title: `${option.title}: ${value}` };
+    const title = option?.repeats ? `Use ${value}` : `${option?.title}: ${value}`;
+    return option && value && isValue(option, value) && { name: option.name, value, title };
   });
   return found.filter(Boolean);
 }
@@ -61,7 +62,7 @@ const namesList = names =>
   el(
     "details",
     { class: "small" },
-    el("summary", {}, `${names.length} named`),
+    el("summary", {}, names.length === 1 ? "Show its name" : `Show the ${names.length} names`),
     el(
       "ul",
       { class: "names" },

@@ -101,6 +101,7 @@ class EditTab extends RequestTab {
     for (const button of this.taskButtons) {
       button.setAttribute("aria-pressed", String(button.dataset.task === this.task));
     }
+    write(this.start, TASKS[this.task].title);
     write(this.taskText, TASKS[this.task].text);
     this.other.element.hidden = !walks;
     this.batch.element.hidden = walks;

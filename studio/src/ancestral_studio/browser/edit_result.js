@@ -47,7 +47,7 @@ export class EditResult {
         this.download,
       ),
     );
-    const steps = button("Steps", () => showSteps(true), { class: "quiet" });
+    const steps = button("How it was made", () => showSteps(true), { class: "quiet" });
     this.element = el(
       "section",
       { class: "panel result-parts", "aria-label": "Result", hidden: true },

@@ -104,13 +104,20 @@ function lines(option, names) {
   };
 }
 
+/** What stands in an empty field: the default, or words that the metavar offers, as unet of "unet|FACTOR". */
+function placeholderOf(option) {
+  if (standardOf(option) || option.positional) return standardOf(option);
+  const words = (option.metavar ?? "").split("|").filter(word => /^[a-z-]+$/.test(word));
+  return words.join(", ") || "default";
+}
+
 function text(option, names) {
   const numeric = { integer: "numeric", number: "decimal" }[option.kind];
   const input = el("input", {
     ...names,
     type: "text",
     inputmode: option.many ? null : numeric,
-    placeholder: standardOf(option) || (option.positional ? "" : (option.metavar?.length > 1 && option.metavar) || "default"),
+    placeholder: placeholderOf(option),
   });
   return {
     input,

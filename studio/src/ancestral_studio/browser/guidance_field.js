@@ -33,7 +33,7 @@ function sliderRow(name, changed) {
 export function guidanceSliders(form, names) {
   const field = form.field("guidance"),
     { input, set } = field;
-  const shown = names.length > 1 ? names : ["Strength"];
+  const shown = names.length > 1 ? names.map(name => (name === "label" ? "class" : name)) : ["Strength"];
   const follow = () => {
     const values = rows.map(row => row.number.value);
     const same = values.every(value => value === values[0]);

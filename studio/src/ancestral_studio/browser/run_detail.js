@@ -62,7 +62,7 @@ class RunDetail {
     const previews = el(
       "section",
       { class: "panel stack tight", "aria-label": "Previews" },
-      el("h3", {}, "Samples of the averaged weights"),
+      el("h3", {}, "Previews"),
       this.player.element,
     );
     const head = el("div", { class: "row" }, this.title, this.badge, this.other);

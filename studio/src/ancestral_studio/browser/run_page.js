@@ -9,7 +9,7 @@ const TITLE = "One file that samples this model in any browser, without this stu
 export class RunPage {
   constructor(app) {
     Object.assign(this, { app, id: null, end: null });
-    this.button = button("Make a page", () => this.make(), { class: "quiet", title: TITLE });
+    this.button = button("Make a web page", () => this.make(), { class: "quiet", title: TITLE });
   }
 
   /** Another run is shown. */
@@ -21,7 +21,7 @@ export class RunPage {
 
   mark(working) {
     this.button.disabled = working;
-    write(this.button, working ? "Making the page …" : "Make a page");
+    write(this.button, working ? "Making the web page …" : "Make a web page");
   }
 
   async make() {
