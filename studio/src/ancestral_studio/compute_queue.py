@@ -9,12 +9,12 @@ import threading
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ancestral.base.errors import InputError, one_line
-from ancestral.base.events import Message, State, Work, Wrote
+from ancestral.base.events import Event, Message, State, Work, Wrote
 from ancestral.base.options import on_command_line, spelled
 from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History
@@ -41,6 +41,16 @@ STOPPED = "stopped.png"
 
 class _Cancelled(BaseException):
     """A job was cancelled: no code between the network and the queue takes it for an error."""
+
+
+class _Followed:
+    """The events of a generator, and then what it returned."""
+
+    def __init__(self, events: Generator[Event, None, Any]) -> None:
+        self._events, self.result = events, None
+
+    def __iter__(self) -> Iterator[Event]:
+        self.result = yield from self._events
 
 
 class ComputeJob(Job):
@@ -284,7 +294,8 @@ class ComputeQueue:
             limits = limits or [plan.model.spec.codec.limits]
             pictures, task, stage = StepPictures(entry), "", -1
             work, began = "", 0.0
-            for event in module.run(plan):
+            events = _Followed(module.run(plan))
+            for event in events:
                 job.check()
                 event = spelled(event, on_command_line) if isinstance(event, Message) else event
                 if isinstance(event, State):
@@ -305,7 +316,8 @@ class ComputeQueue:
                         job.tell("file", **file)
         if job.command == "sample" and options.out.suffix != ".png":
             write_last(entry, OVERVIEWS[0], recipe)
-        entry.save(recipe=json.loads(recipe) if recipe else None)
+        made = [dataclasses.asdict(cell) for cell in getattr(events.result, "cells", None) or ()]
+        entry.save(recipe=json.loads(recipe) if recipe else None, **({"cells": made} if made else {}))
 
     def _expect(self, job: ComputeJob, left: float | None, began: float | None) -> None:
         """Note how long a job takes, for itself and for others of its kind.

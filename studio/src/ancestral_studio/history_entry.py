@@ -130,6 +130,7 @@ class HistoryEntry:
         last = steps[-1] if steps else {}
         return self.summary(live) | {
             "recipe": self.facts.get("recipe"),
+            "cells": self.facts.get("cells"),
             "files": self.files_at(self.files),
             "steps": steps,
             **{name: last.get(name) for name in ("columns", "count", "width", "height")},

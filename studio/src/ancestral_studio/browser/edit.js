@@ -5,7 +5,7 @@ import { extensionOf } from "./canvas_extension.js";
 import { button, write } from "./dom.js";
 import { EditBatch } from "./edit_batch.js";
 import { TASKS, editControls, extendsCanvas, methodTable } from "./edit_controls.js";
-import { EditInput, maskOf, packedMask } from "./edit_input.js";
+import { EditInput, packedMask } from "./edit_input.js";
 import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
 import { TileGrid } from "./grid.js";
@@ -37,7 +37,6 @@ class EditTab extends RequestTab {
     this.result = new EditResult(app, {
       sendBack: file => this.sendBack(file),
       use: file => this.useSettings(file),
-      mask: maskOf,
       showSteps: on => this.showSteps(on),
     });
     this.compareButton = button("Compare methods", () => this.submit(null, methodTable(this.values())), {

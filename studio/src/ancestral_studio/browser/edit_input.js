@@ -2,11 +2,11 @@
 
 import { el } from "../page/shared/elements.js";
 import { pixelsOf } from "../page/shared/pixels.js";
-import { NO_EXTENSION, extendedPicture, extensionOf } from "./canvas_extension.js";
+import { NO_EXTENSION, extendedPicture } from "./canvas_extension.js";
 import { button, icon } from "./dom.js";
 import { EditSteps } from "./edit_steps.js";
 import { picture } from "./grid.js";
-import { imageDrop, imageOf, upload } from "./image_drop.js";
+import { imageDrop, upload } from "./image_drop.js";
 import { Mask } from "./mask.js";
 import { MaskEditor } from "./mask_editor.js";
 import { PlainImage } from "./plain_image.js";
@@ -22,16 +22,6 @@ export async function packedMask(kept, image) {
 
 const NOTHING = { image: null, mask: "", extension: NO_EXTENSION, step: "No image" }; // a mask is text: see Mask.pack
 const HOLES = "From the image's transparency";
-
-/** The mask of what changed in an entry of the history; null if all did. */
-export async function maskOf({ options }) {
-  if (options.task !== "inpaint") return null;
-  const image = await imageOf(options.image);
-  if (options.extend) return new Mask(image.width, image.height).extended(extensionOf(options));
-  if (!options.mask) return null;
-  const mask = await imageOf(options.mask);
-  return Mask.unpack(await packedMask(mask, image));
-}
 
 const canvasName = ({ name }) => `${name.replace(/\.[^.]*$/, "")}-extended.png`;
 

@@ -3,8 +3,8 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { comparison } from "./comparison.js";
-import { button, icon, short } from "./dom.js";
-import { deviationOf, drawTable, tableOf } from "./edit_cells.js";
+import { button, icon } from "./dom.js";
+import { drawTable, tableOf } from "./edit_cells.js";
 import { EditViewer } from "./edit_viewer.js";
 import { favouriteButton } from "./star.js";
 
@@ -13,12 +13,11 @@ const SAMPLE = /(^|\/)\d{6}\.png$/,
 
 export class EditResult {
   /**
-   * `sendBack(file)` takes a sample as the next input; `use(file)` sets the settings of one of a table; `mask(entry)`
-   * is a promise of the Mask of what changed, or of null; `showSteps(true)` shows how the samples came about.
+   * `sendBack(file)` takes a sample as the next input; `use(file)` sets the settings of one of a table;
+   * `showSteps(true)` shows how the samples came about.
    */
-  constructor(app, { sendBack, use, mask, showSteps }) {
+  constructor(app, { sendBack, use, showSteps }) {
     this.forget();
-    this.mask = mask;
     this.tiles = el("div", { role: "group", "aria-label": "Samples" });
     this.tiles.addEventListener("keydown", event => this.press(event));
     this.viewer = new EditViewer(app, { move: by => this.move(by), sendBack, use });
@@ -61,7 +60,6 @@ export class EditResult {
     this.entry = this.input = this.table = null;
     this.buttons = [];
     this.samples = []; // {file, title, cell}: the cell is the number of that of a table
-    this.deviations = [];
     this.place = -1;
   }
 
@@ -108,7 +106,7 @@ export class EditResult {
   view() {
     const { file, title, cell } = this.samples[this.place];
     const { entry, input } = this;
-    this.viewer.show({ file, title, text: this.deviations[cell] ?? "", entry, input });
+    this.viewer.show({ file, title, text: this.table?.cells[cell].text ?? "", entry, input });
   }
 
   /** A tile of a sample, which is the next one of all. */
@@ -130,22 +128,7 @@ export class EditResult {
     const { cells } = this.table;
     const name = ({ title, files }, number) => (files.length > 1 ? `${title}, sample ${number}` : title);
     const tilesOf = cell => cell.files.map((file, number) => this.tile(file, name(cell, number), cells.indexOf(cell)));
-    const { element, say } = drawTable(this.table, tilesOf);
-    fill(this.tiles, element);
-    this.measure(say);
-  }
-
-  /** Say how far the samples of each cell differ. */
-  async measure(say) {
-    const { entry, table } = this;
-    const mask = await this.mask(entry).catch(() => null);
-    for (const [number, { files }] of table.cells.entries()) {
-      const deviation = await deviationOf(files.map(file => file.url), mask);
-      if (this.entry !== entry) return;
-      if (deviation === null) continue;
-      this.deviations[number] = `standard deviation ${short(deviation, 3)} of 255`;
-      say(number, this.deviations[number]);
-    }
+    fill(this.tiles, drawTable(this.table, tilesOf));
   }
 
   /** Show the files of an entry, beside the image that it began with. */
