@@ -129,7 +129,7 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
     assert (folder / "runs" / "digits" / "model.safetensors").exists()
     # values of the curve by the arrow keys: the first row of the log
     rows = client.get(f"/api/runs/{run}/live").json["log"]
-    page.locator('[data-tab="train"] canvas').focus()
+    page.locator('[data-tab="train"] canvas.chart').focus()
     page.keyboard.press("Home")
     assert readout.inner_text() == f"step {rows[0][0]:.0f}: loss {rows[0][1]:.4g}"
     # the previews by the slider
