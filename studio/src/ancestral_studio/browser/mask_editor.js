@@ -10,7 +10,7 @@ import { WindowChoice } from "./window_choice.js";
 
 const GROW =
   "Grow the mask by this many pixels with a round edge, so that new content has room to blend in. " +
-  "A mask has no greys: a pixel changes, or stays to the bit";
+  "Its edge is hard: Soften, of the options, makes it gradual";
 const TOOLS = {
   brush: ["Brush", "Paint with the brush (B)"],
   box: ["Rectangle", "Drag from corner to corner (R)"],
