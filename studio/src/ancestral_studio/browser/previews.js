@@ -119,13 +119,18 @@ export class PreviewPlayer {
 
 /** A volume of a preview, read once its fold is open. Returns {element, show(address, title)}. */
 function volumeFold() {
-  const slices = new Slices(),
-    summary = el("summary", { class: "small" }, "The first sample, slice by slice");
-  let shown = null;
-  const read = () => {
-    if (element.open && shown) slices.show(...shown).catch(() => slices.hide());
-  };
-  const element = el("details", { hidden: true, on: { toggle: read } }, summary, slices.element);
+  const summary = el("summary", { class: "small" }, "The first sample, slice by slice");
+  const element = el("details", { hidden: true, on: { toggle: () => read() } }, summary);
+  let slices = null,
+    shown = null;
+  function read() {
+    if (!element.open || !shown) return;
+    if (!slices) {
+      slices = new Slices();
+      element.append(slices.element);
+    }
+    slices.show(...shown).catch(() => slices.hide());
+  }
   return {
     element,
     show(address, title) {

@@ -13,7 +13,7 @@ export class Slices {
     this.canvas = el("canvas", { class: "pixels slice", role: "img" });
     const draw = () => this.draw();
     this.range = el("input", { type: "range", min: 0, step: 1, value: 0, "aria-label": "Slice", on: { input: draw } });
-    this.caption = el("span", { class: "small soft number caption" });
+    this.caption = el("span", { class: "small soft number slice-number" });
     const axisButton = (name, axis) => button(`Along ${name}`, () => this.turn(axis));
     this.axes = AXES.map(axisButton);
     this.element = el(
