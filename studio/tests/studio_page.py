@@ -34,7 +34,8 @@ CONTRAST = """() => {
 }"""
 """The texts of the page with less contrast than level AA of WCAG asks for."""
 UNNAMED = """() => [...document.querySelectorAll('button, a, input, select, textarea')]
-  .filter(one => one.checkVisibility() && !one.closest('[aria-hidden=true]') && !(one.ariaLabel || one.textContent.trim() || one.labels?.length))
+  .filter(one => one.checkVisibility() && !one.closest('[aria-hidden=true]'))
+  .filter(one => !(one.ariaLabel || one.textContent.trim() || one.labels?.length))
   .filter(one => !one.querySelector('img')?.alt)
   .map(one => one.outerHTML)"""
 """The controls of the page without an accessible name."""

@@ -177,5 +177,17 @@ def test_sound_is_played_and_volumes_are_turned(chromium, place):
     page.goto(f"{address}#train/{run_named(client, 'volumes')}")
     page.locator(".previews summary", has_text="slice by slice").click()
     page.locator(".previews").get_by_role("img", name="slice 3 of 4 along its depth").wait_for()
+    tab = page.locator("section[data-tab=sample]")
+    for run in ("volumes", "sounds"):
+        page.goto(f"{address}#sample/{run_named(client, run)}")
+        tab.locator("[data-option=n] input").fill("2")
+        tab.locator("form button.primary").click()
+        if run == "volumes":
+            tab.get_by_role("img", name="sample 0, slice 3 of 4 along its depth").wait_for()
+            tab.get_by_role("slider", name="Sample").fill("1")
+            tab.get_by_role("img", name="sample 1, slice 3 of 4 along its depth").wait_for()
+        else:
+            tab.locator("audio[aria-label='Sample 1']").wait_for()
+            assert tab.locator("audio").count() == 2
     context.close()
     assert [text for text in complaints if not text.startswith("Canvas2D: Multiple readback")] == []  # of this test

@@ -5,6 +5,7 @@ import { button, short, write } from "./dom.js";
 import { Film } from "./film.js";
 import { TileGrid, tileSize } from "./grid.js";
 import { SampleDetails, isSingle } from "./sample_details.js";
+import { SampleItems } from "./sample_items.js";
 import { roomIn } from "./stage.js";
 import { Viewer } from "./viewer.js";
 
@@ -57,7 +58,8 @@ export class SampleResult {
       ),
       this.viewer.element,
     );
-    this.elements = [this.empty, this.tools];
+    this.items = new SampleItems(app);
+    this.elements = [this.empty, this.tools, this.items.element];
   }
 
   /** A job begins: what was made before stays in sight until there is a picture of it. */
@@ -174,6 +176,7 @@ export class SampleResult {
       files.map(file => el("a", { href: file.url, download: "" }, file.name)),
     );
     this.grid.resize();
+    this.items.show(entry);
   }
 
   /** No job runs: what stands in the place of samples, if there are none. */
