@@ -42,7 +42,7 @@ test-bench: $(VENV)/.installed-dev
 test-core: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) $(CORE)
 
-# whole trainings, launched processes and large grids, each of two seconds or more: CI runs them after `make test`
+# whole trainings, launched processes and large grids, each of two seconds or more: run them before a release
 test-long: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) -m long $(FOLDERS)
 
@@ -60,12 +60,12 @@ test-device: $(VENV)/.installed-dev
 
 test-all: test test-device test-long test-bench test-slow test-browser
 
-# the newest version of every package, on the newest Python that these support
+# the newest version of every package, on the newest Python that these support; ROOM as of make test
 test-newest: $(NEWEST)/bin/uv
 	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
 	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test,docs]" --editable ./studio \
 	    --editable "./course[test]"
-	$(NEWEST)/bin/pytest $(PARALLEL)
+	$(NEWEST)/bin/pytest $(PARALLEL) $(FOLDERS)
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
 test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
