@@ -95,6 +95,7 @@ class Walk:
 
     def train(self):
         tab = self.tab("train")
+        self.page.until(lambda: "--given" in tab.locator(".command").inner_text())  # the form is filled in
         self.hand.write(self.page.field("steps"), str(STEPS))
         self.hand.click(self.button("Start training"))
         tab.locator(".badge.finished").first.wait_for(timeout=240_000)

@@ -36,10 +36,15 @@ export class NewRun {
 
   /** Replace all values. */
   async set(values) {
-    await this.ready;
-    this.form.set({ ...values });
-    this.changed();
-    await this.build();
+    this.element.inert = true; // what is typed before the values are there would be lost
+    try {
+      await this.ready;
+      this.form.set({ ...values });
+      this.changed();
+      await this.build();
+    } finally {
+      this.element.inert = false;
+    }
   }
 
   /** Show an error at an option. */
