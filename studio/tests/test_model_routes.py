@@ -62,7 +62,7 @@ def test_a_model_is_described_for_its_controls(place):
     assert model["conditions"]["angle"]["std"][0] > 0
     assert model["conditions"]["hole"]["made_by"] == "mask"
     assert {"jfps", "trained"} <= {method["name"] for method in model["methods"]}
-    assert model["tasks"]["vary"] == ["strength"]
+    assert model["tasks"]["vary"] == ["window", "soften", "strength"]
     assert all(sampler["steps"] <= model["timesteps"] for sampler in model["samplers"])
 
 
