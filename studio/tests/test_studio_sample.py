@@ -278,7 +278,7 @@ def test_errors_are_said_where_they_are_mended(page):
     added_noise = page.tab.locator("[data-setting=eta]")
     added_noise.fill("-1")
     page.tab.locator("form button.primary").click()
-    page.tab.locator(".error", has_text="eta must be at least 0").wait_for()
+    page.tab.locator(".error", has_text="eta must lie between 0").wait_for()
     added_noise.fill("1")
     page.set(n=5000)
     page.tab.locator("form button.primary").click()
