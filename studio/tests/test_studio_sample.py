@@ -278,14 +278,24 @@ def test_errors_are_said_where_they_are_mended(page):
     added_noise = page.tab.locator("[data-setting=eta]")
     added_noise.fill("-1")
     page.tab.locator("form button.primary").click()
-    page.tab.locator(".error", has_text="eta must be at least 0").wait_for()
+    page.tab.locator(".error", has_text="eta must lie between 0").wait_for()
     added_noise.fill("1")
     page.set(n=5000)
     page.tab.locator("form button.primary").click()
-    page.tab.locator("[data-option=n] .problem", has_text="at most 1,024").wait_for()
+    problem = page.tab.locator("[data-option=n] .problem", has_text="at most 1,024")
+    problem.wait_for()
+    assert "-n" not in problem.inner_text()  # but its name for people
     page.set(n=2)
     entry = page.start()
     assert entry["recipe"]["sampler"].startswith("ddim:steps=3,eta=1")
+
+
+def test_what_a_table_has_a_value_of_in_each_cell_is_not_given_beside_it(page):
+    page.set(steps=2)
+    page.tab.get_by_role("button", name="3", exact=True).click()
+    page.tab.get_by_role("button", name="Table of label").click()
+    entry = page.start()
+    assert entry["recipe"]["sweep"] == {"label": [*map(str, range(10))]}
 
 
 def test_a_picture_without_a_recipe_is_told_so(page, tmp_path):

@@ -133,6 +133,7 @@ def test_a_notebook_shows_the_table(model):
 
 
 REFUSED = [
+    ({"angle": []}, "angle of a sweep has an empty list of values"),
     ({"foo": (1,)}, "a sweep has no 'foo'; it has label, low, angle"),
     ({"hair.x": (1,)}, "a sweep has no 'hair.x'"),
     ({"guidance.foo": (1,)}, "a sweep has no 'guidance.foo'"),

@@ -113,6 +113,7 @@ EDITS = {
     f"{MASK} --extend 0,0,4,0": "--mask and --extend both say what changes: give one of them",
     f"{IN} --extend 0,0,4": "--extend 0,0,4: give left,top,right,bottom in whole pixels",
     f"{IN} --extend 0,0,0,0": "--extend 0,0,0,0: give left,top,right,bottom in whole pixels",
+    f"{IN} --extend 100000,0,0,0": "more than 1,024 windows",
     f"{IN} --extend 0,0,4,0 --soften 2": "--soften has no meaning beside --extend",
     "edit cats vary photo.png --extend 0,0,4,0": "--extend is an option of inpaint, and has no meaning in vary",
     f"{IN} --extend 0,0,4,0 --like edit.png": "leave --extend out",

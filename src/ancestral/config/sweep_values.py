@@ -49,6 +49,8 @@ def _values(name: str, values: Any) -> tuple[SweptValue, ...]:
         values = [part.strip() for part in values.removesuffix(";").split(separator)]
     several = values if isinstance(values, Sequence) else () if values is None else (values,)
     each = tuple(map(plain, several))
+    if not each and isinstance(values, Sequence) and values != ():
+        raise InputError(f"{name} of a sweep has an empty list of values: give some, {FORMS}, or None for all")
     for value in each:
         if isinstance(value, bool) or not isinstance(value, int | float | str) or value != value or value == "":
             raise InputError(f"{name} of a sweep cannot be {shown(value)}: give numbers or names, {FORMS}")

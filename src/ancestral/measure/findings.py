@@ -68,8 +68,9 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
     both, either = (height < size[0]) & (width < size[1]), (height < size[0]) | (width < size[1])
     if names := named(both if config.fit == "pad" else either, lambda file: f"{file['height']}x{file['width']}"):
         text = f"{are(len(names), 'file')} smaller than {plain_image_size(size)} pixels"
+        smallest = plain_image_size((int(height.min()), int(width.min())))
         advice = (
-            f"leave them out, or take a smaller {option('image_size')}: enlarged images are blurred, as samples are"
+            f"leave them out, or take {option('image_size', smallest)}: enlarged images are blurred, as samples are"
         )
         yield Finding("tiny", "warning", text, advice, names)
     order = np.argsort(-cropped, kind="stable")

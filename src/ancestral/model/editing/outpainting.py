@@ -1,6 +1,7 @@
 """Images that are extended: windows of the size of the model continue what is known, one after another."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +67,14 @@ class Canvas:
         Raises:
             InputError: If the windows are too many.
         """
-        size, unknown, regions = tuple(shape), self.new, list[Region]()
+        size, regions = tuple(shape), list[Region]()
+        too_many = InputError(
+            f"more than {MOST_WINDOWS:,} windows of {size[1]} x {size[0]} pixels would fill the new part: give "
+            f"{option('extend')} smaller numbers"
+        )
+        if math.prod(self.sides) - self.known.height * self.known.width > MOST_WINDOWS * math.prod(size):
+            raise too_many
+        unknown = self.new
         ends = ((self.known.y, self.sides[0], size[0]), (self.known.x, self.sides[1], size[1]))
         starts = [_starts(*end) for end in ends]
         while bool(unknown.any()):
@@ -75,10 +83,7 @@ class Canvas:
             row, column = divmod(int(known.argmax()), len(starts[1]))
             regions.append(Region(unknown, size, (starts[0][row], starts[1][column]), size))
             if len(regions) > MOST_WINDOWS:
-                raise InputError(
-                    f"more than {MOST_WINDOWS:,} windows of {size[1]} x {size[0]} pixels would fill the new part: give "
-                    f"{option('extend')} smaller numbers"
-                )
+                raise too_many
             unknown = unknown & ~regions[-1].covered
         return regions
 

@@ -3,6 +3,7 @@
 import { el } from "../page/shared/elements.js";
 import { dataItems, hasItems } from "./data_items.js";
 import { button } from "./dom.js";
+import { plainWords } from "./plain_words.js";
 import { resultParts } from "./process_view.js";
 
 const LEVELS = { error: "Error", warning: "Warning", note: "Note" };
@@ -50,8 +51,8 @@ function findingItem(finding, options, follow) {
     el(
       "div",
       { class: "stack tight" },
-      el("p", { class: "wrap" }, finding.text),
-      finding.advice ? el("p", { class: "soft small wrap" }, finding.advice) : null,
+      el("p", { class: "wrap" }, plainWords(finding.text)),
+      finding.advice ? el("p", { class: "soft small wrap" }, plainWords(finding.advice)) : null,
       buttons.length ? el("div", { class: "row" }, buttons) : null,
       names.length ? namesList(names) : null,
     ),

@@ -5,6 +5,7 @@
 import { el, fill } from "../page/shared/elements.js";
 import { newId } from "./dom.js";
 import { optionField } from "./form_field.js";
+import { plainWords, rememberTitles } from "./plain_words.js";
 
 /**
  * Make the form. `options` are those of the server, `values` the first values by name.
@@ -18,6 +19,7 @@ import { optionField } from "./form_field.js";
  */
 export function optionForm(options, values = {}, { only = null, first = null, leave = [], changed = () => {} } = {}) {
   const used = options.filter(option => !leave.includes(option.name) && (!only || only.includes(option.name)));
+  rememberTitles(options);
   const update = () => {
     for (const field of fields.values()) field.mark();
     changed();
@@ -52,7 +54,8 @@ export function optionForm(options, values = {}, { only = null, first = null, le
       if (fold && rest.some(option => newValues[option.name] !== undefined && newValues[option.name] !== null))
         fold.open = true;
     },
-    fail(option, text) {
+    fail(option, message) {
+      const text = plainWords(message);
       for (const field of fields.values()) field.fail("");
       const field = option && fields.get(option);
       problem.hidden = !text || Boolean(field);

@@ -3,6 +3,7 @@
 import { el, fill } from "../page/shared/elements.js";
 import { button, write } from "./dom.js";
 import { stateLine, waitLine, workLine } from "./job_words.js";
+import { plainWords } from "./plain_words.js";
 
 /**
  * Make the panel. `handlers` are those of `events`, besides what the panel itself shows; `state(running)` is called
@@ -51,7 +52,7 @@ class JobPanel {
 
   fail(text) {
     this.problem.hidden = !text;
-    write(this.problem, text ?? "");
+    write(this.problem, plainWords(text ?? ""));
   }
 
   /** The times until a job begins change while it waits. */
@@ -80,7 +81,7 @@ class JobPanel {
       this.tell("stopping");
       this.app.refresh();
     },
-    message: ({ text }) => this.messages.append(el("li", { class: "wrap" }, text)),
+    message: ({ text }) => this.messages.append(el("li", { class: "wrap" }, plainWords(text))),
     work: ({ task, done, total, seconds_left: seconds }) => {
       this.bar.hidden = !total;
       this.bar.max = total || 1;

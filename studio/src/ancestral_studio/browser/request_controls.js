@@ -59,8 +59,15 @@ export class RequestControls {
     return this.optionNames.has(name);
   }
 
+  /** The options that are given. What a table has a value of in each cell is not given beside it. */
   values() {
-    return Object.assign({}, ...[this.main, this.table, this.more, this.conditions].map(part => part.values()));
+    const values = Object.assign({}, ...[this.main, this.table, this.more, this.conditions].map(part => part.values()));
+    const swept = AXES.map(axis => String(values[axis] ?? "").split("=")[0].replace(/^given\./, ""));
+    if (swept.includes("label")) delete values.label;
+    const given = values.given?.filter(word => !swept.includes(word.split("=")[0]));
+    if (given?.length) values.given = given;
+    else delete values.given;
+    return values;
   }
 
   set(values) {

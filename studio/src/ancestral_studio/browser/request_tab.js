@@ -5,6 +5,7 @@ import { block, write } from "./dom.js";
 import { filesOf, upload } from "./image_drop.js";
 import { jobPanel } from "./job_panel.js";
 import { recall, remember } from "./memory.js";
+import { plainWords } from "./plain_words.js";
 import { modelReader } from "./request_controls.js";
 import { runPicker, runsKnown } from "./runs.js";
 import { stage } from "./stage.js";
@@ -181,9 +182,9 @@ export class RequestTab {
 
   fail({ message, option }) {
     if (option && this.controls?.fail(option, message)) return undefined;
-    if (option in this.drops) return this.drops[option].fail(message);
+    if (option in this.drops) return this.drops[option].fail(plainWords(message));
     this.problem.hidden = false;
-    write(this.problem, message);
+    write(this.problem, plainWords(message));
     return this.problem.scrollIntoView({ block: "nearest" });
   }
 
