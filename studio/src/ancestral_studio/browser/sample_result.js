@@ -1,12 +1,13 @@
 // The samples of a job: the film of its steps, a tile for each sample, the chosen one, and the files.
 
 import { el, fill } from "../page/shared/elements.js";
-import { button, short, write } from "./dom.js";
+import { button, write } from "./dom.js";
 import { Film } from "./film.js";
 import { TileGrid, tileSize } from "./grid.js";
 import { SampleDetails, isSingle } from "./sample_details.js";
 import { SampleItems } from "./sample_items.js";
 import { roomIn } from "./stage.js";
+import { axesOf, cellNames } from "./table_axes.js";
 import { Viewer } from "./viewer.js";
 
 /** What is shown before anything was made. */
@@ -89,26 +90,33 @@ export class SampleResult {
   }
 
   /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
-  name({ n, index, label, given, sweep }, classes) {
+  name(request, classes) {
     this.grid.across = 0;
-    if (sweep && typeof sweep === "object") return this.nameCells(Object.entries(sweep), Number(n) || 1);
+    this.nextNames = request.sweep ? this.cells(request, classes) : this.singles(request, classes);
+    if (!this.outdated) this.names = this.nextNames;
+  }
+
+  singles({ n, index, label, given }, classes) {
     const indices = index ? [index].flat().map(Number) : Array.from({ length: Number(n) || 64 }, (_, i) => i);
     const conditioned = Array.isArray(given) ? given.length > 0 : Object.keys(given ?? {}).length > 0;
     const names = label ? [label].flat() : conditioned ? [] : classes; // sample i has label i modulo their number
-    this.nextNames = { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
-    if (!this.outdated) this.names = this.nextNames;
-    return undefined;
+    return { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
   }
 
-  /** Name the samples of a table by the values of its columns and rows: [[name, values], ...]. */
-  nameCells([[column, values], [row, others] = ["", [""]]], each) {
-    const text = value => (typeof value === "number" ? short(value) : value);
-    const cells = others.flatMap(other =>
-      values.map(value => `${column} ${text(value)}${row ? `, ${row} ${text(other)}` : ""}`),
-    );
-    const captions = cells.flatMap(cell => Array(each).fill(cell));
-    this.nextNames = this.names = { indices: captions.map((_, place) => place), captions };
-    if (each === 1) this.grid.across = values.length;
+  /** The samples of a table are named by the values of its columns and rows, or by the numbers of the cells. */
+  cells({ n, index, given, ...table }, classes) {
+    const each = Number(n) || (typeof table.sweep === "object" || (!index && !given) ? 1 : 0); // 0: the server knows
+    const axes = each ? axesOf(table, classes) : null;
+    if (!axes) return { indices: [], captions: [], each };
+    const captions = cellNames(axes).flatMap(cell => Array(each).fill(cell));
+    if (each === 1) this.grid.across = axes[0][1].length;
+    return { indices: captions.map((_, place) => place), captions };
+  }
+
+  /** What the sample at a place is called; "" without a name. */
+  caption(place) {
+    const { captions, each } = this.names;
+    return captions[place] ?? (each ? `cell ${Math.floor(place / each) + 1}` : "");
   }
 
   addStep(step) {
@@ -121,13 +129,13 @@ export class SampleResult {
   }
 
   draw(step, images) {
-    const { indices, captions } = this.names;
+    const { indices } = this.names;
     Object.assign(this.made, { step, images });
     this.grid.mode(this.reel.mode);
     this.grid.show(
       images,
       step.layout,
-      indices.map((index, place) => captions[place] || String(index)),
+      Array.from({ length: step.layout.count }, (_, place) => this.caption(place) || String(indices[place] ?? place)),
     );
     this.drawViewer();
   }
@@ -152,7 +160,7 @@ export class SampleResult {
       run: entry?.run ?? this.run(),
       place,
       index: this.names.indices[place] ?? place,
-      caption: this.names.captions[place] ?? "",
+      caption: this.caption(place),
       images,
       layout: step?.layout ?? layout,
     });

@@ -1,0 +1,36 @@
+// The axes of a table as they are typed, and their values as far as the browser knows them.
+
+import { short } from "./dom.js";
+
+const EVENLY = /^([^:,;]+):([^:,;]+):(\d+)$/,
+  MOST_VALUES = 1024;
+
+/** The numbers of FIRST:LAST:COUNT. Those that are not whole are the server's to round: null. */
+function evenly([, first, last, count]) {
+  const [from, to, length] = [first, last, count].map(Number);
+  if (length < 1 || length > MOST_VALUES) return null;
+  const values = Array.from({ length }, (_, place) => from + ((to - from) * place) / Math.max(1, length - 1));
+  return values.every(Number.isInteger) ? values : null;
+}
+
+/** [name, values] of an axis such as "weight=0:210:7" or "label"; null where only the server knows its values. */
+function typedAxis(text, classes) {
+  const [, name, line] = /^([^=]*)=?(.*)$/s.exec(text);
+  if (!line.trim()) return name === "label" && classes.length ? [name, classes] : null;
+  const range = EVENLY.exec(line.trim());
+  const values = range ? evenly(range) : /[:=;]/.test(line) ? null : line.split(",").map(value => value.trim());
+  return values && [name, values];
+}
+
+/** The axes [[name, values], ...] of a table by its recipe or by its controls; null where they are not known. */
+export function axesOf({ sweep, by }, classes) {
+  if (typeof sweep === "object") return Object.entries(sweep);
+  const axes = [sweep, by].filter(Boolean).map(text => typedAxis(text, classes));
+  return axes.every(Boolean) ? axes : null;
+}
+
+/** What the cells of axes are called, by rows. */
+export function cellNames([[column, values], [row, others] = ["", [""]]]) {
+  const text = value => (typeof value === "number" ? short(value) : value);
+  return others.flatMap(other => values.map(value => `${column} ${text(value)}${row ? `, ${row} ${text(other)}` : ""}`));
+}
