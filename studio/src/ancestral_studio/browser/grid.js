@@ -153,7 +153,9 @@ export class TileGrid {
     if (!layout) return;
     const ratio = (layout.height / layout.width) * (list.dataset.mode === "both" ? 2 : 1);
     const chosen = { size: preference("tile"), columns: this.across };
-    const { size, columns } = chosen.size || !room ? chosen : fitting(this.count, ratio, room(), this.across);
+    const space = room?.();
+    const { size, columns } = chosen.size || !space ? chosen : fitting(this.count, ratio, space, this.across);
+    list.style.maxHeight = space ? `${Math.ceil(space.height)}px` : ""; // what is larger scrolls, and hides nothing else
     list.style.setProperty("--tile", `${(size || 2 * SMALLEST) + BORDER}px`);
     list.style.setProperty("--columns", columns || "auto-fill");
   }
