@@ -91,6 +91,32 @@ def test_a_cell_of_a_table_becomes_the_settings(page):
     assert page.tab.locator("[data-option=sweep] select").input_value() == ""
 
 
+def test_a_running_table_has_the_names_of_its_cells_and_its_stop_in_sight(page):
+    page.open("sample")
+    header = page.page.locator("header.top")
+    before = header.bounding_box()["height"]
+    page.set(n=1, steps=900)
+    page.tab.locator("summary", has_text="table").click()
+    for name, axis, values in (("sweep", "seed", "4, 5"), ("by", "guidance", "1:40:40")):
+        place = page.tab.locator(f"[data-option={name}]")
+        place.locator("select").select_option(axis)
+        place.get_by_label("Values of").fill(values)
+    page.field("seed").fill("")
+    page.begin()
+    page.tab.locator(".tile-text", has_text="guidance").first.wait_for()
+    page.page.evaluate("scrollTo(0, 0)")
+    texts, state = page.tab.evaluate(
+        """tab => [[...tab.querySelectorAll(".tile-text")].map(one => one.textContent),
+            tab.querySelector(".job").dataset.state]"""
+    )
+    assert state == "running"
+    assert texts == [f"seed {4 + cell % 2}, guidance {1 + cell // 2}" for cell in range(len(texts))]
+    check_in_sight(page, ".job button.danger", ".job progress", ".film input[type=range]")
+    assert header.bounding_box()["height"] == before
+    page.tab.get_by_role("button", name="Stop now").click()
+    page.tab.locator(".job[data-state=cancelled]").wait_for()
+
+
 def test_an_edit_is_in_sight_with_its_image_before(page, tmp_path):
     picture = tmp_path / "digit.png"
     Image.fromarray(data.open("digits").items[7, 0].numpy()).save(picture)

@@ -182,7 +182,8 @@ def test_an_image_is_served_as_what_it_is(shared_studio):
     answer = client.get(facts["url"])
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.content == file.getvalue()
-    assert put(client, file.getvalue(), "again.jpg").json["id"] == facts["id"]
+    again = put(client, file.getvalue(), "again.jpg").json
+    assert again == {**facts, "name": "again.jpg", "file": "photo.jpg"}  # kept once, under the first name
     path = server.state.uploads.path(facts["id"])
     assert path.parent.parent == server.state.uploads.folder
     deep = io.BytesIO()

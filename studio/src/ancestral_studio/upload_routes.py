@@ -20,8 +20,9 @@ async def upload(request: Request) -> Response:
     length = request.headers.get("content-length", "")
     temporary = await uploads.receive(name, request.stream(), int(length) if length.isdecimal() else None)
     facts = await run_in_threadpool(uploads.keep, temporary, name)
-    recipe = await run_in_threadpool(_recipe, uploads.path(facts["id"]))
-    shown = {one: facts.get(one) for one in ("id", "name", "width", "height")}
+    file = uploads.path(facts["id"])
+    recipe = await run_in_threadpool(_recipe, file)
+    shown = {one: facts.get(one) for one in ("id", "name", "width", "height")} | {"file": file.name}
     return answer({**shown, "url": f"/files/uploads/{facts['id']}", "recipe": recipe}, 201)
 
 

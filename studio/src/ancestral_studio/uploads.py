@@ -97,7 +97,7 @@ class Uploads:
             facts: dict[str, Any] = {"id": number, "name": file_name, **sides}
             with self._lock:
                 if (old := self._facts(number)) is not None:
-                    return old
+                    return old | {"name": file_name}  # this visitor's, though the file has that of the first one
                 with storage.atomic_folder(folder) as inside:
                     temporary.replace(inside / file_name)
                     if sides and suffix not in IN_BROWSERS:

@@ -6,6 +6,7 @@ import { button, write } from "./dom.js";
 import { EditBatch } from "./edit_batch.js";
 import { TASKS, editControls, extendsCanvas, methodTable } from "./edit_controls.js";
 import { EditInput, packedMask } from "./edit_input.js";
+import { optionsOfOthers, whatIsAsked } from "./edit_others.js";
 import { EditResult } from "./edit_result.js";
 import { Film } from "./film.js";
 import { TileGrid } from "./grid.js";
@@ -26,9 +27,9 @@ class EditTab extends RequestTab {
       button(title, () => this.chooseTask(task), { "aria-pressed": "false", data: { task } }),
     );
     this.taskText = el("p", { class: "small soft" });
-    this.input = new EditInput(app, { offered: file => this.takeInput(file), changed: () => this.keep() });
+    this.input = new EditInput(app, { offered: file => this.takeInput(file), changed: () => this.changed() });
     const { drop } = this.input;
-    const changed = () => this.keep();
+    const changed = () => this.changed();
     this.other = imageDrop(app, { label: "Second image", chosen: changed, offered: file => this.takeOther(file) });
     this.drops = { image: drop, other: this.other };
     this.reel = new Film({ drawn: (step, images) => this.draw(step, images) });
@@ -47,7 +48,7 @@ class EditTab extends RequestTab {
     );
     this.switcher = el("div", { class: "segments", role: "group", "aria-label": "What is in sight" }, this.views);
     const tasks = el("div", { class: "segments", role: "group", "aria-label": "Task" }, this.taskButtons);
-    this.batch = new EditBatch(app, root, () => this.settings());
+    this.batch = new EditBatch(app, root, { settings: () => optionsOfOthers(this), asked: () => whatIsAsked(this) });
     this.build(
       [tasks, this.taskText, drop.element, this.other.element, this.batch.element],
       [this.compareButton],
@@ -78,7 +79,7 @@ class EditTab extends RequestTab {
     input.keepsHoles = read.model.pictures && channels % 2 === 0;
     const controls = editControls(this.app, read, this.task, () => {
       input.readWindows();
-      this.keep();
+      this.changed();
     });
     for (const window of input.windows) window.attach(controls.field("window"), [width, height]);
     return controls;
@@ -111,6 +112,7 @@ class EditTab extends RequestTab {
   }
 
   chooseTask(name) {
+    this.problem.hidden = true;
     this.setTask(name);
     this.choose();
   }
@@ -126,7 +128,7 @@ class EditTab extends RequestTab {
     this.input.element.hidden = view !== "Image";
     this.result.element.hidden = view !== "Result" || !finished || this.stepsShown;
     this.progress.hidden = view !== "Result" || !this.reel.length || (finished && !this.stepsShown);
-    if (!this.progress.hidden) this.grid.resize();
+    this.resized();
   }
 
   /** Show the steps in the place of the samples, or the samples again. */
@@ -136,7 +138,8 @@ class EditTab extends RequestTab {
   }
 
   resized() {
-    this.grid.resize();
+    if (!this.progress.hidden) this.grid.resize();
+    if (!this.result.element.hidden) this.result.resize();
   }
 
   // -- inputs -----------------------------------------------------------------------------------------------------
@@ -154,7 +157,7 @@ class EditTab extends RequestTab {
 
   async takeOther(file) {
     this.other.set(await upload(this.app, file));
-    this.keep();
+    this.changed();
     return true;
   }
 
@@ -200,12 +203,9 @@ class EditTab extends RequestTab {
     }
   }
 
-  /** A function that gives the options of an image, as the controls are now. */
-  async settings() {
-    const { task, input } = this;
-    const values = { model: this.picker.value(), task, ...this.values() };
-    const own = task === "inpaint" ? await input.valuesOfOthers(extendsCanvas(this.controls)) : image => ({ image: image.ref });
-    return async image => ({ ...values, ...(await own(image)) });
+  keep() {
+    super.keep();
+    this.batch?.draw();
   }
 
   begin() {

@@ -9,10 +9,10 @@ import { stateLine } from "./job_words.js";
 const MOST_WAITING = 8, // jobs that wait at once: the queue has room for something else
   BUSY = 429;
 
-/** An image of the batch, as a row: `state` is ready, sent, done or failed. */
+/** An image of the batch, as a row: `state` is ready, sent, ended, done or failed; `asked` is what was asked of it. */
 class BatchRow {
   constructor(file) {
-    Object.assign(this, { file, job: null, state: "ready" });
+    Object.assign(this, { file, image: null, job: null, asked: null, state: "ready" });
     this.name = el("span", { class: "name wrap" }, file.name);
     this.line = el("span", { class: "small soft wrap" });
     this.link = el("a", { class: "small", hidden: true }, "Open");
@@ -25,12 +25,26 @@ class BatchRow {
     this.link.hidden = state !== "done";
     if (state === "done") this.link.href = `#edit?entry=${encodeURIComponent(this.job)}`;
   }
+
+  /** Forget the job before: the next one says how it stands. */
+  restart() {
+    this.job = null;
+    this.say("ready", "");
+  }
+
+  /** Say why it failed. The server may know the image by the name of an equal one. */
+  fail(text) {
+    this.say("failed", this.image ? text.replaceAll(this.image.file, this.file.name) : text);
+  }
 }
 
 export class EditBatch {
-  /** `settings()` returns a function that gives the options of an image: those of the controls as they are now. */
-  constructor(app, root, settings) {
-    Object.assign(this, { app, settings, rows: [], running: false, wake: () => {} });
+  /**
+   * `settings()` returns a function that gives the options of an image: those of the controls as they are now; `asked()`
+   * is a text of them.
+   */
+  constructor(app, root, { settings, asked }) {
+    Object.assign(this, { app, settings, asked, rows: [], running: false, wake: () => {} });
     const pick = (text, attributes) => {
       const hidden = { class: "hidden", tabindex: "-1", "aria-hidden": "true", type: "file", multiple: true };
       const input = el("input", { ...hidden, ...attributes });
@@ -90,26 +104,38 @@ export class EditBatch {
     return this.rows.filter(row => row.state === state).length;
   }
 
+  /** The rows that are edited next: those that are not done as the controls are now. */
+  due() {
+    const asked = this.asked();
+    return this.rows.filter(row => ["ready", "failed"].includes(row.state) || (row.state === "done" && row.asked !== asked));
+  }
+
   draw() {
-    const [ready, sent, done, failed] = ["ready", "sent", "done", "failed"].map(state => this.number(state));
+    const [sent, done, failed] = ["sent", "done", "failed"].map(state => this.number(state));
     const counts = [`${done} of ${this.rows.length} done`, failed && `${failed} failed`, sent && `${sent} in the queue`];
     write(this.count, counts.filter(Boolean).join(", "));
-    write(this.start, `Edit all ${ready}`);
+    const due = this.rows.length ? this.due().length : 0;
+    write(this.start, `Edit all ${due}`);
     this.shown.hidden = !this.rows.length;
-    this.start.hidden = this.running || !ready;
+    this.start.hidden = this.running || Boolean(sent) || !due;
     this.stop.hidden = !this.running && !sent;
     this.remove.hidden = this.running || Boolean(sent);
   }
 
-  /** Send all that are ready, a few at a time, with the settings that are there now. */
+  /** Send all that are due, a few at a time, with the settings that are there now. */
   async run() {
     this.running = true;
+    for (const row of this.due()) row.restart();
     this.draw();
+    const asked = this.asked();
     try {
       const options = await this.settings();
       for (const row of this.rows) {
         while (this.running && this.number("sent") >= MOST_WAITING) await this.change();
-        if (this.running && row.state === "ready") await this.send(row, options);
+        if (this.running && row.state === "ready") {
+          row.asked = asked;
+          await this.send(row, options);
+        }
         this.draw();
       }
     } catch (error) {
@@ -130,14 +156,14 @@ export class EditBatch {
     row.say("sent", "sending");
     this.draw();
     try {
-      const image = await upload(this.app, row.file);
-      const job = await this.begin({ command: "edit", options: await options(image) });
+      row.image = await upload(this.app, row.file);
+      const job = await this.begin({ command: "edit", options: await options(row.image) });
       if (!job) return row.say("ready", "");
       await this.app.refresh(); // now the server's list of jobs has it, or it has ended
       row.job = job;
       this.follow(this.app.state);
     } catch (error) {
-      row.say("failed", error.message);
+      row.fail(error.message);
     }
     return undefined;
   }
@@ -168,18 +194,19 @@ export class EditBatch {
 
   /** Say how a job ended: its events are there as long as the server is, and what it made is in the history. */
   settle(row) {
-    const say = (state, text) => {
-      row.say(state, text);
+    const ended = say => {
+      say();
       this.draw();
       this.wake();
     };
+    const failed = text => ended(() => row.fail(text));
     const job = row.job;
     row.say("ended", "");
     this.app.events(job, {
-      done: () => say("done", "done"),
-      failed: ({ error }) => say("failed", error),
-      cancelled: () => say("failed", "stopped"),
-      lost: () => say("failed", "the studio was started anew: look into the history"),
+      done: () => ended(() => row.say("done", "done")),
+      failed: ({ error }) => failed(error),
+      cancelled: () => failed("stopped"),
+      lost: () => failed("the studio was started anew: look into the history"),
     });
   }
 

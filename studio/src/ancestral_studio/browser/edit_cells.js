@@ -2,6 +2,7 @@
 
 import { el } from "../page/shared/elements.js";
 import { short } from "./dom.js";
+import { fitting } from "./grid.js";
 
 const CELL = /(^|\/)(\d{4})-[^/]*\.png$/;
 const shown = value => (typeof value === "number" ? short(value) : String(value));
@@ -33,6 +34,24 @@ export function tableOf(entry) {
     text: figures(entry.cells?.[number] ?? {}),
   }));
   return { columns, rows, cells };
+}
+
+const BETWEEN = { width: 20, height: 12 }, // cells; these are those of the style sheet
+  TEXTS = 64; // above and below the samples of a cell
+
+/** The {across, columns, size} of cells side by side, and of the samples in each, at which those are largest in a room. */
+export function fittingCells(cells, each, ratio, room) {
+  let best = null;
+  for (let across = 1; across <= cells; across++) {
+    const down = Math.ceil(cells / across);
+    const cell = {
+      width: (room.width - BETWEEN.width * (across - 1)) / across,
+      height: (room.height - BETWEEN.height * (down - 1)) / down - TEXTS,
+    };
+    const { size, columns } = fitting(each, ratio, cell);
+    if (columns && size > (best?.size ?? 0)) best = { across, columns, size };
+  }
+  return best;
 }
 
 /**

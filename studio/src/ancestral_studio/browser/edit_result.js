@@ -4,10 +4,13 @@
 import { el, fill } from "../page/shared/elements.js";
 import { comparison } from "./comparison.js";
 import { button, icon } from "./dom.js";
-import { drawTable, tableOf } from "./edit_cells.js";
+import { drawTable, fittingCells, tableOf } from "./edit_cells.js";
 import { EditViewer } from "./edit_viewer.js";
+import { roomIn } from "./stage.js";
 import { favouriteButton } from "./star.js";
 
+const PADDING = 6, // of the cells, on both sides together
+  BORDER = 10; // of a tile, on both sides together; both are those of the style sheet
 const SAMPLE = /(^|\/)\d{6}\.png$/,
   DEVIATION = /(^|\/)std\.png$/;
 
@@ -129,6 +132,21 @@ export class EditResult {
     const name = ({ title, files }, number) => (files.length > 1 ? `${title}, sample ${number}` : title);
     const tilesOf = cell => cell.files.map((file, number) => this.tile(file, name(cell, number), cells.indexOf(cell)));
     fill(this.tiles, drawTable(this.table, tilesOf));
+  }
+
+  /** Give the samples of cells that stand side by side the size at which all are in sight. */
+  resize() {
+    const place = this.tiles.firstElementChild;
+    if (!this.table || this.table.rows || !place?.clientWidth) return;
+    const { height, width } = this.entry;
+    const each = Math.max(...this.table.cells.map(({ files }) => files.length));
+    const room = { width: place.clientWidth - PADDING, height: roomIn(this.tiles).height };
+    const best = fittingCells(this.table.cells.length, each, height / width || 1, room);
+    place.classList.toggle("fitted", Boolean(best));
+    if (!best) return;
+    place.style.setProperty("--across", best.across);
+    place.style.setProperty("--columns", best.columns);
+    place.style.setProperty("--tile", `${Math.floor(best.size) + BORDER}px`);
   }
 
   /** Show the files of an entry, beside the image that it began with. */

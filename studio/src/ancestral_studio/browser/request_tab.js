@@ -112,6 +112,12 @@ export class RequestTab {
     remember(command, { run: picker.value(), values: this.values(), job: job.id ?? before, ...this.state() });
   }
 
+  /** What is asked for has changed: an error of what was asked before is none of it. */
+  changed() {
+    this.problem.hidden = true;
+    this.keep();
+  }
+
   // What a tab may leave out.
   state() {
     return {};

@@ -64,7 +64,7 @@ class SampleTab extends RequestTab {
         const { main, table } = controls;
         // a cell of a table has one sample, until the user wants more
         if (table.values().sweep && main.values().n === FIRST.n) main.field("n").set("1");
-        this.keep();
+        this.changed();
       },
     });
     listChoices(controls.more, "sampler", model.samplers, `that of the run (${model.sampler})`);

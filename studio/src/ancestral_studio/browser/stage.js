@@ -18,13 +18,17 @@ export function stage(resized, ...parts) {
   return element;
 }
 
-/** The {width, height} that an element may have in its stage so that nothing of the stage is out of sight. */
+/**
+ * The {width, height} that an element may have in its stage so that nothing of the stage is out of sight but the
+ * messages of its job, which stand last.
+ */
 export function roomIn(element) {
   const column = element.closest(".stage-column");
   const most = Number.parseFloat(getComputedStyle(column).maxHeight) || innerHeight;
   const others = [...column.children].reduce((sum, child) => sum + (child.hidden ? 0 : child.offsetHeight + 16), 0);
+  const messages = column.querySelector(".messages")?.offsetHeight ?? 0;
   return {
     width: element.clientWidth,
-    height: Math.max(LEAST_HEIGHT, most - (others - element.offsetHeight)),
+    height: Math.max(LEAST_HEIGHT, most - (others - messages - element.offsetHeight)),
   };
 }
