@@ -72,7 +72,7 @@ def test_samples_are_in_sight_with_their_controls(page):
 def test_a_cell_of_a_table_becomes_the_settings(page):
     page.open("sample")
     page.set(n=1, steps=2)
-    page.tab.locator("summary", has_text="table").click()
+    page.tab.locator("[data-option=sweep]").evaluate("one => { one.closest('details').open = true; }")
     for name, axis, values in (("sweep", "guidance", "1, 2"), ("by", "seed", "4, 5")):
         place = page.tab.locator(f"[data-option={name}]")
         place.locator("select").select_option(axis)
@@ -96,14 +96,14 @@ def test_a_running_table_has_the_names_of_its_cells_and_its_stop_in_sight(page):
     header = page.page.locator("header.top")
     before = header.bounding_box()["height"]
     page.set(n=1, steps=900)
-    page.tab.locator("summary", has_text="table").click()
+    page.tab.locator("[data-option=sweep]").evaluate("one => { one.closest('details').open = true; }")
     for name, axis, values in (("sweep", "seed", "4, 5"), ("by", "guidance", "1:40:40")):
         place = page.tab.locator(f"[data-option={name}]")
         place.locator("select").select_option(axis)
         place.get_by_label("Values of").fill(values)
     page.field("seed").fill("")
     page.begin()
-    page.tab.locator(".tile-text", has_text="guidance").first.wait_for()
+    page.tab.locator(".tile-text", has_text="seed 4, guidance").first.wait_for()  # not those before
     page.page.evaluate("scrollTo(0, 0)")
     texts, state = page.tab.evaluate(
         """tab => [[...tab.querySelectorAll(".tile-text")].map(one => one.textContent),

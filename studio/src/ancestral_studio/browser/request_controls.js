@@ -62,9 +62,10 @@ export class RequestControls {
   /** The options that are given. What a table has a value of in each cell is not given beside it. */
   values() {
     const values = Object.assign({}, ...[this.main, this.table, this.more, this.conditions].map(part => part.values()));
-    const swept = AXES.map(axis => String(values[axis] ?? "").split("=")[0].replace(/^given\./, ""));
-    if (swept.includes("label")) delete values.label;
-    const given = values.given?.filter(word => !swept.includes(word.split("=")[0]));
+    const swept = AXES.map(axis => String(values[axis] ?? "").split("=")[0]);
+    for (const name of swept) delete values[name]; // a setting, or the label
+    const conditions = swept.map(name => name.replace(/^given\./, ""));
+    const given = values.given?.filter(word => !conditions.includes(word.split("=")[0]));
     if (given?.length) values.given = given;
     else delete values.given;
     return values;
