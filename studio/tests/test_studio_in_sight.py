@@ -93,6 +93,9 @@ def test_a_cell_of_a_table_becomes_the_settings(page):
 
 def test_a_running_table_has_the_names_of_its_cells_and_its_stop_in_sight(page):
     page.open("sample")
+    page.page.evaluate("for (const one of [sessionStorage, localStorage]) one.removeItem('ancestral-sample')")
+    page.page.reload()
+    page.open("sample")
     header = page.page.locator("header.top")
     before = header.bounding_box()["height"]
     page.set(n=1, steps=900)
@@ -103,7 +106,7 @@ def test_a_running_table_has_the_names_of_its_cells_and_its_stop_in_sight(page):
         place.get_by_label("Values of").fill(values)
     page.field("seed").fill("")
     page.begin()
-    page.tab.locator(".tile-text", has_text="seed 4, guidance").first.wait_for()  # not those before
+    page.tab.locator(".tile-text", has_text="seed 4, guidance").first.wait_for(timeout=20_000)  # not those before
     page.page.evaluate("scrollTo(0, 0)")
     texts, state = page.tab.evaluate(
         """tab => [[...tab.querySelectorAll(".tile-text")].map(one => one.textContent),
