@@ -15,7 +15,7 @@ function parted(text) {
 /** A row for each setting {name: default} of a choice; `changed()` is called after each change. */
 function settingFields(settings, given, changed) {
   return Object.entries(settings)
-    .filter(([name]) => !ELSEWHERE.includes(name))
+    .filter(([name]) => given.has(name) || !ELSEWHERE.includes(name))
     .map(([name, standard]) => {
       const id = newId();
       const value = { id, type: "text", autocomplete: "off", placeholder: standard, value: given.get(name) ?? "" };
