@@ -93,9 +93,6 @@ def test_a_cell_of_a_table_becomes_the_settings(page):
 
 def test_a_running_table_has_the_names_of_its_cells_and_its_stop_in_sight(page):
     page.open("sample")
-    page.page.evaluate("for (const one of [sessionStorage, localStorage]) one.removeItem('ancestral-sample')")
-    page.page.reload()
-    page.open("sample")
     header = page.page.locator("header.top")
     before = header.bounding_box()["height"]
     page.set(n=1, steps=900)

@@ -105,7 +105,8 @@ export class SampleResult {
 
   /** The samples of a table are named by the values of its columns and rows, or by the numbers of the cells. */
   cells({ n, index, given, ...table }, classes) {
-    const each = Number(n) || (typeof table.sweep === "object" || (!index && !given) ? 1 : 0); // 0: the server knows
+    const all = typeof table.sweep === "object" || !given ? 1 : 0; // 0: the server knows
+    const each = index ? [index].flat().length : Number(n) || all;
     const axes = each ? axesOf(table, classes) : null;
     if (!axes) return { indices: [], captions: [], each };
     const captions = cellNames(axes).flatMap(cell => Array(each).fill(cell));
