@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+LABELS = "section:not([hidden]) :is(label, legend, button, summary, h2, h3, h4)"
 SCREENS = {"laptop": (1440, 900), "desktop": (1920, 1080), "tablet": (1024, 768), "phone": (390, 844)}
 CONTRAST = """() => {
   const parse = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
@@ -96,6 +97,15 @@ class StudioPage:
                 place.locator("input[type=number]").fill(str(value))
             else:
                 self.field(name).fill(str(value))
+
+    def set_table(self, columns, rows):
+        """Choose the columns and the rows of a table, (name, values) each; the seed is not given beside them."""
+        self.tab.locator("[data-option=sweep]").evaluate("one => { one.closest('details').open = true; }")
+        for option, (name, values) in (("sweep", columns), ("by", rows)):
+            place = self.tab.locator(f"[data-option={option}]")
+            place.locator("select").select_option(name)
+            place.get_by_label("Values of").fill(values)
+        self.field("seed").fill("")
 
     def values(self, *names):
         return {name: self.field(name).input_value() for name in names}

@@ -9,14 +9,13 @@ from PIL import Image
 import ancestral
 from ancestral import data
 from studio_client import studio
-from studio_page import SCREENS, studio_pages
+from studio_page import LABELS, SCREENS, studio_pages
 
 pytestmark = pytest.mark.browser
 UNSEEN = """elements => elements.filter(one => {
     const box = one.getBoundingClientRect();
     return box.width == 0 || box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth;
 }).map(one => `${one.className} ${JSON.stringify(one.getBoundingClientRect())}`)"""
-LABELS = "section:not([hidden]) :is(label, legend, button, summary, h2, h3, h4)"
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +71,7 @@ def test_samples_are_in_sight_with_their_controls(page):
 def test_a_cell_of_a_table_becomes_the_settings(page):
     page.open("sample")
     page.set(n=1, steps=2)
-    page.tab.locator("[data-option=sweep]").evaluate("one => { one.closest('details').open = true; }")
-    for name, axis, values in (("sweep", "guidance", "1, 2"), ("by", "seed", "4, 5")):
-        place = page.tab.locator(f"[data-option={name}]")
-        place.locator("select").select_option(axis)
-        place.get_by_label("Values of").fill(values)
-    page.field("seed").fill("")
+    page.set_table(("guidance", "1, 2"), ("seed", "4, 5"))
     entry = page.start()
     assert entry["recipe"]["sweep"] == {"guidance": [1, 2], "seed": [4, 5]}
     texts = page.tab.locator(".tile-text")
@@ -96,12 +90,7 @@ def test_a_running_table_has_the_names_of_its_cells_and_its_stop_in_sight(page):
     header = page.page.locator("header.top")
     before = header.bounding_box()["height"]
     page.set(n=1, steps=900)
-    page.tab.locator("[data-option=sweep]").evaluate("one => { one.closest('details').open = true; }")
-    for name, axis, values in (("sweep", "seed", "4, 5"), ("by", "guidance", "1:40:40")):
-        place = page.tab.locator(f"[data-option={name}]")
-        place.locator("select").select_option(axis)
-        place.get_by_label("Values of").fill(values)
-    page.field("seed").fill("")
+    page.set_table(("seed", "4, 5"), ("guidance", "1:40:40"))
     page.begin()
     page.tab.locator(".tile-text", has_text="seed 4, guidance").first.wait_for(timeout=20_000)  # not those before
     page.page.evaluate("scrollTo(0, 0)")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from studio_client import studio
-from studio_page import CONTRAST, SCREENS, UNNAMED, studio_pages
+from studio_page import CONTRAST, LABELS, SCREENS, UNNAMED, studio_pages
 
 FLAGS, SIDE, STEPS = 270, 8, 200
 MOST_CLICKS = 21
@@ -19,7 +19,6 @@ SEEN = """one => {
     const box = one.getBoundingClientRect();
     return box.width > 0 && box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
 }"""
-LABELS = "section:not([hidden]) :is(label, legend, button, summary, h2, h3, h4)"
 
 
 class Hand:

@@ -3,7 +3,7 @@
 Whoever runs it draws the events: the command line, a notebook, a web page, or nobody.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -126,13 +126,34 @@ def track(
         The result of the generator.
     """
     amount = 0.0
+
+    def events_of(step: T) -> Iterator[Event]:
+        nonlocal amount
+        amount += size(step)
+        yield Work(task, amount, total, unit)
+        if event is not None:
+            yield event(step)
+
+    return (yield from mapped(steps, events_of))
+
+
+def mapped(steps: Generator[T, None, R], events_of: Callable[[T], Iterable[Event]]) -> Generator[Event, None, R]:
+    """Report the steps of a generator as events.
+
+    Args:
+        steps: The generator.
+        events_of: Returns the events of a step.
+
+    Yields:
+        The events of each step.
+
+    Returns:
+        The result of the generator.
+    """
     while True:
         try:
             step = next(steps)
         except StopIteration as end:
             result: R = end.value
             return result
-        amount += size(step)
-        yield Work(task, amount, total, unit)
-        if event is not None:
-            yield event(step)
+        yield from events_of(step)

@@ -4,19 +4,18 @@
 
 import { el } from "./shared/elements.js";
 
-const SETTINGS = ["seed", "index", "sampler", "steps", "eta", "variance", "guidance", "guidance_rescale"];
 const GUIDANCE = [0, 4]; // the first and the last scale
 const REFUSED = "The picture is a table that this page does not have.";
 
 /** What can be varied: {name, values} of names, {name, ends} of numbers; `item(value, inputs)` is what changes. */
-function axesOf({ classes, conditions, guidance }) {
+function axesOf({ classes, conditions, guidance, settings }) {
   const axes = [];
   if (classes.length) {
     const item = (value, inputs) => ({ inputs: { ...inputs, labels: classes.indexOf(value) } });
     axes.push({ name: "label", text: "class", values: classes, item });
   }
   for (const [name, { kind, names, mean, std, low, high }] of Object.entries(conditions)) {
-    if (SETTINGS.includes(name)) continue; // these are settings of a recipe
+    if (settings.includes(name)) continue; // a sweep means the setting of this name
     const given = (input) => (value, inputs) => ({ inputs: { ...inputs, [name]: input(value) } });
     if (kind === "Classes") axes.push({ name, text: name, values: names, item: given((value) => names.indexOf(value)) });
     if (kind === "Vector" && mean.length === 1) {

@@ -24,6 +24,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import DISTILLATIONS
 from ancestral.conditions import Condition
+from ancestral.config.request import swept_settings
 from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.convert import has_alpha
 from ancestral.data.spec import Codec, bits_of
@@ -135,6 +136,7 @@ def facts(model: Model) -> dict[str, Any]:
         "prior_std": schedule.prior_std,
         "tables": model.diffusion.target.tables(model.denoiser.schedule),
         "samplers": [*_samplers(model)],
+        "settings": [*swept_settings(edit=False)],
         "guidance": bool((spec.classes and train.label_dropout) or (spec.further and train.condition_dropout)),
     }
 

@@ -1,4 +1,4 @@
-"""Symptoms of a training run: what goes wrong, what to do about it, and where.
+"""Symptoms of a run: what goes wrong, what to do about it, and where.
 
 Whether a symptom applies to a run follows from what is on its disk: the messages of the training, and the results of
 the last evaluation.
@@ -22,7 +22,7 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class Symptom:
-    """Something that goes wrong in a training run.
+    """Something that goes wrong while a run is trained, or with its samples.
 
     Attributes:
         name: A word for it.
@@ -30,7 +30,7 @@ class Symptom:
         advice: What to do.
         page: The page of the documentation that says more.
         tab: The tab of the studio in which it is looked at: sample, evaluate or data.
-        message: A regular expression of the messages of a training that has it.
+        message: A regular expression of the messages of a run that has it.
         measured: What an evaluation shows of it, in a sentence; "" if it does not.
         settings: The settings of a new run against it, by the config of the run.
     """

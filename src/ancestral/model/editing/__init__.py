@@ -6,7 +6,7 @@ from ancestral.model.editing.measurements import edited_images, inpainting, meas
 from ancestral.model.editing.outpainting import canvas_of
 from ancestral.model.editing.restoring import OwnMethod
 from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
-from ancestral.model.editing.windows import changed_part
+from ancestral.model.editing.windowed_edits import changed_part
 
 __all__ = [
     "FLOW_STEPS",

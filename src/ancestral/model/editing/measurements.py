@@ -24,7 +24,7 @@ from ancestral.model.editing.measurement_noise import (
 )
 from ancestral.model.editing.outpainting import outpainting
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
-from ancestral.model.editing.windows import large_images, place_notes, region_of_mask, window_of
+from ancestral.model.editing.windowed_edits import large_images, place_notes, region_of_mask, window_of
 from ancestral.model.image_values import read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region

@@ -30,7 +30,7 @@ from ancestral.model.editing.edited_samples import (
     sampler_of,
     settings_of,
 )
-from ancestral.model.editing.windows import window_of
+from ancestral.model.editing.windowed_edits import window_of
 from ancestral.model.image_values import read_images
 from ancestral.model.sample_conditioning import Conditioning, Route
 from ancestral.model.sampling_model import SamplingModel

@@ -2,14 +2,15 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ancestral.base.errors import InputError, one_line, text_of
-from ancestral.base.events import Event, Message, State, Work
+from ancestral.base.events import Event, Message, State, Work, mapped
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.config.folders import check_outside
@@ -142,7 +143,7 @@ def edited_folder(
     for number, (name, options) in enumerate(plan.images, 1):
         task = f"image {number:,} of {len(plan.images):,}"
         try:
-            results.append((yield from _of_image(edit(options), name, task, said)))
+            results.append((yield from mapped(edit(options), partial(_of_image, name, task, said))))
         except InputError as error:
             refusals.append(text_of(error))
             untold.append(Message(f"{name} is left out: {text_of(error)}"))
@@ -171,21 +172,13 @@ def _together(plan: FolderPlan, results: Sequence[EditingResult], refusals: Sequ
     )
 
 
-def _of_image(
-    events: Generator[Event, None, EditingResult], name: str, task: str, said: set[str]
-) -> Generator[Event, None, EditingResult]:
-    """The events of an image, with its number as their task; messages of several images come once."""
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            result: EditingResult = end.value
-            return result
-        if isinstance(event, Message):
-            if event.text not in said:
-                said.add(event.text)
-                yield dataclasses.replace(event, text=f"{name}: {event.text}")
-        elif isinstance(event, Work | State):
-            yield dataclasses.replace(event, task=task)
-        else:
-            yield event
+def _of_image(name: str, task: str, said: set[str], event: Event) -> Iterator[Event]:
+    """An event of an image, with its number as the task; messages of several images come once."""
+    if isinstance(event, Message):
+        if event.text not in said:
+            said.add(event.text)
+            yield dataclasses.replace(event, text=f"{name}: {event.text}")
+    elif isinstance(event, Work | State):
+        yield dataclasses.replace(event, task=task)
+    else:
+        yield event

@@ -1,14 +1,14 @@
 """A sweep of samples or of an edit: its cells one after another, and the table that they become."""
 
 import dataclasses
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.base.events import Event, Message, State, Work
+from ancestral.base.events import Event, Message, State, Work, mapped
 from ancestral.base.fields import check_ranges
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
@@ -128,25 +128,23 @@ def written_sweep(
     samples, said = list[Tensor](), set[Message]()
     done = 0
     for number, cell in enumerate(plan.cells):
-        samples.append((yield from _renumbered(plan, number, done, make(cell), said)))
+        samples.append((yield from mapped(make(cell), _renumbered(plan, number, done, said))))
         done += cell.work
     paths = yield from write_new_files(files_of_table(plan, samples))
     return torch.cat(samples), paths
 
 
-def _renumbered(
-    plan: SweepPlan[D], number: int, done: int, events: Generator[Event, None, Tensor], said: set[Message]
-) -> Generator[Event, None, Tensor]:
-    """The events of a cell as those of a part of all samples, whose last states have one number; messages come once."""
+def _renumbered(plan: SweepPlan[D], number: int, done: int, said: set[Message]) -> Callable[[Event], Iterator[Event]]:
+    """A function of an event of a cell that returns it as that of a part of all samples.
+
+    The last states of all cells have one number, and messages come once.
+    """
     counts = [len(cell.items) for cell in plan.cells]
     total, longest = sum(cell.work for cell in plan.cells), max(cell.states for cell in plan.cells)
     task, before = f"{plural(len(plan.cells), 'cell')} of {plural(counts[0], 'image')}", sum(counts[:number])
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            samples: Tensor = end.value
-            return samples
+
+    def renumbered(event: Event) -> Iterator[Event]:
+        nonlocal done
         if isinstance(event, Work):
             done += 1
             yield Work(task, done, total, event.unit)
@@ -162,3 +160,5 @@ def _renumbered(
                 positions=[before + position for position in event.positions],
                 count=sum(counts),
             )
+
+    return renumbered

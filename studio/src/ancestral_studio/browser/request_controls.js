@@ -5,9 +5,8 @@ import { conditionControls } from "./conditions.js";
 import { optionForm } from "./form.js";
 import { dice } from "./seed.js";
 import { axisField } from "./sweep_field.js";
+import { AXES, axisName } from "./table_axes.js";
 import { VaryButtons } from "./vary.js";
-
-const AXES = ["sweep", "by"];
 
 /** Make a function that reads {options, model} of a run: the options of the command, and what its model takes. */
 export function modelReader(app, command) {
@@ -62,7 +61,7 @@ export class RequestControls {
   /** The options that are given. What a table has a value of in each cell is not given beside it. */
   values() {
     const values = Object.assign({}, ...[this.main, this.table, this.more, this.conditions].map(part => part.values()));
-    const swept = AXES.map(axis => String(values[axis] ?? "").split("=")[0]);
+    const swept = AXES.map(axis => axisName(values[axis]));
     for (const name of swept) delete values[name]; // a setting, or the label
     const conditions = swept.map(name => name.replace(/^given\./, ""));
     const given = values.given?.filter(word => !conditions.includes(word.split("=")[0]));

@@ -2,6 +2,8 @@
 
 import { short } from "./dom.js";
 
+/** The options of a table: its columns and its rows. */
+export const AXES = ["sweep", "by"];
 const EVENLY = /^([^:,;]+):([^:,;]+):(\d+)$/,
   MOST_VALUES = 1024;
 
@@ -13,9 +15,13 @@ function evenly([, first, last, count]) {
   return values.every(Number.isInteger) ? values : null;
 }
 
+/** The name of an axis such as "weight=0:210:7". */
+export const axisName = text => String(text ?? "").split("=")[0];
+
 /** [name, values] of an axis such as "weight=0:210:7" or "label"; null where only the server knows its values. */
 function typedAxis(text, classes) {
-  const [, name, line] = /^([^=]*)=?(.*)$/s.exec(text);
+  const name = axisName(text),
+    line = text.slice(name.length + 1);
   if (!line.trim()) return name === "label" && classes.length ? [name, classes] : null;
   const range = EVENLY.exec(line.trim());
   const values = range ? evenly(range) : /[:=;]/.test(line) ? null : line.split(",").map(value => value.trim());

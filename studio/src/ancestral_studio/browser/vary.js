@@ -1,11 +1,11 @@
 // Buttons beside conditions that make them an axis of the table: the first one its columns, the second one its rows.
 
 import { el } from "../page/shared/elements.js";
+import { AXES, axisName } from "./table_axes.js";
 
-const AXES = ["sweep", "by"];
 const TITLE = "Make a table, with a column or a row for each of its values";
 
-const axisOf = field => String(field.value() ?? "").split("=")[0];
+const axisOf = field => axisName(field.value());
 
 export class VaryButtons {
   /** `table` is the form of the axes, of which `axes` are those of the model; `opened()` is called once one is set. */
