@@ -76,7 +76,7 @@ def test_two_are_compared_by_what_differs(place):
     one.tab.get_by_role("button", name="Compare two").click()
     window = one.page.get_by_role("dialog")
     rows = window.locator("tbody tr")
-    assert [row.replace("\t", " ") for row in rows.all_inner_texts()] == ["Seed 3 2", "Steps 3 2"]
+    one.until(lambda: [row.replace("\t", " ") for row in rows.all_inner_texts()] == ["Seed 3 2", "Steps 3 2"])
     window.get_by_label("Show what is the same too").check()
     assert rows.count() > 4
     pictures = window.locator(".beside-pictures img")

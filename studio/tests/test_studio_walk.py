@@ -21,6 +21,17 @@ SEEN = """one => {
 }"""
 
 
+STILL = """async one => {
+    for (let still = 0, before = ""; still < 5; ) {
+        await new Promise(requestAnimationFrame);
+        const now = JSON.stringify([one.getBoundingClientRect(), document.body.scrollHeight]);
+        still = now === before ? still + 1 : 0;
+        before = now;
+    }
+}"""
+"""Waits until a page that is being drawn keeps the place of an element for five frames, as a person does."""
+
+
 class Hand:
     """What a person does with a mouse, counted. What is out of sight is scrolled to."""
 
@@ -30,6 +41,7 @@ class Hand:
 
     def reach(self, one):
         one.wait_for()
+        one.evaluate(STILL)
         if not one.evaluate(SEEN):
             self.scrolls.append(f"{one} at {one.bounding_box()}")
             one.scroll_into_view_if_needed()
