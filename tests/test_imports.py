@@ -18,7 +18,7 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"base"},
-    {"gaussian", "config", "randomness"},
+    {"gaussian", "config", "randomness", "vocabulary"},
     {"curves", "conditions", "operators", "covariance"},
     {"schedules", "derived", "augmentation"},
     {"targets", "nets"},
@@ -61,6 +61,7 @@ THEORY = {
     "covariance",
     "derived",
     "randomness",
+    "vocabulary",
     "nets",
 }
 GROUND = {"arguments", "device_copies", "double_precision", "registries", "errors", "options", "transforms", "plugins"}

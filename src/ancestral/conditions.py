@@ -12,10 +12,10 @@ The last number or channel says whether the condition is there, so a network of 
 absent. A condition that is dropped at random in training can be left out when sampling.
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
-grid of x (`on_grid`); whether two values have a distance (`has_distance`); the names of its `classes`; the `shape` of a
-value; whether its last channel is a mask (`masked`); and the function or operator of the item that it is `made_by`.
-What follows elsewhere from the kind stands in one table for each concern, and `tests/test_conditions.py` asks each
-table for each kind.
+grid of x (`on_grid`), or is a sequence that networks attend to (`in_sequence`); whether two values have a distance
+(`has_distance`); the names of its `classes`; the `shape` of a value; whether its last channel is a mask (`masked`); and
+the function or operator of the item that it is `made_by`. What follows elsewhere from the kind stands in one table for
+each concern, and `tests/test_conditions.py` asks each table for each kind.
 """
 
 import keyword
@@ -54,6 +54,7 @@ class _Kind:
     """What holds of a kind that says nothing else."""
 
     on_grid: ClassVar[bool] = False
+    in_sequence: ClassVar[bool] = False
     has_distance: ClassVar[bool] = False
     masked: bool = False
     made_by: str = ""
@@ -78,6 +79,14 @@ class _Kind:
     def scaled_as(self, model: Any) -> Any:
         """Return this description with the scale of a model's."""
         return self
+
+    def recoded(self, values: Any, other: Any) -> Any:
+        """Return values that another description of the same form has coded as this one codes them."""
+        return values
+
+    def drawn(self, values: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
+        """Return one of the values (B, ...) of each item, where items have several."""
+        return values
 
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Return what a network gets of values in the units of the data; `sides` is the grid of x."""

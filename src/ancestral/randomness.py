@@ -53,6 +53,8 @@ class Stream(Enum):
     """Which labels of a batch are dropped, for classifier-free guidance."""
     CONDITION = "condition"
     """Random operators that make a condition of an item: masks, boxes and noise."""
+    CAPTION = "caption"
+    """Which of the texts of an item it is trained with, and the order of their parts."""
     ABSENCE = "absence"
     """Which other conditions of a batch are dropped: a draw for all together, and one for each."""
     DROPOUT = "dropout"

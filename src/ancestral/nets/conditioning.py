@@ -1,6 +1,8 @@
 """How networks take conditions: classes and vectors add to the embedding of t, images to what the stem makes of x.
 
-The new layers end in zeros, so the output of an untrained network does not depend on its conditions.
+Words do both: a small transformer makes features of them, of which those of the whole text add to the embedding of t,
+and layers of the network attend to all of them (`CrossAttention`). The new layers end in zeros, so the output of an
+untrained network does not depend on its conditions.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Condition, Vector, argument_name
 from ancestral.nets.embedding import class_index
+from ancestral.nets.kernels.attention import attend
 
 
 def _zero(layer: nn.Module) -> nn.Module:
@@ -43,6 +46,31 @@ def _vector_numbers(kind: Vector, name: str, value: Tensor, dtype: torch.dtype) 
     return value.to(dtype)
 
 
+class CrossAttention(nn.Module):
+    """Attention of the positions of x to a sequence: queries are of x, keys and values of the sequence.
+
+    It ends in zeros, so at first it adds nothing.
+
+    Args:
+        width: Number of features of a position of x.
+        sequence_width: Number of features of an element of the sequence.
+        heads: Number of attention heads, which divides the width.
+    """
+
+    def __init__(self, width: int, sequence_width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.kv = nn.Linear(width, width), nn.Linear(sequence_width, 2 * width)
+        self.out = _zero(nn.Linear(width, width))
+
+    def forward(self, x: Tensor, sequence: Tensor) -> Tensor:
+        """Map x (B, positions, width) and a sequence (B, S, sequence_width) to (B, positions, width)."""
+        q = self.q(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        k, v = self.kv(sequence).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        out: Tensor = self.out(attend(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
 class Embedded(NamedTuple):
     """How a kind of condition adds to the embedding of t.
 
@@ -59,7 +87,14 @@ EMBEDDED: dict[type, Embedded] = {
     Classes: Embedded(_class_layer, _class_numbers),
     Vector: Embedded(_vector_layer, _vector_numbers),
 }
-"""The kinds that are not on the grid of x."""
+"""The kinds that add to the embedding of t alone."""
+ENCODERS: dict[type, Callable[[Any, int], nn.Module]] = {}
+"""The kinds that are a sequence to attend to: what makes the layer of a kind and a width."""
+
+
+def sequence_width(conditions: Mapping[str, Condition] | None, width: int) -> int | None:
+    """Return the number of features of an element of the sequence that layers attend to; None without words."""
+    return width if any(kind.in_sequence for kind in (conditions or {}).values()) else None
 
 
 class ConditionLayers(nn.Module):
@@ -76,9 +111,12 @@ class ConditionLayers(nn.Module):
     ) -> None:
         super().__init__()
         self.kinds = {argument_name(name): kind for name, kind in conditions.items()}
-        self.embeddings = nn.ModuleDict()
+        self.embeddings, self.encoders, self.whole = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for name, kind in self.kinds.items():
-            if not kind.on_grid:
+            if kind.in_sequence:
+                self.encoders[f"of_{name}"] = ENCODERS[type(kind)](kind, width)
+                self.whole[f"of_{name}"] = _zero(nn.Linear(width, width))
+            elif not kind.on_grid:
                 self.embeddings[f"of_{name}"] = EMBEDDED[type(kind)].layer(kind, width)
         self.images = [name for name, kind in self.kinds.items() if kind.on_grid]
         if self.images and stem is None:
@@ -93,16 +131,25 @@ class ConditionLayers(nn.Module):
                 has = f"its conditions are {', '.join(self.kinds)}" if self.kinds else "it has no conditions of its own"
                 raise InputError(f"the network is not conditioned on {name}: {has}")
 
-    def embed(self, embedding: Tensor, values: Mapping[str, Tensor | None]) -> Tensor:
-        """Add the embedding of classes and vectors to that of t, (B, width). What is not given is absent."""
+    def embed(self, embedding: Tensor, values: Mapping[str, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+        """Add the embedding of classes, vectors and whole texts to that of t. What is not given is absent.
+
+        Returns:
+            The sum, (B, width), and the sequence that layers attend to, (B, S, width); None if there are no words.
+        """
+        sequences = list[Tensor]()
         for name, kind in self.kinds.items():
             if kind.on_grid:
                 continue
             value = values.get(name)
             value = kind.absent(len(embedding), ()).to(embedding.device, non_blocking=True) if value is None else value
+            if kind.in_sequence:
+                sequences.append(self.encoders[f"of_{name}"](value, name, embedding.dtype))
+                embedding = embedding + self.whole[f"of_{name}"](sequences[-1][:, 0])
+                continue
             numbers = EMBEDDED[type(kind)].numbers(kind, name, value, embedding.dtype)
             embedding = embedding + self.embeddings[f"of_{name}"](numbers)
-        return embedding
+        return embedding, torch.cat(sequences, 1) if sequences else None
 
     def image(self, x: Tensor, values: Mapping[str, Tensor | None]) -> Tensor | None:
         """Join the images on the grid of x (B, C, *sides) along their channels. None if there are none."""

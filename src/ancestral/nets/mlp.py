@@ -24,7 +24,7 @@ class MLP(nn.Module):
         layers: Number of residual layers.
         classes: Number of class labels; the network also learns an embedding for "no class".
         out_features: Number of features of the output; `features` by default.
-        conditions: What it is conditioned on besides class labels, by name: classes and vectors.
+        conditions: What it is conditioned on besides class labels, by name: classes, vectors and words.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MLP(nn.Module):
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(class_index(labels, self.classes))
         self.conditioning.check(conditions)
-        temb = self.conditioning.embed(temb, conditions)
+        temb, _ = self.conditioning.embed(temb, conditions)
         h = self.stem(x)
         for layer in self.layers:
             h = h + layer(h + temb)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import ConditionLayers
+from ancestral.nets.conditioning import ConditionLayers, CrossAttention, sequence_width
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
@@ -81,22 +81,33 @@ class SwiGLU(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention, then the MLP, each with a norm and a residual connection that time and class scale and shift.
 
-    At first all gates are 0, so the block is the identity (adaLN-Zero).
+    At first all gates are 0, so the block is the identity (adaLN-Zero). Where there are words, the tokens attend to
+    them in between, by a layer that ends in zeros.
 
     References:
         Peebles and Xie, *Scalable diffusion models with transformers* (2023).
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, sequence_width: int | None = None) -> None:
         super().__init__()
         self.modulation = init(nn.Linear(width, 6 * width), scale=0)
         self.attention, self.mlp = MultiHeadAttention(width, heads), SwiGLU(width)
+        self.words = CrossAttention(width, sequence_width, heads) if sequence_width else None
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
 
-    def forward(self, x: Tensor, condition: Tensor, rotation: Rotation, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        rotation: Rotation,
+        keys: Tensor | None = None,
+        sequence: Tensor | None = None,
+    ) -> Tensor:
         """Map (B, positions, width) to the same shape, given SiLU of the embedding of time and class (B, width)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).unsqueeze(1).chunk(6, dim=2)
         x = x + gate1 * drop(self.dropout1, self.attention(modulate(x, shift1, scale1), rotation), keys)
+        if self.words is not None and sequence is not None:
+            x = x + self.words(in_float32(_normalised, x), sequence)
         out: Tensor = x + gate2 * drop(self.dropout2, self.mlp(modulate(x, shift2, scale2)), keys)
         return out
 
@@ -158,7 +169,8 @@ class Transformer(nn.Module):
         self.time = nn.Sequential(init(nn.Linear(width, width)), nn.SiLU(), init(nn.Linear(width, width)))
         self.label = nn.Embedding(classes + 1, width) if classes else None  # the last row is "no class"
         self.stem = nn.Sequential(*(init(nn.Linear(*pair)) for pair in pairwise(steps)))
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(depth))
+        words = sequence_width(conditions, width)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, words) for _ in range(depth))
         self.modulation = init(nn.Linear(width, 2 * width), scale=0)
         self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)
         image_stem = lambda channels: init(nn.Linear(channels * patch**dims, width), scale=0)  # noqa: E731
@@ -184,7 +196,8 @@ class Transformer(nn.Module):
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             condition = condition + self.label(class_index(labels, self.classes))
-        condition = F.silu(self.conditioning.embed(condition, conditions))  # every block begins with it: computed once
+        condition, words = self.conditioning.embed(condition, conditions)
+        condition = F.silu(condition)  # every block begins with it: computed once
 
         h = self.stem(sequence(x))
         if images is not None and self.conditioning.stem is not None:
@@ -194,7 +207,7 @@ class Transformer(nn.Module):
         angle = angles(grid, self.width // self.heads // 2, x.device)
         rotation = angle.cos().to(h.dtype), angle.sin().to(h.dtype)
         for block in self.blocks:
-            h = block(h, condition, rotation, keys)
+            h = block(h, condition, rotation, keys, words)
         h = self.out(modulate(h, *self.modulation(condition).unsqueeze(1).chunk(2, dim=2)))
         return crop(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch), sides)
 
@@ -227,6 +240,10 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     JiT has the norm without a mean, which on a CPU takes three to eight times as long: PyTorch has no kernel for it.
     """
     return in_float32(_modulate, x, shift, scale)
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return layer_norm(x, eps=NORM_EPS)
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

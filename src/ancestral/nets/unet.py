@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import ConditionLayers
+from ancestral.nets.conditioning import ConditionLayers, CrossAttention, sequence_width
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
 from ancestral.nets.kernels.convolution import CONV, Conv
@@ -26,6 +26,8 @@ from ancestral.nets.kernels.group_norm import GroupNorm
 from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
 from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 
+WORDS_HEADS = 4
+"""The number of heads with which positions attend to words."""
 ZERO = 1e-10
 """The variance scale that the authors' code gives to layers "initialised to 0"."""
 
@@ -43,12 +45,14 @@ class BlockSettings(NamedTuple):
         dropout: The probability of dropout.
         groups: The number of groups of a group norm, as of `norm`.
         dims: The number of axes of space.
+        words: The number of features of the words that are attended to; None without words.
     """
 
     temb: int
     dropout: float = 0.0
     groups: int | None = None
     dims: int = 2
+    words: int | None = None
 
 
 class ResidualBlock(nn.Module):
@@ -56,7 +60,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_width: int, out_width: int, settings: BlockSettings) -> None:
         super().__init__()
-        temb, dropout, groups, dims = settings
+        temb, dropout, groups, dims, _ = settings
         self.norm1 = norm(in_width, groups, silu=True)
         self.conv1 = conv(dims, in_width, out_width)
         self.time = init(nn.Linear(temb, out_width))
@@ -98,8 +102,22 @@ class SelfAttention(nn.Module):
         return out
 
 
+class WordsAttention(nn.Module):
+    """Attention of all positions to words, with a residual connection."""
+
+    def __init__(self, width: int, groups: int | None, words: int) -> None:
+        super().__init__()
+        self.norm = norm(width, groups)
+        self.attention = CrossAttention(width, words, math.gcd(WORDS_HEADS, width))
+
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+        """Map (B, width, *sides) to the same shape, given the features of words (B, S, words)."""
+        out: Tensor = x + self.attention(sequence(self.norm(x)), words).transpose(1, 2).reshape(x.shape)
+        return out
+
+
 class UNetBlock(nn.Module):
-    """A residual block, followed by self-attention where `attend`.
+    """A residual block, followed by self-attention where `attend`, and there by attention to words, if there are any.
 
     With `skip` its input is concatenated with the skip connection of the same resolution.
     """
@@ -111,10 +129,13 @@ class UNetBlock(nn.Module):
         self.skip = skip
         self.block = ResidualBlock(in_width, out_width, settings)
         self.attention = SelfAttention(out_width, settings.groups, settings.dims) if attend else nn.Identity()
+        self.words = WordsAttention(out_width, settings.groups, settings.words) if attend and settings.words else None
 
-    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """Map (B, in_width, *sides) to (B, out_width, *sides)."""
         out: Tensor = self.attention(self.block(x, temb, keys))
+        if self.words is not None and words is not None:
+            out = self.words(out, words)
         return out
 
 
@@ -127,7 +148,7 @@ class DownsampleLayer(nn.Module):
         super().__init__()
         self.conv = conv(dims, in_width, out_width, stride=2)
 
-    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """Map (B, in_width, *sides) to (B, out_width, *sides / 2)."""
         out: Tensor = self.conv(F.pad(x, (0, 1) * (x.ndim - 2)))
         return out
@@ -144,7 +165,7 @@ class UpsampleLayer(nn.Module):
         self.conv = conv(dims, in_width, out_width)
         self.register_buffer("taps", torch.tensor(TAPS), persistent=False)
 
-    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """Map (B, in_width, *sides) to (B, out_width, *2·sides)."""
         return upsampled_convolution(x, self.conv.weight, self.conv.bias, self.taps)
 
@@ -217,7 +238,7 @@ class UNet(nn.Module):
         widths = [width * mult for mult in mults]
         if groups is not None and (groups < 1 or any(after % groups for after in [width, *widths])):
             raise InputError(f"groups={groups} does not divide the channels of every level, {[width, *widths]}")
-        settings = BlockSettings(temb, dropout, groups, dims)
+        settings = BlockSettings(temb, dropout, groups, dims, sequence_width(conditions, temb))
         self.resolutions = tuple(resolution >> level for level in range(len(mults)))
         """The longest side of an image of `image_size` at each level."""
         levels = [(after, side in attention) for after, side in zip(widths, self.resolutions, strict=True)]
@@ -309,20 +330,21 @@ class UNet(nn.Module):
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(class_index(labels, self.classes))
-        temb = F.silu(self.conditioning.embed(temb, conditions))  # every block begins with it: computed once
+        temb, words = self.conditioning.embed(temb, conditions)
+        temb = F.silu(temb)  # every block begins with it: computed once
 
         h = self.stem(x)
         if images is not None and self.conditioning.stem is not None:
             h = h + self.conditioning.stem(fold(pad(images, self.multiple), self.patch))
         skips = [h] if 0 in self.joined else []
         for number, module in enumerate(self.down, start=1):
-            h = module(h, temb, keys)
+            h = module(h, temb, keys, words)
             if number in self.joined:
                 skips.append(h)
         for module in self.middle:
-            h = module(h, temb, keys)
+            h = module(h, temb, keys, words)
         for module in self.up:
-            h = module(torch.cat([h, skips.pop()], dim=1) if module.skip else h, temb, keys)
+            h = module(torch.cat([h, skips.pop()], dim=1) if module.skip else h, temb, keys, words)
         h = self.out(self.norm(h))
         return crop(unfold(h, self.patch), sides)
 

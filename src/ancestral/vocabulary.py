@@ -1,0 +1,103 @@
+"""Text as whole numbers, by a vocabulary of words and pieces of words that is counted from captions.
+
+Text is taken in lower case (NFKC), and split at spaces and around ASCII punctuation. A word that the vocabulary has is
+one token, and any other one is spelled: the longest piece that it begins with, then the longest of the rest, and so on.
+A piece that begins a word begins with MARK, so that tokens are text again.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+MARK = "\u2581"
+"""What a piece at the beginning of a word begins with."""
+WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
+"""A word, or a mark of ASCII punctuation."""
+MOST_PIECES = 8192
+"""The largest number of pieces that `count_pieces` returns."""
+LEAST_WORD, LEAST_PIECE = 2, 8
+"""How often a word has to occur to be one token, and the number of different words that have to have a piece."""
+LONGEST_PIECE = 6
+"""The largest number of characters of a piece that is no word."""
+
+
+def words(text: str) -> list[str]:
+    """Return the words and the punctuation of a text, in lower case."""
+    return WORD.findall(unicodedata.normalize("NFKC", text).lower().replace(MARK, " "))
+
+
+def count_pieces(captions: Iterable[str], most: int = MOST_PIECES) -> tuple[str, ...]:
+    """Return the pieces of a vocabulary for some captions.
+
+    These are all characters, at the beginning of a word and inside, so that each caption can be spelled; then the
+    commonest words; then the commonest beginnings and endings of words.
+
+    Args:
+        captions: The captions, each as often as it occurs.
+        most: The largest number of pieces.
+
+    Returns:
+        Different pieces, the same for the same captions in any order.
+    """
+    counts = Counter(word for caption in captions for word in words(caption))
+    spelled = {MARK + word for word in counts}
+    letters = [each for letter in sorted(set().union(*counts)) for each in (MARK + letter, letter)]
+    common = {MARK + word: count for word, count in counts.items() if count >= LEAST_WORD}
+    parts = Counter(part for word in spelled for part in _parts(word))
+    shared = {part: count for part, count in parts.items() if count >= LEAST_PIECE}
+    return tuple(dict.fromkeys([*letters, *_by_count(common), *_by_count(shared)]))[:most]
+
+
+def _by_count(counts: dict[str, int]) -> list[str]:
+    return sorted(counts, key=lambda piece: (-counts[piece], piece))
+
+
+def _parts(word: str) -> set[str]:
+    """The pieces of a word with its mark, of at least two characters."""
+    ends = {word[: size + 1] for size in range(2, LONGEST_PIECE + 1)}
+    return ends | {word[-size:] for size in range(2, min(LONGEST_PIECE, len(word) - 2) + 1)}
+
+
+class Vocabulary:
+    """The pieces of a vocabulary, each the token of its place.
+
+    Args:
+        pieces: Different pieces.
+    """
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self.pieces = tuple(pieces)
+        self.index = {piece: number for number, piece in enumerate(self.pieces)}
+        self._longest = max(map(len, self.pieces), default=0)
+
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def of(pieces: tuple[str, ...]) -> "Vocabulary":
+        """Return the vocabulary of some pieces, made once."""
+        return Vocabulary(pieces)
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the tokens of a text. Characters that the vocabulary does not have are left out."""
+        return [token for word in words(text) for token in self._spelled(MARK + word)]
+
+    def _spelled(self, rest: str) -> list[int]:
+        if rest in self.index:
+            return [self.index[rest]]
+        tokens = list[int]()
+        while rest:
+            sizes = range(min(len(rest), self._longest), 0, -1)
+            size = next((size for size in sizes if rest[:size] in self.index), 0)
+            tokens += [self.index[rest[:size]]] if size else []
+            rest = rest[size or 1 :]
+        return tokens
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """Return the text of tokens; those below 0 are none."""
+        joined = "".join(self.pieces[token] for token in tokens if token >= 0)
+        return re.sub(r" ([,.;:!?)])", r"\1", joined.replace(MARK, " ").strip())
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the words of a text that are no token of their own."""
+        return [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index]
