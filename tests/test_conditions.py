@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import Classes, Condition, Image, Vector, check, resized
+from ancestral.conditions import Classes, Condition, Image, Vector, Words, check, resized
 from ancestral.model.condition_values import WRITTEN
 from ancestral.model.sweep_axes import AXES
-from ancestral.nets.conditioning import EMBEDDED
+from ancestral.nets.conditioning import EMBEDDED, ENCODERS
 from ancestral.page.script_bundle import PAGE_FILES
 
 
 @pytest.mark.parametrize("kind", typing.get_args(Condition), ids=lambda kind: kind.__name__)
 def test_each_kind_has_a_row_in_each_table(kind):
-    assert kind.on_grid != (kind in EMBEDDED)
+    assert kind.in_sequence == (kind in ENCODERS)
+    assert [kind.on_grid, kind in EMBEDDED, kind in ENCODERS].count(True) == 1
     assert kind.encoding
     assert kind in WRITTEN
     assert kind in AXES
@@ -72,6 +73,7 @@ def test_dropping_sets_single_rows_to_what_is_absent():
         (Classes(("a", "b")), torch.tensor([1, 1]), ()),
         (Vector((0.0,), (1.0,)), torch.tensor([2.0, 2.0]), ()),
         (Image(1), torch.full((2, 1, 2, 2), 255.0), (4, 4)),
+        (Words(("▁a", "▁b"), 3), torch.tensor([[0, 1, -1], [1, 1, -1]]), ()),
     ):
         inputs = kind.encode(raw, sides)
         dropped = kind.drop(inputs, rows)
@@ -100,3 +102,28 @@ def test_a_vector_keeps_the_range_of_the_data():
     other = Vector.of(rows + 1)
     assert other.joined(kind).ranges() == ["1 to 5", "-2 to 9"]
     assert (other.joined(old).high, old.joined(other).high) == ((5.0, 9.0), (5.0, 9.0))
+
+
+def test_one_of_the_texts_of_an_item_is_drawn_and_its_parts_are_shuffled():
+    kind = Words(("▁a", "▁b", "▁c", "▁,"), 7)
+    values = torch.stack([kind.read(["a, b c, a", "c", ""]), kind.read(["b", "", ""])])
+    assert kind.texts(values) == ["a, b c, a", "b"]
+    drawn = [kind.drawn(values, 0, step, [5, 6]) for step in range(200)]
+    texts = [kind.texts(rows) for rows in drawn]
+    assert {one for one, _ in texts} == {"a, b c, a", "c"}
+    assert 70 < sum(one == "c" for one, _ in texts) < 130
+    assert {other for _, other in texts} == {"b"}
+    assert torch.equal(drawn[3], kind.drawn(values, 0, 3, [5, 6]))
+    assert torch.equal(drawn[3][1:], kind.drawn(values[1:], 0, 3, [6]))  # whatever the batch
+    shuffled = Words(kind.vocabulary, 7, shuffled=True)
+    orders = {shuffled.texts(shuffled.drawn(values[:, :1], 0, step, [5, 6]))[0] for step in range(50)}
+    assert orders == {"a, b c, a", "a, a, b c", "b c, a, a"}
+    assert kind.missing(torch.stack([kind.read([""]), kind.read(["b"])])).tolist() == [True, False]
+
+
+def test_words_of_another_vocabulary_are_those_of_a_model_and_new_ones_come_behind():
+    before, now = Words(("▁a", "▁b"), 4), Words(("▁b", "▁d", "▁a"), 2)
+    joined = now.scaled_as(before)
+    assert (joined.vocabulary, joined.length) == (("▁a", "▁b", "▁d"), 4)
+    rows = joined.recoded(now.read(["d a", "b"])[:, None], now)
+    assert rows.tolist() == [[[2, 0, -1, -1]], [[1, -1, -1, -1]]]

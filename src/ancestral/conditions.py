@@ -1,12 +1,13 @@
 """Conditions: what an item is given beside its noise, so that a model of p(x_0 | c) can be asked for any c.
 
-A condition has a name and one of three kinds. The kind says what its values are in the data, what a network gets of
+A condition has a name and one of four kinds. The kind says what its values are in the data, what a network gets of
 them, and what stands for a condition that is absent:
 
     kind      in the data               a network gets                                       absent
     Classes   an integer each           the integers, (B,)                                   -1
     Vector    k numbers each            (B, k + 1): standardised, then 1                     zeros
     Image     channels on a grid        (B, C + 1, *sides): in [-1, 1], on x's grid, then 1  zeros
+    Words     texts                     the tokens of one of them, (B, L), then -1           -1
 
 The last number or channel says whether the condition is there, so a network of one's own needs no case for what is
 absent. A condition that is dropped at random in training can be left out when sampling.
@@ -30,6 +31,8 @@ from torch import Tensor
 
 from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
+from ancestral.randomness import Stream, uniforms
+from ancestral.vocabulary import MARK, Vocabulary
 
 ABSENT = -1
 """The number of a class that is absent, for which networks learn an embedding."""
@@ -46,6 +49,8 @@ MOST_VALUES = 2**40
 """The largest number of values of an image."""
 MOST_NAMED = 10
 """The largest number of classes or numbers that the text of a condition has."""
+MOST_TOKENS = 4096
+"""The largest number of tokens of a text."""
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
 
@@ -335,7 +340,106 @@ class Image(_Kind):
         return torch.zeros(count, self.channels + 1, *sides)
 
 
-Condition = Classes | Vector | Image
+@dataclass(frozen=True)
+class Words(_Kind):
+    """Texts, which networks get as tokens of a vocabulary. The empty text is absent.
+
+    In the data an item has V texts of at most L tokens, (N, V, L), of which training draws one by (seed, step, index).
+
+    Attributes:
+        vocabulary: The pieces of the vocabulary (`vocabulary.count_pieces`); a token is the place of one.
+        length: The number L of tokens that networks get; the rest of a longer text is left out.
+        shuffled: Whether training draws an order of the parts between commas too.
+        example: One of the texts of the data.
+    """
+
+    encoding: ClassVar[str] = "tokens: places in the vocabulary, then -1"
+    in_sequence: ClassVar[bool] = True
+    vocabulary: tuple[str, ...]
+    length: int
+    shuffled: bool = False
+    example: str = ""
+
+    def __str__(self) -> str:
+        return f"words: {len(self.vocabulary):,} pieces of text, at most {self.length} for a sample"
+
+    @property
+    def form(self) -> str:
+        """The kind with all that has to be equal where a network takes it, in words."""
+        return "words"
+
+    @property
+    def pieces(self) -> Vocabulary:
+        """The vocabulary with its tokens by their pieces."""
+        return Vocabulary.of(self.vocabulary)
+
+    def check(self, name: str, dims: int) -> None:
+        """Raise InputError for a vocabulary or a length that no data have."""
+        known = len(self.vocabulary) == len(set(self.vocabulary)) < torch.iinfo(torch.int16).max
+        if not (self.vocabulary and all(self.vocabulary) and known and 1 <= self.length <= MOST_TOKENS):
+            raise InputError(
+                f"the condition {name} cannot be words of {len(self.vocabulary):,} pieces and {self.length} tokens"
+            )
+
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Return the tokens of some texts, int16 (len(texts), L), −1 behind the last one."""
+        rows = torch.full((len(texts), self.length), ABSENT, dtype=torch.int16)
+        for row, text in zip(rows, texts, strict=True):
+            tokens = self.pieces.tokens(text)[: self.length]
+            row[: len(tokens)] = torch.tensor(tokens, dtype=torch.int16)
+        return rows
+
+    def texts(self, values: Tensor) -> list[str]:
+        """Return tokens (N, L), or those of the first text of each item (N, V, L), as text."""
+        return [self.pieces.text(row) for row in self.encode(values).tolist()]
+
+    def missing(self, values: Tensor) -> Tensor:
+        """Return which items (N, V, L) have no text, bool (N,)."""
+        return (values == ABSENT).flatten(1).all(1)
+
+    def scaled_as(self, model: Any) -> "Words":
+        """Return this description with the length and the tokens of a model, and those of new pieces behind them."""
+        pieces = dict.fromkeys([*model.vocabulary, *self.vocabulary])
+        return replace(self, vocabulary=tuple(pieces), length=model.length)
+
+    def recoded(self, values: Tensor, other: Any) -> Tensor:
+        """Return tokens (N, V, L') of another description of words as those of this one, (N, V, L)."""
+        rows = [self.read(other.texts(column)) for column in values.unbind(1)]
+        return torch.stack(rows, 1)
+
+    def drawn(self, values: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
+        """Return one of the texts (B, V, L) of each item, (B, L)."""
+        count = (values[..., 0] != ABSENT).sum(1).clamp(min=1)
+        draws = uniforms(1 + self.length * self.shuffled, seed, Stream.CAPTION, step, indices)
+        tokens = values[torch.arange(len(values)), (draws[:, 0] * count).long()]
+        if self.shuffled:
+            comma = self.pieces.index.get(MARK + ",", ABSENT - 1)
+            tokens = torch.stack([_shuffled(row, comma, keys) for row, keys in zip(tokens, draws[:, 1:], strict=True)])
+        return tokens
+
+    def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
+        """Return the tokens, int64 (B, L): those given, (B, L), or of the first text of each item, (B, V, L)."""
+        return (values[:, 0] if values.ndim == 3 else values).long()
+
+    def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
+        """Return what a network gets where the condition is absent, int64 (count, L)."""
+        return torch.full((count, self.length), ABSENT)
+
+
+def _shuffled(tokens: Tensor, comma: int, keys: Tensor) -> Tensor:
+    """The parts of tokens (L,) between commas in the order of their keys."""
+    parts: list[list[int]] = [[]]
+    for token in tokens[tokens != ABSENT].tolist():
+        if token == comma:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    ordered = [parts[place] for place in keys[: len(parts)].argsort().tolist()]
+    joined = [token for part in ordered for token in [comma, *part]][1:]
+    return torch.tensor(joined + [ABSENT] * (len(tokens) - len(joined)), dtype=tokens.dtype)
+
+
+Condition = Classes | Vector | Image | Words
 
 
 def _origin(made_by: str) -> str:

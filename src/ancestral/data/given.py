@@ -4,7 +4,8 @@ Each text of `given` is `[name=]what`, and `what` is a column of the data (`age`
 vector), an operator that makes the condition of the item itself (`upscale:4`), a function (`package.module:function`),
 a folder with a file of the same name for each item, or a .npy or .npz with a row for each.
 
-In Python integers are classes, since floats can be given as well. In files numbers are numbers, and text is a class.
+In Python integers are classes, since floats can be given as well. In files numbers are numbers. Text is a class, or
+words: a caption. It is words where there are several texts for an item, or nearly as many different ones as items.
 """
 
 import os
@@ -34,6 +35,7 @@ from ancestral.conditions import (
     Condition,
     Image,
     Vector,
+    Words,
     check,
     check_name,
 )
@@ -45,7 +47,12 @@ from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.partners import AbsentError, partners_of
 from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
+from ancestral.vocabulary import Vocabulary, count_pieces, words
 
+MOST_TEXTS, ITEMS_EACH = 20, 4
+"""The largest number of different texts that are always classes, and the least mean number of items of each of more."""
+LONGEST_CAPTION = 64
+"""The largest number of tokens of a caption that a network gets."""
 MOST_ADVISED = 6
 """Number of columns that the note on a table names as conditions."""
 
@@ -232,7 +239,9 @@ def _array(column: Any, name: str) -> Any:
     if not types:
         raise InputError(f"{name} has no value at all: leave it out")
     if types <= {str, bool}:
-        return np.array([None if one is None else str(one) for one in values], dtype=object)
+        return _objects([None if one is None else str(one) for one in values])
+    if types <= {str, list, tuple} and all(isinstance(one, str) for each in values if each is not None for one in each):
+        return _objects([() if one is None else (one,) if isinstance(one, str) else tuple(one) for one in values])
     try:
         if types == {int}:
             return np.array([ABSENT if one is None else one for one in values], dtype=np.int64)
@@ -257,12 +266,34 @@ def _array(column: Any, name: str) -> Any:
     )
 
 
+def _objects(values: Sequence[Any]) -> Any:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _words(captions: Sequence[Sequence[str]], name: str) -> tuple[Words, Tensor]:
+    """The words of the captions of each item, and their tokens int16 (N, V, L)."""
+    captions = [[one for one in each if words(one)] for each in captions]
+    pieces = count_pieces(one for each in captions for one in each)
+    if not pieces:
+        raise InputError(f"{name} has no words: leave it out")
+    tokens = Vocabulary.of(pieces).tokens
+    longest = max(len(tokens(one)) for each in captions for one in each)
+    kind = Words(pieces, min(longest, LONGEST_CAPTION), example=next(one for each in captions for one in each))
+    most = max(map(len, captions))
+    rows = kind.read([one for each in captions for one in [*each, *[""] * (most - len(each))]])
+    return kind, rows.reshape(len(captions), most, -1)
+
+
 def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
     _check_count(array, name, data)
+    if array.ndim == 1 and array.dtype == object and any(isinstance(one, tuple) for one in array):
+        return _words(array, name)
     if array.ndim == 1 and array.dtype == object:
         names = tuple(sorted({one for one in array if one is not None}))
-        if len(names) > arrays.MAX_CLASSES:
-            raise InputError(f"{name} has {len(names):,} different texts, which are no classes: leave it out")
+        if len(names) > max(MOST_TEXTS, sum(one is not None for one in array) / ITEMS_EACH):
+            return _words([() if one is None else (one,) for one in array], name)
         numbers = {None: ABSENT} | {one: number for number, one in enumerate(names)}
         return Classes(tuple(map(one_line, names))), torch.tensor([numbers[one] for one in array])
     if array.ndim == 1 and array.dtype.kind in "iu":

@@ -18,7 +18,7 @@ from ancestral import derived
 from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector
+from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, Words
 from ancestral.config.folders import WAV
 from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
@@ -173,6 +173,22 @@ def _image_example(kind: Image, name: str, spec: DataSpec) -> Any:
     return f"{'small' if smaller else name}{suffix}"
 
 
+def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    texts = ["" if one is None or one == NONE else one for one in separate(value)]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
+    return kind.read(texts), texts
+
+
+def _words_names(kind: Words, rows: Tensor, texts: Sequence[str]) -> Sequence[str]:
+    """Texts as they were given; of items their own."""
+    return [text or NONE for text in texts] if rows.ndim == 2 else [text or NONE for text in kind.texts(rows)]
+
+
+def _words_example(kind: Words, name: str, spec: DataSpec) -> Any:
+    return kind.example
+
+
 class Written(NamedTuple):
     """How users write the values of a kind of condition.
 
@@ -194,6 +210,7 @@ WRITTEN: dict[type, Written] = {
     Classes: Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0]),
     Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text),
     Image: Written(_read_images, lambda kind, rows, files: files, _image_example),
+    Words: Written(_read_words, _words_names, _words_example),
 }
 """By the kind of a condition how its values are written."""
 

@@ -10,7 +10,7 @@ from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import OPERATORS
-from ancestral.conditions import ABSENT, LABEL, Classes, Image, Vector
+from ancestral.conditions import ABSENT, LABEL, Classes, Image, Vector, Words
 from ancestral.config.request import Request, SweptSetting, swept_settings
 from ancestral.config.sweep_values import FORMS, SweptValue, evenly_spaced_numbers, spread, value_texts
 from ancestral.data.spec import DataSpec
@@ -193,10 +193,20 @@ def _axis_of_images(name: str, named: Named, values: Sequence[SweptValue]) -> Ax
     )
 
 
+def _axis_of_words(name: str, named: Named, values: Sequence[SweptValue]) -> Axis | None:
+    condition = named.condition
+    if named.part:
+        return None
+    if not values:
+        raise InputError(f"{name} of a sweep is words, which have no list of values: give some texts")
+    return Axis(name, tuple(map(str, values)), partial(_with_condition, condition), condition=condition)
+
+
 AXES: Mapping[type, Callable[[str, Named, Sequence[SweptValue]], Axis | None]] = {
     Classes: _axis_of_classes,
     Vector: _axis_of_numbers,
     Image: _axis_of_images,
+    Words: _axis_of_words,
 }
 """By the kind of a condition what makes its axis; None if it has no such part."""
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import Classes, Condition, Vector, argument_name
+from ancestral.conditions import ABSENT, Classes, Condition, Vector, Words, argument_name
 from ancestral.nets.embedding import class_index
 from ancestral.nets.kernels.attention import attend
+from ancestral.nets.kernels.layer_norm import LayerNorm
 
 
 def _zero(layer: nn.Module) -> nn.Module:
@@ -71,6 +73,56 @@ class CrossAttention(nn.Module):
         return out
 
 
+class WordsEncoder(nn.Module):
+    """A small transformer over the tokens of a text, without a mask: what is no word has an embedding too.
+
+    Args:
+        kind: The condition.
+        width: Number of features.
+    """
+
+    def __init__(self, kind: Words, width: int) -> None:
+        super().__init__()
+        self.pieces, self.length = len(kind.vocabulary), kind.length
+        self.embedding = nn.Embedding(self.pieces + 1, width)  # row 0 is no word, so that new pieces come behind
+        self.places = nn.Parameter(torch.empty(1 + kind.length, width))
+        for part in (self.embedding.weight, self.places):
+            nn.init.normal_(part, std=0.5)
+        self.blocks = nn.ModuleList(WordsBlock(width) for _ in range(WORDS_DEPTH))
+        self.norm = LayerNorm(width)
+
+    def forward(self, tokens: Tensor, name: str, dtype: torch.dtype) -> Tensor:
+        """Map tokens (B, L) to features (B, 1 + L, width), of which the first are of the whole text."""
+        if tokens.shape[1:] != (self.length,) or tokens.is_floating_point():
+            raise InputError(
+                f"{name} is of words: give the tokens (B, {self.length}) as integers, as Words.read makes them, not "
+                f"{tokens.dtype} of the shape {tuple(tokens.shape)}"
+            )
+        h = self.embedding(tokens.clamp(ABSENT, self.pieces - 1) + 1).to(dtype)
+        h = F.pad(h, (0, 0, 1, 0)) + self.places.to(dtype)
+        for block in self.blocks:
+            h = block(h)
+        out: Tensor = self.norm(h)
+        return out
+
+
+class WordsBlock(nn.Module):
+    """Self-attention and an MLP, each behind a norm and beside a residual connection."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
+        self.attention = CrossAttention(width, width, WORDS_HEADS)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), _zero(nn.Linear(2 * width, width)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, L, width) to the same shape."""
+        h = self.norm1(x)
+        x = x + self.attention(h, h)
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
 class Embedded(NamedTuple):
     """How a kind of condition adds to the embedding of t.
 
@@ -88,8 +140,10 @@ EMBEDDED: dict[type, Embedded] = {
     Vector: Embedded(_vector_layer, _vector_numbers),
 }
 """The kinds that add to the embedding of t alone."""
-ENCODERS: dict[type, Callable[[Any, int], nn.Module]] = {}
+ENCODERS: dict[type, Callable[[Any, int], nn.Module]] = {Words: WordsEncoder}
 """The kinds that are a sequence to attend to: what makes the layer of a kind and a width."""
+WORDS_DEPTH, WORDS_HEADS = 2, 4
+"""The numbers of blocks and of heads of the transformer over words."""
 
 
 def sequence_width(conditions: Mapping[str, Condition] | None, width: int) -> int | None:

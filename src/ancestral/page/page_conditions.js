@@ -1,4 +1,4 @@
-/* Controls of what samples are conditioned on besides the class: numbers, classes and images.
+/* Controls of what samples are conditioned on besides the class: numbers, classes, words and images.
  *
  * Each control has value(): {input, text} (what the network gets, and the text of a recipe) or null where it is absent,
  * and restore(read(text)), where read() raises an error unless restore() can take the text. That of an image has
@@ -10,12 +10,13 @@ import { conditionInput, fitted, fromBytes, fromPixels, pixelsOfFile, toBytes, t
 import { tried } from "./page_messages.js";
 import { el, onFile } from "./shared/elements.js";
 import { numberRow } from "./shared/number_row.js";
+import { tokenizer } from "./shared/vocabulary.js";
 
 /** The control of a condition, with its `part` of the page. */
 export function conditionControl(name, condition, model) {
   const isSignal = condition.kind === "Image" && model.shape.length !== 3;
   return isSignal ? signal(name)
-    : { Classes: classes, Vector: vector, Image: image }[condition.kind](name, condition, model);
+    : { Classes: classes, Vector: vector, Image: image, Words: words }[condition.kind](name, condition, model);
 }
 
 /** Of a signal, which a browser has no files of: it is always absent. */
@@ -70,6 +71,20 @@ function vector(name, condition) {
       given.checked = values !== null;
       values?.forEach((value, i) => rows[i].set(value));
     },
+  };
+}
+
+function words(name, { vocabulary, length, example }) {
+  const read = tokenizer(vocabulary, length);
+  const text = el("textarea", { name: `given ${name}`, rows: 2, value: example, "aria-label": name });
+  return {
+    part: el("label", { class: "row" }, el("span", {}, name), text),
+    value() {
+      const input = read(text.value);
+      return input[0] < 0 ? null : { input, text: text.value };
+    },
+    read: (words) => (words === "none" ? "" : words),
+    restore: (words) => (text.value = words),
   };
 }
 
