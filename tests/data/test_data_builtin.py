@@ -229,7 +229,7 @@ def test_a_cache_that_cannot_be_written(tmp_path):
         ("digit", r"no data called 'digit': did you mean digits\?"),
         ("Fashion", r"did you mean fashion\?"),
         ("CIFAR-10", r"did you mean cifar10\?"),
-        ("photos", r"no such file or folder: 'photos' \(built-in data: digits, fashion, cifar10, moons, "),
+        ("photos", r"no such file or folder: 'photos' \(built-in data: digits, fashion, cifar10, scenes, moons, "),
         ("my/digits", "no such file or folder: 'my/digits'"),
         ("", "no such file or folder: ''"),
         ("two\nlines", r"no such file or folder: 'two\\nlines'"),

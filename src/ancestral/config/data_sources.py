@@ -37,6 +37,7 @@ BUILT_IN = Registry(
     BuiltIn("digits", "data.sources.builtin:digits", "5,000 MNIST digits", preset="digits", tested=False),
     BuiltIn("fashion", "data.sources.builtin:fashion", "Fashion-MNIST, 70,000 images of clothes", preset="fashion"),
     BuiltIn("cifar10", "data.sources.builtin:cifar10", "CIFAR-10, 60,000 colour images", preset="cifar10"),
+    BuiltIn("scenes", "data.sources.scenes:scenes", "coloured shapes with captions", preset="scenes"),
     BuiltIn("moons", "data.sources.builtin:moons", "two half circles of points", preset="points"),
     BuiltIn("swissroll", "data.sources.builtin:swissroll", "a spiral of points", preset="points"),
     BuiltIn("checkerboard", "data.sources.builtin:checkerboard", "eight squares of points", preset="points"),

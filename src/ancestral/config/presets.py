@@ -64,6 +64,14 @@ DATA_PRESETS = (
         {"sampler": "ddim:eta=1,steps=16", "preview_steps": 8},
     ),
     _row(
+        "scenes",
+        "12,000 coloured shapes with captions: minutes on a laptop",
+        "",
+        {"base": "digits", "source": "scenes"},
+        {"width": 48, "mults": (1, 2), "attention": (16, 8)},
+        {"steps": 3000, **_often(1000)},
+    ),
+    _row(
         "fashion",
         "60,000 images of clothes (Fashion-MNIST), with class labels",
         "",

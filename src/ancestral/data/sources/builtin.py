@@ -160,4 +160,5 @@ def _jittered(name: str, x: Tensor, rng: torch.Generator) -> InMemoryDataset:
 def open_builtin(place: Place) -> ArrayItems:
     """Open a built-in data set."""
     builtin = BUILT_IN[str(place.source)].load()(place.split)
-    return ArrayItems(replace(builtin, items=place.conversion(builtin.items)))
+    data, columns = builtin if isinstance(builtin, tuple) else (builtin, None)
+    return ArrayItems(replace(data, items=place.conversion(data.items)), columns, uses_all=True)
