@@ -14,9 +14,9 @@ absent. A condition that is dropped at random in training can be left out when s
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
 grid of x (`on_grid`), or is a sequence that networks attend to (`in_sequence`); whether two values have a distance
-(`has_distance`); the names of its `classes`; the `shape` of a value; whether its last channel is a mask (`masked`); and
-the function or operator of the item that it is `made_by`. What follows elsewhere from the kind stands in one table for
-each concern, and `tests/test_conditions.py` asks each table for each kind.
+(`has_distance`); the names of its `classes`; the pieces of its `vocabulary`; the `shape` of a value; whether its last
+channel is a mask (`masked`); and the function or operator of the item that it is `made_by`. What follows elsewhere from
+the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
 """
 
 import keyword
@@ -63,6 +63,7 @@ class _Kind:
     has_distance: ClassVar[bool] = False
     masked: bool = False
     made_by: str = ""
+    vocabulary: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -355,8 +356,8 @@ class Words(_Kind):
 
     encoding: ClassVar[str] = "tokens: places in the vocabulary, then -1"
     in_sequence: ClassVar[bool] = True
-    vocabulary: tuple[str, ...]
-    length: int
+    vocabulary: tuple[str, ...] = ()
+    length: int = 0
     shuffled: bool = False
     example: str = ""
 
@@ -402,8 +403,10 @@ class Words(_Kind):
         pieces = dict.fromkeys([*model.vocabulary, *self.vocabulary])
         return replace(self, vocabulary=tuple(pieces), length=model.length)
 
-    def recoded(self, values: Tensor, other: Any) -> Tensor:
+    def recoded(self, values: Any, other: Any) -> Any:
         """Return tokens (N, V, L') of another description of words as those of this one, (N, V, L)."""
+        if (self.vocabulary[: len(other.vocabulary)], self.length) == (other.vocabulary, other.length):
+            return values
         rows = [self.read(other.texts(column)) for column in values.unbind(1)]
         return torch.stack(rows, 1)
 

@@ -98,6 +98,15 @@ class Vocabulary:
         joined = "".join(self.pieces[token] for token in tokens if token >= 0)
         return re.sub(r" ([,.;:!?)])", r"\1", joined.replace(MARK, " ").strip())
 
+    def rest(self, text: str, length: int) -> str:
+        """Return the words of a text that do not fit into `length` tokens; "" if all do."""
+        count, each = 0, words(text)
+        for place, word in enumerate(each):
+            count += len(self._spelled(MARK + word))
+            if count > length:
+                return " ".join(each[place:])
+        return ""
+
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text that are no token of their own."""
         return [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index]

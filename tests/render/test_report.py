@@ -9,7 +9,7 @@ from PIL import Image
 
 from ancestral.base.errors import InputError
 from ancestral.data.statistics import evenly_spaced
-from ancestral.render import compositions, pictures, writers
+from ancestral.render import compositions, lettering, pictures, writers
 from ancestral.render.lettering import PAGE, caption_size, shorten
 from ancestral.render.pictures import enlarge, hstack, tile, vstack
 from ancestral.samplers import Step
@@ -179,10 +179,18 @@ def test_long_captions_widen_their_columns_and_are_cut():
 
 def test_captions_of_several_conditions_are_broken_into_lines():
     named = pictures.picture(coloured(4), 4, 100, captions=["age 54.43, pose 12.49, hair fair"] * 4)
-    one = pictures.picture(coloured(4), 4, 100, captions=["age 54.4387654"] * 4)
+    one = pictures.picture(coloured(4), 4, 100, captions=["age54.4387654"] * 4)
     lines = np.asarray(named)[: named.height - one.height]
     assert len(lines) == 2 * round(1.5 * 13)  # three lines in place of one, none of which is cut
     assert named.width == one.width
+
+
+def test_a_long_text_is_broken_between_its_words_into_at_most_four_lines():
+    text = "a red circle left of a blue square on a table"
+    assert " ".join(lettering.broken(text, 13, 80)) == text
+    assert 1 < len(lettering.broken(text, 13, 80)) <= lettering.MOST_LINES
+    assert lettering.broken(text, 13, 1000) == [text]
+    assert len(lettering.broken("word " * 100, 13, 80)) == lettering.MOST_LINES
 
 
 @pytest.mark.parametrize("items", [coloured(2), torch.zeros(2, 2)], ids=["images", "points"])

@@ -612,3 +612,21 @@ def test_the_size_of_images_is_that_of_the_model(tmp_path, monkeypatch):
     run = ancestral.train(data="pics", out="b", initial="a", steps=1, batch_size=4, sample_every=100, progress=False)
     assert run.model.spec.shape == (3, 16, 16)
     assert run.model.config.initial.model == str(tmp_path / "a")
+
+
+def test_new_words_come_behind_those_of_the_model_which_keep_their_embedding(tmp_path):
+    """Before the weights change, a text of known words gives the samples that it gave."""
+    captions = [f"a {('thin', 'wide')[row % 2]} stripe {row}" for row in range(40)]
+
+    def run(name, **options):
+        data = (stripes(40).items, {"caption": captions})
+        return ancestral.train("arrays", data=data, out=tmp_path / name, **{**FAST, **options})
+
+    before = run("a", **NET)
+    captions[5:8] = [f"a zigzag stripe {letter}" for letter in "abc"]
+    tuned = run("b", initial=before.folder, steps=1, lr=1e-30)
+    old, new = (one.model.spec.conditions["caption"] for one in (before, tuned))
+    assert new.vocabulary[: len(old.vocabulary)] == old.vocabulary
+    assert "▁zigzag" in new.vocabulary[len(old.vocabulary) :]
+    texts = {"caption": ["a wide stripe 3", "a thin stripe"]}
+    assert torch.equal(before.model.sample(2, given=texts), tuned.model.sample(2, given=texts))

@@ -135,6 +135,11 @@ class SamplingOptions:
     )
     """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""
+    avoid: Mapping[str, Any] | None = argument(
+        None, title="Avoid", words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
+    )
+    """Value of a condition that guidance leads away from, in place of its absence: a text, a class or numbers, as of
+    `given`. It needs a scale of guidance above 1. Given several times, sample i has value i mod their number."""
     guidance_interval: tuple[float, ...] | None = argument(None, title="Guided noise levels", metavar="LOW HIGH")
     """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
     guidance_rescale: float | None = argument(None, title="Keep contrast", least=0, most=1)
@@ -149,6 +154,7 @@ class Objects:
         sampler: A sampler in place of one by name.
         sampler_options: Options of the sampler by name besides the number of steps.
         given: Values of conditions by name: what is not text, and images that are given again.
+        avoid: Values of conditions by name that guidance leads away from.
         weak: The weaker model of autoguidance.
         then: The models that follow in a cascade.
         arguments: What is edited, by the arguments of the function of the task.
@@ -157,6 +163,7 @@ class Objects:
     sampler: Any = None
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    avoid: Mapping[str, Any] = field(default_factory=dict)
     weak: Any = None
     then: Sequence[Any] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -198,6 +205,8 @@ class Request(Result):
     given: dict[str, tuple[ImageRef | str, ...]] = field(default_factory=dict)
     """The values of the conditions besides the label: names of classes, numbers and images. Item i has value i mod
     their number."""
+    avoid: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The values of conditions that guidance leads away from, as of `given`."""
     guidance_interval: tuple[float, float] | None = None
     guidance_rescale: float | None = argument(None, sweep=float)
     weak: str | None = None
@@ -234,6 +243,7 @@ class Request(Result):
         guidance: Any = 1.0,
         indices: Sequence[int] | None = None,
         given: Mapping[str, Any] | None = None,
+        avoid: Mapping[str, Any] | None = None,
         guidance_interval: tuple[float, float] | None = None,
         guidance_rescale: float | None = None,
         weak: Any = None,
@@ -258,6 +268,9 @@ class Request(Result):
                 data: floats are taken as they are, and integers of 8 or 16 bits are converted to the depth of the data.
                 One value is that of all items; of several, item i has value i modulo their number. Files of several
                 folders are paired by their names. What is left out is absent, and so is None or "none".
+            avoid: Values of conditions by name that guidance leads away from, in the place of their absence, as in
+                {"caption": "blue"}: x̂ = x̂(avoid) + scale · (x̂(given) − x̂(avoid)). Text, classes or numbers, as of
+                `given`.
             guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
             guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
                 without guidance; None is 0.
@@ -276,6 +289,7 @@ class Request(Result):
             guidance=guidance,
             indices=indices,
             given=given,
+            avoid=avoid,
             guidance_interval=guidance_interval,
             guidance_rescale=guidance_rescale,
             weak=weak,
@@ -379,6 +393,7 @@ def _sampler_parts(request: Request, value: Any) -> tuple[Any, Any]:
 
 _DIVIDED: dict[str, Callable[[Request, Any], tuple[Any, Any]]] = {
     "given": _given_parts,
+    "avoid": lambda request, value: ({}, value or {}),
     "sampler": _sampler_parts,
     "weak": lambda request, value: (None, value),
     "then": lambda request, value: ({}, value),

@@ -171,12 +171,12 @@ def _missing_note(name: str, kind: Condition, values: Any) -> Notes:
     return ((text, "these are trained on without it"),)
 
 
-def with_kinds(data: Dataset, kinds: Mapping[str, Condition]) -> Dataset:
-    """Return a data set whose conditions besides the label have other kinds, or another order."""
+def with_kinds(data: Dataset, kinds: Mapping[str, Condition], values: Mapping[str, Values]) -> Dataset:
+    """Return a data set whose conditions besides the label have other kinds or values, or another order."""
     if isinstance(data, LazyDataset):
-        return data.with_conditions(data.conditions, kinds)
+        return data.with_conditions(values, kinds)
     assert isinstance(data, InMemoryDataset)
-    return replace(data, kinds=kinds)
+    return replace(data, kinds=kinds, conditions=values)
 
 
 def _example(data: Dataset, n: int) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from ancestral import derived
 from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, Words
+from ancestral.base.quantities import plural
+from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, Classes, Condition, Image, Vector, Words
 from ancestral.config.folders import WAV
 from ancestral.config.request import ImageRef
 from ancestral.data.convert import has_alpha, to_uint8
@@ -74,6 +76,10 @@ class ConditionValues:
         name = self.names[row]
         return name if name == NONE else WRITTEN[type(self.kind)].text(self.rows[row], name)
 
+    def beyond(self, name: str) -> list[str]:
+        """Say which of the values lie beyond the data that the model was trained on."""
+        return WRITTEN[type(self.kind)].beyond(self, name)
+
     def pictures(self) -> list[PillowImage.Image]:
         """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
         if not isinstance(self.kind, Image):
@@ -85,6 +91,12 @@ class ConditionValues:
         if self.kind.masked:
             colours = torch.cat([colours, torch.where(images[:, -1:] > 127, 255, 0).to(torch.uint8)], dim=1)
         return [from_pixels(one) for one in colours]
+
+    def array(self, indices: Sequence[int]) -> NDArray[Any]:
+        """Return the values of some samples as a file of arrays holds them: words as text."""
+        if self.kind.in_sequence:
+            return np.array([self.names[index % len(self.names)] for index in indices])
+        return self.of(indices).numpy()
 
     def of(self, indices: Sequence[int]) -> Tensor:
         """Return the values of some samples."""
@@ -156,6 +168,20 @@ def _vector_text(row: Tensor, name: str) -> str:
     return ", ".join(f"{number:.4g}" for number in row.tolist())
 
 
+def _numbers_beyond(values: Any, name: str) -> list[str]:
+    kind, notes = values.kind, list[str]()
+    if not kind.ranges():
+        return []
+    low, high = (torch.tensor(end, dtype=values.rows.dtype) for end in (kind.low, kind.high))
+    rows, places = ((values.rows < low) | (values.rows > high)).nonzero(as_tuple=True)
+    if len(rows):
+        place, value = int(places[0]), option("given", f"{name}={values.names[int(rows[0])]}")
+        number = "" if kind.size == 1 else f"{kind.names[place] if kind.names else f'number {place + 1}'} is "
+        range_ = kind.ranges()[place]
+        notes.append(f"{value} lies beyond the data of the model ({number}{range_}): it saw nothing like it")
+    return notes
+
+
 def _vector_example(kind: Vector, name: str, spec: DataSpec) -> Any:
     numbers = [float(f"{mean:.3g}") for mean in kind.mean]
     return numbers if len(numbers) > 1 else numbers[0]
@@ -185,8 +211,14 @@ def _words_names(kind: Words, rows: Tensor, texts: Sequence[str]) -> Sequence[st
     return [text or NONE for text in texts] if rows.ndim == 2 else [text or NONE for text in kind.texts(rows)]
 
 
-def _words_example(kind: Words, name: str, spec: DataSpec) -> Any:
-    return kind.example
+def _words_beyond(values: Any, name: str) -> list[str]:
+    kind, notes, texts = values.kind, list[str](), [text for text in values.names if text != NONE]
+    if unknown := [*dict.fromkeys(word for text in texts for word in kind.pieces.unknown(text))]:
+        words = f"{', '.join(unknown[:MOST_NAMED])}{', ...' * (len(unknown) > MOST_NAMED)}"
+        notes.append(f"no {name} that the model learned has {words}, or hardly one: such words are spelled from pieces")
+    if rest := next((rest for text in texts if (rest := kind.pieces.rest(text, kind.length))), ""):
+        notes.append(f"{name} is read up to {plural(kind.length, 'token')}: {shown(rest)} is left out")
+    return notes
 
 
 class Written(NamedTuple):
@@ -198,19 +230,21 @@ class Written(NamedTuple):
         names: Names each row, by kind, rows, and the files of images or the names of their items.
         example: Makes a value for a suggested command, by kind, name of the condition and description of the data.
         text: Says a row that is not absent in a few characters, by the row and its name.
+        beyond: Says which values lie beyond the data of the model, by the values and the name of the condition.
     """
 
     read: Callable[[Any, Any, str, DataSpec], tuple[Tensor, Sequence[str]]]
     names: Callable[[Any, Tensor, Sequence[str]], Sequence[str]]
     example: Callable[[Any, str, DataSpec], Any]
     text: Callable[[Tensor, str], str] = lambda row, name: name
+    beyond: Callable[[Any, str], list[str]] = lambda values, name: []
 
 
 WRITTEN: dict[type, Written] = {
     Classes: Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0]),
-    Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text),
+    Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond),
     Image: Written(_read_images, lambda kind, rows, files: files, _image_example),
-    Words: Written(_read_words, _words_names, _words_example),
+    Words: Written(_read_words, _words_names, lambda kind, name, spec: kind.example, beyond=_words_beyond),
 }
 """By the kind of a condition how its values are written."""
 
@@ -338,14 +372,16 @@ def captions(
 
     Returns:
         A text for each sample, such as "cat, angle 30"; none if there is nothing to say. Beside other conditions, the
-        absence of all classes is not named.
+        absence of all classes is not named. Words stand without the name of their condition.
     """
     open_class = bool(values) and labels is not None and set(labels) == {NO_CLASS_NAME}
     parts = [list(labels)] if labels and not open_class else []
     for name, value in values.items():
         if not value.kind.on_grid:
-            texts = [value.text(row) for row in range(len(value.rows))]
-            parts.append([f"{name} {texts[index % len(texts)]}" for index in indices])
+            texts = [f"{name} {value.text(row)}" for row in range(len(value.rows))]
+            if value.kind.in_sequence:
+                texts = [text if row == NONE else row for text, row in zip(texts, value.names, strict=True)]
+            parts.append([texts[index % len(texts)] for index in indices])
     return [", ".join(one) for one in zip(*parts, strict=True)]
 
 

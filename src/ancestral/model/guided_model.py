@@ -1,11 +1,15 @@
 """How the estimates of a model are guided: by its conditions, or away from a weaker model."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
+from torch import Tensor
+
 from ancestral.base.arguments import shown
+from ancestral.base.device import on_device
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import argument_name
@@ -13,15 +17,20 @@ from ancestral.config import Config
 from ancestral.data.spec import DataSpec
 from ancestral.guidance import AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.autoencoders import same_autoencoder
+from ancestral.model.condition_values import ConditionValues
 from ancestral.targets import Denoiser
 
 
 class Guidable(Protocol):
-    """A denoiser with the description of its data, and the config of its training."""
+    """A denoiser with the description of its data, the config of its training, and its device."""
 
     denoiser: Denoiser
     spec: DataSpec
     config: Config
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the denoiser."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,14 @@ class Guidance:
         interval: The lowest and the highest noise level b_t/a_t that are guided.
         rescale: The share in which the standard deviation of x̂_0 is brought back to that of plain conditioning.
         weak: The weaker model of autoguidance; None for classifier-free guidance.
+        avoid: The values of conditions that estimates are guided away from, in the place of their absence.
     """
 
     scale: float | Mapping[str, float] = 1.0
     interval: tuple[float, float] = (0.0, math.inf)
     rescale: float = 0.0
     weak: Guidable | None = None
+    avoid: Mapping[str, ConditionValues] = field(default_factory=dict)
 
     def scales(self, names: Iterable[str]) -> dict[str, float]:
         """Return the scale of each condition of some names, in the order of the scales; a single one is that of all."""
@@ -54,7 +65,7 @@ class Guidance:
         return set(self.scale.values() if isinstance(self.scale, Mapping) else [self.scale]) <= {1}
 
 
-def guided(model: Guidable, guidance: Guidance, names: Iterable[str]) -> Denoiser:
+def guided(model: Guidable, guidance: Guidance, names: Iterable[str], indices: Sequence[int]) -> Denoiser:
     """Return the denoiser of a model with guidance. The arguments and errors are those of `SamplingModel.guided`."""
     for name in guidance.scale if isinstance(guidance.scale, Mapping) else ():
         if name not in model.spec.conditions:
@@ -64,6 +75,11 @@ def guided(model: Guidable, guidance: Guidance, names: Iterable[str]) -> Denoise
     values = scales.values() if isinstance(guidance.scale, Mapping) else [guidance.scale]
     if not all(isinstance(scale, int | float) and math.isfinite(scale) for scale in values):
         raise InputError(f"{option('guidance')} must be a finite number, not {shown(guidance.scale)}")
+    for name, avoided in guidance.avoid.items():
+        if guidance.weak is not None or scales.get(name, 1) == 1:
+            value, advice = option("avoid", f"{name}={avoided.names[0]}"), option("guidance", f"{name}=3")
+            reason = "autoguidance" if guidance.weak is not None else "no scale of guidance"
+            raise InputError(f"{value} has no effect with {reason}: give {advice}, or leave it out")
     if guidance.off:
         return model.denoiser
     if guidance.weak is not None:
@@ -101,6 +117,12 @@ def guided(model: Guidable, guidance: Guidance, names: Iterable[str]) -> Denoise
         )
     else:
         by_argument = {argument_name(name): scale for name, scale in scales.items()}
-        wrapper = ClassifierFree(model.denoiser, by_argument, rescale=guidance.rescale)
+        drop = {argument_name(name): _rows(value, model, indices) for name, value in guidance.avoid.items()}
+        wrapper = ClassifierFree(model.denoiser, by_argument, drop or None, guidance.rescale)
     low, high = guidance.interval
     return wrapper if (low, high) == (0.0, math.inf) else Interval(wrapper, low, high)
+
+
+def _rows(values: ConditionValues, model: Guidable, indices: Sequence[int]) -> Tensor:
+    """What a network gets of the values of a condition for some items, on its device."""
+    return on_device(values.kind.encode(values.of(indices), model.spec.x_shape[1:]), model.device)

@@ -10,12 +10,13 @@ from ancestral.base import storage
 from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.conditions import LABEL
+from ancestral.conditions import Condition
 from ancestral.config.request import ImageRef, Label, Objects, Request
 from ancestral.config.run_files import CONDITIONS
+from ancestral.data.spec import DataSpec
 from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
-from ancestral.model.condition_values import NONE, ConditionValues, separate
+from ancestral.model.condition_values import NONE, ConditionValues, read_values, separate
 from ancestral.model.guided_model import Guidance
 from ancestral.model.sample_conditioning import Conditioning
 from ancestral.model.sampling_model import SamplingModel
@@ -76,8 +77,9 @@ def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage
     for source in followers:
         condition, name = condition_for(stages[-1], source.model, source.name), request.then.get(source.digest)
         stages.append(Stage(*source, condition, source.model.sampler(name) if name else _sampler(source, request)))
+    check_avoided(request, {name: kind for stage in stages for name, kind in stage.model.spec.conditions.items()})
     stages = [
-        dataclasses.replace(stage, conditioning=with_settings(stage.conditioning, request))
+        dataclasses.replace(stage, conditioning=with_settings(stage.conditioning, request, stage.model.spec))
         for stage in with_values(stages, request.label, user_values(request))
     ]
     check_images(request, values_of(stages))
@@ -114,6 +116,7 @@ def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Requ
         version=__version__,
         label=None if label is None else class_names(labelled.model, label),
         given={name: request.given.get(name, value.refs) for name, value in values.items()},
+        avoid={name: value.names for stage in stages for name, value in stage.conditioning.guidance.avoid.items()},
         weak=None if weak is None else digest_of(weak),
         then={stage.digest: sampler_name(stage.sampler) for stage in stages[1:]},
         step=None,
@@ -122,11 +125,37 @@ def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Requ
     )
 
 
-def with_settings(conditioning: Conditioning, request: Request) -> Conditioning:
+def with_settings(conditioning: Conditioning, request: Request, spec: DataSpec) -> Conditioning:
     """Return what items are conditioned on with the settings of a request: of samples, branches, cascades and edits."""
     low, high = request.guidance_interval or Guidance.interval
-    guidance = Guidance(request.guidance, (low, high), request.guidance_rescale or 0.0, request.objects.weak)
+    guidance = Guidance(
+        request.guidance,
+        (low, high),
+        request.guidance_rescale or 0.0,
+        request.objects.weak,
+        values_to_avoid(spec, request),
+    )
     return dataclasses.replace(conditioning, guidance=guidance)
+
+
+def check_avoided(request: Request, kinds: Mapping[str, Condition]) -> None:
+    """Raise InputError if guidance is to lead away from a value of a condition that there is not, or from an image."""
+    for name in {**request.avoid, **request.objects.avoid}:
+        if name not in kinds:
+            has = ", ".join(kinds) or "none"
+            raise InputError(f"{option('avoid')} names {shown(name)}, and the conditions of the model are: {has}")
+        if kinds[name].on_grid:
+            raise InputError(f"{option('avoid')} names the image {name}: name a text, a class or numbers")
+
+
+def values_to_avoid(spec: DataSpec, request: Request) -> dict[str, ConditionValues]:
+    """Return the values that guidance leads away from, of the conditions that a model has.
+
+    Raises:
+        InputError: If the model cannot have such a value.
+    """
+    values = {**request.avoid, **request.objects.avoid}
+    return read_values(spec, {name: value for name, value in values.items() if name in spec.conditions})
 
 
 def user_values(request: Request) -> dict[str, Any]:
@@ -229,7 +258,9 @@ def _guided(stage: Stage, weak: SamplingModel | None, stages: Sequence[Stage]) -
     elif not first:
         scale = 1.0
     guidance = dataclasses.replace(guidance, scale=scale, weak=weak)
-    names = [*stage.conditioning.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
+    guidance = dataclasses.replace(guidance, avoid=guidance.avoid if first or isinstance(scale, Mapping) else {})
+    names = [*dataclasses.replace(stage.conditioning, guidance=guidance).names(stage.model.spec)]
+    names += [stage.condition] * (not first)
     stage.model.guided(guidance, names)
     for name, value in scale.items() if isinstance(scale, Mapping) else ():
         if name in stage.model.spec.conditions and name not in names and value != 1:

@@ -64,8 +64,9 @@ class Conditioning:
         return inputs | {name: on_device(value, device) for name, value in self.rows.items()}
 
     def names(self, spec: DataSpec) -> list[str]:
-        """Return the names of the conditions that are given."""
-        given = [name for name in spec.further if name in self.values or argument_name(name) in self.rows]
+        """Return the names of the conditions that are given, or that guidance leads away from a value of."""
+        values = {**self.values, **self.guidance.avoid}
+        given = [name for name in spec.further if name in values or argument_name(name) in self.rows]
         return [*given, *[LABEL] * bool(spec.classes)]
 
 

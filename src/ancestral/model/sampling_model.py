@@ -232,15 +232,17 @@ class SamplingModel(Conversions):
     def continuation(self, indices: Sequence[int], seed: int, conditioning: Conditioning) -> Continuation:
         """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items."""
         inputs = conditioning.inputs(self.spec, indices, self.device)
-        return Continuation(self.guided(conditioning.guidance, conditioning.names(self.spec)), inputs, seed)
+        denoiser = self.guided(conditioning.guidance, conditioning.names(self.spec), indices)
+        return Continuation(denoiser, inputs, seed)
 
-    def guided(self, guidance: Guidance, names: Iterable[str]) -> Denoiser:
-        """Return the denoiser with guidance, for samples that are conditioned on these names.
+    def guided(self, guidance: Guidance, names: Iterable[str], indices: Sequence[int] = (0,)) -> Denoiser:
+        """Return the denoiser with guidance, for the samples `indices`, which are conditioned on these names.
 
         Raises:
-            InputError: If a scale is not finite, or there is no condition to strengthen and no weaker model.
+            InputError: If a scale is not finite, there is no condition to strengthen and no weaker model, or a value to
+                avoid has no effect.
         """
-        return guided(self, guidance, names)
+        return guided(self, guidance, names, indices)
 
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""

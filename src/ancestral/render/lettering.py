@@ -18,6 +18,8 @@ SMALLEST_FONT, LARGEST_FONT = 13, 20
 """Sizes of fonts in pixels on the page."""
 NARROWEST = 84
 """Pixels to which a column is widened for a long caption; what is longer is cut."""
+MOST_LINES = 4
+"""The largest number of lines of a caption."""
 SIDE = 3
 """Pixels on each side of a caption."""
 MATPLOTLIB_LOCK = RLock()
@@ -52,10 +54,19 @@ def text_width(text: str, size: int) -> float:
 
 
 def broken(text: str, size: int, width: int) -> list[str]:
-    """Break a caption that is wider than its column at commas, since each of several conditions should be read."""
+    """Break a caption that is wider than its column at commas, since each of several conditions should be read, and
+    what is longer still between its words, into at most MOST_LINES lines.
+    """
+    parts = _filled(text.split(", "), ", ", size, width)
+    lines = [line for part in parts for line in _filled(part.split(" "), " ", size, width)]
+    return [*lines[: MOST_LINES - 1], " ".join(lines[MOST_LINES - 1 :])] if len(lines) > MOST_LINES else lines
+
+
+def _filled(parts: Sequence[str], separator: str, size: int, width: int) -> list[str]:
+    """Lines of parts, as many in each as fit."""
     lines: list[str] = []
-    for part in text.split(", "):
-        longer = f"{lines[-1]}, {part}" if lines else part
+    for part in parts:
+        longer = f"{lines[-1]}{separator}{part}" if lines else part
         if lines and text_width(longer, size) <= width:
             lines[-1] = longer
         else:

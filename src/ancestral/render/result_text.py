@@ -62,6 +62,7 @@ def _sampling(result: SamplingResult) -> list[Table | str]:
     models = ", then ".join((result.model, *result.then))
     rows = [("samples", f"{result.count:,} of {models}, seed {result.seed}{index}{label}{guidance}")]
     rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
+    rows += [(f"avoiding {name}", _values(texts)) for name, texts in result.avoid.items()]
     rows += [*_swept(result.sweep), ("sampler", result.sampler), ("files", ", ".join(result.paths))]
     return [Table((), rows), *filter(None, [channel_means(result)])]
 
@@ -74,6 +75,7 @@ def _editing(result: EditingResult) -> list[Table | str]:
         ("network evaluations", f"{result.evaluations:,} of each sample, {result.seconds:.1f} s in all"),
     ]
     rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
+    rows += [(f"avoiding {name}", _values(texts)) for name, texts in result.avoid.items()]
     rows += _swept(result.sweep)
     if result.deviation is not None:
         rows.append(("standard deviation", f"{result.deviation:.3g} on average where the image may change"))

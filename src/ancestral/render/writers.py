@@ -95,7 +95,7 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
 
 
 def write_array(
-    path: Path, items: Tensor, labels: Tensor | None, conditions: Mapping[str, Tensor] | None = None
+    path: Path, items: Tensor, labels: Tensor | None, conditions: Mapping[str, NDArray[Any]] | None = None
 ) -> None:
     """Write items as a .npz: `points` (N, 2), `signals` (N, C, L), `images` (N, C, H, W) or `volumes` (N, C, D, H, W).
 
@@ -104,7 +104,7 @@ def write_array(
     arrays = {array_name(items.shape[1:]): items.numpy()}
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
-    write_arrays(path, arrays | {name: values.numpy() for name, values in (conditions or {}).items()})
+    write_arrays(path, {**arrays, **(conditions or {})})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

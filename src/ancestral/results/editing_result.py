@@ -51,6 +51,8 @@ class EditingResult(Result):
     """Which samples of the seed they are; None is the first `count`."""
     given: dict[str, tuple[ImageRef | str, ...]] = field(default_factory=dict)
     """The values of the conditions besides the label."""
+    avoid: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The values of conditions that guidance led away from, as of `given`."""
     notes: tuple[str, ...] = ()
     sweep: dict[str, tuple[SweptValue, ...]] | None = None
     """The values of the columns of a table by the name of their setting, then those of its rows; None without a sweep.

@@ -32,6 +32,8 @@ class SamplingResult(Result):
     """Which samples of the seed they are; None is the first `count`."""
     given: dict[str, tuple[ImageRef | str, ...]] = field(default_factory=dict)
     """The values of the conditions besides the label: sample i has value i mod their number."""
+    avoid: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The values of conditions that guidance led away from, as of `given`."""
     then: tuple[str, ...] = ()
     """The models that follow in a cascade. `codec`, `means` and `data_means` are those of the last."""
     sweep: dict[str, tuple[SweptValue, ...]] | None = None

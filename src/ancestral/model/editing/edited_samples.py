@@ -14,7 +14,7 @@ from ancestral.base.events import finish
 from ancestral.base.registries import DISTILLATIONS
 from ancestral.config.request import EditRequest, Request
 from ancestral.model.condition_values import NONE
-from ancestral.model.requested import check_images, user_values, with_settings
+from ancestral.model.requested import check_avoided, check_images, user_values, with_settings
 from ancestral.model.sample_conditioning import Conditioning, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.samplers import Sampler, Step, record
@@ -129,8 +129,9 @@ def conditioning_of(model: SamplingModel, request: Request) -> Conditioning:
     """Return what an edit is conditioned on, with its settings; what is left out is absent, the label too."""
     given = read_conditioning(model.spec, request.label, user_values(request))
     check_images(request, given.values)
+    check_avoided(request, model.spec.conditions)
     label = NONE if given.label is None and model.spec.classes else given.label
-    return with_settings(dataclasses.replace(given, label=label), request)
+    return with_settings(dataclasses.replace(given, label=label), request, model.spec)
 
 
 def items_of(model: SamplingModel, request: Request, default: int) -> Sequence[int]:

@@ -225,7 +225,7 @@ def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
 
 def _given_inputs(end: Conditioning, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
     """What a network gets at some places of a walk, without what is absent, on the CPU."""
-    arguments = {"labels", *map(argument_name, end.values)}
+    arguments = {"labels", *map(argument_name, end.names(model.spec))}
     inputs = end.inputs(model.spec, positions, torch.device("cpu"))
     return {name: value for name, value in inputs.items() if name in arguments}
 

@@ -135,6 +135,7 @@ def _run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, E
         deviation=made.deviation,
         index=request.indices,
         given=request.given,
+        avoid=request.avoid,
         notes=(*plan.notes, *made.remarks),
         sweep=request.sweep,
         cells=made.cells,

@@ -12,7 +12,7 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import DISTILLATIONS
-from ancestral.conditions import LABEL, Vector
+from ancestral.conditions import LABEL
 from ancestral.config import CustomNetConfig
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
 from ancestral.config.sweep_values import SweptValue, read_axes
@@ -73,7 +73,7 @@ def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> fl
     return scales
 
 
-READERS = {"given": by_name, "guidance": scale_of}
+READERS = {"given": by_name, "avoid": by_name, "guidance": scale_of}
 """What reads settings that are written as words."""
 
 
@@ -92,7 +92,7 @@ def of_options(options: Sample | Edit) -> Request:
     """
     axes = swept_axes(options)
     guided = options.guidance is not None or "guidance" in {name.partition(".")[0] for name in axes or ()}
-    for name in ("weak", "guidance_interval", "guidance_rescale"):
+    for name in ("weak", "avoid", "guidance_interval", "guidance_rescale"):
         if not guided and getattr(options, name) is not None:
             raise InputError(
                 f"{option(name)} has no effect without a scale of guidance: add {option('guidance', 2)}, or leave it "
@@ -184,7 +184,10 @@ def of_one(request: Request, model: SamplingModel, index: int) -> Request:
     given: dict[str, tuple[ImageRef | str, ...]] = {
         condition: (refs[index % len(refs)],) for condition, refs in request.given.items()
     }
-    return dataclasses.replace(request, n=1, indices=(index,), label=name, given=given, single=True)
+    avoid: dict[str, tuple[str, ...]] = {
+        condition: (texts[index % len(texts)],) for condition, texts in request.avoid.items()
+    }
+    return dataclasses.replace(request, n=1, indices=(index,), label=name, given=given, avoid=avoid, single=True)
 
 
 # -- the models --------------------------------------------------------------------------------------------------------
@@ -392,19 +395,8 @@ def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[s
 
 
 def beyond_data(stage: Stage) -> list[str]:
-    """Say which numbers lie beyond the data that the model was trained on."""
-    notes = list[str]()
-    for name, values in stage.conditioning.values.items():
-        kind = values.kind
-        if not isinstance(kind, Vector) or not (ranges := kind.ranges()):
-            continue
-        low, high = (torch.tensor(end, dtype=values.rows.dtype) for end in (kind.low, kind.high))
-        rows, places = ((values.rows < low) | (values.rows > high)).nonzero(as_tuple=True)
-        if len(rows):
-            place, value = int(places[0]), option("given", f"{name}={values.names[int(rows[0])]}")
-            number = "" if kind.size == 1 else f"{kind.names[place] if kind.names else f'number {place + 1}'} is "
-            notes.append(f"{value} lies beyond the data of the model ({number}{ranges[place]}): it saw nothing like it")
-    return notes
+    """Say which values of conditions lie beyond the data that the model was trained on."""
+    return [note for name, values in stage.conditioning.values.items() for note in values.beyond(name)]
 
 
 def never_absent(stage: Stage) -> list[str]:

@@ -131,6 +131,7 @@ def run(plan: SamplePlan | SweepPlan[DecidedSamples]) -> Generator[Event, None, 
         data_means=model.spec.mean,
         index=request.indices,
         given=request.given,
+        avoid=request.avoid,
         then=tuple(stage.name for stage in first.stages[1:]),
         sweep=request.sweep,
     )

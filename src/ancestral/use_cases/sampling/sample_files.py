@@ -147,7 +147,7 @@ def files_of(
             writers.write_images(path, samples, files, texts)
 
     def array(path: Path) -> None:
-        conditions = {name: value.of(items) for name, value in values.items()}
+        conditions = {name: value.array(items) for name, value in values.items()}
         writers.write_array(path, samples, model.labels(items, request.label), conditions)
 
     def film(path: Path) -> None:

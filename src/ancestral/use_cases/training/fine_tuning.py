@@ -12,6 +12,7 @@ from ancestral import augmentation, derived
 from ancestral.base import hub, storage
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, LABEL, Condition
 from ancestral.config import FROM_PYTHON, OPTIONS_OF, Config, CustomNetConfig, Given, InitialConfig
 from ancestral.data import Dataset
@@ -31,6 +32,8 @@ CONDITIONING = "conditioning."
 """The layers for all other conditions in the networks of this package, by the beginning of their names."""
 IMAGE_WEIGHTS = f"{CONDITIONING}stem.weight"
 """The weights of the images among them, (width, channels of all images, ...), in the order of the conditions."""
+PIECES = f"{CONDITIONING}encoders.of_{{}}.embedding.weight"
+"""The embedding of the pieces of words, (1 + pieces, width), by the name of the argument."""
 CLASSES_LISTED = 5
 """Largest number of classes that a message names."""
 
@@ -155,8 +158,13 @@ def with_conditions_of(
                 f"{now.form}: give {condition} alike, or call this one otherwise ({option('given', 'other=...')})"
             )
         kinds[condition] = now.scaled_as(before)
-    others = {other: kind for other, kind in dataset.spec.further.items() if other not in kinds}
-    return with_kinds(dataset, kinds | others), tuple(lacking)
+    theirs = dataset.spec.further
+    values = {
+        one: kinds[one].recoded(value, theirs[one]) if one in kinds else value
+        for one, value in dataset.conditions.items()
+    }
+    others = {other: kind for other, kind in theirs.items() if other not in kinds}
+    return with_kinds(dataset, kinds | others, values), tuple(lacking)
 
 
 def without_lacking(
@@ -203,16 +211,20 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
             notes.append(f"{changes}; new ones start from the label embedding of no class, all other weights are kept")
         if not distilling and not fixed:
             weights = _for_classes(weights, before.classes, now.classes, trainer.state.net.state_dict())
-    changed = _changed_classes(before, now)
+    changed, pieces = _changed_classes(before, now), _new_pieces(before, now)
     new = [one for one in now.further if one not in before.further]
     if (distilling or fixed) and changed:
         one, changes = next(iter(changed.items()))
         raise InputError(
             f"{name} knows only the classes of {one} that it was trained on, and {changes}; give data alike"
         )
+    if (distilling or fixed) and pieces:
+        one, new_ones = next(iter(pieces.items()))
+        raise InputError(f"{name} knows only the words of {one} that it was trained on, and there are {new_ones}")
     if distilling and new:
         raise InputError(f"{name} was trained without {', '.join(new)}: leave {option('given')} out")
     notes += [f"{one}: {changes}; new ones start from the embedding of none" for one, changes in changed.items()]
+    notes += [f"{one} has {new_ones}; all others keep their embedding" for one, new_ones in pieces.items()]
     if new:
         notes.append(f"new conditions: {', '.join(new)}; at first they change nothing, and all other weights are kept")
     trainer.start_from(_for_conditions(weights, before, now, trainer.state.net.state_dict()))
@@ -229,6 +241,13 @@ def _changed_classes(before: DataSpec, now: DataSpec) -> dict[str, str]:
     }
 
 
+def _new_pieces(before: DataSpec, now: DataSpec) -> dict[str, str]:
+    """The new pieces of the vocabulary of each condition that has some, in words."""
+    kinds = {name: (kind, now.further.get(name)) for name, kind in before.further.items() if kind.in_sequence}
+    pieces = {name: new.vocabulary[len(old.vocabulary) :] for name, (old, new) in kinds.items() if new is not None}
+    return {name: f"{plural(len(new), 'new piece')} of words: {_first(new)}" for name, new in pieces.items() if new}
+
+
 def _for_conditions(
     weights: Mapping[str, Tensor], before: DataSpec, now: DataSpec, random: Mapping[str, Tensor]
 ) -> Mapping[str, Tensor]:
@@ -238,6 +257,9 @@ def _for_conditions(
         embedding = f"{CONDITIONING}embeddings.of_{name}.weight"
         old, new = before.further[name], now.further[name]
         fitted[embedding] = weights[embedding][_rows(old.classes, new.classes)]
+    for name in _new_pieces(before, now):
+        key = PIECES.format(name)
+        fitted[key] = torch.cat([weights[key], random[key][len(weights[key]) :].to(weights[key])])
     if IMAGE_WEIGHTS in weights and weights[IMAGE_WEIGHTS].shape != random[IMAGE_WEIGHTS].shape:
         old_images = weights[IMAGE_WEIGHTS]
         fitted[IMAGE_WEIGHTS] = torch.cat(
