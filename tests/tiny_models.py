@@ -27,7 +27,7 @@ def events_of(declaration):
 
 
 def tiny_config(**train):
-    """A U-Net of a few thousand parameters on 8×8 images with two classes."""
+    """A U-Net of a few thousand parameters on 8×8 images with two classes, in float32 on every kind of CPU."""
     base = configs.preset("digits")
     return dataclasses.replace(
         base,
@@ -36,7 +36,8 @@ def tiny_config(**train):
         process=configs.ProcessConfig("cosine", target="v"),
         train=dataclasses.replace(
             base.train,
-            **{"steps": 6, "batch_size": 8, "warmup": 2, "save_every": 3, "optimiser": "adam", **train},
+            **{"steps": 6, "batch_size": 8, "warmup": 2, "save_every": 3, "optimiser": "adam", "precision": "fp32"}
+            | train,
         ),
     )
 
@@ -52,12 +53,13 @@ def stripes(count=40, channels=1):
 
 
 def conditional_stripes(count=40):
-    """Stripes with classes besides the label, a vector, an image and a random mask of each; some are missing."""
+    """Stripes with classes, a vector, captions, an image and a random mask of each; some are missing."""
     images, rows = stripes(count), torch.arange(count)
     conditions = {
         "label": images.labels,
         "colour": rows % 4 - 1,
         "angle": torch.where(rows % 5 == 0, torch.nan, rows / 3),
+        "caption": [(f"stripes {row % 7}", f"upright, number {row % 5}")[: row % 3] for row in range(count)],
         "low": images.items[:, :, ::2, ::2].flip(3),
     }
     return data.open(data.open((images.items, conditions)), given=("hole=mask",))

@@ -62,13 +62,15 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, sequence_width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.kv = nn.Linear(width, width), nn.Linear(sequence_width, 2 * width)
+        # a bias of the keys adds the same to all logits of a query: its gradient would be rounding errors alone
+        self.q, self.k = nn.Linear(width, width), nn.Linear(sequence_width, width, bias=False)
+        self.v = nn.Linear(sequence_width, width)
         self.out = _zero(nn.Linear(width, width))
 
     def forward(self, x: Tensor, sequence: Tensor) -> Tensor:
         """Map x (B, positions, width) and a sequence (B, S, sequence_width) to (B, positions, width)."""
-        q = self.q(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        k, v = self.kv(sequence).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        parts = (self.q(x), self.k(sequence), self.v(sequence))
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
         out: Tensor = self.out(attend(q, k, v).transpose(1, 2).flatten(2))
         return out
 
