@@ -86,7 +86,7 @@ def test_sound_columns_have_no_findings_and_a_table_is_noted(photos):
 
 def test_text_that_is_no_class_is_found(photos):
     planted(photos)
-    finding = found(examine(photos, "note"), "single_classes")
+    finding = found(examine(photos, "classes:note"), "single_classes")
     assert finding.text == "the condition note has 40 classes for 40 items"
     assert len(finding.names) == N
 
