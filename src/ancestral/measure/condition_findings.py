@@ -172,8 +172,8 @@ def _of_classes(name: str, counts: dict[str, int]) -> Iterator[Finding]:
     if 2 * len(single) > len(filled) and len(filled) > 2:
         text = f"the condition {name} has {len(filled):,} classes for {plural(sum(filled), 'item')}"
         advice = (
-            "leave it out, merge classes, or let it be read as text (words: before the column): a network does not learn "
-            "what it sees once"
+            "leave it out, merge classes, or read it as text (words: before the column): no network learns what it "
+            "sees once"
         )
         yield Finding("single_classes", "warning", text, advice, single)
         return
