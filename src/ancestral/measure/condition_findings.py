@@ -1,5 +1,6 @@
 """Inspection of the conditions of a data set: their kinds and ranges, what is missing, far out or uneven in them."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -35,6 +36,7 @@ MEAN_DEVIATION = 1.2533
 """The same over their mean absolute deviation, where more than half of the numbers are equal."""
 FEW_VALUES, ITEMS_EACH = 12, 5
 """The largest number of whole numbers that look like classes, and the least mean number of items of each."""
+HAS_LETTER = re.compile(r"[^\W\d_]")
 REPEATED = 10
 """Number of items from which on a caption repeats, and how many times the median number of items of a caption it is."""
 
@@ -90,11 +92,14 @@ def _(kind: Words, values: Tensor) -> dict[str, Any]:
 
 
 def _words_found(kind: Words, values: Tensor) -> tuple[Counter[str], dict[str, int]]:
-    """How often each word occurs in tokens (N, V, L), and in which item first. A word may be cut at the end of L."""
+    """How often each word with letters occurs in tokens (N, V, L), and in which item first.
+
+    The last word of a text that was cut does not count, since it may be a part of one.
+    """
     counts, items, rows = Counter[str](), dict[str, int](), values.flatten(0, 1)
     full = (rows[:, -1] != ABSENT).tolist() if kind.cut else [False] * len(rows)
     for place, (text, is_full) in enumerate(zip(kind.texts(rows), full, strict=True)):
-        for word in words(text)[: -1 if is_full else None]:
+        for word in filter(HAS_LETTER.search, words(text)[: -1 if is_full else None]):
             counts[word] += 1
             items.setdefault(word, place // values.shape[1])
     return counts, items

@@ -118,7 +118,7 @@ def load_reference(
         MissingSplitError: If there is no such split.
         InputError: If the data cannot be read, or not be brought to that shape and coding.
     """
-    given = _text_as_known(spec, given)
+    given = text_as_known(spec, given)
     options: dict[str, Any] = {"split": split, "given": given}
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
     from_data = {name for name, kind in spec.further.items() if not kind.made_by}
@@ -150,7 +150,7 @@ def load_reference(
     return dataset
 
 
-def _text_as_known(spec: DataSpec, given: Sequence[Given] | None) -> tuple[Given, ...] | None:
+def text_as_known(spec: DataSpec, given: Sequence[Given] | None) -> tuple[Given, ...] | None:
     """Return `given` with columns of text read as the kind that a model knows, however much text the data have."""
 
     def read(one: Given) -> Given:
