@@ -352,6 +352,7 @@ class Words(_Kind):
         length: The number L of tokens that networks get; the rest of a longer text is left out.
         shuffled: Whether training draws an order of the parts between commas too.
         example: One of the texts of the data.
+        cut: The number of texts of the data that are longer.
     """
 
     encoding: ClassVar[str] = "tokens: places in the vocabulary, then -1"
@@ -360,9 +361,11 @@ class Words(_Kind):
     length: int = 0
     shuffled: bool = False
     example: str = ""
+    cut: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        return f"words: {len(self.vocabulary):,} pieces of text, at most {self.length} for a sample"
+        order = ", parts between commas in any order" if self.shuffled else ""
+        return f"words: {len(self.vocabulary):,} pieces of text, at most {self.length} for a sample{order}"
 
     @property
     def form(self) -> str:
@@ -384,11 +387,16 @@ class Words(_Kind):
 
     def read(self, texts: Sequence[str]) -> Tensor:
         """Return the tokens of some texts, int16 (len(texts), L), −1 behind the last one."""
-        rows = torch.full((len(texts), self.length), ABSENT, dtype=torch.int16)
-        for row, text in zip(rows, texts, strict=True):
-            tokens = self.pieces.tokens(text)[: self.length]
-            row[: len(tokens)] = torch.tensor(tokens, dtype=torch.int16)
-        return rows
+        tokens_of = self.pieces.tokens
+        return self.packed([tokens_of(text) for text in texts])
+
+    def packed(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Return the first L tokens of some texts, int16 (len(rows), L), −1 behind the last one."""
+        rows = [row[: self.length] for row in rows]
+        table = torch.full((len(rows), self.length), ABSENT, dtype=torch.int16)
+        filled = torch.arange(self.length) < torch.tensor([len(row) for row in rows])[:, None]
+        table[filled] = torch.tensor([token for row in rows for token in row], dtype=torch.int16)
+        return table
 
     def texts(self, values: Tensor) -> list[str]:
         """Return tokens (N, L), or those of the first text of each item (N, V, L), as text."""
@@ -407,8 +415,7 @@ class Words(_Kind):
         """Return tokens (N, V, L') of another description of words as those of this one, (N, V, L)."""
         if (self.vocabulary[: len(other.vocabulary)], self.length) == (other.vocabulary, other.length):
             return values
-        rows = [self.read(other.texts(column)) for column in values.unbind(1)]
-        return torch.stack(rows, 1)
+        return self.read(other.texts(values.flatten(0, 1))).reshape(*values.shape[:2], self.length)
 
     def drawn(self, values: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
         """Return one of the texts (B, V, L) of each item, (B, L)."""

@@ -25,7 +25,7 @@ from ancestral.base.double_precision import float64_device, highest_dtype
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
-from ancestral.base.registries import OPERATORS
+from ancestral.base.registries import OPERATORS, TEXT_KINDS
 from ancestral.conditions import Condition, Image, Vector
 from ancestral.operators import Blur, Crop, Downsample, Grey, Identity, Linear, Mask, Operator
 from ancestral.randomness import Stream
@@ -409,7 +409,7 @@ def parse(text: str) -> Maker | None:
         if operator in OPERATORS:
             part: Part = OPERATORS[operator].make(argument)
             name = name or OPERATORS[operator].condition
-        elif FUNCTION_PATTERN.fullmatch(piece):
+        elif FUNCTION_PATTERN.fullmatch(piece) and operator not in TEXT_KINDS:
             part = OwnFunction(piece)
             name = name or piece.replace(":", ".").rpartition(".")[2]
         elif not parts:

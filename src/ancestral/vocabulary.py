@@ -19,20 +19,27 @@ MOST_PIECES = 8192
 """The largest number of pieces that `count_pieces` returns."""
 LEAST_WORD, LEAST_PIECE = 2, 8
 """How often a word has to occur to be one token, and the number of different words that have to have a piece."""
-LONGEST_PIECE = 6
-"""The largest number of characters of a piece that is no word."""
+LONGEST_PIECE, LONGEST_WORD = 6, 32
+"""The largest number of characters of a piece that is no word, and of a word that is one token."""
+LONGEST_TEXT = 1 << 12
+"""The number of characters of a text that are read; normalising takes a time that may grow with the square of it."""
+CACHED_WORDS = 1 << 16
+"""Number of words whose tokens a vocabulary keeps."""
 
 
 def words(text: str) -> list[str]:
     """Return the words and the punctuation of a text, in lower case."""
-    return WORD.findall(unicodedata.normalize("NFKC", text).lower().replace(MARK, " "))
+    text = text[:LONGEST_TEXT]
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text).replace(MARK, " ")
+    return WORD.findall(text.lower())
 
 
 def count_pieces(captions: Iterable[str], most: int = MOST_PIECES) -> tuple[str, ...]:
     """Return the pieces of a vocabulary for some captions.
 
-    These are all characters, at the beginning of a word and inside, so that each caption can be spelled; then the
-    commonest words; then the commonest beginnings and endings of words.
+    These are the characters, at the beginning of a word and inside, so that each caption can be spelled (of scripts
+    with thousands of characters the commonest); then the commonest words; then the commonest beginnings and endings of
+    words.
 
     Args:
         captions: The captions, each as often as it occurs.
@@ -41,11 +48,18 @@ def count_pieces(captions: Iterable[str], most: int = MOST_PIECES) -> tuple[str,
     Returns:
         Different pieces, the same for the same captions in any order.
     """
-    counts = Counter(word for caption in captions for word in words(caption))
-    spelled = {MARK + word for word in counts}
-    letters = [each for letter in sorted(set().union(*counts)) for each in (MARK + letter, letter)]
-    common = {MARK + word: count for word, count in counts.items() if count >= LEAST_WORD}
-    parts = Counter(part for word in spelled for part in _parts(word))
+    counts = Counter[str]()
+    for caption, times in Counter(captions).items():
+        for word in words(caption):
+            counts[word] += times
+    letter_counts = Counter[str]()
+    for word, count in counts.items():
+        for letter in word:
+            letter_counts[letter] += count
+    characters = sorted(_by_count(letter_counts)[: max(1, most // 4)])
+    letters = [each for letter in characters for each in (MARK + letter, letter)]
+    common = {MARK + word: count for word, count in counts.items() if count >= LEAST_WORD and len(word) <= LONGEST_WORD}
+    parts = Counter(part for word in counts for part in _parts(MARK + word))
     shared = {part: count for part, count in parts.items() if count >= LEAST_PIECE}
     return tuple(dict.fromkeys([*letters, *_by_count(common), *_by_count(shared)]))[:most]
 
@@ -71,6 +85,7 @@ class Vocabulary:
         self.pieces = tuple(pieces)
         self.index = {piece: number for number, piece in enumerate(self.pieces)}
         self._longest = max(map(len, self.pieces), default=0)
+        self._tokens_of = lru_cache(CACHED_WORDS)(self._spelled)
 
     @staticmethod
     @lru_cache(maxsize=64)
@@ -80,18 +95,16 @@ class Vocabulary:
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text. Characters that the vocabulary does not have are left out."""
-        return [token for word in words(text) for token in self._spelled(MARK + word)]
+        return [token for word in words(text) for token in self._tokens_of(word)]
 
-    def _spelled(self, rest: str) -> list[int]:
-        if rest in self.index:
-            return [self.index[rest]]
-        tokens = list[int]()
-        while rest:
-            sizes = range(min(len(rest), self._longest), 0, -1)
-            size = next((size for size in sizes if rest[:size] in self.index), 0)
-            tokens += [self.index[rest[:size]]] if size else []
-            rest = rest[size or 1 :]
-        return tokens
+    def _spelled(self, word: str) -> tuple[int, ...]:
+        marked, tokens, start = MARK + word, list[int](), 0
+        while start < len(marked):
+            ends = range(min(len(marked), start + self._longest), start, -1)
+            end = next((end for end in ends if marked[start:end] in self.index), start)
+            tokens += [self.index[marked[start:end]]] if end > start else []
+            start = max(end, start + 1)
+        return tuple(tokens)
 
     def text(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens; those below 0 are none."""

@@ -86,7 +86,7 @@ def test_sound_columns_have_no_findings_and_a_table_is_noted(photos):
 
 def test_text_that_is_no_class_is_found(photos):
     planted(photos)
-    finding = found(examine(photos, "note"), "single_classes")
+    finding = found(examine(photos, "classes:note"), "single_classes")
     assert finding.text == "the condition note has 40 classes for 40 items"
     assert len(finding.names) == N
 
@@ -144,3 +144,33 @@ def test_partners_of_another_shape_or_that_are_damaged_are_named(photos, tmp_pat
 def test_a_fault_without_advice_is_said_once():
     (finding,) = fault_findings([InputError("age is strange")])
     assert (finding.text, finding.advice) == ("age is strange", "correct the data, or leave the condition out")
+
+
+def test_statistics_and_planted_faults_of_captions_are_named(photos):
+    """Repeated ones, words that occur once, those that are too long and those that are missing."""
+    captions = [[f"a red shape {row}", f"shape of size {row}"] for row in range(N)]
+    captions[4], captions[9] = [], ["red " * 70 + "end"]
+    captions[20:35] = [["a blue square"]] * 15
+    captions[39] = ["a red sqaure"]
+    report = examine((torch.rand(N, 1, 8, 8), {"caption": captions}))
+    assert found(report, "missing_condition").names == {"item 4": "missing"}
+    assert found(report, "repeated_captions").names == {"a blue square": "15 items"}
+    once = found(report, "single_words")
+    assert once.text.endswith("words of the condition caption occur once")
+    assert once.names["sqaure"] == "item 39"
+    assert "red" not in once.names
+    long = found(report, "long_captions")
+    assert long.text == "the condition caption has texts of more than 64 tokens for 1 item"
+    assert list(long.names) == ["item 9"]
+    assert [finding.code for finding in report.findings].count("reading") == 0  # each is said once
+    text = report.conditions["caption"].text
+    assert (text.captions, text.most, text.tokens[2], text.cut) == (2 * 22 + 17, 2, 64, 1)
+    assert text.different_words == len({"a", "red", "shape", "of", "size", "blue", "square", "sqaure"})
+    assert "61 captions, at most 2 an item, of 3 to 64 tokens" in str(report)
+    assert DataReport.from_json(report.to_json()).conditions == report.conditions
+
+
+def test_captions_that_all_repeat_alike_are_no_fault():
+    captions = [f"a {('red', 'blue')[row % 2]} square left of circle {row % 4}" for row in range(N)]
+    report = examine((torch.rand(N, 1, 8, 8), {"caption": captions}), "words:caption")
+    assert not {"repeated_captions", "single_words", "long_captions"} & {finding.code for finding in report.findings}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,12 +14,13 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data, samplers, schedules
 from ancestral.base.errors import InputError
-from ancestral.conditions import Vector
+from ancestral.conditions import Classes, Vector, Words
+from ancestral.config import Given
 from ancestral.config.request import Request
 from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
 from ancestral.measure.item_conditions import ItemConditions
-from ancestral.measure.reference import conditions_for
+from ancestral.measure.reference import conditions_for, load_reference
 from ancestral.measure.sample_store import key_of
 from ancestral.metrics.baselines import nearest_items
 from ancestral.model import Model
@@ -204,6 +206,28 @@ def test_conditions_that_the_data_lack_are_absent():
 def test_classes_that_the_model_does_not_know_at_all_are_refused():
     with pytest.raises(InputError, match=r"knows no class of the condition hair of .* \(x, y\): its classes are a, b"):
         conditions_for(opened(hair=("x", "y") * 10), opened(hair=("a", "b") * 10).spec)
+
+
+def test_texts_of_other_data_have_the_tokens_of_the_model():
+    """A vocabulary of their own is counted of them; letters that the model has not seen are left out."""
+    spec = opened(caption=tuple(f"a red square number {row}" for row in range(20))).spec
+    data_set = opened(caption=(("2 red squares!", "a square"), ()) * 10)
+    values, notes = conditions_for(data_set, spec)
+    kind = spec.conditions["caption"]
+    assert values["caption"].shape == (20, 2, kind.length)
+    assert kind.texts(values["caption"][:2]) == ["2 red squares", ""]
+    assert kind.texts(values["caption"][:2, 1]) == ["a square", ""]
+    assert notes == ()
+    assert torch.equal(kind.read(["2 red squares!"]), values["caption"][0, :1])
+
+
+def test_text_of_other_data_is_read_as_the_model_knows_it(tmp_path):
+    """A handful of items of the test set have too few texts for a rule."""
+    spec = opened(caption=tuple(f"a name of {row % 10} parts" for row in range(20))).spec
+    np.savez(tmp_path / "test.npz", images=GREY[:4, 0].numpy(), caption=np.array(["name 1", "name 2"] * 2))
+    other = load_reference(spec, str(tmp_path / "test.npz"), given=[Given("", "caption")])
+    assert isinstance(data.open(tmp_path / "test.npz", given="caption").spec.conditions["caption"], Classes)
+    assert isinstance(other.spec.conditions["caption"], Words)
 
 
 def test_validation_data_have_the_numbering_of_the_training_data():

@@ -188,3 +188,53 @@ def test_a_note_says_that_grey_images_have_no_colours_to_learn(tmp_path, run):
     tiny = ("--batch-size", 4, "--width", 16, "--blocks", 1, "--steps", 1, "--preview-steps", 1, "--trackers", "none")
     said = run("train", "--data", tmp_path / "photos", "--given", "grey", "--out", tmp_path / "run", *tiny)
     assert "note: the images are grey, so the condition grey is the image itself: no colours are learned\n" in said
+
+
+def captioned_folder(root):
+    """Images with two captions of several tags each in text files beside them."""
+    root.mkdir()
+    for number, pixels in enumerate(stripes(N).items[:, 0].numpy()):
+        PillowImage.fromarray(pixels).save(root / f"{number:02}.png")
+        direction = ("left", "right")[number % 2]
+        (root / f"{number:02}.txt").write_text(f"bars, {direction}, grey\nstripes to the {direction}, number {number}")
+    return root
+
+
+CAPTIONED = {"given": ("caption",), "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100}
+CAPTIONED |= {"preview_steps": 1, "progress": False, "device": "cpu", "trackers": ("none",)}
+
+
+@pytest.mark.long
+def test_a_run_with_captions_in_any_order_resumes_bit_for_bit(tmp_path):
+    images, options = captioned_folder(tmp_path / "photos"), {**CAPTIONED, "shuffle_tags": True}
+    ancestral.train(data=images, out=tmp_path / "straight", steps=4, **options)
+    ancestral.train(data=images, out=tmp_path / "run", steps=2, **options)
+    resumed = ancestral.train(out=tmp_path / "run", resume=True, steps=4, progress=False)
+    one, other = (Checkpoints(RunFolder(tmp_path / name).checkpoints).newest()[0] for name in ("straight", "run"))
+    assert (one.step, other.step) == (4, 4)
+    for name, tensor in one.tensors.items():
+        assert torch.equal(tensor, other.tensors[name]), name
+    model = ancestral.load(tmp_path / "run", "cpu")
+    assert resumed.model.spec == model.spec
+    assert model.spec.conditions["caption"].shuffled
+    assert model.config.data.shuffle_tags
+    with pytest.raises(InputError, match="cannot go on with shuffle_tags=False"):
+        ancestral.train(out=tmp_path / "run", resume=True, steps=5, shuffle_tags=False, progress=False)
+
+
+def test_tags_are_shuffled_where_there_are_captions(tmp_path):
+    with pytest.raises(InputError, match="needs captions, and no condition of stripes is words"):
+        Trainer(config_with(shuffle_tags=True), stripes(N), "cpu")
+    assert config_with().identity() == tiny_config().identity() != config_with(shuffle_tags=True).identity()
+
+
+def config_with(**settings):
+    base = tiny_config()
+    return dataclasses.replace(base, data=dataclasses.replace(base.data, **settings))
+
+
+def test_a_note_says_that_mirrored_images_contradict_their_captions(tmp_path, run):
+    images = captioned_folder(tmp_path / "photos")
+    tiny = ("--batch-size", 4, "--width", 16, "--blocks", 1, "--steps", 1, "--preview-steps", 1, "--trackers", "none")
+    said = run("train", "--data", images, "--given", "caption", "--flip", "--out", tmp_path / "run", *tiny)
+    assert "note: --flip mirrors images, and texts of caption say left or right: leave it out\n" in said

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from ancestral.base.arguments import describe, fits, shown
 from ancestral.base.errors import InputError
 
+TEXT_KINDS = ("words", "classes")
+"""What a column of text may be read as, before a colon and its name: words:title, classes:title."""
+
 
 @dataclass(frozen=True)
 class Entry:

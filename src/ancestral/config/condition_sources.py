@@ -8,6 +8,7 @@ from typing import Self
 from ancestral.base.arguments import is_remote, short_source
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.base.registries import TEXT_KINDS
 
 UNPLACED = "…/"
 """Placeholder for the folders of a path that are not shared."""
@@ -24,8 +25,8 @@ class Given:
 
     Attributes:
         name: The name of the condition; "" where the source decides it.
-        what: A column of the data, or several joined by commas; a folder or a file of arrays; an operator or a
-            function that makes it of the item.
+        what: A column of the data, or several joined by commas; a column of text as words:COLUMN or classes:COLUMN; a
+            folder or a file of arrays; an operator or a function that makes it of the item.
     """
 
     name: str
@@ -46,7 +47,18 @@ class Given:
     @property
     def condition(self) -> str:
         """The name of the condition of a column, or one that the user named."""
-        return self.name or self.what
+        return self.name or self.column
+
+    @property
+    def read_as(self) -> str:
+        """What a column of text is read as, if the user says so: words or classes; else ""."""
+        kind, colon, _ = self.what.partition(":")
+        return kind if colon and kind in TEXT_KINDS else ""
+
+    @property
+    def column(self) -> str:
+        """The source without `read_as`."""
+        return self.what.removeprefix(f"{self.read_as}:")
 
     @property
     def is_place(self) -> bool:

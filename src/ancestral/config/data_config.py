@@ -63,10 +63,13 @@ class DataConfig:
         None, title="Conditions", words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
     )
     """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
-    folder, a further array of an .npz, a column or key), or several joined by commas; a folder with a file of the same
-    name for each, or a .npy or .npz file with a row for each; an operator that makes it of the item itself
-    ({OPERATORS}), several joined by +, as in upscale:4+noise:0.05; or a function, package.module:function. Default:
-    what comes from Python with the items."""
+    folder, caption of .txt files beside images, a further array of an .npz, a column or key), or several joined by
+    commas; a folder with a file of the same name for each, or a .npy or .npz file with a row for each; an operator that
+    makes it of the item itself ({OPERATORS}), several joined by +, as in upscale:4+noise:0.05; or a function,
+    package.module:function. Text is classes, or words where it looks like captions: words:COLUMN and classes:COLUMN say
+    it. Default: what comes from Python with the items."""
+    shuffle_tags: bool = argument(False, title="Shuffle tags")
+    """Train on captions whose parts between commas are in an order that is drawn for each step."""
     fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
     "" in a run that a Trainer began without a workflow."""

@@ -268,6 +268,8 @@ class Config:
             del data["moved"]
         if not data["left_out"]:
             del data["left_out"], data["leave_out_copies"]
+        if not data["shuffle_tags"]:
+            del data["shuffle_tags"]
         data["given"] = placeless(config.data.given)
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]

@@ -97,8 +97,8 @@ def open(
             integers, (N,) or (N, k) floats, or (N, C, *space) images; a list of paths of images, or of Pillow images;
             or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow images, alone, as (item,
             label), as (item, {name: condition}), or as a dict in which `image`, `images`, `x`, `item`, `signal` or
-            `volume` is the item, `label` its label, and all else a condition: text and integers are classes, floats and
-            (k,) floats vectors, and arrays of more axes and Pillow images images.
+            `volume` is the item, `label` its label, and all else a condition: integers are classes, text is classes or
+            words, floats and (k,) floats are vectors, and arrays of more axes and Pillow images are images.
         image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
             (height, width); None keeps their size.
         fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
@@ -119,9 +119,11 @@ def open(
             column of the data (several, joined by commas, are one vector), an operator that makes the condition of the
             item ("upscale:4"), a function ("package.module:function"), a folder with a file of the same name for
             each, or a .npy or .npz file with a row for each. Columns are those of metadata.csv or metadata.jsonl in a
-            folder, the other arrays of a .npz, the other members of WebDataset samples and fields of their json, and
-            the other columns of a data set of `datasets`; text in them is a class, and numbers are a vector. None takes
-            the conditions that come from Python with the items, and none of files.
+            folder, and `caption` of .txt files beside its files, the other arrays of a .npz, the other members of
+            WebDataset samples and fields of their json, and the other columns of a data set of `datasets`. Numbers in
+            them are a vector, and text is classes, or words where it looks like captions (a note says it);
+            words:COLUMN and classes:COLUMN decide it, and lists of text are several captions of an item. None takes the
+            conditions that come from Python with the items, and none of files.
         crop: Above 1, images are brought to this multiple of `image_size`, and items are the windows of `image_size` at
             their centre. Training cuts others at random.
         faults: Receives the errors of conditions that do not fit, which are left out then; None raises the first.

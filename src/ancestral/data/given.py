@@ -5,14 +5,14 @@ vector), an operator that makes the condition of the item itself (`upscale:4`), 
 a folder with a file of the same name for each item, or a .npy or .npz with a row for each.
 
 In Python integers are classes, since floats can be given as well. In files numbers are numbers. Text is a class, or
-words: a caption. It is words where there are several texts for an item, or nearly as many different ones as items.
+words: a caption, as `texts.TextColumn` decides. `words:column` and `classes:column` say it.
 """
 
 import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.base.registries import OPERATORS
-from ancestral.conditions import (
-    ABSENT,
-    LABEL,
-    ONE_VALUE,
-    Classes,
-    Condition,
-    Image,
-    Vector,
-    Words,
-    check,
-    check_name,
-)
+from ancestral.conditions import ABSENT, LABEL, ONE_VALUE, Classes, Condition, Image, Vector, Words, check, check_name
 from ancestral.config import Given
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import arrays
@@ -46,15 +35,29 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.partners import AbsentError, partners_of
-from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
-from ancestral.vocabulary import Vocabulary, count_pieces, words
+from ancestral.data.sources.folder_columns import FolderColumns
+from ancestral.data.sources.metadata_table import ItemsError
+from ancestral.data.texts import TextColumn, cut_note
 
-MOST_TEXTS, ITEMS_EACH = 20, 4
-"""The largest number of different texts that are always classes, and the least mean number of items of each of more."""
-LONGEST_CAPTION = 64
-"""The largest number of tokens of a caption that a network gets."""
 MOST_ADVISED = 6
 """Number of columns that the note on a table names as conditions."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Data that get conditions, and where these are looked for.
+
+    Attributes:
+        data: The data.
+        columns: What their source has for each item, as `StoredItems.columns`.
+        conversion: How images are converted that lie beside the items.
+        notes: Receives notes on what was found.
+    """
+
+    data: Dataset
+    columns: Mapping[str, Any]
+    conversion: Conversion | None = None
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
 
 def attach(
@@ -79,29 +82,12 @@ def attach(
         InputError: If there is no such column, operator, function or folder, or it does not fit the items.
     """
     unnamed = given is None and uses_all
-    pairs = [(name, name) for name in columns] if unnamed else [(one.name, one.what) for one in given or ()]
     kinds: dict[str, Condition] = {}
     values: dict[str, Values] = {}
-    notes: list[tuple[str, str]] = []
-    for name, what in pairs:
+    search = Search(data, columns, conversion)
+    for one in [Given(name, name) for name in columns] if unnamed else given or ():
         try:
-            name, kind, value = _condition(name, what, columns, data, conversion)
-            if name == LABEL and isinstance(value, Tensor):
-                kind, value = _as_classes(kind, value)
-            if name in {**kinds, **data.spec.conditions}:
-                text = f"{data.name} has classes already" if name == LABEL else f"two conditions are called {name}"
-                raise InputError(f"{text}: name this one, as in {option('given', f'other={what}')}")
-            try:
-                check_name(name)
-            except InputError as error:
-                raise InputError(f"{error.text}, as in {option('given', f'other={what}')}") from None
-            check({name: kind}, len(data.shape) - 1)
-            if name == LABEL and not kind.classes:
-                raise InputError(
-                    f"{LABEL} is the name of classes, and {what} holds no texts or whole numbers: give it another name"
-                )
-            if name != LABEL and isinstance(value, Tensor) and value.ndim == 1 and value.min() == value.max():
-                raise InputError(f"the condition {name} {ONE_VALUE}")
+            name, kind, value = _checked(one, search, kinds)
         except InputError as error:
             advice = f"; or name the conditions to use: {option('given', 'NAME')}" if unnamed else ""
             if faults is None:
@@ -111,8 +97,10 @@ def attach(
         kinds[name] = kind
         if value is not None:
             values[name] = value
-            notes += _missing_note(name, kind, value)
-    if given is None and isinstance(columns, MetadataTable) and columns.note is not None:
+            search.notes.extend(_missing_note(name, kind, value))
+            search.notes.extend(cut_note(name, kind) if isinstance(kind, Words) else ())
+    notes = search.notes
+    if given is None and isinstance(columns, FolderColumns) and columns.note is not None:
         text, names = columns.note
         ways = " or ".join(option("given", name) for name in names[:MOST_ADVISED])
         notes.append((text, f"{ways} conditions the model on it"))
@@ -124,29 +112,72 @@ def attach(
     return data.with_conditions({**data.conditions, **values}, {**data.spec.further, **kinds}, tuple(notes))
 
 
-def _condition(
-    name: str, what: str, columns: Mapping[str, Any], data: Dataset, conversion: Conversion | None
-) -> "tuple[str, Condition, Values | None]":
+def _checked(one: Given, search: Search, others: Mapping[str, Condition]) -> "tuple[str, Condition, Values | None]":
+    """The name, the kind and the values of a condition beside others, which has been checked."""
+    data, what = search.data, one.what
+    name, kind, value = _condition(one, search)
+    if (name == LABEL or one.read_as == "classes") and isinstance(value, Tensor):
+        kind, value = _as_classes(kind, value)
+    if name in {**others, **data.spec.conditions}:
+        text = f"{data.name} has classes already" if name == LABEL else f"two conditions are called {name}"
+        raise InputError(f"{text}: name this one, as in {option('given', f'other={what}')}")
+    try:
+        check_name(name)
+    except InputError as error:
+        raise InputError(f"{error.text}, as in {option('given', f'other={what}')}") from None
+    check({name: kind}, len(data.shape) - 1)
+    if name == LABEL and not kind.classes:
+        raise InputError(
+            f"{LABEL} is the name of classes, and {what} holds no texts or whole numbers: give it another name"
+        )
+    if one.read_as == "classes" and not kind.classes:
+        raise InputError(f"{one.column} holds no texts or whole numbers: give {option('given', one.column)}")
+    if name != LABEL and isinstance(value, Tensor) and value.ndim == 1 and value.min() == value.max():
+        raise InputError(f"the condition {name} {ONE_VALUE}")
+    return name, kind, value
+
+
+def _condition(one: Given, search: Search) -> "tuple[str, Condition, Values | None]":
     """The name, the kind and the values of a condition; None of one that is made from the items."""
-    is_column, place = what in columns, Path(what).expanduser()
+    name, what, data = one.name, one.what, search.data
+    is_column, place = what in search.columns or bool(one.read_as), Path(what).expanduser()
     if not is_column and (maker := derived.parse(what)) is not None:
         kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(partners_of(data, what), data, conversion)
+        kind, images = _of_images(partners_of(data, what), data, search.conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)
-        return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, conversion)
-    names = [what] if is_column else [part.strip() for part in what.split(",")]
+        return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, search.conversion)
+    return _of_columns(one, search)
+
+
+def _of_columns(one: Given, search: Search) -> "tuple[str, Condition, Values]":
+    """The name, the kind and the values of a condition of one column, or of several that are one vector."""
+    columns, data = search.columns, search.data
+    what, read_as = (one.what, "") if one.what in columns else (one.column, one.read_as)
+    names = [what] if what in columns else [part.strip() for part in what.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"{what!r} joins columns without a name, or one twice: name each once")
     parts = [_column(part, columns, data) for part in names]
-    if not name and not what.isidentifier():
+    if not one.name and not what.isidentifier():
         plain_name = "pose" if len(names) > 1 else re.sub(r"\W+", "_", what).strip("_") or "name"
-        raise InputError(f"{what!r} needs a name as a condition: give {option('given', f'{plain_name}={what}')}")
-    name = name or what
-    return name, *_joined(parts, names, f"the condition {name}", data, conversion)
+        raise InputError(f"{what!r} needs a name as a condition: give {option('given', f'{plain_name}={one.what}')}")
+    name = one.name or what
+    title = f"the condition {name}"
+    if len(parts) == 1 and not isinstance(parts[0], StoredItems | NamedClasses):
+        array = _array(parts[0], title)
+        if _is_text(array):
+            _check_count(array, title, data)
+            text = TextColumn.of(array, title)
+            read_as = read_as or ("classes" if name == LABEL else "")
+            search.notes.extend(text.notes(what, what if name == what else f"{name}={what}", read_as))
+            return name, *text.condition(read_as)
+        parts = [array]
+    if read_as == "words":
+        raise InputError(f"{what} holds no text, which words are: give {option('given', what)}")
+    return name, *_joined(parts, names, title, data, search.conversion)
 
 
 def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
@@ -230,7 +261,8 @@ def _array(column: Any, name: str) -> Any:
     if isinstance(column, np.ndarray):
         if column.dtype.kind in "fiu":
             return column
-        column = column.tolist() if column.dtype.kind in "bUO" and column.ndim == 1 else column
+        kinds = "bUO" if column.ndim == 1 else "U" if column.ndim == 2 else ""
+        column = column.tolist() if column.dtype.kind in tuple(kinds) else column
     if not isinstance(column, list | tuple):
         what = f"{column.dtype} array" if isinstance(column, np.ndarray) else type(column).__name__
         raise InputError(f"{name} is a {what} that cannot be used: give numbers, texts or images, one for each item")
@@ -239,9 +271,11 @@ def _array(column: Any, name: str) -> Any:
     if not types:
         raise InputError(f"{name} has no value at all: leave it out")
     if types <= {str, bool}:
-        return _objects([None if one is None else str(one) for one in values])
-    if types <= {str, list, tuple} and all(isinstance(one, str) for each in values if each is not None for one in each):
-        return _objects([() if one is None else (one,) if isinstance(one, str) else tuple(one) for one in values])
+        return np.fromiter((None if one is None else str(one) for one in values), object, len(values))
+    parts = (part for one in values for part in one or ()) if types <= {str, list, tuple} else iter([0])
+    if all(part is None or isinstance(part, str) for part in parts):
+        texts = (one if one is None or isinstance(one, str) else tuple(filter(None, one)) for one in values)
+        return np.fromiter(texts, object, len(values))
     try:
         if types == {int}:
             return np.array([ABSENT if one is None else one for one in values], dtype=np.int64)
@@ -266,36 +300,15 @@ def _array(column: Any, name: str) -> Any:
     )
 
 
-def _objects(values: Sequence[Any]) -> Any:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
-def _words(captions: Sequence[Sequence[str]], name: str) -> tuple[Words, Tensor]:
-    """The words of the captions of each item, and their tokens int16 (N, V, L)."""
-    captions = [[one for one in each if words(one)] for each in captions]
-    pieces = count_pieces(one for each in captions for one in each)
-    if not pieces:
-        raise InputError(f"{name} has no words: leave it out")
-    tokens = Vocabulary.of(pieces).tokens
-    longest = max(len(tokens(one)) for each in captions for one in each)
-    kind = Words(pieces, min(longest, LONGEST_CAPTION), example=next(one for each in captions for one in each))
-    most = max(map(len, captions))
-    rows = kind.read([one for each in captions for one in [*each, *[""] * (most - len(each))]])
-    return kind, rows.reshape(len(captions), most, -1)
+def _is_text(array: Any) -> bool:
+    """Whether `_array` returned a column of text."""
+    return bool(array.ndim == 1 and array.dtype == object)
 
 
 def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
     _check_count(array, name, data)
-    if array.ndim == 1 and array.dtype == object and any(isinstance(one, tuple) for one in array):
-        return _words(array, name)
-    if array.ndim == 1 and array.dtype == object:
-        names = tuple(sorted({one for one in array if one is not None}))
-        if len(names) > max(MOST_TEXTS, sum(one is not None for one in array) / ITEMS_EACH):
-            return _words([() if one is None else (one,) for one in array], name)
-        numbers = {None: ABSENT} | {one: number for number, one in enumerate(names)}
-        return Classes(tuple(map(one_line, names))), torch.tensor([numbers[one] for one in array])
+    if _is_text(array):
+        return TextColumn.of(array, name).condition()
     if array.ndim == 1 and array.dtype.kind in "iu":
         if array.min() < ABSENT or array.max() >= arrays.MAX_CLASSES or array.max() < 0:
             raise InputError(

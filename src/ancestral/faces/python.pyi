@@ -120,6 +120,7 @@ def inspect(
     balance: bool = ...,
     leave_out_copies: bool = ...,
     given: Given | Sequence[Given] | None = ...,
+    shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> DataReport:
@@ -242,6 +243,7 @@ def train(
     balance: bool = ...,
     leave_out_copies: bool = ...,
     given: Given | Sequence[Given] | None = ...,
+    shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -379,6 +381,7 @@ def distil(
     balance: bool = ...,
     leave_out_copies: bool = ...,
     given: Given | Sequence[Given] | None = ...,
+    shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -1241,6 +1244,7 @@ def train_steps(
     balance: bool = ...,
     leave_out_copies: bool = ...,
     given: Given | Sequence[Given] | None = ...,
+    shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> Generator[Progress, None, TrainingResult[Model]]:

@@ -1,5 +1,7 @@
 """Inspection of the conditions of a data set: their kinds and ranges, what is missing, far out or uneven in them."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import singledispatch
@@ -13,16 +15,18 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import are, plural
-from ancestral.conditions import Classes, Condition, Image, Vector
+from ancestral.conditions import ABSENT, Classes, Condition, Image, Vector, Words
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import Values
 from ancestral.data.decoding import read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
+from ancestral.data.texts import cut_note
 from ancestral.measure.findings import UNEVEN_CLASSES
 from ancestral.measure.items import class_counts
-from ancestral.results.data_report import ConditionStatistics, Finding
+from ancestral.results.data_report import ConditionStatistics, Finding, TextStatistics
+from ancestral.vocabulary import words
 
 FAR_OUT = 8.0
 """Distance from the median, in standard deviations by the median absolute deviation, from which a number is far out."""
@@ -32,6 +36,9 @@ MEAN_DEVIATION = 1.2533
 """The same over their mean absolute deviation, where more than half of the numbers are equal."""
 FEW_VALUES, ITEMS_EACH = 12, 5
 """The largest number of whole numbers that look like classes, and the least mean number of items of each."""
+HAS_LETTER = re.compile(r"[^\W\d_]")
+REPEATED = 10
+"""Number of items from which on a caption repeats, and how many times the median number of items of a caption it is."""
 
 
 def fault_findings(faults: Sequence[InputError]) -> Iterator[Finding]:
@@ -74,6 +81,30 @@ def _(kind: Vector, values: Tensor | None) -> dict[str, Any]:
     return {"low": ends[0], "high": ends[1], "mean": kind.mean, "std": kind.std}
 
 
+@_statistics.register(Words)
+def _(kind: Words, values: Tensor) -> dict[str, Any]:
+    lengths = (values != ABSENT).sum(2)
+    each = lengths[lengths > 0]
+    found, _ = _words_found(kind, values)
+    ends = (int(each.min()), int(each.median()), int(each.max())) if len(each) else (0, 0, 0)
+    most = int((lengths > 0).sum(1).max())
+    return {"text": TextStatistics(len(each), most, ends, len(kind.vocabulary), len(found), kind.cut)}
+
+
+def _words_found(kind: Words, values: Tensor) -> tuple[Counter[str], dict[str, int]]:
+    """How often each word with letters occurs in tokens (N, V, L), and in which item first.
+
+    The last word of a text that was cut does not count, since it may be a part of one.
+    """
+    counts, items, rows = Counter[str](), dict[str, int](), values.flatten(0, 1)
+    full = (rows[:, -1] != ABSENT).tolist() if kind.cut else [False] * len(rows)
+    for place, (text, is_full) in enumerate(zip(kind.texts(rows), full, strict=True)):
+        for word in filter(HAS_LETTER.search, words(text)[: -1 if is_full else None]):
+            counts[word] += 1
+            items.setdefault(word, place // values.shape[1])
+    return counts, items
+
+
 def condition_findings(data: Dataset) -> Iterator[Finding]:
     """Find what is missing, far out, uneven or of another shape in the conditions besides the label."""
     for name, values in data.conditions.items():
@@ -106,6 +137,30 @@ def _(kind: Image, name: str, values: "Values", data: Dataset) -> Iterator[Findi
         yield from _of_partners(name, values, data)
 
 
+@_findings.register(Words)
+def _(kind: Words, name: str, values: Tensor, data: Dataset) -> Iterator[Finding]:
+    yield from _repeated(name, Counter(filter(None, kind.texts(values))))
+    counts, items = _words_found(kind, values)
+    if once := {word: data.name_of(items[word]) for word, count in counts.items() if count == 1}:
+        text = f"{len(once):,} of {plural(len(counts), 'word')} of the condition {name} occur once"
+        advice = "correct misspelled ones: a network reads them by pieces, and hardly learns what they mean"
+        yield Finding("single_words", "note", text, advice, once)
+    for text, advice in cut_note(name, kind):
+        full = (values[:, :, -1] != ABSENT).any(1).nonzero().flatten().tolist()
+        names = {data.name_of(row): "the rest is left out" for row in full}
+        yield Finding("long_captions", "note", text, f"{advice}: put what matters first", names)
+
+
+def _repeated(name: str, counts: Counter[str]) -> Iterator[Finding]:
+    """Find captions that many more items have than others, by the number of items of each."""
+    least = REPEATED * max(1.0, float(np.median(list(counts.values())))) if counts else 0
+    if names := {text: f"{count:,} items" for text, count in counts.most_common() if count >= least}:
+        text = f"the condition {name} repeats {plural(len(names), 'text')} for many items, "
+        text += f"{sum(counts[one] for one in names):,} in all"
+        advice = "correct them if a table was filled down; what many items share says little of each"
+        yield Finding("repeated_captions", "warning", text, advice, names)
+
+
 def _missing(name: str, kind: Condition, values: Any, data: Dataset) -> Iterator[Finding]:
     rows = kind.missing(values)
     if rows is None or not bool(rows.any()):
@@ -121,7 +176,10 @@ def _of_classes(name: str, counts: dict[str, int]) -> Iterator[Finding]:
     filled = [count for count in counts.values() if count]
     if 2 * len(single) > len(filled) and len(filled) > 2:
         text = f"the condition {name} has {len(filled):,} classes for {plural(sum(filled), 'item')}"
-        advice = "leave it out, or merge classes: a network does not learn what it sees once, and reads no text"
+        advice = (
+            "leave it out, merge classes, or read it as text (words: before the column): no network learns what it "
+            "sees once"
+        )
         yield Finding("single_classes", "warning", text, advice, single)
         return
     if empty := {label: "no item" for label, count in counts.items() if not count}:

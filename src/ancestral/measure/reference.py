@@ -15,7 +15,7 @@ from torch import Tensor
 from ancestral import data, derived
 from ancestral.base.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.base.options import option
-from ancestral.conditions import ABSENT
+from ancestral.conditions import ABSENT, Classes, Words
 from ancestral.config import DataConfig, Given
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
@@ -118,6 +118,7 @@ def load_reference(
         MissingSplitError: If there is no such split.
         InputError: If the data cannot be read, or not be brought to that shape and coding.
     """
+    given = text_as_known(spec, given)
     options: dict[str, Any] = {"split": split, "given": given}
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
     from_data = {name for name, kind in spec.further.items() if not kind.made_by}
@@ -147,6 +148,19 @@ def load_reference(
     if dataset.shape != spec.shape or dataset.codec.kind != spec.codec.kind or len(rates) > 1:
         raise InputError(f"{dataset.name} holds {_items(dataset.spec)}, but {needed}")
     return dataset
+
+
+def text_as_known(spec: DataSpec, given: Sequence[Given] | None) -> tuple[Given, ...] | None:
+    """Return `given` with columns of text read as the kind that a model knows, however much text the data have."""
+
+    def read(one: Given) -> Given:
+        kind = spec.further.get(one.condition)
+        is_column = not (one.read_as or one.is_place or Path(one.what).suffix.lower() in ARRAY_FILES)
+        if not is_column or not isinstance(kind, Classes | Words):
+            return one
+        return dataclasses.replace(one, what=f"{type(kind).__name__.lower()}:{one.what}")
+
+    return None if given is None else tuple(map(read, given))
 
 
 def _items(spec: DataSpec) -> str:
@@ -229,7 +243,7 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
     """Return the conditions of all the data besides the label in the numbering and the units of a model.
 
     Classes are matched by name, or by number if the data has no names for them. A class that the model does not know is
-    absent. Conditions that are made from the items are not among them.
+    absent. Texts get the tokens of the model. Conditions that are made from the items are not among them.
 
     Returns:
         The values by name, as `Dataset.conditions_of` returns them, without conditions that the data lack; and notes on
@@ -256,6 +270,8 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
             rows[name], unknown = _renumbered(rows[name], theirs.classes, kind.classes, name, data.name)
             if unknown:
                 notes.append(f"The model does not know {unknown} of {data.name}: there the condition {name} is absent.")
+        else:
+            rows[name] = kind.recoded(rows[name], theirs)
     return {name: rows[name] for name in spec.further if name in rows}, tuple(notes)
 
 

@@ -72,6 +72,12 @@ def condition_rows(conditions: Mapping[str, ConditionStatistics]) -> Iterator[tu
             most, least = (pick(counts, key=lambda label: counts[label]) for pick in (max, min))
             text = plural(len(counts), "class")
             text += f", {most} with {counts[most]:,} items to {least} with {counts[least]:,}"
+        elif one.text is not None:
+            low, middle, high = one.text.tokens
+            text = f"{plural(one.text.captions, 'caption')}, at most {one.text.most} an item, of {low} to {high} "
+            text += f"tokens (median {middle}); {plural(one.text.different_words, 'word')}, "
+            text += plural(one.text.vocabulary, "piece")
+            text += f"; cut for {plural(one.text.cut, 'item')}" if one.text.cut else ""
         elif one.shape:
             text = f"{one.kind} of {' x '.join(map(str, one.shape))}"
         else:

@@ -55,11 +55,29 @@ class ValueStatistics:
 
 
 @dataclass(frozen=True)
+class TextStatistics:
+    """Statistics of captions."""
+
+    captions: int
+    """The number of all captions, empty ones not counted."""
+    most: int
+    """The largest number of captions of an item."""
+    tokens: tuple[int, ...]
+    """Number of tokens of a caption: minimum, median, maximum."""
+    vocabulary: int
+    """The number of pieces of the vocabulary, each of which is a token."""
+    different_words: int
+    """The number of different words."""
+    cut: int
+    """The number of items with a caption that is longer than what a network gets."""
+
+
+@dataclass(frozen=True)
 class ConditionStatistics:
     """Statistics of a condition besides the label."""
 
     kind: str
-    """classes, vector or image: the name of the class in `ancestral.conditions`, in lower case."""
+    """classes, vector, image or words: the name of the class in `ancestral.conditions`, in lower case."""
     missing: int
     """The number of items without it."""
     low: tuple[float, ...] = ()
@@ -73,6 +91,8 @@ class ConditionStatistics:
     """Shape of a value that is counted or averaged nowhere above, as of an image: (C, *space)."""
     made_by: str = ""
     """The operator or function that makes it from the item; "" for those of the data."""
+    text: TextStatistics | None = None
+    """Of words alone."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ancestral.base.device import free_memory
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
+from ancestral.conditions import Words
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -54,10 +55,24 @@ def _check_memory(config: Config, spec: DataSpec, distributed: Distributed) -> N
 
 
 def spec_of(data: Dataset, config: Config) -> DataSpec:
-    """Describe the data to a model that is trained on it by this config. Raises InputError if there are none."""
+    """Describe the data to a model that is trained on it by this config.
+
+    Raises:
+        InputError: If there are none, or they have no captions whose tags are to be shuffled.
+    """
     if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
-    return data.spec if config.data.class_labels else data.spec.without_label()
+    spec = data.spec if config.data.class_labels else data.spec.without_label()
+    if not config.data.shuffle_tags:
+        return spec
+    kinds = spec.further.items()
+    shuffled = {name: dataclasses.replace(kind, shuffled=True) for name, kind in kinds if isinstance(kind, Words)}
+    if not shuffled:
+        raise InputError(
+            f"{option('shuffle_tags', True)} needs captions, and no condition of {data.name} is words: leave it out, "
+            f"or name a column of text, as in {option('given', 'caption')}"
+        )
+    return dataclasses.replace(spec, conditions={**spec.conditions, **shuffled})
 
 
 @dataclasses.dataclass

@@ -22,7 +22,7 @@ from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
-from ancestral.data.sources.metadata_table import MetadataTable
+from ancestral.data.sources.folder_columns import TEXT_FILE, FolderColumns
 
 MOST_NAMED_KINDS = 5
 """Largest number of kinds of unread files that a note names."""
@@ -100,7 +100,7 @@ class FileFolder(StoredItems):
     """All files below a folder that have one of some suffixes, images or others, in the order of their paths' parts.
 
     Each immediate sub-folder is a class. If a file lies in the folder itself, it has no class, so there are no labels.
-    Classes follow from names alone, so files that cannot be read count. The columns are those of `MetadataTable`.
+    Classes follow from names alone, so files that cannot be read count. The columns are those of `FolderColumns`.
     """
 
     def __init__(self, root: Path | Files, suffixes: Iterable[str] = SUFFIXES) -> None:
@@ -133,7 +133,8 @@ class FileFolder(StoredItems):
             )
         classed = b"" not in tops[1:] and min(labels) >= 0
         self.names = NameList(bytes(buffer))
-        self.columns = MetadataTable(self.files, self.names, dict.fromkeys(filter(None, tops)))
+        folders = dict.fromkeys(filter(None, tops))
+        self.columns = FolderColumns(self.files, self.names, folders, has_texts=others[TEXT_FILE] > 0)
         super().__init__(
             self.files.name,
             len(labels),

@@ -2,8 +2,9 @@
 
 Successive members whose paths agree up to the first dot of the file's name are one sample: an image or .npy, and its
 label in `cls` (a number) or `json` ({"label": a number}). Columns are the fields of `json`; `txt` and `NAME.txt`, texts
-or numbers; and images or .npy with a name, as in 0001.mask.png. They are read when they are looked up, images by index.
-Other members are not read. Where the members of a shard lie is found once and kept in the cache.
+or numbers; and images or .npy with a name, as in 0001.mask.png. `caption` is `txt` too, unless it is one of the others.
+They are read when they are looked up, images by index. Other members are not read. Where the members of a shard lie is
+found once and kept in the cache.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from ancestral.data.io_errors import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.file_folder import LocalFiles
+from ancestral.data.sources.folder_columns import CAPTION, lines
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
 CACHE_VERSION = 4  # of the files in the cache
@@ -229,6 +231,8 @@ class _Columns(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         """Read a column: texts, numbers and vectors as a list, or images by index."""
+        if name == CAPTION and name not in list(self):
+            name = "txt"
         if name in self._places and name != "json":
             if set(self._places[name]) & {"txt", f"{name}.txt"}:
                 return self._read(name, _text)
@@ -246,7 +250,7 @@ class _Columns(Mapping[str, Any]):
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in list(self)
+        return name in list(self) or (name == CAPTION and "txt" in self._places)
 
     def _json_fields(self) -> list[str]:
         """The fields of the first samples besides the label."""
@@ -309,8 +313,10 @@ class _Members(StoredItems):
         return self._shards.section(row, int(self._places[row, 0]), size)
 
 
-def _text(raw: bytes) -> str | None:
-    return raw.decode("utf-8", "replace").strip() or None
+def _text(raw: bytes) -> str | tuple[str, ...] | None:
+    """The lines of a text that are not empty."""
+    texts = lines(raw, errors="replace")
+    return texts if len(texts) > 1 else texts[0] if texts else None
 
 
 def _json(raw: bytes) -> dict[str, Any]:

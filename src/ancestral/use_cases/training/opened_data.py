@@ -15,6 +15,7 @@ from ancestral.config import Config, Given
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.partners import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SPEC_ITEMS
+from ancestral.measure.reference import text_as_known
 from ancestral.training import RunFolder
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
@@ -64,11 +65,12 @@ def opened(plan: TrainPlan) -> Generator[Event, None, OpenedData]:
 
 def _read(plan: TrainPlan) -> Generator[Event, None, Dataset]:
     """Open the data of a plan. Raises InputError if they cannot be read, or lack what nothing makes up for."""
-    data = plan.config.data
+    data, spec = plan.config.data, _spec_before(plan)
+    form = data.form if spec is None else {**data.form, "given": text_as_known(spec, data.given)}
     from_model = plan.start is not None and "given" not in plan.given  # it says where its own data had the conditions
     faults = list[InputError]() if from_model else None
     try:
-        dataset = yield from on_first(datasets.opening(plan.data, **data.form, memory=data.memory, faults=faults))
+        dataset = yield from on_first(datasets.opening(plan.data, **form, memory=data.memory, faults=faults))
     except UnsuitableError as error:
         if plan.saved is None:
             raise
@@ -86,7 +88,7 @@ def _with_conditions_before(
     those that the data lack.
     """
     config, start, lacking, notes = plan.config, plan.start, tuple[str, ...](), tuple[str, ...]()
-    spec = start.model.spec if start is not None else None if plan.saved is None else _saved_spec(plan.folder)
+    spec = _spec_before(plan)
     if spec is not None:
         name = str(plan.folder.path) if start is None else start.record.model
         dataset, lacking = fine_tuning.with_conditions_of(spec, name, dataset, config.data.class_labels)
@@ -123,6 +125,13 @@ def _other_data(saved: Config, source: str, folder: RunFolder, reason: str) -> I
         f"its model further on these, start another run from it ({option('initial', folder.path)}, "
         f"{option('out', '...')})"
     )
+
+
+def _spec_before(plan: TrainPlan) -> DataSpec | None:
+    """The description of the data of the model or the run that is trained further; None of a new run."""
+    if plan.start is not None:
+        return plan.start.model.spec
+    return None if plan.saved is None else _saved_spec(plan.folder)
 
 
 def _saved_spec(folder: RunFolder) -> DataSpec | None:

@@ -9,6 +9,7 @@ from ancestral import config as configs
 from ancestral.base.events import Event, Message
 from ancestral.base.options import on_command_line, option
 from ancestral.base.quantities import format_bytes, plural
+from ancestral.conditions import Words
 from ancestral.config import CustomNetConfig, UNetConfig
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.config.training_values import TrainingCost
@@ -21,6 +22,7 @@ from ancestral.render.data_text import cost_summary
 from ancestral.training import RunFolder, Trainer
 from ancestral.use_cases import model_cards
 from ancestral.use_cases.training.training_choices import Choices
+from ancestral.vocabulary import MARK
 
 SMALLEST_FOR_LATENTS = 128
 """Longest side of items below which a note says that latents hardly pay."""
@@ -75,6 +77,10 @@ def doubts(trainer: Trainer) -> Iterator[str]:
     if trainer.spec.autoencoder is not None and longest < SMALLEST_FOR_LATENTS:
         size = "" if config.data.image_size is None else f": {option('image_size', SMALLEST_FOR_LATENTS)} or more"
         yield f"note: items of {longest} a side are small for latents, which lose detail{size}"
+    words = {name: kind for name, kind in trainer.spec.further.items() if isinstance(kind, Words)}
+    sided = [name for name, kind in words.items() if {f"{MARK}left", f"{MARK}right"} & {*kind.vocabulary}]
+    if sided and config.data.flip:
+        yield f"note: {option('flip', True)} mirrors images, and texts of {sided[0]} say left or right: leave it out"
     greys = [name for name, kind in trainer.spec.further.items() if kind.made_by == "grey"]
     if greys:
         items = trainer.dataset.sample(GREY_ITEMS).items

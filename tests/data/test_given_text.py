@@ -1,0 +1,231 @@
+"""Text as a condition: captions beside images, and text of every source, which is words or classes by one rule."""
+
+import io
+import json
+import tarfile
+import time
+
+import datasets
+import fsspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from ancestral import data
+from ancestral.base.errors import InputError
+from ancestral.base.options import in_python, spell
+from ancestral.conditions import Classes, Words
+from ancestral.data.texts import LONGEST_CAPTION, MOST_CAPTIONS, TextColumn
+
+N = 24
+IMAGES = torch.randint(0, 256, (N, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+CAPTIONS = [f"a {('red', 'blue')[i % 2]} circle, number {i}" for i in range(N)]
+
+
+def png(image):
+    out = io.BytesIO()
+    PillowImage.fromarray(image[0].numpy()).save(out, "PNG")
+    return out.getvalue()
+
+
+def folder(root, captions=None):
+    """Images in two sub-folders, and by number the content of text files beside them."""
+    for i, image in enumerate(IMAGES):
+        file = root / "ab"[i % 2] / f"{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(image))
+    for i, content in (captions or {}).items():
+        raw = content if isinstance(content, bytes) else content.encode()
+        (root / "ab"[i % 2] / f"{i:02}.txt").write_bytes(raw)
+    return root
+
+
+def texts(opened, name="caption"):
+    """The texts of each item by its number, a list each."""
+    kind, values = opened.spec.conditions[name], opened.conditions[name]
+    columns = [kind.texts(column) for column in values.unbind(1)]
+    return [[one for one in row if one] for row in zip(*columns, strict=True)]
+
+
+def notes(opened):
+    return [tuple(spell(part, in_python) for part in note) for note in opened.notes]
+
+
+# -- files beside images ----------------------------------------------------------------------------------------------
+
+BESIDE = {0: "A cat\r\n\n  a small cat  \n", 1: "\ufeffA dog", 2: "", 3: " \n", 5: "a cat"}
+READ = [["a cat", "a small cat"], ["a dog"], [], [], [], ["a cat"]]
+
+
+@pytest.mark.parametrize("memory", [1.0, 0.0], ids=["in memory", "read by index"])
+def test_the_lines_of_text_files_beside_images_are_captions(tmp_path, memory):
+    root = folder(tmp_path / "photos", BESIDE)
+    (root / "README.txt").write_bytes(b"\xff no caption")
+    opened = data.open(root, given="caption", memory=memory)
+    by_name = {opened.name_of(row): texts for row, texts in enumerate(texts(opened))}
+    assert [by_name[f"{'ab'[i % 2]}/{i:02}.png"] for i in range(N)] == READ + [[]] * (N - 6)
+    assert opened.classes == ("a", "b")
+    assert ("the condition caption is missing for 21 of 24 items", "these are trained on without it") in notes(opened)
+
+
+def test_text_files_in_object_storage_are_those_of_the_local_copy(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    root, place = folder(tmp_path / "photos", BESIDE), f"{tmp_path.name}/photos"
+    fsspec.filesystem("memory").put(str(root), f"/{place}", recursive=True)
+    remote, local = data.open(f"memory://{place}", given="caption"), data.open(root, given="caption")
+    assert torch.equal(remote.conditions["caption"], local.conditions["caption"])
+    assert remote.spec.conditions["caption"] == local.spec.conditions["caption"]
+
+
+def test_text_files_are_used_if_they_are_named_and_noted_otherwise(tmp_path):
+    root = folder(tmp_path / "photos", BESIDE)
+    assert notes(data.open(root)) == [
+        ("5 items have captions in .txt files", "given='caption' conditions the model on it")
+    ]
+    assert data.open(root, given="upscale:2").notes == ()
+    rows = [f"{'ab'[i % 2]}/{i:02}.png,{i},x" for i in range(N)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,age,caption", *rows]))
+    ((text, advice),) = notes(data.open(root))
+    assert text == "metadata.csv has the columns age, caption, and 5 items have captions in .txt files"
+    assert advice == "given='age' or given='caption' conditions the model on it"
+    assert list(data.open(root, given="age").conditions) == ["age"]
+    with pytest.raises(InputError, match=r"in \.txt files: rename the column caption, or move the \.txt files away"):
+        data.open(root, given="caption")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("Größe".encode("latin-1"), "2 files of captions cannot be read (a/00.txt: not UTF-8): write UTF-8 of at most"),
+        (b"a " * 2**15 + b".", "(a/00.txt: more than 64 KiB)"),
+    ],
+)
+def test_text_files_that_cannot_be_read_are_named(tmp_path, content, says):
+    root = folder(tmp_path / "photos", {**BESIDE, 0: content, 1: content})
+    with pytest.raises(InputError) as error:
+        data.open(root, given="caption")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    faults = []
+    assert data.open(root, given="caption", faults=faults).spec.further == {}
+    assert set(faults[0].names) == {"a/00.txt", "b/01.txt"}
+
+
+# -- words or classes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ([f"caption {i}" for i in range(30)], True),  # many, few items each
+        ([f"breed {i % 30}" for i in range(3000)], False),
+        ([f"a {i % 30} left of a square" for i in range(3000)], True),  # many, long
+        ([f"a photo of number {i}" for i in range(6)], True),  # long, few items each
+        ([f"name {i}" for i in range(6)], False),
+        (["a field under clouds", "a town at night"] * 50, False),
+        ([["cat"], ["dog"]], True),
+    ],
+)
+def test_text_is_words_if_it_is_many_or_rare_or_long_two_of_three(texts, words):
+    column = TextColumn.of([tuple(text) if isinstance(text, list) else text for text in texts], "x")
+    assert column.are_words == words
+    assert isinstance(column.condition()[0], Words if words else Classes)
+
+
+def test_what_text_was_taken_for_is_said_and_can_be_the_other(tmp_path):
+    root = folder(tmp_path / "photos")
+    rows = [f"{'ab'[i % 2]}/{i:02}.png,{CAPTIONS[i].replace(',', '')},{'xy'[i % 2]},{i}" for i in range(N)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,caption,hair,age", *rows]))
+    opened = data.open(root, given="caption")
+    said = ("the column caption has 24 different texts for 24 items: they are words", "reads them as classes")
+    assert notes(opened) == [(said[0], f"given='classes:caption' {said[1]}")]
+    assert notes(data.open(root, given="title=caption"))[0][1] == f"given='title=classes:caption' {said[1]}"
+    forced = data.open(root, given=("classes:caption", "words:hair", "fur=words:hair"))
+    assert len(forced.spec.conditions["caption"].names) == N
+    assert sorted(map(str, texts(forced, "hair"))) == ["['x']"] * 12 + ["['y']"] * 12
+    assert list(forced.spec.further) == ["caption", "hair", "fur"]
+    assert forced.notes == ()
+    assert len(data.open(root, given="classes:age").spec.conditions["age"].names) == N
+    plain = folder(tmp_path / "plain")
+    for file in plain.glob("*/*.png"):
+        file.rename(plain / file.name)
+    (plain / "metadata.csv").write_text("\n".join(["file_name,caption", *(row[2:].rsplit(",", 2)[0] for row in rows)]))
+    assert len(data.open(plain, given="label=caption").classes) == N
+    with pytest.raises(InputError, match="age holds no text"):
+        data.open(root, given="words:age")
+
+
+def test_text_of_every_source_is_the_same_words(tmp_path, monkeypatch):
+    """Dicts, arrays in memory and in files, lines of JSON, shards and `datasets`; lists are several captions."""
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    several = [[CAPTIONS[i], "a shape"] if i % 3 else [CAPTIONS[i]] for i in range(N)]
+    root = folder(tmp_path / "photos")
+    lines = [
+        {"file_name": f"{'ab'[i % 2]}/{i:02}.png", "caption": CAPTIONS[i], "all": several[i]}
+        for i in sorted(range(N), key=lambda i: i % 2)
+    ]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    np.savez(
+        tmp_path / "a.npz", images=IMAGES[:, 0].numpy(), caption=np.array(CAPTIONS), all=np.array(several[1:2] * N)
+    )
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for i in range(N):
+            more = {"all.txt": "\n\n".join(several[i]).encode(), "txt": CAPTIONS[i].encode(), "png": png(IMAGES[i])}
+            for suffix, raw in more.items():
+                info = tarfile.TarInfo(f"{i:04}.{suffix}")
+                info.size = len(raw)
+                tar.addfile(info, io.BytesIO(raw))
+    datasets.disable_progress_bars()
+    columns = {"image": [{"bytes": png(one), "path": None} for one in IMAGES], "caption": CAPTIONS, "all": several}
+    features = {"image": datasets.Image(), "caption": datasets.Value("string")}
+    features["all"] = datasets.Sequence(datasets.Value("string"))
+    datasets.Dataset.from_dict(columns, features=datasets.Features(features)).save_to_disk(tmp_path / "saved")
+    items = [{"image": IMAGES[i], "caption": CAPTIONS[i], "all": several[i]} for i in range(N)]
+    whole = data.open((IMAGES, {"caption": CAPTIONS, "all": several}))
+    assert texts(whole) == [[one] for one in CAPTIONS]
+    assert texts(whole, "all") == several
+    opened = [data.open(one, given=("caption", "all")) for one in (tmp_path / "a.tar", tmp_path / "saved")]
+    for other in [*opened, data.open(Listed(items))]:
+        for name in ("caption", "all"):
+            assert other.spec.conditions[name] == whole.spec.conditions[name]
+            assert torch.equal(other.conditions[name], whole.conditions[name])
+    in_order = sorted(range(N), key=lambda i: i % 2)
+    of_table = data.open(root, given=("caption", "all"))
+    assert texts(of_table, "all") == [several[i] for i in in_order]
+    assert texts(of_table) == [[CAPTIONS[i]] for i in in_order]
+    of_arrays = data.open(tmp_path / "a.npz", given=("caption", "all"))
+    assert torch.equal(of_arrays.conditions["caption"], whole.conditions["caption"])
+    assert texts(of_arrays, "all") == [several[1]] * N
+
+
+class Listed(torch.utils.data.Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, row):
+        return self.items[row]
+
+
+def test_what_is_left_out_of_long_and_many_captions_is_said():
+    captions = [[f"a circle {i}"] for i in range(N)]
+    captions[3] = ["x " * (LONGEST_CAPTION + 1), "x " * LONGEST_CAPTION]
+    captions[5] = [f"text {i}" for i in range(MOST_CAPTIONS + 1)]
+    opened = data.open((IMAGES, {"caption": captions}))
+    assert opened.conditions["caption"].shape == (N, MOST_CAPTIONS, LONGEST_CAPTION)
+    assert [text for text, _ in opened.notes] == [
+        "the column caption has more than 16 texts for 1 item",
+        "the condition caption has texts of more than 64 tokens for 1 item",
+    ]
+    assert len(texts(opened)[3][0].split()) == LONGEST_CAPTION
+
+
+@pytest.mark.parametrize("hostile", ["ab" * 2**20, "a" + "\u0301\u0316" * 2**20, "ﷺ" * 2**20, "a b " * 2**20])
+def test_text_of_any_length_is_read_in_little_time(hostile):
+    start = time.perf_counter()
+    kind, values = TextColumn.of([(hostile,), (hostile,), ("a red square",)], "x").condition()
+    assert time.perf_counter() - start < 5
+    assert kind.texts(values)[2] == "a red square"
