@@ -23,7 +23,7 @@ from tiny_models import untrained, wake
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
 PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
-READ_WORDS = re.search(r"^```python\n(import re.*?)^given\[", PAGE, re.MULTILINE | re.DOTALL)[1]
+READ_WORDS = re.search(r"^```python\n(import re.*?)^for name", PAGE, re.MULTILINE | re.DOTALL)[1]
 
 
 RECIPE = ("prior_std", "shape", "times", "fresh_noise_std", "output_scale", "input_scale", "target_x0", "target_eps")

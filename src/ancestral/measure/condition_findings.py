@@ -13,13 +13,14 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import are, plural
-from ancestral.conditions import Classes, Condition, Image, Vector
+from ancestral.conditions import Classes, Condition, Image, Vector, Words
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import Values
 from ancestral.data.decoding import read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
+from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.findings import UNEVEN_CLASSES
 from ancestral.measure.items import class_counts
 from ancestral.results.data_report import ConditionStatistics, Finding
@@ -30,6 +31,8 @@ DEVIATION = 1.4826
 """The standard deviation of normal numbers over their median absolute deviation."""
 MEAN_DEVIATION = 1.2533
 """The same over their mean absolute deviation, where more than half of the numbers are equal."""
+SHOWN_TEXTS = 6
+"""The largest number of texts of words that a report has."""
 FEW_VALUES, ITEMS_EACH = 12, 5
 """The largest number of whole numbers that look like classes, and the least mean number of items of each."""
 
@@ -65,6 +68,13 @@ def _statistics(kind: Condition, values: Any) -> dict[str, Any]:
 @_statistics.register(Classes)
 def _(kind: Classes, values: Tensor) -> dict[str, Any]:
     return {"classes": class_counts(values, kind.names)}
+
+
+@_statistics.register(Words)
+def _(kind: Words, values: Tensor) -> dict[str, Any]:
+    present = values[~kind.missing(values)]
+    texts = kind.texts(present[evenly_spaced(SHOWN_TEXTS, len(present))])
+    return {"texts": tuple(dict.fromkeys(texts))}
 
 
 @_statistics.register(Vector)

@@ -59,7 +59,7 @@ class ConditionStatistics:
     """Statistics of a condition besides the label."""
 
     kind: str
-    """classes, vector or image: the name of the class in `ancestral.conditions`, in lower case."""
+    """classes, vector, image or words: the name of the class in `ancestral.conditions`, in lower case."""
     missing: int
     """The number of items without it."""
     low: tuple[float, ...] = ()
@@ -71,6 +71,8 @@ class ConditionStatistics:
     """The number of items of each class."""
     shape: tuple[int, ...] = ()
     """Shape of a value that is counted or averaged nowhere above, as of an image: (C, *space)."""
+    texts: tuple[str, ...] = ()
+    """Some of the texts of words."""
     made_by: str = ""
     """The operator or function that makes it from the item; "" for those of the data."""
 
