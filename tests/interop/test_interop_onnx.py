@@ -128,7 +128,7 @@ CONDITIONS = {
     "pose": Vector((3.0, -1.0), (2.0, 0.5)),
     "low": Image(1, (0.0, 255.0), (4, 4)),
     "part": Image(2, (-1.0, 3.0), (8, 8), masked=True),
-    "caption": Words(tuple("\u2581a \u2581red \u2581circle \u2581c ub e".split()), 6),
+    "caption": Words(("\u2581a", "\u2581red", "\u2581circle", "\u2581c", "ub", "e"), 6),
 }
 TEXTS = ["a red circle", "A RED\u00a0cube!", "", "cubecube circle a red a red a red", "rΩd Ω"]
 
