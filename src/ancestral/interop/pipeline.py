@@ -58,7 +58,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
         # emb = dense(time) + row of the class, so the row is part of the dense layer's bias
         state["time.2.bias"] = state["time.2.bias"] + rows[int(numbers) if int(numbers) >= 0 else len(rows) - 1]
     # neither has it an input for the numbers of the augmentation, which are built in as absent
-    absent = net.conditioning.embed(torch.zeros(1, len(state["time.2.bias"])), {})[0].detach()
+    absent = net.conditioning.embed(torch.zeros(1, len(state["time.2.bias"])), {})[0][0].detach()
     state["time.2.bias"] = state["time.2.bias"] + absent
     state = {name: value for name, value in state.items() if not name.startswith("conditioning.embeddings.")}
     parts = {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}

@@ -22,6 +22,7 @@ from ancestral.data.dataset import Values
 from ancestral.data.decoding import read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED
+from ancestral.data.statistics import evenly_spaced
 from ancestral.data.texts import cut_note
 from ancestral.measure.findings import UNEVEN_CLASSES
 from ancestral.measure.items import class_counts
@@ -34,6 +35,8 @@ DEVIATION = 1.4826
 """The standard deviation of normal numbers over their median absolute deviation."""
 MEAN_DEVIATION = 1.2533
 """The same over their mean absolute deviation, where more than half of the numbers are equal."""
+SHOWN_TEXTS = 6
+"""The largest number of texts of words that a report has."""
 FEW_VALUES, ITEMS_EACH = 12, 5
 """The largest number of whole numbers that look like classes, and the least mean number of items of each."""
 HAS_LETTER = re.compile(r"[^\W\d_]")
@@ -88,7 +91,10 @@ def _(kind: Words, values: Tensor) -> dict[str, Any]:
     found, _ = _words_found(kind, values)
     ends = (int(each.min()), int(each.median()), int(each.max())) if len(each) else (0, 0, 0)
     most = int((lengths > 0).sum(1).max())
-    return {"text": TextStatistics(len(each), most, ends, len(kind.vocabulary), len(found), kind.cut)}
+    present = values[~kind.missing(values)]
+    examples = kind.texts(present[evenly_spaced(SHOWN_TEXTS, len(present))])
+    sizes = len(kind.vocabulary), len(found)
+    return {"text": TextStatistics(len(each), most, ends, *sizes, kind.cut, tuple(dict.fromkeys(examples)))}
 
 
 def _words_found(kind: Words, values: Tensor) -> tuple[Counter[str], dict[str, int]]:

@@ -107,7 +107,7 @@ class _PlainUpsample(nn.Module):
         super().__init__()
         self.conv = conv
 
-    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, *_: Tensor | None) -> Tensor:
         """Map (B, width, *sides) to (B, width, *2·sides)."""
         out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return out

@@ -3,24 +3,32 @@
  */
 
 import { el } from "./shared/elements.js";
+import { linesOf, wordsField } from "./shared/words_field.js";
 
 const GUIDANCE = [0, 4]; // the first and the last scale
 const REFUSED = "The picture is a table that this page does not have.";
 
-/** What can be varied: {name, values} of names, {name, ends} of numbers; `item(value, inputs)` is what changes. */
+/** What can be varied: {name, values} of names, {name, ends} of numbers, {name, field} of texts, one a line;
+ *  `item(value, inputs)` is what changes.
+ */
 function axesOf({ classes, conditions, guidance, settings }) {
   const axes = [];
   if (classes.length) {
     const item = (value, inputs) => ({ inputs: { ...inputs, labels: classes.indexOf(value) } });
     axes.push({ name: "label", text: "class", values: classes, item });
   }
-  for (const [name, { kind, names, mean, std, low, high }] of Object.entries(conditions)) {
+  for (const [name, condition] of Object.entries(conditions)) {
+    const { kind, names, mean, std, low, high } = condition;
     if (settings.includes(name)) continue; // a sweep means the setting of this name
     const given = (input) => (value, inputs) => ({ inputs: { ...inputs, [name]: input(value) } });
     if (kind === "Classes") axes.push({ name, text: name, values: names, item: given((value) => names.indexOf(value)) });
     if (kind === "Vector" && mean.length === 1) {
       const item = given((value) => Float32Array.of((value - mean[0]) / std[0], 1));
       axes.push({ name, text: name, ends: low ? [low[0], high[0]] : [mean[0] - 2 * std[0], mean[0] + 2 * std[0]], item });
+    }
+    if (kind === "Words") {
+      const field = wordsField(condition, { rows: 4, "aria-label": `${name}, a text on each line` }, { lines: true });
+      axes.push({ name, text: name, field, item: given((value) => field.read(value).tokens) });
     }
   }
   const scaled = (value, inputs) => ({ inputs, guidance: value });
@@ -37,11 +45,15 @@ export class AxisControl {
     this.ends = ["from", "to"].map((text) => el("input", { type: "number", step: "any", "aria-label": text }));
     const pair = this.ends.map((input) => el("label", { class: "grow" }, `${input.getAttribute("aria-label")} `, input));
     this.row = el("div", { class: "row", hidden: true }, pair);
-    box.append(this.select, this.row);
+    const fields = this.axes.flatMap(({ field }) => field ?? []);
+    box.append(this.select, this.row, ...fields.map(({ element }) => element));
     box.hidden = !this.axes.length;
     this.kept = null; // values of a picture, until another choice
     this.select.onchange = () => this.choose();
-    for (const input of this.ends) input.oninput = () => (this.kept = null);
+    for (const input of [...this.ends, ...fields.map((field) => field.input)]) {
+      input.addEventListener("input", () => (this.kept = null));
+    }
+    this.choose();
   }
 
   get axis() {
@@ -52,6 +64,7 @@ export class AxisControl {
     const { axis } = this;
     this.kept = null;
     this.row.hidden = !axis?.ends;
+    for (const one of this.axes) if (one.field) one.field.element.hidden = one !== axis;
     axis?.ends?.forEach((value, i) => (this.ends[i].value = Number(value.toPrecision(4))));
   }
 
@@ -60,6 +73,11 @@ export class AxisControl {
     const { axis } = this;
     if (!axis) return null;
     if (this.kept || axis.values) return { ...axis, values: this.kept ?? axis.values };
+    if (axis.field) {
+      const values = linesOf(axis.field.input.value);
+      if (!values.length) throw new Error(`Write some texts of ${axis.text}, each on a line.`);
+      return { ...axis, values };
+    }
     const [low, high] = this.ends.map(({ value }) => (value === "" ? NaN : Number(value)));
     if (!Number.isFinite(low) || !Number.isFinite(high)) throw new Error(`${axis.text} goes from a number to a number.`);
     const at = (i) => (count > 1 ? low + (i * (high - low)) / (count - 1) : low);
@@ -70,7 +88,8 @@ export class AxisControl {
   read(sweep) {
     if (!sweep) return null;
     const [[name, values], ...others] = Object.entries(sweep), axis = this.axes.find((one) => one.name === name);
-    const known = (value) => (axis.values ? axis.values.includes(value) : Number.isFinite(value));
+    const known = (value) => (axis.values ? axis.values.includes(value)
+      : axis.field ? typeof value === "string" : Number.isFinite(value));
     if (others.length || !axis || !values.every(known)) throw new Error(REFUSED);
     return { name, values };
   }
@@ -80,6 +99,7 @@ export class AxisControl {
     this.choose();
     if (!read) return;
     if (this.axis.ends) this.ends.forEach((input, i) => (input.value = read.values.at(-i)));
+    this.axis.field?.set(read.values.join("\n"));
     this.kept = read.values;
   }
 }

@@ -10,7 +10,7 @@ import { conditionInput, fitted, fromBytes, fromPixels, pixelsOfFile, toBytes, t
 import { tried } from "./page_messages.js";
 import { el, onFile } from "./shared/elements.js";
 import { numberRow } from "./shared/number_row.js";
-import { tokenizer } from "./shared/vocabulary.js";
+import { wordsField } from "./shared/words_field.js";
 
 /** The control of a condition, with its `part` of the page. */
 export function conditionControl(name, condition, model) {
@@ -74,17 +74,16 @@ function vector(name, condition) {
   };
 }
 
-function words(name, { vocabulary, length, example }) {
-  const read = tokenizer(vocabulary, length);
-  const text = el("textarea", { name: `given ${name}`, rows: 2, value: example, "aria-label": name });
+function words(name, condition) {
+  const id = `given-${name}`, { element, input, read, set } = wordsField(condition, { id, name: `given ${name}` });
   return {
-    part: el("label", { class: "row" }, el("span", {}, name), text),
+    part: el("div", { class: "stacked" }, el("label", { for: id }, name), element),
     value() {
-      const input = read(text.value);
-      return input[0] < 0 ? null : { input, text: text.value };
+      const text = input.value, { tokens } = read(text);
+      return tokens[0] < 0 ? null : { input: tokens, text };
     },
-    read: (words) => (words === "none" ? "" : words),
-    restore: (words) => (text.value = words),
+    read: (text) => (text === "none" ? "" : text),
+    restore: set,
   };
 }
 

@@ -35,7 +35,7 @@ export class Grid {
 
   tile(caption, i, [height, width]) {
     const canvas = el("canvas", { width, height });
-    const name = `Sample ${i + 1}${caption === null ? "" : `, class ${caption}`}`;
+    const name = `Sample ${i + 1}${caption === null ? "" : `: ${caption}`}`;
     const text = caption === null ? null : el("span", { title: caption }, caption);
     if (!this.isImage) return el("div", { class: "tile", role: "img", "aria-label": name }, canvas, text);
     const label = { title: "Fill in a part of this sample", "aria-label": `${name}: fill in a part of it` };

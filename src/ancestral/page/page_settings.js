@@ -23,6 +23,12 @@ async function described({ values, file }, condition) {
   return `${file} sha256:${hex}`;
 }
 
+/** What the sample of a value of an axis is called. */
+function captionOf({ text, field }, value) {
+  if (field) return value;
+  return `${text} ${Number(value) ? Number(value.toPrecision(4)) : value}`;
+}
+
 export class Settings {
   /** `fill`: the image that is filled in. */
   constructor(form, model, schedule, fill) {
@@ -93,7 +99,7 @@ export class Settings {
     return {
       recipe, edit, visited, sampler, rescale: fixed.rescale || 0,
       shown: Array.from({ length: kept }, (_, i) => Math.round((i * (visited - 1)) / Math.max(kept - 1, 1))),
-      captions: axis ? axis.values.map((value) => `${axis.text} ${Number(value) ? Number(value.toPrecision(4)) : value}`)
+      captions: axis ? axis.values.map((value) => captionOf(axis, value))
         : indices.map((index) => (model.classes.includes(labelOf(index)) ? labelOf(index) : noClass)),
       items: indices.map((index, i) => (axis ? { index, ...axis.item(axis.values[i], inputsOf(index)) }
         : { index, inputs: inputsOf(index) })),

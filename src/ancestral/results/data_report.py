@@ -70,6 +70,8 @@ class TextStatistics:
     """The number of different words."""
     cut: int
     """The number of items with a caption that is longer than what a network gets."""
+    examples: tuple[str, ...] = ()
+    """Some of the captions."""
 
 
 @dataclass(frozen=True)

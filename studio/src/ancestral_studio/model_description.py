@@ -56,7 +56,8 @@ def _entry(one: Entry) -> dict[str, str]:
 def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
     """What a table can have a column for each value of: conditions, then settings.
 
-    Those that are complete stand for all their values where none are given: classes, names and ranges of the data.
+    Those that are complete stand for all their values where none are given: classes, names and ranges of the data. The
+    values of `texts` are texts.
     """
     from ancestral.conditions import LABEL, Image, Vector
 
@@ -66,10 +67,15 @@ def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
         parts = kind.names if isinstance(kind, Vector) and kind.size > 1 else ()
         names |= {f"{name}.{part}": f"{name}: {part}" for part in parts}
         names |= {} if parts or isinstance(kind, Image) else {name: name}
-    axes = [{"name": name, "title": title, "complete": True} for name, title in names.items()]
+    texts = {name for name, kind in spec.further.items() if kind.in_sequence}
+    axes: list[dict[str, Any]] = [
+        {"name": name, "title": title, "complete": name not in texts, "texts": name in texts}
+        for name, title in names.items()
+    ]
     settings = swept_settings(declaration is Edit)
     return axes + [
-        {"name": name, "title": titles[name], "complete": bool(one.choices)} for name, one in settings.items()
+        {"name": name, "title": titles[name], "complete": bool(one.choices), "texts": False}
+        for name, one in settings.items()
     ]
 
 

@@ -6,7 +6,7 @@ option cannot open a way by being forgotten.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError, text_of
 from ancestral.base.fields import Argument, Names
 from ancestral.base.registries import OPERATORS
-from ancestral.config import PRESETS, base_config, preset_and_data
+from ancestral.config import PRESETS, base_config, preset_and_data, run_files
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.declarations import USE_CASES, Declaration, Train, UseCase
 from ancestral.faces.help_text import options_of
@@ -46,11 +46,13 @@ class ReadableFiles:
         places: Those in the folders that were named.
         uploads: Those that visitors sent.
         history: Those that were made.
+        texts: Names of conditions whose values are texts, and no files.
     """
 
     places: Places
     uploads: Uploads
     history: History
+    texts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any
     """
     case = case_of(command)
     by_name = {one.name: one for one in offered(case)}
+    if command in QUEUED and options.get("given"):
+        readable = replace(readable, texts=_texts(readable, options))
     values: dict[str, Any] = {}
     by_option: dict[str, list[str]] = {}
     for name, value in options.items():
@@ -134,6 +138,24 @@ def read_posted(readable: ReadableFiles, command: str, options: Mapping[str, Any
     if isinstance(declaration, Train):
         _check_settings(declaration)
     return PostedOptions(case, values, [*words, *(["--", *places] if places else [])], declaration)
+
+
+def _texts(readable: ReadableFiles, options: Mapping[str, Any]) -> frozenset[str]:
+    """The conditions that are words in all models of a request that have them; none if one of these is no run."""
+    from ancestral.model import describe_file  # the studio starts without torch
+
+    runs, kinds = readable.places.runs(), dict[str, set[bool]]()
+    several = options.get("then") or []
+    models = [options.get("model"), options.get("weak"), *(several if isinstance(several, list) else [several])]
+    for model in [str(one) for one in models if one is not None]:
+        if model not in runs and model.isdecimal():
+            continue  # a step of the same run
+        file = runs[model] / run_files.MODEL if model in runs else None
+        if file is None or not file.is_file():
+            return frozenset()
+        for name, kind in describe_file(file)[1].conditions.items():
+            kinds.setdefault(name, set()).add(kind.in_sequence)
+    return frozenset(name for name, each in kinds.items() if each == {True})
 
 
 def _check_size(one: Argument, value: Any, command: str) -> None:
@@ -239,6 +261,8 @@ def _preset(readable: ReadableFiles, text: str) -> str:
 
 
 def _condition(readable: ReadableFiles, text: str) -> str:
+    if text.partition("=")[0] in readable.texts:
+        return text
     value = text.partition("=")[2] if "=" in text else text
     start, value = text[: len(text) - len(value)], value.strip()
     if value.startswith((UPLOAD, HISTORY)) or _may_be_file(value):

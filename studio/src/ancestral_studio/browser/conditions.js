@@ -1,8 +1,9 @@
-// Controls of what samples are conditioned on: chips for the label, sliders for numbers, lists for classes, images, and
-// a line of text for all other kinds.
+// Controls of what samples are conditioned on: chips for the label, sliders for numbers, lists for classes, images, a
+// field for words, and a line of text for all other kinds.
 
 import { el } from "../page/shared/elements.js";
 import { numberRow } from "../page/shared/number_row.js";
+import { wordsField } from "../page/shared/words_field.js";
 import { newId, write } from "./dom.js";
 import { imageDrop, imageOf } from "./image_drop.js";
 
@@ -100,6 +101,12 @@ function image(app, name, changed) {
   };
 }
 
+function words(kind, label, changed) {
+  const { element, input, set } = wordsField(kind, { "aria-label": label });
+  input.addEventListener("input", changed);
+  return { element, value: () => input.value || undefined, set };
+}
+
 /** The values of a kind that has no control of its own, as the command takes them. */
 function text(label, changed) {
   const input = el("input", { type: "text", "aria-label": label, on: { input: changed } });
@@ -118,6 +125,7 @@ function conditionField(app, { name, kind, vary }, changed) {
     vector: () => vector(kind, changed),
     classes: () => classes(kind, name, changed),
     image: () => image(app, name, changed),
+    words: () => words(kind, name, changed),
   };
   const control = controls[kind.kind]?.() ?? text(name, changed);
   let further = [];
@@ -166,6 +174,13 @@ function conditionField(app, { name, kind, vary }, changed) {
   };
 }
 
+/** [name, values] of each condition, by its words as the command takes them, or by a recipe. */
+export function valuesByName(given) {
+  if (given && typeof given === "object" && !Array.isArray(given)) return Object.entries(given);
+  const pairs = [given ?? []].flat().map(word => /^([^=]+)=(.*)$/s.exec(word)).filter(Boolean);
+  return [...Map.groupBy(pairs, ([, name]) => name)].map(([name, all]) => [name, all.map(([, , value]) => value)]);
+}
+
 /**
  * Make the controls of a model, as GET /api/runs/{id}/model describes it.
  * `labelDefault` says what no label means. Returns {element, values(), set({label, given}), setImage(name, image)};
@@ -192,11 +207,7 @@ export function conditionControls(app, model, { labelDefault, changed = () => {}
     },
     set({ label: chosen, given } = {}) {
       label?.set(chosen);
-      const values = new Map();
-      for (const word of [given ?? []].flat()) {
-        const [, name, value] = /^([^=]+)=(.*)$/s.exec(word) ?? [];
-        if (name) values.set(name, [...(values.get(name) ?? []), value]);
-      }
+      const values = new Map(valuesByName(given));
       // what this model does not know stays out; the server would refuse it
       for (const field of fields) field.set(values.get(field.name) ?? []);
     },

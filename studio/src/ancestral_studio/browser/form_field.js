@@ -179,7 +179,7 @@ export function optionField(option, changed) {
     set,
     input,
     focus: () => input.focus(),
-    mark: () => element.classList.toggle("changed", value() !== undefined && !option.positional),
+    mark: () => element.classList.toggle("changed", field.value() !== undefined && !option.positional),
     fail(line) {
       if (problem.textContent !== line) problem.textContent = line;
       if (line) input.setAttribute("aria-invalid", "true");

@@ -44,14 +44,14 @@ function addSampler(rows, text) {
 }
 
 function textOf(value) {
-  if (Array.isArray(value)) return value.map(textOf).join(", ");
+  if (Array.isArray(value)) return value.map(textOf).join(value.some(one => String(one).includes(",")) ? "; " : ", ");
   if (value && typeof value === "object") {
     return Object.entries(value)
       .map(([name, more]) => `${name}=${textOf(more)}`)
       .join(", ");
   }
   if (value === true || value === false) return value ? "yes" : "no";
-  return String(value).replace(HASH, "").replace(WHOLE, "");
+  return String(value).trim().replaceAll("\n", "; ").replace(HASH, "").replace(WHOLE, "");
 }
 
 /** The settings of two entries side by side: [{name, texts: [one, other], same}]. */

@@ -32,7 +32,7 @@ export class RequestControls {
     const elsewhere = [...names, ...further, ...leave, ...AXES];
     const rest = options.map(option => option.name).filter(name => !elsewhere.includes(name));
     this.table = optionForm(options, {}, { only: AXES, changed });
-    for (const name of AXES) axisField(this.table, name, model.axes[command]);
+    for (const name of AXES) axisField(this.table, name, model.axes[command], model.conditions);
     this.more = optionForm(options, {}, { only: [...further, ...rest], changed });
     this.vary = new VaryButtons(this.table, model.axes[command], field => {
       this.sweep.open = true;

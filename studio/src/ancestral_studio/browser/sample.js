@@ -84,11 +84,11 @@ class SampleTab extends RequestTab {
 
   begin() {
     this.result.begin();
-    this.result.name(this.controls ? this.values() : {}, this.classes);
+    this.result.name(this.controls ? this.values() : {}, this.model);
   }
 
-  get classes() {
-    return this.controls?.model.classes ?? [];
+  get model() {
+    return this.controls?.model ?? { classes: [], conditions: {} };
   }
 
   addStep(step) {
@@ -96,7 +96,7 @@ class SampleTab extends RequestTab {
   }
 
   finish(entry) {
-    this.result.finish(entry, this.classes);
+    this.result.finish(entry, this.model);
   }
 
   showNothing() {

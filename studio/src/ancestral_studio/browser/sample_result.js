@@ -1,6 +1,7 @@
 // The samples of a job: the film of its steps, a tile for each sample, the chosen one, and the files.
 
 import { el, fill } from "../page/shared/elements.js";
+import { valuesByName } from "./conditions.js";
 import { button, write } from "./dom.js";
 import { Film } from "./film.js";
 import { TileGrid, tileSize } from "./grid.js";
@@ -90,17 +91,19 @@ export class SampleResult {
   }
 
   /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
-  name(request, classes) {
+  name(request, model) {
     this.grid.across = 0;
-    this.nextNames = request.sweep ? this.cells(request, classes) : this.singles(request, classes);
+    this.nextNames = request.sweep ? this.cells(request, model.classes) : this.singles(request, model);
     if (!this.outdated) this.names = this.nextNames;
   }
 
-  singles({ n, index, label, given }, classes) {
+  singles({ n, index, label, given }, { classes, conditions }) {
     const indices = index ? [index].flat().map(Number) : Array.from({ length: Number(n) || 64 }, (_, i) => i);
     const conditioned = Array.isArray(given) ? given.length > 0 : Object.keys(given ?? {}).length > 0;
     const names = label ? [label].flat() : conditioned ? [] : classes; // sample i has label i modulo their number
-    return { indices, captions: indices.map(one => (names.length ? names[one % names.length] : "")) };
+    const texts = valuesByName(given).filter(([name]) => conditions[name]?.kind === "words");
+    const parts = [names, ...texts.map(([, values]) => values)].filter(one => one.length);
+    return { indices, captions: indices.map(one => parts.map(part => part[one % part.length]).join(", ")) };
   }
 
   /** The samples of a table are named by the values of its columns and rows, or by the numbers of the cells. */
@@ -173,10 +176,10 @@ export class SampleResult {
   }
 
   /** The job has ended: show what it made, an entry of the history or null. */
-  finish(entry, classes) {
+  finish(entry, model) {
     this.replace();
     this.made.entry = entry;
-    if (entry?.recipe) this.name(entry.recipe, classes);
+    if (entry?.recipe) this.name(entry.recipe, model);
     if (this.made.step) this.draw(this.made.step, this.made.images); // by the names of the recipe
     this.showBranch();
     const files = (entry?.files ?? []).filter(file => !isSingle(file));

@@ -1,5 +1,6 @@
 // The axes of a table as they are typed, and their values as far as the browser knows them.
 
+import { linesOf } from "../page/shared/words_field.js";
 import { short } from "./dom.js";
 
 /** The options of a table: its columns and its rows. */
@@ -23,6 +24,7 @@ function typedAxis(text, classes) {
   const name = axisName(text),
     line = text.slice(name.length + 1);
   if (!line.trim()) return name === "label" && classes.length ? [name, classes] : null;
+  if (line.includes("\n")) return [name, linesOf(line)];
   const range = EVENLY.exec(line.trim());
   const values = range ? evenly(range) : /[:=;]/.test(line) ? null : line.split(",").map(value => value.trim());
   return values && [name, values];
