@@ -35,6 +35,7 @@ MetricName = Literal[
     "inception_score",
     "memorisation",
     "class_accuracy",
+    "captions",
     "colour",
 ]
 NetworkName = Literal["unet", "transformer", "mlp"]
@@ -134,10 +135,10 @@ def inspect(
     Further keywords are settings by name, in place of the config's; see `ancestral.config`.
 
     Args:
-        source: Data that training may take, also from Python: a built-in data set (digits, fashion, cifar10, moons,
-            swissroll, checkerboard), a folder of images, a folder of .wav files, a .npy or .npz file, a .tar of
-            WebDataset samples (or a folder of them) or a data set of the library datasets (a folder, also of
-            .parquet or .arrow files, or hf://datasets/user/name).
+        source: Data that training may take, also from Python: a built-in data set (digits, fashion, cifar10,
+            scenes, moons, swissroll, checkerboard), a folder of images, a folder of .wav files, a .npy or .npz
+            file, a .tar of WebDataset samples (or a folder of them) or a data set of the library datasets (a
+            folder, also of .parquet or .arrow files, or hf://datasets/user/name).
         config: Preset of the training run that is judged and measured; from Python also a config. Default: the
             preset of training for the source.
         net: Kind of network of the training run; default: the preset's.
@@ -257,17 +258,18 @@ def train(
     Further keywords are settings by name, in place of the config's; see `ancestral.config`.
 
     Args:
-        config: Name of a preset (digits, fashion, cifar10, folder, arrays, latent, photos64, photos128, photos256,
-            ddpm256, points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points,
-            improved-points, edm-points, flow-points); from Python also a config, or a .json file as of `file`. The
-            name or path of data is taken for `data`. Default: the preset for the data, or digits without data.
-        data: Data to train on: a built-in data set (digits, fashion, cifar10, moons, swissroll, checkerboard), a
-            folder of images, a folder of .wav files, a .npy or .npz file, a .tar of WebDataset samples (or a folder
-            of them) or a data set of the library datasets (a folder, also of .parquet or .arrow files, or
-            hf://datasets/user/name). In object storage (s3://bucket/name or gs://bucket/name) may lie images,
-            recordings, arrays, shards. From Python also a tensor or array of items (N, C, *sides) or points (N, 2),
-            alone or with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch
-            Dataset of items, alone or with labels. Default: the preset's.
+        config: Name of a preset (digits, scenes, fashion, cifar10, folder, arrays, latent, photos64, photos128,
+            photos256, ddpm256, points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points,
+            ddim-points, improved-points, edm-points, flow-points); from Python also a config, or a .json file as of
+            `file`. The name or path of data is taken for `data`. Default: the preset for the data, or digits
+            without data.
+        data: Data to train on: a built-in data set (digits, fashion, cifar10, scenes, moons, swissroll,
+            checkerboard), a folder of images, a folder of .wav files, a .npy or .npz file, a .tar of WebDataset
+            samples (or a folder of them) or a data set of the library datasets (a folder, also of .parquet or
+            .arrow files, or hf://datasets/user/name). In object storage (s3://bucket/name or gs://bucket/name) may
+            lie images, recordings, arrays, shards. From Python also a tensor or array of items (N, C, *sides) or
+            points (N, 2), alone or with labels as (items, labels); a list of paths of images, or of Pillow images;
+            or a torch Dataset of items, alone or with labels. Default: the preset's.
         file: The config.json of a run, or a JSON file with some settings, which change the preset.
         initial: Run folder, model file or hf:// address of a model whose averaged weights the run starts from; from
             Python also the model. Network, schedule and target are those of the model; the data must be of its
@@ -751,9 +753,10 @@ def evaluate(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
-            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
-            *shape) in the units of the data, that returns a number, except in compare; default: all.
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
+            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
+            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
+            except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -816,9 +819,10 @@ def evaluate_samples(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
-            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
-            *shape) in the units of the data, that returns a number, except in compare; default: all.
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
+            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
+            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
+            except in compare; default: all.
         progress: Whether to show the progress.
 
     Returns:
@@ -882,9 +886,10 @@ def compare(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
-            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
-            *shape) in the units of the data, that returns a number, except in compare; default: all.
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
+            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
+            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
+            except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the

@@ -75,7 +75,7 @@ class CaptionStudy:
         train, held_out = study.references.train, study.references.held_out
         if "captions" not in metrics or not names or names[0] not in train.conditions or study.conditions is None:
             return None
-        name, kind = names[0], study.model.spec.further[names[0]]
+        name, kind = names[0], _words(study, names[0])
         known = _known(study, name)
         count = min(GROUP, study.count, len(train.items) // 4)
         parts = [CaptionSamples(dataclasses.replace(study, count=count), {TRAINING: torch.arange(count)})]
@@ -99,8 +99,7 @@ class CaptionStudy:
         made = []
         for part in self.parts:
             made.append((yield from part.study.samples(batch_size, "sampling for captions")))
-        train, kind = self.study.references.train, self.study.model.spec.further[self.name]
-        assert isinstance(kind, Words)
+        train, kind = self.study.references.train, _words(self.study, self.name)
         own = ~kind.missing(train.conditions[self.name])
         own[self.parts[0].conditions.order[: self.parts[0].study.count]] = False  # whose samples are judged
         if int(own.sum()) < LEAST_TRAINED:
@@ -111,7 +110,7 @@ class CaptionStudy:
         judge = yield from track(
             caption_judge.train(
                 lambda: CaptionJudge(kind, self.study.model.spec.shape, self.study.model.spec.codec),
-                train.items[own], train.conditions[self.name][own], self.study.references.device,
+                train.items[own], train.conditions[self.name][own], self.study.references.device, caption_judge.STEPS,
             ),
             "training a judge of captions", caption_judge.STEPS, "steps",
         )  # fmt: skip
@@ -127,9 +126,16 @@ def judged(
     return None if captions is None else (yield from captions.measure(batch_size))
 
 
+def _words(study: Study, name: str) -> Words:
+    """The condition of a model that is words."""
+    kind = study.model.spec.further[name]
+    assert isinstance(kind, Words)
+    return kind
+
+
 def _known(study: Study, name: str) -> KnownCaptions:
     """The captions of all training items that fit into memory."""
-    kind, values = study.model.spec.further[name], conditions_for(study.references.train.searched, study.model.spec)[0]
+    kind, values = _words(study, name), conditions_for(study.references.train.searched, study.model.spec)[0]
     texts = (kind.pieces.text(row) for row in values[name].flatten(0, 1).tolist())
     return KnownCaptions(filter(None, texts), kind.shuffled)
 
@@ -145,19 +151,19 @@ def _new_rows(known: KnownCaptions, texts: list[str]) -> dict[str, Tensor]:
 
 
 def _held_out_samples(study: Study, source: ReferenceSet, name: str, rows: dict[str, Tensor]) -> CaptionSamples:
-    kind, order = study.model.spec.further[name], torch.cat([*rows.values()])
+    kind, order = _words(study, name), torch.cat([*rows.values()])
     source = dataclasses.replace(
         source, conditions={**source.conditions, name: kind.encode(source.conditions[name]).short()[:, None]}
     )
     conditions = ItemConditions.of(study.model.spec, source, order, study.request.seed)
-    places = torch.arange(len(order)).split([len(part) for part in rows.values()])
+    places = torch.split(torch.arange(len(order)), [len(part) for part in rows.values()])
     made = dataclasses.replace(study, count=len(order), conditions=conditions)
     return CaptionSamples(made, dict(zip(rows, places, strict=True)))
 
 
 def _exchanged_samples(study: Study, source: ReferenceSet, name: str, known: KnownCaptions) -> list[CaptionSamples]:
     """Samples for captions with one word exchanged; none if there are too few of these."""
-    kind, seed = study.model.spec.further[name], study.request.seed
+    kind, seed = _words(study, name), study.request.seed
     texts, made = kind.texts(source.conditions[name]), dict[str, int]()
     for row in evenly_spaced(2 * GROUP, len(texts)):
         text = known.exchanged(texts[row], seed, row)
@@ -175,6 +181,6 @@ def _exchanged_samples(study: Study, source: ReferenceSet, name: str, known: Kno
 
 def _features(judge: CaptionJudge, part: CaptionSamples, samples: Tensor, name: str) -> CaptionedItems:
     tokens, conditions = part.tokens(name), part.conditions
-    keys = tokens.unique(dim=0, return_inverse=True)[1]
+    keys = torch.unique(tokens, dim=0, return_inverse=True)[1]
     real = judge.item_features(conditions.items[conditions.order[: len(tokens)]]) if part.real else None
     return CaptionedItems(judge.item_features(samples), real, judge.text_features(tokens), keys, part.groups)

@@ -149,7 +149,7 @@ class References:
         held_out = parts[2] if len(parts) > 2 else None
         searched = self.train.searched.items
         sets = SampleSets(
-            *(*parts[:2], held_out, self.codec, self.extractor, searched, self.mirrored, samples.captions)
+            parts[0], parts[1], held_out, self.codec, self.extractor, searched, self.mirrored, samples.captions
         )
         quality, pairs = yield from measure(sets, metrics)
         measured = facts.SampleMetrics(

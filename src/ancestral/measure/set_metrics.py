@@ -1,10 +1,14 @@
 """Metrics of the samples that take all sets: the class accuracy, the captions and the colours."""
 
+import torch
+
+from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import format_percent
 from ancestral.measure.sample_sets import CaptionedItems, Outcome, SampleSets
 from ancestral.metrics import linear_classifier, retrieval, uncertainty
 from ancestral.metrics.colour import drift
+from ancestral.randomness import Stream
 from ancestral.results.sample_result import CaptionGroup, CaptionRetrieval, ClassAccuracy
 
 LEAST_CEILING = 3 * retrieval.BY_CHANCE
@@ -51,7 +55,7 @@ def captions(sets: SampleSets) -> Outcome:
     if sets.captions is None:
         return Outcome()
     parts, notes = sets.captions.parts, sets.captions.notes
-    parts = tuple(part for part in parts if len(part.keys.unique()) > retrieval.AMONG)
+    parts = tuple(part for part in parts if len(torch.unique(part.keys)) > retrieval.AMONG)
     with_items = [part for part in parts if part.real is not None]
     if not with_items:
         few = f"Captions are not measured: they need more than {retrieval.AMONG} different ones."
@@ -65,10 +69,11 @@ def captions(sets: SampleSets) -> Outcome:
             f"captions among {retrieval.AMONG}, and {format_percent(retrieval.BY_CHANCE)} are chance. It needs more "
             "training items, or captions that say what is seen."
         )])  # fmt: skip
+    order = randomness.permutation(len(main.keys), 0, Stream.JUDGE, 1)
     measure = CaptionRetrieval(
         value=retrieval.r_precision(main.samples, main.texts, main.keys),
         floor=ceiling,
-        shuffled=retrieval.r_precision(main.real[retrieval.shuffled(main.keys)], main.texts, main.keys),
+        shuffled=retrieval.r_precision(main.real[order], main.texts, main.keys),
         among=retrieval.AMONG,
         groups=tuple(_caption_group(part, name) for part in parts for name in part.groups),
     )
@@ -82,4 +87,4 @@ def _caption_group(part: CaptionedItems, name: str) -> CaptionGroup:
         for items in (part.samples, part.real)
     ]
     assert shares[0] is not None
-    return CaptionGroup(name, len(part.keys[rows].unique()), shares[0], shares[1])
+    return CaptionGroup(name, len(torch.unique(part.keys[rows])), shares[0], shares[1])

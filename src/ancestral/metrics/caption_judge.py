@@ -15,13 +15,13 @@ from ancestral.data import Codec
 from ancestral.nets.conditioning import WordsEncoder
 from ancestral.randomness import Stream
 
-WIDTH = 128
+WIDTH = 64
 """Number of features of an item and of a text."""
 CHANNELS = (32, 64, 128)
 """Channels of the convolutions, of which each halves the sides."""
 LARGEST_SIDES = {1: 256, 2: 32, 3: 16}
 """Items are made smaller than this before they are judged, by the number of axes of space."""
-STEPS, BATCH, RATE, DECAY = 1000, 128, 3e-3, 0.1
+STEPS, BATCH, RATE, DECAY = 800, 128, 3e-3, 0.1
 """Training steps, items of each, the largest learning rate of AdamW and its weight decay."""
 NOISE = 0.1
 """The deviation of the noise on training items, so that small errors of samples do not decide."""
@@ -34,8 +34,8 @@ CHOICES = 12
 def item_network(shape: tuple[int, ...]) -> nn.Module:
     """Make a network from items (B, *shape) to features (B, WIDTH): convolutions, or an MLP of points."""
     if len(shape) == 1:
-        first = [nn.Linear(shape[0], 2 * WIDTH), nn.SiLU(), nn.Linear(2 * WIDTH, 2 * WIDTH), nn.SiLU()]
-        return nn.Sequential(*first, nn.Linear(2 * WIDTH, WIDTH))
+        first = [nn.Linear(shape[0], 4 * WIDTH), nn.SiLU(), nn.Linear(4 * WIDTH, 4 * WIDTH), nn.SiLU()]
+        return nn.Sequential(*first, nn.Linear(4 * WIDTH, WIDTH))
     convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(shape) - 2]
     layers, channels, sides = list[nn.Module](), shape[0], shape[1:]
     for width in CHANNELS:
@@ -90,12 +90,12 @@ class CaptionJudge(nn.Module):
     def item_features(self, items: Tensor) -> Tensor:
         """Return the features of items (N, *shape) in the units of the data, on the CPU."""
         device = self.log_scale.device
-        return torch.cat([self.of_items(self.prepared(part).to(device)).cpu() for part in items.split(BATCH)])
+        return torch.cat([self.of_items(self.prepared(part).to(device)).cpu() for part in torch.split(items, BATCH)])
 
     @torch.no_grad()
     def text_features(self, tokens: Tensor) -> Tensor:
         """Return the features of texts (N, L), on the CPU."""
-        return torch.cat([self.of_tokens(part.to(self.log_scale.device)).cpu() for part in tokens.split(BATCH)])
+        return torch.cat([self.of_tokens(part.to(self.log_scale.device)).cpu() for part in torch.split(tokens, BATCH)])
 
 
 def train(
@@ -103,7 +103,7 @@ def train(
     items: Tensor,
     tokens: Tensor,
     device: torch.device,
-    steps: int = STEPS,
+    steps: int,
 ) -> Generator[int, None, CaptionJudge]:
     """Train a judge on items and their captions.
 
@@ -121,7 +121,7 @@ def train(
     """
     with randomness.pytorch_generator(0):
         judge = judge_of().to(device)
-    prepared = torch.cat([judge.prepared(part) for part in items.split(BATCH)])
+    prepared = torch.cat([judge.prepared(part) for part in torch.split(items, BATCH)])
     order = randomness.permutation(len(items), 0, Stream.JUDGE, 0)
     count = min(max(2, len(items) // CHOSEN_EVERY), CHOSEN_AMONG)
     choosing, rest = order[:count], order[count:]
@@ -135,12 +135,12 @@ def train(
         x = prepared[rows] + NOISE * randomness.normal(prepared.shape[1:], 0, Stream.JUDGE, step, places)
         loss = judge.train().loss(x.to(device), judge.kind.drawn(tokens[rows], 0, step, places).long().to(device))
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         if step % max(1, steps // CHOICES) == 0 or step == steps:
             with torch.no_grad():
-                parts = zip(prepared[choosing].split(BATCH), chosen_texts.split(BATCH), strict=True)
+                parts = zip(torch.split(prepared[choosing], BATCH), torch.split(chosen_texts, BATCH), strict=True)
                 value = sum(len(x) * float(judge.eval().loss(x.to(device), texts)) for x, texts in parts) / count
             if value < best_loss:
                 best, best_loss = {name: part.clone() for name, part in judge.state_dict().items()}, value

@@ -39,7 +39,7 @@ def r_precision(items: Tensor, texts: Tensor, keys: Tensor, rows: Tensor | None 
     nearer = (items[rows] @ texts[first].T >= own) & (keys[first] != keys[rows][:, None])
     count, others = nearer.sum(1), len(first) - 1
     hits = _none_drawn(count, others)
-    _, group = keys[rows].unique(return_inverse=True)
+    _, group = torch.unique(keys[rows], return_inverse=True)
     sums = torch.zeros(2, int(group.max()) + 1, dtype=torch.float64)
     share = uncertainty.ratio(*sums.index_add(1, group, torch.stack([hits, torch.ones_like(hits)])))
     gains = _none_drawn(count - 1, others - 1) - _none_drawn(count, others - 1)  # where one that is nearer is left out
@@ -50,15 +50,9 @@ def r_precision(items: Tensor, texts: Tensor, keys: Tensor, rows: Tensor | None 
 
 def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
     """Return the different keys of (n,), and the row where each occurs first."""
-    different, inverse = keys.unique(return_inverse=True)
+    different, inverse = torch.unique(keys, return_inverse=True)
     first = torch.full_like(different, len(keys))
     return different, first.scatter_reduce(0, inverse, torch.arange(len(keys)), "amin")
-
-
-def shuffled(keys: Tensor) -> Tensor:
-    """Return an order of items (n,) in which each has the text of another, if no text is that of half of them."""
-    order, n = keys.argsort(stable=True), len(keys)
-    return torch.empty_like(order).index_copy(0, order, order.roll(n // 2))
 
 
 def _none_drawn(count: Tensor, others: int) -> Tensor:
