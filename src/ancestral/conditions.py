@@ -94,6 +94,10 @@ class _Kind:
         """Return one of the values (B, ...) of each item, where items have several."""
         return values
 
+    def plain(self, values: Tensor) -> Any:
+        """Return values as people write them."""
+        return values
+
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Return what a network gets of values in the units of the data; `sides` is the grid of x."""
         raise NotImplementedError
@@ -401,6 +405,10 @@ class Words(_Kind):
     def texts(self, values: Tensor) -> list[str]:
         """Return tokens (N, L), or those of the first text of each item (N, V, L), as text."""
         return [self.pieces.text(row) for row in self.encode(values).tolist()]
+
+    def plain(self, values: Tensor) -> list[str]:
+        """Return the texts, as `texts` does."""
+        return self.texts(values)
 
     def missing(self, values: Tensor) -> Tensor:
         """Return which items (N, V, L) have no text, bool (N,)."""

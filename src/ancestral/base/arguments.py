@@ -74,13 +74,21 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
-def takes(function: Any, *arguments: Any) -> bool:
+def takes(function: Any, *arguments: Any, **named: Any) -> bool:
     """Whether a function of the user can be called with these arguments, as far as its signature says."""
     try:
-        inspect.signature(function).bind(*arguments)
+        inspect.signature(function).bind(*arguments, **named)
     except (TypeError, ValueError):
         return False
     return True
+
+
+def parameters(function: Any) -> tuple[str, ...]:
+    """The names of the parameters of a function of the user; () where they are not known."""
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
 
 
 def function_name(function: Any) -> str:

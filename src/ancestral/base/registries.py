@@ -262,6 +262,8 @@ METRICS = Registry(
     Metric("memorisation", "measure.memorisation:measure_memorisation", "with copies", needs="sets"),
     Metric("class_accuracy", "measure.set_metrics:class_accuracy", "of a classifier of the data's features",
            needs="sets", title="class accuracy", better="higher", form="percent"),
+    Metric("captions", "measure.set_metrics:captions", "whether samples obey their captions", "Xu et al. (2018)",
+           needs="sets", title="R-precision", better="higher", form="percent"),
     Metric("colour", "measure.set_metrics:colour", "the drift of mean and deviation of the channels", needs="sets"),
 )  # fmt: skip
 """Those of features come first, since all take the same distances. Tables have the order of this one."""

@@ -35,6 +35,7 @@ MetricName = Literal[
     "inception_score",
     "memorisation",
     "class_accuracy",
+    "captions",
     "colour",
 ]
 NetworkName = Literal["unet", "transformer", "mlp"]
@@ -763,9 +764,10 @@ def evaluate(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
-            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
-            *shape) in the units of the data, that returns a number, except in compare; default: all.
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
+            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
+            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
+            except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -828,9 +830,10 @@ def evaluate_samples(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
-            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
-            *shape) in the units of the data, that returns a number, except in compare; default: all.
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
+            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
+            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
+            except in compare; default: all.
         progress: Whether to show the progress.
 
     Returns:
@@ -894,9 +897,10 @@ def compare(
             not the numbers.
         metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
             features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), colour (the drift
-            of mean and deviation of the channels); from Python also a function of (items, other items), both (N,
-            *shape) in the units of the data, that returns a number, except in compare; default: all.
+            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
+            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
+            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
+            except in compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the

@@ -62,6 +62,12 @@ class ItemConditions:
         rest = inputs(self.spec, x0, values, self.seed, 0, [sample % len(self) for sample in samples])
         return rest if labels is None else {"labels": labels, **rest}
 
+    def values_of(self, samples: Sequence[int]) -> dict[str, Tensor]:
+        """Return the values of some samples, and the one text that each is given of an item that has several."""
+        rows, places = self._rows(samples), [sample % len(self) for sample in samples]
+        kinds = self.spec.further
+        return {name: kinds[name].drawn(value[rows], self.seed, 0, places) for name, value in self.values.items()}
+
     def _rows(self, samples: Iterable[int]) -> Tensor:
         return self.order[[sample % len(self) for sample in samples]]
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 import platform
-from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,10 +15,11 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Work
 from ancestral.base.quantities import are
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.conditions import Condition
 from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.measure.reference import ReferenceSet, copies_among, copies_note
 from ancestral.measure.sample_quality import measure
-from ancestral.measure.sample_sets import FeatureSet, NearestPairs, SampleSets
+from ancestral.measure.sample_sets import CaptionFeatures, FeatureSet, NearestPairs, SampleSets
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.results import sample_result as facts
@@ -41,6 +43,11 @@ class Samples:
     folder: Path | None = None
     """Where their features are kept."""
     reconstructions: facts.ReconstructionQuality | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """What they were conditioned on besides the label, as in `FeatureSet`."""
+    kinds: Mapping[str, Condition] = field(default_factory=dict)
+    """The kinds of the conditions."""
+    captions: CaptionFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +139,18 @@ class References:
         self, samples: Samples, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
     ) -> MetricEvents:
         """Measure samples."""
+        sets_of = [samples.conditions, self.train.conditions, {} if self.held_out is None else self.held_out.conditions]
         labels_of = [samples.labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
         parts: list[FeatureSet] = []
         for name, items, where in self.item_sets(samples.items, samples.folder):
             features = yield from self.features(name, items, batch_size, where)
-            parts.append(FeatureSet(items, features, labels_of[len(parts)]))
+            conditions = {key: samples.kinds[key].plain(one) for key, one in sets_of[len(parts)].items()}
+            parts.append(FeatureSet(items, features, labels_of[len(parts)], conditions))
         held_out = parts[2] if len(parts) > 2 else None
         searched = self.train.searched.items
-        sets = SampleSets(parts[0], parts[1], held_out, self.codec, self.extractor, searched, self.mirrored)
+        sets = SampleSets(
+            parts[0], parts[1], held_out, self.codec, self.extractor, searched, self.mirrored, samples.captions
+        )
         quality, pairs = yield from measure(sets, metrics)
         measured = facts.SampleMetrics(
             **vars(quality),

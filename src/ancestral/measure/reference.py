@@ -266,6 +266,7 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
                 f"the condition {name} of {data.name} is {theirs.form}, and that of the model "
                 f"{kind.form}: give data of that kind"
             )
+        rows[name] = kind.recoded(rows[name], theirs)
         if kind.classes:
             rows[name], unknown = _renumbered(rows[name], theirs.classes, kind.classes, name, data.name)
             if unknown:

@@ -7,10 +7,11 @@ unseen items.
 
 import math
 from collections.abc import Callable, Collection, Generator, Iterator
+from typing import Any
 
 import torch
 
-from ancestral.base.arguments import function_name, plain, shown
+from ancestral.base.arguments import function_name, parameters, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import Estimate
 from ancestral.base.events import Work
@@ -72,16 +73,19 @@ def _of_logits(metric: Metric, sets: SampleSets) -> Outcome:
 
 def _between_items(metric: Metric, sets: SampleSets) -> Outcome:
     """Compare the items of the samples with the training data, and those of the floor."""
+    given = (sets.samples.conditions, sets.floor_conditions) if sets.samples.conditions else ({}, {})
     pairs = (sets.samples.items, sets.train.items), sets.floor_items
-    numbers, title = [_number(metric, *pair) for pair in pairs], metric.title or metric.name
+    title, function = metric.title or metric.name, metric.load()
+    arguments = [{name: one for name, one in values.items() if name in parameters(function)[2:]} for values in given]
+    numbers = [_number(metric, *pair, **extra) for pair, extra in zip(pairs, arguments, strict=True)]
     if not all(math.isfinite(number.value) for number in numbers):
         return Outcome(notes=[f"{title} is not finite, and left out"])
     return Outcome({metric.name: Measure(title, *numbers)})
 
 
-def _number(metric: Metric, *items: torch.Tensor) -> Estimate:
+def _number(metric: Metric, *items: torch.Tensor, **conditions: Any) -> Estimate:
     """What a function of items returns. Raises InputError unless it is a number."""
-    value = plain(metric.load()(*items))
+    value = plain(metric.load()(*items, **conditions))
     if isinstance(value, Estimate):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

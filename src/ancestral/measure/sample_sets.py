@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ancestral import randomness
@@ -17,14 +19,42 @@ from ancestral.results.sample_result import AnyMeasure
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """Items (N, *shape), their features, and their labels int64 (N,), negative without a class, or None."""
+    """Items (N, *shape), their features, and their labels int64 (N,), negative without a class, or None.
+
+    `conditions` are the values of other conditions in the units of the data, by name; those of words are texts.
+    """
 
     items: Tensor
     features: Features
     labels: Tensor | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionedItems:
+    """Samples for captions, and the items that these are of, as a judge sees them (`metrics.caption_judge`)."""
+
+    samples: Tensor
+    """Features (n, d)."""
+    real: Tensor | None
+    """Features (n, d) of the items; None of captions that no item has."""
+    texts: Tensor
+    """Features (n, d) of the captions."""
+    keys: Tensor
+    """int64 (n,), equal for equal captions."""
+    groups: Mapping[str, Tensor]
+    """The rows of each group, by name (`measure.caption_study`)."""
+
+
+@dataclass(frozen=True)
+class CaptionFeatures:
+    """Captioned items, those of training items first, and notes."""
+
+    parts: tuple[CaptionedItems, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +84,8 @@ class SampleSets:
     """More training items (M, *shape), among which copies are searched for by pixels; None takes those of `train`."""
     mirrored: bool = False
     """Whether the model was trained on mirrored items too, so that copies of those count."""
+    captions: CaptionFeatures | None = None
+    """The captions of samples of a model that is conditioned on words."""
 
     @cached_property
     def pairs(self) -> dict[str, tuple[Tensor, Reference]]:
@@ -79,6 +111,16 @@ class SampleSets:
         """The items whose distance is the floor, as `floor_sets` returns them."""
         held_out = None if self.held_out is None else self.held_out.items
         return floor_sets(len(self.samples), self.train.items, held_out)
+
+    @property
+    def floor_conditions(self) -> dict[str, Any]:
+        """The conditions of the first of these."""
+        seen, made = self.train if self.held_out is None else self.held_out, dict[str, Any]()
+        places = torch.arange(len(seen))
+        rows, _ = floor_sets(len(self.samples), places, None if self.held_out is None else places)
+        for name, values in seen.conditions.items():
+            made[name] = [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows]
+        return made
 
 
 @dataclass(frozen=True)

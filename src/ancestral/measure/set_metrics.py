@@ -1,10 +1,18 @@
-"""Metrics of the samples that take all sets: the class accuracy and the colours."""
+"""Metrics of the samples that take all sets: the class accuracy, the captions and the colours."""
 
+import torch
+
+from ancestral import randomness
 from ancestral.base.errors import InputError
-from ancestral.measure.sample_sets import Outcome, SampleSets
-from ancestral.metrics import linear_classifier, uncertainty
+from ancestral.base.estimate import format_percent
+from ancestral.measure.sample_sets import CaptionedItems, Outcome, SampleSets
+from ancestral.metrics import linear_classifier, retrieval, uncertainty
 from ancestral.metrics.colour import drift
-from ancestral.results.sample_result import ClassAccuracy
+from ancestral.randomness import Stream
+from ancestral.results.sample_result import CaptionGroup, CaptionRetrieval, ClassAccuracy
+
+LEAST_CEILING = 3 * retrieval.BY_CHANCE
+"""The R-precision of real items below which a judge cannot tell whether samples fit their captions."""
 
 
 def colour(sets: SampleSets) -> Outcome:
@@ -37,3 +45,46 @@ def class_accuracy(sets: SampleSets) -> Outcome:
         classes=len(set(train.labels[labelled].tolist())),
     )
     return Outcome({"class_accuracy": measure})
+
+
+def captions(sets: SampleSets) -> Outcome:
+    """Measure the share of samples that a judge finds their caption of, if the model is conditioned on words.
+
+    It is that of captions that training did not have, where there are such captions of real items.
+    """
+    if sets.captions is None:
+        return Outcome()
+    parts, notes = sets.captions.parts, sets.captions.notes
+    parts = tuple(part for part in parts if len(torch.unique(part.keys)) > retrieval.AMONG)
+    with_items = [part for part in parts if part.real is not None]
+    if not with_items:
+        few = f"Captions are not measured: they need more than {retrieval.AMONG} different ones."
+        return Outcome(notes=[*notes, few] if not any("not measured" in note for note in notes) else notes)
+    main = with_items[-1]
+    assert main.real is not None
+    ceiling = retrieval.r_precision(main.real, main.texts, main.keys)
+    if ceiling.value < LEAST_CEILING:
+        return Outcome(notes=[*notes, (
+            f"It cannot be judged whether samples obey their captions: the judge finds {ceiling.percent} of the real "
+            f"captions among {retrieval.AMONG}, and {format_percent(retrieval.BY_CHANCE)} are chance. It needs more "
+            "training items, or captions that say what is seen."
+        )])  # fmt: skip
+    order = randomness.permutation(len(main.keys), 0, Stream.JUDGE, 1)
+    measure = CaptionRetrieval(
+        value=retrieval.r_precision(main.samples, main.texts, main.keys),
+        floor=ceiling,
+        shuffled=retrieval.r_precision(main.real[order], main.texts, main.keys),
+        among=retrieval.AMONG,
+        groups=tuple(_caption_group(part, name) for part in parts for name in part.groups),
+    )
+    return Outcome({"captions": measure}, notes)
+
+
+def _caption_group(part: CaptionedItems, name: str) -> CaptionGroup:
+    rows = part.groups[name]
+    shares = [
+        None if items is None else retrieval.r_precision(items, part.texts, part.keys, rows)
+        for items in (part.samples, part.real)
+    ]
+    assert shares[0] is not None
+    return CaptionGroup(name, len(torch.unique(part.keys[rows])), shares[0], shares[1])

@@ -20,6 +20,7 @@ from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import MetricEvents, References, Samples
 from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
+from ancestral.measure.sample_sets import CaptionFeatures
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model
@@ -122,7 +123,11 @@ class Study:
         return (yield from self.references.features(title, items, batch_size, self.store.folder / "features"))
 
     def metrics(
-        self, items: Tensor, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
+        self,
+        items: Tensor,
+        batch_size: int,
+        metrics: Collection[MetricName | OwnMetric] = METRICS,
+        captions: CaptionFeatures | None = None,
     ) -> MetricEvents:
         """Measure the samples; see `References.measure`."""
         classes = len(self.model.spec.classes)
@@ -140,5 +145,7 @@ class Study:
             lost, _ = yield from reconstruction_quality(self.model.spec, part, references.device, references.extractor)
         labels = None if labels is None else labels.cpu()
         settings, folder = self.settings(label_text), self.store.folder / "features"
-        samples = Samples(items, labels, settings, self.identity, folder, lost)
+        given = {} if self.conditions is None else self.conditions.values_of(range(self.count))
+        kinds = self.model.spec.further
+        samples = Samples(items, labels, settings, self.identity, folder, lost, given, kinds, captions)
         return (yield from references.measure(samples, batch_size, metrics))

@@ -34,6 +34,13 @@ FORECASTS = {
     "random": "random training items",
 }
 """Names of answers to a condition."""
+CAPTIONS = {
+    "training": "captions of training items",
+    "new": "captions that never occurred",
+    "new pairs": "captions with pairs of words that never occurred",
+    "exchanged": "captions with a word exchanged",
+}
+"""Names of groups of captions."""
 HOLD_OUT = f"hold out 10 % ({option('validation', 0.1)}) and stop where its loss rises"
 """Advice against memorisation."""
 
@@ -151,6 +158,19 @@ def _class_accuracy(measure: measures.ClassAccuracy, data: str) -> dict[str, str
         f"{measure.items:,} real items {measure.data.percent}"
     )
     return {measure.title: f"{text}; {by_chance(measure)}" if measure.classes else text}
+
+
+@measure_rows.register
+def _captions(measure: measures.CaptionRetrieval, data: str) -> dict[str, str]:
+    rows = dict[str, str]()
+    for group in measure.groups:
+        real = "which no real item has" if group.real is None else f"of real items {group.real.percent}"
+        rows[CAPTIONS.get(group.name, group.name)] = (
+            f"{group.samples.percent} of samples are nearest to their own of {measure.among}; {real}; "
+            f"{group.captions:,} different ones"
+        )
+    chance = f"by chance {format_percent(1 / measure.among)}"
+    return {**rows, "shuffled captions": f"{measure.shuffled.percent} of real items; {chance}"}
 
 
 @measure_rows.register

@@ -292,7 +292,40 @@ class ClassAccuracy(Measure):
         return self.floor
 
 
-AnyMeasure: TypeAlias = Measure | ClassAccuracy | ColourDrift | MemorisationBySpace
+@dataclass(frozen=True)
+class CaptionGroup:
+    """The R-precision of the samples for a group of captions, and of the real items that these are of."""
+
+    name: str
+    """training: of training items; new: texts that training did not have; new pairs: those with two neighbouring words
+    that training did not have beside each other; exchanged: the same, made of other captions by exchanging a word."""
+    captions: int
+    """The number of different captions."""
+    samples: Estimate
+    real: Estimate | None = None
+    """None of captions that no item has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionRetrieval(Measure):
+    """Share of samples whose own caption is the nearest of `among` ones, by a judge trained on training items.
+
+    Value and floor are of captions of held-out items that training did not have, else of training items that the judge
+    was not trained on.
+    """
+
+    title: str = "R-precision"
+    value: Estimate = field(metadata={"key": "samples"})
+    floor: Estimate = field(metadata={"key": "real"})
+    """The share of real items: the most that samples can be expected to reach."""
+    shuffled: Estimate
+    """The share of real items with the captions of others."""
+    among: int
+    groups: tuple[CaptionGroup, ...]
+    kind: Literal["captions"] = "captions"
+
+
+AnyMeasure: TypeAlias = Measure | CaptionRetrieval | ClassAccuracy | ColourDrift | MemorisationBySpace
 
 
 # -- measures as attributes --------------------------------------------------------------------------------------------
@@ -426,6 +459,11 @@ class SampleQuality:
     def class_accuracy(self) -> ClassAccuracy | None:
         """The class accuracy; None if it was not measured."""
         return self._measure("class_accuracy", ClassAccuracy)
+
+    @property
+    def captions(self) -> CaptionRetrieval | None:
+        """How well samples obey their captions; None if it was not measured."""
+        return self._measure("captions", CaptionRetrieval)
 
     @property
     def own(self) -> dict[str, OwnMeasure] | None:

@@ -13,6 +13,7 @@ from ancestral.base.options import option
 from ancestral.base.registries import METRICS
 from ancestral.declarations import Compare
 from ancestral.measure import time_needed
+from ancestral.measure.caption_study import judged
 from ancestral.measure.study import Study
 from ancestral.model import Model
 from ancestral.render import compositions
@@ -62,7 +63,8 @@ def plan(options: Compare) -> ComparePlan:
         _check_alike(first, other)
     if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
         raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
-    check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
+    kinds = {name: kind for subject in models for name, kind in subject.model.spec.conditions.items()}
+    check_metrics(options.metrics, kinds)
     source = first.source(options.data)
     load = subjects.opener(models, options, source)
     in_file = all(subject.folder for subject in models)
@@ -127,7 +129,8 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
     runs, grids = [], []
     for subject, study in zip(plan.subjects, plan.studies, strict=True):
         items = yield from study.samples(size, f"sampling {subject.name}")
-        quality, _ = yield from study.metrics(items, size, metrics)
+        captions = yield from judged(study, size, metrics)
+        quality, _ = yield from study.metrics(items, size, metrics, captions)
         if text := verdict(quality):
             yield Message(f"{subject.name}: {text}")
         bound = subject.folder and EvaluationResult.load(subject.folder, subject.sha256).likelihood

@@ -2,20 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from ancestral.base import hub
-from ancestral.base.arguments import function_name, takes
+from ancestral.base.arguments import function_name, parameters, takes
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Measured, Message, Work, Wrote
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.conditions import LABEL, Condition
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.measure import time_needed
+from ancestral.measure.caption_study import CaptionStudy
 from ancestral.measure.conditional_samples import EnsembleStudy
 from ancestral.measure.measured_samples import MetricEvents
 from ancestral.measure.study import Study
@@ -43,6 +45,7 @@ class EvaluatePlan(measurements.Measurements[Evaluate]):
     folder: Path | None
     samples: Study | None
     ensembles: EnsembleStudy | None
+    captions: CaptionStudy | None
     likelihood: LikelihoodPlan | None
 
 
@@ -56,16 +59,17 @@ def plan(options: Evaluate) -> EvaluatePlan:
     _check_parts(options, samples)
     processes = Distributed(options.device)
     subject = subjects.open_subject(options.model, options, processes.device)
-    check_metrics(options.metrics, bool(subject.model.spec.classes))
+    check_metrics(options.metrics, subject.model.spec.conditions)
     source = subject.source(options.data)
     folder = output_files.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
     load = subjects.opener([subject], options, source)
     conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
-    temporary, study, ensembles = measurements.temporary_folder(processes), None, None
+    temporary, study, ensembles, captions = measurements.temporary_folder(processes), None, None, None
     studies = list[Study]()
     if samples or conditional:
         study = subjects.plan_study(subject, options, source, load, temporary, folder)
-        studies += [study] if samples else []
+        captions = CaptionStudy.of(study, options.metrics or METRICS) if samples else None
+        studies += [study, *(captions.further if captions is not None else [])] if samples else []
     if study is not None and conditional:
         ensembles = EnsembleStudy.of(study, options.conditions, options.members)
         studies.append(ensembles.study)
@@ -77,6 +81,7 @@ def plan(options: Evaluate) -> EvaluatePlan:
         folder=folder,
         samples=study if samples else None,
         ensembles=ensembles,
+        captions=captions,
         likelihood=plan_likelihood(subject, options, source, load) if options.likelihood else None,
     )
 
@@ -108,7 +113,8 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     metrics = bound = items = conditional = None
     if plan.samples is not None:
         items = yield from plan.samples.samples(plan.batch_size)
-        measurement = plan.samples.metrics(items, plan.batch_size, options.metrics or METRICS)
+        captions = None if plan.captions is None else (yield from plan.captions.measure(plan.batch_size))
+        measurement = plan.samples.metrics(items, plan.batch_size, options.metrics or METRICS, captions)
         metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.limits)
     if plan.ensembles is not None:
         conditional = yield from plan.ensembles.measure(plan.batch_size)
@@ -126,13 +132,17 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     return EvaluationResult(metrics, bound, conditional)
 
 
-def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, classes: bool) -> None:
-    """Raise InputError for no metrics, functions that are none, and the class accuracy of samples without classes."""
+def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, conditions: Mapping[str, Condition]) -> None:
+    """Raise InputError for no metrics, functions that are none, and those of conditions that samples do not have."""
     for metric in metrics or ():
-        if not isinstance(metric, str) and not takes(metric, None, None):
+        if isinstance(metric, str):
+            continue
+        given = dict.fromkeys(name for name in parameters(metric)[2:] if name in conditions)
+        if not takes(metric, None, None, **given):
+            further = ", ".join(["items, other items", *(name for name in conditions if name != LABEL)])
             raise InputError(
                 f"{option('metrics')} cannot hold {function_name(metric)}: a metric is a name, or a function of "
-                "(items, other items) that returns a number"
+                f"({further}) that returns a number"
             )
     names = [metric if isinstance(metric, str) else function_name(metric) for metric in metrics or ()]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -141,10 +151,12 @@ def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, classes: b
         )
     if metrics == ():
         raise InputError(f"{option('metrics')} names none; give some of {', '.join(METRICS)}")
-    if not classes and "class_accuracy" in (metrics or ()):
-        raise InputError(
-            f"class_accuracy cannot be measured of samples without classes; leave it out of {option('metrics')}"
-        )
+    has_words = any(kind.in_sequence for kind in conditions.values())
+    for name, needed, there in (("class_accuracy", "classes", LABEL in conditions), ("captions", "words", has_words)):
+        if name in (metrics or ()) and not there:
+            raise InputError(
+                f"{name} cannot be measured of samples without {needed}; leave it out of {option('metrics')}"
+            )
 
 
 def _check_parts(options: Evaluate, samples: bool) -> None:

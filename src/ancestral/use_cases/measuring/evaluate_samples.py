@@ -14,6 +14,7 @@ from ancestral.base.errors import InputError, whole
 from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS
+from ancestral.conditions import LABEL, Classes
 from ancestral.data import InMemoryDataset
 from ancestral.declarations import EvaluateSamples
 from ancestral.measure.measured_samples import References, Samples
@@ -51,7 +52,7 @@ def plan(options: EvaluateSamples) -> SamplesPlan:
     references = references.checked_for_copies(options.leave_out_copies)
     references.check(len(samples))
     labels = labels_for(samples, train.classes)
-    check_metrics(options.metrics, labels is not None)
+    check_metrics(options.metrics, {} if labels is None else {LABEL: Classes(train.classes)})
     with contextlib.suppress(InputError):  # images of several sizes have no shape of their own
         shape = datasets.open(source, memory=0).shape if isinstance(source, str) else train.shape
         if shape != train.shape:

@@ -1,0 +1,186 @@
+"""Samples for captions that training had, and for such as it had not, and a judge of whether they fit."""
+
+import dataclasses
+from collections.abc import Collection, Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ancestral.base.events import Event, track
+from ancestral.base.options import option
+from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.conditions import Words
+from ancestral.data.statistics import evenly_spaced
+from ancestral.measure.caption_groups import KnownCaptions
+from ancestral.measure.item_conditions import ItemConditions
+from ancestral.measure.reference import ReferenceSet, conditions_for
+from ancestral.measure.sample_sets import CaptionedItems, CaptionFeatures
+from ancestral.measure.study import Study
+from ancestral.metrics import caption_judge
+from ancestral.metrics.caption_judge import CaptionJudge
+from ancestral.metrics.retrieval import AMONG
+
+GROUP = 200
+"""The largest number of captions of a group, of which each has one sample."""
+LEAST_TRAINED = 64
+"""The smallest number of items that a judge is trained on."""
+TRAINING, NEW, PAIRS, EXCHANGED = "training", "new", "new pairs", "exchanged"
+"""The names of the groups."""
+NOT_HELD_OUT = (
+    "No caption was held out, so those that never occurred are training captions with one word exchanged, which no "
+    f"real item has: hold some out ({option('validation', 0.1)}), or give {option('held_out')}."
+)
+
+
+@dataclass(frozen=True)
+class CaptionSamples:
+    """Samples for the captions of items.
+
+    Attributes:
+        study: The samples; one for each item.
+        groups: Which of the samples, int64, are in each group.
+        real: Whether the items are those of the captions.
+    """
+
+    study: Study
+    groups: dict[str, Tensor]
+    real: bool = True
+
+    @property
+    def conditions(self) -> ItemConditions:
+        """The items and their captions."""
+        assert self.study.conditions is not None
+        return self.study.conditions
+
+    def tokens(self, name: str) -> Tensor:
+        """Return the tokens (n, L) of the captions."""
+        return self.conditions.values_of(range(self.study.count))[name]
+
+
+@dataclass(frozen=True)
+class CaptionStudy:
+    """Samples of a model whose captions are judged, first those of the study itself."""
+
+    study: Study
+    name: str
+    """The condition."""
+    parts: tuple[CaptionSamples, ...]
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(study: Study, metrics: Collection[MetricName | OwnMetric] = METRICS) -> "CaptionStudy | None":
+        """Choose the captions; None if captions are not measured, or neither model nor data have any."""
+        names = [name for name, kind in study.model.spec.further.items() if kind.in_sequence]
+        train, held_out = study.references.train, study.references.held_out
+        if "captions" not in metrics or not names or names[0] not in train.conditions or study.conditions is None:
+            return None
+        name, kind = names[0], _words(study, names[0])
+        known = _known(study, name)
+        count = min(GROUP, study.count, len(train.items) // 4)
+        parts = [CaptionSamples(dataclasses.replace(study, count=count), {TRAINING: torch.arange(count)})]
+        source, rows = train, dict[str, Tensor]()
+        if held_out is not None and name in held_out.conditions:
+            source, rows = held_out, _new_rows(known, kind.texts(held_out.conditions[name]))
+        if rows:
+            parts.append(_held_out_samples(study, source, name, rows))
+        if len(rows.get(PAIRS, ())) <= AMONG:
+            parts += _exchanged_samples(study, source, name, known)
+        notes = [f"Of several captions, {name} is measured."] if len(names) > 1 else []
+        return CaptionStudy(study, name, tuple(parts), (*notes, *([] if rows else [NOT_HELD_OUT])))
+
+    @property
+    def further(self) -> list[Study]:
+        """The studies of the samples that are no samples of the study itself."""
+        return [part.study for part in self.parts[1:]]
+
+    def measure(self, batch_size: int) -> Generator[Event, None, CaptionFeatures]:
+        """Train a judge, and return the features by it. Those samples that are missing are made first."""
+        made = []
+        for part in self.parts:
+            made.append((yield from part.study.samples(batch_size, "sampling for captions")))
+        train, kind = self.study.references.train, _words(self.study, self.name)
+        own = ~kind.missing(train.conditions[self.name])
+        own[self.parts[0].conditions.order[: self.parts[0].study.count]] = False  # whose samples are judged
+        if int(own.sum()) < LEAST_TRAINED:
+            text = (
+                f"Captions are not measured: {int(own.sum())} items are too few to train a judge, {LEAST_TRAINED} are"
+            )
+            return CaptionFeatures((), (*self.notes, f"{text} needed."))
+        judge = yield from track(
+            caption_judge.train(
+                lambda: CaptionJudge(kind, self.study.model.spec.shape, self.study.model.spec.codec),
+                train.items[own], train.conditions[self.name][own], self.study.references.device, caption_judge.STEPS,
+            ),
+            "training a judge of captions", caption_judge.STEPS, "steps",
+        )  # fmt: skip
+        parts = zip(self.parts, made, strict=True)
+        return CaptionFeatures(tuple(_features(judge, part, items, self.name) for part, items in parts), self.notes)
+
+
+def judged(
+    study: Study, batch_size: int, metrics: Collection[MetricName | OwnMetric]
+) -> Generator[Event, None, CaptionFeatures | None]:
+    """Return what the metric of captions takes; None if captions are not measured."""
+    captions = CaptionStudy.of(study, metrics)
+    return None if captions is None else (yield from captions.measure(batch_size))
+
+
+def _words(study: Study, name: str) -> Words:
+    """The condition of a model that is words."""
+    kind = study.model.spec.further[name]
+    assert isinstance(kind, Words)
+    return kind
+
+
+def _known(study: Study, name: str) -> KnownCaptions:
+    """The captions of all training items that fit into memory."""
+    kind, values = _words(study, name), conditions_for(study.references.train.searched, study.model.spec)[0]
+    texts = (kind.pieces.text(row) for row in values[name].flatten(0, 1).tolist())
+    return KnownCaptions(filter(None, texts), kind.shuffled)
+
+
+def _new_rows(known: KnownCaptions, texts: list[str]) -> dict[str, Tensor]:
+    """The items whose captions training did not have, at most GROUP of each group that has enough different ones."""
+    groups: dict[str, list[int]] = {NEW: [], PAIRS: []}
+    for row, text in enumerate(texts):
+        if text and known.key(text) not in known.texts:
+            groups[PAIRS if known.has_new_pair(text) else NEW].append(row)
+    enough = {name: rows for name, rows in groups.items() if len({known.key(texts[row]) for row in rows}) > AMONG}
+    return {name: torch.tensor(rows)[evenly_spaced(GROUP, len(rows))] for name, rows in enough.items()}
+
+
+def _held_out_samples(study: Study, source: ReferenceSet, name: str, rows: dict[str, Tensor]) -> CaptionSamples:
+    kind, order = _words(study, name), torch.cat([*rows.values()])
+    source = dataclasses.replace(
+        source, conditions={**source.conditions, name: kind.encode(source.conditions[name]).short()[:, None]}
+    )
+    conditions = ItemConditions.of(study.model.spec, source, order, study.request.seed)
+    places = torch.split(torch.arange(len(order)), [len(part) for part in rows.values()])
+    made = dataclasses.replace(study, count=len(order), conditions=conditions)
+    return CaptionSamples(made, dict(zip(rows, places, strict=True)))
+
+
+def _exchanged_samples(study: Study, source: ReferenceSet, name: str, known: KnownCaptions) -> list[CaptionSamples]:
+    """Samples for captions with one word exchanged; none if there are too few of these."""
+    kind, seed = _words(study, name), study.request.seed
+    texts, made = kind.texts(source.conditions[name]), dict[str, int]()
+    for row in evenly_spaced(2 * GROUP, len(texts)):
+        text = known.exchanged(texts[row], seed, row)
+        if text is not None and len(made) < GROUP:
+            made.setdefault(known.key(text), row)
+    if len(made) <= AMONG:
+        return []
+    order, tokens = torch.tensor([*made.values()]), kind.encode(source.conditions[name]).short()[:, None]
+    tokens[order] = kind.read([*made])[:, None]
+    source = dataclasses.replace(source, conditions={**source.conditions, name: tokens})
+    conditions = ItemConditions.of(study.model.spec, source, order, seed)
+    part = dataclasses.replace(study, count=len(order), conditions=conditions)
+    return [CaptionSamples(part, {EXCHANGED: torch.arange(len(order))}, real=False)]
+
+
+def _features(judge: CaptionJudge, part: CaptionSamples, samples: Tensor, name: str) -> CaptionedItems:
+    tokens, conditions = part.tokens(name), part.conditions
+    keys = torch.unique(tokens, dim=0, return_inverse=True)[1]
+    real = judge.item_features(conditions.items[conditions.order[: len(tokens)]]) if part.real else None
+    return CaptionedItems(judge.item_features(samples), real, judge.text_features(tokens), keys, part.groups)

@@ -1,0 +1,50 @@
+"""R-precision against draws of distractors, and its error against the spread over new items and texts."""
+
+import torch
+import torch.nn.functional as F
+
+from ancestral.metrics.retrieval import AMONG, distinct, r_precision
+
+
+def drawn(generator, texts=100, items=100):
+    """Features of items near their texts, with an error of each text and of each item."""
+    of_texts, error = torch.randn(2, texts, 8, generator=generator)
+    keys = torch.randint(texts, (items,), generator=generator)
+    noisy = of_texts[keys] + 0.4 * error[keys] + 0.4 * torch.randn(items, 8, generator=generator)
+    return F.normalize(noisy, dim=1), F.normalize(of_texts[keys], dim=1), keys
+
+
+def test_the_share_is_the_mean_over_draws_of_distractors():
+    generator = torch.Generator().manual_seed(0)
+    items, texts, keys = drawn(generator, items=300)
+    _, first = distinct(keys)
+    hits = torch.zeros(4000)
+    for number in range(len(hits)):
+        row = int(torch.randint(300, (), generator=generator))
+        others = first[keys[first] != keys[row]]
+        others = others[torch.randperm(len(others), generator=generator)[: AMONG - 1]]
+        hits[number] = float((texts[others] @ items[row] < texts[row] @ items[row]).all())
+    share = r_precision(items, texts, keys)
+    assert abs(share.value - hits.mean()) < 4 * hits.std() / len(hits) ** 0.5
+    assert r_precision(texts, texts, keys).value == 1
+    assert r_precision(torch.ones(300, 8), torch.ones(300, 8), keys).value == 0  # a judge that sees no difference
+    by_group = [r_precision(items, texts, keys, rows).value for rows in torch.arange(300).split(150)]
+    assert abs(sum(by_group) / 2 - share.value) < 1e-6
+
+
+def test_the_error_is_the_spread_over_items_and_texts():
+    generator = torch.Generator().manual_seed(1)
+    shares = [r_precision(*drawn(generator)) for _ in range(150)]
+    values = torch.tensor([one.value for one in shares], dtype=torch.float64)
+    mean, spread = values.mean(), values.std()
+    assert 0.9 * spread < sum(one.error for one in shares) / len(shares) < 1.5 * spread
+    assert sum(one.low <= mean <= one.high for one in shares) / len(shares) > 0.9
+
+
+def test_shuffled_captions_are_found_by_chance():
+    """Exactly so on average: each of 32 texts is the nearest with the same probability."""
+    generator = torch.Generator().manual_seed(2)
+    items, texts, keys = drawn(generator, 200, 1000)
+    orders = [torch.randperm(1000, generator=generator) for _ in range(40)]
+    values = torch.tensor([r_precision(items[order], texts, keys).value for order in orders])
+    assert abs(values.mean() - 1 / AMONG) < 4 * values.std() / len(values) ** 0.5
