@@ -271,8 +271,6 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
             rows[name], unknown = _renumbered(rows[name], theirs.classes, kind.classes, name, data.name)
             if unknown:
                 notes.append(f"The model does not know {unknown} of {data.name}: there the condition {name} is absent.")
-        else:
-            rows[name] = kind.recoded(rows[name], theirs)
     return {name: rows[name] for name in spec.further if name in rows}, tuple(notes)
 
 
