@@ -11,6 +11,7 @@ AXES = [
     ("label", {"label": ()}),
     ("sampler=ddim, heun:churn=10", {"sampler": ("ddim", "heun:churn=10")}),
     ("sampler=ddim;heun:churn=1,steps=4", {"sampler": ("ddim", "heun:churn=1,steps=4")}),
+    ("caption=a cat, left; or right\nnone\n", {"caption": ("a cat, left; or right", "none")}),
     ({"angle": (0, 1.5), "label": None}, {"angle": (0, 1.5), "label": ()}),
     ({"angle": "1,2", "seed": 3}, {"angle": ("1", "2"), "seed": (3,)}),
     ({"angle": np.array([1.0, 2.0]), "seed": range(2)}, {"angle": (1.0, 2.0), "seed": (0, 1)}),
@@ -22,7 +23,7 @@ def test_values_by_name(written, axes):
     assert read_axes(written) == axes
 
 
-@pytest.mark.parametrize("values", [("0", "35.5"), ("heun:churn=1,steps=4",), ("a,b", "c"), ("none",)])
+@pytest.mark.parametrize("values", [("0", "35.5"), ("heun:churn=1,steps=4",), ("a,b", "c"), ("a;b", "c, d"), ("none",)])
 def test_a_text_of_values_is_read_again(values):
     assert read_axes(axis_text("x", values)) == {"x": values}
 
