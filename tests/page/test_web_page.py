@@ -276,6 +276,9 @@ def test_words(open_page, run, tmp_path, transformer):
     field.press("Shift+Enter")
     assert field.input_value() == "A Red cube, Ω zebra\n"
     field.fill("A Red cube")
+    page.tab.get_by_label("avoid caption", exact=True).fill("blue")
+    field.press("Enter")
+    page.wait("() => document.querySelector('#status').textContent.includes('no effect with guidance 1')")
     page.tab.evaluate("() => { document.querySelector('[name=guidance]').value = 2 }")
     for name, text in (("n", "4"), ("seed", "5"), ("steps", "6")):
         page.tab.locator(f"[name={name}]").evaluate("(one, text) => { one.value = text }", text)
@@ -283,11 +286,13 @@ def test_words(open_page, run, tmp_path, transformer):
     actual = page.finished()
     given = {"caption": "A Red cube", "angle": 30.0}
     settings = {"seed": 5, "steps": 6, "guidance": 2, "label": ["a", "b", "c"], "decode": False}
+    settings |= {"avoid": {"caption": "blue"}}
     expected = model.sample(4, given=given, **settings).flatten(1).double()
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
     other = model.sample(4, given={**given, "caption": "a red circle"}, **settings).flatten(1).double()
     assert (other - expected).abs().max() > 0.05
     assert page.recipe()["given"] == {"caption": ["A Red cube"], "angle": ["30"]}
+    assert page.recipe()["avoid"] == {"caption": ["blue"]}
 
     (picture := tmp_path / "picture.png").write_bytes(download(page).read_bytes())
     run("sample", path, "--like", picture, "--out", tmp_path / "python.png")
@@ -298,6 +303,7 @@ def test_words(open_page, run, tmp_path, transformer):
     other.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
     torch.testing.assert_close(other.sample(), actual, rtol=0, atol=1e-4)
     assert other.tab.get_by_label("caption", exact=True).input_value() == "A Red cube"
+    assert other.tab.get_by_label("avoid caption", exact=True).input_value() == "blue"
 
 
 @pytest.mark.browser

@@ -91,8 +91,8 @@ class Page {
   /** Samples the items of a job, and shows its states and its progress. Resolves to what `Workers.run` does. */
   run(job, seconds) {
     const { key, steps, options, clip, spacing } = job.sampler, { seed, guidance } = job.recipe;
-    const { rescale, shown, visited, items } = job, edit = job.edit && job.edit.sent;
-    const sent = { sampler: key, steps, options, clip, spacing, seed, guidance, rescale, shown, edit };
+    const { rescale, absent, shown, visited, items } = job, edit = job.edit && job.edit.sent;
+    const sent = { sampler: key, steps, options, clip, spacing, seed, guidance, rescale, absent, shown, edit };
     let states = 0;
     return this.workers.run(sent, items, (state) => {
       states++;

@@ -75,9 +75,19 @@ function vector(name, condition) {
 }
 
 function words(name, condition) {
-  const id = `given-${name}`, { element, input, read, set } = wordsField(condition, { id, name: `given ${name}` });
+  return text(condition, { id: `given-${name}`, name: `given ${name}` }, name);
+}
+
+/** The control of a text that guidance leads away from, {part, name, value(), restore(text)}. */
+export function avoidControl(name, condition) {
+  const attributes = { id: `avoid-${name}`, name: `avoid ${name}`, rows: 1 };
+  return { ...text({ ...condition, example: "" }, attributes, `avoid ${name}`), name };
+}
+
+function text(condition, attributes, label) {
+  const { element, input, read, set } = wordsField(condition, attributes);
   return {
-    part: el("div", { class: "stacked" }, el("label", { for: id }, name), element),
+    part: el("div", { class: "stacked" }, el("label", { for: attributes.id }, label), element),
     value() {
       const text = input.value, { tokens } = read(text);
       return tokens[0] < 0 ? null : { input: tokens, text };

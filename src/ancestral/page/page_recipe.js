@@ -4,7 +4,7 @@ import { fromBase64 } from "./shared/bytes.js";
 
 const MOST_SAMPLES = 4096;
 const KEYS = [
-  "schema", "version", "model", "run", "step", "steps", "seed", "n", "index", "single", "label", "given", "sampler",
+  "schema", "version", "model", "run", "step", "steps", "seed", "n", "index", "single", "label", "given", "avoid", "sampler",
   "guidance", "guidance_interval", "guidance_rescale", "weak", "then", "parent", "at", "edit", "sweep",
 ];
 const DAMAGED = "The settings in the picture are damaged.";
@@ -30,7 +30,7 @@ function parsed(text) {
 /** Raises an error unless the page can make samples by a recipe, {recipe, images, edit}, of its model again. */
 function check({ recipe, images, edit }, { sha256, conditions, shape }) {
   const isImage = shape.length === 3;
-  const { guidance, given, seed, n, index, label } = recipe;
+  const { guidance, given, avoid, seed, n, index, label } = recipe;
   if (recipe.model !== sha256) throw new Error("The picture was made by another model.");
   const others = [recipe.weak, recipe.guidance_interval, recipe.parent, ...Object.keys(recipe.then || {})];
   const all = Object.keys(recipe).every((key) => KEYS.includes(key) || recipe[key] === null); // others change samples
@@ -39,7 +39,7 @@ function check({ recipe, images, edit }, { sha256, conditions, shape }) {
     throw new Error("The picture was made with guidance, models or edits that this page does not have.");
   }
   const sound = isCount(seed) && isCount(n) && n > 0 && Number.isFinite(guidance) && isText(recipe.sampler) &&
-    isObject(given) && Object.values(given).every(isTexts) && (label === null || isTexts(label)) &&
+    [given, avoid].every((values) => isObject(values) && Object.values(values).every(isTexts)) && (label === null || isTexts(label)) &&
     (index === null || (Array.isArray(index) && index.length === n && index.every(isIndex))) &&
     (recipe.sweep === null || (isSweep(recipe.sweep) && n === 1)) &&
     (recipe.guidance_rescale === null || Number.isFinite(recipe.guidance_rescale)) &&
@@ -48,6 +48,10 @@ function check({ recipe, images, edit }, { sha256, conditions, shape }) {
   if (!sound) throw new Error(DAMAGED);
   if (seed > Number.MAX_SAFE_INTEGER) throw new Error("The seed of the picture is larger than this page can count.");
   if (n > MOST_SAMPLES) throw new Error(`The picture has ${n} samples; the page makes at most ${MOST_SAMPLES}.`);
+  for (const [name, texts] of Object.entries(avoid)) {
+    if (conditions[name]?.kind === "Words" && texts.length === 1) continue;
+    throw new Error(`The picture avoids ${texts.join(", ")}, and this page avoids one text.`);
+  }
   for (const [name, texts] of Object.entries(given)) {
     if (!Object.hasOwn(conditions, name)) throw new Error(`The model has no condition ${name}.`);
     if (texts.length > 1) throw new Error(`The picture has several values of ${name}; the page takes one.`);
@@ -67,7 +71,7 @@ export function readRecipe(texts, model) {
   if (text === undefined) return null;
   const content = parsed(text), { recipe, images = {}, edit = null } = (own ? content : { recipe: content }) || {};
   if (!isObject(recipe)) throw new Error(DAMAGED);
-  const absent = { index: null, label: null, guidance_rescale: null, sweep: null };
+  const absent = { index: null, label: null, avoid: {}, guidance_rescale: null, sweep: null };
   const settings = { recipe: { ...absent, ...recipe }, images, edit };
   check(settings, model);
   return settings;

@@ -2,7 +2,7 @@
 
 import { times } from "./diffusion.js";
 import { AxisControl } from "./page_axis.js";
-import { conditionControl } from "./page_conditions.js";
+import { avoidControl, conditionControl } from "./page_conditions.js";
 import { LabelControl, SamplerControl, wholeNumber } from "./page_controls.js";
 import { knownPart } from "./page_images.js";
 import { $ } from "./page_messages.js";
@@ -11,6 +11,7 @@ import { toBase64 } from "./shared/bytes.js";
 
 const COUNTS = [1, 4, 9, 16, 25, 36, 64], POINT_COUNTS = [64, 256, 1024];
 const BUDGET = 15; // seconds that the samples at the start may take
+const NO_SCALE = "What is avoided has no effect with guidance 1: move the guidance up.";
 
 const packed = ({ values, height, width, file }) => ({ height, width, file, values: toBase64(bytesOf(values)) });
 
@@ -40,7 +41,9 @@ export class Settings {
       Object.assign(conditionControl(name, condition, model), { name }));
     this.axis = new AxisControl($("axis"), model);
     this.fixed = {}; // what a picture holds that no control shows: the indices of its samples, and a rescaling
-    $("conditions").append(...this.conditions.map((one) => one.part));
+    const texts = Object.entries(model.guidance ? model.conditions : {}).filter(([, { kind }]) => kind === "Words");
+    this.avoided = texts.map(([name, condition]) => avoidControl(name, condition));
+    $("conditions").append(...[...this.conditions, ...this.avoided].map((one) => one.part));
     $("guidance").hidden = !model.guidance;
     this.control("n").onchange = () => {
       delete this.fixed.index;
@@ -86,7 +89,9 @@ export class Settings {
     const fixedOnes = this.conditions.filter(({ name }) => name !== axis?.name);
     const given = fixedOnes.map((one) => [one, one.value()]).filter(([, read]) => read);
     const names = axis?.name === "label" ? [] : this.labels.value() || model.classes;
-    const recipe = await this.recipe({ seed, sampler, indices, given, names, axis });
+    const avoid = this.avoided.map((one) => [one.name, one.value()]).filter(([, read]) => read);
+    const recipe = await this.recipe({ seed, sampler, indices, given, avoid, names, axis });
+    if (avoid.length && recipe.guidance === 1 && axis?.name !== "guidance") throw new Error(NO_SCALE);
     const visited = times(this.schedule, sampler.key, sampler.steps, sampler.spacing).length;
     const kept = Math.min(visited, model.frames), noClass = names.length ? "no class" : null;
     const labelOf = (index) => (names.length ? names[index % names.length] : null);
@@ -98,6 +103,7 @@ export class Settings {
     const images = given.filter(([, { image }]) => image).map(([one, { image }]) => [one.name, packed(image)]);
     return {
       recipe, edit, visited, sampler, rescale: fixed.rescale || 0,
+      absent: Object.fromEntries(avoid.map(([name, { input }]) => [name, input])),
       shown: Array.from({ length: kept }, (_, i) => Math.round((i * (visited - 1)) / Math.max(kept - 1, 1))),
       captions: axis ? axis.values.map((value) => captionOf(axis, value))
         : indices.map((index) => (model.classes.includes(labelOf(index)) ? labelOf(index) : noClass)),
@@ -111,7 +117,7 @@ export class Settings {
   }
 
   /** The recipe of a job, as Python writes them. */
-  async recipe({ seed, sampler, indices, given, names, axis }) {
+  async recipe({ seed, sampler, indices, given, avoid, names, axis }) {
     const { model } = this, chosen = this.labels.value(), fixed = axis ? { ...this.fixed, index: null } : this.fixed;
     const guidance = model.guidance && axis?.name !== "guidance" ? Number(this.value("guidance")) : 1;
     const texts = await Promise.all(given.map(async ([{ name }, read]) =>
@@ -121,6 +127,7 @@ export class Settings {
       n: axis ? 1 : indices.length, sampler: sampler.text(sampler.steps), guidance,
       single: !axis && indices.length === 1,
       given: Object.fromEntries(given.map(([one], i) => [one.name, [texts[i]]])), then: {},
+      avoid: Object.fromEntries(avoid.map(([name, read]) => [name, [read.text]])),
       ...(axis ? { sweep: { [axis.name]: axis.values } } : {}),
       ...(fixed.index || (!axis && indices.length === 1) ? { index: indices } : {}),
       ...(fixed.rescale ? { guidance_rescale: fixed.rescale } : {}),
@@ -131,7 +138,7 @@ export class Settings {
 
   /** Sets all controls as they were for a picture: by the recipe of the page, or of `ancestral sample`. */
   restore({ recipe, images, edit }) {
-    const { guidance, given, seed, n } = recipe;
+    const { guidance, given, avoid, seed, n } = recipe;
     const settings = this.conditions.map((one) => {
       const [text] = given[one.name] || [], saved = images[one.name];
       if (!one.set) return one.read(text || "none");
@@ -144,6 +151,7 @@ export class Settings {
     this.sampler.restore(recipe.sampler); // what is wrong has been refused up to here, with all controls as they were
     this.labels.restore(names);
     this.conditions.forEach((one, i) => (one.set || one.restore)(settings[i]));
+    for (const one of this.avoided) one.restore(one.read(avoid[one.name]?.[0] ?? "none"));
     const counts = this.control("n");
     if (![...counts.options].some(({ value }) => Number(value) === count)) counts.append(new Option(count, count));
     counts.value = count;

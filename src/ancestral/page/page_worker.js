@@ -92,7 +92,7 @@ function knownLatents({ y, known }) {
 function trajectory({ index, inputs, guidance }, job, edit) {
   const { sampler, steps, spacing, options, seed } = job, size = model.size;
   let denoiser = trained({ schedule, evaluate, size, tables: model.tables });
-  denoiser = guided(denoiser, guidance ?? job.guidance, [{}], job.rescale);
+  denoiser = guided(denoiser, guidance ?? job.guidance, [job.absent], job.rescale);
   if (edit) denoiser = inpainting(denoiser, edit.y, edit.known, job.clip);
   const clip = edit ? null : job.clip; // what agrees with the image is not clipped any more
   const x_T = prior(schedule, size, seed, [index]);
