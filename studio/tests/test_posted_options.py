@@ -152,7 +152,19 @@ def test_files_outside_the_folders_are_not_read(readable, run_id, options):
 
 
 WORDS = {
-    *("device", "sampler", "samplers", "schedule", "image_size", "background", "variance", "label", "guidance", "box"),
+    *(
+        "device",
+        "sampler",
+        "samplers",
+        "schedule",
+        "image_size",
+        "background",
+        "variance",
+        "label",
+        "guidance",
+        "avoid",
+        "box",
+    ),
     *("window", "extend", "method", "sweep", "by"),
 }
 """Options whose text names neither files nor code."""

@@ -41,7 +41,8 @@ def place(tmp_path_factory):
 def test_a_model_with_words_is_described(place):
     about = model_description(place[2] / "words" / "model.safetensors")
     assert about["conditions"]["caption"] == {
-        "kind": "words", "vocabulary": VOCABULARY, "length": 6, "shuffled": False, "example": "a red circle"
+        "kind": "words", "vocabulary": VOCABULARY, "length": 6, "shuffled": False, "example": "a red circle",
+        "cut": 0,
     }  # fmt: skip
     assert about["axes"]["sample"][0] == {"name": "caption", "title": "caption", "complete": False, "texts": True}
 
@@ -62,8 +63,8 @@ def test_an_inspection_has_some_texts():
     items, captions = torch.zeros(40, 1, 8, 8, dtype=torch.uint8), [f"a circle {number}" for number in range(40)]
     statistics = condition_statistics(data.open((items, {"caption": captions})))["caption"]
     assert statistics.kind == "words"
-    assert len(statistics.texts) == 6
-    assert {"a circle 0", "a circle 39"} <= set(statistics.texts) <= set(captions)
+    assert len(statistics.text.examples) == 6
+    assert {"a circle 0", "a circle 39"} <= set(statistics.text.examples) <= set(captions)
 
 
 @pytest.mark.browser
@@ -77,13 +78,15 @@ def test_words_are_typed_tabled_and_restored(chromium, place, tmp_path, size):
         area = field.get_by_label("caption", exact=True).last
         assert area.input_value() == "a red circle"
         area.fill("a zebra / Ω circle")
-        assert field.locator(".words-note").text_content() == "spelled: zebra · unknown: ω"
-        page.set(n=2, seed=3, steps=2)
+        assert field.locator(".words-note").first.text_content() == "spelled: zebra · unknown: ω"
+        field.get_by_label("avoid caption").last.fill("blue")
+        page.set(n=2, seed=3, steps=2, guidance=2)
         before = page.tab.locator(".job").get_attribute("data-job")
         area.press("Enter")
         page.tab.locator(f".job[data-job]:not([data-job='{before}'])").wait_for()
         entry = page.end()
         assert entry["recipe"]["given"] == {"caption": ["a zebra / Ω circle"]}
+        assert entry["recipe"]["avoid"] == {"caption": ["blue"]}
         page.until(lambda: page.tab.locator(".tile-text").all_text_contents() == ["a zebra / Ω circle"] * 2)
 
         page.tab.get_by_label("Table of caption").click()

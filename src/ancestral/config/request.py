@@ -136,7 +136,7 @@ class SamplingOptions:
     """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""
     avoid: Mapping[str, Any] | None = argument(
-        None, title="Avoid", words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
+        None, title="Avoid", words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="words"
     )
     """Value of a condition that guidance leads away from, in place of its absence: a text, a class or numbers, as of
     `given`. It needs a scale of guidance above 1. Given several times, sample i has value i mod their number."""

@@ -103,6 +103,8 @@ def restored(file: Path, runs: Mapping[str, Path], pictures: Sequence[KeptPictur
         options |= {name: picture.reference for name, picture in images.items()}
     if words := _conditions(recipe, spec, pictures, images, missing):
         options["given"] = words
+    if recipe.avoid:
+        options["avoid"] = [f"{name}={text}" for name, texts in recipe.avoid.items() for text in texts]
     parent = "" if recipe.parent is None else recipe.parent.to_json()
     if parent:
         options.pop("n", None)  # a branch has the number of its parent
@@ -192,7 +194,7 @@ def _options(recipe: Request) -> dict[str, Any]:
     """The options of a recipe that need no file."""
     scale, plain = recipe.guidance, recipe.guidance == 1 and recipe.weak is None
     words = [f"{name}={value!r}" for name, value in scale.items()] if isinstance(scale, Mapping) else [repr(scale)]
-    kept = [name for name in SETTINGS if name not in ("given", "weak")]
+    kept = [name for name in SETTINGS if name not in ("given", "avoid", "weak")]
     options: dict[str, Any] = {SETTINGS[name]: getattr(recipe, name) for name in kept}
     options = {name: [*value] if isinstance(value, tuple) else value for name, value in options.items()}
     options |= {"guidance": None if plain else words}

@@ -107,6 +107,14 @@ function words(kind, label, changed) {
   return { element, value: () => input.value || undefined, set };
 }
 
+/** The field of a text that guidance leads away from, below that of the condition. */
+function avoidField({ name, kind }, changed) {
+  if (kind.kind !== "words") return null;
+  const control = words({ ...kind, example: "" }, `avoid ${name}`, changed);
+  const element = el("div", { class: "stack tight" }, el("span", { class: "small soft" }, "Avoid"), control.element);
+  return { ...control, element, name };
+}
+
 /** The values of a kind that has no control of its own, as the command takes them. */
 function text(label, changed) {
   const input = el("input", { type: "text", "aria-label": label, on: { input: changed } });
@@ -131,6 +139,7 @@ function conditionField(app, { name, kind, vary }, changed) {
   let further = [];
   const use = el("input", { type: "checkbox" });
   const body = el("div", { hidden: true }, control.element);
+  const avoided = avoidField({ name, kind }, changed);
   const made = kind.made_by ? el("span", { class: "small soft" }, `made by ${kind.made_by}`) : null;
   const note = el("p", { class: "small soft", hidden: true });
   const show = given => {
@@ -153,7 +162,9 @@ function conditionField(app, { name, kind, vary }, changed) {
       el("legend", { class: "row apart" }, el("label", { class: "row" }, use, el("span", { class: "label" }, name), made), vary),
       note,
       body,
+      avoided?.element,
     ),
+    avoided,
     /** The values as the command takes them. */
     words() {
       const values = further.length ? further : [control.value()];
@@ -183,9 +194,9 @@ export function valuesByName(given) {
 
 /**
  * Make the controls of a model, as GET /api/runs/{id}/model describes it.
- * `labelDefault` says what no label means. Returns {element, values(), set({label, given}), setImage(name, image)};
- * `values()` has `label` and `given` as the command takes them, left out where nothing is chosen. `vary(name)` is a button
- * beside a condition, or null.
+ * `labelDefault` says what no label means. Returns {element, values(), set({label, given, avoid}), setImage(name, image)};
+ * `values()` has `label`, `given` and `avoid` as the command takes them, left out where nothing is chosen. `vary(name)` is
+ * a button beside a condition, or null.
  */
 export function conditionControls(app, model, { labelDefault, changed = () => {}, vary = () => null }) {
   const label = model.classes.length ? chips(model.classes, changed, { none: true, all: labelDefault }) : null;
@@ -202,11 +213,15 @@ export function conditionControls(app, model, { labelDefault, changed = () => {}
     ),
     values() {
       const given = fields.flatMap(field => field.words());
+      const texts = fields.filter(field => field.avoided?.value());
+      const avoid = texts.map(({ name, avoided }) => `${name}=${avoided.value()}`);
       const chosen = label?.value();
-      return { ...(chosen && { label: chosen }), ...(given.length && { given }) };
+      return { ...(chosen && { label: chosen }), ...(given.length && { given }), ...(avoid.length && { avoid }) };
     },
-    set({ label: chosen, given } = {}) {
+    set({ label: chosen, given, avoid } = {}) {
       label?.set(chosen);
+      const texts = new Map(valuesByName(avoid));
+      for (const { name, avoided } of fields) avoided?.set(texts.get(name)?.[0] ?? "");
       const values = new Map(valuesByName(given));
       // what this model does not know stays out; the server would refuse it
       for (const field of fields) field.set(values.get(field.name) ?? []);

@@ -29,7 +29,9 @@ export const TASKS = {
     names: ["t", "n", "seed", "steps"],
   },
 };
-const ELSEWHERE = ["model", "task", "image", "extend", "other", "mask", "box", "changes", "label", "given", "out", "like", "net"];
+const ELSEWHERE = [
+  "model", "task", "image", "extend", "other", "mask", "box", "changes", "label", "given", "avoid", "out", "like", "net",
+];
 
 const COMPARED = 4; // samples of each method, where the controls say no number
 

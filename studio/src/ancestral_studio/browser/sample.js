@@ -12,7 +12,7 @@ import { SampleResult } from "./sample_result.js";
 
 const MAIN = ["n", "seed", "guidance"];
 const FIRST_OF_MORE = ["sampler", "steps"];
-const ELSEWHERE = ["model", "label", "given", "out", "like", "branch", "at", "captions", "net"];
+const ELSEWHERE = ["model", "label", "given", "avoid", "out", "like", "branch", "at", "captions", "net"];
 const WHOLE = "grid.png"; // the picture of all samples with their recipe
 const FIRST = { n: "16", seed: "0" };
 
