@@ -76,8 +76,10 @@ def plan(options: Compare) -> ComparePlan:
         processes=processes,
         subjects=tuple(models),
         studies=tuple(
-            subjects.plan_study(subject, options, source, load, temporary, output_files.check_folder(subject.folder))
-            for subject in models
+            subjects.plan_study(  # models in memory have no hash by which their samples differ
+                subject, options, source, load, temporary / str(number), output_files.check_folder(subject.folder)
+            )
+            for number, subject in enumerate(models)
         ),
         folder=output_files.check_folder(place if options.out is None else options.out, source, options.held_out),
         samplers=tuple(sampler_names),
