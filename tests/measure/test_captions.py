@@ -14,6 +14,7 @@ from ancestral.measure.caption_groups import KnownCaptions, pairs_of
 from ancestral.measure.reference import conditions_for
 from ancestral.metrics import caption_judge, retrieval
 from ancestral.metrics.caption_judge import CaptionJudge
+from ancestral.model import Model
 from ancestral.results import EvaluationResult
 from ancestral.targets import X0, exact_at_zero
 
@@ -141,6 +142,9 @@ def test_a_function_gets_the_captions_of_samples():
         ancestral.evaluate_samples(images, data=images, metrics=[obeys], extractor="pixels", progress=False)
     with pytest.raises(InputError, match="captions cannot be measured of samples without words"):
         ancestral.evaluate_samples(images, data=images, metrics=["captions"], extractor="pixels", progress=False)
+    assert ancestral.evaluate_samples(
+        images, data=items, metrics=["colour"], extractor="pixels", progress=False
+    ).samples
 
 
 def test_captions_of_other_data_have_the_tokens_of_the_model():
@@ -187,3 +191,16 @@ def test_the_judge_agrees_with_the_program_that_checks_scenes():
     assert reshaped[0].value < right[0].value / 1.5
     fits, obeys = (torch.cat([one[part].double() for one in (right, recoloured, reshaped)]) for part in (1, 2))
     assert float(torch.corrcoef(torch.stack([fits, obeys]))[0, 1]) > 0.5
+
+
+@pytest.mark.long
+def test_comparisons_have_a_row_of_it(quick_judge):
+    train, held_out = parts()
+    spec = data.open(train).spec
+    kind = spec.conditions["caption"]
+    models = [Model(Painter(kind, only), spec) for only in (None, {"red red"})]
+    options = {**FAST, "data": train, "held_out": held_out}
+    options.pop("conditions")
+    (row,) = [one for one in ancestral.compare(models, **options).quantities() if one.title == "R-precision"]
+    assert row.best == 0
+    assert row.values[0].value > 2 * row.values[1].value

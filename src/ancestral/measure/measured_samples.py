@@ -44,7 +44,7 @@ class Samples:
     """Where their features are kept."""
     reconstructions: facts.ReconstructionQuality | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    """What they were conditioned on besides the label, as in `FeatureSet`."""
+    """What they were conditioned on besides the label, by name, for functions of the user."""
     kinds: Mapping[str, Condition] = field(default_factory=dict)
     """The kinds of the conditions."""
     captions: CaptionFeatures | None = None
@@ -144,7 +144,8 @@ class References:
         parts: list[FeatureSet] = []
         for name, items, where in self.item_sets(samples.items, samples.folder):
             features = yield from self.features(name, items, batch_size, where)
-            conditions = {key: samples.kinds[key].plain(one) for key, one in sets_of[len(parts)].items()}
+            given = sets_of[len(parts)].items() if samples.conditions else ()
+            conditions = {key: samples.kinds[key].plain(one) for key, one in given}
             parts.append(FeatureSet(items, features, labels_of[len(parts)], conditions))
         held_out = parts[2] if len(parts) > 2 else None
         searched = self.train.searched.items

@@ -2,13 +2,11 @@
 
 import torch
 
-from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import format_percent
-from ancestral.measure.sample_sets import CaptionedItems, Outcome, SampleSets
+from ancestral.measure.sample_sets import CaptionedItems, Outcome, SampleSets, shuffled
 from ancestral.metrics import linear_classifier, retrieval, uncertainty
 from ancestral.metrics.colour import drift
-from ancestral.randomness import Stream
 from ancestral.results.sample_result import CaptionGroup, CaptionRetrieval, ClassAccuracy
 
 LEAST_CEILING = 3 * retrieval.BY_CHANCE
@@ -69,11 +67,10 @@ def captions(sets: SampleSets) -> Outcome:
             f"captions among {retrieval.AMONG}, and {format_percent(retrieval.BY_CHANCE)} are chance. It needs more "
             "training items, or captions that say what is seen."
         )])  # fmt: skip
-    order = randomness.permutation(len(main.keys), 0, Stream.JUDGE, 1)
     measure = CaptionRetrieval(
         value=retrieval.r_precision(main.samples, main.texts, main.keys),
         floor=ceiling,
-        shuffled=retrieval.r_precision(main.real[order], main.texts, main.keys),
+        shuffled=retrieval.r_precision(shuffled(main.real), main.texts, main.keys),
         among=retrieval.AMONG,
         groups=tuple(_caption_group(part, name) for part in parts for name in part.groups),
     )

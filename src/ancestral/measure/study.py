@@ -145,7 +145,8 @@ class Study:
             lost, _ = yield from reconstruction_quality(self.model.spec, part, references.device, references.extractor)
         labels = None if labels is None else labels.cpu()
         settings, folder = self.settings(label_text), self.store.folder / "features"
-        given = {} if self.conditions is None else self.conditions.values_of(range(self.count))
-        kinds = self.model.spec.further
+        given, kinds = dict[str, Tensor](), self.model.spec.further
+        if self.conditions is not None and not all(isinstance(metric, str) for metric in metrics):
+            given = self.conditions.values_of(range(self.count))
         samples = Samples(items, labels, settings, self.identity, folder, lost, given, kinds, captions)
         return (yield from references.measure(samples, batch_size, metrics))

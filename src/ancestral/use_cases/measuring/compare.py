@@ -58,7 +58,7 @@ def plan(options: Compare) -> ComparePlan:
     models = [
         subjects.open_subject(run, options, processes.device, f"model {i}") for i, run in enumerate(runs, start=1)
     ]
-    (first, *others), temporary = models, measurements.temporary_folder(processes)
+    first, *others = models
     for other in others:
         _check_alike(first, other)
     if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
@@ -76,7 +76,14 @@ def plan(options: Compare) -> ComparePlan:
         processes=processes,
         subjects=tuple(models),
         studies=tuple(
-            subjects.plan_study(subject, options, source, load, temporary, output_files.check_folder(subject.folder))
+            subjects.plan_study(  # a folder for each: models in memory have no hash by which their samples differ
+                subject,
+                options,
+                source,
+                load,
+                measurements.temporary_folder(processes),
+                output_files.check_folder(subject.folder),
+            )
             for subject in models
         ),
         folder=output_files.check_folder(place if options.out is None else options.out, source, options.held_out),

@@ -241,6 +241,8 @@ def _forecast(plan: EvaluatePlan) -> str | None:
         named.append((f"{plan.samples.count:,} samples of {passes:,} network evaluations", plan.samples))
     if plan.ensembles is not None:
         named.append((f"{plan.ensembles.study.count:,} samples for the conditions of items", plan.ensembles.study))
+    further = [] if plan.captions is None else plan.captions.further
+    named += [(f"{study.count:,} samples for captions", study) for study in further]
     shared = time_needed.sampling_parts(named, size)
     parts |= {name: seconds / plan.processes.world for name, seconds in shared.items()}
     if plan.likelihood is not None:
