@@ -35,7 +35,7 @@ def main() -> None:
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="part", required=True, metavar="PART")
-    for name in (*PARTS, "gpu"):
+    for name in (*PARTS, "gpu", "words"):
         part = importlib.import_module(f"parts.{name}")
         command = commands.add_parser(
             name,

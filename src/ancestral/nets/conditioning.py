@@ -49,28 +49,39 @@ def _vector_numbers(kind: Vector, name: str, value: Tensor, dtype: torch.dtype) 
 
 
 class CrossAttention(nn.Module):
-    """Attention of the positions of x to a sequence: queries are of x, keys and values of the sequence.
+    """Attention of the positions of x to a sequence, with normalised queries and keys.
 
-    It ends in zeros, so at first it adds nothing.
+    Queries are of x, keys are of the features of the sequence, and values are of its embeddings, which depend on no
+    other element. So what a position receives of the word "green" is the same beside each shape.
 
     Args:
         width: Number of features of a position of x.
-        sequence_width: Number of features of an element of the sequence.
+        sequence_width: Number of features of an element of the sequence, and of its embedding.
         heads: Number of attention heads, which divides the width.
+        scale: The factor of the initial weights of the last layer; 0 adds nothing at first.
+
+    References:
+        Dehghani et al., *Scaling vision transformers to 22 billion parameters* (2023), the norms of queries and keys.
     """
 
-    def __init__(self, width: int, sequence_width: int, heads: int) -> None:
+    def __init__(self, width: int, sequence_width: int, heads: int, scale: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
-        # a bias of the keys adds the same to all logits of a query: its gradient would be rounding errors alone
-        self.q, self.k = nn.Linear(width, width), nn.Linear(sequence_width, width, bias=False)
-        self.v = nn.Linear(sequence_width, width)
-        self.out = _zero(nn.Linear(width, width))
+        self.q, self.k, self.v = (nn.Linear(size, width) for size in (width, sequence_width, sequence_width))
+        self.norm_q, self.norm_k = (LayerNorm(width // heads, bias=False) for _ in range(2))
+        self.out = nn.Linear(width, width)
+        with torch.no_grad():
+            for parameter in self.out.parameters():
+                parameter.mul_(scale)
 
     def forward(self, x: Tensor, sequence: Tensor) -> Tensor:
-        """Map x (B, positions, width) and a sequence (B, S, sequence_width) to (B, positions, width)."""
-        parts = (self.q(x), self.k(sequence), self.v(sequence))
-        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
+        """Map x (B, positions, width) and a sequence (B, S, 2 sequence_width), its features and then its embeddings, to
+        (B, positions, width).
+        """
+        features, embeddings = sequence.chunk(2, dim=2)
+        pairs = (self.q, x), (self.k, features), (self.v, embeddings)
+        q, k, v = (layer(each).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer, each in pairs)
+        q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
         out: Tensor = self.out(attend(q, k, v).transpose(1, 2).flatten(2))
         return out
 
@@ -94,33 +105,38 @@ class WordsEncoder(nn.Module):
         self.norm = LayerNorm(width)
 
     def forward(self, tokens: Tensor, name: str, dtype: torch.dtype) -> Tensor:
-        """Map tokens (B, L) to features (B, 1 + L, width), of which the first are of the whole text."""
+        """Map tokens (B, L) to features and embeddings side by side, (B, 1 + L, 2 width); the first of the 1 + L is the
+        whole text, whose embedding is zeros.
+        """
         if tokens.shape[1:] != (self.length,) or tokens.is_floating_point():
             raise InputError(
                 f"{name} is of words: give the tokens (B, {self.length}) as integers, as Words.read makes them, not "
                 f"{tokens.dtype} of the shape {tuple(tokens.shape)}"
             )
-        h = self.embedding(tokens.clamp(ABSENT, self.pieces - 1) + 1).to(dtype)
-        h = F.pad(h, (0, 0, 1, 0)) + self.places.to(dtype)
+        embeddings = self.embedding(tokens.clamp(ABSENT, self.pieces - 1) + 1).to(dtype)
+        embeddings = F.pad(embeddings, (0, 0, 1, 0))
+        h = embeddings + self.places.to(dtype)
         for block in self.blocks:
             h = block(h)
-        out: Tensor = self.norm(h)
-        return out
+        return torch.cat([self.norm(h).to(dtype), embeddings], dim=2)
 
 
 class WordsBlock(nn.Module):
-    """Self-attention and an MLP, each behind a norm and beside a residual connection."""
+    """Self-attention and an MLP, each behind a norm and beside a residual connection.
+
+    Neither ends in zeros: what the network adds of the words does, and two zeros one behind the other learn slowly.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.attention = CrossAttention(width, width, WORDS_HEADS)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), _zero(nn.Linear(2 * width, width)))
+        self.attention = CrossAttention(width, width, WORDS_HEADS, scale=1.0)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, width) to the same shape."""
         h = self.norm1(x)
-        x = x + self.attention(h, h)
+        x = x + self.attention(h, torch.cat([h, h], dim=2))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
@@ -144,13 +160,13 @@ EMBEDDED: dict[type, Embedded] = {
 """The kinds that add to the embedding of t alone."""
 ENCODERS: dict[type, Callable[[Any, int], nn.Module]] = {Words: WordsEncoder}
 """The kinds that are a sequence to attend to: what makes the layer of a kind and a width."""
-WORDS_DEPTH, WORDS_HEADS = 2, 4
-"""The numbers of blocks and of heads of the transformer over words."""
+WORDS_WIDTH, WORDS_DEPTH, WORDS_HEADS = 64, 2, 4
+"""The numbers of features, blocks and heads of the transformer over words: few, so that it takes little of a step."""
 
 
-def sequence_width(conditions: Mapping[str, Condition] | None, width: int) -> int | None:
+def sequence_width(conditions: Mapping[str, Condition] | None) -> int | None:
     """Return the number of features of an element of the sequence that layers attend to; None without words."""
-    return width if any(kind.in_sequence for kind in (conditions or {}).values()) else None
+    return WORDS_WIDTH if any(kind.in_sequence for kind in (conditions or {}).values()) else None
 
 
 class ConditionLayers(nn.Module):
@@ -170,8 +186,8 @@ class ConditionLayers(nn.Module):
         self.embeddings, self.encoders, self.whole = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for name, kind in self.kinds.items():
             if kind.in_sequence:
-                self.encoders[f"of_{name}"] = ENCODERS[type(kind)](kind, width)
-                self.whole[f"of_{name}"] = _zero(nn.Linear(width, width))
+                self.encoders[f"of_{name}"] = ENCODERS[type(kind)](kind, WORDS_WIDTH)
+                self.whole[f"of_{name}"] = _zero(nn.Linear(WORDS_WIDTH, width))
             elif not kind.on_grid:
                 self.embeddings[f"of_{name}"] = EMBEDDED[type(kind)].layer(kind, width)
         self.images = [name for name, kind in self.kinds.items() if kind.on_grid]
@@ -191,7 +207,7 @@ class ConditionLayers(nn.Module):
         """Add the embedding of classes, vectors and whole texts to that of t. What is not given is absent.
 
         Returns:
-            The sum, (B, width), and the sequence that layers attend to, (B, S, width); None if there are no words.
+            The sum, (B, width), and the sequence that `CrossAttention` takes; None if there are no words.
         """
         sequences = list[Tensor]()
         for name, kind in self.kinds.items():
@@ -201,7 +217,7 @@ class ConditionLayers(nn.Module):
             value = kind.absent(len(embedding), ()).to(embedding.device, non_blocking=True) if value is None else value
             if kind.in_sequence:
                 sequences.append(self.encoders[f"of_{name}"](value, name, embedding.dtype))
-                embedding = embedding + self.whole[f"of_{name}"](sequences[-1][:, 0])
+                embedding = embedding + self.whole[f"of_{name}"](sequences[-1][:, 0, :WORDS_WIDTH])
                 continue
             numbers = EMBEDDED[type(kind)].numbers(kind, name, value, embedding.dtype)
             embedding = embedding + self.embeddings[f"of_{name}"](numbers)

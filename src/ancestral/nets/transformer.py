@@ -169,7 +169,7 @@ class Transformer(nn.Module):
         self.time = nn.Sequential(init(nn.Linear(width, width)), nn.SiLU(), init(nn.Linear(width, width)))
         self.label = nn.Embedding(classes + 1, width) if classes else None  # the last row is "no class"
         self.stem = nn.Sequential(*(init(nn.Linear(*pair)) for pair in pairwise(steps)))
-        words = sequence_width(conditions, width)
+        words = sequence_width(conditions)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, words) for _ in range(depth))
         self.modulation = init(nn.Linear(width, 2 * width), scale=0)
         self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)

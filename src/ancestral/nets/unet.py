@@ -111,7 +111,7 @@ class WordsAttention(nn.Module):
         self.attention = CrossAttention(width, words, math.gcd(WORDS_HEADS, width))
 
     def forward(self, x: Tensor, words: Tensor) -> Tensor:
-        """Map (B, width, *sides) to the same shape, given the features of words (B, S, words)."""
+        """Map (B, width, *sides) to the same shape, given the sequence of words (B, S, 2 words)."""
         out: Tensor = x + self.attention(sequence(self.norm(x)), words).transpose(1, 2).reshape(x.shape)
         return out
 
@@ -238,7 +238,7 @@ class UNet(nn.Module):
         widths = [width * mult for mult in mults]
         if groups is not None and (groups < 1 or any(after % groups for after in [width, *widths])):
             raise InputError(f"groups={groups} does not divide the channels of every level, {[width, *widths]}")
-        settings = BlockSettings(temb, dropout, groups, dims, sequence_width(conditions, temb))
+        settings = BlockSettings(temb, dropout, groups, dims, sequence_width(conditions))
         self.resolutions = tuple(resolution >> level for level in range(len(mults)))
         """The longest side of an image of `image_size` at each level."""
         levels = [(after, side in attention) for after, side in zip(widths, self.resolutions, strict=True)]

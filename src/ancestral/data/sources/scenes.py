@@ -95,7 +95,7 @@ def template(shape: str) -> NDArray[np.bool_]:
     if shape == "circle":
         return x**2 + y**2 <= (RADIUS + 0.3) ** 2
     if shape == "square":
-        return (abs(x) < RADIUS) & (abs(y) < RADIUS)
+        return np.ones_like(x, bool)
     if shape == "triangle":
         return abs(x) <= (y + RADIUS) / 2 + 0.3
     return (abs(x) <= 1) | (abs(y) <= 1)
