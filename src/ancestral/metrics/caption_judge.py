@@ -73,7 +73,8 @@ class CaptionJudge(nn.Module):
 
     def of_tokens(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, L) to features (B, WIDTH)."""
-        return F.normalize(self.texts(self.words(tokens.long(), "the caption", torch.float32)[:, 0]), dim=1)
+        whole = self.words(tokens.long(), "the caption", torch.float32)[:, 0, :WIDTH]
+        return F.normalize(self.texts(whole), dim=1)
 
     def loss(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The mean cross-entropy of finding the text of an item and the item of a text; equal texts count as one.
