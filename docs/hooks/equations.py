@@ -660,6 +660,19 @@ EQUATIONS = (
             Proof("test_guidance.py::test_guidance_moves_from_no_class_through_the_label_and_on", "known answers"),
         ),
     ),
+    Equation(
+        "CFG",
+        "",
+        r"\tilde\epsilon=\hat\epsilon(c')+\gamma\,(\hat\epsilon(c)-\hat\epsilon(c'))",
+        "Towards $c$ and away from $c'$: another value of the condition in the place of its absence.",
+        ("guidance.extrapolation.guided: value = value",),
+        (
+            Proof(
+                "test_words.py::test_guidance_by_words_and_away_from_words_is_its_closed_form",
+                "the scores of a mixture whose components are named by words, by autograd, to 1e-10",
+            ),
+        ),
+    ),
     # -- InstructPix2Pix, rescaled guidance, guidance interval, autoguidance ------------------------------------------
     Equation(
         "InstructPix2Pix",
@@ -936,6 +949,15 @@ EQUATIONS = (
         ),
     ),
     # -- other papers -------------------------------------------------------------------------------------------------
+    Equation(
+        "other papers",
+        "",
+        r"\mathrm{Attention}(Q,K,V)=\mathrm{softmax}\Big(\frac{QK^T}{\sqrt{d_k}}\Big)V",
+        "The average of values with the kernel $e^{q\\cdot k/\\sqrt d}$ (Vaswani et al., *Attention is all you need*, "
+        "2017, eq. 1; Nadaraya and Watson 1964). Positions of an image attend to each other, and to words.",
+        ("nets.kernels.attention._explicit: weights", "nets.conditioning.CrossAttention.forward: attend"),
+        (Proof("test_nets_words.py::test_attention_to_words_is_an_average_with_a_kernel", "the average by loops"),),
+    ),
     Equation(
         "other papers",
         "",

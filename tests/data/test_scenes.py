@@ -69,7 +69,9 @@ def test_a_wrong_picture_is_found_wrong(caption, scene):
 
 
 def test_an_empty_picture_and_noise_obey_nothing():
-    empty = torch.tensor(scenes.BACKGROUND, dtype=torch.uint8).reshape(1, 3, 1, 1).expand(1, 3, scenes.SIDE, scenes.SIDE)
+    empty = (
+        torch.tensor(scenes.BACKGROUND, dtype=torch.uint8).reshape(1, 3, 1, 1).expand(1, 3, scenes.SIDE, scenes.SIDE)
+    )
     noise = torch.randint(256, empty.shape, generator=torch.Generator().manual_seed(0)).byte()
     assert not scenes.obeys(torch.cat([empty, noise]), ["a red circle"] * 2).any()
 

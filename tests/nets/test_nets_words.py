@@ -6,6 +6,7 @@ import torch
 from ancestral import nets
 from ancestral.base.errors import InputError
 from ancestral.conditions import Vector, Words
+from ancestral.nets.conditioning import CrossAttention
 from ancestral.vocabulary import count_pieces
 from tiny_models import wake
 
@@ -59,3 +60,22 @@ def test_what_is_no_row_of_tokens_is_refused_in_one_line():
     for wrong in (torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 4)):
         with pytest.raises(InputError, match=r"caption is of words: give the tokens \(B, 4\) as integers"):
             predicted(net, "unet", caption=wrong)
+
+
+def test_attention_to_words_is_an_average_with_a_kernel():
+    """Nadaraya and Watson's, of values that depend on one word each, with the kernel exp(q · k / √d), written out."""
+    torch.manual_seed(0)
+    layer = CrossAttention(6, 4, heads=2, scale=1.0).double()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    x, sequence = torch.randn(1, 5, 6, dtype=torch.float64), torch.randn(1, 3, 8, dtype=torch.float64)
+    features, embeddings = sequence[0].chunk(2, dim=1)
+    rows = []
+    for position in x[0]:
+        heads = []
+        for head in torch.arange(6).chunk(2):
+            q = layer.norm_q(layer.q(position)[head])
+            kernel = torch.stack([(q @ layer.norm_k(layer.k(word)[head]) / 3**0.5).exp() for word in features])
+            heads.append(kernel @ torch.stack([layer.v(word)[head] for word in embeddings]) / kernel.sum())
+        rows.append(layer.out(torch.cat(heads)))
+    torch.testing.assert_close(layer(x, sequence)[0], torch.stack(rows), rtol=0, atol=1e-12)
