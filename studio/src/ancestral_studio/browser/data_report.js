@@ -124,7 +124,7 @@ function valuesOf(one) {
       .map(([name, count]) => `${name}: ${count}`)
       .join(", ");
   }
-  if (one.texts.length) return one.texts.map(text => `“${text}”`).join(", ");
+  if (one.texts?.length) return one.texts.map(text => `“${text}”`).join(", ");
   if (one.shape.length) return one.shape.join("×");
   return one.low.map((low, index) => `${low.toPrecision(3)} to ${one.high[index].toPrecision(3)}`).join(", ");
 }
