@@ -17,7 +17,7 @@ from ancestral import interop, schedules, targets
 from ancestral import model as models
 from ancestral.base.errors import InputError
 from ancestral.base.options import on_command_line, spell
-from ancestral.conditions import Image, Vector
+from ancestral.conditions import Image, Vector, Words
 from ancestral.config import Config, ProcessConfig
 from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.declarations import Export, Train
@@ -253,6 +253,10 @@ def test_diffusers_is_not_needed(tmp_path):
         (
             lambda: untrained(conditions={"low": Image(3), "age": Vector((0.0,), (1.0,))}),
             "takes no conditions but classes, and this model has low, age; export with",
+        ),
+        (
+            lambda: untrained(conditions={"caption": Words(("\u2581a", "\u2581cat"), 4)}),
+            "takes no conditions but classes, and this model has caption; export with",
         ),
     ],
 )
