@@ -82,7 +82,7 @@ def train(condition: str, seed: int, steps: int | None, folder: Path) -> dict[st
             captions = [texts[0] for texts in columns["caption"]]
             data = dataset.items, {"caption": bag(captions)}
         began = time.process_time()
-        settings = {} if steps is None else {"steps": steps}
+        settings: dict[str, Any] = {} if steps is None else {"steps": steps}
         result = ancestral.train("scenes", data, out=folder, seed=seed, threads=1, progress=False, **settings)
         if result.stopped:
             raise SystemExit(1)
