@@ -82,7 +82,7 @@ def train(condition: str, seed: int, steps: int | None, folder: Path) -> dict[st
             captions = [texts[0] for texts in columns["caption"]]
             data = dataset.items, {"caption": bag(captions)}
         began = time.process_time()
-        settings = {} if steps is None else {"steps": steps}
+        settings: dict[str, Any] = {} if steps is None else {"steps": steps}
         result = ancestral.train("scenes", data, out=folder, seed=seed, threads=1, progress=False, **settings)
         if result.stopped:
             raise SystemExit(1)
@@ -95,7 +95,7 @@ def train(condition: str, seed: int, steps: int | None, folder: Path) -> dict[st
 def counts(
     model: Model, condition: str, samples: int, scales: list[float], folder: Path
 ) -> dict[str, dict[str, list[float]]]:
-    """Count how many samples obey: the share and its standard error, by the kind of captions and the guidance."""
+    """Count how many samples obey: the share, its standard error and their number, by captions and guidance."""
     (known, made), (new, new_made) = (scenes.make(samples, new, 99, PAIRS) for new in (False, True))
     captions = {"known": [scene.captions[0] for scene in made], "new": [scene.captions[0] for scene in new_made]}
     table = {"drawn": {"": _share(torch.cat([*map(scenes.obeys, (known, new), captions.values())]))}}
@@ -110,7 +110,9 @@ def counts(
         follow = [scenes.obeys(sampled(model, condition, texts, scale), texts) for texts in (first, second)]
         table.setdefault("swapped", {})[f"{scale:g}"] = _share(follow[0] & follow[1])
     for kind, shares in table.items():
-        values = [f"{name and f'guidance {name}: '}{share:.3f} ± {error:.3f}" for name, (share, error) in shares.items()]
+        values = [
+            f"{name and f'guidance {name}: '}{share:.3f} ± {error:.3f}" for name, (share, error, _) in shares.items()
+        ]
         print(f"  {kind}: {', '.join(values)}", flush=True)
     return table
 
@@ -130,6 +132,6 @@ def sampled(model: Model, condition: str, captions: list[str], scale: float) -> 
 
 
 def _share(obeying: Tensor) -> list[float]:
-    """The share of samples that obey, and its standard error."""
+    """The share of samples that obey, its standard error, and the number of samples."""
     share = float(np.mean(obeying.tolist()))
-    return [share, math.sqrt(share * (1 - share) / len(obeying))]
+    return [share, math.sqrt(share * (1 - share) / len(obeying)), len(obeying)]

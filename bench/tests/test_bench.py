@@ -22,9 +22,11 @@ import scipy.stats
 import torch
 from torch import nn
 
+import ancestral
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import Estimate
+from ancestral.data.sources.scenes import Scene
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -38,7 +40,7 @@ with warnings.catch_warnings():
     import plateau
     import posteriors
     import records
-    from parts import gpu, growth, memory, quality, sampling, start, steps
+    from parts import gpu, growth, memory, quality, sampling, start, steps, words
     from peers import contest, factory, paper
     from peers.contest import Task
 
@@ -468,6 +470,25 @@ def test_memory_of_both_libraries():
         assert row["all"]["median"] > 5 * weights  # average and both moments too
         ratio = row["all"]["median"] / rows["diffusers"]["all"]["median"]
         assert row["all of diffusers'"] == pytest.approx(ratio)
+
+
+def test_a_bag_of_words_is_the_same_for_captions_with_swapped_colours():
+    first, second = words.swapped(Scene((("circle", "red"), ("square", "blue")), "left of"))
+    assert (first, second) == ("a red circle left of a blue square", "a blue circle left of a red square")
+    assert torch.equal(*words.bag([first, second]))
+    assert words.bag([first]).sum() == 8
+    assert words.swapped(Scene((("circle", "red"), ("circle", "blue")), "left of")) is None  # with one shape of two
+    assert words.swapped(Scene((("circle", "red"), ("square", "green")), "left of")) is None  # a green circle is new
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", words.CONDITIONS)
+def test_words_are_trained_and_counted(condition, tmp_path):
+    facts = words.train(condition, 0, 2, tmp_path / "run")
+    assert facts["steps"] == 2
+    table = words.counts(ancestral.load(tmp_path / "run"), condition, 8, [1.0], tmp_path)
+    assert table["drawn"][""] == [1.0, 0.0, 16]
+    assert table["known"]["1"][0] == table["new"]["1"][0] == 0
 
 
 @pytest.mark.long

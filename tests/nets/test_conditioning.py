@@ -5,7 +5,8 @@ import torch
 
 from ancestral import nets
 from ancestral.base.errors import InputError
-from ancestral.conditions import Classes, Image, Vector
+from ancestral.conditions import Classes, Image, Vector, Words
+from ancestral.nets.conditioning import WordsEncoder
 
 CONDITIONS = {
     "hair": Classes(("dark", "fair")),
@@ -24,6 +25,8 @@ NETS = {
     "points": ("mlp", (2,), {"width": 16, "blocks": 1}),
 }
 INDEX = torch.tensor([0, 3, 500, 999])
+WORDS = Words(("▁red", "▁blue", "▁circle", "▁square"), 4)
+RED_CIRCLE_BLUE_SQUARE, BLUE_CIRCLE_RED_SQUARE = torch.tensor([[0, 2, 1, 3]] * 4), torch.tensor([[1, 2, 0, 3]] * 4)
 
 
 def network(case, conditions, wake=False):
@@ -69,6 +72,26 @@ def test_absent_dropped_and_left_out_are_the_same_and_each_condition_counts(case
         alone = net(x, INDEX, **{name: value})
         rows = (alone - without).flatten(1).abs().amax(1) > 0
         assert rows.tolist() == ([True, True, False, True] if name == "hair" else [True] * 4), name
+
+
+@pytest.mark.parametrize("case", NETS)
+def test_an_untrained_network_does_not_depend_on_words_and_a_trained_one_on_their_order(case):
+    net, x = network(case, {"caption": WORDS})
+    assert torch.equal(net(x, INDEX, caption=RED_CIRCLE_BLUE_SQUARE), net(x, INDEX))
+    net, x = network(case, {"caption": WORDS}, wake=True)
+    for parameter in net.parameters():
+        parameter.data *= 5
+    outputs = [net(x, INDEX, caption=tokens) for tokens in (RED_CIRCLE_BLUE_SQUARE, BLUE_CIRCLE_RED_SQUARE)]
+    assert (outputs[0] - outputs[1]).flatten(1).abs().amax(1).min() > 1e-3
+
+
+def test_the_embedding_of_a_word_is_the_same_beside_each_other_word_and_its_features_are_not():
+    torch.manual_seed(0)
+    encoded = WordsEncoder(WORDS, 8)(torch.tensor([[0, 2, -1, -1], [0, 3, -1, -1]]), "caption", torch.float32)
+    features, embeddings = encoded.chunk(2, dim=2)
+    assert torch.equal(embeddings[0, 1], embeddings[1, 1])
+    assert not embeddings[:, 0].any()  # of the whole text
+    assert (features[0, :2] - features[1, :2]).abs().amax(1).min() > 1e-3
 
 
 def test_what_does_not_fit_is_refused():

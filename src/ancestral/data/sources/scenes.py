@@ -58,7 +58,7 @@ class Scene:
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """The caption that says all, and for two shapes those in which a part is left out."""
+        """The captions of the scene: one, which says all."""
         (shape, colour), *others = self.shapes
         if not others:
             return (f"a {colour} {shape}",)
@@ -92,13 +92,13 @@ def read_caption(caption: str) -> Scene:
 def template(shape: str) -> NDArray[np.bool_]:
     """The pixels of a shape, bool (2 RADIUS + 1, 2 RADIUS + 1)."""
     y, x = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
-    if shape == "circle":
-        return x**2 + y**2 <= (RADIUS + 0.3) ** 2
-    if shape == "square":
-        return np.ones_like(x, bool)
-    if shape == "triangle":
-        return abs(x) <= (y + RADIUS) / 2 + 0.3
-    return (abs(x) <= 1) | (abs(y) <= 1)
+    pixels: dict[str, NDArray[np.bool_]] = {
+        "circle": x**2 + y**2 <= (RADIUS + 0.3) ** 2,
+        "square": np.ones_like(x, np.bool_),
+        "triangle": abs(x) <= (y + RADIUS) / 2 + 0.3,
+        "cross": (abs(x) <= 1) | (abs(y) <= 1),
+    }
+    return pixels[shape]
 
 
 def draw(scene: Scene, generator: np.random.Generator) -> NDArray[np.uint8]:
@@ -184,8 +184,8 @@ def seen(images: Tensor) -> list[list[tuple[str, str, float, float]]]:
             overlap = F.conv2d(F.pad(mask[None, None], [RADIUS] * 4), templates)[0].flatten(1).amax(1)
             best = int((overlap / (areas + mask.sum() - overlap)).argmax())
             rows, columns = mask.nonzero(as_tuple=True)
-            colour = [*COLOURS][int(near[number, rows[0], columns[0]]) - 1]
-            shapes.append((SHAPES[best], colour, float(rows.float().mean()), float(columns.float().mean())))
+            name = [*COLOURS][int(near[number, rows[0], columns[0]]) - 1]
+            shapes.append((SHAPES[best], name, float(rows.float().mean()), float(columns.float().mean())))
         found.append(shapes)
     return found
 
