@@ -233,6 +233,7 @@ def test_the_papers_of_the_lessons_have_the_numbers_of_the_docs():
     root = Path(__file__).parents[2]
     known = set(re.findall(r"\d{4}\.\d{5}", (root / "docs" / "explanation" / "equations.md").read_text("utf-8")))
     known |= {
+        "1706.03762",  # Vaswani et al., Attention is all you need
         "2112.10752",  # Rombach et al., High-resolution image synthesis with latent diffusion models
         "2105.05233",  # Dhariwal and Nichol, Diffusion models beat GANs on image synthesis
         "2209.15571",  # Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants
