@@ -31,7 +31,13 @@ def _tokens(words: Sequence[str], index: Mapping[str, int], length: int) -> Tens
 def _tokens_results(function: Function) -> list[Tensor]:
     """A word of the vocabulary, words of several pieces, characters that it does not have, more than fit, no word."""
     index = {PIECES[number]: place for place, number in enumerate(order(len(PIECES)).tolist())}
-    cases = (["red", "blue"], ["bluered", "lab"], ["red", "xdxr"], ["rule", "bread", "blur", "adder"], [])
+    cases: tuple[list[str], ...] = (
+        ["red", "blue"],
+        ["bluered", "lab"],
+        ["red", "xdxr"],
+        ["rule", "bread", "blur", "adder"],
+        [],
+    )
     length = whole(6, 5, 9)
     return [function([MARK + word for word in words], index, length) for words in cases]
 
@@ -180,7 +186,7 @@ KERNEL_AVERAGE = Exercise(
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _joined(x: Tensor) -> Tensor:
@@ -217,7 +223,7 @@ def _heads(
 
 
 def _interleaved(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(2, (-1, heads)).permute(0, 3, 1, 2)
+    return x.reshape(*x.shape[:2], -1, heads).permute(0, 3, 1, 2)
 
 
 def _not_joined(x: Tensor) -> Tensor:
@@ -287,8 +293,8 @@ def _layers(width: int, of_words: int, seed: int, zero: Sequence[str] = ()) -> d
     sizes = {"q": width, "k": of_words, "v": of_words, "out": width}
     layers = {name: nn.Linear(size, width, dtype=F64) for name, size in sizes.items()}
     for number, (name, layer) in enumerate(layers.items()):
-        weight, bias = normal(width, layer.in_features + 1, seed=100 * seed + number).split([layer.in_features, 1], 1)
-        layer.weight.data, layer.bias.data = weight * (name not in zero), bias[:, 0] * (name not in zero)
+        numbers = normal(width, layer.in_features + 1, seed=100 * seed + number) * (name not in zero)
+        layer.weight.data, layer.bias.data = numbers[:, :-1], numbers[:, -1]
     return layers
 
 
@@ -400,7 +406,8 @@ def _layers_results(function: Function) -> list[Tensor]:
         with torch.enable_grad():
             for _ in range(3):
                 optimiser.zero_grad()
-                (_cross_attention(h, words, layers, 1) - normal(2, 5, width, seed=7).float()).square().mean().backward()
+                error = _cross_attention(h, words, layers, 1) - normal(2, 5, width, seed=7).float()
+                torch.autograd.backward(error.square().mean())
                 for name, layer in layers.items():
                     gradient = layer.weight.grad
                     learned[name] = max(learned[name], float(gradient is not None and bool(gradient.any())))
