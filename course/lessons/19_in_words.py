@@ -693,7 +693,7 @@ course.expect(left["blue"][1] > 0.95)
 course.expect(abs(left[""][2] - 0.5) < 0.1)
 
 # %% [markdown]
-# Guidance for "circle" alone moves both circles away from the squares, and keeps both. With "blue" to avoid, the blue
+# Guidance for "circle" alone moves both circles up, away from the squares, and keeps both. With "blue" to avoid, the blue
 # circle is gone at scale 2, and the red one is pushed on. At scale 4 it lies where there are no data: guidance
 # exaggerates what makes the difference, here the place of the reds.
 #
@@ -849,7 +849,11 @@ if not QUICK:
     course.expect(of_package[3] > 0.3)
 
 # %% [markdown]
-# PLACEHOLDER8
+# After 300 steps the package's larger network draws 72 % as asked, and 82 % with guidance 3. The pictures ask for "red
+# circle" alone. The captions of training always name two shapes, so this is another kind of question, and with guidance
+# most answers are two red circles. Away from "blue" the same samples have less blue in their colours: what was between
+# red and purple above is red below, and the pink square is orange. Guidance moves estimates along a difference. It does
+# not know whether they stay near the data.
 #
 # On the command line this is `ancestral sample RUN --given "caption=red circle" --guidance caption=2 --avoid
 # caption=blue`.
