@@ -693,8 +693,8 @@ course.expect(left["blue"][1] > 0.95)
 course.expect(abs(left[""][2] - 0.5) < 0.1)
 
 # %% [markdown]
-# Guidance for "circle" alone moves both circles up, away from the squares, and keeps both. With "blue" to avoid, the blue
-# circle is gone at scale 2, and the red one is pushed on. At scale 4 it lies where there are no data: guidance
+# Guidance for "circle" alone moves both circles up, away from the squares, and keeps both. With "blue" to avoid, the
+# blue circle is gone at scale 2, and the red one is pushed on. At scale 4 it lies where there are no data: guidance
 # exaggerates what makes the difference, here the place of the reds.
 #
 # ### On paper: two normal distributions
