@@ -57,7 +57,7 @@ _ = torch.manual_seed(0)
 # ## 1. Scenes with captions
 #
 # The data of this lesson are made by a program, so that a program can check samples, too. A scene is an image of 8 × 16
-# pixels with two shapes side by side, of different shape and colour. Which of them is on the left is drawn by chance,
+# pixels with two shapes side by side, of different kind and colour. Which of them is on the left is drawn by chance,
 # and each lies in its half at one of four places. The caption names both, in any order. Two pairs of a colour and a
 # shape are held out: no scene of the training data has a green circle or a red cross.
 
@@ -599,9 +599,10 @@ if not QUICK:
     course.expect(0.3 < obey["bag"] < 0.6)
 
 # %% [markdown]
-# Attention binds colour to shape. The bag draws scenes that are as clean, with the right colours and the right shapes,
-# and tosses a coin for which belongs to which: 42 % are as asked, and 38 % are swapped. The proof allows no more than
-# half. It looks like a model that nearly understands its captions, and it cannot.
+# Attention binds colour to shape. The bag draws scenes that look as clean, mostly with the right colours and shapes,
+# and tosses a coin for which belongs to which: 42 % are as asked, 38 % are swapped, and the others have another
+# mistake. The proof allows no more than half. It looks like a model that nearly understands its captions, and it
+# cannot.
 #
 # ## 6. Towards a text, and away from another
 #
@@ -851,9 +852,9 @@ if not QUICK:
 # %% [markdown]
 # After 300 steps the package's larger network draws 72 % as asked, and 82 % with guidance 3. The pictures ask for "red
 # circle" alone. The captions of training always name two shapes, so this is another kind of question, and with guidance
-# most answers are two red circles. Away from "blue" the same samples have less blue in their colours: what was between
-# red and purple above is red below, and the pink square is orange. Guidance moves estimates along a difference. It does
-# not know whether they stay near the data.
+# most answers in the picture are two red circles. Away from "blue" they have less blue in their colours: what was
+# between red and purple above is red below, and the pink square is orange. Guidance moves estimates along a difference.
+# It does not know whether they stay near the data.
 #
 # On the command line this is `ancestral sample RUN --given "caption=red circle" --guidance caption=2 --avoid
 # caption=blue`.
