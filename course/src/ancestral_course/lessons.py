@@ -88,11 +88,12 @@ LESSONS = (
         17, "17_latents", "Latents", "the best autoencoder, its floor, noise on latents; a model of latents", 2, (8, 12)
     ),
     Lesson(18, "18_build_it", "Build it", "DDPM, NCSN, VP-SDE and flow matching from an empty file", 1, (3, 5, 6)),
+    Lesson(19, "19_in_words", "In words", "captions: attention derived, binding, guidance, composition", 3, (7, 13)),
 )
 
 PATHS = {
     "Understand it": ("the lecture's models, from the forward process to guided samples", (1, 2, 3, 6, 7)),
-    "Use it": ("train, judge, condition, edit and show models of your own data", (1, 2, 3, 6, 7, 9, 13, 14, 15)),
+    "Use it": ("train, judge, condition, edit and show models of your own data", (1, 2, 3, 6, 7, 9, 13, 14, 15, 19)),
     "Derive and build it": ("every equation, and four methods from an empty file", (1, 2, 3, 5, 6, 8, 16, 18)),
 }
 """Ways through the course: what each is for, and its lessons in their order."""
