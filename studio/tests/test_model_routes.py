@@ -58,7 +58,7 @@ def test_a_model_is_described_for_its_controls(place):
     model = client.get(f"/api/runs/{ids['stripes']}/model").json
     assert (model["shape"], model["classes"]) == ([1, 8, 8], ["0", "1"])
     kinds = {name: kind["kind"] for name, kind in model["conditions"].items()}
-    assert kinds == {"colour": "classes", "angle": "vector", "low": "image", "hole": "image"}
+    assert kinds == {"colour": "classes", "angle": "vector", "caption": "words", "low": "image", "hole": "image"}
     assert model["conditions"]["angle"]["std"][0] > 0
     assert model["conditions"]["hole"]["made_by"] == "mask"
     assert {"jfps", "trained"} <= {method["name"] for method in model["methods"]}

@@ -18,7 +18,7 @@ from ancestral.faces.help_text import options_of
 from ancestral.faces.words import read
 from ancestral.use_cases.training.plan_training import plan
 
-IN_ANY_FORM = {"given", "data", "held_out", "source", "samples", "image", "other", "mask"}
+IN_ANY_FORM = {"given", "avoid", "data", "held_out", "source", "samples", "image", "other", "mask"}
 """Options that take data: names, arrays, tensors, Pillow images and data sets."""
 
 

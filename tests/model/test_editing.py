@@ -491,9 +491,9 @@ def test_walks_that_cannot_be_made_are_refused(blobs, arguments, options, messag
 def without_noise(monkeypatch):
     """Settings of requests by which x_T is 0."""
 
-    def settings(conditioning, request):
+    def settings(conditioning, request, spec):
         zeros = replace(conditioning, prior=lambda schedule, shape, seed, indices, device: torch.zeros(2, *shape))
-        return with_settings(zeros, request)
+        return with_settings(zeros, request, spec)
 
     for module in (requested, edited_samples):
         monkeypatch.setattr(module, "with_settings", settings)

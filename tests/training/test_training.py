@@ -654,9 +654,9 @@ def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_lo
     """Where the hardware has bf16."""
     monkeypatch.setattr("ancestral.base.device._native_bf16", lambda device: True)
     own = OwnParts(net=Plain())
-    assert Trainer(tiny_config(), stripes(), "cpu", own).dtype == torch.float32
+    assert Trainer(tiny_config(precision="auto"), stripes(), "cpu", own).dtype == torch.float32
     assert Trainer(tiny_config(precision="bf16"), stripes(), "cpu", own).dtype == torch.bfloat16
-    assert Trainer(tiny_config(), stripes(), "cpu").dtype == torch.bfloat16
+    assert Trainer(tiny_config(precision="auto"), stripes(), "cpu").dtype == torch.bfloat16
 
 
 class Plain(nn.Module):
