@@ -74,6 +74,11 @@ def _parts(word: str) -> set[str]:
     return ends | {word[-size:] for size in range(2, min(LONGEST_PIECE, len(word) - 2) + 1)}
 
 
+def is_text(text: str) -> bool:
+    """Tell whether a text is whole Unicode, which files hold: bytes that are not UTF-8 become halves of characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 class Vocabulary:
     """The pieces of a vocabulary, each the token of its place.
 
@@ -121,5 +126,6 @@ class Vocabulary:
         return ""
 
     def unknown(self, text: str) -> list[str]:
-        """Return the words of a text that are no token of their own."""
-        return [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index]
+        """Return the words of a text, besides punctuation, that are no token of their own."""
+        each = [word for word in dict.fromkeys(words(text)) if any(map(str.isalnum, word))]
+        return [word for word in each if MARK + word not in self.index]

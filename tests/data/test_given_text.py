@@ -229,3 +229,9 @@ def test_text_of_any_length_is_read_in_little_time(hostile):
     kind, values = TextColumn.of([(hostile,), (hostile,), ("a red square",)], "x").condition()
     assert time.perf_counter() - start < 5
     assert kind.texts(values)[2] == "a red square"
+
+
+def test_text_that_is_no_unicode_is_refused_with_its_row():
+    captions = [*(f"a caption of {row}" for row in range(30)), "a \ud800 caption"]
+    with pytest.raises(InputError, match="no Unicode in 1 row, number 30 the first: write it anew as UTF-8"):
+        data.open((torch.zeros(31, 1, 4, 4, dtype=torch.uint8), {"caption": captions}))

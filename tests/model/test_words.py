@@ -137,7 +137,8 @@ def test_a_request_holds_the_texts_and_makes_the_samples_again(model):
     [
         ({"given": {"caption": 3}}, "caption cannot be 3: give a text"),
         ({"given": {"caption": []}}, "caption has no value"),
-        ({"given": {"caption": "red"}, "avoid": {"caption": "blue"}}, "no effect with no scale of guidance"),
+        ({"given": {"caption": "red \udcff"}}, "which is not UTF-8: write it anew"),
+        ({"given": {"caption": "red"}, "avoid": {"caption": "blue"}}, "no effect without a scale of guidance"),
         ({"avoid": {"word": "blue"}, "guidance": 2}, "names 'word', and the conditions of the model are: label, cap"),
         ({"avoid": {"hair": "grey"}, "guidance": 2}, "hair has no class 'grey'"),
     ],
@@ -151,6 +152,8 @@ def test_what_words_cannot_do_is_refused_in_one_line(model, options, says):
 
 def test_a_table_of_texts_has_what_sample_makes_in_each_cell(model):
     table = model.sweep({"caption": ["red circle", "blue, square"], "guidance": (1, 3)}, label="a", **FEW)
+    away = model.sweep({"guidance": (1, 3)}, given={"caption": "red"}, avoid={"caption": "blue"}, label="a", **FEW)
+    assert torch.equal(away[0, 0], model.sample(1, given={"caption": "red"}, label="a", **FEW))
     assert torch.equal(table[1, 1], model.sample(1, given={"caption": "blue, square"}, guidance=3, label="a", **FEW))
 
 

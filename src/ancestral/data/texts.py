@@ -13,7 +13,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, Classes, Words
-from ancestral.vocabulary import Vocabulary, count_pieces
+from ancestral.vocabulary import Vocabulary, count_pieces, is_text
 
 MOST_TEXTS, ITEMS_EACH, WORDS_EACH = 20, 4, 4
 """Text looks like captions if it has more different texts than this, fewer items for each in the mean, and if most
@@ -42,6 +42,12 @@ class TextColumn:
     def of(cls, values: Iterable[Any], name: str) -> "TextColumn":
         """Read a column of texts or lists of texts, with None where there is none."""
         values = list(values)
+        broken = [row for row, one in enumerate(values) if one is not None and not all(map(is_text, one))]
+        if broken:
+            raise InputError(
+                f"{name} holds text that is no Unicode in {plural(len(broken), 'row')}, number {broken[0]} the first: "
+                "write it anew as UTF-8"
+            )
         items = [() if one is None else (one,) if isinstance(one, str) else one for one in values]
         return cls(name, items, any(isinstance(one, tuple) for one in values))
 

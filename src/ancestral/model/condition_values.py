@@ -29,6 +29,7 @@ from ancestral.data.decoding import from_pixels
 from ancestral.data.partners import partner_rows
 from ancestral.data.spec import DataSpec, bits_of
 from ancestral.model.image_values import condition_reader, image_files, sampling_rate
+from ancestral.vocabulary import is_text
 
 NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
@@ -203,6 +204,8 @@ def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Ten
     texts = ["" if one is None or one == NONE else one for one in separate(value)]
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
+    if not all(map(is_text, texts)):
+        raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: write it anew")
     return kind.read(texts), texts
 
 

@@ -73,13 +73,11 @@ def guided(model: Guidable, guidance: Guidance, names: Iterable[str], indices: S
             raise InputError(f"{option('guidance')} names {name!r}, and the conditions of the model are: {has}")
     scales = guidance.scales(names)
     values = scales.values() if isinstance(guidance.scale, Mapping) else [guidance.scale]
-    if not all(isinstance(scale, int | float) and math.isfinite(scale) for scale in values):
-        raise InputError(f"{option('guidance')} must be a finite number, not {shown(guidance.scale)}")
-    for name, avoided in guidance.avoid.items():
-        if guidance.weak is not None or scales.get(name, 1) == 1:
-            value, advice = option("avoid", f"{name}={avoided.names[0]}"), option("guidance", f"{name}=3")
-            reason = "autoguidance" if guidance.weak is not None else "no scale of guidance"
-            raise InputError(f"{value} has no effect with {reason}: give {advice}, or leave it out")
+    for scale in values:
+        if not (isinstance(scale, int | float) and math.isfinite(scale)):
+            raise InputError(f"{option('guidance')} must be a finite number, not {shown(scale)}")
+    if guidance.avoid and guidance.weak is not None:
+        raise InputError(f"{option('avoid')} has no effect with {option('weak')}: leave one of them out")
     if guidance.off:
         return model.denoiser
     if guidance.weak is not None:

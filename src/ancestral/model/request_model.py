@@ -17,7 +17,7 @@ from ancestral.data.decoding import from_pixels
 from ancestral.model import editing
 from ancestral.model.condition_values import captions
 from ancestral.model.image_grid import ImageGrid
-from ancestral.model.requested import RequestedModel, check_model, count_of, digest_of, stages_of
+from ancestral.model.requested import RequestedModel, check_model, check_scale, count_of, digest_of, stages_of
 from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
@@ -64,6 +64,7 @@ class RequestModel(SamplingModel):
             raise InputError(f"a request cannot be {shown(request)}: Request.read(file) reads that of a picture")
         if request.model:
             check_model(request, digest_of(self))
+        check_scale(request)
         if request.sweep is None:
             return self._maker(request, batch_size, condition, decode)()
         models = [self, *(RequestedModel.of(model).model for model in request.objects.then)]

@@ -148,6 +148,17 @@ def check_avoided(request: Request, kinds: Mapping[str, Condition]) -> None:
             raise InputError(f"{option('avoid')} names the image {name}: name a text, a class or numbers")
 
 
+def check_scale(request: Request) -> None:
+    """Raise InputError if guidance is to lead away from a value, and has no scale; cells of a sweep may have none."""
+    scale, swept = request.guidance, {name.partition(".")[0] for name in request.sweep or ()}
+    for name in {**request.avoid, **request.objects.avoid}:
+        if (scale.get(name, 1) if isinstance(scale, Mapping) else scale) == 1 and "guidance" not in swept:
+            raise InputError(
+                f"{option('avoid', f'{name}=...')} has no effect without a scale of guidance: add "
+                f"{option('guidance', f'{name}=3')}, or leave it out"
+            )
+
+
 def values_to_avoid(spec: DataSpec, request: Request) -> dict[str, ConditionValues]:
     """Return the values that guidance leads away from, of the conditions that a model has.
 

@@ -1,7 +1,8 @@
 """Requests of the options of `sample` and `edit`: of what is given, of a picture by `like`, or of a branch of one."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, Ima
 from ancestral.config.sweep_values import SweptValue, read_axes
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model, describe_file, find, load
-from ancestral.model.requested import RequestedModel, check_followers, check_model, class_names, digest_of
+from ancestral.model.requested import (
+    RequestedModel,
+    check_followers,
+    check_model,
+    check_scale,
+    class_names,
+    digest_of,
+)
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
 from ancestral.samplers.loop import GaussianDenoiser
@@ -30,8 +38,12 @@ MOST_BRANCHES = 16
 """The largest number of branches of branches."""
 
 
-def by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+def by_name(given: Mapping[str, Any] | Sequence[str] | None, name: str = "given") -> dict[str, Any]:
     """Return the conditions by name; of words as in age=31 and low=small.png, several of a name are a list.
+
+    Args:
+        given: The conditions, or words.
+        name: The option that holds them.
 
     Raises:
         InputError: If a word is not a name and a value.
@@ -40,11 +52,14 @@ def by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
         return dict(given or {})
     values: dict[str, list[str]] = {}
     for word in given:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{option('given', word)}: give the name of a condition and its value, as in age=31")
-        values.setdefault(name, []).append(value)
-    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+        condition, equals, value = word.partition("=")
+        if not (condition and equals and value):
+            raise InputError(
+                f"{option(name, word)}: give the name of a condition and its value, as in age=31, or none where it is "
+                "absent"
+            )
+        values.setdefault(condition, []).append(value)
+    return {condition: each[0] if len(each) == 1 else each for condition, each in values.items()}
 
 
 def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> float | dict[str, float]:
@@ -73,7 +88,11 @@ def scale_of(guidance: float | Mapping[str, float] | Sequence[str] | None) -> fl
     return scales
 
 
-READERS = {"given": by_name, "avoid": by_name, "guidance": scale_of}
+READERS: Mapping[str, Callable[[Any], Any]] = {
+    "given": by_name,
+    "avoid": partial(by_name, name="avoid"),
+    "guidance": scale_of,
+}
 """What reads settings that are written as words."""
 
 
@@ -92,7 +111,7 @@ def of_options(options: Sample | Edit) -> Request:
     """
     axes = swept_axes(options)
     guided = options.guidance is not None or "guidance" in {name.partition(".")[0] for name in axes or ()}
-    for name in ("weak", "avoid", "guidance_interval", "guidance_rescale"):
+    for name in ("weak", "guidance_interval", "guidance_rescale"):
         if not guided and getattr(options, name) is not None:
             raise InputError(
                 f"{option(name)} has no effect without a scale of guidance: add {option('guidance', 2)}, or leave it "
@@ -101,7 +120,9 @@ def of_options(options: Sample | Edit) -> Request:
     interval = options.guidance_interval
     if interval is not None and len(interval) != 2:
         raise InputError(f"{option('guidance_interval')} takes two noise levels, the lowest and the highest")
-    return _with_sampler(Request.of(**_given(options)).replace(sweep=axes), options)
+    request = Request.of(**_given(options)).replace(sweep=axes)
+    check_scale(request)
+    return _with_sampler(request, options)
 
 
 def swept_axes(options: Sample | Edit) -> dict[str, tuple[SweptValue, ...]] | None:
