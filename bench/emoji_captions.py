@@ -9,21 +9,12 @@ The first line of a caption is the name in Unicode, the second the name and the 
 import argparse
 import json
 import subprocess
-import tarfile
 from pathlib import Path
 
-from image_sets import EMOJI
+from image_sets import EMOJI, PICTURES, read_package
 
 KEYWORDS = EMOJI.with_name("emojilib-4.0.3.tgz")
 MOST_KEYWORDS = 8
-PICTURES = "package/img/google/64/"
-
-
-def read_package(path: Path, beginnings: tuple[str, ...]) -> dict[str, bytes]:
-    """Return the files of an npm package whose names begin so."""
-    with tarfile.open(path) as package:
-        files = {one.name: package.extractfile(one) for one in package if one.name.startswith(beginnings)}
-        return {name: file.read() for name, file in files.items() if file is not None}
 
 
 def captions(emoji: dict[str, str], keywords: dict[str, list[str]]) -> list[str]:

@@ -29,6 +29,8 @@ from ancestral.data.decoding import decode_image
 
 NAMES = ("digits", "fashion", "emoji", "oxygen")
 LARGER = ("emoji-64", "oxygen-64", "oxygen-128")
+PICTURES = "package/img/google/64/"
+"""The folder of the emoji in their package."""
 SIDE = 32
 """Height and width of emoji and icons whose name has none."""
 EMOJI = digits.TAR.with_name("emoji-datasource-google-16.0.0.tgz")
@@ -58,13 +60,8 @@ def load_emoji(path: Path = EMOJI, side: int = SIDE) -> InMemoryDataset:
     """Load the emoji of the npm package, whose classes are Unicode's categories."""
     if not path.is_file():
         raise InputError(f"{path} is missing: run `make bench/data/{path.name}`")
-    with tarfile.open(path) as package:
-        pictures = {}
-        for member in package:  # in their order, since a compressed file has no other
-            if member.name.startswith("package/img/google/64/") or member.name == "package/emoji.json":
-                file = package.extractfile(member)
-                assert file is not None
-                pictures[member.name.rpartition("/")[2]] = file.read()
+    files = read_package(path, (PICTURES, "package/emoji.json"))
+    pictures = {name.rpartition("/")[2]: content for name, content in files.items()}
     category = {emoji["image"]: emoji["category"] for emoji in json.loads(pictures["emoji.json"])}
     classes = tuple(sorted(set(category.values())))
     names = sorted(category, key=lambda name: (category[name], name))
@@ -72,6 +69,16 @@ def load_emoji(path: Path = EMOJI, side: int = SIDE) -> InMemoryDataset:
     items = torch.stack([decode_image(pictures[name], conversion) for name in names])
     labels = torch.tensor([classes.index(category[name]) for name in names])
     return InMemoryDataset(items, labels, classes, "emoji")
+
+
+def read_package(path: Path, beginnings: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the files of an npm package whose names begin so."""
+    files = {}
+    with tarfile.open(path) as package:
+        for member in package:  # in their order, since a compressed file has no other
+            if member.name.startswith(beginnings) and (file := package.extractfile(member)) is not None:
+                files[member.name] = file.read()
+    return files
 
 
 def load_icons(folder: Path | None = None, side: int = SIDE) -> InMemoryDataset:

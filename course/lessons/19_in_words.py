@@ -771,7 +771,7 @@ print(f"{'scale':15}" + "".join(f"{s:8g}" for s in SCALES))
 of_four = table_of(four, with_attention)
 
 # %% [markdown]
-# What is asked of the new captions is small: both words are known, and so is the rest. Still most samples fail without
+# The new captions ask for little: both words occur in training, and so does the rest. Still most samples fail without
 # guidance. The network has learned that a circle is red, blue or yellow, which is *true* of its data: with three
 # colours for each shape, a list of pairs explains them as well as a rule does. What would make the rule the simpler
 # one? More pairs of the same words. So the same network is trained once more, with as many steps and scenes, but with

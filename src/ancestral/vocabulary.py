@@ -15,6 +15,8 @@ MARK = "\u2581"
 """What a piece at the beginning of a word begins with."""
 WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
 """A word, or a mark of ASCII punctuation."""
+HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character: what stands for a byte that is not UTF-8."""
 MOST_PIECES = 8192
 """The largest number of pieces that `count_pieces` returns."""
 LEAST_WORD, LEAST_PIECE = 2, 8
@@ -76,7 +78,7 @@ def _parts(word: str) -> set[str]:
 
 def is_text(text: str) -> bool:
     """Tell whether a text is whole Unicode, which files hold: bytes that are not UTF-8 become halves of characters."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return HALF.search(text) is None
 
 
 class Vocabulary:

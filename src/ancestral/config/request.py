@@ -304,6 +304,11 @@ class Request(Result):
         """
         return dataclasses.replace(self, edit=edit, objects=dataclasses.replace(self.objects, arguments=arguments))
 
+    @property
+    def avoided(self) -> dict[str, Any]:
+        """The values that guidance leads away from, as a recipe or the user has them."""
+        return {**self.avoid, **self.objects.avoid}
+
     def replace(self, **changes: Any) -> Self:
         """Return the request with other settings, or with images and models that are given again.
 

@@ -17,7 +17,7 @@ from ancestral.vocabulary import Vocabulary, count_pieces, is_text
 
 MOST_TEXTS, ITEMS_EACH, WORDS_EACH = 20, 4, 4
 """Text looks like captions if it has more different texts than this, fewer items for each in the mean, and if most
-texts have at least so many words: it is words if two of the three hold."""
+texts have at least so many words: it is words if two of these are true."""
 LONGEST_CAPTION = 64
 """The largest number of tokens of a caption that a network gets."""
 MOST_CAPTIONS = 16
@@ -42,7 +42,7 @@ class TextColumn:
     def of(cls, values: Iterable[Any], name: str) -> "TextColumn":
         """Read a column of texts or lists of texts, with None where there is none."""
         values = list(values)
-        broken = [row for row, one in enumerate(values) if one is not None and not all(map(is_text, one))]
+        broken = [row for row, one in enumerate(values) if one is not None and not is_text("".join(one))]
         if broken:
             raise InputError(
                 f"{name} holds text that is no Unicode in {plural(len(broken), 'row')}, number {broken[0]} the first: "

@@ -108,7 +108,7 @@ def train(
 ) -> Generator[int, None, CaptionJudge]:
     """Train a judge on items and their captions.
 
-    A tenth of the items chooses the step whose weights are taken, so few items are not learned by heart.
+    A tenth of the items chooses the step whose weights are kept, so that a judge of few items does not memorise them.
 
     Args:
         judge_of: Makes the judge.

@@ -140,7 +140,7 @@ def with_settings(conditioning: Conditioning, request: Request, spec: DataSpec) 
 
 def check_avoided(request: Request, kinds: Mapping[str, Condition]) -> None:
     """Raise InputError if guidance is to lead away from a value of a condition that there is not, or from an image."""
-    for name in {**request.avoid, **request.objects.avoid}:
+    for name in request.avoided:
         if name not in kinds:
             has = ", ".join(kinds) or "none"
             raise InputError(f"{option('avoid')} names {shown(name)}, and the conditions of the model are: {has}")
@@ -151,7 +151,7 @@ def check_avoided(request: Request, kinds: Mapping[str, Condition]) -> None:
 def check_scale(request: Request) -> None:
     """Raise InputError if guidance is to lead away from a value, and has no scale; cells of a sweep may have none."""
     scale, swept = request.guidance, {name.partition(".")[0] for name in request.sweep or ()}
-    for name in {**request.avoid, **request.objects.avoid}:
+    for name in request.avoided:
         if (scale.get(name, 1) if isinstance(scale, Mapping) else scale) == 1 and "guidance" not in swept:
             raise InputError(
                 f"{option('avoid', f'{name}=...')} has no effect without a scale of guidance: add "
@@ -165,8 +165,7 @@ def values_to_avoid(spec: DataSpec, request: Request) -> dict[str, ConditionValu
     Raises:
         InputError: If the model cannot have such a value.
     """
-    values = {**request.avoid, **request.objects.avoid}
-    return read_values(spec, {name: value for name, value in values.items() if name in spec.conditions})
+    return read_values(spec, {name: value for name, value in request.avoided.items() if name in spec.conditions})
 
 
 def user_values(request: Request) -> dict[str, Any]:

@@ -161,7 +161,8 @@ EMBEDDED: dict[type, Embedded] = {
 ENCODERS: dict[type, Callable[[Any, int], nn.Module]] = {Words: WordsEncoder}
 """The kinds that are a sequence to attend to: what makes the layer of a kind and a width."""
 WORDS_WIDTH, WORDS_DEPTH, WORDS_HEADS = 64, 2, 4
-"""The numbers of features, blocks and heads of the transformer over words: few, so that it takes little of a step."""
+"""The numbers of features and blocks of the transformer over words, few, so that it takes little of a step; and of the
+heads of its attention, and of that of a U-Net to words."""
 
 
 def sequence_width(conditions: Mapping[str, Condition] | None) -> int | None:

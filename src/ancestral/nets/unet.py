@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import ConditionLayers, CrossAttention, sequence_width
+from ancestral.nets.conditioning import WORDS_HEADS, ConditionLayers, CrossAttention, sequence_width
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
 from ancestral.nets.kernels.convolution import CONV, Conv
@@ -26,8 +26,6 @@ from ancestral.nets.kernels.group_norm import GroupNorm
 from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
 from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 
-WORDS_HEADS = 4
-"""The number of heads with which positions attend to words."""
 ZERO = 1e-10
 """The variance scale that the authors' code gives to layers "initialised to 0"."""
 

@@ -3,7 +3,7 @@
     a red circle        a red circle left of a blue square        three yellow crosses
 
 Four of the pairs of a shape and a colour never occur in the training split. The test split is of scenes with one of
-these: what is asked of them is composition.
+these: they test composition.
 """
 
 import re
