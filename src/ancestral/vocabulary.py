@@ -15,6 +15,8 @@ MARK = "\u2581"
 """What a piece at the beginning of a word begins with."""
 WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
 """A word, or a mark of ASCII punctuation."""
+MEANING = {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "So"}
+"""The categories of Unicode of letters, numbers and pictures."""
 HALF = re.compile("[\ud800-\udfff]")
 """Half of a character: what stands for a byte that is not UTF-8."""
 MOST_PIECES = 8192
@@ -129,5 +131,9 @@ class Vocabulary:
 
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text, besides punctuation, that are no token of their own."""
-        each = [word for word in dict.fromkeys(words(text)) if any(map(str.isalnum, word))]
-        return [word for word in each if MARK + word not in self.index]
+        return [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index and _has_meaning(word)]
+
+
+def _has_meaning(word: str) -> bool:
+    """Tell whether a word has a letter, a digit or a picture (emoji): whether it is more than punctuation."""
+    return any(unicodedata.category(letter) in MEANING for letter in word)

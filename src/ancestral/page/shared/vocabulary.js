@@ -6,6 +6,7 @@ const MARK = "\u2581"; // what a piece at the beginning of a word begins with
 const SPACE = "\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"; // of Python's \s
 const POINT = "!-\\/:-@[-`{-~"; // ASCII punctuation
 const WORD = new RegExp(`[^${SPACE}${POINT}]+|[${POINT}]`, "gu");
+const MEANING = /[\p{L}\p{N}\p{So}]/u; // what a word has that is more than punctuation
 const NONE = "none"; // the name of a text that is absent
 
 /**
@@ -20,7 +21,9 @@ export function tokenizer(pieces, length) {
     const words = plain.match(WORD) || [];
     const parts = words.map(word => spelled(MARK + word, index, longest));
     const tokens = parts.flat();
-    const named = is => [...new Set(words.filter((word, i) => !index.has(MARK + word) && is(parts[i])))];
+    const named = is => [
+      ...new Set(words.filter((word, i) => !index.has(MARK + word) && MEANING.test(word) && is(parts[i]))),
+    ];
     let end = 0;
     return {
       tokens: Int32Array.from({ length }, (_, i) => tokens[i] ?? -1),
