@@ -1,7 +1,11 @@
 # Two commands do all the set-up they need, in a .venv of their own: make demo, make test.
+# TORCH=cpu installs PyTorch's build without CUDA, 3 GB less to download on Linux, from PyTorch's own index;
+# LOCKED=1 installs exactly the versions of requirements.lock, into .venv-locked
 PYTHON ?= python3
-VENV := .venv
+VENV := $(if $(LOCKED),.venv-locked,.venv)
 BIN := $(VENV)/bin
+INSTALL = $(if $(LOCKED)$(TORCH),$(BIN)/uv pip install --python $(BIN)/python $(if $(LOCKED),--constraint requirements.lock) \
+    $(if $(TORCH),--torch-backend $(TORCH) --no-verify-hashes),$(BIN)/pip install)
 DEMO := runs/demo
 BENCH := .venv-bench
 NEWEST := .venv-newest
@@ -20,7 +24,7 @@ OXYGEN := bench/data/oxygen-icon-theme
 KEYWORDS := bench/data/emojilib-4.0.3.tgz
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types cov bench bench-gpu tables clean
+.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -64,8 +68,8 @@ test-all: test test-device test-long test-bench test-slow test-browser
 # the newest version of every package, on the newest Python that these support; ROOM as of make test
 test-newest: $(NEWEST)/bin/uv
 	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
-	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable ".[test,docs]" --editable ./studio \
-	    --editable "./course[test]"
+	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable . --group test --group docs \
+	    --editable ./studio --editable ./course
 	$(NEWEST)/bin/pytest $(PARALLEL) $(FOLDERS)
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
@@ -73,9 +77,9 @@ test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
 
 test-lowest-%: $(LOWEST)/%/bin/uv
 	@echo "Installs the lowest versions into $(LOWEST)/$*. $(CUDA_BUILDS)"
-	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable ".[test,docs]" \
-	    --editable ./studio --editable "./course[test]"
-	$(LOWEST)/$*/bin/pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
+	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable . \
+	    --group test --group docs --editable ./studio --editable ./course
+	$(LOWEST)/$*/bin/pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning $(FOLDERS)
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
 docs: $(VENV)/.installed-dev
@@ -103,10 +107,27 @@ notebook: $(VENV)/.installed-course
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/zizmor --offline --quiet .github .pre-commit-config.yaml
 
 types: $(VENV)/.installed-types
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# the newest versions of all packages for every Python and system; to be run before a release
+lock: $(BIN)/uv
+	printf '%s\n' '-e .[metrics]' '-e ./studio' '-e ./course[notebook]' | $(BIN)/uv pip compile --quiet --universal --upgrade \
+	    --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command "make lock" \
+	    --group types --group release $(foreach package,ancestral ancestral-studio ancestral-course,--no-emit-package $(package)) \
+	    --output-file requirements.lock -
+
+# wheels and source distributions of the last commit, built twice and compared; TAG=v1.0.0 has to be their version
+dist: $(VENV)/.installed-release
+	$(BIN)/python release/build.py $(TAG)
+
+# what dist/ has, installed by name in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
+test-dist: dist
+	$(BIN)/python release/try_packages.py
 
 cov: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) -m "long or device or not slow and not browser" --cov=ancestral --cov=ancestral_studio --cov=ancestral_course \
@@ -133,25 +154,33 @@ $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ancestral needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(BIN)/pip pyproject.toml
+$(BIN)/uv: $(BIN)/pip
+	$(BIN)/pip install --quiet uv
+
+# the first pip that reads dependency groups is 25.1
+$(VENV)/.installed: $(BIN)/pip pyproject.toml $(if $(LOCKED)$(TORCH),$(BIN)/uv)
 	@echo "Installs PyTorch and about 40 other packages into $(VENV): about 0.4 GB to download, 1.1 GB on the disk."
-	@echo "On Linux pip may take the PyTorch for NVIDIA GPUs, about 3 GB more; without a GPU, install the CPU build of torch"
-	@echo "and torchvision into $(VENV) first, as PyTorch's site says, then make again."
-	$(BIN)/pip install --editable ".[metrics]"
+	@echo "On Linux pip may take the PyTorch for NVIDIA GPUs, about 3 GB more; without a GPU: make TORCH=cpu ..."
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(INSTALL) --editable ".[metrics]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed studio/pyproject.toml course/pyproject.toml
 	@echo "Installs about 150 packages of the tests and the site into $(VENV): 1.3 GB on the disk."
-	$(BIN)/pip install --editable ".[dev]" --editable ./studio --editable "./course[test]"
+	$(INSTALL) --editable . --group dev --editable ./studio --editable ./course
 	@touch $@
 
 $(VENV)/.installed-types: $(VENV)/.installed-dev
 	@echo "Installs pyright with its Node.js into $(VENV): about 60 MB to download, 280 MB on the disk."
-	$(BIN)/pip install --editable ".[types]"
+	$(INSTALL) --editable . --group types
+	@touch $@
+
+$(VENV)/.installed-release: $(VENV)/.installed
+	$(INSTALL) --editable . --group release uv
 	@touch $@
 
 $(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
-	$(BIN)/pip install --editable . --editable "./course[notebook]"
+	$(INSTALL) --editable . --editable "./course[notebook]"
 	@touch $@
 
 CUDA_BUILDS := For Linux on x86-64 PyPI has PyTorch for NVIDIA GPUs alone: about 3 GB to download, 7 GB on the disk. \

@@ -8,7 +8,7 @@ Names are imported when they are first used, so that `import ancestral` costs no
 import importlib
 from typing import Any
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 _MODULES = {
     "": (

@@ -22,7 +22,7 @@ from ancestral_course.rules import AS_IN_LESSONS, Rules
 from ancestral_course.solution_file import defined_names, global_variables, lesson_constant, load_functions, sources_of
 from ancestral_course.variants import variant
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "LESSONS",

@@ -74,32 +74,31 @@ def text_of(error: BaseException) -> str:
 
 
 def install_command(extra: str) -> str:
-    """Write the command that installs the packages of an extra, wherever this package was installed from.
+    """Write the command that installs the packages of an extra, for a clone or for the package of an index.
 
-    An extra that is a distribution of this repository is installed from its folder, together with this package: no
-    index need have them.
+    In a clone an extra that is a distribution of the repository is installed from its folder, together with this
+    package: an index need not have them.
     """
-    import importlib.metadata  # takes a tenth of the time of a command's help
-
     clone = Path(__file__).parents[3]
     if (clone / extra / "pyproject.toml").is_file():
         return f"{pip_install()} -e {shlex.quote(str(clone))} -e {shlex.quote(str(clone / extra))}"
-    try:
-        requirements = importlib.metadata.requires("ancestral") or []
-    except importlib.metadata.PackageNotFoundError:  # run from its source
-        requirements = []
-    parts = [text.partition(";") for text in requirements]
-    packages = [name.strip() for name, _, marker in parts if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
-    if not packages:
+    if (clone / "pyproject.toml").is_file():
         return f"{pip_install()} -e '{clone}[{extra}]'"
-    return f"{pip_install()} {' '.join(map(repr, packages))}"
+    return f"{pip_install()} 'ancestral[{extra}]'"
 
 
 def pip_install() -> str:
-    """Write `pip install`, with the path of this Python where the `pip` on the PATH belongs to another one."""
+    """Write `pip install`, with the path of this Python where the `pip` on the PATH belongs to another one.
+
+    Environments of uvx and uv have no pip: uv installs into them.
+    """
+    import importlib.util  # takes a tenth of the time of a command's help
+
     path = shutil.which("pip")
-    same = path is not None and Path(path).parent == Path(sys.executable).parent
-    return "pip install" if same else f"{shlex.quote(sys.executable)} -m pip install"
+    if path is not None and Path(path).parent == Path(sys.executable).parent:
+        return "pip install"
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install -p {python}"
 
 
 def lines(text: object) -> str:

@@ -221,4 +221,4 @@ def _load(kind: type[R], path: Path, sha256: str | None) -> R | None:
         result = kind.from_json(path.read_text(encoding="utf-8"), str(path))
     except (OSError, ValueError):
         return None
-    return result if sha256 in (None, result.model and result.model.sha256) else None
+    return result if sha256 in (None, result.model.sha256 if result.model is not None else None) else None

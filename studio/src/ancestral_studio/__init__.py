@@ -5,4 +5,4 @@ that options and errors are those of the command line. torch is imported by the 
 needed, and so the first page is there at once.
 """
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
