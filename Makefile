@@ -11,6 +11,7 @@ BENCH := .venv-bench
 NEWEST := .venv-newest
 NEWEST_PYTHON ?= python3.13
 LOWEST := .venv-lowest
+RELEASE := .venv-release
 LOWEST_PYTHONS ?= python3.11 python3.12 python3.13
 CORE := tests/nets tests/samplers tests/objectives tests/docs/test_equations.py $(addprefix tests/test_, $(addsuffix .py, \
     schedules targets diffusion guidance oracle bound probability_flow randomness transforms))
@@ -122,12 +123,12 @@ lock: $(BIN)/uv
 	    --output-file requirements.lock -
 
 # wheels and source distributions of the last commit, built twice and compared; TAG=v1.0.0 has to be their version
-dist: $(VENV)/.installed-release
-	$(BIN)/python release/build.py $(TAG)
+dist: $(RELEASE)/.installed
+	$(RELEASE)/bin/python release/build.py $(TAG)
 
-# what dist/ has, installed by name in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
+# what dist/ has, installed by name (WAYS=uv pip pipx lowest) in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
 test-dist: dist
-	$(BIN)/python release/try_packages.py
+	$(RELEASE)/bin/python release/try_packages.py $(WAYS)
 
 cov: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) -m "long or device or not slow and not browser" --cov=ancestral --cov=ancestral_studio --cov=ancestral_course \
@@ -175,10 +176,6 @@ $(VENV)/.installed-types: $(VENV)/.installed-dev
 	$(INSTALL) --editable . --group types
 	@touch $@
 
-$(VENV)/.installed-release: $(VENV)/.installed
-	$(INSTALL) --editable . --group release uv
-	@touch $@
-
 $(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
 	$(INSTALL) --editable . --editable "./course[notebook]"
 	@touch $@
@@ -194,6 +191,13 @@ $(NEWEST)/bin/uv:
 $(LOWEST)/%/bin/uv:
 	$* -m venv $(LOWEST)/$*
 	$(LOWEST)/$*/bin/pip install --quiet uv
+
+# what makes releases lives in an environment of its own, as the build tools for all packages are the same there
+$(RELEASE)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(RELEASE)/bin/pip install --quiet $(if $(LOCKED),--constraint requirements.lock) --group release
+	@touch $@
 
 # the peers live in an environment of their own
 $(BENCH)/.installed: pyproject.toml studio/pyproject.toml bench/requirements.txt
@@ -217,4 +221,4 @@ $(OXYGEN):
 	cd $(@D) && apt-get --quiet download oxygen-icon-theme && dpkg --extract oxygen-icon-theme_*.deb $(@F)
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(NEWEST) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(NEWEST) $(LOWEST) $(RELEASE) .venv-locked .pytest_cache .mypy_cache .ruff_cache
