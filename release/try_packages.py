@@ -30,10 +30,14 @@ class Walk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        links = " ".join([str(PACKAGES), os.environ.get("UV_FIND_LINKS", "")]).strip()
+        links = {
+            name: mark.join([str(PACKAGES), *filter(None, [os.environ.get(name)])])
+            for name, mark in (("UV_FIND_LINKS", ","), ("PIP_FIND_LINKS", " "))
+        }
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUAL_ENV")} | {
             **{"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")},
-            **{"UV_FIND_LINKS": links, "PIP_FIND_LINKS": links, "UV_CACHE_DIR": str(folder / "cache" / "uv")},
+            **links,
+            "UV_CACHE_DIR": str(folder / "cache" / "uv"),
             **{"UV_PYTHON": sys.executable, "PIPX_DEFAULT_PYTHON": sys.executable, "PIPX_DEFAULT_BACKEND": "pip"},
             **{"PIPX_HOME": str(folder / "pipx"), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_CACHE_DIR": "1"},
         }
@@ -69,11 +73,12 @@ class Walk:
             lines = []
             for line in server.stdout or ():
                 lines.append(line)
-                if address := re.search(r"http://127\S+", line):
+                if address := re.search(r"http://127[^\s;]+", line):
                     break
             else:
                 sys.exit(f"{''.join(lines)}\nrelease/try_packages.py: the server said no address")
-            with urllib.request.urlopen(address[0]) as answer:
+            visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # the token becomes a cookie
+            with visitor.open(address[0]) as answer:
                 page = answer.read().decode()
             print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
             yield page
@@ -103,7 +108,7 @@ def by_uv(walk: Walk, uvx: Path) -> None:
 
 def by_pip(walk: Walk, programs: Path) -> None:
     """Install all packages by pip; write what is there then into dist/ (SBOM)."""
-    words = "install", "--find-links", PACKAGES, "ancestral[studio,metrics]", "ancestral-course"
+    words = "install", "ancestral[studio,metrics]", "ancestral-course"
     said = walk.do("pip install 'ancestral[studio,metrics]' ancestral-course", programs / "pip", *words)
     sizes = [float(size) / (1 if unit == "MB" else 1000) for size, unit in re.findall(r"\(([\d.]+) ([kM]B)\)", said)]
     print(f"{sum(sizes):7.0f} MB downloaded, {size_of(programs.parent):.0f} MB on the disk")
@@ -150,7 +155,8 @@ def main() -> None:
             programs = walk.venv("tools")
             tool = {"uv": "uvx", "lowest": "uv"}.get(name, name)
             if tool != "pip":
-                walk.do(f"pip install {name}", programs / "pip", "install", "pipx" if name == "pipx" else "uv")
+                installed = "pipx" if name == "pipx" else "uv"
+                walk.do(f"pip install {installed}", programs / "pip", "install", installed)
             ways[name](walk, programs if tool == "pip" else programs / tool)
 
 

@@ -26,9 +26,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 if find_spec("ancestral_course") is None:  # as in a fresh Colab; where the course is installed, this cell does nothing
-    wheels = " ".join(str(path) for path in Path().glob("ancestral*.whl"))
-    print(f"installing {wheels}" if wheels else "put the two wheels of Ancestral beside this notebook and run again")
-    # %pip install --quiet {wheels}
+    packages = " ".join(str(path) for path in Path().glob("ancestral*.whl")) or "ancestral-course"
+    print(f"installing {packages}")
+    # %pip install --quiet {packages}
 
 # %%
 import colorsys

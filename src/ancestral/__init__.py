@@ -12,8 +12,9 @@ __version__ = "1.0.0"
 
 _MODULES = {
     "": (
-        *("bound", "config", "data", "guidance", "interop", "nets", "objectives", "oracle", "probability_flow"),
-        *("randomness", "reverse", "samplers", "schedules", "targets"),
+        *("bound", "conditions", "config", "data", "errors", "guidance", "interop", "metrics", "nets", "objectives"),
+        *("operators", "oracle", "probability_flow", "randomness", "results", "reverse", "samplers", "schedules"),
+        *("targets",),
     ),
     "config": ("Config",),
     "config.request": ("Request",),

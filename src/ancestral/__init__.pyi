@@ -1,15 +1,20 @@
 """Written by `python docs/hooks/stub.py`; a test compares it."""
 
 from ancestral import bound as bound
+from ancestral import conditions as conditions
 from ancestral import config as config
 from ancestral import data as data
+from ancestral import errors as errors
 from ancestral import guidance as guidance
 from ancestral import interop as interop
+from ancestral import metrics as metrics
 from ancestral import nets as nets
 from ancestral import objectives as objectives
+from ancestral import operators as operators
 from ancestral import oracle as oracle
 from ancestral import probability_flow as probability_flow
 from ancestral import randomness as randomness
+from ancestral import results as results
 from ancestral import reverse as reverse
 from ancestral import samplers as samplers
 from ancestral import schedules as schedules

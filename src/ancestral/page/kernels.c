@@ -2,7 +2,7 @@
  *
  * Activations lie channels-last: a "row" is one pixel (or token), whose channels are contiguous. Addresses are bytes of
  * the linear memory, strides of rows are bytes too, and strides of the elementwise kernel are floats. There is no libc,
- * no allocation and no state: interop/network_program.py has planned the memory. `make kernels` builds kernels.wasm.
+ * no allocation and no state: network_program.py has planned the memory. `make kernels` builds kernels.wasm.
  * Fused multiply-adds of relaxed SIMD were 3 % faster, which does not pay a second file for browsers without them.
  */
 #include <stdint.h>
