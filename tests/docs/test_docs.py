@@ -65,18 +65,7 @@ ELSEWHERE = {
     "aws": "copies to and from object storage",
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
     "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
-    "README.md ancestral export runs/photos --label": "needs a run of a U-Net that diffusers can hold",
-    **dict.fromkeys(
-        (
-            "README.md ancestral edit runs/photos",
-            "README.md ancestral sample runs/small",
-            "README.md ancestral train --data faces/",
-            "README.md ancestral sample runs/faces",
-            "README.md ancestral train --data scans/",
-            "README.md ancestral evaluate runs/ct",
-        ),
-        "names data that are not here; the how-to pages on conditions run such commands",
-    ),
+    "commands.md ancestral export runs/photos --label": "needs a run of a U-Net that diffusers can hold",
     "ancestral studio": "serves until it is stopped; studio/tests starts it",
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate-samples made/": "tests/measure/test_evaluate_samples.py runs it on files of its own",
@@ -128,9 +117,8 @@ def why_not_run(words, page):
 
 def own_arguments(words):
     """What follows `ancestral` in a command, also where other programs start it; None if they start something else."""
-    if words[0] == "ancestral":
-        return words[1:]
-    return words[words.index("-m") + 2 :] if "ancestral" in words else None
+    place = words.index("-m") + 1 if "-m" in words else 0
+    return words[place + 1 :] if words[place] == "ancestral" else None
 
 
 class Parsed(BaseException):
@@ -180,7 +168,8 @@ class Place:
                 without(words, "--steps") if any(word.startswith(("heun:steps", "steps=")) for word in argv) else words
             )
         if argv[0] == "train":
-            words = words if {"--net", "--from"} & set(argv) else with_options(words, "--width 8")
+            named = {"--net", "--from", "scenes"}  # networks whose width has other limits than a U-Net's
+            words = words if named & set(argv) else with_options(words, "--width 8")
             if "--resume" not in argv:
                 shutil.rmtree(out_of(argv), ignore_errors=True)
         if argv[0] in ("evaluate", "compare"):
