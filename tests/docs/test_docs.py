@@ -66,6 +66,10 @@ ELSEWHERE = {
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
     "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
     "commands.md ancestral export runs/photos --label": "needs a run of a U-Net that diffusers can hold",
+    **dict.fromkeys(
+        ("ancestral train --data emoji/", "ancestral evaluate runs/emoji", "ancestral export runs/emoji"),
+        "needs the emoji that bench/emoji_captions.py writes from npm packages",
+    ),
     "ancestral studio": "serves until it is stopped; studio/tests starts it",
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate-samples made/": "tests/measure/test_evaluate_samples.py runs it on files of its own",
@@ -228,6 +232,8 @@ def data_folder(tmp_path_factory):
     for name in ("photos", "more-photos", "moved/photos"):
         for label in ("cats", "dogs"):
             stripes(folder / name / label, 9 if name == "more-photos" else 32, 24, 24)
+            for i, path in enumerate(sorted((folder / name / label).glob("*.png"))):
+                path.with_suffix(".txt").write_text(f"a {('red', 'grey')[i % 2]} {label.removesuffix('s')}")
     stripes(folder / "posters", 14, 48, 32)
     for name in ("faces", "facades", "sketches", "new-sketches"):
         stripes(folder / name, 14, 24, 24)
