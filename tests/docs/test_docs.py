@@ -57,7 +57,7 @@ ELSEWHERE = {
         (
             "ancestral doctor s3://",
             "ancestral train s3://",
-            "ancestral train --data 's3://",
+            "ancestral train --data s3://",
             "ancestral train --data gs://",
         ),
         "needs a bucket; tests/data/test_remote_files.py has one of its own",
@@ -70,6 +70,8 @@ ELSEWHERE = {
         ("ancestral train --data emoji/", "ancestral evaluate runs/emoji", "ancestral export runs/emoji"),
         "needs the emoji that bench/emoji_captions.py writes from npm packages",
     ),
+    "sample.md ancestral sample runs/photos --branch": "needs a grid of 50 steps, as tests/use_cases/test_branches.py has",
+    "evaluate.md ancestral evaluate runs/scenes": "how-to/captions.md trains this run",
     "ancestral studio": "serves until it is stopped; studio/tests starts it",
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate-samples made/": "tests/measure/test_evaluate_samples.py runs it on files of its own",
@@ -111,10 +113,11 @@ def commands(page):
 
 
 def why_not_run(words, page):
-    """Why a command of a page is not run here; None if it is."""
-    named = [page.name, *words]
+    """Why a command of a page is not run here; None if it is. What begins so ends with a whole word, or with ://."""
+    command = f"{shlex.join(words)} ".replace("'", "")
     for start, reason in ELSEWHERE.items():
-        if start.split() in (words[: len(start.split())], named[: len(start.split())]):
+        start = start if start.endswith("://") else f"{start} "
+        if command.startswith(start) or f"{page.name} {command}".startswith(start):
             return reason
     return None
 
@@ -166,8 +169,8 @@ class Place:
         """Run a command in a short setting. A training run that the page starts takes the place of the one before."""
         words = with_options(argv, SHORT.get(argv[0], ""))
         if argv[0] in ("sample", "edit"):
-            words = without(words, "-n") if {"--index", "--like"} & set(argv) else words
-            words = without(words, "--steps", "--sampler") if "--like" in argv else words
+            words = without(words, "-n") if {"--index", "--like", "--branch"} & set(argv) else words
+            words = without(words, "--steps", "--sampler") if {"--like", "--branch"} & set(argv) else words
             words = (
                 without(words, "--steps") if any(word.startswith(("heun:steps", "steps=")) for word in argv) else words
             )
