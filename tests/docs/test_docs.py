@@ -70,7 +70,7 @@ ELSEWHERE = {
         ("ancestral train --data emoji/", "ancestral evaluate runs/emoji", "ancestral export runs/emoji"),
         "needs the emoji that bench/emoji_captions.py writes from npm packages",
     ),
-    "sample.md ancestral sample runs/photos --branch": "needs a grid of 50 steps, as tests/use_cases/test_branches.py has",
+    "sample.md ancestral sample runs/photos --branch": "needs a grid of 50 steps; tests/use_cases/test_branches.py",
     "evaluate.md ancestral evaluate runs/scenes": "how-to/captions.md trains this run",
     "ancestral studio": "serves until it is stopped; studio/tests starts it",
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
