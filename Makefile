@@ -13,8 +13,8 @@ NEWEST_PYTHON ?= python3.13
 LOWEST := .venv-lowest
 RELEASE := .venv-release
 LOWEST_PYTHONS ?= python3.11 python3.12 python3.13
-CORE := tests/nets tests/samplers tests/objectives tests/docs/test_equations.py $(addprefix tests/test_, $(addsuffix .py, \
-    schedules targets diffusion guidance oracle bound probability_flow randomness transforms))
+CORE := tests/nets tests/samplers tests/objectives tests/docs/test_equations.py tests/base/test_transforms.py \
+    $(addprefix tests/test_, $(addsuffix .py, schedules targets diffusion guidance oracle bound probability_flow randomness))
 # one test process for each processor, each with one PyTorch thread; make test PROCESSES=0 runs all tests in one
 PROCESSES ?= logical
 FOLDERS = $(patsubst tests/studio, studio/tests, $(addprefix tests/, $(ROOM)))

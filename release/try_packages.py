@@ -111,7 +111,8 @@ def by_pip(walk: Walk, programs: Path) -> None:
     words = "install", "ancestral[studio,metrics]", "ancestral-course"
     said = walk.do("pip install 'ancestral[studio,metrics]' ancestral-course", programs / "pip", *words)
     sizes = [float(size) / (1 if unit == "MB" else 1000) for size, unit in re.findall(r"\(([\d.]+) ([kM]B)\)", said)]
-    print(f"{sum(sizes):7.0f} MB downloaded, {size_of(programs.parent):.0f} MB on the disk")
+    files = [Path(path).stat().st_size / 1e6 for path in re.findall(r"^Processing (\S+\.whl)", said, re.MULTILINE)]
+    print(f"{sum(sizes + files):7.0f} MB of packages, {size_of(programs.parent):.0f} MB on the disk")
     walk.do("ancestral train points --steps 20", programs / "ancestral", "train", "points", "--steps", "20")
     parts = ROOT / "dist" / "ancestral.cdx.json"
     walk.do(

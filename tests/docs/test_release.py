@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -70,6 +71,16 @@ def test_workflows_call_what_the_makefile_has():
     for word in called:
         expanded = [word.strip('"').replace("$PACKAGES", each) for each in ("lowest", "newest")]
         assert set(expanded) <= set(TARGETS), word
+
+
+def test_the_tests_that_the_makefile_names_are_there():
+    """pytest collects nothing at all where one of its arguments is no file."""
+    said = subprocess.run(
+        ["make", "-n", "-C", str(ROOT), "test-core"], capture_output=True, text=True, check=True
+    ).stdout
+    names = re.findall(r"\btests\S*", said)
+    assert len(names) > 10
+    assert all((ROOT / name).exists() for name in names)
 
 
 def test_hooks_have_the_versions_of_the_lock_file():

@@ -1,0 +1,199 @@
+"""Writes the generated blocks of README.md and of two pages: commands, presets, and figures of the benchmarks.
+
+    python docs/hooks/blocks.py
+
+A block stands between `<!-- generated: NAME -->` and `<!-- end -->`, so that it can be read without the site too. The
+commands come from the declarations, the presets from their table, and the figures from the JSON files of `bench/`.
+`tests/docs/test_blocks.py` fails when a block is stale.
+"""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from ancestral.base.estimate import format_number
+from ancestral.config import METHODS, PRESETS, Config
+from ancestral.declarations import USE_CASES
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/how-to/commands.md", "docs/reference/presets.md")
+BLOCK = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+ABOUT = {
+    "doctor": "own-images",
+    "train": "own-images",
+    "distil": "few-evaluations",
+    "sample": "sample",
+    "edit": "edit",
+    "evaluate": "evaluate",
+    "evaluate-samples": "evaluate",
+    "compare": "compare",
+    "average": "averaging-length",
+    "runs": "settings-and-runs",
+    "info": "settings-and-runs",
+    "export": "export-import",
+    "import": "export-import",
+    "studio": "studio",
+    "push": "share",
+}
+"""The how-to page of each command."""
+
+
+def command_names() -> str:
+    """Return the names of all commands as a list in one line."""
+    return ", ".join(f"`{case.command}`" for case in USE_CASES)
+
+
+def commands() -> str:
+    """Return a table of the commands: what each does, its function in Python, and its page."""
+    rows = ["| command | | in Python | page |", "|---|---|---|---|"]
+    for case in USE_CASES:
+        name, page = case.command, f"{ABOUT[case.command]}.md"
+        heading = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        command = f"[`ancestral {name}`](../reference/command-line.md#ancestral-{name})"
+        rows.append(f"| {command} | {case.summary} | `ancestral.{case.function}` | [{heading}]({page}) |")
+    return "\n".join(rows)
+
+
+# -- presets ----------------------------------------------------------------------------------------------------------
+
+MINUTES = {
+    "digits": "2 min",
+    "scenes": "5 min of one core",
+    "fashion": "5 to 15 min (estimated)",
+    "folder": "8 min",
+    "arrays": "8 min",
+    "points": "22 s",
+    "latent": "hours",
+    **dict.fromkeys(("cifar10", "photos64", "photos128", "photos256", "ddpm256"), "needs a GPU"),
+}
+"""The time of training on two CPU cores, of the presets for data; those of the methods of papers share theirs."""
+
+
+def presets() -> str:
+    """Return a table of the presets for data, with their times, and a table of the settings of all presets."""
+    times = ["| preset | data | on two CPU cores |", "|---|---|---|"]
+    settings = [
+        "| preset | paper | network | schedule | the network predicts | steps × batch | sampler |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in PRESETS:
+        entry = PRESETS[name]
+        config: Config = entry.make()
+        batch = f"{size:,}" if (size := config.train.batch_size) else "by size"
+        process = config.process
+        predicts = f"{process.target}, variance" if process.learned_variance else process.target
+        if name.removesuffix("-points") not in METHODS:
+            times.append(f"| `{name}` | {entry.text} | {MINUTES[name]} |")
+        settings.append(
+            f"| `{name}` | {entry.paper or '–'} | {config.net} | {process.schedule_name} | {predicts} | "
+            f"{config.train.steps:,} × {batch} | `{config.sample.sampler}` |"
+        )
+    return "\n".join([*times, "", "The settings of all presets:", "", *settings])
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+
+def _read(path: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ROOT / "bench" / path).read_text(encoding="utf-8"))
+    return content
+
+
+def _over_seeds(record: dict[str, Any]) -> str:
+    """The mean of a record over its seeds, with its standard error."""
+    values = [seed["value"] for seed in record["seeds"]]
+    return format_number(mean(values), stdev(values) / len(values) ** 0.5)
+
+
+def _command(record: dict[str, Any]) -> str:
+    """The command of a record, without the options that say its defaults and its name."""
+    words = shlex.split(record["command"])
+    for option, value in (("--contestant", "ancestral"), ("--seeds", "5"), ("--name", record["name"])):
+        place = words.index(option)
+        if words[place + 1] == value:
+            del words[place : place + 2]
+    return shlex.join(words)
+
+
+def _row(rows: list[dict[str, Any]], **facts: Any) -> dict[str, Any]:
+    """The one row of a result that has these facts."""
+    (row,) = (row for row in rows if facts.items() <= row.items())
+    return row
+
+
+def measurements() -> str:
+    """Return a table of figures beside those of other libraries, each with the command that measures it."""
+    table = ["| measured | Ancestral | peer | command |", "|---|---|---|---|"]
+
+    fashion = _read("records/fashion.cpu-avx512-amx.preset-fashion-autoguidance.json")
+    peer = _read("records/fashion.cpu-avx512-amx.diffusers-tuned.json")
+    seconds = 60 * peer["seeds"][0]["runs"][0]["minutes"]
+    table.append(
+        f"| Fashion-MNIST, training on one core to FD 180 | {_over_seeds(fashion)} s | diffusers: FD "
+        f"{_over_seeds(peer)} after {seconds:.0f} s | `{_command(fashion)}` |"
+    )
+
+    few = _read("records/digits-2.cpu-avx512-amx.ancestral-distil.json")
+    peer = _read("records/digits-2.cpu-avx512-amx.diffusers-tuned.json")
+    table.append(
+        f"| digits, KID of two network evaluations | {_over_seeds(few)} | diffusers, undistilled: "
+        f"{_over_seeds(peer)} | `{_command(few)}` |"
+    )
+
+    memory = _read("results/memory.cpu-avx512-bfloat16.json")["rows"]
+    ours, peer = (
+        _row(memory, batch=32, precision="bf16", contestant=name)["step"]["median"] / 2**20
+        for name in ("ancestral", "diffusers")
+    )
+    table.append(
+        f"| memory of a training step, DDPM's network, batch 32 | {ours:,.0f} MiB | diffusers: {peer:,.0f} MiB | "
+        "`make bench-memory` |"
+    )
+
+    editing = _read("results/editing.cpu-avx2.json")["rows"]
+    ours, azula, deepinv = (
+        format_number(*_row(editing, run="demo", task="left", by=name)["energy"])
+        for name in ("ours, auto", "azula, JFPS", "deepinv, moment matching")
+    )
+    table.append(
+        f"| inpainting half a digit, energy score | {ours} | azula: {azula}; deepinv: {deepinv} | "
+        "`python bench/editing.py compare runs/demo --images 16` |"
+    )
+
+    browser = _row(_read("results/browser.cpu-avx512-bfloat16.json")["rows"], model="run")
+    ours, peer = (f"{browser[name]['milliseconds']['median']:.1f} ms" for name in ("ours", "peer"))
+    table.append(
+        f"| digits in Chromium, a network evaluation | {ours} | onnxruntime-web: {peer} | "
+        "`python bench/browser.py runs/demo` |"
+    )
+    return "\n".join(table)
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+BLOCKS = {
+    "command names": command_names,
+    "commands": commands,
+    "presets": presets,
+    "measurements": measurements,
+}
+
+
+def render(text: str) -> str:
+    """Return the text of a page with its blocks written anew. Raises KeyError for a block of an unknown name."""
+    return BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}", text)
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        if (written := render(text)) != text:
+            path.write_text(written, encoding="utf-8")
+            print(f"wrote {name}")
