@@ -589,8 +589,8 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
 
 
 class Export(WithNet, WithOut):
-    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, or a page that
-    samples it in a browser.
+    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, a file for PyTorch
+    alone, or a page that samples it in a browser.
 
     Returns:
         The path.
@@ -600,14 +600,15 @@ class Export(WithNet, WithOut):
     """
 
     OUT: ClassVar[str] = (
-        "A new folder, or for onnx and html a new file that ends so; default: diffusers or space in the run folder, or "
-        "model.onnx or page.html, which is replaced"
+        "A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run "
+        "folder, or model.onnx, model.pt2 or page.html, which is replaced"
     )
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
-    to: Literal["diffusers", "onnx", "html", "space"] = "diffusers"
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers"
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
+    pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
     html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
     Face Space with that file.
     """
@@ -999,7 +1000,7 @@ USE_CASES = (
     ),
     UseCase("runs", "runs", Runs, "list the runs of a folder, and clean up finished ones"),
     UseCase("info", "info", Info, "show what a run or a model file holds"),
-    UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
+    UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX, PyTorch"),
     UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
     UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral_studio"),
     UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),
