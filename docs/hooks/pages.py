@@ -79,6 +79,24 @@ addEventListener("message", ({{ data }}) => data.scheme && (document.body.datase
 """A step of the playground, without the site around it, for the frames of lessons."""
 
 
+COMPLETION = """\
+## Completion
+
+Shells complete commands, options, their values (presets, samplers, metrics and others) and paths, by the script that
+`ancestral --completion` prints. It is made for the installed version, so the line that prints it makes it anew:
+
+| shell | once, or in the file that the shell reads when it starts |
+|---|---|
+| bash | `eval "$(ancestral --completion bash)"` in `~/.bashrc` |
+| zsh | `eval "$(ancestral --completion zsh)"` in `~/.zshrc`, after `autoload -U compinit && compinit` |
+| fish | `ancestral --completion fish > ~/.config/fish/completions/ancestral.fish`, once |
+
+The first two take about half a second each time a shell starts. A file is faster: `ancestral --completion bash >
+~/.local/share/bash-completion/completions/ancestral`, once for each version, where bash-completion is installed.
+`ancestral-course --completion` prints the script of that command.
+"""
+
+
 def on_config(config):
     """Add the lessons to the navigation."""
     learn = next(section["Learn"] for section in config.nav if "Learn" in section)
@@ -282,6 +300,7 @@ def command_line() -> str:
     ]
     lines += ["| command | |", "|---|---|"]
     lines += [f"| [`{case.command}`](#ancestral-{case.command}) | {case.summary} |" for case in USE_CASES]
+    lines += ["", COMPLETION]
     for case in USE_CASES:
         lines += ["", *_command(case)]
     return "\n".join(lines) + "\n"

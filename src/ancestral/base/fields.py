@@ -197,7 +197,8 @@ def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
             hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else chosen_by_name(one.type),
-            **{name: one.metadata[name] for name in FIELD_FACTS if name in one.metadata},
+            **{name: one.metadata[name] for name in FIELD_FACTS if name in one.metadata and name != "choices"},
+            choices=tuple(name for name in one.metadata.get("choices", ()) if name != "custom"),
         )
         for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))
         if not one.metadata.get("hidden") and one.name != "settings"
