@@ -4,6 +4,7 @@ from bucket_server import bucket, object_store
 from shared_fixtures import (
     _seeded,
     _short_trainings,
+    _valid_files,
     chromium,
     figures,
     measured,

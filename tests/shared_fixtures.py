@@ -3,6 +3,7 @@ once, commands, and a browser. Processes that tests start see the environment th
 """
 
 import functools
+import json
 import os
 import shlex
 import shutil
@@ -12,11 +13,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ancestral.base.result import Result
+from ancestral.config import Config
 from ancestral.config.folders import HEIC, SUFFIXES
 from ancestral.faces import command as cli
+from ancestral.faces.schema_files import schema_files
 from ancestral.render import compositions
 from ancestral.training import RunFolder, Trainer, step_cost
 from ancestral.use_cases.training import training_previews as previews
@@ -62,6 +67,33 @@ def _short_trainings():
             for name, number in numbers.items():
                 patch.setattr(module, name, number)
         patch.setattr(Figure, "savefig", _blank)
+        yield
+
+
+@functools.cache
+def json_schemas():
+    """The validators of all JSON Schemas, by their addresses."""
+    return {one["$id"]: Draft202012Validator(one) for one in schema_files().values()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _valid_files():
+    """Every config.json, recipe and result that a test writes in this process obeys the JSON Schema that it names."""
+
+    def checking(write):
+        @functools.wraps(write)
+        def call(value):
+            text = write(value)
+            tree = json.loads(text)
+            if "$schema" in tree:
+                json_schemas()[tree["$schema"]].validate(tree)
+            return text
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, name in ((Result, "to_json"), (Config, "to_file_text")):
+            patch.setattr(kind, name, checking(getattr(kind, name)))
         yield
 
 

@@ -177,6 +177,7 @@ def python(code):
         "import ancestral",
         "import ancestral.config",
         "from ancestral.faces.command import run; run(['--help'])",
+        "from ancestral.faces.command import run; run(['--completion', 'bash'])",
         *(f"from ancestral.faces.command import run; run(['{case.command}', '--help'])" for case in USE_CASES),
     ],
 )

@@ -394,6 +394,21 @@ def test_files_that_cannot_be_read_or_executed_are_refused_in_one_line(tmp_path,
     assert not any(word in str(refusal.value) for word in ("\n", "InputError"))
 
 
+def test_bash_completes_the_command(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--completion", "bash"])
+    (tmp_path / "script").write_text(capsys.readouterr().out, encoding="utf-8")
+    (tmp_path / "my-course").mkdir()
+    answers = []
+    for words in ("ancestral-course ch", "ancestral-course start my", "ancestral-course start x --open mar"):
+        ask = f"source ./script; COMP_WORDS=({words}); COMP_CWORD={words.count(' ')}; _shtab_ancestral_course"
+        done = subprocess.run(
+            ["bash", "--norc", "-c", f'{ask}; echo "${{COMPREPLY[*]}}"'], cwd=tmp_path, capture_output=True, text=True
+        )
+        answers.append(done.stdout.strip())
+    assert answers == ["check", "my-course", "marimo"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -404,6 +419,7 @@ def test_files_that_cannot_be_read_or_executed_are_refused_in_one_line(tmp_path,
         (["check", "ten", "a.py"], "ten"),
         (["check", "10"], "FILE"),
         (["chekc", "10", "a.py"], "'chekc'"),
+        (["--completion", "csh"], "'csh'"),
     ],
 )
 def test_the_command_line_refuses_in_one_line(tmp_path, monkeypatch, capsys, arguments, hint):

@@ -1,4 +1,5 @@
-"""Pages that mkdocs generates: the lessons from their notebooks, the command line from its help, the changelog.
+"""Pages that mkdocs generates: the lessons from their notebooks, the command line from its help, the changelog, and the
+JSON Schemas from the declarations.
 
 mkdocs calls `on_config`, `on_files` and `on_page_markdown` (mkdocs.yml names this file under `hooks`).
 """
@@ -6,6 +7,7 @@ mkdocs calls `on_config`, `on_files` and `on_page_markdown` (mkdocs.yml names th
 import contextlib
 import html
 import io
+import json
 import re
 import shutil
 import tomllib
@@ -23,6 +25,7 @@ from ancestral import load
 from ancestral.base import registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.help_text import description, entry_text, named, options_of
+from ancestral.faces.schema_files import schema_files
 from ancestral.page import web_page
 from ancestral.page.script_bundle import global_script
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
@@ -76,6 +79,24 @@ addEventListener("message", ({{ data }}) => data.scheme && (document.body.datase
 """A step of the playground, without the site around it, for the frames of lessons."""
 
 
+COMPLETION = """\
+## Completion
+
+Shells complete commands, options, their values (presets, samplers, metrics and others) and paths, by the script that
+`ancestral --completion` prints. It is made for the installed version, so the line that prints it makes it anew:
+
+| shell | once, or in the file that the shell reads when it starts |
+|---|---|
+| bash | `eval "$(ancestral --completion bash)"` in `~/.bashrc` |
+| zsh | `eval "$(ancestral --completion zsh)"` in `~/.zshrc`, after `autoload -U compinit && compinit` |
+| fish | `ancestral --completion fish > ~/.config/fish/completions/ancestral.fish`, once |
+
+The first two take about half a second each time a shell starts. A file is faster: `ancestral --completion bash >
+~/.local/share/bash-completion/completions/ancestral`, once for each version, where bash-completion is installed.
+`ancestral-course --completion` prints the script of that command.
+"""
+
+
 def on_config(config):
     """Add the lessons to the navigation."""
     learn = next(section["Learn"] for section in config.nav if "Learn" in section)
@@ -84,7 +105,7 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Add the generated pages, the pictures and files of the lessons, and the theory of the playground."""
+    """Add the generated pages, pictures and files of the lessons, the theory of the playground, and JSON Schemas."""
     for path, content in generated().items():
         files.append(File.generated(config, path, content=content))
     for lesson in LESSONS:
@@ -95,6 +116,9 @@ def on_files(files, config):
     files.append(File.generated(config, "assets/playground/diffusion.js", content=theory))
     files.append(File.generated(config, "assets/playground/digits.html", content=digits_page()))
     files.append(File.generated(config, "assets/playground/step.html", content=step_page()))
+    for name, schema in schema_files().items():
+        content = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        files.append(File.generated(config, f"schemas/{name}.json", content=content))
     return files
 
 
@@ -276,6 +300,7 @@ def command_line() -> str:
     ]
     lines += ["| command | |", "|---|---|"]
     lines += [f"| [`{case.command}`](#ancestral-{case.command}) | {case.summary} |" for case in USE_CASES]
+    lines += ["", COMPLETION]
     for case in USE_CASES:
         lines += ["", *_command(case)]
     return "\n".join(lines) + "\n"
@@ -320,11 +345,17 @@ def workflows() -> str:
     return "\n\n".join(f"::: {case.module}" for case in USE_CASES)
 
 
+def schema_list() -> str:
+    """Return links to the JSON Schemas, in a sentence."""
+    return ", ".join(f"[{name}](../schemas/{name}.json)" for name in schema_files()) + "."
+
+
 PLACES = {
     "<!-- lessons -->": lesson_table,
     "<!-- paths -->": paths,
     "<!-- exercises -->": exercise_map,
     "<!-- course commands -->": course_commands,
     "<!-- functions -->": functions,
+    "<!-- schemas -->": schema_list,
     "<!-- workflows -->": workflows,
 }

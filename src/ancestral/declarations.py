@@ -60,6 +60,8 @@ COPYING = {
 """Commands that copy a folder, and a file, from one place to another."""
 EditTask = Literal["inpaint", "restore", "vary", "interpolate"]
 EDIT_TASKS: tuple[EditTask, ...] = get_args(EditTask)
+METHODS = ("auto", *RESTORATIONS)
+"""The methods of restoration by name, and what chooses one."""
 FITTED: tuple[EditTask, ...] = ("inpaint", "restore")
 """The tasks whose samples fit what is known."""
 Prints = Literal["events", "parts", "result"]
@@ -153,7 +155,7 @@ class WithSettings(Declaration):
 class WithDevice(Declaration):
     """A use case that computes with a network."""
 
-    device: str = argument("auto", names="words")
+    device: str = argument("auto", names="words", choices=("auto", "cpu", "cuda", "mps"))
     """Device on which networks run: auto, cpu, cuda, cuda:N or mps."""
 
 
@@ -339,7 +341,9 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     n: int | None = argument(None, title="Samples", short=["n"], ordered=True, largest=1024, branches=False)
     """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
     several, else 64."""
-    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
+    sampler: str | Sampler | None = argument(
+        None, words=str | None, metavar="|".join(SAMPLERS), names="words", choices=tuple(SAMPLERS)
+    )
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
     sampler of the run's config."""
     steps: int | None = None
@@ -493,12 +497,14 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
     t: float | None = argument(None, title="Walk from time", above=0, tasks=["interpolate"])
     """Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the last."""
-    method: str | None = argument(None, metavar="|".join(("auto", *RESTORATIONS)), names="words", tasks=FITTED)
+    method: str | None = argument(None, metavar="|".join(METHODS), names="words", choices=METHODS, tasks=FITTED)
     """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
     was trained with if one says what is known, else the best one for the operator and the noise."""
     iterations: int | None = argument(None, least=1, tasks=FITTED)
     """Number of iterations of the methods pigdm, mmps and jfps; default: that of the method."""
-    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS), names="words")
+    sampler: str | Sampler | None = argument(
+        None, words=str | None, metavar="|".join(SAMPLERS), names="words", choices=tuple(SAMPLERS)
+    )
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be. Default: that of the task."""
     steps: int | None = argument(None, least=1)
     """Number of sampling steps; default: 25, or 4 of a distilled model."""
@@ -589,8 +595,8 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
 
 
 class Export(WithNet, WithOut):
-    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, or a page that
-    samples it in a browser.
+    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, a file for PyTorch
+    alone, or a page that samples it in a browser.
 
     Returns:
         The path.
@@ -600,14 +606,15 @@ class Export(WithNet, WithOut):
     """
 
     OUT: ClassVar[str] = (
-        "A new folder, or for onnx and html a new file that ends so; default: diffusers or space in the run folder, or "
-        "model.onnx or page.html, which is replaced"
+        "A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run "
+        "folder, or model.onnx, model.pt2 or page.html, which is replaced"
     )
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
-    to: Literal["diffusers", "onnx", "html", "space"] = "diffusers"
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers"
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
+    pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
     html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
     Face Space with that file.
     """
@@ -727,7 +734,9 @@ class WithSamples(WithReference, WithThreads, WithNet):
     Those that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True, names="data")
     """Data that the model was trained on, in any form that training takes; default: the source of the (first) run."""
-    sampler: str | Sampler | None = argument(None, words=str | None, metavar="NAME", names="words")
+    sampler: str | Sampler | None = argument(
+        None, words=str | None, metavar="NAME", names="words", choices=tuple(SAMPLERS)
+    )
     """Sampler, a name with options if need be{; from Python also one of your own}. Default: the one of the run."""
     steps: int | None = None
     """Number of sampling steps; default: the sampler's default."""
@@ -856,7 +865,7 @@ class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
     """Run folders, their model.safetensors, or hf://user/repo{; from Python also models}. Two or more, or one with
     `samplers`."""
     samplers: str | Sampler | Sequence[str | Sampler] | None = argument(
-        None, words=str | None, metavar="all|NAME,...", names="words"
+        None, words=str | None, metavar="all|NAME,...", names="words", choices=("all", *SAMPLERS)
     )
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
@@ -999,7 +1008,7 @@ USE_CASES = (
     ),
     UseCase("runs", "runs", Runs, "list the runs of a folder, and clean up finished ones"),
     UseCase("info", "info", Info, "show what a run or a model file holds"),
-    UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
+    UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX, PyTorch"),
     UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
     UseCase("studio", "studio", Studio, "work with your models in a browser, on this machine", "ancestral_studio"),
     UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),

@@ -5,6 +5,7 @@ import pytest
 from shared_fixtures import (
     _seeded,
     _short_trainings,
+    _valid_files,
     chromium,
     measured,
     refused,

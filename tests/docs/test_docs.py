@@ -339,8 +339,9 @@ def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("ancestral.faces.python.train_steps", train_steps)
     for name in ("evaluate", "evaluate_samples", "compare"):
         shorten(name, **({} if name == "evaluate_samples" else {"samples": 12}), extractor="pixels")
-    if "model.onnx" in PAGES[page]:
-        Place(folder).run(["export", "runs/photos", "--to", "onnx"])
+    for kind in ("onnx", "pt2"):
+        if f"model.{kind}" in PAGES[page]:
+            Place(folder).run(["export", "runs/photos", "--to", kind])
     scope = {"__name__": "__page__"}
     for code in code_blocks(page, "python"):
         exec(compile(with_claims(code.replace(UPLOAD, "")), str(page), "exec"), scope)

@@ -31,6 +31,7 @@ from ancestral.page import weight_encoding
 from ancestral.render.templates import fill_template
 from ancestral.samplers import BY_NAME
 from firefox import Firefox
+from shared_fixtures import json_schemas
 from tiny_models import untrained
 
 SECONDS = 60
@@ -401,6 +402,7 @@ def test_a_picture_is_made_again_from_its_png(open_page, saved, run, tmp_path):
     (picture := tmp_path / "picture.png").write_bytes(download(page).read_bytes())
     recipe = texts(picture)["ancestral"]
     assert recipe == page.recipe() == texts(picture)["ancestral-page"]["recipe"]
+    json_schemas()[recipe["$schema"]].validate(recipe)
     assert recipe["label"] == ["b", "c"]
 
     other = open_page(model)

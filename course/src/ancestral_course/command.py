@@ -13,11 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ancestral.base import storage
 from ancestral.base.errors import InputError, one_line, pip_install
 from ancestral.base.interrupts import EXIT_CODE
+from ancestral.faces.completion import OPTION, PATHS, SHELLS, script_of
 from ancestral_course.classroom import judge_class
 from ancestral_course.judging import judge_file
 from ancestral_course.lessons import LESSONS, copy_lessons
@@ -34,11 +35,14 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     main_parser = _Parser(prog="ancestral-course", description="List the lessons, copy them, check your solutions.")
+    main_parser.add_argument(
+        OPTION, choices=SHELLS, help="Print a script that completes the words of this command in a shell."
+    )
     commands = main_parser.add_subparsers(title="commands", dest="command")
     text = "Copy the lessons into a folder, and open them. Files that are there already are kept."
     start = commands.add_parser("start", help="copy the lessons, and open them", description=text)
-    start.add_argument(
-        "folder", metavar="DIR", type=Path, nargs="?", default="my-course",
+    _add_path(
+        start, "folder", metavar="DIR", nargs="?", default="my-course",
         help="Folder for the copies (default: my-course).",
     )  # fmt: skip
     start.add_argument(
@@ -54,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "Print the solutions of a lesson as Markdown: each exercise with its code and its proof on paper."
     solutions = commands.add_parser("solutions", help="print the solutions of a lesson", description=text)
     solutions.add_argument("lesson", metavar="N", type=int, help="Number of the lesson.")
-    solutions.add_argument("--out", metavar="FILE", type=Path, help="Write them to this file, and print nothing.")
+    _add_path(solutions, "--out", metavar="FILE", help="Write them to this file, and print nothing.")
     text = (
         "Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the "
         "functions of the exercises, and what they use, are executed, in a process of their own, which ends if they do "
@@ -67,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s [options] N FILE [NAME ...]\n       %(prog)s [options] --all FOLDER [N]",
     )  # fmt: skip
     check.add_argument("lesson", metavar="N", type=int, nargs="?", help="Number of the lesson.")
-    check.add_argument("file", metavar="FILE", type=Path, nargs="?", help="File with your functions.")
+    _add_path(check, "file", metavar="FILE", nargs="?", help="File with your functions.")
     check.add_argument(
         "names", metavar="NAME", nargs="*",
         help="Names of exercises; of lesson 18 also methods: ddpm, ncsn, sde, flow, unet. (default: all)",
     )  # fmt: skip
-    check.add_argument(
-        "--all", metavar="FOLDER", type=Path,
+    _add_path(
+        check, "--all", metavar="FOLDER",
         help="Check the files of a class. FOLDER holds a folder or files for each student; a script or notebook is of "
              "the lesson whose number its name has. Prints a table: how many exercises of each lesson passed. Verdicts "
              "go to standard error as soon as they are known.",
@@ -96,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     return main_parser
 
 
+def _add_path(parser: argparse.ArgumentParser, name: str, **facts: Any) -> None:
+    """Add an argument that is a path, which shells complete."""
+    parser.add_argument(name, type=Path, **facts).complete = PATHS  # type: ignore[attr-defined]  # shtab reads it
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
@@ -113,6 +122,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.completion:
+        print(script_of(_parser(), options.completion), end="")
+        return 0
     if options.command == "start":
         return _start(options.folder, options.open, without_solutions if options.no_solutions else None)
     if options.command == "solutions":

@@ -56,6 +56,7 @@ class Argument:
         largest: The largest number, or number of values, in a program whose memory several users share.
         names: What its text names: a kind of `Names`, or the names that are no code; "" is code, or nothing that users
             of such a program may name.
+        choices: What its text is, or begins with before a colon and options; () for any other text.
         written: Whether it names a place that is written.
         tasks: The tasks of `edit` that have it; without any all have it.
         branches: Whether a branch of a picture can be given it.
@@ -80,6 +81,7 @@ class Argument:
     most: float | None = None
     largest: int | None = None
     names: Names | tuple[str, ...] = ""
+    choices: Sequence[str] = ()
     written: bool = False
     tasks: Sequence[str] = ()
     branches: bool = True
@@ -88,7 +90,7 @@ class Argument:
     @property
     def heading(self) -> str:
         """What it is called where people read it beside its control."""
-        return self.title or self.name.replace("_", " ").capitalize()
+        return self.title or heading_of(self.name)
 
     @property
     def takes_text(self) -> bool:
@@ -141,6 +143,7 @@ FIELD_FACTS = (
     "most",
     "largest",
     "names",
+    "choices",
     "written",
     "tasks",
     "branches",
@@ -185,24 +188,41 @@ def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
         section: What the help lists them under.
     """
     kind = part if isinstance(part, type) else type(part)
-    texts, hints = field_docstrings(kind), _command_hints(kind)
-    facts = {name: table.described for name, table in vars(registries).items() if isinstance(table, Registry)}
-    facts |= {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
-    for fact, value in facts.items():
-        texts = {name: text.replace(f"{{{fact}}}", value) for name, text in texts.items()}
+    texts, hints = texts_of(kind), _command_hints(kind)
     return [
         Argument(
             name=one.name,
-            text=" ".join(texts.get(one.name, "").split()),
+            text=texts.get(one.name, ""),
             default=one.default if part is kind else getattr(part, one.name),
             hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else chosen_by_name(one.type),
-            **{name: one.metadata[name] for name in FIELD_FACTS if name in one.metadata},
+            **{name: one.metadata[name] for name in FIELD_FACTS if name in one.metadata and name != "choices"},
+            choices=tuple(name for name in one.metadata.get("choices", ()) if name != "custom"),
         )
         for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))
         if not one.metadata.get("hidden") and one.name != "settings"
     ]
+
+
+def heading_of(name: str) -> str:
+    """Return what a field is called where people read it: its name with spaces, and a capital at the beginning."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def texts_of(kind: Any) -> dict[str, str]:
+    """Return the texts of the fields of a dataclass by their names, in one line each, with what {CAPITALS} stand for.
+
+    Args:
+        kind: The dataclass.
+    """
+    facts = {name: table.described for name, table in vars(registries).items() if isinstance(table, Registry)}
+    facts |= {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
+    texts = {name: " ".join(text.split()) for name, text in field_docstrings(kind).items()}
+    for fact, value in facts.items():
+        texts = {name: text.replace(f"{{{fact}}}", " ".join(value.split())) for name, text in texts.items()}
+    return texts
 
 
 def chosen_by_name(hint: Any) -> Any:

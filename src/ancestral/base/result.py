@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, ClassVar, Literal, Self
 
+from ancestral.base.addresses import schema_address
 from ancestral.base.arguments import from_json, read_json, stored_fields
 from ancestral.base.errors import InputError, lines
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
@@ -95,9 +96,18 @@ class Result:
             for part in spelled(list(self.parts()), in_python)
         )
 
+    @classmethod
+    def head(cls) -> dict[str, str]:
+        """Return the keys that say what the JSON is: the address of its JSON Schema, and the schema by its version.
+
+        A class of another program has no address, since the site has JSON Schemas of the results of this package.
+        """
+        name, ours = cls.SCHEMA.rpartition("-")[0], cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        return ({"$schema": schema_address(name)} if ours else {}) | {"schema": cls.SCHEMA}
+
     def to_json(self) -> str:
         """Write the result as JSON. Numbers that are not finite become null."""
-        tree = {"schema": self.SCHEMA, **spelled(to_plain(self), on_command_line)}
+        tree = {**self.head(), **spelled(to_plain(self), on_command_line)}
         return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod

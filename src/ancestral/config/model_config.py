@@ -205,7 +205,7 @@ class LatentConfig:
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    schedule: str = argument("linear", title="Noise schedule", names="words")
+    schedule: str = argument("linear", title="Noise schedule", names="words", choices=(*registries.SCHEDULES, "custom"))
     """Noise schedule, a name or a name with options, as in karras:rho=5. {SCHEDULES}; custom is one that was given from
     Python."""
     timesteps: int = argument(1000, title="Time steps T")

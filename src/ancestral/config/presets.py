@@ -11,13 +11,13 @@ from ancestral.base.options import command_line, option
 from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
 from ancestral.config.data_sources import BUILT_IN, SOURCES, nearest_path, source_of
 from ancestral.config.schema import (
-    DIGEST,
     SECTIONS,
     Config,
     DistilConfig,
     InitialConfig,
     RuntimeConfig,
     SampleConfig,
+    settings_in,
 )
 
 
@@ -298,7 +298,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
         raise InputError(f"{path} is for the preset {preset_name}, not {base.preset}; leave one of the two out")
     if set(SECTIONS) - {"latent"} <= set(tree):  # earlier versions wrote no section of that name
         return Config.from_json(text, str(path))
-    settings = _flat({name: value for name, value in tree.items() if name not in ("preset", DIGEST)})
+    settings = _flat({name: value for name, value in settings_in(tree).items() if name != "preset"})
     if base is None:
         base = preset(str(preset_name or default_preset(source or str(settings.get("source", "digits")))))
     try:
@@ -340,6 +340,10 @@ def base_config(config: str | Config | None = None, data: Any = None, file: str 
     return base or preset(default_preset("digits" if data is None else data))
 
 
+ALONE = {"data": "source", "net": "kind"}
+"""Settings that files of settings have in the place of a section."""
+
+
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     """Settings by name, out of sections too; "data" and "net" alone are the source and the kind of network."""
     settings: dict[str, Any] = {}
@@ -347,7 +351,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
         if name in SECTIONS and isinstance(value, dict):
             settings |= value
         else:
-            settings[{"data": "source", "net": "kind"}.get(name, name)] = value
+            settings[ALONE.get(name, name)] = value
     return settings
 
 

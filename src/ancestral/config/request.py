@@ -54,35 +54,32 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class EditRequest:
-    """The settings of an edit besides those of samples. Values that are None are the defaults of the task.
-
-    Attributes:
-        task: What is done: inpaint, restore, vary or interpolate.
-        images: The images and the mask by name.
-        part: Which picture of the edit this is: the number of a sample, "std", "overview" or "film".
-        method: The method of restoration.
-        operator: What restore undoes.
-        noise: The standard deviation of the noise of the image, in units of [-1, 1].
-        strength: How far vary goes from the image.
-        t: The time from which interpolate walks.
-        iterations: The number of iterations of the method.
-        soften: Over how many pixels inside the edge of the mask, or of the window, samples pass into the image.
-        window: The part of the image that is edited, "x,y,w,h" in pixels; of inpaint None is around the mask, else all.
-        extend: The pixels that inpaint adds, "left,top,right,bottom".
-    """
+    """The settings of an edit besides those of samples. Values that are None are the defaults of the task."""
 
     task: str
+    """What is done: inpaint, restore, vary or interpolate."""
     images: dict[str, ImageRef] = field(default_factory=dict)
+    """The images and the mask by name."""
     part: str = ""
-    method: str | None = argument(None, sweep=str, choices=("auto", *RESTORATIONS))
+    """Which picture of the edit this is: the number of a sample, "std", "overview" or "film"."""
+    method: str | None = argument(None, sweep=str, choices=("auto", *RESTORATIONS), own=True)
+    """The method of restoration."""
     operator: str | None = argument(None, sweep=str)
+    """What restore undoes."""
     noise: float | None = argument(None, sweep=float)
+    """The standard deviation of the noise of the image, in units of [-1, 1]."""
     strength: float | None = argument(None, sweep=float)
+    """How far vary goes from the image."""
     t: float | None = argument(None, sweep=float)
+    """The time from which interpolate walks."""
     iterations: int | None = argument(None, sweep=int)
+    """The number of iterations of the method."""
     soften: float | None = argument(None, sweep=float)
+    """Over how many pixels inside the edge of the mask, or of the window, samples pass into the image."""
     window: str | None = None
+    """The part of the image that is edited, "x,y,w,h" in pixels; of inpaint None is around the mask, else all."""
     extend: str | None = None
+    """The pixels that inpaint adds, "left,top,right,bottom"."""
 
     def __post_init__(self) -> None:
         for name in ("window", "extend"):
@@ -191,7 +188,7 @@ class Request(Result):
     n: int | None
     """The number of items: those with indices 0..n−1 of the seed, unless `indices` names others; None is the default of
     the task."""
-    sampler: str = field(metadata={"sweep": str, "choices": tuple(SAMPLERS)})
+    sampler: str = field(metadata={"sweep": str, "choices": ("", *SAMPLERS)})
     """The sampler with its settings; "" is that of the model, or of the task of an edit."""
     guidance: float | dict[str, float] = field(metadata={"sweep": float})
     indices: tuple[int, ...] | None = argument(None, key="index", sweep=int)
@@ -430,7 +427,8 @@ def swept_settings(edit: bool) -> dict[str, SweptSetting]:
     fields = [*dataclasses.fields(Request), *(dataclasses.fields(EditRequest) if edit else ())]
     facts = {one.name: one.metadata for one in fields if "sweep" in one.metadata}
     settings = {
-        of.get("key", name): SweptSetting(name, of["sweep"], of.get("choices", ())) for name, of in facts.items()
+        of.get("key", name): SweptSetting(name, of["sweep"], tuple(filter(None, of.get("choices", ()))))
+        for name, of in facts.items()
     }
     further = {} if edit else {name: SweptSetting(name, kind) for name, kind in SAMPLER_OPTIONS.items()}
     return further | settings

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ancestral.base import registries
+from ancestral.base.addresses import schema_address
 from ancestral.base.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
@@ -164,10 +165,16 @@ class RuntimeConfig:
 class SampleConfig:
     """Default settings of sampling."""
 
-    sampler: str = argument("ddim", names="words")
+    sampler: str = argument("ddim", names="words", choices=tuple(registries.SAMPLERS))
     """Default sampler of the model: a name, or a name with options, as in heun:steps=18,churn=10."""
     preview_steps: int | None = argument(None, least=1)
     """Number of sampling steps of the previews during training; default: at most 30, and 100 for the last."""
+
+
+SECTION_KINDS: tuple[Any, ...] = (
+    *(DataConfig, *NET_KINDS.values(), LatentConfig, ProcessConfig, TrainConfig, RuntimeConfig, SampleConfig),
+)
+"""The classes of the sections that hold settings; that of the network has one for each kind."""
 
 
 @checked_class
@@ -235,8 +242,7 @@ class Config:
     @staticmethod
     def settings(config: "Config | None" = None) -> list[Argument]:
         """List the settings of all sections and of networks of all kinds; or those of a config, with its values."""
-        kinds = (DataConfig, *NET_KINDS.values(), LatentConfig, ProcessConfig, TrainConfig, RuntimeConfig, SampleConfig)
-        parts = reversed(kinds) if config is None else (getattr(config, name) for name in SECTIONS)
+        parts = reversed(SECTION_KINDS) if config is None else (getattr(config, name) for name in SECTIONS)
         titles = ((part, (part.__doc__ or "").partition("\n")[0].rstrip(".")) for part in parts)
         return list({one.name: one for part, title in titles for one in arguments_of(part, title)}.values())
 
@@ -393,9 +399,9 @@ class Config:
         return json.dumps(vars(self), indent=2, default=_as_json)
 
     def to_file_text(self) -> str:
-        """Write the text of config.json: the JSON, and the SHA-256 of its settings."""
+        """Write the text of config.json: the JSON, the address of its JSON Schema, and the SHA-256 of its settings."""
         tree = json.loads(self.to_json())
-        return json.dumps({**tree, DIGEST: digest_of(tree)}, indent=2)
+        return json.dumps({ADDRESS: schema_address("config"), **tree, DIGEST: digest_of(tree)}, indent=2)
 
     @staticmethod
     def from_json(text: str, where: str = "the config") -> "Config":
@@ -408,19 +414,24 @@ class Config:
         Raises:
             InputError: If the text is no JSON object, or has a field or value that this version does not know.
         """
-        tree = {name: value for name, value in read_json(text, where).items() if name != DIGEST}
-        config: Config = from_json(Config, tree, where, closed=True)
+        config: Config = from_json(Config, settings_in(read_json(text, where)), where, closed=True)
         return config
 
 
+ADDRESS = "$schema"
+"""The key of the address of the JSON Schema in config.json, by which editors know its settings."""
 DIGEST = "sha256"
 """The key of the digest in config.json."""
 
 
+def settings_in(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a config without the keys that are no settings."""
+    return {name: value for name, value in tree.items() if name not in (ADDRESS, DIGEST)}
+
+
 def digest_of(tree: dict[str, Any]) -> str:
-    """Compute the SHA-256 of the settings in the JSON of a config, without that of the digest itself."""
-    settings = {name: value for name, value in tree.items() if name != DIGEST}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    """Compute the SHA-256 of the settings in the JSON of a config."""
+    return hashlib.sha256(json.dumps(settings_in(tree), sort_keys=True).encode()).hexdigest()
 
 
 def _as_json(value: Any) -> Any:

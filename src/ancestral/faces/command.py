@@ -16,6 +16,7 @@ from ancestral.base.errors import InputError, one_line, text_of
 from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
 from ancestral.base.options import on_command_line, spell
 from ancestral.declarations import PRINTED, USE_CASES, UseCase
+from ancestral.faces.completion import OPTION, ancestral_script
 from ancestral.faces.help_text import help_text, options_of
 from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
@@ -32,6 +33,7 @@ usage: ancestral COMMAND [options]
   ancestral train digits            start here: real digits, a few minutes on a laptop
   ancestral sample runs/digits      64 new ones, with --gif as an animation
   ancestral COMMAND --help          all options of a command, with their defaults
+  ancestral --completion bash       a script that completes words in your shell; also for zsh and fish
 """
 
 
@@ -77,6 +79,9 @@ def run(argv: Sequence[str]) -> int:
         return 0
     if argv[0] in ("-V", "--version"):
         print(f"ancestral {__version__}")
+        return 0
+    if argv[0].partition("=")[0] == OPTION:
+        print(ancestral_script(" ".join(argv)[len(OPTION) + 1 :]), end="")
         return 0
     name, *words = argv
     if name not in COMMANDS:

@@ -1048,24 +1048,25 @@ def info(
 def export(
     run: str | Path,
     *,
-    to: Literal["diffusers", "onnx", "html", "space"] = "diffusers",
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers",
     label: int | str | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, or a page that
-    samples it in a browser.
+    """Write a model for other programs: a folder for `DDPMPipeline.from_pretrained`, an ONNX file, a file for PyTorch
+    alone, or a page that samples it in a browser.
 
     Args:
         run: Run folder, its model.safetensors, or hf://user/repo.
         to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
-            sampling needs; html: a file that opens in any browser and samples the model there, offline; space: the
-            folder of a static Hugging Face Space with that file.
+            sampling needs; pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
+            html: a file that opens in any browser and samples the model there, offline; space: the folder of a
+            static Hugging Face Space with that file.
         label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
             with classes.
-        out: A new folder, or for onnx and html a new file that ends so; default: diffusers or space in the run
-            folder, or model.onnx or page.html, which is replaced.
+        out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
+            folder, or model.onnx, model.pt2 or page.html, which is replaced.
         net: The network of your own that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 

@@ -1,10 +1,11 @@
-"""Models to and from other programs: diffusers pipelines, both ways, ONNX files, and browsers.
+"""Models to and from other programs: diffusers pipelines, both ways, ONNX and torch.export files, and browsers.
 
 diffusers is never imported.
 """
 
 from ancestral.interop.onnx_file import write_onnx
 from ancestral.interop.pipeline import read_pipeline, write_pipeline
+from ancestral.interop.pt2_file import write_pt2
 from ancestral.page.network_program import NetworkProgram, compile_network
 from ancestral.page.web_page import write_html, write_space
 
@@ -15,5 +16,6 @@ __all__ = [
     "write_html",
     "write_onnx",
     "write_pipeline",
+    "write_pt2",
     "write_space",
 ]

@@ -215,7 +215,8 @@ class ConditionLayers(nn.Module):
             if kind.on_grid:
                 continue
             value = values.get(name)
-            value = kind.absent(len(embedding), ()).to(embedding.device, non_blocking=True) if value is None else value
+            if value is None:  # `len` would fix the size of the batch in an exported program
+                value = kind.absent(embedding.shape[0], ()).to(embedding.device, non_blocking=True)
             if kind.in_sequence:
                 sequences.append(self.encoders[f"of_{name}"](value, name, embedding.dtype))
                 embedding = embedding + self.whole[f"of_{name}"](sequences[-1][:, 0, :WORDS_WIDTH])
@@ -232,7 +233,7 @@ class ConditionLayers(nn.Module):
         for name in self.images:
             value = values.get(name)
             if value is None:
-                value = self.kinds[name].absent(len(x), x.shape[2:]).to(x.device, non_blocking=True)
+                value = self.kinds[name].absent(x.shape[0], x.shape[2:]).to(x.device, non_blocking=True)
             expected = self.kinds[name].absent(0, x.shape[2:]).shape[1:]
             if value.shape[1:] != expected:
                 raise InputError(

@@ -4,8 +4,8 @@ import { fromBase64 } from "./shared/bytes.js";
 
 const MOST_SAMPLES = 4096;
 const KEYS = [
-  "schema", "version", "model", "run", "step", "steps", "seed", "n", "index", "single", "label", "given", "avoid", "sampler",
-  "guidance", "guidance_interval", "guidance_rescale", "weak", "then", "parent", "at", "edit", "sweep",
+  "$schema", "schema", "version", "model", "run", "step", "steps", "seed", "n", "index", "single", "label", "given", "avoid",
+  "sampler", "guidance", "guidance_interval", "guidance_rescale", "weak", "then", "parent", "at", "edit", "sweep",
 ];
 const DAMAGED = "The settings in the picture are damaged.";
 

@@ -123,7 +123,7 @@ export class Settings {
     const texts = await Promise.all(given.map(async ([{ name }, read]) =>
       read.text ?? (await described(read.image, model.conditions[name]))));
     return {
-      schema: "recipe-2", model: model.sha256, version: model.version, seed,
+      ...model.recipe_head, model: model.sha256, version: model.version, seed,
       n: axis ? 1 : indices.length, sampler: sampler.text(sampler.steps), guidance,
       single: !axis && indices.length === 1,
       given: Object.fromEntries(given.map(([one], i) => [one.name, [texts[i]]])), then: {},

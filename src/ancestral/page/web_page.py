@@ -24,7 +24,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import DISTILLATIONS
 from ancestral.conditions import Condition
-from ancestral.config.request import swept_settings
+from ancestral.config.request import Request, swept_settings
 from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.convert import has_alpha
 from ancestral.data.spec import Codec, bits_of
@@ -125,6 +125,7 @@ def facts(model: Model) -> dict[str, Any]:
     return {
         "sha256": "" if model.file is None else storage.sha256(model.file),
         "version": __version__,
+        "recipe_head": Request.head(),
         "shape": spec.shape,
         "x_shape": spec.x_shape,
         "factor": 1 if spec.autoencoder is None else spec.autoencoder.factor,

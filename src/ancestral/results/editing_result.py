@@ -10,22 +10,18 @@ from ancestral.config.sweep_values import SweptValue
 
 @dataclass(frozen=True)
 class EditedCell:
-    """A cell of a table of edits.
-
-    Attributes:
-        values: Its values of what is swept.
-        method: The method.
-        evaluations: The number of network evaluations of each sample.
-        deviation: The mean of the map of the standard deviation over its samples, in the units of the data, where it
-            may change; None of one sample.
-        misfit: The root mean square of A x − y of its samples of restore, in units of [-1, 1]; None of others.
-    """
+    """A cell of a table of edits."""
 
     values: dict[str, SweptValue]
+    """Its values of what is swept."""
     method: str
     evaluations: int
+    """The number of network evaluations of each sample."""
     deviation: float | None = None
+    """The mean of the map of the standard deviation over its samples, in the units of the data, where it may change;
+    None of one sample."""
     misfit: float | None = None
+    """The root mean square of A x − y of its samples of restore, in units of [-1, 1]; None of others."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A model for other programs: a folder for diffusers, an ONNX file, a page for browsers, or a folder for a Space."""
+"""A model for other programs: a folder for diffusers, an ONNX or torch.export file, a page, or a folder for a Space."""
 
 import shlex
 from collections.abc import Generator
@@ -17,8 +17,14 @@ from ancestral.render.model_card import describe_model
 from ancestral.render.templates import fill_template
 from ancestral.use_cases.model_cards import home
 
-SINGLE_FILES = {"onnx": ("an ONNX file", "model.onnx"), "html": ("a page", "page.html")}
+SINGLE_FILES = {
+    "onnx": ("an ONNX file", "model.onnx"),
+    "pt2": ("a torch.export file", "model.pt2"),
+    "html": ("a page", "page.html"),
+}
 """Formats that are one file: what it is called, and its default name, whose suffix all have."""
+NETWORK_FILES = {"onnx": interop.write_onnx, "pt2": interop.write_pt2}
+"""Formats of the network and, of a model of latents, of its decoder."""
 
 
 def plan(options: Export) -> Export:
@@ -40,13 +46,13 @@ def run(plan: Export) -> Generator[Event, None, Path]:
     if model.spec.autoencoder is not None and plan.to == "diffusers":
         raise InputError(
             f"{plan.run} is a model of latents, and the pipelines of pixels that are written for diffusers have no "
-            f"place for their decoder: use {option('to', 'html')} or {option('to', 'onnx')}"
+            f"place for their decoder: use {option('to', 'html')}, {option('to', 'onnx')} or {option('to', 'pt2')}"
         )
     _, name = SINGLE_FILES.get(plan.to, ("", plan.to))
     out = home(plan.run) / name if plan.out is None else Path(plan.out)
     title, written = home(plan.run).resolve().name or "model", [out]
-    if plan.to == "onnx":
-        written = interop.write_onnx(model, out)
+    if plan.to in NETWORK_FILES:
+        written = NETWORK_FILES[plan.to](model, out)
     elif plan.to == "html":
         interop.write_html(model, out, title, f"{_description(model)}.")
     elif plan.to == "space":
@@ -62,6 +68,8 @@ def run(plan: Export) -> Generator[Event, None, Path]:
             yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){arguments}")
         else:
             yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+    elif plan.to == "pt2":
+        yield Message(f"Load it with:  torch.export.load({str(out)!r}).module()")
     elif plan.to == "html":
         yield Message(f"Open {out} in a browser: it holds the model, {format_bytes(out.stat().st_size)}.")
     elif plan.to == "space":

@@ -24,7 +24,7 @@ VOLUMES_FILE = "samples.npz"
 """The file that holds samples which are volumes."""
 ENTRY_ID = re.compile(r"[0-9a-f]{16}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
-UNSEARCHED = {"schema", "version", "single", "model", "branch", "parent"}
+UNSEARCHED = {"$schema", "schema", "version", "single", "model", "branch", "parent"}
 """What options and recipes hold besides words: versions, ids, and other recipes."""
 REFERENCES = ("upload:", "history:")
 """What names of files begin with that are ids."""

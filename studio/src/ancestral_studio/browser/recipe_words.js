@@ -2,7 +2,7 @@
 
 import { clock } from "./dom.js";
 
-const UNSHOWN = ["schema", "version", "single", "model", "run", "parent", "branch", "source", "part", "box"];
+const UNSHOWN = ["$schema", "schema", "version", "single", "model", "run", "parent", "branch", "source", "part", "box"];
 const LEFT_OUT = ["Run", "Samples", "Image", "Mask", "Steps", "Sampler", "Task"]; // which the title of an entry says
 const PARTS = ["edit", "images"]; // of a recipe, whose settings are rows of their own
 const HASH = / sha256:[0-9a-f]+$/;
