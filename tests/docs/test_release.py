@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from ancestral.base.addresses import SITE
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT, ROOT / "studio", ROOT / "course")
 PROJECTS = [tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")) for folder in FOLDERS]
@@ -60,8 +62,8 @@ def test_the_addresses_of_the_project_are_the_same_everywhere():
     assert len({each["Homepage"] for each in urls}) == len({each["Changelog"] for each in urls}) == 1
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["repository-code"] == urls[0]["Homepage"]
-    assert citation["url"] == urls[0]["Documentation"]
-    assert all(each["Documentation"].startswith(urls[0]["Documentation"]) for each in urls)
+    assert citation["url"] == urls[0]["Documentation"] == SITE
+    assert all(each["Documentation"].startswith(SITE) for each in urls)
 
 
 def test_workflows_call_what_the_makefile_has():
