@@ -269,7 +269,8 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
         ({"data": torch.full((9, 3, 8, 8), 255, dtype=torch.uint8)}, "nothing but the value 255: .* channels=4"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, options, message):
+def test_bad_input_is_one_line(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)  # a folder beside the tests, such as dist, may be near to a name
     options = {"config": "arrays", "data": images(), **options}
     with pytest.raises(InputError, match=message) as caught:
         ancestral.train(options.pop("config"), out=tmp_path / "run", progress=False, **options)
