@@ -27,7 +27,8 @@ INTRODUCTION = """# Benchmarks against other libraries
 `make bench` writes this page from the files in `bench/results`. `bench/README.md` describes the
 methods and the settings of the other libraries. Numbers are medians over rounds in which all libraries take turns, with
 quartiles in brackets. A ratio is the median of the ratios within a round. `ddp` is denoising-diffusion-pytorch.
-`bench/records.md` has records: CPU time to a quality, and quality with few evaluations, over five seeds.
+`bench/records.md` has records: CPU time to a quality, and quality with few evaluations, over five seeds. A new entry is
+measured beside the record, which is trained again in the same run.
 """
 
 TITLES = {

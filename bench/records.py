@@ -2,13 +2,17 @@
 
 python bench record                                       write bench/records.md from the entries in bench/records
 python bench record digits --contestant diffusers-tuned   run five seeds, say whether the record falls, keep the entry
-python bench record digits --contestant ancestral --settings '{"train": {"lr": 0.003}}' --minutes 0.5 1 2
+python bench record digits --contestant ancestral --settings '{"train": {"lr": 0.003}}' --minutes 0.5 1 2 --name lr
 python bench record digits-2 --contestant my_module:build --teacher 15
 python bench record fashion-gpu                           the same on one GPU, by the wall clock
 
 A contestant is one of the benchmark, with settings of your own, or package.module:function: your function from a
 `peers.contest.Task` to a `peers.contest.Contestant`. bench/records.md has the rules. Each training run has a process of
 its own. It is kept in bench/out, and is not repeated if the command is repeated at the same commit.
+
+The record of the division is trained again beside a new entry, seed by seed: the entry's baseline. Each entry is a
+folder of bench/records, DATE_DIVISION.KIND.NAME, with a README.md of two lines, entry.json, seed-N.json for each seed,
+and the baseline's files of the same names in the folder baseline.
 """
 
 import argparse
@@ -38,7 +42,9 @@ from parts.quality import Run, evaluate, read_settings, run_alone, some
 from peers import factory
 
 ENTRIES = HERE / "records"
-"""One JSON file for each entry (committed)."""
+"""A folder for each entry (committed)."""
+FACTS, BASELINE = "entry.json", "baseline"
+"""The file of an entry without its seeds, and the folder of its baseline."""
 PAGE = HERE / "records.md"
 SAMPLES = 1000
 LEAST_SEEDS = 5
@@ -145,7 +151,7 @@ PROBE = {
 
 DEFAULTS = {
     **{"contestant": "ancestral", "settings": {}, "minutes": (), "seeds": LEAST_SEEDS, "teacher": 0.0, "name": ""},
-    **{"comparison": False, "device": None},
+    **{"comparison": False, "device": None, "change": ""},
 }
 """Options of a measurement that were not given."""
 
@@ -170,6 +176,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="name of the entry (default: the contestant)")
     parser.add_argument(
+        "--change", help="what differs from the record before, in a sentence (default: the contestant and its settings)"
+    )
+    parser.add_argument(
         "--comparison",
         action="store_true",
         default=None,
@@ -187,8 +196,8 @@ def run(options: argparse.Namespace) -> None:
         entry = measure(options)
         print(verdict(entry, read_entries()))
         reasons = obstacles(entry)
-        path = (OUT / "records" if reasons else ENTRIES) / file_name(entry["division"], entry["kind"], entry["name"])
-        write_json(path, entry)
+        path = (OUT / "records" if reasons else ENTRIES) / folder_name(entry)
+        write_entry(path, entry)
         print(f"no entry ({'; '.join(reasons)}): {path}" if reasons else path)
     write_text(PAGE, render(read_entries()))
     print(PAGE)
@@ -215,34 +224,57 @@ def measure(options: argparse.Namespace) -> Entry:
         whole(options.seeds, 2, MOST_SEEDS, wrong)
     device = device_of(division, options.device)
     kind, name = kind_of(device), options.name or options.contestant
-    if (path := ENTRIES / file_name(options.division, kind, name)).is_file():
+    for path in ENTRIES.glob(f"*_{stem(options.division, kind, name)}"):
         raise InputError(f"there is an entry {name!r} already, {path}: give another --name")
     factory(options.contestant)
+    record = None if options.comparison else record_of(read_entries(), options.division, kind)
+    if record:
+        factory(record["contestant"])
     version = commit()
-    setting = json.dumps([version, options.contestant, options.settings], sort_keys=True)
-    tag = f"record-{hashlib.sha256(setting.encode()).hexdigest()[:12]}"
     curve = () if division.limit else FEW  # all three divisions use the same training run
-    run = partial(
-        Run, options.contestant, division.data, samples=SAMPLES, curve=curve, change=options.settings, tag=tag
-    )
-    run = partial(run, device=str(device), wall=division.clock == "wall")
-    plan = [[run(minutes, seed) for minutes in budgets] for seed in range(options.seeds)]
+
+    def planned(contestant: str, settings: dict[str, Any], budgets: Sequence[float]) -> list[list[Run]]:
+        setting = json.dumps([version, contestant, settings], sort_keys=True)
+        tag = f"record-{hashlib.sha256(setting.encode()).hexdigest()[:12]}"
+        run = partial(Run, contestant, division.data, samples=SAMPLES, curve=curve, change=settings, tag=tag)
+        run = partial(run, device=str(device), wall=division.clock == "wall")
+        return [[run(minutes, seed) for minutes in budgets] for seed in range(options.seeds)]
+
+    plan = planned(options.contestant, options.settings, budgets)
     facts = {"seeds": plan, "commit": version, "comparison": options.comparison}
     if reasons := obstacles({**facts, "division": options.division, "device": device.type}):
         print(f"this makes no entry: {'; '.join(reasons)}", flush=True)
     torch.set_num_threads(1)
     check_evaluator(division.data)
-    seeds = []
-    for seed, runs in enumerate(plan):
+
+    def result(runs: list[Run], prefix: str = "") -> dict[str, Any]:
         rows = [finished(run, version) for run in runs]
-        seeds.append({"seed": seed, "value": division.value(rows, options.comparison), "runs": rows})
-        print(f"seed {seed}: {seeds[-1]['value']:.4g}", flush=True)
+        value = division.value(rows, options.comparison)
+        print(f"{prefix}seed {runs[0].seed}: {value:.4g}", flush=True)
+        return {"seed": runs[0].seed, "value": value, "runs": rows}
+
+    seeds: list[dict[str, Any]] = []
+    baseline: Entry | None = None
+    if record:
+        print(f"beside each seed the record is trained again: {record['name']}", flush=True)
+        kept = {key: record[key] for key in ("name", "contestant", "settings", "teacher_minutes", "command")}
+        baseline = {**kept, "commit": version, "seeds": []}
+        beside = planned(
+            record["contestant"], record["settings"], [run["minutes"] for run in record["seeds"][0]["runs"]]
+        )
+        for runs, others in zip(plan, beside, strict=True):
+            turns = [(seeds, runs, ""), (baseline["seeds"], others, "baseline, ")]
+            for rows, each, prefix in turns if len(seeds) % 2 else turns[::-1]:  # so that a drift counts for both
+                rows.append(result(each, prefix))
+    else:
+        seeds = [result(runs) for runs in plan]
     return {
         "division": options.division,
         "name": name,
         "kind": kind,
         "contestant": options.contestant,
         "settings": options.settings,
+        "change": options.change or described(options.contestant, options.settings),
         "comparison": options.comparison,
         "teacher_minutes": options.teacher,
         "command": command(options, budgets),
@@ -251,7 +283,13 @@ def measure(options: argparse.Namespace) -> Entry:
         "evaluator": EVALUATOR,
         **provenance(device),
         "seeds": seeds,
+        BASELINE: baseline,
     }
+
+
+def described(contestant: str, settings: dict[str, Any]) -> str:
+    """Say what is trained: the contestant and its settings."""
+    return f"The contestant `{contestant}` with {f'`{json.dumps(settings)}`' if settings else 'its own settings'}."
 
 
 def device_of(division: Division, name: str | None) -> torch.device:
@@ -316,12 +354,60 @@ def command(options: argparse.Namespace, budgets: Sequence[float]) -> str:
     words += ["--teacher", f"{options.teacher:g}"] if options.teacher else []
     words += ["--comparison"] if options.comparison else []
     words += ["--device", options.device] if options.device else []
+    words += ["--change", options.change] if options.change else []
     return shlex.join([*words, "--name", options.name or options.contestant])
 
 
-def file_name(division: str, kind: str, name: str) -> str:
-    """Name the file of an entry."""
-    return f"{division}.{kind}.{re.sub('[^a-z0-9-]+', '-', name.lower())}.json"
+def stem(division: str, kind: str, name: str) -> str:
+    """Name the folder of an entry, without its date."""
+    return f"{division}.{kind}.{re.sub('[^a-z0-9-]+', '-', name.lower())}"
+
+
+def folder_name(entry: Entry) -> str:
+    """Name the folder of an entry."""
+    return f"{entry['date'][:10]}_{stem(entry['division'], entry['kind'], entry['name'])}"
+
+
+def write_entry(folder: Path, entry: Entry) -> None:
+    """Write the folder of an entry: its README.md, its facts, the result of each seed, and the same of its baseline."""
+    write_text(folder / "README.md", readme(entry))
+    parts = [(folder, entry)] + ([(folder / BASELINE, entry[BASELINE])] if entry.get(BASELINE) else [])
+    for place, part in parts:
+        write_json(place / FACTS, {key: value for key, value in part.items() if key not in ("seeds", BASELINE)})
+        for seed in part["seeds"]:
+            write_json(place / f"seed-{seed['seed']}.json", seed)
+
+
+def read_entry(folder: Path) -> Entry:
+    """Read the folder of an entry, or of its baseline."""
+    entry: Entry = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    seeds = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("seed-*.json")]
+    entry["seeds"] = sorted(seeds, key=lambda seed: seed["seed"])
+    baseline = folder / BASELINE
+    return {**entry, BASELINE: read_entry(baseline)} if baseline.is_dir() else entry
+
+
+def readme(entry: Entry) -> str:
+    """Format the README of an entry: what changed, and the result beside the baseline."""
+    division = DIVISIONS[entry["division"]]
+    count = len(entry["seeds"])
+    value = f"{division.title}: {division.show(entry)} ({count} seed{'s' * (count > 1)})"
+    return f"# {entry['name']}\n\n{entry['change']}\n{value}; {paired(entry)}.\n"
+
+
+def paired(entry: Entry) -> str:
+    """Say what the baseline of an entry has, and by how much the entry is lower seed by seed."""
+    baseline = entry.get(BASELINE)
+    if baseline is None:
+        return "no baseline was trained in the same run"
+    division = DIVISIONS[entry["division"]]
+    differences = [new - old for new, old in zip(values(entry), values(baseline), strict=True)]
+    found, digits = over_seeds(differences), 1 if division.limit else 4
+    unit = " s" if division.limit else ""
+    return (
+        f"the baseline {baseline['name']}, trained in the same run, {division.show(baseline)}; difference seed by seed "
+        f"{found.value:+.{digits}f} ± {found.error:.{digits}f}{unit}"
+    )
 
 
 def obstacles(entry: Entry) -> list[str]:
@@ -338,8 +424,8 @@ def obstacles(entry: Entry) -> list[str]:
 
 def read_entries(folder: Path | None = None) -> list[Entry]:
     """Read all entries, the oldest first."""
-    paths = sorted((folder or ENTRIES).glob("*.json"))
-    return sorted((json.loads(path.read_text(encoding="utf-8")) for path in paths), key=lambda entry: entry["date"])
+    paths = sorted((folder or ENTRIES).glob(f"*/{FACTS}"))
+    return sorted((read_entry(path.parent) for path in paths), key=lambda entry: entry["date"])
 
 
 def values(entry: Entry) -> list[float]:
@@ -371,17 +457,29 @@ def history(entries: Sequence[Entry], division: str, kind: str) -> list[tuple[En
     """Return the entries of a division and a kind of processor in the order of their dates, without comparisons.
 
     Returns:
-        Each entry, the p-value against the record before it (None of the first), and whether the record fell to it.
+        Each entry, the p-value against the record before it (None of the first), and whether the record fell to it. The
+        record's values are those of the entry's baseline if it is that record, trained again in the same run.
     """
     found: list[tuple[Entry, float | None, bool]] = []
     record = None
     for entry in entries:
         if (entry["division"], entry["kind"]) == (division, kind) and not entry.get("comparison"):
-            p = None if record is None else welch(values(entry), values(record))
+            p = None if record is None else welch(values(entry), values(beside(entry, record)))
             falls = p is None or p < SIGNIFICANCE
             record = entry if falls else record
             found.append((entry, p, falls))
     return found
+
+
+def beside(entry: Entry, record: Entry) -> Entry:
+    """Return what an entry is compared with: its baseline if that is the record, else the record as it was measured."""
+    baseline: Entry | None = entry.get(BASELINE)
+    return baseline if baseline and baseline["name"] == record["name"] else record
+
+
+def record_of(entries: Sequence[Entry], division: str, kind: str) -> Entry | None:
+    """Return the record of a division on a kind of processor; None without an entry."""
+    return next((entry for entry, _, falls in reversed(history(entries, division, kind)) if falls), None)
 
 
 def verdict(entry: Entry, before: Sequence[Entry]) -> str:
@@ -393,7 +491,7 @@ def verdict(entry: Entry, before: Sequence[Entry]) -> str:
     *old, (_, p, falls) = history([*before, entry], entry["division"], entry["kind"])
     if p is None:
         return f"{shown}; it is the first entry of its division on {entry['kind']}"
-    record = [each for each, _, fell in old if fell][-1]
+    record = beside(entry, [each for each, _, fell in old if fell][-1])
     outcome = "the record falls" if falls else f"the record stands, which needs p < {SIGNIFICANCE:g} to fall"
     return f"{shown}; {record['name']} {division.show(record)}; p = {p:.2g}: {outcome}"
 
@@ -401,8 +499,9 @@ def verdict(entry: Entry, before: Sequence[Entry]) -> str:
 INTRODUCTION = """# Records
 
 `python bench record` writes this page from the entries in `bench/records`. Anyone can take part, with other settings
-of a contestant or with a function: `python bench record DIVISION --contestant NAME --settings JSON`. Commit the entry
-that it writes, and the code of the function.
+of a contestant or with a function: `python bench record DIVISION --contestant NAME --settings JSON --change TEXT`.
+Commit the folder that it writes, and the code of the function. The folder of an entry has a README.md of what changed,
+the result of each seed, and the same of the baseline that was trained beside it.
 
 ## Rules
 
@@ -422,8 +521,11 @@ that it writes, and the code of the function.
 6. An entry has at least five seeds: 0, 1, 2 and so on, none left out. It is measured at a commit without changes.
 7. Seconds of different kinds of processors or GPUs are not comparable, so each kind has a record of its own. To take
    part on another kind, repeat the command of the record there first.
-8. A record falls to an entry with a lower mean if p < 0.01 by Welch's one-sided t-test over the seeds. Peers take
-   part under the same rules.
+8. The record is trained again beside a new entry, by the code of the same commit, in the same run on the same machine,
+   with the same seeds in turns: it is the entry's baseline. The record falls to the entry if its mean is lower than the
+   baseline's with p < 0.01 by Welch's one-sided t-test over the seeds. Peers take part under the same rules. Entries
+   without a baseline are older than this rule, or the first of their division, and are compared with the record as it
+   was measured before.
 9. A comparison (`--comparison`) may have fewer seeds. In a division of time it has one budget, and the quality after
    it. It has no rank. So a peer that does not reach the limit stands in the table too.
 
@@ -463,8 +565,11 @@ def division_table(
         count = len(entry["seeds"])
         value = f"{division.show(entry)} ({count} seed{'s' * (count > 1)})"
         cells = [mark, entry["name"], value, "" if p is None else f"{p:.2g}", teacher, entry["date"][:10]]
+        baseline = division.show(entry[BASELINE]) if entry.get(BASELINE) else ""
+        folder = f"[{entry['name']}](records/{folder_name(entry)}/README.md)"
+        cells[1:3] = folder, value, baseline
         rows.append([*cells, entry["commit"][:12], f"`{entry['command']}`"])
-    head = ["", "entry", "mean and standard error", "p", "teacher", "date", "commit", "command"]
+    head = ["", "entry", "mean and standard error", "baseline", "p", "teacher", "date", "commit", "command"]
     machine = entries[0]["machine"]
     processor = f"**On {machine.get('GPU', machine['processor'])}, {entries[0]['kind']}**"
     return [processor, "", *table(head, rows)]

@@ -826,6 +826,7 @@ def entry(name, values, date, division="digits", kind="cpu-avx2"):
     return {
         "division": division, "kind": kind, "name": name, "date": date, "commit": 40 * "a", "teacher_minutes": 0.0,
         "command": f"python bench record {division} --name {name}", "machine": {"processor": "Z80"}, "device": "cpu",
+        "contestant": "ancestral", "settings": {}, "change": "Something.",
         "seeds": [{"seed": seed, "value": value} for seed, value in enumerate(values)],
     }  # fmt: skip
 
@@ -849,7 +850,9 @@ def test_a_record_falls_to_what_is_better_with_significance():
 def test_the_table_has_the_best_first_and_marks_the_record():
     text = records.render([FIRST, LUCK, SECOND])
     rows = [line.split(" | ")[:4] for line in text.splitlines() if "± 0." in line or "± 1." in line]
-    assert [row[:2] for row in rows] == [["| record", "second"], ["| ", "luck"], ["| former record", "first"]]
+    names = [(row[0], row[1].partition("]")[0]) for row in rows]
+    assert names == [("| record", "[second"), ("| ", "[luck"), ("| former record", "[first")]
+    assert rows[0][1] == "[second](records/2030-01-03_digits.cpu-avx2.second/README.md)"
     assert rows[0][2] == "90.0 ± 0.7 s (5 seeds)"
     assert "**On Z80, cpu-avx2**" in text
     assert text.count("No entry.") == len(records.DIVISIONS) - 1
@@ -863,9 +866,39 @@ def test_a_comparison_has_no_rank():
     assert records.verdict(SECOND, [FIRST, peer]) == records.verdict(SECOND, [FIRST])
     rows = [line for line in records.render([FIRST, peer, SECOND]).splitlines() if "| `python bench" in line]
     assert [row.split(" | ")[0] for row in rows] == ["| record", "| former record", "| comparison"]
-    assert "| KID 0.6 ± 0.02 after 900 s (1 seed) |  |" in rows[2]
+    assert "| KID 0.6 ± 0.02 after 900 s (1 seed) |  |  |" in rows[2]
     assert records.obstacles(peer) == []
-    assert "| comparison | peer |" in records.render([peer])
+    assert "| comparison | [peer](" in records.render([peer])
+
+
+def test_an_entry_is_compared_with_its_baseline_of_the_same_run(tmp_path):
+    again = {**entry("first", [89, 90, 88, 91, 87], ""), "commit": 40 * "b"}
+    paired = {**SECOND, "baseline": again}
+    p = records.welch(records.values(SECOND), records.values(again))
+    assert records.verdict(paired, [FIRST]) == (
+        f"second: 90.0 ± 0.7 s; first 89.0 ± 0.7 s; p = {p:.2g}: the record stands, which needs p < 0.01 to fall"
+    )
+    assert records.history([FIRST, paired], "digits", "cpu-avx2")[1][1:] == (p, False)
+    other = {**paired, "baseline": {**again, "name": "the record of another day"}}
+    assert "the record falls" in records.verdict(other, [FIRST])
+    folder = tmp_path / records.folder_name(paired)
+    records.write_entry(folder, paired)
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == [
+        "README.md", *(f"baseline/{name}" for name in ("entry.json", *(f"seed-{seed}.json" for seed in range(5)))),
+        "entry.json", *(f"seed-{seed}.json" for seed in range(5)),
+    ]  # fmt: skip
+    assert records.read_entries(tmp_path) == [paired]
+    title, _, change, value = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert (title, change) == ("# second", "Something.")
+    assert value.endswith("90.0 ± 0.7 s (5 seeds); the baseline first, trained in the same run, 89.0 ± 0.7 s; "
+                          "difference seed by seed +1.0 ± 0.0 s.")  # fmt: skip
+    assert records.readme(SECOND).endswith("; no baseline was trained in the same run.\n")
+
+
+def test_seeds_are_read_in_the_order_of_their_numbers(tmp_path):
+    many = entry("many", list(range(12)), "2030-01-01 10:00")
+    records.write_entry(tmp_path / records.folder_name(many), many)
+    assert records.values(records.read_entries(tmp_path)[0]) == list(range(12))
 
 
 def test_too_few_seeds_or_changes_are_no_entry():
@@ -886,7 +919,7 @@ def record_of_gpu(monkeypatch, *words):
 
     monkeypatch.setattr(records, "finished", trained)
     monkeypatch.setattr(records, "check_evaluator", lambda _name: None)
-    monkeypatch.setattr(records, "write_json", lambda _path, entry: entries.append(entry))
+    monkeypatch.setattr(records, "write_entry", lambda _folder, entry: entries.append(entry))
     parser = argparse.ArgumentParser()
     records.add_options(parser)
     records.run(parser.parse_args(["fashion-gpu", *words]))
@@ -961,6 +994,8 @@ def test_the_page_of_records_is_generated_from_the_committed_entries():
     folder = BENCH / "records"
     assert (BENCH / "records.md").read_text(encoding="utf-8") == records.render(records.read_entries(folder))
     for each in records.read_entries(folder):
+        readme = folder / records.folder_name(each) / "README.md"
+        assert readme.read_text(encoding="utf-8") == records.readme(each)
         assert records.obstacles(each) == []
         assert each["data_sha256"] == records.DATA[records.DIVISIONS[each["division"]].data]
         assert each["evaluator"] == records.EVALUATOR
@@ -1022,12 +1057,19 @@ def test_a_record_from_training_runs_to_the_page(small_records, capsys, tmp_path
         assert first["KID"]["value"] > 1.0 > last["KID"]["value"]
         assert first["training_cpu_seconds"] < seed["value"] < last["training_cpu_seconds"]
     assert "first entry of its division" in capsys.readouterr().out
+    assert records.BASELINE not in slow
 
-    record(*own, "--name", "fast")
-    assert "the record falls" in capsys.readouterr().out
+    record(*own, "--name", "fast", "--change", "A second for a step.")
+    shown = capsys.readouterr().out
+    assert "the record falls" in shown
+    turns = [line.partition(":")[0] for line in shown.splitlines() if "seed " in line and ": " in line]
+    assert turns[:4] == ["baseline, seed 0", "seed 0", "seed 1", "baseline, seed 1"]
+    (fast,) = (each for each in records.read_entries() if each["name"] == "fast")
+    assert (fast["baseline"]["name"], fast["change"]) == ("Slow", "A second for a step.")
+    assert records.values(fast["baseline"]) == records.values(slow)
     text = (tmp_path / "records.md").read_text(encoding="utf-8")
-    assert text.index("| record | fast |") < text.index("| former record | Slow |")
-    assert "--contestant test_bench:Denoising --minutes 0.1 2 --seeds 5 --name fast`" in text
+    assert text.index("| record | [fast]") < text.index("| former record | [Slow]")
+    assert "--seeds 5 --change 'A second for a step.' --name fast`" in text
 
     monkeypatch.setattr(quality, "run_contestant", lambda text: pytest.fail("it was trained before"))
     record(*own, "--seeds", "3", "--name", "again")
@@ -1040,7 +1082,7 @@ def test_a_record_from_training_runs_to_the_page(small_records, capsys, tmp_path
 
     record(*own, "--comparison", "--seeds", "1", "--minutes", "0.1", "--name", "peer")
     text = (tmp_path / "records.md").read_text(encoding="utf-8")
-    assert text.index("| record | fast |") < text.index("| comparison | peer | KID ")
+    assert text.index("| record | [fast]") < text.index("| comparison | [peer](")
     assert "--minutes 0.1 --seeds 1 --comparison --name peer`" in text
 
 

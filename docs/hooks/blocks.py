@@ -105,6 +105,13 @@ def _read(path: str) -> dict[str, Any]:
     return content
 
 
+def _record(name: str) -> dict[str, Any]:
+    """The newest record of a division, a kind of processor and a name, with its seeds."""
+    folder = max((ROOT / "bench" / "records").glob(f"????-??-??_{name}")).relative_to(ROOT / "bench")
+    seeds = sorted((ROOT / "bench" / folder).glob("seed-*.json"))
+    return {**_read(f"{folder}/entry.json"), "seeds": [_read(f"{folder}/{path.name}") for path in seeds]}
+
+
 def _over_seeds(record: dict[str, Any]) -> str:
     """The mean of a record over its seeds, with its standard error."""
     values = [seed["value"] for seed in record["seeds"]]
@@ -131,16 +138,16 @@ def measurements() -> str:
     """Return a table of figures beside those of other libraries, each with the command that measures it."""
     table = ["| measured | Ancestral | peer | command |", "|---|---|---|---|"]
 
-    fashion = _read("records/fashion.cpu-avx512-amx.preset-fashion-autoguidance.json")
-    peer = _read("records/fashion.cpu-avx512-amx.diffusers-tuned.json")
+    fashion = _record("fashion.cpu-avx512-amx.preset-fashion-autoguidance")
+    peer = _record("fashion.cpu-avx512-amx.diffusers-tuned")
     seconds = 60 * peer["seeds"][0]["runs"][0]["minutes"]
     table.append(
         f"| Fashion-MNIST, training on one core to FD 180 | {_over_seeds(fashion)} s | diffusers: FD "
         f"{_over_seeds(peer)} after {seconds:.0f} s | `{_command(fashion)}` |"
     )
 
-    few = _read("records/digits-2.cpu-avx512-amx.ancestral-distil.json")
-    peer = _read("records/digits-2.cpu-avx512-amx.diffusers-tuned.json")
+    few = _record("digits-2.cpu-avx512-amx.ancestral-distil")
+    peer = _record("digits-2.cpu-avx512-amx.diffusers-tuned")
     table.append(
         f"| digits, KID of two network evaluations | {_over_seeds(few)} | diffusers, undistilled: "
         f"{_over_seeds(peer)} | `{_command(few)}` |"
