@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,15 +129,27 @@ def by_pipx(walk: Walk, pipx: Path) -> None:
 
 
 def with_lowest(walk: Walk, uv: Path) -> None:
-    """Use the packages with the lowest versions of all others."""
+    """Use the packages with the lowest versions of all that they require."""
     programs = walk.venv("lowest")
-    words = "--resolution", "lowest-direct", "ancestral[studio]"
+    words = "--resolution", "lowest-direct", "ancestral[studio]", *required()
     walk.do("uv pip install --resolution lowest-direct", uv, "pip", "install", "--python", programs / "python", *words)
+    print(" " * 10, walk.do("uv pip freeze", uv, "pip", "freeze", "--python", programs / "python").replace("\n", " "))
     walk.do("ancestral train points --steps 20", programs / "ancestral", "train", "points", "--steps", "20")
-    with walk.served(
-        "ancestral studio, to its page", programs / "ancestral", "studio", "--no-open", "--port", "0"
-    ) as page:
+    server = programs / "ancestral", "studio", "--no-open", "--port", "0"
+    with walk.served("ancestral studio, to its page", *server) as page:
         assert "<title>" in page
+
+
+def required() -> list[str]:
+    """What the packages of ancestral[studio] require of others, which makes these direct requirements."""
+    texts = []
+    for name in ("ancestral-", "ancestral_studio-"):
+        (wheel,) = PACKAGES.glob(f"{name}*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            (path,) = (path for path in archive.namelist() if path.endswith(".dist-info/METADATA"))
+            metadata = archive.read(path).decode()
+        texts += re.findall(r"^Requires-Dist: ((?!ancestral)[^;\n]+)$", metadata, re.MULTILINE)
+    return texts
 
 
 def size_of(folder: Path) -> float:
