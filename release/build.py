@@ -1,6 +1,7 @@
 """Build the wheels and source distributions of all packages into dist/packages, each twice, and compare the bytes.
 
-dist/packages is an index that pip and uv read by --find-links; dist/SHA256SUMS names the hashes. Run it by `make dist`.
+dist/packages is an index that pip and uv read by --find-links; dist/SHA256SUMS has the hashes of its files, and
+dist/NOTES.md what the changelog says of the version. Run it by `make dist`.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"ancestral": ROOT, "ancestral-studio": ROOT / "studio", "ancestral-course": ROOT / "course"}
@@ -41,7 +43,9 @@ def main(tag: str = "") -> None:
             sys.exit(f"release/build.py: two builds differ: {', '.join(different)}")
         shutil.copytree(Path(one) / "packages", DIST / "packages")
     run(sys.executable, "-m", "twine", "check", "--strict", *map(str, sorted((DIST / "packages").iterdir())))
-    (DIST / "SHA256SUMS").write_text("".join(f"{digest}  packages/{name}\n" for name, digest in sorted(first.items())))
+    notes = re.search(r"^## \d.*?\n(.*?)(?=^## |\Z)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE | re.DOTALL)
+    (DIST / "NOTES.md").write_text(notes[1].strip() + "\n" if notes else "")
+    (DIST / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(first.items())))
     for name, digest in sorted(first.items()):
         size = (DIST / "packages" / name).stat().st_size
         print(f"{digest}  {size / 1e6:6.2f} MB  {name}")
@@ -70,20 +74,30 @@ def built(folder: Path, environment: dict[str, str], mask: int) -> dict[str, str
     """Build all packages of the last commit in a folder, under its `packages`, and return their hashes."""
     tree, packages = folder / "tree", folder / "packages"
     tree.mkdir()
-    os.umask(mask)  # the modes of files are not those of whoever builds
     archive = subprocess.run(CHECKOUT, check=True, stdout=subprocess.PIPE).stdout
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True)
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True, umask=mask)  # modes as anybody has them
     time = run("git", "-C", str(ROOT), "log", "-1", "--format=%ct", output=True)
     settings = {**os.environ, **environment, "SOURCE_DATE_EPOCH": time}
     for path in PACKAGES.values():
         source = tree / path.relative_to(ROOT)
-        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(packages), str(source), env=settings)
+        run(
+            sys.executable,
+            "-m",
+            "build",
+            "--no-isolation",
+            "--outdir",
+            str(packages),
+            str(source),
+            env=settings,
+            umask=mask,
+        )
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in packages.iterdir()}
 
 
-def run(*command: str, output: bool = False, env: dict[str, str] | None = None) -> str:
+def run(*command: str, output: bool = False, **settings: Any) -> str:
     """Run a command, and return its output if that is asked for; end with its output if it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=False)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(command, text=True, check=False, **pipes, **settings)
     if done.returncode:
         sys.exit(f"{done.stdout}\nrelease/build.py: {' '.join(command[:6])} failed")
     return done.stdout.strip() if output else ""

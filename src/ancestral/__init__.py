@@ -12,9 +12,9 @@ __version__ = "1.0.0"
 
 _MODULES = {
     "": (
-        *("bound", "conditions", "config", "data", "errors", "guidance", "interop", "metrics", "nets", "objectives"),
-        *("operators", "oracle", "probability_flow", "randomness", "results", "reverse", "samplers", "schedules"),
-        *("targets",),
+        *("bound", "conditions", "config", "data", "errors", "events", "guidance", "hub", "interop", "metrics"),
+        *("nets", "objectives", "operators", "oracle", "probability_flow", "randomness", "results", "reverse"),
+        *("samplers", "schedules", "targets", "workflows"),
     ),
     "config": ("Config",),
     "config.request": ("Request",),

@@ -5,7 +5,9 @@ from ancestral import conditions as conditions
 from ancestral import config as config
 from ancestral import data as data
 from ancestral import errors as errors
+from ancestral import events as events
 from ancestral import guidance as guidance
+from ancestral import hub as hub
 from ancestral import interop as interop
 from ancestral import metrics as metrics
 from ancestral import nets as nets
@@ -19,6 +21,7 @@ from ancestral import reverse as reverse
 from ancestral import samplers as samplers
 from ancestral import schedules as schedules
 from ancestral import targets as targets
+from ancestral import workflows as workflows
 from ancestral.config import Config as Config
 from ancestral.config.request import Request as Request
 from ancestral.diffusion import Diffusion as Diffusion

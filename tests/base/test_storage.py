@@ -65,9 +65,11 @@ def test_the_temporary_file_has_the_suffix_and_the_result_the_usual_rights(tmp_p
             temporary.write_text("x")
         with storage.atomic_folder(tmp_path / "folder"):
             pass
+        storage.write_tensors(tmp_path / "x.safetensors", {"w": torch.zeros(3)}, {})
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE((tmp_path / "x.safetensors").stat().st_mode) == 0o666 & ~mask
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~mask
 
 

@@ -105,7 +105,7 @@ def test_trackers_are_an_extra(monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "accelerate" else find_spec(name))
     assert check_trackers(("auto",)) == []
-    with pytest.raises(InputError, match=r"pip install .*\[trackers\]'"):
+    with pytest.raises(InputError, match=r"pip install .*\[tensorboard\]'"):
         check_trackers(("tensorboard",))
 
 

@@ -102,8 +102,8 @@ class Result:
 
         A class of another program has no address, since the site has JSON Schemas of the results of this package.
         """
-        name, ours = cls.SCHEMA.rpartition("-")[0], cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-        return ({"$schema": schema_address(name)} if ours else {}) | {"schema": cls.SCHEMA}
+        ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        return ({"$schema": schema_address(cls.SCHEMA)} if ours else {}) | {"schema": cls.SCHEMA}
 
     def to_json(self) -> str:
         """Write the result as JSON. Numbers that are not finite become null."""

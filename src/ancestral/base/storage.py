@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -282,11 +283,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     plain = _plain(tensors)
     metadata = {**metadata, TENSORS_DIGEST: _digest_of_tensors(plain)}
     with atomic(path) as temporary:
+        temporary.touch()
+        rights = stat.S_IMODE(temporary.stat().st_mode)
         try:
             safetensors.torch.save_file(plain, temporary, {**metadata, METADATA_DIGEST: _digest_of_metadata(metadata)})
         except SafetensorError as error:  # its only cause here is the operating system
             number = re.search(r"os error (\d+)", str(error))
             raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
+        temporary.chmod(rights)  # the library gives its files to their owner alone
         _sort_metadata(temporary)
 
 

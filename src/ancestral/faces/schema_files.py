@@ -30,8 +30,8 @@ OF_PRESET = {
 
 
 def schema_files() -> dict[str, Schema]:
-    """Return the schemas of all files by their names: config, recipe, and one for each kind of result."""
-    kinds = {kind.SCHEMA.rpartition("-")[0]: kind for kind in result_kinds()}
+    """Return the schemas of all files: config, and by name and version that of recipes and of each kind of result."""
+    kinds = {kind.SCHEMA: kind for kind in result_kinds()}
     return {"config": config_schema(), **{name: result_schema(kind) for name, kind in sorted(kinds.items())}}
 
 
@@ -56,10 +56,9 @@ def result_schema(kind: type[Result]) -> Schema:
         kind: The class of the result.
     """
     writer = SchemaWriter(kind, options={Request: Sample, EditRequest: Edit})
-    name = kind.SCHEMA.rpartition("-")[0]
     head = {ADDRESS: OF_ADDRESS, "schema": {"description": "Schema and its version.", "const": kind.SCHEMA}}
-    schema = {"title": f"ancestral {name}", **writer.object_schema(kind)}
-    return schema_file(schema_address(name), schema, head, writer.definitions)
+    schema = {"title": f"ancestral {kind.SCHEMA}", **writer.object_schema(kind)}
+    return schema_file(schema_address(kind.SCHEMA), schema, head, writer.definitions)
 
 
 def config_schema() -> Schema:

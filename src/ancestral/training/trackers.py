@@ -28,9 +28,10 @@ def check_trackers(names: Sequence[str]) -> list[str]:
     if not names:
         return names
     if importlib.util.find_spec("accelerate") is None:
+        extra = "tensorboard" if "tensorboard" in names else "trackers"
         raise InputError(
-            f"{option('trackers', *names)} needs {install_command('trackers')}; or leave it out: log.csv and "
-            "report.html need no package"
+            f"{option('trackers', *names)} needs {install_command(extra)}; or leave it out: log.csv and report.html "
+            "need no package"
         )
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
