@@ -44,10 +44,12 @@ def test_the_schemas_are_schemas_of_what_this_version_writes():
         assert schema["$id"] == schema_address(name)
         assert schema["title"]
         assert schema["description"]
-    names = {kind.SCHEMA.rpartition("-")[0] for kind in result_kinds()}
-    assert {"recipe", "samples", "compare", "editing", "sampling"} <= names == schema_files().keys() - {"config"}
+    names = {kind.SCHEMA for kind in result_kinds()}
+    assert (
+        {"recipe-2", "samples-2", "compare-2", "editing-1", "sampling-1"} <= names == schema_files().keys() - {"config"}
+    )
     for kind in result_kinds():
-        assert kind.head()["schema"] == schema_files()[kind.SCHEMA.rpartition("-")[0]]["properties"]["schema"]["const"]
+        assert kind.head()["schema"] == schema_files()[kind.SCHEMA]["properties"]["schema"]["const"]
 
 
 def test_the_site_is_named_once():
@@ -148,13 +150,13 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_are_valid(name):
     text = RECIPES[name].to_json()
-    assert refusal("recipe", text) is None
+    assert refusal(Request.SCHEMA, text) is None
     assert json.loads(text)["$schema"] == schema_address(Request.SCHEMA)
     assert Request.from_json(text).to_json() == text
     tree = json.loads(text)
     del tree["$schema"]
     assert Request.from_json(json.dumps(tree)).to_json() == text  # one of an earlier version
-    assert refusal_of("recipe", {**tree, "of_a_newer_version": 1}) is None
+    assert refusal_of(Request.SCHEMA, {**tree, "of_a_newer_version": 1}) is None
 
 
 @pytest.mark.parametrize(
@@ -171,13 +173,13 @@ def test_recipes_are_valid(name):
     ],
 )
 def test_bad_recipes_are_invalid(name, change):
-    assert refusal_of("recipe", json.loads(PLAIN.to_json()) | change).startswith(f"{name}:")
+    assert refusal_of(Request.SCHEMA, json.loads(PLAIN.to_json()) | change).startswith(f"{name}:")
 
 
 def test_a_recipe_lacks_nothing():
     tree = json.loads(PLAIN.to_json())
     del tree["seed"]
-    assert refusal_of("recipe", tree) == "$: 'seed' is a required property"
+    assert refusal_of(Request.SCHEMA, tree) == "$: 'seed' is a required property"
 
 
 @pytest.mark.parametrize(
@@ -195,20 +197,20 @@ def test_a_recipe_lacks_nothing():
 )
 def test_a_bad_result_is_invalid_as_it_is_refused(change):
     tree = json.loads((SAVED / "samples-2.json").read_text(encoding="utf-8"))
-    assert refusal_of("samples", tree) is None
+    assert refusal_of("samples-2", tree) is None
     change(tree)
-    assert refusal_of("samples", tree)
+    assert refusal_of("samples-2", tree)
     with pytest.raises(InputError):
         SampleMetrics.from_json(json.dumps(tree))
 
 
 def test_results_inside_results_are_valid():
     whole = EvaluationResult.load(SAVED)
-    assert refusal("evaluation", whole.to_json()) is None
-    assert refusal("likelihood", whole.likelihood.to_json()) is None
+    assert refusal("evaluation-2", whole.to_json()) is None
+    assert refusal("likelihood-1", whole.likelihood.to_json()) is None
     tree = json.loads(whole.to_json())
     tree["likelihood"]["bits_per_dim"]["total"]["mean"] = "585"
-    assert refusal_of("evaluation", tree).startswith("$.likelihood")
+    assert refusal_of("evaluation-2", tree).startswith("$.likelihood")
 
 
 def test_a_run_names_the_schema_of_its_config_in_the_file_alone(tiny_run):
