@@ -12,6 +12,7 @@ import json
 import re
 import symtable
 import sys
+import threading
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -23,6 +24,7 @@ from ancestral_course.exercise import STOPS, one_line
 from ancestral_course.time_limit import TimeLimit, time_limit
 
 Definition = ast.stmt
+_PARSING = threading.Lock()
 PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun")
 """Commands of IPython at the top of a cell whose rest is Python."""
 MAGIC = re.compile(r"^(\s*)(?:(?:[\w, ]+=\s*)?[%!?].*|[%!]?[\w.]+\?\??\s*)$")
@@ -58,7 +60,7 @@ def _without_magics(cell: str) -> str:
     if first and first[0].startswith("%%") and first[0] not in PYTHON_CELLS:
         return ""
     try:
-        ast.parse(cell)  # a line of Python may begin with %, the remainder
+        parsed(cell)  # a line of Python may begin with %, the remainder
     except (SyntaxError, ValueError):
         return "\n".join(MAGIC.sub(r"\1pass", line) for line in cell.splitlines())
     return cell
@@ -194,6 +196,20 @@ def _execute(source: Path, statements: Sequence[Definition], scope: dict[str, An
         sys.path.pop(0)
 
 
+def parsed(source: str, name: str = "<unknown>") -> ast.Module:
+    """Parse a script. Files of a class are judged in threads, and Python 3.11 counts the depth of all together.
+
+    Args:
+        source: The text of the script.
+        name: Its name in errors.
+
+    Raises:
+        SyntaxError: If it is no Python, and others that `ast.parse` raises.
+    """
+    with _PARSING:
+        return ast.parse(source, name)
+
+
 @cache
 def _lesson_definitions(lesson: Path) -> dict[str, list[Definition]]:
     """Those of a lesson, which does not change while the program runs."""
@@ -204,7 +220,7 @@ def _definitions(path: Path) -> dict[str, list[Definition]]:
     """The statements of a file that define a name, by that name."""
     text = read_source(path)
     try:
-        tree = ast.parse(text, str(path))
+        tree = parsed(text, str(path))
     except SyntaxError as error:
         place = "its code cells" if path.suffix == ".ipynb" else "the file"
         raise InputError(f"{path}, line {error.lineno} of {place}: {error.msg}: {(error.text or '').strip()}") from None
