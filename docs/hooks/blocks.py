@@ -10,6 +10,7 @@ commands come from the declarations, the presets from their table, and the figur
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -19,6 +20,9 @@ from ancestral.config import METHODS, PRESETS, Config
 from ancestral.declarations import USE_CASES
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+from records import ENTRIES, read_entry, values  # noqa: E402  # bench/ is no package
+
 PAGES = ("README.md", "docs/how-to/commands.md", "docs/reference/presets.md")
 BLOCK = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -107,15 +111,12 @@ def _read(path: str) -> dict[str, Any]:
 
 def _record(name: str) -> dict[str, Any]:
     """The newest record of a division, a kind of processor and a name, with its seeds."""
-    folder = max((ROOT / "bench" / "records").glob(f"????-??-??_{name}")).relative_to(ROOT / "bench")
-    seeds = sorted((ROOT / "bench" / folder).glob("seed-*.json"))
-    return {**_read(f"{folder}/entry.json"), "seeds": [_read(f"{folder}/{path.name}") for path in seeds]}
+    return read_entry(max(ENTRIES.glob(f"????-??-??_{name}")))
 
 
 def _over_seeds(record: dict[str, Any]) -> str:
     """The mean of a record over its seeds, with its standard error."""
-    values = [seed["value"] for seed in record["seeds"]]
-    return format_number(mean(values), stdev(values) / len(values) ** 0.5)
+    return format_number(mean(values(record)), stdev(values(record)) / len(record["seeds"]) ** 0.5)
 
 
 def _command(record: dict[str, Any]) -> str:
@@ -159,7 +160,7 @@ def measurements() -> str:
         for name in ("ancestral", "diffusers")
     )
     table.append(
-        f"| memory of a training step, DDPM's network, batch 32 | {ours:,.0f} MiB | diffusers: {peer:,.0f} MiB | "
+        f"| memory of a training step, DDPM's network, batches of 32 | {ours:,.0f} MiB | diffusers: {peer:,.0f} MiB | "
         "`make bench-memory` |"
     )
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,11 +49,6 @@ def test_the_schemas_are_schemas_of_what_this_version_writes():
     )
     for kind in result_kinds():
         assert kind.head()["schema"] == schema_files()[kind.SCHEMA]["properties"]["schema"]["const"]
-
-
-def test_the_site_is_named_once():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project.get("urls", {}).get("Documentation", SITE).rstrip("/") == SITE.rstrip("/")
 
 
 @pytest.mark.parametrize("name", PRESETS)

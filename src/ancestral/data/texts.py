@@ -16,8 +16,8 @@ from ancestral.conditions import ABSENT, Classes, Words
 from ancestral.vocabulary import Vocabulary, count_pieces, is_text
 
 MOST_TEXTS, ITEMS_EACH, WORDS_EACH = 20, 4, 4
-"""Text looks like captions if it has more different texts than this, fewer items for each in the mean, and if most
-texts have at least so many words: it is words if two of these are true."""
+"""Three signs of captions: the number of different texts is above the first limit, the mean number of items for each is
+below the second, and most texts have at least the third number of words. Two of them make a column of text words."""
 LONGEST_CAPTION = 64
 """The largest number of tokens of a caption that a network gets."""
 MOST_CAPTIONS = 16

@@ -112,8 +112,6 @@ def _write(net: nn.Module, inputs: tuple[Any, ...], path: Path, facts: dict[str,
     with torch.no_grad():
         program = torch.export.export(net, inputs, dynamic_shapes=shapes)
     program.example_inputs = None  # which would be pickled
-    with (
-        storage.atomic(path) as temporary,
-        temporary.open("wb") as file,
-    ):  # by its path it would hold the temporary name
+    # a file that is opened, since one that is named has its name inside, which is temporary here
+    with storage.atomic(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file, extra_files={FACTS_FILE: json.dumps(facts)})
