@@ -62,7 +62,7 @@ def judged(number, name, source, folder):
     """What the checker says of one function in a file of its own."""
     path = folder / "my_solution.py"
     path.write_text(source, encoding="utf-8")
-    return next(verdict for verdict in course.check_file(number, path) if verdict.name == name)
+    return next(course.check_file(number, path, [name]))
 
 
 @pytest.mark.parametrize("number", WITH_STUBS)
@@ -153,6 +153,7 @@ def test_planted_mistakes_get_a_hint_that_fits(number, name, tmp_path):
         assert "\n" not in str(verdict)
 
 
+@pytest.mark.long  # the planted mistakes above have the hints; this compares each with the others
 @pytest.mark.parametrize(("number", "name"), [(n, name) for n in WITH_STUBS for name in NAMES[n]])
 def test_each_known_mistake_is_told_from_the_others(number, name):
     """The hint of a mistake belongs to it alone: no earlier mistake gives the same results."""
@@ -165,7 +166,7 @@ def test_each_known_mistake_is_told_from_the_others(number, name):
         assert verdict.text == hint
 
 
-@pytest.mark.parametrize("number", WITH_STUBS)
+@pytest.mark.parametrize("number", [n if n == 1 else pytest.param(n, marks=pytest.mark.long) for n in WITH_STUBS])
 def test_a_stub_is_not_written_yet(number):
     """The lesson itself, as it is copied, has no right and no wrong answers."""
     assert [(v.name, v.passed) for v in course.check_file(number, SCRIPTS[number])] == [
