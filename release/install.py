@@ -3,9 +3,9 @@
     python release/install.py [--no-lock] ARGUMENTS OF uv pip install
 
 Files must have the hashes of the lock file, and so must those of build requirements. The newest versions are installed
-with `--no-lock`, and on a Python or a system for which the lock file has no packages. On Linux without a driver of NVIDIA,
-PyTorch's CPU build is installed if PyTorch's own index is reached: in the version of the lock file, which has no hash
-of it. UV_TORCH_BACKEND names another build. pip brings uv, which takes the settings of pip.
+with `--no-lock`, and on a Python or a system for which the lock file has no packages. On Linux without a driver of
+NVIDIA, PyTorch's CPU build is installed if PyTorch's own index is reached: in the version of the lock file, which has
+no hash of it. UV_TORCH_BACKEND names another build. pip brings uv, which takes the settings of pip.
 """
 
 import ast
@@ -44,17 +44,19 @@ def main(words: list[str]) -> None:
         environment = uv_environment(Path(folder))
         lock.write_text(without_hashes(".*"), encoding="utf-8")  # until it is known which build of PyTorch it will be
         arguments = [*(options(lock) if is_locked else ["--upgrade"]), *words]
-        plan = planned(arguments, environment, stops=not is_locked)
-        if plan is None:
+        plan, error = planned(arguments, environment)
+        if is_locked and "No solution found" in error:
             system = f"Python {sys.version_info.major}.{sys.version_info.minor} on {sysconfig.get_platform()}"
             print(f"requirements.lock has no packages for {system}: the newest versions are installed.", flush=True)
             is_locked, arguments = False, words
-            plan = planned(arguments, environment)
+            plan, error = planned(arguments, environment)
+        if error:
+            sys.exit(error)
         if is_for_gpus(plan) and "UV_TORCH_BACKEND" not in environment and not has_driver():
             cpu = environment | {"UV_TORCH_BACKEND": "cpu"}
-            if planned(["--no-deps", "torch"], cpu | IMPATIENT, stops=False) is not None:
-                other = planned(arguments, cpu, stops=False)
-                plan, environment = (plan, environment) if other is None else (other, cpu)
+            if not planned(["--no-deps", "torch"], cpu | IMPATIENT)[1]:
+                cpu_plan, error = planned(arguments, cpu)
+                plan, environment = (plan, environment) if error else (cpu_plan, cpu)
         if plan:
             print(f"Installs {summary(plan, is_locked)}.", flush=True)
         lock.write_text(without_hashes(PYTORCH) if "+" in plan.get("torch", "") else LOCK, encoding="utf-8")
@@ -100,23 +102,20 @@ def without_hashes(names: str) -> str:
     return re.sub(rf"^({names}==[^\\\n]*?) *\\\n(?: +--hash=\S+(?: \\)?\n)+", r"\1\n", LOCK, flags=re.MULTILINE)
 
 
-def planned(arguments: list[str], environment: dict[str, str], stops: bool = True) -> dict[str, str] | None:
-    """The packages that `uv pip install` would install, with their versions.
+def planned(arguments: list[str], environment: dict[str, str]) -> tuple[dict[str, str], str]:
+    """Ask uv what it would install.
 
     Args:
-        arguments: Its arguments.
+        arguments: The arguments of `uv pip install`.
         environment: Its variables.
-        stops: End with the message of uv where no versions fit.
 
     Returns:
-        The versions by names; without `stops` None where no versions fit or PyTorch's own index is not reached.
+        The versions of the packages by their names, and what uv says where it fails.
     """
     command = [UV, "pip", "install", "--dry-run", *PYTHON, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    fits_none = "No solution found" in done.stderr or "UV_TORCH_BACKEND" in environment
-    if done.returncode and (stops or not fits_none):
-        sys.exit(done.stderr)
-    return None if done.returncode else dict(re.findall(r"^ [+~] ([\w.-]+)==(\S+)", done.stderr, re.MULTILINE))
+    plan = dict(re.findall(r"^ [+~] ([\w.-]+)==(\S+)", done.stderr, re.MULTILINE))
+    return plan, done.stderr if done.returncode else ""
 
 
 def is_for_gpus(plan: dict[str, str]) -> bool:
