@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -60,7 +61,8 @@ def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkey
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     root = Path(ancestral.__file__).parents[2]
-    line = f"ancestral: the studio is a package of its own: pip install -e {root} -e {root / 'studio'}\n"
+    paths = " ".join(f"-e {shlex.quote(str(path))}" for path in (root, root / "studio"))
+    line = f"ancestral: the studio is a package of its own: pip install {paths}\n"
     assert refused("studio") == line
 
 
