@@ -66,7 +66,7 @@ test-all: test test-device test-long test-bench test-slow test-browser
 
 # the long tests of the rooms that have changed since the commit BASE: where a branch left main or, on main itself, the
 # last commit that is older than four hours; of all rooms where there is no such commit
-BASE = $(shell base=$$(git merge-base HEAD origin/main); head=$$(git rev-parse HEAD); \
+BASE = $(shell exec 2>/dev/null; base=$$(git merge-base HEAD origin/main || git merge-base HEAD main); head=$$(git rev-parse HEAD); \
     if [ "$$base" = "$$head" ]; then git rev-list -1 --first-parent --before='4 hours ago' HEAD; else echo $$base; fi)
 CHANGED = $(if $(BASE),$(shell git diff --name-only $(BASE) | sed -n -E 's:^(src/ancestral|tests)/([^/]+)/.*:tests/\2:p; \
     s:^(src/ancestral|tests)/[^/]+\.py$$:tests/test_*.py:p; s:^(studio|course)/.*:\1/tests:p' | sort -u),tests studio/tests course/tests)
