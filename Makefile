@@ -128,7 +128,7 @@ lock: $(RELEASE)/.installed
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python release/build.py $(TAG)
 
-# what dist/ has, installed by name (WAYS=uv pip pipx lowest) in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
+# what dist/ has, installed by name (WAYS=uv pip pipx lowest tests) in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
 test-dist: dist
 	$(RELEASE)/bin/python release/try_packages.py $(WAYS)
 
