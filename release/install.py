@@ -41,7 +41,9 @@ def main(words: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=sys.prefix) as folder:
         lock = Path(folder) / "requirements.lock"
         bring_uv(is_locked, lock)
-        environment = uv_environment(Path(folder))
+        settings = pip_settings()
+        environment = uv_environment(settings, Path(folder))
+        words += ["--no-index"] if settings.get("no-index", "").lower() in ("1", "true", "yes", "on") else []
         lock.write_text(without_hashes(".*"), encoding="utf-8")  # until it is known which build of PyTorch it will be
         arguments = [*(options(lock) if is_locked else ["--upgrade"]), *words]
         plan, error = planned(arguments, environment)
@@ -66,23 +68,32 @@ def main(words: list[str]) -> None:
 
 def bring_uv(is_locked: bool, path: Path) -> None:
     """Install uv by pip, which reads its line of the lock file from `path`; without the lock the newest uv."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if not is_locked:
-        subprocess.run([*pip, "--upgrade", "uv"], check=True)
-    elif not UV.exists():
+    words = ["--upgrade", "uv"]
+    if is_locked and UV.exists():
+        return
+    if is_locked:
         path.write_text(re.search(r"^uv==.*?(?=^\S|\Z)", LOCK, re.MULTILINE | re.DOTALL)[0], encoding="utf-8")
-        subprocess.run([*pip, "--require-hashes", "--no-deps", "--requirement", path], check=True)
+        words = ["--require-hashes", "--no-deps", "--requirement", str(path)]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.call([*pip, *words]):
+        sys.exit("release/install.py: pip cannot install uv, which installs the packages")
 
 
-def uv_environment(folder: Path) -> dict[str, str]:
-    """The variables of this process with the settings of pip, and with a cache in `folder` if there is no other."""
+def pip_settings() -> dict[str, str]:
+    """The settings of pip, from its files and variables; values of a list are separated by spaces."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    of_pip = {}
+    settings = {}
     for place in ("global", "install", ":env:"):  # a later one wins
         for name, value in re.findall(rf"^{place}\.([\w-]+)=(.*)$", listed.stdout, re.MULTILINE):
-            if name in SETTINGS:
-                mark = "," if name == "find-links" else " "
-                of_pip[SETTINGS[name]] = mark.join(str(ast.literal_eval(value)).split())
+            settings[name] = " ".join(str(ast.literal_eval(value)).split())
+    return settings
+
+
+def uv_environment(settings: dict[str, str], folder: Path) -> dict[str, str]:
+    """The variables of this process with the settings of pip, and with a cache in `folder` if there is no other."""
+    of_pip = {SETTINGS[name]: value for name, value in settings.items() if name in SETTINGS}
+    if "UV_FIND_LINKS" in of_pip:
+        of_pip["UV_FIND_LINKS"] = of_pip["UV_FIND_LINKS"].replace(" ", ",")
     environment = of_pip | os.environ
     cache = subprocess.run([UV, "cache", "dir"], env=environment, capture_output=True, text=True, check=False)
     place = Path(cache.stdout.strip() or "/")
@@ -130,7 +141,8 @@ def has_driver() -> bool:
 
 def summary(plan: dict[str, str], is_locked: bool) -> str:
     """Say what is installed, where, and how large PyTorch is."""
-    text = f"{len(plan)} packages into {os.path.relpath(sys.prefix)}{' as in requirements.lock' if is_locked else ''}"
+    number = f"{len(plan)} package{'s' * (len(plan) > 1)}"
+    text = f"{number} into {os.path.relpath(sys.prefix)}{' as in requirements.lock' if is_locked else ''}"
     if is_for_gpus(plan):
         why = "" if has_driver() else ", as PyTorch's own index with its CPU build is not reached"
         return f"{text}; PyTorch is that for NVIDIA GPUs{why}: 3 GB to download, 7 GB on the disk"
