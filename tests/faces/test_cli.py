@@ -16,6 +16,7 @@ from PIL import Image
 
 import ancestral
 from ancestral.base import storage
+from ancestral.base.errors import install_command
 from ancestral.config import PRESETS
 from ancestral.declarations import Train
 from ancestral.faces import command as cli
@@ -59,9 +60,7 @@ def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkey
     for name in [name for name in sys.modules if name.startswith(("ancestral_studio", f"{missing}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    root = Path(ancestral.__file__).parents[2]
-    line = f"ancestral: the studio is a package of its own: pip install -e {root} -e {root / 'studio'}\n"
-    assert refused("studio") == line
+    assert refused("studio") == f"ancestral: the studio is a package of its own: {install_command('studio')}\n"
 
 
 def test_version(capsys):
