@@ -24,7 +24,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from ancestral import load
 from ancestral.base import registries
 from ancestral.declarations import USE_CASES, UseCase
-from ancestral.faces.help_text import description, entry_text, named, options_of
+from ancestral.faces.help_text import description, entry_text, named, words_of
 from ancestral.faces.schema_files import schema_files
 from ancestral.page import web_page
 from ancestral.page.script_bundle import global_script
@@ -318,7 +318,7 @@ def course_commands() -> str:
 
 def _command(case: UseCase) -> Iterator[str]:
     """Yield the lines of a command."""
-    options = options_of(case, case.declaration.shown_config({}))
+    options = words_of(case, case.declaration.shown_config({}))
     places = "".join(f" {named(one)}" for one in options if one.positional)
     yield f"## ancestral {case.command}"
     yield f"\n    ancestral {case.command}{places}{' [options]' if len(options) > places.count(' ') else ''}\n"

@@ -64,7 +64,7 @@ METHODS = ("auto", *RESTORATIONS)
 """The methods of restoration by name, and what chooses one."""
 FITTED: tuple[EditTask, ...] = ("inpaint", "restore")
 """The tasks whose samples fit what is known."""
-Prints = Literal["events", "parts", "result"]
+Prints = Literal["events", "parts", "result", "messages"]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -87,7 +87,8 @@ class Declaration:
         """Make the declaration a dataclass.
 
         Args:
-            prints: What the command prints: the events alone, or with them the parts of the result or all of it.
+            prints: What the command prints: the events alone, or with them the parts of the result or all of it; of
+                one that has no result the messages.
             resumable: Whether work that Ctrl-C interrupts is saved, or can go on later.
         """
         cls.PRINTS, cls.RESUMABLE = prints, resumable
@@ -910,7 +911,7 @@ class AverageLengths(WithSamples, prints="result", resumable=True):
     """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
 
 
-class Studio(WithOut, resumable=True):
+class Studio(WithOut, prints="messages", resumable=True):
     """Work with your models in a browser: look at data, train, sample, edit and compare, and keep what was made.
 
     A server on this machine shows the pages and runs the other commands. No request leaves the machine, and only files

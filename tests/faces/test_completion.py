@@ -13,7 +13,7 @@ import pytest
 from ancestral.declarations import USE_CASES
 from ancestral.faces import command as cli
 from ancestral.faces.completion import SHELLS, ancestral_script
-from ancestral.faces.help_text import options_of
+from ancestral.faces.help_text import words_of
 from ancestral.faces.words import written
 
 COMPLETED = {
@@ -126,7 +126,7 @@ def test_every_option_of_a_command_is_completed():
     for case in USE_CASES:
         name = case.command.replace("-", "_")
         completed = re.search(rf"^_shtab_ancestral_{name}_option_strings=\((.*)\)$", script, re.MULTILINE)[1].split()
-        optional = [one for one in options_of(case) if not (one.positional and one.required)]
+        optional = [one for one in words_of(case) if not (one.positional and one.required)]
         assert {name for one in optional for name in written(one)} <= set(completed)
         assert len(completed) == len(set(completed))
 

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from ancestral.base.arguments import converted
 from ancestral.base.errors import InputError
+from ancestral.base.events import finish
 from ancestral.base.fields import Argument, arguments_of, for_python
-from ancestral.base.options import option
+from ancestral.base.options import in_python, option, spelled
 from ancestral.declarations import Declaration, UseCase
 from ancestral.faces.standard_streams import lasting_streams
 
@@ -100,7 +101,8 @@ def function_of(case: UseCase) -> Callable[..., Any]:
         from ancestral.use_cases import start
 
         with lasting_streams() if progress else contextlib.nullcontext():
-            return follow(start(read(case.declaration, places, keywords)), quiet=not progress)
+            events = start(read(case.declaration, places, keywords))
+            return follow(events) if progress else spelled(finish(events), in_python)
 
     call.__name__ = call.__qualname__ = case.function
     call.__module__ = "ancestral"
