@@ -693,7 +693,7 @@ class Runs(Declaration, prints="result"):
     """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that were
     left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go on, and those of
     `keep_every`; without snapshots, no other averages can be made."""
-    yes: bool = False
+    yes: bool = argument(False, deletes=True)
     """Remove what `clean` shows."""
 
 

@@ -4,7 +4,6 @@ Bad input ends in exit code 2 with one line on standard error; any other excepti
 """
 
 import contextlib
-import difflib
 import os
 import shlex
 import sys
@@ -12,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ancestral import __version__
+from ancestral.base.arguments import nearest
 from ancestral.base.errors import InputError, one_line, text_of
 from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
 from ancestral.base.options import on_command_line, spell, spelled
@@ -86,7 +86,7 @@ def run(argv: Sequence[str]) -> int:
     name, *words = argv
     if name not in COMMANDS:
         matches = [command for command, case in COMMANDS.items() if case.function == name.replace("-", "_")]
-        matches = matches or difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        matches = matches or [*filter(None, [nearest(name, COMMANDS)])]
         hint = f"did you mean {matches[0]}? There" if matches else "there"
         raise InputError(f"there is no command {name!r}; {hint} are {', '.join(COMMANDS)}")
     case = COMMANDS[name]
@@ -105,7 +105,8 @@ def call(case: UseCase, values: Mapping[str, object]) -> int:
     options, prints = case.options(values), case.declaration.PRINTS
 
     from ancestral.base.events import finish
-    from ancestral.render.terminal import follow, show
+    from ancestral.base.result import PlaceResult, Result
+    from ancestral.render.terminal import follow, is_first_process, show
     from ancestral.use_cases import start
 
     with contextlib.ExitStack() as stack:
@@ -118,8 +119,10 @@ def call(case: UseCase, values: Mapping[str, object]) -> int:
             result = spelled(finish(events), on_command_line)
         else:
             result = follow(events, prints == "parts" and not output.json, verbose, on_command_line)
-    if output.json or prints == "result" or output.quiet:
-        show(result, output.json)
+    if output.json and is_first_process():
+        print((result if isinstance(result, Result) else PlaceResult(str(result))).to_json(), end="")
+    elif (prints == "result" or output.quiet) and is_first_process():
+        show(result)
     if getattr(result, "preempted", False):
         return PREEMPTED
     return int(getattr(result, "trainable", True) is False)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import inspect
 import textwrap
@@ -10,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ancestral.base.arguments import converted
+from ancestral.base.arguments import converted, nearest
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
 from ancestral.base.fields import Argument, arguments_of, for_python
@@ -50,8 +49,9 @@ def read(kind: type[D], places: tuple[object, ...], keywords: Mapping[str, Any])
         checked["settings"] = unknown
     elif unknown:
         name = next(iter(unknown))
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no option {name!r}; did you mean {nearest}?")
+        near = nearest(name, [one.name for one in arguments_of(kind) if not one.deletes])
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+        raise InputError(f"there is no option {name!r}; {hint}")
     for one in arguments_of(kind):
         if one.required and one.name not in checked:
             raise InputError(f"{option(one.name)} is missing")

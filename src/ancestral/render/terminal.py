@@ -21,7 +21,7 @@ from ancestral.base.errors import lines
 from ancestral.base.estimate import format_number
 from ancestral.base.events import Measured, Message, State, Work, Wrote
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
-from ancestral.base.result import PlaceResult, Result
+from ancestral.base.result import Result
 
 if TYPE_CHECKING:
     from ancestral.training import Progress
@@ -242,17 +242,17 @@ def follow(
             display.close()
 
 
-def show(result: object, json: bool = False) -> None:
-    """Print the result of a command, in words or as JSON; of several processes the first one does."""
+def is_first_process() -> bool:
+    """Tell whether this process prints results: of several processes the first one does."""
     import torch  # the studio shows no result, and starts without it
 
     group = torch.distributed
-    if group.is_available() and group.is_initialized() and group.get_rank():
-        return
-    if json:
-        print((result if isinstance(result, Result) else PlaceResult(str(result))).to_json(), end="")
-    else:
-        text = Text(result.to_text(on_command_line) if isinstance(result, Result) else str(result))
-        for start, style in STYLES.items():
-            text.highlight_regex(f"(?m)^{start}", style)
-        console().print(text)
+    return not (group.is_available() and group.is_initialized() and group.get_rank())
+
+
+def show(result: object) -> None:
+    """Print the result of a command."""
+    text = Text(result.to_text(on_command_line) if isinstance(result, Result) else str(result))
+    for start, style in STYLES.items():
+        text.highlight_regex(f"(?m)^{start}", style)
+    console().print(text)
