@@ -613,15 +613,14 @@ class Export(WithNet, WithOut):
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
-    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers"
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] | None = argument(None, title="Format")
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
     pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
     html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
-    Face Space with that file.
-    """
+    Face Space with that file. Default: the format of `out`, or diffusers with `label`; without both diffusers if it can
+    hold the model, else onnx, or pt2 where the packages of onnx are missing."""
     label: int | str | None = argument(None, title="Class", words=str | None, names="words")
-    """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
-    classes."""
+    """Class that is built into the folder for diffusers, which takes no classes: a name or a number, or "none"."""
 
 
 class Import(WithOut):

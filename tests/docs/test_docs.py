@@ -440,8 +440,8 @@ def test_a_picture_or_a_text_too_many_is_refused(pages, texts, message, monkeypa
         pages.lesson_page(lesson)
 
 
-def test_the_page_of_the_command_line_has_every_option(pages):
-    text = html.unescape(pages.command_line())
+def test_the_page_of_the_command_line_has_every_option():
+    text = html.unescape(PAGES[Path("docs/reference/command-line.md")])
     for command in cli.COMMANDS:
         assert f"## ancestral {command}\n" in text
     assert re.search(r"^`--image-size HxW`\n:   Height x width", text, re.MULTILINE)
@@ -468,18 +468,28 @@ def anchors(text):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_links_lead_somewhere(page):
-    """In the repository; `make docs` checks those of the site, also to generated pages."""
-    names = ("changelog.md", "reference/command-line.md", "assets/playground/digits.html")
-    generated = {ROOT / "docs" / name for name in names}
-    generated |= {ROOT / "docs" / "learn" / f"{lesson.stem}.md" for lesson in LESSONS}
-    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
-        path, _, anchor = target.partition("#")
-        linked = (ROOT / page.parent / path).resolve() if path else ROOT / page
-        assert linked.exists() or linked in generated, target
-        assert not anchor or linked in generated or anchor in anchors(linked.read_text(encoding="utf-8")), target
+HOMES = ("docs", "bench", "course", "studio", "examples", "release", ".github", "src", "tests")
+"""Folders of the repository with Markdown; others beside them hold environments and what was built."""
+TEMPLATES = {ROOT / "src" / "ancestral" / "render" / name for name in ("model_card.md", "space_card.md")}
+
+
+def test_every_link_of_the_repository_leads_to_a_file_and_a_heading():
+    """Of all Markdown and of the lessons, as on a code host; `make docs` checks the links of the site."""
+    sources = [*ROOT.glob("*.md"), *(path for home in HOMES for path in (ROOT / home).rglob("*.md"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in sources if path not in TEMPLATES}
+    for path in (ROOT / "course" / "lessons").glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path] = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    checked, broken = 0, []
+    for page, text in texts.items():
+        prose = re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+        for target in re.findall(r"\[[^\]]*\]\((?!https?:|mailto:)([^)\s]+)[^)]*\)", prose):
+            path, _, anchor = target.partition("#")
+            linked, checked = (page.parent / path).resolve() if path else page, checked + 1
+            if not linked.exists() or (anchor and anchor not in anchors(linked.read_text(encoding="utf-8"))):
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not broken
+    assert checked > 600
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

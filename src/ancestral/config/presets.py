@@ -358,8 +358,8 @@ RECORDED = ("kind", "function", "fingerprint", "moved", "left_out", "stretch_per
 """Fields that no option sets, or that another option's value says."""
 
 
-def command(config: Config) -> str:
-    """Write the command that trains a config: the preset, and the options that differ from it."""
+def command(config: Config, **further: Any) -> str:
+    """Write the command that trains a config: the preset, the options that differ from it, and further options."""
     name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
     usual, options = preset(name), {}
     if config.net.kind != usual.net.kind:
@@ -371,4 +371,4 @@ def command(config: Config) -> str:
             value = getattr(values, field.name)
             if value != getattr(defaults, field.name) and field.name not in RECORDED:
                 options[field.name] = value
-    return command_line("train", name, **options)
+    return command_line("train", name, **options, **further)
