@@ -250,52 +250,51 @@ def _row(rows: list[dict[str, Any]], **facts: Any) -> dict[str, Any]:
     return row
 
 
-def measurements() -> str:
-    """Return a table of figures beside those of other libraries, each with the command that measures it."""
-    table = ["| measured | Ancestral | peer | command |", "|---|---|---|---|"]
-
+def _measured() -> Iterator[tuple[str, str, str, str]]:
+    """Yield what was measured, the figure, those of other libraries, and the command that measures it."""
     fashion = _record("fashion.cpu-avx512-amx.preset-fashion-autoguidance")
     peer = _record("fashion.cpu-avx512-amx.diffusers-tuned")
     seconds = 60 * peer["seeds"][0]["runs"][0]["minutes"]
-    table.append(
-        f"| Fashion-MNIST, training on one core to FD 180 | {_over_seeds(fashion)} s | diffusers: FD "
-        f"{_over_seeds(peer)} after {seconds:.0f} s | `{_command(fashion)}` |"
-    )
+    tuned = f"diffusers: FD {_over_seeds(peer)} after {seconds:.0f} s"
+    yield "Fashion-MNIST, training on one core to FD 180", f"{_over_seeds(fashion)} s", tuned, _command(fashion)
 
     few = _record("digits-2.cpu-avx512-amx.ancestral-distil")
     peer = _record("digits-2.cpu-avx512-amx.diffusers-tuned")
-    table.append(
-        f"| digits, KID of two network evaluations | {_over_seeds(few)} | diffusers, undistilled: "
-        f"{_over_seeds(peer)} | `{_command(few)}` |"
-    )
+    undistilled = f"diffusers, undistilled: {_over_seeds(peer)}"
+    yield "digits, KID of two network evaluations", _over_seeds(few), undistilled, _command(few)
 
     memory = _read("results/memory.cpu-avx512-bfloat16.json")["rows"]
     ours, peer = (
-        _row(memory, batch=32, precision="bf16", contestant=name)["step"]["median"] / 2**20
+        f"{_row(memory, batch=32, precision='bf16', contestant=name)['step']['median'] / 2**20:,.0f} MiB"
         for name in ("ancestral", "diffusers")
     )
-    table.append(
-        f"| memory of a training step, DDPM's network, batches of 32 | {ours:,.0f} MiB | diffusers: {peer:,.0f} MiB | "
-        "`make bench-memory` |"
-    )
+    step = "memory of a training step, DDPM's network, batches of 32"
+    yield step, ours, f"diffusers: {peer}", "make bench-memory"
 
     editing = _read("results/editing.cpu-avx2.json")["rows"]
     ours, azula, deepinv = (
         format_number(*_row(editing, run="demo", task="left", by=name)["energy"])
         for name in ("ours, auto", "azula, JFPS", "deepinv, moment matching")
     )
-    table.append(
-        f"| inpainting half a digit, energy score | {ours} | azula: {azula}; deepinv: {deepinv} | "
-        "`python bench/editing.py compare runs/demo --images 16` |"
-    )
+    command = "python bench/editing.py compare runs/demo --images 16"
+    yield "inpainting half a digit, energy score", ours, f"azula: {azula}; deepinv: {deepinv}", command
 
     browser = _row(_read("results/browser.cpu-avx512-bfloat16.json")["rows"], model="run")
     ours, peer = (f"{browser[name]['milliseconds']['median']:.1f} ms" for name in ("ours", "peer"))
-    table.append(
-        f"| digits in Chromium, a network evaluation | {ours} | onnxruntime-web: {peer} | "
-        "`python bench/browser.py runs/demo` |"
-    )
-    return "\n".join(table)
+    command = "python bench/browser.py runs/demo"
+    yield "digits in Chromium, a network evaluation", ours, f"onnxruntime-web: {peer}", command
+
+
+def measurements() -> str:
+    """Return a table of figures beside those of other libraries."""
+    rows = (f"| {what} | {ours} | {peer} |" for what, ours, peer, _ in _measured())
+    return "\n".join(["| measured | Ancestral | peer |", "|---|---|---|", *rows])
+
+
+def measurement_commands() -> str:
+    """Return a table of the commands that measure these figures, in a clone."""
+    rows = (f"| {what} | `{command}` |" for what, *_, command in _measured())
+    return "\n".join(["| measured | command |", "|---|---|", *rows])
 
 
 def rows_of(table: registries.Registry[Any]) -> Callable[[], str]:
@@ -311,6 +310,7 @@ BLOCKS = {
     "command line": command_line,
     "presets": presets,
     "measurements": measurements,
+    "measurement commands": measurement_commands,
     "lessons": lesson_table,
     "paths": paths,
     "exercises": exercise_map,

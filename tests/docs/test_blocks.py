@@ -72,7 +72,7 @@ def test_the_figures_are_those_of_the_pages_of_measurements():
 def test_the_commands_of_the_figures_can_be_read():
     parser = argparse.ArgumentParser(exit_on_error=False)
     records.add_options(parser)
-    for row in blocks.measurements().splitlines()[2:]:
+    for row in blocks.measurement_commands().splitlines()[2:]:
         words = shlex.split(re.search(r"`([^`]+)` \|$", row)[1])
         if words[:3] == ["python", "bench", "record"]:
             assert parser.parse_args(words[3:]).division in records.DIVISIONS
