@@ -32,8 +32,10 @@ quartiles in brackets. A ratio is the median of the ratios within a round. `ddp`
 measured beside the record, which is trained again in the same run.
 """
 
-REPEAT = """These commands run in a clone. `make demo` trains `runs/demo`. `python bench/kill.py` kills trainings, which then
-resume bit for bit."""
+REPEAT = """\
+These commands run in a clone, in which `make demo` trains `runs/demo`. `python bench/kill.py` kills trainings,
+which then resume bit for bit.
+"""
 
 COMMANDS = re.compile(r"<!-- generated: measurement commands -->.*?<!-- end -->", re.DOTALL)
 """The block of the page that docs/hooks/blocks.py writes."""
