@@ -1,5 +1,6 @@
 """What the documents say is so: their code runs, their names exist, their commands are commands."""
 
+import ast
 import contextlib
 import html
 import importlib.util
@@ -490,6 +491,53 @@ def test_every_link_of_the_repository_leads_to_a_file_and_a_heading():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert not broken
     assert checked > 600
+
+
+ENVIRON = {"os.environ.get", "os.environ.setdefault", "os.environ.pop", "os.getenv"}
+
+
+def environment_variables(path):
+    """The variables that a module reads or sets: constants, or names that stand for them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes, names = [*ast.walk(tree)], {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            names.setdefault(node.targets[0].id, []).append(node.value)
+        elif isinstance(node, ast.comprehension) and isinstance(node.target, ast.Name):
+            names.setdefault(node.target.id, []).append(node.iter)
+
+    def strings(node):
+        if isinstance(node, ast.Name) and node.id in names:
+            return set().union(*map(strings, names[node.id]))
+        if isinstance(node, ast.Tuple | ast.Dict):
+            return set().union(*map(strings, getattr(node, "elts", None) or node.keys))
+        return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ENVIRON:
+            yield from strings(node.args[0])
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            yield from strings(node.slice)
+        elif isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
+            yield from strings(node.left)
+        elif isinstance(node, ast.BinOp) and ast.unparse(node.left) == "os.environ":
+            yield from strings(node.right)
+
+
+def test_the_table_of_environment_variables_is_complete():
+    """Of the packages and of the Makefile, no more and no less; those of other packages are some."""
+    parts = PAGES[Path("docs/reference/environment.md")].split("\n## ")
+    ours, others, make = ({*re.findall(r"`([A-Z_]{3,})`", re.sub(r"\|[^|]*\|$", "", part, flags=re.MULTILINE))}
+                          for part in ("".join(parts[1:3]), parts[3], parts[4]))  # fmt: skip
+    sources = [ROOT / "src", ROOT / "studio" / "src", ROOT / "course" / "src", ROOT / "course" / "lessons"]
+    files = [path for source in sources for path in source.rglob("*.py")]
+    files = [path for path in files if re.search(r"\benviron\b|\bgetenv\b", path.read_text(encoding="utf-8"))]
+    names = {name for path in files for name in environment_variables(path)}
+    assert {name for name in names if not name.startswith("SIG")} == ours  # a name may stand for signals elsewhere
+    assert "HF_TOKEN" in others
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    defaults, fixed = (re.findall(rf"^([A-Z_]+) {sign}= ", text, re.MULTILINE) for sign in (r"\?", ":?"))
+    assert {*re.findall(r"\$\(([A-Z_]+)\)", text), *defaults} - {*fixed, "PACKAGE"} == make
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
