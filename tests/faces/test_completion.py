@@ -12,7 +12,7 @@ import pytest
 from ancestral.declarations import USE_CASES
 from ancestral.faces import command as cli
 from ancestral.faces.completion import SHELLS, ancestral_script
-from ancestral.faces.help_text import options_of
+from ancestral.faces.help_text import words_of
 from ancestral.faces.words import written
 
 COMPLETED = {
@@ -69,7 +69,7 @@ def is_missing(shell, path):
 
 def options_written(case):
     """The options of a command as they are written, but places that have no other form."""
-    optional = [one for one in options_of(case) if not (one.positional and one.required)]
+    optional = [one for one in words_of(case) if not (one.positional and one.required)]
     return {name for one in optional for name in written(one)}
 
 

@@ -1,6 +1,7 @@
 """Values checked against type hints: arguments of Python users, and fields of JSON and of the command line."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import json
@@ -8,7 +9,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeGuard, TypeVar, Union
 
@@ -207,6 +208,16 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
 def stored_fields(kind: Any) -> list[dataclasses.Field[Any]]:
     """List the fields of a dataclass, or of an instance of it, that JSON holds."""
     return [field for field in dataclasses.fields(kind) if "attached" not in field.metadata]
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Return the name whose spelling is near to a word, to be suggested; None if no name is.
+
+    Args:
+        word: The word, which is none of the names.
+        names: The names. A word is near if three quarters of the letters of both agree, in their order.
+    """
+    return next(iter(difflib.get_close_matches(word, [*names], n=1, cutoff=0.75)), None)
 
 
 def shown(value: object) -> str:

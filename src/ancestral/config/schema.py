@@ -5,7 +5,6 @@ docstring below each field says what it sets.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -17,7 +16,16 @@ from typing import Any, Literal
 
 from ancestral.base import registries
 from ancestral.base.addresses import schema_address
-from ancestral.base.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
+from ancestral.base.arguments import (
+    checked_class,
+    converted,
+    describe,
+    from_json,
+    nearest,
+    read_json,
+    short_source,
+    shown,
+)
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.base.options import option
@@ -373,8 +381,8 @@ class Config:
                 if kinds:
                     of = " or ".join(option("net", kind) for kind in kinds)
                     raise InputError(f"{option(name)} is for {of}, and this network is of another kind")
-                nearest = difflib.get_close_matches(name, section_of, n=1, cutoff=0.0)[0]
-                raise InputError(f"there is no setting {name!r}; did you mean {nearest}?")
+                hint = f"; did you mean {near}?" if (near := nearest(name, section_of)) else ""
+                raise InputError(f"there is no setting {name!r}{hint}")
             hint = typing.get_type_hints(type(sections[section_of[name]]))[name]
             value = converted(name, value, hint, _describe_setting(name, hint))
             changes.setdefault(section_of[name], {})[name] = value

@@ -1048,7 +1048,7 @@ def info(
 def export(
     run: str | Path,
     *,
-    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers",
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] | None = None,
     label: int | str | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
@@ -1062,9 +1062,11 @@ def export(
         to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
             sampling needs; pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
             html: a file that opens in any browser and samples the model there, offline; space: the folder of a
-            static Hugging Face Space with that file.
-        label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
-            with classes.
+            static Hugging Face Space with that file. Default: the format of `out`, or diffusers with `label`;
+            without both diffusers if it can hold the model, else onnx, or pt2 where the packages of onnx are
+            missing.
+        label: Class that is built into the folder for diffusers, which takes no classes: a name or a number, or
+            "none".
         out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
             folder, or model.onnx, model.pt2 or page.html, which is replaced.
         net: The network of your own that the model was trained with, or the function that builds it.

@@ -1,13 +1,12 @@
 """The words of a command line, read by the fields of a declaration: only options that are given have a value."""
 
-import difflib
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ancestral.base.arguments import describe, fits, is_remote, shown
+from ancestral.base.arguments import describe, fits, is_remote, nearest, shown
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument
 from ancestral.base.options import on_command_line
@@ -109,7 +108,7 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         if name not in by_word and not name.startswith("--") and name[:2] in by_word:  # as in -n5
             name, equals, value = word[:2], "=", word[2:].removeprefix("=")
         if name not in by_word:
-            raise _unknown(name, [*by_word], verb)
+            raise _unknown(name, [word for word, (one, _) in by_word.items() if not one.deletes], verb)
         one, on = by_word[name]
         again = values.get(one.name, one.bare) != one.bare  # a number may follow --samples, as in --samples --draw 16
         if again and not one.repeats:
@@ -227,6 +226,7 @@ def _unknown(name: str, names: Sequence[str], verb: str) -> InputError:
     word = name.lstrip("-").replace("_", "-")
     matches = [one for one, others in SYNONYMS.items() if word in others and one.partition(" ")[0] in names]
     texts = [text for text, others in NO_VALUE.items() if word in others] if not matches else []
-    matches = matches or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    spellings = {one.lstrip("-"): one for one in names}
+    matches += [spellings[near]] if not matches and (near := nearest(word, spellings)) else []
     hint = next(iter([*texts, *(f"did you mean {match}?" for match in matches)]), f"see ancestral {verb} --help")
     return InputError(f"ancestral {verb} has no option {name}; {hint}")

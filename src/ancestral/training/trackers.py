@@ -1,7 +1,6 @@
 """Where the curves of a run are logged: log.csv, and the trackers that Accelerate knows by name."""
 
 import contextlib
-import difflib
 import importlib.util
 import threading
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ancestral.base.arguments import nearest
 from ancestral.base.errors import InputError, install_command, pip_install
 from ancestral.base.options import option
 from ancestral.training.progress import BINS, Progress
@@ -38,10 +38,8 @@ def check_trackers(names: Sequence[str]) -> list[str]:
     installed = [str(name) for name in get_available_trackers()]
     for name in names:
         if name not in LOGGER_TYPE_TO_CLASS:
-            near = difflib.get_close_matches(name, LOGGER_TYPE_TO_CLASS, n=1, cutoff=0.0)[0]
-            raise InputError(
-                f"there is no tracker {name!r}; did you mean {near}? There are {', '.join(LOGGER_TYPE_TO_CLASS)}"
-            )
+            hint = f"did you mean {near}? There" if (near := nearest(name, LOGGER_TYPE_TO_CLASS)) else "there"
+            raise InputError(f"there is no tracker {name!r}; {hint} are {', '.join(LOGGER_TYPE_TO_CLASS)}")
         if name not in installed:
             raise InputError(
                 f"the tracker {name} is not installed: {pip_install()} {name}, or leave it out of {option('trackers')}"
