@@ -415,11 +415,6 @@ def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[s
     return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
 
 
-def beyond_data(stage: Stage) -> list[str]:
-    """Say which values of conditions lie beyond the data that the model was trained on."""
-    return [note for name, values in stage.conditioning.values.items() for note in values.beyond(name)]
-
-
 def never_absent(stage: Stage) -> list[str]:
     """Say which conditions guidance strengthens although the model never learned without them."""
     train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.conditioning.guidance
