@@ -136,7 +136,7 @@ class Vocabulary:
         return ""
 
     def in_pieces(self, text: str) -> list[str]:
-        """Return the words of a text, besides punctuation, that are no token of their own and are spelled to the end."""
+        """Return the words of a text, besides punctuation, that are no token of their own and are spelled whole."""
         new = [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index and _has_meaning(word)]
         return [word for word in new if not _has_meaning(self._spelled(word)[1])]
 

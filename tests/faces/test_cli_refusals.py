@@ -16,6 +16,7 @@ WORDS = {
     "train digitz": "did you mean the preset digits?",
     "train digits --stpes 3": "did you mean --steps?",
     "train digits --xyzzy 3": "no option --xyzzy",
+    "train digits --caption red": "no option --caption; a model learns from captions by ",
     "train digits moons more": "one word too many",
     "train digits --steps many": "--steps",
     "train digits --lr": "--lr",

@@ -1,5 +1,7 @@
 """Models that are conditioned on words: guidance towards a text and away from another, walks, recipes, refusals."""
 
+import shlex
+
 import pytest
 import torch
 
@@ -143,7 +145,10 @@ def test_a_request_holds_the_texts_and_makes_the_samples_again(model):
             "caption cannot be '日本語', of which the model reads nothing: write it with the characters that it knows, "
             "a–e g i l n q–s u",
         ),
-        ({"given": {"caption": "red"}, "avoid": {"caption": "語"}, "guidance": 2}, "'語', of which the model reads nothing"),
+        (
+            {"given": {"caption": "red"}, "avoid": {"caption": "語"}, "guidance": 2},
+            "'語', of which the model reads nothing",
+        ),
         ({"given": {"caption": "red"}, "avoid": {"caption": "blue"}}, "no effect without a scale of guidance"),
         ({"avoid": {"word": "blue"}, "guidance": 2}, "names 'word', and the conditions of the model are: label, cap"),
         ({"avoid": {"hair": "grey"}, "guidance": 2}, "hair has no class 'grey'"),
@@ -176,7 +181,7 @@ def test_a_text_that_is_read_in_part_is_said_in_python_and_on_the_command_line(m
         lambda: model.reconstruct(noise, given=given, **FEW),
         lambda: model.sweep({"caption": [text, "red"]}, **FEW),
     ):
-        with pytest.warns(UserWarning) as warned:
+        with pytest.warns(UserWarning, match=r"read only|spelled") as warned:
             call()
         assert {(str(one.message), one.filename) for one in warned} == {(says, __file__)}
     model.save(path)
@@ -201,3 +206,25 @@ def test_the_captions_of_samples_are_their_texts(model):
     values = read_values(model.spec, {"caption": ["a red circle", "none"]})
     assert captions(values, [0, 1, 2]) == ["a red circle", "caption none", "a red circle"]
     assert values["caption"].array([2, 1]).tolist() == ["a red circle", "none"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        (["--caption", "a red circle"], "--given 'caption=a red circle'"),
+        (["--prompt=it's red"], """--given 'caption=it'"'"'s red'"""),
+        (["--text", "a", "red", "circle", "-n", 1], "--given 'caption=a red circle'"),
+        (["--negative-prompt", "red"], "--avoid caption=red --guidance 3"),
+        (["--guidance", 2, "--negative_prompt", "red"], "--avoid caption=red"),
+        (["--prompt"], "--given 'caption=a red circle'"),
+    ],
+)
+def test_what_is_answered_to_the_options_of_other_programs_runs_as_it_stands(
+    model, run, refused, tmp_path, typed, advice
+):
+    model.save(path := tmp_path / "model.safetensors")
+    guided = typed[:2] if typed[0] == "--guidance" else []
+    for verb in ("sample", "edit"):
+        line = refused(verb, *typed, path)
+        assert f"has no option {typed[len(guided)].partition('=')[0]}; did you mean {advice}?\n" in line
+    run("sample", path, "-n", 1, "--steps", 2, *guided, *shlex.split(advice), "--out", tmp_path / "a.png")

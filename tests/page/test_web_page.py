@@ -274,7 +274,8 @@ def test_words(open_page, run, tmp_path, transformer):
     assert field.input_value() == "a red circle"
     field.fill("A Red cube, Ω zebra")
     assert page.tab.text_content(".words-note") == (
-        "spelled: cube · of the caption 'A Red cube, Ω zebra' the model read only: a red cube · the last word is left out"
+        "spelled: cube · of the caption 'A Red cube, Ω zebra' the model read only: a red cube · "
+        "the last word is left out"
     )
     field.press("Shift+Enter")
     assert field.input_value() == "A Red cube, Ω zebra\n"

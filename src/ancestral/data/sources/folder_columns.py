@@ -13,7 +13,7 @@ from ancestral.base.quantities import plural
 from ancestral.data.decoding import reading_threads
 from ancestral.data.files import Files, NameList
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
+from ancestral.data.sources.metadata_table import NUL_TEXT, ItemsError, MetadataTable
 
 CAPTION, TEXT_FILE = "caption", ".txt"
 """The column of the text files, and their suffix."""
@@ -100,7 +100,9 @@ class FolderColumns(Mapping[str, Any]):
         """The captions in a text file, or why it cannot be read."""
         try:
             raw = self._files.read(file, LARGEST_TEXT_FILE + 1)
-            return f"more than {LARGEST_TEXT_FILE >> 10} KiB" if len(raw) > LARGEST_TEXT_FILE else lines(raw)
+            if len(raw) > LARGEST_TEXT_FILE:
+                return f"more than {LARGEST_TEXT_FILE >> 10} KiB"
+            return f"it holds {NUL_TEXT}" if b"\0" in raw else lines(raw)
         except Unreadable as error:
             return str(error)
         except UnicodeDecodeError:
