@@ -322,3 +322,37 @@ def test_a_caption_of_a_shard_that_is_not_utf_8_is_refused(tmp_path):
                 tar.addfile(info, io.BytesIO(raw))
     with pytest.raises(InputError, match=r"no Unicode in 1 row \(.*0002"):
         data.open(tmp_path / "a.tar", given="caption")
+
+
+def test_texts_that_are_links_out_of_the_data_are_refused_and_other_links_are_said(tmp_path):
+    """A caption or a table may be a link within the data, or into the folder where the pictures are links to."""
+    secret = tmp_path / "home" / "key.txt"
+    secret.parent.mkdir()
+    secret.write_text("a secret\n")
+    root = folder(tmp_path / "photos", {0: "a cat"})
+    (root / "b" / "01.txt").symlink_to("../a/00.txt")
+    assert sorted(map(str, texts(data.open(root, given="caption")))) == sorted(["['a cat']"] * 2 + ["[]"] * (N - 2))
+    assert data.open(root).notes[:-1] == ()
+    (root / "b" / "03.txt").symlink_to(secret)
+    with pytest.raises(
+        InputError, match=rf"1 file of captions cannot be read \(b/03.txt: a link out of the data to {secret}\)"
+    ):
+        data.open(root, given="caption")
+    (root / "b" / "03.txt").unlink()
+    (root / "metadata.csv").symlink_to(secret)
+    with pytest.raises(InputError, match=rf"metadata.csv is a link out of the data to {secret}: put a copy"):
+        data.open(root, given="age")
+    (root / "metadata.csv").unlink()
+
+    cache = tmp_path / "cache"
+    blobs = folder(cache / "blobs", {0: "a cat", 1: "a dog"})
+    linked = cache / "snapshot"
+    linked.mkdir()
+    for file in sorted(blobs.glob("a/*")):
+        (linked / file.name).symlink_to(file)
+    opened = data.open(linked, given="caption")
+    assert [one for one in texts(opened) if one] == [["a cat"]]
+    said = f"12 links lead out of the folder snapshot (00.png to {blobs}/a/00.png)"
+    assert (said, "what it leads to is read; remove links that you did not make") in opened.notes
+    opened = data.open(blobs / "a", given=f"low={linked}")
+    assert said in [text for text, _ in opened.notes]

@@ -21,6 +21,14 @@ from tiny_models import untrained
 HUGE = 10**15
 
 
+def nested(levels):
+    """Lists in each other."""
+    tree = []
+    for _ in range(levels):
+        tree = [tree]
+    return tree
+
+
 @pytest.fixture
 def forged(tmp_path):
     """Write the file of a model with other settings, its digests right, and return its path."""
@@ -82,6 +90,10 @@ def test_nor_does_an_autoencoder(forged, settings):
         {"conditions": {"c": {"kind": "Vector", "mean": [0.0] * 10**4, "std": [1.0] * 10**4}}},
         {"conditions": {"c": {"kind": "Vector", "mean": [0.0], "std": [-1.0]}}},
         {"classes": ["a"] * 10**4},
+        {"conditions": {"c": {"kind": "Classes", "names": nested(400)}}},
+        {"conditions": {"c": {"kind": "Vector", "mean": nested(90), "std": [1.0]}}},
+        {"schedule": nested(400)},
+        {"limits": [0, 10**400]},
     ],
     ids=lambda facts: str(facts)[:60],
 )

@@ -30,9 +30,11 @@ WORDS = {
 }
 SCHEMED = re.compile(r"[a-z][a-z0-9+.-]+://")
 """The beginning of an address of another machine; one letter is a drive of Windows."""
+MOST_DIGITS = 18
+"""The largest number of digits of a whole number in a text, so that it fits into 64 bits."""
 MOST_NESTED = 100
 """The largest number of levels of what JSON holds."""
-NESTED = f"it is nested in more than {MOST_NESTED} levels"
+NESTED = f"it is nested too deeply, in more than {MOST_NESTED} levels"
 MOST_CHARACTERS = 60
 """The largest number of characters of a value in a message."""
 
@@ -145,6 +147,11 @@ def checked_class(kind: type[C]) -> type[C]:
     """Convert the arguments of a class to the type hints of its constructor. Raises InputError as `converted` does."""
     kind.__init__ = checked(kind.__init__)  # type: ignore[method-assign]
     return kind
+
+
+def is_digits(text: str) -> bool:
+    """Whether a text is a whole number of at most `MOST_DIGITS` digits."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def parse_json(text: str | bytes) -> Any:

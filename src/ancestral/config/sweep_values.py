@@ -81,7 +81,7 @@ def spread(text: SweptValue) -> list[float] | None:
     count = int(digits or 0) if len(digits) <= DIGITS else math.inf
     if not (1 <= count <= MOST_CELLS and math.isfinite(first) and math.isfinite(last)):
         raise InputError(
-            f"{shown(text)} is no list of numbers: give FIRST:LAST:COUNT of finite numbers, 1 to {MOST_CELLS:,} of them"
+            f"{shown(text)} are no evenly spaced numbers: give 1 to {MOST_CELLS:,} of them, between finite ones"
         )
     assert isinstance(count, int)
     return evenly_spaced_numbers(first, last, count)

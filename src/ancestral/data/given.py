@@ -145,7 +145,9 @@ def _condition(one: Given, search: Search) -> "tuple[str, Condition, Values | No
         kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(partners_of(data, what), data, search.conversion)
+        partners = partners_of(data, what)
+        search.notes.extend(partners.notes)
+        kind, images = _of_images(partners, data, search.conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)

@@ -16,11 +16,11 @@ from typing import Any, get_args
 import torch
 
 from ancestral import __version__, schedules, targets
-from ancestral.base.arguments import fits, from_json, parse_json
+from ancestral.base.arguments import fits, from_json, is_digits, parse_json
 from ancestral.base.errors import InputError
 from ancestral.conditions import MOST_VALUES, Condition, check
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
-from ancestral.config.run_files import MODEL, MOST_DIGITS
+from ancestral.config.run_files import MODEL
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
@@ -163,7 +163,7 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {MODEL_FORMAT})")
     if missing := KEYS - metadata.keys():
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
-    if not metadata["step"].isdecimal() or len(metadata["step"]) > MOST_DIGITS:
+    if not is_digits(metadata["step"]):
         raise damaged(path, "step")
     config = Config.from_json(metadata["config"], f"the config in {path}")
     try:

@@ -167,6 +167,12 @@ class MetadataTable(Mapping[str, Any]):
             if len(here) > 1:
                 folder = f"{self._files}/{os.fsdecode(prefix)}"[:-1]
                 raise InputError(f"{one_line(folder)} holds {' and '.join(TABLE_FILES)}: keep one of them")
+            for file in here:
+                if target := self._files.outside(file, self._names[0] if len(self._names) else b""):
+                    raise InputError(
+                        f"{one_line(f'{self._files}/{os.fsdecode(file)}')} is a link out of the data to {target}: "
+                        "put a copy in its place, or remove it"
+                    )
             tables += [
                 ColumnFile(one_line(f"{self._files}/{os.fsdecode(name)}"), self._files, name, prefix) for name in here
             ]
