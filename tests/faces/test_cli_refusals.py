@@ -29,7 +29,7 @@ WORDS = {
     "train digits --augmentation": "did you mean --augment?",
     "train digits --no-attention": "--attention without a number leaves self-attention out",
     "sample run --size 64": "images have the size that the model was trained on",
-    "sample run --prompt 'a cat'": "ancestral sample chooses a class of the data by --label",
+    "sample run --prompt 'a cat'": "no option --prompt; did you mean --given 'caption=a cat'?",
     "sample run --num-samples 4": "did you mean -n?",
     "sample run --checkpoint x": "name the run folder or the model file without an option",
     "evaluate run --gpu": "did you mean --device cuda?",

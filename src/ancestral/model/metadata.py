@@ -244,6 +244,8 @@ def read(path: Path, metadata: Mapping[str, str], key: str) -> Any:
     except ValueError:
         raise damaged(path, key) from None
     value = tuple(value) if isinstance(value, list) else value
+    if any(type(one) is int and abs(one) >= 2**63 for one in (value if isinstance(value, tuple) else ())):
+        raise damaged(path, key)
     if not fits(value, METADATA_TYPES[key]) and (value is not None or key in KEYS):
         raise damaged(path, key)
     return value

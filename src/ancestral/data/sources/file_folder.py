@@ -249,7 +249,7 @@ def scan(
             return
         if links is not None and identity not in entered:
             links.extend([folder] * (bool(folder) and os.path.islink(path)))  # noqa: PTH114 (bytes)
-            links.extend(folder + link for link in file_links)
+            links.extend(folder + link for link in sorted(file_links))
         entered.add(identity)
         for name in sorted(names, key=lambda name: name.rstrip(b"/")):
             if name.endswith(b"/"):
