@@ -397,7 +397,7 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
 
     option_words = words_of("train", "sample", "export")
     assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words | words_of("edit")
-    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values())
+    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values(), words.TEXTS, words.TEXTS_TO_AVOID)
     assert not {f"--{name}" for several in names for name in several} & option_words
 
 

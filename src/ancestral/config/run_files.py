@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ancestral.base.arguments import is_digits
+
 CONFIG, MODEL, BEST = "config.json", "model.safetensors", "best.safetensors"
 CHECKPOINTS, SNAPSHOTS, SAMPLES, EVALUATION = "checkpoints", "snapshots", "samples", "evaluation"
 LOG, VALIDATION, DISTANCE = "log.csv", "validation.csv", "distance.csv"
@@ -46,8 +48,6 @@ RUN_PARTS = {
     "trackio": "trackers",
 }
 """Content of the files and folders in a run folder, by their names."""
-MOST_DIGITS = 18
-"""Largest number of digits of a step: a longer one is damage."""
 GRID_DIGITS = 6
 """Smallest number of digits in the name of a grid of samples, its step."""
 
@@ -141,6 +141,6 @@ def grids_of(folder: Path) -> dict[int, Path]:
 def _numbers(words: Sequence[str], header: Sequence[str]) -> list[float] | None:
     """The numbers of a line; None of a damaged one."""
     with contextlib.suppress(ValueError):
-        if len(words) == len(header) > 1 and words[0].isdecimal() and len(words[0]) <= MOST_DIGITS:
+        if len(words) == len(header) > 1 and is_digits(words[0]):
             return [float(word) for word in words]
     return None

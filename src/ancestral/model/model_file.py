@@ -60,6 +60,21 @@ def _described(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpe
     return config, spec
 
 
+def check_written(path: Path, step: int) -> None:
+    """Read the model file of a run that was written: its digests, its description, and its step.
+
+    Raises:
+        InputError: If `load` could not read it, or it is the model of another step.
+    """
+    _, metadata = storage.read_tensors(path)
+    describe(path, metadata)
+    if int(metadata["step"]) != step:
+        raise InputError(
+            f"{path} is the model of step {metadata['step']}, and not of step {step}, which was written: another "
+            "process writes into this folder"
+        )
+
+
 @checked
 def load(
     path: str | Path,

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral.base import disk_room, storage
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
@@ -158,7 +159,7 @@ class Checkpoints:
         """Read the manifest of a whole checkpoint. Raises InputError if a file is missing, cut short or changed."""
         path = self.path(step)
         try:
-            manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest: dict[str, Any] = parse_json((path / MANIFEST).read_text(encoding="utf-8"))
             whole = (
                 manifest["format"] == CHECKPOINT_FORMAT
                 and manifest["step"] == step

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ancestral.base import storage
+from ancestral.base.arguments import is_digits
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import Estimate
 from ancestral.base.options import on_command_line, option, spelled
@@ -87,7 +88,7 @@ class RunFolder:
             step = storage.read_tensors(self.model)[1].get("step", "")
         except InputError:
             return None
-        return int(step) if step.isdecimal() else None
+        return int(step) if is_digits(step) else None
 
     def abandoned(self) -> list[Path]:
         """List temporary files and folders that a killed process left; not those that another one writes now."""
@@ -156,7 +157,7 @@ class RunFolder:
         headers = {self.log: LOG_HEADER, self.validation: VALIDATION_HEADER, self.distance: DISTANCE_HEADER}
         for path, header in headers.items():
             lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
-            before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
+            before = [",".join(line) for line in lines if is_digits(line[0]) and int(line[0]) <= step]
             if before or path == self.log:
                 storage.write_text(path, "\n".join([header, *before]) + "\n")
             else:

@@ -114,6 +114,7 @@ def new_trainer(plan: TrainPlan, data: OpenedData) -> tuple[Trainer, list[str]]:
         notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
     notes += [*doubts(trainer), *disk_warning(trainer, plan.folder)]
     models.check_sampler(trainer.denoiser, config.sample.sampler)
+    models.metadata_of(trainer.denoiser, trainer.config, trainer.spec, 0)  # what no file can hold is refused now
     return trainer, notes
 
 

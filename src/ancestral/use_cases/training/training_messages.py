@@ -14,7 +14,7 @@ from ancestral.config import CustomNetConfig, UNetConfig
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.config.training_values import TrainingCost
 from ancestral.measure.findings import memorisation_finding
-from ancestral.model import Model
+from ancestral.model import Model, check_written
 from ancestral.model.condition_values import as_words, examples
 from ancestral.nets import Transformer, UNet
 from ancestral.render import model_card
@@ -142,9 +142,15 @@ def _holds_items(path: Path) -> bool:
 
 
 def ended(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Model) -> Iterator[Event]:
-    """Say what the user should know after the last step, and bring the model card up to date."""
+    """Say what the user should know after the last step, and bring the model card up to date.
+
+    Raises:
+        InputError: If the model file that was written cannot be read.
+    """
     if stopped is None:
         return
+    if trainer.step or not trainer.spec.autoencoder:  # else training stopped before its first save
+        check_written(folder.model, trainer.step)
     if skipped := trainer.dataset.skipped:
         yield Message(f"skipped {plural(len(skipped), 'file')} that could not be read, named above")
     if stopped:
