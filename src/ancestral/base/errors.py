@@ -70,7 +70,11 @@ def whole(value: object, least: float, most: float, message: str) -> int:
 
 def text_of(error: BaseException) -> str:
     """The message of an error, with its options as data where it has some, for `spell` and other messages."""
-    return error.text if isinstance(error, InputError) else str(error)
+    if isinstance(error, InputError):
+        return error.text
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # of `tempfile`
+        return f"{error.strerror}: make room there, or set TMPDIR to a folder that can be written to"
+    return str(error)
 
 
 def install_command(extra: str) -> str:
