@@ -62,25 +62,26 @@ class Saves:
         model_file = Publication(
             publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report, place.best]
         )
-        self.checkpoints.save(Checkpoint(state.step, tensors, state.numbers()), model_file)
+        numbers = state.numbers() | ({"run": config.run} if config.run else {})
+        self.checkpoints.save(Checkpoint(state.step, tensors, numbers), model_file)
 
     def wait(self) -> None:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
         self.checkpoints.wait()
 
-    def write_snapshot(self, state: TrainingState, steps: int, ending: bool) -> None:
-        """Write the power-function averages of a run of so many steps if it is time, or the end. All take part.
+    def write_snapshot(self, state: TrainingState, config: Config, ending: bool) -> None:
+        """Write the power-function averages if it is time, or the end. All processes take part.
 
         Raises OSError if the disk has no room for more than a checkpoint and the model.
         """
-        every = interval(steps, state.pairs) if state.powers else 1
+        every = interval(config.train.steps, state.pairs) if state.powers else 1
         if not state.powers or state.step == 0 or not (ending or state.step % every == 0):
             return
         tensors = state.average_tensors(state.powers)
         if self.distributed.main:
             if disk_room.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
                 raise OSError("the disk has no room for more than checkpoints and the model")
-            Snapshots(self.folder.snapshots).write(state.step, tensors, every)
+            Snapshots(self.folder.snapshots).write(state.step, tensors, every, config.run)
 
     def write_best(self, best: Model, distance: SampleDistance) -> tuple[str, ...]:
         """Write the model with the smallest distance so far, and say if that fails.
@@ -163,7 +164,7 @@ class Saves:
         """
         notes = []
         try:
-            self.write_snapshot(state, config.train.steps, ending)  # before a checkpoint of this step
+            self.write_snapshot(state, config, ending)  # before a checkpoint of this step
         except OSError as error:
             notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
         notes += self._failure(wait=due)

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Generator
+from typing import Any
 
 from ancestral import config as configs
 from ancestral.base import storage
@@ -15,6 +16,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
+from ancestral.config.run_files import AUTOENCODER_FOLDER
 from ancestral.data import Dataset
 from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
 from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
@@ -27,8 +29,6 @@ from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
 from ancestral.use_cases.training.training_filters import logged
 
-AUTOENCODER_FOLDER = "autoencoder"
-"""The name of the folder in the run folder."""
 WINDOW = 64
 """Side of the windows of images on which an autoencoder is trained: its layers see no further."""
 WINDOWS_IN_STEP = 16
@@ -62,7 +62,8 @@ def autoencoder_config(config: Config) -> Config:
         snapshots=0,
         trackers=("none",),
     )
-    return Config(AUTOENCODER, data, CustomNetConfig(), latent=config.latent, train=train, runtime=runtime)
+    parts: dict[str, Any] = {"train": train, "runtime": runtime, "latent": config.latent, "run": config.run}
+    return Config(AUTOENCODER, data, CustomNetConfig(), **parts)
 
 
 def windows(dataset: Dataset, factor: int) -> Dataset:

@@ -59,7 +59,7 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         if resuming:
             notes += _restore(trainer, folder, notes)
         choices = choose(trainer, data.config, memory, threads)
-        trainer.take(choices.config, choices.distance)
+        trainer.take(choices.config if resuming else choices.config.begun(*plan.parts.names), choices.distance)
         if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
             folder.begin(trainer.config)
             stack.enter_context(folder.locked())
