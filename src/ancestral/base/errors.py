@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -75,6 +76,22 @@ def text_of(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # of `tempfile`
         return f"{error.strerror}: make room there, or set TMPDIR to a folder that can be written to"
     return str(error)
+
+
+@contextlib.contextmanager
+def survived(task: str, problems: list[str], instead: str = "training goes on") -> Iterator[None]:
+    """Do in the block what nothing depends on: if it fails, whatever it raises becomes a line in `problems`.
+
+    Args:
+        task: What is done, after "could not".
+        problems: Receives the line.
+        instead: What happens then.
+    """
+    try:
+        yield
+    except Exception as error:  # a full disk, no memory, a damaged file, a service that cannot be reached
+        text = one_line(text_of(error)) or type(error).__name__
+        problems.append(f"{text if text.startswith('could not') else f'could not {task}: {text}'}; {instead}")
 
 
 def install_command(extra: str) -> str:

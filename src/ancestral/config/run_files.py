@@ -50,7 +50,7 @@ RUN_PARTS = {
 """Content of the files and folders in a run folder, by their names."""
 AUTOENCODER_FOLDER = "autoencoder"
 """The folder of the run that trains the autoencoder of a run in a latent space."""
-OF_RUN = {CONFIG, LOG, VALIDATION, DISTANCE, NOTES, REPORT, AUTOENCODER_FOLDER, "README.md", *RUN_PARTS}
+OF_RUN = {CONFIG, LOG, VALIDATION, DISTANCE, NOTES, REPORT, AUTOENCODER_FOLDER, "README.md", "card.png", *RUN_PARTS}
 """All names of files and folders in a run folder."""
 MOST_DIGITS = 18
 """Largest number of digits of a step: a longer one is damage."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from ancestral import model
 from ancestral.base import disk_room, storage
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, survived
 from ancestral.base.options import option
 from ancestral.config import EARLY, Config
 from ancestral.model import Model
@@ -90,6 +90,12 @@ class Saves:
         """
         if not self.distributed.main:
             return ()
+        problems = list[str]()
+        with survived("write the best model", problems, f"training goes on without {self.folder.best.name}"):
+            self._write_best(best, distance)
+        return tuple(self._once("best", problems[0]) if problems else ())
+
+    def _write_best(self, best: Model, distance: SampleDistance) -> None:
         measured = {
             "distance": distance.best_distance.value,
             "error": distance.best_distance.error,
@@ -101,13 +107,9 @@ class Saves:
         if before is not None and before.step < best.step:
             comparable = (before.title, before.compared) == (measured["title"], measured["compared"])
             if comparable and before.distance.value < distance.best_distance.value:
-                return ()
-        try:
-            tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
-            storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
-        except OSError as error:
-            return tuple(self._once("best", f"{error}; training goes on without {self.folder.best.name}"))
-        return ()
+                return
+        tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
+        storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
 
     def find_folder(self) -> str:
         """Find the run folder again if it was renamed or removed, and say so; "" if it is where it was."""
@@ -146,15 +148,14 @@ class Saves:
         due = due or validated is not None or measured is not None
         if not self.distributed.main or not (due or progress.notes):
             return []
-        try:
+        problems = list[str]()
+        with survived(f"log step {progress.step}", problems):
             self.folder.append_log(progress)
             if validated is not None:
                 self.folder.append_validation(validated)
             if measured is not None:
                 self.folder.append_distance(measured)
-        except OSError as error:
-            return self._once("log", f"could not log step {progress.step}: {error}; training goes on")
-        return []
+        return self._once("log", problems[0]) if problems else []
 
     def after_step(self, state: TrainingState, config: Config, due: bool, ending: bool) -> list[str]:
         """Write what is due after a step, and say what went wrong with it, or with the save before.
@@ -162,11 +163,11 @@ class Saves:
         A save is in the background, unless it is the end, or an early step, whose samples are shown next: then there is
         a model to sample from. Raises OSError if the last save fails; after an earlier one training goes on.
         """
-        notes = []
-        try:
+        notes, problems = [], list[str]()
+        with survived("write a snapshot", problems, "training goes on without snapshots for ancestral average"):
             self.write_snapshot(state, config, ending)  # before a checkpoint of this step
-        except OSError as error:
-            notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
+        if problems:
+            notes += self._once("snapshot", problems[0])
         notes += self._failure(wait=due)
         if due:
             self.save(state, config)
