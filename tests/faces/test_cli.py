@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it writes and what it says."""
 
 import csv
+import errno
 import os
 import re
 import signal
@@ -462,9 +463,9 @@ def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_
     assert call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--out", out)[0] == 0
 
     def full(*_):
-        raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     assert "No space left on device" in refused("train", "points", "--steps", "4", "--resume", "--out", out)
     monkeypatch.undo()
     assert ancestral.load(out).step == 2
