@@ -662,10 +662,10 @@ class Push(WithNet, prints="result"):
 
 
 class Info(WithNet, prints="result"):
-    """Show what a run or a model file holds.
+    """Show what a run or a model file holds, or check its files.
 
     Returns:
-        The facts; str() of it is a table.
+        The facts; with `verify` the files, each with its state. str() of it is a table.
 
     Raises:
         InputError: If there is no model.
@@ -673,6 +673,9 @@ class Info(WithNet, prints="result"):
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
+    verify: bool = False
+    """Check all files of the run instead: that each has the content that was written (SHA-256), and is of this run.
+    Files that no run writes are listed. The exit code is 1 if a file is damaged or of another run."""
 
 
 class Runs(Declaration, prints="result"):
@@ -689,9 +692,9 @@ class Runs(Declaration, prints="result"):
     folder: str | Path = argument("runs", words=Path, metavar="DIR", positional=True)
     """Folder that holds run folders, or one run folder."""
     clean: bool = False
-    """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that were
-    left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go on, and those of
-    `keep_every`; without snapshots, no other averages can be made."""
+    """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that a killed
+    process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go
+    on, and those of `keep_every`; without snapshots, no other averages can be made."""
     yes: bool = argument(False, deletes=True)
     """Remove what `clean` shows."""
 

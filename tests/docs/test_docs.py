@@ -549,6 +549,22 @@ def test_paths_of_the_package_in_a_page_exist(page):
         assert any((home / path).is_file() for home in homes), path
 
 
+def test_the_papers_of_the_lessons_have_the_numbers_of_the_docs():
+    """A wrong digit leads to another paper, and no link checker sees it."""
+    known = set(re.findall(r"\d{4}\.\d{5}", PAGES[Path("docs/explanation/equations.md")]))
+    known |= {
+        "1706.03762",  # Vaswani et al., Attention is all you need
+        "2112.10752",  # Rombach et al., High-resolution image synthesis with latent diffusion models
+        "2105.05233",  # Dhariwal and Nichol, Diffusion models beat GANs on image synthesis
+        "2209.15571",  # Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants
+        "2404.07724",  # Kynkäänniemi et al., Applying guidance in a limited interval
+    }
+    for lesson in LESSONS:
+        text = lesson_file(lesson).read_text(encoding="utf-8")
+        assert set(re.findall(r"(?:arxiv\.org/abs/|arXiv[: ])(\d{4}\.\d{5})", text)) <= known, lesson.stem
+        assert all(a == b for a, b in re.findall(r"\[arXiv:([\d.]+)\]\(https://arxiv\.org/abs/([\d.]+)\)", text))
+
+
 def test_the_map_of_the_package_is_the_tree():
     """Each part of the package is in the map, each file that the map names exists, and the layers are those tested."""
     entries = re.findall(r"^ {6}(\w+(?:/|\.py)) +(.*(?:\n {10,}.*)*)", DESIGN, re.MULTILINE)

@@ -1,7 +1,9 @@
 """A folder for diffusers, loaded by diffusers: the same image from the same noise, and what cannot be said so."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -328,9 +330,9 @@ def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):
     untrained().save(tmp_path / "run" / "model.safetensors")
 
     def full(*_):
-        raise ancestral.base.storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ancestral.base.storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(ancestral.base.storage.os, "fsync", full)
     line = refused("export", tmp_path / "run")
     assert "No space left" in line
     assert line.count("could not write") == 1

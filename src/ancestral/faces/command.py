@@ -125,4 +125,4 @@ def call(case: UseCase, values: Mapping[str, object]) -> int:
         show(result)
     if getattr(result, "preempted", False):
         return PREEMPTED
-    return int(getattr(result, "trainable", True) is False)
+    return int(False in (getattr(result, "trainable", True), getattr(result, "whole", True)))

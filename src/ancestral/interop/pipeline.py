@@ -18,6 +18,7 @@ import torch
 
 from ancestral import nets
 from ancestral.base import storage
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import UNPLACED, Config, DataConfig, ProcessConfig
@@ -207,10 +208,10 @@ def _check_weights(path: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"there is no {path}; a folder of diffusers holds one") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} should hold an object of settings")

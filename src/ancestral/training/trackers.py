@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ancestral.base.arguments import nearest
-from ancestral.base.errors import InputError, install_command, pip_install
+from ancestral.base.errors import InputError, install_command, pip_install, survived
 from ancestral.base.options import option
 from ancestral.training.progress import BINS, Progress
 from ancestral.training.run_folder import RunFolder
@@ -57,20 +57,25 @@ class Trackers:
         self.folder = folder
         self.labels = [f"loss by time/{n * T // BINS + 1}-{(n + 1) * T // BINS}" for n in range(BINS)]
         self.trackers: list[Any] = []
+        self.problems: list[str] = []
+        """The trackers that could not be started, a line each."""
         self._failed = False
         self._excepthook = threading.excepthook
         for name in check_trackers(names):
-            from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+            with survived(f"start the tracker {name}", self.problems, "training goes on without it"):
+                self._start(name, step)
 
-            kind = LOGGER_TYPE_TO_CLASS[name]
-            options: dict[str, Any] = {}
-            if name == "tensorboard":  # removes points after `step`, of a run that was killed
-                options = {"logging_dir": str(folder.path), "purge_step": step + 1}
-            elif name == "wandb":
-                options = {"dir": str(folder.path), "name": folder.path.name, "resume": "allow"}
-            tracker = kind("tensorboard" if name == "tensorboard" else "ancestral", **options)
-            tracker.start()
-            self.trackers.append(tracker)
+    def _start(self, name: str, step: int) -> None:
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        options: dict[str, Any] = {}
+        if name == "tensorboard":  # removes points after `step`, of a run that was killed
+            options = {"logging_dir": str(self.folder.path), "purge_step": step + 1}
+        elif name == "wandb":
+            options = {"dir": str(self.folder.path), "name": self.folder.path.name, "resume": "allow"}
+        tracker: Any = LOGGER_TYPE_TO_CLASS[name]("tensorboard" if name == "tensorboard" else "ancestral", **options)
+        tracker.start()
+        self.trackers.append(tracker)
 
     def log(self, progress: Progress) -> str | None:
         """Log a step. Returns a line on what went wrong, the first time; training does not depend on it."""
@@ -81,7 +86,8 @@ class Trackers:
             "images per second": progress.images_per_second,
         }
         values |= {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
-        try:
+        problems = list[str]()
+        with survived(f"log step {progress.step}", problems):
             if (validation := progress.validation) is not None and validation.step == progress.step:
                 values |= {"validation loss": validation.validation, "loss of training items": validation.training}
             if (measured := progress.distance) is not None and measured.step == progress.step:
@@ -91,28 +97,26 @@ class Trackers:
                 if tracker.name == "tensorboard":  # its thread would end with a traceback if the run was removed
                     (self.folder.path / "tensorboard").mkdir(exist_ok=True)
                 tracker.log(values, step=progress.step)
-        except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
-            return self._tell_once(progress.step, error)
-        return None
+        return self._told_once(problems)
 
     def picture(self, image: Image.Image, step: int) -> str | None:
         """Log a grid of samples with the trackers that take images. Returns a line as `log` does."""
-        problem = None
+        problems = list[str]()
         for tracker in self.trackers:
-            try:
+            with survived(f"log step {step}", problems):
                 if tracker.name == "tensorboard":
                     pixels = np.asarray(image.convert("RGB"))[None]
                     tracker.log_images({"samples": pixels}, step=step, dataformats="NHWC")
                     tracker.writer.flush()  # raises what stopped its thread
                 elif hasattr(tracker, "log_images"):
                     tracker.log_images({"samples": [image]}, step=step)
-            except Exception as error:  # as above
-                problem = self._tell_once(step, error) or problem
-        return problem
+        return self._told_once(problems)
 
-    def _tell_once(self, step: int, error: Exception) -> str | None:
-        first, self._failed = not self._failed, True
-        return f"could not log step {step}: {error}; training goes on" if first else None
+    def _told_once(self, problems: list[str]) -> str | None:
+        if not problems or self._failed:
+            return None
+        self._failed = True
+        return problems[0]
 
     def _no_traceback(self, failure: threading.ExceptHookArgs) -> None:
         if not type(failure.thread).__module__.startswith("tensorboard."):
