@@ -302,7 +302,8 @@ REFUSALS = {
     "export tiny --to onnx --out folder.onnx": "is a folder",
     "export nowhere": "no run folder",
     "export run --out taken": "not empty",
-    "export run --out net.onnx": "is a file",
+    "export run --out net.onnx": "net.onnx exists already",
+    "export run --to diffusers --out net.onnx": "is a file",
 }
 
 
