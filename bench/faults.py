@@ -83,9 +83,9 @@ static int fails(int within) {
     errno = EIO;
     return 1;
 }
-#define REAL(name, type) static type real; if (!real) real = (type)dlsym(RTLD_NEXT, #name)
+#define REAL(name) static __typeof__(name) *real; if (!real) real = dlsym(RTLD_NEXT, #name)
 #define GUARD(name, result, within, parameters, arguments) \
-    result name parameters { REAL(name, result (*) parameters); return fails(within) ? -1 : real arguments; }
+    result name parameters { REAL(name); return fails(within) ? -1 : real arguments; }
 GUARD(write, ssize_t, inside_fd(fd), (int fd, const void *data, size_t size), (fd, data, size))
 GUARD(fsync, int, inside_fd(fd), (int fd), (fd))
 GUARD(rename, int, inside(to), (const char *from, const char *to), (from, to))
@@ -93,13 +93,13 @@ GUARD(mkdir, int, inside(path), (const char *path, mode_t mode), (path, mode))
 GUARD(link, int, inside(to), (const char *from, const char *to), (from, to))
 GUARD(unlink, int, inside(path), (const char *path), (path))
 #define OPEN(name) int name(const char *path, int flags, ...) { \
-    REAL(name, int (*)(const char *, int, ...)); \
+    REAL(name); \
     va_list rest; va_start(rest, flags); mode_t mode = va_arg(rest, mode_t); va_end(rest); \
     return flags & (O_CREAT | O_WRONLY | O_RDWR) && fails(inside(path)) ? -1 : real(path, flags, mode); }
 OPEN(open)
 OPEN(open64)
 int clock_gettime(clockid_t clock, struct timespec *now) {
-    REAL(clock_gettime, int (*)(clockid_t, struct timespec *));
+    REAL(clock_gettime);
     int result = real(clock, now);
     if (jumps && clock == CLOCK_REALTIME) now->tv_sec += rand_r(&jumps) % 2000000 - 1000000;
     return result;
@@ -107,7 +107,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 """
 """Functions of the C library that fail where they are told to, in files below a folder."""
 LIBRARY = "ANCESTRAL_FAULTS"
-"""An environment variable: the library, in a process that has loaded it."""
+"""An environment variable: the folder of the library, in a process that has loaded it."""
 LINE = "ancestral: "
 """The beginning of the one line of an error."""
 TINY = ("--batch-size", "4", "--width", "16", "--log-every", "1", "--preview-steps", "1", "--trackers", "none")
@@ -117,20 +117,23 @@ Counts = Counter[str]
 
 def shim() -> ctypes.CDLL:
     """Return the library, which this process has loaded."""
-    library = ctypes.CDLL(os.environ[LIBRARY])
+    library = ctypes.CDLL(None)
     library.faults_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long]
     library.faults_count.restype = ctypes.c_long
     return library
 
 
-def load_shim(folder: Path) -> None:
-    """Start this program anew with the library, unless it has it, or there is no compiler."""
-    if LIBRARY in os.environ or shutil.which("cc") is None:
+def load_shim() -> None:
+    """Start this program anew with the library, unless it has it."""
+    if LIBRARY in os.environ:
+        shutil.rmtree(os.environ.pop(LIBRARY))
+        del os.environ["LD_PRELOAD"]  # which programs that it starts do not need
         return
+    folder = Path(tempfile.mkdtemp())
     source, library = folder / "faults.c", folder / "faults.so"
     source.write_text(SHIM, encoding="utf-8")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    os.environ |= {LIBRARY: str(library), "LD_PRELOAD": str(library)}
+    os.environ |= {LIBRARY: str(folder), "LD_PRELOAD": str(library)}
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
@@ -376,7 +379,7 @@ def loop(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
         os.kill(number, signal.SIGKILL)
         os.waitpid(number, 0)
         try:
-            values = {float(p.min()) for p in ancestral.load(file, "cpu", net=net).denoiser.net.parameters()}
+            values = {float(p.detach().min()) for p in ancestral.load(file, "cpu", net=net).denoiser.net.parameters()}
             counts["right result" if len(values) == 1 else "WRONG: half a model"] += 1
         except ancestral.InputError as error:
             counts["no file yet" if "no file" in str(error) or not file.exists() else f"WRONG: {error}"] += 1
@@ -514,9 +517,8 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=60, help="largest number of faults of a kind (default: 60)")
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1"}
+    load_shim()
     with tempfile.TemporaryDirectory() as temporary:
-        load_shim(Path(temporary))
-
         failed = False
         for name in options.scenarios or SCENARIOS:
             place = Path(temporary, name)
