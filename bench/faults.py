@@ -519,6 +519,9 @@ def main() -> None:
     os.environ |= {"OMP_NUM_THREADS": "1"}
     load_shim()
     with tempfile.TemporaryDirectory() as temporary:
+        with (Path(temporary) / "warm.txt").open("w") as log, contextlib.redirect_stdout(log):
+            command(*train(Path(temporary, "warm")))  # all modules are imported before the copies of this process
+            command("sample", Path(temporary, "warm"), "--n", 2, "--sampler", "ddim:steps=2")
         failed = False
         for name in options.scenarios or SCENARIOS:
             place = Path(temporary, name)
