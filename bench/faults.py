@@ -111,7 +111,6 @@ LIBRARY = "ANCESTRAL_FAULTS"
 LINE = "ancestral: "
 """The beginning of the one line of an error."""
 TINY = ("--batch-size", "4", "--width", "16", "--log-every", "1", "--preview-steps", "1", "--trackers", "none")
-STEPS = ("--steps", "3", "--save-every", "2", "--sample-every", "2", "--snapshots", "2")
 Counts = Counter[str]
 
 
@@ -179,9 +178,11 @@ def command(*words: object) -> int:
     return _exit_code([*map(str, words)])
 
 
-def train(out: Path, *more: object) -> list[object]:
-    """The words of a small training."""
-    return ["train", "points", *TINY, *STEPS, "--out", out, *more]
+def train(out: Path, *more: object, steps: int = 3, every: int = 2) -> list[object]:
+    """The words of a small training, which saves at steps of this interval."""
+    shown = 2 if every > 1 else 10**6
+    words = ["train", "points", *TINY, "--steps", steps, "--save-every", every, "--sample-every", shown]
+    return [*words, "--snapshots", 2, "--out", out, *more]
 
 
 def has_one_line(log: Path) -> bool:
@@ -293,14 +294,14 @@ def clock(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     library, right, counts = shim(), place / "right", Counts()
     assert ended(forked(lambda: command(*train(right)), place / "right.txt")) == 0
 
-    def jumping(seed: int, *more: object) -> int:
+    def jumping(seed: int, steps: int) -> int:
         library.faults_jump(seed)
-        return command(*train(place / "run", *more))
+        return command(*train(place / "run", "--resume", steps=steps))
 
     for seed in range(1, min(most, 20) + 1):
         shutil.rmtree(place / "run", ignore_errors=True)
-        ended(forked(functools.partial(jumping, seed, "--steps", "2"), place / "log.txt"))
-        code = ended(forked(functools.partial(jumping, seed, "--resume"), place / "log.txt"))
+        assert ended(forked(functools.partial(jumping, seed, 2), place / "log.txt")) == 0
+        code = ended(forked(functools.partial(jumping, seed, 3), place / "log.txt"))
         verdict = judged(code, place / "log.txt", place / "run", right)
         _keep(verdict, place, f"clock-{seed}")
         counts[verdict] += 1
@@ -310,9 +311,8 @@ def clock(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     """Draw samples while a training saves into the same folder after each step."""
     counts, out, number = Counts(), place / "run", 0
-    words = train(out, "--steps", 4000, "--save-every", 1, "--sample-every", 10**6)
-    trainer = forked(lambda: command(*words), place / "train.txt")
-    while not (out / "model.safetensors").exists():
+    trainer = forked(lambda: command(*train(out, steps=10**5, every=1)), place / "train.txt")
+    while not (out / "model.safetensors").exists() and os.waitpid(trainer, os.WNOHANG)[0] == 0:
         time.sleep(0.01)
     while number < most and os.waitpid(trainer, os.WNOHANG)[0] == 0:
         number += 1
@@ -330,8 +330,8 @@ def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 
 def latents(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     """Kill a training in a latent space in both phases, and resume it."""
-    more = ["--latent", 4, "--latent-width", 8, "--latent-steps", 40, "--net", "unet", "--width", 8]
-    more += ["--steps", 40, "--save-every", 5, "--batch-size", 4, "--snapshots", 2]
+    more = ["--latent", 4, "--latent-width", 8, "--latent-steps", 40]
+    more += ["--steps", 40, "--save-every", 5, "--snapshots", 2]
     counts, out, right = Counts(), place / "run", place / "right"
     words = ["train", "digits", *TINY, "--sample-every", 10**6, *more, "--resume", "--out"]
     assert ended(forked(lambda: command(*words, right), place / "log.txt")) == 0
