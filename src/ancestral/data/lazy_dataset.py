@@ -250,14 +250,14 @@ class LazyDataset(Dataset):
         conditions: dict[str, Values] = {**self.numbers_of(rows)}
         for name, tensor in images.items():
             codec = self.conditions[name].codec  # type: ignore[union-attr]
-            conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.limits)
+            conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.channel_limits)
         data = InMemoryDataset(
             items[: len(readable)],
             self.labels_of(rows),
             self.classes,
             self.name,
             self.skipped + tuple(filter(None, reasons)),
-            self.codec.limits,
+            self.codec.channel_limits,
             notes=self.notes,
             rate=self.rate,
             conditions=conditions,

@@ -199,7 +199,7 @@ def _measured(trainer: Trainer, place: RunFolder) -> Generator[Work, None, Recon
     spec = trainer.spec
     items = (trainer.held_out or trainer.dataset).sample(MOST_RECONSTRUCTED, read=MOST_RECONSTRUCTED)
     quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
-    limits, shown = spec.codec.limits, range(min(PICTURE_WINDOWS, len(made)))
+    limits, shown = spec.codec.channel_limits, range(min(PICTURE_WINDOWS, len(made)))
     beside = pictures.Beside("item", items.items, limits).at(shown)
     flanks = pictures.Flanks([beside], name="reconstruction")
     image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)
