@@ -347,22 +347,21 @@ def hold_out(data: Dataset, share: float | HeldOut, moved: Sequence[int] = ()) -
     Raises:
         InputError: If a part has fewer than two items, of which no standard error can be computed.
     """
-    part = HeldOut(share) if isinstance(share, float) else share
-    mask = held_out_mask(data, part)
+    mask = held_out_mask(data, share)
     n, rows = int(mask.sum()), torch.tensor(moved, dtype=torch.int64)
     rows = rows[rows < len(data)]
     mask[rows] = ~mask[rows]
     if not 2 <= mask.sum() <= len(data) - 2:
         raise InputError(
-            f"{option('validation', str(part))} of {len(data):,} items holds out {n:,}, but nearly all items are "
+            f"{option('validation', str(share))} of {len(data):,} items holds out {n:,}, but nearly all items are "
             "copies of others, and no set of copies fits: give a larger share, other data, or each item once"
         )
     return data.subset((~mask).nonzero().flatten()), data.subset(mask.nonzero().flatten())
 
 
-def held_out_mask(data: Dataset, part: HeldOut) -> Tensor:
+def held_out_mask(data: Dataset, share: float | HeldOut) -> Tensor:
     """Choose the items that `hold_out` holds out, bool (N,), whatever copies there are. Raises as `hold_out`."""
-    count = len(data)
+    count, part = len(data), share if isinstance(share, HeldOut) else HeldOut(share)
     n = round(part.share * count)
     if min(n, count - n) < 2:
         raise InputError(

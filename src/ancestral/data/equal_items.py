@@ -54,7 +54,7 @@ def digests_of(data: Dataset) -> Generator[Work, None, NDArray[np.uint64]]:
     return values
 
 
-def moved_rows(data: Dataset, part: HeldOut) -> Generator[Work, None, tuple[int, ...]]:
+def moved_rows(data: Dataset, share: float | HeldOut) -> Generator[Work, None, tuple[int, ...]]:
     """Find the items that have to change sides in the split of `hold_out`, so that copies are on one side.
 
     Items without a copy stay where they are. Sets of copies are held out in random order, each as long as no more items
@@ -62,7 +62,7 @@ def moved_rows(data: Dataset, part: HeldOut) -> Generator[Work, None, tuple[int,
 
     Args:
         data: The whole data set.
-        part: The share that is held out, and how.
+        share: The share that is held out, and how.
 
     Returns:
         Their rows, ascending; () if no item has a copy.
@@ -71,7 +71,7 @@ def moved_rows(data: Dataset, part: HeldOut) -> Generator[Work, None, tuple[int,
     copied = torch.from_numpy(counts[inverse] > 1)
     if not bool(copied.any()):
         return ()
-    mask = held_out_mask(data, part)
+    mask = held_out_mask(data, share)
     room, key = int(mask[copied].sum()), held_out_keys(len(data))
     rows = copied.nonzero().flatten()
     rows = rows[key[rows].argsort(stable=True)]

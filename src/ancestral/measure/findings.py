@@ -228,8 +228,8 @@ def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Li
         row = int(gaps.argmax()) // (len(values) // len(data))
         text = f"{int(gaps.sum()):,} of {len(values):,} values of {name} are {fill:.6g}, as where values are missing"
         advice = (
-            f"the others, {rest.min():.6g} to {rest.max():.6g}, are rounded away beside it: fill the gaps, or leave those "
-            "items out"
+            f"the others, {rest.min():.6g} to {rest.max():.6g}, are rounded away beside it: fill the gaps, or leave "
+            "those items out"
         )
         names = {data.name_of(row): "the first"}
         yield Finding("fill value", "warning", text, advice, names)
