@@ -19,6 +19,7 @@ channel is a mask (`masked`); and the function or operator of the item that it i
 the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
 """
 
+import functools
 import keyword
 import math
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ancestral.base.device_copies import kept
 from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
 from ancestral.randomness import Stream, uniforms
@@ -497,28 +499,28 @@ def resized(x: Tensor, sides: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(sides), mode=INTERPOLATION[len(sides)], align_corners=False, antialias=smaller)
 
 
-def middle_and_scale(ranges: Ranges, axes: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the middle and half the length of the range of each channel, float32 (C, 1, ...).
+@functools.cache
+def middle_and_scale(ranges: Ranges, axes: int) -> tuple[Tensor, Tensor]:
+    """Return the middle and half the length of the range of each channel, float32 (C, 1, ...) on the CPU.
 
     Args:
         ranges: The range of each channel.
         axes: The number of axes of a batch (B, C, *).
-        device: The device of the result.
     """
-    ends = torch.tensor(ranges, dtype=torch.float64).view(-1, 2, *[1] * (axes - 2))
-    middle, scale = (ends[:, 0] + ends[:, 1]) / 2, (ends[:, 1] - ends[:, 0]) / 2
-    return middle.float().to(device), scale.float().to(device)
+    with torch.inference_mode(False):  # so that other modes can use what is kept
+        ends = torch.tensor(ranges, dtype=torch.float64).view(-1, 2, *[1] * (axes - 2))
+        return ((ends[:, 0] + ends[:, 1]) / 2).float(), ((ends[:, 1] - ends[:, 0]) / 2).float()
 
 
 def scaled(x: Tensor, ranges: Ranges) -> Tensor:
     """Scale each channel of x (B, C, *) from its range to [-1, 1]; a constant channel is 0."""
-    middle, scale = middle_and_scale(ranges, x.ndim, x.device)
+    middle, scale = (kept(part, x) for part in middle_and_scale(ranges, x.ndim))
     return ((x - middle) / scale).where(scale > 0, 0.0)
 
 
 def unscaled(x: Tensor, ranges: Ranges) -> Tensor:
     """Undo `scaled`; a constant channel has its value, whatever x is."""
-    middle, scale = middle_and_scale(ranges, x.ndim, x.device)
+    middle, scale = (kept(part, x) for part in middle_and_scale(ranges, x.ndim))
     return x * scale + middle
 
 

@@ -44,8 +44,8 @@ def test_each_channel_has_its_range_and_comes_back_within_the_rounding_of_float3
     assert opened.codec.ranges == tuple(zip(lows, highs, strict=True))
     assert opened.codec.limits == (5.0, highs[1])
     encoded = opened.codec.encode(items)
-    assert encoded[:, :2].amin((0, 2, 3)).tolist() == [-1.0, -1.0]
-    assert encoded[:, :2].amax((0, 2, 3)).tolist() == [1.0, 1.0]
+    assert encoded[:, :2].amin((0, 2, 3)).tolist() == pytest.approx([-1.0, -1.0], abs=5e-6)
+    assert encoded[:, :2].amax((0, 2, 3)).tolist() == pytest.approx([1.0, 1.0], abs=5e-6)
     assert not encoded[:, 2].any()
     back = opened.codec.decode(encoded)
     assert (back / items - 1).abs().max() < 2 * torch.finfo(torch.float32).eps
@@ -60,7 +60,8 @@ def test_an_oracle_has_the_means_and_deviations_of_each_channel(ranges):
     opened = data.open(fields(512, 4).float(), ranges=ranges)
     x = opened.codec.encode(opened.items)
     denoiser = Gaussian(schedules.cosine(1000), x.mean((0, 2, 3)).view(2, 1, 1), x.std((0, 2, 3)).view(2, 1, 1))
-    samples = opened.spec.decode(ancestral.samplers.DDIM(steps=50, eta=1.0, clip=None).sample(denoiser, 64, (2, 4, 4)))
+    x_T = torch.randn(64, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+    samples = opened.spec.decode(ancestral.samplers.DDIM(steps=20, clip=None).sample(denoiser, x_T))
     for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
         values = samples[:, channel].double()
         assert abs(float(values.mean()) - mean) < 4 * std / 32 + 0.2 * std

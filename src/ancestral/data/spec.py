@@ -91,8 +91,7 @@ class Codec:
 
     def scales(self, space: int) -> float | Tensor:
         """Return `scale`, or that of each channel, float32 (C, 1, ...), of items with `space` axes of space."""
-        device = torch.device("cpu")
-        return middle_and_scale(self.ranges, 2 + space, device)[1] if self.ranges else self.scale
+        return middle_and_scale(self.ranges, 2 + space)[1] if self.ranges else self.scale
 
     @property
     def level(self) -> float | None:

@@ -35,7 +35,7 @@ UNEVEN_CLASSES = 5
 FEW_OF_CLASS = 20
 """Number of images below which a class is hardly learned."""
 FILL_VALUES = (
-    *(-9999.0, -999.0, -99999.0, -32767.0, -32768.0, 32767.0, 65535.0, 99999.0, 1e15, -1e15, 1e20, -1e20, 1e30, -1e30),
+    *(-999.0, -9999.0, -99999.0, -32767.0, -32768.0, 1e15, -1e15, 1e20, -1e20, 1e30, -1e30),
     *(9.969209968386869e36, -9.969209968386869e36, 1e36, -1e36, 3.4028234663852886e38, -3.4028234663852886e38),
 )
 """Numbers that files of science have where a value is missing."""
@@ -208,7 +208,7 @@ def channel_findings(data: Dataset) -> Iterator[Finding]:
     for origin, part, limits in parts:
         if part.codec.dtype != torch.uint8 and len(part.shape) > 1:
             items = part.sample(len(part))
-            for channel in range(part.shape[0]):
+            for channel in range(part.shape[0] if len(items) else 0):
                 yield from _channel_findings(items, channel, f"channel {channel}{origin}", limits)
 
 

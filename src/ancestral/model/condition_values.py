@@ -28,11 +28,9 @@ from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
 from ancestral.data.partners import partner_rows
 from ancestral.data.spec import Codec, DataSpec, bits_of
-from ancestral.model.image_values import beyond_limits, condition_reader, image_files, sampling_rate
+from ancestral.model.image_values import NOISE_REACH, beyond_limits, condition_reader, image_files, sampling_rate
 from ancestral.vocabulary import is_text
 
-NOISE_REACH = 6.0
-"""How many times its deviation the noise of a condition may reach beyond the range of the data."""
 NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
 NONE = "none"

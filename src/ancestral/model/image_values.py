@@ -36,6 +36,8 @@ OVERSHOOT, FAR_BEYOND = 0.1, 10.0
 the overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
 NOTED_BEYOND = 0.05
 """From how far beyond the limits values are said to lie beyond the data, over the distance of the limits."""
+NOISE_REACH = 6.0
+"""How many times its deviation noise may take values further."""
 MADE_BY_MEASURING = "measured"
 """Stands for `Image.made_by` of measurements: they are not resized, and noise may take them far beyond the limits."""
 
@@ -245,18 +247,17 @@ def beyond_limits(rows: Tensor, limits: Limits, name: str, slack: float = 0.0) -
         slack: How far values may lie beyond the limits besides `NOTED_BEYOND`, as a share of their distance.
     """
     values = rows.double().transpose(0, 1).flatten(1)
-    low, high = (end if isinstance(end, float) else end.flatten() for end in ends_of(rows, limits))
-    span = torch.as_tensor(high - low, dtype=torch.float64)
+    low, high = (torch.as_tensor(end, dtype=torch.float64).flatten() for end in ends_of(rows, limits))
     least, most = values.aminmax(dim=1)
-    beyond = torch.maximum(low - least, most - high) / span
+    beyond = torch.maximum(low - least, most - high) / (high - low)
     channel = int(beyond.argmax())
     if float(beyond[channel]) <= NOTED_BEYOND + slack:
         return []
-    each = [limits] if isinstance(limits[0], float) else limits
-    ends, place = each[min(channel, len(each) - 1)], f" in channel {channel}" * (len(values) > 1)
+    first, last = limits[channel] if isinstance(limits[0], tuple) else limits  # type: ignore[misc]
+    place = f" in channel {channel}" * (len(values) > 1)
     return [
         f"{name} has values{place} from {float(least[channel]):.6g} to {float(most[channel]):.6g}, and the model was "
-        f"trained on {ends[0]:.6g} to {ends[1]:.6g}: it saw nothing like it"  # type: ignore[index]
+        f"trained on {first:.6g} to {last:.6g}: it saw nothing like it"
     ]
 
 

@@ -27,7 +27,7 @@ from ancestral.model.editing.measurement_noise import (
 from ancestral.model.editing.outpainting import outpainting
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.editing.windowed_edits import large_images, place_notes, region_of_mask, window_of
-from ancestral.model.image_values import NOTED_BEYOND, read_images
+from ancestral.model.image_values import NOISE_REACH, NOTED_BEYOND, read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
@@ -35,8 +35,6 @@ from ancestral.operators import Composed, Identity, Linear, Operator, check_line
 
 LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
-NOISE_REACH = 6.0
-"""How many times its deviation noise may take a measurement beyond what the data make."""
 BYTE = 257
 """What integers of 16 bits are multiples of that were 8 bits."""
 
@@ -225,7 +223,7 @@ def _by_channel(spec: DataSpec, y: Tensor, operator: Operator) -> tuple[Tensor, 
     the scale s of all channels.
     """
     codec, dims = spec.codec, len(spec.shape) - 1
-    middle, scale = middle_and_scale(codec.ranges, 2 + dims, y.device)
+    middle, scale = middle_and_scale(codec.ranges, 2 + dims)
     rest = y - operator.apply(middle.expand(1, *spec.shape).contiguous())
     if not derived.mixes_channels(operator, spec.shape):
         unit = scale.view(-1, *[1] * (y.ndim - 2))
