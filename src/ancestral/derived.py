@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.arguments import is_digits
 from ancestral.base.double_precision import float64_device, highest_dtype
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
@@ -454,7 +455,7 @@ def parse(text: str) -> Maker | None:
 
 def upscale(argument: str) -> Part:
     """Read the factor of upscale:4."""
-    factor: object = int(argument) if argument.isdecimal() else argument
+    factor: object = int(argument) if is_digits(argument) else argument
     return Fixed(Downsample(whole(factor, 2, math.inf, _wrong("upscale", argument, "a whole factor, 2 or more", "4"))))
 
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it writes and what it says."""
 
 import csv
+import errno
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from PIL import Image
 
 import ancestral
 from ancestral.base import storage
+from ancestral.base.errors import install_command
 from ancestral.config import PRESETS
 from ancestral.declarations import Train
 from ancestral.faces import command as cli
@@ -59,9 +61,7 @@ def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkey
     for name in [name for name in sys.modules if name.startswith(("ancestral_studio", f"{missing}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    root = Path(ancestral.__file__).parents[2]
-    line = f"ancestral: the studio is a package of its own: pip install -e {root} -e {root / 'studio'}\n"
-    assert refused("studio") == line
+    assert refused("studio") == f"ancestral: the studio is a package of its own: {install_command('studio')}\n"
 
 
 def test_version(capsys):
@@ -398,7 +398,7 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
 
     option_words = words_of("train", "sample", "export")
     assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words | words_of("edit")
-    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values())
+    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values(), words.TEXTS, words.TEXTS_TO_AVOID)
     assert not {f"--{name}" for several in names for name in several} & option_words
 
 
@@ -463,9 +463,9 @@ def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_
     assert call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--out", out)[0] == 0
 
     def full(*_):
-        raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     assert "No space left on device" in refused("train", "points", "--steps", "4", "--resume", "--out", out)
     monkeypatch.undo()
     assert ancestral.load(out).step == 2

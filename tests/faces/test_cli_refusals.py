@@ -16,6 +16,7 @@ WORDS = {
     "train digitz": "did you mean the preset digits?",
     "train digits --stpes 3": "did you mean --steps?",
     "train digits --xyzzy 3": "no option --xyzzy",
+    "train digits --caption red": "no option --caption; a model learns from captions by ",
     "train digits moons more": "one word too many",
     "train digits --steps many": "--steps",
     "train digits --lr": "--lr",
@@ -28,10 +29,14 @@ WORDS = {
     "train digits --augmentation": "did you mean --augment?",
     "train digits --no-attention": "--attention without a number leaves self-attention out",
     "sample run --size 64": "images have the size that the model was trained on",
-    "sample run --prompt 'a cat'": "ancestral sample chooses a class of the data by --label",
+    "sample run --prompt 'a cat'": "no option --prompt; did you mean --given 'caption=a cat'?",
     "sample run --num-samples 4": "did you mean -n?",
     "sample run --checkpoint x": "name the run folder or the model file without an option",
     "evaluate run --gpu": "did you mean --device cuda?",
+    "runs --jsn": "has no option --jsn; did you mean --json?",
+    "runs --yess": "has no option --yess; see ancestral runs --help",  # --yes deletes
+    "runs --format json": "has no option --format; see ancestral runs --help",
+    "studio --json": "ancestral studio has no option --json; see",  # it has no result
     "sample": "RUN is missing; see ancestral sample --help",
 }
 """Words that the command line does not know."""
@@ -103,7 +108,7 @@ PLACES = {
     "train pictures/": "no such file or folder: 'pictures/'",
     "train --data=pictures/": "no such file or folder: 'pictures/'",
     "train photo": "there is no preset 'photo', and no such file or folder; did you mean the preset photos",
-    "train icon": "and no such file or folder; did you mean the data icons or the preset fashion?",
+    "train icon": "and no such file or folder; did you mean the data icons?",
     "train qqq": "there is no preset 'qqq', and no such file or folder. Presets: digits",
     "train icon/": "no such file or folder: 'icon/'; did you mean icons?",
     "doctor sub/photo": "no such file or folder: 'sub/photo'; did you mean sub/photos?",

@@ -1,12 +1,16 @@
 """A folder for diffusers, loaded by diffusers: the same image from the same noise, and what cannot be said so."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +30,7 @@ from ancestral.interop import scheduler
 from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
+from ancestral.use_cases import export
 from tiny_models import events_of, untrained
 
 train = events_of(Train)
@@ -288,8 +293,8 @@ def test_an_unknown_label_is_refused(tmp_path):
 
 
 REFUSALS = {
-    "export patched": "--patch 1",
-    "export tiny": "group norms have 4, 8 groups",
+    "export patched --to diffusers": "--patch 1",
+    "export tiny --out new": "group norms have 4, 8 groups",
     "export tiny --to tensorflow": "--to",
     "export tiny --to onnx --label 0": "leave --label out",
     "export tiny --to onnx --out x.pt": "ends in .onnx",
@@ -324,9 +329,9 @@ def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):
     untrained().save(tmp_path / "run" / "model.safetensors")
 
     def full(*_):
-        raise ancestral.base.storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ancestral.base.storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(ancestral.base.storage.os, "fsync", full)
     line = refused("export", tmp_path / "run")
     assert "No space left" in line
     assert line.count("could not write") == 1
@@ -359,7 +364,54 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
     for obstacle in ("variance", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    assert command == "train digits --patch 1 --groups 8 --no-narrow --target v"
+    assert command == "train digits --patch 1 --groups 8 --no-narrow --target v --out runs/digits-diffusers"
     config = base.with_settings(patch=1, narrow=False, groups=8, target="v")
     interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
     assert (tmp_path / "out" / "model_index.json").exists()
+
+
+# -- the format that fits ---------------------------------------------------------------------------------------------
+
+
+def test_the_default_format_is_the_one_that_holds_the_model(run, tmp_path, monkeypatch):
+    models = {
+        "plain": (untrained(), "diffusers", "which can hold this model"),
+        "digits": (untrained(classes=("0", "1"), patch=2), "model.onnx", "patch 2"),
+        "classes": (untrained(classes=("cat", "dog")), "model.onnx", "it takes no classes: --label cat builds one in"),
+        "latent": (untrained(latent=2), "model.onnx", "it is a model of latents"),
+    }
+    for name, (model, _, _) in models.items():
+        model.save(tmp_path / name / "model.safetensors")
+
+    def written(_model, path):
+        path.touch()
+        return [path]
+
+    for kind in ("onnx", "pt2"):  # whose own tests read what they write
+        monkeypatch.setitem(export.NETWORK_FILES, kind, written)
+    monkeypatch.chdir(tmp_path)
+    for name, (_, file, reason) in models.items():
+        path, line, *_ = run("export", name).splitlines()
+        assert path == f"{name}/{file}"
+        assert (tmp_path / path).exists()
+        assert line.startswith(f"The format is {'diffusers' if file == 'diffusers' else 'onnx'}, ")
+        assert reason in line
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    assert "ONNX needs two more packages: " in (text := run("export", "digits"))
+    assert text.splitlines()[0] == "digits/model.pt2"
+    for words, path in (("--out a.pt2", "a.pt2"), ("--out folder --label cat", "folder/model_index.json")):
+        assert "The format is" not in run("export", "classes", *words.split())
+        assert (tmp_path / path).exists()
+
+
+def test_the_command_of_a_refusal_runs_as_it_stands(refused, run, tmp_path, monkeypatch):
+    """In the folder of the first run, whose place is taken; the model that it trains is exported by default."""
+    monkeypatch.chdir(tmp_path)
+    arrays = {"steps": 1, "batch_size": 2, "width": 16, "mults": (1,), "blocks": 1, "preview_steps": 1}
+    np.save("items.npy", np.random.default_rng(0).integers(0, 255, (6, 1, 12, 12), np.uint8))
+    ancestral.train("items.npy", out="runs/items", trackers="none", threads=1, progress=False, **arrays)
+    line = refused("export", "runs/items", "--out", "folder")
+    words = shlex.split(re.search(r"this command trains one that it can: ancestral (.*) \(or", line)[1])
+    assert words[-2:] == ["--out", "runs/items-diffusers"]
+    run(*words)
+    assert "runs/items-diffusers/diffusers\n" in run("export", "runs/items-diffusers")

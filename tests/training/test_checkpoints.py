@@ -175,9 +175,9 @@ def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path):
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     folder = RunFolder(tmp_path)
     saved(folder.checkpoints, 1)
-    (folder.checkpoints / ".000002-abc").mkdir()
-    (folder.checkpoints / ".000002-abc" / TENSORS).write_bytes(b"half")
-    (tmp_path / ".model-xyz.safetensors").write_bytes(b"half")
+    (folder.checkpoints / ".000002-0123abcd").mkdir()
+    (folder.checkpoints / ".000002-0123abcd" / TENSORS).write_bytes(b"half")
+    (tmp_path / ".model-0123abcd.safetensors").write_bytes(b"half")
     (tmp_path / ".hidden").write_text("not ours")
     folder.tidy()
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(

@@ -61,6 +61,8 @@ SWEEPS = {
     f"{SWEEP} sampler=ddim,heun --eta 1": "write it into the values, as in sampler=ddim:eta=1",
     f"{SWEEP} sampler=dimm": "sampler of a sweep cannot be 'dimm': it has ddpm, ddim",
     f"{SWEEP} sampler=ddim:etta=1": "sampler ddim has no option etta",
+    f"{SWEEP} guidance=1:5:{'9' * 5000} --label a": "are no evenly spaced numbers: give 1 to 1,024 of them",
+    f"sample run --weak {'9' * 5000} --guidance 2": "there is no run folder or model file 9999",
     f"{SWEEP} index=1,2 -n 2": "leave their number -n out",
     f"{SWEEP} label --gif": "--gif has no meaning in a sweep, which is a table of samples: leave it out",
     f"{SWEEP} label --film": "--film has no meaning in a sweep",

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -70,7 +71,27 @@ def whole(value: object, least: float, most: float, message: str) -> int:
 
 def text_of(error: BaseException) -> str:
     """The message of an error, with its options as data where it has some, for `spell` and other messages."""
-    return error.text if isinstance(error, InputError) else str(error)
+    if isinstance(error, InputError):
+        return error.text
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # of `tempfile`
+        return f"{error.strerror}: make room there, or set TMPDIR to a folder that can be written to"
+    return str(error)
+
+
+@contextlib.contextmanager
+def survived(task: str, problems: list[str], instead: str = "training goes on") -> Iterator[None]:
+    """Do in the block what nothing depends on: if it fails, whatever it raises becomes a line in `problems`.
+
+    Args:
+        task: What is done, after "could not".
+        problems: Receives the line.
+        instead: What happens then.
+    """
+    try:
+        yield
+    except Exception as error:  # a full disk, no memory, a damaged file, a service that cannot be reached
+        text = one_line(text_of(error)) or type(error).__name__
+        problems.append(f"{text if text.startswith('could not') else f'could not {task}: {text}'}; {instead}")
 
 
 def install_command(extra: str) -> str:

@@ -5,7 +5,6 @@ imports no part: `load` does.
 """
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import typing
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from ancestral.base.arguments import describe, fits, shown
+from ancestral.base.arguments import describe, fits, nearest, shown
 from ancestral.base.errors import InputError
 
 TEXT_KINDS = ("words", "classes")
@@ -101,8 +100,9 @@ class Registry(dict[str, E]):
     def find(self, name: object) -> E:
         """Return the entry of a name. Raises InputError, with the nearest name, if there is none."""
         if not isinstance(name, str) or name not in self:
-            nearest = difflib.get_close_matches(str(name), self, n=1, cutoff=0.0)[0]
-            raise InputError(f"unknown {self.kind} {shown(name)}; did you mean {nearest}? There are {self.names}")
+            near = nearest(str(name), self)
+            hint = f"did you mean {near}? There" if near else "there"
+            raise InputError(f"unknown {self.kind} {shown(name)}; {hint} are {self.names}")
         return self[name]
 
     def read(self, text: str) -> tuple[E, dict[str, Any]]:

@@ -144,6 +144,16 @@ class Result:
         return result
 
 
+@dataclass(frozen=True)
+class PlaceResult(Result):
+    """What a command printed of a result that is a path or an address in Python."""
+
+    SCHEMA: ClassVar[str] = "place-1"
+
+    place: str
+    """Path of the file or folder that was made; of a model on the Hugging Face Hub its URL."""
+
+
 def to_plain(value: Any) -> Any:
     """Convert a dataclass and all that it holds to dicts, lists, numbers and text."""
     if hasattr(type(value), "from_text"):  # which reads the text again

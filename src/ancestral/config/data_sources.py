@@ -3,7 +3,6 @@
 A new source is a row of SOURCES, and a function that opens it in a module of `data/sources`.
 """
 
-import difflib
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ancestral.base.arguments import nearest
 from ancestral.base.registries import Entry, Registry
 from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV, first_suffix
 
@@ -221,12 +221,12 @@ def nearest_path(text: str) -> str | None:
 
     Only the last part of the path may be misspelt.
     """
-    path, matches = Path(text), list[str]()
+    path, near = Path(text), None
     with suppress(OSError, ValueError, RuntimeError), os.scandir(path.expanduser().parent) as entries:
         names = [
             entry.name
             for entry in islice(entries, MOST_LISTED)
             if entry.name[0] != "." and (entry.name.lower().endswith(FILE_SUFFIXES) or entry.is_dir())
         ]
-        matches = difflib.get_close_matches(path.name, sorted(names), n=1)
-    return str(path.with_name(matches[0])) if matches else None
+        near = nearest(path.name, sorted(names))
+    return None if near is None else str(path.with_name(near))

@@ -5,7 +5,6 @@ docstring below each field says what it sets.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -17,7 +16,16 @@ from typing import Any, Literal
 
 from ancestral.base import registries
 from ancestral.base.addresses import schema_address
-from ancestral.base.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
+from ancestral.base.arguments import (
+    checked_class,
+    converted,
+    describe,
+    from_json,
+    nearest,
+    read_json,
+    short_source,
+    shown,
+)
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.base.options import option
@@ -33,6 +41,8 @@ PLAIN_LOOP = "plain-loop"
 """The preset of models that were not trained by `train`."""
 MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every", "until", "measure_every"}
 """Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
+OF_INTERVALS = ("save_every", "sample_every", "measure_every")
+"""Those of them that change no weights: the steps between saves, previews and measurements."""
 SECTIONS = ("data", "net", "latent", "process", "train", "runtime", "sample")
 """The sections of a config that hold settings."""
 MAX_STAGES = 30
@@ -230,6 +240,8 @@ class Config:
     initial: InitialConfig = field(default_factory=InitialConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
     latent: LatentConfig = field(default_factory=LatentConfig)
+    run: str = hidden("")
+    """The identity of the run, which all its files have; "" for one that has not begun, or began before 1.0."""
 
     @property
     def title(self) -> str:
@@ -290,6 +302,19 @@ class Config:
         latent = [config.latent] if config.latent.latent is not None else []
         parts = [data, net, {name: process[name] for name in names}, train, initial, config.distil, *latent]
         return hashlib.sha256(json.dumps(parts, default=_as_json).encode()).hexdigest()[:16]
+
+    def begun(self, *own_parts: str) -> "Config":
+        """Return the config with the identity of the run that begins with it: a hash, so that a run that is made again
+        is the same to the byte. Another seed, learning rate or data set make another run; the number of steps does not.
+
+        Args:
+            own_parts: Names of the parts that were given from Python, of which the config knows nothing.
+        """
+        config = dataclasses.replace(self.unplaced(), preset="", run="", runtime=RuntimeConfig(), sample=SampleConfig())
+        neutral = {name: getattr(TrainConfig(), name) for name in ("steps", *OF_INTERVALS)}
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, **neutral))
+        text = json.dumps([config.to_json(), *own_parts])
+        return dataclasses.replace(self, run=hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def differences(self, other: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
         """List the settings in which another config differs: their section, their name, and both values."""
@@ -377,8 +402,8 @@ class Config:
                 if kinds:
                     of = " or ".join(option("net", kind) for kind in kinds)
                     raise InputError(f"{option(name)} is for {of}, and this network is of another kind")
-                nearest = difflib.get_close_matches(name, section_of, n=1, cutoff=0.0)[0]
-                raise InputError(f"there is no setting {name!r}; did you mean {nearest}?")
+                hint = f"; did you mean {near}?" if (near := nearest(name, section_of)) else ""
+                raise InputError(f"there is no setting {name!r}{hint}")
             hint = typing.get_type_hints(type(sections[section_of[name]]))[name]
             value = converted(name, value, hint, _describe_setting(name, hint))
             changes.setdefault(section_of[name], {})[name] = value

@@ -126,9 +126,9 @@ def open(
             each, or a .npy or .npz file with a row for each. Columns are those of metadata.csv or metadata.jsonl in a
             folder, and `caption` of .txt files beside its files, the other arrays of a .npz, the other members of
             WebDataset samples and fields of their json, and the other columns of a data set of `datasets`. Numbers in
-            them are a vector, and text is classes, or words where it looks like captions (a note says it);
-            words:COLUMN and classes:COLUMN decide it, and lists of text are several captions of an item. None takes the
-            conditions that come from Python with the items, and none of files.
+            them are a vector, and text is classes, or words where it is called caption, text or prompt or has several
+            words (a note says it); words:COLUMN and classes:COLUMN decide it, and lists of text are several captions of
+            an item. None takes the conditions that come from Python with the items, and none of files.
         crop: Above 1, images are brought to this multiple of `image_size`, and items are the windows of `image_size` at
             their centre. Training cuts others at random.
         faults: Receives the errors of conditions that do not fit, which are left out then; None raises the first.

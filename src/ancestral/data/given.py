@@ -148,11 +148,16 @@ def _condition(one: Given, search: Search) -> "tuple[str, Condition, Values | No
         kind = maker.condition(data.shape, data.codec.channel_limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(partners_of(data, what), data, search.conversion)
+        partners = partners_of(data, what)
+        search.notes.extend(partners.notes)
+        kind, images = _of_images(partners, data, search.conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)
-        return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, search.conversion)
+        array, title = _array(array, one_line(place)), one_line(place)
+        if _is_text(array):
+            return name or place.stem, *_of_text(array, title, Given(name or place.stem, ""), search)
+        return name or place.stem, *_of_array(array, title, data, search.conversion)
     return _of_columns(one, search)
 
 
@@ -172,15 +177,22 @@ def _of_columns(one: Given, search: Search) -> "tuple[str, Condition, Values]":
     if len(parts) == 1 and not isinstance(parts[0], StoredItems | NamedClasses):
         array = _array(parts[0], title)
         if _is_text(array):
-            _check_count(array, title, data)
-            text = TextColumn.of(array, title)
-            read_as = read_as or ("classes" if name == LABEL else "")
-            search.notes.extend(text.notes(what, what if name == what else f"{name}={what}", read_as))
-            return name, *text.condition(read_as)
+            return name, *_of_text(array, title, replace(one, name=name), search)
         parts = [array]
     if read_as == "words":
         raise InputError(f"{what} holds no text, which words are: give {option('given', what)}")
     return name, *_joined(parts, names, title, data, search.conversion)
+
+
+def _of_text(array: Any, title: str, one: Given, search: Search) -> "tuple[Condition, Values]":
+    """The kind and the values of a condition of text: of a column, or of a file of arrays, which `title` names."""
+    _check_count(array, title, search.data)
+    column, read_as = (one.what, "") if one.what in search.columns else (one.column, one.read_as)
+    text = TextColumn.of(array, title, (one.name, column), search.data.name_of)
+    read_as = read_as or ("classes" if one.name == LABEL else "")
+    written = column if column in ("", one.name) else f"{one.name}={column}"
+    search.notes.extend(text.notes(f"the column {column}" if column else title, written, read_as))
+    return text.condition(read_as)
 
 
 def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
@@ -333,8 +345,6 @@ def _is_text(array: Any) -> bool:
 
 def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
     _check_count(array, name, data)
-    if _is_text(array):
-        return TextColumn.of(array, name).condition()
     if array.ndim == 1 and array.dtype.kind in "iu":
         if array.min() < ABSENT or array.max() >= arrays.MAX_CLASSES or array.max() < 0:
             raise InputError(

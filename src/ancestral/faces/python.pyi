@@ -18,7 +18,7 @@ from ancestral.operators import Operator
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.editing_result import EditingResult
-from ancestral.results.model_info import ModelInfo
+from ancestral.results.model_info import ModelInfo, RunFiles
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
@@ -1018,8 +1018,9 @@ def runs(
     Args:
         folder: Folder that holds run folders, or one run folder.
         clean: Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files
-            that were left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go
-            on, and those of `keep_every`; without snapshots, no other averages can be made.
+            that a killed process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays,
+            from which more steps go on, and those of `keep_every`; without snapshots, no other averages can be
+            made.
         yes: Remove what `clean` shows.
         progress: Whether to show the progress.
 
@@ -1034,18 +1035,22 @@ def runs(
 def info(
     run: str | Path,
     *,
+    verify: bool = False,
     net: NetSource | None = None,
     progress: bool = True,
-) -> ModelInfo:
-    """Show what a run or a model file holds.
+) -> ModelInfo | RunFiles:
+    """Show what a run or a model file holds, or check its files.
 
     Args:
         run: Run folder, its model.safetensors, or hf://user/repo.
+        verify: Check all files of the run instead: that each has the content that was written (SHA-256), and is of
+            this run. Files that no run writes are listed. The exit code is 1 if a file is damaged or of another
+            run.
         net: The network of your own that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
-        The facts; str() of it is a table.
+        The facts; with `verify` the files, each with its state. str() of it is a table.
 
     Raises:
         InputError: If there is no model.
@@ -1054,7 +1059,7 @@ def info(
 def export(
     run: str | Path,
     *,
-    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers",
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] | None = None,
     label: int | str | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
@@ -1068,9 +1073,11 @@ def export(
         to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
             sampling needs; pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
             html: a file that opens in any browser and samples the model there, offline; space: the folder of a
-            static Hugging Face Space with that file.
-        label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
-            with classes.
+            static Hugging Face Space with that file. Default: the format of `out`, or diffusers with `label`;
+            without both diffusers if it can hold the model, else onnx, or pt2 where the packages of onnx are
+            missing.
+        label: Class that is built into the folder for diffusers, which takes no classes: a name or a number, or
+            "none".
         out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
             folder, or model.onnx, model.pt2 or page.html, which is replaced.
         net: The network of your own that the model was trained with, or the function that builds it.

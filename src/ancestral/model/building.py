@@ -46,6 +46,12 @@ class OwnParts:
     objective: Callable[[Diffusion], Objective] | None = None
     """Makes the objective of the denoiser in training."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts that are given, each with the name of its class or function."""
+        parts = {name: part for name, part in vars(self).items() if part is not None}
+        return tuple(f"{name} {getattr(part, '__qualname__', type(part).__qualname__)}" for name, part in parts.items())
+
     def named_in(self, config: Config) -> Config:
         """Return the config with "custom" in the place of each own part."""
         process, net, train = config.process, config.net, config.train

@@ -214,19 +214,33 @@ def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Ten
         raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
     if not all(map(is_text, texts)):
         raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: write it anew")
-    return kind.read(texts), texts
+    tokens = kind.read(texts)
+    for text, row in zip(texts, tokens.tolist(), strict=True):
+        if text.strip() and row[0] == ABSENT:
+            example = f", as in {shown(kind.example)}" * bool(kind.example)
+            raise InputError(
+                f"{name} cannot be {shown(text)}, of which the model reads nothing: write it with the characters that "
+                f"it knows, {kind.pieces.characters()}{example}"
+            )
+    return tokens, texts
 
 
 def _words_names(kind: Words, rows: Tensor, texts: Sequence[str]) -> Sequence[str]:
     """Texts as they were given; of items their own."""
-    return [text or NONE for text in texts] if rows.ndim == 2 else [text or NONE for text in kind.texts(rows)]
+    return [text if text.strip() else NONE for text in (texts if rows.ndim == 2 else kind.texts(rows))]
 
 
 def _words_beyond(values: Any, name: str) -> list[str]:
     kind, notes, texts = values.kind, list[str](), [text for text in values.names if text != NONE]
-    if unknown := [*dict.fromkeys(word for text in texts for word in kind.pieces.unknown(text))]:
-        words = f"{', '.join(unknown[:MOST_NAMED])}{', ...' * (len(unknown) > MOST_NAMED)}"
+    if spelled := [*dict.fromkeys(word for text in texts for word in kind.pieces.in_pieces(text))]:
+        words = f"{', '.join(spelled[:MOST_NAMED])}{', ...' * (len(spelled) > MOST_NAMED)}"
         notes.append(f"no {name} that the model learned has {words}, or hardly one: such words are spelled from pieces")
+    skipping = [*filter(kind.pieces.skips, dict.fromkeys(texts))]
+    for text in skipping[:MOST_NAMED]:
+        (read,) = kind.texts(kind.read([text]))
+        notes.append(f"of the {name} {shown(text)} the model read only: {read}")
+    if (more := len(skipping) - MOST_NAMED) > 0:
+        notes.append(f"of {plural(more, 'further text')} of {name} the model read a part alone")
     if rest := next((rest for text in texts if (rest := kind.pieces.rest(text, kind.length))), ""):
         notes.append(f"{name} is read up to {plural(kind.length, 'token')}: {shown(rest)} is left out")
     return notes

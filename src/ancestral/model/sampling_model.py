@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import __version__
+from ancestral.base.arguments import shown
 from ancestral.base.device import check_memory, items_at_once, on_device
 from ancestral.base.errors import InputError, whole
 from ancestral.base.result import Table
@@ -140,7 +141,7 @@ class SamplingModel(Conversions):
             InputError: Unless there is at least one, and the samples fit into memory.
         """
         count = len(indices) if indices else n
-        whole(count, 1, math.inf, f"the number of samples must be at least 1, not {count}")
+        whole(count, 1, 2**63 - 1, f"the number of samples must be at least 1 and below 2^63, not {shown(count)}")
         if indices is not None and not (indices and 0 <= min(indices) <= max(indices) < 2**63):
             raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
         check_memory(count, self.spec.shape, self.spec.codec.dtype)

@@ -248,6 +248,7 @@ def deviation_map(deviation: Tensor, limits: Limits) -> Image.Image:
     return pictures.vstack([title, sheet, _heat(steps, 0), ends])
 
 
+@lettering.drawing()
 def _heat(values: Tensor, height: int) -> Image.Image:
     """Draw values from 0 to their maximum: images and slices of volumes in colours, signals as lines."""
     most = float(values.max()) or 1.0
@@ -279,6 +280,7 @@ def _named_rows(rows: Sequence[Image.Image], labels: Sequence[Image.Image], left
     return pictures.vstack(sheets)
 
 
+@lettering.drawing()
 def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
     """Plot x_t above x̂_0 for each state of points, in a colour for each time."""
     from matplotlib.figure import Figure

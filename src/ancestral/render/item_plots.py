@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ancestral.conditions import Limits
 from ancestral.data.convert import ends_of
-from ancestral.render.lettering import MATPLOTLIB_LOCK, shorten
+from ancestral.render.lettering import drawing, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,6 +66,7 @@ def _runs(known: Sequence[bool]) -> list[tuple[int, int]]:
     return list(zip(changes[::2], changes[1::2], strict=True))
 
 
+@drawing()
 def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) -> Image.Image:
     """Plot points (N, 2) of about [−1, 1] in a square of `height` pixels without axes, in a colour for each caption."""
     from matplotlib.figure import Figure
@@ -99,10 +100,9 @@ def hue(number: int, of: int) -> tuple[float, float, float]:
 
 
 def figure_to_image(figure: "Figure") -> Image.Image:
-    """Render a matplotlib figure as an RGB image, or as RGBA if its ground is transparent."""
+    """Render a matplotlib figure, in `drawing`, as an RGB image, or as RGBA if its ground is transparent."""
     from matplotlib.colors import to_rgba
 
     buffer = io.BytesIO()
-    with MATPLOTLIB_LOCK:
-        figure.savefig(buffer, format="png", dpi="figure")
+    figure.savefig(buffer, format="png", dpi="figure")
     return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")

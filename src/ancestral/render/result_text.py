@@ -7,7 +7,7 @@ from typing import Any
 from ancestral.base.arguments import short_source
 from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.base.options import option
-from ancestral.base.quantities import format_bytes
+from ancestral.base.quantities import format_bytes, plural
 from ancestral.base.result import Table, parts_of
 from ancestral.config.request import ImageRef
 from ancestral.config.run_files import RUN_PARTS
@@ -25,7 +25,7 @@ from ancestral.render.evaluation_text import (
 )
 from ancestral.results import comparison_result as comparison
 from ancestral.results.editing_result import EditedCell, EditingResult
-from ancestral.results.model_info import ConditionInfo, ModelInfo
+from ancestral.results.model_info import ConditionInfo, FileState, ModelInfo, RunFiles
 from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
@@ -156,6 +156,17 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "file": f"{format_bytes(info.file_bytes)}, written by ancestral {info.version}",
     }
     return [Table((), list(rows.items()))]
+
+
+def _files(result: RunFiles) -> list[Table | str]:
+    rows = [(file.path, format_bytes(file.size), file.run, _state(file)) for file in result.files]
+    run = f"the run {result.run}" if result.run else "a run that began before version 1.0"
+    bad = [f"{plural(len(result.problems), 'file')} damaged or of another run: {'; '.join(result.problems)}"]
+    return [Table(("file", "on disk", "of run", "state"), rows), *(bad if result.problems else [f"{run} is whole"])]
+
+
+def _state(file: FileState) -> str:
+    return file.note or ("whole" if not file.problem else "PROBLEM")
 
 
 def _condition(info: ConditionInfo) -> str:
@@ -302,7 +313,7 @@ def averaging_verdict(result: comparison.AveragingResult) -> list[str]:
     return [*lines, f"The average of length {best} is in {result.file}."] if result.file else lines
 
 
-for text in (_sampling, _editing, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
+for text in (_sampling, _editing, _model, _files, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
              conditional_parts, likelihood_parts, comparison_parts, sampler_parts, averaging_parts):  # fmt: skip
     parts_of.register(text)
 parts_of.register(TrainingResult, _training)

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral.base import disk_room, storage
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
@@ -154,20 +155,32 @@ class Checkpoints:
         except InputError as error:
             raise OSError(f"{error}, though it was just written: is the disk failing?") from None
 
-    def verify(self, step: int) -> dict[str, Any]:
-        """Read the manifest of a whole checkpoint. Raises InputError if a file is missing, cut short or changed."""
+    def manifest(self, step: int) -> dict[str, Any]:
+        """Read the manifest of a checkpoint. Raises InputError if it is missing, or not what was written."""
         path = self.path(step)
         try:
-            manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest: dict[str, Any] = parse_json((path / MANIFEST).read_text(encoding="utf-8"))
             whole = (
                 manifest["format"] == CHECKPOINT_FORMAT
                 and manifest["step"] == step
                 and isinstance(manifest["facts"], dict)
             )
-            digests = {TENSORS: storage.sha256(path / TENSORS), MANIFEST: _digest_of(manifest)}
-            of_version_0_2 = {TENSORS: digests[TENSORS]}
-            whole = whole and manifest["sha256"] in (digests, of_version_0_2)
+            of_version_0_2 = {TENSORS: manifest["sha256"][TENSORS]}
+            digests = [{**of_version_0_2, MANIFEST: _digest_of(manifest)}]
+            digests += [of_version_0_2] if "run" not in manifest["facts"] else []
+            whole = whole and manifest["sha256"] in digests
         except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
+        if not whole:
+            raise InputError(f"{path} is no whole checkpoint: it was changed or cut short")
+        return manifest
+
+    def verify(self, step: int) -> dict[str, Any]:
+        """Read the manifest of a whole checkpoint. Raises InputError if a file is missing, cut short or changed."""
+        path, manifest = self.path(step), self.manifest(step)
+        try:
+            whole = manifest["sha256"][TENSORS] == storage.sha256(path / TENSORS)
+        except OSError as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
         if not whole:
             raise InputError(f"{path} is no whole checkpoint: it was changed or cut short")

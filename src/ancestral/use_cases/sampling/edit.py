@@ -93,7 +93,7 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
         *given.notes,
         *edit.notes,
         *requests.never_absent(stage),
-        *requests.beyond_data(stage),
+        *stage.conditioning.notes(),
         *requests.snapshot_notes(options, request.objects.weak),
         *(requests.differences(request, model) if options.like is not None else ()),
     ]

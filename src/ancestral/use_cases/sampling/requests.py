@@ -10,6 +10,7 @@ import torch
 
 from ancestral import __version__, samplers
 from ancestral.base import storage
+from ancestral.base.arguments import is_digits
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import DISTILLATIONS
@@ -271,7 +272,7 @@ def with_weak(request: Request, options: Sample | Edit, model: SamplingModel) ->
         InputError: If there is none, or the request that was read was made with another.
     """
     weak = options.weak
-    if isinstance(weak, int) or (isinstance(weak, str) and weak.isdecimal()):
+    if isinstance(weak, int) or (isinstance(weak, str) and is_digits(weak)):
         assert isinstance(model, Model)  # as all that are loaded
         weak = load_snapshot(model, int(weak))
     elif weak is not None and not isinstance(weak, Model):
@@ -410,14 +411,10 @@ def doubts(stage: Stage) -> list[str]:
 
 def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[str]:
     """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
-    if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
+    number = str(options.weak)
+    if weak is None or not is_digits(number) or int(number) == weak.step:
         return []
     return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
-
-
-def beyond_data(stage: Stage) -> list[str]:
-    """Say which values of conditions lie beyond the data that the model was trained on."""
-    return [note for name, values in stage.conditioning.values.items() for note in values.beyond(name)]
 
 
 def never_absent(stage: Stage) -> list[str]:

@@ -98,7 +98,9 @@ def plan(options: Train) -> TrainPlan:
         autoencoder = start.model.spec.autoencoder
     record = start.record if start is not None else config.initial if saved is None else saved.initial
     return TrainPlan(
-        config=dataclasses.replace(_with_numbers_of(saved, start, config), initial=record),
+        config=dataclasses.replace(
+            _with_numbers_of(saved, start, config), initial=record, run="" if saved is None else saved.run
+        ),
         data=data if from_python else config.data.source,
         folder=folder,
         saved=saved,

@@ -30,13 +30,15 @@ def saved_config(out: str | Path, resume: bool) -> Config | None:
         resume: Whether the run in the folder, if there is one, is resumed.
 
     Raises:
-        InputError: If the config is damaged, or the run has lost its checkpoints and cannot be resumed.
+        InputError: If the config is damaged, the run has lost its checkpoints and cannot be resumed, or files of
+            another run lie among its own.
     """
     folder = RunFolder(Path(out))
     if not folder.holds_run() or not (resume or begun_before_restart(folder.path)):
         return None
     config = folder.read_config()
     folder.check_whole()
+    folder.check_one_run()
     return config
 
 

@@ -1,11 +1,13 @@
 """What a training run tells its user before the first step and after the last one."""
 
-import contextlib
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ancestral import config as configs
+from ancestral.base import storage
+from ancestral.base.errors import survived
 from ancestral.base.events import Event, Message
 from ancestral.base.options import on_command_line, option
 from ancestral.base.quantities import format_bytes, plural
@@ -14,7 +16,7 @@ from ancestral.config import CustomNetConfig, UNetConfig
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.config.training_values import TrainingCost
 from ancestral.measure.findings import memorisation_finding
-from ancestral.model import Model
+from ancestral.model import Model, check_written
 from ancestral.model.condition_values import as_words, examples
 from ancestral.nets import Transformer, UNet
 from ancestral.render import model_card
@@ -38,12 +40,13 @@ def announced(
     """Say what is trained, and how; the details are in the notes of the run too."""
     held_out = trainer.held_out
     about = [f"for the validation loss: {len(held_out):,} held-out items of {held_out.name}"] if held_out else []
-    details = [*about, _snapshots_described(trainer), *choices.details]
+    snapshots = _snapshots_described(trainer)
+    details = [*about, snapshots, *choices.details]
     if not resuming:
-        with contextlib.suppress(OSError):
+        with survived("write the notes", []):
             folder.append_notes(trainer.step, details)
     yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes])
-    yield from (Message(line, detail=True) for line in details)
+    yield from (Message(line, detail=line != snapshots or not trainer.snapshot_count) for line in details)
 
 
 def _snapshots_described(trainer: Trainer) -> str:
@@ -142,7 +145,23 @@ def _holds_items(path: Path) -> bool:
 
 
 def ended(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Model) -> Iterator[Event]:
-    """Say what the user should know after the last step, and bring the model card up to date."""
+    """Say what the user should know after the last step, and bring the model card up to date.
+
+    Raises:
+        InputError: If the model file that was written cannot be read.
+    """
+    if stopped is not None and (trainer.step or not trainer.spec.autoencoder):  # else stopped before its first save
+        check_written(folder.model, trainer.step)
+    problems = list[str]()
+    with survived("say all there is to know", problems, f"the model is {folder.model}"):
+        yield from _ended(trainer, folder, stopped)
+    if stopped is False and os.path.exists(folder.path / model_card.README):  # noqa: PTH110 (raises nothing)
+        with survived("bring the model card up to date", problems, "the model is saved"):
+            yield model_cards.update_card(model, folder.path)  # its numbers are of the model before
+    yield from map(Message, problems)
+
+
+def _ended(trainer: Trainer, folder: RunFolder, stopped: bool | None) -> Iterator[Message]:
     if stopped is None:
         return
     if skipped := trainer.dataset.skipped:
@@ -162,11 +181,19 @@ def ended(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Mode
     if trainer.measuring_seconds:
         share = trainer.measuring_seconds / max(folder.seconds(), trainer.measuring_seconds)
         yield Message(f"measuring distances took {share:.1%} of the training time", detail=True)
-    if (folder.path / model_card.README).exists():  # its numbers are of the model before
-        yield model_cards.update_card(model, folder.path)
+    yield Message(_size_described(folder))
     pictures = " and ".join(str(path) for path in (folder.report, folder.grid(trainer.step)) if path.exists())
     command = sampling_command(trainer, folder, ("gif", "film"))
     yield Message(f"{f'Look at {pictures}; then' if pictures else 'Now'} try:  {command}")
+
+
+def _size_described(folder: RunFolder) -> str:
+    """Say what the run folder takes on the disk, and how it becomes smaller."""
+    parts = {"checkpoints": folder.checkpoints, "snapshots for ancestral average": folder.snapshots}
+    sizes = {name: storage.size_of(path) for name, path in parts.items() if path.is_dir()}
+    largest = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
+    clean = f"ancestral runs {shlex.quote(str(folder.path))} {on_command_line('clean', ['True'])}"
+    return f"The run takes {format_bytes(storage.size_of(folder.path))} on disk ({largest}); what can go:  {clean}"
 
 
 def sampling_command(trainer: Trainer, folder: RunFolder, options: Sequence[str] = ()) -> str:
