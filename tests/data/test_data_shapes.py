@@ -133,6 +133,7 @@ def test_a_model_file_keeps_the_limits_and_older_ones_are_read(tmp_path):
         ((5, 6, 9, 16), None, (6, 9, 16), False),
         ((5, 16, 9, 6), None, (6, 16, 9), True),
         ((5, 9, 16, 4), 2, (4, 9, 16), True),
+        ((5, 7, 7, 9), None, (9, 7, 7), True),
         ((5, 9, 10, 11), 3, (1, 9, 10, 11), False),
         ((5, 2, 9, 10, 11), None, (2, 9, 10, 11), False),
         ((5, 9, 10, 11, 3), 3, (3, 9, 10, 11), True),
