@@ -62,7 +62,8 @@ def output(*words, **options):
 def is_missing(shell, path):
     """Whether a shell is missing; then its script has to name all commands and options, in whatever form."""
     text = path.read_text(encoding="utf-8")
-    names = {case.command for case in USE_CASES} | {long for case in USE_CASES for long in options_written(case)}
+    options = set().union(*map(options_written, USE_CASES))
+    names = {case.command for case in USE_CASES} | {one for one in options if one.startswith("--")}
     assert {name for name in names if name.removeprefix("--") not in text} == set()
     return shutil.which(shell) is None
 
