@@ -1,6 +1,5 @@
 """What messages say of installing can be done where the package was installed from."""
 
-import importlib.util
 import sys
 import tomllib
 from pathlib import Path
@@ -26,7 +25,7 @@ def test_what_was_installed_by_name_is_installed_by_name(tmp_path, monkeypatch):
     assert install_command("studio") == "pip install 'ancestral[studio]'"
     monkeypatch.setattr(errors.shutil, "which", lambda name: None)
     assert install_command("onnx") == f"{sys.executable} -m pip install 'ancestral[onnx]'"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors.PathFinder, "find_spec", lambda name: None)
     assert install_command("onnx") == f"uv pip install -p {sys.executable} 'ancestral[onnx]'"
 
 
