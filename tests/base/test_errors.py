@@ -1,6 +1,5 @@
 """What messages say of installing can be done where the package was installed from."""
 
-import importlib.util
 import shlex
 import sys
 import tomllib
@@ -29,7 +28,7 @@ def test_what_was_installed_by_name_is_installed_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(errors.shutil, "which", lambda name: None)
     python = shlex.quote(sys.executable)
     assert install_command("onnx") == f"{python} -m pip install 'ancestral[onnx]'"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors.PathFinder, "find_spec", lambda name: None)
     assert install_command("onnx") == f"uv pip install -p {python} 'ancestral[onnx]'"
 
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Self
 
@@ -113,13 +114,12 @@ def pip_install() -> str:
 
     Environments of uvx and uv have no pip: uv installs into them.
     """
-    import importlib.util  # takes a tenth of the time of a command's help
-
     path = shutil.which("pip")
     if path is not None and Path(path).parent == Path(sys.executable).parent:
         return "pip install"
     python = shlex.quote(sys.executable)
-    return f"{python} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install -p {python}"
+    # importlib.util.find_spec would ask setuptools' hook, which takes that for pip itself and turns its distutils off
+    return f"{python} -m pip install" if PathFinder.find_spec("pip") else f"uv pip install -p {python}"
 
 
 def lines(text: object) -> str:

@@ -25,7 +25,7 @@ from ancestral.conditions import Image, Limits
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, ends_of
-from ancestral.data.decoding import GREY_MODES, IMAGE_FORMATS, decode_image, strict_pillow
+from ancestral.data.decoding import GREY_MODES, decode_image, opened_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
@@ -351,7 +351,7 @@ def reading_notes(spec: DataSpec, value: Any, keep_size: bool = False) -> list[s
         return []
     if isinstance(value, PillowImage.Image):
         return _picture_notes(spec, value, "the image", keep_size)
-    with suppress(Exception), strict_pillow(), PillowImage.open(value, formats=IMAGE_FORMATS) as image:
+    with suppress(Exception), strict_pillow(), opened_image(Path(value).read_bytes()) as image:
         return _picture_notes(spec, image, one_line(value), keep_size)
     return []  # no picture, or one that is refused when it is read
 

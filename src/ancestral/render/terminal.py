@@ -8,20 +8,22 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from ancestral.base.errors import lines
 from ancestral.base.estimate import format_number
 from ancestral.base.events import Measured, Message, State, Work, Wrote
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
+from ancestral.base.plugins import import_effects_undone
 from ancestral.base.result import Result
+
+with import_effects_undone():  # a module of rich draws a random number
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.panel import Panel
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
 
 if TYPE_CHECKING:
     from ancestral.training import Progress

@@ -91,6 +91,20 @@ def _absent(train: TrainConfig, spec: DataSpec, step: int, positions: range) -> 
     return absent if len(absent) == 1 else {name: rows | every for name, rows in absent.items()}
 
 
+def _not_compiled(error: Exception) -> InputError:
+    """Say why a network could not be compiled, and what to do: a compiler is to be installed only where none is found.
+
+    The compiler's own messages are long, and the line of a C++ compiler that says "error" tells most.
+    """
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    reason = next((line for line in text if "error: " in line), text[0])
+    cause = type(getattr(error, "inner_exception", error)).__name__
+    missing = {"InvalidCxxCompiler": ", or install a C++ compiler", "TritonMissing": ", or install Triton"}
+    return InputError(
+        f"the network could not be compiled ({reason.strip()}): leave {option('compile')} out{missing.get(cause, '')}"
+    )
+
+
 class Gradients:
     """Forward and backward passes over this process's share of each batch.
 
@@ -177,11 +191,7 @@ class Gradients:
                 return self._accumulate(state, batch, positions), notes
             except (RuntimeError, MemoryError) as error:
                 if self.config.runtime.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-                    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                    raise InputError(
-                        f"the network could not be compiled ({reason}): leave {option('compile')} out, or install "
-                        "a C++ compiler (for a GPU, Triton)"
-                    ) from error
+                    raise _not_compiled(error) from error
                 if not out_of_memory(error):
                     raise
                 if self.distributed.world > 1 or self.micro_batch == 1:

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from ancestral.base.arguments import nearest
 from ancestral.base.errors import InputError, install_command, pip_install, survived
 from ancestral.base.options import option
+from ancestral.base.plugins import import_effects_undone
 from ancestral.training.progress import BINS, Progress
 from ancestral.training.run_folder import RunFolder
 
@@ -33,7 +35,10 @@ def check_trackers(names: Sequence[str]) -> list[str]:
             f"{option('trackers', *names)} needs {install_command(extra)}; or leave it out: log.csv and report.html "
             "need no package"
         )
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+    with import_effects_undone():
+        # Accelerate imports tqdm's bar for notebooks, which warns where ipywidgets is missing, and which is not shown
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     installed = [str(name) for name in get_available_trackers()]
     for name in names:
@@ -74,7 +79,8 @@ class Trackers:
         elif name == "wandb":
             options = {"dir": str(self.folder.path), "name": self.folder.path.name, "resume": "allow"}
         tracker: Any = LOGGER_TYPE_TO_CLASS[name]("tensorboard" if name == "tensorboard" else "ancestral", **options)
-        tracker.start()
+        with import_effects_undone():  # of the packages of the tracker
+            tracker.start()
         self.trackers.append(tracker)
 
     def log(self, progress: Progress) -> str | None:

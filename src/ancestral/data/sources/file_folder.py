@@ -12,11 +12,11 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from ancestral.base.errors import InputError, one_line
+from ancestral.base.errors import InputError, one_line, pip_install
 from ancestral.base.options import option
 from ancestral.base.quantities import are, plural
 from ancestral.config.data_sources import SOURCES
-from ancestral.config.folders import BESIDE, HEIC, READ_HEIC, SUFFIXES, is_output
+from ancestral.config.folders import BESIDE, HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
 from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
@@ -199,7 +199,7 @@ def _unread_notes(others: Counter[str]) -> list[tuple[str, str]]:
     """The notes on files of kinds that are not read, by the number of files of each suffix."""
     counts = {suffix: count for suffix, count in others.items() if suffix not in BESIDE}
     heic = sum(counts.pop(suffix, 0) for suffix in HEIC)
-    notes = [(f"{are(heic, 'HEIC file')} not read", READ_HEIC)] if heic else []
+    notes = [(f"{are(heic, 'HEIC file')} not read", f"{pip_install()} pillow-heif reads them")] if heic else []
     if counts:
         kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
         named = ", ".join(f"{counts[kind]:,} {one_line(kind[1:].upper())}" for kind in kinds[:MOST_NAMED_KINDS])
