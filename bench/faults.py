@@ -279,7 +279,8 @@ def _spread(total: int, most: int) -> list[int]:
 
 
 def _keep(verdict: str, place: Path, name: str) -> None:
-    """Print the output of a case that ended wrongly."""
+    """Say how a case ended, and print the output of one that ended wrongly."""
+    print(f"{name}: {verdict}", file=sys.stderr, flush=True)
     if verdict.startswith("WRONG"):
         for file in (place / "log.txt", place / "log.again"):
             if file.exists():
