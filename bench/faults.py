@@ -108,6 +108,8 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 """Functions of the C library that fail where they are told to, in files below a folder."""
 LIBRARY = "ANCESTRAL_FAULTS"
 """An environment variable: the folder of the library, in a process that has loaded it."""
+KILLED = (127, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)
+"""Exit codes of a process that the C library or the system ends where it has no memory for a thread."""
 LINE = "ancestral: "
 """The beginning of the one line of an error."""
 TINY = ("--batch-size", "4", "--width", "16", "--log-every", "1", "--preview-steps", "1", "--trackers", "none")
@@ -192,37 +194,51 @@ def has_one_line(log: Path) -> bool:
 
 
 def is_tidy(out: Path) -> bool:
-    """Whether all files of a run are whole, and none is temporary."""
+    """Whether no temporary file is left in a run."""
+    return not any(path.name.startswith(".") for path in out.rglob("*"))
+
+
+def is_whole(out: Path) -> bool:
+    """Whether all files of a run are whole."""
     import ancestral
 
-    if not out.exists() or not any(out.iterdir()):
-        return True
-    if any(path.name.startswith(".") for path in out.rglob("*")):
-        return False
     try:
-        return ancestral.info(out, verify=True).whole
-    except ancestral.InputError:
+        return not out.exists() or ancestral.info(out, verify=True).whole
+    except ancestral.InputError:  # there is none yet
         return not (out / "model.safetensors").exists()
 
 
-def judged(code: int, log: Path, out: Path, right: Path, disk_lives: bool = True) -> str:
-    """Say how a training ended, after it was resumed without a fault."""
-    if code not in (0, 2):
+def judged(code: int, log: Path, out: Path, right: Path, tidies: bool = True) -> str:
+    """Say how a training ended, after it was resumed without a fault.
+
+    Without `tidies` it could not remove what it had not finished, which the resumed one has to.
+    """
+    if code not in (0, 2, *KILLED):
         return f"WRONG: exit code {code}"
     if code == 2 and not has_one_line(log):
         return "WRONG: not one line"
-    if disk_lives and not is_tidy(out):
-        return "WRONG: a file is damaged or left"
+    if not is_whole(out):
+        return "WRONG: a file is damaged"
+    if tidies and code not in KILLED and not is_tidy(out):
+        return "WRONG: a file is left"
     if code == 0 and not _same(out, right):
         return "WRONG: another model"
     again = log.with_suffix(".again")
-    if ended(forked(lambda: command(*train(out, "--resume")), again)) != 0 or not kill.equal(out, right):
+    equal = _same if "training goes on" in log.read_text(errors="replace") else kill.equal  # a log or a snapshot less
+    if ended(forked(lambda: command(*train(out, "--resume")), again)) != 0 or not equal(out, right):
         return "WRONG: resumed to another result"
-    return "right result" if code == 0 else "one line, exit code 2"
+    if not is_tidy(out):
+        return "WRONG: a file is left for ever"
+    return {0: "right result", 2: "one line, exit code 2"}.get(code, "ended by the system, resumed to the right result")
 
 
 def _same(one: Path, other: Path) -> bool:
-    return (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    """Whether two runs have the same model and the same last checkpoint, bit for bit."""
+    first, second = kill.Checkpoints(one / "checkpoints"), kill.Checkpoints(other / "checkpoints")
+    step = second.steps()[-1]
+    if step not in first.steps() or first.verify(step)["sha256"] != second.verify(step)["sha256"]:
+        return False
+    return (one / kill.MODEL).read_bytes() == (other / kill.MODEL).read_bytes()
 
 
 def eio(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
@@ -263,7 +279,8 @@ def _spread(total: int, most: int) -> list[int]:
 
 
 def _keep(verdict: str, place: Path, name: str) -> None:
-    """Print the output of a case that ended wrongly."""
+    """Say how a case ended, and print the output of one that ended wrongly."""
+    print(f"{name}: {verdict}", file=sys.stderr, flush=True)
     if verdict.startswith("WRONG"):
         for file in (place / "log.txt", place / "log.again"):
             if file.exists():
@@ -283,7 +300,7 @@ def memory(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     for number in range(most):
         shutil.rmtree(place / "run", ignore_errors=True)
         code = ended(forked(functools.partial(limited, int(2e5 * 1.2**number)), place / "log.txt"))
-        verdict = judged(code, place / "log.txt", place / "run", right)
+        verdict = judged(code, place / "log.txt", place / "run", right, tidies=False)
         _keep(verdict, place, f"memory-{number}")
         counts[verdict] += 1
     yield "limits from 0.2 MB beyond what is used, each 1.2 times the one before", counts
@@ -324,7 +341,8 @@ def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
         counts[verdict] += 1
     os.kill(trainer, signal.SIGTERM)
     stopped = ended(trainer)
-    counts["right result" if is_tidy(out) and stopped in (0, 143, 75) else f"WRONG: training ended by {stopped}"] += 1
+    whole = is_whole(out) and is_tidy(out) and stopped in (0, 143, 75)
+    counts["right result" if whole else f"WRONG: training ended by {stopped}"] += 1
     yield "samples beside a training that saves after each step, and the training", counts
 
 
@@ -349,7 +367,7 @@ def latents(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
             alive = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGKILL
             kills += alive
         code = ended(forked(lambda: command(*words, out), place / "log.txt"))
-        right_result = code == 0 and kill.equal(out, right) and is_tidy(out)
+        right_result = code == 0 and kill.equal(out, right) and is_whole(out) and is_tidy(out)
         counts["right result" if right_result else f"WRONG: exit code {code}"] += 1
     yield f"trainings with {kills} kills in all", counts
 

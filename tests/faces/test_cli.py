@@ -475,6 +475,18 @@ def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_
     assert call(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)[0] == 0
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_command_without_memory_ends_in_one_line(capsys, monkeypatch, error):
+    def run(argv):
+        raise error
+
+    monkeypatch.setattr(cli, "run", run)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["info", "x"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("ancestral: there is not enough memory")
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_is_still_being_written_at_the_end_is_waited_for(tmp_path, processes):
     """By one process, and by one of several, which leaves without Python's shutdown."""

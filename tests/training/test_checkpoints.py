@@ -215,3 +215,25 @@ def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):
         pass
     with folder.locked():
         pass
+
+
+def test_what_a_save_raises_in_its_thread_is_not_lost(tmp_path, monkeypatch):
+    """Without memory, or by a defect, a save fails as on a full disk: the run must not say that it has a model."""
+    checkpoints = saved(tmp_path, 1)
+    for error, says in ((MemoryError(), "not enough memory"), (ZeroDivisionError("x"), "ZeroDivisionError: x")):
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "tensors_to_bytes", lambda _, error=error: raising(error))
+            checkpoints.save(checkpoint(2))
+            with pytest.raises(OSError, match=says):
+                checkpoints.wait()
+        assert checkpoints.failed
+        assert checkpoints.steps() == [1]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda _: raising(RuntimeError("can't start new thread")))
+        checkpoints.save(checkpoint(2))
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 2]
+
+
+def raising(error):
+    raise error

@@ -65,6 +65,13 @@ def _exit_code(argv: Sequence[str]) -> int:
             sys.stdout.flush()
         print(f"ancestral: {spell(one_line(text_of(error)), on_command_line)}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        from ancestral.training.distributed import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        print("ancestral: there is not enough memory: close other programs, or ask for less at once", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         for note in getattr(stop, "__notes__", ()):
             print(f"Stopped; {note}. Go on with:  {shlex.join(['ancestral', *argv])}", file=sys.stderr)
