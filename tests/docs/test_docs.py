@@ -274,6 +274,8 @@ def data_folder(tmp_path_factory):
     np.save(folder / "volumes.npy", numbers.normal(size=(14, 1, 8, 8, 8)).astype("float32"))
     images = numbers.integers(0, 255, (14, 1, 16, 16), dtype="uint8")
     np.save(folder / "images.npy", images)
+    np.save(folder / "levels.npy", numbers.normal(size=(14, 5, 24, 16)).astype("float32"))
+    np.save(folder / "frames.npy", numbers.integers(0, 255, (40, 16, 16, 3), dtype="uint8"))
     np.savez(folder / "images.npz", images=images, labels=np.arange(14) % 2)
     (folder / "settings.json").write_text('{"preset": "digits", "steps": 200, "net": {"width": 64}}')
     shutil.copy(ROOT / "examples" / "own_network.py", folder)

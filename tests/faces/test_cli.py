@@ -124,12 +124,15 @@ TINY = ("--steps", 1, "--batch-size", 2, "--width", 16, "--trackers", "none", "-
 def test_data_network_and_time_are_three_lines_and_the_rest_is_in_the_notes_or_with_v(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "points").mkdir()
-    *opening, note, step, trained, _ = run("train", "points", *TINY).splitlines()
+    *opening, note, step, trained, size, _ = run("train", "points", *TINY).splitlines()
     assert "points is the preset of that name; the folder is  ./points" in note
     assert [line.split(":")[0].split(" for ")[0] for line in opening[:2]] == ["moons", opening[1]]
     assert " parameters on cpu, " in opening[1]
     assert " for 1 step of " in opening[2]
     assert (len(opening), step[:4], trained[:7]) == (3, "step", "Trained")
+    assert re.match(
+        r"The run takes .*B on disk \(checkpoints .*B, snapshots .*B\); what can go:  ancestral runs ", size
+    )
     notes = (tmp_path / "runs" / "points" / "notes.txt").read_text().splitlines()
     assert [note.split(":")[0] for note in notes] == ["step 0"] * len(notes)
     lines = run("train", "points", *TINY, "-v", "--out", "again").splitlines()

@@ -19,7 +19,7 @@ from ancestral.use_cases import model_cards
 from ancestral.use_cases.training import training_messages, training_previews
 from ancestral.use_cases.training.run_report import RunReport
 
-TINY = {"steps": 4, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 2, "measure_every": 2, "snapshots": 2}
+TINY = {"steps": 4, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 2, "measure_every": 4, "snapshots": 2}
 TINY |= {"preview_steps": 1, "trackers": ("tensorboard",), "log_every": 1}
 ROUNDS = {
     "before and while they are made": (
@@ -49,7 +49,7 @@ ROUNDS = {
     ),
     "while they are written": (
         OSError(errno.EIO, os.strerror(errno.EIO)),
-        [(writers, "write_picture"), (TensorBoardTracker, "log_images"), (training_previews, "sampling_command")],
+        [(writers, "write_picture"), (TensorBoardTracker, "log_images"), (training_messages, "sampling_command")],
     ),
 }
 
@@ -63,14 +63,17 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(data, tmp_path_factory):
-    return ancestral.train("arrays", data=data, out=tmp_path_factory.mktemp("run") / "a", progress=False, **TINY)
+    out = tmp_path_factory.mktemp("run") / "a"
+    return ancestral.train("arrays", data=data, out=out, progress=False, **TINY | {"measure_every": 0})
 
 
 def weights(run):
     return run.model.denoiser.net.state_dict()
 
 
-@pytest.mark.parametrize("when", ROUNDS)
+@pytest.mark.parametrize(
+    "when", [pytest.param(one, marks=[pytest.mark.long] * one.endswith("drawn")) for one in ROUNDS]
+)
 def test_what_is_made_beside_a_training_may_fail_in_any_way(data, undisturbed, tmp_path, monkeypatch, capsys, when):
     error, parts = ROUNDS[when]
     called = set()
@@ -84,7 +87,8 @@ def test_what_is_made_beside_a_training_may_fail_in_any_way(data, undisturbed, t
     out = tmp_path / "run"
     out.mkdir()
     (out / "README.md").write_text("---\n---\n")  # a card, which the end of a training brings up to date
-    run = ancestral.train("arrays", data=data, out=out, progress=True, **TINY)
+    measured = {"measure_every": 0} if when.endswith("written") else {}  # which takes long
+    run = ancestral.train("arrays", data=data, out=out, progress=True, **TINY | measured)
     text = capsys.readouterr()
     assert called == {name for _, name in parts}
     assert "training goes on" in text.out + text.err

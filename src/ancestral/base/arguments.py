@@ -218,6 +218,7 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
     hints, values = _hints(kind), {}
     for field in stored_fields(kind):
         key = field.metadata.get("key", field.name)
+        key = field.metadata.get("formerly", key) if key not in tree else key
         if key in tree:
             part = tree[key]
             if "keys" in field.metadata and isinstance(part, dict):
@@ -227,7 +228,8 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
             values[field.name] = field.metadata["earlier"]
         elif field.default is field.default_factory is dataclasses.MISSING:
             raise InputError(f"{name} lacks {key}")
-    if closed and (unknown := sorted(tree.keys() - hints.keys())):
+    former = {field.metadata["formerly"] for field in stored_fields(kind) if "formerly" in field.metadata}
+    if closed and (unknown := sorted(tree.keys() - hints.keys() - former)):
         raise InputError(
             f"{name} has the unknown setting {unknown[0]!r}; was it written by a newer version of ancestral?"
         )

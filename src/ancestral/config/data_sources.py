@@ -104,6 +104,7 @@ SOURCES = Registry(
         "a .npy or .npz file",
         files=ARRAY_FILES,
         remote=True,
+        options=("layout",),
         preset="arrays",
     ),
     DataSource(
@@ -124,8 +125,8 @@ SOURCES = Registry(
         splits=True,
         dims=2,
     ),
-    DataSource("array", "data.sources.array_items:open_array", "", preset="arrays"),
-    DataSource("data set", "data.sources.python_items:open_objects", "", preset="arrays"),
+    DataSource("array", "data.sources.array_items:open_array", "", options=("layout",), preset="arrays"),
+    DataSource("data set", "data.sources.python_items:open_objects", "", options=("layout",), preset="arrays"),
     DataSource("list", "data.sources.python_items:open_objects", "", dims=2),
 )
 """Where a folder fits several, the first counts. The last three are objects of Python."""

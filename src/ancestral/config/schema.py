@@ -148,7 +148,7 @@ class RuntimeConfig:
     """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run. reduce-overhead compiles the
     whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
     max-autotune also tries several kernels for each operation, which takes long."""
-    layout: Literal["auto", "channels-last", "contiguous"] = argument("auto", title="Memory layout")
+    memory_format: Literal["auto", "channels-last", "contiguous"] = argument("auto", formerly="layout")
     """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
     or each channel by itself. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
@@ -261,7 +261,7 @@ class Config:
     def unplaced(self) -> "Config":
         """Return the config without the folders of the machine that it was made on, as it may be shared."""
         validation = self.data.validation
-        validation = unplaced(validation) if isinstance(validation, str) else validation
+        validation = unplaced(validation) if isinstance(validation, str) and not self.data.held_out else validation
         data = dataclasses.replace(
             self.data,
             source=unplaced(self.data.source),
@@ -289,6 +289,9 @@ class Config:
         if not data["shuffle_tags"]:
             del data["shuffle_tags"]
         data["given"] = placeless(config.data.given)
+        del data["ranges"]  # runs of before have neither
+        if data["layout"] is None:
+            del data["layout"]
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]
         if not data["augment"] or data["stretch_period"] == 360:  # as in earlier versions
@@ -350,6 +353,7 @@ class Config:
         for section in (self.data, train, self.runtime, self.distil):
             check_ranges(section)
         self.check_model()
+        _ = self.data.held_out
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:

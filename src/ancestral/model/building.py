@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from ancestral import augmentation, nets, samplers, schedules, targets
 from ancestral.base.arguments import shown
-from ancestral.base.device import layout
+from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
@@ -106,7 +106,7 @@ def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> D
     target = parts.target or targets.from_name(process.target)
     net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
-    format = layout(1 + len(spec.shape), config.runtime.layout)
+    format = memory_format(1 + len(spec.shape), config.runtime.memory_format)
     return denoiser.to(memory_format=format)  # type: ignore[call-overload,no-any-return]
 
 

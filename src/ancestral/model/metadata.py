@@ -38,6 +38,7 @@ METADATA_TYPES: dict[str, Any] = {
     "mean": tuple,
     "factors": tuple[float, float],
     "limits": tuple[float, float],
+    "ranges": tuple[tuple[float, float], ...],
     "rate": int,
     "average": float,
     "conditions": dict,
@@ -73,6 +74,7 @@ def metadata_of(
         "factors": json.dumps(factors_of(denoiser.target)),
         "codec": spec.codec.kind,
         "limits": json.dumps(spec.codec.limits),
+        **({"ranges": json.dumps(spec.codec.ranges)} if spec.codec.ranges else {}),
         "shape": json.dumps(spec.shape),
         "classes": json.dumps(spec.classes),
         "mean": json.dumps(spec.mean),
@@ -182,7 +184,10 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         raise damaged(path, "shape")
     if rate is not None and rate < 1:
         raise damaged(path, "rate")
-    codec = Codec(metadata["codec"], limits) if limits else Codec(metadata["codec"])
+    ranges = read(path, metadata, "ranges") or ()
+    if len(ranges) not in (0, shape[0]):
+        raise damaged(path, "ranges")
+    codec = Codec(metadata["codec"], limits, ranges) if limits else Codec(metadata["codec"])
     return config, DataSpec(shape, codec, classes, mean, rate, _conditions(path, metadata, len(shape) - 1))
 
 
@@ -243,12 +248,16 @@ def read(path: Path, metadata: Mapping[str, str], key: str) -> Any:
         value = parse_json(metadata.get(key, "null"))
     except ValueError:
         raise damaged(path, key) from None
-    value = tuple(value) if isinstance(value, list) else value
+    value = _as_tuples(value) if isinstance(value, list) else value
     if any(type(one) is int and abs(one) >= 2**63 for one in (value if isinstance(value, tuple) else ())):
         raise damaged(path, key)
     if not fits(value, METADATA_TYPES[key]) and (value is not None or key in KEYS):
         raise damaged(path, key)
     return value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def damaged(path: Path, key: str) -> InputError:

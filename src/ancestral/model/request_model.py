@@ -70,7 +70,7 @@ class RequestModel(SamplingModel):
         models = [self, *(RequestedModel.of(model).model for model in request.objects.then)]
         sweep = sweep_of(request, models, self._maker)
         makers = [self._maker(cell, batch_size, condition, decode) for row in sweep.cells for cell in row]
-        limits = models[-1].spec.codec.limits if decode else None
+        limits = models[-1].spec.codec.channel_limits if decode else None
         return Swept.of(sweep, [make() for make in makers], limits)
 
     def _maker(
@@ -208,7 +208,7 @@ class RequestModel(SamplingModel):
         texts = captions(given.values, indices, self.class_names(indices, given.label) if spec.further else None)
         shown = [value.pictures() for value in given.values.values()]
         beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown if pictures]
-        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
+        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.channel_limits)), beside, texts)
 
 
 def _trajectory(

@@ -192,7 +192,7 @@ def _condition(kind: Condition) -> dict[str, Any]:
     described = {"kind": type(kind).__name__, **dataclasses.asdict(kind)}
     if limits := described.get("limits"):
         bits = bits_of(limits)
-        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits))
+        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits, described["ranges"]))
     return described
 
 

@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ancestral.conditions import Limits
+from ancestral.data.convert import ends_of
 from ancestral.render.lettering import drawing, shorten
 
 if TYPE_CHECKING:
@@ -27,15 +29,18 @@ LEGEND = 20
 
 
 def line_plots(
-    signals: Tensor, wide: int, tall: int, limits: tuple[float, float] | None, known: Tensor | None = None
+    signals: Tensor, wide: int, tall: int, limits: Limits | None, known: Tensor | None = None
 ) -> list[Image.Image]:
     """Plots of signals (N, C, L), grey and without lines where values are not known, bool (N, L)."""
     signals = signals.double()
-    low, high = limits or (float(signals.min()), float(signals.max()))
+    low, high = ends_of(signals, limits)
     edge, length = 2, signals.shape[2]
     step = (wide - 2 * edge) / length
     x = [OVERSAMPLING * (edge + (wide - 2 * edge) * (i + 0.5) / length) for i in range(length)]
-    share = ((signals - low) / ((high - low) or 1)).clamp(-1, 2)  # keeps coordinates finite; -1 and 2 are off the plot
+    span = high - low
+    share = ((signals - low) / (span if isinstance(span, Tensor) else span or 1)).clamp(
+        -1, 2
+    )  # keeps coordinates finite; -1 and 2 are off the plot
     y = OVERSAMPLING * (edge + (tall - 2 * edge) * (1 - share))
     runs = [[(0, length)]] * len(signals) if known is None else [_runs(one.tolist()) for one in known]
     plots = []

@@ -30,8 +30,8 @@ from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
 
-MEANS_SHOWN, VALUES_SHOWN = 8, 10
-"""The largest numbers of channels whose means are shown, and of values of a condition."""
+MEANS_SHOWN, VALUES_SHOWN, RANGES_SHOWN = 8, 10, 6
+"""The largest numbers of channels whose means are shown, of values of a condition, and of channels with their range."""
 
 
 def _training(result: TrainingResult[Any]) -> list[Table | str]:
@@ -125,7 +125,8 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _model(info: ModelInfo) -> list[Table | str]:
-    low, high = info.limits
+    ranges = ", ".join(f"{low:g} to {high:g}" for low, high in (info.ranges or (info.limits,))[:RANGES_SHOWN])
+    ranges += ", ..." * (len(info.ranges) > RANGES_SHOWN) + " by channel" * bool(info.ranges)
     rate = "" if info.rate is None else f", {info.rate:,} Hz"
     trained = f"{info.step:,} of {info.steps:,} steps of {info.batch_size} on {info.source}, seed {info.seed}"
     if info.initial:
@@ -142,7 +143,7 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "model": info.model,
         "preset": info.preset,
         "trained": trained,
-        "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {low:g} to {high:g}{rate}",
+        "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {ranges}{rate}",
         **({"latents": info.latents} if info.latents else {}),
         "classes": ", ".join(info.classes) or "none",
         **{f"given {name}": _condition(one) for name, one in info.conditions.items()},

@@ -29,6 +29,8 @@ class ConditionInfo:
     rate: int | None = None
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    ranges: tuple[tuple[float, ...], ...] | None = None
+    """The least and the largest value of each channel of an image; empty where all channels have one range."""
     further: dict[str, Any] | None = None
     """What a kind holds that has no field above, by name."""
 
@@ -87,6 +89,8 @@ class ModelInfo(Result):
     """The model with the smallest measured distance in the run folder; None if none was measured."""
     conditions: dict[str, ConditionInfo] = field(default_factory=dict)
     """The conditions besides the classes, by name."""
+    ranges: tuple[tuple[float, ...], ...] = ()
+    """The least and the largest value of each channel; empty where all channels have one range."""
 
 
 @dataclass(frozen=True)

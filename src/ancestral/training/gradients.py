@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.base.device import layout, on_device
+from ancestral.base.device import memory_format, on_device
 from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -61,9 +61,9 @@ def prepare(
         transforms.append(augment)
     for transform in transforms:
         x0 = transform(x0)
-    pixels = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
+    pixels = x0.contiguous(memory_format=memory_format(x0.ndim, config.runtime.memory_format))
     x0 = spec.to_x(pixels) if latents is None else latents(pixels, batch.indices, flips)
-    x0 = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
+    x0 = x0.contiguous(memory_format=memory_format(x0.ndim, config.runtime.memory_format))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
         condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.base.device import Layout, layout
+from ancestral.base.device import MemoryFormat, memory_format
 from ancestral.base.errors import InputError
 from ancestral.config.training_values import ValidationLosses
 from ancestral.data import Dataset, InMemoryDataset
@@ -42,13 +42,13 @@ class Validation:
         InputError: If there are fewer than two items of a kind, of which no standard error can be computed.
     """
 
-    def __init__(self, held_out: Dataset, training: Dataset, spec: DataSpec, layout: Layout = "auto") -> None:
+    def __init__(self, held_out: Dataset, training: Dataset, spec: DataSpec, format: MemoryFormat = "auto") -> None:
         n = min(VALIDATION_PASSES, len(held_out), len(training), max(2, KEPT_VALUES // math.prod(spec.shape)))
         parts = [held_out.sample(n), training.sample(n)]  # unreadable items are left out
         n = min(map(len, parts))
         if n < 2:
             raise InputError("the validation loss needs at least 2 items that can be read, and as many to train on")
-        self.spec, self.layout = spec, layout
+        self.spec, self.format = spec, format
         parts = [part.sample(n) for part in parts]
         self.items = torch.cat([part.items for part in parts])
         """(2 n, C, *space): those that are held out, then those of the training."""
@@ -89,7 +89,7 @@ class Validation:
             t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
             encoded = self.spec.codec.encode(self.items[rows].to(distributed.device))
             x0 = self.spec.to_x(encoded)
-            x0 = x0.contiguous(memory_format=layout(x0.ndim, self.layout))
+            x0 = x0.contiguous(memory_format=memory_format(x0.ndim, self.format))
             eps = randomness.normal(x0.shape[1:], 0, Stream.VALIDATION, 0, draws.tolist(), x0.device).to(x0.dtype)
             condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
             values = {name: value[rows] for name, value in self.conditions.items()}

@@ -60,6 +60,7 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo | RunFiles]:
         sampler=config.sample.sampler,
         latents=None if spec.autoencoder is None else f"{config.latent}: {'x'.join(map(str, spec.x_shape))}",
         best=RunFolder(file.parent).best_model(),
+        ranges=spec.codec.ranges,
         conditions={name: ConditionInfo.of(kind) for name, kind in spec.further.items()},
     )
 

@@ -108,7 +108,7 @@ class MetadataTable(Mapping[str, Any]):
         for table in self._tables():
             mark = CSV if _is_csv(table) else 1
             for file, value in _rows(table, name):
-                path, count = table.prefix + os.fsencode(_normal(file)), count + 1
+                path, count = table.prefix + _path_of(file), count + 1
                 row = rows.get(path, -1)
                 if os.path.isabs(_normal(file)):  # noqa: PTH117 (a million names)
                     absolute.append(one_line(file))
@@ -234,6 +234,15 @@ class MetadataTable(Mapping[str, Any]):
 
     def _name(self, row: int) -> str:
         return one_line(os.fsdecode(self._names[row]))
+
+
+def _path_of(file: str) -> bytes:
+    """The path of a file in a table, as the system writes it; JSON may hold what no system writes."""
+    name = _normal(file)
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")
 
 
 def _normal(file: str) -> str:

@@ -157,6 +157,12 @@ def _findings(
         *findings.class_findings(classes),
         *findings.flat_finding(flat, config.data.background),
         *findings.value_findings(items.values),
+        *findings.channel_findings(dataset),
+        *(
+            ()
+            if config.data.held_out is not None and config.data.held_out.by_blocks
+            else findings.order_finding(dataset)
+        ),
     ]
 
 

@@ -199,7 +199,7 @@ def _measured(trainer: Trainer, place: RunFolder, folder: RunFolder) -> Generato
         quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
         yield Message(str(quality))
         folder.append_notes(0, [f"the autoencoder, {trainer.config.latent}: {quality}"])
-        limits, shown = spec.codec.limits, range(min(PICTURE_WINDOWS, len(made)))
+        limits, shown = spec.codec.channel_limits, range(min(PICTURE_WINDOWS, len(made)))
         beside = pictures.Beside("item", items.items, limits).at(shown)
         flanks = pictures.Flanks([beside], name="reconstruction")
         image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)

@@ -40,13 +40,12 @@ def announced(
     """Say what is trained, and how; the details are in the notes of the run too."""
     held_out = trainer.held_out
     about = [f"for the validation loss: {len(held_out):,} held-out items of {held_out.name}"] if held_out else []
-    snapshots = _snapshots_described(trainer)
-    details = [*about, snapshots, *choices.details]
+    details = [*about, _snapshots_described(trainer), *choices.details]
     if not resuming:
         with survived("write the notes", []):
             folder.append_notes(trainer.step, details)
     yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes])
-    yield from (Message(line, detail=line != snapshots or not trainer.snapshot_count) for line in details)
+    yield from (Message(line, detail=True) for line in details)
 
 
 def _snapshots_described(trainer: Trainer) -> str:

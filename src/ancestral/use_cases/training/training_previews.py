@@ -151,7 +151,7 @@ def _write_beside(grid: Path, samples: Tensor, spec: DataSpec) -> None:
 def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple["PillowImage", "PillowImage"]:
     """Draw the grid of a preview, and the film strip of the items whose states were recorded."""
     spec, n = trainer.spec, len(recording.samples)
-    labels, limits = given.label or spec.classes, spec.codec.limits
+    labels, limits = given.label or spec.classes, spec.codec.channel_limits
     names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
     after = [] if given.items is None else [pictures.Beside(pictures.TRUTH_TITLE, given.items.items, limits)]
     flanks = pictures.Flanks(compositions.beside(given.values, range(n)), after).at(range(n))
