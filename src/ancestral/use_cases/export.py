@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from ancestral import interop
 from ancestral.base.arguments import short_source
@@ -20,12 +21,14 @@ from ancestral.render.model_card import describe_model
 from ancestral.render.templates import fill_template
 from ancestral.use_cases.model_cards import home
 
-SINGLE_FILES = {
+Format = Literal["diffusers", "onnx", "pt2", "html", "space"]
+SINGLE_FILES: dict[Format, tuple[str, str]] = {
     "onnx": ("an ONNX file", "model.onnx"),
     "pt2": ("a torch.export file", "model.pt2"),
     "html": ("a page", "page.html"),
 }
 """Formats that are one file: what it is called, and its default name, whose suffix all have."""
+BY_SUFFIX = {Path(name).suffix: to for to, (_, name) in SINGLE_FILES.items()}
 NETWORK_FILES = {"onnx": interop.write_onnx, "pt2": interop.write_pt2}
 """Formats of the network and, of a model of latents, of its decoder."""
 
@@ -33,9 +36,7 @@ NETWORK_FILES = {"onnx": interop.write_onnx, "pt2": interop.write_pt2}
 def plan(options: Export) -> Export:
     """Check the options. Raises InputError if the format takes no label, or not the path, or a file is there."""
     if options.to is None and (options.out is not None or options.label is not None):
-        suffix = Path(options.out or "").suffix.lower()
-        names = (to for to, (_, name) in SINGLE_FILES.items() if Path(name).suffix == suffix)
-        options = dataclasses.replace(options, to=next(names, "diffusers"))
+        options = dataclasses.replace(options, to=BY_SUFFIX.get(Path(options.out or "").suffix.lower(), "diffusers"))
     if options.to is None:
         return options
     kind, name = SINGLE_FILES.get(options.to, ("a Space", ""))
@@ -101,7 +102,8 @@ def _fitting(plan: Export, model: Model) -> tuple[Export, str]:
     if not problems:
         return dataclasses.replace(plan, to="diffusers"), "The format is diffusers, which can hold this model."
     missing = not all(map(find_spec, ("onnx", "onnxscript")))
-    to, reason = "pt2" if missing else "onnx", f"diffusers cannot hold this model: {'; '.join(problems)}"
+    to: Format = "pt2" if missing else "onnx"
+    reason = f"diffusers cannot hold this model: {'; '.join(problems)}"
     onnx = f", and ONNX needs two more packages: {install_command('onnx')}" if missing else ""
     return dataclasses.replace(plan, to=to), f"The format is {to}, since {reason}{onnx}. {option('to')} names another."
 
