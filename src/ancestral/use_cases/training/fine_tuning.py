@@ -192,7 +192,10 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
         InputError: If data, schedule or network do not fit the model.
     """
     name, before, now = start.record.model, start.model.spec, trainer.spec
-    if before.items != now.items or before.codec != now.codec:
+    limits, limits_now = (
+        [f"{low:g} to {high:g}" for low, high in spec.codec.ranges or (spec.codec.limits,)] for spec in (before, now)
+    )
+    if before.items != now.items or limits != limits_now:
         raise InputError(
             f"{name} was trained on {before.items}, and this data has {now.items}; give data alike, or change it by "
             f"{option('image_size')}, {option('length')}, {option('channels')} or {option('bits')}"
