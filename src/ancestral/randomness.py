@@ -42,7 +42,7 @@ class Stream(Enum):
     TIME = "time"
     """The times t of a training step."""
     FORWARD = "forward"
-    """ε of a training step."""
+    """ε of a training step, and the z of its objective."""
     FLIP = "flip"
     """Which images of a batch are flipped."""
     CROP = "crop"
