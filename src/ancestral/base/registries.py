@@ -57,7 +57,8 @@ class Entry:
 
     def check_options(self, kind: str, options: Mapping[str, Any]) -> None:
         """Raise InputError for an option that the part does not have, and a value that it cannot have."""
-        defaults, hints = self.defaults(), typing.get_type_hints(self.load())
+        part = self.load()
+        defaults, hints = self.defaults(), typing.get_type_hints(part.__init__ if isinstance(part, type) else part)
         for key, option in options.items():
             if key not in defaults:
                 raise InputError(f"{kind} {self.name} has no option {key}; it has {', '.join(defaults)}")

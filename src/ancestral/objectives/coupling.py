@@ -72,7 +72,7 @@ class OptimalTransport(ObjectiveWrapper):
 
     def _pools(self, count: int, condition: dict[str, Tensor]) -> list[Tensor]:
         """The numbers of the samples of each pool, int64 on the CPU: their conditions are equal."""
-        values = [value.flatten(1).cpu().double() for name, value in condition.items() if name != KEYS and value.ndim]
+        values = [value.reshape(count, -1).cpu().double() for name, value in condition.items() if name != KEYS]
         groups = torch.zeros(count, dtype=torch.int64)
         if values:
             groups = torch.unique(torch.cat(values, 1), dim=0, return_inverse=True)[1]
