@@ -78,6 +78,26 @@ def test_ddim_draws_the_same_image(tmp_path, process):
     torch.testing.assert_close(ours(model, DDIM(10, eta=0.7)), noisy, rtol=0, atol=1e-4)
 
 
+def test_with_a_patch_the_images_of_the_pipeline_are_folded(tmp_path, run):
+    """The same image from the same noise, once its channels are pixels again; read back it is the same network."""
+    model = untrained(shape=(3, 8, 12), patch=2, process=ProcessConfig("cosine", target="v"))
+    model.save(tmp_path / "model.safetensors")
+    out = run("export", tmp_path, "--to", "diffusers", "--out", tmp_path / "out")
+    assert "torch.nn.functional.pixel_shuffle(images, 2)" in out
+    folded = drawn(load(DDIMPipeline, tmp_path / "out"), num_inference_steps=10, use_clipped_model_output=True)
+    assert folded.shape == (2, 12, 4, 6)
+    noise = torch.randn(2, 12, 4, 6, generator=torch.Generator().manual_seed(5))
+    x = DDIM(10).sample(model.denoiser, torch.nn.functional.pixel_shuffle(noise, 2))
+    theirs = torch.nn.functional.pixel_shuffle(folded, 2)
+    assert theirs.std() > 0.05
+    torch.testing.assert_close((x / 2 + 0.5).clamp(0, 1), theirs, rtol=0, atol=1e-4)
+    read, _ = interop.read_pipeline(tmp_path / "out")
+    assert read.spec.shape == (3, 8, 12)
+    assert read.config.net.patch == 2
+    for name, value in model.denoiser.net.state_dict().items():
+        assert torch.equal(read.denoiser.net.state_dict()[name], value), name
+
+
 @pytest.mark.parametrize(("method", "sampler"), [("progressive", DDIM(3)), ("consistency", Consistency(1))])
 def test_a_distilled_model_is_sampled_in_few_steps_as_the_command_says(tmp_path, method, sampler):
     model = untrained(process=ProcessConfig("cosine", target="v"))
@@ -242,7 +262,6 @@ def test_diffusers_is_not_needed(tmp_path):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (lambda: untrained(patch=2), "--patch 1"),
         (lambda: untrained(shape=(3, 9, 8)), "image-size 10"),
         (lambda: untrained(groups=None), "--groups 4"),
         (lambda: untrained(shape=(2,)), "of the class MLP"),
@@ -288,7 +307,6 @@ def test_an_unknown_label_is_refused(tmp_path):
 
 
 REFUSALS = {
-    "export patched": "--patch 1",
     "export tiny": "group norms have 4, 8 groups",
     "export tiny --to tensorflow": "--to",
     "export tiny --to onnx --label 0": "leave --label out",
@@ -305,7 +323,6 @@ REFUSALS = {
 def folder(tiny_run, tmp_path_factory):
     """A working folder with models and what lies there already."""
     place = tmp_path_factory.mktemp("refusals")
-    untrained(patch=2).save(place / "patched" / "model.safetensors")
     untrained().save(place / "run" / "model.safetensors")
     (place / "tiny").mkdir()
     (place / "tiny" / "model.safetensors").write_bytes(tiny_run.model.read_bytes())
@@ -359,7 +376,7 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
     for obstacle in ("variance", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    assert command == "train digits --patch 1 --groups 8 --no-narrow --target v"
-    config = base.with_settings(patch=1, narrow=False, groups=8, target="v")
+    assert command == "train digits --groups 8 --no-narrow --target v"
+    config = base.with_settings(narrow=False, groups=8, target="v")
     interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
     assert (tmp_path / "out" / "model_index.json").exists()

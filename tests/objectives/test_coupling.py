@@ -14,7 +14,7 @@ from ancestral.objectives.coupling import assignment
 from ancestral.objectives.objective import draw_noise
 from ancestral.objectives.times import UniformTimes
 from ancestral.randomness import Stream
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.fault_tolerance import restore_newest
 from tiny_models import stripes, tiny_config, together
 
@@ -183,15 +183,15 @@ def work(folder):
 
 
 def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path):
-    whole = weights(Trainer(config(), stripes(), "cpu"))
-    folder = RunFolder(tmp_path / "run")
+    whole, folder = weights(Trainer(config(), stripes(), "cpu")), RunFolder(tmp_path / "run")
     folder.begin(config())
     trainer = Trainer(config(), stripes(), "cpu")
     for progress in trainer.run(folder):
         if progress.step == 2:
             trainer.stop()
     resumed = Trainer(config(), stripes(), "cpu")
-    restore_newest(resumed, folder)
+    restore_newest(Checkpoints(folder.checkpoints), resumed.state)
+    resumed._go_on_from(resumed.state)
     assert resumed.step == 2
     assert torch.equal(weights(resumed), whole)
 

@@ -68,6 +68,9 @@ def run(plan: Export) -> Generator[Event, None, Path]:
             yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){arguments}")
         else:
             yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+        if (patch := getattr(model.diffusion.net, "patch", 1)) > 1:
+            folded = f"its images are folded by {patch}x{patch} pixels, which no UNet2DModel unfolds: give output_type"
+            yield Message(f"note: {folded}='np', and torch.nn.functional.pixel_shuffle(images, {patch}) makes pixels")
     elif plan.to == "pt2":
         yield Message(f"Load it with:  torch.export.load({str(out)!r}).module()")
     elif plan.to == "html":
