@@ -60,7 +60,7 @@ def test_errors_are_measured_at_few_times_and_interpolated(schedule):
 
 
 def test_it_is_the_papers_formula_by_the_second_moment_of_eps():
-    """Bao et al. (2022), eq. 7, with Γ_t = E‖ε̂‖²/d/b_t² of the exact ε̂: σ² = λ² + (√(b_t²/α) − √(b_s² − λ²))² (1 − b_t² Γ).
+    """Bao et al. (2022), eq. 7, with the exact E‖ε̂‖²/d = b_t² Γ: σ² = λ² + (√(b_t²/α) − √(b_s² − λ²))² (1 − b_t² Γ).
 
     λ² is β̃ here. E‖ε̂‖²/d = b²/(a² STD² + b²) in closed form.
     """
@@ -81,7 +81,11 @@ def test_few_steps_of_ddpm_have_the_deviation_of_gaussian_data():
     x_T = reverse.prior(schedule, (4,), 0, range(20_000)).double()
     deviation = {
         name: float(samplers.DDPM(variance, 10, clip=None).sample(denoiser, x_T).std())
-        for name, variance in (("small", "small"), ("large", "large"), ("best", AnalyticVariance(exact_errors(schedule))))
+        for name, variance in (
+            ("small", "small"),
+            ("large", "large"),
+            ("best", AnalyticVariance(exact_errors(schedule))),
+        )
     }
     # the last step adds no noise, so the variance of its mean is what is left of STD²
     last = schedule.steps // 10
@@ -96,7 +100,11 @@ def test_the_bound_of_gaussian_data_is_least_with_it():
     x0 = STD * torch.randn(64, 8, dtype=F64, generator=torch.Generator().manual_seed(0))
     bits = {
         name: float(bound.bits_per_dim(denoiser, x0, variance=variance, clip=False, decoder="density").total.mean())
-        for name, variance in (("small", "small"), ("large", "large"), ("best", AnalyticVariance(exact_errors(schedule))))
+        for name, variance in (
+            ("small", "small"),
+            ("large", "large"),
+            ("best", AnalyticVariance(exact_errors(schedule))),
+        )
     }
     truth = -torch.distributions.Normal(0.0, STD).log_prob(x0).mean() / torch.log(torch.tensor(2.0))
     assert bits["best"] < min(bits["small"], bits["large"]) - 0.05
@@ -126,7 +134,7 @@ def test_a_trained_model_has_a_better_bound_and_better_samples_in_few_steps(moon
 
 
 def test_it_needs_data(moons):
-    with pytest.raises(InputError, match="variance=reverse.AnalyticVariance.of"):
+    with pytest.raises(InputError, match=r"variance=reverse\.AnalyticVariance\.of"):
         samplers.DDPM("analytic", 10).sample(moons.denoiser, torch.randn(2, 2))
     config = dataclasses.replace(moons.config, data=dataclasses.replace(moons.config.data, source="gone.npy"))
     lost = ancestral.model.Model(moons.denoiser, moons.spec, config)

@@ -44,9 +44,7 @@ class AnalyticVariance:
 
     @classmethod
     @torch.no_grad()
-    def of(
-        cls, denoiser: Denoiser, x0: Tensor, clip: float | None = 1.0, seed: int = 0, **condition: Any
-    ) -> Self:
+    def of(cls, denoiser: Denoiser, x0: Tensor, clip: float | None = 1.0, seed: int = 0, **condition: Any) -> Self:
         """Measure the errors of a denoiser on samples that it was trained for.
 
         Args:
@@ -159,7 +157,7 @@ def check_variance(variance: Variance, learned: bool) -> None:
 
 
 def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> DiagonalGaussian:
-    """p_θ(x_0 | x_1), at t = 1. The variances "large" and "small" are both β̃_2 there, since β̃_1 = 0, as in the paper's code."""
+    """p_θ(x_0 | x_1), at t = 1. "large" and "small" are both β̃_2 there, since β̃_1 = 0, as in the paper's code."""
     step = transition(schedule, prediction, x_1, t, t - 1, variance)
     own = variance == "learned" or isinstance(variance, AnalyticVariance)
     return step if own else DiagonalGaussian(step.mean, schedule.posterior_variance(2, 1))

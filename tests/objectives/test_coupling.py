@@ -212,7 +212,7 @@ def test_refused(settings, message):
 
 def test_a_condition_that_differs_in_each_item_is_refused(tmp_path):
     angles = torch.rand(32)
-    with pytest.raises(InputError, match="coupling.* angle differs in each item: leave one of the two out"):
+    with pytest.raises(InputError, match=r"coupling.* angle differs in each item: leave one of the two out"):
         train(
             "arrays",
             data=(torch.rand(32, 1, 8, 8), {"angle": angles}),

@@ -30,8 +30,8 @@ def azula(model: Model, clip: float | None = 1.0, **options: Any) -> Any:
         model: The model.
         clip: The limit to which x̂_0 is clipped, as samplers by their names clip it; None: it is not.
         options: The settings of `Request.of` by which the model is conditioned and guided: label, given, guidance,
-            avoid, guidance_interval, guidance_rescale, weak. Item i of a batch has value i, modulo their number. What is
-            left out is absent, the label too. azula's own keyword arguments are further conditions, as the network
+            avoid, guidance_interval, guidance_rescale, weak. Item i of a batch has value i, modulo their number. What
+            is left out is absent, the label too. azula's own keyword arguments are further conditions, as the network
             takes them.
 
     Returns:

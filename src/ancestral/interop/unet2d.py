@@ -118,8 +118,8 @@ def _groups(net: nn.Module) -> list[int]:
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return the config of the `UNet2DModel` that computes what a network does for items of a shape, apart from labels.
 
-    A `UNet2DModel` has no layer that folds pixels into channels. So with a patch its images are folded already: noise of
-    folded images is that of images, and `torch.nn.functional.pixel_shuffle` unfolds samples.
+    A `UNet2DModel` has no layer that folds pixels into channels. So with a patch its images are folded already: noise
+    of folded images is that of images, and `torch.nn.functional.pixel_shuffle` unfolds samples.
 
     Raises InputError if no `UNet2DModel` computes it.
     """

@@ -35,7 +35,9 @@ def examples_of_data(config: DataConfig, spec: DataSpec) -> Tensor | None:
     return None if items is None else spec.codec.encode(items.items)
 
 
-def analytic_variance_of(denoiser: Denoiser, config: DataConfig, spec: DataSpec, device: torch.device) -> AnalyticVariance:
+def analytic_variance_of(
+    denoiser: Denoiser, config: DataConfig, spec: DataSpec, device: torch.device
+) -> AnalyticVariance:
     """Measure the analytic variance of a denoiser on the items of its run, with their classes.
 
     Raises:

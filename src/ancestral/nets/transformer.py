@@ -161,9 +161,7 @@ class Transformer(nn.Module):
         if dims not in NOUNS:
             raise InputError(f"a transformer has 1, 2 or 3 axes of space, not dims={dims}")
         counts = {"channels": channels, "width": width, "depth": depth, "heads": heads, "patch": patch}
-        check_counts(
-            "a transformer", **counts, bottleneck=bottleneck, out_channels=out_channels, image_size=image_size
-        )
+        check_counts("a transformer", **counts, bottleneck=bottleneck, out_channels=out_channels, image_size=image_size)
         if image_size is not None and patch > image_size:
             raise InputError(
                 f"{option('patch', patch)} is larger than {NOUNS[dims]} with a longest side of {image_size}; give at "

@@ -1,8 +1,9 @@
 """Training objectives: what a training step minimises.
 
 `Denoising` is L_simple. `Clipped`, `Weighted` and `Hybrid` wrap it, or one another; all parts of a loss share one
-forward pass of the network. `OptimalTransport` wraps an objective too, and pairs noise with samples. `ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network
-evaluations. A time distribution says how t is drawn. `from_config` makes the objective of a training run.
+forward pass of the network. `OptimalTransport` wraps an objective too, and pairs noise with samples.
+`ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network evaluations. A time
+distribution says how t is drawn. `from_config` makes the objective of a training run.
 """
 
 from functools import partial

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.arguments import checked_class
-from ancestral.base.errors import InputError, whole
+from ancestral.base.errors import whole
 from ancestral.objectives.objective import ForwardPass, Objective, ObjectiveWrapper
 
 POOL = 128

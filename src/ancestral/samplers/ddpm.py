@@ -16,8 +16,8 @@ from ancestral.targets import Denoiser, Prediction
 class DDPM(Sampler):
     """x_s = μ_θ + σ z, with σ² = β ("large"), β̃ ("small"), "learned" by the network between them, or "analytic".
 
-    The analytic variance is the best one for the errors of x̂_0: the fewer steps, the more it matters. A `Model` measures
-    it on its training data; elsewhere give a `reverse.AnalyticVariance`.
+    The analytic variance is the best one for the errors of x̂_0: the fewer steps, the more it matters. A `Model`
+    measures it on its training data; elsewhere give a `reverse.AnalyticVariance`.
 
     The last step adds no noise. Fewer than T `steps` visit a spaced subset of the times, with the variances of the
     longer steps.
