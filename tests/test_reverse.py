@@ -7,6 +7,9 @@ import torch
 
 import ancestral
 from ancestral import InputError, bound, oracle, reverse, samplers, schedules
+from ancestral import config as configs
+from ancestral.data.spec import POINTS, DataSpec
+from ancestral.model import Model
 from ancestral.reverse import AnalyticVariance
 
 F64 = torch.float64
@@ -118,26 +121,27 @@ def moons(tmp_path_factory):
     return ancestral.train("points", out=folder, steps=300, snapshots=0, progress=False).model
 
 
-def test_a_trained_model_has_a_better_bound_and_better_samples_in_few_steps(moons):
-    """The bound of held-out points, and the Fréchet distance of samples of ten steps."""
-    assert moons.analytic_variance.errors[1:].min() > 0
+@pytest.mark.long
+def test_a_trained_model_has_a_better_bound_and_better_samples_than_with_the_small_variance(moons):
+    """Bits/dim of points, and the Fréchet distance of samples of ten steps; β has a still smaller distance there."""
     bits, distance = {}, {}
     for variance in ("small", "large", "analytic"):
         result = ancestral.evaluate(
             moons, likelihood=True, n=500, passes=50, variance=variance, samples=1000,
             sampler=f"ddpm:steps=10,variance={variance}", metrics="frechet", progress=False,
         )  # fmt: skip
-        bits[variance] = result.likelihood.total.value
+        bits[variance] = result.likelihood.bits_per_dim.total.value
         distance[variance] = result.samples.distances.train.frechet.value
-    assert bits["analytic"] < min(bits["small"], bits["large"]) - 0.02
-    assert distance["analytic"] < min(distance["small"], distance["large"])
+    assert bits["analytic"] < min(bits["small"], bits["large"]) - 0.1
+    assert distance["analytic"] < 0.7 * distance["small"]
 
 
-def test_it_needs_data(moons):
+def test_it_needs_data():
+    denoiser = oracle.Gaussian(schedules.cosine(), 0.0, STD)
     with pytest.raises(InputError, match=r"variance=reverse\.AnalyticVariance\.of"):
-        samplers.DDPM("analytic", 10).sample(moons.denoiser, torch.randn(2, 2))
-    config = dataclasses.replace(moons.config, data=dataclasses.replace(moons.config.data, source="gone.npy"))
-    lost = ancestral.model.Model(moons.denoiser, moons.spec, config)
+        samplers.DDPM("analytic", 10).sample(denoiser, torch.randn(2, 2))
+    points = configs.preset("points")
+    lost = dataclasses.replace(points, data=dataclasses.replace(points.data, source="gone.npy"))
     with pytest.raises(InputError, match=r"gone\.npy cannot be read here: take the variance large or small"):
-        lost.sample(2, sampler="ddpm:steps=5,variance=analytic")
-    assert samplers.DDPM("analytic", 10).nfe(moons.denoiser.schedule) == 10
+        Model(denoiser, DataSpec((2,), POINTS), lost).sample(2, sampler="ddpm:steps=5,variance=analytic")
+    assert samplers.DDPM("analytic", 10).nfe(denoiser.schedule) == 10

@@ -187,12 +187,12 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path):
     folder.begin(config())
     trainer = Trainer(config(), stripes(), "cpu")
     for progress in trainer.run(folder):
-        if progress.step == 2:
+        if progress.step == 2:  # it ends after the next step
             trainer.stop()
     resumed = Trainer(config(), stripes(), "cpu")
     restore_newest(Checkpoints(folder.checkpoints), resumed.state)
     resumed._go_on_from(resumed.state)
-    assert resumed.step == 2
+    assert resumed.step == 3
     assert torch.equal(weights(resumed), whole)
 
 

@@ -1,6 +1,7 @@
 """The covariance of the data that a model was trained on, examples of them, and the errors of its x̂_0 on them."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,9 @@ def analytic_variance_of(
             "here: take the variance large or small"
         )
     x0 = on_device(spec.encode(items.items), device)
-    labels = {"labels": on_device(items.labels.long(), device)} if spec.classes and items.labels is not None else {}
+    labels: dict[str, Any] = (
+        {"labels": on_device(items.labels.long(), device)} if spec.classes and items.labels is not None else {}
+    )
     return AnalyticVariance.of(denoiser, x0, **labels)
 
 

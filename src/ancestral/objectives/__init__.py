@@ -11,7 +11,7 @@ from typing import Any
 
 from ancestral.base.arguments import checked
 from ancestral.base.errors import InputError
-from ancestral.base.registries import COUPLINGS, DISTILLATIONS, TimesName, WeightingName
+from ancestral.base.registries import COUPLINGS, DISTILLATIONS, Entry, TimesName, WeightingName
 from ancestral.objectives.coupling import OptimalTransport
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import ClippedLoss as Clipped
@@ -78,6 +78,11 @@ def build(
     return Hybrid(objective) if learned_variance else objective
 
 
+def _coupled(objective: Objective, entry: Entry, options: dict[str, Any]) -> Objective:
+    coupled: Objective = entry.make(objective, **options)
+    return coupled
+
+
 def from_config(config: Any, denoiser: Any) -> Objective:
     """Build the objective of a training run.
 
@@ -100,7 +105,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
         process.clip,
         process.learned_variance,
     )
-    denoising = entry.make(denoising, **options)
+    denoising = _coupled(denoising, entry, options)
     if not config.distil.method:
         return denoising
     method: type[ConsistencyTuning | ProgressiveDistillation] = DISTILLATIONS.find(config.distil.method).load()
