@@ -352,7 +352,8 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     eta: float | None = argument(None, title="Added noise")
     """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with `sampler`."""
     variance: str | None = argument(None, title="Step variance", names="words")
-    """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
+    """Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured on training
+    items), or learned, where the model has it; default: large."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, title="Enlarge by", words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
@@ -805,7 +806,7 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     held out by `validation`."""
     passes: int | None = argument(None, title="Repeats", least=2)
     """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
-    variance: Literal["large", "small", "learned"] | None = argument(None, title="Step variance")
+    variance: Literal["large", "small", "learned", "analytic"] | None = argument(None, title="Step variance")
     """Likelihood: variance of the reverse steps; default: learned if the model has it, else large."""
     clip: bool | None = argument(None, title="Clip estimates")
     """Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes."""

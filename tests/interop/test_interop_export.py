@@ -83,6 +83,26 @@ def test_ddim_draws_the_same_image(tmp_path, process):
     torch.testing.assert_close(ours(model, DDIM(10, eta=0.7)), noisy, rtol=0, atol=1e-4)
 
 
+def test_with_a_patch_the_images_of_the_pipeline_are_folded(tmp_path, run):
+    """The same image from the same noise, once its channels are pixels again; read back it is the same network."""
+    model = untrained(shape=(3, 8, 12), patch=2, process=ProcessConfig("cosine", target="v"))
+    model.save(tmp_path / "model.safetensors")
+    out = run("export", tmp_path, "--to", "diffusers", "--out", tmp_path / "out")
+    assert "torch.nn.functional.pixel_shuffle(images, 2)" in out
+    folded = drawn(load(DDIMPipeline, tmp_path / "out"), num_inference_steps=10, use_clipped_model_output=True)
+    assert folded.shape == (2, 12, 4, 6)
+    noise = torch.randn(2, 12, 4, 6, generator=torch.Generator().manual_seed(5))
+    x = DDIM(10).sample(model.denoiser, torch.nn.functional.pixel_shuffle(noise, 2))
+    theirs = torch.nn.functional.pixel_shuffle(folded, 2)
+    assert theirs.std() > 0.05
+    torch.testing.assert_close((x / 2 + 0.5).clamp(0, 1), theirs, rtol=0, atol=1e-4)
+    read, _ = interop.read_pipeline(tmp_path / "out")
+    assert read.spec.shape == (3, 8, 12)
+    assert read.config.net.patch == 2
+    for name, value in model.denoiser.net.state_dict().items():
+        assert torch.equal(read.denoiser.net.state_dict()[name], value), name
+
+
 @pytest.mark.parametrize(("method", "sampler"), [("progressive", DDIM(3)), ("consistency", Consistency(1))])
 def test_a_distilled_model_is_sampled_in_few_steps_as_the_command_says(tmp_path, method, sampler):
     model = untrained(process=ProcessConfig("cosine", target="v"))
@@ -247,7 +267,6 @@ def test_diffusers_is_not_needed(tmp_path):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (lambda: untrained(patch=2), "--patch 1"),
         (lambda: untrained(shape=(3, 9, 8)), "image-size 10"),
         (lambda: untrained(groups=None), "--groups 4"),
         (lambda: untrained(shape=(2,)), "of the class MLP"),
@@ -293,7 +312,6 @@ def test_an_unknown_label_is_refused(tmp_path):
 
 
 REFUSALS = {
-    "export patched --to diffusers": "--patch 1",
     "export tiny --out new": "group norms have 4, 8 groups",
     "export tiny --to tensorflow": "--to",
     "export tiny --to onnx --label 0": "leave --label out",
@@ -311,7 +329,6 @@ REFUSALS = {
 def folder(tiny_run, tmp_path_factory):
     """A working folder with models and what lies there already."""
     place = tmp_path_factory.mktemp("refusals")
-    untrained(patch=2).save(place / "patched" / "model.safetensors")
     untrained().save(place / "run" / "model.safetensors")
     (place / "tiny").mkdir()
     (place / "tiny" / "model.safetensors").write_bytes(tiny_run.model.read_bytes())
@@ -365,8 +382,8 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
     for obstacle in ("variance", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    assert command == "train digits --patch 1 --groups 8 --no-narrow --target v --out runs/digits-diffusers"
-    config = base.with_settings(patch=1, narrow=False, groups=8, target="v")
+    assert command == "train digits --groups 8 --no-narrow --target v --out runs/digits-diffusers"
+    config = base.with_settings(narrow=False, groups=8, target="v")
     interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
     assert (tmp_path / "out" / "model_index.json").exists()
 
@@ -377,7 +394,7 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
 def test_the_default_format_is_the_one_that_holds_the_model(run, tmp_path, monkeypatch):
     models = {
         "plain": (untrained(), "diffusers", "which can hold this model"),
-        "digits": (untrained(classes=("0", "1"), patch=2), "model.onnx", "patch 2"),
+        "folded": (untrained(patch=2), "model.onnx", "folded by 2x2 pixels"),
         "classes": (untrained(classes=("cat", "dog")), "model.onnx", "it takes no classes: --label cat builds one in"),
         "latent": (untrained(latent=2), "model.onnx", "it is a model of latents"),
     }
@@ -398,15 +415,15 @@ def test_the_default_format_is_the_one_that_holds_the_model(run, tmp_path, monke
         assert line.startswith(f"The format is {'diffusers' if file == 'diffusers' else 'onnx'}, ")
         assert reason in line
     monkeypatch.setattr(export, "find_spec", lambda name: None)
-    assert "ONNX needs two more packages: " in (text := run("export", "digits"))
-    assert text.splitlines()[0] == "digits/model.pt2"
+    assert "ONNX needs two more packages: " in (text := run("export", "folded"))
+    assert text.splitlines()[0] == "folded/model.pt2"
     for words, path in (("--out a.pt2", "a.pt2"), ("--out folder --label cat", "folder/model_index.json")):
         assert "The format is" not in run("export", "classes", *words.split())
         assert (tmp_path / path).exists()
 
 
 def test_the_command_of_a_refusal_runs_as_it_stands(refused, run, tmp_path, monkeypatch):
-    """In the folder of the first run, whose place is taken; the model that it trains is exported by default."""
+    """In the folder of the first run, whose place is taken; diffusers can hold the model that it trains."""
     monkeypatch.chdir(tmp_path)
     arrays = {"steps": 1, "batch_size": 2, "width": 16, "mults": (1,), "blocks": 1, "preview_steps": 1}
     np.save("items.npy", np.random.default_rng(0).integers(0, 255, (6, 1, 12, 12), np.uint8))
@@ -415,4 +432,4 @@ def test_the_command_of_a_refusal_runs_as_it_stands(refused, run, tmp_path, monk
     words = shlex.split(re.search(r"this command trains one that it can: ancestral (.*) \(or", line)[1])
     assert words[-2:] == ["--out", "runs/items-diffusers"]
     run(*words)
-    assert "runs/items-diffusers/diffusers\n" in run("export", "runs/items-diffusers")
+    assert "runs/items-diffusers/diffusers\n" in run("export", "runs/items-diffusers", "--to", "diffusers")

@@ -51,11 +51,13 @@ class Entry:
     def defaults(self) -> dict[str, Any]:
         """The options of the part, with their defaults."""
         parameters = inspect.signature(self.load()).parameters.values()
-        return {one.name: self.arguments.get(one.name, one.default) for one in parameters}
+        values = {one.name: self.arguments.get(one.name, one.default) for one in parameters}
+        return {name: value for name, value in values.items() if value is not inspect.Parameter.empty}
 
     def check_options(self, kind: str, options: Mapping[str, Any]) -> None:
         """Raise InputError for an option that the part does not have, and a value that it cannot have."""
-        defaults, hints = self.defaults(), typing.get_type_hints(self.load())
+        part = self.load()
+        defaults, hints = self.defaults(), typing.get_type_hints(part.__init__ if isinstance(part, type) else part)
         for key, option in options.items():
             if key not in defaults:
                 raise InputError(f"{kind} {self.name} has no option {key}; it has {', '.join(defaults)}")
@@ -365,6 +367,13 @@ RESTORATIONS = Registry(
     Restoration("dps", "guidance.dps:DPS", "a step against the gradient of the distance to y", "Chung et al. 2023",
                 noisy=False, linear=False, clip=False),
 )  # fmt: skip
+
+
+COUPLINGS = Registry(
+    "coupling",
+    Entry("independent", "objectives.coupling:independent", "noise drawn for each item", "Ho et al. (2020)"),
+    Entry("ot", "objectives.coupling:OptimalTransport", "optimal transport within a batch", "Tong et al. (2024)"),
+)
 
 
 @dataclass(frozen=True)

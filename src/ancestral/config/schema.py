@@ -99,6 +99,10 @@ class TrainConfig:
     """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
     weighting: WeightingName = argument("simple", title="Loss weighting")
     """Weight of each t in the loss, on the error of x_0; on that of the target for simple and p2: {WEIGHTINGS}."""
+    coupling: str = argument("independent", names="words", choices=tuple(registries.COUPLINGS))
+    """Which noise an item of a batch is trained with: {COUPLINGS}. It straightens the paths of samplers without noise,
+    so that fewer steps suffice; with classes it pairs within each. A name, or a name with options, as in ot:pool=256;
+    larger pools, and with them larger batches, gain more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     network of one's own."""
@@ -294,6 +298,8 @@ class Config:
             del data["layout"]
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]
+        if train["coupling"] == "independent":  # as in earlier versions
+            del train["coupling"]
         if not data["augment"] or data["stretch_period"] == 360:  # as in earlier versions
             del data["stretch_period"]
         net.pop("function", None)
@@ -354,6 +360,7 @@ class Config:
             check_ranges(section)
         self.check_model()
         _ = self.data.held_out
+        registries.COUPLINGS.read(train.coupling)
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:

@@ -78,6 +78,7 @@ def inspect(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -203,6 +204,7 @@ def train(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -343,6 +345,7 @@ def distil(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -476,7 +479,8 @@ def sample(
         steps: Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun.
         eta: Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with
             `sampler`.
-        variance: Variance of ddpm: large, small or (where the model has it) learned; default: large.
+        variance: Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured
+            on training items), or learned, where the model has it; default: large.
         then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
             --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
             same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.
@@ -694,7 +698,7 @@ def evaluate(
     n: int | None = None,
     split: Literal["train", "test", "held-out"] | None = None,
     passes: int | None = None,
-    variance: Literal["large", "small", "learned"] | None = None,
+    variance: Literal["large", "small", "learned", "analytic"] | None = None,
     clip: bool | None = None,
     decoder: Literal["exact", "tanh", "density"] | None = None,
     ode: bool = False,
@@ -1219,6 +1223,7 @@ def train_steps(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.data.windows import at_random
 from ancestral.guidance import NO_CLASS
+from ancestral.objectives.objective import draw_noise
 from ancestral.randomness import Stream, pytorch_generator
 from ancestral.training.batch_copies import BatchCopies
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
@@ -216,6 +217,7 @@ class Gradients:
         latents = self._latents or self.cache
         batch = dataclasses.replace(batch, items=self._items_of(state, batch, positions))
         x0, condition = prepare(batch, positions, self.config, state.spec, distributed.device, latents)
+        paired = self._paired(state, x0, batch.step, positions, condition) if state.objective.pairs else None
         net = self.config.net
         if state.takes_keys and (isinstance(net, CustomNetConfig) or getattr(net, "dropout", 0) > 0):
             keys = randomness.keys(self.config.train.seed, Stream.DROPOUT, batch.step, positions)
@@ -238,6 +240,7 @@ class Gradients:
                         seed=self.config.train.seed,
                         indices=positions[part],
                         averaged=state.averaged,
+                        **({} if paired is None else {"eps": paired[part]}),
                         **{name: value[part] for name, value in condition.items()},
                     )
                 # DDP and FSDP2 average over the processes, so each gives its part of the sum times their number
@@ -251,6 +254,23 @@ class Gradients:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = distributed.total_on_device(gradient) / distributed.world
         return torch.cat(times), torch.cat(values)
+
+    def _paired(
+        self, state: TrainingState, x0: Tensor, step: int, positions: range, condition: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The noise of the items at `positions`: each process pairs the whole batch, and takes its own."""
+        world = self.distributed.world
+        if world > 1:
+            x0, *values = (self._of_all(value) for value in (x0, *condition.values()))
+            condition = dict(zip(condition, values, strict=True))
+        eps = draw_noise(x0, self.config.train.seed, step, range(len(x0)))
+        return state.objective.pair(x0, eps, **condition)[positions.start :: world][: len(positions)]
+
+    def _of_all(self, rows: Tensor) -> Tensor:
+        """The rows of all processes, in the order of the batch."""
+        table = rows.new_zeros(self.batch_size, *rows.shape[1:])
+        table[self.positions.start :: self.distributed.world][: len(rows)] = rows
+        return self.distributed.total_on_device(table)
 
     def _items_of(self, state: TrainingState, batch: Batch, positions: range) -> Tensor:
         """The items of a batch, on the device if they are kept or copied there."""

@@ -82,6 +82,9 @@ def run(plan: Export) -> Generator[Event, None, Path]:
             yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){arguments}")
         else:
             yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+        if (patch := getattr(model.diffusion.net, "patch", 1)) > 1:
+            folded = f"its images are folded by {patch}x{patch} pixels, which no UNet2DModel unfolds: give output_type"
+            yield Message(f"note: {folded}='np', and torch.nn.functional.pixel_shuffle(images, {patch}) makes pixels")
     elif plan.to == "pt2":
         yield Message(f"Load it with:  torch.export.load({str(out)!r}).module()")
     elif plan.to == "html":
@@ -99,11 +102,13 @@ def _fitting(plan: Export, model: Model) -> tuple[Export, str]:
         problems = ["it is a model of latents, and a DDPMPipeline has no place for their decoder"]
     if not problems and model.spec.classes:
         problems = [f"it takes no classes: {option('label', model.spec.classes[0])} builds one in"]
+    if not problems and (patch := getattr(model.diffusion.net, "patch", 1)) > 1:
+        problems = [f"its samples would stay folded by {patch}x{patch} pixels"]
     if not problems:
         return dataclasses.replace(plan, to="diffusers"), "The format is diffusers, which can hold this model."
     missing = not all(map(find_spec, ("onnx", "onnxscript")))
     to: Format = "pt2" if missing else "onnx"
-    reason = f"diffusers cannot hold this model: {'; '.join(problems)}"
+    reason = f"diffusers cannot hold this model as it is: {'; '.join(problems)}"
     onnx = f", and ONNX needs two more packages: {install_command('onnx')}" if missing else ""
     return dataclasses.replace(plan, to=to), f"The format is {to}, since {reason}{onnx}. {option('to')} names another."
 

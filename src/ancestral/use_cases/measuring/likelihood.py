@@ -112,6 +112,8 @@ def _choose_items(
         notes.append(
             "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
         )
+    if subject.model.config.train.coupling != "independent":
+        notes.append("The model was trained on pairs of a coupling, for which the bound is not one of its samples.")
     if split != "train" and (
         options.leave_out_copies or title == HELD_OUT_SPLIT
     ):  # else the training data may be far away
@@ -145,7 +147,7 @@ def measure_likelihood(
 ) -> Generator[Event, None, LikelihoodResult]:
     """Measure the bound, and if it was asked for the likelihood of the probability flow."""
     model, codec, (items, data, settings) = subject.model, subject.model.spec.codec, plan
-    variance: Any = settings.variance
+    variance: Any = model.analytic_variance if settings.variance == "analytic" else settings.variance
     decoder: Any = settings.decoder
     # the level does not matter to the density of data without levels
     elbo = ELBO(settings.seed, variance, settings.clip, decoder, level=codec.level or 0.0)

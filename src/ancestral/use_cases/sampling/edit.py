@@ -92,6 +92,7 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
     notes = [
         *given.notes,
         *edit.notes,
+        *requests.coupling_note(model),
         *requests.never_absent(stage),
         *stage.conditioning.notes(),
         *requests.snapshot_notes(options, request.objects.weak),

@@ -397,16 +397,28 @@ def differences(request: Request, model: SamplingModel) -> list[str]:
 
 
 def doubts(stage: Stage) -> list[str]:
-    """Say why the sampler does not suit a distilled model."""
+    """Say why the sampler does not suit a model that was distilled, or trained on pairs of a coupling."""
     distil, sampler = stage.model.config.distil, stage.sampler
     if not distil.method:
-        return []
+        return coupling_note(stage.model) if _adds_noise(sampler) else []
     if DISTILLATIONS[distil.method].consistent:
         advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
         return [] if isinstance(sampler, samplers.Consistency) else [f"{advice}, and get worse with each step"]
     suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
     advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
     return [] if suits else [advice]
+
+
+def coupling_note(model: SamplingModel) -> list[str]:
+    """Say that a model was trained on pairs of a coupling, where that is not what a method assumes."""
+    coupling = model.config.train.coupling
+    text = f"the model was trained with {option('coupling', coupling)}: samplers with noise, and edits, take its ε̂ for"
+    return [] if coupling == "independent" else [f"{text} the score, which it is not; take euler, heun or ddim"]
+
+
+def _adds_noise(sampler: samplers.Sampler) -> bool:
+    noisy = isinstance(sampler, samplers.DDPM | samplers.Langevin | samplers.PredictorCorrector)
+    return noisy or any(getattr(sampler, name, 0) for name in ("eta", "ancestral", "churn"))
 
 
 def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[str]:

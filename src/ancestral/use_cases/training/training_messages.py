@@ -14,20 +14,27 @@ from ancestral.base.quantities import format_bytes, plural
 from ancestral.conditions import Words
 from ancestral.config import CustomNetConfig, UNetConfig
 from ancestral.config.folders import first_suffix, is_output
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.training_values import LOSS_HARDLY_FALLS, TrainingCost
 from ancestral.measure.findings import memorisation_finding
 from ancestral.model import Model, check_written
 from ancestral.model.condition_values import as_words, examples
 from ancestral.nets import Transformer, UNet
 from ancestral.render import model_card
 from ancestral.render.data_text import cost_summary
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import RunFolder, Trainer, own_parts
 from ancestral.use_cases import model_cards
 from ancestral.use_cases.training.training_choices import Choices
 from ancestral.vocabulary import MARK
 
+DETERMINISTIC = (
+    "a model that is trained with the coupling {} suits samplers without noise (euler, heun, ddim, dpm, unipc): with "
+    "noise, in bits/dim and in restorations its estimates do not mean what these assume"
+)
+"""What a coupling changes for those who use a model."""
 SMALLEST_FOR_LATENTS = 128
 """Longest side of items below which a note says that latents hardly pay."""
+LONG_RUN = 500
+"""Number of steps from which a run says what is normal of its loss."""
 GREY_ITEMS = 64
 """Number of items among which colours are looked for."""
 SKIPPED_SHOWN = 20
@@ -44,7 +51,8 @@ def announced(
     if not resuming:
         with survived("write the notes", []):
             folder.append_notes(trainer.step, details)
-    yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes])
+    expect = [f"note: {LOSS_HARDLY_FALLS}"] if trainer.step == 0 and trainer.config.train.steps >= LONG_RUN else []
+    yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes, *expect])
     yield from (Message(line, detail=True) for line in details)
 
 
@@ -75,6 +83,15 @@ def doubts(trainer: Trainer) -> Iterator[str]:
         if numbers > net.width:
             problem = f"noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')})"
             yield f"note: {problem}: predict clean items, {option('target', 'x0')}"
+    augmented = bool(config.data.augment)
+    own = isinstance(config.net, CustomNetConfig) and trainer.distributed.world == 1
+    if own and own_parts.answers_at_random(trainer.denoiser, trainer.spec, trainer.distributed, augmented):
+        yield (
+            "note: the network draws from PyTorch's generator, so one seed gives two samples: have forward take "
+            "keys=None, and draw by randomness.normal_of(keys, shape, index)"
+        )
+    if config.train.coupling != "independent":
+        yield f"note: {DETERMINISTIC.format(config.train.coupling)}"
     longest = max(trainer.spec.shape[1:], default=0)
     if trainer.spec.autoencoder is not None and longest < SMALLEST_FOR_LATENTS:
         size = "" if config.data.image_size is None else f": {option('image_size', SMALLEST_FOR_LATENTS)} or more"
