@@ -178,6 +178,8 @@ class Place:
         if argv[0] == "train":
             named = {"--net", "--from", "scenes"}  # networks whose width has other limits than a U-Net's
             words = words if named & set(argv) else with_options(words, "--width 8")
+            if argv[1] == "latent" or "--latent 4" in " ".join(argv):  # else thousands of steps, of the autoencoder
+                words = with_options(words, "--latent-steps 2 --latent-width 8")
             if "--resume" not in argv:
                 shutil.rmtree(out_of(argv), ignore_errors=True)
         if argv[0] in ("evaluate", "compare"):

@@ -118,7 +118,7 @@ def _photograph_of_a_phone(image: bytes) -> Image.Image | None:
     from pillow_heif import HeifImageFile
 
     try:
-        opened: Image.Image = HeifImageFile(io.BytesIO(image))
+        opened: Image.Image = HeifImageFile(io.BytesIO(image))  # type: ignore[no-untyped-call]
     except SyntaxError:  # what Pillow makes of it
         raise UnidentifiedImageError from None
     if _is_large(opened):
