@@ -180,14 +180,12 @@ class ImageReader:
         if self.kind.ranges:
             last = len(image) - 1 if self.kind.masked else len(image)
             parts = [(one[None], number == last, f" in channel {number}") for number, one in enumerate(image)]
-        least: float
-        most: float
         for number, (part, is_mask, place) in enumerate(parts):
             if self.kind.ranges:
                 low, high = self.kind.ranges[number]
-            span = (high - low) or max(abs(high), 1.0)  # of a constant channel
+            span = float(high - low) or max(abs(high), 1.0)  # of a constant channel
             distance = (OVERSHOOT if integers and not self.kind.made_by else FAR_BEYOND) * span
-            least, most = (end.item() for end in part.double().aminmax())
+            least, most = (float(end) for end in part.double().aminmax())
             is_small = integers and not signed and (part.is_floating_point() or is_mask) and 0 < max(-least, most) <= 1
             if is_small or least < low - distance or most > high + distance:
                 ends = (2 * (end - low) / (high - low) - 1 if signed else end for end in (least, most, low, high))
