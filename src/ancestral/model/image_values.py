@@ -178,8 +178,8 @@ class ImageReader:
         if self.kind.masked:
             parts = [(image[:-1], False, ""), (image[-1:], True, "")]
         if self.kind.ranges:
-            last = len(image) - 1 if self.kind.masked else len(image)
-            parts = [(one[None], number == last, f" in channel {number}") for number, one in enumerate(image)]
+            mask = len(image) - 1 if self.kind.masked else len(image)
+            parts = [(one[None], number == mask, f" in channel {number}") for number, one in enumerate(image)]
         for number, (part, is_mask, place) in enumerate(parts):
             if self.kind.ranges:
                 low, high = self.kind.ranges[number]
