@@ -230,19 +230,20 @@ class Maker:
         """The image with the values that -1 and 1 stand for: where channels have ranges of their own, those of its
         channels, and ±1 for a mask and for what a function makes in other channels.
         """
-        low, high = limits[0], limits[-1]
-        if not isinstance(low, tuple) or not isinstance(high, tuple):
-            return replace(image, limits=(low, high))
+        by_channel = [one for one in limits if isinstance(one, tuple)]
+        if not by_channel:
+            low, high = limits
+            return replace(image, limits=(low, high))  # type: ignore[arg-type]
         for part in self.parts:
             if isinstance(part, Fixed) and mixes_channels(part.operator, shape):
                 raise InputError(
                     f"{self.text} mixes channels, and those of the data have ranges of their own: give one range to "
                     f"all by {option('ranges', 'shared')}"
                 )
-        ranges = [*limits, *[(-1.0, 1.0)] * image.masked]
+        ranges = [*by_channel, *[(-1.0, 1.0)] * image.masked]
         if len(ranges) != image.channels:
             return replace(image, limits=(-1.0, 1.0))
-        ends = [end for one in ranges for end in one]  # type: ignore[union-attr]
+        ends = [end for one in ranges for end in one]
         return replace(image, limits=(min(ends), max(ends)), ranges=tuple(ranges))
 
     @torch.no_grad()

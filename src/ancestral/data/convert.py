@@ -208,12 +208,9 @@ def to_uint8(items: Tensor, limits: Limits | None = None) -> Tensor:
         return convert_bit_depth(items, torch.uint8)
     low, high = ends_of(items, limits)
     span = high - low
-    return (
-        ((items.double() - low) * (255 / (span if isinstance(span, Tensor) else span or 1)))
-        .round()
-        .clamp(0, 255)
-        .to(torch.uint8)
-    )
+    scale: Any = 255 / (span if isinstance(span, Tensor) else span or 1)
+    levels: Tensor = (items.double() - low) * scale
+    return levels.round().clamp(0, 255).to(torch.uint8)
 
 
 def is_picture(shape: Sequence[int], dtype: torch.dtype) -> bool:

@@ -293,7 +293,7 @@ def _array(column: Any, name: str) -> Any:
             return column
         column = (column.double() if column.is_floating_point() else column).numpy()
     if isinstance(column, np.ma.MaskedArray) and column.ndim == 2 and np.ma.is_masked(column):
-        column = column.astype(np.float64).filled(np.nan)
+        column = np.where(np.ma.getmaskarray(column), np.nan, column.data.astype(np.float64))
     elif isinstance(column, np.ma.MaskedArray):  # with None where a number is masked
         column = arrays.unmasked(column, name) if column.ndim > 1 else column.tolist()
     if isinstance(column, np.ndarray):

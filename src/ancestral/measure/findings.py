@@ -221,7 +221,7 @@ def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Li
             yield Finding("constant channel", "warning", text, advice)
         return
     shared = not isinstance(limits[0], tuple)
-    first, last = limits if shared else limits[channel]
+    first, last = limits if shared else limits[channel]  # type: ignore[misc]
     span, fill = float(last) - float(first), _fill_value(values)  # type: ignore[arg-type]
     if fill is not None:
         gaps, rest = values == fill, values[values != fill]

@@ -178,14 +178,14 @@ class ImageReader:
         if self.kind.masked:
             parts = [(image[:-1], False, ""), (image[-1:], True, "")]
         if self.kind.ranges:
-            last = len(image) - 1 if self.kind.masked else len(image)
-            parts = [(one[None], number == last, f" in channel {number}") for number, one in enumerate(image)]
+            mask = len(image) - 1 if self.kind.masked else len(image)
+            parts = [(one[None], number == mask, f" in channel {number}") for number, one in enumerate(image)]
         for number, (part, is_mask, place) in enumerate(parts):
             if self.kind.ranges:
                 low, high = self.kind.ranges[number]
-            span = high - low or max(abs(high), 1.0)  # of a constant channel
+            span = float(high - low) or max(abs(high), 1.0)  # of a constant channel
             distance = (OVERSHOOT if integers and not self.kind.made_by else FAR_BEYOND) * span
-            least, most = (end.item() for end in part.double().aminmax())
+            least, most = (float(end) for end in part.double().aminmax())
             is_small = integers and not signed and (part.is_floating_point() or is_mask) and 0 < max(-least, most) <= 1
             if is_small or least < low - distance or most > high + distance:
                 ends = (2 * (end - low) / (high - low) - 1 if signed else end for end in (least, most, low, high))
@@ -253,7 +253,7 @@ def beyond_limits(rows: Tensor, limits: Limits, name: str, slack: float = 0.0) -
     channel = int(beyond.argmax())
     if float(beyond[channel]) <= NOTED_BEYOND + slack:
         return []
-    first, last = limits[channel] if isinstance(limits[0], tuple) else limits  # type: ignore[misc]
+    first, last = limits[channel] if isinstance(limits[0], tuple) else limits
     place = f" in channel {channel}" * (len(values) > 1)
     return [
         f"{name} has values{place} from {float(least[channel]):.6g} to {float(most[channel]):.6g}, and the model was "

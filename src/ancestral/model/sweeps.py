@@ -110,7 +110,8 @@ class Swept(Tensor):
         columns, rows = (*map(value_texts, self.axes.values()), [""])[:2]
         width = max(shape[2], SMALLEST_WIDTH)
         body = f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in (names, *columns))}</tr>"
-        pictures = to_uint8(samples.flatten(0, 2), self.limits).unflatten(0, samples.shape[:3])
+        flat = to_uint8(samples.flatten(0, 2), self.limits)
+        pictures = flat.view(*samples.shape[:3], *flat.shape[1:])
         for text, row in zip(rows, pictures, strict=True):
             cells = ["".join(picture_html(from_pixels(one), width) for one in cell) for cell in row]
             body += f"<tr><th>{html.escape(text)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
