@@ -29,7 +29,7 @@ from ancestral.model.image_values import read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.operators import Identity, Linear, Operator, check_linear, check_noise
+from ancestral.operators import Identity, Linear, Operator, check_noise, is_linear
 
 LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
@@ -63,13 +63,14 @@ def restoration(
     name = "the identity" if operator is None else str(operator)
     operator, noise = _operator(operator, settings.noise or 0.0, model.spec)
     check_noise(noise)
-    check_linear(operator, model.spec.shape)
+    linear = is_linear(operator, torch.empty(1, *model.spec.shape))
     place = window_of(model.spec, settings, image)
     if place is not None:
         _check_window(place.region, operator, model.spec)
         image = place.items
-    y, rounding = _measurements(model.spec, image, operator)
-    edit = restored(model, request, Observation(y, operator, noise, rounding, name), Aids(covariance, own_method))
+    y, rounding = _measurements(model.spec, image, operator, linear)
+    measurement = Observation(y, operator, noise, rounding, name, linear)
+    edit = restored(model, request, measurement, Aids(covariance, own_method))
     return edit if place is None else place.put_back(edit)
 
 
@@ -177,11 +178,18 @@ def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float
     return tuple(operator.apply(torch.zeros(1, *spec.shape)).shape[1:])
 
 
-def _measurements(spec: DataSpec, y: Any, operator: Operator) -> tuple[Tensor, float]:
-    """The measurements (m, *) as an operator makes them of encoded items, and the noise of their rounding."""
+def _measurements(spec: DataSpec, y: Any, operator: Operator, linear: bool) -> tuple[Tensor, float]:
+    """The measurements (m, *) as an operator makes them of encoded items, and the noise of their rounding.
+
+    Raises:
+        InputError: If they are none; of an operator that is not linear, if they are no floats, which alone are as it
+            makes them of encoded items.
+    """
     ones = operator.apply(torch.ones(1, *spec.shape))
     shape, codec = ones.shape[1:], spec.codec
     array = torch.from_numpy(np.ascontiguousarray(y)) if isinstance(y, np.ndarray) else y
+    if not linear and not (isinstance(array, Tensor) and array.is_floating_point()):
+        raise InputError("the operator is not linear: give y as floats, as it makes them of items in [-1, 1]")
     if isinstance(array, Tensor) and array.is_floating_point():
         rows = array.detach().cpu().float()
         rows = rows[None] if rows.shape == shape else rows
@@ -189,7 +197,7 @@ def _measurements(spec: DataSpec, y: Any, operator: Operator) -> tuple[Tensor, f
             raise InputError(f"y has the shape {list(rows.shape)}, and the operator makes {list(shape)} of an item")
         if not bool(rows.isfinite().all()):
             raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
-        if codec.level is not None:
+        if codec.level is not None or not linear:
             if float(rows.abs().max()) > LARGEST_MEASUREMENT and not isinstance(operator, Linear):
                 raise InputError(f"y has values up to {float(rows.abs().max()):g}: give floats in [-1, 1], or integers")
             return rows, 0.0
