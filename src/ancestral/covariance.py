@@ -38,14 +38,15 @@ class Covariance:
     def of(x0: Tensor, rank: int = RANK) -> "Covariance":
         """Return the covariance of items x0 (N, *), of which the axes of most variance are kept.
 
-        The variance that is left is spread evenly over all other directions, so no direction has none.
+        The variance that is left is spread evenly over all other directions, so no direction has none. All is computed
+        in float64; the axes and variances are float64 of items in float64, else float32. The result is detached.
 
         Raises:
             InputError: If there are fewer than two items.
         """
         if len(x0) < 2:
             raise InputError(f"a covariance needs two items or more, not {len(x0)}")
-        flat = x0.flatten(1).double()
+        dtype, flat = torch.promote_types(x0.dtype, torch.float32), x0.detach().flatten(1).double()
         centred = flat - flat.mean(0)
         count, dimensions = centred.shape
         # the smaller of the two Gram matrices has the same eigenvalues
@@ -60,7 +61,7 @@ class Covariance:
         values, vectors = values[larger], vectors[:, larger]
         if dimensions > count:
             vectors = centred.T @ vectors / ((count - 1) * values).sqrt()
-        return Covariance(vectors.float(), values.float(), rest)
+        return Covariance(vectors.to(dtype), values.to(dtype), rest)
 
     def mean_variance(self) -> float:
         """The variance of an element, the mean over all."""

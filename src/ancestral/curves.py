@@ -69,8 +69,11 @@ def _slopes(rise: Tensor) -> Tensor:
     return torch.cat([first[None], inner, last[None]])
 
 
+@torch.no_grad()
 def root(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
     """Find where a function, ≤ 0 at `low` and ≥ 0 at `high`, crosses 0: by Ridders' method, to the last bits of t.
+
+    The result is detached.
 
     Args:
         function: Maps t, float64 (*), to numbers (*).

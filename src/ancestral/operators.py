@@ -310,17 +310,22 @@ class Crop(Operator):
         return [torch.eye(shape[0], dtype=torch.float64), *rows]
 
 
+LINEAR = (Identity, Mask, Downsample, Grey, Blur, Crop)
+"""Operators that are linear by what they are."""
+
+
 def matrix(
     operator: Operator,
     shape: Sequence[int],
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Return the matrix of an operator for flat items of a shape, (M, D)."""
+    """Return the matrix of an operator for flat items of a shape, (M, D). Raises InputError if it is not linear."""
     if not isinstance(operator, Operator):
         raise InputError(f"an operator is needed, not {shown(operator)}: wrap a function in operators.Linear")
-    identity = torch.eye(math.prod(shape), dtype=dtype, device=device)
-    return operator.apply(identity.reshape(-1, *shape)).flatten(1).T
+    identity = torch.eye(math.prod(shape), dtype=dtype, device=device).reshape(-1, *shape)
+    check_linear(operator, identity)
+    return operator.apply(identity).flatten(1).T
 
 
 def _constant(function: Any, *arguments: Any) -> Any:
@@ -387,13 +392,36 @@ def _reciprocals(singular: Tensor, tolerance: float) -> Tensor:
     return (1 / singular).where(singular > tolerance * singular.max(), 0.0)
 
 
-def check_linear(operator: Operator, shape: Sequence[int]) -> None:
-    """Raise InputError unless an operator of items of a shape keeps sums and multiples, which is tried once."""
-    x = torch.linspace(-1, 1, 2 * math.prod(shape), dtype=torch.float64).sin().reshape(2, *shape).float()
+def is_linear(operator: Operator, like: Tensor) -> bool:
+    """Whether an operator keeps sums and multiples of items like those of `like` (B, *).
+
+    Those of this module do, and of a function of one's own it is tried once, except under a transform or a compiler.
+    """
+    if isinstance(operator, Composed) and all(isinstance(part, LINEAR) for part in operator.parts):
+        return True
+    if isinstance(operator, LINEAR) or torch.compiler.is_compiling() or transformed(like):
+        return True
+    linear: bool = _constant(_keeps_sums, operator, tuple(like.shape[1:]), like.dtype, like.device)
+    return linear
+
+
+def check_linear(operator: Operator, like: Tensor) -> None:
+    """Raise InputError unless an operator `is_linear`."""
+    if not is_linear(operator, like):
+        raise InputError(
+            f"{operator} is not linear, as it does not keep sums and multiples: give a linear operator, or take "
+            "guidance.DPS or a method of your own"
+        )
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+@torch.no_grad()
+def _keeps_sums(operator: Operator, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> bool:
+    x = torch.linspace(-1, 1, 2 * math.prod(shape), dtype=torch.float64).sin().reshape(2, *shape).to(device, dtype)
     made, both = operator.apply(x), operator.apply(x[:1] - 2 * x[1:])
     size = float(made.abs().max()) + float(both.abs().max())
-    if not float((both - made[:1] + 2 * made[1:]).abs().max()) <= 1e-3 * size:
-        raise InputError("the operator is not linear, so that it keeps no sums and multiples: give one that does")
+    return float((both - made[:1] + 2 * made[1:]).abs().max()) <= 1e-3 * size
 
 
 def check_noise(noise: float) -> None:

@@ -213,7 +213,8 @@ class Schedule:
 
         Returns:
             t in [0, T], a float, or float64 (B,) on the CPU; T where sigma is above the level at T, unless the schedule
-            `extends`. It has no gradient in the parameters of a learned curve.
+            `extends`. It is differentiable in sigma, any number of times, by dt/dσ = 1/(dσ/dt), which is 0 above the
+            level at T. It has no gradient in the parameters of a learned curve.
 
         Raises:
             InputError: If a level is negative or NaN, or infinite where the schedule `extends`.
@@ -224,11 +225,16 @@ class Schedule:
         if not bool((level >= 0).all()) or (self.extends and not bool(level.isfinite().all())):
             finite = ", and finite on a schedule that goes on above T" if self.extends else ""
             raise InputError(f"a noise level is a number of at least 0{finite}, not {sigma}")
+        t = _TimeAt.apply(self, level) if level.requires_grad else self._time_at(level)  # type: ignore[no-untyped-call]
+        return t if isinstance(sigma, Tensor) else float(t)
+
+    @torch.no_grad()
+    def _time_at(self, level: Tensor) -> Tensor:
+        """See `time_at`, for noise levels, float64 (*), on the CPU."""
         cos, sin = torch.cos(level.atan()), torch.sin(level.atan())
 
         def excess(t: Tensor) -> Tensor:  # of the angle of (a, b), whose tangent is the noise level
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.learned):
-                a, b = self.curve(t)
+            a, b = self.curve(t)
             return cos * b - sin * a
 
         table = self.noise / self.signal
@@ -237,8 +243,7 @@ class Schedule:
         while self.extends and bool((excess(high) < 0).any()):
             low, high = torch.where(excess(high) < 0, high, low), torch.where(excess(high) < 0, 2 * high, high)
         t = curves.root(excess, low, high).where(level > 0, 0.0)
-        t = t if self.extends else t.where(level < table[-1], float(self.steps))
-        return t if isinstance(sigma, Tensor) else float(t)
+        return t if self.extends else t.where(level < table[-1], float(self.steps))
 
     def time(self, t: Time) -> Time:
         """Convert t to one of three types.
@@ -314,6 +319,29 @@ class Schedule:
         xt_weight = (a_t / a_s) * b_s**2 / b_t**2  # (7)  √α_t (1−ᾱ_{t−1}) / (1−ᾱ_t)
         mean = broadcast(x0_weight, x0) * x0 + broadcast(xt_weight, x0) * x_t
         return DiagonalGaussian(mean, broadcast(self.posterior_variance(t, s), x0))  # (6)
+
+
+class _TimeAt(torch.autograd.Function):
+    """`Schedule.time_at` of a tensor, with the derivative of the inverse function."""
+
+    @staticmethod
+    def forward(schedule: Schedule, level: Tensor) -> Tensor:
+        return schedule._time_at(level)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Schedule, Tensor], output: Tensor) -> None:
+        ctx.schedule, level = inputs
+        ctx.save_for_backward(level)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        schedule: Schedule = ctx.schedule
+        (level,) = ctx.saved_tensors
+        t = schedule.time_at(level)  # with its own gradient, for second derivatives
+        (a, b), (da, db) = schedule.at(t), schedule.rates(t)
+        slope = (a**2 + b**2) / ((a * db - b * da) * (1 + level**2))  # of the angle arctan(b/a), which is finite
+        inside = level.isfinite() & ((t < schedule.steps) | schedule.extends | (level == b / a))
+        return None, gradient * slope.where(inside, 0.0)
 
 
 def broadcast(value: Scalar, like: Tensor) -> Scalar:

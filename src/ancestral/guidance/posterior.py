@@ -11,7 +11,7 @@ from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError, whole
 from ancestral.covariance import Covariance
 from ancestral.guidance.wrapper import Wrapper
-from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients, gmres
+from ancestral.operators import Operator, check_fit, check_linear, check_measurement, conjugate_gradients, gmres
 from ancestral.schedules import Time, broadcast
 from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero
 
@@ -68,7 +68,7 @@ class Posterior(Wrapper):
             Jacobian of a network is not symmetric. None is the number of the method in `METHODS`.
 
     Raises:
-        InputError: If an argument cannot be used.
+        InputError: If an argument cannot be used; of `predict`, if A is not linear: `DPS` takes such an operator.
 
     References:
         Wang et al., DDNM: *Zero-shot image restoration using denoising diffusion null-space model* (2023).
@@ -99,6 +99,7 @@ class Posterior(Wrapper):
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε given y. Where x_t holds no signal, the methods with a Jacobian ignore y."""
+        check_linear(self.operator, x_t)
         scales = self.schedule.at(t)
         a, b = (broadcast(scale, x_t) for scale in scales)
         flat = [broadcast(scale, x_t.flatten(1)) for scale in scales]

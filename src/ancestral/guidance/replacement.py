@@ -8,7 +8,7 @@ from torch import Tensor
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.guidance.wrapper import MoveWrapper
-from ancestral.operators import Operator, check_fit, check_measurement
+from ancestral.operators import Operator, check_fit, check_linear, check_measurement
 from ancestral.schedules import Time, per_item
 from ancestral.targets import X0, Denoiser, Prediction, exact_at_zero
 
@@ -37,7 +37,7 @@ class Replacement(MoveWrapper):
         noise: σ, 0 or more, in the units of the items: [-1, 1].
 
     Raises:
-        InputError: If y or the noise cannot be used.
+        InputError: If y or the noise cannot be used; of `predict`, if A is not linear.
 
     References:
         Song et al., *Score-based generative modeling through stochastic differential equations* (2021), appendix I.
@@ -52,6 +52,7 @@ class Replacement(MoveWrapper):
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε from x_t with the measured part replaced."""
+        check_linear(self.operator, x_t)
         shape, made = x_t.shape[1:], self.operator.apply(x_t)
         y = check_fit(self.y, made, x_t)
         a, b = (per_item(torch.as_tensor(scale, dtype=made.dtype), made) for scale in self.schedule.at(t))

@@ -110,7 +110,8 @@ def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies
     if len(rows) < FEWEST_RATIOS:
         raise InputError(f"copies are found among at least {FEWEST_RATIOS} different training items, not {len(rows)}")
     centre = train.double().mean(0)  # distances do not change, and lose fewer digits
-    base, queries = ((x.double() - centre).float() for x in (train[rows], samples))
+    work = torch.promote_types(torch.promote_types(train.dtype, samples.dtype), torch.float32)
+    base, queries = ((x.double() - centre).to(work) for x in (train[rows], samples))
     probes, nth = evenly_spaced(PROBES, len(base)), min(NEIGHBOUR, len(base) - 1)
     blocks = (squares(part, base) for part in _parts(base[probes], base))
     to_others = torch.cat([torch.stack([kth_least(block, 1 + k) for k in (1, nth)], 1) for block in blocks])

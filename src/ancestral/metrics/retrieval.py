@@ -57,5 +57,5 @@ def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 def _none_drawn(count: Tensor, others: int) -> Tensor:
     """The probability that AMONG − 1 of `others` are none of `count` of these, float64."""
-    drawn = torch.arange(AMONG - 1)
-    return ((others - count[:, None] - drawn).clamp(min=0) / (others - drawn)).double().prod(1)
+    drawn = torch.arange(AMONG - 1, dtype=torch.float64)
+    return ((others - count[:, None] - drawn).clamp(min=0) / (others - drawn)).prod(1)

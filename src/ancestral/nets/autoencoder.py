@@ -170,7 +170,8 @@ class Decoder(nn.Module):
 
 
 def _latents(encoder: nn.Module, x: Tensor, factor: int) -> Tensor:
-    return torch.tanh(encoder(pad(x, factor)).float())
+    latents = encoder(pad(x, factor))
+    return torch.tanh(latents.to(torch.promote_types(latents.dtype, torch.float32)))
 
 
 def _items(decoder: nn.Module, z: Tensor, sides: Sequence[int]) -> Tensor:

@@ -18,8 +18,9 @@ def timestep_embedding(index: Tensor, width: int, dtype: torch.dtype = torch.flo
     if width < 4 or width % 2:
         raise InputError(f"a time embedding needs an even width of at least 4, not {width}")
     half = width // 2
-    frequency = torch.exp(torch.arange(half, device=index.device) * (-math.log(10000) / (half - 1)))
-    angle = index[:, None].to(torch.promote_types(dtype, torch.float32)) * frequency
+    work = torch.promote_types(dtype, torch.float32)
+    frequency = torch.exp(torch.arange(half, device=index.device, dtype=work) * (-math.log(10000) / (half - 1)))
+    angle = index[:, None].to(work) * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype)
 
 

@@ -211,9 +211,9 @@ class Transformer(nn.Module):
         h = self.stem(sequence(x))
         if images is not None and self.conditioning.stem is not None:
             h = h + self.conditioning.stem(sequence(fold(pad(images, self.patch), self.patch)))
-        angle = angles(grid, self.width // 2, x.device)
+        angle = angles(grid, self.width // 2, x.device, h.dtype)
         h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)
-        angle = angles(grid, self.width // self.heads // 2, x.device)
+        angle = angles(grid, self.width // self.heads // 2, x.device, h.dtype)
         rotation = angle.cos().to(h.dtype), angle.sin().to(h.dtype)
         for block in self.blocks:
             h = block(h, condition, rotation, keys, words)
@@ -221,14 +221,15 @@ class Transformer(nn.Module):
         return crop(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch), sides)
 
 
-def angles(grid: Sequence[int], pairs: int, device: torch.device) -> Tensor:
-    """Angle of each position of a grid in each of `pairs` planes: float32 (positions, pairs).
+def angles(grid: Sequence[int], pairs: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Angle of each position of a grid in each of `pairs` planes: (positions, pairs), of a dtype or at least float32.
 
     The planes are shared out to the axes; along its axis a plane has a frequency from 1 down to nearly 1/BASE. Planes
     that are left over have the angle 0.
     """
     each = pairs // len(grid)
-    frequency = BASE ** (-torch.arange(each, device=device) / each)
+    work = torch.promote_types(dtype, torch.float32)
+    frequency = BASE ** (-torch.arange(each, device=device, dtype=work) / each)
     places = torch.meshgrid(*(torch.arange(side, device=device) for side in grid), indexing="ij")
     angle = torch.cat([place.reshape(-1, 1) * frequency for place in places], dim=1)
     return F.pad(angle, (0, pairs - angle.shape[1]))

@@ -68,7 +68,8 @@ class Reconstruction(Objective):
 
 def reconstruction_errors(reconstruction: Tensor, x: Tensor) -> Tensor:
     """Compare items (B, C, *sides) with reconstructions: (B,)."""
-    difference = (reconstruction - x).float()
+    difference = reconstruction - x
+    difference = difference.to(torch.promote_types(difference.dtype, torch.float32))
     total = difference.abs().flatten(1).mean(1)
     for scale in range(SCALES):
         if scale:

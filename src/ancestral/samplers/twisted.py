@@ -11,7 +11,7 @@ from ancestral.base.arguments import checked_class
 from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError, whole
 from ancestral.gaussian import normal_tail
-from ancestral.operators import Operator, check_fit, check_measurement, conjugate_gradients
+from ancestral.operators import Operator, check_fit, check_linear, check_measurement, conjugate_gradients
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
 from ancestral.targets import SIGMA_DATA, Prediction
@@ -99,6 +99,7 @@ class TDS(Sampler):
         self, x: Tensor, prediction: Prediction, move: Move, state: Particles | None
     ) -> tuple[Tensor, Particles]:
         """See `Sampler.advance`. The numbers of the state are float64, on the device of x if that has float64."""
+        check_linear(self.operator, x)
         before = self._first(move, x) if state is None else state
         x0, shape = prediction.x0, x.shape[1:]
         made = self.operator.apply(x0.detach())

@@ -53,6 +53,7 @@ class Observation:
         noise: The standard deviation of their noise, as the user says it.
         rounding: The standard deviation of their rounding to integers; 0 of floats.
         name: What messages call the operator.
+        linear: Whether the operator is linear in the items.
     """
 
     y: Tensor
@@ -60,6 +61,7 @@ class Observation:
     noise: float
     rounding: float
     name: str
+    linear: bool = True
 
     def gain(self, shape: Sequence[int]) -> float:
         """The factor by which A⁺ enlarges white noise of y, measured by one draw; items have a shape."""
@@ -88,6 +90,8 @@ def explained(model: SamplingModel, measurement: Observation) -> Explanation:
         InputError: If no items in [-1, 1] have this y, and nothing tells how much noise it has.
     """
     shape, operator, y, noise = model.spec.shape, measurement.operator, measurement.y, measurement.noise
+    if not measurement.linear:  # it has no inverse
+        return Explanation(noise)
     gain = measurement.gain(shape)
     if gain <= GAIN:
         if noise and model.examples is not None and len(model.examples) >= LEAST:

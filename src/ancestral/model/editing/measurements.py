@@ -31,7 +31,7 @@ from ancestral.model.image_values import NOISE_REACH, NOTED_BEYOND, read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.operators import Composed, Identity, Linear, Operator, check_linear, check_noise
+from ancestral.operators import Composed, Identity, Linear, Operator, check_noise, is_linear
 
 LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
@@ -65,7 +65,6 @@ def restoration(
     name = "the identity" if operator is None else str(operator)
     operator, noise = _operator(operator, settings.noise or 0.0, model.spec)
     check_noise(noise)
-    check_linear(operator, model.spec.shape)
     place = window_of(model.spec, settings, image)
     if place is not None:
         _check_window(place.region, operator, model.spec)
@@ -183,10 +182,17 @@ def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float
 def _observed(
     spec: DataSpec, y: Any, operator: Operator, noise: float, name: str
 ) -> tuple[Observation, tuple[str, ...]]:
-    """The measurements (m, *) as an operator makes them of encoded items, and a line if they lie beyond the data."""
-    ones = operator.apply(torch.ones(1, *spec.shape))
+    """The measurements (m, *) as an operator makes them of encoded items, and a line if they lie beyond the data.
+
+    Raises:
+        InputError: If they are none; of an operator that is not linear, if they are no floats, which alone are as it
+            makes them of encoded items.
+    """
+    ones, linear = operator.apply(torch.ones(1, *spec.shape)), is_linear(operator, torch.empty(1, *spec.shape))
     shape, codec = ones.shape[1:], spec.codec
     array = torch.from_numpy(np.ascontiguousarray(unmasked(y, "y"))) if isinstance(y, np.ndarray) else y
+    if not linear and not (isinstance(array, Tensor) and array.is_floating_point()):
+        raise InputError("the operator is not linear: give y as floats, as it makes them of items in [-1, 1]")
     if isinstance(array, Tensor) and array.is_floating_point():
         rows = array.detach().cpu().float()
         rows = rows[None] if rows.shape == shape else rows
@@ -194,10 +200,10 @@ def _observed(
             raise InputError(f"y has the shape {list(rows.shape)}, and the operator makes {list(shape)} of an item")
         if not bool(rows.isfinite().all()):
             raise InputError("y holds NaN or infinity: give finite values, and a mask where some are missing")
-        if codec.level is not None:
+        if codec.level is not None or not linear:
             if float(rows.abs().max()) > LARGEST_MEASUREMENT and not isinstance(operator, Linear):
                 raise InputError(f"y has values up to {float(rows.abs().max()):g}: give floats in [-1, 1], or integers")
-            observation = Observation(rows, operator, noise, 0.0, name)
+            observation = Observation(rows, operator, noise, 0.0, name, linear)
             return observation, _beyond_data(observation, ones, rows, torch.ones(()))
         rounding = 0.0
     else:
@@ -244,7 +250,7 @@ def _beyond_data(observation: Observation, ones: Tensor, given: Tensor, unit: Te
         unit: What 1 of the encoded one is in these.
     """
     parts = observation.operator.parts if isinstance(observation.operator, Composed) else (observation.operator,)
-    if any(isinstance(part, Linear) for part in parts):
+    if not observation.linear or any(isinstance(part, Linear) for part in parts):
         return ()
     y = observation.y
     beyond = (y.abs() - ones * (1 + 2 * NOTED_BEYOND) - NOISE_REACH * observation.noise).where(ones > 0, 0.0)

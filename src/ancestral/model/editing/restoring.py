@@ -43,7 +43,7 @@ from ancestral.model.editing.measurement_noise import (
 )
 from ancestral.model.sample_conditioning import Conditioning, Route
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.operators import CHECK_EVERY, Operator
+from ancestral.operators import CHECK_EVERY, Linear, Operator
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
 
@@ -85,6 +85,7 @@ class OwnRestoration(Restoration):
         function: The method.
     """
 
+    linear: bool = False
     function: OwnMethod | None = None
 
     def wrap(self, denoiser: Denoiser, y: Tensor, operator: Operator, **facts: Any) -> Denoiser:
@@ -123,6 +124,11 @@ class Task:
     decoded: bool
 
     @property
+    def projects(self) -> bool:
+        """Whether samples are made to fit y exactly, which has no noise then and is linear in the items."""
+        return not self.noise and self.measurement.linear
+
+    @property
     def times(self) -> list[float]:
         """The times that are visited."""
         times = list(self.sampler.times(self.model.denoiser.schedule))
@@ -145,14 +151,14 @@ class Task:
         )
         for step in self.model.states(batch, sampler, self.request.seed, conditioning, Route(times=self.times)):
             x = step.x
-            if step.t == 0 and not self.noise and self.sampler.clip is not None and not self.decoded:
+            if step.t == 0 and self.projects and self.sampler.clip is not None and not self.decoded:
                 x = _in_range(x, rows, self.operator, self.sampler.clip)
             yield Step(step.index, step.t, x, x if step.t == 0 else step.x0)
 
     def finish(self, x: Tensor) -> Tensor:
         """Bring the samples, all at once, to the units of the data."""
         spec, y, operator = self.model.spec, self.measurement.y, self.measurement.operator
-        if self.noise or not self.decoded:
+        if not self.projects or not self.decoded:
             return spec.decode(x)
         with torch.no_grad():
             rows = y[[position % len(y) for position in range(len(x))]]
@@ -192,7 +198,7 @@ class Task:
         iterations = settings_of(self.request).iterations
         if method.name != "trained":
             operator, spec = self.measurement.operator, self.model.spec
-            applied = (lambda x: operator.apply(spec.from_x(x))) if self.decoded else self.operator
+            applied = Linear(lambda x: operator.apply(spec.from_x(x))) if self.decoded else self.operator
             error = (NETWORK_ERROR if noise else EXACT_ERROR) if network and method.error else 0.0
             denoiser = method.wrap(
                 clipped,
@@ -204,7 +210,8 @@ class Task:
             )
             clipped = denoiser if self.sampler.clip is None else Clipped(denoiser, self.sampler.clip)
         # what agrees with y exactly is not clipped any more
-        return denoiser if noise or self.decoded else Posterior(clipped, rows, self.operator, 0.0, "ddnm")
+        fits = self.projects and not self.decoded
+        return Posterior(clipped, rows, self.operator, 0.0, "ddnm") if fits else denoiser
 
 
 def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> DecidedEdit:
@@ -216,13 +223,14 @@ def restored(model: SamplingModel, request: Request, measurement: Observation, a
     y, operator = measurement.y, measurement.operator
     items, sampler = items_of(model, request, EDIT_SAMPLES * len(y)), sampler_of(model, request)
     conditioning = conditioning_of(model, request)
-    trained = _condition_for(model.spec, operator, measurement.noise, conditioning.values)
+    linear, values = measurement.linear, conditioning.values
+    trained = _condition_for(model.spec, operator, measurement.noise, values) if linear else None
     is_part = known_part(operator, model.spec.shape) is not None
     explanation = Explanation(measurement.noise) if is_part else explained(model, measurement)
     decoded = model.spec.autoencoder is not None and aids.of_latents is None
     measurement = dataclasses.replace(measurement, noise=explanation.noise)
     method, reason = _method(model, request, measurement, aids, trained)
-    _check_method(method, model, request, trained, decoded)
+    _check_method(method, model, request, trained, decoded, linear)
     if method.inverts and explanation.enlarged > SIGMA_DATA:
         raise InputError(
             f"{method.name} inverts {measurement.name}, which enlarges the noise of y from {explanation.noise:.2g} to "
@@ -257,6 +265,8 @@ def _method(
         return RESTORATIONS.find(name), "It is the method that the options or the recipe name."
     if model.spec.autoencoder is not None and aids.of_latents is None and trained is None:
         return RESTORATIONS["dps"], "The decoder of the latents is not linear, which the methods but dps need."
+    if not measurement.linear:
+        return RESTORATIONS["dps"], "The operator is not linear, which the methods but dps need."
     name, reason = _chosen(model, trained, measurement.operator, aids.covariance)
     return RESTORATIONS[name], reason
 
@@ -267,6 +277,7 @@ def _check_method(
     request: Request,
     trained: tuple[str, derived.Maker] | None,
     decoded: bool,
+    linear: bool,
 ) -> None:
     """Raise InputError if a method cannot be taken, or an option has no effect on it."""
     if method.name == "trained" and trained is None:
@@ -276,11 +287,12 @@ def _check_method(
             f"one with {option('given', 'upscale:4+noise:0.05')} or {option('given', 'mask')}, or leave "
             f"{option('method')} out"
         )
-    if decoded and method.linear:
-        others = ", ".join(one.name for one in RESTORATIONS.values() if not one.linear)
+    if method.linear and (decoded or not linear):
+        others = ", ".join(one.name for one in RESTORATIONS.values() if not one.linear and (linear or one.place))
+        what = "the decoder of this model's latents" if linear else "the operator"
         raise InputError(
-            f"{method.name} needs a measurement that is linear in x, and the decoder of this model's latents is not: "
-            f"{option('method')} is one of {others}"
+            f"{method.name} needs a measurement that is linear in x, and {what} is not: {option('method')} is one of "
+            f"{others}"
         )
     if settings_of(request).iterations is not None and method.iterations is None:
         iterative = ", ".join(one.name for one in RESTORATIONS.values() if one.iterations is not None)
