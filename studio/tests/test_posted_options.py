@@ -158,6 +158,7 @@ WORDS = {
         "samplers",
         "schedule",
         "image_size",
+        "layout",
         "background",
         "variance",
         "label",
