@@ -63,7 +63,7 @@ class Distributed:
             )
         if started and not distributed.is_initialized():
             _init_process_group(distributed.get_default_backend_for_device(self.device))
-            atexit.register(lambda: distributed.is_initialized() and distributed.destroy_process_group())
+            atexit.register(_leave)
         self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
         self.dtype = pick_dtype(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -95,7 +95,7 @@ class Distributed:
         from torch.distributed.fsdp import fully_shard
 
         warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # a view is returned, and never changed in place
-        net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP2 can cut
+        net.to(memory_format=torch.contiguous_format)  # all that FSDP2 can cut
         mesh = init_device_mesh(self.device.type, (self.world,))
         for module in (*repeated_blocks(net), net):
             fully_shard(module, mesh=mesh)
@@ -153,7 +153,7 @@ class Distributed:
         """Run a workflow on the first process; the others wait for its result, and raise InputError if it fails."""
         if self.world == 1:
             return (yield from events)
-        group = distributed.new_group(timeout=WORK_TIMEOUT, backend="gloo")
+        group: Any = distributed.new_group(timeout=WORK_TIMEOUT, backend="gloo")
         answer: list[Any] = [None, None]
         try:
             if self.main:
@@ -201,6 +201,12 @@ def begun_before_restart(folder: Path) -> bool:
         return False
     store = _agent_store()
     return store is not None and bool(store.check([_beginning_of(folder)]))
+
+
+def _leave() -> None:
+    """Destroy the process group, if there still is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _init_process_group(backend: str) -> None:
