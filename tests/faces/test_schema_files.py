@@ -14,7 +14,7 @@ import ancestral
 from ancestral.base.addresses import SITE, schema_address
 from ancestral.base.errors import InputError
 from ancestral.base.fields import check_ranges
-from ancestral.base.registries import SAMPLERS, SCHEDULES
+from ancestral.base.registries import COUPLINGS, SAMPLERS, SCHEDULES
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, preset
 from ancestral.config.request import EditRequest, ImageRef, Request
 from ancestral.faces.schema_files import result_kinds, schema_files
@@ -114,6 +114,7 @@ def _accepted(tree):
             if dataclasses.is_dataclass(section):
                 check_ranges(section)
         SAMPLERS.read(config.sample.sampler)
+        COUPLINGS.read(config.train.coupling)
         if config.process.schedule != "custom":
             SCHEDULES.read(config.process.schedule)
         return True

@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import datetime
 import os
-import re
 import secrets
 import time
 import warnings
@@ -26,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from ancestral.base.device import Precision, pick_device, pick_dtype
-from ancestral.base.errors import InputError, text_of
+from ancestral.base.errors import InputError, out_of_memory, text_of
 from ancestral.base.events import finish
 from ancestral.base.options import option
 
@@ -304,10 +303,6 @@ def keep_activations(net: nn.Module) -> None:
         block.__dict__.pop("forward", None)
 
 
-OUT_OF_MEMORY = "out of memory|can't allocate memory|could not create a (memory|primitive)(?! descriptor)"
-"""The words of CUDA and MPS, of PyTorch's allocator on the CPU, and of oneDNN, which names no reason."""
-
-
 @contextlib.contextmanager
 def memory_explained(advice: str) -> Iterator[None]:
     """Turn an error that means that memory ran out into an InputError with this advice."""
@@ -317,9 +312,3 @@ def memory_explained(advice: str) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise InputError(f"there is not enough memory: {advice}") from None
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of a device or the system means that memory ran out."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, words) is not None
