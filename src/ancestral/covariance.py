@@ -38,8 +38,8 @@ class Covariance:
     def of(x0: Tensor, rank: int = RANK) -> "Covariance":
         """Return the covariance of items x0 (N, *), of which the axes of most variance are kept.
 
-        The variance that is left is spread evenly over all other directions, so no direction has none. It is computed in
-        float64, and the axes and variances are float64 of items in float64, else float32. The result is detached.
+        The variance that is left is spread evenly over all other directions, so no direction has none. All is computed
+        in float64; the axes and variances are float64 of items in float64, else float32. The result is detached.
 
         Raises:
             InputError: If there are fewer than two items.
@@ -79,7 +79,7 @@ class Covariance:
             b: The noise of x_t, likewise.
 
         Returns:
-            C v, (B, D).
+            C v, (B, D). Differentiable in v, in a and b that are tensors, and in the axes and variances.
         """
         rest = self.rest * b**2 / (a**2 * self.rest + b**2)
         if self.axes is None:

@@ -27,12 +27,18 @@ class Nearest:
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:
-    """Compute ‖x_i − y_j‖² of rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖² in float64."""
+    """Compute ‖x_i − y_j‖² of rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖² in float64.
+
+    Differentiable in both, where the rows differ.
+    """
     return (x.square().sum(1)[:, None] + y.square().sum(1)).sub_(2 * x @ y.T).clamp_(min=0)
 
 
 def kth_least(rows: Tensor, k: int) -> Tensor:
-    """Find the k-th least value of each row (n, m), k <= m: among the k runs of columns that have the least minima."""
+    """Find the k-th least value of each row (n, m), k <= m: among the k runs of columns that have the least minima.
+
+    Differentiable in the rows.
+    """
     runs = rows.shape[1] // RUN
     if runs <= k:
         return rows.topk(k, largest=False).values[:, -1]
@@ -43,7 +49,10 @@ def kth_least(rows: Tensor, k: int) -> Tensor:
 
 
 def nearest(queries: Tensor, base: Tensor) -> Nearest:
-    """Find the nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0."""
+    """Find the nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0.
+
+    The distance is differentiable in both.
+    """
     if not len(base):
         raise InputError("the base of a nearest-neighbour search needs at least one item")
     centre = base.double().mean(0)  # distances do not change, and lose fewer digits
@@ -69,7 +78,8 @@ def k_nearest(queries: Tensor, parts: Iterable[Sequence[Tensor]], k: int) -> Nea
         k: The number of items.
 
     Returns:
-        `distance` and `index` (n, min(k, number of items)), the nearest first; of equal distances the first item.
+        `distance` and `index` (n, min(k, number of items)), the nearest first; of equal distances the first item. The
+        distance is differentiable in the queries and the parts, except at copies.
     """
     x, centre = queries.double(), queries.double().mean(0)  # distances do not change, and lose fewer digits
     best, index = x.new_empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.int64)

@@ -213,7 +213,7 @@ class Transformer(nn.Module):
 
 
 def angles(grid: Sequence[int], pairs: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Angle of each position of a grid in each of `pairs` planes: (positions, pairs), in a dtype or in float32 at least.
+    """Angle of each position of a grid in each of `pairs` planes: (positions, pairs), of a dtype or at least float32.
 
     The planes are shared out to the axes; along its axis a plane has a frequency from 1 down to nearly 1/BASE. Planes
     that are left over have the angle 0.
