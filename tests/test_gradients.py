@@ -129,13 +129,13 @@ def advance(sampler, state=None, s=4):
         history = state(x_t, x0) if state else None
         return sampler.advance(x_t, prediction, step, history)[0]
 
-    euler = isinstance(sampler, samplers.DPMSolver | samplers.UniPC)
-    consistency = isinstance(sampler, samplers.Consistency)
-    inputs = [x0] if consistency else [x_t, x0] if euler or isinstance(sampler, samplers.DDPM) else [x_t, x0, eps]
-    if isinstance(sampler, samplers.DDIM):
-        inputs = [x0, eps]
-    if isinstance(sampler, samplers.Langevin):
-        inputs = [x_t, eps]
+    inputs = {
+        samplers.Consistency: [x0],
+        samplers.DDIM: [x0, eps],
+        samplers.Euler: [x_t, x0, eps],
+        samplers.Heun: [x_t, x0, eps],
+        samplers.Langevin: [x_t, eps],
+    }.get(type(sampler), [x_t, x0])
     return function, [*inputs, *([fraction] if learns else []), *(model.parameters() if asks else [])]
 
 
@@ -392,20 +392,22 @@ DIFFERENTIABLE = {
     "probability_flow.integrate": lambda: likelihood(lambda m, x: [*probability_flow.integrate(m, x)][3][1:]),
     "probability_flow.log_likelihood": lambda: likelihood(probability_flow.log_likelihood),
     "probability_flow.log_likelihood probes": lambda: likelihood(probability_flow.log_likelihood, probes=1),
-    "probability_flow.log_likelihood rtol": lambda: likelihood(probability_flow.log_likelihood, rtol=1e-9),
+    "probability_flow.log_likelihood rtol": lambda: likelihood(probability_flow.log_likelihood, rtol=1e-11),
     "probability_flow.log_density": lambda: of(
         lambda x, d: probability_flow.log_density(SCHEDULE, probability_flow.OdeState(20, x, d)), x(), draw(2, seed=1)
     ),
     "adaptive.dormand_prince": lambda: of(
-        lambda y: [*adaptive.dormand_prince(lambda t, s: (s[0].sin() * t[:, None],), (y,), 0.0, 1.0, 1e-9)][-1][1],
+        lambda y: [*adaptive.dormand_prince(lambda t, s: (s[0].sin() * t[:, None],), (y,), 0.0, 1.0, 1e-11)][-1][1],
         draw(2, 3),
     ),
     "adaptive.flow_state": lambda: of(
         lambda u, a: adaptive.flow_state(SCHEDULE, a, u), x(), torch.tensor([0.3, 1.2], dtype=F64).requires_grad_()
     ),
     "adaptive.velocity": lambda: of(lambda a, b, c: adaptive.velocity(Prediction(a, b), c), x(), x(1), times()),
-    "adaptive.flow": lambda: likelihood(lambda m, x: adaptive.flow(m.schedule, m.predict, x, 6, 2, 1e-9)),
-    "objectives.Clipped.errors": lambda: errors(lambda m: objectives.Clipped(objectives.Denoising(uniform()))),
+    "adaptive.flow": lambda: likelihood(lambda m, x: adaptive.flow(m.schedule, m.predict, x, 6, 2, 1e-11)),
+    "objectives.Clipped.errors": lambda: errors(
+        lambda m: objectives.Clipped(objectives.Denoising(uniform())), torch.tensor([2, 3])
+    ),
     "objectives.Denoising.errors": lambda: errors(lambda m: objectives.Denoising(uniform())),
     "objectives.Weighted.errors": lambda: errors(
         lambda m: objectives.Weighted(objectives.Denoising(uniform()), SCHEDULE.noise)
@@ -437,7 +439,9 @@ DIFFERENTIABLE = {
     "samplers.slerp": lambda: of(samplers.slerp, x(), x(1), torch.tensor([0.3, 0.6], dtype=F64).requires_grad_()),
     "samplers.slerp parallel": lambda: of(lambda x: samplers.slerp(x, 2 * x, 0.3), x()),
     "nets.MLP.forward": lambda: network(lambda: nets.MLP(2, 8, 1), 2),
-    "nets.Transformer.forward": lambda: network(lambda: nets.Transformer(1, 8, 1, 1, 2), 1, 4, 4),
+    "nets.Transformer.forward": lambda: network(
+        lambda: nets.Transformer(1, width=8, depth=1, heads=1, patch=2), 1, 4, 4
+    ),
     "nets.UNet.forward": lambda: network(lambda: nets.UNet(1, 8, (1, 1), 1, (4,), 0.0, 8, groups=2), 1, 8, 8),
     "metrics.distances.divergences": lambda: of(distances.divergences, draw(5, 3)),
     "metrics.precision_recall.radii": lambda: of(lambda a: precision_recall.radii(a, 2), draw(6, 3)),
@@ -448,6 +452,9 @@ DIFFERENTIABLE = {
     ),
     "metrics.neighbours.k_nearest": lambda: of(
         lambda a, b: neighbours.k_nearest(a, [[b]], 2).distance, draw(4, 3), draw(5, 3, seed=1)
+    ),
+    "metrics.neighbours.memorisation": lambda: of(
+        lambda a, b: neighbours.memorisation(a, b, draw(6, 3, seed=2)).samples.distance, draw(4, 3), draw(5, 3, seed=1)
     ),
     "metrics.colour.colour": lambda: of(colour.colour, draw(3, 2, 4)),
     "metrics.ensembles.mean_forecast": lambda: of(ensembles.mean_forecast, draw(3, 4, 5)),
@@ -488,6 +495,7 @@ DETACHED = {
     "metrics.precision_recall.precision_recall": lambda: of(
         lambda a, b: precision_recall.precision_recall(a, b, 2), draw(6, 3), draw(6, 3, seed=1)
     ),
+    "metrics.precision_recall.Balls.of": lambda: of(lambda a: precision_recall.Balls.of(a, 2), draw(6, 3)),
     "metrics.copies.copies": lambda: of(copies.copies, draw(4, 3), draw(9, 3, seed=1)),
     "metrics.ensembles.rank_counts": lambda: ensemble(ensembles.rank_counts),
     "metrics.linear_classifier.fit": lambda: of(lambda a: linear_classifier.fit(a, torch.arange(12) % 2), draw(12, 3)),
@@ -500,7 +508,7 @@ NO_GRAPH = {
         schedules.Schedule.alpha_bar schedules.Schedule.snr schedules.Schedule.beta targets.unscaled
         targets.Target.output_scale covariance.Covariance.isotropic operators.Operator.matrices
         operators.Composed.matrices operators.Downsample.matrices operators.Grey.matrices operators.Blur.matrices
-        operators.Blur.matrix operators.Crop.matrices metrics.precision_recall.Balls.of""",
+        operators.Blur.matrix operators.Crop.matrices""",
     "random numbers, times, probabilities, indices and truth values": """
         randomness.keys randomness.words randomness.uniform randomness.uniforms randomness.integers randomness.normal
         randomness.permutation reverse.prior objectives.Objective.draw objectives.ProgressiveDistillation.draw
@@ -509,8 +517,7 @@ NO_GRAPH = {
         objectives.times.LogNormalTimes.draw objectives.times.ImportanceTimes.probabilities
         objectives.times.ImportanceTimes.draw objectives.times.stratified objectives.distillation.earlier
         metrics.copies.Copies.near metrics.copies.Copies.copied metrics.baselines.random_items
-        metrics.baselines.nearest_items metrics.linear_classifier.LinearClassifier.predict
-        metrics.neighbours.memorisation""",
+        metrics.baselines.nearest_items metrics.linear_classifier.LinearClassifier.predict""",
     "state, or a denoiser, objective or setting of another kind": """
         objectives.Objective.state objectives.ConsistencyTuning.state objectives.ProgressiveDistillation.state
         objectives.times.TimeDistribution.state objectives.times.ImportanceTimes.state objectives.Stages.of

@@ -148,8 +148,8 @@ def flow(
 ) -> Tensor:
     """Move x (B, *) along the probability flow from time t to time s. Raises InputError as `dormand_prince` does.
 
-    Differentiable as `dormand_prince` is, in x and the leaves that `predict` reads, such as the parameters of a network;
-    not in those of a learned curve.
+    Differentiable as `dormand_prince` is, in x and the leaves that `predict` reads, such as the parameters of a
+    network; not in those of a learned curve.
     """
     recorded, others = records(x), dict[int, Tensor]()
 

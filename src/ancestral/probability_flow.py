@@ -173,7 +173,7 @@ def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
 
 
 def log_density(schedule: Schedule, end: OdeState) -> Tensor:
-    """log p(x_0) of each image in nats, (N,), given the last state of the flow. Differentiable in its x and divergence."""
+    """log p(x_0) of each image in nats, (N,), given its last state. Differentiable in its x and divergence."""
     with torch.no_grad():
         variance = broadcast(schedule.prior_deviation(end.t) ** 2, end.x)
     prior = DiagonalGaussian(torch.zeros_like(end.x), variance)

@@ -113,7 +113,8 @@ def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: flo
 
     The threshold is the k-th least distance of m held-out items, k ≈ quantile · (m + 1). A sample that is distributed
     as they are is below it with probability k/(m + 1), exactly, whatever the data; and since all samples share one
-    threshold, of n samples the share varies as that of Pólya's urn, with variance p(1 − p)(n + m + 1)/(n(m + 2)).
+    threshold, of n samples the share varies as that of Pólya's urn, with variance p(1 − p)(n + m + 1)/(n(m + 2)). The
+    distances of the samples are differentiable, and nothing else.
 
     Raises:
         InputError: If held-out items are copies of training items, so that nothing can be nearer.

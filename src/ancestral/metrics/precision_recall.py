@@ -45,9 +45,9 @@ class Balls(NamedTuple):
 
     @staticmethod
     def of(reference: Tensor, k: int = K) -> "Balls":
-        """Compute the balls of features (m, d). Raises InputError for at most k items."""
-        centre = reference.double().mean(0)
-        rows = reference.double() - centre
+        """Compute the balls of features (m, d), detached. Raises InputError for at most k items."""
+        centre = reference.detach().double().mean(0)
+        rows = reference.detach().double() - centre
         return Balls(centre, rows, radii(rows, k))
 
 
