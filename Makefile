@@ -1,15 +1,13 @@
 # Two commands do all the set-up they need, in a .venv of their own: make demo, make test.
-# TORCH=cpu installs PyTorch's build without CUDA, 3 GB less to download on Linux, from PyTorch's own index;
-# LOCKED=1 installs exactly the versions of requirements.lock, into .venv-locked
+# They install the versions of requirements.lock; LATEST=1 behind any target installs the newest ones, into .venv-newest.
+# release/install.py says which build of PyTorch it takes; UV_TORCH_BACKEND=cu130 behind any target names another one
 PYTHON ?= python3
-VENV := $(if $(LOCKED),.venv-locked,.venv)
+VENV := $(if $(LATEST),.venv-newest,.venv)
 BIN := $(VENV)/bin
-INSTALL = $(if $(LOCKED)$(TORCH),$(BIN)/uv pip install --python $(BIN)/python $(if $(LOCKED),--constraint requirements.lock) \
-    $(if $(TORCH),--torch-backend $(TORCH) --no-verify-hashes),$(BIN)/pip install)
+INSTALL = $(BIN)/python release/install.py $(if $(LATEST),--no-lock)
 DEMO := runs/demo
 BENCH := .venv-bench
-NEWEST := .venv-newest
-NEWEST_PYTHON ?= python3.13
+LINT := .venv-lint
 LOWEST := .venv-lowest
 RELEASE := .venv-release
 LOWEST_PYTHONS ?= python3.11 python3.12 python3.13
@@ -25,7 +23,7 @@ OXYGEN := bench/data/oxygen-icon-theme
 KEYWORDS := bench/data/emojilib-4.0.3.tgz
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-newest test-lowest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu tables clean
+.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-changed test-lowest newest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -66,20 +64,23 @@ test-device: $(VENV)/.installed-dev
 
 test-all: test test-device test-long test-bench test-slow test-browser
 
-# the newest version of every package, on the newest Python that these support; ROOM as of make test
-test-newest: $(NEWEST)/bin/uv
-	@echo "Installs the newest of all packages into $(NEWEST). $(CUDA_BUILDS)"
-	$(NEWEST)/bin/uv pip install --python $(NEWEST)/bin/python --upgrade --editable . --group test --group docs \
-	    --editable ./studio --editable ./course
-	$(NEWEST)/bin/pytest $(PARALLEL) $(FOLDERS)
+# the long tests of the rooms that have changed since the commit BASE: where a branch left main or, on main itself, the
+# last commit that is older than four hours; of all rooms where there is no such commit
+BASE = $(shell exec 2>/dev/null; base=$$(git merge-base HEAD origin/main || git merge-base HEAD main); head=$$(git rev-parse HEAD); \
+    if [ "$$base" = "$$head" ]; then git rev-list -1 --first-parent --before='4 hours ago' HEAD; else echo $$base; fi)
+CHANGED = $(if $(BASE),$(shell git diff --name-only $(BASE) | sed -n -E 's:^(src/ancestral|tests)/([^/]+)/.*:tests/\2:p; \
+    s:^(src/ancestral|tests)/[^/]+\.py$$:tests/test_*.py:p; s:^(studio|course)/.*:\1/tests:p' | sort -u),tests studio/tests course/tests)
+
+test-changed: $(VENV)/.installed-dev
+	@echo "Changed since $(or $(BASE),the beginning): $(or $(wildcard $(CHANGED)),no room)"
+	$(if $(wildcard $(CHANGED)),$(BIN)/pytest $(PARALLEL) -m long $(wildcard $(CHANGED)) || [ $$? = 5 ])
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
 test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
 
-test-lowest-%: $(LOWEST)/%/bin/uv
-	@echo "Installs the lowest versions into $(LOWEST)/$*. $(CUDA_BUILDS)"
-	$(LOWEST)/$*/bin/uv pip install --python $(LOWEST)/$*/bin/python --resolution lowest-direct --editable . \
-	    --group test --group docs --editable ./studio --editable ./course
+test-lowest-%: $(LOWEST)/%/bin/pip
+	$(LOWEST)/$*/bin/python release/install.py --no-lock --resolution lowest-direct --editable . --group test --group docs \
+	    --editable ./studio --editable ./course
 	$(LOWEST)/$*/bin/pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning $(FOLDERS)
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
@@ -105,19 +106,20 @@ course: $(VENV)/.installed-course
 notebook: $(VENV)/.installed-course
 	$(BIN)/ancestral-course start my-course --open jupyter
 
-lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/codespell
-	$(BIN)/zizmor --offline --quiet .github .pre-commit-config.yaml
+# in an environment of its own, without PyTorch
+lint: $(LINT)/.installed
+	$(LINT)/bin/ruff check .
+	$(LINT)/bin/ruff format --check .
+	$(LINT)/bin/codespell
+	$(LINT)/bin/zizmor --offline --quiet .github .pre-commit-config.yaml
 
 types: $(VENV)/.installed-types
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # the newest versions of all packages for every Python and system; to be run before a release
-lock: $(BIN)/uv
-	printf '%s\n' '-e .[metrics]' '-e ./studio' '-e ./course[notebook]' | $(BIN)/uv pip compile --quiet --universal --upgrade \
+lock: $(RELEASE)/.installed
+	printf '%s\n' '-e .[metrics]' '-e ./studio' '-e ./course[notebook]' | $(RELEASE)/bin/uv pip compile --quiet --universal --upgrade \
 	    --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command "make lock" \
 	    --group types --group release $(foreach package,ancestral ancestral-studio ancestral-course,--no-emit-package $(package)) \
 	    --output-file requirements.lock -
@@ -126,7 +128,7 @@ lock: $(BIN)/uv
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python release/build.py $(TAG)
 
-# what dist/ has, installed by name (WAYS=uv pip pipx lowest) in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
+# what dist/ has, installed by name (WAYS=uv pip pipx lowest tests) in environments with nothing in them: seconds, sizes, and the list of all parts (SBOM)
 test-dist: dist
 	$(RELEASE)/bin/python release/try_packages.py $(WAYS)
 
@@ -155,54 +157,39 @@ $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ancestral needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(BIN)/uv: $(BIN)/pip
-	$(BIN)/pip install --quiet uv
+# with LATEST=1 never up to date
+newest:
+SOURCES = $(BIN)/pip pyproject.toml $(if $(LATEST),newest,requirements.lock)
 
-# the first pip that reads dependency groups is 25.1
-$(VENV)/.installed: $(BIN)/pip pyproject.toml $(if $(LOCKED)$(TORCH),$(BIN)/uv)
-	@echo "Installs PyTorch and about 40 other packages into $(VENV): about 0.4 GB to download, 1.1 GB on the disk."
-	@echo "On Linux pip may take the PyTorch for NVIDIA GPUs, about 3 GB more; without a GPU: make TORCH=cpu ..."
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+$(VENV)/.installed: $(SOURCES)
 	$(INSTALL) --editable ".[metrics]"
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed studio/pyproject.toml course/pyproject.toml
-	@echo "Installs about 150 packages of the tests and the site into $(VENV): 1.3 GB on the disk."
+$(VENV)/.installed-dev: $(SOURCES) studio/pyproject.toml course/pyproject.toml
 	$(INSTALL) --editable . --group dev --editable ./studio --editable ./course
 	@touch $@
 
 $(VENV)/.installed-types: $(VENV)/.installed-dev
-	@echo "Installs pyright with its Node.js into $(VENV): about 60 MB to download, 280 MB on the disk."
 	$(INSTALL) --editable . --group types
 	@touch $@
 
-$(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
+$(VENV)/.installed-course: $(SOURCES) course/pyproject.toml
 	$(INSTALL) --editable . --editable "./course[notebook]"
 	@touch $@
 
-CUDA_BUILDS := For Linux on x86-64 PyPI has PyTorch for NVIDIA GPUs alone: about 3 GB to download, 7 GB on the disk. \
-    With UV_TORCH_BACKEND=cpu its CPU build comes from PyTorch's own index.
-
-$(NEWEST)/bin/uv:
-	$(NEWEST_PYTHON) -m venv $(NEWEST)
-	$(NEWEST)/bin/pip install --quiet uv
-
-.PRECIOUS: $(LOWEST)/%/bin/uv
-$(LOWEST)/%/bin/uv:
+.PRECIOUS: $(LOWEST)/%/bin/pip
+$(LOWEST)/%/bin/pip:
 	$* -m venv $(LOWEST)/$*
-	$(LOWEST)/$*/bin/pip install --quiet uv
 
-# what makes releases lives in an environment of its own, as the build tools for all packages are the same there
-$(RELEASE)/.installed: pyproject.toml requirements.lock
-	$(PYTHON) -m venv $(RELEASE)
-	$(RELEASE)/bin/pip install --quiet --upgrade "pip>=25.1"
-	$(RELEASE)/bin/pip install --quiet $(if $(LOCKED),--constraint requirements.lock) --group release
+$(LINT)/.installed $(RELEASE)/.installed: .venv-%/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python release/install.py --group $*
 	@touch $@
 
 # the peers live in an environment of their own
 $(BENCH)/.installed: pyproject.toml studio/pyproject.toml bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics,tensorboard]" --editable ./studio \
+	$(BENCH)/bin/python release/install.py --no-lock --editable ".[metrics,tensorboard]" --editable ./studio \
 	    --requirement bench/requirements.txt
 	@touch $@
 
@@ -221,4 +208,4 @@ $(OXYGEN):
 	cd $(@D) && apt-get --quiet download oxygen-icon-theme && dpkg --extract oxygen-icon-theme_*.deb $(@F)
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(NEWEST) $(LOWEST) $(RELEASE) .venv-locked .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-newest $(BENCH) $(LINT) $(LOWEST) $(RELEASE) .pytest_cache .mypy_cache .ruff_cache

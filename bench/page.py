@@ -1,6 +1,7 @@
 """Generate docs/explanation/benchmarks.md from the JSON files in bench/results."""
 
 import json
+import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,14 @@ quartiles in brackets. A ratio is the median of the ratios within a round. `ddp`
 measured beside the record, which is trained again in the same run.
 """
 
+REPEAT = """\
+These commands run in a clone, in which `make demo` trains `runs/demo`. `python bench/kill.py` kills trainings,
+which then resume bit for bit.
+"""
+
+COMMANDS = re.compile(r"<!-- generated: measurement commands -->.*?<!-- end -->", re.DOTALL)
+"""The block of the page that docs/hooks/blocks.py writes."""
+
 TITLES = {
     "steps": "A step of the DDPM paper's network",
     "memory": "Memory of a training step",
@@ -49,7 +58,8 @@ def read_results(folder: Path = RESULTS) -> dict[str, Result]:
 
 def render(results: Mapping[str, Result]) -> str:
     """Format the page. Parts and devices without a result are marked as not measured."""
-    lines = INTRODUCTION.splitlines()
+    (block,) = COMMANDS.findall(PAGE.read_text(encoding="utf-8"))
+    lines = [*INTRODUCTION.splitlines(), "", "## Repeat the figures of README.md", "", *REPEAT.splitlines(), "", block]
     for part, title in TITLES.items():
         lines += ["", f"## {title}", ""]
         if part in INTRODUCTIONS:

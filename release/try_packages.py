@@ -1,4 +1,4 @@
-"""Install what dist/packages has by name, in environments with nothing in them, and use it as its users do.
+"""Install what dist/packages has by name, in environments with nothing in them, use it as its users do, and test it.
 
 Each line says how many seconds a command took; installations start without any cache. dist/ancestral.cdx.json gets the
 list of all parts of an installation of all packages (SBOM, CycloneDX). Run it by `make test-dist`.
@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.request
@@ -140,6 +141,22 @@ def with_lowest(walk: Walk, uv: Path) -> None:
         assert "<title>" in page
 
 
+def with_tests(walk: Walk, uv: Path) -> None:
+    """Run the tests that the source distributions carry, where there is no clone."""
+    programs = walk.venv("tests")
+    for archive in PACKAGES.glob("*.tar.gz"):
+        with tarfile.open(archive) as files:
+            files.extractall(walk.folder, filter="data")
+    folders = sorted(walk.folder.glob("ancestral*/"))
+    words = *folders, "--group", f"{folders[0] / 'pyproject.toml'}:test"
+    walk.do("uv pip install, of source distributions", uv, "pip", "install", "--python", programs / "python", *words)
+    for folder in folders:
+        said = walk.do(
+            f"the tests of {folder.name}", programs / "pytest", "--numprocesses", "logical", folder / "tests"
+        )
+        print(" " * 10, said.strip().rpartition("\n")[2])
+
+
 def required() -> list[str]:
     """What the packages of ancestral[studio] require of others, which makes these direct requirements."""
     texts = []
@@ -162,12 +179,12 @@ def main() -> None:
     """Walk through all ways, in folders that are deleted afterwards."""
     if not list(PACKAGES.glob("*.whl")):
         sys.exit("release/try_packages.py: dist/packages has no wheels: make dist")
-    ways = {"uv": by_uv, "pip": by_pip, "pipx": by_pipx, "lowest": with_lowest}
+    ways = {"uv": by_uv, "pip": by_pip, "pipx": by_pipx, "lowest": with_lowest, "tests": with_tests}
     for name in sys.argv[1:] or ways:
         with tempfile.TemporaryDirectory() as folder:
             walk = Walk(Path(folder))
             programs = walk.venv("tools")
-            tool = {"uv": "uvx", "lowest": "uv"}.get(name, name)
+            tool = {"uv": "uvx", "lowest": "uv", "tests": "uv"}.get(name, name)
             if tool != "pip":
                 installed = "pipx" if name == "pipx" else "uv"
                 walk.do(f"pip install {installed}", programs / "pip", "install", installed)

@@ -84,7 +84,7 @@ def imports(path):
 
     Of names that are imported from a package, the modules among them are named, else the package.
     """
-    modules, source = [], next(folder for folder in path.parents if folder.name == "src")
+    modules, source = [], next(folder for folder in path.parents if not (folder / "__init__.py").exists())
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]

@@ -15,7 +15,8 @@ def test_captions_are_tokens_and_text_again():
 def test_words_that_occur_twice_are_one_token_and_others_are_spelled():
     vocabulary = Vocabulary(count_pieces(CAPTIONS))
     assert [vocabulary.pieces[token] for token in vocabulary.tokens("a red cab")] == ["▁a", "▁red", "▁c", "a", "b"]
-    assert vocabulary.unknown("a red cab") == ["cab"]
+    assert vocabulary.in_pieces("a red cab, a Ωcab") == ["cab"]
+    assert [vocabulary.skips(text) for text in ("a red cab!", "a Ωcab", "5 €", "d'été")] == [False, True, True, False]
     assert [vocabulary.rest("A red cab, a", length) for length in (1, 4, 5, 7)] == ["red cab , a", "cab , a", ", a", ""]
     assert vocabulary.text(vocabulary.tokens("Ω cΩab")) == "cab"  # no caption has the letter
 

@@ -17,7 +17,7 @@ import equality
 import page
 from accelerators import NEEDS_CUDA, Accelerator, on, pick_accelerator
 from ancestral import config
-from ancestral.base.device import Layout
+from ancestral.base.device import MemoryFormat
 from ancestral.base.errors import InputError
 from ancestral.config.schema import GraphMode
 from ancestral.data import InMemoryDataset
@@ -41,7 +41,7 @@ class Variant:
     """Precision, layout and options of an optimiser step that is measured."""
 
     precision: str = "bf16"
-    layout: Layout = "auto"
+    memory_format: MemoryFormat = "auto"
     compile: bool | GraphMode = False
     checkpointing: bool = False
     base: str = "bf16"
@@ -52,7 +52,7 @@ VARIANTS = {
     "float32": Variant("fp32"),
     "float32, contiguous": Variant("fp32", "contiguous", base="float32"),
     "bf16": Variant(),
-    "bf16, contiguous": Variant(layout="contiguous"),
+    "bf16, contiguous": Variant(memory_format="contiguous"),
     "bf16, --compile": Variant(compile=True),
     "bf16, --compile reduce-overhead": Variant(compile="reduce-overhead"),
     "bf16, --compile max-autotune": Variant(compile="max-autotune"),
@@ -107,7 +107,7 @@ class Steps:
         runtime = dataclasses.replace(
             base.runtime,
             compile=variant.compile,
-            layout=variant.layout,
+            memory_format=variant.memory_format,
             checkpointing=variant.checkpointing,
             snapshots=0,
         )

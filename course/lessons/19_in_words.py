@@ -808,7 +808,7 @@ if not QUICK:
 # crosses"), and a program checks its samples as here. Of your own images it reads captions from text files beside
 # them, `cat.txt` beside `cat.png`, or from a column of a table. It counts the vocabulary, keeps it in the model file,
 # and says which captions are too long. Its networks attend to words at chosen resolutions, with layers that begin with
-# zeros. [The page on captions](../how-to/captions.md) has all of it.
+# zeros. [The page on captions](../../docs/how-to/captions.md) has all of it.
 #
 # In Python, captions are a condition by name. Our scenes have few different captions, each many times. A column of
 # those is taken for *classes*. A tuple of captions for each item, here of one, says that it is text.

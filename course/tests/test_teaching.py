@@ -71,6 +71,7 @@ def test_the_printed_solution_passes_for_twenty_seeds(number, name, tmp_path):
     passes(number, name, range(20), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "name"), [case for case in CASES if case[1] not in WITHOUT_ARGUMENTS])
 def test_the_known_results_of_the_usual_inputs_fail_for_a_seed(number, name):
     """A function that repeats the results that the reference has for the fixed inputs."""
@@ -169,6 +170,7 @@ def test_a_module_beside_the_file_is_refused(tmp_path):
     assert "put what it needs into the file" in complaint(path, "shifted", lesson_file(LESSONS[9]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", NUMBERS)
 def test_right_answers_are_not_refused_unless_they_use_the_package(number, tmp_path):
     planted = importlib.import_module(f"wrong_solutions.lesson_{number:02d}") if number != 18 else None

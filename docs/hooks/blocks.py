@@ -1,30 +1,40 @@
-"""Writes the generated blocks of README.md and of two pages: commands, presets, and figures of the benchmarks.
+"""Writes the generated blocks of README.md and of pages: the command line, parts by their names, lessons, figures.
 
     python docs/hooks/blocks.py
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`, so that it can be read without the site too. The
-commands come from the declarations, the presets from their table, and the figures from the JSON files of `bench/`.
+commands come from the declarations, the parts from their tables, and the figures from the JSON files of `bench/`.
 `tests/docs/test_blocks.py` fails when a block is stale.
 """
 
+import html
 import json
 import re
 import shlex
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from ancestral.base import registries
 from ancestral.base.estimate import format_number
 from ancestral.config import METHODS, PRESETS, Config
-from ancestral.declarations import USE_CASES
+from ancestral.declarations import USE_CASES, UseCase
+from ancestral.faces.help_text import description, entry_text, named, words_of
+from ancestral_course import LESSONS, lesson_exercises, lesson_file
+from ancestral_course.lessons import PATHS, find_lesson
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 from records import ENTRIES, read_entry, values  # noqa: E402  # bench/ is no package
 
-PAGES = ("README.md", "docs/how-to/commands.md", "docs/reference/presets.md")
 BLOCK = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = [
+    path.relative_to(ROOT).as_posix()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if BLOCK.search(path.read_text(encoding="utf-8"))
+]
 
 # -- commands ---------------------------------------------------------------------------------------------------------
 
@@ -62,6 +72,111 @@ def commands() -> str:
         command = f"[`ancestral {name}`](../reference/command-line.md#ancestral-{name})"
         rows.append(f"| {command} | {case.summary} | `ancestral.{case.function}` | [{heading}]({page}) |")
     return "\n".join(rows)
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+COMPLETION = """\
+## Completion
+
+Shells complete commands, options, their values (presets, samplers, metrics and others) and paths, by the script that
+`ancestral --completion` prints. It is made for the installed version, so the line that prints it makes it anew:
+
+| shell | once, or in the file that the shell reads when it starts |
+|---|---|
+| bash | `eval "$(ancestral --completion bash)"` in `~/.bashrc` |
+| zsh | `eval "$(ancestral --completion zsh)"` in `~/.zshrc`, after `autoload -U compinit && compinit` |
+| fish | `ancestral --completion fish > ~/.config/fish/completions/ancestral.fish`, once |
+
+The first two take about half a second each time a shell starts. A file is faster: `ancestral --completion bash >
+~/.local/share/bash-completion/completions/ancestral`, once for each version, where bash-completion is installed.
+`ancestral-course --completion` prints the script of that command.
+"""
+
+
+def command_line() -> str:
+    """Return the reference of the command line, from the options that `--help-all` of each command lists."""
+    lines = ["| command | |", "|---|---|"]
+    lines += [f"| [`{case.command}`](#ancestral-{case.command}) | {case.summary} |" for case in USE_CASES]
+    lines += ["", COMPLETION]
+    for case in USE_CASES:
+        lines += ["", *_reference(case)]
+    return "\n".join(lines).rstrip()
+
+
+def _reference(case: UseCase) -> Iterator[str]:
+    """Yield the lines of a command."""
+    options = words_of(case, case.declaration.shown_config({}))
+    places = "".join(f" {named(one)}" for one in options if one.positional)
+    yield f"## ancestral {case.command}"
+    yield f"\n```text\nancestral {case.command}{places} [options]\n```\n"
+    yield html.escape(" ".join(description(case).split())) + "\n"
+    names = {one.name for one in options}
+    for section in dict.fromkeys(one.section for one in options):
+        if section != "Options":
+            yield f"**{html.escape(section)}**\n"
+        for one in options:
+            if one.section == section:
+                text = html.escape(entry_text(one, names).replace("\u00a0", " ")).replace("*", r"\*")
+                yield f"`{named(one)}`\n:   {text or '&nbsp;'}\n"
+
+
+# -- the course --------------------------------------------------------------------------------------------------------
+
+READING, WORKING = 0.75, 0.35
+"""Estimated hours to read a lesson, and to work on an exercise or a proof."""
+
+
+def lesson_table() -> str:
+    """Return the table of the lessons."""
+    rows = ["| lesson | what it teaches | after | exercises | hours | runs in |", "|---|---|---|---|---|---|"]
+    for lesson in LESSONS:
+        count, proofs = _work(lesson)
+        work = f"{count} + {proofs} on paper" if proofs else str(count)
+        after = ", ".join(map(str, lesson.needs)) or "–"
+        rows.append(
+            f"| {_link(lesson)} | {lesson.summary} | {after} | {work} | {_hours(lesson):g} | {lesson.minutes} min |"
+        )
+    return "\n".join(rows)
+
+
+def paths() -> str:
+    """Return the ways through the course as a list."""
+    lines = []
+    for name, (purpose, numbers) in PATHS.items():
+        lessons = [find_lesson(number) for number in numbers]
+        hours = sum(map(_hours, lessons))
+        lines.append(f"* **{name}** ({purpose}; {hours:.0f} hours): {', '.join(map(_link, lessons))}")
+    return "\n".join(lines)
+
+
+def _work(lesson) -> tuple[int, int]:
+    """The numbers of exercises and of tasks on paper of a lesson."""
+    return len(lesson_exercises(lesson.number)), len(_headings(lesson, "On paper"))
+
+
+def _hours(lesson) -> float:
+    """Estimated hours of work, to half an hour."""
+    return round(2 * (READING + WORKING * sum(_work(lesson)))) / 2
+
+
+def exercise_map() -> str:
+    """Return a table of what is derived in each lesson, by the headings of its exercises."""
+    rows = ["| lesson | exercises | on paper |", "|---|---|---|"]
+    for lesson in LESSONS:
+        columns = ("; ".join(_headings(lesson, start)) or "–" for start in ("Exercise", "On paper"))
+        rows.append(f"| {_link(lesson)} | {' | '.join(columns)} |")
+    return "\n".join(rows)
+
+
+def _link(lesson) -> str:
+    return f"[{lesson.number}. {lesson.title}](../../course/lessons/{lesson.stem}.ipynb)"
+
+
+def _headings(lesson, start: str) -> list[str]:
+    """The headings of a lesson that begin with a word, without it and the number."""
+    text = lesson_file(lesson).read_text(encoding="utf-8")
+    return re.findall(rf"^# ### {start}(?: \d+)?: (.*)$", text, re.MULTILINE)
 
 
 # -- presets ----------------------------------------------------------------------------------------------------------
@@ -135,52 +250,56 @@ def _row(rows: list[dict[str, Any]], **facts: Any) -> dict[str, Any]:
     return row
 
 
-def measurements() -> str:
-    """Return a table of figures beside those of other libraries, each with the command that measures it."""
-    table = ["| measured | Ancestral | peer | command |", "|---|---|---|---|"]
-
+def _measured() -> Iterator[tuple[str, str, str, str]]:
+    """Yield what was measured, the figure, those of other libraries, and the command that measures it."""
     fashion = _record("fashion.cpu-avx512-amx.preset-fashion-autoguidance")
     peer = _record("fashion.cpu-avx512-amx.diffusers-tuned")
     seconds = 60 * peer["seeds"][0]["runs"][0]["minutes"]
-    table.append(
-        f"| Fashion-MNIST, training on one core to FD 180 | {_over_seeds(fashion)} s | diffusers: FD "
-        f"{_over_seeds(peer)} after {seconds:.0f} s | `{_command(fashion)}` |"
-    )
+    tuned = f"diffusers: FD {_over_seeds(peer)} after {seconds:.0f} s"
+    yield "Fashion-MNIST, training on one core to FD 180", f"{_over_seeds(fashion)} s", tuned, _command(fashion)
 
     few = _record("digits-2.cpu-avx512-amx.ancestral-distil")
     peer = _record("digits-2.cpu-avx512-amx.diffusers-tuned")
-    table.append(
-        f"| digits, KID of two network evaluations | {_over_seeds(few)} | diffusers, undistilled: "
-        f"{_over_seeds(peer)} | `{_command(few)}` |"
-    )
+    undistilled = f"diffusers, undistilled: {_over_seeds(peer)}"
+    yield "digits, KID of two network evaluations", _over_seeds(few), undistilled, _command(few)
 
     memory = _read("results/memory.cpu-avx512-bfloat16.json")["rows"]
     ours, peer = (
-        _row(memory, batch=32, precision="bf16", contestant=name)["step"]["median"] / 2**20
+        f"{_row(memory, batch=32, precision='bf16', contestant=name)['step']['median'] / 2**20:,.0f} MiB"
         for name in ("ancestral", "diffusers")
     )
-    table.append(
-        f"| memory of a training step, DDPM's network, batches of 32 | {ours:,.0f} MiB | diffusers: {peer:,.0f} MiB | "
-        "`make bench-memory` |"
-    )
+    step = "memory of a training step, DDPM's network, batches of 32"
+    yield step, ours, f"diffusers: {peer}", "make bench-memory"
 
     editing = _read("results/editing.cpu-avx2.json")["rows"]
     ours, azula, deepinv = (
         format_number(*_row(editing, run="demo", task="left", by=name)["energy"])
         for name in ("ours, auto", "azula, JFPS", "deepinv, moment matching")
     )
-    table.append(
-        f"| inpainting half a digit, energy score | {ours} | azula: {azula}; deepinv: {deepinv} | "
-        "`python bench/editing.py compare runs/demo --images 16` |"
-    )
+    command = "python bench/editing.py compare runs/demo --images 16"
+    yield "inpainting half a digit, energy score", ours, f"azula: {azula}; deepinv: {deepinv}", command
 
     browser = _row(_read("results/browser.cpu-avx512-bfloat16.json")["rows"], model="run")
     ours, peer = (f"{browser[name]['milliseconds']['median']:.1f} ms" for name in ("ours", "peer"))
-    table.append(
-        f"| digits in Chromium, a network evaluation | {ours} | onnxruntime-web: {peer} | "
-        "`python bench/browser.py runs/demo` |"
-    )
-    return "\n".join(table)
+    command = "python bench/browser.py runs/demo"
+    yield "digits in Chromium, a network evaluation", ours, f"onnxruntime-web: {peer}", command
+
+
+def measurements() -> str:
+    """Return a table of figures beside those of other libraries."""
+    rows = (f"| {what} | {ours} | {peer} |" for what, ours, peer, _ in _measured())
+    return "\n".join(["| measured | Ancestral | peer |", "|---|---|---|", *rows])
+
+
+def measurement_commands() -> str:
+    """Return a table of the commands that measure these figures, in a clone."""
+    rows = (f"| {what} | `{command}` |" for what, *_, command in _measured())
+    return "\n".join(["| measured | command |", "|---|---|", *rows])
+
+
+def rows_of(table: registries.Registry[Any]) -> Callable[[], str]:
+    """Return a function that writes a table of parts by their names."""
+    return lambda: table.rows
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------
@@ -188,8 +307,14 @@ def measurements() -> str:
 BLOCKS = {
     "command names": command_names,
     "commands": commands,
+    "command line": command_line,
     "presets": presets,
     "measurements": measurements,
+    "measurement commands": measurement_commands,
+    "lessons": lesson_table,
+    "paths": paths,
+    "exercises": exercise_map,
+    **{name: rows_of(table) for name, table in vars(registries).items() if isinstance(table, registries.Registry)},
 }
 
 

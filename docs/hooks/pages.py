@@ -1,5 +1,5 @@
-"""Pages that mkdocs generates: the lessons from their notebooks, the command line from its help, the changelog, and the
-JSON Schemas from the declarations.
+"""Pages that mkdocs generates: the lessons from their notebooks, the changelog, and the JSON Schemas from the
+declarations. What pages of the repository hold of tables and declarations is written by blocks.py.
 
 mkdocs calls `on_config`, `on_files` and `on_page_markdown` (mkdocs.yml names this file under `hooks`).
 """
@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -23,14 +22,12 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from ancestral import load
 from ancestral.base import registries
-from ancestral.declarations import USE_CASES, UseCase
-from ancestral.faces.help_text import description, entry_text, named, options_of
+from ancestral.declarations import USE_CASES
 from ancestral.faces.schema_files import schema_files
 from ancestral.page import web_page
 from ancestral.page.script_bundle import global_script
-from ancestral_course import LESSONS, lesson_exercises, lesson_file
+from ancestral_course import LESSONS, lesson_file
 from ancestral_course.command import main as course_main
-from ancestral_course.lessons import PATHS, find_lesson
 
 ROOT = Path(__file__).parents[2]
 TABLES = {name: table for name, table in vars(registries).items() if isinstance(table, registries.Registry)}
@@ -62,8 +59,6 @@ STEPS = {
 """Steps of the playground that lessons show: below which section, in which state, and what the step shows."""
 SEEN = tomllib.loads((ROOT / "course" / "lessons" / "alt.toml").read_text(encoding="utf-8"))
 """What is seen in each picture of the lessons: by their stem, and the heading above the picture, in order."""
-READING, WORKING = 0.75, 0.35
-"""Estimated hours to read a lesson, and to work on an exercise or a proof."""
 STEP_PAGE = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Playground</title>
@@ -77,24 +72,6 @@ addEventListener("message", ({{ data }}) => data.scheme && (document.body.datase
 </body></html>
 """
 """A step of the playground, without the site around it, for the frames of lessons."""
-
-
-COMPLETION = """\
-## Completion
-
-Shells complete commands, options, their values (presets, samplers, metrics and others) and paths, by the script that
-`ancestral --completion` prints. It is made for the installed version, so the line that prints it makes it anew:
-
-| shell | once, or in the file that the shell reads when it starts |
-|---|---|
-| bash | `eval "$(ancestral --completion bash)"` in `~/.bashrc` |
-| zsh | `eval "$(ancestral --completion zsh)"` in `~/.zshrc`, after `autoload -U compinit && compinit` |
-| fish | `ancestral --completion fish > ~/.config/fish/completions/ancestral.fish`, once |
-
-The first two take about half a second each time a shell starts. A file is faster: `ancestral --completion bash >
-~/.local/share/bash-completion/completions/ancestral`, once for each version, where bash-completion is installed.
-`ancestral-course --completion` prints the script of that command.
-"""
 
 
 def on_config(config):
@@ -123,13 +100,16 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put what is made from tables and declarations into the pages that have its place."""
-    for name, table in TABLES.items():
-        markdown = markdown.replace(f"<!-- {name} -->", table.rows)
+    """Put what is made from declarations into the pages that have its place, and lead links to pages of the site.
+
+    In the repository pages link to the notebooks of the lessons and to CHANGELOG.md, of which the site has pages.
+    """
     for name, write in PLACES.items():
         if name in markdown:
             markdown = markdown.replace(name, write())
-    return markdown
+    root = "../" * page.file.src_uri.count("/")
+    markdown = re.sub(r"\]\((?:\.\./)+course/lessons/(\w+)\.ipynb", rf"]({root}learn/\1.md", markdown)
+    return re.sub(r"\]\((?:\.\./)+CHANGELOG\.md", f"]({root}changelog.md", markdown)
 
 
 def on_page_content(content, page, config, files):
@@ -153,7 +133,6 @@ def generated() -> dict[str, str | bytes]:
     """Return the generated pages and pictures, by their path in the site's source."""
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")  # from the root of the site
     pages: dict[str, str | bytes] = {
-        "reference/command-line.md": command_line(),
         "changelog.md": "---\nhide: [navigation]\n---\n\n" + changes,
     }
     for lesson in LESSONS:
@@ -207,7 +186,7 @@ def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
         f"[notebook]({lesson.stem}.ipynb){{: download=''}} or the [script]({lesson.stem}.py){{: download=''}}, or copy "
         f"all lessons with `ancestral-course start my-course` ([about the course](index.md)).\n"
     )
-    heading, _, rest = text.lstrip().partition("\n")
+    heading, _, rest = text.lstrip().replace("](../../docs/", "](../").partition("\n")
     return heading + files + rest, resources["outputs"]
 
 
@@ -238,74 +217,6 @@ def _describe_pictures(notebook, texts: dict[str, list[str]]) -> None:
             output.metadata["alt"] = text
 
 
-def lesson_table() -> str:
-    """Return the table of the lessons."""
-    rows = ["| lesson | what it teaches | after | exercises | hours | runs in |", "|---|---|---|---|---|---|"]
-    for lesson in LESSONS:
-        count, proofs = _work(lesson)
-        work = f"{count} + {proofs} on paper" if proofs else str(count)
-        after = ", ".join(map(str, lesson.needs)) or "–"
-        rows.append(
-            f"| {_link(lesson)} | {lesson.summary} | {after} | {work} | {_hours(lesson):g} | {lesson.minutes} min |"
-        )
-    return "\n".join(rows)
-
-
-def paths() -> str:
-    """Return the ways through the course as a list."""
-    lines = []
-    for name, (purpose, numbers) in PATHS.items():
-        lessons = [find_lesson(number) for number in numbers]
-        hours = sum(map(_hours, lessons))
-        lines.append(f"* **{name}** ({purpose}; {hours:.0f} hours): {', '.join(map(_link, lessons))}")
-    return "\n".join(lines)
-
-
-def _work(lesson) -> tuple[int, int]:
-    """The numbers of exercises and of tasks on paper of a lesson."""
-    return len(lesson_exercises(lesson.number)), len(_headings(lesson, "On paper"))
-
-
-def _hours(lesson) -> float:
-    """Estimated hours of work, to half an hour."""
-    return round(2 * (READING + WORKING * sum(_work(lesson)))) / 2
-
-
-def exercise_map() -> str:
-    """Return a table of what is derived in each lesson, by the headings of its exercises."""
-    rows = ["| lesson | exercises | on paper |", "|---|---|---|"]
-    for lesson in LESSONS:
-        columns = ("; ".join(_headings(lesson, start)) or "–" for start in ("Exercise", "On paper"))
-        rows.append(f"| {_link(lesson)} | {' | '.join(columns)} |")
-    return "\n".join(rows)
-
-
-def _link(lesson) -> str:
-    return f"[{lesson.number}. {lesson.title}]({lesson.stem}.md)"
-
-
-def _headings(lesson, start: str) -> list[str]:
-    """The headings of a lesson that begin with a word, without it and the number."""
-    text = lesson_file(lesson).read_text(encoding="utf-8")
-    return re.findall(rf"^# ### {start}(?: \d+)?: (.*)$", text, re.MULTILINE)
-
-
-def command_line() -> str:
-    """Return the page of the command line, from the options that `--help-all` of each command lists."""
-    lines = [
-        "# Command line",
-        "",
-        "This page is made from the help of the commands: `ancestral COMMAND --help-all`.",
-        "",
-    ]
-    lines += ["| command | |", "|---|---|"]
-    lines += [f"| [`{case.command}`](#ancestral-{case.command}) | {case.summary} |" for case in USE_CASES]
-    lines += ["", COMPLETION]
-    for case in USE_CASES:
-        lines += ["", *_command(case)]
-    return "\n".join(lines) + "\n"
-
-
 def course_commands() -> str:
     """Return what `--help` says of each command of the course."""
     blocks = []
@@ -314,23 +225,6 @@ def course_commands() -> str:
             course_main([*words, "--help"])
         blocks.append(f"```text\n{text.getvalue()}```")
     return "\n\n".join(blocks)
-
-
-def _command(case: UseCase) -> Iterator[str]:
-    """Yield the lines of a command."""
-    options = options_of(case, case.declaration.shown_config({}))
-    places = "".join(f" {named(one)}" for one in options if one.positional)
-    yield f"## ancestral {case.command}"
-    yield f"\n    ancestral {case.command}{places}{' [options]' if len(options) > places.count(' ') else ''}\n"
-    yield html.escape(" ".join(description(case).split())) + "\n"
-    names = {one.name for one in options}
-    for section in dict.fromkeys(one.section for one in options):
-        if section != "Options":
-            yield f"**{html.escape(section)}**\n"
-        for one in options:
-            if one.section == section:
-                text = html.escape(entry_text(one, names).replace("\u00a0", " ")).replace("*", r"\*")
-                yield f"`{named(one)}`\n:   {text or '&nbsp;'}\n"
 
 
 def functions() -> str:
@@ -345,16 +239,19 @@ def workflows() -> str:
     return "\n\n".join(f"::: {case.module}" for case in USE_CASES)
 
 
+def digits_window() -> str:
+    """Return a link to the page of a trained model that the playground shows in a frame."""
+    return '[Open it in a window of its own](assets/playground/digits.html){: target="_blank"}.'
+
+
 def schema_list() -> str:
     """Return links to the JSON Schemas, in a sentence."""
     return ", ".join(f"[{name}](../schemas/{name}.json)" for name in schema_files()) + "."
 
 
 PLACES = {
-    "<!-- lessons -->": lesson_table,
-    "<!-- paths -->": paths,
-    "<!-- exercises -->": exercise_map,
     "<!-- course commands -->": course_commands,
+    "<!-- window of digits -->": digits_window,
     "<!-- functions -->": functions,
     "<!-- schemas -->": schema_list,
     "<!-- workflows -->": workflows,

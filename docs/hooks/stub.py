@@ -50,7 +50,7 @@ from ancestral.operators import Operator
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.editing_result import EditingResult
-from ancestral.results.model_info import ModelInfo
+from ancestral.results.model_info import ModelInfo, RunFiles
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult

@@ -19,6 +19,7 @@ channel is a mask (`masked`); and the function or operator of the item that it i
 the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
 """
 
+import functools
 import keyword
 import math
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ancestral.base.device_copies import kept
 from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
 from ancestral.randomness import Stream, uniforms
@@ -51,6 +53,10 @@ MOST_NAMED = 10
 """The largest number of classes or numbers that the text of a condition has."""
 MOST_TOKENS = 4096
 """The largest number of tokens of a text."""
+Ranges = tuple[tuple[float, float], ...]
+"""The least and the largest value of each channel; () where all channels have one range."""
+Limits = tuple[float, float] | Ranges
+"""The least and the largest value of all channels, or of each."""
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
 
@@ -267,10 +273,13 @@ class Image(_Kind):
         masked: Whether the last channel says what is known: the upper half of the limits, as an alpha channel does.
         made_by: The operator that makes them of the item (`derived`); "" for those of the data.
         rate: Samples in a second, of recordings in the data.
+        ranges: The values of each channel that -1 and 1 stand for, where channels have ranges of their own; `limits`
+            are then the least and the largest of these. A constant channel is 0 to networks.
     """
 
     encoding: ClassVar[str] = (
-        "-1 + 2 (values - low) / (high - low) with low, high = limits; brought to the sides of x by linear "
+        "-1 + 2 (values - low) / (high - low) with low, high = limits, or those of the channel in ranges, where there "
+        "are such (0 where low = high); brought to the sides of x by linear "
         "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones"
     )
     on_grid: ClassVar[bool] = True
@@ -281,6 +290,7 @@ class Image(_Kind):
     masked: bool = False
     made_by: str = ""
     rate: int | None = None
+    ranges: Ranges = ()
 
     def __str__(self) -> str:
         plural = "s" if self.channels > 1 else ""
@@ -308,6 +318,8 @@ class Image(_Kind):
             min(self.channels, *self.sides, self.rate or 1) >= 1
             and math.prod(self.shape) <= MOST_VALUES
             and -math.inf < self.limits[0] < self.limits[1] < math.inf
+            and len(self.ranges) in (0, self.channels)
+            and all(-math.inf < low <= high < math.inf for low, high in self.ranges)
         ):
             raise InputError(
                 f"the condition {name} cannot be an image of {self.channels} channels, sides {self.sides}, "
@@ -316,7 +328,12 @@ class Image(_Kind):
 
     def scaled_as(self, model: Any) -> "Image":
         """Return this description with the values that -1 and 1 stand for in a model."""
-        return replace(self, limits=model.limits)
+        return replace(self, limits=model.limits, ranges=model.ranges)
+
+    @property
+    def channel_limits(self) -> Limits:
+        """The limits of each channel where they differ, else those of all."""
+        return self.ranges or self.limits
 
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.
@@ -325,7 +342,10 @@ class Image(_Kind):
         """
         low, high = self.limits
         x, scale = values.float(), (high - low) / 2
-        x = (x - (low + high) / 2) / scale if values.is_floating_point() else (x - low) / scale - 1
+        if self.ranges:
+            x = scaled(x, self.ranges)
+        else:
+            x = (x - (low + high) / 2) / scale if values.is_floating_point() else (x - low) / scale - 1
         x = resized(x, self.sides or x.shape[2:])
         if self.masked:
             known = x[:, -1:] > 0
@@ -477,6 +497,31 @@ def resized(x: Tensor, sides: Sequence[int]) -> Tensor:
             x = rows.reshape(*lines.shape[:-1], side).movedim(-1, axis)
         return x
     return F.interpolate(x, tuple(sides), mode=INTERPOLATION[len(sides)], align_corners=False, antialias=smaller)
+
+
+@functools.cache
+def middle_and_scale(ranges: Ranges, axes: int) -> tuple[Tensor, Tensor]:
+    """Return the middle and half the length of the range of each channel, float32 (C, 1, ...) on the CPU.
+
+    Args:
+        ranges: The range of each channel.
+        axes: The number of axes of a batch (B, C, *).
+    """
+    with torch.inference_mode(False):  # so that other modes can use what is kept
+        ends = torch.tensor(ranges, dtype=torch.float64).view(-1, 2, *[1] * (axes - 2))
+        return ((ends[:, 0] + ends[:, 1]) / 2).float(), ((ends[:, 1] - ends[:, 0]) / 2).float()
+
+
+def scaled(x: Tensor, ranges: Ranges) -> Tensor:
+    """Scale each channel of x (B, C, *) from its range to [-1, 1]; a constant channel is 0."""
+    middle, scale = (kept(part, x) for part in middle_and_scale(ranges, x.ndim))
+    return ((x - middle) / scale).where(scale > 0, 0.0)
+
+
+def unscaled(x: Tensor, ranges: Ranges) -> Tensor:
+    """Undo `scaled`; a constant channel has its value, whatever x is."""
+    middle, scale = (kept(part, x) for part in middle_and_scale(ranges, x.ndim))
+    return x * scale + middle
 
 
 def argument_name(name: str) -> str:

@@ -64,7 +64,7 @@ METHODS = ("auto", *RESTORATIONS)
 """The methods of restoration by name, and what chooses one."""
 FITTED: tuple[EditTask, ...] = ("inpaint", "restore")
 """The tasks whose samples fit what is known."""
-Prints = Literal["events", "parts", "result"]
+Prints = Literal["events", "parts", "result", "messages"]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -87,7 +87,8 @@ class Declaration:
         """Make the declaration a dataclass.
 
         Args:
-            prints: What the command prints: the events alone, or with them the parts of the result or all of it.
+            prints: What the command prints: the events alone, or with them the parts of the result or all of it; of
+                one that has no result the messages.
             resumable: Whether work that Ctrl-C interrupts is saved, or can go on later.
         """
         cls.PRINTS, cls.RESUMABLE = prints, resumable
@@ -351,7 +352,8 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     eta: float | None = argument(None, title="Added noise")
     """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with `sampler`."""
     variance: str | None = argument(None, title="Step variance", names="words")
-    """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
+    """Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured on training
+    items), or learned, where the model has it; default: large."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, title="Enlarge by", words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
@@ -612,15 +614,14 @@ class Export(WithNet, WithOut):
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
-    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers"
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] | None = argument(None, title="Format")
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
     pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
     html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
-    Face Space with that file.
-    """
+    Face Space with that file. Default: the format of `out`, or diffusers with `label`; without both diffusers if it can
+    hold the model, else onnx, or pt2 where the packages of onnx are missing."""
     label: int | str | None = argument(None, title="Class", words=str | None, names="words")
-    """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
-    classes."""
+    """Class that is built into the folder for diffusers, which takes no classes: a name or a number, or "none"."""
 
 
 class Import(WithOut):
@@ -662,10 +663,10 @@ class Push(WithNet, prints="result"):
 
 
 class Info(WithNet, prints="result"):
-    """Show what a run or a model file holds.
+    """Show what a run or a model file holds, or check its files.
 
     Returns:
-        The facts; str() of it is a table.
+        The facts; with `verify` the files, each with its state. str() of it is a table.
 
     Raises:
         InputError: If there is no model.
@@ -673,6 +674,9 @@ class Info(WithNet, prints="result"):
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
+    verify: bool = False
+    """Check all files of the run instead: that each has the content that was written (SHA-256), and is of this run.
+    Files that no run writes are listed. The exit code is 1 if a file is damaged or of another run."""
 
 
 class Runs(Declaration, prints="result"):
@@ -689,10 +693,10 @@ class Runs(Declaration, prints="result"):
     folder: str | Path = argument("runs", words=Path, metavar="DIR", positional=True)
     """Folder that holds run folders, or one run folder."""
     clean: bool = False
-    """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that were
-    left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go on, and those of
-    `keep_every`; without snapshots, no other averages can be made."""
-    yes: bool = False
+    """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that a killed
+    process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go
+    on, and those of `keep_every`; without snapshots, no other averages can be made."""
+    yes: bool = argument(False, deletes=True)
     """Remove what `clean` shows."""
 
 
@@ -802,7 +806,7 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     held out by `validation`."""
     passes: int | None = argument(None, title="Repeats", least=2)
     """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
-    variance: Literal["large", "small", "learned"] | None = argument(None, title="Step variance")
+    variance: Literal["large", "small", "learned", "analytic"] | None = argument(None, title="Step variance")
     """Likelihood: variance of the reverse steps; default: learned if the model has it, else large."""
     clip: bool | None = argument(None, title="Clip estimates")
     """Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes."""
@@ -910,7 +914,7 @@ class AverageLengths(WithSamples, prints="result", resumable=True):
     """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
 
 
-class Studio(WithOut, resumable=True):
+class Studio(WithOut, prints="messages", resumable=True):
     """Work with your models in a browser: look at data, train, sample, edit and compare, and keep what was made.
 
     A server on this machine shows the pages and runs the other commands. No request leaves the machine, and only files

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.base.arguments import is_digits
 from ancestral.base.double_precision import float64_device, highest_dtype
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
 from ancestral.base.registries import OPERATORS, TEXT_KINDS
-from ancestral.conditions import Condition, Image, Vector
+from ancestral.conditions import Condition, Image, Limits, Vector
 from ancestral.operators import Blur, Crop, Downsample, Grey, Identity, Linear, Mask, Operator
 from ancestral.randomness import Stream
 
@@ -202,14 +203,12 @@ class Maker:
     parts: tuple[Part, ...] = field(repr=False)
     place: int = 0
 
-    def condition(
-        self, shape: Sequence[int], limits: tuple[float, float], example: Callable[[int], Tensor]
-    ) -> Condition:
+    def condition(self, shape: Sequence[int], limits: Limits, example: Callable[[int], Tensor]) -> Condition:
         """Describe the condition of items of a shape.
 
         Args:
             shape: (C, *sides), or (k,) of points.
-            limits: The values of the data that -1 and 1 stand for.
+            limits: The values of the data that -1 and 1 stand for, or those of each channel.
             example: Returns the first n items of the data, encoded, (n, C, *sides); called for functions alone.
 
         Raises:
@@ -221,10 +220,31 @@ class Maker:
         if values.ndim > 2:
             if not bool(values.isfinite().all()):
                 raise InputError(f"{self.text} makes values that are not finite")
-            return Image(values.shape[1], limits, tuple(values.shape[2:]), self._masked, self.text)
+            image = Image(values.shape[1], sides=tuple(values.shape[2:]), masked=self._masked, made_by=self.text)
+            return self._with_limits(image, limits, shape)
         items = example(CHECKED_EXAMPLES)
         values = self.make(items, 0, 0, range(len(items)))
         return Vector.of(values, self.text)
+
+    def _with_limits(self, image: Image, limits: Limits, shape: Sequence[int]) -> Image:
+        """The image with the values that -1 and 1 stand for: where channels have ranges of their own, those of its
+        channels, and ±1 for a mask and for what a function makes in other channels.
+        """
+        by_channel = [one for one in limits if isinstance(one, tuple)]
+        if not by_channel:
+            low, high = limits
+            return replace(image, limits=(low, high))  # type: ignore[arg-type]
+        for part in self.parts:
+            if isinstance(part, Fixed) and mixes_channels(part.operator, shape):
+                raise InputError(
+                    f"{self.text} mixes channels, and those of the data have ranges of their own: give one range to "
+                    f"all by {option('ranges', 'shared')}"
+                )
+        ranges = [*by_channel, *[(-1.0, 1.0)] * image.masked]
+        if len(ranges) != image.channels:
+            return replace(image, limits=(-1.0, 1.0))
+        ends = [end for one in ranges for end in one]
+        return replace(image, limits=(min(ends), max(ends)), ranges=tuple(ranges))
 
     @torch.no_grad()
     def make(self, x0: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
@@ -321,6 +341,16 @@ class Maker:
             y = torch.cat([operator.adjoint(y, shape).where(known > 0, 0.0), 2 * known - 1], dim=1)
         missing = math.sqrt(max(self.noise**2 - noise**2, 0.0))
         return y if missing == 0 else Noise(missing, self._masked)(y, FunctionAddress(seed, 0, indices, self.place))
+
+
+def mixes_channels(operator: Operator, shape: Sequence[int]) -> bool:
+    """Tell whether what an operator makes of items of a shape (C, *sides) is other than C channels, each of one."""
+    channels = shape[0]
+    x = randomness.normal(shape, 0, Stream.MEASUREMENT, 2, range(channels))
+    made = operator.apply(x * torch.eye(channels).view(channels, channels, *[1] * (len(shape) - 1)))
+    if made.ndim < 3 or made.shape[1] != channels:
+        return True
+    return bool((made.flatten(2) != 0).any(2)[~torch.eye(channels, dtype=torch.bool)].any())
 
 
 def known_part(operator: Operator, shape: Sequence[int]) -> Tensor | None:
@@ -426,7 +456,7 @@ def parse(text: str) -> Maker | None:
 
 def upscale(argument: str) -> Part:
     """Read the factor of upscale:4."""
-    factor: object = int(argument) if argument.isdecimal() else argument
+    factor: object = int(argument) if is_digits(argument) else argument
     return Fixed(Downsample(whole(factor, 2, math.inf, _wrong("upscale", argument, "a whole factor, 2 or more", "4"))))
 
 

@@ -42,7 +42,7 @@ class Stream(Enum):
     TIME = "time"
     """The times t of a training step."""
     FORWARD = "forward"
-    """ε of a training step."""
+    """ε of a training step, and the z of its objective."""
     FLIP = "flip"
     """Which images of a batch are flipped."""
     CROP = "crop"
@@ -59,6 +59,8 @@ class Stream(Enum):
     """Which other conditions of a batch are dropped: a draw for all together, and one for each."""
     DROPOUT = "dropout"
     """Dropout masks."""
+    KEYS = "keys"
+    """The keys of the noise that a network of your own draws while sampling."""
     NETWORK = "network"
     """The seed of what a network of your own draws from PyTorch's generator."""
     LATENT = "latent"
@@ -73,6 +75,8 @@ class Stream(Enum):
     """x_T."""
     REVERSE = "reverse"
     """z of a reverse step."""
+    VARIANCE = "variance"
+    """The noise in which the analytic variance of reverse steps is measured."""
     WINDOW = "window"
     """The seeds of the windows by which an image is extended."""
     BOUND = "bound"
@@ -193,13 +197,36 @@ def normal(
 ) -> Tensor:
     """Draw N(0, 1) for each index: float32 (len(indices), *shape), computed on the device where it has float64."""
     work = float64_device(device)
-    size = math.prod(shape)
     key = keys(seed, stream, step, indices, draw).to(work, non_blocking=True)
-    bits = words(key, (size + 1) // 2)
+    return _gaussian(key, shape).to(device, non_blocking=True)
+
+
+def normal_of(keys: Tensor, shape: Sequence[int], draw: float | Tensor = 0) -> Tensor:
+    """Draw N(0, 1) for each key, as a network does with the `keys` that it is given.
+
+    Args:
+        keys: int64 (B,), as of `keys`.
+        shape: The shape of the noise of an item.
+        draw: The number of the draw, or one for each key, (B,): for example the network's `index`, so that each time
+            has noise of its own.
+
+    Returns:
+        float32 (B, *shape), on the device of the keys where it has float64.
+    """
+    work = float64_device(keys.device)
+    numbers = torch.as_tensor(draw).to(work, torch.float64).view(torch.int64).expand(len(keys))
+    mixed = _mix((keys.to(work) ^ _mix(numbers + _signed(GAMMA))) + _signed(GAMMA))
+    return _gaussian(mixed, shape).to(keys.device)
+
+
+def _gaussian(keys: Tensor, shape: Sequence[int]) -> Tensor:
+    """N(0, 1) of keys (B,), float32 (B, *shape), by Box and Muller's method."""
+    size = math.prod(shape)
+    bits = words(keys, (size + 1) // 2)
     radius = ((_shift(bits, 32) + 1) * 2.0**-32).double().log_().mul_(-2).sqrt_()  # the upper half: u in (0, 1]
     angle = (bits & 0xFFFFFFFF).double().mul_(2.0**-32 * 2 * math.pi)  # the lower half
     z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :size]
-    return z.to(torch.float32).reshape(len(indices), *shape).to(device, non_blocking=True)
+    return z.to(torch.float32).reshape(len(keys), *shape)
 
 
 def permutation(n: int, seed: int, stream: Stream, step: int, draw: int | None = None) -> Tensor:

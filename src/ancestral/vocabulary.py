@@ -15,8 +15,10 @@ MARK = "\u2581"
 """What a piece at the beginning of a word begins with."""
 WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
 """A word, or a mark of ASCII punctuation."""
-MEANING = {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "So"}
-"""The categories of Unicode of letters, numbers and pictures."""
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+"""A mark of ASCII punctuation."""
+MEANING = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mc", "Nd", "Nl", "No", "Sc", "Sk", "Sm", "So"}
+"""The categories of Unicode of letters, numbers, signs and pictures."""
 HALF = re.compile("[\ud800-\udfff]")
 """Half of a character: what stands for a byte that is not UTF-8."""
 MOST_PIECES = 8192
@@ -27,6 +29,8 @@ LONGEST_PIECE, LONGEST_WORD = 6, 32
 """The largest number of characters of a piece that is no word, and of a word that is one token."""
 LONGEST_TEXT = 1 << 12
 """The number of characters of a text that are read; normalising takes a time that may grow with the square of it."""
+MOST_RANGES = 12
+"""The largest number of characters, or ranges of neighbours, that a message names."""
 CACHED_WORDS = 1 << 16
 """Number of words whose tokens a vocabulary keeps."""
 
@@ -94,7 +98,7 @@ class Vocabulary:
         self.pieces = tuple(pieces)
         self.index = {piece: number for number, piece in enumerate(self.pieces)}
         self._longest = max(map(len, self.pieces), default=0)
-        self._tokens_of = lru_cache(CACHED_WORDS)(self._spelled)
+        self._spelled = lru_cache(CACHED_WORDS)(self._spell)
 
     @staticmethod
     @lru_cache(maxsize=64)
@@ -104,16 +108,18 @@ class Vocabulary:
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text. Characters that the vocabulary does not have are left out."""
-        return [token for word in words(text) for token in self._tokens_of(word)]
+        return [token for word in words(text) for token in self._spelled(word)[0]]
 
-    def _spelled(self, word: str) -> tuple[int, ...]:
-        marked, tokens, start = MARK + word, list[int](), 0
+    def _spell(self, word: str) -> tuple[tuple[int, ...], str]:
+        """The tokens of a word, and its characters that are left out."""
+        marked, tokens, skipped, start = MARK + word, list[int](), "", 0
         while start < len(marked):
             ends = range(min(len(marked), start + self._longest), start, -1)
             end = next((end for end in ends if marked[start:end] in self.index), start)
             tokens += [self.index[marked[start:end]]] if end > start else []
+            skipped += marked[start] if end == start > 0 else ""
             start = max(end, start + 1)
-        return tuple(tokens)
+        return tuple(tokens), skipped
 
     def text(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens; those below 0 are none."""
@@ -124,16 +130,32 @@ class Vocabulary:
         """Return the words of a text that do not fit into `length` tokens; "" if all do."""
         count, each = 0, words(text)
         for place, word in enumerate(each):
-            count += len(self._spelled(MARK + word))
+            count += len(self._spelled(word)[0])
             if count > length:
                 return " ".join(each[place:])
         return ""
 
-    def unknown(self, text: str) -> list[str]:
-        """Return the words of a text, besides punctuation, that are no token of their own."""
-        return [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index and _has_meaning(word)]
+    def in_pieces(self, text: str) -> list[str]:
+        """Return the words of a text, besides punctuation, that are no token of their own and are spelled whole."""
+        new = [word for word in dict.fromkeys(words(text)) if MARK + word not in self.index and _has_meaning(word)]
+        return [word for word in new if not _has_meaning(self._spelled(word)[1])]
+
+    def skips(self, text: str) -> bool:
+        """Tell whether a character of a text, besides punctuation, is in no piece, so that it is left out."""
+        return any(_has_meaning(self._spelled(word)[1]) for word in words(text))
+
+    def characters(self) -> str:
+        """Name the characters of the pieces, three neighbours or more as a range ("a–z")."""
+        ranges = list[list[str]]()
+        for letter in sorted({*"".join(self.pieces)} - {MARK}):
+            if ranges and ord(letter) == ord(ranges[-1][-1]) + 1:
+                ranges[-1].append(letter)
+            else:
+                ranges.append([letter])
+        named = [f"{one[0]}–{one[-1]}" if len(one) > 2 else " ".join(one) for one in ranges]
+        return " ".join([*named[:MOST_RANGES], *["..."] * (len(named) > MOST_RANGES)])
 
 
 def _has_meaning(word: str) -> bool:
-    """Tell whether a word has a letter, a digit or a picture (emoji): whether it is more than punctuation."""
-    return any(unicodedata.category(letter) in MEANING for letter in word)
+    """Tell whether a word has a letter, a digit, a sign or a picture (emoji): whether it is more than punctuation."""
+    return any(unicodedata.category(letter) in MEANING and not PUNCTUATION.match(letter) for letter in word)

@@ -7,7 +7,7 @@ import threading
 import time
 from http.cookies import SimpleCookie
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from ancestral_studio.places import Places
 from ancestral_studio.server import Server
@@ -43,8 +43,8 @@ class Client:
         """A visitor who opened the address that a studio printed."""
         parts = urlsplit(address)
         client = cls(parts.port)
-        client.cookies = {f"ancestral_token_{parts.port}": parse_qs(parts.query)["token"][0]}
-        return client
+        client.get(f"/?{parts.query}")
+        return client.another()
 
     def another(self):
         """Another visitor with the same token."""

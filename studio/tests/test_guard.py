@@ -1,5 +1,6 @@
 """Who may ask the studio, and what a browser may do with its answers."""
 
+import os
 import queue
 import re
 import socket
@@ -57,7 +58,7 @@ def test_names_of_this_machine_are_served(shared_studio, name):
 def test_browsers_leave_out_the_port_80(shared_studio, monkeypatch, host, status):
     server, client = shared_studio
     monkeypatch.setattr(server.state, "port", 80)
-    monkeypatch.setitem(client.cookies, "ancestral_token_80", server.state.token)
+    monkeypatch.setitem(client.cookies, "ancestral_token_80", client.cookies[f"ancestral_token_{server.port}"])
     assert client.get("/api/jobs", Host=host, Origin=f"http://{host}").status == status
 
 
@@ -223,12 +224,30 @@ def test_visitors_need_the_token(tiny_run, tmp_path, host):
         assert client.get("/api/overview").status == 403
         answer = client.get(f"/?token={token}")
         assert answer.status == 200
-        kept = [text for text in answer.headers.get_all("set-cookie") if token in text]
-        assert kept[0].endswith("; Path=/; HttpOnly; SameSite=Strict")
+        kept = answer.headers.get_all("set-cookie")
+        assert {text.partition("=")[0] for text in kept} == {
+            f"ancestral_{name}_{server.port}" for name in ("token", "visitor")
+        }
+        assert all(text.endswith("; Path=/; HttpOnly; SameSite=Strict") and token not in text for text in kept)
         assert client.get("/api/overview").status == 200
         assert client.get("/api/overview", Host=f"evil.example:{server.port}").status == 403  # a token is no pass
         assert client.ask("POST", "/api/jobs", {}, {"Origin": "http://evil.example"}).status == 403
         assert Client(server.port).get("/api/overview").status == 403
+
+
+def test_the_cookie_of_one_user_of_the_machine_is_no_pass_for_another(shared_studio, monkeypatch):
+    """A server of another user on another port of this host gets the cookies of who opens its page."""
+    server, client = shared_studio
+    assert client.get("/api/jobs").status == 200
+    user = os.getuid()
+    monkeypatch.setattr("ancestral_studio.guard.user_of", lambda scope: user + 1)
+    other = client.another()
+    assert "needs its token" in other.get("/api/jobs").line
+    assert other.get(f"/?token={server.state.token}").status == 200  # who has the address is a visitor
+    assert other.get("/api/jobs").status == 200
+    monkeypatch.setattr("ancestral_studio.guard.user_of", lambda scope: user)
+    assert other.get("/api/jobs").status == 403
+    assert client.get("/api/jobs").status == 200
 
 
 def test_an_address_that_is_taken_and_folders_that_are_not_there(shared_studio, tmp_path):

@@ -93,6 +93,7 @@ def test_a_recording_is_heard_as_training_gets_it(place):
         assert np.array_equal(signal, signals[5][:length])
 
 
+@pytest.mark.long
 def test_other_processes_have_no_items(place, tmp_path):
     _, client, _, _ = place
     name = client.start("train", data=str(place[0] / "volumes.npz"), out=str(place[0] / "runs" / "other"), steps=1)

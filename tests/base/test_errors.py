@@ -1,6 +1,6 @@
 """What messages say of installing can be done where the package was installed from."""
 
-import importlib.util
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -15,9 +15,10 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 
 
 @pytest.mark.parametrize("extra", ["onnx", "hub", "datasets", "metrics", "inception", "dinov2"])
-def test_the_extras_of_messages_are_extras(extra):
+def test_the_extras_of_messages_are_extras(monkeypatch, extra):
     assert EXTRAS[extra]
-    assert install_command(extra) == f"pip install -e '{ROOT}[{extra}]'"
+    monkeypatch.setattr(errors, "__file__", str(ROOT / "src" / "ancestral" / "base" / "errors.py"))
+    assert shlex.split(install_command(extra))[-2:] == ["-e", f"{ROOT}[{extra}]"]
 
 
 def test_what_was_installed_by_name_is_installed_by_name(tmp_path, monkeypatch):
@@ -25,12 +26,17 @@ def test_what_was_installed_by_name_is_installed_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(errors, "__file__", str(tmp_path / "lib" / "ancestral" / "base" / "errors.py"))
     assert install_command("studio") == "pip install 'ancestral[studio]'"
     monkeypatch.setattr(errors.shutil, "which", lambda name: None)
-    assert install_command("onnx") == f"{sys.executable} -m pip install 'ancestral[onnx]'"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert install_command("onnx") == f"uv pip install -p {sys.executable} 'ancestral[onnx]'"
+    python = shlex.quote(sys.executable)
+    assert install_command("onnx") == f"{python} -m pip install 'ancestral[onnx]'"
+    monkeypatch.setattr(errors.PathFinder, "find_spec", lambda name: None)
+    assert install_command("onnx") == f"uv pip install -p {python} 'ancestral[onnx]'"
 
 
-def test_an_extra_that_is_a_distribution_of_this_repository_is_installed_from_its_folder():
-    """Together with the package, whose requirement it is."""
-    assert install_command("studio") == f"pip install -e {ROOT} -e {ROOT / 'studio'}"
+def test_an_extra_that_is_a_distribution_of_this_repository_is_installed_from_its_folder(tmp_path, monkeypatch):
+    """Together with the package, whose requirement it is; the clone lies in a folder with a space."""
+    clone = tmp_path / "a folder"
+    (clone / "studio").mkdir(parents=True)
+    (clone / "studio" / "pyproject.toml").touch()
+    monkeypatch.setattr(errors, "__file__", str(clone / "src" / "ancestral" / "base" / "errors.py"))
+    assert shlex.split(install_command("studio"))[-4:] == ["-e", str(clone), "-e", str(clone / "studio")]
     assert EXTRAS["studio"] == ["ancestral-studio~=1.0.0"]

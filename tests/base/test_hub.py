@@ -211,6 +211,8 @@ def test_addresses():
         (HTTP.ConnectError("no route\nto host"), "no route to host"),
         (OSError("disk full"), "disk full"),
         (errors.HFValidationError("Cannot have --"), "Cannot have --"),
+        (ValueError("Expecting value: line 1"), "Expecting value"),  # an answer that is no JSON
+        (KeyError("uploadMode"), "uploadMode"),  # or another one
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import safetensors.torch
 import torch
 
 from ancestral.base import storage
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, text_of
 
 
 def test_tensors_round_trip(tmp_path):
@@ -116,6 +117,47 @@ def test_a_file_without_digests_is_read_as_it_is(tmp_path):
     again, facts = storage.read_tensors(tmp_path / "x.safetensors")
     assert torch.equal(again["a"], tensors["a"])
     assert facts == storage.read_metadata(tmp_path / "x.safetensors") == metadata
+    safetensors.torch.save_file(
+        tensors, tmp_path / "cut.safetensors", {"format": "ancestral-1", "version": "1.0.0"} | metadata
+    )
+    for read in (storage.read_tensors, storage.read_metadata):
+        with pytest.raises(InputError, match=r"cut\.safetensors is damaged: its digests were removed"):
+            read(tmp_path / "cut.safetensors")
+
+
+def test_while_tensors_are_written_the_folder_has_one_file_that_is_claimed(tmp_path, monkeypatch):
+    """A kill leaves what is there now; the library's own writer left a name that nobody removed."""
+    seen = []
+
+    def look(_):
+        seen.extend((path.name[:3], storage.is_abandoned(path)) for path in tmp_path.iterdir())
+
+    monkeypatch.setattr(storage.os, "fsync", look)
+    storage.write_tensors(tmp_path / "x.safetensors", {"a": torch.randn(3)}, {})
+    assert seen[0] == (".x-", False)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EACCES, "get the right to write there"),
+        (errno.EROFS, "choose a folder on another one"),
+        (errno.EIO, "the disk may be failing"),
+    ],
+)
+def test_the_remedy_is_that_of_the_error(tmp_path, number, remedy):
+    with pytest.raises(OSError, match=remedy) as error, storage.atomic(tmp_path / "x.txt"):
+        raise OSError(number, os.strerror(number))
+    assert ("make room" in str(error.value)) == (number == errno.ENOSPC)
+
+
+def test_without_a_temporary_folder_tmpdir_is_named(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    with pytest.raises(FileNotFoundError) as error:
+        tempfile.gettempdir()
+    assert "set TMPDIR" in text_of(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -301,7 +301,7 @@ def test_settings_without_effect_are_named(photos, tmp_path):
     rest = {name: value for name, value in TINY_RUN.items() if name != "width"}
     lines = messages(train("folder", str(photos), out=tmp_path / "b", **eps, **rest))
     assert any("a token has 8 (width): predict clean items, target='x0'" in line for line in lines)
-    with pytest.raises(InputError, match="patch=99 is larger than items of 40x40"):
+    with pytest.raises(InputError, match="patch=99 is larger than images with a longest side of 40"):
         list(train("folder", str(photos), out=tmp_path / "c", **eps, patch=99, **rest))
 
 

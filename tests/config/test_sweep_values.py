@@ -51,10 +51,15 @@ def test_evenly_spaced_numbers_have_both_ends(text, numbers):
     assert spread(text) == numbers
 
 
-@pytest.mark.parametrize("count", [0, 1025, 10**9])
-def test_too_few_and_too_many_numbers(count):
-    with pytest.raises(InputError, match="give 1 to 1,024"):
-        spread(f"0:1:{count}")
+@pytest.mark.parametrize("text", ["0:1:0", "0:1:1025", "0:1:1000000000", f"1:5:{'9' * 5000}", f"0:{'9' * 400}:3"])
+def test_too_few_and_too_many_and_too_large_numbers(text):
+    with pytest.raises(InputError, match="give 1 to 1,024") as error:
+        spread(text)
+    assert len(str(error.value)) < 200
+
+
+def test_zeros_before_a_count_are_read():
+    assert spread(f"0:1:{'0' * 5000}2") == [0, 1]
 
 
 def test_texts_tell_values_apart():

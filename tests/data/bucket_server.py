@@ -3,6 +3,7 @@
 import http.client
 import logging
 import os
+import re
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -20,7 +21,8 @@ class Proxy(ThreadingHTTPServer):
 
     Attributes:
         requests: (method, path, range) of each.
-        fault: Takes a request and returns None, ("cut", bytes), ("status", code) or ("stall", seconds).
+        fault: Takes a request and returns None, ("cut", bytes), ("status", code), ("stall", seconds), ("length", bytes
+            by which the length of the answer is wrong) or ("listed", bytes by which the sizes in a list are wrong).
     """
 
     daemon_threads = True
@@ -57,7 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server"):
                 self.send_header(name, value)
+        if kind == "listed":
+            content = re.sub(rb"<Size>(\d+)<", lambda size: b"<Size>%d<" % (int(size[1]) + amount), content)
         length = answer.getheader("Content-Length") if self.command == "HEAD" else len(content)
+        if kind == "length":
+            length, self.close_connection = int(length) + amount, True
         self.send_header("Content-Length", str(length))
         self.end_headers()
         if kind == "cut":

@@ -48,9 +48,13 @@ def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype
     assert load(torch.from_numpy(array)).notes[0][0].startswith("the array of shape (5, 2, 64) was taken for grey")
     for dims, shape in ((1, (2, 64)), (2, (1, 2, 64))):
         by_dims = load(path, dims=dims)
-        assert (by_dims.shape, by_dims.notes) == (shape, ())
+        assert by_dims.shape == shape
+        assert "taken for" not in by_dims.notes[0][0]
     np.savez(tmp_path / "x.npz", signals=array)
-    assert load(str(tmp_path / "x.npz")).notes == ()
+    assert (
+        "was read as 5 signals of 64 values with 2 channels (item, channel, x)"
+        in (load(str(tmp_path / "x.npz")).notes[0][0])
+    )
 
 
 def test_rows_of_bytes_say_that_they_were_taken_for_signals(tmp_path):
@@ -59,9 +63,84 @@ def test_rows_of_bytes_say_that_they_were_taken_for_signals(tmp_path):
     assert data.shape == (1, 64)
     assert "shape (5, 64) was taken for signals of 64 values" in data.notes[0][0]
     assert "(N, height, width)" in data.notes[0][1]
-    assert load(save(tmp_path / "y.npy", rows.astype(np.float32))).notes == ()
-    assert load(save(tmp_path / "x.npy", rows), dims=1).notes == ()
-    assert load(save(tmp_path / "z.npy", NCHW)).notes == ()
+    for signals, dims in ((rows.astype(np.float32), None), (rows, 1)):
+        ((text, _),) = load(save(tmp_path / "y.npy", signals), dims=dims).notes
+        assert text.endswith("was read as 5 signals of 64 values with 1 channel (item, x)")
+
+
+VOLUMES = RNG.normal(size=(6, 5, 8, 7)).astype(np.float32)
+CUBES = RNG.normal(size=(6, 8, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "shape", "axes"),
+    [
+        (NCHW, {}, (3, 8, 6), "5 images of 8x6 with 3 channels (item, channel, y, x)"),
+        (NCHW.transpose(0, 2, 3, 1), {}, (3, 8, 6), "5 images of 8x6 with 3 channels (item, y, x, channel)"),
+        (NCHW.transpose(0, 2, 3, 1), {"channels": 1}, (1, 8, 6), "(item, y, x, channel)"),
+        (NCHW[..., :3], {}, (3, 3, 8), "5 images of 3x8 with 3 channels (item, y, x, channel)"),
+        (RNG.normal(size=(6, 11, 8, 8)), {}, (11, 8, 8), "6 images of 8x8 with 11 channels (item, channel, y, x)"),
+        (RNG.normal(size=(6, 8, 8, 11)), {}, (11, 8, 8), "6 images of 8x8 with 11 channels (item, y, x, channel)"),
+        (VOLUMES, {"channels": 5}, (5, 8, 7), "6 images of 8x7 with 5 channels (item, channel, y, x)"),
+        (VOLUMES, {"dims": 3}, (1, 5, 8, 7), "6 volumes of 5x8x7 with 1 channel (item, z, y, x)"),
+        (CUBES, {"layout": "item,z,y,x"}, (1, 8, 8, 8), "6 volumes of 8x8x8 with 1 channel (item, z, y, x)"),
+        (CUBES, {"layout": "y,x,channel,item"}, (8, 6, 8), "8 images of 6x8 with 8 channels (y, x, channel, item)"),
+        (VOLUMES[..., None], {}, (1, 5, 8, 7), "6 volumes of 5x8x7 with 1 channel (item, z, y, x, channel)"),
+        (VOLUMES[0].transpose(0, 2, 1), {"layout": "item,x,channel"}, (8, 7), "5 signals of 7 values with 8 channels"),
+    ],
+)
+def test_what_an_array_was_read_as_is_said(array, options, shape, axes):
+    data = load(array, **options)
+    ((text, advice),) = data.notes
+    assert data.shape == shape
+    assert axes in text
+    assert spell(advice, in_python).startswith("layout names the axes")
+
+
+def test_a_layout_brings_each_value_to_its_place():
+    items = load(VOLUMES.transpose(3, 0, 2, 1), layout="x,item,y,channel").items
+    assert np.array_equal(items.numpy(), VOLUMES)
+    assert torch.equal(load(torch.from_numpy(VOLUMES), layout="item,z,y,x").items[:, 0], torch.from_numpy(VOLUMES))
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "says"),
+    [
+        (CUBES, {}, "in the last, or be volumes: give layout='item,channel,y,x' or layout='item,y,x,channel' or"),
+        (VOLUMES, {}, "shape (6, 5, 8, 7) could have its channels in the second axis or in the last, or be volumes"),
+        (CUBES, {"dims": 2}, "or in the last: give layout='item,channel,y,x' or layout='item,y,x,channel'"),
+        (VOLUMES, {"layout": "item,y,x"}, "has shape (6, 5, 8, 7), and layout='item,y,x' names 3 axes"),
+        (VOLUMES, {"layout": "item,z,y,x", "dims": 2}, "names 3 axes of space, unlike dims=2: leave the latter out"),
+        (VOLUMES, {"layout": "item,channel,z,x"}, "cannot be 'item,channel,z,x': name each axis once"),
+        (VOLUMES, {"layout": "channel,z,y,x"}, "cannot be 'channel,z,y,x'"),
+        (VOLUMES, {"layout": "item,item,y,x"}, "cannot be 'item,item,y,x'"),
+        ("digits", {"layout": "item,y,x"}, "digits holds no arrays, whose axes layout names: leave layout out"),
+    ],
+)
+def test_layouts_that_are_refused(array, options, says):
+    with pytest.raises(InputError) as error:
+        load(array, **options)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_masked_values_are_refused_as_gaps_are():
+    masked = np.ma.masked_array(VOLUMES[:, 0], np.zeros((6, 8, 7), dtype=bool))
+    assert np.array_equal(load(masked).items[:, 0].numpy(), VOLUMES[:, 0])  # a mask that hides nothing
+    masked.mask[4, 1, :3] = True
+    labels = np.ma.masked_equal([0, 1, 0, 1, 0, 1], 1)
+    says = "holds 3 masked values of 336 (the first in item 4)"
+    for source in (
+        masked,
+        (VOLUMES[:, 0], {"low": masked}),
+        masked[:, None],
+        np.ma.masked_equal(NCHW, NCHW[0, 0, 0, 0]),
+    ):
+        with pytest.raises(InputError, match=r"masked value.*leave those items out, or fill the gaps") as error:
+            load(source)
+        assert says in str(error.value) or source is not masked
+    with pytest.raises(InputError, match="3 masked values of 6"):
+        load((VOLUMES[:, 0], labels))
 
 
 def test_alpha_is_composited(tmp_path):

@@ -10,6 +10,7 @@ from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
 from ancestral.config import Config, DataConfig
+from ancestral.config.data_config import HeldOut
 from ancestral.data.equal_items import first_equal, moved_rows
 from ancestral.declarations import Train
 from ancestral.measure.measured_samples import References
@@ -114,3 +115,27 @@ def test_an_evaluation_names_copies_on_both_sides_or_leaves_them_out(folder):
     assert (first_equal(without.held_out.items, training.items) < 0).all()
     assert without.notes[-1].startswith(f"Held-out items that equal training items were left out: {len(both)} of 25 (")
     assert without.checked_for_copies(False).notes == without.notes
+
+
+@pytest.mark.parametrize(("count", "share", "runs"), [(250, 0.1, 5), (40, 0.1, 2), (21, 0.2, 2), (1000, 0.004, 2)])
+def test_blocks_are_runs_of_items_that_follow_each_other(count, share, runs):
+    whole = data.InMemoryDataset(torch.randint(0, 256, (count, 1, 2, 2), dtype=torch.uint8))
+    training, held_out = data.hold_out(whole, HeldOut(share, by_blocks=True))
+    rows = held_out.rows
+    assert len(rows) == round(share * count)
+    assert sorted([*training.rows.tolist(), *rows.tolist()]) == list(range(count))
+    assert 1 + int((rows.diff() > 1).sum()) == runs
+    assert 0 not in rows
+    assert count - 1 not in rows
+
+
+def test_copies_stay_together_where_blocks_are_held_out(folder, tmp_path):
+    plan = train.plan(Train(config="arrays", data=folder, out=tmp_path / "run", settings={"validation": "0.1:blocks"}))
+    whole = data.open(str(folder))
+    config, _ = finish(held_out_items.with_copies_together(plan, plan.config, whole))
+    training, held_out, _ = held_out_items.split(whole, config, None)
+    assert (first_equal(held_out.items, training.items) < 0).all()
+    assert len(held_out) > 0.05 * len(whole)
+    run = dataclasses.replace(config.data, source=str(folder), fingerprint=whole.fingerprint)
+    assert loader(whole.spec, run, run)(str(folder), "held out of the run").rows.tolist() == held_out.rows.tolist()
+    assert Config.from_json(config.unplaced().to_json()).data.held_out == HeldOut(0.1, by_blocks=True)

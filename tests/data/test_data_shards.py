@@ -125,7 +125,7 @@ def test_arrays_in_shards(tmp_path, arrays, options, expected):
 def test_no_pickle_in_an_array(tmp_path):
     members = [("1.png", png(PICTURES[0])), ("2.npy", npy(np.array([{}], dtype=object)))]
     lazy = data.open(str(write(tmp_path / "x.tar", members)), memory=0)
-    with pytest.raises(Unreadable, match="allow_pickle=False"):
+    with pytest.raises(Unreadable):
         lazy.read(1)
 
 

@@ -88,7 +88,7 @@ def test_a_table_in_the_folder(tmp_path, kind, memory):
         ]
         text = "\n".join(map(json.dumps, lines))
     (root / f"metadata.{kind}").write_bytes(text.encode())
-    opened = data.open(root, given=("hair", "pose=age,yaw"), memory=memory)
+    opened = data.open(root, given=("classes:hair", "pose=age,yaw"), memory=memory)
     pose = torch.stack([AGES, -torch.arange(N).double()], 1)
     assert opened.spec.conditions["hair"] == Classes(("dark, long", "fair, long", "red, long"))
     assert opened.spec.conditions["pose"].names == ("age", "yaw")
@@ -106,7 +106,7 @@ def test_a_table_is_read_as_hugging_face_reads_it(tmp_path):
     gc.collect()  # the library leaves the table open
     ages = {np.asarray(row["image"]).tobytes(): row["age"] for row in theirs}
     hair = {np.asarray(row["image"]).tobytes(): row["hair"] for row in theirs}
-    opened = data.open(root, given=("age", "hair"))
+    opened = data.open(root, given=("age", "classes:hair"))
     names = opened.spec.conditions["hair"].names
     values = opened.conditions_of(list(range(N)))
     for item, age, number in zip(opened.items, values["age"], values["hair"], strict=True):

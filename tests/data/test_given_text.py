@@ -99,6 +99,7 @@ def test_text_files_are_used_if_they_are_named_and_noted_otherwise(tmp_path):
     [
         ("Größe".encode("latin-1"), "2 files of captions cannot be read (a/00.txt: not UTF-8): write UTF-8 of at most"),
         (b"a " * 2**15 + b".", "(a/00.txt: more than 64 KiB)"),
+        ("a cat".encode("utf-16-le"), "(a/00.txt: it holds NUL (it may be UTF-16)): write UTF-8 of at most"),
     ],
 )
 def test_text_files_that_cannot_be_read_are_named(tmp_path, content, says):
@@ -115,22 +116,50 @@ def test_text_files_that_cannot_be_read_are_named(tmp_path, content, says):
 # -- words or classes -------------------------------------------------------------------------------------------------
 
 
+NINE_WORDS = [
+    f"a {colour} {shape} on a {ground} ground"
+    for colour in ("red", "blue")
+    for shape in ("cube", "ball", "ring", "star", "tree")
+    for ground in ("dark", "pale")
+]
+
+
 @pytest.mark.parametrize(
-    ("texts", "words"),
+    ("texts", "called", "words"),
     [
-        ([f"caption {i}" for i in range(30)], True),  # many, few items each
-        ([f"breed {i % 30}" for i in range(3000)], False),
-        ([f"a {i % 30} left of a square" for i in range(3000)], True),  # many, long
-        ([f"a photo of number {i}" for i in range(6)], True),  # long, few items each
-        ([f"name {i}" for i in range(6)], False),
-        (["a field under clouds", "a town at night"] * 50, False),
-        ([["cat"], ["dog"]], True),
+        (NINE_WORDS * 20, "x", True),  # twenty captions of nine words, each of twenty items
+        (["golden retriever", "great dane", "poodle"] * 20, "breed", True),  # most have several words
+        (["dark brown", "black", "fair"] * 20, "hair", False),
+        ([f"breed {i % 30}" for i in range(3000)], "x", False),  # a number is no second word
+        ([f"name{i}" for i in range(30)], "x", True),  # many, few items each
+        ([f"name{i}" for i in range(6)], "x", False),
+        (["cat", "dog"] * 20, "x", False),
+        (["cat", "dog"] * 20, "caption", True),
+        (["cat", "dog"] * 20, "Text", True),
+        (["cat", "dog"] * 20, "prompts", True),
+        ([["cat"], ["dog"]], "x", True),
     ],
 )
-def test_text_is_words_if_it_is_many_or_rare_or_long_two_of_three(texts, words):
-    column = TextColumn.of([tuple(text) if isinstance(text, list) else text for text in texts], "x")
-    assert column.are_words == words
-    assert isinstance(column.condition()[0], Words if words else Classes)
+def test_text_is_words_by_its_name_or_by_several_words(texts, called, words):
+    """Of a column that is called so, and of a condition that is; text of single words that repeats is classes."""
+    rows = [tuple(text) if isinstance(text, list) else text for text in texts]
+    for names in ((called, "x"), ("x", called)):
+        column = TextColumn.of(rows, "the column", names)
+        assert column.are_words == words
+        assert isinstance(column.condition()[0], Words if words else Classes)
+
+
+def test_a_new_combination_of_repeated_captions_is_read(tmp_path):
+    texts = [one for one in NINE_WORDS if one != NINE_WORDS[0]]
+    opened = data.open((torch.zeros(57, 1, 4, 4, dtype=torch.uint8), {"style": texts * 3}))
+    kind = opened.spec.conditions["style"]
+    assert kind.texts(kind.read([NINE_WORDS[0]])) == [NINE_WORDS[0]]
+    assert notes(opened) == [
+        (
+            "the column style has 19 different texts for 57 items: they are words",
+            "given='classes:style' reads them as classes",
+        )
+    ]
 
 
 def test_what_text_was_taken_for_is_said_and_can_be_the_other(tmp_path):
@@ -147,6 +176,15 @@ def test_what_text_was_taken_for_is_said_and_can_be_the_other(tmp_path):
     assert list(forced.spec.further) == ["caption", "hair", "fur"]
     assert forced.notes == ()
     assert len(data.open(root, given="classes:age").spec.conditions["age"].names) == N
+    said = (
+        "the column hair has 2 different texts for 24 items: they are classes",
+        "given='words:hair' reads them as words",
+    )
+    assert notes(data.open(root, given="hair")) == [said]
+    np.save(tmp_path / "hair.npy", np.array(["x", "y"] * (N // 2)))
+    ((text, _),) = notes(data.open(root, given=f"{tmp_path}/hair.npy"))
+    assert text.endswith("hair.npy has 2 different texts for 24 items: they are classes")
+    assert isinstance(data.open(root, given=f"caption={tmp_path}/hair.npy").spec.conditions["caption"], Words)
     plain = folder(tmp_path / "plain")
     for file in plain.glob("*/*.png"):
         file.rename(plain / file.name)
@@ -233,5 +271,97 @@ def test_text_of_any_length_is_read_in_little_time(hostile):
 
 def test_text_that_is_no_unicode_is_refused_with_its_row():
     captions = [*(f"a caption of {row}" for row in range(30)), "a \ud800 caption"]
-    with pytest.raises(InputError, match="no Unicode in 1 row, number 30 the first: write it anew as UTF-8"):
+    with pytest.raises(InputError, match=r"no Unicode in 1 row \(item 30\): save it as UTF-8"):
         data.open((torch.zeros(31, 1, 4, 4, dtype=torch.uint8), {"caption": captions}))
+
+
+WRONG_TEXTS = {"a \0 caption": "NUL (it may be UTF-16)", "a \ud800 caption": "text that is no Unicode"}
+
+
+@pytest.mark.parametrize("text", WRONG_TEXTS, ids=ascii)
+@pytest.mark.parametrize("given", [None, "words:caption", "classes:caption"])
+def test_text_that_no_model_file_holds_is_refused_by_every_road(tmp_path, text, given):
+    """In a table of JSON, in arrays and in items from Python, by the name of the item, whatever the kind."""
+    root = folder(tmp_path / "photos")
+    lines = [{"file_name": f"{'ab'[i % 2]}/{i:02}.png", "caption": text if i == 3 else CAPTIONS[i]} for i in range(N)]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    captions = [line["caption"] for line in lines]
+    np.savez(tmp_path / "a.npz", images=IMAGES[:, 0].numpy(), caption=np.array(captions))
+    for source, name in (
+        (root, "b/03.png"),
+        (tmp_path / "a.npz", "item 3"),
+        ((IMAGES, {"caption": captions}), "item 3"),
+    ):
+        with pytest.raises(InputError) as error:
+            data.open(source, given=given or "caption")
+        assert f"holds {WRONG_TEXTS[text]} in 1 row ({name}): save it as UTF-8" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+def test_a_table_in_utf_16_is_named(tmp_path, name):
+    root = folder(tmp_path / "photos")
+    table = (
+        "file_name,caption\na/00.png,a cat\n"
+        if name.endswith("csv")
+        else '{"file_name": "a/00.png", "caption": "a cat"}\n'
+    )
+    (root / name).write_bytes(table.encode("utf-16-le"))
+    with pytest.raises(InputError, match=rf"{name} holds NUL \(it may be UTF-16\) in line 1: save it as UTF-8"):
+        data.open(root, given="caption")
+
+
+def test_a_caption_of_a_shard_that_is_not_utf_8_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for i in range(N):
+            for suffix, raw in {
+                "png": png(IMAGES[i]),
+                "txt": "a Größe".encode("latin-1" if i == 2 else "utf-8"),
+            }.items():
+                info = tarfile.TarInfo(f"{i:04}.{suffix}")
+                info.size = len(raw)
+                tar.addfile(info, io.BytesIO(raw))
+    with pytest.raises(InputError, match=r"no Unicode in 1 row \(.*0002"):
+        data.open(tmp_path / "a.tar", given="caption")
+
+
+def test_texts_that_are_links_out_of_the_data_are_refused_and_other_links_are_said(tmp_path):
+    """A caption or a table may be a link within the data, or into the folder where the pictures are links to."""
+    secret = tmp_path / "home" / "key.txt"
+    secret.parent.mkdir()
+    secret.write_text("a secret\n")
+    root = folder(tmp_path / "photos", {0: "a cat"})
+    (root / "b" / "01.txt").symlink_to("../a/00.txt")
+    assert sorted(map(str, texts(data.open(root, given="caption")))) == sorted(["['a cat']"] * 2 + ["[]"] * (N - 2))
+    assert data.open(root).notes[:-1] == ()
+    (root / "b" / "03.txt").symlink_to(secret)
+    with pytest.raises(
+        InputError, match=rf"1 file of captions cannot be read \(b/03.txt: a link out of the data to {secret}\)"
+    ):
+        data.open(root, given="caption")
+    (root / "b" / "03.txt").unlink()
+    (root / "metadata.csv").symlink_to(secret)
+    with pytest.raises(InputError, match=rf"metadata.csv is a link out of the data to {secret}: put a copy"):
+        data.open(root, given="age")
+    (root / "metadata.csv").unlink()
+
+    cache = tmp_path / "cache"
+    blobs = folder(cache / "blobs", {0: "a cat", 1: "a dog"})
+    linked = cache / "snapshot"
+    linked.mkdir()
+    for file in sorted(blobs.glob("a/*")):
+        (linked / file.name).symlink_to(file)
+    opened = data.open(linked, given="caption")
+    assert [one for one in texts(opened) if one] == [["a cat"]]
+    said = f"12 links lead out of the folder snapshot (00.png to {blobs}/a/00.png)"
+    assert (said, "what it leads to is read; remove links that you did not make") in opened.notes
+    opened = data.open(blobs / "a", given=f"low={linked}")
+    assert said in [text for text, _ in opened.notes]
+
+
+@pytest.mark.parametrize("name", [chr(0xD800), chr(0xDCFF), "a\0b", "x" * 5000, "9" * 5000])
+def test_a_name_that_no_file_has_is_one_of_no_file(tmp_path, name):
+    root = folder(tmp_path / "photos")
+    lines = [{"file_name": "a/00.png", "age": 1}, {"file_name": name, "age": 2}]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(InputError, match="1 row for files that do not exist"):
+        data.open(root, given="age")

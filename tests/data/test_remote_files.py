@@ -210,8 +210,10 @@ def first_times(count, kind, amount, ending):
 
 @pytest.mark.parametrize(
     ("kind", "amount"),
-    [("cut", 0), ("cut", 50), ("status", 503), ("status", 500), pytest.param("stall", 0.3, marks=pytest.mark.long)],
-    ids=["cut before the body", "cut in the body", "throttled", "server error", "stalled"],
+    [("cut", 0), ("cut", 50), ("status", 503), ("status", 500), ("length", 9), ("length", -9),
+     pytest.param("stall", 0.3, marks=pytest.mark.long)],
+    ids=["cut before the body", "cut in the body", "throttled", "server error", "said to be longer",
+         "said to be shorter", "stalled"],
 )  # fmt: skip
 def test_requests_that_fail_are_made_again_and_the_last_error_names_the_object(
     kind,
@@ -232,6 +234,18 @@ def test_requests_that_fail_are_made_again_and_the_last_error_names_the_object(
         bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
         pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read after 2 attempts: \S+") as error,
     ):
+        files.read(b"part-001.tar")
+    assert "\n" not in str(error.value)
+    assert not [path for path in object_cache.folder().glob("??/*") if path.stat().st_size]
+
+
+@pytest.mark.parametrize("amount", [9, -9])
+def test_a_list_whose_sizes_are_wrong_gives_no_part_of_an_object(amount, bucket, tmp_path, monkeypatch):
+    address = bucket.upload(shards(tmp_path / "set"), "set")
+    monkeypatch.setattr(object_requests, "ATTEMPTS", 2)
+    with bucket.faulty(lambda method, path, part: ("listed", amount) if "list-type" in path else None):
+        files = RemoteFiles(address)
+    with pytest.raises((SourceLost, Unreadable), match=r"cut after|another size than was listed") as error:
         files.read(b"part-001.tar")
     assert "\n" not in str(error.value)
     assert not [path for path in object_cache.folder().glob("??/*") if path.stat().st_size]

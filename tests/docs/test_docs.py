@@ -1,5 +1,6 @@
 """What the documents say is so: their code runs, their names exist, their commands are commands."""
 
+import ast
 import contextlib
 import html
 import importlib.util
@@ -177,6 +178,8 @@ class Place:
         if argv[0] == "train":
             named = {"--net", "--from", "scenes"}  # networks whose width has other limits than a U-Net's
             words = words if named & set(argv) else with_options(words, "--width 8")
+            if argv[1] == "latent" or "--latent 4" in " ".join(argv):  # else thousands of steps, of the autoencoder
+                words = with_options(words, "--latent-steps 2 --latent-width 8")
             if "--resume" not in argv:
                 shutil.rmtree(out_of(argv), ignore_errors=True)
         if argv[0] in ("evaluate", "compare"):
@@ -273,6 +276,8 @@ def data_folder(tmp_path_factory):
     np.save(folder / "volumes.npy", numbers.normal(size=(14, 1, 8, 8, 8)).astype("float32"))
     images = numbers.integers(0, 255, (14, 1, 16, 16), dtype="uint8")
     np.save(folder / "images.npy", images)
+    np.save(folder / "levels.npy", numbers.normal(size=(14, 5, 24, 16)).astype("float32"))
+    np.save(folder / "frames.npy", numbers.integers(0, 255, (40, 16, 16, 3), dtype="uint8"))
     np.savez(folder / "images.npz", images=images, labels=np.arange(14) % 2)
     (folder / "settings.json").write_text('{"preset": "digits", "steps": 200, "net": {"width": 64}}')
     shutil.copy(ROOT / "examples" / "own_network.py", folder)
@@ -440,8 +445,8 @@ def test_a_picture_or_a_text_too_many_is_refused(pages, texts, message, monkeypa
         pages.lesson_page(lesson)
 
 
-def test_the_page_of_the_command_line_has_every_option(pages):
-    text = html.unescape(pages.command_line())
+def test_the_page_of_the_command_line_has_every_option():
+    text = html.unescape(PAGES[Path("docs/reference/command-line.md")])
     for command in cli.COMMANDS:
         assert f"## ancestral {command}\n" in text
     assert re.search(r"^`--image-size HxW`\n:   Height x width", text, re.MULTILINE)
@@ -468,18 +473,75 @@ def anchors(text):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_links_lead_somewhere(page):
-    """In the repository; `make docs` checks those of the site, also to generated pages."""
-    names = ("changelog.md", "reference/command-line.md", "assets/playground/digits.html")
-    generated = {ROOT / "docs" / name for name in names}
-    generated |= {ROOT / "docs" / "learn" / f"{lesson.stem}.md" for lesson in LESSONS}
-    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
-        path, _, anchor = target.partition("#")
-        linked = (ROOT / page.parent / path).resolve() if path else ROOT / page
-        assert linked.exists() or linked in generated, target
-        assert not anchor or linked in generated or anchor in anchors(linked.read_text(encoding="utf-8")), target
+HOMES = ("docs", "bench", "course", "studio", "examples", "release", ".github", "src", "tests")
+"""Folders of the repository with Markdown; others beside them hold environments and what was built."""
+TEMPLATES = {ROOT / "src" / "ancestral" / "render" / name for name in ("model_card.md", "space_card.md")}
+
+
+def test_every_link_of_the_repository_leads_to_a_file_and_a_heading():
+    """Of all Markdown and of the lessons, as on a code host; `make docs` checks the links of the site."""
+    sources = [*ROOT.glob("*.md"), *(path for home in HOMES for path in (ROOT / home).rglob("*.md"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in sources if path not in TEMPLATES}
+    for path in (ROOT / "course" / "lessons").glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path] = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    checked, broken = 0, []
+    for page, text in texts.items():
+        prose = re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+        for target in re.findall(r"\[[^\]]*\]\((?!https?:|mailto:)([^)\s]+)[^)]*\)", prose):
+            path, _, anchor = target.partition("#")
+            linked, checked = (page.parent / path).resolve() if path else page, checked + 1
+            if not linked.exists() or (anchor and anchor not in anchors(linked.read_text(encoding="utf-8"))):
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not broken
+    assert checked > 600
+
+
+ENVIRON = {"os.environ.get", "os.environ.setdefault", "os.environ.pop", "os.getenv"}
+
+
+def environment_variables(path):
+    """The variables that a module reads or sets: constants, or names that stand for them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes, names = [*ast.walk(tree)], {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            names.setdefault(node.targets[0].id, []).append(node.value)
+        elif isinstance(node, ast.comprehension) and isinstance(node.target, ast.Name):
+            names.setdefault(node.target.id, []).append(node.iter)
+
+    def strings(node):
+        if isinstance(node, ast.Name) and node.id in names:
+            return set().union(*map(strings, names[node.id]))
+        if isinstance(node, ast.Tuple | ast.Dict):
+            return set().union(*map(strings, getattr(node, "elts", None) or node.keys))
+        return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ENVIRON:
+            yield from strings(node.args[0])
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            yield from strings(node.slice)
+        elif isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
+            yield from strings(node.left)
+        elif isinstance(node, ast.BinOp) and ast.unparse(node.left) == "os.environ":
+            yield from strings(node.right)
+
+
+def test_the_table_of_environment_variables_is_complete():
+    """Of the packages and of the Makefile, no more and no less; those of other packages are some."""
+    parts = PAGES[Path("docs/reference/environment.md")].split("\n## ")
+    ours, others, make = ({*re.findall(r"`([A-Z_]{3,})`", re.sub(r"\|[^|]*\|$", "", part, flags=re.MULTILINE))}
+                          for part in ("".join(parts[1:3]), parts[3], parts[4]))  # fmt: skip
+    sources = [ROOT / "src", ROOT / "studio" / "src", ROOT / "course" / "src", ROOT / "course" / "lessons"]
+    files = [path for source in sources for path in source.rglob("*.py")]
+    files = [path for path in files if re.search(r"\benviron\b|\bgetenv\b", path.read_text(encoding="utf-8"))]
+    names = {name for path in files for name in environment_variables(path)}
+    assert {name for name in names if not name.startswith("SIG")} == ours  # a name may stand for signals elsewhere
+    assert "HF_TOKEN" in others
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    defaults, fixed = (re.findall(rf"^([A-Z_]+) {sign}= ", text, re.MULTILINE) for sign in (r"\?", ":?"))
+    assert {*re.findall(r"\$\(([A-Z_]+)\)", text), *defaults} - {*fixed, "PACKAGE"} == make
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -489,6 +551,22 @@ def test_paths_of_the_package_in_a_page_exist(page):
     homes += [ROOT / "studio" / "src" / "ancestral_studio"]
     for path in re.findall(r"`([\w/]+\.py)`", PAGES[page] if page.name != "CHANGELOG.md" else ""):
         assert any((home / path).is_file() for home in homes), path
+
+
+def test_the_papers_of_the_lessons_have_the_numbers_of_the_docs():
+    """A wrong digit leads to another paper, and no link checker sees it."""
+    known = set(re.findall(r"\d{4}\.\d{5}", PAGES[Path("docs/explanation/equations.md")]))
+    known |= {
+        "1706.03762",  # Vaswani et al., Attention is all you need
+        "2112.10752",  # Rombach et al., High-resolution image synthesis with latent diffusion models
+        "2105.05233",  # Dhariwal and Nichol, Diffusion models beat GANs on image synthesis
+        "2209.15571",  # Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants
+        "2404.07724",  # Kynkäänniemi et al., Applying guidance in a limited interval
+    }
+    for lesson in LESSONS:
+        text = lesson_file(lesson).read_text(encoding="utf-8")
+        assert set(re.findall(r"(?:arxiv\.org/abs/|arXiv[: ])(\d{4}\.\d{5})", text)) <= known, lesson.stem
+        assert all(a == b for a, b in re.findall(r"\[arXiv:([\d.]+)\]\(https://arxiv\.org/abs/([\d.]+)\)", text))
 
 
 def test_the_map_of_the_package_is_the_tree():

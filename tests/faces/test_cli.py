@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it writes and what it says."""
 
 import csv
+import errno
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from PIL import Image
 
 import ancestral
 from ancestral.base import storage
+from ancestral.base.errors import install_command
 from ancestral.config import PRESETS
 from ancestral.declarations import Train
 from ancestral.faces import command as cli
@@ -59,9 +61,7 @@ def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkey
     for name in [name for name in sys.modules if name.startswith(("ancestral_studio", f"{missing}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    root = Path(ancestral.__file__).parents[2]
-    line = f"ancestral: the studio is a package of its own: pip install -e {root} -e {root / 'studio'}\n"
-    assert refused("studio") == line
+    assert refused("studio") == f"ancestral: the studio is a package of its own: {install_command('studio')}\n"
 
 
 def test_version(capsys):
@@ -124,12 +124,15 @@ TINY = ("--steps", 1, "--batch-size", 2, "--width", 16, "--trackers", "none", "-
 def test_data_network_and_time_are_three_lines_and_the_rest_is_in_the_notes_or_with_v(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "points").mkdir()
-    *opening, note, step, trained, _ = run("train", "points", *TINY).splitlines()
+    *opening, note, step, trained, size, _ = run("train", "points", *TINY).splitlines()
     assert "points is the preset of that name; the folder is  ./points" in note
     assert [line.split(":")[0].split(" for ")[0] for line in opening[:2]] == ["moons", opening[1]]
     assert " parameters on cpu, " in opening[1]
     assert " for 1 step of " in opening[2]
     assert (len(opening), step[:4], trained[:7]) == (3, "step", "Trained")
+    assert re.match(
+        r"The run takes .*B on disk \(checkpoints .*B, snapshots .*B\); what can go:  ancestral runs ", size
+    )
     notes = (tmp_path / "runs" / "points" / "notes.txt").read_text().splitlines()
     assert [note.split(":")[0] for note in notes] == ["step 0"] * len(notes)
     lines = run("train", "points", *TINY, "-v", "--out", "again").splitlines()
@@ -398,7 +401,7 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
 
     option_words = words_of("train", "sample", "export")
     assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words | words_of("edit")
-    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values())
+    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values(), words.TEXTS, words.TEXTS_TO_AVOID)
     assert not {f"--{name}" for several in names for name in several} & option_words
 
 
@@ -463,13 +466,25 @@ def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_
     assert call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--out", out)[0] == 0
 
     def full(*_):
-        raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     assert "No space left on device" in refused("train", "points", "--steps", "4", "--resume", "--out", out)
     monkeypatch.undo()
     assert ancestral.load(out).step == 2
     assert call(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)[0] == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_command_without_memory_ends_in_one_line(capsys, monkeypatch, error):
+    def run(argv):
+        raise error
+
+    monkeypatch.setattr(cli, "run", run)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["info", "x"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("ancestral: there is not enough memory")
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -1,8 +1,7 @@
-"""Completion of a command line, by the shells themselves; without zsh or fish by the text of their scripts."""
+"""Completion of a command line, by the shells themselves; where one is missing, by what its script names."""
 
 import os
 import pty
-import re
 import select
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 from ancestral.declarations import USE_CASES
 from ancestral.faces import command as cli
 from ancestral.faces.completion import SHELLS, ancestral_script
-from ancestral.faces.help_text import options_of
+from ancestral.faces.help_text import words_of
 from ancestral.faces.words import written
 
 COMPLETED = {
@@ -60,16 +59,39 @@ def output(*words, **options):
     return done.stdout
 
 
+def is_missing(shell, path):
+    """Whether a shell is missing; then its script has to name all commands and options, in whatever form."""
+    text = path.read_text(encoding="utf-8")
+    options = set().union(*map(options_written, USE_CASES))
+    names = {case.command for case in USE_CASES} | {one for one in options if one.startswith("--")}
+    assert {name for name in names if name.removeprefix("--") not in text} == set()
+    return shutil.which(shell) is None
+
+
+def options_written(case):
+    """The options of a command as they are written, but places that have no other form."""
+    optional = [one for one in words_of(case) if not (one.positional and one.required)]
+    return {name for one in optional for name in written(one)}
+
+
+def in_bash(script, *code):
+    """Lines of bash that end with the words that complete each command line of `try WORD ...`."""
+    ask = 'try() { COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=(); $called; }'
+    called = "called=$(complete -p ancestral); called=${called##*-F }; called=${called%% *}"
+    return "\n".join([f"source ./{script.name}", called, ask, *code])
+
+
 def plain(words):
     """The words, in order, without the slash that some shells write after a folder."""
     return sorted(word.removesuffix("/") for word in words.split())
 
 
 def test_bash_completes(script, tmp_path):
+    path = script("bash")
+    if is_missing("bash", path):
+        return
     lines = [f'try {line}; echo "${{COMPREPLY[*]}}"' for line in COMPLETED]
-    ask = 'try() { COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _shtab_ancestral; }'
-    code = "\n".join([f"source {script('bash')}", ask, *lines])
-    answers = output("bash", "--norc", "-c", code, cwd=tmp_path).split("\n")
+    answers = output("bash", "--norc", "-c", in_bash(path, *lines), cwd=tmp_path).split("\n")
     assert {line: plain(words) for line, words in zip(COMPLETED, answers, strict=False)} == {
         line: plain(words) for line, words in COMPLETED.items()
     }
@@ -77,20 +99,19 @@ def test_bash_completes(script, tmp_path):
 
 def test_fish_completes(script, tmp_path):
     path = script("fish")
-    if shutil.which("fish") is None:
-        assert "complete -c ancestral -n '_shtab_ancestral_using' -l completion" in path.read_text(encoding="utf-8")
+    if is_missing("fish", path):
         return
     exact = {line: words for line, words in COMPLETED.items() if words and "--" not in line.split()[-1]}
     asked = [f"echo (complete -C '{line}' | string split -f1 \\t)" for line in exact]
-    answers = output("fish", "--no-config", "-c", "\n".join([f"source {path}", *asked]), cwd=tmp_path).split("\n")
+    code = "\n".join([f"source ./{path.name}", *asked])
+    answers = output("fish", "--no-config", "-c", code, cwd=tmp_path).split("\n")
     for (line, words), answer in zip(exact.items(), answers, strict=False):
         assert plain(answer) == plain(words), line
 
 
 def test_zsh_completes(script, tmp_path):
     path = script("zsh")
-    if shutil.which("zsh") is None:
-        assert path.read_text(encoding="utf-8").startswith("#compdef ancestral\n")
+    if is_missing("zsh", path):
         return
     assert output("zsh", "-n", path) == ""
     single = {line: words for line, words in COMPLETED.items() if words and " " not in words and "/" not in words}
@@ -109,8 +130,8 @@ def test_zsh_completes(script, tmp_path):
         return text.decode(errors="replace")
 
     try:
-        load = f"autoload -U compinit; compinit -u -D; eval \"$(<{path})\"; bindkey '^I' complete-word; echo loa''ded\n"
-        assert "loaded" in answer(load, "loaded")
+        load = f"autoload -U compinit; compinit -u -D; eval \"$(<{path.name})\"; bindkey '^I' complete-word"
+        assert "loaded" in answer(f"{load}; echo loa''ded\n", "loaded")
         for line, words in single.items():
             whole = f"{line.rpartition(' ')[0]} {words}"
             assert whole in answer(f"{line}\t", whole), line
@@ -121,13 +142,15 @@ def test_zsh_completes(script, tmp_path):
         os.close(terminal)
 
 
-def test_every_option_of_a_command_is_completed():
-    script = ancestral_script("bash")
-    for case in USE_CASES:
-        name = case.command.replace("-", "_")
-        completed = re.search(rf"^_shtab_ancestral_{name}_option_strings=\((.*)\)$", script, re.MULTILINE)[1].split()
-        optional = [one for one in options_of(case) if not (one.positional and one.required)]
-        assert {name for one in optional for name in written(one)} <= set(completed)
+def test_every_option_of_a_command_is_completed(script, tmp_path):
+    path = script("bash")
+    if is_missing("bash", path):
+        return
+    lines = [f'try ancestral {case.command} -; echo "${{COMPREPLY[*]}}"' for case in USE_CASES]
+    answers = output("bash", "--norc", "-c", in_bash(path, *lines), cwd=tmp_path).splitlines()
+    for case, answer in zip(USE_CASES, answers, strict=True):
+        completed = answer.split()
+        assert options_written(case) <= set(completed), case.command
         assert len(completed) == len(set(completed))
 
 

@@ -1,12 +1,16 @@
 """A folder for diffusers, loaded by diffusers: the same image from the same noise, and what cannot be said so."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +30,7 @@ from ancestral.interop import scheduler
 from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
+from ancestral.use_cases import export
 from tiny_models import events_of, untrained
 
 train = events_of(Train)
@@ -76,6 +81,26 @@ def test_ddim_draws_the_same_image(tmp_path, process):
     torch.testing.assert_close(ours(model, DDIM(20)), theirs, rtol=0, atol=1e-4)
     noisy = drawn(pipeline, num_inference_steps=10, eta=0.7, use_clipped_model_output=True)
     torch.testing.assert_close(ours(model, DDIM(10, eta=0.7)), noisy, rtol=0, atol=1e-4)
+
+
+def test_with_a_patch_the_images_of_the_pipeline_are_folded(tmp_path, run):
+    """The same image from the same noise, once its channels are pixels again; read back it is the same network."""
+    model = untrained(shape=(3, 8, 12), patch=2, process=ProcessConfig("cosine", target="v"))
+    model.save(tmp_path / "model.safetensors")
+    out = run("export", tmp_path, "--to", "diffusers", "--out", tmp_path / "out")
+    assert "torch.nn.functional.pixel_shuffle(images, 2)" in out
+    folded = drawn(load(DDIMPipeline, tmp_path / "out"), num_inference_steps=10, use_clipped_model_output=True)
+    assert folded.shape == (2, 12, 4, 6)
+    noise = torch.randn(2, 12, 4, 6, generator=torch.Generator().manual_seed(5))
+    x = DDIM(10).sample(model.denoiser, torch.nn.functional.pixel_shuffle(noise, 2))
+    theirs = torch.nn.functional.pixel_shuffle(folded, 2)
+    assert theirs.std() > 0.05
+    torch.testing.assert_close((x / 2 + 0.5).clamp(0, 1), theirs, rtol=0, atol=1e-4)
+    read, _ = interop.read_pipeline(tmp_path / "out")
+    assert read.spec.shape == (3, 8, 12)
+    assert read.config.net.patch == 2
+    for name, value in model.denoiser.net.state_dict().items():
+        assert torch.equal(read.denoiser.net.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize(("method", "sampler"), [("progressive", DDIM(3)), ("consistency", Consistency(1))])
@@ -242,7 +267,6 @@ def test_diffusers_is_not_needed(tmp_path):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (lambda: untrained(patch=2), "--patch 1"),
         (lambda: untrained(shape=(3, 9, 8)), "image-size 10"),
         (lambda: untrained(groups=None), "--groups 4"),
         (lambda: untrained(shape=(2,)), "of the class MLP"),
@@ -288,8 +312,7 @@ def test_an_unknown_label_is_refused(tmp_path):
 
 
 REFUSALS = {
-    "export patched": "--patch 1",
-    "export tiny": "group norms have 4, 8 groups",
+    "export tiny --out new": "group norms have 4, 8 groups",
     "export tiny --to tensorflow": "--to",
     "export tiny --to onnx --label 0": "leave --label out",
     "export tiny --to onnx --out x.pt": "ends in .onnx",
@@ -297,7 +320,8 @@ REFUSALS = {
     "export tiny --to onnx --out folder.onnx": "is a folder",
     "export nowhere": "no run folder",
     "export run --out taken": "not empty",
-    "export run --out net.onnx": "is a file",
+    "export run --out net.onnx": "net.onnx exists already",
+    "export run --to diffusers --out net.onnx": "is a file",
 }
 
 
@@ -305,7 +329,6 @@ REFUSALS = {
 def folder(tiny_run, tmp_path_factory):
     """A working folder with models and what lies there already."""
     place = tmp_path_factory.mktemp("refusals")
-    untrained(patch=2).save(place / "patched" / "model.safetensors")
     untrained().save(place / "run" / "model.safetensors")
     (place / "tiny").mkdir()
     (place / "tiny" / "model.safetensors").write_bytes(tiny_run.model.read_bytes())
@@ -324,9 +347,9 @@ def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):
     untrained().save(tmp_path / "run" / "model.safetensors")
 
     def full(*_):
-        raise ancestral.base.storage.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ancestral.base.storage.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(ancestral.base.storage.os, "fsync", full)
     line = refused("export", tmp_path / "run")
     assert "No space left" in line
     assert line.count("could not write") == 1
@@ -359,7 +382,54 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
     for obstacle in ("variance", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    assert command == "train digits --patch 1 --groups 8 --no-narrow --target v"
-    config = base.with_settings(patch=1, narrow=False, groups=8, target="v")
+    assert command == "train digits --groups 8 --no-narrow --target v --out runs/digits-diffusers"
+    config = base.with_settings(narrow=False, groups=8, target="v")
     interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
     assert (tmp_path / "out" / "model_index.json").exists()
+
+
+# -- the format that fits ---------------------------------------------------------------------------------------------
+
+
+def test_the_default_format_is_the_one_that_holds_the_model(run, tmp_path, monkeypatch):
+    models = {
+        "plain": (untrained(), "diffusers", "which can hold this model"),
+        "folded": (untrained(patch=2), "model.onnx", "folded by 2x2 pixels"),
+        "classes": (untrained(classes=("cat", "dog")), "model.onnx", "it takes no classes: --label cat builds one in"),
+        "latent": (untrained(latent=2), "model.onnx", "it is a model of latents"),
+    }
+    for name, (model, _, _) in models.items():
+        model.save(tmp_path / name / "model.safetensors")
+
+    def written(_model, path):
+        path.touch()
+        return [path]
+
+    for kind in ("onnx", "pt2"):  # whose own tests read what they write
+        monkeypatch.setitem(export.NETWORK_FILES, kind, written)
+    monkeypatch.chdir(tmp_path)
+    for name, (_, file, reason) in models.items():
+        path, line, *_ = run("export", name).splitlines()
+        assert path == f"{name}/{file}"
+        assert (tmp_path / path).exists()
+        assert line.startswith(f"The format is {'diffusers' if file == 'diffusers' else 'onnx'}, ")
+        assert reason in line
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    assert "ONNX needs two more packages: " in (text := run("export", "folded"))
+    assert text.splitlines()[0] == "folded/model.pt2"
+    for words, path in (("--out a.pt2", "a.pt2"), ("--out folder --label cat", "folder/model_index.json")):
+        assert "The format is" not in run("export", "classes", *words.split())
+        assert (tmp_path / path).exists()
+
+
+def test_the_command_of_a_refusal_runs_as_it_stands(refused, run, tmp_path, monkeypatch):
+    """In the folder of the first run, whose place is taken; diffusers can hold the model that it trains."""
+    monkeypatch.chdir(tmp_path)
+    arrays = {"steps": 1, "batch_size": 2, "width": 16, "mults": (1,), "blocks": 1, "preview_steps": 1}
+    np.save("items.npy", np.random.default_rng(0).integers(0, 255, (6, 1, 12, 12), np.uint8))
+    ancestral.train("items.npy", out="runs/items", trackers="none", threads=1, progress=False, **arrays)
+    line = refused("export", "runs/items", "--out", "folder")
+    words = shlex.split(re.search(r"this command trains one that it can: ancestral (.*) \(or", line)[1])
+    assert words[-2:] == ["--out", "runs/items-diffusers"]
+    run(*words)
+    assert "runs/items-diffusers/diffusers\n" in run("export", "runs/items-diffusers", "--to", "diffusers")

@@ -17,7 +17,7 @@ from tiny_models import stripes
 def test_a_config_of_version_0_2():
     text = (Path(__file__).parents[1] / "files" / "config-0.2.json").read_text(encoding="utf-8")
     assert Config.from_json(text) == preset("digits").with_settings(
-        trackers=("tensorboard",), narrow=False, stretch_period=360
+        trackers=("tensorboard",), narrow=False, stretch_period=360, ranges="shared"
     )
 
 

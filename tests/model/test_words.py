@@ -1,5 +1,7 @@
 """Models that are conditioned on words: guidance towards a text and away from another, walks, recipes, refusals."""
 
+import shlex
+
 import pytest
 import torch
 
@@ -138,6 +140,15 @@ def test_a_request_holds_the_texts_and_makes_the_samples_again(model):
         ({"given": {"caption": 3}}, "caption cannot be 3: give a text"),
         ({"given": {"caption": []}}, "caption has no value"),
         ({"given": {"caption": "red \udcff"}}, "which is not UTF-8: write it anew"),
+        (
+            {"given": {"caption": ["red", "日本語"]}},
+            "caption cannot be '日本語', of which the model reads nothing: write it with the characters that it knows, "
+            "a–e g i l n q–s u",
+        ),
+        (
+            {"given": {"caption": "red"}, "avoid": {"caption": "語"}, "guidance": 2},
+            "'語', of which the model reads nothing",
+        ),
         ({"given": {"caption": "red"}, "avoid": {"caption": "blue"}}, "no effect without a scale of guidance"),
         ({"avoid": {"word": "blue"}, "guidance": 2}, "names 'word', and the conditions of the model are: label, cap"),
         ({"avoid": {"hair": "grey"}, "guidance": 2}, "hair has no class 'grey'"),
@@ -148,6 +159,40 @@ def test_what_words_cannot_do_is_refused_in_one_line(model, options, says):
         model.sample(1, **options, **FEW)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+READ_IN_PART = [
+    ("a 日本語 red", "of the caption 'a 日本語 red' the model read only: a red"),
+    ("red €", "of the caption 'red €' the model read only: red"),
+    ("bed", "no caption that the model learned has bed, or hardly one: such words are spelled from pieces"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), READ_IN_PART)
+def test_a_text_that_is_read_in_part_is_said_in_python_and_on_the_command_line(model, run, tmp_path, text, says):
+    """Of texts that are given and that are avoided, by all methods, at the line that calls them."""
+    image, given, path = torch.zeros(1, 1, 8, 8), {"caption": text}, tmp_path / "model.safetensors"
+    away = {"given": {"caption": "red"}, "avoid": given, "guidance": 3}
+    noise = torch.randn(1, 1, 8, 8)
+    for call in (
+        lambda: model.sample(1, given=given, **FEW),
+        lambda: model.sample(1, **away, **FEW),
+        lambda: model.vary(image, n=1, given=given, **FEW),
+        lambda: model.reconstruct(noise, given=given, **FEW),
+        lambda: model.sweep({"caption": [text, "red"]}, **FEW),
+    ):
+        with pytest.warns(UserWarning, match=r"read only|spelled") as warned:
+            call()
+        assert {(str(one.message), one.filename) for one in warned} == {(says, __file__)}
+    model.save(path)
+    away = ("--given", "caption=red", "--avoid", f"caption={text}", "--guidance", 3)
+    for number, words in enumerate([("--given", f"caption={text}"), away]):
+        assert says in run("sample", path, "-n", 1, "--steps", 2, *words, "--out", tmp_path / f"{number}.png")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_text_that_is_read_whole_is_not_warned_of(model):
+    model.sample(2, given={"caption": ["Red, circle!", "  "]}, **FEW)
 
 
 def test_a_table_of_texts_has_what_sample_makes_in_each_cell(model):
@@ -161,3 +206,25 @@ def test_the_captions_of_samples_are_their_texts(model):
     values = read_values(model.spec, {"caption": ["a red circle", "none"]})
     assert captions(values, [0, 1, 2]) == ["a red circle", "caption none", "a red circle"]
     assert values["caption"].array([2, 1]).tolist() == ["a red circle", "none"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        (["--caption", "a red circle"], "--given 'caption=a red circle'"),
+        (["--prompt=it's red"], """--given 'caption=it'"'"'s red'"""),
+        (["--text", "a", "red", "circle", "-n", 1], "--given 'caption=a red circle'"),
+        (["--negative-prompt", "red"], "--avoid caption=red --guidance 3"),
+        (["--guidance", 2, "--negative_prompt", "red"], "--avoid caption=red"),
+        (["--prompt"], "--given 'caption=a red circle'"),
+    ],
+)
+def test_what_is_answered_to_the_options_of_other_programs_runs_as_it_stands(
+    model, run, refused, tmp_path, typed, advice
+):
+    model.save(path := tmp_path / "model.safetensors")
+    guided = typed[:2] if typed[0] == "--guidance" else []
+    for verb in ("sample", "edit"):
+        line = refused(verb, *typed, path)
+        assert f"has no option {typed[len(guided)].partition('=')[0]}; did you mean {advice}?\n" in line
+    run("sample", path, "-n", 1, "--steps", 2, *guided, *shlex.split(advice), "--out", tmp_path / "a.png")

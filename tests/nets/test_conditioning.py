@@ -94,6 +94,19 @@ def test_the_embedding_of_a_word_is_the_same_beside_each_other_word_and_its_feat
     assert (features[0, :2] - features[1, :2]).abs().amax(1).min() > 1e-3
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("case", ["images, odd sides", "images in patches", "points"])
+def test_conditions_of_every_kind_compile_in_one_piece(case):
+    """Without a graph break, where they are given and where they are absent."""
+    torch.compiler.reset()
+    kinds, values = conditions_of(case)
+    net, x = network(case, kinds | {"text": WORDS}, wake=True)
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        for given in (values | {"text": RED_CIRCLE_BLUE_SQUARE}, {}):
+            torch.testing.assert_close(compiled(x, INDEX, **given), net(x, INDEX, **given))
+
+
 def test_what_does_not_fit_is_refused():
     net, x = network("images, odd sides", CONDITIONS)
     with pytest.raises(InputError, match="colour"):

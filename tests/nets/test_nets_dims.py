@@ -9,7 +9,7 @@ from torch import nn
 
 import ancestral
 from ancestral import nets
-from ancestral.base.device import layout
+from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.interop import unet2d
 from ancestral.nets.space import crop, fold, pad, unfold
@@ -228,7 +228,7 @@ def test_a_model_of_any_shape_is_built_saved_and_sampled(tmp_path, shape):
     model = untrained(shape)
     net = model.denoiser.net
     assert net.dims == len(shape) - 1
-    assert net.down[0].block.conv1.weight.is_contiguous(memory_format=layout(len(shape) + 1))
+    assert net.down[0].block.conv1.weight.is_contiguous(memory_format=memory_format(len(shape) + 1))
     model.save(tmp_path / "m.safetensors")
     again = ancestral.load(tmp_path / "m.safetensors", "cpu")
     assert again.spec.shape == shape

@@ -1,5 +1,6 @@
 """The theory in JavaScript computes the numbers of the package, wherever Chromium is found."""
 
+import dataclasses
 import math
 import shutil
 
@@ -7,6 +8,10 @@ import pytest
 import torch
 
 from ancestral import oracle, randomness, reverse, samplers, schedules, targets
+from ancestral.conditions import Image
+from ancestral.data.convert import to_uint8
+from ancestral.data.spec import Codec
+from ancestral.page.script_bundle import global_script
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import spaced_times
 from theory_js import DATA, SAMPLERS, SCHEDULES, SCRIPT, TARGETS, close, tensor
@@ -196,3 +201,31 @@ def test_trajectory_with_given_noise_and_without_clipping(js):
 def test_what_cannot_be_used_is_refused(js, code, message):
     with pytest.raises(Exception, match=message):
         js(code)
+
+
+@pytest.mark.browser
+def test_items_are_coded_as_in_python_each_channel_from_its_range(chromium):
+    """Also a constant channel, and what a network gets of a condition."""
+    items = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0)) * 9 + 271
+    ranges = ((270.0, 281.0), (271.5, 279.0), (5.0, 5.0))
+    page = chromium.new_page()
+    page.add_script_tag(content=global_script("page_images.js", "Ancestral"))
+    kind = Image(3, (5.0, 281.0), (4, 5), ranges=ranges)
+    for codec in (Codec("float", ranges=ranges), Codec("float", (270.0, 281.0)), Codec("uint8")):
+        values = items if codec.level is None else (items - 200).to(torch.uint8)
+        answer = page.evaluate(
+            """([values, codec]) => [Ancestral.encode(values, codec), Ancestral.decode(values.map(v => v / 300), codec),
+                Ancestral.toBytes(values, codec)].map(part => [...part])""",
+            [values.flatten().tolist(), dataclasses.asdict(codec)],
+        )
+        x = codec.encode(values[None])
+        expected = (x, codec.decode(values.float()[None] / 300), to_uint8(values[None], codec.channel_limits))
+        for ours, theirs in zip(answer, expected, strict=True):
+            torch.testing.assert_close(
+                torch.tensor(ours, dtype=torch.float32), theirs.flatten().float(), rtol=1e-5, atol=1e-5
+            )
+    described = {**dataclasses.asdict(kind), "codec": dataclasses.asdict(Codec("float", ranges=ranges))}
+    code = "([values, kind]) => [...Ancestral.conditionInput(values, kind, [4, 5], [8, 10])]"
+    given = page.evaluate(code, [items.flatten().tolist(), described])
+    torch.testing.assert_close(torch.tensor(given), kind.encode(items[None], (8, 10)).flatten(), rtol=1e-5, atol=1e-5)
+    page.close()

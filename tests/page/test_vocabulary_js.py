@@ -5,7 +5,10 @@ import random
 
 import pytest
 
+from ancestral.base.errors import InputError
 from ancestral.conditions import Words
+from ancestral.data.spec import Codec, DataSpec
+from ancestral.model.condition_values import read_values
 from ancestral.page.script_bundle import global_script
 from ancestral.vocabulary import count_pieces
 
@@ -43,6 +46,48 @@ def test_tokens_are_those_of_python(chromium):
         answers = page.evaluate(code, [list(pieces), kind.length, list(map(json.dumps, texts))])
         for text, answer in zip(texts, answers, strict=True):
             assert answer["tokens"] == kind.read([text])[0].tolist(), ascii(text)
-            assert sorted(answer["spelled"] + answer["unknown"]) == sorted(kind.pieces.unknown(text)), ascii(text)
+            assert (answer["spelled"], answer["skips"]) == (kind.pieces.in_pieces(text), kind.pieces.skips(text)), (
+                ascii(text)
+            )
             assert (answer["left"] > 0) == (len(kind.pieces.tokens(text)) > kind.length)
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "pieces", [("\u2581a", "c", "a", "b", "e", ",", "-"), count_pieces(CAPTIONS[:8])], ids=["few", "many"]
+)
+def test_what_is_not_read_is_said_as_in_python(chromium, pieces):
+    """A refusal or a note of each text, by the same sentence in a browser and in Python."""
+    kind = Words(pieces, 24, example="a 'b'")
+    spec = DataSpec((1, 8, 8), Codec("uint8"), conditions={"caption": kind})
+    texts = [
+        "a Ω b",
+        "日本語",
+        "本",
+        "it's \u0416",
+        'say "\u0416"',
+        "\u0416\n\u0416 'x' \"y\"",
+        "a, \u00e9 \u20ac",
+        "\u2192" * 99,
+        "!",
+        " ",
+    ]
+    page = chromium.new_page()
+    page.add_script_tag(content=global_script("shared/vocabulary.js", "Ancestral"))
+    code = """([kind, texts]) => texts.map(text => {
+        const reading = Ancestral.tokenizer(kind.vocabulary, kind.length)(text);
+        return ["refusal", "readInPart"].map(one => Ancestral[one]("caption", text, kind, reading)); })"""
+    said = page.evaluate(code, [{"vocabulary": list(pieces), "length": 24, "example": kind.example}, texts])
+    page.close()
+    for text, each in zip(texts, said, strict=True):
+        assert each == _said_in_python(spec, text)
+
+
+def _said_in_python(spec, text):
+    """The refusal of a text, and the note on what was read of it."""
+    try:
+        notes = read_values(spec, {"caption": text})["caption"].beyond("caption")
+    except InputError as error:
+        return [str(error), ""]
+    return ["", *([one for one in notes if "read only" in one] or [""])]

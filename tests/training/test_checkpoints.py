@@ -175,9 +175,9 @@ def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path):
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     folder = RunFolder(tmp_path)
     saved(folder.checkpoints, 1)
-    (folder.checkpoints / ".000002-abc").mkdir()
-    (folder.checkpoints / ".000002-abc" / TENSORS).write_bytes(b"half")
-    (tmp_path / ".model-xyz.safetensors").write_bytes(b"half")
+    (folder.checkpoints / ".000002-0123abcd").mkdir()
+    (folder.checkpoints / ".000002-0123abcd" / TENSORS).write_bytes(b"half")
+    (tmp_path / ".model-0123abcd.safetensors").write_bytes(b"half")
     (tmp_path / ".hidden").write_text("not ours")
     folder.tidy()
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
@@ -215,3 +215,25 @@ def test_two_trainings_of_one_folder_are_refused(tmp_path, monkeypatch):
         pass
     with folder.locked():
         pass
+
+
+def test_what_a_save_raises_in_its_thread_is_not_lost(tmp_path, monkeypatch):
+    """Without memory, or by a defect, a save fails as on a full disk: the run must not say that it has a model."""
+    checkpoints = saved(tmp_path, 1)
+    for error, says in ((MemoryError(), "not enough memory"), (ZeroDivisionError("x"), "ZeroDivisionError: x")):
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "tensors_to_bytes", lambda _, error=error: raising(error))
+            checkpoints.save(checkpoint(2))
+            with pytest.raises(OSError, match=says):
+                checkpoints.wait()
+        assert checkpoints.failed
+        assert checkpoints.steps() == [1]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda _: raising(RuntimeError("can't start new thread")))
+        checkpoints.save(checkpoint(2))
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 2]
+
+
+def raising(error):
+    raise error

@@ -1,6 +1,7 @@
 """What goes wrong in a training, planted: each ends as it should, and nothing is lost."""
 
 import dataclasses
+import importlib
 import shutil
 import signal
 import threading
@@ -528,15 +529,32 @@ def test_a_compiled_network_trains_as_a_plain_one():
     assert not torch.equal(losses[0][0], losses[0][1])
 
 
-def test_a_compiler_that_fails_is_explained(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (lambda exc: exc.InductorError(exc.InvalidCxxCompiler(), None), r"out, or install a C\+\+ compiler$"),
+        (lambda exc: exc.TritonMissing(None), "Cannot find a working triton .* out, or install Triton$"),
+        (
+            lambda exc: exc.InductorError(exc.CppCompileError(["g++"], "In file\na.cpp:1: error: no Python.h"), None),
+            r"could not be compiled \(a.cpp:1: error: no Python.h\): leave compile out$",
+        ),
+        (
+            lambda exc: exc.InductorError(AssertionError("lib/distutils/core.py"), None),
+            r"compiled \(AssertionError: lib/distutils/core.py\): leave compile out$",
+        ),
+        (lambda exc: torch._dynamo.exc.TorchDynamoException(), r"\(TorchDynamoException\): leave compile out$"),
+    ],
+)
+def test_a_compiler_that_fails_is_explained(monkeypatch, error, text):
+    """A compiler is to be installed only where none is found."""
     config = tiny_config()
     trainer = Trainer(
         dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True)), stripes(), "cpu"
     )
 
     def fails(*batch):
-        raise torch._dynamo.exc.TorchDynamoException("no C++ compiler was found\nand more lines")
+        raise error(importlib.import_module("torch._inductor.exc"))
 
     monkeypatch.setattr(trainer.gradients, "_accumulate", fails)
-    with pytest.raises(InputError, match=r"could not be compiled \(no C\+\+ compiler was found\): leave compile out"):
+    with pytest.raises(InputError, match=text):
         trainer.advance()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ancestral
-from ancestral.base.device import layout
+from ancestral.base.device import memory_format
 from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 from ancestral.training.gradients import prepare
@@ -21,7 +21,7 @@ FORMATS = {
 
 def trainer(choice, data=None, **parts):
     config = tiny_config(precision="fp32", save_every=100, sample_every=100)
-    runtime = dataclasses.replace(config.runtime, layout=choice)
+    runtime = dataclasses.replace(config.runtime, memory_format=choice)
     return Trainer(dataclasses.replace(config, runtime=runtime), data or stripes(), "cpu", **parts)
 
 
@@ -56,8 +56,9 @@ def test_it_changes_no_number_but_by_rounding():
 
 
 def test_volumes_and_signals():
-    assert layout(5) == layout(3) == layout(3, "channels-last") == layout(4, "contiguous") == torch.contiguous_format
-    assert layout(5, "channels-last") == torch.channels_last_3d
+    assert memory_format(5) == memory_format(3) == memory_format(3, "channels-last") == torch.contiguous_format
+    assert memory_format(4, "contiguous") == torch.contiguous_format
+    assert memory_format(5, "channels-last") == torch.channels_last_3d
     items = torch.randint(0, 256, (16, 1, 4, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     made = trainer("channels-last", InMemoryDataset(items, name="volumes"))
     made.advance()

@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import Config
 from ancestral.config.folders import is_run
+from ancestral.faces.command import run as run_command
 from ancestral.training import RunFolder
 from tiny_models import tiny_config
 
@@ -283,3 +285,110 @@ def test_no_command_writes_pictures_among_the_data(photos, refused_in):
 
 def test_nothing_is_mirrored_by_default():
     assert not any(ancestral.config.preset(name).data.flip for name in ("folder", "arrays", "digits", "fashion"))
+
+
+MIXED = {
+    "config": "config.json",
+    "model": "model.safetensors",
+    "checkpoint": "checkpoints/000002",
+    "snapshot": "snapshots/000002.safetensors",
+}
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """Two runs that differ in their seed alone."""
+    place = tmp_path_factory.mktemp("two")
+    x = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8)
+    np.save(place / "x.npy", x)
+    for seed in (0, 1):
+        ancestral.train("arrays", data=place / "x.npy", out=place / str(seed), seed=seed, snapshots=2, **TINY)
+    return place
+
+
+@pytest.mark.parametrize("part", MIXED)
+def test_a_file_of_another_run_is_refused_by_name(two_runs, tmp_path, part):
+    """Each of the three that a resumed run reads, and the snapshots that are averaged, names its run."""
+    mine, other = shutil.copytree(two_runs / "0", tmp_path / "run"), two_runs / "1"
+    again = {"out": mine, "resume": True, **TINY, "steps": 4}
+    shutil.rmtree(mine / MIXED[part]) if part == "checkpoint" else (mine / MIXED[part]).unlink()
+    copy = shutil.copytree if part == "checkpoint" else shutil.copy
+    copy(other / MIXED[part], mine / MIXED[part])
+    reads = {"resume": lambda: ancestral.train("arrays", **again)}
+    if part in ("config", "model"):
+        reads["load"] = lambda: ancestral.load(mine)
+    if part == "snapshot":
+        reads["snapshot"] = lambda: ancestral.load_snapshot(mine, 2)
+    for read in reads.values():
+        with pytest.raises(InputError, match="files of two runs are mixed") as error:
+            read()
+        assert str(mine / "config.json") in str(error.value)
+        assert "\n" not in str(error.value)
+    if part != "config":
+        assert str(mine / MIXED[part]) in str(error.value)
+
+
+def test_a_copied_run_goes_on_and_the_same_command_makes_the_same_run(two_runs, tmp_path):
+    copy = shutil.copytree(two_runs / "0", tmp_path / "copy")
+    assert ancestral.train("arrays", out=copy, resume=True, **TINY | {"steps": 3}).step == 3
+    again = ancestral.train("arrays", data=two_runs / "x.npy", out=tmp_path / "b", snapshots=2, **TINY)
+    assert Path(again.folder, "model.safetensors").read_bytes() == (two_runs / "0" / "model.safetensors").read_bytes()
+    runs = {saved(place).run for place in (two_runs / "0", copy, tmp_path / "b")}
+    assert len(runs) == 1
+    assert saved(two_runs / "1").run not in {*runs, ""}
+
+
+def test_a_run_that_starts_from_another_is_a_run_of_its_own(two_runs, tmp_path):
+    source = two_runs / "0"
+    run = ancestral.train("arrays", data=two_runs / "x.npy", initial=source, out=tmp_path / "b", **TINY)
+    assert saved(Path(run.folder)).run not in (saved(source).run, "")
+    assert ancestral.load(run.folder).step == 2
+
+
+def test_info_verify_says_what_is_damaged_of_another_run_stray_or_left(two_runs, tmp_path, capsys):
+    mine = shutil.copytree(two_runs / "0", tmp_path / "run")
+    whole = ancestral.info(mine, verify=True)
+    assert whole.whole
+    assert whole.run == saved(mine).run
+    assert {"config.json", "model.safetensors", "checkpoints/000002", "snapshots/000002.safetensors"} <= {
+        file.path for file in whole.files if file.run == whole.run
+    }
+    assert type(whole).from_json(whole.to_json()) == whole
+    state = mine / "checkpoints" / "000002" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-1] + b"\x01")
+    shutil.copy(two_runs / "1" / "snapshots" / "000002.safetensors", mine / "snapshots")
+    (mine / "mine.txt").write_text("x")
+    (mine / ".model-0a1b2c3d.safetensors").write_text("half")
+    assert run_command(["info", str(mine), "--verify"]) == 1
+    assert "2 files damaged or of another run" in capsys.readouterr().out.splitlines()[-1]
+    files = {file.path: file for file in ancestral.info(mine, verify=True).files}
+    assert "changed or cut short" in files["checkpoints/000002"].problem
+    assert "is of the run" in files["snapshots/000002.safetensors"].problem
+    assert files["mine.txt"].note.startswith("stray")
+    assert files[".model-0a1b2c3d.safetensors"].note.startswith("left by")
+    assert not files["model.safetensors"].problem
+
+
+def test_what_a_killed_save_left_is_removed_at_the_next_start_and_by_runs_clean(two_runs, tmp_path):
+    """In a run that is not finished too; a file that a living process writes, and one of the user, stay."""
+    mine = shutil.copytree(two_runs / "0", tmp_path / "run")
+    config = saved(mine)
+    longer = replace(config, train=replace(config.train, steps=4))
+    storage.write_text(mine / "config.json", longer.to_file_text())
+    left = [mine / ".model-0a1b2c3d.safetensors", mine / "checkpoints" / ".000003-0a1b2c3d", mine / ".tmpAbCdE1"]
+
+    def leave():
+        for path in left:
+            path.mkdir() if path.parent.name == "checkpoints" else path.write_text("half")
+
+    leave()
+    (mine / ".my-notes").write_text("x")
+    with storage.atomic(mine / "alive.txt") as alive:
+        result = ancestral.runs(mine, clean=True, yes=True)
+        assert {removal.path for removal in result.removals} == {str(path) for path in left}
+        assert alive.exists()
+    assert not any(path.exists() for path in left)
+    leave()
+    ancestral.train("arrays", out=mine, resume=True, **TINY | {"steps": 3})
+    assert not any(path.exists() for path in left)
+    assert (mine / ".my-notes").exists()

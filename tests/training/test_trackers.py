@@ -161,12 +161,14 @@ def test_the_panel_prints_notes_above_itself():
 @pytest.mark.long
 def test_a_notebook_is_not_warned_of_a_progress_bar_that_nobody_shows():
     code = """
-import sys, types
+import sys, types, warnings
 kernel = types.ModuleType("IPython")
 kernel.get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
 sys.modules.update({"IPython": kernel, "ipykernel.zmqshell": kernel, "ipywidgets": None})
 from ancestral.training.trackers import check_trackers
+filters = warnings.filters[:]
 check_trackers(["tensorboard"])
+assert warnings.filters == filters  # Accelerate adds one
 assert "tqdm.notebook" in sys.modules  # the module that warns
 """
     run = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from ancestral import augmentation, data
 from ancestral import config as configs
 from ancestral.base import storage
-from ancestral.base.device import layout
+from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.config import Config
 from ancestral.data.loading import batch_indices
@@ -437,7 +437,7 @@ def test_adam_of_weights_in_channels_last_is_pytorchs_bit_for_bit():
     ours, theirs = nn.ParameterList(), []
     for shape in shapes:
         weight = torch.randn(shape, generator=generator)
-        weight = weight.contiguous(memory_format=layout(weight.ndim))
+        weight = weight.contiguous(memory_format=memory_format(weight.ndim))
         ours.append(nn.Parameter(weight.clone()))
         theirs.append(nn.Parameter(weight.clone()))
     optimisers = make_optimiser(ours, "adam", Distributed("cpu")), torch.optim.Adam(theirs, lr=0.0, fused=True)
@@ -445,7 +445,7 @@ def test_adam_of_weights_in_channels_last_is_pytorchs_bit_for_bit():
         for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
             own.grad = torch.randn(own.shape, generator=generator)
             if number != 2:
-                own.grad = own.grad.contiguous(memory_format=layout(own.ndim))
+                own.grad = own.grad.contiguous(memory_format=memory_format(own.ndim))
             other.grad = own.grad.clone()
         for optimiser in optimisers:
             set_learning_rate(optimiser, 0.1)

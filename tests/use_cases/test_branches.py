@@ -167,7 +167,7 @@ def pictures(tmp_path_factory, saved_model):
             deep = Request(**{**vars(saved), "parent": deep, "at": 1})
         write("deep", vars(deep))
         text = saved.to_json().rstrip().removesuffix("}").rstrip() + ', "at": 1, "parent": '
-        writers.write_picture(Path("deeper.png"), Image.new("L", (2, 2)), text * 500 + "null" + "}" * 500)
+        writers.write_picture(Path("deeper.png"), Image.new("L", (2, 2)), text * 400 + "null" + "}" * 400)
     return folder
 
 

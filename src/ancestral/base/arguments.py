@@ -1,6 +1,7 @@
 """Values checked against type hints: arguments of Python users, and fields of JSON and of the command line."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import json
@@ -8,7 +9,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeGuard, TypeVar, Union
 
@@ -30,6 +31,11 @@ WORDS = {
 }
 SCHEMED = re.compile(r"[a-z][a-z0-9+.-]+://")
 """The beginning of an address of another machine; one letter is a drive of Windows."""
+MOST_DIGITS = 18
+"""The largest number of digits of a whole number in a text, so that it fits into 64 bits."""
+MOST_NESTED = 100
+"""The largest number of levels of what JSON holds."""
+NESTED = f"it is nested too deeply, in more than {MOST_NESTED} levels"
 MOST_CHARACTERS = 60
 """The largest number of characters of a value in a message."""
 
@@ -144,11 +150,35 @@ def checked_class(kind: type[C]) -> type[C]:
     return kind
 
 
+def is_digits(text: str) -> bool:
+    """Whether a text is a whole number of at most `MOST_DIGITS` digits."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON of any kind. Raises ValueError for what is none, and for what is nested deeper than `MOST_NESTED`."""
+    try:
+        tree = json.loads(text)
+    except RecursionError:
+        raise ValueError(NESTED) from None
+    level, inner = 0, [tree]
+    while inner := [
+        part
+        for one in inner
+        if isinstance(one, dict | list)
+        for part in (one.values() if isinstance(one, dict) else one)
+    ]:
+        level += 1
+        if level > MOST_NESTED:
+            raise ValueError(NESTED)
+    return tree
+
+
 def read_json(text: str, name: str) -> dict[str, Any]:
     """Read a JSON object. Raises InputError, in which `name` stands for the text, if it is none."""
     try:
-        tree = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
+        tree = parse_json(text)
+    except (TypeError, ValueError) as error:
         raise InputError(f"{name} is not JSON: {error}") from None
     if not isinstance(tree, dict):
         raise InputError(f"{name} should hold a JSON object")
@@ -188,6 +218,7 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
     hints, values = _hints(kind), {}
     for field in stored_fields(kind):
         key = field.metadata.get("key", field.name)
+        key = field.metadata.get("formerly", key) if key not in tree else key
         if key in tree:
             part = tree[key]
             if "keys" in field.metadata and isinstance(part, dict):
@@ -197,7 +228,8 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
             values[field.name] = field.metadata["earlier"]
         elif field.default is field.default_factory is dataclasses.MISSING:
             raise InputError(f"{name} lacks {key}")
-    if closed and (unknown := sorted(tree.keys() - hints.keys())):
+    former = {field.metadata["formerly"] for field in stored_fields(kind) if "formerly" in field.metadata}
+    if closed and (unknown := sorted(tree.keys() - hints.keys() - former)):
         raise InputError(
             f"{name} has the unknown setting {unknown[0]!r}; was it written by a newer version of ancestral?"
         )
@@ -209,6 +241,16 @@ def stored_fields(kind: Any) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(kind) if "attached" not in field.metadata]
 
 
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Return the name whose spelling is near to a word, to be suggested; None if no name is.
+
+    Args:
+        word: The word, which is none of the names.
+        names: The names. A word is near if three quarters of the letters of both agree, in their order.
+    """
+    return next(iter(difflib.get_close_matches(word, [*names], n=1, cutoff=0.75)), None)
+
+
 def shown(value: object) -> str:
     """Format a value for a message: numbers and text as Python writes them, others by their type."""
     simple = value is None or isinstance(value, bool | int | float | str | bytes | list | tuple | Path)
@@ -218,6 +260,8 @@ def shown(value: object) -> str:
         return shortened(repr(str(value)) if isinstance(value, Path) else repr(value))
     except ValueError:  # Python does not write integers of thousands of digits
         return "a number of thousands of digits"
+    except RecursionError:
+        return f"a {type(value).__name__} that is nested too deeply"
 
 
 def shortened(text: object) -> str:

@@ -15,7 +15,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Layout = Literal["auto", "channels-last", "contiguous"]
+MemoryFormat = Literal["auto", "channels-last", "contiguous"]
 
 DATA_SHARE = 0.25
 """Share of the free memory of a device that data may take, so that most is left to networks and activations."""
@@ -96,7 +96,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """The memory format with the channels innermost, by the number of axes of a batch."""
 
 
-def layout(axes: int, choice: Layout = "auto") -> torch.memory_format:
+def memory_format(axes: int, choice: MemoryFormat = "auto") -> torch.memory_format:
     """Choose the memory format of batches with this number of axes, and of their network.
 
     By default images have the channels innermost. Volumes with channels innermost took 4 % longer to train on a CPU.

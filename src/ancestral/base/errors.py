@@ -10,6 +10,8 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Self
 
@@ -70,7 +72,27 @@ def whole(value: object, least: float, most: float, message: str) -> int:
 
 def text_of(error: BaseException) -> str:
     """The message of an error, with its options as data where it has some, for `spell` and other messages."""
-    return error.text if isinstance(error, InputError) else str(error)
+    if isinstance(error, InputError):
+        return error.text
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # of `tempfile`
+        return f"{error.strerror}: make room there, or set TMPDIR to a folder that can be written to"
+    return str(error)
+
+
+@contextlib.contextmanager
+def survived(task: str, problems: list[str], instead: str = "training goes on") -> Iterator[None]:
+    """Do in the block what nothing depends on: if it fails, whatever it raises becomes a line in `problems`.
+
+    Args:
+        task: What is done, after "could not".
+        problems: Receives the line.
+        instead: What happens then.
+    """
+    try:
+        yield
+    except Exception as error:  # a full disk, no memory, a damaged file, a service that cannot be reached
+        text = one_line(text_of(error)) or type(error).__name__
+        problems.append(f"{text if text.startswith('could not') else f'could not {task}: {text}'}; {instead}")
 
 
 def install_command(extra: str) -> str:
@@ -92,13 +114,12 @@ def pip_install() -> str:
 
     Environments of uvx and uv have no pip: uv installs into them.
     """
-    import importlib.util  # takes a tenth of the time of a command's help
-
     path = shutil.which("pip")
     if path is not None and Path(path).parent == Path(sys.executable).parent:
         return "pip install"
     python = shlex.quote(sys.executable)
-    return f"{python} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install -p {python}"
+    # importlib.util.find_spec would ask setuptools' hook, which takes that for pip itself and turns its distutils off
+    return f"{python} -m pip install" if PathFinder.find_spec("pip") else f"uv pip install -p {python}"
 
 
 def lines(text: object) -> str:

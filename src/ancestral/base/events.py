@@ -3,11 +3,14 @@
 Whoever runs it draws the events: the command line, a notebook, a web page, or nobody.
 """
 
+import sys
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ancestral.base.options import in_python, spell
 from ancestral.base.result import Result
 
 if TYPE_CHECKING:
@@ -89,6 +92,14 @@ class State:
 
 
 Event = Message | Work | Wrote | Measured | State
+
+
+def warn(text: str) -> None:
+    """Warn who calls a method of a model from Python, at their line: what a use case says by a `Message`."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "ancestral":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(spell(text, in_python), stacklevel=level)
 
 
 def finish(events: Generator[Any, None, R]) -> R:

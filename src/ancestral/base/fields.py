@@ -58,6 +58,7 @@ class Argument:
             of such a program may name.
         choices: What its text is, or begins with before a colon and options; () for any other text.
         written: Whether it names a place that is written.
+        deletes: Whether it removes files; no message suggests it in the place of a word that is no option.
         tasks: The tasks of `edit` that have it; without any all have it.
         branches: Whether a branch of a picture can be given it.
         sweeps: Whether a sweep can be given it.
@@ -83,6 +84,7 @@ class Argument:
     names: Names | tuple[str, ...] = ""
     choices: Sequence[str] = ()
     written: bool = False
+    deletes: bool = False
     tasks: Sequence[str] = ()
     branches: bool = True
     sweeps: bool = True
@@ -145,6 +147,7 @@ FIELD_FACTS = (
     "names",
     "choices",
     "written",
+    "deletes",
     "tasks",
     "branches",
     "sweeps",

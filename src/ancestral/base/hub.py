@@ -105,8 +105,6 @@ def _explained(address: str) -> Iterator[None]:
         from huggingface_hub import errors
     except ImportError:
         raise InputError(f"{address} needs one more package: {install_command('hub')}") from None
-    # The HTTP library, and with it the exception of a broken connection, depends on the version; its base is this one.
-    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     reasons = {
         errors.GatedRepoError: "{0} is gated: ask for access on its page, then log in with `hf auth login`",
         errors.RepositoryNotFoundError: "there is no {0}, or it is private: check the name, or `hf auth login`",
@@ -118,6 +116,8 @@ def _explained(address: str) -> Iterator[None]:
     }
     try:
         yield
-    except (http_error, OSError, errors.HFValidationError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # of the HTTP library, which depends on the version, or of an answer that is no JSON
         reason = next(text for kind, text in reasons.items() if isinstance(error, kind))
         raise InputError(reason.format(address, " ".join(str(error).split()) or type(error).__name__)) from None

@@ -1,8 +1,12 @@
-"""Functions of your own: imported by name, package.module:function, from the working folder too, and called."""
+"""Code of others. Functions of your own: imported by name, package.module:function, from the working folder too, and
+called. Packages: imported without what this changes for the whole process.
+"""
 
 import contextlib
 import pkgutil
+import random
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,19 @@ def import_function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
     return function  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def import_effects_undone() -> Iterator[None]:
+    """Import packages within this: filters of warnings that they add, and random numbers of Python that they draw, are
+    not left to the program that imports this package.
+    """
+    random_state = random.getstate()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        random.setstate(random_state)
 
 
 @contextlib.contextmanager

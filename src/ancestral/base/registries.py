@@ -5,7 +5,6 @@ imports no part: `load` does.
 """
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import typing
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from ancestral.base.arguments import describe, fits, shown
+from ancestral.base.arguments import describe, fits, nearest, shown
 from ancestral.base.errors import InputError
 
 TEXT_KINDS = ("words", "classes")
@@ -52,11 +51,13 @@ class Entry:
     def defaults(self) -> dict[str, Any]:
         """The options of the part, with their defaults."""
         parameters = inspect.signature(self.load()).parameters.values()
-        return {one.name: self.arguments.get(one.name, one.default) for one in parameters}
+        values = {one.name: self.arguments.get(one.name, one.default) for one in parameters}
+        return {name: value for name, value in values.items() if value is not inspect.Parameter.empty}
 
     def check_options(self, kind: str, options: Mapping[str, Any]) -> None:
         """Raise InputError for an option that the part does not have, and a value that it cannot have."""
-        defaults, hints = self.defaults(), typing.get_type_hints(self.load())
+        part = self.load()
+        defaults, hints = self.defaults(), typing.get_type_hints(part.__init__ if isinstance(part, type) else part)
         for key, option in options.items():
             if key not in defaults:
                 raise InputError(f"{kind} {self.name} has no option {key}; it has {', '.join(defaults)}")
@@ -101,8 +102,9 @@ class Registry(dict[str, E]):
     def find(self, name: object) -> E:
         """Return the entry of a name. Raises InputError, with the nearest name, if there is none."""
         if not isinstance(name, str) or name not in self:
-            nearest = difflib.get_close_matches(str(name), self, n=1, cutoff=0.0)[0]
-            raise InputError(f"unknown {self.kind} {shown(name)}; did you mean {nearest}? There are {self.names}")
+            near = nearest(str(name), self)
+            hint = f"did you mean {near}? There" if near else "there"
+            raise InputError(f"unknown {self.kind} {shown(name)}; {hint} are {self.names}")
         return self[name]
 
     def read(self, text: str) -> tuple[E, dict[str, Any]]:
@@ -365,6 +367,13 @@ RESTORATIONS = Registry(
     Restoration("dps", "guidance.dps:DPS", "a step against the gradient of the distance to y", "Chung et al. 2023",
                 noisy=False, linear=False, clip=False),
 )  # fmt: skip
+
+
+COUPLINGS = Registry(
+    "coupling",
+    Entry("independent", "objectives.coupling:independent", "noise drawn for each item", "Ho et al. (2020)"),
+    Entry("ot", "objectives.coupling:OptimalTransport", "optimal transport within a batch", "Tong et al. (2024)"),
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ancestral.base.addresses import schema_address
 from ancestral.base.arguments import from_json, read_json, stored_fields
 from ancestral.base.errors import InputError, lines
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
+from ancestral.base.plugins import import_effects_undone
 
 ATTACHED = {"attached": True}
 """The metadata of a field that JSON does not hold, such as a model or a picture. Its default is None."""
@@ -36,8 +37,9 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def __str__(self) -> str:
-        from rich.console import Console
-        from rich.table import Table as RichTable
+        with import_effects_undone():
+            from rich.console import Console
+            from rich.table import Table as RichTable
 
         table = RichTable(box=None, pad_edge=False, show_header=bool(self.columns))
         for number in range(max(map(len, (self.columns, *self.rows)), default=0)):
@@ -142,6 +144,16 @@ class Result:
         except RecursionError:
             raise InputError(f"{name} is nested too deeply") from None
         return result
+
+
+@dataclass(frozen=True)
+class PlaceResult(Result):
+    """What a command printed of a result that is a path or an address in Python."""
+
+    SCHEMA: ClassVar[str] = "place-1"
+
+    place: str
+    """Path of the file or folder that was made; of a model on the Hugging Face Hub its URL."""
 
 
 def to_plain(value: Any) -> Any:

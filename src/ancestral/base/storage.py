@@ -4,7 +4,8 @@ Everything the package writes goes through `atomic`: a temporary file beside the
 renamed over it. So at any moment the target is the old file or the new one, whole.
 
 A safetensors file carries two digests in its metadata, that of its tensors and that of its metadata, the first digest
-included. Each reader checks them, so a bit that is flipped later is noticed. Files of version 0.2 have none.
+included. Each reader checks them, so a bit that is flipped later is noticed. Files of other programs and of versions
+before 1.0 may have none.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import secrets
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -177,12 +176,22 @@ def _named(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
         error_with_path = OSError(
-            f"could not write {path}: {reason}; make room or choose another folder (what was there is untouched)"
+            f"could not write {path}: {reason}; {REMEDIES.get(error.errno or 0, 'choose another folder')} (what was "
+            "there is untouched)"
         )
         error_with_path.errno = error.errno
         raise error_with_path from None
 
 
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), "make room or choose another folder"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "get the right to write there, or choose another folder"),
+    errno.EROFS: "the disk can only be read: choose a folder on another one",
+    errno.EIO: "the disk may be failing: choose a folder on another one",
+    errno.EFBIG: "files may not be so large there: raise the limit (ulimit -f) or choose another folder",
+    errno.EMFILE: "close other files, or raise their number (ulimit -n)",
+}
+"""What to do where a file could not be written, by the number of the error."""
 LOCK_TIMEOUT = 3.0
 """Seconds to wait for a lock: data workers of a killed process hold it for a second more."""
 ABANDONED_AFTER = 3600.0
@@ -244,7 +253,8 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        raise OSError(f"cannot write into {folder}: {error.strerror}; choose another folder") from None
+        remedy = REMEDIES.get(error.errno or 0, "choose another folder")
+        raise OSError(f"cannot write into {folder}: {error.strerror}; {remedy}") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -282,16 +292,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
     plain = _plain(tensors)
     metadata = {**metadata, TENSORS_DIGEST: _digest_of_tensors(plain)}
-    with atomic(path) as temporary:
-        temporary.touch()
-        rights = stat.S_IMODE(temporary.stat().st_mode)
-        try:
-            safetensors.torch.save_file(plain, temporary, {**metadata, METADATA_DIGEST: _digest_of_metadata(metadata)})
-        except SafetensorError as error:  # its only cause here is the operating system
-            number = re.search(r"os error (\d+)", str(error))
-            raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
-        temporary.chmod(rights)  # the library gives its files to their owner alone
-        _sort_metadata(temporary)
+    # the library's own function for files would write to a name of its own, which nobody removes after a kill
+    content = safetensors.torch.save(plain, {**metadata, METADATA_DIGEST: _digest_of_metadata(metadata)})
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        end = 8 + int.from_bytes(content[:8], "little")
+        file.write(content[:8] + _sorted_header(content[8:end]))
+        file.write(memoryview(content)[end:])
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
@@ -299,16 +305,12 @@ def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes + 256 for tensor in tensors.values())
 
 
-def _sort_metadata(path: Path) -> None:
-    """Sort the metadata in the header of a safetensors file, which the library writes in a random order."""
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
-        if len(text) == size:  # the same characters in another order
-            file.seek(8)
-            file.write(text)
+def _sorted_header(header: bytes) -> bytes:
+    """The header of a safetensors file with its metadata in order; the library writes them in a random one."""
+    tree = json.loads(header)
+    tree["__metadata__"] = dict(sorted(tree["__metadata__"].items()))
+    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode().ljust(len(header))
+    return text if len(text) == len(header) else header  # the same characters in another order
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -365,6 +367,12 @@ def _checked_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, str]
     """The metadata without digests. Raises InputError if they are not those that were written."""
     facts = {name: text for name, text in metadata.items() if name != METADATA_DIGEST}
     digests = {TENSORS_DIGEST, METADATA_DIGEST} & metadata.keys()
+    version = metadata.get("version", "0")
+    if not digests and metadata.get("format", "").startswith("ancestral-") and not version.startswith("0"):
+        raise InputError(
+            f"{path} is damaged: its digests were removed, which every file of version {version} has; take another "
+            "copy of it"
+        )
     if digests and metadata.get(METADATA_DIGEST) != _digest_of_metadata(facts):
         raise _changed(path, "metadata")
     facts.pop(TENSORS_DIGEST, None)

@@ -1,15 +1,37 @@
 """Settings of the data that a run is trained on."""
 
+import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from ancestral.base.arguments import checked_class
+from ancestral.base.arguments import checked_class, shown
+from ancestral.base.errors import InputError
 from ancestral.base.fields import argument, hidden
+from ancestral.base.options import option
 from ancestral.config.condition_sources import Given
 from ancestral.config.image_size import plain_image_size
 
+AXES = ("item", "channel", "z", "y", "x")
+"""The names of the axes of an array, in the order that items are brought to."""
+SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+):([a-z]*)")
+"""A share of the items and how it is held out."""
 FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
+
+
+class HeldOut(NamedTuple):
+    """A share of the items that is held out.
+
+    Attributes:
+        share: The share, above 0 and below 1.
+        by_blocks: Whether runs of items that follow each other are held out, and not single items.
+    """
+
+    share: float
+    by_blocks: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.share:g}{':blocks' * self.by_blocks}"
 
 
 @checked_class
@@ -33,6 +55,13 @@ class DataConfig:
     default: that of the preset, else grey or RGB, whichever they are, and 5 and more kept."""
     dims: Literal[1, 2, 3] | None = argument(None, title="Dimensions")
     """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: as the array's shape says."""
+    layout: str | None = argument(None, title="Axes of arrays", metavar="AXES", names="words")
+    """What each axis of an array is, as in item,channel,y,x: item once, channel at most once, and x, y,x or z,y,x for
+    signals, images or volumes, in any order. Default: as the array's shape says; one that could mean several things is
+    refused."""
+    ranges: Literal["channel", "shared"] = argument("channel", title="Ranges of floats", earlier="shared")
+    """What is scaled to [-1, 1] of floats with several channels: channel scales each channel from its own range, shared
+    all of them from one, for channels of one unit whose proportions matter (colours, the parts of a vector)."""
     bits: Literal[8, 16] | None = None
     """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; default: 16 where all are so deep."""
     length: int | None = None
@@ -66,8 +95,8 @@ class DataConfig:
     folder, caption of .txt files beside images, a further array of an .npz, a column or key), or several joined by
     commas; a folder with a file of the same name for each, or a .npy or .npz file with a row for each; an operator that
     makes it of the item itself ({OPERATORS}), several joined by +, as in upscale:4+noise:0.05; or a function,
-    package.module:function. Text is classes, or words where it looks like captions: words:COLUMN and classes:COLUMN say
-    it. Default: what comes from Python with the items."""
+    package.module:function. Text is classes, or words where it is called caption, text or prompt or has several words:
+    words:COLUMN and classes:COLUMN decide it. Default: what comes from Python with the items."""
     shuffle_tags: bool = argument(False, title="Shuffle tags")
     """Train on captions whose parts between commas are in an order that is drawn for each step."""
     fingerprint: str = hidden("")
@@ -82,14 +111,22 @@ class DataConfig:
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. As many for
     latents, which are else encoded again in each step."""
     validation: float | str | None = argument(
-        None, title="Validation share", metavar="SHARE|SOURCE", above=0, below=1, names="data"
+        None, title="Validation share", metavar="SHARE[:blocks]|SOURCE", above=0, below=1, names="data"
     )
-    """Share of the items that is held out of training, as in 0.1, or other data of the same kind; their loss is
-    measured at every multiple of `sample_every`. Default: none."""
+    """Share of the items that is held out of training: 0.1 takes single items at random, and 0.1:blocks a few runs of
+    items that follow each other, for data in order, as of time or of a video, whose neighbours are alike. Or other data
+    of the same kind. Their loss is measured at every multiple of `sample_every`. Default: none."""
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", plain_image_size(self.image_size))
+        if self.layout is not None:
+            object.__setattr__(self, "layout", ",".join(parse_layout(self.layout)))
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """The share of the items that `validation` holds out; None where it is none, or other data."""
+        return held_out_share(self.validation)
 
     @property
     def moved_rows(self) -> tuple[int, ...]:
@@ -104,8 +141,52 @@ class DataConfig:
     @property
     def form(self) -> dict[str, Any]:
         """Arguments of `data.load` and `data.open` that say how the source is read."""
-        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "rate", "given", "crop")
+        names = (
+            *("image_size", "fit", "channels", "background", "dims", "layout", "ranges", "bits", "length", "rate"),
+            *("given", "crop"),
+        )
         return {name: getattr(self, name) for name in names}
+
+
+def held_out_share(validation: Any) -> HeldOut | None:
+    """Read the share of items that is held out, as in 0.1 or "0.1:blocks"; None of other data.
+
+    Raises:
+        InputError: If a share is not between 0 and 1, or held out in no way that there is.
+    """
+    if isinstance(validation, float | int):
+        return HeldOut(float(validation))
+    match = SHARE.fullmatch(validation) if isinstance(validation, str) else None
+    if match is None:
+        return None
+    share, way = float(match[1]), match[2]
+    if way != "blocks" or not 0 < share < 1:
+        raise InputError(
+            f"{option('validation', validation)} holds nothing out: give a share between 0 and 1, as in "
+            f"{option('validation', 0.1)}, or {option('validation', '0.1:blocks')}"
+        )
+    return HeldOut(share, by_blocks=True)
+
+
+def parse_layout(text: str) -> tuple[str, ...]:
+    """Read the names of the axes of an array, as in "item,channel,y,x".
+
+    Raises:
+        InputError: If a name is none of AXES or there twice, or `item` or an axis of space is missing.
+    """
+    names = tuple(name.strip().lower() for name in text.split(","))
+    space = [name for name in AXES[2:] if name in names]
+    if (
+        len(set(names)) < len(names)
+        or set(names) - set(AXES)
+        or "item" not in names
+        or space != list(AXES[-len(space) :])
+    ):
+        raise InputError(
+            f"the layout of an array cannot be {shown(text)}: name each axis once, item, channel (if there is one) "
+            f"and x, y,x or z,y,x, as in {option('layout', 'item,channel,y,x')}"
+        )
+    return names
 
 
 def _rows(text: str) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 A new source is a row of SOURCES, and a function that opens it in a module of `data/sources`.
 """
 
-import difflib
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ancestral.base.arguments import nearest
 from ancestral.base.registries import Entry, Registry
 from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV, first_suffix
 
@@ -104,6 +104,7 @@ SOURCES = Registry(
         "a .npy or .npz file",
         files=ARRAY_FILES,
         remote=True,
+        options=("layout",),
         preset="arrays",
     ),
     DataSource(
@@ -124,8 +125,8 @@ SOURCES = Registry(
         splits=True,
         dims=2,
     ),
-    DataSource("array", "data.sources.array_items:open_array", "", preset="arrays"),
-    DataSource("data set", "data.sources.python_items:open_objects", "", preset="arrays"),
+    DataSource("array", "data.sources.array_items:open_array", "", options=("layout",), preset="arrays"),
+    DataSource("data set", "data.sources.python_items:open_objects", "", options=("layout",), preset="arrays"),
     DataSource("list", "data.sources.python_items:open_objects", "", dims=2),
 )
 """Where a folder fits several, the first counts. The last three are objects of Python."""
@@ -220,12 +221,12 @@ def nearest_path(text: str) -> str | None:
 
     Only the last part of the path may be misspelt.
     """
-    path, matches = Path(text), list[str]()
+    path, near = Path(text), None
     with suppress(OSError, ValueError, RuntimeError), os.scandir(path.expanduser().parent) as entries:
         names = [
             entry.name
             for entry in islice(entries, MOST_LISTED)
             if entry.name[0] != "." and (entry.name.lower().endswith(FILE_SUFFIXES) or entry.is_dir())
         ]
-        matches = difflib.get_close_matches(path.name, sorted(names), n=1)
-    return str(path.with_name(matches[0])) if matches else None
+        near = nearest(path.name, sorted(names))
+    return None if near is None else str(path.with_name(near))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from ancestral.base.errors import InputError, pip_install
+from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config.run_files import CONFIG, IN_RUN
 
@@ -26,7 +26,6 @@ SUFFIXES = {
 """The suffixes of image files, and the format that each promises."""
 HEIC = {".heic": "HEIF", ".heif": "HEIF"}
 """Those of photographs of phones, which Pillow reads with a plug-in."""
-READ_HEIC = f"{pip_install()} pillow-heif reads them"
 if importlib.util.find_spec("pillow_heif"):
     SUFFIXES |= HEIC
 BESIDE = {

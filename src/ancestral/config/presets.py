@@ -1,11 +1,10 @@
 """The presets: a table of configs, each made of another one by some settings; and settings in a JSON file."""
 
 import dataclasses
-import difflib
 from pathlib import Path
 from typing import Any
 
-from ancestral.base.arguments import read_json
+from ancestral.base.arguments import nearest, read_json
 from ancestral.base.errors import InputError
 from ancestral.base.options import command_line, option
 from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
@@ -251,7 +250,7 @@ def preset(name: str) -> Config:
     """Return the preset called `name`. Raises InputError, with the nearest preset and data, if there is none."""
     if name not in PRESETS:
         suggestions = [f"the data {path}"] if (path := nearest_path(name)) else []
-        suggestions += [f"the preset {preset}" for preset in difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)]
+        suggestions += [f"the preset {near}"] if (near := nearest(name, PRESETS)) else []
         question = f"; did you mean {' or '.join(suggestions)}?" if suggestions else "."
         raise InputError(f"there is no preset {name!r}, and no such file or folder{question} Presets: {PRESETS.names}")
     config: Config = PRESETS[name].make()
@@ -359,8 +358,8 @@ RECORDED = ("kind", "function", "fingerprint", "moved", "left_out", "stretch_per
 """Fields that no option sets, or that another option's value says."""
 
 
-def command(config: Config) -> str:
-    """Write the command that trains a config: the preset, and the options that differ from it."""
+def command(config: Config, **further: Any) -> str:
+    """Write the command that trains a config: the preset, the options that differ from it, and further options."""
     name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
     usual, options = preset(name), {}
     if config.net.kind != usual.net.kind:
@@ -372,4 +371,4 @@ def command(config: Config) -> str:
             value = getattr(values, field.name)
             if value != getattr(defaults, field.name) and field.name not in RECORDED:
                 options[field.name] = value
-    return command_line("train", name, **options)
+    return command_line("train", name, **options, **further)

@@ -17,9 +17,12 @@ report.html            the report of the run
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ancestral.base.arguments import is_digits
+from ancestral.base.errors import InputError
 
 CONFIG, MODEL, BEST = "config.json", "model.safetensors", "best.safetensors"
 CHECKPOINTS, SNAPSHOTS, SAMPLES, EVALUATION = "checkpoints", "snapshots", "samples", "evaluation"
@@ -46,8 +49,10 @@ RUN_PARTS = {
     "trackio": "trackers",
 }
 """Content of the files and folders in a run folder, by their names."""
-MOST_DIGITS = 18
-"""Largest number of digits of a step: a longer one is damage."""
+AUTOENCODER_FOLDER = "autoencoder"
+"""The folder of the run that trains the autoencoder of a run in a latent space."""
+OF_RUN = {CONFIG, LOG, VALIDATION, DISTANCE, NOTES, REPORT, AUTOENCODER_FOLDER, "README.md", "card.png", *RUN_PARTS}
+"""All names of files and folders in a run folder."""
 GRID_DIGITS = 6
 """Smallest number of digits in the name of a grid of samples, its step."""
 
@@ -130,6 +135,22 @@ def last_row(path: Path) -> list[float] | None:
     return None
 
 
+def check_same_run(runs: Mapping[Path, str]) -> None:
+    """Raise InputError if files are of different runs.
+
+    Args:
+        runs: The identity of the run of each file; "" where it names none, as those of before 1.0.
+    """
+    named = {path: run for path, run in runs.items() if run}
+    first = next(iter(named), None)
+    for path, run in named.items():
+        if first is not None and run != named[first]:
+            raise InputError(
+                f"files of two runs are mixed: {path} is of the run {run}, and {first} of the run {named[first]}; put "
+                "the files of each run into a folder of its own"
+            )
+
+
 def grids_of(folder: Path) -> dict[int, Path]:
     """Find the grids of samples that training wrote into a folder, by their steps, the first one first."""
     with contextlib.suppress(OSError):
@@ -141,6 +162,6 @@ def grids_of(folder: Path) -> dict[int, Path]:
 def _numbers(words: Sequence[str], header: Sequence[str]) -> list[float] | None:
     """The numbers of a line; None of a damaged one."""
     with contextlib.suppress(ValueError):
-        if len(words) == len(header) > 1 and words[0].isdecimal() and len(words[0]) <= MOST_DIGITS:
+        if len(words) == len(header) > 1 and is_digits(words[0]):
             return [float(word) for word in words]
     return None

@@ -5,7 +5,6 @@ docstring below each field says what it sets.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -17,7 +16,16 @@ from typing import Any, Literal
 
 from ancestral.base import registries
 from ancestral.base.addresses import schema_address
-from ancestral.base.arguments import checked_class, converted, describe, from_json, read_json, short_source, shown
+from ancestral.base.arguments import (
+    checked_class,
+    converted,
+    describe,
+    from_json,
+    nearest,
+    read_json,
+    short_source,
+    shown,
+)
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.base.options import option
@@ -33,6 +41,8 @@ PLAIN_LOOP = "plain-loop"
 """The preset of models that were not trained by `train`."""
 MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every", "until", "measure_every"}
 """Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
+OF_INTERVALS = ("save_every", "sample_every", "measure_every")
+"""Those of them that change no weights: the steps between saves, previews and measurements."""
 SECTIONS = ("data", "net", "latent", "process", "train", "runtime", "sample")
 """The sections of a config that hold settings."""
 MAX_STAGES = 30
@@ -89,6 +99,10 @@ class TrainConfig:
     """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
     weighting: WeightingName = argument("simple", title="Loss weighting")
     """Weight of each t in the loss, on the error of x_0; on that of the target for simple and p2: {WEIGHTINGS}."""
+    coupling: str = argument("independent", names="words", choices=tuple(registries.COUPLINGS))
+    """Which noise an item of a batch is trained with: {COUPLINGS}. It straightens the paths of samplers without noise,
+    so that fewer steps suffice; with classes it pairs within each. A name, or a name with options, as in ot:pool=256;
+    larger pools, and with them larger batches, gain more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     network of one's own."""
@@ -138,7 +152,7 @@ class RuntimeConfig:
     """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run. reduce-overhead compiles the
     whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
     max-autotune also tries several kernels for each operation, which takes long."""
-    layout: Literal["auto", "channels-last", "contiguous"] = argument("auto", title="Memory layout")
+    memory_format: Literal["auto", "channels-last", "contiguous"] = argument("auto", formerly="layout")
     """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
     or each channel by itself. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
@@ -230,6 +244,8 @@ class Config:
     initial: InitialConfig = field(default_factory=InitialConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
     latent: LatentConfig = field(default_factory=LatentConfig)
+    run: str = hidden("")
+    """The identity of the run, which all its files have; "" for one that has not begun, or began before 1.0."""
 
     @property
     def title(self) -> str:
@@ -249,7 +265,7 @@ class Config:
     def unplaced(self) -> "Config":
         """Return the config without the folders of the machine that it was made on, as it may be shared."""
         validation = self.data.validation
-        validation = unplaced(validation) if isinstance(validation, str) else validation
+        validation = unplaced(validation) if isinstance(validation, str) and not self.data.held_out else validation
         data = dataclasses.replace(
             self.data,
             source=unplaced(self.data.source),
@@ -277,8 +293,13 @@ class Config:
         if not data["shuffle_tags"]:
             del data["shuffle_tags"]
         data["given"] = placeless(config.data.given)
+        del data["ranges"]  # runs of before have neither
+        if data["layout"] is None:
+            del data["layout"]
         if data["rate"] is None:  # runs of before have no rate
             del data["rate"]
+        if train["coupling"] == "independent":  # as in earlier versions
+            del train["coupling"]
         if not data["augment"] or data["stretch_period"] == 360:  # as in earlier versions
             del data["stretch_period"]
         net.pop("function", None)
@@ -287,6 +308,19 @@ class Config:
         latent = [config.latent] if config.latent.latent is not None else []
         parts = [data, net, {name: process[name] for name in names}, train, initial, config.distil, *latent]
         return hashlib.sha256(json.dumps(parts, default=_as_json).encode()).hexdigest()[:16]
+
+    def begun(self, *own_parts: str) -> "Config":
+        """Return the config with the identity of the run that begins with it: a hash, so that a run that is made again
+        is the same to the byte. Another seed, learning rate or data set make another run; the number of steps does not.
+
+        Args:
+            own_parts: Names of the parts that were given from Python, of which the config knows nothing.
+        """
+        config = dataclasses.replace(self.unplaced(), preset="", run="", runtime=RuntimeConfig(), sample=SampleConfig())
+        neutral = {name: getattr(TrainConfig(), name) for name in ("steps", *OF_INTERVALS)}
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, **neutral))
+        text = json.dumps([config.to_json(), *own_parts])
+        return dataclasses.replace(self, run=hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def differences(self, other: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
         """List the settings in which another config differs: their section, their name, and both values."""
@@ -325,6 +359,8 @@ class Config:
         for section in (self.data, train, self.runtime, self.distil):
             check_ranges(section)
         self.check_model()
+        _ = self.data.held_out
+        registries.COUPLINGS.read(train.coupling)
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
@@ -373,8 +409,8 @@ class Config:
                 if kinds:
                     of = " or ".join(option("net", kind) for kind in kinds)
                     raise InputError(f"{option(name)} is for {of}, and this network is of another kind")
-                nearest = difflib.get_close_matches(name, section_of, n=1, cutoff=0.0)[0]
-                raise InputError(f"there is no setting {name!r}; did you mean {nearest}?")
+                hint = f"; did you mean {near}?" if (near := nearest(name, section_of)) else ""
+                raise InputError(f"there is no setting {name!r}{hint}")
             hint = typing.get_type_hints(type(sections[section_of[name]]))[name]
             value = converted(name, value, hint, _describe_setting(name, hint))
             changes.setdefault(section_of[name], {})[name] = value

@@ -1,5 +1,6 @@
 """Values of a sweep as users write them: a list, evenly spaced numbers, or all that there are."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -76,9 +77,13 @@ def spread(text: SweptValue) -> list[float] | None:
     match = EVENLY_SPACED.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         return None
-    first, last, count = float(match[1]), float(match[2]), int(match[3])
-    if not 1 <= count <= MOST_CELLS:
-        raise InputError(f"{text} has {count:,} values: give 1 to {MOST_CELLS:,} of them")
+    first, last, digits = float(match[1]), float(match[2]), match[3].lstrip("0")
+    count = int(digits or 0) if len(digits) <= DIGITS else math.inf
+    if not (1 <= count <= MOST_CELLS and math.isfinite(first) and math.isfinite(last)):
+        raise InputError(
+            f"{shown(text)} are no evenly spaced numbers: give 1 to {MOST_CELLS:,} of them, between finite ones"
+        )
+    assert isinstance(count, int)
     return evenly_spaced_numbers(first, last, count)
 
 

@@ -8,7 +8,7 @@ open(["a.png", "b.jpg"])    open([pillow_image, ...])    open("s3://bucket/photo
 import math
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL.Image import Image
 from torch.utils import data as torch_data
@@ -24,7 +24,7 @@ from ancestral.config.image_size import parse_image_size
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
-from ancestral.data.given import attach
+from ancestral.data.given import attach, with_one_range
 from ancestral.data.lazy_dataset import LazyDataset, StoredItems
 from ancestral.data.partners import shared_partners as shared_partners
 from ancestral.data.place import Place, absolute, find
@@ -76,6 +76,8 @@ def open(
     channels: int | None = None,
     background: str = "white",
     dims: int | None = None,
+    layout: str | None = None,
+    ranges: Literal["channel", "shared"] = "channel",
     bits: int | None = None,
     length: int | None = None,
     rate: int | None = None,
@@ -108,6 +110,9 @@ def open(
         background: Colour behind transparent pixels.
         dims: Number of axes besides channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the shape
             of an array.
+        layout: What each axis of an array is, as in "item,channel,y,x"; None reads it off the shape, and refuses one
+            that could mean several things.
+        ranges: "channel" scales each channel of floats from its own range to [-1, 1], "shared" all from one.
         bits: 8 or 16 makes integers so deep; None keeps 16 if all files are so deep.
         length: The number of samples of recordings: longer ones are cut at their end, shorter ones filled with silence;
             None needs all to be of one length.
@@ -121,9 +126,9 @@ def open(
             each, or a .npy or .npz file with a row for each. Columns are those of metadata.csv or metadata.jsonl in a
             folder, and `caption` of .txt files beside its files, the other arrays of a .npz, the other members of
             WebDataset samples and fields of their json, and the other columns of a data set of `datasets`. Numbers in
-            them are a vector, and text is classes, or words where it looks like captions (a note says it);
-            words:COLUMN and classes:COLUMN decide it, and lists of text are several captions of an item. None takes the
-            conditions that come from Python with the items, and none of files.
+            them are a vector, and text is classes, or words where it is called caption, text or prompt or has several
+            words (a note says it); words:COLUMN and classes:COLUMN decide it, and lists of text are several captions of
+            an item. None takes the conditions that come from Python with the items, and none of files.
         crop: Above 1, images are brought to this multiple of `image_size`, and items are the windows of `image_size` at
             their centre. Training cuts others at random.
         faults: Receives the errors of conditions that do not fit, which are left out then; None raises the first.
@@ -140,15 +145,18 @@ def open(
         return source if conditions is None else attach(source, conditions, {}, faults=faults)
     kind, at = find(source)
     whole = image_size if crop == 1 else enlarged(image_size, crop)
-    place = Place(source, at, Conversion(whole, channels, background, bits, fit), dims, split, length, rate)
+    conversion = Conversion(whole, channels, background, bits, fit, layout=layout)
+    place = Place(source, at, conversion, dims, split, length, rate)
     _check(kind, place)
     items: StoredItems = kind.load()(place)
     data, columns = items.dataset(place.conversion, dims), items.columns
+    data = with_one_range(data) if ranges == "shared" else data
     if items.uses_all and LABEL in columns:
         data = attach(data, [Given("", LABEL)], {LABEL: columns[LABEL]})
         columns = {name: column for name, column in columns.items() if name != LABEL}
     data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
     data = attach(data, conditions, columns, items.uses_all, place.conversion, faults)
+    data = with_one_range(data) if ranges == "shared" else data
     if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
         raise InputError(
             f"{option('crop', crop)} cuts windows of the items alone, and {images[0]} has an image for each: leave one "
@@ -186,6 +194,9 @@ def _check(kind: DataSource, place: Place) -> None:
             raise UnsuitableError(f"{text}: leave {option(setting)} out")
         if value is not None and value < 1:
             raise InputError(f"recordings of {value} {unit} are impossible: give {option(setting, 1)} or more")
+    if place.conversion.layout is not None and "layout" not in kind.options:
+        text = f"{name} holds no arrays, whose axes {option('layout')} names"
+        raise UnsuitableError(f"{text}: leave {option('layout')} out")
     if place.dims in arrays.ARRAY_NAMES and kind.dims not in (0, place.dims):
         items = arrays.ARRAY_NAMES[place.dims]
         raise InputError(f"{name} holds no {items}: leave {option('dims')} out, or give a .npy or .npz file of them")

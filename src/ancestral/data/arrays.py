@@ -1,11 +1,16 @@
 """Arrays of uint8, uint16 or floats, in .npy and .npz files or in memory: points, signals, images or volumes.
 
 Points are floats (N, 2). Signals are (N, L) or, with dims=1, (N, C, L); images (N, H, W), (N, H, W, C) or
-(N, C, H, W); volumes (N, C, D, H, W), (N, D, H, W, C) or, with dims=3, (N, D, H, W). In NumPy arrays the channels of
-images and volumes are the last axis if it is 1..4 long; else, of the second and the last, the one as long as the
-channels that the user gave, or the shorter, or the second. So (N, 3, 32, 4) is read as 3 x 32 pixels of RGBA. Of
-conditions, the layout counts first whose sides are in proportion to those of the items, if only one has such. In torch
-tensors the channels are the second axis.
+(N, C, H, W); volumes (N, C, D, H, W), (N, D, H, W, C) or, with dims=3, (N, D, H, W). A layout, as in
+"item,channel,y,x", says what each axis is. In torch tensors the channels are the second axis. In NumPy arrays of images
+and volumes without a layout they are the second or the last axis, by the first of these that tells the two apart:
+
+    of conditions, the sides that are in proportion to those of the items
+    the axis as long as the channels that the user gave
+    an axis of 1..4, where the other is longer; of integers the last if it is 1..4: (N, 3, 32, 4) is 3 x 32 pixels RGBA
+    the axis without which all sides are equal: (N, 37, 32, 32) has 37 channels
+
+An array of which none of them tells it is refused. What was read is said (`reading_notes`).
 """
 
 import warnings
@@ -20,11 +25,17 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
+from ancestral.base.quantities import plural
+from ancestral.config.data_config import AXES, parse_layout
 from ancestral.data.convert import Conversion
 
 ARRAY_NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
 MAX_CLASSES = 100_000  # each label below the largest gets a class name, so a wild one would fill the memory
+FEW_CHANNELS = 4
+"""The largest length of an axis that is surely one of channels beside a longer one."""
+SPACE = AXES[2:]
+"""The names of the axes of space: the last ones of them are those of signals and images."""
 LONG = 4
 """Arrays (N, A, B) may well be signals of A channels from B = LONG x A on."""
 Array = NDArray[np.generic] | Tensor
@@ -117,7 +128,13 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
     if array.size == 0:
         raise InputError(f"{name} holds no items: its shape is {array.shape}")
     array = numbers(array, name)
-    if array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == 2 and dims is None:
+    if (
+        array.dtype == np.float32
+        and array.ndim == 2
+        and array.shape[1] == 2
+        and dims is None
+        and conversion.layout is None
+    ):
         x = torch.from_numpy(np.ascontiguousarray(array))
         if not bool(x.isfinite().all()):
             row = int((~x.isfinite()).any(1).nonzero()[0])
@@ -125,68 +142,140 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
         if not bool((x.abs() <= 1).all()):
             raise InputError(f"{name} holds points beyond [-1, 1]: scale them, as in points / abs(points).max()")
         return conversion(x)
-    space = {2: 1, 3: 2, 4: 2, 5: 3}.get(array.ndim) if dims is None else dims
-    if space is None or array.ndim - space not in (1, 2):
-        with_dims = "" if dims is None else f" with {option('dims', dims)}"
-        raise InputError(
-            f"{name} has shape {array.shape}{with_dims}: signals are (N, L) or "
-            f"(N, C, L) with {option('dims', 1)}, images are (N, H, W), (N, H, W, C) or (N, C, H, W), volumes (N, "
-            f"C, D, H, W), (N, D, H, W, C) or (N, D, H, W) with {option('dims', 3)}"
-        )
-    second, last = array.shape[1], array.shape[-1]
-    if dims is None and array.ndim == 3 and second != last and min(second, last) == 1:
-        side = "high" if second == 1 else "wide"
-        raise InputError(
-            f"{name} has shape {array.shape}, which would be images 1 pixel {side}: {option('dims', 1)} reads "
-            f"signals (N, C, L), and {option('dims', 2)} such images"
-        )
-    if array.ndim == space + 1:
-        array = array[:, None]
-    elif space > 1 and not channels_second and _channels_last(array.shape, conversion):
-        array = np.moveaxis(array, -1, 1)
+    names = layout_of(array.shape, array.dtype.kind == "f", name, conversion, dims, channels_second)
+    if "channel" not in names:
+        array, names = array[None], ("channel", *names)
+    array = array.transpose([names.index(axis) for axis in AXES if axis in names])
     if conversion.beside is not None:
         conversion = replace(conversion, channels=array.shape[1])
     return conversion(torch.from_numpy(np.ascontiguousarray(array)))
 
 
-def _channels_last(shape: Sequence[int], conversion: Conversion) -> bool:
-    """Whether the channels of an array (N, *, *, *) are its last axis, and not its second."""
-    second, last = shape[1], shape[-1]
+def layout_of(
+    shape: tuple[int, ...], floats: bool, name: str, conversion: Conversion, dims: int | None, channels_second: bool
+) -> tuple[str, ...]:
+    """Say what each axis of an array is, by names of AXES.
+
+    Args:
+        shape: The shape of the array.
+        floats: Whether it holds floats.
+        name: What messages call it.
+        conversion: That of `to_items`.
+        dims: Number of axes besides channels; None infers it from the shape.
+        channels_second: Whether channels are the second axis where there are any, as in torch tensors.
+
+    Raises:
+        InputError: If no items have such a shape, or it could mean several things.
+    """
+    if conversion.layout is not None:
+        return _layout_given(conversion.layout, shape, name, dims)
+    space = {2: 1, 3: 2, 4: 2, 5: 3}.get(len(shape)) if dims is None else dims
+    if space is None or len(shape) - space not in (1, 2):
+        with_dims = "" if dims is None else f" with {option('dims', dims)}"
+        raise InputError(
+            f"{name} has shape {shape}{with_dims}: signals are (N, L) or "
+            f"(N, C, L) with {option('dims', 1)}, images are (N, H, W), (N, H, W, C) or (N, C, H, W), volumes (N, "
+            f"C, D, H, W), (N, D, H, W, C) or (N, D, H, W) with {option('dims', 3)}"
+        )
+    second, last, axes = shape[1], shape[-1], SPACE[-space:]
+    if dims is None and len(shape) == 3 and second != last and min(second, last) == 1:
+        side = "high" if second == 1 else "wide"
+        raise InputError(
+            f"{name} has shape {shape}, which would be images 1 pixel {side}: {option('dims', 1)} reads "
+            f"signals (N, C, L), and {option('dims', 2)} such images"
+        )
+    if len(shape) == space + 1:
+        return "item", *axes
+    if space == 1 or channels_second:
+        return "item", "channel", *axes
+    is_last = _channels_last(shape, floats, conversion)
+    if is_last is None:
+        ways = [f"item,channel,{','.join(axes)}", f"item,{','.join(axes)},channel"]
+        ways += ["item,z,y,x"] if dims is None and space == 2 else []
+        raise InputError(
+            f"{name} of shape {shape} could have its channels in the second axis or in the last"
+            f"{', or be volumes' * (len(ways) > 2)}: give {' or '.join(option('layout', way) for way in ways)}"
+        )
+    return ("item", *axes, "channel") if is_last else ("item", "channel", *axes)
+
+
+def _layout_given(layout: str, shape: tuple[int, ...], name: str, dims: int | None) -> tuple[str, ...]:
+    """The axes that a user names. Raises InputError if an array of this shape has others."""
+    names = parse_layout(layout)
+    space = sum(axis in SPACE for axis in names)
+    if len(names) != len(shape):
+        raise InputError(f"{name} has shape {shape}, and {option('layout', layout)} names {len(names)} axes")
+    if dims not in (None, space):
+        raise InputError(
+            f"{option('layout', layout)} names {space} axes of space, unlike {option('dims', dims)}: leave "
+            "the latter out"
+        )
+    return names
+
+
+def _channels_last(shape: tuple[int, ...], floats: bool, conversion: Conversion) -> bool | None:
+    """Whether the channels of an array (N, *, *, *) are its last axis, and not its second; None if nothing tells it."""
+    second, last, sides_second, sides_last = shape[1], shape[-1], shape[2:], shape[1:-1]
     if conversion.beside is not None:
-        fits_second, fits_last = (_in_proportion(sides, conversion.beside) for sides in (shape[2:], shape[1:-1]))
+        fits_second, fits_last = (_in_proportion(sides, conversion.beside) for sides in (sides_second, sides_last))
         if fits_second != fits_last:
             return fits_last
-    return last <= 4 or (second != conversion.channels and (last == conversion.channels or last < second))
+    if (second == conversion.channels) != (last == conversion.channels):
+        return last == conversion.channels
+    if not floats and last <= FEW_CHANNELS:
+        return True
+    if (second <= FEW_CHANNELS) != (last <= FEW_CHANNELS):
+        return last <= FEW_CHANNELS
+    equal_second, equal_last = len({*sides_second}) == 1, len({*sides_last}) == 1
+    if equal_second != equal_last:
+        return equal_last
+    return None if conversion.beside is None else False  # of conditions, where it is said
 
 
 def _in_proportion(sides: Sequence[int], others: Sequence[int]) -> bool:
     return all(side * others[0] == other * sides[0] for side, other in zip(sides, others, strict=True))
 
 
-def reading_notes(array: Array, name: str, dims: int | None) -> tuple[tuple[str, str], ...]:
-    """Say what the shape of an array was taken for, where it could mean something else as well.
+def reading_notes(array: Array, name: str, dims: int | None, conversion: Conversion) -> tuple[tuple[str, str], ...]:
+    """Say what the shape of an array was taken for.
+
+    Args:
+        array: The array, as it was given.
+        name: What messages call it.
+        dims: Number of axes besides channels, as it was given.
+        conversion: That of `to_items`.
 
     Returns:
-        At most one pair: what was assumed, and what to do if that is wrong.
+        At most one pair: what was assumed, and what to do if that is wrong. None of points, and of tensors, whose
+        layout is always the same.
     """
     shape = tuple(array.shape)
-    if dims is None and len(shape) == 3 and shape[2] >= LONG * shape[1]:
+    if conversion.layout is None and dims is None and len(shape) == 3 and shape[2] >= LONG * shape[1]:
         text = f"{name} of shape {shape} was taken for grey images, {shape[1]} pixels high and {shape[2]} wide"
         return ((text, f"{option('dims', 1)} reads signals of {shape[1]} channels and {shape[2]} values"),)
-    if dims is None and len(shape) == 2 and array.dtype in (np.uint8, torch.uint8):
+    if conversion.layout is None and dims is None and len(shape) == 2 and array.dtype in (np.uint8, torch.uint8):
         text = f"{name} of shape {shape} was taken for signals of {shape[1]} values"
         return (
             (text, f"save images in the shape (N, height, width); {option('dims', 1)} says that these are signals"),
         )
-    return ()
+    if isinstance(array, Tensor) or (len(shape) == 2 and shape[1] == 2 and dims is None and conversion.layout is None):
+        return ()
+    names = layout_of(shape, array.dtype.kind == "f", name, conversion, dims, channels_second=False)
+    sides = dict(zip(names, shape, strict=True))
+    size = [side for axis in SPACE if (side := sides.get(axis)) is not None]
+    count = plural(sides["item"], ARRAY_NAMES[len(size)].removesuffix("s"))
+    of = "x".join(map(str, size)) + " values" * (len(size) == 1)
+    text = f"{name} was read as {count} of {of} with {plural(sides.get('channel', 1), 'channel')} ({', '.join(names)})"
+    return ((text, f"{option('layout')} names the axes, if that is wrong"),)
 
 
 def numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
     """Return an array as uint8, uint16 or float32 in this machine's byte order.
 
     Raises:
-        InputError: If it holds anything else. `name` is what the message calls it.
+        InputError: If it holds anything else, or masked values. `name` is what the message calls it.
     """
+    array = unmasked(array, name)
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as that
             return array.astype(np.float32, copy=False)
@@ -199,9 +288,23 @@ def numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
     )
 
 
+def unmasked(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """Return the values of an array that may have a mask (`numpy.ma`). Raises InputError if any of them is masked."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    masked = np.ma.getmaskarray(array)
+    if count := int(masked.sum()):
+        first = int(np.argmax(masked.reshape(len(masked), -1).any(1))) if masked.ndim else 0
+        raise InputError(
+            f"{name} holds {plural(count, 'masked value')} of {masked.size:,} (the first in item {first}), which "
+            "nothing can be learned from, as from NaN: leave those items out, or fill the gaps"
+        )
+    return array.data
+
+
 def to_labels(array: Array, name: str, count: int) -> Tensor:
     """Convert an array of class numbers to int64 (count,). Raises InputError if it is none."""
-    array = np.asarray(array)
+    array = unmasked(array, name) if isinstance(array, np.ndarray) else np.asarray(array)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise InputError(f"{name} has {array.dtype} labels of shape {array.shape}: give integers of shape ({count},)")
     if array.min() < 0 or array.max() >= MAX_CLASSES:

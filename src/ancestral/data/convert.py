@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.options import option
+from ancestral.conditions import Limits
 from ancestral.config.image_size import parse_image_size
 from ancestral.data.spec import LARGEST_VALUES
 
@@ -49,6 +50,8 @@ class Conversion:
     beside: tuple[int, ...] | None = None
     """The sides of the items that these are conditions of. Arrays of such keep all their channels, and have the layout
     whose sides are in proportion to these, if only one has."""
+    layout: str | None = None
+    """The axes of an array, as `config.data_config.parse_layout` reads them; None reads them off the shape."""
 
     def __post_init__(self) -> None:
         _ = self.size
@@ -174,15 +177,40 @@ def convert_bit_depth(items: Tensor, dtype: torch.dtype) -> Tensor:
     return ((items.int() + 128) // 257 if dtype == torch.uint8 else items.int() * 257).to(dtype)
 
 
-def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
+def ends_of(items: Tensor, limits: Limits | None) -> tuple[Any, Any]:
+    """Return the limits of items (N, C, *), float64 (C, 1, ...) each where every channel has its own.
+
+    None takes the minimum and maximum of the items.
+    """
+    if limits is None:
+        low, high = items.aminmax()
+        return low.item(), high.item()
+    if not isinstance(limits[0], tuple):
+        return limits[0], limits[1]
+    ends = torch.tensor(limits[: items.shape[1]], dtype=torch.float64)
+    low, high = ends.T.reshape(2, -1, *[1] * (items.ndim - 2))
+    return low, high.where(high > low, low + 1)
+
+
+def middle_of(limits: Limits) -> float:
+    """Return the middle of limits, or of those of the last channel: above it a mask says that something is known."""
+    last = limits[-1]
+    low, high = last if isinstance(last, tuple) else limits
+    return (low + high) / 2  # type: ignore[operator]
+
+
+def to_uint8(items: Tensor, limits: Limits | None = None) -> Tensor:
     """Convert items of any shape and dtype to uint8; the floats `limits` become 0 and 255, others are clamped.
 
-    None for the limits takes the minimum and maximum of the items.
+    None for the limits takes the minimum and maximum of the items. With limits by channel items are (N, C, *).
     """
     if not items.is_floating_point():
         return convert_bit_depth(items, torch.uint8)
-    low, high = limits or tuple(end.item() for end in items.aminmax())
-    return ((items.double() - low) * (255 / ((high - low) or 1))).round().clamp(0, 255).to(torch.uint8)
+    low, high = ends_of(items, limits)
+    span = high - low
+    scale: Any = 255 / (span if isinstance(span, Tensor) else span or 1)
+    levels: Tensor = (items.double() - low) * scale
+    return levels.round().clamp(0, 255).to(torch.uint8)
 
 
 def is_picture(shape: Sequence[int], dtype: torch.dtype) -> bool:

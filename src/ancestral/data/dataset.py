@@ -17,7 +17,8 @@ from torch.utils import data as torch_data
 from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.conditions import Condition
+from ancestral.conditions import Condition, Limits
+from ancestral.config.data_config import HeldOut
 from ancestral.data.decoding import Raw
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import Codec, DataSpec, spec_of_items
@@ -27,6 +28,8 @@ from ancestral.randomness import Stream
 
 MOST_READ = 256
 """Default limit of `Dataset.sample` for items that are not in memory."""
+BLOCKS = 5
+"""The largest number of runs of items that a split by blocks holds out."""
 HASHED = 64
 """Number of items whose bytes are hashed in a fingerprint."""
 Notes = tuple[tuple[str, str], ...]
@@ -204,8 +207,9 @@ class InMemoryDataset(Dataset):
     classes: tuple[str, ...] = ()
     name: str = "data"
     skipped: tuple[str, ...] = ()
-    limits: tuple[float, float] | None = None
-    """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
+    limits: Limits | None = None
+    """The range of floats that the codec maps to [-1, 1], or that of each channel; None is that of `items`, of several
+    channels by channel."""
     source: str = ""
     """The fingerprint of what was loaded; "" of items that were in memory."""
     notes: Notes = ()
@@ -252,7 +256,7 @@ class InMemoryDataset(Dataset):
 
     def subset(self, rows: Tensor) -> "InMemoryDataset":
         """Return the items `rows`, copied."""
-        limits = self.codec.limits if self.items.is_floating_point() else None
+        limits = self.codec.channel_limits if self.items.is_floating_point() else None
         return replace(self._part(rows), limits=limits, source=self.fingerprint)
 
     @property
@@ -266,7 +270,7 @@ class InMemoryDataset(Dataset):
 
     def windows(self, sides: Sequence[int]) -> "InMemoryDataset":
         """Return the windows at the centre of the images, as a view of them."""
-        limits = self.codec.limits if self.items.is_floating_point() else None
+        limits = self.codec.channel_limits if self.items.is_floating_point() else None
         items = centre(self.items, sides)
         return replace(self, items=items, stored=self.items, limits=limits, source=self.fingerprint)
 
@@ -325,15 +329,16 @@ def fingerprint(
     return f"{count}:{digest.hexdigest()[:16]}"
 
 
-def hold_out(data: Dataset, share: float, moved: Sequence[int] = ()) -> tuple[Dataset, Dataset]:
+def hold_out(data: Dataset, share: float | HeldOut, moved: Sequence[int] = ()) -> tuple[Dataset, Dataset]:
     """Split a data set into the items to train on and those that are held out.
 
-    The items are chosen at random, from each class in proportion to its size. The choice depends on the number of items
-    and their labels alone, so a run that is resumed, an evaluation and all processes make the same one.
+    The items are chosen at random, from each class in proportion to its size; or by blocks, in at most BLOCKS runs of
+    items that follow each other, each in the middle of an equal part of the data. The choice depends on the number of
+    items and their labels alone, so a run that is resumed, an evaluation and all processes make the same one.
 
     Args:
         data: The whole data set.
-        share: The share that is held out, above 0 and below 1.
+        share: The share that is held out, above 0 and below 1, and how.
         moved: Rows that change sides, so that copies stay together (`equal_items.moved_rows`). Training records them.
 
     Returns:
@@ -348,25 +353,32 @@ def hold_out(data: Dataset, share: float, moved: Sequence[int] = ()) -> tuple[Da
     mask[rows] = ~mask[rows]
     if not 2 <= mask.sum() <= len(data) - 2:
         raise InputError(
-            f"{option('validation', f'{share:g}')} of {len(data):,} items holds out {n:,}, but nearly all items are "
+            f"{option('validation', str(share))} of {len(data):,} items holds out {n:,}, but nearly all items are "
             "copies of others, and no set of copies fits: give a larger share, other data, or each item once"
         )
     return data.subset((~mask).nonzero().flatten()), data.subset(mask.nonzero().flatten())
 
 
-def held_out_mask(data: Dataset, share: float) -> Tensor:
+def held_out_mask(data: Dataset, share: float | HeldOut) -> Tensor:
     """Choose the items that `hold_out` holds out, bool (N,), whatever copies there are. Raises as `hold_out`."""
-    count = len(data)
-    n = round(share * count)
+    count, part = len(data), share if isinstance(share, HeldOut) else HeldOut(share)
+    n = round(part.share * count)
     if min(n, count - n) < 2:
         raise InputError(
-            f"{option('validation', f'{share:g}')} of {count:,} items holds out {n:,} and leaves {count - n:,} to "
+            f"{option('validation', str(part))} of {count:,} items holds out {n:,} and leaves {count - n:,} to "
             "train on: give a share that makes both at least 2, or other data"
         )
+    mask = torch.zeros(count, dtype=torch.bool)
+    if part.by_blocks:
+        blocks = min(BLOCKS, n // 2)
+        for block in range(blocks):
+            (start, end), (held, all_held) = ((block * of // blocks, (block + 1) * of // blocks) for of in (count, n))
+            first = start + (end - start - (all_held - held)) // 2
+            mask[first : first + all_held - held] = True
+        return mask
     key = held_out_keys(count)
     labels = None if data.labels is None or bool((data.labels < 0).all()) else data.labels
     order = (key if labels is None else key + labels).argsort(stable=True)  # by class, at random within each
-    mask = torch.zeros(count, dtype=torch.bool)
     mask[order[((torch.arange(n) + 0.5) * (count / n)).long()]] = True
     return mask
 

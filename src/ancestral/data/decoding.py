@@ -18,23 +18,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
 from ancestral.base.errors import one_line
-from ancestral.config.folders import HEIC, SUFFIXES
+from ancestral.config.folders import SUFFIXES
 from ancestral.data.arrays import to_items
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import LARGEST_VALUES
 
-if HEIC.keys() <= SUFFIXES.keys():  # the plug-in is installed
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
 IMAGE_FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 """Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
 ORIENTATION = 0x0112
 """Tag of EXIF and TIFF."""
+PILLOW_FORMATS = tuple(name for name in IMAGE_FORMATS if name != "HEIF")
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 HEADER = 1 << 14
 """Number of bytes at the beginning of a file in which nearly every header ends."""
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+"""What stands in the bytes 8 to 12 of a HEIC image."""
 NPY, JPEG = b"\x93NUMPY", b"\xff\xd8\xff"
 BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 LARGEST_PHOTOGRAPH = 1 << 28
@@ -109,6 +108,24 @@ def _with_alpha(image: Tensor, channels: int) -> Tensor:
     return torch.cat([to_channels(image[None, :-1], channels - 1)[0], image[-1:]])
 
 
+def _photograph_of_a_phone(image: bytes) -> Image.Image | None:
+    """Open a HEIC image by the plug-in, where it is installed; None for other images.
+
+    The plug-in is not registered with Pillow, which other parts of a program use too.
+    """
+    if image[4:8] != b"ftyp" or image[8:12] not in HEIC_BRANDS or "HEIF" not in IMAGE_FORMATS:
+        return None
+    from pillow_heif import HeifImageFile
+
+    try:
+        opened: Image.Image = HeifImageFile(io.BytesIO(image))  # type: ignore[no-untyped-call]
+    except SyntaxError:  # what Pillow makes of it
+        raise UnidentifiedImageError from None
+    if _is_large(opened):
+        raise Image.DecompressionBombError
+    return opened
+
+
 @contextmanager
 def opened_image(image: bytes | Image.Image) -> Iterator[Image.Image]:
     """Open an image of IMAGE_FORMATS, which is not decoded. A photograph may have more pixels than Pillow decodes."""
@@ -118,7 +135,7 @@ def opened_image(image: bytes | Image.Image) -> Iterator[Image.Image]:
     if not image:
         raise OSError("the file is empty")
     try:
-        opened: Image.Image = Image.open(io.BytesIO(image), formats=IMAGE_FORMATS)
+        opened = _photograph_of_a_phone(image) or Image.open(io.BytesIO(image), formats=PILLOW_FORMATS)
     except BOMBS:
         if not image.startswith(JPEG):
             raise

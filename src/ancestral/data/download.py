@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ancestral.base import storage
 from ancestral.base.errors import InputError
 
 CACHE = "ANCESTRAL_CACHE"
@@ -23,9 +24,11 @@ def cache() -> Path:
 def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:
     """Return a file of `folder`; one that is not there is downloaded, and appears only when it is whole and right.
 
+    A file that is there is hashed at each use: who can write into the cache can put another one there.
+
     Raises:
         InputError: If it cannot be downloaded, or must not; the message ends with `otherwise`, what else the user
-            can do.
+            can do. Or if the file that is there is another one.
     """
     file = folder / url.rpartition("/")[2]
     if not file.is_file():
@@ -36,4 +39,9 @@ def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:
             torch.hub.download_url_to_file(url, str(file), hash_prefix=sha256)
         except (OSError, RuntimeError, HTTPException) as error:
             raise InputError(f"{file.name} could not be downloaded ({error}): {otherwise}") from error
+    elif (digest := storage.sha256(file)) != sha256:
+        raise InputError(
+            f"{file} is not the published file (its SHA-256 is {digest[:16]}…, not {sha256[:16]}…): it is damaged or "
+            "was replaced; delete it, and it is downloaded again"
+        )
     return file

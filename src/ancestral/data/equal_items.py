@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ancestral.base.events import Work
+from ancestral.config.data_config import HeldOut
 from ancestral.data.dataset import Dataset, InMemoryDataset, held_out_keys, held_out_mask
 from ancestral.data.decoding import reading_threads
 from ancestral.data.io_errors import Unreadable
@@ -53,7 +54,7 @@ def digests_of(data: Dataset) -> Generator[Work, None, NDArray[np.uint64]]:
     return values
 
 
-def moved_rows(data: Dataset, share: float) -> Generator[Work, None, tuple[int, ...]]:
+def moved_rows(data: Dataset, share: float | HeldOut) -> Generator[Work, None, tuple[int, ...]]:
     """Find the items that have to change sides in the split of `hold_out`, so that copies are on one side.
 
     Items without a copy stay where they are. Sets of copies are held out in random order, each as long as no more items
@@ -61,7 +62,7 @@ def moved_rows(data: Dataset, share: float) -> Generator[Work, None, tuple[int, 
 
     Args:
         data: The whole data set.
-        share: The share that is held out.
+        share: The share that is held out, and how.
 
     Returns:
         Their rows, ascending; () if no item has a copy.

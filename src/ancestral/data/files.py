@@ -41,6 +41,8 @@ class Files(ABC):
 
     threads: int = min(8, os.cpu_count() or 1)
     """Number of threads that may read at the same time."""
+    links: Sequence[bytes] = ()
+    """The links to files and folders that `names` found."""
 
     @property
     @abstractmethod
@@ -68,6 +70,18 @@ class Files(ABC):
     @abstractmethod
     def has(self, name: bytes) -> bool:
         """Tell whether there is such a file, of any kind."""
+
+    def outside(self, name: bytes, beside: bytes = b"") -> str:
+        """Return where a link leads that leaves the folder of the data, and that of the target of another file.
+
+        Args:
+            name: The file or folder.
+            beside: The other file, as the picture of a caption: caches keep both as links into a folder of theirs.
+
+        Returns:
+            The target, in one line; "" of all that is no such link.
+        """
+        return ""
 
     @abstractmethod
     def size(self, name: bytes) -> int:

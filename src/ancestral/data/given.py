@@ -8,6 +8,7 @@ In Python integers are classes, since floats can be given as well. In files numb
 words: a caption, as `texts.TextColumn` decides. `words:column` and `classes:column` say it.
 """
 
+import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.partners import AbsentError, partners_of
 from ancestral.data.sources.folder_columns import FolderColumns
 from ancestral.data.sources.metadata_table import ItemsError
+from ancestral.data.spec import Codec
 from ancestral.data.texts import TextColumn, cut_note
 
 MOST_ADVISED = 6
@@ -98,6 +100,7 @@ def attach(
         if value is not None:
             values[name] = value
             search.notes.extend(_missing_note(name, kind, value))
+            search.notes.extend(value.notes if isinstance(value, InMemoryDataset) else ())
             search.notes.extend(cut_note(name, kind) if isinstance(kind, Words) else ())
     notes = search.notes
     if given is None and isinstance(columns, FolderColumns) and columns.note is not None:
@@ -142,14 +145,19 @@ def _condition(one: Given, search: Search) -> "tuple[str, Condition, Values | No
     name, what, data = one.name, one.what, search.data
     is_column, place = what in search.columns or bool(one.read_as), Path(what).expanduser()
     if not is_column and (maker := derived.parse(what)) is not None:
-        kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
+        kind = maker.condition(data.shape, data.codec.channel_limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
-        kind, images = _of_images(partners_of(data, what), data, search.conversion)
+        partners = partners_of(data, what)
+        search.notes.extend(partners.notes)
+        kind, images = _of_images(partners, data, search.conversion)
         return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place, name or place.stem)
-        return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, search.conversion)
+        array, title = _array(array, one_line(place)), one_line(place)
+        if _is_text(array):
+            return name or place.stem, *_of_text(array, title, Given(name or place.stem, ""), search)
+        return name or place.stem, *_of_array(array, title, data, search.conversion)
     return _of_columns(one, search)
 
 
@@ -169,15 +177,22 @@ def _of_columns(one: Given, search: Search) -> "tuple[str, Condition, Values]":
     if len(parts) == 1 and not isinstance(parts[0], StoredItems | NamedClasses):
         array = _array(parts[0], title)
         if _is_text(array):
-            _check_count(array, title, data)
-            text = TextColumn.of(array, title)
-            read_as = read_as or ("classes" if name == LABEL else "")
-            search.notes.extend(text.notes(what, what if name == what else f"{name}={what}", read_as))
-            return name, *text.condition(read_as)
+            return name, *_of_text(array, title, replace(one, name=name), search)
         parts = [array]
     if read_as == "words":
         raise InputError(f"{what} holds no text, which words are: give {option('given', what)}")
     return name, *_joined(parts, names, title, data, search.conversion)
+
+
+def _of_text(array: Any, title: str, one: Given, search: Search) -> "tuple[Condition, Values]":
+    """The kind and the values of a condition of text: of a column, or of a file of arrays, which `title` names."""
+    _check_count(array, title, search.data)
+    column, read_as = (one.what, "") if one.what in search.columns else (one.column, one.read_as)
+    text = TextColumn.of(array, title, (one.name, column), search.data.name_of)
+    read_as = read_as or ("classes" if one.name == LABEL else "")
+    written = column if column in ("", one.name) else f"{one.name}={column}"
+    search.notes.extend(text.notes(f"the column {column}" if column else title, written, read_as))
+    return text.condition(read_as)
 
 
 def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
@@ -190,6 +205,10 @@ def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
         return kind, values
     names = tuple(f"{number:.0f}" for number in distinct.tolist())
     return Classes(names), torch.searchsorted(distinct, numbers.nan_to_num()).where(there, ABSENT)
+
+
+LAYOUT_OF_CONDITION = "give a torch tensor (N, C, *sides), or an array whose sides are those of the items"
+"""What to do if the layout of an array of conditions was read wrongly."""
 
 
 def _missing_note(name: str, kind: Condition, values: Any) -> Notes:
@@ -208,6 +227,23 @@ def with_kinds(data: Dataset, kinds: Mapping[str, Condition], values: Mapping[st
         return data.with_conditions(values, kinds)
     assert isinstance(data, InMemoryDataset)
     return replace(data, kinds=kinds, conditions=values)
+
+
+def with_one_range(data: Dataset) -> Dataset:
+    """Return a data set with one range for all channels of floats, of items and of images that they have."""
+    kinds = {
+        name: replace(kind, ranges=()) if isinstance(kind, Image) and kind.ranges else kind
+        for name, kind in data.spec.further.items()
+    }
+    if kinds != data.spec.further:
+        data = with_kinds(data, kinds, data.conditions)
+    if not data.codec.ranges:
+        return data
+    if isinstance(data, InMemoryDataset):
+        return replace(data, limits=data.codec.limits)
+    part = copy.copy(data)
+    part.spec = replace(data.spec, codec=Codec.of(data.codec.limits))
+    return part
 
 
 def _example(data: Dataset, n: int) -> Tensor:
@@ -256,8 +292,10 @@ def _array(column: Any, name: str) -> Any:
         if column.ndim > 2:
             return column
         column = (column.double() if column.is_floating_point() else column).numpy()
-    if isinstance(column, np.ma.MaskedArray):
-        column = column.tolist()  # with None where it is masked
+    if isinstance(column, np.ma.MaskedArray) and column.ndim == 2 and np.ma.is_masked(column):
+        column = np.where(np.ma.getmaskarray(column), np.nan, column.data.astype(np.float64))
+    elif isinstance(column, np.ma.MaskedArray):  # with None where a number is masked
+        column = arrays.unmasked(column, name) if column.ndim > 1 else column.tolist()
     if isinstance(column, np.ndarray):
         if column.dtype.kind in "fiu":
             return column
@@ -307,8 +345,6 @@ def _is_text(array: Any) -> bool:
 
 def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
     _check_count(array, name, data)
-    if _is_text(array):
-        return TextColumn.of(array, name).condition()
     if array.ndim == 1 and array.dtype.kind in "iu":
         if array.min() < ABSENT or array.max() >= arrays.MAX_CLASSES or array.max() < 0:
             raise InputError(
@@ -322,7 +358,8 @@ def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | Non
     items = arrays.to_items(array, name, _for_partners(conversion, data), len(data.shape) - 1)
     if items.is_floating_point() and not bool(items.isfinite().all()):
         raise InputError(f"{name} holds NaN or infinity: leave those items out, or fill the gaps")
-    images = InMemoryDataset(items, name=name)
+    notes = arrays.reading_notes(array, name, len(data.shape) - 1, _for_partners(conversion, data))
+    images = InMemoryDataset(items, name=name, notes=tuple((text, LAYOUT_OF_CONDITION) for text, _ in notes))
     return _image(images, data), images
 
 
@@ -360,7 +397,7 @@ def _vector(values: Any, name: str, data: Dataset) -> tuple[Vector, Tensor]:
 
 def _for_partners(conversion: Conversion | None, data: Dataset) -> Conversion:
     """The conversion of images beside the items, which have channels and a depth of their own."""
-    return replace(conversion or Conversion(), channels=None, bits=None, beside=data.shape[1:])
+    return replace(conversion or Conversion(), channels=None, bits=None, layout=None, beside=data.shape[1:])
 
 
 def _of_images(source: StoredItems, data: Dataset, conversion: Conversion | None) -> tuple[Condition, LazyDataset]:
@@ -374,4 +411,5 @@ def _image(images: Dataset, data: Dataset) -> Image:
             f"{images.name} has items of {'x'.join(map(str, images.shape))}, and the data of "
             f"{'x'.join(map(str, data.shape))}: a condition has as many axes as the items"
         )
-    return Image(images.shape[0], images.codec.limits, sides=images.shape[1:], rate=images.spec.rate)
+    codec, sides = images.codec, images.shape[1:]
+    return Image(images.shape[0], codec.limits, sides=sides, rate=images.spec.rate, ranges=codec.ranges)

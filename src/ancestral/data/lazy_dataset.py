@@ -4,6 +4,7 @@ The headers of all items decide on channels and bit depth; a sample of the items
 """
 
 import copy
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from itertools import islice
 from multiprocessing.pool import ThreadPool
 from typing import Any, Self
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -22,6 +24,7 @@ from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import Condition
 from ancestral.config.image_size import plain_image_size
+from ancestral.data.arrays import reading_notes
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, Values, fingerprint
 from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, reading_threads, strict_pillow
@@ -127,10 +130,12 @@ class LazyDataset(Dataset):
         self._all_conditions: Mapping[str, Values] = {}
         with reading_threads(self.threads) as pool:
             self._conversion, self._sizes = _resolve_conversion(source, conversion, pool)
-            items = _sample_items(source, self._conversion, dims, pool)
+            items, first = _sample_items(source, self._conversion, dims, pool)
         self.spec = spec_of_items(items, source.classes, self.name, rate=self.rate)
         self._stored_shape = self.spec.shape
-        self.notes = _crop_notes(self._sizes, conversion) + source.notes
+        self.notes = (
+            _crop_notes(self._sizes, conversion) + _layout_notes(source, first, conversion, dims) + source.notes
+        )
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Read and decode an item."""
@@ -250,14 +255,14 @@ class LazyDataset(Dataset):
         conditions: dict[str, Values] = {**self.numbers_of(rows)}
         for name, tensor in images.items():
             codec = self.conditions[name].codec  # type: ignore[union-attr]
-            conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.limits)
+            conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.channel_limits)
         data = InMemoryDataset(
             items[: len(readable)],
             self.labels_of(rows),
             self.classes,
             self.name,
             self.skipped + tuple(filter(None, reasons)),
-            self.codec.limits,
+            self.codec.channel_limits,
             notes=self.notes,
             rate=self.rate,
             conditions=conditions,
@@ -267,12 +272,25 @@ class LazyDataset(Dataset):
         return data if self.stored_shape == self.shape else data.windows(self.shape[1:])
 
 
-def _sample_items(source: StoredItems, conversion: Conversion, dims: int | None, pool: ThreadPool) -> Tensor:
-    """Decode the first SPEC_ITEMS items in evenly spaced order, or those that follow if none of them can be read."""
+def _sample_items(
+    source: StoredItems, conversion: Conversion, dims: int | None, pool: ThreadPool
+) -> tuple[Tensor, Raw]:
+    """Decode the first SPEC_ITEMS items in evenly spaced order, or those that follow if none of them can be read; with
+    one of them as it is stored.
+    """
+    if conversion.layout is not None and not conversion.layout.startswith("item,"):
+        raise InputError(
+            f"{option('layout', conversion.layout)} is no layout of {source.name}, each item of which is an array: "
+            "name item first"
+        )
+    stored: list[Raw] = []
 
     def attempt(row: int) -> Tensor | str:
         try:
-            return decode_item(source.raw(row), conversion, dims)
+            raw = source.raw(row)
+            item = decode_item(raw, conversion, dims)
+            stored[:] = stored or [raw]
+            return item
         except Unreadable as error:
             return f", {source.name_of(row)} for example: {error}"
 
@@ -295,7 +313,15 @@ def _sample_items(source: StoredItems, conversion: Conversion, dims: int | None,
                 f"{source.name_of(origin)} {size_text(first.shape)}): give {option('image_size', 'HxW')} (height x "
                 "width) to crop and resize them all"
             )
-    return torch.stack(list(items.values()))
+    return torch.stack(list(items.values())), stored[0]
+
+
+def _layout_notes(source: StoredItems, raw: Raw, conversion: Conversion, dims: int | None) -> Notes:
+    """Say what the axes of arrays that are stored one by one were taken for, by one of them."""
+    array = np.load(io.BytesIO(raw), allow_pickle=False) if isinstance(raw, bytes) and raw.startswith(NPY) else raw
+    if not isinstance(array, np.ndarray):
+        return ()
+    return reading_notes(np.broadcast_to(array, (source.count, *array.shape)), source.name, dims, conversion)
 
 
 def _crop_notes(sizes: set[Size], conversion: Conversion) -> Notes:

@@ -1,6 +1,5 @@
 """Where data lie: what a name, a path, an address or an object from Python stands for."""
 
-import difflib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from ancestral.base.arguments import is_remote, short_source
+from ancestral.base.arguments import is_remote, nearest, short_source
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.config import UNPLACED
@@ -141,9 +140,9 @@ def existing_path(source: str | Path) -> Path:
         path = Path(source).expanduser()
         if text.strip() and path.exists():
             return path
-    close = difflib.get_close_matches(text.lower(), BUILT_IN, n=1)
+    close = nearest(text.lower(), BUILT_IN)
     if close and not {"/", "\\", "."} & set(text):
-        raise InputError(f"no data called {text!r}: did you mean {close[0]}?")
+        raise InputError(f"no data called {text!r}: did you mean {close}?")
     if near := nearest_path(text):
         raise InputError(f"no such file or folder: {text!r}; did you mean {near}?")
     raise InputError(f"no such file or folder: {text!r} (built-in data: {BUILT_IN.names})")

@@ -297,6 +297,8 @@ class RemoteFiles(Files):
             raise self._error(error, name) from None
         if version_of(now).strip('"') != version:
             raise Unreadable("the object was replaced since the data were listed")
+        if int(now.get("size") or 0) != self.size(name):
+            raise Unreadable("the object has another size than was listed")
 
     def _error(self, error: Exception, name: bytes) -> Exception:
         """What an error of a request for an object means: that this one is gone, or that the place is lost."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import LABEL, Classes, Condition
+from ancestral.conditions import LABEL, Classes, Condition, Limits, Ranges, middle_and_scale, scaled, unscaled
 from ancestral.data.statistics import channel_mean
 from ancestral.nets.autoencoder import Autoencoder
 
@@ -22,6 +22,8 @@ CROP_NOTED = 0.05
 """Share of the pixels of images of one size that a crop may lose without a note."""
 NOTHING_TO_LEARN = "there is nothing to learn from it"
 CODEC_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float": torch.float32}
+NAMED_RANGES = 8
+"""The largest number of channels whose ranges messages say."""
 LARGEST_VALUES = {torch.uint8: 255, torch.uint16: 65535}
 """The largest value of each kind of integers, whose smallest is 0."""
 
@@ -36,21 +38,43 @@ class Codec:
     """`decode(encode(items)) == items`, exactly for integers, and to float32's rounding for floats; any shape.
 
     "uint8" and "uint16": {0..255} and {0..65535} <-> [-1, 1]. "float": `limits` <-> [-1, 1], which unless given is the
-    identity, for data that is in [-1, 1] already.
+    identity, for data that is in [-1, 1] already; with `ranges` each channel of items (B, C, *) has its own.
     """
 
     kind: str
     limits: tuple[float, float] = (-1.0, 1.0)
     """Least and largest value of the items; integers have their own."""
+    ranges: Ranges = ()
+    """Least and largest value of each channel, of floats whose channels have ranges of their own. A constant channel is
+    0 to the network, and comes back as the constant."""
 
     def __post_init__(self) -> None:
         if self.kind not in CODEC_DTYPES:
             raise InputError(f"unknown codec {self.kind!r}: use one of {', '.join(CODEC_DTYPES)}")
         if self.dtype in LARGEST_VALUES:
             object.__setattr__(self, "limits", (0.0, float(LARGEST_VALUES[self.dtype])))
+        if self.ranges:
+            if self.dtype in LARGEST_VALUES:
+                raise InputError(f"{self.kind} items have one range: leave the ranges of channels out")
+            lows, highs = zip(*self.ranges, strict=True)
+            object.__setattr__(self, "limits", (min(lows), max(highs)))
         low, high = self.limits
-        if not (math.isfinite(high - low) and low < high):
+        backwards = any(one > other for one, other in self.ranges)
+        if not (math.isfinite(high - low) and low < high) or backwards:
             raise InputError(f"values from {low} to {high} cannot be mapped to [-1, 1]: give finite limits, low < high")
+
+    @classmethod
+    def of(cls, limits: Limits) -> "Codec":
+        """Return the codec of floats with these limits, of all channels or of each."""
+        low, high = limits[0], limits[-1]
+        if isinstance(low, tuple) or isinstance(high, tuple):
+            return cls("float", ranges=limits)  # type: ignore[arg-type]
+        return cls("float", (low, high))
+
+    @property
+    def channel_limits(self) -> Limits:
+        """The limits of each channel where they differ, else those of all."""
+        return self.ranges or self.limits
 
     @property
     def dtype(self) -> torch.dtype:
@@ -59,8 +83,15 @@ class Codec:
 
     @property
     def scale(self) -> float:
-        """The distance in the items' units that is 1 in the network's [-1, 1]."""
-        return (self.limits[1] - self.limits[0]) / 2
+        """The distance in the items' units that is 1 in the network's [-1, 1].
+
+        1 where channels have ranges of their own: a distance over several channels has no unit but these.
+        """
+        return 1.0 if self.ranges else (self.limits[1] - self.limits[0]) / 2
+
+    def scales(self, space: int) -> float | Tensor:
+        """Return `scale`, or that of each channel, float32 (C, 1, ...), of items with `space` axes of space."""
+        return middle_and_scale(self.ranges, 2 + space)[1] if self.ranges else self.scale
 
     @property
     def level(self) -> float | None:
@@ -78,14 +109,22 @@ class Codec:
         low, high = self.limits
         return math.log2(1 + high - low) if self.level else math.inf
 
+    def of_one_unit(self, items: Tensor) -> Tensor:
+        """Return items whose channels can be averaged: in [-1, 1] where channels have ranges of their own."""
+        return self.encode(items) if self.ranges else items
+
     def encode(self, items: Tensor) -> Tensor:
         """Convert items to float32 in [-1, 1]."""
         x = items.to(torch.float32)
+        if self.ranges:
+            return scaled(x, self.ranges)
         return x / self.scale - 1 if self.level else (x - sum(self.limits) / 2) / self.scale
 
     def decode(self, x: Tensor) -> Tensor:
         """Convert values of the network to items; integers are rounded, and clamped from beyond [-1, 1]."""
         x = x.to(torch.float32)
+        if self.ranges:
+            return unscaled(x, self.ranges)
         if self.level is None:
             return x * self.scale + sum(self.limits) / 2
         return ((x + 1) * self.scale).round().clamp(*self.limits).to(self.dtype)
@@ -158,15 +197,14 @@ class DataSpec:
     @property
     def items(self) -> str:
         """The kind, the shape and the range of the items, in words."""
-        low, high = self.codec.limits
-        return f"{self.codec.kind} items of {'x'.join(map(str, self.shape))} from {low:g} to {high:g}"
+        return f"{self.codec.kind} items of {'x'.join(map(str, self.shape))} from {limits_text(self.codec)}"
 
 
 def spec_of_items(
     items: Tensor,
     classes: tuple[str, ...],
     name: str,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
     rate: int | None = None,
     conditions: Mapping[str, Condition] | None = None,
 ) -> DataSpec:
@@ -176,7 +214,7 @@ def spec_of_items(
         items: (N, C, *space) of uint8, uint16 or float32, or float32 points (N, 2).
         classes: The name of each label.
         name: What messages call the data.
-        limits: The range of floats; None is that of `items`.
+        limits: The range of floats, or that of each channel; None is that of `items`, of several channels by channel.
         rate: The sampling rate of recordings.
         conditions: The conditions besides the label.
 
@@ -187,14 +225,23 @@ def spec_of_items(
     return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean, rate, conditions or {})
 
 
-def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Codec:
+def limits_text(codec: Codec) -> str:
+    """Format the range of the items as "270 to 310", or those of the first channels."""
+    ranges = codec.ranges[:NAMED_RANGES] or (codec.limits,)
+    more = ", ..." if len(codec.ranges) > NAMED_RANGES else ""
+    return ", ".join(f"{low:g} to {high:g}" for low, high in ranges) + more + " by channel" * bool(codec.ranges)
+
+
+def _codec(items: Tensor, name: str, limits: Limits | None) -> Codec:
     if items.dtype == torch.uint8:
         return IMAGES
     if items.dtype == torch.uint16:
         return Codec("uint16")
     if items.ndim == 2:
         return POINTS
-    low, high = limits or tuple(end.item() for end in items.aminmax())
+    if limits is not None:
+        return Codec.of(limits)
+    low, high = (end.item() for end in items.aminmax())
     if not bool(torch.tensor([low, high]).isfinite().all()):
         rows = [i for i, item in enumerate(items) if not bool(item.isfinite().all())]
         raise InputError(
@@ -203,7 +250,13 @@ def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Code
         )
     if low == high:
         raise InputError(f"{name} holds nothing but the value {low:g}: {NOTHING_TO_LEARN}")
-    return Codec("float", (low, high))
+    if items.shape[1] == 1:
+        return Codec("float", (low, high))
+    other_axes = (0, *range(2, items.ndim))
+    lows, highs = items.amin(other_axes).tolist(), items.amax(other_axes).tolist()
+    if lows == highs:
+        raise InputError(f"{name} holds nothing but one value in each channel: {NOTHING_TO_LEARN}")
+    return Codec("float", ranges=tuple(zip(lows, highs, strict=True)))
 
 
 def size_text(shape: tuple[int, ...]) -> str:

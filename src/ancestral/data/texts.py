@@ -1,7 +1,7 @@
 """Columns of text: classes, or words (captions) as tokens of a vocabulary that is counted from them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,14 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, Classes, Words
+from ancestral.data.sources.metadata_table import NUL_TEXT, ItemsError, has_nul, listed
 from ancestral.vocabulary import Vocabulary, count_pieces, is_text
 
-MOST_TEXTS, ITEMS_EACH, WORDS_EACH = 20, 4, 4
-"""Three signs of captions: the number of different texts is above the first limit, the mean number of items for each is
-below the second, and most texts have at least the third number of words. Two of them make a column of text words."""
+CAPTION_NAMES = ("caption", "text", "prompt")
+"""Names of columns and conditions whose text is words; with an s too."""
+MOST_TEXTS, ITEMS_EACH = 20, 4
+"""Text of single words is words too where there are more different ones than the first number, and fewer items than the
+second for each: the names of so many classes would teach nothing."""
 LONGEST_CAPTION = 64
 """The largest number of tokens of a caption that a network gets."""
 MOST_CAPTIONS = 16
@@ -32,24 +35,43 @@ class TextColumn:
         name: What messages call it.
         items: The texts of each item, () where it has none.
         lists: Whether items have a list of texts each, which are captions.
+        called: What users call it: the names of the column and of the condition.
     """
 
     name: str
     items: list[tuple[str, ...]]
     lists: bool
+    called: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, values: Iterable[Any], name: str) -> "TextColumn":
-        """Read a column of texts or lists of texts, with None where there is none."""
+    def of(
+        cls,
+        values: Iterable[Any],
+        name: str,
+        called: tuple[str, ...] = (),
+        name_of: Callable[[int], str] = "item {}".format,
+    ) -> "TextColumn":
+        """Read a column of texts or lists of texts, with None where there is none.
+
+        Args:
+            values: The texts of each item.
+            name: What messages call the column.
+            called: What users call it, as in the attributes.
+            name_of: Names an item by its row.
+
+        Raises:
+            InputError: If a text is no Unicode, or holds NUL, which no model file has.
+        """
         values = list(values)
-        broken = [row for row, one in enumerate(values) if one is not None and not is_text("".join(one))]
-        if broken:
-            raise InputError(
-                f"{name} holds text that is no Unicode in {plural(len(broken), 'row')}, number {broken[0]} the first: "
-                "write it anew as UTF-8"
-            )
+        for what, is_wrong in (("text that is no Unicode", lambda text: not is_text(text)), (NUL_TEXT, has_nul)):
+            rows = [row for row, one in enumerate(values) if one is not None and is_wrong("".join(one))]
+            if rows:
+                names = dict.fromkeys(map(name_of, rows), what)
+                raise ItemsError(
+                    f"{name} holds {what} in {plural(len(rows), 'row')} ({listed(names)}): save it as UTF-8", names
+                )
         items = [() if one is None else (one,) if isinstance(one, str) else one for one in values]
-        return cls(name, items, any(isinstance(one, tuple) for one in values))
+        return cls(name, items, any(isinstance(one, tuple) for one in values), called)
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -59,9 +81,10 @@ class TextColumn:
     @cached_property
     def are_words(self) -> bool:
         """Whether the text is words, and not classes, where the user does not say it."""
-        long = sum(text.count(" ") >= WORDS_EACH - 1 for text in self.counts)
-        rare = ITEMS_EACH * len(self.counts) > self.counts.total()
-        return self.lists or [len(self.counts) > MOST_TEXTS, rare, 2 * long > len(self.counts)].count(True) > 1
+        named = any(name.lower().removesuffix("s") in CAPTION_NAMES for name in self.called)
+        several = 2 * sum(map(_has_several_words, self.counts)) > len(self.counts)
+        rare = len(self.counts) > MOST_TEXTS and ITEMS_EACH * len(self.counts) > self.counts.total()
+        return self.lists or named or several or rare
 
     def condition(self, read_as: str = "") -> "tuple[Classes | Words, Tensor]":
         """Return the kind of the condition and its values: classes int64 (N,), or tokens int16 (N, V, L).
@@ -74,23 +97,25 @@ class TextColumn:
         """
         return self._words() if (read_as == "words" if read_as else self.are_words) else self._classes()
 
-    def notes(self, column: str, title: str, read_as: str = "") -> tuple[tuple[str, str], ...]:
+    def notes(self, origin: str, title: str, read_as: str = "") -> tuple[tuple[str, str], ...]:
         """Return notes on what is left out, and on what the text was taken for where it could be the other kind too.
 
         Args:
-            column: The column that the text is in.
-            title: The condition and the column, [name=]column, as the option `given` has it.
+            origin: What the text is in, as in "the column caption".
+            title: The condition and the column, [name=]column, as the option `given` has it; "" for a file of arrays.
             read_as: What the user says it is, as in `condition`.
         """
         if many := sum(len(texts) > MOST_CAPTIONS for texts in self.items):
-            text = f"the column {column} has more than {MOST_CAPTIONS} texts for {plural(many, 'item')}"
+            text = f"{origin} has more than {MOST_CAPTIONS} texts for {plural(many, 'item')}"
             return ((text, f"the first {MOST_CAPTIONS} of each are used"),)
-        if read_as or self.lists or not (self.are_words or len(self.counts) > MOST_TEXTS):
+        if read_as or self.lists:
             return ()
         kind, other = ("words", "classes") if self.are_words else ("classes", "words")
-        text = f"the column {column} has {plural(len(self.counts), 'different text')} for "
+        text = f"{origin} has {plural(len(self.counts), 'different text')} for "
         text += f"{plural(self.counts.total(), 'item')}: they are {kind}"
-        name, equals, _ = title.rpartition("=")
+        if not title:
+            return ((text, "a condition called caption is words" if other == "words" else "integers are classes"),)
+        name, equals, column = title.rpartition("=")
         return ((text, f"{option('given', f'{name}{equals}{other}:{column}')} reads them as {other}"),)
 
     def _classes(self) -> tuple[Classes, Tensor]:
@@ -119,6 +144,11 @@ class TextColumn:
         values = torch.full((len(captions), most, kind.length), ABSENT, dtype=torch.int16)
         values[torch.arange(most) < torch.tensor([len(texts) for texts in captions])[:, None]] = kind.packed(rows)
         return kind, values
+
+
+def _has_several_words(text: str) -> bool:
+    """Tell whether a text has two words with a letter, or more: a number beside a word is a part of a name."""
+    return sum(any(map(str.isalpha, word)) for word in text.split()) > 1
 
 
 def cut_note(name: str, kind: Words) -> tuple[tuple[str, str], ...]:

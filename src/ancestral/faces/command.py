@@ -4,7 +4,6 @@ Bad input ends in exit code 2 with one line on standard error; any other excepti
 """
 
 import contextlib
-import difflib
 import os
 import shlex
 import sys
@@ -12,12 +11,13 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ancestral import __version__
+from ancestral.base.arguments import nearest
 from ancestral.base.errors import InputError, one_line, text_of
 from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
-from ancestral.base.options import on_command_line, spell
-from ancestral.declarations import PRINTED, USE_CASES, UseCase
+from ancestral.base.options import on_command_line, spell, spelled
+from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.completion import OPTION, ancestral_script
-from ancestral.faces.help_text import help_text, options_of
+from ancestral.faces.help_text import Output, help_text, words_of
 from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
 
@@ -65,6 +65,13 @@ def _exit_code(argv: Sequence[str]) -> int:
             sys.stdout.flush()
         print(f"ancestral: {spell(one_line(text_of(error)), on_command_line)}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        from ancestral.training.distributed import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        print("ancestral: there is not enough memory: close other programs, or ask for less at once", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         for note in getattr(stop, "__notes__", ()):
             print(f"Stopped; {note}. Go on with:  {shlex.join(['ancestral', *argv])}", file=sys.stderr)
@@ -86,39 +93,43 @@ def run(argv: Sequence[str]) -> int:
     name, *words = argv
     if name not in COMMANDS:
         matches = [command for command, case in COMMANDS.items() if case.function == name.replace("-", "_")]
-        matches = matches or difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        matches = matches or [*filter(None, [nearest(name, COMMANDS)])]
         hint = f"did you mean {matches[0]}? There" if matches else "there"
         raise InputError(f"there is no command {name!r}; {hint} are {', '.join(COMMANDS)}")
     case = COMMANDS[name]
     helps = [word for word in words if word in ("-h", "--help", "--help-all")]
     if helps:
         other_words = [word for word in words if word not in helps]
-        values = read(other_words, options_of(case), name, complete=False)
-        print(help_text(case, options_of(case, case.declaration.shown_config(values)), "--help-all" in helps), end="")
+        values = read(other_words, words_of(case), name, complete=False)
+        print(help_text(case, words_of(case, case.declaration.shown_config(values)), "--help-all" in helps), end="")
         return 0
-    return call(case, read(words, options_of(case), name))
+    return call(case, read(words, words_of(case), name))
 
 
 def call(case: UseCase, values: Mapping[str, object]) -> int:
     """Run a use case with these options, show its events and its result, and return the exit code."""
-    options = case.options(values)
+    output, values = Output.read(values)
+    options, prints = case.options(values), case.declaration.PRINTS
 
-    from ancestral.render.terminal import follow, show
+    from ancestral.base.events import finish
+    from ancestral.base.result import PlaceResult, Result
+    from ancestral.render.terminal import follow, is_first_process, show
     from ancestral.use_cases import start
 
-    prints, printed = case.declaration.PRINTS, getattr(options, "json", None) == PRINTED
-    with raised() if case.declaration.RESUMABLE else contextlib.nullcontext():
-        result = follow(
-            start(options),
-            quiet=printed,
-            parts=prints == "parts",
-            verbose=bool(getattr(options, "verbose", False)),
-            spelling=on_command_line,
-        )
-    if printed:
-        print(result.to_json(), end="")
-    elif prints == "result":
+    with contextlib.ExitStack() as stack:
+        if case.declaration.RESUMABLE:
+            stack.enter_context(raised())
+        if output.json:  # whoever prints: standard output has the document alone
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        events, verbose = start(options), bool(getattr(options, "verbose", False))
+        if output.quiet:
+            result = spelled(finish(events), on_command_line)
+        else:
+            result = follow(events, prints == "parts" and not output.json, verbose, on_command_line)
+    if output.json and is_first_process():
+        print((result if isinstance(result, Result) else PlaceResult(str(result))).to_json(), end="")
+    elif (prints == "result" or output.quiet) and is_first_process():
         show(result)
     if getattr(result, "preempted", False):
         return PREEMPTED
-    return int(getattr(result, "trainable", True) is False)
+    return int(False in (getattr(result, "trainable", True), getattr(result, "whole", True)))

@@ -19,7 +19,7 @@ from ancestral.base.registries import OPERATORS
 from ancestral.config import PRESETS
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.declarations import USE_CASES
-from ancestral.faces.help_text import entry_text, options_of
+from ancestral.faces.help_text import entry_text, words_of
 from ancestral.faces.words import written
 
 OPTION = "--completion"
@@ -47,7 +47,7 @@ def ancestral_script(shell: str) -> str:
         # a place may be called as an option is, as --config of `train`: as in `words.read`, the option wins
         command = commands.add_parser(case.command, help=_escaped(case.summary), conflict_handler="resolve")
         command.add_argument("--help-all", action="store_true", help="list all options")
-        options = options_of(case)
+        options = words_of(case)
         names = {one.name for one in options}
         for one in sorted(options, key=lambda one: not one.positional):
             _add(command, one, _summary(entry_text(one, names)))

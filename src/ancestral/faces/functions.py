@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import inspect
 import textwrap
@@ -10,10 +9,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ancestral.base.arguments import converted
+from ancestral.base.arguments import converted, nearest
 from ancestral.base.errors import InputError
+from ancestral.base.events import finish
 from ancestral.base.fields import Argument, arguments_of, for_python
-from ancestral.base.options import option
+from ancestral.base.options import in_python, option, spelled
 from ancestral.declarations import Declaration, UseCase
 from ancestral.faces.standard_streams import lasting_streams
 
@@ -49,8 +49,9 @@ def read(kind: type[D], places: tuple[object, ...], keywords: Mapping[str, Any])
         checked["settings"] = unknown
     elif unknown:
         name = next(iter(unknown))
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no option {name!r}; did you mean {nearest}?")
+        near = nearest(name, [one.name for one in arguments_of(kind) if not one.deletes])
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+        raise InputError(f"there is no option {name!r}; {hint}")
     for one in arguments_of(kind):
         if one.required and one.name not in checked:
             raise InputError(f"{option(one.name)} is missing")
@@ -100,7 +101,8 @@ def function_of(case: UseCase) -> Callable[..., Any]:
         from ancestral.use_cases import start
 
         with lasting_streams() if progress else contextlib.nullcontext():
-            return follow(start(read(case.declaration, places, keywords)), quiet=not progress)
+            events = start(read(case.declaration, places, keywords))
+            return follow(events) if progress else spelled(finish(events), in_python)
 
     call.__name__ = call.__qualname__ = case.function
     call.__module__ = "ancestral"

@@ -8,20 +8,43 @@ import shutil
 import textwrap
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ancestral.base.fields import MISSING, Argument, arguments_of, for_command
+from ancestral.base.fields import MISSING, Argument, argument, arguments_of, for_command
 from ancestral.base.options import on_command_line
 from ancestral.config import Config
-from ancestral.declarations import UseCase
+from ancestral.declarations import PRINTED, UseCase
 from ancestral.faces.words import written
 
 HELP_WIDTH, NAMES_WIDTH = 110, 26
 """The largest number of columns, and those of the names of options."""
 TYPE_METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 SECTION_STARTS = ("Returns:", "Yields:", "Raises:", "Args:", "References:")
+OUTPUT = "Output"
+"""The section of the options of `Output`."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Options of every command that has a result: what it prints. Python has the result itself, and `progress`."""
+
+    json: bool = False
+    """Print the result as one JSON document on standard output, and all else on standard error."""
+    quiet: bool = argument(False, short=["q"])
+    """Print the result alone: no progress, no notes."""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> tuple["Output", dict[str, Any]]:
+        """Take these options out of the values of a command. Returns the others too.
+
+        The report of `doctor` has an option `json` of its own, which may name a file.
+        """
+        json = values.get("json") in (True, PRINTED)
+        others = {name: value for name, value in values.items() if name != "quiet" and not (name == "json" and json)}
+        return cls(json, bool(values.get("quiet"))), others
 
 
 def options_of(case: UseCase, config: Config | None = None) -> list[Argument]:
@@ -41,6 +64,14 @@ def options_of(case: UseCase, config: Config | None = None) -> list[Argument]:
     return [*options, *(one for one in settings if one.name not in names)]
 
 
+def words_of(case: UseCase, config: Config | None = None) -> list[Argument]:
+    """List what the command line takes: the options of a command, as `options_of` does, and those of `Output`."""
+    options = options_of(case, config)
+    names = {one.name for one in options}
+    output = arguments_of(Output, OUTPUT) if case.declaration.PRINTS != "messages" else []
+    return [*options, *(one for one in output if one.name not in names)]
+
+
 def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> str:
     """Format the help of a command.
 
@@ -56,11 +87,13 @@ def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> s
     lines = [" ".join(f"usage: ancestral {case.command} {usage} [options]".split()), ""]
     for paragraph in description(case).split("\n\n"):
         lines += [*textwrap.wrap(_spelled(paragraph, names), width), ""]
-    entries = [one for one in options if everything or not common or one.positional or one.name in common]
+    listed = {*common, *(one.name for one in options if one.positional or one.section == OUTPUT)}
+    entries = [one for one in options if everything or not common or one.name in listed]
     if len(entries) < len(options):
         order = {name: number for number, name in enumerate(common)}
-        entries = sorted(entries, key=lambda one: (not one.positional, order.get(one.name, -1)))
-        entries = [dataclasses.replace(one, section="Common options") for one in entries]
+        entries = sorted(entries, key=lambda one: (not one.positional, order.get(one.name, len(order))))
+        entries = [dataclasses.replace(one, section=one.section if one.section == OUTPUT else "Common options")
+                   for one in entries]  # fmt: skip
     else:
         entries = [*places, *(one for one in entries if not one.positional)]
     for section in dict.fromkeys(one.section for one in entries):

@@ -18,7 +18,7 @@ from ancestral.operators import Operator
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.editing_result import EditingResult
-from ancestral.results.model_info import ModelInfo
+from ancestral.results.model_info import ModelInfo, RunFiles
 from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
@@ -58,7 +58,7 @@ def inspect(
     workers: int | None = ...,
     shard: bool = ...,
     compile: bool | Literal["reduce-overhead", "max-autotune"] = ...,
-    layout: Literal["auto", "channels-last", "contiguous"] = ...,
+    memory_format: Literal["auto", "channels-last", "contiguous"] = ...,
     keep: int = ...,
     keep_every: int = ...,
     snapshots: int | None = ...,
@@ -78,6 +78,7 @@ def inspect(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -111,6 +112,8 @@ def inspect(
     crop: float = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
+    layout: str | None = ...,
+    ranges: Literal["channel", "shared"] = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,
@@ -180,7 +183,7 @@ def train(
     threads: int | None = ...,
     shard: bool = ...,
     compile: bool | Literal["reduce-overhead", "max-autotune"] = ...,
-    layout: Literal["auto", "channels-last", "contiguous"] = ...,
+    memory_format: Literal["auto", "channels-last", "contiguous"] = ...,
     keep: int = ...,
     keep_every: int = ...,
     snapshots: int | None = ...,
@@ -201,6 +204,7 @@ def train(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -234,6 +238,8 @@ def train(
     crop: float = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
+    layout: str | None = ...,
+    ranges: Literal["channel", "shared"] = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,
@@ -318,7 +324,7 @@ def distil(
     threads: int | None = ...,
     shard: bool = ...,
     compile: bool | Literal["reduce-overhead", "max-autotune"] = ...,
-    layout: Literal["auto", "channels-last", "contiguous"] = ...,
+    memory_format: Literal["auto", "channels-last", "contiguous"] = ...,
     keep: int = ...,
     keep_every: int = ...,
     snapshots: int | None = ...,
@@ -339,6 +345,7 @@ def distil(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -372,6 +379,8 @@ def distil(
     crop: float = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
+    layout: str | None = ...,
+    ranges: Literal["channel", "shared"] = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,
@@ -470,7 +479,8 @@ def sample(
         steps: Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun.
         eta: Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with
             `sampler`.
-        variance: Variance of ddpm: large, small or (where the model has it) learned; default: large.
+        variance: Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured
+            on training items), or learned, where the model has it; default: large.
         then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
             --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
             same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.
@@ -688,7 +698,7 @@ def evaluate(
     n: int | None = None,
     split: Literal["train", "test", "held-out"] | None = None,
     passes: int | None = None,
-    variance: Literal["large", "small", "learned"] | None = None,
+    variance: Literal["large", "small", "learned", "analytic"] | None = None,
     clip: bool | None = None,
     decoder: Literal["exact", "tanh", "density"] | None = None,
     ode: bool = False,
@@ -1012,8 +1022,9 @@ def runs(
     Args:
         folder: Folder that holds run folders, or one run folder.
         clean: Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files
-            that were left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go
-            on, and those of `keep_every`; without snapshots, no other averages can be made.
+            that a killed process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays,
+            from which more steps go on, and those of `keep_every`; without snapshots, no other averages can be
+            made.
         yes: Remove what `clean` shows.
         progress: Whether to show the progress.
 
@@ -1028,18 +1039,22 @@ def runs(
 def info(
     run: str | Path,
     *,
+    verify: bool = False,
     net: NetSource | None = None,
     progress: bool = True,
-) -> ModelInfo:
-    """Show what a run or a model file holds.
+) -> ModelInfo | RunFiles:
+    """Show what a run or a model file holds, or check its files.
 
     Args:
         run: Run folder, its model.safetensors, or hf://user/repo.
+        verify: Check all files of the run instead: that each has the content that was written (SHA-256), and is of
+            this run. Files that no run writes are listed. The exit code is 1 if a file is damaged or of another
+            run.
         net: The network of your own that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
-        The facts; str() of it is a table.
+        The facts; with `verify` the files, each with its state. str() of it is a table.
 
     Raises:
         InputError: If there is no model.
@@ -1048,7 +1063,7 @@ def info(
 def export(
     run: str | Path,
     *,
-    to: Literal["diffusers", "onnx", "pt2", "html", "space"] = "diffusers",
+    to: Literal["diffusers", "onnx", "pt2", "html", "space"] | None = None,
     label: int | str | None = None,
     out: str | Path | None = None,
     net: NetSource | None = None,
@@ -1062,9 +1077,11 @@ def export(
         to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
             sampling needs; pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
             html: a file that opens in any browser and samples the model there, offline; space: the folder of a
-            static Hugging Face Space with that file.
-        label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
-            with classes.
+            static Hugging Face Space with that file. Default: the format of `out`, or diffusers with `label`;
+            without both diffusers if it can hold the model, else onnx, or pt2 where the packages of onnx are
+            missing.
+        label: Class that is built into the folder for diffusers, which takes no classes: a name or a number, or
+            "none".
         out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
             folder, or model.onnx, model.pt2 or page.html, which is replaced.
         net: The network of your own that the model was trained with, or the function that builds it.
@@ -1185,7 +1202,7 @@ def train_steps(
     threads: int | None = ...,
     shard: bool = ...,
     compile: bool | Literal["reduce-overhead", "max-autotune"] = ...,
-    layout: Literal["auto", "channels-last", "contiguous"] = ...,
+    memory_format: Literal["auto", "channels-last", "contiguous"] = ...,
     keep: int = ...,
     keep_every: int = ...,
     snapshots: int | None = ...,
@@ -1206,6 +1223,7 @@ def train_steps(
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "p2", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    coupling: str = ...,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
     seed: int = ...,
     save_every: int = ...,
@@ -1239,6 +1257,8 @@ def train_steps(
     crop: float = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
+    layout: str | None = ...,
+    ranges: Literal["channel", "shared"] = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,

@@ -19,8 +19,12 @@ GONE = {errno.EPIPE, errno.EIO}
 
 
 class _Output(io.FileIO):
+    is_dropped = False
+
     def write(self, data: Any, /) -> int:
         """Write, or replace the file by the null device for good if its reader is gone."""
+        if self.is_dropped:
+            return len(data)
         try:
             return super().write(data)
         except OSError as error:
@@ -44,9 +48,19 @@ def lasting_streams() -> Iterator[None]:
             yield
         finally:
             for stream in streams:
-                with contextlib.suppress(OSError):  # a full disk: the command has failed by it already
-                    stream.flush()
+                _flush(stream)
             sys.stdout, sys.stderr = before
+
+
+def _flush(stream: TextIO) -> None:
+    """Write what is left, or drop it on a full disk: the command has failed by it, and Python would report it again."""
+    try:
+        stream.flush()
+    except OSError:
+        raw = getattr(stream.buffer, "raw", stream.buffer)
+        if isinstance(raw, _Output):
+            raw.is_dropped = True
+            stream.flush()
 
 
 def _reserve_descriptors() -> None:

@@ -1,13 +1,13 @@
 """The words of a command line, read by the fields of a declaration: only options that are given have a value."""
 
-import difflib
+import itertools
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ancestral.base.arguments import describe, fits, is_remote, shown
+from ancestral.base.arguments import describe, fits, is_remote, nearest, shown
 from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument
 from ancestral.base.options import on_command_line
@@ -54,9 +54,6 @@ SYNONYMS = {
 }
 """Options by their names in other programs."""
 NO_VALUE = {
-    "no model here reads text: ancestral sample chooses a class of the data by --label": (
-        *("prompt", "text", "negative-prompt", "caption"),
-    ),
     "images have the size that the model was trained on (ancestral train --image-size)": SYNONYMS["--image-size"],
     "training counts steps, batches of --batch-size items: --steps": ("epochs", "num-epochs", "epoch"),
     "several GPUs are started by torchrun: torchrun --nproc_per_node 2 -m ancestral train ...": (
@@ -68,6 +65,10 @@ NO_VALUE = {
     ),
 }
 """Advice on options of other programs that no option here answers, where SYNONYMS has none either."""
+
+
+TEXTS, TEXTS_TO_AVOID = ("prompt", "text", "caption"), ("negative-prompt", "negative-text", "negative-caption")
+"""Options of other programs for a text and for one to avoid, which are values of the condition `caption` here."""
 
 
 def written(one: Argument) -> list[str]:
@@ -108,8 +109,10 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         name, equals, value = word.partition("=")
         if name not in by_word and not name.startswith("--") and name[:2] in by_word:  # as in -n5
             name, equals, value = word[:2], "=", word[2:].removeprefix("=")
+        if name not in by_word and (advice := _of_text(name, [value] if equals else [*queue], [*by_word], words)):
+            raise InputError(f"ancestral {verb} has no option {name}; {advice}")
         if name not in by_word:
-            raise _unknown(name, [*by_word], verb)
+            raise _unknown(name, [word for word, (one, _) in by_word.items() if not one.deletes], verb)
         one, on = by_word[name]
         again = values.get(one.name, one.bare) != one.bare  # a number may follow --samples, as in --samples --draw 16
         if again and not one.repeats:
@@ -223,10 +226,31 @@ def _is_place(word: str) -> bool:
     return is_remote(word) or Path(word).exists()
 
 
+def _of_text(name: str, following: Sequence[str], names: Sequence[str], words: Sequence[str]) -> str:
+    """Advise the option that has a text in the place of one of another program; "" of other options.
+
+    Args:
+        name: The option of another program.
+        following: The words behind it.
+        names: The options of the command.
+        words: All words of the command line.
+    """
+    word = name.lstrip("-").replace("_", "-")
+    if word not in (*TEXTS, *TEXTS_TO_AVOID):
+        return ""
+    if "--avoid" not in names:
+        return "a model learns from captions by ancestral train --given caption; sample and edit take texts"
+    text = " ".join(itertools.takewhile(lambda one: not (_is_option(one) or _is_place(one)), following))
+    value = on_command_line("avoid" if word in TEXTS_TO_AVOID else "given", [f"caption={text or 'a red circle'}"])
+    guided = any(one.partition("=")[0] == "--guidance" for one in words)
+    return f"did you mean {value}{' --guidance 3' * (word in TEXTS_TO_AVOID and not guided)}?"
+
+
 def _unknown(name: str, names: Sequence[str], verb: str) -> InputError:
     word = name.lstrip("-").replace("_", "-")
     matches = [one for one, others in SYNONYMS.items() if word in others and one.partition(" ")[0] in names]
     texts = [text for text, others in NO_VALUE.items() if word in others] if not matches else []
-    matches = matches or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    spellings = {one.lstrip("-"): one for one in names}
+    matches += [spellings[near]] if not matches and (near := nearest(word, spellings)) else []
     hint = next(iter([*texts, *(f"did you mean {match}?" for match in matches)]), f"see ancestral {verb} --help")
     return InputError(f"ancestral {verb} has no option {name}; {hint}")

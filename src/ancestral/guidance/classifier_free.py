@@ -36,7 +36,8 @@ class ClassifierFree(Wrapper):
     Args:
         denoiser: A denoiser that was trained with and without the conditions.
         scale: 0 ignores a condition, 1 is plain conditioning, more trades diversity for fidelity. A number is the scale
-            of all conditions that are given as tensors, or of those in `drop`. A mapping, as {"labels": 2, "low": 1.5},
+            of all conditions that are given as tensors, but for the `keys` of a network's noise, or of those in `drop`.
+            A mapping, as {"labels": 2, "low": 1.5},
             has the scale of each by name; those of it that are not given have no effect.
         drop: The value of a condition that stands for its absence, by name: a number, or a tensor that broadcasts
             against the condition. For others, signed integers are -1 where they are absent, and floats 0.
@@ -89,7 +90,7 @@ class ClassifierFree(Wrapper):
         if isinstance(self.scale, Mapping):
             scales = dict(self.scale)
         else:
-            tensors = (name for name, value in condition.items() if isinstance(value, Tensor))
+            tensors = (name for name, value in condition.items() if isinstance(value, Tensor) and name != "keys")
             scales = dict.fromkeys(self.drop or ("labels", *tensors), self.scale)
         given = [name for name in scales if condition.get(name) is not None]
         if not given:

@@ -1,8 +1,9 @@
 """Models to and from other programs: diffusers pipelines, both ways, ONNX and torch.export files, and browsers.
 
-diffusers is never imported.
+`azula` and `deepinv` return a model as a denoiser of these packages. diffusers is never imported.
 """
 
+from ancestral.interop.denoisers import azula, deepinv
 from ancestral.interop.onnx_file import write_onnx
 from ancestral.interop.pipeline import read_pipeline, write_pipeline
 from ancestral.interop.pt2_file import write_pt2
@@ -11,7 +12,9 @@ from ancestral.page.web_page import write_html, write_space
 
 __all__ = [
     "NetworkProgram",
+    "azula",
     "compile_network",
+    "deepinv",
     "read_pipeline",
     "write_html",
     "write_onnx",

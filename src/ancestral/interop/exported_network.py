@@ -32,7 +32,8 @@ for each t in times but the last, with the s that follows it in times, and its s
     eps = (x - signal[t] * x0) / noise[t]
     x = signal[s] * x0 + sqrt(noise[s]^2 - std^2) * eps + std * normal noise
 x = output of the network in the file decoder, which is beside this one, for z = x, unless decoder is null
-item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers rounded, and clipped to the limits"""
+item = low + (x + 1) / 2 * (high - low), with low, high = limits; where limits are a list of pairs, one for \
+each channel, that of the channel; of integers rounded, and clipped to the limits"""
 """Sampling, in the names of the facts, around the lines that estimate x0. DDIM and consistency models differ in
 `fresh_noise_std` alone."""
 MASKED = "; the last channel of values is 1 where the image is known, and -1 where it is not and the others are 0"
@@ -97,7 +98,7 @@ def sampling_facts(model: Model, estimate: str, decoder: Path | None) -> dict[st
         "shape": spec.x_shape,
         "decoder": None if decoder is None else decoder.name,
         "codec": spec.codec.kind,
-        "limits": spec.codec.limits,
+        "limits": spec.codec.channel_limits,
         "classes": spec.classes,
         "conditions": {name: _described(kind, spec.x_shape[1:]) for name, kind in spec.further.items()},
         "sampling": SAMPLING.format(estimate=estimate),

@@ -18,9 +18,10 @@ import torch
 
 from ancestral import nets
 from ancestral.base import storage
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.config import Config, DataConfig, ProcessConfig
+from ancestral.config import UNPLACED, Config, DataConfig, ProcessConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
 from ancestral.data.spec import IMAGES, DataSpec
@@ -41,7 +42,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     A `DDPMPipeline` takes no labels, so one class of a model with classes is built in: `label`, its name or number, or
     "none". Raises InputError if diffusers cannot represent the model, or the folder is not empty.
     """
-    _check_exportable(model.diffusion, model.config, model.spec)
+    _check_exportable(model)
     net, spec = model.diffusion.net, model.spec
     unet_config = unet2d.to_config(net, spec.shape)
     scheduler_config = scheduler.to_config(model.denoiser.schedule, model.diffusion.target)
@@ -73,8 +74,14 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
         storage.write_tensors(temporary / "unet" / WEIGHTS, unet2d.to_weights(net, state), {"format": "pt"})
 
 
-def _check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> None:
+def obstacles(model: Model) -> list[str]:
+    """List what diffusers cannot represent of a model, apart from its classes."""
+    return [problem for problem, _ in _obstacles(model.diffusion, model.spec)]
+
+
+def _check_exportable(model: Model) -> None:
     """Raise InputError, with all that diffusers cannot represent and the command that trains a model that it can."""
+    denoiser, config, spec = model.diffusion, model.config, model.spec
     problems, cures = list[str](), dict[str, Any]()
     distilled = bool(config.distil.method)  # no command trains it, so none is named
     while cures_of := dict(_obstacles(denoiser, spec)):
@@ -92,8 +99,10 @@ def _check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> No
         denoiser = build(config.with_settings(**cures), spec)
     if problems:
         advice = f"export with {option('to', 'onnx')}"
-        if cures:
-            advice = f"this command trains one that it can: {command(config.with_settings(**cures))} (or {advice})"
+        if cures and not config.data.source.startswith(UNPLACED):
+            run = model.file.parent if model.file else Path("runs") / config.preset
+            words = command(config.with_settings(**cures), out=f"{run}-diffusers")
+            advice = f"this command trains one that it can: {words} (or {advice})"
         raise InputError(f"diffusers cannot hold this model: {'; '.join(problems)}; {advice}")
 
 
@@ -199,10 +208,10 @@ def _check_weights(path: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"there is no {path}; a folder of diffusers holds one") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} should hold an object of settings")

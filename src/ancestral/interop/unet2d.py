@@ -17,6 +17,7 @@ from ancestral import nets
 from ancestral.base.errors import InputError
 from ancestral.config import UNetConfig
 from ancestral.config.image_size import plain_image_size
+from ancestral.config.model_config import MOST_PATCH
 from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, UNetBlock
 
@@ -61,6 +62,8 @@ UNET_DEFAULTS: dict[str, Any] = {
 }
 """The defaults of `UNet2DModel`."""
 
+PATCH = "_ancestral_patch"
+"""The key of the side of the blocks of pixels that are folded into channels, which diffusers does not read."""
 BLOCK_TYPES = {"down": ("DownBlock2D", "AttnDownBlock2D"), "up": ("UpBlock2D", "AttnUpBlock2D")}
 """The types of a level without and with attention."""
 LARGEST_SIZE = 2**16
@@ -95,9 +98,6 @@ def obstacles(net: nn.Module, shape: tuple[int, ...]) -> Iterator[Obstacle]:
     if net.dims != 2:
         yield f"a UNet2DModel holds images, and this model is of {NOUNS[net.dims]}", {}
         return
-    if net.patch > 1:
-        text = f"the network folds {net.patch}x{net.patch} pixels into channels (patch {net.patch})"
-        yield text, {"patch": 1}
     if net.narrow:
         yield "the network changes its width where it changes the resolution", {"narrow": False}
     height, width = shape[-2:]
@@ -118,12 +118,16 @@ def _groups(net: nn.Module) -> list[int]:
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return the config of the `UNet2DModel` that computes what a network does for items of a shape, apart from labels.
 
+    A `UNet2DModel` has no layer that folds pixels into channels. So with a patch its images are folded already: noise
+    of folded images is that of images, and `torch.nn.functional.pixel_shuffle` unfolds samples.
+
     Raises InputError if no `UNet2DModel` computes it.
     """
     for problem, _ in obstacles(net, shape):
         raise InputError(problem)
     assert isinstance(net, UNet)
-    height, width = shape[-2:]
+    height, width = (side // net.patch for side in shape[-2:])
+    folded = {} if net.patch == 1 else {PATCH: net.patch}
     levels: list[list[UNetBlock]] = [[]]
     for module in net.down:
         if isinstance(module, UNetBlock):
@@ -134,7 +138,7 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     return {
         "_class_name": "UNet2DModel",
         "sample_size": height if height == width else [height, width],
-        "in_channels": net.channels,
+        "in_channels": net.channels * net.patch**2,
         "out_channels": net.out.out_channels,
         "block_out_channels": [level[-1].block.conv2.out_channels for level in levels],
         "down_block_types": [BLOCK_TYPES["down"][attend] for attend in attends],
@@ -143,6 +147,7 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         "dropout": levels[-1][-1].block.dropout.p,
         "attention_head_dim": None,
         "norm_num_groups": _groups(net)[0],
+        **folded,
         **{key: value for key, (value, _) in FIXED.items()},
     }
 
@@ -174,14 +179,16 @@ def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int
     _require(sane, f"dropout = {json.dumps(dropout)}; it should be from 0 to below 1")
     types = settings["down_block_types"]
     attends = [kind == BLOCK_TYPES["down"][1] for kind in types] if isinstance(types, list) else []
-    shape = (channels, height, side)
+    patch = _integers([settings.get(PATCH, 1)], PATCH)[0]
+    _require(patch <= MOST_PATCH and channels % patch**2 == 0, f"{PATCH} = {patch}, and {channels} channels")
+    shape = (channels // patch**2, patch * height, patch * side)
     unet = UNetConfig(
         width=width,
         mults=tuple(other // width for other in widths),
         blocks=blocks,
         attention=tuple(max(height, side) >> level for level, attend in enumerate(attends) if attend),
         dropout=float(dropout),
-        patch=1,
+        patch=patch,
         groups=groups,
     )
     with torch.device("meta"):

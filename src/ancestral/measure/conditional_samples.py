@@ -10,6 +10,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError, whole
 from ancestral.base.events import Event, Work
 from ancestral.base.options import option
+from ancestral.data import DataSpec
 from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet
@@ -95,16 +96,18 @@ class EnsembleStudy:
         rows = self._baselines()
         answers = {"samples": samples, "mean": None} | {name: references.train.items[i] for name, i in rows.items()}
         truth = self.items.items[self.chosen.order]
-        mean = ensembles.mean_forecast(spec.codec.encode(samples))
+        mean = ensembles.mean_forecast(_encoded(spec, samples))
         of_features: dict[str, Tensor] = {}
         if extractor.name != "pixels":
             folder = study.store.folder / "features"
             for name, answer in {**answers, "truth": truth[:, None]}.items():
-                decoded = spec.codec.decode(mean) if answer is None else answer
+                decoded = mean if answer is None else answer
+                if answer is None:
+                    decoded = spec.codec.decode(mean.flatten(0, 1)).view(mean.shape)
                 made_here = folder if name in ("samples", "mean") else None
                 features = yield from references.features(name, decoded.flatten(0, 1), batch_size, made_here)
                 of_features[name] = features.values.view(*decoded.shape[:2], -1)
-        encoded = {name: mean if part is None else spec.codec.encode(part) for name, part in answers.items()}
+        encoded = {name: mean if part is None else _encoded(spec, part) for name, part in answers.items()}
         encoded_truth, of_samples = spec.codec.encode(truth), encoded["samples"]
         yield Work("scoring the samples", 0, 0)
         scores = ensembles.energy_scores(of_samples, encoded_truth)
@@ -112,13 +115,14 @@ class EnsembleStudy:
         forecasts = []
         for name, values in encoded.items():
             behind = ensembles.energy_scores(values, encoded_truth) - scores
-            units = values * spec.codec.scale if few_axes else None
+            scale = spec.codec.scales(len(spec.shape) - 1)
+            units = values * scale if few_axes else None
             forecasts.append(
                 facts.Forecast(
                     name=name,
                     pixels=ensembles.score(values, encoded_truth, SPAN),
                     features=ensembles.score(of_features[name], of_features["truth"][:, 0]) if of_features else None,
-                    crps=None if units is None else ensembles.channel_crps(units, encoded_truth * spec.codec.scale),
+                    crps=None if units is None else ensembles.channel_crps(units, encoded_truth * scale),
                     behind=None if name == "samples" else uncertainty.mean(behind),
                 )
             )
@@ -146,3 +150,8 @@ class EnsembleStudy:
             rows["nearest"] = self.rest[nearest][:, None]
         random = baselines.random_items(len(chosen), self.members, len(self.rest))
         return {**rows, "random": self.rest[random]}
+
+
+def _encoded(spec: DataSpec, items: Tensor) -> Tensor:
+    """Items (N, members, *shape) in [-1, 1]."""
+    return spec.codec.encode(items.flatten(0, 1)).view(items.shape)

@@ -2,17 +2,23 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ancestral.base.options import option
 from ancestral.base.quantities import are, format_bytes, plural
+from ancestral.conditions import Image, Limits
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.config.training_values import TrainingCost
+from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.convert import share_cropped
+from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
+from ancestral.data.statistics import evenly_spaced
 from ancestral.data.windows import enlarged
 from ancestral.measure.items import InspectedItems
 from ancestral.results.data_report import Finding, ValueStatistics
@@ -28,6 +34,20 @@ UNEVEN_CLASSES = 5
 """The largest ratio of the largest class to the smallest."""
 FEW_OF_CLASS = 20
 """Number of images below which a class is hardly learned."""
+FILL_VALUES = (
+    *(-999.0, -9999.0, -99999.0, -32767.0, -32768.0, 1e15, -1e15, 1e20, -1e20, 1e30, -1e30),
+    *(9.969209968386869e36, -9.969209968386869e36, 1e36, -1e36, 3.4028234663852886e38, -3.4028234663852886e38),
+)
+"""Numbers that files of science have where a value is missing."""
+LEAST_USED, MIDDLE = 0.05, (0.005, 0.995)
+"""The least share of the range of a channel that its values between two quantiles should take."""
+MOST_QUANTILES = 2**20
+"""About how many values of a channel quantiles are computed of."""
+ORDERED_PAIRS, LEAST_ORDERED = 64, 16
+"""The number of items that are compared with the next one, and of items below which none is."""
+NEARER, NEAR = 0.75, 0.8
+"""Data are in order if this share of items is nearer to the next one than to a random one, on average at less than this
+share of the distance."""
 PRINT_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes whose conversion to RGB depends on a colour profile."""
 
@@ -173,6 +193,108 @@ def value_findings(values: ValueStatistics) -> Iterator[Finding]:
         text = "all images are grey, and stored in three equal channels"
         advice = f"{option('channels', 1)} is a third of the data, and the model cannot tint them"
         yield Finding("grey", "note", text, advice)
+
+
+def channel_findings(data: Dataset) -> Iterator[Finding]:
+    """Find channels of arrays whose values are lost in their range, of the items and of images beside them.
+
+    Integers of 8 bits have none: they are images.
+    """
+    parts: list[tuple[str, Dataset, Limits]] = [("", data, data.codec.channel_limits)]
+    for name, kind in data.spec.further.items():
+        values = data.conditions.get(name)
+        if isinstance(kind, Image) and isinstance(values, Dataset):
+            parts.append((f" of the condition {name}", values, kind.channel_limits))
+    for origin, part, limits in parts:
+        if part.codec.dtype != torch.uint8 and len(part.shape) > 1:
+            items = part.sample(len(part))
+            for channel in range(part.shape[0] if len(items) else 0):
+                yield from _channel_findings(items, channel, f"channel {channel}{origin}", limits)
+
+
+def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Limits) -> Iterator[Finding]:
+    values = data.items[:, channel].flatten().float().numpy()
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        if data.shape[0] > 1:
+            text, advice = f"{name} is constant, {low:.6g}", "it comes back as that; leave it out if it says nothing"
+            yield Finding("constant channel", "warning", text, advice)
+        return
+    shared = not isinstance(limits[0], tuple)
+    first, last = limits if shared else limits[channel]  # type: ignore[misc]
+    span, fill = float(last) - float(first), _fill_value(values)  # type: ignore[arg-type]
+    if fill is not None:
+        gaps, rest = values == fill, values[values != fill]
+        row = int(gaps.argmax()) // (len(values) // len(data))
+        text = f"{int(gaps.sum()):,} of {len(values):,} values of {name} are {fill:.6g}, as where values are missing"
+        advice = (
+            f"the others, {rest.min():.6g} to {rest.max():.6g}, are rounded away beside it: fill the gaps, or leave "
+            "those items out"
+        )
+        names = {data.name_of(row): "the first"}
+        yield Finding("fill value", "warning", text, advice, names)
+        return
+    few = values[:: max(1, len(values) // MOST_QUANTILES)]
+    start, end = (float(one) for one in np.quantile(few, MIDDLE))
+    used = (end - start) / span
+    if used >= LEAST_USED:
+        return
+    range_ = f"{100 * used:.2g} % of the range {first:.6g} to {last:.6g}"
+    text = f"99 % of the values of {name} are {start:.6g} to {end:.6g}, {range_}"
+    if shared and (end - start) >= LEAST_USED * (high - low):  # the others have the range
+        yield Finding("range", "warning", text, f"{option('ranges', 'channel')} gives each channel its own range")
+        return
+    furthest = int(np.argmax(np.maximum(start - values, values - end)))
+    row = furthest // (len(values) // len(data))
+    advice = (
+        "what lies between is rounded away: correct or leave out outliers, or transform values of many scales, as by "
+        "a logarithm"
+    )
+    yield Finding("range", "warning", text, advice, {data.name_of(row): f"{values[furthest]:.6g}"})
+
+
+def _fill_value(values: NDArray[np.float32]) -> float | None:
+    """A number that stands for missing values, beside which the others take less than half of the range."""
+    low, high = values.min(), values.max()
+    for end in (low, high):
+        if any(abs(end - fill) <= 1e-6 * abs(fill) for fill in FILL_VALUES):
+            rest = values[values != end]
+            if rest.max() - rest.min() < (high - low) / 2:
+                return float(end)
+    return None
+
+
+def order_finding(data: Dataset) -> Iterator[Finding]:
+    """Find whether items are nearer to the next one in the order of the data than to others of their class, so that
+    single items that are held out have neighbours in the training data.
+    """
+    count, generator = len(data), torch.Generator().manual_seed(0)
+    pairs = list[tuple[int, int, int]]()
+    for row in evenly_spaced(ORDERED_PAIRS, count - 1) if count >= LEAST_ORDERED else []:
+        alike = torch.arange(count) if data.labels is None else (data.labels == data.labels[row]).nonzero().flatten()
+        alike = alike[(alike - row).abs() > 1]
+        if len(alike) and (data.labels is None or data.labels[row] == data.labels[row + 1]):
+            pairs.append((row, row + 1, int(alike[torch.randint(len(alike), (), generator=generator)])))
+    distances = list[tuple[float, float]]()
+    for rows in pairs:
+        with suppress(Unreadable):
+            one, following, other = (data.codec.encode(data.read(row)[0][None]) for row in rows)
+            distances.append((float((one - following).norm()), float((one - other).norm())))
+    nearer = sum(near < far for near, far in distances)
+    if len(distances) < LEAST_ORDERED // 2 or nearer < NEARER * len(distances):
+        return
+    near, far = (sum(part) for part in zip(*distances, strict=True))
+    if near >= NEAR * far:
+        return
+    text = (
+        f"the data are in order: {nearer} of {len(distances)} items are nearer to the next one than to a random one, "
+        f"on average at {near / far:.2g} of its distance"
+    )
+    advice = (
+        f"single items that are held out have neighbours in the training data, so {option('validation', 0.1)} takes "
+        f"memorised items for understood ones: {option('validation', '0.1:blocks')} holds out runs of items"
+    )
+    yield Finding("order", "warning", text, advice)
 
 
 def memorisation_finding(count: int, shape: Sequence[int], parameters: int, config: Config) -> Finding | None:

@@ -54,8 +54,8 @@ def loader(
             train, held_out = load_reference(spec, source, "train", config, given), None
             if run is not None and train.fingerprint == run.fingerprint:
                 train = train.without(run.left_out_rows)
-                if isinstance(run.validation, float):
-                    train, held_out = data.hold_out(train, run.validation, run.moved_rows)
+                if run.held_out is not None:
+                    train, held_out = data.hold_out(train, run.held_out, run.moved_rows)
                 elif run.validation is not None:
                     with contextlib.suppress(InputError):  # it was moved, or given from Python
                         held_out = load_validation(spec, run.validation, config, given)

@@ -114,7 +114,7 @@ def extractor(
             Features(*network.forward(part)) for part in torch.split(x, MICROBATCH.get(device.type, len(x)))
         )
 
-    return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.limits}", compute)
+    return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.channel_limits}", compute)
 
 
 def default_name(shape: tuple[int, ...]) -> str:

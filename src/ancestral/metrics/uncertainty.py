@@ -35,6 +35,8 @@ from ancestral.randomness import Stream
 
 SAMPLED = 4096
 """Pairs of items over which E g_ij² is averaged; all pairs would be d² operations each."""
+NUMBERS_AT_ONCE = 1 << 26
+"""Features of pairs in memory at a time, half a gigabyte: pixels of a large image are so many that all would be 6."""
 PARTS_OF_SETS, PARTITIONS = 4, 5
 """Precision and recall are computed on this number of parts of the sets, with this number of random partitions."""
 LIGHT, LIGHT_SHARE = 20, 0.1
@@ -162,7 +164,9 @@ def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
     i, j = words[0] % n, words[1] % m
     if p is q:
         i, j = i[i != j], j[i != j]
-    return _pair_terms(p.rows(i), q.rows(j), s, own=p is q)
+    count = max(1, NUMBERS_AT_ONCE // p.centred.shape[1])
+    parts = zip(i.split(count), j.split(count), strict=True)
+    return torch.cat([_pair_terms(p.rows(a), q.rows(b), s, own=p is q) for a, b in parts])
 
 
 def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral import nets
 from ancestral.base import storage
-from ancestral.base.device import layout
+from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, LatentConfig
@@ -52,7 +52,7 @@ def build_autoencoder(
         )
     with pytorch_generator(seed):
         autoencoder = Autoencoder(spec.shape[0], config.latent, config.channels, config.latent_width, dims)
-    return autoencoder.to(memory_format=layout(1 + len(spec.shape))).requires_grad_(False).eval()  # type: ignore[call-overload,no-any-return]
+    return autoencoder.to(memory_format=memory_format(1 + len(spec.shape))).requires_grad_(False).eval()  # type: ignore[call-overload,no-any-return]
 
 
 def _kind(channels: int, dims: int) -> str:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from ancestral import augmentation, nets, samplers, schedules, targets
 from ancestral.base.arguments import shown
-from ancestral.base.device import layout
+from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
@@ -45,6 +45,12 @@ class OwnParts:
     """The factor of the learning rate at each step, 0, 1, ..., in place of warm-up and decay."""
     objective: Callable[[Diffusion], Objective] | None = None
     """Makes the objective of the denoiser in training."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts that are given, each with the name of its class or function."""
+        parts = {name: part for name, part in vars(self).items() if part is not None}
+        return tuple(f"{name} {getattr(part, '__qualname__', type(part).__qualname__)}" for name, part in parts.items())
 
     def named_in(self, config: Config) -> Config:
         """Return the config with "custom" in the place of each own part."""
@@ -100,7 +106,7 @@ def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> D
     target = parts.target or targets.from_name(process.target)
     net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
-    format = layout(1 + len(spec.shape), config.runtime.layout)
+    format = memory_format(1 + len(spec.shape), config.runtime.memory_format)
     return denoiser.to(memory_format=format)  # type: ignore[call-overload,no-any-return]
 
 

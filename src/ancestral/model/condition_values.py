@@ -23,12 +23,12 @@ from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, Classes, Condition, Image, Vector, Words
 from ancestral.config.folders import WAV
 from ancestral.config.request import ImageRef
-from ancestral.data.convert import has_alpha, to_uint8
+from ancestral.data.convert import has_alpha, middle_of, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
 from ancestral.data.partners import partner_rows
-from ancestral.data.spec import DataSpec, bits_of
-from ancestral.model.image_values import condition_reader, image_files, sampling_rate
+from ancestral.data.spec import Codec, DataSpec, bits_of
+from ancestral.model.image_values import NOISE_REACH, beyond_limits, condition_reader, image_files, sampling_rate
 from ancestral.vocabulary import is_text
 
 NO_CLASS_NAME = "no class"
@@ -85,7 +85,7 @@ class ConditionValues:
         """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
         if not isinstance(self.kind, Image):
             return []
-        images = to_uint8(self.rows, self.kind.limits)
+        images = to_uint8(self.rows, self.kind.channel_limits)
         colours = images[:, :-1] if self.kind.masked else images
         if self.kind.masked or not has_alpha(images.shape[1:], self.rows.dtype):
             colours = colours[:, : 3 if colours.shape[1] >= 3 else 1]
@@ -118,7 +118,7 @@ def with_label(label: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _known(kind: Image, rows: np.ndarray) -> np.ndarray:
     """Masked images with 0 where nothing is known: a browser does not keep the colours of transparent pixels."""
-    return np.where(rows[:, -1:] > sum(kind.limits) / 2, rows, np.zeros_like(rows)) if kind.masked else rows
+    return np.where(rows[:, -1:] > middle_of(kind.channel_limits), rows, np.zeros_like(rows)) if kind.masked else rows
 
 
 def _read_classes(kind: Classes, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
@@ -193,6 +193,14 @@ def _read_images(kind: Image, value: Any, name: str, spec: DataSpec) -> tuple[Te
     return torch.stack([image for image, _ in images]), [path for _, path in images]
 
 
+def _images_beyond(values: Any, name: str) -> list[str]:
+    kind = values.kind
+    maker = derived.parse(kind.made_by)
+    rows = values.rows[:, :-1] if kind.masked else values.rows
+    noise = 0.0 if maker is None else NOISE_REACH * maker.noise / 2  # in [-1, 1]
+    return beyond_limits(rows, kind.channel_limits, option("given", name), noise)
+
+
 def _image_example(kind: Image, name: str, spec: DataSpec) -> Any:
     smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(spec.shape[1:])
     recordings = not kind.masked and sampling_rate(kind, spec) is not None
@@ -206,19 +214,33 @@ def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Ten
         raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
     if not all(map(is_text, texts)):
         raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: write it anew")
-    return kind.read(texts), texts
+    tokens = kind.read(texts)
+    for text, row in zip(texts, tokens.tolist(), strict=True):
+        if text.strip() and row[0] == ABSENT:
+            example = f", as in {shown(kind.example)}" * bool(kind.example)
+            raise InputError(
+                f"{name} cannot be {shown(text)}, of which the model reads nothing: write it with the characters that "
+                f"it knows, {kind.pieces.characters()}{example}"
+            )
+    return tokens, texts
 
 
 def _words_names(kind: Words, rows: Tensor, texts: Sequence[str]) -> Sequence[str]:
     """Texts as they were given; of items their own."""
-    return [text or NONE for text in texts] if rows.ndim == 2 else [text or NONE for text in kind.texts(rows)]
+    return [text if text.strip() else NONE for text in (texts if rows.ndim == 2 else kind.texts(rows))]
 
 
 def _words_beyond(values: Any, name: str) -> list[str]:
     kind, notes, texts = values.kind, list[str](), [text for text in values.names if text != NONE]
-    if unknown := [*dict.fromkeys(word for text in texts for word in kind.pieces.unknown(text))]:
-        words = f"{', '.join(unknown[:MOST_NAMED])}{', ...' * (len(unknown) > MOST_NAMED)}"
+    if spelled := [*dict.fromkeys(word for text in texts for word in kind.pieces.in_pieces(text))]:
+        words = f"{', '.join(spelled[:MOST_NAMED])}{', ...' * (len(spelled) > MOST_NAMED)}"
         notes.append(f"no {name} that the model learned has {words}, or hardly one: such words are spelled from pieces")
+    skipping = [*filter(kind.pieces.skips, dict.fromkeys(texts))]
+    for text in skipping[:MOST_NAMED]:
+        (read,) = kind.texts(kind.read([text]))
+        notes.append(f"of the {name} {shown(text)} the model read only: {read}")
+    if (more := len(skipping) - MOST_NAMED) > 0:
+        notes.append(f"of {plural(more, 'further text')} of {name} the model read a part alone")
     if rest := next((rest for text in texts if (rest := kind.pieces.rest(text, kind.length))), ""):
         notes.append(f"{name} is read up to {plural(kind.length, 'token')}: {shown(rest)} is left out")
     return notes
@@ -246,7 +268,7 @@ class Written(NamedTuple):
 WRITTEN: dict[type, Written] = {
     Classes: Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0]),
     Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond),
-    Image: Written(_read_images, lambda kind, rows, files: files, _image_example),
+    Image: Written(_read_images, lambda kind, rows, files: files, _image_example, beyond=_images_beyond),
     Words: Written(_read_words, _words_names, lambda kind, name, spec: kind.example, beyond=_words_beyond),
 }
 """By the kind of a condition how its values are written."""
@@ -352,7 +374,8 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     stored = data.conditions_of(list(rows))
     for name, maker in derived.makers(spec.further).items():
         made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
-        stored[name] = _in_units(made, spec) if spec.further[name].on_grid else made.double()
+        kind = spec.further[name]
+        stored[name] = _in_units(made, kind, spec) if isinstance(kind, Image) else made.double()
     items = [data.name_of(row) for row in rows]
     for name, kind in spec.further.items():
         if name in stored:
@@ -361,9 +384,11 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     return values
 
 
-def _in_units(made: Tensor, spec: DataSpec) -> Tensor:
+def _in_units(made: Tensor, kind: Image, spec: DataSpec) -> Tensor:
     """Values in [-1, 1] in the units of the data."""
-    if float(made.abs().max()) <= 1 or spec.codec.level is None:
+    if spec.codec.level is None:
+        return Codec.of(kind.channel_limits).decode(made)
+    if float(made.abs().max()) <= 1:
         return spec.codec.decode(made)
     return (made + 1) * spec.codec.scale + spec.codec.limits[0]
 

@@ -21,11 +21,11 @@ from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.conditions import Image
+from ancestral.conditions import Image, Limits
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
-from ancestral.data.convert import Conversion
-from ancestral.data.decoding import GREY_MODES, IMAGE_FORMATS, decode_image, strict_pillow
+from ancestral.data.convert import Conversion, ends_of
+from ancestral.data.decoding import GREY_MODES, decode_image, opened_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
@@ -34,6 +34,10 @@ from ancestral.data.spec import DataSpec, bits_of
 OVERSHOOT, FAR_BEYOND = 0.1, 10.0
 """How far values of an image may lie beyond the limits, over the distance of the limits: those of data of integers by
 the overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
+NOTED_BEYOND = 0.05
+"""From how far beyond the limits values are said to lie beyond the data, over the distance of the limits."""
+NOISE_REACH = 6.0
+"""How many times its deviation noise may take values further."""
 MADE_BY_MEASURING = "measured"
 """Stands for `Image.made_by` of measurements: they are not resized, and noise may take them far beyond the limits."""
 
@@ -170,15 +174,24 @@ class ImageReader:
         signed = self.signed and integers and image.is_floating_point()
         if signed:
             image = (image + 1) * ((high - low) / 2) + low
-        distance = (OVERSHOOT if integers and not self.kind.made_by else FAR_BEYOND) * (high - low)
-        for part, is_mask in ((image[:-1], False), (image[-1:], True)) if self.kind.masked else ((image, False),):
-            least, most = (end.item() for end in part.double().aminmax())
+        parts = [(image, False, "")]
+        if self.kind.masked:
+            parts = [(image[:-1], False, ""), (image[-1:], True, "")]
+        if self.kind.ranges:
+            mask = len(image) - 1 if self.kind.masked else len(image)
+            parts = [(one[None], number == mask, f" in channel {number}") for number, one in enumerate(image)]
+        for number, (part, is_mask, place) in enumerate(parts):
+            if self.kind.ranges:
+                low, high = self.kind.ranges[number]
+            span = float(high - low) or max(abs(high), 1.0)  # of a constant channel
+            distance = (OVERSHOOT if integers and not self.kind.made_by else FAR_BEYOND) * span
+            least, most = (float(end) for end in part.double().aminmax())
             is_small = integers and not signed and (part.is_floating_point() or is_mask) and 0 < max(-least, most) <= 1
             if is_small or least < low - distance or most > high + distance:
                 ends = (2 * (end - low) / (high - low) - 1 if signed else end for end in (least, most, low, high))
                 first, last, low, high = ends
                 raise InputError(
-                    f"{origin} has {'a mask' if is_mask else 'values'} from {first:.6g} to {last:.6g}, and "
+                    f"{origin} has {'a mask' if is_mask else 'values'}{place} from {first:.6g} to {last:.6g}, and "
                     f"the model takes {low:g} to {high:g}{' of floats' * signed}: bring the array to this range"
                 )
         return image
@@ -222,6 +235,30 @@ class ImageReader:
         if not bool(image.isfinite().all()):
             raise InputError(f"{origin} holds NaN or infinity: give finite values, or leave it out")
         return image
+
+
+def beyond_limits(rows: Tensor, limits: Limits, name: str, slack: float = 0.0) -> list[str]:
+    """Say which channel of images lies furthest beyond the data that a model was trained on, if one does.
+
+    Args:
+        rows: The images (m, C, *sides), in the units of the data.
+        limits: The least and the largest value of the data, or those of each channel.
+        name: What messages call the images.
+        slack: How far values may lie beyond the limits besides `NOTED_BEYOND`, as a share of their distance.
+    """
+    values = rows.double().transpose(0, 1).flatten(1)
+    low, high = (torch.as_tensor(end, dtype=torch.float64).flatten() for end in ends_of(rows, limits))
+    least, most = values.aminmax(dim=1)
+    beyond = torch.maximum(low - least, most - high) / (high - low)
+    channel = int(beyond.argmax())
+    if float(beyond[channel]) <= NOTED_BEYOND + slack:
+        return []
+    first, last = limits[channel] if isinstance(limits[0], tuple) else limits
+    place = f" in channel {channel}" * (len(values) > 1)
+    return [
+        f"{name} has values{place} from {float(least[channel]):.6g} to {float(most[channel]):.6g}, and the model was "
+        f"trained on {first:.6g} to {last:.6g}: it saw nothing like it"
+    ]
 
 
 def image_files(path: Path, cited: str) -> list[Path]:
@@ -285,6 +322,7 @@ def read_images(
         spec.codec.limits,
         () if keep_size and dims == 2 else tuple(sides),
         made_by="" if shape is None else MADE_BY_MEASURING,
+        ranges=spec.codec.ranges if channels == spec.shape[0] else (),
     )
     rate = spec.rate if tuple(sides) == spec.shape[1:] else None
     images = [image for image, _ in ImageReader(kind, dims, name, f"the {name}", rate=rate, signed=True).read(value)]
@@ -313,7 +351,7 @@ def reading_notes(spec: DataSpec, value: Any, keep_size: bool = False) -> list[s
         return []
     if isinstance(value, PillowImage.Image):
         return _picture_notes(spec, value, "the image", keep_size)
-    with suppress(Exception), strict_pillow(), PillowImage.open(value, formats=IMAGE_FORMATS) as image:
+    with suppress(Exception), strict_pillow(), opened_image(Path(value).read_bytes()) as image:
         return _picture_notes(spec, image, one_line(value), keep_size)
     return []  # no picture, or one that is refused when it is read
 

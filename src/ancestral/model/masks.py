@@ -99,7 +99,7 @@ def read_change(
         InputError: If there is no mask, or as of `read_mask` and `hole_mask`.
     """
     if mask is not None:
-        pixels = to_uint8(values, spec.codec.limits) if values.ndim == 3 else None
+        pixels = to_uint8(values[None], spec.codec.channel_limits)[0] if values.ndim == 3 else None
         return read_mask(mask, values.shape[1:], changes, pixels)
     if has_alpha(spec.shape, spec.codec.dtype):
         raise InputError(

@@ -16,11 +16,11 @@ from typing import Any, get_args
 import torch
 
 from ancestral import __version__, schedules, targets
-from ancestral.base.arguments import fits, from_json
+from ancestral.base.arguments import fits, from_json, is_digits, parse_json
 from ancestral.base.errors import InputError
 from ancestral.conditions import MOST_VALUES, Condition, check
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
-from ancestral.config.run_files import MOST_DIGITS
+from ancestral.config.run_files import MODEL
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
@@ -38,6 +38,7 @@ METADATA_TYPES: dict[str, Any] = {
     "mean": tuple,
     "factors": tuple[float, float],
     "limits": tuple[float, float],
+    "ranges": tuple[tuple[float, float], ...],
     "rate": int,
     "average": float,
     "conditions": dict,
@@ -56,10 +57,14 @@ def metadata_of(
     version: str = __version__,
     average: float | None = None,
 ) -> dict[str, str]:
-    """Describe a model in the metadata of its file; `load` reads them."""
+    """Describe a model in the metadata of its file, which `load` reads.
+
+    Raises:
+        InputError: If it would not read them: a name or a text holds what no file does, as NUL.
+    """
     config = dataclasses.replace(config, process=process_of(denoiser, config.process))  # a part may have been replaced
     metadata = {} if average is None else {"average": json.dumps(average)}
-    return metadata | {
+    metadata |= {
         "format": MODEL_FORMAT,
         "version": version,
         "step": str(step),
@@ -69,6 +74,7 @@ def metadata_of(
         "factors": json.dumps(factors_of(denoiser.target)),
         "codec": spec.codec.kind,
         "limits": json.dumps(spec.codec.limits),
+        **({"ranges": json.dumps(spec.codec.ranges)} if spec.codec.ranges else {}),
         "shape": json.dumps(spec.shape),
         "classes": json.dumps(spec.classes),
         "mean": json.dumps(spec.mean),
@@ -77,6 +83,14 @@ def metadata_of(
             {name: {"kind": type(kind).__name__, **dataclasses.asdict(kind)} for name, kind in spec.further.items()}
         ),
     }
+    try:
+        describe(Path(MODEL), metadata)
+    except InputError as error:
+        raise InputError(
+            f"this model could not be read from a file again ({error.text}): its names and texts must be free of NUL, "
+            "and its numbers finite"
+        ) from None
+    return metadata
 
 
 def process_of(denoiser: Denoiser, process: ProcessConfig) -> ProcessConfig:
@@ -151,7 +165,7 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {MODEL_FORMAT})")
     if missing := KEYS - metadata.keys():
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
-    if not metadata["step"].isdecimal() or len(metadata["step"]) > MOST_DIGITS:
+    if not is_digits(metadata["step"]):
         raise damaged(path, "step")
     config = Config.from_json(metadata["config"], f"the config in {path}")
     try:
@@ -170,7 +184,10 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         raise damaged(path, "shape")
     if rate is not None and rate < 1:
         raise damaged(path, "rate")
-    codec = Codec(metadata["codec"], limits) if limits else Codec(metadata["codec"])
+    ranges = read(path, metadata, "ranges") or ()
+    if len(ranges) not in (0, shape[0]):
+        raise damaged(path, "ranges")
+    codec = Codec(metadata["codec"], limits, ranges) if limits else Codec(metadata["codec"])
     return config, DataSpec(shape, codec, classes, mean, rate, _conditions(path, metadata, len(shape) - 1))
 
 
@@ -228,13 +245,19 @@ def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
 def read(path: Path, metadata: Mapping[str, str], key: str) -> Any:
     """Read one of `METADATA_TYPES` from the metadata; None where there is none. Raises InputError if it is damaged."""
     try:
-        value = json.loads(metadata.get(key, "null"))
-    except (ValueError, RecursionError):
+        value = parse_json(metadata.get(key, "null"))
+    except ValueError:
         raise damaged(path, key) from None
-    value = tuple(value) if isinstance(value, list) else value
+    value = _as_tuples(value) if isinstance(value, list) else value
+    if any(type(one) is int and abs(one) >= 2**63 for one in (value if isinstance(value, tuple) else ())):
+        raise damaged(path, key)
     if not fits(value, METADATA_TYPES[key]) and (value is not None or key in KEYS):
         raise damaged(path, key)
     return value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def damaged(path: Path, key: str) -> InputError:

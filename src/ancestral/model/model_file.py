@@ -1,6 +1,5 @@
 """Model files: `model.safetensors` holds the averaged weights, and metadata that rebuild the denoiser."""
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,16 +47,35 @@ def describe_file(path: Path) -> tuple[Config, DataSpec]:
     The file names no folders of the machine; those of a run come from the config.json beside it.
 
     Raises:
-        InputError: If it is no model file.
+        InputError: If it is no model file, or the config.json beside it is of another run.
     """
     return _described(path, storage.read_metadata(path))
 
 
 def _described(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]:
     (config, spec), beside = describe(path, metadata), path.parent / run_files.CONFIG
-    with contextlib.suppress(OSError, UnicodeDecodeError, InputError):  # it is damaged, or of another program
-        config = config.placed(Config.from_json(beside.read_text(encoding="utf-8"), str(beside)))
-    return config, spec
+    try:
+        of_run = Config.from_json(beside.read_text(encoding="utf-8"), str(beside))
+    except (OSError, UnicodeDecodeError, InputError):  # it is damaged, or of another program
+        return config, spec
+    if path.name in (run_files.MODEL, run_files.BEST):
+        run_files.check_same_run({beside: of_run.run, path: config.run})
+    return config.placed(of_run), spec
+
+
+def check_written(path: Path, step: int) -> None:
+    """Read the model file of a run that was written: its digests, its description, and its step.
+
+    Raises:
+        InputError: If `load` could not read it, or it is the model of another step.
+    """
+    _, metadata = storage.read_tensors(path)
+    describe(path, metadata)
+    if int(metadata["step"]) != step:
+        raise InputError(
+            f"{path} is the model of step {metadata['step']}, and not of step {step}, which was written: another "
+            "process writes into this folder"
+        )
 
 
 @checked

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
-from ancestral.base.events import finish
+from ancestral.base.events import finish, warn
 from ancestral.config.request import Request
 from ancestral.config.sweep_values import SweptAxes
 from ancestral.data.convert import is_picture, to_uint8
@@ -18,7 +18,7 @@ from ancestral.model import editing
 from ancestral.model.condition_values import captions
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.requested import RequestedModel, check_model, check_scale, count_of, digest_of, stages_of
-from ancestral.model.sample_conditioning import read_conditioning
+from ancestral.model.sample_conditioning import Conditioning, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.stages import Stage
 from ancestral.model.sweeps import Swept, sweep_of
@@ -70,7 +70,7 @@ class RequestModel(SamplingModel):
         models = [self, *(RequestedModel.of(model).model for model in request.objects.then)]
         sweep = sweep_of(request, models, self._maker)
         makers = [self._maker(cell, batch_size, condition, decode) for row in sweep.cells for cell in row]
-        limits = models[-1].spec.codec.limits if decode else None
+        limits = models[-1].spec.codec.channel_limits if decode else None
         return Swept.of(sweep, [make() for make in makers], limits)
 
     def _maker(
@@ -83,13 +83,14 @@ class RequestModel(SamplingModel):
         """Decide how the samples of a request without a sweep are made, and return what makes them."""
         size = self.batch(batch_size)
         if request.edit is not None:
-            return partial(editing.edit_of(self, request).run, size, decode)
+            return partial(self._edit, editing.edit_of(self, request), request, size, decode)
         stages = stages_of([RequestedModel(self), *map(RequestedModel.of, request.objects.then)], request)
         items = self.items(count_of(request, stages), request.indices)
         rows = _rows(condition or {}, len(items))
 
         def make() -> Tensor:
             samples = torch.empty(0)
+            self._warn(*(stage.conditioning for stage in stages))
             for number, stage in enumerate(stages):
                 made = stage.given_samples(samples, items) if number else stage
                 sampled = _trajectory(made, items, request.seed, rows)
@@ -98,6 +99,16 @@ class RequestModel(SamplingModel):
             return samples
 
         return make
+
+    def _edit(self, edit: editing.DecidedEdit, request: Request, batch_size: int, decode: bool) -> editing.Edited:
+        """Make the samples of an edit that is decided."""
+        self._warn(editing.conditioning_of(self, request))
+        return edit.run(batch_size, decode)
+
+    @staticmethod
+    def _warn(*conditionings: Conditioning) -> None:
+        for note in dict.fromkeys(note for conditioning in conditionings for note in conditioning.notes()):
+            warn(note)
 
     def sample(
         self,
@@ -197,7 +208,7 @@ class RequestModel(SamplingModel):
         texts = captions(given.values, indices, self.class_names(indices, given.label) if spec.further else None)
         shown = [value.pictures() for value in given.values.values()]
         beside = [[pictures[index % len(pictures)] for index in indices] for pictures in shown if pictures]
-        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
+        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.channel_limits)), beside, texts)
 
 
 def _trajectory(

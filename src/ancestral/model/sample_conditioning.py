@@ -69,6 +69,12 @@ class Conditioning:
         given = [name for name in spec.further if name in values or argument_name(name) in self.rows]
         return [*given, *[LABEL] * bool(spec.classes)]
 
+    def notes(self) -> list[str]:
+        """Say which values lie beyond the data of the model, and which texts, also those to avoid, it reads in part."""
+        avoided = {name: values for name, values in self.guidance.avoid.items() if values.kind.in_sequence}
+        pairs = [*self.values.items(), *avoided.items()]
+        return [*dict.fromkeys(note for name, values in pairs for note in values.beyond(name))]
+
 
 @dataclass(frozen=True, eq=False)
 class Route:

@@ -10,7 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ancestral import __version__
+from ancestral import __version__, randomness
+from ancestral.base.arguments import shown
 from ancestral.base.device import check_memory, items_at_once, on_device
 from ancestral.base.errors import InputError, whole
 from ancestral.base.result import Table
@@ -21,11 +22,14 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model.building import chosen_sampler
 from ancestral.model.conversions import Conversions
-from ancestral.model.data_covariance import covariance_of_data, examples_of_data
+from ancestral.model.data_covariance import analytic_variance_of, covariance_of_data, examples_of_data
 from ancestral.model.guided_model import Guidance, guided
 from ancestral.model.metadata import process_of
 from ancestral.model.sample_conditioning import Conditioning, Route, class_names, label_tensor
-from ancestral.samplers import Continuation, Sampler, Step
+from ancestral.nets import takes
+from ancestral.randomness import Stream
+from ancestral.reverse import AnalyticVariance
+from ancestral.samplers import DDPM, Continuation, Sampler, Step
 from ancestral.targets import Denoiser
 
 
@@ -95,6 +99,14 @@ class SamplingModel(Conversions):
         """Some items that the model was trained on, float32 in [-1, 1]; None where they cannot be read."""
         return examples_of_data(self.config.data, self.spec)
 
+    @cached_property
+    def analytic_variance(self) -> AnalyticVariance:
+        """The analytic variance of reverse steps, measured on items that the model was trained on.
+
+        Raises InputError where they cannot be read.
+        """
+        return analytic_variance_of(self.denoiser, self.config.data, self.spec, self.device)
+
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []
 
@@ -140,7 +152,7 @@ class SamplingModel(Conversions):
             InputError: Unless there is at least one, and the samples fit into memory.
         """
         count = len(indices) if indices else n
-        whole(count, 1, math.inf, f"the number of samples must be at least 1, not {count}")
+        whole(count, 1, 2**63 - 1, f"the number of samples must be at least 1 and below 2^63, not {shown(count)}")
         if indices is not None and not (indices and 0 <= min(indices) <= max(indices) < 2**63):
             raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
         check_memory(count, self.spec.shape, self.spec.codec.dtype)
@@ -213,6 +225,8 @@ class SamplingModel(Conversions):
             conditioning: What they are conditioned on.
             route: The states that are visited; by default those of the sampler, from noise of the prior.
         """
+        if isinstance(sampler, DDPM) and sampler.variance == "analytic":
+            sampler = dataclasses.replace(sampler, variance=self.analytic_variance)
         first = self.continuation(indices, seed, conditioning)
         denoiser = first.denoiser if conditioning.wrap is None else conditioning.wrap(first.denoiser)
         x_T = self.x_T(indices, seed, conditioning, self.device) if route.start is None else route.start
@@ -232,6 +246,9 @@ class SamplingModel(Conversions):
     def continuation(self, indices: Sequence[int], seed: int, conditioning: Conditioning) -> Continuation:
         """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items."""
         inputs = conditioning.inputs(self.spec, indices, self.device)
+        if self._draws_noise and "keys" not in inputs:
+            keys = randomness.keys(seed, Stream.KEYS, 0, indices)
+            inputs["keys"] = on_device(keys, self.device)
         denoiser = self.guided(conditioning.guidance, conditioning.names(self.spec), indices)
         return Continuation(denoiser, inputs, seed)
 
@@ -243,6 +260,12 @@ class SamplingModel(Conversions):
                 avoid has no effect.
         """
         return guided(self, guidance, names, indices)
+
+    @property
+    def _draws_noise(self) -> bool:
+        """Whether the network is one of the user's that takes keys of noise."""
+        custom = isinstance(self.config.net, CustomNetConfig) and isinstance(self.denoiser, Diffusion)
+        return custom and takes(self.diffusion.net, "keys")
 
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""

@@ -11,7 +11,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import ABSENT, LABEL, Image
 from ancestral.config.request import Label
-from ancestral.data.spec import bits_of
+from ancestral.data.spec import bits_of, limits_text
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
 from ancestral.model.sample_conditioning import Conditioning, Route, read_conditioning
 from ancestral.model.sampling_model import SamplingModel
@@ -164,13 +164,13 @@ def condition_for(before: Stage, follower: SamplingModel, name: str) -> str:
         for one, kind in images.items()
         if (kind.channels, *(kind.sides or made[1:])) == made
         and not kind.masked
-        and (kind.limits == codec.limits or bits_of(codec.limits) is bits_of(kind.limits) is None)
+        and (kind.channel_limits == codec.channel_limits or bits_of(codec.limits) is bits_of(kind.limits) is None)
     ]
     if not fitting:
         takes = "; ".join(f"{one}, {_size(kind.channels, kind.sides)}" for one, kind in images.items())
         raise InputError(
             f"{name} cannot follow {before.name}: it is conditioned on {takes} (channels x sides), and samples of "
-            f"{before.name} are {_size(made[0], made[1:])} from {codec.limits[0]:g} to {codec.limits[1]:g}"
+            f"{before.name} are {_size(made[0], made[1:])} from {limits_text(codec)}"
         )
     if len(fitting) > 1:
         raise InputError(

@@ -111,9 +111,10 @@ def _numbers(name: str, values: Sequence[SweptValue], kind: type) -> list[int] |
         evenly = spread(value)
         try:
             each = [kind(value)] if evenly is None else evenly if kind is float else dict.fromkeys(map(round, evenly))
+            whole = all(math.isfinite(one) for one in each) and (evenly is not None or each[0] == float(value))
         except (ValueError, OverflowError):
-            each = [math.nan]
-        if not all(math.isfinite(one) for one in each) or (evenly is None and each[0] != float(value)):
+            whole = False
+        if not whole:
             what = "a whole number" if kind is int else "a number"
             raise InputError(f"{name} of a sweep cannot be {shown(value)}: give {what}, or FIRST:LAST:COUNT")
         numbers += each

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError, text_of
-from ancestral.conditions import LABEL
+from ancestral.conditions import LABEL, Limits
 from ancestral.config.request import Request, swept_settings
 from ancestral.config.sweep_values import MOST_CELLS, SweptValue, value_texts
 from ancestral.data.convert import is_picture, to_uint8
@@ -92,10 +92,10 @@ class Swept(Tensor):
 
     axes: Mapping[str, tuple[SweptValue, ...]]
     requests: Cells
-    limits: tuple[float, float] | None
+    limits: Limits | None
 
     @classmethod
-    def of(cls, sweep: Sweep, samples: Sequence[Tensor], limits: tuple[float, float] | None) -> "Swept":
+    def of(cls, sweep: Sweep, samples: Sequence[Tensor], limits: Limits | None) -> "Swept":
         """Return the samples of the cells, one after another, as a table."""
         table = in_rows(samples, len(sweep.cells[0])).as_subclass(cls)
         table.axes, table.requests, table.limits = sweep.values, sweep.cells, limits
@@ -110,7 +110,9 @@ class Swept(Tensor):
         columns, rows = (*map(value_texts, self.axes.values()), [""])[:2]
         width = max(shape[2], SMALLEST_WIDTH)
         body = f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in (names, *columns))}</tr>"
-        for text, row in zip(rows, to_uint8(samples, self.limits), strict=True):
+        flat = to_uint8(samples.flatten(0, 2), self.limits)
+        pictures = flat.view(*samples.shape[:3], *flat.shape[1:])
+        for text, row in zip(rows, pictures, strict=True):
             cells = ["".join(picture_html(from_pixels(one), width) for one in cell) for cell in row]
             body += f"<tr><th>{html.escape(text)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
         return f"<table>{body}</table>"

@@ -164,7 +164,9 @@ class Model(RequestModel):
         Raises:
             InputError: If the model cannot do this.
         """
-        return editing.inversion(self, Request.of(steps=steps, **options), image)
+        request = Request.of(steps=steps, **options)
+        self._warn(editing.conditioning_of(self, request))
+        return editing.inversion(self, request, image)
 
     def reconstruct(self, x_T: Tensor, steps: int = editing.FLOW_STEPS, **options: Any) -> editing.Edited:
         """Sample items from given noise along the probability flow: the inverse of `invert`, with its options.
@@ -182,7 +184,7 @@ class Model(RequestModel):
         """
         batch_size, decode = options.pop("batch_size", None), options.pop("decode", True)
         request = Request.of(steps=steps, **options)
-        return editing.reconstruction(self, request, x_T).run(self.batch(batch_size), decode)
+        return self._edit(editing.reconstruction(self, request, x_T), request, self.batch(batch_size), decode)
 
     def save(self, path: str | Path) -> None:
         """Write the model file, atomically.
@@ -217,5 +219,6 @@ class Model(RequestModel):
             names = ("window", "soften", *(["extend"] if settings.task == "inpaint" else []))
             places = {name: further.pop(name) for name in names if name in further}
             settings = dataclasses.replace(settings, **places)
-        request = Request.of(n, **further).of_edit(settings, arguments)
-        return editing.edit_of(self, request).run(self.batch(batch_size), decode)
+        edited = self.make(Request.of(n, **further).of_edit(settings, arguments), batch_size, decode=decode)
+        assert isinstance(edited, editing.Edited)
+        return edited

@@ -124,12 +124,14 @@ def _transformer(shape: Sequence[int], classes: int | None, factor: int, setting
     channels, *sides = shape
     if not sides:
         raise InputError("a transformer is for images, signals and volumes, not for points; take an MLP")
-    if settings["patch"] > max(sides):
-        size = "x".join(map(str, sides))
-        raise InputError(
-            f"{option('patch', settings['patch'])} is larger than items of {size}; give at most {max(sides)}"
-        )
-    return Transformer(channels, out_channels=factor * channels, classes=classes, dims=len(sides), **settings)
+    return Transformer(
+        channels,
+        image_size=max(sides),
+        out_channels=factor * channels,
+        classes=classes,
+        dims=len(sides),
+        **settings,
+    )
 
 
 def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:

@@ -210,7 +210,7 @@ class ConditionLayers(nn.Module):
         Returns:
             The sum, (B, width), and the sequence that `CrossAttention` takes; None if there are no words.
         """
-        sequences = list[Tensor]()
+        sequences: list[Tensor] = []  # torch.compile does not know list[Tensor]()
         for name, kind in self.kinds.items():
             if kind.on_grid:
                 continue

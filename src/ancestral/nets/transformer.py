@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.conditions import Condition
 from ancestral.nets.conditioning import ConditionLayers, CrossAttention, sequence_width
 from ancestral.nets.embedding import class_index, timestep_embedding
@@ -131,6 +132,8 @@ class Transformer(nn.Module):
         classes: Number of class labels; the network also learns an embedding for "no class".
         dims: Number of axes of space, 1, 2 or 3.
         conditions: What it is conditioned on besides class labels, by name.
+        image_size: The side (the longest one) of the images that the patch has to fit, as of `UNet`. Other sizes work
+            too; None checks nothing.
 
     Raises:
         InputError: If the numbers do not fit together.
@@ -152,12 +155,18 @@ class Transformer(nn.Module):
         classes: int | None = None,
         dims: int = 2,
         conditions: Mapping[str, Condition] | None = None,
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
         if dims not in NOUNS:
             raise InputError(f"a transformer has 1, 2 or 3 axes of space, not dims={dims}")
         counts = {"channels": channels, "width": width, "depth": depth, "heads": heads, "patch": patch}
-        check_counts("a transformer", **counts, bottleneck=bottleneck, out_channels=out_channels)
+        check_counts("a transformer", **counts, bottleneck=bottleneck, out_channels=out_channels, image_size=image_size)
+        if image_size is not None and patch > image_size:
+            raise InputError(
+                f"{option('patch', patch)} is larger than {NOUNS[dims]} with a longest side of {image_size}; give at "
+                f"most {image_size}"
+            )
         if width % heads or width // heads % 2 or width // heads < 2 * dims:
             raise InputError(
                 f"width={width} must be a multiple of heads={heads}, with an even number of features in each head, and "

@@ -1,9 +1,10 @@
 """Training objectives: what a training step minimises.
 
 `Denoising` is L_simple. `Clipped`, `Weighted` and `Hybrid` wrap it, or one another; all parts of a loss share one
-forward pass of the network. `ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network
-evaluations. A time distribution says how t is drawn. `from_config` makes the objective of a training run. Losses are
-differentiable in the answer of the network, and so in its parameters; what an objective takes for its goal is detached.
+forward pass of the network. `OptimalTransport` wraps an objective too, and pairs noise with samples.
+`ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network evaluations. A time
+distribution says how t is drawn. `from_config` makes the objective of a training run. Losses are differentiable in the
+answer of the network, and so in its parameters; what an objective takes for its goal is detached.
 """
 
 from functools import partial
@@ -11,7 +12,8 @@ from typing import Any
 
 from ancestral.base.arguments import checked
 from ancestral.base.errors import InputError
-from ancestral.base.registries import DISTILLATIONS, TimesName, WeightingName
+from ancestral.base.registries import COUPLINGS, DISTILLATIONS, Entry, TimesName, WeightingName
+from ancestral.objectives.coupling import OptimalTransport
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import ClippedLoss as Clipped
 from ancestral.objectives.objective import Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
@@ -27,6 +29,7 @@ __all__ = [
     "ForwardPass",
     "Hybrid",
     "Objective",
+    "OptimalTransport",
     "ProgressiveDistillation",
     "Stages",
     "Weighted",
@@ -76,6 +79,11 @@ def build(
     return Hybrid(objective) if learned_variance else objective
 
 
+def _coupled(objective: Objective, entry: Entry, options: dict[str, Any]) -> Objective:
+    coupled: Objective = entry.make(objective, **options)
+    return coupled
+
+
 def from_config(config: Any, denoiser: Any) -> Objective:
     """Build the objective of a training run.
 
@@ -84,9 +92,12 @@ def from_config(config: Any, denoiser: Any) -> Objective:
         denoiser: The denoiser and module in training; of a run that distils a model, with the weights of the model.
 
     Raises:
-        InputError: As `build`, and if continuous times, or the schedule, do not fit a distillation.
+        InputError: As `build`; for an option that the coupling does not have; and if continuous times, or the schedule,
+            do not fit a distillation.
     """
     process, train = config.process, config.train
+    entry, options = COUPLINGS.read(train.coupling)
+    entry.check_options("coupling", options)
     denoising = build(
         denoiser.schedule,
         denoiser.target,
@@ -95,6 +106,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
         process.clip,
         process.learned_variance,
     )
+    denoising = _coupled(denoising, entry, options)
     if not config.distil.method:
         return denoising
     method: type[ConsistencyTuning | ProgressiveDistillation] = DISTILLATIONS.find(config.distil.method).load()

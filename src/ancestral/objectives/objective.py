@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,13 @@ from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
 from ancestral.schedules import Time
 from ancestral.targets import Denoiser, Prediction, Target
+
+
+def _seedless(number: int) -> Tensor:
+    raise InputError(
+        "this forward pass has no seed to draw z of: take Objective.losses, or add it by "
+        "dataclasses.replace(forward, z=...)"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +44,9 @@ class ForwardPass:
     averaged: Denoiser | None = None
     """The denoiser with the averaged weights, where the caller of the objective gave one."""
     step: int = 0
+    z: Callable[[int], Tensor] = _seedless
+    """Noise z ~ N(0, I) of the shape of x0; its argument numbers the draws of one step, from 0. It is a function of
+    (seed, step, index), as that of a sampler's `Move`, and independent of ε."""
 
     @property
     def detached_prediction(self) -> Prediction:
@@ -86,6 +97,28 @@ class Objective(ABC):
         """Draw t for the samples at `positions`, and importance weights; see `TimeDistribution.draw`."""
         return self.times.draw(seed, step, positions)
 
+    def pair(self, x0: Tensor, eps: Tensor, **condition: Tensor) -> Tensor:
+        """Pair samples with noise, before the forward pass; by default each sample has the noise that was drawn for it.
+
+        The noise of all samples with one condition must stay N(0, I): it may be dealt out among them, and not chosen.
+        In a run it is called once for a step, with the whole batch, however many processes and micro-batches share it.
+        In a loop of your own it is called with the samples of each call of the loss.
+
+        Args:
+            x0: Clean samples, (B, *).
+            eps: The noise, (B, *).
+            condition: What the network is conditioned on, a row for each sample.
+
+        Returns:
+            The noise of each sample, (B, *).
+        """
+        return eps
+
+    @property
+    def pairs(self) -> bool:
+        """Whether `pair` does anything."""
+        return type(self).pair is not Objective.pair
+
     @abstractmethod
     def errors(self, forward: ForwardPass) -> Tensor:
         """Compute the loss of each sample at its time, (B,), given the forward pass of the network."""
@@ -99,6 +132,7 @@ class Objective(ABC):
         seed: int = 0,
         indices: Sequence[int] | Tensor | None = None,
         averaged: Denoiser | None = None,
+        eps: Tensor | None = None,
         **condition: Any,
     ) -> tuple[Tensor, Tensor]:
         """Compute the loss of each sample, at a random time t and with random noise ε.
@@ -111,6 +145,8 @@ class Objective(ABC):
             indices: A whole number for each sample, another one for every sample of the step on all processes and in
                 all micro-batches: positions in the global batch, or numbers of items. By default `positions`.
             averaged: The denoiser with the averaged weights, for objectives that read it.
+            eps: The noise, (B, *), where it is paired with the samples already; by default `draw_noise` draws it and
+                `pair` pairs it.
             condition: What the network is conditioned on, for example `labels`.
 
         Returns:
@@ -127,9 +163,12 @@ class Objective(ABC):
             raise InputError(f"indices are one for each sample: {len(x0)} samples, and {len(indices)} indices")
         self.prepare(denoiser, step, averaged)
         t, importance = self.draw(seed, step, indices)  # algorithm 1, line 3
-        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, indices, x0.device).to(x0.dtype)
+        if eps is None:
+            eps = draw_noise(x0, seed, step, indices)
+            eps = self.pair(x0, eps, **condition) if self.pairs else eps
         forward = denoiser.forward_pass(x0, t, eps, **condition)
-        errors = self.errors(replace(forward, averaged=averaged, step=step))
+        z = partial(draw_noise, x0, seed, step, indices)
+        errors = self.errors(replace(forward, averaged=averaged, step=step, z=z))
         if not isinstance(errors, Tensor) or errors.shape != (len(x0),):
             answer = f"the shape {list(errors.shape)}" if isinstance(errors, Tensor) else f"the value {shown(errors)}"
             raise InputError(
@@ -161,6 +200,18 @@ class Objective(ABC):
         return self.times.state
 
 
+def draw_noise(
+    x0: Tensor,
+    seed: int,
+    step: int,
+    indices: Sequence[int],
+    number: int | None = None,
+    stream: Stream = Stream.FORWARD,
+) -> Tensor:
+    """Draw noise for samples x0 (B, *) of their shape and type: ε of a training step, or its z of a number."""
+    return randomness.normal(x0.shape[1:], seed, stream, step, indices, x0.device, number).to(x0.dtype)
+
+
 class Denoising(Objective):
     """L_simple, the mean squared error of the network's answer.
 
@@ -181,6 +232,15 @@ class ObjectiveWrapper(Objective):
     def __init__(self, inner: Objective) -> None:
         super().__init__(inner.times)
         self.inner = inner
+
+    def pair(self, x0: Tensor, eps: Tensor, **condition: Tensor) -> Tensor:
+        """See `Objective.pair`: as the inner objective does."""
+        return self.inner.pair(x0, eps, **condition)
+
+    @property
+    def pairs(self) -> bool:
+        """See `Objective.pairs`."""
+        return type(self).pair is not ObjectiveWrapper.pair or self.inner.pairs
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:

@@ -27,7 +27,7 @@ function axesOf({ classes, conditions, guidance, settings }) {
       axes.push({ name, text: name, ends: low ? [low[0], high[0]] : [mean[0] - 2 * std[0], mean[0] + 2 * std[0]], item });
     }
     if (kind === "Words") {
-      const field = wordsField(condition, { rows: 4, "aria-label": `${name}, a text on each line` }, { lines: true });
+      const field = wordsField(name, condition, { rows: 4, "aria-label": `${name}, a text on each line` }, { lines: true });
       axes.push({ name, text: name, field, item: given((value) => field.read(value).tokens) });
     }
   }
@@ -76,6 +76,7 @@ export class AxisControl {
     if (axis.field) {
       const values = linesOf(axis.field.input.value);
       if (!values.length) throw new Error(`Write some texts of ${axis.text}, each on a line.`);
+      values.forEach(axis.field.read);
       return { ...axis, values };
     }
     const [low, high] = this.ends.map(({ value }) => (value === "" ? NaN : Number(value)));

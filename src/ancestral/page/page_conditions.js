@@ -75,17 +75,17 @@ function vector(name, condition) {
 }
 
 function words(name, condition) {
-  return text(condition, { id: `given-${name}`, name: `given ${name}` }, name);
+  return text(name, condition, { id: `given-${name}`, name: `given ${name}` }, name);
 }
 
 /** The control of a text that guidance leads away from, {part, name, value(), restore(text)}. */
 export function avoidControl(name, condition) {
   const attributes = { id: `avoid-${name}`, name: `avoid ${name}`, rows: 1 };
-  return { ...text({ ...condition, example: "" }, attributes, `avoid ${name}`), name };
+  return { ...text(name, condition, attributes, `avoid ${name}`, { text: "" }), name };
 }
 
-function text(condition, attributes, label) {
-  const { element, input, read, set } = wordsField(condition, attributes);
+function text(name, condition, attributes, label, options = {}) {
+  const { element, input, read, set } = wordsField(name, condition, attributes, options);
   return {
     part: el("div", { class: "stacked" }, el("label", { for: attributes.id }, label), element),
     value() {

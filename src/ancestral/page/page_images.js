@@ -1,7 +1,8 @@
 /* Numbers of items and pixels of pictures, both ways.
  *
  * An item is an array in PyTorch's order (C, H, W): as the network has it (about in [−1, 1]), or in the units of the
- * data, which a codec describes: {kind: "uint8" | "uint16" | "float", limits: [low, high]}.
+ * data, which a codec describes: {kind: "uint8" | "uint16" | "float", limits: [low, high], ranges}. Floats whose
+ * channels have ranges of their own have [low, high] of each channel in `ranges`, which else is empty.
  */
 import { luma, pictureOf, pixelsOf } from "./shared/pixels.js";
 
@@ -9,29 +10,44 @@ const MOST_PIXELS = 5e7; // of an image that is read
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const isFloat = (codec) => codec.kind === "float";
-const halfRange = (codec) => (codec.limits[1] - codec.limits[0]) / 2;
+const halfRange = ([low, high]) => (high - low) / 2;
+const middle = ([low, high]) => (low + high) / 2;
+
+/** The limits of number i of an item of some numbers. */
+function limitsAt({ limits, ranges }, i, count) {
+  return ranges.length ? ranges[Math.floor((i * ranges.length) / count)] : limits;
+}
 
 /** An item in the units of the data. */
 export function decode(x, codec) {
-  const [low, high] = codec.limits, scale = halfRange(codec);
-  if (isFloat(codec)) return Float32Array.from(x, (value) => value * scale + (low + high) / 2);
+  if (isFloat(codec)) {
+    return Float32Array.from(x, (value, i) => {
+      const limits = limitsAt(codec, i, x.length);
+      return value * halfRange(limits) + middle(limits);
+    });
+  }
+  const [low, high] = codec.limits, scale = halfRange(codec.limits);
   const kind = codec.kind === "uint8" ? Uint8Array : Uint16Array;
   return kind.from(x, (value) => clamp(Math.round((value + 1) * scale), low, high));
 }
 
 /** Values in the units of the data as the network has them. */
 export function encode(values, codec) {
-  const [low, high] = codec.limits, scale = halfRange(codec);
-  const middle = isFloat(codec) ? (low + high) / 2 : low;
-  return Float32Array.from(values, (value) => (value - middle) / scale - (isFloat(codec) ? 0 : 1));
+  if (!isFloat(codec)) return Float32Array.from(values, (value) => value / halfRange(codec.limits) - 1);
+  return Float32Array.from(values, (value, i) => {
+    const limits = limitsAt(codec, i, values.length);
+    return halfRange(limits) ? (value - middle(limits)) / halfRange(limits) : 0;
+  });
 }
 
 /** Values in the units of the data in 8 bits. */
 export function toBytes(values, codec) {
   if (codec.kind === "uint8") return values;
   if (codec.kind === "uint16") return Uint8Array.from(values, (value) => Math.floor((value + 128) / 257));
-  const [low, high] = codec.limits;
-  return Uint8Array.from(values, (value) => clamp(Math.round(((value - low) * 255) / (high - low)), 0, 255));
+  return Uint8Array.from(values, (value, i) => {
+    const [low, high] = limitsAt(codec, i, values.length);
+    return clamp(Math.round(((value - low) * 255) / (high - low || 1)), 0, 255);
+  });
 }
 
 /** Bytes (C, H, W) as the pixels of a canvas: grey, grey with alpha, colours, or colours with alpha. */
@@ -60,10 +76,12 @@ export function fromPixels({ data, width, height }, channels) {
 
 /** Bytes in the units of the data: of 8 bits as they are; 255 is 65535 of 16 bits, and the upper limit of floats. */
 export function fromBytes(bytes, codec) {
-  const [low, high] = codec.limits;
   if (codec.kind === "uint8") return bytes;
   if (codec.kind === "uint16") return Uint16Array.from(bytes, (byte) => 257 * byte);
-  return Float32Array.from(bytes, (byte) => low + (byte / 255) * (high - low));
+  return Float32Array.from(bytes, (byte, i) => {
+    const [low, high] = limitsAt(codec, i, bytes.length);
+    return low + (byte / 255) * (high - low);
+  });
 }
 
 /** The pixels of a file. */
@@ -135,15 +153,15 @@ function weightsOf(from, to, kernel, reach) {
 }
 
 /** The values of a masked image with 0 where nothing is known. */
-export function knownPart(values, { channels, limits: [low, high] }) {
+export function knownPart(values, { channels, codec }) {
   const count = values.length / channels, last = values.length - count;
-  return values.map((value, i) => (values[last + (i % count)] > (low + high) / 2 ? value : 0));
+  const half = middle(limitsAt(codec, last, values.length));
+  return values.map((value, i) => (values[last + (i % count)] > half ? value : 0));
 }
 
 /** What a network gets of an image condition: in [−1, 1] on the grid of x, then a channel of ones. */
 export function conditionInput(values, condition, [height, width], sides) {
-  const { channels, limits, masked } = condition, own = condition.sides.length ? condition.sides : [height, width];
-  const codec = { kind: condition.codec, limits };
+  const { channels, codec, masked } = condition, own = condition.sides.length ? condition.sides : [height, width];
   let x = resized(encode(values, codec), [channels, height, width], own);
   const count = own[0] * own[1], last = (channels - 1) * count;
   if (masked) {

@@ -32,7 +32,7 @@ from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
 from ancestral.page.network_program import compile_model
 from ancestral.page.script_bundle import PAGE_FILES, modules, script
-from ancestral.samplers import Heun, Sampler
+from ancestral.samplers import DDPM, Heun, Sampler
 
 PAGE_SAMPLERS = ("ddim", "dpm", "unipc", "heun", "euler", "euler-ancestral", "ddpm", "dpm-sde", "pc")
 """Samplers that a page offers beside the model's own."""
@@ -180,7 +180,8 @@ def _other(model: Model, name: str) -> Sampler | None:
 def _in_browser(sampler: Sampler) -> bool:
     """Whether diffusion.js has the sampler with its settings."""
     has_it = sampler_name(sampler).partition(":")[0] in (*PAGE_SAMPLERS, "langevin", "consistency")
-    return has_it and not (isinstance(sampler, Heun) and (sampler.churn or sampler.rtol is not None))
+    measured = isinstance(sampler, DDPM) and sampler.variance not in ("large", "small", "learned")
+    return has_it and not measured and not (isinstance(sampler, Heun) and (sampler.churn or sampler.rtol is not None))
 
 
 def _kind(name: str) -> tuple[str, bool]:
@@ -192,7 +193,7 @@ def _condition(kind: Condition) -> dict[str, Any]:
     described = {"kind": type(kind).__name__, **dataclasses.asdict(kind)}
     if limits := described.get("limits"):
         bits = bits_of(limits)
-        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits))
+        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits, described["ranges"]))
     return described
 
 

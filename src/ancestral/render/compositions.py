@@ -12,6 +12,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import Image as ImageCondition
+from ancestral.conditions import Limits
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.sample_sets import NearestPairs
@@ -49,7 +50,7 @@ def film(
     states: Sequence[Step],
     columns: int = FILM_STATES,
     width: int = 1032,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
     captions: Sequence[str] | None = (),
     flanks: Flanks = NO_FLANKS,
 ) -> Image.Image:
@@ -130,7 +131,7 @@ def with_estimates(
     state: Step,
     height: int,
     columns: int | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
     captions: Sequence[str] | None = None,
     flanks: Flanks = NO_FLANKS,
 ) -> Image.Image:
@@ -181,7 +182,7 @@ def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> lis
     for name, value in values.items():
         if isinstance(value.kind, ImageCondition):
             images = value.rows if len(value.rows) == 1 else value.of(indices)
-            parts.append(Beside(name, images, value.kind.limits, value.kind.masked))
+            parts.append(Beside(name, images, value.kind.channel_limits, value.kind.masked))
     return parts
 
 
@@ -190,7 +191,7 @@ def edit_overview(
     items: Tensor,
     names: Sequence[str],
     deviation: Tensor | None,
-    limits: tuple[float, float],
+    limits: Limits,
 ) -> Image.Image:
     """Draw an edit: what was given, the samples, and the map of their standard deviation, each below its name.
 
@@ -224,8 +225,10 @@ def edit_overview(
     return pictures.vstack(rows, GAP)
 
 
-def deviation_map(deviation: Tensor, limits: tuple[float, float]) -> Image.Image:
+def deviation_map(deviation: Tensor, limits: Limits) -> Image.Image:
     """Draw a map of a standard deviation, (*sides) in the units of the data, above a bar with its scale.
+
+    Where channels have ranges of their own, it is in units of [-1, 1], to which each is scaled.
 
     Args:
         deviation: The map.
@@ -234,7 +237,7 @@ def deviation_map(deviation: Tensor, limits: tuple[float, float]) -> Image.Image
     picture, most = _heat(deviation, TILE_HEIGHT), float(deviation.max())
     width = max(picture.width, 2 * TILE_HEIGHT)
     steps = torch.linspace(0, most or 1.0, width).expand(BAR_HEIGHT, width)
-    low, high = limits
+    low, high = limits if not isinstance(limits[0], tuple) else (-1.0, 1.0)
     texts = ["0", f"{most:.3g} of {high - low:g}"]
     ends = Image.new("RGB", (width, round(1.5 * FONT)), "white")
     for text, left, anchor in ((texts[0], lettering.SIDE, "lm"), (texts[1], width - lettering.SIDE, "rm")):
@@ -245,6 +248,7 @@ def deviation_map(deviation: Tensor, limits: tuple[float, float]) -> Image.Image
     return pictures.vstack([title, sheet, _heat(steps, 0), ends])
 
 
+@lettering.drawing()
 def _heat(values: Tensor, height: int) -> Image.Image:
     """Draw values from 0 to their maximum: images and slices of volumes in colours, signals as lines."""
     most = float(values.max()) or 1.0
@@ -276,6 +280,7 @@ def _named_rows(rows: Sequence[Image.Image], labels: Sequence[Image.Image], left
     return pictures.vstack(sheets)
 
 
+@lettering.drawing()
 def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
     """Plot x_t above x̂_0 for each state of points, in a colour for each time."""
     from matplotlib.figure import Figure
@@ -302,7 +307,7 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
 
 
 def side_by_side(
-    grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float], names: Sequence[str] | None = None
+    grids: Sequence[tuple[str, Tensor]], limits: Limits, names: Sequence[str] | None = None
 ) -> Image.Image:
     """Draw the samples (N, *shape) of runs, by their names, from left to right: image i is at the same place in each.
 
@@ -321,7 +326,7 @@ def side_by_side(
     return pictures.hstack(parts, GAP)
 
 
-def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -> Image.Image:
+def nearest_pairs(groups: Sequence[NearestPairs], limits: Limits) -> Image.Image:
     """Draw each group as a row of samples above a row of training items.
 
     Args:
@@ -358,7 +363,7 @@ def _items_picture(data: InMemoryDataset) -> Image.Image:
     height = SHEET_HEIGHT * -(-len(data) // columns) // 2
     if len(data.shape) == 3:
         height = max(height, height * data.shape[1] // data.shape[2])
-    return pictures.picture(data.items, columns, height, data.codec.limits, names, Flanks(before, name="item"))
+    return pictures.picture(data.items, columns, height, data.codec.channel_limits, names, Flanks(before, name="item"))
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:

@@ -347,7 +347,7 @@ def likelihood_terms(result: facts.LikelihoodResult) -> dict[str, str]:
     }
     if result.ode is not None:
         probes = plural(settings.probes, "probe") if settings.probes else "exact divergence"
-        nats = f" ({result.ode.nats} nats)" if result.over_time.unit == facts.DATA_UNIT else ""
+        nats = f" ({result.ode.nats} nats)" if result.over_time.unit in (facts.DATA_UNIT, "[-1, 1]") else ""
         flow = f"{result.ode.bits_per_dim} bits/dim{nats}, {settings.ode_steps} steps, {probes}, not clipped"
         rows["probability flow"] = flow
     return rows

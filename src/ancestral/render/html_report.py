@@ -24,6 +24,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.quantities import format_duration
 from ancestral.config import Config, run_files
 from ancestral.config.run_files import REPORT as REPORT
+from ancestral.config.training_values import LOSS_HARDLY_FALLS
 from ancestral.data.statistics import evenly_spaced
 from ancestral.render import evaluation_text
 from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot
@@ -103,6 +104,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         time=format_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
+        loss_note=f"{LOSS_HARDLY_FALLS[0].upper()}{LOSS_HARDLY_FALLS[1:]}.",
         plots=_plots(folder, config.process.timesteps if config else None),
         box={"width": CHART_WIDTH, "height": CHART_HEIGHT, "left": LEFT, "right": CHART_WIDTH - RIGHT, "top": TOP},
         grids=_grids(folder / run_files.SAMPLES),

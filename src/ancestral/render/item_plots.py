@@ -9,7 +9,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.render.lettering import MATPLOTLIB_LOCK, shorten
+from ancestral.conditions import Limits
+from ancestral.data.convert import ends_of
+from ancestral.render.lettering import drawing, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,15 +29,18 @@ LEGEND = 20
 
 
 def line_plots(
-    signals: Tensor, wide: int, tall: int, limits: tuple[float, float] | None, known: Tensor | None = None
+    signals: Tensor, wide: int, tall: int, limits: Limits | None, known: Tensor | None = None
 ) -> list[Image.Image]:
     """Plots of signals (N, C, L), grey and without lines where values are not known, bool (N, L)."""
     signals = signals.double()
-    low, high = limits or (float(signals.min()), float(signals.max()))
+    low, high = ends_of(signals, limits)
     edge, length = 2, signals.shape[2]
     step = (wide - 2 * edge) / length
     x = [OVERSAMPLING * (edge + (wide - 2 * edge) * (i + 0.5) / length) for i in range(length)]
-    share = ((signals - low) / ((high - low) or 1)).clamp(-1, 2)  # keeps coordinates finite; -1 and 2 are off the plot
+    span = high - low
+    share = ((signals - low) / (span if isinstance(span, Tensor) else span or 1)).clamp(
+        -1, 2
+    )  # keeps coordinates finite; -1 and 2 are off the plot
     y = OVERSAMPLING * (edge + (tall - 2 * edge) * (1 - share))
     runs = [[(0, length)]] * len(signals) if known is None else [_runs(one.tolist()) for one in known]
     plots = []
@@ -61,6 +66,7 @@ def _runs(known: Sequence[bool]) -> list[tuple[int, int]]:
     return list(zip(changes[::2], changes[1::2], strict=True))
 
 
+@drawing()
 def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) -> Image.Image:
     """Plot points (N, 2) of about [−1, 1] in a square of `height` pixels without axes, in a colour for each caption."""
     from matplotlib.figure import Figure
@@ -94,10 +100,9 @@ def hue(number: int, of: int) -> tuple[float, float, float]:
 
 
 def figure_to_image(figure: "Figure") -> Image.Image:
-    """Render a matplotlib figure as an RGB image, or as RGBA if its ground is transparent."""
+    """Render a matplotlib figure, in `drawing`, as an RGB image, or as RGBA if its ground is transparent."""
     from matplotlib.colors import to_rgba
 
     buffer = io.BytesIO()
-    with MATPLOTLIB_LOCK:
-        figure.savefig(buffer, format="png", dpi="figure")
+    figure.savefig(buffer, format="png", dpi="figure")
     return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")

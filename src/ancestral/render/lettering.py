@@ -1,15 +1,17 @@
 """Text in pictures: captions, which are legible at the size in which a page shows the picture, and formulas."""
 
+import contextlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ancestral.base.errors import one_line
+from ancestral.base.errors import InputError, one_line
 
 INK = "#22262b"
 PAGE = 920
@@ -28,13 +30,34 @@ X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
 """The names of noisy states and of estimates, as matplotlib writes formulas."""
 
 
+@contextlib.contextmanager
+def drawing(*styles: str | dict[str, Any]) -> Iterator[None]:
+    """Draw with matplotlib's defaults and these styles, whatever a matplotlibrc says; also a decorator.
+
+    One thread draws at a time, and afterwards the settings are those of the user's own plots again.
+
+    Raises:
+        InputError: If matplotlib cannot be imported, as beside a matplotlibrc that is no text.
+    """
+    try:
+        from matplotlib import style
+    except Exception as error:  # whatever its files raise
+        raise InputError(
+            f"matplotlib cannot be imported, which draws pictures ({type(error).__name__}: {error}): repair or remove "
+            "the file matplotlibrc of this folder or of your settings, or install matplotlib again"
+        ) from error
+    with MATPLOTLIB_LOCK, style.context(["default", *styles]):
+        yield
+
+
 @cache
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Load DejaVu Sans, which comes with matplotlib and has most alphabets, so that file names can be read."""
-    import matplotlib
-
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
+    with drawing():
+        import matplotlib
+
+        return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
 def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
@@ -110,12 +133,12 @@ def caption_line(
     return line
 
 
+@drawing()
 def formula(text: str, size: int) -> Image.Image:
     """Draw a formula of matplotlib, such as $x_t$, on white; letters have the size of a caption's."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.mathtext import math_to_image
 
     buffer = io.BytesIO()
-    with MATPLOTLIB_LOCK:
-        math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
+    math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
     return Image.open(buffer).convert("RGB")

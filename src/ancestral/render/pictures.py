@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.conditions import resized
-from ancestral.data.convert import composite, has_alpha, to_uint8
+from ancestral.conditions import Limits, resized
+from ancestral.data.convert import composite, has_alpha, middle_of, to_uint8
 from ancestral.render.item_plots import SIGNAL_GROUND, line_plots, scatter
 from ancestral.render.lettering import (
     INK,
@@ -57,7 +57,7 @@ class Beside:
 
     name: str
     images: Tensor
-    limits: tuple[float, float] | None = None
+    limits: Limits | None = None
     masked: bool = False
 
     def at(self, indices: Sequence[int]) -> "Beside":
@@ -94,7 +94,7 @@ def picture(
     items: Tensor,
     columns: int | None = None,
     height: int = 0,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
     captions: Sequence[str] | None = None,
     flanks: Flanks = NO_FLANKS,
 ) -> Image.Image:
@@ -149,7 +149,7 @@ def grid_columns(n: int, shape: Sequence[int], period: int = 1, tiles: int = 1) 
     return period * math.ceil(columns / period) if 1 < period <= MAX_PERIOD else round(columns)
 
 
-def _grid(items: Tensor, columns: int, height: int, limits: tuple[float, float] | None) -> tuple[Image.Image, int]:
+def _grid(items: Tensor, columns: int, height: int, limits: Limits | None) -> tuple[Image.Image, int]:
     """A grid of items with axes, and the pixels between its tiles."""
     if items.ndim == 3:
         return signal_plots(items, columns, height, limits), SIGNAL_GAP
@@ -222,7 +222,7 @@ def tiles(part: Beside, items: Tensor, tall: int) -> list[Image.Image]:
     Images and volumes of a smaller grid have larger pixels; of a larger one they are averaged, as a network gets them.
     """
     if items.ndim == 3:
-        known = part.images[:, -1] > sum(part.limits or (0.0, 0.0)) / 2 if part.masked else None
+        known = part.images[:, -1] > middle_of(part.limits or (0.0, 0.0)) if part.masked else None
         signals = part.images[:, :-1] if part.masked else part.images
         return line_plots(signals, 2 * tall, tall, part.limits, known)
     images, sides = to_uint8(part.images, part.limits), items.shape[2:]
@@ -330,7 +330,7 @@ def tile(images: Tensor, columns: int) -> Image.Image:
     return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())
 
 
-def bare_tiles(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
+def bare_tiles(items: Tensor, limits: Limits | None = None) -> Tensor:
     """Draw each item at its own pixels, with nothing between or beside it.
 
     Args:
@@ -353,7 +353,7 @@ def enlarge(image: Image.Image, height: int) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def signal_plots(signals: Tensor, columns: int, height: int, limits: tuple[float, float] | None = None) -> Image.Image:
+def signal_plots(signals: Tensor, columns: int, height: int, limits: Limits | None = None) -> Image.Image:
     """Plot signals (N, C, L), a line for each channel, `columns` plots a row, about `height` pixels in all.
 
     All share the vertical axis `limits`, beyond which lines leave the plot; None takes the minimum and maximum.

@@ -1,14 +1,12 @@
 """Plots of results in the figure style of documentation, course and reports."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from ancestral.measure.step_budgets import TRIED_PASSES
 from ancestral.render.item_plots import STYLE, figure_to_image
-from ancestral.render.lettering import MATPLOTLIB_LOCK
+from ancestral.render.lettering import drawing
 from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
 from ancestral.results.ensemble_result import Calibration
 from ancestral.results.evaluation_result import BoundOverTime
@@ -36,16 +34,7 @@ MAX_TICKS = 20
 MARKS = "osD^vP"
 
 
-@contextmanager
-def plot_style() -> Iterator[None]:
-    """Apply the figure style, as a decorator of a function that draws a plot."""
-    from matplotlib import style
-
-    with MATPLOTLIB_LOCK, style.context([STYLE, SIZES]):
-        yield
-
-
-@plot_style()
+@drawing(STYLE, SIZES)
 def averaging_plot(result: AveragingResult) -> Image.Image:
     """Draw two panels, 1650 pixels wide: the Fréchet and the kernel distance over the length, with standard errors.
 
@@ -87,7 +76,7 @@ def _averaging_panel(axes: "Axes", result: AveragingResult, name: str, title: st
     axes.set_ylabel(f"{title} to the training data")
 
 
-@plot_style()
+@drawing(STYLE, SIZES)
 def rank_plot(calibration: Calibration) -> Image.Image:
     """Draw the rank histogram with standard errors and the line of a calibrated ensemble, 1050 pixels wide.
 
@@ -111,7 +100,7 @@ def rank_plot(calibration: Calibration) -> Image.Image:
     return figure_to_image(figure)
 
 
-@plot_style()
+@drawing(STYLE, SIZES)
 def likelihood_plot(bound: BoundOverTime) -> Image.Image:
     """Draw three panels, 1800 pixels wide: L_t over t; distortion over rate; both over t.
 
@@ -153,7 +142,7 @@ def likelihood_plot(bound: BoundOverTime) -> Image.Image:
     return figure_to_image(figure)
 
 
-@plot_style()
+@drawing(STYLE, SIZES)
 def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
     """Draw the distance to the data over network evaluations, a line for each sampler, 1500 pixels wide.
 

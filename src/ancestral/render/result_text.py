@@ -7,7 +7,7 @@ from typing import Any
 from ancestral.base.arguments import short_source
 from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.base.options import option
-from ancestral.base.quantities import format_bytes
+from ancestral.base.quantities import format_bytes, plural
 from ancestral.base.result import Table, parts_of
 from ancestral.config.request import ImageRef
 from ancestral.config.run_files import RUN_PARTS
@@ -25,13 +25,13 @@ from ancestral.render.evaluation_text import (
 )
 from ancestral.results import comparison_result as comparison
 from ancestral.results.editing_result import EditedCell, EditingResult
-from ancestral.results.model_info import ConditionInfo, ModelInfo
+from ancestral.results.model_info import ConditionInfo, FileState, ModelInfo, RunFiles
 from ancestral.results.run_list import CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
 
-MEANS_SHOWN, VALUES_SHOWN = 8, 10
-"""The largest numbers of channels whose means are shown, and of values of a condition."""
+MEANS_SHOWN, VALUES_SHOWN, RANGES_SHOWN = 8, 10, 6
+"""The largest numbers of channels whose means are shown, of values of a condition, and of channels with their range."""
 
 
 def _training(result: TrainingResult[Any]) -> list[Table | str]:
@@ -125,7 +125,8 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _model(info: ModelInfo) -> list[Table | str]:
-    low, high = info.limits
+    ranges = ", ".join(f"{low:g} to {high:g}" for low, high in (info.ranges or (info.limits,))[:RANGES_SHOWN])
+    ranges += ", ..." * (len(info.ranges) > RANGES_SHOWN) + " by channel" * bool(info.ranges)
     rate = "" if info.rate is None else f", {info.rate:,} Hz"
     trained = f"{info.step:,} of {info.steps:,} steps of {info.batch_size} on {info.source}, seed {info.seed}"
     if info.initial:
@@ -142,7 +143,7 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "model": info.model,
         "preset": info.preset,
         "trained": trained,
-        "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {low:g} to {high:g}{rate}",
+        "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {ranges}{rate}",
         **({"latents": info.latents} if info.latents else {}),
         "classes": ", ".join(info.classes) or "none",
         **{f"given {name}": _condition(one) for name, one in info.conditions.items()},
@@ -155,6 +156,17 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "file": f"{format_bytes(info.file_bytes)}, written by ancestral {info.version}",
     }
     return [Table((), list(rows.items()))]
+
+
+def _files(result: RunFiles) -> list[Table | str]:
+    rows = [(file.path, format_bytes(file.size), file.run, _state(file)) for file in result.files]
+    run = f"the run {result.run}" if result.run else "a run that began before version 1.0"
+    bad = [f"{plural(len(result.problems), 'file')} damaged or of another run: {'; '.join(result.problems)}"]
+    return [Table(("file", "on disk", "of run", "state"), rows), *(bad if result.problems else [f"{run} is whole"])]
+
+
+def _state(file: FileState) -> str:
+    return file.note or ("whole" if not file.problem else "PROBLEM")
 
 
 def _condition(info: ConditionInfo) -> str:
@@ -301,7 +313,7 @@ def averaging_verdict(result: comparison.AveragingResult) -> list[str]:
     return [*lines, f"The average of length {best} is in {result.file}."] if result.file else lines
 
 
-for text in (_sampling, _editing, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
+for text in (_sampling, _editing, _model, _files, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
              conditional_parts, likelihood_parts, comparison_parts, sampler_parts, averaging_parts):  # fmt: skip
     parts_of.register(text)
 parts_of.register(TrainingResult, _training)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ancestral.render.lettering import drawing
+
 CHART_WIDTH, CHART_HEIGHT = 464, 230
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 8, 24
 """Margins around the axes."""
@@ -38,6 +40,7 @@ class SvgPlot:
     last: str
 
 
+@drawing()
 def svg_plot(
     title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], logarithmic: bool = False
 ) -> SvgPlot | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
+from ancestral.conditions import Limits
 from ancestral.render import lettering, pictures
 
 TABLE_SIDE, LOWEST_CELL, HIGHEST_CELL = 960, 48, 256
@@ -26,7 +27,7 @@ class Heading(NamedTuple):
 
 def sweep_picture(
     cells: Sequence[Tensor],
-    limits: tuple[float, float],
+    limits: Limits,
     columns: Heading,
     rows: Heading | None = None,
     captions: bool = True,

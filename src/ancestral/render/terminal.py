@@ -6,22 +6,24 @@ import math
 import sys
 import time
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ancestral.base.errors import lines
 from ancestral.base.estimate import format_number
-from ancestral.base.events import Measured, Message, State, Work, Wrote, finish
+from ancestral.base.events import Measured, Message, State, Work, Wrote
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
+from ancestral.base.plugins import import_effects_undone
 from ancestral.base.result import Result
+
+with import_effects_undone():  # a module of rich draws a random number
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.panel import Panel
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
 
 if TYPE_CHECKING:
     from ancestral.training import Progress
@@ -198,7 +200,6 @@ def _clock(seconds: float) -> str:
 
 def follow(
     events: Generator[Any, None, R],
-    quiet: bool = False,
     parts: bool = False,
     verbose: bool = False,
     spelling: Spelling = in_python,
@@ -207,7 +208,6 @@ def follow(
 
     Args:
         events: The workflow.
-        quiet: Whether to show nothing.
         parts: Whether to print the parts of the result as soon as they are measured.
         verbose: Whether to print messages that are details.
         spelling: Spells the options in what is shown and in the result.
@@ -215,8 +215,6 @@ def follow(
     Returns:
         The result of the workflow.
     """
-    if quiet:
-        return cast("R", spelled(finish(events), spelling))
     out = console()
     display: _Bar | TrainingPanel | None = None  # a terminal has room for one that moves
     try:
@@ -246,13 +244,17 @@ def follow(
             display.close()
 
 
-def show(result: object) -> None:
-    """Print the result of a command; of several processes the first one does."""
+def is_first_process() -> bool:
+    """Tell whether this process prints results: of several processes the first one does."""
     import torch  # the studio shows no result, and starts without it
 
     group = torch.distributed
-    if not (group.is_available() and group.is_initialized() and group.get_rank()):
-        text = Text(result.to_text(on_command_line) if isinstance(result, Result) else str(result))
-        for start, style in STYLES.items():
-            text.highlight_regex(f"(?m)^{start}", style)
-        console().print(text)
+    return not (group.is_available() and group.is_initialized() and group.get_rank())
+
+
+def show(result: object) -> None:
+    """Print the result of a command."""
+    text = Text(result.to_text(on_command_line) if isinstance(result, Result) else str(result))
+    for start, style in STYLES.items():
+        text.highlight_regex(f"(?m)^{start}", style)
+    console().print(text)

@@ -1,4 +1,4 @@
-"""Content of a model file."""
+"""Content of a model file, and the state of the files of a run."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -29,6 +29,8 @@ class ConditionInfo:
     rate: int | None = None
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    ranges: tuple[tuple[float, ...], ...] | None = None
+    """The least and the largest value of each channel of an image; empty where all channels have one range."""
     further: dict[str, Any] | None = None
     """What a kind holds that has no field above, by name."""
 
@@ -87,3 +89,41 @@ class ModelInfo(Result):
     """The model with the smallest measured distance in the run folder; None if none was measured."""
     conditions: dict[str, ConditionInfo] = field(default_factory=dict)
     """The conditions besides the classes, by name."""
+    ranges: tuple[tuple[float, ...], ...] = ()
+    """The least and the largest value of each channel; empty where all channels have one range."""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file of a run, a checkpoint, or all files in a part of a run that have no digests.
+
+    `problem` says why it is damaged or of another run, and is empty if it is not; `note` is what else there is to know.
+    """
+
+    path: str
+    size: int
+    run: str = ""
+    problem: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RunFiles(Result):
+    """The files of a run, and whether they are whole and of one run."""
+
+    SCHEMA: ClassVar[str] = "run-files-1"
+
+    folder: str
+    run: str
+    """The identity of the run; empty for a run that began before version 1.0."""
+    files: tuple[FileState, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The problems of the files, a line each."""
+        return tuple(file.problem for file in self.files if file.problem)
+
+    @property
+    def whole(self) -> bool:
+        """Whether no file is damaged or of another run."""
+        return not self.problems

@@ -1,15 +1,10 @@
 """Training: the loop as a generator, the average of the weights, and the folder that a run lives in."""
 
-import warnings
-
 from ancestral.training.averages import EMA, Snapshots, check_length, ema_length
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.progress import Progress, Stopped
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.trainer import Trainer
-
-# Accelerate imports tqdm's bar for notebooks, which warns where ipywidgets is missing; Ancestral never shows that bar
-warnings.filterwarnings("ignore", message="IProgress not found")
 
 __all__ = [
     "EMA",

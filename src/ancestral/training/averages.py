@@ -172,12 +172,13 @@ class Snapshots:
         """List the files of the snapshots, oldest first: averages depend on older ones least."""
         return [self.path(step) for step in self.steps()]
 
-    def write(self, step: int, tensors: Mapping[str, Tensor], every: int) -> None:
-        """Write the snapshot of a step, and keep of the others those at earlier multiples of `every`.
+    def write(self, step: int, tensors: Mapping[str, Tensor], every: int, run: str = "") -> None:
+        """Write the snapshot of a step of a run, and keep of the others those at earlier multiples of `every`.
 
         Raises OSError if it cannot be written; the others stay.
         """
-        storage.write_tensors(self.path(step), tensors, {"format": SNAPSHOT_FORMAT, "step": str(step)})
+        facts = {"format": SNAPSHOT_FORMAT, "step": str(step)} | ({"run": run} if run else {})
+        storage.write_tensors(self.path(step), tensors, facts)
         for other in self.steps():
             if other > step or (other < step and other % every):
                 self.path(other).unlink(missing_ok=True)
@@ -200,6 +201,7 @@ class Snapshots:
     def _read(self, step: int) -> list[dict[str, Tensor]]:
         """Both averages of a step."""
         tensors, metadata = storage.read_tensors(self.path(step))
+        metadata.pop("run", "")
         if metadata != {"format": SNAPSHOT_FORMAT, "step": str(step)}:
             raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
         return [

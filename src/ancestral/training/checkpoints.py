@@ -5,6 +5,7 @@ checkpoints/000600/manifest.json        the step, more numbers, the SHA-256 of t
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral.base import disk_room, storage
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 
 TENSORS, MANIFEST = "state.safetensors", "manifest.json"
@@ -73,8 +75,13 @@ class Checkpoints:
         The tensors must not change any more. An earlier save is waited for, and its error is raised.
         """
         self.wait()
-        self._writer = Thread(target=self._save, args=(checkpoint, model or Publication()), name="ancestral-save")
-        self._writer.start()
+        save = partial(self._save, checkpoint, model or Publication())
+        self._writer = Thread(target=save, name="ancestral-save")
+        try:
+            self._writer.start()
+        except RuntimeError:  # there is no memory for one more thread
+            self._writer = None
+            save()
 
     def wait(self) -> None:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
@@ -102,7 +109,12 @@ class Checkpoints:
         return removed
 
     def _save(self, checkpoint: Checkpoint, model: Publication) -> None:
-        """Write a checkpoint and the model, on a full disk in the place of what is needed less."""
+        """Write a checkpoint and the model, and note what stops that: nobody sees what a thread raises."""
+        error = _error_of(self._write_all, checkpoint, model)
+        self._error, self.failed = error, error is not None
+
+    def _write_all(self, checkpoint: Checkpoint, model: Publication) -> None:
+        """Write a checkpoint and the model, on a full disk in the place of what is needed less. Raises OSError."""
         write, size = partial(self.write, checkpoint), storage.tensor_bytes(checkpoint.tensors)
 
         def spare(last: int | None = None) -> list[Path]:
@@ -121,9 +133,9 @@ class Checkpoints:
         if not published and (error is None or disk_room.is_full(error)):
             of_model = _error_of(disk_room.write_with_room, model.write, model.size, spare_for_model, self._removed)
             error = error or of_model
-        if error is None:
-            self._prune(checkpoint.step)
-        self._error, self.failed = error, error is not None
+        if error is not None:
+            raise error
+        self._prune(checkpoint.step)
 
     def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
         """The checkpoints before this one: first those that need not be kept, last the newest whole one."""
@@ -154,20 +166,32 @@ class Checkpoints:
         except InputError as error:
             raise OSError(f"{error}, though it was just written: is the disk failing?") from None
 
-    def verify(self, step: int) -> dict[str, Any]:
-        """Read the manifest of a whole checkpoint. Raises InputError if a file is missing, cut short or changed."""
+    def manifest(self, step: int) -> dict[str, Any]:
+        """Read the manifest of a checkpoint. Raises InputError if it is missing, or not what was written."""
         path = self.path(step)
         try:
-            manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest: dict[str, Any] = parse_json((path / MANIFEST).read_text(encoding="utf-8"))
             whole = (
                 manifest["format"] == CHECKPOINT_FORMAT
                 and manifest["step"] == step
                 and isinstance(manifest["facts"], dict)
             )
-            digests = {TENSORS: storage.sha256(path / TENSORS), MANIFEST: _digest_of(manifest)}
-            of_version_0_2 = {TENSORS: digests[TENSORS]}
-            whole = whole and manifest["sha256"] in (digests, of_version_0_2)
+            of_version_0_2 = {TENSORS: manifest["sha256"][TENSORS]}
+            digests = [{**of_version_0_2, MANIFEST: _digest_of(manifest)}]
+            digests += [of_version_0_2] if "run" not in manifest["facts"] else []
+            whole = whole and manifest["sha256"] in digests
         except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
+        if not whole:
+            raise InputError(f"{path} is no whole checkpoint: it was changed or cut short")
+        return manifest
+
+    def verify(self, step: int) -> dict[str, Any]:
+        """Read the manifest of a whole checkpoint. Raises InputError if a file is missing, cut short or changed."""
+        path, manifest = self.path(step), self.manifest(step)
+        try:
+            whole = manifest["sha256"][TENSORS] == storage.sha256(path / TENSORS)
+        except OSError as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
         if not whole:
             raise InputError(f"{path} is no whole checkpoint: it was changed or cut short")
@@ -224,4 +248,8 @@ def _error_of(write: Callable[..., None], *arguments: Any) -> OSError | None:
         write(*arguments)
     except OSError as error:
         return error
+    except MemoryError:
+        return OSError(errno.ENOMEM, "there is not enough memory for a save")
+    except Exception as error:
+        return OSError(f"the save failed ({type(error).__name__}: {error})")
     return None

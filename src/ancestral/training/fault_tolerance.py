@@ -14,7 +14,7 @@ from typing import Any
 
 from ancestral import model
 from ancestral.base import disk_room, storage
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, survived
 from ancestral.base.options import option
 from ancestral.config import EARLY, Config
 from ancestral.model import Model
@@ -62,25 +62,26 @@ class Saves:
         model_file = Publication(
             publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report, place.best]
         )
-        self.checkpoints.save(Checkpoint(state.step, tensors, state.numbers()), model_file)
+        numbers = state.numbers() | ({"run": config.run} if config.run else {})
+        self.checkpoints.save(Checkpoint(state.step, tensors, numbers), model_file)
 
     def wait(self) -> None:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
         self.checkpoints.wait()
 
-    def write_snapshot(self, state: TrainingState, steps: int, ending: bool) -> None:
-        """Write the power-function averages of a run of so many steps if it is time, or the end. All take part.
+    def write_snapshot(self, state: TrainingState, config: Config, ending: bool) -> None:
+        """Write the power-function averages if it is time, or the end. All processes take part.
 
         Raises OSError if the disk has no room for more than a checkpoint and the model.
         """
-        every = interval(steps, state.pairs) if state.powers else 1
+        every = interval(config.train.steps, state.pairs) if state.powers else 1
         if not state.powers or state.step == 0 or not (ending or state.step % every == 0):
             return
         tensors = state.average_tensors(state.powers)
         if self.distributed.main:
             if disk_room.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
                 raise OSError("the disk has no room for more than checkpoints and the model")
-            Snapshots(self.folder.snapshots).write(state.step, tensors, every)
+            Snapshots(self.folder.snapshots).write(state.step, tensors, every, config.run)
 
     def write_best(self, best: Model, distance: SampleDistance) -> tuple[str, ...]:
         """Write the model with the smallest distance so far, and say if that fails.
@@ -89,6 +90,12 @@ class Saves:
         """
         if not self.distributed.main:
             return ()
+        problems = list[str]()
+        with survived("write the best model", problems, f"training goes on without {self.folder.best.name}"):
+            self._write_best(best, distance)
+        return tuple(self._once("best", problems[0]) if problems else ())
+
+    def _write_best(self, best: Model, distance: SampleDistance) -> None:
         measured = {
             "distance": distance.best_distance.value,
             "error": distance.best_distance.error,
@@ -100,13 +107,9 @@ class Saves:
         if before is not None and before.step < best.step:
             comparable = (before.title, before.compared) == (measured["title"], measured["compared"])
             if comparable and before.distance.value < distance.best_distance.value:
-                return ()
-        try:
-            tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
-            storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
-        except OSError as error:
-            return tuple(self._once("best", f"{error}; training goes on without {self.folder.best.name}"))
-        return ()
+                return
+        tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
+        storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
 
     def find_folder(self) -> str:
         """Find the run folder again if it was renamed or removed, and say so; "" if it is where it was."""
@@ -145,15 +148,14 @@ class Saves:
         due = due or validated is not None or measured is not None
         if not self.distributed.main or not (due or progress.notes):
             return []
-        try:
+        problems = list[str]()
+        with survived(f"log step {progress.step}", problems):
             self.folder.append_log(progress)
             if validated is not None:
                 self.folder.append_validation(validated)
             if measured is not None:
                 self.folder.append_distance(measured)
-        except OSError as error:
-            return self._once("log", f"could not log step {progress.step}: {error}; training goes on")
-        return []
+        return self._once("log", problems[0]) if problems else []
 
     def after_step(self, state: TrainingState, config: Config, due: bool, ending: bool) -> list[str]:
         """Write what is due after a step, and say what went wrong with it, or with the save before.
@@ -161,11 +163,11 @@ class Saves:
         A save is in the background, unless it is the end, or an early step, whose samples are shown next: then there is
         a model to sample from. Raises OSError if the last save fails; after an earlier one training goes on.
         """
-        notes = []
-        try:
-            self.write_snapshot(state, config.train.steps, ending)  # before a checkpoint of this step
-        except OSError as error:
-            notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
+        notes, problems = [], list[str]()
+        with survived("write a snapshot", problems, "training goes on without snapshots for ancestral average"):
+            self.write_snapshot(state, config, ending)  # before a checkpoint of this step
+        if problems:
+            notes += self._once("snapshot", problems[0])
         notes += self._failure(wait=due)
         if due:
             self.save(state, config)

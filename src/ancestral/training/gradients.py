@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.base.device import layout, on_device
+from ancestral.base.device import memory_format, on_device
 from ancestral.base.double_precision import highest_dtype
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -19,6 +19,7 @@ from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.data.windows import at_random
 from ancestral.guidance import NO_CLASS
+from ancestral.objectives.objective import draw_noise
 from ancestral.randomness import Stream, pytorch_generator
 from ancestral.training.batch_copies import BatchCopies
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
@@ -61,9 +62,9 @@ def prepare(
         transforms.append(augment)
     for transform in transforms:
         x0 = transform(x0)
-    pixels = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
+    pixels = x0.contiguous(memory_format=memory_format(x0.ndim, config.runtime.memory_format))
     x0 = spec.to_x(pixels) if latents is None else latents(pixels, batch.indices, flips)
-    x0 = x0.contiguous(memory_format=layout(x0.ndim, config.runtime.layout))
+    x0 = x0.contiguous(memory_format=memory_format(x0.ndim, config.runtime.memory_format))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
         condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)
@@ -89,6 +90,20 @@ def _absent(train: TrainConfig, spec: DataSpec, step: int, positions: range) -> 
     every, *each = (draws < train.condition_dropout).T
     absent |= dict(zip(spec.further, each, strict=True))
     return absent if len(absent) == 1 else {name: rows | every for name, rows in absent.items()}
+
+
+def _not_compiled(error: Exception) -> InputError:
+    """Say why a network could not be compiled, and what to do: a compiler is to be installed only where none is found.
+
+    The compiler's own messages are long, and the line of a C++ compiler that says "error" tells most.
+    """
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    reason = next((line for line in text if "error: " in line), text[0])
+    cause = type(getattr(error, "inner_exception", error)).__name__
+    missing = {"InvalidCxxCompiler": ", or install a C++ compiler", "TritonMissing": ", or install Triton"}
+    return InputError(
+        f"the network could not be compiled ({reason.strip()}): leave {option('compile')} out{missing.get(cause, '')}"
+    )
 
 
 class Gradients:
@@ -177,11 +192,7 @@ class Gradients:
                 return self._accumulate(state, batch, positions), notes
             except (RuntimeError, MemoryError) as error:
                 if self.config.runtime.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-                    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                    raise InputError(
-                        f"the network could not be compiled ({reason}): leave {option('compile')} out, or install "
-                        "a C++ compiler (for a GPU, Triton)"
-                    ) from error
+                    raise _not_compiled(error) from error
                 if not out_of_memory(error):
                     raise
                 if self.distributed.world > 1 or self.micro_batch == 1:
@@ -206,6 +217,7 @@ class Gradients:
         latents = self._latents or self.cache
         batch = dataclasses.replace(batch, items=self._items_of(state, batch, positions))
         x0, condition = prepare(batch, positions, self.config, state.spec, distributed.device, latents)
+        paired = self._paired(state, x0, batch.step, positions, condition) if state.objective.pairs else None
         net = self.config.net
         if state.takes_keys and (isinstance(net, CustomNetConfig) or getattr(net, "dropout", 0) > 0):
             keys = randomness.keys(self.config.train.seed, Stream.DROPOUT, batch.step, positions)
@@ -228,6 +240,7 @@ class Gradients:
                         seed=self.config.train.seed,
                         indices=positions[part],
                         averaged=state.averaged,
+                        **({} if paired is None else {"eps": paired[part]}),
                         **{name: value[part] for name, value in condition.items()},
                     )
                 # DDP and FSDP2 average over the processes, so each gives its part of the sum times their number
@@ -241,6 +254,23 @@ class Gradients:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = distributed.total_on_device(gradient) / distributed.world
         return torch.cat(times), torch.cat(values)
+
+    def _paired(
+        self, state: TrainingState, x0: Tensor, step: int, positions: range, condition: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The noise of the items at `positions`: each process pairs the whole batch, and takes its own."""
+        world = self.distributed.world
+        if world > 1:
+            x0, *values = (self._of_all(value) for value in (x0, *condition.values()))
+            condition = dict(zip(condition, values, strict=True))
+        eps = draw_noise(x0, self.config.train.seed, step, range(len(x0)))
+        return state.objective.pair(x0, eps, **condition)[positions.start :: world][: len(positions)]
+
+    def _of_all(self, rows: Tensor) -> Tensor:
+        """The rows of all processes, in the order of the batch."""
+        table = rows.new_zeros(self.batch_size, *rows.shape[1:])
+        table[self.positions.start :: self.distributed.world][: len(rows)] = rows
+        return self.distributed.total_on_device(table)
 
     def _items_of(self, state: TrainingState, batch: Batch, positions: range) -> Tensor:
         """The items of a batch, on the device if they are kept or copied there."""

@@ -39,6 +39,18 @@ def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed,
         raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
 
 
+def answers_at_random(denoiser: Diffusion, spec: DataSpec, distributed: Distributed, augmented: bool = False) -> bool:
+    """Tell whether the network, outside of training, draws from PyTorch's generator: two answers to one x differ."""
+    x, conditions = _two_items(spec, distributed, augmented)
+    training, answers = denoiser.training, []
+    with torch.no_grad(), distributed.autocast():
+        for seed in (0, 1):
+            with pytorch_generator(seed):
+                answers.append(denoiser.eval().output(x + 0.5, 1, **conditions))
+    denoiser.train(training)
+    return not torch.equal(*answers)
+
+
 def spec_of_network(net: nn.Module, spec: DataSpec, config: Config) -> DataSpec:
     """Return the description of the data to a network: without labels for one that takes none.
 

@@ -4,13 +4,15 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ancestral.base import storage
+from ancestral.base.arguments import is_digits
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import Estimate
 from ancestral.base.options import on_command_line, option, spelled
@@ -19,6 +21,7 @@ from ancestral.config.run_files import last_row, read_log
 from ancestral.config.schema import DIGEST, digest_of
 from ancestral.config.training_values import BestModel, MeasuredDistance, ValidationLosses
 from ancestral.model.metadata import read
+from ancestral.training.averages import Snapshots
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.distributed import note_beginning
 from ancestral.training.progress import BINS, Progress
@@ -33,6 +36,10 @@ LOG_HEADER = ",".join(
 
 VALIDATION_HEADER = ",".join(field.name for field in dataclasses.fields(ValidationLosses))
 DISTANCE_HEADER = ",".join(field.name for field in dataclasses.fields(MeasuredDistance))
+
+
+TEMPORARY = re.compile(r"\..+-\w{8}(\.\w+)?|\.tmp\w{6}")
+"""Names of files and folders that are being written: those of `storage`, and of safetensors in versions before 1.0."""
 
 
 class _Inside:
@@ -81,18 +88,39 @@ class RunFolder:
                 "start anew"
             )
 
+    def check_one_run(self) -> None:
+        """Raise InputError if files of another run lie among those of this one."""
+        runs = dict[Path, str]()
+        with contextlib.suppress(OSError, UnicodeDecodeError, InputError):
+            runs[self.config] = Config.from_json(self.config.read_text(encoding="utf-8")).run
+        for file in (self.model, self.best, *Snapshots(self.snapshots).paths()):
+            with contextlib.suppress(InputError):  # a damaged file names none
+                runs[file] = run_named_in(storage.read_metadata(file))
+        checkpoints = Checkpoints(self.checkpoints)
+        for step in checkpoints.steps():
+            with contextlib.suppress(InputError):
+                runs[checkpoints.path(step)] = checkpoints.manifest(step)["facts"].get("run", "")
+        run_files.check_same_run(runs)
+
     def model_step(self) -> int | None:
         """Read the step of the model file, which may be older than the checkpoint; None if there is no whole one."""
         try:
             step = storage.read_tensors(self.model)[1].get("step", "")
         except InputError:
             return None
-        return int(step) if step.isdecimal() else None
+        return int(step) if is_digits(step) else None
 
     def abandoned(self) -> list[Path]:
-        """List temporary files and folders that a killed process left; not those that another one writes now."""
-        folders = (self.path, self.checkpoints, self.snapshots, self.samples)
-        return [path for folder in folders for path in folder.glob(".*-*") if storage.is_abandoned(path)]
+        """List temporary files and folders that a killed process left; not those that another one writes now.
+
+        Call it in the locked folder: versions before 1.0 wrote models by names that no process claims.
+        """
+        paths = []
+        for place, folders, files in os.walk(self.path):
+            found = [name for name in (*folders, *files) if TEMPORARY.fullmatch(name)]
+            folders[:] = [name for name in folders if name not in found]
+            paths += [path for path in (Path(place, name) for name in sorted(found)) if storage.is_abandoned(path)]
+        return paths
 
     def tidy(self) -> None:
         """Remove temporary files that a killed process left."""
@@ -156,7 +184,7 @@ class RunFolder:
         headers = {self.log: LOG_HEADER, self.validation: VALIDATION_HEADER, self.distance: DISTANCE_HEADER}
         for path, header in headers.items():
             lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
-            before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
+            before = [",".join(line) for line in lines if is_digits(line[0]) and int(line[0]) <= step]
             if before or path == self.log:
                 storage.write_text(path, "\n".join([header, *before]) + "\n")
             else:
@@ -240,6 +268,13 @@ class RunFolder:
         near = new_path.is_relative_to(Path.cwd()) and not old_path.is_absolute()
         self.path = new_path.relative_to(Path.cwd()) if near else new_path
         return f"the run folder {old_path} was renamed to {self.path}: training stops, and saves there"
+
+
+def run_named_in(metadata: Mapping[str, str]) -> str:
+    """The identity of the run in the metadata of a model or a snapshot; "" if they name none."""
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(metadata.get("run") or json.loads(metadata.get("config", "{}")).get("run", ""))
+    return ""
 
 
 def _lines(path: Path) -> list[str]:

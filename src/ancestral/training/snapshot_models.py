@@ -66,6 +66,7 @@ def load_snapshot(run: Model | str | Path, step: int, device: str = "auto", *, n
         raise InputError("snapshots are in a run folder, which this model has not: give the run folder")
     file = run.file if isinstance(run, Model) else find(run)
     assert file is not None
+    RunFolder(file.parent).check_one_run()
     snapshots = Snapshots(RunFolder(file.parent).snapshots)
     steps = snapshots.steps()
     if not steps:

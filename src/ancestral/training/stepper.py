@@ -79,8 +79,8 @@ class Stepper:
             workers=config.runtime.workers,
             balance=config.data.balance,
         )
-        layout = config.runtime.layout
-        self.watched = Watched(None if held_out is None else Validation(held_out, dataset, self.spec, layout))
+        memory_format = config.runtime.memory_format
+        self.watched = Watched(None if held_out is None else Validation(held_out, dataset, self.spec, memory_format))
         self.metric: MetricMaker | None = None
         """Makes the metric of samples; None if none can be measured."""
         self.stopping = False

@@ -1,17 +1,19 @@
 """Where the curves of a run are logged: log.csv, and the trackers that Accelerate knows by name."""
 
 import contextlib
-import difflib
 import importlib.util
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ancestral.base.errors import InputError, install_command, pip_install
+from ancestral.base.arguments import nearest
+from ancestral.base.errors import InputError, install_command, pip_install, survived
 from ancestral.base.options import option
+from ancestral.base.plugins import import_effects_undone
 from ancestral.training.progress import BINS, Progress
 from ancestral.training.run_folder import RunFolder
 
@@ -33,15 +35,16 @@ def check_trackers(names: Sequence[str]) -> list[str]:
             f"{option('trackers', *names)} needs {install_command(extra)}; or leave it out: log.csv and report.html "
             "need no package"
         )
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+    with import_effects_undone():
+        # Accelerate imports tqdm's bar for notebooks, which warns where ipywidgets is missing, and which is not shown
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     installed = [str(name) for name in get_available_trackers()]
     for name in names:
         if name not in LOGGER_TYPE_TO_CLASS:
-            near = difflib.get_close_matches(name, LOGGER_TYPE_TO_CLASS, n=1, cutoff=0.0)[0]
-            raise InputError(
-                f"there is no tracker {name!r}; did you mean {near}? There are {', '.join(LOGGER_TYPE_TO_CLASS)}"
-            )
+            hint = f"did you mean {near}? There" if (near := nearest(name, LOGGER_TYPE_TO_CLASS)) else "there"
+            raise InputError(f"there is no tracker {name!r}; {hint} are {', '.join(LOGGER_TYPE_TO_CLASS)}")
         if name not in installed:
             raise InputError(
                 f"the tracker {name} is not installed: {pip_install()} {name}, or leave it out of {option('trackers')}"
@@ -59,20 +62,26 @@ class Trackers:
         self.folder = folder
         self.labels = [f"loss by time/{n * T // BINS + 1}-{(n + 1) * T // BINS}" for n in range(BINS)]
         self.trackers: list[Any] = []
+        self.problems: list[str] = []
+        """The trackers that could not be started, a line each."""
         self._failed = False
         self._excepthook = threading.excepthook
         for name in check_trackers(names):
-            from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+            with survived(f"start the tracker {name}", self.problems, "training goes on without it"):
+                self._start(name, step)
 
-            kind = LOGGER_TYPE_TO_CLASS[name]
-            options: dict[str, Any] = {}
-            if name == "tensorboard":  # removes points after `step`, of a run that was killed
-                options = {"logging_dir": str(folder.path), "purge_step": step + 1}
-            elif name == "wandb":
-                options = {"dir": str(folder.path), "name": folder.path.name, "resume": "allow"}
-            tracker = kind("tensorboard" if name == "tensorboard" else "ancestral", **options)
+    def _start(self, name: str, step: int) -> None:
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        options: dict[str, Any] = {}
+        if name == "tensorboard":  # removes points after `step`, of a run that was killed
+            options = {"logging_dir": str(self.folder.path), "purge_step": step + 1}
+        elif name == "wandb":
+            options = {"dir": str(self.folder.path), "name": self.folder.path.name, "resume": "allow"}
+        tracker: Any = LOGGER_TYPE_TO_CLASS[name]("tensorboard" if name == "tensorboard" else "ancestral", **options)
+        with import_effects_undone():  # of the packages of the tracker
             tracker.start()
-            self.trackers.append(tracker)
+        self.trackers.append(tracker)
 
     def log(self, progress: Progress) -> str | None:
         """Log a step. Returns a line on what went wrong, the first time; training does not depend on it."""
@@ -83,7 +92,8 @@ class Trackers:
             "images per second": progress.images_per_second,
         }
         values |= {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
-        try:
+        problems = list[str]()
+        with survived(f"log step {progress.step}", problems):
             if (validation := progress.validation) is not None and validation.step == progress.step:
                 values |= {"validation loss": validation.validation, "loss of training items": validation.training}
             if (measured := progress.distance) is not None and measured.step == progress.step:
@@ -93,28 +103,26 @@ class Trackers:
                 if tracker.name == "tensorboard":  # its thread would end with a traceback if the run was removed
                     (self.folder.path / "tensorboard").mkdir(exist_ok=True)
                 tracker.log(values, step=progress.step)
-        except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
-            return self._tell_once(progress.step, error)
-        return None
+        return self._told_once(problems)
 
     def picture(self, image: Image.Image, step: int) -> str | None:
         """Log a grid of samples with the trackers that take images. Returns a line as `log` does."""
-        problem = None
+        problems = list[str]()
         for tracker in self.trackers:
-            try:
+            with survived(f"log step {step}", problems):
                 if tracker.name == "tensorboard":
                     pixels = np.asarray(image.convert("RGB"))[None]
                     tracker.log_images({"samples": pixels}, step=step, dataformats="NHWC")
                     tracker.writer.flush()  # raises what stopped its thread
                 elif hasattr(tracker, "log_images"):
                     tracker.log_images({"samples": [image]}, step=step)
-            except Exception as error:  # as above
-                problem = self._tell_once(step, error) or problem
-        return problem
+        return self._told_once(problems)
 
-    def _tell_once(self, step: int, error: Exception) -> str | None:
-        first, self._failed = not self._failed, True
-        return f"could not log step {step}: {error}; training goes on" if first else None
+    def _told_once(self, problems: list[str]) -> str | None:
+        if not problems or self._failed:
+            return None
+        self._failed = True
+        return problems[0]
 
     def _no_traceback(self, failure: threading.ExceptHookArgs) -> None:
         if not type(failure.thread).__module__.startswith("tensorboard."):

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator
 
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, text_of
 from ancestral.base.options import option
 from ancestral.config.training_values import ValidationLosses
 from ancestral.data.loading import is_worker_death
@@ -169,10 +169,10 @@ class Trainer(Stepper):
         try:
             with pytorch_generator(0):  # a network of one's own may draw random numbers
                 best = distance.measure(model, self.config, step, self.distributed, stopping)
-        except InputError as error:
+        except Exception as error:  # no measurement is worth the run
             if self.distributed.world > 1:  # the others wait
                 raise
-            return (f"the distance of samples was not measured: {error.text}",)
+            return (f"the distance of samples was not measured: {text_of(error) or type(error).__name__}",)
         self.measuring_seconds += time.monotonic() - began
         notes: tuple[str, ...] = ()
         if best and saves is not None:

@@ -79,16 +79,34 @@ class SharedSampling:
     def sample(
         self, n: int, stopping: Callable[[], bool], followed: int = 0, task: str = "sampling a preview"
     ) -> Generator[Event, None, Recording | None]:
-        """Sample items 0..n−1. All processes take part.
+        """Sample items 0..n−1. All processes take part, and where sampling fails on one, it ends on all.
 
         Returns:
             Decoded items on the CPU, the same on every process, and states of the `followed` first ones of this
             process; None if this process, the only one, was asked to stop meanwhile.
         """
+        distributed, error, recording = self.distributed, None, None
+        encoded = torch.zeros(n, *self.model.spec.x_shape, device=distributed.device)
+        try:
+            recording = yield from self._share(encoded, stopping, followed, task)
+        except Exception as failure:
+            error = failure
+        failures = distributed.total(torch.tensor([float(error is not None)], device=distributed.device))
+        if error is not None:
+            raise error
+        if float(failures[0]):
+            raise RuntimeError("sampling failed on another process")
+        if recording is None:
+            return None
+        return Recording(self.model.spec.decode(distributed.total(encoded)), recording.states)
+
+    def _share(
+        self, encoded: Tensor, stopping: Callable[[], bool], followed: int, task: str
+    ) -> Generator[Event, None, Recording | None]:
+        """Sample the items of this process into `encoded`, which holds all."""
         model, distributed, decode = self.model, self.distributed, self.model.spec.decode
         steps = len(self.sampler.times(model.denoiser.schedule)) - 1
-        positions = distributed.positions(n)
-        encoded = torch.zeros(n, *model.spec.x_shape, device=distributed.device)
+        positions = distributed.positions(len(encoded))
         recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
         conditioning = Conditioning(self.given.label, self.given.values)
         trajectory = partial(model.states, sampler=self.sampler, seed=0, conditioning=conditioning)
@@ -99,7 +117,8 @@ class SharedSampling:
             try:
                 batch, step = next(loop)
             except StopIteration as end:
-                return Recording(decode(distributed.total(encoded)), end.value.states)
+                recording: Recording = end.value
+                return recording
             if step.t == 0:
                 encoded[list(batch)] = step.x
             if stopping() and distributed.world == 1:

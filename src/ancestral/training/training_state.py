@@ -16,7 +16,7 @@ from ancestral.base.device import free_memory
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
-from ancestral.conditions import Words
+from ancestral.conditions import Classes, Words
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -58,11 +58,20 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
     """Describe the data to a model that is trained on it by this config.
 
     Raises:
-        InputError: If there are none, or they have no captions whose tags are to be shuffled.
+        InputError: If there are none, they have no captions whose tags are to be shuffled, or they have conditions that
+            leave a coupling nothing to pair.
     """
     if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
     spec = data.spec if config.data.class_labels else data.spec.without_label()
+    if config.train.coupling != "independent":
+        differing = [name for name, kind in spec.further.items() if not isinstance(kind, Classes)]
+        if differing or config.data.augment:
+            cause = f"{option('given')} {differing[0]}" if differing else option("augment", config.data.augment)
+            raise InputError(
+                f"{option('coupling', config.train.coupling)} pairs items whose conditions are equal, and {cause} "
+                "differs in each item: leave one of the two out"
+            )
     if not config.data.shuffle_tags:
         return spec
     kinds = spec.further.items()

@@ -4,14 +4,14 @@ Times and noise are the same at every check, so that two checks differ by the we
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ancestral import randomness
-from ancestral.base.device import Layout, layout
+from ancestral.base.device import MemoryFormat, memory_format
 from ancestral.base.errors import InputError
 from ancestral.config.training_values import ValidationLosses
 from ancestral.data import Dataset, InMemoryDataset
@@ -20,6 +20,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.objectives import Objective
+from ancestral.objectives.objective import draw_noise
 from ancestral.objectives.times import GOLDEN
 from ancestral.randomness import Stream
 from ancestral.training.distributed import Distributed
@@ -42,13 +43,13 @@ class Validation:
         InputError: If there are fewer than two items of a kind, of which no standard error can be computed.
     """
 
-    def __init__(self, held_out: Dataset, training: Dataset, spec: DataSpec, layout: Layout = "auto") -> None:
+    def __init__(self, held_out: Dataset, training: Dataset, spec: DataSpec, format: MemoryFormat = "auto") -> None:
         n = min(VALIDATION_PASSES, len(held_out), len(training), max(2, KEPT_VALUES // math.prod(spec.shape)))
         parts = [held_out.sample(n), training.sample(n)]  # unreadable items are left out
         n = min(map(len, parts))
         if n < 2:
             raise InputError("the validation loss needs at least 2 items that can be read, and as many to train on")
-        self.spec, self.layout = spec, layout
+        self.spec, self.format = spec, format
         parts = [part.sample(n) for part in parts]
         self.items = torch.cat([part.items for part in parts])
         """(2 n, C, *space): those that are held out, then those of the training."""
@@ -83,22 +84,35 @@ class Validation:
         count = len(self.items)
         passes = -(-2 * VALIDATION_PASSES // count)
         table = torch.zeros(count * passes, dtype=torch.float64, device=distributed.device)
+        paired = self._paired(objective, torch.arange(len(table)), distributed.device) if objective.pairs else None
         for positions in torch.split(torch.tensor(distributed.positions(len(table))), VALIDATION_BATCH):
-            rows = positions // passes
             draws = positions % (len(table) // 2)  # both kinds of items have the same times and noise
             t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
-            encoded = self.spec.codec.encode(self.items[rows].to(distributed.device))
-            x0 = self.spec.to_x(encoded)
-            x0 = x0.contiguous(memory_format=layout(x0.ndim, self.layout))
-            eps = randomness.normal(x0.shape[1:], 0, Stream.VALIDATION, 0, draws.tolist(), x0.device).to(x0.dtype)
-            condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
-            values = {name: value[rows] for name, value in self.conditions.items()}
-            condition |= inputs(self.spec, encoded, values, 0, 0, draws.tolist())
+            x0, condition, noise = self._batch(positions, len(table), distributed.device)
             with distributed.autocast():
+                eps = noise() if paired is None else paired[positions]
                 forward = denoiser.forward_pass(x0, t, eps, **condition)
-                errors = objective.errors(replace(forward, averaged=denoiser))
+                errors = objective.errors(replace(forward, averaged=denoiser, z=noise))
             table[positions.to(table.device)] = errors.double()
         return distributed.total(table).view(2, -1, passes).mean(2)
+
+    def _batch(
+        self, positions: Tensor, length: int, device: torch.device
+    ) -> tuple[Tensor, dict[str, Tensor], Callable[..., Tensor]]:
+        """x_0 at some positions of the table of losses, what they are conditioned on, and their noise."""
+        rows, draws = positions // (length // len(self.items)), (positions % (length // 2)).tolist()
+        encoded = self.spec.codec.encode(self.items[rows].to(device))
+        x0 = self.spec.to_x(encoded)
+        x0 = x0.contiguous(memory_format=memory_format(x0.ndim, self.format))
+        condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
+        values = {name: value[rows] for name, value in self.conditions.items()}
+        condition |= inputs(self.spec, encoded, values, 0, 0, draws)
+        return x0, condition, partial(draw_noise, x0, 0, 0, draws, stream=Stream.VALIDATION)
+
+    def _paired(self, objective: Objective, positions: Tensor, device: torch.device) -> Tensor:
+        """The noise at all positions, paired with the items of each kind."""
+        parts = [self._batch(part, len(positions), device) for part in positions.chunk(2)]
+        return torch.cat([objective.pair(x0, noise(), **condition) for x0, condition, noise in parts])
 
     def check(self, step: int, losses: Tensor) -> tuple[ValidationLosses, tuple[str, ...]]:
         """Compare the losses (2, n) of a step with the lowest ones, and say once if they show memorisation."""

@@ -56,16 +56,18 @@ def _clean(folder: Path, yes: bool) -> CleaningResult:
     """Remove what finished runs no longer need: old checkpoints, snapshots, and temporary files that were left.
 
     The newest checkpoint stays, from which more steps go on, and those of `keep_every`; no snapshot stays, so that
-    `average` makes no other averages. Runs that are not finished, or that a process trains, are left alone.
+    `average` makes no other averages. Of runs that are not finished only temporary files are removed, and runs that a
+    process trains are left alone.
     """
     removals, problems = [], list[str]()
     for run, _ in _run_folders(folder, []):
         try:
             config = _config(run)
-            if _saved_step(run) < config.train.steps:
+            finished = _saved_step(run) >= config.train.steps
+            if not finished and not run.abandoned():
                 continue
             with run.locked():
-                for path in _needless(run, config):
+                for path in _needless(run, config) if finished else run.abandoned():
                     removals.append(Removal(str(path), size_of(path)))
                     if yes:
                         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

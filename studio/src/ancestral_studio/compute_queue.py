@@ -290,8 +290,8 @@ class ComputeQueue:
             job.plan(sum(len(one.items) for one in cells or (plan,)), "" if cells else plan.request.sampler)
             job.tell("planned", replaces="planned", text=job.text)
             recipe = plan.request.to_json() if plan.request.model else ""
-            limits = [stage.model.spec.codec.limits for stage in getattr(plan, "stages", ())]
-            limits = limits or [plan.model.spec.codec.limits]
+            limits = [stage.model.spec.codec.channel_limits for stage in getattr(plan, "stages", ())]
+            limits = limits or [plan.model.spec.codec.channel_limits]
             pictures, task, stage = StepPictures(entry), "", -1
             work, began = "", 0.0
             events = _Followed(module.run(plan))

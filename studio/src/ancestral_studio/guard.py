@@ -3,13 +3,20 @@
 A page of another site can send requests to an address of this machine by the browser of its visitor, and a name of
 another site can be made to lead here. So the name in `Host` must be one of this studio's, and the page that asks must
 be its own. Other users of this machine can send requests too, and so a request must have the token.
+
+A browser sends the cookies of a host to each of its ports, where a server of another user may listen. So the cookie
+that stands for the token does not hold it, and is made for the user of this machine whose browser got it: on Linux the
+system says which user holds the other end of a connection.
 """
 
+import hmac
 import ipaddress
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -35,6 +42,8 @@ HEADERS = {
 DEFAULT_PORT = "80"
 """The port that browsers leave out of `Host` and `Origin`."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+"""The TCP connections of this machine, on Linux."""
 
 
 class Guard:
@@ -67,13 +76,13 @@ class Guard:
                 message["headers"] = [*pairs, *((b"set-cookie", text) for text in new_cookies)]
             await send(message)
 
-        line = self._refusal(scope, values) or self._without_token(cookies, token)
+        line = self._refusal(scope, values) or self._without_token(scope, cookies, token)
         if line:
             await answer({"error": line, "option": None}, 403)(scope, receive, send_with_headers)
             return
         if scope["path"] == "/":
             if self.state.token:
-                new_cookies.append(_new_cookie(cookie("token", self.state.port), self.state.token))
+                new_cookies.append(_new_cookie(cookie("token", self.state.port), self._pass(scope)))
             if cookie("visitor", self.state.port) not in cookies:
                 new_cookies.append(_new_cookie(cookie("visitor", self.state.port), new_visitor()))
         await self.app(scope, receive, send_with_headers)
@@ -105,10 +114,16 @@ class Guard:
         machine = socket.gethostname().lower()
         return _is_address(name) or name in (machine, f"{machine}.local", machine.partition(".")[0])
 
-    def _without_token(self, cookies: dict[str, str], token: str) -> str:
+    def _pass(self, scope: Scope) -> str:
+        """What the cookie holds that stands for the token, for the user of this machine who sends a request."""
+        return hmac.new(self.state.token.encode(), str(user_of(scope)).encode(), "sha256").hexdigest()
+
+    def _without_token(self, scope: Scope, cookies: dict[str, str], token: str) -> str:
         """Why a request is refused for its token; "" if it has it, or none is needed."""
-        tokens = (token, cookies.get(cookie("token", self.state.port), ""))
-        if not self.state.token or any(_same(one, self.state.token) for one in tokens):
+        if not self.state.token or _same(token, self.state.token):
+            return ""
+        held = cookies.get(cookie("token", self.state.port), "")
+        if held and _same(held, self._pass(scope)):
             return ""
         return "this studio needs its token: open the whole address that it printed, with ?token=..."
 
@@ -116,6 +131,44 @@ class Guard:
 def is_loopback(host: str) -> bool:
     """Tell whether an address is reached from this machine alone."""
     return host.lower() in LOOPBACK or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def user_of(scope: Scope) -> int | None:
+    """Return the user of this machine who sends a request; None of others, or where the system does not say it."""
+    here, there = scope.get("server"), scope.get("client")
+    if not here or not there or sys.platform != "linux":
+        return None
+    users = {user for local, remote, user in _connections() if (local, remote) == (_end(*there), _end(*here))}
+    return users.pop() if len(users) == 1 else None
+
+
+End = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
+
+
+def _end(host: str, port: int) -> End:
+    """One end of a connection, with IPv4 within IPv6 as IPv4."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address, port
+
+
+def _connections() -> Iterator[tuple[End, End, int]]:
+    """The TCP connections of this machine: their two ends, and the user who holds the first."""
+    for table in TABLES:
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            yield _read_end(fields[1]), _read_end(fields[2]), int(fields[7])
+
+
+def _read_end(text: str) -> End:
+    """Read an end as the system writes it: an address in words of four bytes, and a port."""
+    digits, _, port = text.partition(":")
+    words = [bytes.fromhex(digits[start : start + 8]) for start in range(0, len(digits), 8)]
+    content = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return _end(str(ipaddress.ip_address(content)), int(port, 16))
 
 
 def new_token() -> str:

@@ -11,7 +11,7 @@ from ancestral.declarations import EDIT_TASKS, Declaration, Edit, Sample
 
 PICTURE_CHANNELS = (1, 2, 3, 4)
 """Numbers of channels that a PNG has."""
-UNSHOWN = ("limits", "rate", "made_by")
+UNSHOWN = ("limits", "ranges", "rate", "made_by")
 """Facts of a condition that the controls do not need; the function that makes it is there where there is one."""
 
 

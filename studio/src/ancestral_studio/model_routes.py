@@ -81,7 +81,7 @@ def item(request: Request) -> Response:
     if not len(rows) or len(spec.shape) != 3 or spec.shape[0] not in PICTURE_CHANNELS:
         raise MissingError("there is no such training item")
     file = io.BytesIO()
-    from_pixels(to_uint8(items.items[rows[:1]], spec.codec.limits)[0]).save(file, "PNG")
+    from_pixels(to_uint8(items.items[rows[:1]], spec.codec.channel_limits)[0]).save(file, "PNG")
     return Response(file.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 

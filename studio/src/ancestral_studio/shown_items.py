@@ -46,7 +46,9 @@ def slices_of(volume: "Tensor", axis: int) -> dict[str, Any]:
     slices = volume.movedim(1 + axis, 0)
     pixels = slices.shape[2] * slices.shape[3]
     numbers = evenly_spaced(min(len(slices), max(1, MOST_SLICE_PIXELS // pixels)), len(slices))
-    limits = (float(volume.min()), float(volume.max())) if volume.is_floating_point() else None
+    ends = [(float(channel.min()), float(channel.max())) for channel in volume]
+    by_channel = ends[0] if len(ends) == 1 else tuple(ends)
+    limits = by_channel if volume.is_floating_point() else None
     tiles = bare_tiles(slices[numbers], limits)
     columns = grid_columns(len(tiles), tiles.shape[1:])
     file = io.BytesIO()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ancestral.base.events import State
+from ancestral.conditions import Limits
 from ancestral.render.pictures import bare_tiles, grid_columns
 from ancestral.render.writers import write_picture
 from ancestral_studio.history_entry import STEPS_FILE, HistoryEntry
@@ -29,7 +30,7 @@ class StepPictures:
         self._task, self._first, self._last = "", 0, -1
         (entry.folder / PICTURES_FOLDER).mkdir(exist_ok=True)
 
-    def add(self, state: State, limits: tuple[float, float] | None) -> dict[str, Any]:
+    def add(self, state: State, limits: Limits | None) -> dict[str, Any]:
         """Write the two pictures of a state, and note it.
 
         Samples that are made in several batches have one picture for each state, to which each batch adds its tiles.

@@ -1,6 +1,5 @@
 """Uploads over HTTP."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 from ancestral_studio.answers import answer
 from ancestral_studio.state import state_of
@@ -33,7 +33,7 @@ def _recipe(file: Path) -> dict[str, Any] | None:
     if file.suffix != ".png":
         return None
     try:
-        recipe = json.loads(read_text(file))
+        recipe = parse_json(read_text(file))
     except (InputError, ValueError):
         return None
     return recipe if isinstance(recipe, dict) else None

@@ -67,6 +67,7 @@ def _labelled(
     items = arrays.to_items(array, origin, conversion, dims)
     numbers = None if labels is None else arrays.to_labels(labels, origin, len(items))
     classes = () if numbers is None else tuple(map(str, range(int(numbers.max()) + 1)))
-    data = InMemoryDataset(items, numbers, classes, name, notes=arrays.reading_notes(array, origin, dims))
+    notes = arrays.reading_notes(array, origin, dims, conversion)
+    data = InMemoryDataset(items, numbers, classes, name, notes=notes)
     _ = data.spec  # floats without a range are refused now
     return data

@@ -12,11 +12,11 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from ancestral.base.errors import InputError, one_line
+from ancestral.base.errors import InputError, one_line, pip_install
 from ancestral.base.options import option
 from ancestral.base.quantities import are, plural
 from ancestral.config.data_sources import SOURCES
-from ancestral.config.folders import BESIDE, HEIC, READ_HEIC, SUFFIXES, is_output
+from ancestral.config.folders import BESIDE, HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
 from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
@@ -24,6 +24,8 @@ from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.folder_columns import TEXT_FILE, FolderColumns
 
+MOST_LINKS = 1000
+"""The largest number of links that are followed to say whether they leave the folder."""
 MOST_NAMED_KINDS = 5
 """Largest number of kinds of unread files that a note names."""
 
@@ -33,7 +35,7 @@ class LocalFiles(Files):
 
     def __init__(self, root: Path) -> None:
         """Set up; nothing is read."""
-        self.root = root
+        self.root, self.links = root, list[bytes]()
 
     def __str__(self) -> str:
         return str(self.root)
@@ -47,7 +49,20 @@ class LocalFiles(Files):
         self, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
     ) -> Iterator[bytes]:
         """See `scan`."""
-        return scan(self.root, suffixes, skipped, runs, others)
+        self.links = []
+        return scan(self.root, suffixes, skipped, runs, others, self.links)
+
+    def outside(self, name: bytes, beside: bytes = b"") -> str:
+        """See `Files.outside`."""
+        path = self.local(name)
+        try:
+            if not path.is_symlink():
+                return ""
+            target, root = path.resolve(), self.root.resolve()
+            inside = target.is_relative_to(root) or (beside and target.parent == self.local(beside).resolve().parent)
+        except (OSError, RuntimeError):  # a circle of links, which cannot be read either
+            return ""
+        return "" if inside else one_line(target)
 
     def has(self, name: bytes) -> bool:
         """See `Files.has`."""
@@ -122,7 +137,8 @@ class FileFolder(StoredItems):
                 f"{plural(len(runs), 'folder')} of runs {'is' if len(runs) == 1 else 'are'} among the data and skipped"
             )
             notes.append((f"{text} ({names})", f"{option('out')} keeps runs at another place"))
-        notes += (unread := _unread_notes(others))
+        self.link_notes = _link_notes(self.files)
+        notes += [*self.link_notes, *(unread := _unread_notes(others))]
         if not labels:
             if unread:
                 raise InputError(f"no images in {root}, and {'; '.join(map(': '.join, unread))}")
@@ -167,11 +183,23 @@ def open_images(place: Place) -> FileFolder:
     return FileFolder(place.at)
 
 
+def _link_notes(files: Files) -> tuple[tuple[str, str], ...]:
+    """The note on links to files and folders outside, which are read."""
+    targets = {name: target for name in files.links[:MOST_LINKS] if (target := files.outside(name))}
+    if not targets:
+        return ()
+    name, target = next(iter(targets.items()))
+    text = f"{plural(len(targets), 'link')} {'leads' if len(targets) == 1 else 'lead'} out of the folder {files.name}"
+    more = " at least" if len(files.links) > MOST_LINKS else ""
+    example = one_line(name.rstrip(b"/").decode("utf-8", "surrogateescape"))
+    return ((f"{text}{more} ({example} to {target})", "what it leads to is read; remove links that you did not make"),)
+
+
 def _unread_notes(others: Counter[str]) -> list[tuple[str, str]]:
     """The notes on files of kinds that are not read, by the number of files of each suffix."""
     counts = {suffix: count for suffix, count in others.items() if suffix not in BESIDE}
     heic = sum(counts.pop(suffix, 0) for suffix in HEIC)
-    notes = [(f"{are(heic, 'HEIC file')} not read", READ_HEIC)] if heic else []
+    notes = [(f"{are(heic, 'HEIC file')} not read", f"{pip_install()} pillow-heif reads them")] if heic else []
     if counts:
         kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
         named = ", ".join(f"{counts[kind]:,} {one_line(kind[1:].upper())}" for kind in kinds[:MOST_NAMED_KINDS])
@@ -182,13 +210,18 @@ def _unread_notes(others: Counter[str]) -> list[tuple[str, str]]:
 
 
 def scan(
-    root: Path, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
+    root: Path,
+    suffixes: Iterable[str],
+    skipped: list[str],
+    runs: list[str],
+    others: Counter[str] | None = None,
+    links: list[bytes] | None = None,
 ) -> Iterator[bytes]:
     """Find all files below `root` with one of some suffixes, in any case, but no hidden ones and no pictures of runs.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`. `skipped` gets one line
     for each sub-folder that cannot be listed, and `runs` the paths of the folders of runs, which are not entered.
-    `others` counts the files of all other suffixes.
+    `others` counts the files of all other suffixes, and `links` gets the paths of links.
 
     Yields:
         Paths from the root, in the order of their parts.
@@ -206,13 +239,17 @@ def scan(
             return
         try:
             identity = _identity(path)
-            names = [] if identity in entered else _names(path, endings, others)
+            file_links = list[bytes]()
+            names = [] if identity in entered else _names(path, endings, others, file_links)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
                 raise InputError(f"{root} cannot be listed: {reason}") from None
             skipped.append(f"{one_line(os.fsdecode(folder))}: {reason}")
             return
+        if links is not None and identity not in entered:
+            links.extend([folder] * (bool(folder) and os.path.islink(path)))  # noqa: PTH114 (bytes)
+            links.extend(folder + link for link in sorted(file_links))
         entered.add(identity)
         for name in sorted(names, key=lambda name: name.rstrip(b"/")):
             if name.endswith(b"/"):
@@ -228,8 +265,11 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _names(path: bytes, endings: tuple[bytes, ...], others: Counter[str] | None) -> list[bytes]:
-    """The names of sub-folders, with a slash, and of the files that end in one of `endings`; others are counted."""
+def _names(path: bytes, endings: tuple[bytes, ...], others: Counter[str] | None, links: list[bytes]) -> list[bytes]:
+    """The names of sub-folders, with a slash, and of the files that end in one of `endings`; others are counted.
+
+    `links` gets the files that are links.
+    """
     names = list[bytes]()
     with os.scandir(path) as entries:
         for entry in entries:
@@ -240,6 +280,7 @@ def _names(path: bytes, endings: tuple[bytes, ...], others: Counter[str] | None)
                 continue
             if is_folder or entry.name.lower().endswith(endings):
                 names.append(entry.name + b"/" * is_folder)
+                links += [entry.name] * (not is_folder and entry.is_symlink())
             elif others is not None:
                 others[suffix_of(entry.name)] += 1
     return names

@@ -13,7 +13,7 @@ from ancestral.base.quantities import plural
 from ancestral.data.decoding import reading_threads
 from ancestral.data.files import Files, NameList
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.sources.metadata_table import ItemsError, MetadataTable
+from ancestral.data.sources.metadata_table import NUL_TEXT, ItemsError, MetadataTable
 
 CAPTION, TEXT_FILE = "caption", ".txt"
 """The column of the text files, and their suffix."""
@@ -52,7 +52,7 @@ class FolderColumns(Mapping[str, Any]):
                 part = rows[first : first + FETCHED_AT_ONCE]
                 files = [self._text_files[row] for row in part]
                 self._files.prefetch(files)
-                for row, file, lines in zip(part, files, pool.map(self._lines, files), strict=True):
+                for row, file, lines in zip(part, files, pool.map(self._lines, part), strict=True):
                     if isinstance(lines, str):
                         faults[one_line(file.decode("utf-8", "surrogateescape"))] = lines
                     else:
@@ -61,7 +61,7 @@ class FolderColumns(Mapping[str, Any]):
             example = ": ".join(next(iter(faults.items())))
             raise ItemsError(
                 f"{plural(len(faults), 'file')} of captions cannot be read ({example}): write UTF-8 of at most "
-                f"{LARGEST_TEXT_FILE >> 10} KiB, or delete what is no caption",
+                f"{LARGEST_TEXT_FILE >> 10} KiB beside the images, or delete what is no caption",
                 faults,
             )
         return captions
@@ -96,11 +96,16 @@ class FolderColumns(Mapping[str, Any]):
         stems = (name.rpartition(b".")[0] for name in self._names)
         return {row: found[numbers[stem]] for row, stem in enumerate(stems) if stem in numbers}
 
-    def _lines(self, file: bytes) -> tuple[str, ...] | str:
-        """The captions in a text file, or why it cannot be read."""
+    def _lines(self, row: int) -> tuple[str, ...] | str:
+        """The captions in the text file of an item, or why it cannot be read."""
+        file = self._text_files[row]
         try:
+            if target := self._files.outside(file, self._names[row]):
+                return f"a link out of the data to {target}"
             raw = self._files.read(file, LARGEST_TEXT_FILE + 1)
-            return f"more than {LARGEST_TEXT_FILE >> 10} KiB" if len(raw) > LARGEST_TEXT_FILE else lines(raw)
+            if len(raw) > LARGEST_TEXT_FILE:
+                return f"more than {LARGEST_TEXT_FILE >> 10} KiB"
+            return f"it holds {NUL_TEXT}" if b"\0" in raw else lines(raw)
         except Unreadable as error:
             return str(error)
         except UnicodeDecodeError:

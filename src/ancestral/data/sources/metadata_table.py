@@ -8,7 +8,6 @@ is text. Numbers have decimal points.
 
 import csv
 import io
-import json
 import math
 import os
 import re
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ancestral.base.arguments import shortened
+from ancestral.base.arguments import parse_json, shortened
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.quantities import plural
 from ancestral.data.files import Files
@@ -34,6 +33,8 @@ CSV = 2
 """Marks the rows of a .csv."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 """A number as many languages write it, and Excel with them."""
+NUL_TEXT = "NUL (it may be UTF-16)"
+"""What a text holds that no model file can hold."""
 MOST_IN_MESSAGE = 3
 """Largest number of names in a message."""
 
@@ -48,6 +49,11 @@ class ItemsError(InputError):
     def __init__(self, message: str, names: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.names = dict(names or {})
+
+
+def has_nul(text: str) -> bool:
+    """Tell whether a text holds NUL: most likely it is UTF-16 without a mark at its beginning."""
+    return "\0" in text
 
 
 def listed(names: Iterable[str]) -> str:
@@ -102,7 +108,7 @@ class MetadataTable(Mapping[str, Any]):
         for table in self._tables():
             mark = CSV if _is_csv(table) else 1
             for file, value in _rows(table, name):
-                path, count = table.prefix + os.fsencode(_normal(file)), count + 1
+                path, count = table.prefix + _path_of(file), count + 1
                 row = rows.get(path, -1)
                 if os.path.isabs(_normal(file)):  # noqa: PTH117 (a million names)
                     absolute.append(one_line(file))
@@ -161,6 +167,12 @@ class MetadataTable(Mapping[str, Any]):
             if len(here) > 1:
                 folder = f"{self._files}/{os.fsdecode(prefix)}"[:-1]
                 raise InputError(f"{one_line(folder)} holds {' and '.join(TABLE_FILES)}: keep one of them")
+            for file in here:
+                if target := self._files.outside(file, self._names[0] if len(self._names) else b""):
+                    raise InputError(
+                        f"{one_line(f'{self._files}/{os.fsdecode(file)}')} is a link out of the data to {target}: "
+                        "put a copy in its place, or remove it"
+                    )
             tables += [
                 ColumnFile(one_line(f"{self._files}/{os.fsdecode(name)}"), self._files, name, prefix) for name in here
             ]
@@ -224,6 +236,15 @@ class MetadataTable(Mapping[str, Any]):
         return one_line(os.fsdecode(self._names[row]))
 
 
+def _path_of(file: str) -> bytes:
+    """The path of a file in a table, as the system writes it; JSON may hold what no system writes."""
+    name = _normal(file)
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")
+
+
 def _normal(file: str) -> str:
     """A path as it is listed: without ./ before it, and with slashes."""
     file = file.replace("\\", "/") if "\\" in file else file
@@ -281,6 +302,7 @@ def _csv(table: ColumnFile) -> Iterator[tuple[list[str], int]]:
     """The header and the rows of a .csv that are not empty, with the numbers of their lines."""
     with _explained(table), _opened(table) as file:
         first = file.readline()
+        _check_nul(first, 1, table)
         file.seek(0)
         fields = {mark: [cell.strip().strip('"') for cell in first.split(mark)] for mark in SEPARATORS}
         separator = next((mark for mark in SEPARATORS if FILE_NAME in fields[mark]), ",")
@@ -295,14 +317,20 @@ def _csv(table: ColumnFile) -> Iterator[tuple[list[str], int]]:
 def _jsonl(table: ColumnFile) -> Iterator[dict[str, Any]]:
     with _explained(table), _opened(table) as file:
         for number, line in enumerate(file, 1):
+            _check_nul(line, number, table)
             if line.strip():
                 try:
-                    content = json.loads(line)
-                except (ValueError, RecursionError) as error:
+                    content = parse_json(line)
+                except ValueError as error:
                     raise InputError(f"{table.name} is no JSON in line {number:,} ({error}): correct it") from None
                 if not isinstance(content, dict):
                     raise InputError(f"{table.name} has no JSON object in line {number:,}: write one in each line")
                 yield content
+
+
+def _check_nul(line: str, number: int, table: ColumnFile) -> None:
+    if has_nul(line):
+        raise InputError(f"{table.name} holds {NUL_TEXT} in line {number:,}: save it as UTF-8")
 
 
 def _opened(table: ColumnFile) -> io.TextIOWrapper:

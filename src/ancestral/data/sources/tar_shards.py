@@ -9,7 +9,6 @@ found once and kept in the cache.
 
 import hashlib
 import io
-import json
 import os
 import tarfile
 from array import array
@@ -24,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from ancestral.base import storage
+from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError, one_line
 from ancestral.config.folders import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
@@ -315,14 +315,14 @@ class _Members(StoredItems):
 
 def _text(raw: bytes) -> str | tuple[str, ...] | None:
     """The lines of a text that are not empty."""
-    texts = lines(raw, errors="replace")
+    texts = lines(raw, errors="surrogateescape")  # which `TextColumn` refuses by the name of the sample
     return texts if len(texts) > 1 else texts[0] if texts else None
 
 
 def _json(raw: bytes) -> dict[str, Any]:
     """The content of a json; {} if it is damaged, or no object."""
-    with suppress(ValueError, RecursionError):
-        content = json.loads(raw)
+    with suppress(ValueError):
+        content = parse_json(raw)
         return content if isinstance(content, dict) else {}
     return {}
 
@@ -331,9 +331,9 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> int:
     """The number in a member of a few bytes; -1 if there is none."""
     file = tar.extractfile(member)
     raw = file.read() if file else b""
-    with suppress(ValueError, RecursionError):
+    with suppress(ValueError):
         if kind == "json":
-            content = json.loads(raw)
+            content = parse_json(raw)
             number = content.get("label") if isinstance(content, dict) else None
         else:
             number = int(raw)

@@ -1,6 +1,13 @@
 """Editing: samples that agree with a measurement of an item, or that begin at items of the user's."""
 
-from ancestral.model.editing.edited_samples import FLOW_STEPS, WALK, DecidedEdit, Edited, deviation_of
+from ancestral.model.editing.edited_samples import (
+    FLOW_STEPS,
+    WALK,
+    DecidedEdit,
+    Edited,
+    conditioning_of,
+    deviation_of,
+)
 from ancestral.model.editing.edits import edit_of
 from ancestral.model.editing.measurements import edited_images, inpainting, measured_shape, restoration
 from ancestral.model.editing.outpainting import canvas_of
@@ -16,6 +23,7 @@ __all__ = [
     "OwnMethod",
     "canvas_of",
     "changed_part",
+    "conditioning_of",
     "deviation_of",
     "edit_of",
     "edited_images",

@@ -1,14 +1,18 @@
 """The edits by the name of their task."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.config.request import Request
+from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import DecidedEdit, settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
 from ancestral.model.editing.walks import interpolation, variations
+from ancestral.model.image_values import beyond_limits, read_images
 from ancestral.model.sampling_model import SamplingModel
 
 EDITS: Mapping[str, Callable[..., DecidedEdit]] = {
@@ -38,4 +42,15 @@ def edit_of(model: SamplingModel, request: Request) -> DecidedEdit:
         inspect.signature(EDITS[settings.task]).bind(model, request, **arguments)
     except TypeError as error:
         raise InputError(f"{request.source} is an edit, {settings.task}, that cannot be made: {error}") from None
-    return EDITS[settings.task](model, request, **arguments)
+    edit = EDITS[settings.task](model, request, **arguments)
+    images = [] if settings.task == "restore" else [arguments.get(name) for name in ("image", "other")]
+    notes = [note for image in images if image is not None for note in _beyond_data(model.spec, image)]
+    return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
+
+
+def _beyond_data(spec: DataSpec, image: Any) -> list[str]:
+    """Say if images of floats lie beyond the data of the model; of integers they cannot."""
+    if spec.codec.level is not None:
+        return []
+    notes = beyond_limits(read_images(spec, image, "image", keep_size=True), spec.codec.channel_limits, "The image")
+    return [f"{note}." for note in notes]

@@ -11,8 +11,10 @@ from ancestral import derived
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import MaskPart
+from ancestral.conditions import middle_and_scale
 from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
+from ancestral.data.arrays import unmasked
 from ancestral.data.spec import DataSpec
 from ancestral.model.editing.edited_samples import (
     DecidedEdit,
@@ -25,11 +27,11 @@ from ancestral.model.editing.measurement_noise import (
 from ancestral.model.editing.outpainting import outpainting
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
 from ancestral.model.editing.windowed_edits import large_images, place_notes, region_of_mask, window_of
-from ancestral.model.image_values import read_images
+from ancestral.model.image_values import NOISE_REACH, NOTED_BEYOND, read_images
 from ancestral.model.masks import read_change
 from ancestral.model.regions import Region
 from ancestral.model.sampling_model import SamplingModel
-from ancestral.operators import Identity, Linear, Operator, check_noise, is_linear
+from ancestral.operators import Composed, Identity, Linear, Operator, check_noise, is_linear
 
 LARGEST_MEASUREMENT = 4.0
 """The largest absolute value of a measurement in [-1, 1] with its noise."""
@@ -63,14 +65,13 @@ def restoration(
     name = "the identity" if operator is None else str(operator)
     operator, noise = _operator(operator, settings.noise or 0.0, model.spec)
     check_noise(noise)
-    linear = is_linear(operator, torch.empty(1, *model.spec.shape))
     place = window_of(model.spec, settings, image)
     if place is not None:
         _check_window(place.region, operator, model.spec)
         image = place.items
-    y, rounding = _measurements(model.spec, image, operator, linear)
-    measurement = Observation(y, operator, noise, rounding, name, linear)
-    edit = restored(model, request, measurement, Aids(covariance, own_method))
+    observation, notes = _observed(model.spec, image, operator, noise, name)
+    edit = restored(model, request, observation, Aids(covariance, own_method))
+    edit = dataclasses.replace(edit, notes=(*edit.notes, *notes))
     return edit if place is None else place.put_back(edit)
 
 
@@ -178,16 +179,18 @@ def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float
     return tuple(operator.apply(torch.zeros(1, *spec.shape)).shape[1:])
 
 
-def _measurements(spec: DataSpec, y: Any, operator: Operator, linear: bool) -> tuple[Tensor, float]:
-    """The measurements (m, *) as an operator makes them of encoded items, and the noise of their rounding.
+def _observed(
+    spec: DataSpec, y: Any, operator: Operator, noise: float, name: str
+) -> tuple[Observation, tuple[str, ...]]:
+    """The measurements (m, *) as an operator makes them of encoded items, and a line if they lie beyond the data.
 
     Raises:
         InputError: If they are none; of an operator that is not linear, if they are no floats, which alone are as it
             makes them of encoded items.
     """
-    ones = operator.apply(torch.ones(1, *spec.shape))
+    ones, linear = operator.apply(torch.ones(1, *spec.shape)), is_linear(operator, torch.empty(1, *spec.shape))
     shape, codec = ones.shape[1:], spec.codec
-    array = torch.from_numpy(np.ascontiguousarray(y)) if isinstance(y, np.ndarray) else y
+    array = torch.from_numpy(np.ascontiguousarray(unmasked(y, "y"))) if isinstance(y, np.ndarray) else y
     if not linear and not (isinstance(array, Tensor) and array.is_floating_point()):
         raise InputError("the operator is not linear: give y as floats, as it makes them of items in [-1, 1]")
     if isinstance(array, Tensor) and array.is_floating_point():
@@ -200,7 +203,8 @@ def _measurements(spec: DataSpec, y: Any, operator: Operator, linear: bool) -> t
         if codec.level is not None or not linear:
             if float(rows.abs().max()) > LARGEST_MEASUREMENT and not isinstance(operator, Linear):
                 raise InputError(f"y has values up to {float(rows.abs().max()):g}: give floats in [-1, 1], or integers")
-            return rows, 0.0
+            observation = Observation(rows, operator, noise, 0.0, name, linear)
+            return observation, _beyond_data(observation, ones, rows, torch.ones(()))
         rounding = 0.0
     else:
         rows = read_images(spec, array, "y", shape=shape)
@@ -208,5 +212,56 @@ def _measurements(spec: DataSpec, y: Any, operator: Operator, linear: bool) -> t
         if rows.dtype == torch.uint16 and bool((rows.int() % BYTE == 0).all()):  # they were 8 bits
             rounding *= BYTE
         rows = rows.float()
-    # y = A d of items d = scale x + middle
-    return rows / codec.scale - ones * (sum(codec.limits) / 2 / codec.scale), rounding
+    if codec.ranges:
+        encoded, operator, unit = _by_channel(spec, rows, operator)
+    else:  # y = A d of items d = scale x + middle
+        encoded, unit = rows / codec.scale - ones * (sum(codec.limits) / 2 / codec.scale), torch.tensor(codec.scale)
+    observation = Observation(encoded, operator, noise, rounding, name)
+    return observation, _beyond_data(observation, ones, rows, unit)
+
+
+def _by_channel(spec: DataSpec, y: Tensor, operator: Operator) -> tuple[Tensor, Operator, Tensor]:
+    """A measurement of items whose channels have ranges of their own as one of encoded items, its operator, and what 1
+    is there in the units of y.
+
+    y = A d of items d = S x + m, with a scale for each channel. An operator of each channel by itself measures x
+    likewise: S⁻¹ (y - A m) = A x. One that mixes them measures x by another operator: (y - A m) / s = A (S / s) x, with
+    the scale s of all channels.
+    """
+    codec, dims = spec.codec, len(spec.shape) - 1
+    middle, scale = middle_and_scale(codec.ranges, 2 + dims)
+    rest = y - operator.apply(middle.expand(1, *spec.shape).contiguous())
+    if not derived.mixes_channels(operator, spec.shape):
+        unit = scale.view(-1, *[1] * (y.ndim - 2))
+        return (rest / unit).where(unit > 0, 0.0), operator, unit
+    shared = (codec.limits[1] - codec.limits[0]) / 2
+    mixed = Linear(lambda x: operator.apply(x * (scale / shared).to(x)))
+    return rest / shared, mixed, torch.tensor(shared)
+
+
+def _beyond_data(observation: Observation, ones: Tensor, given: Tensor, unit: Tensor) -> tuple[str, ...]:
+    """A line if no data can have a measurement by an operator of weights that are not negative, which functions of the
+    user's own may have: then |y| is at most A 1.
+
+    Args:
+        observation: The measurement of encoded items.
+        ones: A 1.
+        given: The measurement in its own units.
+        unit: What 1 of the encoded one is in these.
+    """
+    parts = observation.operator.parts if isinstance(observation.operator, Composed) else (observation.operator,)
+    if not observation.linear or any(isinstance(part, Linear) for part in parts):
+        return ()
+    y = observation.y
+    beyond = (y.abs() - ones * (1 + 2 * NOTED_BEYOND) - NOISE_REACH * observation.noise).where(ones > 0, 0.0)
+    if float(beyond.max()) <= 0:
+        return ()
+    place = int(beyond.argmax())
+    value, low, high = (
+        float(part.expand(y.shape).flatten()[place])
+        for part in (given, given - (y + ones) * unit, given + (ones - y) * unit)
+    )
+    return (
+        f"y has the value {value:.6g}, and {observation.name} makes {low:.6g} to {high:.6g} there of the data that the "
+        "model was trained on: it saw nothing like it.",
+    )

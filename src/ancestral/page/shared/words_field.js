@@ -1,32 +1,36 @@
 // A field for a text that samples are conditioned on. Enter sends its form, and Shift+Enter begins a line.
 
 import { el } from "./elements.js";
-import { tokenizer } from "./vocabulary.js";
+import { readInPart, refusal, tokenizer } from "./vocabulary.js";
 
 const WORDS = 6; // the most that a remark names
-const MARKS = /^[!-/:-@[-`{-~]$/; // of punctuation, which models may do without
 
 /** What a model does not read of texts as they are written, in a line; "" if there is nothing to say. */
-function remark(readings) {
-  const all = key => [...new Set(readings.flatMap(reading => reading[key]))].filter(word => !MARKS.test(word));
+function remark(name, texts, condition, read) {
+  const readings = texts.map(read);
+  const words = [...new Set(readings.flatMap(({ spelled }) => spelled))];
+  const spelled = words.length > 0 && `spelled: ${words.slice(0, WORDS).join(", ")}${words.length > WORDS ? ", …" : ""}`;
   const left = Math.max(0, ...readings.map(reading => reading.left));
-  const named = (what, words) =>
-    words.length > 0 && `${what}: ${words.slice(0, WORDS).join(", ")}${words.length > WORDS ? ", …" : ""}`;
   const rest = left > 0 && (left > 1 ? `the last ${left} words are left out` : "the last word is left out");
-  return [named("spelled", all("spelled")), named("unknown", all("unknown")), rest].filter(Boolean).join(" · ");
+  const doubts = texts.map(
+    (text, i) => refusal(name, text, condition, readings[i]) || readInPart(name, text, condition, readings[i]),
+  );
+  return [spelled, ...new Set(doubts), rest].filter(Boolean).join(" · ");
 }
 
 /**
- * Make the field of a condition {vocabulary, length, example}; `attributes` are further ones of its text area. Below it
- * stands what the model does not know. Each line is a text of its own where `lines` is true.
- * Returns {element, input, read(text), set(text)}; `read` is that of the tokenizer.
+ * Make the field of a condition {vocabulary, length, example} of a name; `attributes` are further ones of its text area,
+ * in which `text` stands at first. Below it stands what the model does not know. Each line is a text of its own where
+ * `lines` is true.
+ * Returns {element, input, read(text), set(text)}; `read` is that of the tokenizer, and raises an error for a text of
+ * which the model reads nothing.
  */
-export function wordsField({ vocabulary, length, example }, attributes, { lines = false } = {}) {
-  const read = tokenizer(vocabulary, length);
+export function wordsField(name, condition, attributes, { lines = false, text: first = condition.example } = {}) {
+  const read = tokenizer(condition.vocabulary, condition.length);
   const note = el("p", { class: "hint small soft words-note", role: "status" });
-  const input = el("textarea", { rows: 2, value: example, autocapitalize: "none", spellcheck: "false", ...attributes });
+  const input = el("textarea", { rows: 2, value: first, autocapitalize: "none", spellcheck: "false", ...attributes });
   const say = () => {
-    note.textContent = remark((lines ? linesOf(input.value) : [input.value]).map(read));
+    note.textContent = remark(name, lines ? linesOf(input.value) : [input.value], condition, read);
     note.hidden = !note.textContent;
   };
   input.addEventListener("input", say);
@@ -39,7 +43,12 @@ export function wordsField({ vocabulary, length, example }, attributes, { lines 
   return {
     element: el("div", { class: "words" }, input, note),
     input,
-    read,
+    read(text) {
+      const reading = read(text),
+        problem = refusal(name, text, condition, reading);
+      if (problem) throw new Error(problem);
+      return reading;
+    },
     set(text) {
       input.value = text;
       say();

@@ -58,6 +58,7 @@ def plan(options: AverageLengths) -> AveragePlan:
     if hub.is_address(options.run):
         raise InputError("averages are made of the snapshots in a run folder, which a model on the Hub does not have")
     home = RunFolder(find(options.run).parent)
+    home.check_one_run()
     steps, processes = _steps(home, options.end), Distributed(options.device)
     subject = subjects.open_subject(options.run, options, processes.device)
     source = subject.source(options.data)

@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Measured, Message, Work, Wrote
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
-from ancestral.conditions import LABEL, Condition
+from ancestral.conditions import LABEL, Condition, Limits
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.measure import time_needed
 from ancestral.measure.caption_study import CaptionStudy
@@ -115,7 +115,7 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
         items = yield from plan.samples.samples(plan.batch_size)
         captions = None if plan.captions is None else (yield from plan.captions.measure(plan.batch_size))
         measurement = plan.samples.metrics(items, plan.batch_size, options.metrics or METRICS, captions)
-        metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.limits)
+        metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.channel_limits)
     if plan.ensembles is not None:
         conditional = yield from plan.ensembles.measure(plan.batch_size)
         yield Measured(conditional)
@@ -218,7 +218,7 @@ def share_features(study: Study, processes: Distributed, batch_size: int) -> Ite
 
 
 def write_samples(
-    measurement: MetricEvents, folder: Path | None, limits: tuple[float, float]
+    measurement: MetricEvents, folder: Path | None, limits: Limits
 ) -> Generator[Event, None, SampleMetrics]:
     """Measure samples and write the files, if there is a folder."""
     metrics, pairs = yield from measurement

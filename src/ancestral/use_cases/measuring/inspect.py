@@ -20,7 +20,7 @@ from ancestral.config import Config, DataConfig
 from ancestral.config.folders import check_outside
 from ancestral.config.image_size import plain_image_size
 from ancestral.data.lazy_dataset import SizesDifferError
-from ancestral.declarations import PRINTED, Inspect
+from ancestral.declarations import Inspect
 from ancestral.measure import findings
 from ancestral.measure.condition_findings import condition_findings, condition_statistics, fault_findings
 from ancestral.measure.items import InspectedItems, class_counts, inspect_items
@@ -57,7 +57,7 @@ def plan(options: Inspect) -> InspectPlan:
     name = str(options.source) if isinstance(options.source, str | Path) else configs.FROM_PYTHON
     config = configs.base_config(options.config, options.source if options.config is None else None)
     config = config.with_net(options.net).with_settings(source=name, **options.settings)
-    json = None if options.json in (None, PRINTED) else Path(options.json)
+    json = None if options.json is None else Path(options.json)
     if json is not None and json.is_dir():
         raise InputError(f"{json} is a folder; give {option('json')} the name of a file")
     return InspectPlan(options, name, config, _sheet_path(options.out, name), json)
@@ -157,6 +157,12 @@ def _findings(
         *findings.class_findings(classes),
         *findings.flat_finding(flat, config.data.background),
         *findings.value_findings(items.values),
+        *findings.channel_findings(dataset),
+        *(
+            ()
+            if config.data.held_out is not None and config.data.held_out.by_blocks
+            else findings.order_finding(dataset)
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Measured
 from ancestral.base.options import option
 from ancestral.bound import ELBO
-from ancestral.data import TESTED
+from ancestral.data import TESTED, Codec
 from ancestral.declarations import Evaluate
 from ancestral.measure.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.measure.item_conditions import ItemConditions
@@ -112,6 +112,8 @@ def _choose_items(
         notes.append(
             "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
         )
+    if subject.model.config.train.coupling != "independent":
+        notes.append("The model was trained on pairs of a coupling, for which the bound is not one of its samples.")
     if split != "train" and (
         options.leave_out_copies or title == HELD_OUT_SPLIT
     ):  # else the training data may be far away
@@ -132,10 +134,8 @@ def _choose_items(
     if spec.further:
         names = ", ".join(spec.further)
         notes.append(f"The model was conditioned on {names} of each item, so these are bits given those.")
-    if not codec.level and codec.scale != 1:
-        notes.append(
-            f"Densities are of the data scaled to [-1, 1]; in its own units add {math.log2(codec.scale):.4g} bits/dim."
-        )
+    if not codec.level and (bits := _bits_of_scale(codec)):
+        notes.append(f"Densities are of the data scaled to [-1, 1]; in its own units add {bits:.4g} bits/dim.")
     n = min(LIKELIHOOD_ITEMS, len(dataset)) if options.n is None else options.n
     items = EvalItems.choose(dataset, n, codec, conditions.inputs)
     text = str(name) if isinstance(name, str | Path) else data.name
@@ -147,7 +147,7 @@ def measure_likelihood(
 ) -> Generator[Event, None, LikelihoodResult]:
     """Measure the bound, and if it was asked for the likelihood of the probability flow."""
     model, codec, (items, data, settings) = subject.model, subject.model.spec.codec, plan
-    variance: Any = settings.variance
+    variance: Any = model.analytic_variance if settings.variance == "analytic" else settings.variance
     decoder: Any = settings.decoder
     # the level does not matter to the density of data without levels
     elbo = ELBO(settings.seed, variance, settings.clip, decoder, level=codec.level or 0.0)
@@ -164,9 +164,22 @@ def measure_likelihood(
         data=data,
         settings=settings,
         bits_per_dim=facts.BoundMeans(*map(mean, (terms.prior, terms.bits[:, :-1].sum(1), terms.bits[:, -1], total))),
-        over_time=terms.over_time(codec.scale, f"0..{codec.limits[1]:.0f}" if codec.level else facts.DATA_UNIT),
+        over_time=terms.over_time(codec.scale, _unit(codec)),
         per_image=facts.BitsPerItem(tuple(items.indices), tuple(total.tolist()), ode_bits),
         ode=ode,
     )
     yield Measured(result)
     return result
+
+
+def _bits_of_scale(codec: Codec) -> float:
+    """The bits/dim that densities in the units of floats have more than those in [-1, 1]; constant channels have 0."""
+    scales = [(high - low) / 2 for low, high in codec.ranges or (codec.limits,)]
+    return sum(math.log2(scale) for scale in scales if scale) / len(scales)
+
+
+def _unit(codec: Codec) -> str:
+    """What errors of x̂_0 are in the units of."""
+    if codec.level:
+        return f"0..{codec.limits[1]:.0f}"
+    return "[-1, 1]" if codec.ranges else facts.DATA_UNIT

@@ -163,7 +163,7 @@ def plan_study(
         compared_with = short_source(source) if isinstance(source, str) else train.name
         if trained_on != compared_with:
             notes.append(f"The model was trained on {trained_on}; what is called training data is {compared_with}.")
-        elif isinstance(data_config.validation, float) and held_out is None:
+        elif data_config.held_out is not None and held_out is None:
             notes.append(f"Some of what is called training data was held out of training by {option('validation')}.")
     flip = data_config is not None and data_config.flip
     references = References.of(model.spec, train, held_out, options.extractor, split, model.device)

@@ -92,8 +92,9 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
     notes = [
         *given.notes,
         *edit.notes,
+        *requests.coupling_note(model),
         *requests.never_absent(stage),
-        *requests.beyond_data(stage),
+        *stage.conditioning.notes(),
         *requests.snapshot_notes(options, request.objects.weak),
         *(requests.differences(request, model) if options.like is not None else ()),
     ]
@@ -155,7 +156,7 @@ def _written(plan: EditPlan) -> Generator[Event, None, WrittenEdit]:
     yield from map(Message, remarks)
     deviation = None
     if options.task != "interpolate" and edit.count >= STATISTICS:
-        deviation = editing.deviation_of(items)
+        deviation = editing.deviation_of(plan.model.spec.codec.of_one_unit(items))
     decode = plan.decode
     states = [samplers.Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
     paths = yield from write_new_files(files_of(plan, items, deviation, states))
@@ -176,11 +177,12 @@ def _swept(plan: SweepPlan[DecidedEditing]) -> Generator[Event, None, WrittenEdi
 def _compared(cell: DecidedEditing, items: Tensor, values: dict[str, SweptValue]) -> EditedCell:
     """A cell with its figures."""
     edit, several = cell.edit, cell.options.task != "interpolate" and len(items) >= STATISTICS
+    alike = cell.model.spec.codec.of_one_unit(items)
     return EditedCell(
         values=values,
         method=edit.method,
         evaluations=edit.evaluations,
-        deviation=cell.mean_deviation(editing.deviation_of(items)) if several else None,
+        deviation=cell.mean_deviation(editing.deviation_of(alike)) if several else None,
         misfit=None if edit.misfit is None else edit.misfit(items),
     )
 

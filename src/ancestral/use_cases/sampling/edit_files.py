@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.conditions import Limits
 from ancestral.config.folders import check_outside
 from ancestral.config.request import Request
 from ancestral.data.decoding import from_pixels
@@ -157,7 +158,7 @@ def files_of(
     plan: EditPlan, items: Tensor, deviation: Tensor | None, states: Sequence[Step]
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
-    spec, limits, request = plan.model.spec, plan.model.spec.codec.limits, plan.request
+    spec, limits, request = plan.model.spec, plan.model.spec.codec.channel_limits, plan.request
     numbers = list(writers.numbered(plan.items))
     is_picture = writers.fits_png(spec.shape, items.dtype)
 
@@ -213,7 +214,7 @@ def files_of(
     return files | {path: write for path, write in extras.items() if plan.out.suffix or path.parent != plan.out}
 
 
-def _animate(path: Path, items: Tensor, limits: tuple[float, float]) -> None:
+def _animate(path: Path, items: Tensor, limits: Limits) -> None:
     """Write the items as the frames of an animation."""
     frames = [pictures.picture(item[None], 1, 256, limits) for item in items]
     writers.write_animation(path, frames)

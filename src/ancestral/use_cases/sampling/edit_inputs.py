@@ -65,7 +65,7 @@ def edit_input(options: Edit, model: SamplingModel, settings: EditRequest) -> Ed
         notes = reading_notes(spec, options.image, windowed)
     return EditInput(
         {"image": options.image, **({"operator": operator} if is_measured else {})},
-        (Beside("input", image[None], spec.codec.limits),),
+        (Beside("input", image[None], spec.codec.channel_limits),),
         editing.changed_part(settings, image.shape[1:]),
         {"image": image_ref(options.image, image)},
         tuple(notes),
@@ -87,7 +87,8 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
     values = {"image": image_ref(options.image, image)}
     if settings.extend is not None:
         canvas = editing.canvas_of(settings.extend, image.shape[1:])
-        shown = (Beside("input", image[None], spec.codec.limits), _known(spec, canvas.widened(image), canvas.new))
+        limits = spec.codec.channel_limits
+        shown = (Beside("input", image[None], limits), _known(spec, canvas.widened(image), canvas.new))
         return EditInput({"image": options.image}, shown, canvas.new, values, tuple(notes))
     if options.box is None:
         reading = read_change(spec, options.image, image, options.mask, options.changes)
@@ -98,7 +99,7 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
     assert change is not None  # as there is a mask
     return EditInput(
         {"image": options.image, "mask": reading},
-        (Beside("input", image[None], spec.codec.limits), _known(spec, image, change)),
+        (Beside("input", image[None], spec.codec.channel_limits), _known(spec, image, change)),
         change,
         {**values, "mask": image_ref(source, reading.values)},
         (*filter(None, [reading.note]), *notes),
@@ -107,8 +108,10 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
 
 def _known(spec: DataSpec, image: Tensor, change: Tensor) -> Beside:
     """An image (C, *sides) as it is shown without what changes."""
-    known = torch.where(change, *spec.codec.limits).to(image.dtype)[None]
-    return Beside("known", torch.cat([image, known])[None], spec.codec.limits, masked=True)
+    codec = spec.codec
+    known, limits = torch.where(change, *codec.limits).to(image.dtype)[None], codec.limits
+    by_channel = (*codec.ranges, limits) if codec.ranges else limits
+    return Beside("known", torch.cat([image, known])[None], by_channel, masked=True)
 
 
 def _one(images: Tensor, name: str) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from ancestral import __version__, samplers
 from ancestral.base import storage
+from ancestral.base.arguments import is_digits
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.registries import DISTILLATIONS
@@ -271,7 +272,7 @@ def with_weak(request: Request, options: Sample | Edit, model: SamplingModel) ->
         InputError: If there is none, or the request that was read was made with another.
     """
     weak = options.weak
-    if isinstance(weak, int) or (isinstance(weak, str) and weak.isdecimal()):
+    if isinstance(weak, int) or (isinstance(weak, str) and is_digits(weak)):
         assert isinstance(model, Model)  # as all that are loaded
         weak = load_snapshot(model, int(weak))
     elif weak is not None and not isinstance(weak, Model):
@@ -396,10 +397,10 @@ def differences(request: Request, model: SamplingModel) -> list[str]:
 
 
 def doubts(stage: Stage) -> list[str]:
-    """Say why the sampler does not suit a distilled model."""
+    """Say why the sampler does not suit a model that was distilled, or trained on pairs of a coupling."""
     distil, sampler = stage.model.config.distil, stage.sampler
     if not distil.method:
-        return []
+        return coupling_note(stage.model) if _adds_noise(sampler) else []
     if DISTILLATIONS[distil.method].consistent:
         advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
         return [] if isinstance(sampler, samplers.Consistency) else [f"{advice}, and get worse with each step"]
@@ -408,16 +409,24 @@ def doubts(stage: Stage) -> list[str]:
     return [] if suits else [advice]
 
 
+def coupling_note(model: SamplingModel) -> list[str]:
+    """Say that a model was trained on pairs of a coupling, where that is not what a method assumes."""
+    coupling = model.config.train.coupling
+    text = f"the model was trained with {option('coupling', coupling)}: samplers with noise, and edits, take its ε̂ for"
+    return [] if coupling == "independent" else [f"{text} the score, which it is not; take euler, heun or ddim"]
+
+
+def _adds_noise(sampler: samplers.Sampler) -> bool:
+    noisy = isinstance(sampler, samplers.DDPM | samplers.Langevin | samplers.PredictorCorrector)
+    return noisy or any(getattr(sampler, name, 0) for name in ("eta", "ancestral", "churn"))
+
+
 def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[str]:
     """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
-    if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
+    number = str(options.weak)
+    if weak is None or not is_digits(number) or int(number) == weak.step:
         return []
     return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
-
-
-def beyond_data(stage: Stage) -> list[str]:
-    """Say which values of conditions lie beyond the data that the model was trained on."""
-    return [note for name, values in stage.conditioning.values.items() for note in values.beyond(name)]
 
 
 def never_absent(stage: Stage) -> list[str]:

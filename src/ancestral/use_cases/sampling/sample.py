@@ -72,7 +72,7 @@ def _decided(options: Sample, sources: Sequence[RequestedModel], request: Reques
     notes = (
         *(doubt for stage in stages for doubt in requests.doubts(stage)),
         *(note for stage in stages for note in requests.never_absent(stage)),
-        *(note for stage in stages for note in requests.beyond_data(stage)),
+        *(note for stage in stages for note in stage.conditioning.notes()),
         *requests.snapshot_notes(options, request.objects.weak),
         *requests.differences(read or request, model),
     )

@@ -116,7 +116,7 @@ def files_of(
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
     options, model, request, items, out = plan.options, plan.labelled, plan.request, plan.items, plan.out
-    spec, limits, suffix = plan.model.spec, plan.model.spec.codec.limits, plan.out.suffix.lower()
+    spec, limits, suffix = plan.model.spec, plan.model.spec.codec.channel_limits, plan.out.suffix.lower()
     values = values_of(plan.stages)
     before = compositions.beside(values, items)
     tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)

@@ -105,7 +105,7 @@ def files_of_table(plan: SweepPlan[Any], samples: Sequence[Tensor]) -> dict[Path
 
 def _write_picture(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) -> None:
     columns, *rows = (Heading(axis.name, axis.texts) for axis in plan.sweep.axes)
-    limits, captions = plan.model.spec.codec.limits, getattr(plan.options, "captions", None) is not False
+    limits, captions = plan.model.spec.codec.channel_limits, getattr(plan.options, "captions", None) is not False
     picture = sweep_picture(samples, limits, columns, rows[0] if rows else None, captions)
     writers.write_picture(path, picture, _text(plan.request))
 
@@ -114,7 +114,8 @@ def _write_array(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) -> N
     table = in_rows(samples, len(plan.sweep.cells[0]))
     axes = {("columns", "rows")[number]: np.array(axis.values) for number, axis in enumerate(plan.sweep.axes)}
     if plan.request.edit is not None and len(samples[0]) > 1:
-        axes["std"] = in_rows([deviation_of(cell).float() for cell in samples], len(plan.sweep.cells[0])).numpy()
+        alike = map(plan.model.spec.codec.of_one_unit, samples)
+        axes["std"] = in_rows([deviation_of(cell).float() for cell in alike], len(plan.sweep.cells[0])).numpy()
     writers.write_arrays(path, {writers.array_name(plan.model.spec.shape): table.numpy(), **axes})
 
 

@@ -8,13 +8,15 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Generator
+from typing import Any
 
 from ancestral import config as configs
 from ancestral.base import storage
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, survived
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
+from ancestral.config.run_files import AUTOENCODER_FOLDER
 from ancestral.data import Dataset
 from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
 from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
@@ -22,13 +24,10 @@ from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives.reconstruction import Reconstruction
 from ancestral.render import pictures, writers
-from ancestral.results.sample_result import ReconstructionQuality
 from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
 from ancestral.use_cases.training.training_filters import logged
 
-AUTOENCODER_FOLDER = "autoencoder"
-"""The name of the folder in the run folder."""
 WINDOW = 64
 """Side of the windows of images on which an autoencoder is trained: its layers see no further."""
 WINDOWS_IN_STEP = 16
@@ -62,7 +61,8 @@ def autoencoder_config(config: Config) -> Config:
         snapshots=0,
         trackers=("none",),
     )
-    return Config(AUTOENCODER, data, CustomNetConfig(), latent=config.latent, train=train, runtime=runtime)
+    parts: dict[str, Any] = {"train": train, "runtime": runtime, "latent": config.latent, "run": config.run}
+    return Config(AUTOENCODER, data, CustomNetConfig(), **parts)
 
 
 def windows(dataset: Dataset, factor: int) -> Dataset:
@@ -113,11 +113,7 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
     elif not (yield from _train(trainer, place, autoencoder)):
         folder.find()  # where it goes on, if it was renamed
         return False
-    quality = yield from distributed.first(_measured(trainer, place))
-    if distributed.main:
-        yield Message(str(quality))
-        with contextlib.suppress(OSError):  # the notes are for the report alone
-            folder.append_notes(0, [f"the autoencoder, {trainer.config.latent}: {quality}"])
+    yield from distributed.first(_measured(trainer, place, folder))
     return True
 
 
@@ -178,6 +174,7 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
         T = learner.denoiser.schedule.steps
         logs = trackers.Trackers(place, config.runtime.trackers, T, learner.step) if main else contextlib.nullcontext()
         with stop_on_signals(learner), logs as log, contextlib.closing(learner.run(place)) as steps:
+            yield from map(Message, [] if log is None else log.problems)
             for event in steps if log is None else logged(steps, log, config.runtime.log_every):
                 if isinstance(event, Progress):
                     progress = event
@@ -194,15 +191,17 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
     return True
 
 
-def _measured(trainer: Trainer, place: RunFolder) -> Generator[Work, None, ReconstructionQuality]:
+def _measured(trainer: Trainer, place: RunFolder, folder: RunFolder) -> Generator[Event, None, None]:
     """Measure the reconstructions of items, held-out ones if there are some, and draw a few."""
-    spec = trainer.spec
-    items = (trainer.held_out or trainer.dataset).sample(MOST_RECONSTRUCTED, read=MOST_RECONSTRUCTED)
-    quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
-    limits, shown = spec.codec.limits, range(min(PICTURE_WINDOWS, len(made)))
-    beside = pictures.Beside("item", items.items, limits).at(shown)
-    flanks = pictures.Flanks([beside], name="reconstruction")
-    image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)
-    with contextlib.suppress(OSError):  # it is to look at alone
+    spec, problems = trainer.spec, list[str]()
+    with survived("measure the reconstructions of the autoencoder", problems):
+        items = (trainer.held_out or trainer.dataset).sample(MOST_RECONSTRUCTED, read=MOST_RECONSTRUCTED)
+        quality, made = yield from reconstruction_quality(spec, items.items, trainer.device)
+        yield Message(str(quality))
+        folder.append_notes(0, [f"the autoencoder, {trainer.config.latent}: {quality}"])
+        limits, shown = spec.codec.channel_limits, range(min(PICTURE_WINDOWS, len(made)))
+        beside = pictures.Beside("item", items.items, limits).at(shown)
+        flanks = pictures.Flanks([beside], name="reconstruction")
+        image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)
         writers.write_picture(place.path / "reconstructions.png", image, "")
-    return quality
+    yield from map(Message, problems)

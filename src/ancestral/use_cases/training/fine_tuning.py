@@ -67,6 +67,8 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
     if given is not None:  # places of the data of the model say nothing of these
         given = tuple(one for one in given if not one.lost)
     data = dataclasses.replace(config.data, augment=source.data.augment, given=given)
+    if spec.codec.level is None and spec.shape[0] > 1 and not spec.codec.ranges:  # as in models of earlier versions
+        data = dataclasses.replace(data, ranges="shared")
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
     elif len(spec.shape) == 3:
@@ -190,7 +192,10 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
         InputError: If data, schedule or network do not fit the model.
     """
     name, before, now = start.record.model, start.model.spec, trainer.spec
-    if before.items != now.items:
+    limits, limits_now = (
+        [f"{low:g} to {high:g}" for low, high in spec.codec.ranges or (spec.codec.limits,)] for spec in (before, now)
+    )
+    if before.items != now.items or limits != limits_now:
         raise InputError(
             f"{name} was trained on {before.items}, and this data has {now.items}; give data alike, or change it by "
             f"{option('image_size')}, {option('length')}, {option('channels')} or {option('bits')}"

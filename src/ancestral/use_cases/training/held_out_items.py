@@ -13,10 +13,12 @@ from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.config import Config
+from ancestral.config.data_config import HeldOut
 from ancestral.data import Dataset
 from ancestral.data.equal_items import moved_rows
 from ancestral.guidance import NO_CLASS
 from ancestral.measure import reference
+from ancestral.measure.findings import order_finding
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
 from ancestral.training.validation import VALIDATION_PASSES
@@ -36,13 +38,18 @@ def with_copies_together(
     alike = before is not None and (before.fingerprint, before.left_out, before.validation) == same_items
     if before is not None and (plan.saved is not None or alike):
         moved = before.moved
-    elif isinstance(share, float):
-        rows = yield from on_first(moved_rows(dataset, share))
+    elif (part := config.data.held_out) is not None:
+        rows = yield from on_first(moved_rows(dataset, part))
         moved = " ".join(map(str, rows))
         notes += (
             [f"{plural(len(rows), 'item')} changed sides, so that copies are on one side of the split"] if rows else []
         )
     return dataclasses.replace(config, data=dataclasses.replace(config.data, moved=moved)), notes
+
+
+def _order_notes(dataset: Dataset, part: HeldOut) -> tuple[str, ...]:
+    """Say if single items are held out of data in order."""
+    return () if part.by_blocks else tuple(f"{one.text}; {one.advice}" for one in order_finding(dataset))
 
 
 def split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
@@ -52,10 +59,11 @@ def split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, D
     Raises:
         InputError: If the validation data cannot be read, are not of the kind of the data, or are the data.
     """
-    share = config.data.validation
-    if share is None or isinstance(share, float):
-        rows = config.data.moved_rows
-        return (dataset, None, ()) if share is None else (*datasets.hold_out(dataset, share, rows), ())
+    share, part = config.data.validation, config.data.held_out
+    if share is None:
+        return dataset, None, ()
+    if part is not None:
+        return (*datasets.hold_out(dataset, part, config.data.moved_rows), _order_notes(dataset, part))
     spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
     given = reference.names_of_conditions(spec, config.data.given)
     try:

@@ -15,6 +15,7 @@ from ancestral.config import Config, Given
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.partners import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SPEC_ITEMS
+from ancestral.measure.findings import channel_findings
 from ancestral.measure.reference import text_as_known
 from ancestral.training import RunFolder
 from ancestral.training.distributed import on_first
@@ -59,6 +60,7 @@ def opened(plan: TrainPlan) -> Generator[Event, None, OpenedData]:
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, given=given, fingerprint=fingerprint))
     config, dataset, copies_notes = yield from without_copies(plan, config, dataset)
     config, moved_notes = yield from with_copies_together(plan, config, dataset)
+    notes += [f"{finding.text}; {finding.advice}" for finding in channel_findings(dataset)]
     training, held_out, split_notes = split(dataset, config, plan.validation)
     return OpenedData(config, training, held_out, (*notes, *lacking_notes, *copies_notes, *moved_notes, *split_notes))
 

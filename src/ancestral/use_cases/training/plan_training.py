@@ -98,7 +98,9 @@ def plan(options: Train) -> TrainPlan:
         autoencoder = start.model.spec.autoencoder
     record = start.record if start is not None else config.initial if saved is None else saved.initial
     return TrainPlan(
-        config=dataclasses.replace(_with_numbers_of(saved, start, config), initial=record),
+        config=dataclasses.replace(
+            _with_numbers_of(saved, start, config), initial=record, run="" if saved is None else saved.run
+        ),
         data=data if from_python else config.data.source,
         folder=folder,
         saved=saved,
@@ -173,11 +175,11 @@ def _with_absolute_paths(
         )
     if held_out == configs.FROM_PYTHON and validation is None:
         raise InputError("the validation data of this run were given from Python: give them again, validation=...")
-    if isinstance(held_out, str) and held_out != configs.FROM_PYTHON:
+    if isinstance(held_out, str) and held_out != configs.FROM_PYTHON and config.data.held_out is None:
         try:
             held_out = datasets.absolute(held_out)
         except InputError as error:
-            share = "give a share of the items, as in 0.1, or other data"
+            share = "give a share of the items, as in 0.1 or 0.1:blocks, or other data"
             raise InputError(f"{option('validation')}: {error.text}; {share}") from None
     try:
         source = source if from_python else datasets.absolute(source)

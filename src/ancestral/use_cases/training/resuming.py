@@ -12,6 +12,7 @@ from ancestral.base.arguments import short_source
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import Config, Given
+from ancestral.config.data_config import held_out_share
 from ancestral.config.folders import check_run_folder
 from ancestral.model import OwnParts
 from ancestral.training import RunFolder
@@ -29,13 +30,15 @@ def saved_config(out: str | Path, resume: bool) -> Config | None:
         resume: Whether the run in the folder, if there is one, is resumed.
 
     Raises:
-        InputError: If the config is damaged, or the run has lost its checkpoints and cannot be resumed.
+        InputError: If the config is damaged, the run has lost its checkpoints and cannot be resumed, or files of
+            another run lie among its own.
     """
     folder = RunFolder(Path(out))
     if not folder.holds_run() or not (resume or begun_before_restart(folder.path)):
         return None
     config = folder.read_config()
     folder.check_whole()
+    folder.check_one_run()
     return config
 
 
@@ -62,7 +65,7 @@ def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
     for section, key, old, new in saved.unplaced().differences(after.unplaced(), configs.SECTIONS):
         if section == "data" and key in ("source", "fingerprint", "moved", "left_out", "stretch_period"):
             continue
-        same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
+        same_items = key == "validation" and held_out_share(old) is held_out_share(new) is None
         name = configs.OPTIONS_OF.get(key, key)
         fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
         may_change = section == "train" and key in configs.MAY_CHANGE and not fixed

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ancestral import config as configs
+from ancestral.base.errors import survived
 from ancestral.measure.findings import class_findings, training_findings, value_findings
 from ancestral.measure.items import class_counts, value_statistics
 from ancestral.render import compositions, html_report, model_card
@@ -48,15 +49,16 @@ class RunReport:
         if self.seconds > MAX_SECONDS and not last:
             return None
         self._film, self._written = film or self._film, time.monotonic()
-        try:
+        problems = list[str]()
+        with survived("write the report", problems):
             facts = dataclasses.replace(self._facts(), training=not last)
             began = time.monotonic()
             html_report.write_report(self.folder.path, facts, self._film)
             self.seconds = time.monotonic() - began
-        except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
-            first, self._failed = not self._failed, True
-            return f"could not write the report: {error}; training goes on" if first else None
-        return None
+        if not problems or self._failed:
+            return None
+        self._failed = True
+        return problems[0]
 
     @property
     def stale(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 from ancestral import model as models
 from ancestral.base.device import keep_freed_memory
+from ancestral.base.errors import survived
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
 from ancestral.base.threads import cpu_threads
@@ -59,7 +60,7 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         if resuming:
             notes += _restore(trainer, folder, notes)
         choices = choose(trainer, data.config, memory, threads)
-        trainer.take(choices.config, choices.distance)
+        trainer.take(choices.config if resuming else choices.config.begun(*plan.parts.names), choices.distance)
         if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
             folder.begin(trainer.config)
             stack.enter_context(folder.locked())
@@ -114,6 +115,7 @@ def new_trainer(plan: TrainPlan, data: OpenedData) -> tuple[Trainer, list[str]]:
         notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
     notes += [*doubts(trainer), *disk_warning(trainer, plan.folder)]
     models.check_sampler(trainer.denoiser, config.sample.sampler)
+    models.metadata_of(trainer.denoiser, trainer.config, trainer.spec, 0)  # what no file can hold is refused now
     return trainer, notes
 
 
@@ -123,7 +125,7 @@ def _restore(trainer: Trainer, folder: RunFolder, notes: Sequence[str]) -> list[
     if trainer.distributed.main:
         folder.tidy()
         folder.trim_log(trainer.step)
-        with contextlib.suppress(OSError):  # the notes are for the report alone
+        with survived("write the notes", []):  # they are for the report alone
             if trainer.step < trainer.config.train.steps:  # else nothing goes on, so nothing has changed
                 folder.append_notes(trainer.step, ["going on", *notes, *wrong])
     return wrong
@@ -176,6 +178,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     with stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         events: Iterator[RunEvent] = previewed(steps, trainer, folder)
         if log is not None:
+            yield from map(Message, log.problems)
             events = reported(logged(events, log, runtime.log_every), RunReport(trainer, folder))
         for event in events:
             progress = event if isinstance(event, Progress) else progress

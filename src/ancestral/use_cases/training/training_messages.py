@@ -1,31 +1,40 @@
 """What a training run tells its user before the first step and after the last one."""
 
-import contextlib
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ancestral import config as configs
+from ancestral.base import storage
+from ancestral.base.errors import survived
 from ancestral.base.events import Event, Message
 from ancestral.base.options import on_command_line, option
 from ancestral.base.quantities import format_bytes, plural
 from ancestral.conditions import Words
 from ancestral.config import CustomNetConfig, UNetConfig
 from ancestral.config.folders import first_suffix, is_output
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.training_values import LOSS_HARDLY_FALLS, TrainingCost
 from ancestral.measure.findings import memorisation_finding
-from ancestral.model import Model
+from ancestral.model import Model, check_written
 from ancestral.model.condition_values import as_words, examples
 from ancestral.nets import Transformer, UNet
 from ancestral.render import model_card
 from ancestral.render.data_text import cost_summary
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import RunFolder, Trainer, own_parts
 from ancestral.use_cases import model_cards
 from ancestral.use_cases.training.training_choices import Choices
 from ancestral.vocabulary import MARK
 
+DETERMINISTIC = (
+    "a model that is trained with the coupling {} suits samplers without noise (euler, heun, ddim, dpm, unipc): with "
+    "noise, in bits/dim and in restorations its estimates do not mean what these assume"
+)
+"""What a coupling changes for those who use a model."""
 SMALLEST_FOR_LATENTS = 128
 """Longest side of items below which a note says that latents hardly pay."""
+LONG_RUN = 500
+"""Number of steps from which a run says what is normal of its loss."""
 GREY_ITEMS = 64
 """Number of items among which colours are looked for."""
 SKIPPED_SHOWN = 20
@@ -40,9 +49,10 @@ def announced(
     about = [f"for the validation loss: {len(held_out):,} held-out items of {held_out.name}"] if held_out else []
     details = [*about, _snapshots_described(trainer), *choices.details]
     if not resuming:
-        with contextlib.suppress(OSError):
+        with survived("write the notes", []):
             folder.append_notes(trainer.step, details)
-    yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes])
+    expect = [f"note: {LOSS_HARDLY_FALLS}"] if trainer.step == 0 and trainer.config.train.steps >= LONG_RUN else []
+    yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes, *expect])
     yield from (Message(line, detail=True) for line in details)
 
 
@@ -73,6 +83,15 @@ def doubts(trainer: Trainer) -> Iterator[str]:
         if numbers > net.width:
             problem = f"noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')})"
             yield f"note: {problem}: predict clean items, {option('target', 'x0')}"
+    augmented = bool(config.data.augment)
+    own = isinstance(config.net, CustomNetConfig) and trainer.distributed.world == 1
+    if own and own_parts.answers_at_random(trainer.denoiser, trainer.spec, trainer.distributed, augmented):
+        yield (
+            "note: the network draws from PyTorch's generator, so one seed gives two samples: have forward take "
+            "keys=None, and draw by randomness.normal_of(keys, shape, index)"
+        )
+    if config.train.coupling != "independent":
+        yield f"note: {DETERMINISTIC.format(config.train.coupling)}"
     longest = max(trainer.spec.shape[1:], default=0)
     if trainer.spec.autoencoder is not None and longest < SMALLEST_FOR_LATENTS:
         size = "" if config.data.image_size is None else f": {option('image_size', SMALLEST_FOR_LATENTS)} or more"
@@ -142,7 +161,23 @@ def _holds_items(path: Path) -> bool:
 
 
 def ended(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Model) -> Iterator[Event]:
-    """Say what the user should know after the last step, and bring the model card up to date."""
+    """Say what the user should know after the last step, and bring the model card up to date.
+
+    Raises:
+        InputError: If the model file that was written cannot be read.
+    """
+    if stopped is not None and (trainer.step or not trainer.spec.autoencoder):  # else stopped before its first save
+        check_written(folder.model, trainer.step)
+    problems = list[str]()
+    with survived("say all there is to know", problems, f"the model is {folder.model}"):
+        yield from _ended(trainer, folder, stopped)
+    if stopped is False and os.path.exists(folder.path / model_card.README):  # noqa: PTH110 (raises nothing)
+        with survived("bring the model card up to date", problems, "the model is saved"):
+            yield model_cards.update_card(model, folder.path)  # its numbers are of the model before
+    yield from map(Message, problems)
+
+
+def _ended(trainer: Trainer, folder: RunFolder, stopped: bool | None) -> Iterator[Message]:
     if stopped is None:
         return
     if skipped := trainer.dataset.skipped:
@@ -162,11 +197,19 @@ def ended(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Mode
     if trainer.measuring_seconds:
         share = trainer.measuring_seconds / max(folder.seconds(), trainer.measuring_seconds)
         yield Message(f"measuring distances took {share:.1%} of the training time", detail=True)
-    if (folder.path / model_card.README).exists():  # its numbers are of the model before
-        yield model_cards.update_card(model, folder.path)
+    yield Message(_size_described(folder))
     pictures = " and ".join(str(path) for path in (folder.report, folder.grid(trainer.step)) if path.exists())
     command = sampling_command(trainer, folder, ("gif", "film"))
     yield Message(f"{f'Look at {pictures}; then' if pictures else 'Now'} try:  {command}")
+
+
+def _size_described(folder: RunFolder) -> str:
+    """Say what the run folder takes on the disk, and how it becomes smaller."""
+    parts = {"checkpoints": folder.checkpoints, "snapshots for ancestral average": folder.snapshots}
+    sizes = {name: storage.size_of(path) for name, path in parts.items() if path.is_dir()}
+    largest = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
+    clean = f"ancestral runs {shlex.quote(str(folder.path))} {on_command_line('clean', ['True'])}"
+    return f"The run takes {format_bytes(storage.size_of(folder.path))} on disk ({largest}); what can go:  {clean}"
 
 
 def sampling_command(trainer: Trainer, folder: RunFolder, options: Sequence[str] = ()) -> str:

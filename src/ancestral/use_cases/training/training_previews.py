@@ -1,5 +1,6 @@
 """Previews of a training run: grids of samples from the averaged weights, and film strips of their states."""
 
+import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ancestral import __version__
 from ancestral import config as configs
 from ancestral import model as models
 from ancestral.base import storage
+from ancestral.base.errors import survived
 from ancestral.base.events import Event, Message, finish
 from ancestral.config import run_files
 from ancestral.config.request import Request
@@ -61,7 +63,10 @@ def previewed(
 
     All processes take part; the first one writes the grids.
     """
-    given, train = examples(trainer, _size(trainer.spec)[0]), trainer.config.train
+    given, train, problems = Examples(), trainer.config.train, list[str]()
+    with survived("read the items whose conditions previews have", problems):
+        given = examples(trainer, _size(trainer.spec)[0])
+    yield from map(Message, problems)
     if lacks_preview(trainer, folder):
         yield from _preview(trainer, folder, given)
     for progress in steps:
@@ -73,9 +78,10 @@ def previewed(
 
 def lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
     """Tell whether there should be a preview of this step, and is none. All processes take part."""
-    step, train = trainer.step, trainer.config.train
-    due = step > 0 and (train.previews(step) or step >= train.steps)
-    lacks = due and trainer.distributed.main and not folder.grid(step).exists()
+    step, train, lacks = trainer.step, trainer.config.train, False
+    if step > 0 and (train.previews(step) or step >= train.steps) and trainer.distributed.main:
+        with contextlib.suppress(OSError):  # it cannot be written either
+            lacks = not folder.grid(step).exists()
     return bool(trainer.distributed.total(torch.tensor([float(lacks)]))[0])
 
 
@@ -90,33 +96,45 @@ def _size(spec: DataSpec) -> tuple[int, int]:
 
 def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[Event | Preview, None, None]:
     """Sample a preview, and write its grid. All processes take part."""
-    step, last = trainer.step, trainer.step >= trainer.config.train.steps
-    n, _ = _size(trainer.spec)
-    max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
-    followed = n if len(trainer.spec.shape) == 1 else PREVIEW_FILM_ITEMS
-    sampling = sample_preview(trainer, n, max_steps, followed, given)
-    if not trainer.distributed.main:
-        finish(sampling)
-        return
-    recording = yield from sampling
-    if recording is None:  # the run was asked to stop
-        yield Preview(step, last)
-    else:
-        grid, film = _pictures(trainer, recording, given)
-        described = {name: value.refs for name, value in given.values.items()}
-        sampler, run = models.sampler_name(preview_sampler(trainer, max_steps)), trainer.config.identity()
-        recipe = Request("", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=run)
-        try:
-            writers.write_picture(folder.grid(step), grid, recipe.to_json())
-            _write_beside(folder.grid(step), recording.samples, trainer.spec)
-            if given.images and not (conditions := folder.samples / run_files.CONDITIONS).exists():
-                writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
-        except OSError as error:
-            yield Message(f"{error}; training goes on")
-        yield Preview(step, last, grid, film)
-    if step == configs.EARLY[0] and not last and folder.grid(step).exists() and folder.model_step() == step:
-        command = sampling_command(trainer, folder)
-        yield Message(f"First samples: {folder.grid(step)}; more, in another terminal:  {command}")
+    step, last, problems = trainer.step, trainer.step >= trainer.config.train.steps, list[str]()
+    preview = Preview(step, last)
+    with survived(f"draw the samples of step {step}", problems):
+        n, _ = _size(trainer.spec)
+        max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
+        followed = n if len(trainer.spec.shape) == 1 else PREVIEW_FILM_ITEMS
+        sampling = sample_preview(trainer, n, max_steps, followed, given)
+        recording = (yield from sampling) if trainer.distributed.main else finish(sampling)
+        if recording is not None and trainer.distributed.main:  # it is None if the run was asked to stop
+            preview = Preview(step, last, *_pictures(trainer, recording, given))
+            sampler = models.sampler_name(preview_sampler(trainer, max_steps))
+            _write(trainer, folder, given, preview, recording.samples, sampler)
+    if trainer.distributed.main:
+        yield from map(Message, problems)
+        yield preview
+        if preview.grid is not None and step == configs.EARLY[0] and not last:
+            yield from _shown(trainer, folder)
+
+
+def _write(
+    trainer: Trainer, folder: RunFolder, given: Examples, preview: Preview, samples: Tensor, sampler: str
+) -> None:
+    """Write the grid of a preview, with the recipe of its samples, and what stands beside it."""
+    assert preview.grid is not None
+    described = {name: value.refs for name, value in given.values.items()}
+    recipe = Request("", __version__, 0, len(samples), sampler, 1.0, label=given.label, given=described,
+                     step=preview.step, run=trainer.config.identity())  # fmt: skip
+    writers.write_picture(folder.grid(preview.step), preview.grid, recipe.to_json())
+    _write_beside(folder.grid(preview.step), samples, trainer.spec)
+    if given.images and not (conditions := folder.samples / run_files.CONDITIONS).exists():
+        writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
+
+
+def _shown(trainer: Trainer, folder: RunFolder) -> Iterator[Message]:
+    """Say where the first samples are, and how to draw more."""
+    with survived("describe the first samples", []):
+        if folder.grid(trainer.step).exists() and folder.model_step() == trainer.step:
+            command = sampling_command(trainer, folder)
+            yield Message(f"First samples: {folder.grid(trainer.step)}; more, in another terminal:  {command}")
 
 
 def _write_beside(grid: Path, samples: Tensor, spec: DataSpec) -> None:
@@ -133,7 +151,7 @@ def _write_beside(grid: Path, samples: Tensor, spec: DataSpec) -> None:
 def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple["PillowImage", "PillowImage"]:
     """Draw the grid of a preview, and the film strip of the items whose states were recorded."""
     spec, n = trainer.spec, len(recording.samples)
-    labels, limits = given.label or spec.classes, spec.codec.limits
+    labels, limits = given.label or spec.classes, spec.codec.channel_limits
     names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
     after = [] if given.items is None else [pictures.Beside(pictures.TRUTH_TITLE, given.items.items, limits)]
     flanks = pictures.Flanks(compositions.beside(given.values, range(n)), after).at(range(n))

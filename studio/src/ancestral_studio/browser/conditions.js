@@ -101,8 +101,8 @@ function image(app, name, changed) {
   };
 }
 
-function words(kind, label, changed) {
-  const { element, input, set } = wordsField(kind, { "aria-label": label });
+function words(kind, name, label, changed, options = {}) {
+  const { element, input, set } = wordsField(name, kind, { "aria-label": label }, options);
   input.addEventListener("input", changed);
   return { element, value: () => input.value || undefined, set };
 }
@@ -110,7 +110,7 @@ function words(kind, label, changed) {
 /** The field of a text that guidance leads away from, below that of the condition. */
 function avoidField({ name, kind }, changed) {
   if (kind.kind !== "words") return null;
-  const control = words({ ...kind, example: "" }, `avoid ${name}`, changed);
+  const control = words(kind, name, `avoid ${name}`, changed, { text: "" });
   const element = el("div", { class: "stack tight" }, el("span", { class: "small soft" }, "Avoid"), control.element);
   return { ...control, element, name };
 }
@@ -133,7 +133,7 @@ function conditionField(app, { name, kind, vary }, changed) {
     vector: () => vector(kind, changed),
     classes: () => classes(kind, name, changed),
     image: () => image(app, name, changed),
-    words: () => words(kind, name, changed),
+    words: () => words(kind, name, name, changed),
   };
   const control = controls[kind.kind]?.() ?? text(name, changed);
   let further = [];

@@ -30,7 +30,7 @@ export function axisField(form, name, axes, conditions) {
   const values = el("input", { type: "text", autocomplete: "off", hidden: true });
   const textsOf = axis => [
     axis.name,
-    wordsField(conditions[axis.name], { rows: 4, "aria-label": `Texts of ${axis.title}, one a line` }, { lines: true }),
+    wordsField(axis.name, conditions[axis.name], { rows: 4, "aria-label": `Texts of ${axis.title}, one a line` }, { lines: true }),
   ];
   const texts = new Map(axes.filter(axis => axis.texts).map(textsOf));
   const show = () => {

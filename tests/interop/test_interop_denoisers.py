@@ -1,0 +1,147 @@
+"""A model as a denoiser of azula 0.11.1 and of deepinv 0.5.0, beside `restore` in the same run."""
+
+import azula.guidance
+import azula.sample
+import deepinv
+import pytest
+import torch
+from azula.linalg.covariance import IsotropicCovariance
+from torch import nn
+
+from ancestral import Diffusion, InputError, guidance, interop, oracle, reverse, samplers, schedules, targets
+from ancestral.covariance import Covariance
+from ancestral.data.spec import IMAGES, DataSpec
+from ancestral.model import Model
+from ancestral.operators import Downsample
+
+F64 = torch.float64
+SHAPE, D, NOISE = (1, 8, 8), 64, 0.1
+OPERATOR = Downsample(2)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+
+
+class Net(nn.Module):
+    """Not linear, with a Jacobian that is not symmetric; a class adds to what it answers."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Parameter(torch.eye(D, dtype=F64) / 2 + normal(D, D, seed=4) / 20)
+
+    def forward(self, x, index, labels=None):
+        shift = 0.0 if labels is None else 0.2 * (labels + 1).to(x)[:, None]
+        return torch.tanh(x.flatten(1) @ self.mix.T + shift).reshape(x.shape)
+
+
+def model_of(schedule, kind="network", dtype=F64):
+    spec = DataSpec(SHAPE, IMAGES, ("one", "two"))
+    if kind == "network":
+        return Model(Diffusion(Net().to(dtype), schedule, targets.X0), spec)
+    basis = torch.linalg.qr(normal(D, D, seed=1))[0]
+    return Model(oracle.Gaussian(schedule, 0.2 * normal(1, *SHAPE, seed=2), torch.linspace(0.1, 0.8, D), basis), spec)
+
+
+SCHEDULES = {"cosine": schedules.cosine(), "flow": schedules.flow(1000)}
+each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))
+Y = OPERATOR.apply(0.4 * normal(1, *SHAPE, seed=3)) + NOISE * normal(1, 1, 4, 4, seed=5)
+
+
+def flat(x):
+    return OPERATOR.apply(x).flatten(1)
+
+
+@pytest.mark.parametrize("schedule", [schedules.cosine(), schedules.linear()], ids=["cosine", "linear"])
+@pytest.mark.parametrize(("kind", "dtype"), [("gaussian", F64), ("network", torch.float32), ("network", F64)])
+def test_samples_of_azula_are_those_of_restore(kind, dtype, schedule):
+    """MMPS by DDIM in ten steps from the same x_T. Without a network `restore` samples in float32."""
+    model = model_of(schedule, kind, dtype)
+    sampler = samplers.DDIM(10, clip=None)
+    truth = model.restore(Y, OPERATOR, NOISE, 3, "mmps", iterations=2, sampler=sampler, decode=False)
+    x_T = reverse.prior(schedule, SHAPE, 0, range(3)).to(truth.dtype)
+    noise = IsotropicCovariance(torch.tensor(NOISE**2).to(x_T))
+    y = Y.flatten(1).expand(3, -1).to(x_T)
+    posterior = azula.guidance.MMPSDenoiser(interop.azula(model, clip=None), y, flat, noise, iterations=2)
+    found = azula.sample.DDIMSampler(posterior, steps=10, silent=True)(x_T)
+    assert found.dtype == truth.dtype
+    assert (found - truth).abs().max() < (1e-6 if truth.dtype == F64 else 1e-5)
+
+
+def test_dps_of_azula_is_that_of_restore():
+    """Its sampler adds noise of its own, so the move of one step is compared: of the same x_t, with the same z."""
+    model, z = model_of(schedules.cosine()), normal(1, *SHAPE, seed=8)
+    x_t, t, s = normal(1, *SHAPE, seed=7), 600, 500
+    wrapped = guidance.DPS(model.denoiser, Y, OPERATOR, 0.3)
+    sampler = samplers.DDIM(eta=1.0, clip=None)
+    truth = sampler.sample(wrapped, x_t, [t, s], noise=lambda _: z, labels=torch.tensor([-1]))
+    theirs = azula.guidance.DPSSampler(interop.azula(model, clip=None), Y.flatten(1), flat, 0.3, silent=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn_like", lambda _: z)
+        found = theirs.step(x_t, torch.tensor(0.6, dtype=F64), torch.tensor(0.5, dtype=F64))
+    assert (found - truth).abs().max() < 1e-6
+
+
+@each_schedule
+def test_gradients_of_deepinv_are_those_of_restore(schedule):
+    """ΠGDM and MMPS of deepinv, in its units of [0, 1], as x̂_0 given y moves; deepinv computes in float32."""
+    model = model_of(schedule, dtype=torch.float32)
+    x_t, t, labels = normal(2, *SHAPE, seed=7).float(), 400, torch.tensor([-1, -1])
+    a, b = schedule.at(t)
+    physics = deepinv.physics.LinearPhysics(
+        A=lambda x, **_: OPERATOR.apply(x),
+        A_adjoint=lambda y, **_: OPERATOR.adjoint(y, SHAPE),
+        noise_model=deepinv.physics.GaussianNoise(NOISE / 2),
+    )
+    y = 20 * Y.expand(2, -1, -1, -1).float()
+    theirs = {"mmps": deepinv.sampling.MomentMatchingDataFidelity, "pigdm": deepinv.sampling.PiGDMDataFidelity}
+    for method, kind in theirs.items():
+        # deepinv's images have variance 1 in its units, which are half of ours
+        posterior = guidance.Posterior(model.denoiser, y, OPERATOR, NOISE, method, Covariance.isotropic(4.0), 3)
+        posterior.method = posterior.method._replace(solver="cg")
+        plain = model.denoiser.predict(x_t, t, labels=labels).x0
+        truth = (plain - posterior.predict(x_t, t, labels=labels).x0) / 2 / (b / a / 2) ** 2
+        fidelity = kind(interop.deepinv(model, clip=None), cg_max_iter=3, cg_tol=0.0)
+        found = fidelity.grad((x_t / a + 1) / 2, (y + 1) / 2, physics=physics, sigma=b / a / 2)
+        assert (found - truth).norm() < 1e-4 * truth.norm()
+
+
+def test_conditions_guidance_and_clipping_pass_through():
+    model = model_of(schedules.linear())
+    x_t, t = 2 * normal(4, *SHAPE), 300
+    labels = torch.tensor([0, 1, 0, 1])
+    guided = guidance.Clipped(guidance.ClassifierFree(model.denoiser, 3.0))
+    truth = guided.predict(x_t, t, labels=labels).x0
+    time = torch.tensor(0.3, dtype=F64)
+    theirs = interop.azula(model, label=["one", "two"], guidance=3.0)
+    assert (theirs(x_t, time).mean - truth).abs().max() < 1e-9
+    by_keyword = interop.azula(model, guidance=3.0)(x_t, time.expand(4), labels=labels).mean
+    assert (by_keyword - truth).abs().max() < 1e-9
+    a, b = model.denoiser.schedule.at(t)
+    x, sigma = (x_t / a + 1) / 2, torch.full((4,), b / a / 2, dtype=F64)
+    found = interop.deepinv(model, label=["one", "two"], guidance=3.0)(x, sigma)
+    assert (2 * found - 1 - truth).abs().max() < 1e-6
+    with pytest.raises(InputError, match="guidance"):
+        interop.azula(model_of(schedules.linear()), guidance=float("nan"))
+
+
+def test_the_largest_noise_and_none():
+    model = model_of(schedules.linear())
+    x, found = torch.rand(2, *SHAPE, dtype=F64), interop.deepinv(model, clip=None)
+    assert torch.equal(found(x, 0.0), x)
+    sigma = model.denoiser.schedule.noise[-1] / model.denoiser.schedule.signal[-1] / 2
+    torch.testing.assert_close(found(x, 10 * float(sigma)), found(x, float(sigma)))
+
+
+@pytest.mark.parametrize("name", ["azula", "deepinv"])
+def test_a_package_that_is_not_installed_is_one_line(monkeypatch, name):
+    model, original = model_of(schedules.linear()), interop.denoisers.importlib.import_module
+
+    def without(module):
+        if module.startswith(name):
+            raise ModuleNotFoundError(module)
+        return original(module)
+
+    monkeypatch.setattr(interop.denoisers.importlib, "import_module", without)
+    with pytest.raises(InputError, match=f"^{name} is not installed: .*install.* {name}$"):
+        getattr(interop, name)(model)
