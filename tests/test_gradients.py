@@ -50,7 +50,7 @@ SCHEDULE = schedules.cosine(20)
 
 def draw(*shape, seed=0, scale=1.0, shift=0.0):
     """A leaf of normal numbers."""
-    values = torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+    values = torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
     return (shift + scale * values).requires_grad_()
 
 
@@ -312,6 +312,9 @@ DIFFERENTIABLE = {
         x(1, 0.1),
         x(2, 0.1),
     ),
+    "reverse.AnalyticVariance.__call__": lambda: of(
+        lambda t: reverse.AnalyticVariance(SCHEDULE.noise)(SCHEDULE, t, t - 1.5), times()
+    ),
     "reverse.bits": lambda: of(reverse.bits, x()),
     "gaussian.sqrt": lambda: of(gaussian.sqrt, times()),
     "gaussian.log": lambda: of(gaussian.log, times()),
@@ -392,25 +395,28 @@ DIFFERENTIABLE = {
     "probability_flow.integrate": lambda: likelihood(lambda m, x: [*probability_flow.integrate(m, x)][3][1:]),
     "probability_flow.log_likelihood": lambda: likelihood(probability_flow.log_likelihood),
     "probability_flow.log_likelihood probes": lambda: likelihood(probability_flow.log_likelihood, probes=1),
-    "probability_flow.log_likelihood rtol": lambda: likelihood(probability_flow.log_likelihood, rtol=1e-11),
+    "probability_flow.log_likelihood rtol": lambda: likelihood(probability_flow.log_likelihood, rtol=0.9),
     "probability_flow.log_density": lambda: of(
         lambda x, d: probability_flow.log_density(SCHEDULE, probability_flow.OdeState(20, x, d)), x(), draw(2, seed=1)
     ),
     "adaptive.dormand_prince": lambda: of(
-        lambda y: [*adaptive.dormand_prince(lambda t, s: (s[0].sin() * t[:, None],), (y,), 0.0, 1.0, 1e-11)][-1][1],
+        lambda y: [*adaptive.dormand_prince(lambda t, s: (s[0].sin() * t[:, None],), (y,), 0.0, 1.0, 0.9)][-1][1],
         draw(2, 3),
     ),
     "adaptive.flow_state": lambda: of(
         lambda u, a: adaptive.flow_state(SCHEDULE, a, u), x(), torch.tensor([0.3, 1.2], dtype=F64).requires_grad_()
     ),
     "adaptive.velocity": lambda: of(lambda a, b, c: adaptive.velocity(Prediction(a, b), c), x(), x(1), times()),
-    "adaptive.flow": lambda: likelihood(lambda m, x: adaptive.flow(m.schedule, m.predict, x, 6, 2, 1e-11)),
+    "adaptive.flow": lambda: likelihood(lambda m, x: adaptive.flow(m.schedule, m.predict, x, 6, 2, 0.9)),
     "objectives.Clipped.errors": lambda: errors(
         lambda m: objectives.Clipped(objectives.Denoising(uniform())), torch.tensor([2, 3])
     ),
     "objectives.Denoising.errors": lambda: errors(lambda m: objectives.Denoising(uniform())),
     "objectives.Weighted.errors": lambda: errors(
         lambda m: objectives.Weighted(objectives.Denoising(uniform()), SCHEDULE.noise)
+    ),
+    "objectives.OptimalTransport.errors": lambda: errors(
+        lambda m: objectives.OptimalTransport(objectives.Denoising(uniform()))
     ),
     "objectives.Hybrid.errors": lambda: hybrid(),
     "objectives.Objective.losses": lambda: loss(lambda m, x0: objectives.Denoising(uniform()).losses(m, x0, step=1)[1]),
@@ -467,11 +473,11 @@ DIFFERENTIABLE = {
 """What each function computes, and the leaves that it is differentiable in."""
 ONCE = {
     "reverse.step_bits", "gaussian.DiagonalGaussian.log_bins", "metrics.ensembles.energy_scores",
-    "metrics.ensembles.crps", "nets.UNet.forward", "schedules.Schedule.rates", "adaptive.flow",
-    "probability_flow.log_likelihood rtol", "adaptive.flow_state",
+    "metrics.ensembles.crps", "nets.UNet.forward", "schedules.Schedule.rates", "adaptive.flow_state",
+    "probability_flow.log_likelihood rtol",
 }  # fmt: skip
-"""Rows whose first derivative alone is compared here: third derivatives of curves, or those of a network of many
-layers, which tests/nets compares."""
+"""Rows whose first derivative alone is compared here: third derivatives of curves, adaptive steps whose lengths differ
+with x, or a network of many layers, which tests/nets compares."""
 DETACHED = {
     "curves.root": lambda: of(lambda s: curves.root(lambda t: t - s, T.double() - 5, T.double() + 5), times()),
     "covariance.Covariance.of": lambda: of(Covariance.of, draw(5, 3)),
@@ -479,11 +485,17 @@ DETACHED = {
     "bound.ELBO.terms": lambda: loss(lambda m, x0: [*bound.ELBO().terms(m, x0)]),
     "bound.ELBO.estimates": lambda: loss(lambda m, x0: [*bound.ELBO().estimates(m, x0, 2)]),
     "bound.bits_per_dim": lambda: loss(lambda m, x0: bound.bits_per_dim(m, x0)),
+    "reverse.AnalyticVariance.of": lambda: loss(reverse.AnalyticVariance.of),
+    "objectives.OptimalTransport.pair": lambda: of(
+        objectives.OptimalTransport(objectives.Denoising(uniform())).pair, x(), x(1)
+    ),
     "samplers.TDS.advance": lambda: loss(twisted),
     "samplers.Sampler.trajectory": lambda: loss(lambda m, x0: [*samplers.DDIM(2).trajectory(m, x0)]),
     "samplers.Sampler.sample": lambda: loss(lambda m, x0: samplers.DDIM(2).sample(m, x0)),
-    "samplers.inverse_trajectory": lambda: loss(lambda m, x0: [*samplers.inverse_trajectory(EXACT, x0, EULER)]),
-    "samplers.invert": lambda: loss(lambda m, x0: samplers.invert(EXACT, x0, EULER)),
+    "samplers.inverse_trajectory": lambda: loss(
+        lambda m, x0: [*samplers.inverse_trajectory(EXACT, x0 / 2, samplers.Euler(9))]
+    ),
+    "samplers.invert": lambda: loss(lambda m, x0: samplers.invert(EXACT, x0 / 2, samplers.Euler(9))),
     "samplers.record": lambda: loss(
         lambda m, x0: [
             step.x for _, step in samplers.record(lambda rows: samplers.DDIM(2).trajectory(m, x0[rows]), range(2), 1)
@@ -503,7 +515,7 @@ DETACHED = {
 NO_GRAPH = {
     "of a protocol or an abstract class": """
         targets.Denoiser.predict guidance.Wrapper.predict samplers.Sampler.advance objectives.Objective.errors
-        metrics.extractors.Extractor.__call__""",
+        objectives.Objective.pair metrics.extractors.Extractor.__call__""",
     "tables, matrices and other constants": """
         schedules.Schedule.alpha_bar schedules.Schedule.snr schedules.Schedule.beta targets.unscaled
         targets.Target.output_scale covariance.Covariance.isotropic operators.Operator.matrices
@@ -515,7 +527,8 @@ NO_GRAPH = {
         objectives.times.TimeDistribution.draw objectives.times.UniformTimes.draw objectives.times.UniformTimes.unit
         objectives.times.StratifiedTimes.unit objectives.times.LogNormalTimes.probabilities
         objectives.times.LogNormalTimes.draw objectives.times.ImportanceTimes.probabilities
-        objectives.times.ImportanceTimes.draw objectives.times.stratified objectives.distillation.earlier
+        objectives.times.ImportanceTimes.draw objectives.ForwardPass.z randomness.normal_of
+        objectives.times.stratified objectives.distillation.earlier
         metrics.copies.Copies.near metrics.copies.Copies.copied metrics.baselines.random_items
         metrics.baselines.nearest_items metrics.linear_classifier.LinearClassifier.predict""",
     "state, or a denoiser, objective or setting of another kind": """
@@ -527,7 +540,7 @@ NO_GRAPH = {
     "features of networks under inference mode": "metrics.extractors.features metrics.extractors.concatenate",
     "data that are read, in numbers that files hold, and their conversion in float32": """
         data.Codec.encode data.Codec.decode data.DataSpec.encode data.DataSpec.to_x data.DataSpec.from_x
-        data.DataSpec.decode""",
+        data.DataSpec.decode data.Codec.of_one_unit data.Codec.scales""",
 }
 GRAPHLESS = {name for names in NO_GRAPH.values() for name in names.split()}
 
@@ -566,7 +579,7 @@ def twisted(model, x0):
 
 
 WEAK = denoiser()
-EXACT, EULER = oracle.Gaussian(SCHEDULE, 0.1, 0.5), samplers.Euler(9)
+EXACT = oracle.Gaussian(SCHEDULE, 0.1, 0.5)
 
 
 def public():
@@ -619,6 +632,14 @@ def test_every_public_function_has_a_row():
         assert hasattr(getattr(importlib.import_module(f"ancestral.{module}"), kind), method), name
 
 
+@pytest.fixture(autouse=True)
+def warn_always():
+    """PyTorch warns of a number that is read from a graph once in a process; here each time."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_its_gradient_is_the_slope(name):
     """Along one direction of all leaves together; and of that slope along another."""
@@ -639,7 +660,7 @@ def test_its_gradient_is_the_slope(name):
             with torch.no_grad():
                 for leaf, value, direction in zip(inputs, values, directions, strict=True):
                     leaf.copy_(value + sign * step * direction)
-            results.append(float(number()))
+            results.append(float(torch.as_tensor(number()).detach()))
         with torch.no_grad():
             for leaf, value in zip(inputs, values, strict=True):
                 leaf.copy_(value)
@@ -650,12 +671,19 @@ def test_its_gradient_is_the_slope(name):
     if twice and first.requires_grad:
         parts = torch.autograd.grad(first, inputs, allow_unused=True, materialize_grads=True)
         second = sum(float((part * direction).sum()) for part, direction in zip(parts, across, strict=True))
-    assert float(first) == pytest.approx(difference(lambda: total(function()), along), rel=1e-5, abs=1e-6)
+    assert float(first.detach()) == pytest.approx(difference(lambda: total(function()), along), rel=1e-5, abs=1e-6)
     if twice:
         assert (second or 0.0) == pytest.approx(difference(slope, across), rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", DETACHED)
+@pytest.mark.parametrize(
+    "name",
+    # torch.optim imports PyTorch's compiler, which takes seconds
+    [
+        pytest.param(name, marks=pytest.mark.long) if name == "metrics.linear_classifier.fit" else name
+        for name in DETACHED
+    ],
+)
 def test_its_result_is_detached(name):
     function, _ = DETACHED[name]()
     result = total(function())

@@ -103,7 +103,7 @@ class Mixture:
         weights = torch.full((count,), 1.0, dtype=torch.float64) if weights is None else _tensor(weights)
         if stds.shape != (count,) or weights.shape != (count,) or bool((stds < 0).any()) or bool((weights < 0).any()):
             raise InputError(f"a mixture of {count} means needs {count} stds and {count} weights, none negative")
-        if not count or not float(weights.sum()) > 0:
+        if not count or not bool(weights.sum() > 0):
             raise InputError("a mixture needs a component with a weight above 0")
         self.schedule = schedule
         self.means, self.stds, self.weights = means, stds, weights / weights.sum()

@@ -123,7 +123,7 @@ def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: flo
     if not m or not n:
         raise InputError("memorisation needs samples and held-out items, at least one of each")
     rank = min(max(1, round(quantile * (m + 1))), m)
-    threshold = float(nearest(held_out, train).distance.kthvalue(rank).values)
+    threshold = float(nearest(held_out.detach(), train.detach()).distance.kthvalue(rank).values)
     if threshold == 0:
         raise InputError(f"at least {rank:,} of the {m:,} held-out items are in the training data: leave those out")
     near = nearest(samples, train)

@@ -42,15 +42,15 @@ def slerp(x: Tensor, y: Tensor, weight: float | Tensor) -> Tensor:
     w = item_weights(weight, x)[:, None].to(work, non_blocking=True)
     one, other = (item.flatten(1).to(work).double() for item in (x, y))
     length, length_y = (item.norm(dim=1, keepdim=True) for item in (one, other))
-    # 1 in the place of what a quotient is not taken of, whose derivative would not be finite
-    length, length_y = (size.where(size > 0, 1.0) for size in (length, length_y))
+    some = (length > 0) & (length_y > 0)
+    length, length_y = (size.where(some, 1.0) for size in (length, length_y))  # so that derivatives are finite too
     cos = (one * other).sum(1, keepdim=True) / (length * length_y)
     # the angle by both its sine and its cosine: the arccosine has half the digits at 0 and π
     side = other / length_y - cos * one / length
-    sin = side.norm(dim=1, keepdim=True)
-    apart = (sin > PARALLEL) & (one != 0).any(1, keepdim=True) & (other != 0).any(1, keepdim=True)
+    apart = some & (side.norm(dim=1, keepdim=True) > PARALLEL)
+    sin = side.where(apart, 1.0).norm(dim=1, keepdim=True)
     angle = torch.atan2(sin, cos)
-    arc = (torch.sin((1 - w) * angle) * one + torch.sin(w * angle) * other) / sin.where(apart, 1.0)
+    arc = (torch.sin((1 - w) * angle) * one + torch.sin(w * angle) * other) / sin
     turned = _orthogonal(one)
     half_circle = (1 + w * (length_y / length - 1)) * (torch.cos(w * torch.pi) * one + torch.sin(w * torch.pi) * turned)
     opposite = (cos < 0) & (turned != 0).any(1, keepdim=True)
