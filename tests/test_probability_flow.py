@@ -243,7 +243,7 @@ class Saved:
     now = most = 0
 
     def __init__(self, tensor):
-        self.tensor = tensor
+        self.tensor = tensor.detach()  # with its graph it would hold itself
         Saved.now += tensor.nbytes
         Saved.most = max(Saved.most, Saved.now)
 

@@ -10,6 +10,7 @@ on every schedule. It is smooth in θ at both ends: at θ = 0, clean data, and a
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -88,12 +89,13 @@ def dormand_prince(
     theta = torch.full((len(state[0]),), start, dtype=torch.float64)
     step = torch.full_like(theta, (end - start) / 64)
     recorded = records(*state)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and not recorded):
+    quiet = torch.no_grad if recorded else nullcontext
+    with quiet():
         first = slope(theta, _values(state) if recorded else state)
     for _ in range(MOST_ATTEMPTS):
         after = torch.where(step.abs() >= (end - theta).abs(), end, theta + step)
         step, before = after - theta, _values(state) if recorded else state
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not recorded):
+        with quiet():
             moved, slopes = _stages(slope, theta, after, before, first)
             slopes.append(slope(after, moved))
         errors = [

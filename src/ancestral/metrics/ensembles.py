@@ -42,7 +42,7 @@ def mean_forecast(samples: Tensor) -> Tensor:
 def rms_distances(samples: Tensor, truth: Tensor) -> Tensor:
     """Compute ‖X_k − x‖/√D of each member X_k from the true item x of D values, float64 (N, K)."""
     means = torch.cat([(x - y).square().mean(2) for x, y in _blocks(samples, truth)])
-    return torch.where(means > 0, means.where(means > 0, 1.0).sqrt(), 0.0)  # whose gradient at 0 is 0
+    return means.where(means != 0, 1.0).sqrt().where(means != 0, 0.0)  # whose gradient at 0 is 0
 
 
 def energy_scores(samples: Tensor, truth: Tensor) -> Tensor:
