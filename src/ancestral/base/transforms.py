@@ -102,14 +102,16 @@ def pullback(
 
 def leaves(tensor: Tensor) -> list[Tensor]:
     """Tensors that require gradients, made by no operation, and that a tensor was computed of."""
-    nodes, seen, found = [tensor.grad_fn], {None}, [tensor] if tensor.requires_grad and tensor.is_leaf else []
+    found = [tensor] if tensor.requires_grad and tensor.is_leaf else []
+    nodes: list[Any] = [tensor.grad_fn]
+    seen = {None}
     while nodes:
         node = nodes.pop()
         if node not in seen:
             seen.add(node)
-            nodes += [following for following, _ in node.next_functions]  # type: ignore[union-attr]
+            nodes += [following for following, _ in node.next_functions]
             if type(node).__name__ == "AccumulateGrad":
-                found.append(node.variable)  # type: ignore[union-attr]
+                found.append(node.variable)
     return found
 
 
