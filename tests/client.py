@@ -11,6 +11,7 @@ from torch import nn
 import ancestral
 from ancestral import schedules
 from ancestral.results import EvaluationResult
+from ancestral.results.model_info import ModelInfo
 from ancestral.training import Progress
 
 
@@ -29,7 +30,9 @@ def client(items: torch.Tensor, out: Path) -> float:
     paths: tuple[str, ...] = ancestral.sample(run.folder, n=4, index=[1, 2], gif=True).paths
     report = ancestral.inspect("photos/", image_size=(32, 48), net="unet", steps=0)
     listed = ancestral.runs("runs", clean=True)
-    print(table, paths, report.trainable, listed, ancestral.info(out).parameters, samples.shape, result.samples)
+    about = ancestral.info(out)  # with verify=True the files
+    parameters = about.parameters if isinstance(about, ModelInfo) else 0
+    print(table, paths, report.trainable, listed, parameters, samples.shape, result.samples)
 
     ancestral.train("digits", stesp=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     ancestral.train("digits", steps="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

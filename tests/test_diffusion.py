@@ -74,7 +74,7 @@ def test_small_variance_is_that_of_the_posterior():
         truth = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
         assert transition(s, Prediction(x, x), x, t, t - 1, "small").variance == pytest.approx(truth.item(), rel=1e-9)
     assert transition(s, Prediction(x, x), x, 1, 0, "small").variance == 0
-    with pytest.raises(InputError, match="large, small and learned"):
+    with pytest.raises(InputError, match="large, small, learned and analytic"):
         transition(s, Prediction(x, x), x, 1, 0, "medium")
 
 

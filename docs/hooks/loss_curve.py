@@ -22,7 +22,7 @@ def main() -> None:
     """Train, measure and draw."""
     with tempfile.TemporaryDirectory() as folder:
         run, found = Path(folder) / "run", []
-        settings = {"log_every": 10, "threads": 1, "trackers": ("none",), "progress": False}
+        settings = {"log_every": 10, "threads": 1, "trackers": ("none",)}
         for progress in ancestral.train_steps("digits", out=run, steps=MEASURED[-1], **settings):
             if progress.step in MEASURED:
                 result = ancestral.evaluate(

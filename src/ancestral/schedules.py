@@ -228,7 +228,7 @@ class Schedule:
         if not bool((level >= 0).all()) or (self.extends and not bool(level.isfinite().all())):
             finite = ", and finite on a schedule that goes on above T" if self.extends else ""
             raise InputError(f"a noise level is a number of at least 0{finite}, not {sigma}")
-        t = _TimeAt.apply(self, level) if level.requires_grad else self._time_at(level)  # type: ignore[no-untyped-call]
+        t = _TimeAt.apply(self, level) if level.requires_grad else self._time_at(level)
         return t if isinstance(sigma, Tensor) else float(t)
 
     @torch.no_grad()

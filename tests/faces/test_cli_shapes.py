@@ -67,7 +67,8 @@ def test_trains_samples_and_says_what_it_is(run, trained, tmp_path, name):
         assert movie.n_frames == 3
     output = run("info", folder)
     assert "x".join(map(str, shape[1:])) in output
-    low, high = ancestral.load(folder).spec.codec.limits
+    codec = ancestral.load(folder).spec.codec
+    low, high = codec.ranges[0] if codec.ranges else codec.limits
     assert f"{'float' if dtype == 'float32' else dtype} from {low:g} to {high:g}" in output
 
 

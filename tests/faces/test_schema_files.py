@@ -14,7 +14,7 @@ import ancestral
 from ancestral.base.addresses import SITE, schema_address
 from ancestral.base.errors import InputError
 from ancestral.base.fields import check_ranges
-from ancestral.base.registries import SAMPLERS, SCHEDULES
+from ancestral.base.registries import COUPLINGS, SAMPLERS, SCHEDULES
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, preset
 from ancestral.config.request import EditRequest, ImageRef, Request
 from ancestral.faces.schema_files import result_kinds, schema_files
@@ -93,12 +93,12 @@ def test_bad_settings_are_invalid(name, tree):
 
 @pytest.mark.parametrize("kind", NET_KINDS)
 def test_the_schema_of_a_config_refuses_what_the_reader_refuses(kind):
-    """Each setting gets each of some values; image_size is text that has a form of its own."""
+    """Each setting gets each of some values; image_size and layout are text that has a form of its own."""
     whole = json.loads(Config().with_net(kind).to_json())
     sections = [name for name, part in whole.items() if isinstance(part, dict)]
     compared = []
     for section in sections if kind == "unet" else ["net"]:
-        for name in whole[section].keys() - {"image_size", "kind"}:
+        for name in whole[section].keys() - {"image_size", "layout", "kind"}:
             for value in VALUES:
                 tree = {**whole, section: {**whole[section], name: value}}
                 accepted = _accepted(tree)
@@ -114,6 +114,7 @@ def _accepted(tree):
             if dataclasses.is_dataclass(section):
                 check_ranges(section)
         SAMPLERS.read(config.sample.sampler)
+        COUPLINGS.read(config.train.coupling)
         if config.process.schedule != "custom":
             SCHEDULES.read(config.process.schedule)
         return True

@@ -223,11 +223,11 @@ def test_texts_of_other_data_have_the_tokens_of_the_model():
 
 def test_text_of_other_data_is_read_as_the_model_knows_it(tmp_path):
     """A handful of items of the test set have too few texts for a rule."""
-    spec = opened(caption=tuple(f"a name of {row % 10} parts" for row in range(20))).spec
-    np.savez(tmp_path / "test.npz", images=GREY[:4, 0].numpy(), caption=np.array(["name 1", "name 2"] * 2))
-    other = load_reference(spec, str(tmp_path / "test.npz"), given=[Given("", "caption")])
-    assert isinstance(data.open(tmp_path / "test.npz", given="caption").spec.conditions["caption"], Classes)
-    assert isinstance(other.spec.conditions["caption"], Words)
+    spec = opened(title=tuple(f"a name of {row % 10} parts" for row in range(20))).spec
+    np.savez(tmp_path / "test.npz", images=GREY[:4, 0].numpy(), title=np.array(["name", "parts"] * 2))
+    other = load_reference(spec, str(tmp_path / "test.npz"), given=[Given("", "title")])
+    assert isinstance(data.open(tmp_path / "test.npz", given="title").spec.conditions["title"], Classes)
+    assert isinstance(other.spec.conditions["title"], Words)
 
 
 def test_validation_data_have_the_numbering_of_the_training_data():

@@ -15,7 +15,7 @@ import torch
 import ancestral
 from ancestral import data
 from ancestral.base import disk_room, storage
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.events import Message, finish
 from ancestral.config import Given
 from ancestral.data.given import attach
@@ -25,7 +25,6 @@ from ancestral.render import html_report, writers
 from ancestral.results import EvaluationResult
 from ancestral.results.symptoms import observed
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer, divergence
-from ancestral.training.distributed import out_of_memory
 from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
 from ancestral.training.signals import stop_on_signals
 from ancestral.use_cases.training.train import fit

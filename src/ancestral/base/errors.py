@@ -17,6 +17,9 @@ from typing import Self
 
 from ancestral.base.options import END, NEXT, START, in_python, spell
 
+OUT_OF_MEMORY = "out of memory|can't allocate memory|could not create a (memory|primitive)(?! descriptor)"
+"""The words of CUDA and MPS, of PyTorch's allocator on the CPU, and of oneDNN, which names no reason."""
+
 
 class InputError(ValueError):
     """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape.
@@ -131,3 +134,9 @@ def one_line(text: object) -> str:
     """Format `text` in one line: line breaks, control and undecodable characters, as in file names, are escaped."""
     marks = (START, NEXT, END)
     return "".join(c if c.isprintable() or c in marks else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of a device or the system means that memory ran out."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, words) is not None

@@ -57,7 +57,7 @@ class Entry:
     def check_options(self, kind: str, options: Mapping[str, Any]) -> None:
         """Raise InputError for an option that the part does not have, and a value that it cannot have."""
         part = self.load()
-        defaults, hints = self.defaults(), typing.get_type_hints(part.__init__ if isinstance(part, type) else part)
+        defaults, hints = self.defaults(), typing.get_type_hints(part.__init__ if isinstance(part, type) else part)  # type: ignore[misc]
         for key, option in options.items():
             if key not in defaults:
                 raise InputError(f"{kind} {self.name} has no option {key}; it has {', '.join(defaults)}")

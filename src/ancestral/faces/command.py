@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ancestral import __version__
 from ancestral.base.arguments import nearest
-from ancestral.base.errors import InputError, one_line, text_of
+from ancestral.base.errors import InputError, one_line, out_of_memory, text_of
 from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, raised
 from ancestral.base.options import on_command_line, spell, spelled
 from ancestral.declarations import USE_CASES, UseCase
@@ -66,8 +66,6 @@ def _exit_code(argv: Sequence[str]) -> int:
         print(f"ancestral: {spell(one_line(text_of(error)), on_command_line)}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        from ancestral.training.distributed import out_of_memory
-
         if not out_of_memory(error):
             raise
         print("ancestral: there is not enough memory: close other programs, or ask for less at once", file=sys.stderr)

@@ -134,4 +134,4 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 
 def _freeze(net: nn.Module, device: torch.device) -> None:
-    net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)

@@ -165,7 +165,7 @@ def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
     if p is q:
         i, j = i[i != j], j[i != j]
     count = max(1, NUMBERS_AT_ONCE // p.centred.shape[1])
-    parts = zip(i.split(count), j.split(count), strict=True)
+    parts = zip(torch.split(i, count), torch.split(j, count), strict=True)
     return torch.cat([_pair_terms(p.rows(a), q.rows(b), s, own=p is q) for a, b in parts])
 
 

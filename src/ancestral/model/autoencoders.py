@@ -52,7 +52,7 @@ def build_autoencoder(
         )
     with pytorch_generator(seed):
         autoencoder = Autoencoder(spec.shape[0], config.latent, config.channels, config.latent_width, dims)
-    return autoencoder.to(memory_format=memory_format(1 + len(spec.shape))).requires_grad_(False).eval()  # type: ignore[call-overload,no-any-return]
+    return autoencoder.to(memory_format=memory_format(1 + len(spec.shape))).requires_grad_(False).eval()
 
 
 def _kind(channels: int, dims: int) -> str:

@@ -107,7 +107,7 @@ def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> D
     net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
     format = memory_format(1 + len(spec.shape), config.runtime.memory_format)
-    return denoiser.to(memory_format=format)  # type: ignore[call-overload,no-any-return]
+    return denoiser.to(memory_format=format)
 
 
 def _check_determinant(target: Target, schedule: Schedule) -> None:

@@ -1,6 +1,7 @@
 """Model files: `model.safetensors` holds the averaged weights, and metadata that rebuild the denoiser."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def find(path: str | Path) -> Path:
     if hub.is_address(path):
         return hub.fetch(str(path), run_files.MODEL)
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 (raises nothing, where a name is too long for Path.is_dir)
         if not (path / run_files.MODEL).is_file():
             raise InputError(
                 f"{path} holds no {run_files.MODEL}: it is no run folder, or its training has not saved yet"
             )
         return path / run_files.MODEL
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110
         raise InputError(f"there is no run folder or model file {path}; `ancestral train` makes one")
     return path
 

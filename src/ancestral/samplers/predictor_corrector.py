@@ -9,6 +9,7 @@ from ancestral.base.errors import InputError
 from ancestral.samplers.ddpm import DDPM
 from ancestral.samplers.langevin import langevin_step
 from ancestral.samplers.loop import Move
+from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
 
@@ -37,6 +38,11 @@ class PredictorCorrector(DDPM):
     def __post_init__(self) -> None:
         if self.corrections < 1 or not 0 < self.snr < 1:
             raise InputError("a corrector needs at least 1 correction, and an snr between 0 and 1")
+
+    def nfe(self, schedule: Schedule) -> int:
+        """See `Sampler.nfe`: one evaluation a step, and one for each correction; the last step has none."""
+        steps = super().nfe(schedule)
+        return steps + self.corrections * (steps - 1)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """See `Sampler.advance`: the predictor's step t → s, then the corrections at s; none at s = 0."""

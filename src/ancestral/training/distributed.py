@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import datetime
 import os
-import re
 import secrets
 import time
 import warnings
@@ -26,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from ancestral.base.device import Precision, pick_device, pick_dtype
-from ancestral.base.errors import InputError, text_of
+from ancestral.base.errors import InputError, out_of_memory, text_of
 from ancestral.base.events import finish
 from ancestral.base.options import option
 
@@ -63,7 +62,7 @@ class Distributed:
             )
         if started and not distributed.is_initialized():
             _init_process_group(distributed.get_default_backend_for_device(self.device))
-            atexit.register(lambda: distributed.is_initialized() and distributed.destroy_process_group())
+            atexit.register(_leave)
         self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
         self.dtype = pick_dtype(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -95,7 +94,7 @@ class Distributed:
         from torch.distributed.fsdp import fully_shard
 
         warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # a view is returned, and never changed in place
-        net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP2 can cut
+        net.to(memory_format=torch.contiguous_format)  # all that FSDP2 can cut
         mesh = init_device_mesh(self.device.type, (self.world,))
         for module in (*repeated_blocks(net), net):
             fully_shard(module, mesh=mesh)
@@ -153,7 +152,7 @@ class Distributed:
         """Run a workflow on the first process; the others wait for its result, and raise InputError if it fails."""
         if self.world == 1:
             return (yield from events)
-        group = distributed.new_group(timeout=WORK_TIMEOUT, backend="gloo")
+        group: Any = distributed.new_group(timeout=WORK_TIMEOUT, backend="gloo")
         answer: list[Any] = [None, None]
         try:
             if self.main:
@@ -201,6 +200,12 @@ def begun_before_restart(folder: Path) -> bool:
         return False
     store = _agent_store()
     return store is not None and bool(store.check([_beginning_of(folder)]))
+
+
+def _leave() -> None:
+    """Destroy the process group, if there still is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _init_process_group(backend: str) -> None:
@@ -298,10 +303,6 @@ def keep_activations(net: nn.Module) -> None:
         block.__dict__.pop("forward", None)
 
 
-OUT_OF_MEMORY = "out of memory|can't allocate memory|could not create a (memory|primitive)(?! descriptor)"
-"""The words of CUDA and MPS, of PyTorch's allocator on the CPU, and of oneDNN, which names no reason."""
-
-
 @contextlib.contextmanager
 def memory_explained(advice: str) -> Iterator[None]:
     """Turn an error that means that memory ran out into an InputError with this advice."""
@@ -311,9 +312,3 @@ def memory_explained(advice: str) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise InputError(f"there is not enough memory: {advice}") from None
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of a device or the system means that memory ran out."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, words) is not None

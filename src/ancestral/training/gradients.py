@@ -10,7 +10,7 @@ from torch import Tensor
 from ancestral import augmentation, randomness
 from ancestral.base.device import memory_format, on_device
 from ancestral.base.double_precision import highest_dtype
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config import Config, CustomNetConfig, TrainConfig
@@ -22,7 +22,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.objectives.objective import draw_noise
 from ancestral.randomness import Stream, pytorch_generator
 from ancestral.training.batch_copies import BatchCopies
-from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
+from ancestral.training.distributed import Distributed, memory_explained
 from ancestral.training.latent_cache import LatentCache
 from ancestral.training.training_state import TrainingState
 

@@ -52,7 +52,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if transformed(q, k, v):
         return _explicit(q, k, v)
     out = F.scaled_dot_product_attention(q, k, v)
-    return _Differentiable.apply(out, q, k, v) if out.requires_grad else out  # type: ignore[no-untyped-call]
+    return _Differentiable.apply(out, q, k, v) if out.requires_grad else out
 
 
 def _explicit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class _Mixin(_Base):
             return super()._conv_forward(input, weight, bias)
         settings = (self.stride, self.padding, self.dilation, False, self.output_padding, self.groups)
         x = input.to(torch.get_autocast_dtype(device))
-        out: Tensor = _Convolve.apply(x, weight, bias, settings)  # type: ignore[no-untyped-call]
+        out: Tensor = _Convolve.apply(x, weight, bias, settings)
         return out
 
 

@@ -45,9 +45,9 @@ class Dropout(nn.Module):
             return F.dropout(h, self.p, self.training)
         keys = keys ^ self.salt
         if not torch.compiler.is_compiling() and transformed(h):
-            out: Tensor = h * _Factors.apply(keys, h.shape, h.dtype, self.dropped)  # type: ignore[no-untyped-call]
+            out: Tensor = h * _Factors.apply(keys, h.shape, h.dtype, self.dropped)
             return out
-        out = _Drop.apply(h, keys, self.dropped)  # type: ignore[no-untyped-call]
+        out = _Drop.apply(h, keys, self.dropped)
         return out
 
 
@@ -86,7 +86,7 @@ class _Factors(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int, ...], keys: Tensor, *settings: Any) -> tuple[Tensor, int]:
         keys = keys.movedim(in_dims[0], 0)
-        factors: Tensor = _Factors.apply(keys.flatten(0, 1), *settings)  # type: ignore[no-untyped-call]
+        factors: Tensor = _Factors.apply(keys.flatten(0, 1), *settings)
         return torch.unflatten(factors, 0, keys.shape), 0
 
 

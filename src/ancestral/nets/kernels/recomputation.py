@@ -31,7 +31,7 @@ def in_float32(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> T
     lower = lower and torch.is_autocast_enabled(kind)
     if not lower or torch.compiler.is_compiling() or transformed(x, *others):
         return function(x, *others)
-    out: Tensor = _Recomputed.apply(function, x, *others)  # type: ignore[no-untyped-call]
+    out: Tensor = _Recomputed.apply(function, x, *others)
     return out
 
 
