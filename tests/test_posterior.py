@@ -18,6 +18,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 KNOWN = (torch.rand(4, 4, generator=GENERATOR) > 0.5).double()
 OPERATORS = {"downsample": Downsample(2), "mask": Mask(KNOWN), "blur": Blur(0.8)}
 TIMES = {"little noise": 1, "a time": 300, "a time each": torch.tensor([1, 500, 1000])}
+CUBE = Linear(lambda x: x**3)
 
 
 def normal(*shape, seed=0):
@@ -226,6 +227,18 @@ def test_samples_without_noise_have_the_measurement(operator):
     assert (operator.apply(x) - y).abs().max() <= 1e-4
 
 
+def test_the_covariance_of_items_in_float64_is_exact():
+    """By the singular values of the items, to the rounding of float64."""
+    x0 = torch.randn(40, 6, dtype=F64, generator=torch.Generator().manual_seed(3)) @ torch.randn(6, 6).double()
+    covariance = Covariance.of(x0)
+    values = torch.linalg.svdvals(x0 - x0.mean(0)) ** 2 / 39
+    torch.testing.assert_close(covariance.variances, values[values > covariance.rest], rtol=1e-12, atol=0)
+    full = (covariance.axes * covariance.variances) @ covariance.axes.T
+    torch.testing.assert_close(full, torch.cov(x0.T), rtol=0, atol=3e-3 * float(values.mean()))
+    axes = covariance.axes
+    torch.testing.assert_close(axes.T @ axes, torch.eye(axes.shape[1], dtype=F64), rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("rank", [3, 40])
 def test_the_covariance_of_items_is_that_of_numpy_along_its_axes(rank):
     x0 = normal(30, 2, 3) @ normal(3, 3, seed=1)
@@ -271,11 +284,19 @@ def test_copies_of_items_make_no_axes_of_their_own():
             "above 0 if a component of the mixture has no width",
         ),
         (lambda d, y: Covariance.of(normal(1, *SHAPE)), "two items or more, not 1"),
+        (lambda d, y: guidance.Posterior(d, y, CUBE).predict(torch.zeros(3, *SHAPE), 5), "not linear, .* guidance.DPS"),
+        (lambda d, y: guidance.Replacement(d, y, CUBE).predict(torch.zeros(3, *SHAPE), 5), "not linear"),
+        (lambda d, y: oracle.Gaussian(SCHEDULE, torch.zeros(SHAPE), 1.0).given(y, CUBE, 0.1), "not linear"),
     ],
 )
 def test_what_cannot_be_restored_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make(oracle.Gaussian(SCHEDULE, 0.0, 1.0), normal(3, 1, 2, 2))
+
+
+def test_dps_takes_what_is_not_linear():
+    denoiser = guidance.DPS(oracle.Gaussian(SCHEDULE, 0.0, 1.0), torch.zeros(1, *SHAPE), CUBE)
+    assert denoiser.predict(torch.ones(3, *SHAPE), 5).x0.isfinite().all()
 
 
 def test_a_system_that_is_solved_stays_solved():

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import bound_gap
-from ancestral import oracle, probability_flow, schedules
+from ancestral import oracle, probability_flow, schedules, targets
 from ancestral.base.errors import InputError
+from ancestral.diffusion import Diffusion
 from ancestral.samplers import Heun
 from ancestral.targets import Prediction
 
@@ -208,3 +209,68 @@ def test_a_network_that_diverges_is_named():
 
     with pytest.raises(InputError, match="leaves the finite numbers"):
         Heun(rtol=1e-3).sample(Broken(), torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("options", [{"rtol": 1e-6}, {"rtol": 1e-6, "probes": 2}, {"steps": 300, "spacing": "logsnr"}])
+def test_its_gradient_is_that_of_the_density_of_a_gaussian(options):
+    """In x_0, and in the mean and the logarithm of the deviation, of which the denoiser reads an exponential."""
+    x = points(4).requires_grad_()
+    mean = torch.tensor([[0.3, -0.2]], dtype=F64, requires_grad=True)
+    log_std = torch.tensor([-0.9, -0.3], dtype=F64, requires_grad=True)
+    schedule = schedules.zero_terminal(schedules.linear(1000))
+    density = torch.distributions.Normal(mean, log_std.exp()).log_prob(x).sum(1)
+    found = probability_flow.log_likelihood(oracle.Gaussian(schedule, mean, log_std.exp()), x, **options)
+    torch.testing.assert_close(found, density, rtol=0, atol=5e-3)
+    gradients = (torch.autograd.grad(value.sum(), [x, mean, log_std]) for value in (found, density))
+    for ours, exact in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, exact, rtol=2e-3, atol=2e-3)
+
+
+def test_recording_gradients_changes_no_bit():
+    x = points(3).requires_grad_()
+    for options in ({}, {"rtol": 1e-4}, {"probes": 1}):
+        recorded = probability_flow.log_likelihood(oracle.Mixture(schedules.cosine(20), MEANS, STDS), x, **options)
+        with torch.no_grad():
+            plain = probability_flow.log_likelihood(oracle.Mixture(schedules.cosine(20), MEANS, STDS), x, **options)
+        assert recorded.requires_grad
+        assert not plain.requires_grad
+        assert torch.equal(recorded, plain)
+
+
+class Saved:
+    """A tensor that autograd keeps for a backward pass, counted while it is kept."""
+
+    now = most = 0
+
+    def __init__(self, tensor):
+        self.tensor = tensor.detach()  # with its graph it would hold itself
+        Saved.now += tensor.nbytes
+        Saved.most = max(Saved.most, Saved.now)
+
+    def __del__(self):
+        Saved.now -= self.tensor.nbytes
+
+
+def test_memory_grows_by_one_state_a_step():
+    """Of a network whose activations are 100 times as large as x."""
+
+    class Wide(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Linear(2, 200), torch.nn.Tanh(), torch.nn.Linear(200, 2))
+
+        def forward(self, x, index):
+            return self.layers(x)
+
+    x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    most: list[int] = []
+    for steps in (5, 40):
+        denoiser = Diffusion(Wide(), schedules.cosine(40), targets.V).eval()
+        Saved.now = Saved.most = 0
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+            probability_flow.log_likelihood(denoiser, x, steps=steps).sum().backward()
+        most.append(Saved.most)
+    state = x.nbytes + x.nbytes // 2
+    weights = sum(weight.nbytes for weight in denoiser.parameters())  # which each step names, and none copies
+    assert most[1] - most[0] < 35 * (2 * state + weights)
+    assert most[0] > 50 * x.nbytes  # the activations of one step are in it

@@ -545,6 +545,25 @@ def test_time_at_inverts_the_noise_level(s):
     assert s.extends or s.time_at(math.inf) == s.steps
 
 
+def test_the_time_of_a_level_has_the_derivative_of_the_inverse():
+    """Of a flow t = T σ/(1 + σ), and of `geometric` t − 1 is (T − 1) log(σ/σ_min)/log(σ_max/σ_min), to second order."""
+    level = torch.tensor([0.0, 0.02, 0.5, 1.0, 3.0, 30.0, 49.0, 1e3], dtype=torch.float64, requires_grad=True)
+    first, second = (100 / (1 + level.detach()) ** 2, -200 / (1 + level.detach()) ** 3)
+    rate = 99 / math.log(5000) / level.detach()
+    cases = (
+        (schedules.flow(100), slice(None), first, second),
+        (schedules.geometric(100), slice(1, None), rate[1:], (-rate / level.detach())[1:]),
+    )
+    for schedule, rows, slope, curvature in cases:
+        (found,) = torch.autograd.grad(schedule.time_at(level).sum(), level, create_graph=True)
+        torch.testing.assert_close(found.detach()[rows], slope, rtol=1e-9, atol=0)
+        torch.testing.assert_close(torch.autograd.grad(found.sum(), level)[0][rows], curvature, rtol=1e-9, atol=0)
+    assert torch.autograd.grad(schedules.geometric(100).time_at(level).sum(), level)[0][0] == pytest.approx(
+        100
+    )  # b = 0.01 t
+    assert torch.autograd.grad(schedules.linear(100).time_at(level).sum(), level)[0][-1] == 0  # T, above the last level
+
+
 def test_levels_above_the_last():
     """`karras` and `geometric` go on above T, where EDM's churn leads; other schedules end there."""
     s = schedules.karras(18)

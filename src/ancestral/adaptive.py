@@ -9,12 +9,14 @@ on every schedule. It is smooth in θ at both ends: at θ = 0, clean data, and a
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
+from ancestral.base.transforms import leaves, recomputed, transformed
 from ancestral.schedules import Schedule, Time, broadcast, per_item
 from ancestral.targets import Prediction
 
@@ -22,7 +24,7 @@ Tensors = tuple[Tensor, ...]
 """Tensors (B, *) that are integrated together."""
 MOST_ATTEMPTS = 10_000
 """The largest number of attempted steps."""
-NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
 STAGES = (
     (1 / 5,),
     (3 / 40, 9 / 40),
@@ -44,8 +46,21 @@ def check_rtol(rtol: float, x: Tensor) -> None:
         )
 
 
+def records(*tensors: Tensor) -> bool:
+    """Whether gradients are recorded step by step, each computed again in the backward pass.
+
+    Under a transform or a compiler all steps are one graph.
+    """
+    return torch.is_grad_enabled() and not (torch.compiler.is_compiling() or transformed(*tensors))
+
+
 def dormand_prince(
-    slope: Callable[[Tensor, Tensors], Tensors], state: Tensors, start: float, end: float, rtol: float
+    slope: Callable[[Tensor, Tensors], Tensors],
+    state: Tensors,
+    start: float,
+    end: float,
+    rtol: float,
+    others: Mapping[int, Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, Tensors]]:
     """Integrate d state/dθ = slope(θ, state) by the pair of order 5(4) of Dormand and Prince (1980).
 
@@ -53,12 +68,17 @@ def dormand_prince(
     square of its error, relative to rtol · (1 + |state|), is at most 1 in each tensor. It is repeated with a shorter
     one if not.
 
+    The states are differentiable in the initial state and in `others`, any number of times. The gradient is that of the
+    steps that are made, whose lengths are constants; so it differs from that of the exact solution by about rtol. One
+    state is kept for each step, and the slopes are evaluated again in the backward pass.
+
     Args:
         slope: The derivative at θ, float64 (B,) on the CPU.
         state: The initial state.
         start: θ at the start.
         end: θ at the end.
         rtol: The tolerance.
+        others: Leaves that get gradients, by any key; the slope may add to them when it is evaluated. Others get none.
 
     Yields:
         θ of each item, float64 (B,), and the state, after each attempt.
@@ -68,27 +88,36 @@ def dormand_prince(
     """
     theta = torch.full((len(state[0]),), start, dtype=torch.float64)
     step = torch.full_like(theta, (end - start) / 64)
-    slopes = [slope(theta, state)]
+    recorded = records(*state)
+    quiet = torch.no_grad if recorded else nullcontext
+    with quiet():
+        first = slope(theta, _values(state) if recorded else state)
     for _ in range(MOST_ATTEMPTS):
         after = torch.where(step.abs() >= (end - theta).abs(), end, theta + step)
-        step, slopes = after - theta, slopes[:1]
-        for node, weights in zip(NODES, STAGES, strict=True):
-            moved = tuple(y + _sum(step, weights, part) for y, *part in zip(state, *slopes, strict=True))
-            slopes.append(slope(torch.lerp(theta, after, node), moved))
+        step, before = after - theta, _values(state) if recorded else state
+        with quiet():
+            moved, slopes = _stages(slope, theta, after, before, first)
+            slopes.append(slope(after, moved))
         errors = [
             (_sum(step, ERROR_WEIGHTS, part) / (rtol * (1 + torch.maximum(y.abs(), new.abs()))))
             .flatten(1)
             .square()
             .mean(1)
-            for y, new, *part in zip(state, moved, *slopes, strict=True)
+            for y, new, *part in zip(before, moved, *slopes, strict=True)
         ]
-        error = torch.stack(errors).amax(0).sqrt().cpu().double()
+        error = torch.stack(errors).amax(0).sqrt().detach().cpu().double()
         if not bool(error.isfinite().all()):
             raise InputError("the probability flow leaves the finite numbers: the network diverged, or needs a clip")
         accepted = error <= 1
-        theta = theta.where(~accepted, after)
-        state = tuple(new.where(per_item(accepted, y), y) for new, y in zip(moved, state, strict=True))
-        slopes = [tuple(k.where(per_item(accepted, k), first) for k, first in zip(slopes[-1], slopes[0], strict=True))]
+        following = _where(accepted, moved, before)
+        if recorded:
+
+            def step_again(*y: Tensor, start: Tensor = theta, end: Tensor = after, taken: Tensor = accepted) -> Tensors:
+                return _where(taken, _stages(slope, start, end, y, slope(start, y))[0], y)
+
+            following = recomputed(step_again, state, (others or {}).values(), following)
+        theta, state = theta.where(~accepted, after), following
+        first = _where(accepted, slopes[-1], first)
         yield theta, state
         if bool((theta == end).all()):
             return
@@ -103,7 +132,7 @@ def angle(schedule: Schedule, t: float) -> float:
 
 
 def flow_state(schedule: Schedule, theta: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x = s u (B, *), the times t, float64 (B,), and s, float64 (B,), at θ."""
+    """x = s u (B, *), the times t, float64 (B,), and s, float64 (B,), at θ. Differentiable in θ and u."""
     t = torch.as_tensor(schedule.time_at(torch.tan(theta)))
     a, b = schedule.at(t)
     s = torch.hypot(torch.as_tensor(a), torch.as_tensor(b))
@@ -111,7 +140,7 @@ def flow_state(schedule: Schedule, theta: Tensor, u: Tensor) -> tuple[Tensor, Te
 
 
 def velocity(prediction: Prediction, theta: Tensor) -> Tensor:
-    """du/dθ, (B, *)."""
+    """du/dθ, (B, *). Differentiable in the prediction and θ."""
     x0, eps = prediction
     return broadcast(theta.cos(), eps) * eps - broadcast(theta.sin(), x0) * x0
 
@@ -119,16 +148,57 @@ def velocity(prediction: Prediction, theta: Tensor) -> Tensor:
 def flow(
     schedule: Schedule, predict: Callable[[Tensor, Time], Prediction], x: Tensor, t: float, s: float, rtol: float
 ) -> Tensor:
-    """Move x (B, *) along the probability flow from time t to time s. Raises InputError as `dormand_prince` does."""
+    """Move x (B, *) along the probability flow from time t to time s. Raises InputError as `dormand_prince` does.
+
+    Differentiable as `dormand_prince` is, in x and the leaves that `predict` reads, such as the parameters of a
+    network; not in those of a learned curve.
+    """
+    recorded, others = records(x), dict[int, Tensor]()
 
     def slope(theta: Tensor, state: Tensors) -> Tensors:
         x, times, _ = flow_state(schedule, theta, state[0])
-        return (velocity(predict(x, times), theta),)
+        with torch.set_grad_enabled(torch.is_grad_enabled() or recorded):
+            result = velocity(predict(x, times), theta)
+        if not recorded or x.requires_grad:
+            return (result,)
+        others.update(parameters(schedule, result))
+        return (result.detach(),)
 
     check_rtol(rtol, x)
     start, end = ((angle(schedule, time), math.hypot(*schedule.at(time))) for time in (t, s))
-    *_, (_, (u,)) = dormand_prince(slope, (x / start[1],), start[0], end[0], rtol)
+    *_, (_, (u,)) = dormand_prince(slope, (x / start[1],), start[0], end[0], rtol, others)
     return end[1] * u
+
+
+def parameters(schedule: Schedule, estimate: Tensor) -> dict[int, Tensor]:
+    """The leaves that an estimate was computed of, by their ids, without those of a learned curve."""
+    found = {id(leaf): leaf for leaf in leaves(estimate)}
+    if found and schedule.learned:
+        with torch.enable_grad():
+            for scale in schedule.at(torch.ones(1, dtype=torch.float64)):
+                for leaf in leaves(torch.as_tensor(scale)):
+                    found.pop(id(leaf), None)
+    return found
+
+
+def _values(state: Tensors) -> Tensors:
+    return tuple(y.detach() for y in state)
+
+
+def _where(accepted: Tensor, new: Tensors, before: Tensors) -> Tensors:
+    return tuple(y.where(per_item(accepted, y), old) for y, old in zip(new, before, strict=True))
+
+
+def _stages(
+    slope: Callable[[Tensor, Tensors], Tensors], theta: Tensor, after: Tensor, state: Tensors, first: Tensors
+) -> tuple[Tensors, list[Tensors]]:
+    """The state of order 5 after a step, and the slopes of its stages, of which the first is known."""
+    slopes = [first]
+    for node, weights in zip((*NODES, None), STAGES, strict=True):
+        moved = tuple(y + _sum(after - theta, weights, part) for y, *part in zip(state, *slopes, strict=True))
+        if node is not None:
+            slopes.append(slope(torch.lerp(theta, after, node), moved))
+    return moved, slopes
 
 
 def _sum(step: Tensor, weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:

@@ -38,7 +38,7 @@ class Term(NamedTuple):
 
 
 def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
-    """L_T of each image x0 (N, *) in bits/dim, (N,)."""
+    """L_T of each image x0 (N, *) in bits/dim, (N,). Differentiable in x0."""
     end = schedule.marginal(x0, schedule.steps)
     prior = DiagonalGaussian(torch.zeros_like(x0), schedule.prior_std**2)
     return bits(end.kl(prior))  # (5)  L_T = KL(q(x_T|x_0) ‖ p(x_T))
@@ -68,7 +68,7 @@ class ELBO:
     def term(
         self, denoiser: Denoiser, x0: Tensor, t: Time, draw: int, indices: Sequence[int], **condition: Tensor
     ) -> Term:
-        """Compute the term of time t by one evaluation of the denoiser.
+        """Compute the term of time t by one evaluation of the denoiser. The result is detached.
 
         Args:
             denoiser: What estimates x_0.
@@ -92,7 +92,7 @@ class ELBO:
     def terms(
         self, denoiser: Denoiser, x0: Tensor, indices: Sequence[int] | None = None, **condition: Tensor
     ) -> Iterator[Term]:
-        """Compute every term of images x0 (N, *), from t = T to 1, by T evaluations of the denoiser."""
+        """Compute every term of images x0 (N, *), from t = T to 1, by T evaluations of the denoiser, detached."""
         check_denoiser(denoiser)
         indices = range(len(x0)) if indices is None else indices
         return (self.term(denoiser, x0, t, t, indices, **condition) for t in range(denoiser.schedule.steps, 0, -1))
@@ -103,7 +103,8 @@ class ELBO:
         """Estimate the sum of the terms from `passes` evaluations, each at a random time of one of `time_strata`.
 
         The bits of each term are multiplied by the number of times in its stratum, so their sum is unbiased for L_0 + Σ
-        L_t. Each image draws its own times, so the spread of the sums over images shows the error of their mean.
+        L_t. Each image draws its own times, so the spread of the sums over images shows the error of their mean. The
+        terms are detached.
         """
         check_denoiser(denoiser)
         indices = range(len(x0)) if indices is None else indices
@@ -129,6 +130,7 @@ def time_strata(steps: int, passes: int) -> list[range]:
     return [range(low, high) for low, high in pairwise(edges)]
 
 
+@torch.no_grad()
 def bits_per_dim(
     denoiser: Denoiser,
     x0: Tensor,
@@ -154,7 +156,7 @@ def bits_per_dim(
         condition: What the denoiser is conditioned on.
 
     Returns:
-        The terms and their sum, in bits/dim of each image.
+        The terms and their sum, in bits/dim of each image, detached. A gradient is that of `reverse.step_bits`.
 
     Raises:
         InputError: If the schedule has one step, there are no images, or they are not floats.

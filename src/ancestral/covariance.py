@@ -79,7 +79,7 @@ class Covariance:
             b: The noise of x_t, likewise.
 
         Returns:
-            C v, (B, D).
+            C v, (B, D). Differentiable in v, in a and b that are tensors, and in the axes and variances.
         """
         rest = self.rest * b**2 / (a**2 * self.rest + b**2)
         if self.axes is None:

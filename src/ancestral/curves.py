@@ -1,6 +1,6 @@
 """The curves a(t) and b(t) of a schedule between the integer times: closed forms, and a smooth interpolation of tables.
 
-A curve maps times t, float64 of any shape, to a_t and b_t of that shape. It is differentiable by PyTorch, and made of
+A curve maps times t, float64 of any shape, to a_t and b_t of that shape. It is differentiable in t, and made of
 module-level functions, so that a schedule can be pickled.
 """
 

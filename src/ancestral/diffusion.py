@@ -26,7 +26,8 @@ class Diffusion(nn.Module):
     The network is called as `net(x, index, **condition)` with x (B, *) and index = t − 1 (B,), int64 for integer times
     and float32 for others (float64 with x in float64), and answers with the shape of x. What it is given and what it
     answers are scaled to order 1; see `Target.scales`. It computes in the dtype of its first parameter, and everything
-    else in that of x.
+    else in that of x. Methods are differentiable in samples, in noise, in times that are float tensors and in the
+    parameters of the network, as many times as the network is.
 
     Args:
         net: The network.

@@ -1,7 +1,7 @@
 """The diagonal Gaussian: every distribution of the forward and of the reverse process is one.
 
 Variances are float64 scalars of the schedule (a float, or a tensor broadcast against `mean`), so nothing is rounded
-before it multiplies the data.
+before it multiplies the data. All is differentiable in the samples, the mean and a variance that is a tensor.
 """
 
 import math

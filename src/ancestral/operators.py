@@ -2,7 +2,8 @@
 
 An operator makes the condition of a model that is trained to undo it (`given="upscale:4"`), and says what editing
 restores. It has A, the adjoint Aᵀ and the pseudo-inverse A⁺ for batches (B, C, *sides) with any number of axes of
-space. Operators that follow one another are one: `Blur(1) | Downsample(4)` blurs, then takes every mean of 4×4.
+space. Operators that follow one another are one: `Blur(1) | Downsample(4)` blurs, then takes every mean of 4×4. All
+three maps, and the solvers below, are differentiable in the items and measurements; matrices are constants.
 """
 
 import math

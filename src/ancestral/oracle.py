@@ -6,6 +6,10 @@ network, the error of a sample is the sampler's alone.
 
 Given a measurement y = A x_0 + σ n, the density of x_0 is known as well: `given` of each oracle returns the exact
 denoiser E[x_0 | x_t, y], with which every sampler draws from the posterior p(x_0 | y).
+
+Estimates are differentiable, any number of times, in x_t, in times that are float tensors, in the parameters of the
+density (means, deviations, weights) and, given a measurement, in y. `given` of a Gaussian and of a mixture is not
+differentiable in a basis or an operator, and that of a Gaussian takes its deviations as constants.
 """
 
 import copy
@@ -68,17 +72,17 @@ class Gaussian:
         Raises:
             InputError: If the mean has not the shape of an item, or y is no such measurement.
         """
-        own_mean, std = (part.to("cpu", torch.float64) for part in (self.mean, self.std))
+        own_mean, std = self.mean.to("cpu", torch.float64), self.std.detach().to("cpu", torch.float64)
         shape = tuple((own_mean + std).shape if self.basis is None else own_mean.shape[1:])
         if self.basis is None and shape[:1] == (1,) and y.ndim <= len(shape):
             shape = shape[1:]  # the mean has an axis for the batch, as y has
         if not shape:
             raise InputError("the shape of an item is not known: give the Gaussian its mean as a tensor of that shape")
         dimensions, dtype = math.prod(shape), torch.float64
-        basis = torch.eye(dimensions, dtype=dtype) if self.basis is None else self.basis.to("cpu", dtype)
+        basis = torch.eye(dimensions, dtype=dtype) if self.basis is None else self.basis.detach().to("cpu", dtype)
         variance = std.expand(shape if self.basis is None else (dimensions,)).flatten() ** 2
         covariance = (basis * variance) @ basis.T
-        A = matrix(operator, shape)
+        A = matrix(operator, shape).detach()
         gain = (
             covariance
             @ A.T
@@ -99,7 +103,7 @@ class Mixture:
         weights = torch.full((count,), 1.0, dtype=torch.float64) if weights is None else _tensor(weights)
         if stds.shape != (count,) or weights.shape != (count,) or bool((stds < 0).any()) or bool((weights < 0).any()):
             raise InputError(f"a mixture of {count} means needs {count} stds and {count} weights, none negative")
-        if not count or not float(weights.sum()) > 0:
+        if not count or not bool(weights.sum() > 0):
             raise InputError("a mixture needs a component with a weight above 0")
         self.schedule = schedule
         self.means, self.stds, self.weights = means, stds, weights / weights.sum()
@@ -204,7 +208,7 @@ class ConditionalMixture:
         if noise == 0 and bool((mixture.stds == 0).any()):
             raise InputError("noise must be above 0 if a component of the mixture has no width")
         self.mixture, self.schedule, self.noise = mixture, mixture.schedule, noise
-        A = matrix(operator, mixture.means.shape[1:])
+        A = matrix(operator, mixture.means.shape[1:]).detach()
         U, S, Vh = torch.linalg.svd(A)
         rank = int((len(Vh) * torch.finfo(S.dtype).eps * S.max() < S).sum())
         self.basis, self.singular = Vh.T, S[:rank]

@@ -6,10 +6,17 @@ Sampling without noise moves x along dx = x̂_0 da + ε̂ db, an invertible flow
 
 Both integrals are computed by the trapezoid rule, of order 2, along the schedule's curve (a, b), or with adaptive steps
 of order 5. They begin at t = 0, where x̂_0 = x and ε̂ = 0 for data that has a density.
+
+Where gradients are recorded, states and likelihoods are differentiable in x_0 and in the leaves that the denoiser
+reads, such as the parameters of a network, but not in those of a learned schedule. The gradient is that of the steps
+that are made, to rounding, where adaptive steps have the lengths that they have. Each step is computed again in the
+backward pass, so that beside the memory of one step a state of each is kept. Without need of gradients call it under
+`torch.no_grad()`, which keeps nothing.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,8 +24,9 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.adaptive import angle, check_rtol, dormand_prince, flow_state, velocity
+from ancestral.adaptive import angle, check_rtol, dormand_prince, flow_state, parameters, records, velocity
 from ancestral.base.errors import InputError, whole
+from ancestral.base.transforms import pullback, recomputed
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced_times
@@ -63,7 +71,8 @@ def integrate(
         condition: What the denoiser is conditioned on.
 
     Yields:
-        The state at t = 0 and after each step; of adaptive steps the last is at T.
+        The state at t = 0 and after each step; of adaptive steps the last is at T. Differentiable in x0 and the leaves
+        that the denoiser reads, any number of times; see above.
 
     Raises:
         InputError: If x0 is not of floats, `probes` is negative, the times cannot be used (see `spaced_times`), or both
@@ -77,7 +86,8 @@ def integrate(
     schedule = denoiser.schedule
     indices = range(len(x0)) if indices is None else indices
     probes = whole(probes, 0, math.inf, f"probes is a whole number, 0 (exact) or more, not {probes}")
-    flow = _Flow(denoiser, condition, _directions(x0, probes, seed, indices), probes)
+    recorded = records(x0)
+    flow = _Flow(denoiser, condition, _directions(x0, probes, seed, indices), probes, {} if recorded else None)
     size = x0.shape[1:].numel()
 
     def slope(theta: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -93,56 +103,79 @@ def integrate(
         if steps is not None:
             raise InputError("with rtol the steps are adaptive: leave steps out")
         check_rtol(rtol, x0)
-        for theta, (u, part) in dormand_prince(slope, (x0, total[:, None]), 0.0, angle(schedule, schedule.steps), rtol):
-            x, t, s = flow_state(schedule, theta, u)
+        end_angle = angle(schedule, schedule.steps)
+        for theta, (u, part) in dormand_prince(slope, (x0, total[:, None]), 0.0, end_angle, rtol, flow.leaves):
+            with torch.no_grad():
+                _, t, s = flow_state(schedule, theta, u)
             total = part.squeeze(1)
-            yield OdeState(t, x, total + size * broadcast(s.log(), total))  # x = s u, and div(u ds) = size · d log s
+            # x = s u, and div(u ds) = size · d log s
+            yield OdeState(t, broadcast(s, u) * u, total + size * broadcast(s.log(), total))
         return
     for start, end in pairwise(reversed(spaced_times(schedule, steps, spacing))):
-        da, db = (late - early for late, early in zip(schedule.at(end), schedule.at(start), strict=True))
-        (x0_s, eps_s), div_x0_s, div_eps_s = flow.evaluate(x, start)
-        (x0_t, eps_t), div_x0_t, div_eps_t = flow.evaluate(x + da * x0_s + db * eps_s, end)
-        x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2  # score SDE (13)
-        total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2  # score SDE (39)
+        step = partial(flow.step, start, end)
+        if flow.leaves is None:
+            x, total = step(x, total)
+        else:
+            with torch.no_grad():
+                results = step(x.detach(), total.detach())
+            x, total = recomputed(step, (x, total), flow.leaves.values(), results)
         yield OdeState(end, x, total)
 
 
 class _Flow(NamedTuple):
-    """Estimates of a denoiser with their divergences."""
+    """Estimates of a denoiser with their divergences. Where gradients are recorded, `leaves` are those met so far."""
 
     denoiser: Denoiser
     condition: Mapping[str, Tensor]
     directions: Sequence[Tensor]
     probes: int
+    leaves: dict[int, Tensor] | None
+
+    def step(self, start: int, end: int, x: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """A step of the trapezoid rule: x (N, *) and ∫ div (N,) at its end."""
+        at = self.denoiser.schedule.at
+        da, db = (late - early for late, early in zip(at(end), at(start), strict=True))
+        (x0_s, eps_s), div_x0_s, div_eps_s = self.evaluate(x, start)
+        (x0_t, eps_t), div_x0_t, div_eps_t = self.evaluate(x + da * x0_s + db * eps_s, end)
+        x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2  # score SDE (13)
+        return x, total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2  # score SDE (39)
 
     def evaluate(self, x: Tensor, t: Time) -> tuple[Prediction, Tensor, Tensor]:
         """x̂_0 and ε̂ at x, and the divergence of each; times (N,) are all 0 or all above."""
         (a, b), size = self.denoiser.schedule.at(t), x.shape[1:].numel()
         if not bool(torch.as_tensor(b).any()):
             return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            estimate = self.denoiser.predict(x, t, **self.condition).x0
-            last = len(self.directions) - 1
-            products = [
-                (v * torch.autograd.grad(estimate, x, v, retain_graph=number < last)[0]).flatten(1).sum(1)
-                for number, v in enumerate(self.directions)
-            ]
+
+        def predict(x: Tensor) -> tuple[Tensor]:
+            x0 = self.denoiser.predict(x, t, **self.condition).x0
+            if self.leaves is not None and x.is_leaf:
+                found = parameters(self.denoiser.schedule, x0)
+                found.pop(id(x), None)
+                self.leaves.update(found)
+            return (x0,)
+
+        (estimate,), transpose = pullback(predict, x)
+        products = [(v * transpose(v)).flatten(1).sum(1) for v in self.directions]
         div_x0 = torch.stack(products).sum(0) / (self.probes or 1)  # score SDE (40)
         a, b = (scale.to(div_x0.dtype) if isinstance(scale, Tensor) else scale for scale in (a, b))
         div_eps = (size - broadcast(a, div_x0) * div_x0) / broadcast(b, div_x0)
-        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, div_eps
+        return X0.solve(x, estimate, a, b), div_x0, div_eps
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
-    """log p(x_0) of each of x0 (N, *) in nats, (N,). The options are those of `integrate`."""
+    """log p(x_0) of each of x0 (N, *) in nats, (N,). The options are those of `integrate`.
+
+    Differentiable in x0 and the leaves that the denoiser reads, such as the parameters of a network, any number of
+    times; not in the parameters of a learned schedule. See the head of this module.
+    """
     *_, end = integrate(denoiser, x0, **options)  # type: ignore[arg-type]
     return log_density(denoiser.schedule, end)
 
 
 def log_density(schedule: Schedule, end: OdeState) -> Tensor:
-    """log p(x_0) of each image in nats, (N,), given the last state of the flow."""
-    variance = broadcast(schedule.prior_deviation(end.t) ** 2, end.x)
+    """log p(x_0) of each image in nats, (N,), given its last state. Differentiable in its x and divergence."""
+    with torch.no_grad():
+        variance = broadcast(schedule.prior_deviation(end.t) ** 2, end.x)
     prior = DiagonalGaussian(torch.zeros_like(end.x), variance)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 

@@ -1,7 +1,8 @@
 """The reverse process: p_θ(x_s | x_t) made from an estimate of x_0, and the bits per dimension of each of its steps.
 
 The chain q of `schedules` is reversed by p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t² I), whose mean is that of the
-posterior with x̂_0 in place of x_0. Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion
+posterior with x̂_0 in place of x_0. All but the prior is differentiable in samples and predictions; the variances that
+`AnalyticVariance.of` measures are detached. Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion
 probabilistic models* (2020).
 """
 

@@ -9,6 +9,9 @@ q(x_{t−1} | x_t, x_0) that the reverse process imitates. For times s < t the s
 
 which for s = t − 1 is the paper's β_t. The subtraction is deliberate: 1 − (a_t/a_s)² has ten times its rounding error.
 Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020).
+
+All is differentiable in samples and, except at kinks of a curve, in times that are float tensors. Times that are
+tensors have gradients in the parameters of a learned curve too; numbers have none.
 """
 
 import math
@@ -284,7 +287,8 @@ class Schedule:
 
         x_T ~ N(0, prior_std²) holds no data, so the DDIM step from T to t with x̂_0 = 0 multiplies it by b_t/b_T.
         """
-        return self.prior_std * (self.at(t)[1] / self.at(self.steps)[1])
+        last = self.at(torch.tensor([self.steps]) if self.learned and isinstance(t, Tensor) else self.steps)
+        return self.prior_std * (self.at(t)[1] / last[1])
 
     def forward_variance(self, t: Time, s: Time) -> Scalar:
         """β_ts, the variance of q(x_t | x_s) for s < t, in float64."""

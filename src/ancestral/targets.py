@@ -4,7 +4,8 @@
     [ target ] = [ p  q ] [ ε   ]
 
 A target is two functions p(a, b) and q(a, b). With d = a q − b p, the output and x_t give back x_0 and ε. No other
-conversion exists in the package: clipping x̂_0 and the exact denoisers go through `X0.solve` too.
+conversion exists in the package: clipping x̂_0 and the exact denoisers go through `X0.solve` too. All is differentiable
+in samples, in estimates and in scales that are tensors, any number of times.
 """
 
 import functools

@@ -1,5 +1,8 @@
 """R-precision against draws of distractors, and its error against the spread over new items and texts."""
 
+import math
+
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -30,6 +33,20 @@ def test_the_share_is_the_mean_over_draws_of_distractors():
     assert r_precision(torch.ones(300, 8), torch.ones(300, 8), keys).value == 0  # a judge that sees no difference
     by_group = [r_precision(items, texts, keys, rows).value for rows in torch.arange(300).split(150)]
     assert abs(sum(by_group) / 2 - share.value) < 1e-6
+
+
+def test_the_share_is_exact_by_binomial_coefficients():
+    """31 of M others are none of the k that are nearer in C(M − k, 31) of C(M, 31) choices."""
+    items, texts, keys = (
+        part.double() if part.is_floating_point() else part for part in drawn(torch.Generator().manual_seed(2))
+    )
+    _, first = distinct(keys)
+    shares = []
+    for item, text, key in zip(items, texts, keys, strict=True):
+        others = first[keys[first] != key]
+        nearer = int((texts[others] @ item >= text @ item).sum())
+        shares.append(math.comb(len(others) - nearer, AMONG - 1) / math.comb(len(others), AMONG - 1))
+    assert r_precision(items, texts, keys).value == pytest.approx(math.fsum(shares) / len(shares), rel=1e-14)
 
 
 def test_the_error_is_the_spread_over_items_and_texts():

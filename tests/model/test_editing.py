@@ -394,6 +394,21 @@ def test_what_cannot_be_restored_is_refused_in_one_line(arguments, message):
     assert "\n" not in str(error.value)
 
 
+def test_an_operator_that_is_not_linear_is_for_dps_and_methods_of_ones_own():
+    model, calls = untrained(SHAPE), []
+
+    def own(denoiser, y, operator, noise):
+        calls.append((operator, noise))
+        return denoiser if noise else guidance.DPS(denoiser, y, operator)
+
+    operator, y = Linear(torch.tanh), torch.tanh(draw(1, *SHAPE))
+    options = {"n": 1, "steps": 2, "decode": False}
+    one, two = (torch.Tensor(model.restore(y, operator, method=method, **options)) for method in (own, "auto"))
+    assert torch.equal(one, two)  # dps by itself
+    model.restore(y, operator, 0.1, method=own, **options)
+    assert calls == [(operator, 0.0), (operator, 0.1)]
+
+
 # -- variations and walks ---------------------------------------------------------------------------------------------
 
 

@@ -110,18 +110,24 @@ class Codec:
         return math.log2(1 + high - low) if self.level else math.inf
 
     def of_one_unit(self, items: Tensor) -> Tensor:
-        """Return items whose channels can be averaged: in [-1, 1] where channels have ranges of their own."""
+        """Return items whose channels can be averaged: in [-1, 1] where channels have ranges of their own.
+
+        Differentiable in the items.
+        """
         return self.encode(items) if self.ranges else items
 
     def encode(self, items: Tensor) -> Tensor:
-        """Convert items to float32 in [-1, 1]."""
+        """Convert items to float32 in [-1, 1]. Differentiable in items that are floats."""
         x = items.to(torch.float32)
         if self.ranges:
             return scaled(x, self.ranges)
         return x / self.scale - 1 if self.level else (x - sum(self.limits) / 2) / self.scale
 
     def decode(self, x: Tensor) -> Tensor:
-        """Convert values of the network to items; integers are rounded, and clamped from beyond [-1, 1]."""
+        """Convert values of the network to items; integers are rounded, and clamped from beyond [-1, 1].
+
+        Items that are floats are differentiable in x.
+        """
         x = x.to(torch.float32)
         if self.ranges:
             return unscaled(x, self.ranges)
@@ -171,23 +177,23 @@ class DataSpec:
         return self.shape if self.autoencoder is None else self.autoencoder.latent_shape(self.shape)
 
     def encode(self, items: Tensor) -> Tensor:
-        """Convert items (B, *shape) to x, float32 (B, *x_shape) in [-1, 1]."""
+        """Convert items (B, *shape) to x, float32 (B, *x_shape) in [-1, 1]. Differentiable as `to_x` is."""
         return self.to_x(self.codec.encode(items))
 
     @torch.no_grad()
     def to_x(self, encoded: Tensor) -> Tensor:
-        """Return the x of items that are in [-1, 1] already: the same, or their latents."""
+        """Return the x of items that are in [-1, 1] already: the same, with its graph, or their latents, detached."""
         return encoded if self.autoencoder is None else self.autoencoder.to(encoded.device).encode(encoded)
 
     def from_x(self, x: Tensor) -> Tensor:
-        """Return the items in [-1, 1] of x: the same, or what latents decode to. It has a gradient."""
+        """Return the items in [-1, 1] of x: the same, or what latents decode to. Differentiable in x."""
         if self.autoencoder is None:
             return x
         return self.autoencoder.to(x.device).decode(x.float(), self.shape[1:])
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
-        """Convert x (B, *x_shape) to items (B, *shape)."""
+        """Convert x (B, *x_shape) to items (B, *shape), detached."""
         return self.codec.decode(self.from_x(x))
 
     def without_label(self) -> "DataSpec":

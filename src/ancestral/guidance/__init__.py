@@ -1,4 +1,8 @@
-"""Guidance: denoisers that wrap denoisers, so that every sampler can use them."""
+"""Guidance: denoisers that wrap denoisers, so that every sampler can use them.
+
+Estimates are differentiable in x_t, in a measurement y, in weights that are tensors (those of a blend between 0 and 1),
+and in the parameters of the wrapped denoisers, as many times as these are.
+"""
 
 from ancestral.guidance.autoguidance import AutoGuidance
 from ancestral.guidance.blend import Blend

@@ -121,6 +121,7 @@ def collect_bound(
     return BoundTerms(strata, prior_bits(denoiser.schedule, items.x0.double()), bits, error)
 
 
+@torch.no_grad()
 def flow_nats(
     denoiser: Denoiser,
     items: EvalItems,

@@ -28,7 +28,7 @@ class ColourMoments(NamedTuple):
 
 
 def colour(items: Tensor) -> ColourMoments:
-    """Compute the moments of items (N, C, *space), or points (N, C), of any number type.
+    """Compute the moments of items (N, C, *space), or points (N, C), of any number type. Differentiable in the items.
 
     Raises:
         InputError: If there are fewer than two items.

@@ -93,7 +93,7 @@ def fisher(hits: int, count: int, other_hits: int, other_count: int) -> float:
 
 
 def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies:
-    """Compare samples (n, d) with the training items (m, d) that they may be copies of.
+    """Compare samples (n, d) with the training items (m, d) that they may be copies of. The result is detached.
 
     Args:
         samples: The samples.
@@ -105,6 +105,7 @@ def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies
     """
     if train.shape[1] < 2:
         raise InputError("copies are found among items of at least 2 numbers")
+    samples, train = samples.detach(), train.detach()
     first = _distinct(train)
     rows = torch.tensor(list(first.values()))
     if len(rows) < FEWEST_RATIOS:

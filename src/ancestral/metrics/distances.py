@@ -21,18 +21,19 @@ class Moments(NamedTuple):
 
 
 def moments(x: Tensor) -> Moments:
-    """Compute the moments of features (n, d). Raises InputError for fewer than two, which have no covariance."""
+    """Compute the moments of features (n, d), detached. Raises InputError for fewer than two: no covariance."""
     return factored(x, "r")[0]
 
 
 def factored(x: Tensor, mode: str = "reduced") -> tuple[Moments, Tensor, Tensor]:
     """Compute the moments of features (n, d), the centred rows, and whitened rows w (n, r) with x = μ + A w.
 
-    A QR decomposition of the rows gives all three, so the covariance (d, d) is never formed. Mode "r" leaves w out.
+    A QR decomposition of the rows gives all three, so the covariance (d, d) is never formed. Mode "r" leaves w out. The
+    result is detached.
     """
     if len(x) < 2:
         raise InputError(f"a distance needs at least 2 items on each side, not {len(x)}")
-    x, scale = x.double(), math.sqrt(len(x) - 1)
+    x, scale = x.detach().double(), math.sqrt(len(x) - 1)
     mean = x.mean(0)
     q, r = torch.linalg.qr(x - mean, mode)
     return Moments(mean, r.T / scale, len(x)), x - mean, q * scale
@@ -75,10 +76,10 @@ class KernelSums(NamedTuple):
 
 
 def kernel_sums(x: Tensor, y: Tensor, own: bool = False) -> KernelSums:
-    """Sum k(x_i, y_j) over rows and columns; `own` leaves out i = j, where both sets are one."""
+    """Sum k(x_i, y_j) over rows and columns, detached; `own` leaves out i = j, where both sets are one."""
     if min(len(x), len(y)) < 2:
         raise InputError("a distance needs at least 2 items on each side")
-    x, y = x.double(), y.double()
+    x, y = x.detach().double(), y.detach().double()
     rows, columns, squares = [], torch.zeros(len(y), dtype=x.dtype), torch.zeros((), dtype=x.dtype)
     for start in range(0, len(x), PAIR_ROWS):
         k = (x[start : start + PAIR_ROWS] @ y.T).div_(x.shape[1]).add_(1).pow_(3)
@@ -106,7 +107,7 @@ def inception_score(logits: Tensor) -> float:
 
 
 def divergences(logits: Tensor) -> Tensor:
-    """Compute KL(p(y given x) ‖ p(y)) of each item, (n,); p(y) is the mean."""
+    """Compute KL(p(y given x) ‖ p(y)) of each item, (n,); p(y) is the mean. Differentiable in the logits."""
     p = logits.double().log_softmax(1)
     return (p.exp() * (p - p.logsumexp(0) + math.log(len(p)))).sum(1)
 

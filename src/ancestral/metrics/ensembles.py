@@ -7,7 +7,8 @@ A single member, K = 1, is a point forecast.
 
 Scores are functions of one condition, (N,), so that two forecasts of the same items can be compared pair by pair:
 `uncertainty.mean(energy_scores(a, truth) - energy_scores(b, truth))`. The errors of estimates are those of new
-conditions with new samples.
+conditions with new samples. Scores and forecasts are differentiable in the samples and the truth, where no two values
+are equal; counts are not.
 """
 
 import math
@@ -40,7 +41,8 @@ def mean_forecast(samples: Tensor) -> Tensor:
 
 def rms_distances(samples: Tensor, truth: Tensor) -> Tensor:
     """Compute ‖X_k − x‖/√D of each member X_k from the true item x of D values, float64 (N, K)."""
-    return torch.cat([(x - y).square().mean(2).sqrt() for x, y in _blocks(samples, truth)])
+    means = torch.cat([(x - y).square().mean(2) for x, y in _blocks(samples, truth)])
+    return means.where(means != 0, 1.0).sqrt().where(means != 0, 0.0)  # whose gradient at 0 is 0
 
 
 def energy_scores(samples: Tensor, truth: Tensor) -> Tensor:

@@ -27,12 +27,18 @@ class Nearest:
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:
-    """Compute ‖x_i − y_j‖² of rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖² in float64."""
+    """Compute ‖x_i − y_j‖² of rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖² in float64.
+
+    Differentiable in both, where the rows differ.
+    """
     return (x.square().sum(1)[:, None] + y.square().sum(1)).sub_(2 * x @ y.T).clamp_(min=0)
 
 
 def kth_least(rows: Tensor, k: int) -> Tensor:
-    """Find the k-th least value of each row (n, m), k <= m: among the k runs of columns that have the least minima."""
+    """Find the k-th least value of each row (n, m), k <= m: among the k runs of columns that have the least minima.
+
+    Differentiable in the rows.
+    """
     runs = rows.shape[1] // RUN
     if runs <= k:
         return rows.topk(k, largest=False).values[:, -1]
@@ -43,7 +49,10 @@ def kth_least(rows: Tensor, k: int) -> Tensor:
 
 
 def nearest(queries: Tensor, base: Tensor) -> Nearest:
-    """Find the nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0."""
+    """Find the nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0.
+
+    The distance is differentiable in both.
+    """
     if not len(base):
         raise InputError("the base of a nearest-neighbour search needs at least one item")
     centre = base.double().mean(0)  # distances do not change, and lose fewer digits
@@ -69,7 +78,8 @@ def k_nearest(queries: Tensor, parts: Iterable[Sequence[Tensor]], k: int) -> Nea
         k: The number of items.
 
     Returns:
-        `distance` and `index` (n, min(k, number of items)), the nearest first; of equal distances the first item.
+        `distance` and `index` (n, min(k, number of items)), the nearest first; of equal distances the first item. The
+        distance is differentiable in the queries and the parts, except at copies.
     """
     x, centre = queries.double(), queries.double().mean(0)  # distances do not change, and lose fewer digits
     best, index = x.new_empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.int64)
@@ -103,7 +113,8 @@ def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: flo
 
     The threshold is the k-th least distance of m held-out items, k ≈ quantile · (m + 1). A sample that is distributed
     as they are is below it with probability k/(m + 1), exactly, whatever the data; and since all samples share one
-    threshold, of n samples the share varies as that of Pólya's urn, with variance p(1 − p)(n + m + 1)/(n(m + 2)).
+    threshold, of n samples the share varies as that of Pólya's urn, with variance p(1 − p)(n + m + 1)/(n(m + 2)). The
+    distances of the samples are differentiable, and nothing else.
 
     Raises:
         InputError: If held-out items are copies of training items, so that nothing can be nearer.
@@ -112,7 +123,7 @@ def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: flo
     if not m or not n:
         raise InputError("memorisation needs samples and held-out items, at least one of each")
     rank = min(max(1, round(quantile * (m + 1))), m)
-    threshold = float(nearest(held_out, train).distance.kthvalue(rank).values)
+    threshold = float(nearest(held_out.detach(), train.detach()).distance.kthvalue(rank).values)
     if threshold == 0:
         raise InputError(f"at least {rank:,} of the {m:,} held-out items are in the training data: leave those out")
     near = nearest(samples, train)

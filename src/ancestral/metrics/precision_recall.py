@@ -45,14 +45,14 @@ class Balls(NamedTuple):
 
     @staticmethod
     def of(reference: Tensor, k: int = K) -> "Balls":
-        """Compute the balls of features (m, d). Raises InputError for at most k items."""
-        centre = reference.double().mean(0)
-        rows = reference.double() - centre
+        """Compute the balls of features (m, d), detached. Raises InputError for at most k items."""
+        centre = reference.detach().double().mean(0)
+        rows = reference.detach().double() - centre
         return Balls(centre, rows, radii(rows, k))
 
 
 def precision_recall(samples: Tensor, reference: Tensor | Balls, k: int = K) -> PrecisionRecall:
-    """Compute all four of features (n, d) and (m, d). Raises InputError if a set has at most k items."""
+    """Compute all four of features (n, d) and (m, d), detached. Raises InputError if a set has at most k items."""
     centre, y, y_radii = reference if isinstance(reference, Balls) else Balls.of(reference, k)
     x = samples.double() - centre
     x_radii = radii(x, k)
@@ -68,7 +68,7 @@ def precision_recall(samples: Tensor, reference: Tensor | Balls, k: int = K) -> 
 
 
 def radii(x: Tensor, k: int) -> Tensor:
-    """Compute the square distance of each row (n, d) to its k-th nearest other row."""
+    """Compute the square distance of each row (n, d) to its k-th nearest other row. Differentiable in the rows."""
     if len(x) <= k:
         raise InputError(f"precision and recall use {k} neighbours, so they need more than {k} items, not {len(x)}")
     rows = []

@@ -41,7 +41,8 @@ class Model(RequestModel):
             y: What A makes of an item, or of several; sample i fits measurement i modulo their number. Floats are those
                 of items in [-1, 1]; integers, Pillow images and files are in the units of the data.
             operator: A: an operator, or a text as of `given` in training, such as "upscale:4+noise:0.05"; None is the
-                identity, of items that have noise alone.
+                identity, of items that have noise alone. One that is not linear is for "dps", which "auto" then takes,
+                and for a method of your own; y is then floats, as it makes them of items in [-1, 1].
             noise: σ, the standard deviation of the noise of y, in units of [-1, 1]. At 0 the samples agree with y
                 exactly, unless the inverse of A would enlarge the rounding of y, or y is not what A makes of the data:
                 then the noise of the rounding is taken, or the least that explains y.

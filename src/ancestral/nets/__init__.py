@@ -1,4 +1,7 @@
-"""Networks: the paper's U-Net and a plain transformer for images, signals and volumes, and a small MLP for points."""
+"""Networks: the paper's U-Net and a plain transformer for images, signals and volumes, and a small MLP for points.
+
+Answers are differentiable in x, in float time indices, in conditions of floats and in the weights, twice and more.
+"""
 
 from ancestral.nets.build import build, check_weights, takes, weight_shapes
 from ancestral.nets.mlp import MLP

@@ -3,7 +3,8 @@
 `Denoising` is L_simple. `Clipped`, `Weighted` and `Hybrid` wrap it, or one another; all parts of a loss share one
 forward pass of the network. `OptimalTransport` wraps an objective too, and pairs noise with samples.
 `ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network evaluations. A time
-distribution says how t is drawn. `from_config` makes the objective of a training run.
+distribution says how t is drawn. `from_config` makes the objective of a training run. Losses are differentiable in the
+answer of the network, and so in its parameters; what an objective takes for its goal is detached.
 """
 
 from functools import partial

@@ -62,7 +62,7 @@ class OptimalTransport(ObjectiveWrapper):
 
     @torch.no_grad()
     def pair(self, x0: Tensor, eps: Tensor, **condition: Tensor) -> Tensor:
-        """See `Objective.pair`. In a batch with numbers that are not finite nothing is paired."""
+        """See `Objective.pair`. In a batch with numbers that are not finite nothing is paired. Detached."""
         order = torch.arange(len(x0))
         for rows in self._pools(len(x0), condition):
             with torch.autocast(x0.device.type, enabled=False):

@@ -2,7 +2,7 @@
 
 "simple" and "p2" weight the network's own error. Every other weighting is a weight on ‖x_0 − x̂_0‖². Since
 x_0 = (q x_t − b output)/d, the weight on the network's own error is that times (b/d)². So one definition serves every
-target.
+target. Weights are differentiable in times that are float tensors.
 """
 
 import math

@@ -1,4 +1,8 @@
-"""Samplers: rules that turn a denoiser's estimates into steps from x_T to a sample. One loop, one file a method."""
+"""Samplers: rules that turn a denoiser's estimates into steps from x_T to a sample. One loop, one file a method.
+
+`Sampler.advance` is differentiable in x and the prediction (that of `TDS` is detached). What a trajectory, a sample, an
+inversion and a recording return is detached.
+"""
 
 from typing import Any
 

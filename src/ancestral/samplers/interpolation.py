@@ -25,7 +25,7 @@ def slerp(x: Tensor, y: Tensor, weight: float | Tensor) -> Tensor:
         weight: A number w, or a tensor (B,) with one for each item: 0 is x and 1 is y, bit for bit.
 
     Returns:
-        The states between, (B, *).
+        The states between, (B, *). Differentiable in x and y, and in weights between 0 and 1.
 
     Raises:
         InputError: If the shapes differ, or the weights are not within 0 and 1.
@@ -42,16 +42,19 @@ def slerp(x: Tensor, y: Tensor, weight: float | Tensor) -> Tensor:
     w = item_weights(weight, x)[:, None].to(work, non_blocking=True)
     one, other = (item.flatten(1).to(work).double() for item in (x, y))
     length, length_y = (item.norm(dim=1, keepdim=True) for item in (one, other))
-    cos = (one * other).sum(1, keepdim=True) / (length * length_y)  # NaN where one is 0
+    some = (length > 0) & (length_y > 0)
+    length, length_y = (size.where(some, 1.0) for size in (length, length_y))  # so that derivatives are finite too
+    cos = (one * other).sum(1, keepdim=True) / (length * length_y)
     # the angle by both its sine and its cosine: the arccosine has half the digits at 0 and π
     side = other / length_y - cos * one / length
-    sin = side.norm(dim=1, keepdim=True)
+    apart = some & (side.norm(dim=1, keepdim=True) > PARALLEL)
+    sin = side.where(apart, 1.0).norm(dim=1, keepdim=True)
     angle = torch.atan2(sin, cos)
     arc = (torch.sin((1 - w) * angle) * one + torch.sin(w * angle) * other) / sin
     turned = _orthogonal(one)
     half_circle = (1 + w * (length_y / length - 1)) * (torch.cos(w * torch.pi) * one + torch.sin(w * torch.pi) * turned)
     opposite = (cos < 0) & (turned != 0).any(1, keepdim=True)
-    between = torch.where(sin > PARALLEL, arc, torch.where(opposite, half_circle, torch.lerp(one, other, w)))
+    between = torch.where(apart, arc, torch.where(opposite, half_circle, torch.lerp(one, other, w)))
     between = between.reshape(x.shape).to(x)
     return torch.where(per_item(w[:, 0] == 0, x), x, torch.where(per_item(w[:, 0] == 1, x), y, between))
 
@@ -62,7 +65,7 @@ def _orthogonal(x: Tensor) -> Tensor:
     turned = torch.stack([-pairs[:, 1::2], pairs[:, ::2]], 2).flatten(1)
     turned = torch.cat([turned, x.new_zeros(len(x), x.shape[1] - pairs.shape[1])], 1)
     length = turned.norm(dim=1, keepdim=True)
-    return torch.where(length > 0, turned * (x.norm(dim=1, keepdim=True) / length), 0.0)
+    return torch.where(length > 0, turned * (x.norm(dim=1, keepdim=True) / length.where(length > 0, 1.0)), 0.0)
 
 
 def time_at_strength(schedule: Schedule, strength: float) -> int:

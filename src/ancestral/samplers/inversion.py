@@ -79,7 +79,7 @@ def inverse_trajectory(
     def predict(x: Tensor, t: Time) -> Prediction:
         return now.predict(x, t, **condition)
 
-    x, s = x0, visited[-1]
+    x, s = x0.detach(), visited[-1]
     prediction = predict(x, s)
     yield Step(0, s, x, prediction.x0)
     for index, (s, t) in enumerate(pairwise(reversed(visited)), 1):
