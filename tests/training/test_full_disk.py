@@ -160,7 +160,7 @@ def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path,
         elif progress.step == 9:
             disk.fill(0)
     first, *others = notes
-    assert first.startswith("the disk has no room for more than checkpoints and the model; training goes on")
+    assert "the disk has no room for more than checkpoints and the model; training goes on" in first
     full = "the disk is full: removed {} to make room for a save"
     assert others == [full.format("3 of the snapshots"), full.format("1 of the checkpoints")]
     assert Checkpoints(folder.checkpoints).steps() == [10, 12]

@@ -320,7 +320,7 @@ def test_a_resumed_run_has_the_same_snapshots(tmp_path, whole, stopped):
     for progress in Trainer(CONFIG, stripes(), "cpu").run(folder):
         if progress.step == stopped:
             break
-    (folder.snapshots / ".000008-abc.safetensors").write_bytes(b"half")
+    (folder.snapshots / ".000008-abcdefgh.safetensors").write_bytes(b"half")
     folder.tidy()
     trainer = Trainer(CONFIG, stripes(), "cpu")
     trainer.load(folder)

@@ -23,7 +23,7 @@ def test_a_function_that_a_file_names_runs_only_if_the_user_names_it_too(tmp_pat
     options = {"given": given, "out": tmp_path / "a", **small, "threads": 1}
     ancestral.train("digits", steps=2, **options)
     CALLS.clear()
-    ancestral.load(tmp_path / "a", "cpu").sample(2, steps=2, given={"bright": 0.1})
+    ancestral.load(tmp_path / "a", "cpu").sample(2, steps=2, given={"bright": -0.5})
     ancestral.sample(tmp_path / "a", 2, steps=2, out=tmp_path / "x.png")
     for use in (
         lambda: ancestral.evaluate(tmp_path / "a", likelihood=True, n=2, passes=2),

@@ -133,7 +133,7 @@ def recomputed(
         others: Leaves besides the inputs that the function reads; others get no gradient.
         results: The results, computed without gradients.
     """
-    made: tuple[Tensor, ...] = _Recomputed.apply(function, results, len(inputs), *inputs, *others)  # type: ignore[no-untyped-call]
+    made: tuple[Tensor, ...] = _Recomputed.apply(function, results, len(inputs), *inputs, *others)
     return made
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ancestral.base.estimate import Estimate
 
-LOSS_HARDLY_FALLS = "the loss hardly falls after the first hundred steps, and samples still improve: that is normal"
+LOSS_HARDLY_FALLS = "the loss hardly falls after the first few hundred steps, and samples still improve: that is normal"
 """What users ask most about a training, as the log, the report and the docs say it."""
 
 
