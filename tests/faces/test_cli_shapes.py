@@ -14,7 +14,7 @@ SMALL = ("--steps", "3", "--batch-size", "4", "--width", "16", "--mults", "1", "
 ANY = {
     "bytes4": ((12, 4, 10, 10), "uint8", ("--channels", "4")),
     "rectangles": ((12, 3, 12, 20), "float32", ()),
-    "odd": ((12, 7, 9, 11), "uint16", ()),
+    "odd": ((12, 7, 9, 11), "uint16", ("--layout", "item,channel,y,x")),
     "signals": ((12, 2, 18), "float32", ("--dims", "1")),
     "volumes": ((12, 1, 6, 5, 7), "uint16", ()),
 }
