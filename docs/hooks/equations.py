@@ -563,7 +563,7 @@ EQUATIONS = (
         "13",
         r"dx=\Big[f(x,t)-\frac12g(t)^2\nabla_x\log p_t(x)\Big]dt",
         "The probability flow: the same $p_t$ without randomness. Here it is $dx=\\hat x_0\\,da+\\hat\\epsilon\\,db$.",
-        ("probability_flow.integrate",),
+        ("probability_flow._Flow.step",),
         (
             Proof("test_equations.py::test_the_flow_is_score_sde_13", "drift and diffusion by finite differences"),
             Proof("test_equations.py::test_the_flow_satisfies_the_continuity_equation", "the change of the density"),
@@ -575,7 +575,7 @@ EQUATIONS = (
         "39",
         r"\log p_0(x(0))=\log p_T(x(T))+\int_0^T\nabla\cdot\tilde f_\theta(x(t),t)\,dt",
         "The likelihood of the flow: the prior's density at its end, and the volume change on the way.",
-        ("probability_flow.integrate",),
+        ("probability_flow._Flow.step",),
         (
             Proof(
                 "test_probability_flow.py::test_it_is_the_exact_density_to_a_ten_thousandth_of_a_nat",
