@@ -205,6 +205,7 @@ PARTS = {
             for name in ("uniform", "stratified", "lognormal", "importance")
         },
         "Clipped": lambda on: on.losses(objectives.build(SCHEDULE, targets.V, clip=True)),
+        "OptimalTransport": lambda on: on.losses(objectives.OptimalTransport(objectives.build(SCHEDULE, targets.V))),
     },
     "probability_flow": {
         "log_likelihood": lambda on: probability_flow.log_likelihood(on.gaussian, on.x0, steps=5, probes=1),

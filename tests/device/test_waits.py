@@ -203,7 +203,8 @@ def test_steps_wait_no_more_than_the_budget_and_give_what_the_cpu_gives(name):
     assert sum(further.values()) <= budget * (STEPS[1] - STEPS[0]), further
     assert all(where in line for line in further), further
     on_cpu = torch.Tensor(CASES[name]("cpu", STEPS[1]))
-    assert torch.allclose(made.double(), on_cpu.double(), atol=1e-3, rtol=1e-3)
+    near = 5e-3 if "jfps" in name else 1e-3  # its solves enlarge rounding
+    assert torch.allclose(made.double(), on_cpu.double(), atol=near, rtol=near)
 
 
 MEASURED, EACH_MEASURED = (LEFT.apply(draw(n, *SHAPE, seed=1)) for n in (1, 6))
