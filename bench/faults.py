@@ -1,16 +1,16 @@
 """Make disks, memory, clocks, processes and servers fail, and count how trainings and commands end.
 
     python bench/faults.py                       # all: half an hour on two cores
-    python bench/faults.py eio memory --most 40  # some, with at most so many faults each
+    python bench/faults.py eio memory --most 40  # some, with at most 40 faults each
 
 Each case has to end in the right result, bit for bit, or in one line and exit code 2 with nothing half-written: then
 `ancestral info --verify` finds all files whole, no temporary file is left, and --resume ends in the right result.
 
-eio        each write, fsync, rename, mkdir, unlink and opening for writing of a training fails by EIO, once or for good
+eio        each write, fsync, rename, mkdir, unlink and opening for writing of a training run fails by EIO, once or for good
 memory     the address space is limited (ulimit -v), from too little for the first step to enough
 clock      the clock jumps back and forth by days at each look (time.time and what the system tells)
-folder     samples are drawn while a training writes the same folder
-latents    a training in a latent space is killed in both phases, and resumed
+folder     samples are drawn while a training run writes the same folder
+latents    a training run in a latent space is killed in both phases, and resumed
 loop       a plain loop is killed while it saves its model again and again
 push       each request of a push is answered by an error, cut short, delayed beyond the time limit, or by no JSON
 processes  two processes of torchrun, killed at 20 moments (bench/kill.py)
@@ -105,7 +105,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return result;
 }
 """
-"""Functions of the C library that fail where they are told to, in files below a folder."""
+"""Functions of the C library that fail at chosen calls, in files below a folder."""
 LIBRARY = "ANCESTRAL_FAULTS"
 """An environment variable: the folder of the library, in a process that has loaded it."""
 KILLED = (127, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)
@@ -209,7 +209,7 @@ def is_whole(out: Path) -> bool:
 
 
 def judged(code: int, log: Path, out: Path, right: Path, tidies: bool = True) -> str:
-    """Say how a training ended, after it was resumed without a fault.
+    """Say how a training run ended, after it was resumed without a fault.
 
     Without `tidies` it could not remove what it had not finished, which the resumed one has to.
     """
@@ -242,7 +242,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def eio(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
-    """Let each call of a training that writes fail."""
+    """Let each call of a training run that writes fail."""
     library, right = shim(), place / "right"
     assert ended(forked(lambda: command(*train(right)), place / "right.txt")) == 0
     tally = place / "count"
@@ -273,7 +273,7 @@ def eio(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 
 
 def _spread(total: int, most: int) -> list[int]:
-    """At most so many of the numbers 1 to `total`, evenly."""
+    """Return at most `most` of the numbers 1 to `total`, evenly spaced."""
     count = min(total, most)
     return [1 + number * total // count for number in range(count)]
 
@@ -288,7 +288,7 @@ def _keep(verdict: str, place: Path, name: str) -> None:
 
 
 def memory(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
-    """Limit the address space of a training, from too little to enough."""
+    """Limit the address space of a training run, from too little to enough."""
     right, counts = place / "right", Counts()
     assert ended(forked(lambda: command(*train(right)), place / "right.txt")) == 0
 
@@ -326,7 +326,7 @@ def clock(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 
 
 def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
-    """Draw samples while a training saves into the same folder after each step."""
+    """Draw samples while a training run saves into the same folder after each step."""
     counts, out, number = Counts(), place / "run", 0
     trainer = forked(lambda: command(*train(out, steps=10**5, every=1)), place / "train.txt")
     while not (out / "model.safetensors").exists() and os.waitpid(trainer, os.WNOHANG)[0] == 0:
@@ -347,7 +347,7 @@ def folder(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
 
 
 def latents(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
-    """Kill a training in a latent space in both phases, and resume it."""
+    """Kill a training run in a latent space in both phases, and resume it."""
     more = ["--latent", 4, "--latent-width", 8, "--latent-steps", 40]
     more += ["--steps", 40, "--save-every", 5, "--snapshots", 2]
     counts, out, right = Counts(), place / "run", place / "right"
