@@ -6,7 +6,7 @@
 Each case has to end in the right result, bit for bit, or in one line and exit code 2 with nothing half-written: then
 `ancestral info --verify` finds all files whole, no temporary file is left, and --resume ends in the right result.
 
-eio        each write, fsync, rename, mkdir, unlink and opening for writing of a training run fails by EIO, once or for good
+eio        each write, fsync, rename, mkdir, unlink and opening of a training run fails by EIO, once or for good
 memory     the address space is limited (ulimit -v), from too little for the first step to enough
 clock      the clock jumps back and forth by days at each look (time.time and what the system tells)
 folder     samples are drawn while a training run writes the same folder
