@@ -59,9 +59,13 @@ def wrapped(wrap, sampler="ddim", **options):
     return run
 
 
-def posterior(method, operator, **options):
+def posterior(method, operator, clip=False, **options):
     y = operator.apply(draw(2, *SHAPE, seed=1).clamp(-1, 1))
-    return wrapped(lambda denoiser: guidance.Posterior(denoiser, y, operator, 0.1, method, **options))
+
+    def wrap(denoiser):
+        return guidance.Posterior(guidance.Clipped(denoiser) if clip else denoiser, y, operator, 0.1, method, **options)
+
+    return wrapped(wrap)
 
 
 def restored(method, operator, noise=0.0, make=small, **options):
@@ -159,7 +163,9 @@ CASES = {
         for method, names in {"ddnm": BY_OPERATOR, **dict.fromkeys(("pigdm", "mmps", "jfps"), ("mask", "blur"))}.items()
         for name in names
     },
-    "posterior jfps data": posterior("jfps", LEFT, covariance=Covariance.of(draw(20, *SHAPE, seed=2))),
+    # clipped as `restore` clips: x̂_0 of the untrained network is up to 600, of which the float32 solve with this
+    # covariance, of condition number 900, has errors of 1e-2
+    "posterior jfps data": posterior("jfps", LEFT, clip=True, covariance=Covariance.of(draw(20, *SHAPE, seed=2))),
     "dps": wrapped(lambda d: guidance.DPS(d, BLUR.apply(draw(2, *SHAPE, seed=1)), BLUR, 0.5), "ddpm", clip=None),
     "replacement blur": wrapped(lambda d: guidance.Replacement(d, BLUR.apply(draw(2, *SHAPE, seed=1)), BLUR), "ddpm"),
     **{f"restore {method}": restored(method, DOWN) for method in ("ddnm", "replacement", "repaint", "dps")},
@@ -203,8 +209,7 @@ def test_steps_wait_no_more_than_the_budget_and_give_what_the_cpu_gives(name):
     assert sum(further.values()) <= budget * (STEPS[1] - STEPS[0]), further
     assert all(where in line for line in further), further
     on_cpu = torch.Tensor(CASES[name]("cpu", STEPS[1]))
-    near = 5e-3 if "jfps" in name else 1e-3  # its solves enlarge rounding
-    assert torch.allclose(made.double(), on_cpu.double(), atol=near, rtol=near)
+    assert torch.allclose(made.double(), on_cpu.double(), atol=1e-3, rtol=1e-3)
 
 
 MEASURED, EACH_MEASURED = (LEFT.apply(draw(n, *SHAPE, seed=1)) for n in (1, 6))
