@@ -9,6 +9,7 @@ from shared_fixtures import (
     figures,
     measured,
     no_heic,
+    pytest_collection_finish,
     refused,
     refused_in,
     run,

@@ -24,10 +24,7 @@ import warnings
 import pytest
 
 WITHOUT_TORCH = ("ancestral", "ancestral.config", "ancestral.declarations", "ancestral.results")
-DEPENDENCIES = (
-    *("torch", "torchvision", "numpy", "safetensors", "PIL.Image", "matplotlib.figure", "jinja2", "psutil"),
-    "torch._inductor.config",  # which torchvision imports for a part
-)
+DEPENDENCIES = ("torch", "numpy", "safetensors", "PIL.Image", "matplotlib.figure", "jinja2", "psutil")
 """What the package needs, imported before states are compared. (Rich is not: it draws a random number.)"""
 HEAVY = (
     *("setuptools", "distutils.core", "torch._inductor.compile_fx", "torch.utils.cpp_extension"),

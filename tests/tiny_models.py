@@ -1,4 +1,4 @@
-"""Tiny models and data that many tests use, a use case as its events, and processes that train together."""
+"""Tiny models and data that many tests use, a use case as its events, processes that train together, and long cases."""
 
 import dataclasses
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import pytest
 import torch
 from torch import nn
 
@@ -19,6 +20,13 @@ from ancestral.model import Model, build
 from ancestral.model.autoencoders import build_autoencoder
 from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.use_cases import start
+
+
+def but_one_long(cases):
+    """Cases of a test, of which the first one is run by `make test` and all by `make test-long`."""
+    first, *others = cases
+    values = (one if isinstance(one, tuple) else (one,) for one in others)
+    return [first, *(pytest.param(*one, marks=pytest.mark.long) for one in values)]
 
 
 def events_of(declaration):

@@ -163,7 +163,7 @@ alpha_bar = torch.cumprod(alpha, 0)
 """
 
 
-@pytest.mark.parametrize("T", [200, 2000])
+@pytest.mark.parametrize("T", [200, pytest.param(2000, marks=pytest.mark.long)])
 def test_a_file_with_another_T_is_told_what_the_check_needs(tmp_path, capsys, T):
     path = tmp_path / "mine.py"
     path.write_text(TABLES.format(T=T) + POSTERIOR_MEAN, encoding="utf-8")

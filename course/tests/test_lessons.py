@@ -141,7 +141,10 @@ def test_the_folded_solution_and_other_right_answers_pass(number, name, tmp_path
         assert verdict.passed, verdict
 
 
-@pytest.mark.parametrize(("number", "name"), [(n, name) for n in WITH_STUBS for name in NAMES[n]])
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [pytest.param(n, name, marks=[pytest.mark.long] * (n > 1)) for n in WITH_STUBS for name in NAMES[n]],
+)
 def test_planted_mistakes_get_a_hint_that_fits(number, name, tmp_path):
     planted = PLANTED[number].WRONG[name]
     assert len(planted) >= 3

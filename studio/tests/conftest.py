@@ -8,6 +8,7 @@ from shared_fixtures import (
     _valid_files,
     chromium,
     measured,
+    pytest_collection_finish,
     refused,
     run,
     tiny_run,

@@ -64,6 +64,7 @@ def test_several_are_marked_sent_and_deleted_by_keyboard(place):
     one.until(lambda: one.cards.count() == 2)
     tab.get_by_role("checkbox").first.check()
     tab.get_by_role("button", name="Select all 2 that are found").click()
+    tab.get_by_text("2 selected").wait_for()
     tab.get_by_role("button", name="Delete", exact=True).click()
     page.reload()
     one.until(lambda: len(entries(client)) == 1)

@@ -53,6 +53,7 @@ def test_without_a_number_a_container_takes_what_it_may_use(two_cores, monkeypat
         assert taken == 2
 
 
+@pytest.mark.long
 def test_a_run_keeps_its_number(two_cores, tmp_path):
     run = ancestral.train("points", out=tmp_path / "run", **TINY)
     assert Config.from_json((tmp_path / "run" / "config.json").read_text()).runtime.threads == 2

@@ -28,6 +28,7 @@ from ancestral.data import object_cache, object_requests, remote_files
 from ancestral.data.io_errors import SourceLost, Unreadable
 from ancestral.data.loading import METHOD
 from ancestral.data.remote_files import RemoteFiles
+from tiny_models import but_one_long
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -210,9 +211,9 @@ def first_times(count, kind, amount, ending):
 
 @pytest.mark.parametrize(
     ("kind", "amount"),
-    [("cut", 0), ("cut", 50), ("status", 503), ("status", 500), ("length", 9), ("length", -9),
-     pytest.param("stall", 0.3, marks=pytest.mark.long)],
-    ids=["cut before the body", "cut in the body", "throttled", "server error", "said to be longer",
+    but_one_long([("cut", 50), ("cut", 0), ("status", 503), ("status", 500), ("length", 9), ("length", -9),
+                  ("stall", 0.3)]),
+    ids=["cut in the body", "cut before the body", "throttled", "server error", "said to be longer",
          "said to be shorter", "stalled"],
 )  # fmt: skip
 def test_requests_that_fail_are_made_again_and_the_last_error_names_the_object(

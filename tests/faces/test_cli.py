@@ -23,7 +23,7 @@ from ancestral.declarations import Train
 from ancestral.faces import command as cli
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.use_cases.training.plan_training import plan
-from tiny_models import untrained
+from tiny_models import but_one_long, untrained
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 SMALL = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--steps", "2", "--device", "cpu"]
@@ -316,7 +316,7 @@ def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tm
     assert "## Likelihood" not in card.read_text()
 
 
-@pytest.mark.parametrize("left", ["the model before", "a flipped bit", "no model"])
+@pytest.mark.parametrize("left", but_one_long(["the model before", "a flipped bit", "no model"]))
 def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsys, tmp_path, left):
     begin = ("train", "points", "--batch-size", "4", "--width", "16", "--save-every", "3", "--out", tmp_path / "a")
     assert call(capsys, *begin, "--steps", "3")[0] == 0

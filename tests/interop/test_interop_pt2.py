@@ -59,13 +59,10 @@ CASES = {
         shape=(1, 8, 8, 8), process=ProcessConfig(target="x0", learned_variance=True)
     ),
 }
-QUICK = "points, labels"
-"""The case that `make test` runs; each takes a process that imports PyTorch."""
 
 
-@pytest.mark.parametrize(
-    "case", [case if case == QUICK else pytest.param(case, marks=pytest.mark.long) for case in CASES]
-)
+@pytest.mark.long  # each takes a process that imports PyTorch
+@pytest.mark.parametrize("case", CASES)
 def test_a_process_with_torch_alone_has_the_same_answers(tmp_path, case):
     model = CASES[case]()
     for parameter in model.diffusion.net.conditioning.parameters():

@@ -299,6 +299,7 @@ def test_windows_go_from_the_image_outward_and_overlap(image, extend, shape, sta
     assert not bool(unknown.any())
 
 
+@pytest.mark.long
 def test_an_extended_image_is_inpainted_window_by_window():
     """Each continues what those before it made, with noise of its own; the image stays to the bit."""
     model, options = untrained(SHAPE), {"steps": 2, "seed": 5}

@@ -129,7 +129,7 @@ def named_model():
     return untrained((1, 8, 8))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(classes=NAMES, hair=NAMES, pose=NAMES, pieces=NAMES, example=TEXT, place=TEXT)
 def test_a_model_file_holds_every_text_or_is_not_written(
     named_model, tmp_path_factory, classes, hair, pose, pieces, example, place

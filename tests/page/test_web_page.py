@@ -894,6 +894,7 @@ def test_export_to_space(saved, run, refused):
     assert "a Space takes labels as an input" in refused("export", path, "--to", "space", "--label", "a")
 
 
+@pytest.mark.long
 def test_a_space_with_a_hostile_name(tmp_path):
     name = "a: b\n---\n# x\"'\u2028"
     card = fill_template("space_card.md", name=name, description="d", model=images())

@@ -16,7 +16,7 @@ from ancestral.config import RuntimeConfig
 from ancestral.training import Checkpoints, RunFolder, Trainer, step_cost
 from ancestral.training.activation_memory import recomputed_share
 from ancestral.training.step_cost import StepMemory, choose_checkpointing
-from tiny_models import stripes, tiny_config, together
+from tiny_models import but_one_long, stripes, tiny_config, together
 
 
 def trainer_of(checkpointing, net="unet", **train):
@@ -45,7 +45,7 @@ def tensors_after(trainer):
     return trainer.state.tensors()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", but_one_long(["bf16", "fp32"]))
 @pytest.mark.parametrize("net", ["unet", "transformer"])
 def test_training_with_recomputed_activations_is_the_same_to_the_bit(net, precision):
     """Dropout with keys, micro-batches, Adam's moments and the average included."""
@@ -115,6 +115,7 @@ def test_a_compiler_and_recomputed_blocks_do_not_go_together():
         config.check()
 
 
+@pytest.mark.long
 def test_updates_far_below_the_resolution_of_bfloat16_add_up():
     """bf16 is the format of the arithmetic alone: weights, their average and Adam's moments are float32."""
     trainer = trainer_of(False, precision="bf16", optimiser="adam", lr=2**-19, warmup=0, decay="none", steps=30)

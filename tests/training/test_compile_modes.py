@@ -18,6 +18,7 @@ def with_runtime(**runtime):
 
 
 @pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+@pytest.mark.long
 def test_cuda_graphs_are_of_the_whole_network(mode):
     net = Trainer(with_runtime(compile=mode), stripes(), "cpu").state.net
     assert [name for name, module in net.named_modules() if module._compiled_call_impl is not None] == [""]

@@ -71,7 +71,9 @@ def test_a_group_has_keys_that_no_earlier_group_left(place):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 0)], ids=["TERM", "USR1", "INT"]
+    ("number", "code"),
+    [(signal.SIGTERM, 75), pytest.param(signal.SIGUSR1, 75, marks=pytest.mark.long), (signal.SIGINT, 0)],
+    ids=["TERM", "USR1", "INT"],
 )
 def test_a_run_that_a_scheduler_stops_ends_with_the_code_of_a_temporary_failure(tmp_path, monkeypatch, number, code):
     take_step = Trainer.take_step

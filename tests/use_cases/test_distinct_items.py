@@ -14,6 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.storage import read_tensors
 from ancestral.data import InMemoryDataset
 from ancestral.measure.reference import loader
+from tiny_models import but_one_long
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "sample_every": 4,
         "save_every": 2, "image_size": 8, "trackers": ("none",), "preview_steps": 1, "device": "cpu",
@@ -44,7 +45,9 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("more", [{}, {"validation": 0.25}, {"memory": 0.0}], ids=["memory", "validation", "disk"])
+@pytest.mark.parametrize(
+    "more", but_one_long([{}, {"validation": 0.25}, {"memory": 0.0}]), ids=["memory", "validation", "disk"]
+)
 def test_the_run_is_that_of_a_folder_without_copies(folders, tmp_path, more):
     whole, each = folders
     ancestral.train(data=whole, out=tmp_path / "a", leave_out_copies=True, **TINY, **more)

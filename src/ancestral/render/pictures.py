@@ -322,12 +322,19 @@ def middle_slices(volumes: Tensor) -> Tensor:
 
 
 def tile(images: Tensor, columns: int) -> Image.Image:
-    """Tile uint8 images (N, C, H, W), `columns` a row, on mid-grey."""
-    from torchvision.utils import make_grid
-
-    channels = images[:, : 1 if images.shape[1] < 3 else 3]
-    grid = make_grid(channels, nrow=columns, padding=PADDING, pad_value=MID_GREY)
-    return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())
+    """Tile uint8 images (N, C, H, W), `columns` a row, on mid-grey; an image alone has no margin."""
+    channels = images[:, : 1 if images.shape[1] < 3 else 3].expand(-1, 3, -1, -1)
+    count, _, height, width = channels.shape
+    if count == 1:
+        return Image.fromarray(channels[0].permute(1, 2, 0).contiguous().numpy())
+    columns = min(columns, count)
+    down, right = height + PADDING, width + PADDING
+    size = PADDING + math.ceil(count / columns) * down, PADDING + columns * right
+    sheet = torch.full((*size, 3), MID_GREY, dtype=torch.uint8)
+    for number, image in enumerate(channels):
+        top, left = PADDING + number // columns * down, PADDING + number % columns * right
+        sheet[top : top + height, left : left + width] = image.permute(1, 2, 0)
+    return Image.fromarray(sheet.numpy())
 
 
 def bare_tiles(items: Tensor, limits: Limits | None = None) -> Tensor:
