@@ -56,7 +56,7 @@ test-slow: $(VENV)/.installed-dev
 
 # the site and its playground in headless Chromium (apt-get install chromium)
 test-browser: docs
-	$(BIN)/pytest $(PARALLEL) --dist loadfile -m browser
+	$(BIN)/pytest $(PARALLEL) --dist loadfile -m "browser and not long"
 
 # on a pretended accelerator, and on a GPU where there is one
 test-device: $(VENV)/.installed-dev

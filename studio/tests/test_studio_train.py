@@ -272,8 +272,15 @@ def test_what_was_made_is_found_again(visit, place, tiny_run):
     page.wait_for_url(f"{address}#sample/{run}?entry={made[2]}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (360, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+        pytest.param(360, "light", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize("tab", ["data?source=digits", "train/new", "train", "evaluate", "compare", "history"])
 def test_the_tabs_can_be_read_and_used(visit, place, tiny_run, tab, width, scheme):
     """Contrast AA, a name for each control, and nothing wider than the page."""

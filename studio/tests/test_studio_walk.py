@@ -186,13 +186,9 @@ def flags(tmp_path):
     return folder
 
 
-OFTEN = ("laptop", "phone")
-"""Screens of each run of `make test-browser`; the others are those of `make test-slow`."""
-
-
 @pytest.mark.parametrize(
     "screen",
-    [pytest.param(screen, marks=pytest.mark.browser if screen in OFTEN else pytest.mark.slow) for screen in SCREENS],
+    [pytest.param(screen, marks=pytest.mark.browser if screen == "laptop" else pytest.mark.slow) for screen in SCREENS],
 )
 def test_a_walk_from_a_folder_to_a_page(chromium, flags, tmp_path, screen, monkeypatch):
     monkeypatch.chdir(tmp_path)

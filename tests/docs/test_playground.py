@@ -276,7 +276,7 @@ def alt(page):
     return page.get_attribute(".pg-canvas", "aria-label")
 
 
-@pytest.mark.browser
+@pytest.mark.long
 def test_every_choice_of_the_page_runs(open_page):
     """All views, data, schedules, fields and samplers, played for some frames each."""
     page = open_page("", color_scheme="dark")

@@ -162,7 +162,7 @@ TRAJECTORY = """(A, [schedule, T, sampler, options, points, steps, seed]) => {
 
 @pytest.mark.parametrize(
     ("data", "numbers"),
-    [("drawn", FEW_STEPS), *(pytest.param(data, STEPS, marks=pytest.mark.browser) for data in DATA)],
+    [("drawn", FEW_STEPS), *(pytest.param(data, STEPS, marks=pytest.mark.long) for data in DATA)],
 )
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize(("sampler", "options"), SETTINGS, ids=str)

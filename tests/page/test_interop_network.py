@@ -102,6 +102,9 @@ MODELS = {
     "points, conditions, learned variance": lambda: untrained((2,), ("a", "b"), conditions=ON_POINTS, process=VARIANCE),
 }
 
+QUICK = ("images, all conditions", "volumes", "signals, attention and patches", "transformer, all conditions")
+"""The cases of `make test-browser`; `make test-long` has all."""
+
 
 def compared(evaluate, net, compiled, *inputs):
     """Compare the outputs in Chromium with those of PyTorch; returns them."""
@@ -115,7 +118,9 @@ def compared(evaluate, net, compiled, *inputs):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("case", MODELS)
+@pytest.mark.parametrize(
+    "case", [*QUICK, *(pytest.param(name, marks=pytest.mark.long) for name in MODELS if name not in QUICK)]
+)
 def test_its_output_is_that_of_pytorch(evaluate, case):
     """At times between the steps too, with conditions and without."""
     model = MODELS[case]()
