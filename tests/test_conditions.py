@@ -1,26 +1,39 @@
 """What networks get of conditions: units, grids, absence."""
 
+import dataclasses
 import typing
 
 import pytest
 import torch
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import Classes, Condition, Image, Vector, Words, check, resized
-from ancestral.model.condition_values import WRITTEN
-from ancestral.model.sweep_axes import AXES
-from ancestral.nets.conditioning import EMBEDDED, ENCODERS
+from ancestral.conditions import ByKind, Classes, Condition, Image, Vector, Words, check, resized
+from ancestral.nets.conditioning import LAYERS, Embedded
 from ancestral.page.script_bundle import PAGE_FILES
 
+EXAMPLES = [Classes(("a", "b")), Vector((0.0,), (1.0,)), Image(1), Words(("▁a", "▁b"), 3)]
 
-@pytest.mark.parametrize("kind", typing.get_args(Condition), ids=lambda kind: kind.__name__)
-def test_each_kind_has_a_row_in_each_table(kind):
-    assert kind.in_sequence == (kind in ENCODERS)
-    assert [kind.on_grid, kind in EMBEDDED, kind in ENCODERS].count(True) == 1
-    assert kind.encoding
-    assert kind in WRITTEN
-    assert kind in AXES
-    assert f"{kind.__name__}: " in (PAGE_FILES / "page_conditions.js").read_text(encoding="utf-8")
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: type(kind).__name__)
+def test_each_kind_has_its_row_in_a_table(kind):
+    """A type checker enforces this in the package, for every table."""
+    names = [field.name for field in dataclasses.fields(ByKind)]
+    assert names == [one.__name__.lower() for one in typing.get_args(Condition)]
+    assert ByKind(*names)[kind] == type(kind).__name__.lower()
+    layer = LAYERS[kind]
+    assert (kind.on_grid, kind.in_sequence) == (layer is None, layer is not None and not isinstance(layer, Embedded))
+    assert f"{type(kind).__name__}: " in (PAGE_FILES / "page_conditions.js").read_text(encoding="utf-8")
+
+
+def test_a_walk_between_values_of_a_kind_that_does_not_say_how_is_refused():
+    class Angle(Vector):
+        between = super(Vector, Vector).between
+
+    first, last = torch.zeros(1, 1), torch.ones(1, 1)
+    assert EXAMPLES[1].between("age", first, last, torch.tensor([0.0, 0.25])).tolist() == [[0.0], [0.25]]
+    assert [kind.between("x", first, last, torch.ones(2)) for kind in (EXAMPLES[0], *EXAMPLES[2:])] == [None] * 3
+    with pytest.raises(InputError, match="nothing between two values of hue: give one for all of it"):
+        Angle((0.0,), (1.0,)).between("hue", first, last, torch.ones(2))
 
 
 def test_vectors_are_standardised_and_rows_with_gaps_are_absent():

@@ -15,16 +15,17 @@ absent. A condition that is dropped at random in training can be left out when s
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
 grid of x (`on_grid`), or is a sequence that networks attend to (`in_sequence`); whether two values have a distance
 (`has_distance`); the names of its `classes`; the pieces of its `vocabulary`; the `shape` of a value; whether its last
-channel is a mask (`masked`); and the function or operator of the item that it is `made_by`. What follows elsewhere from
-the kind stands in one table for each concern, and `tests/test_conditions.py` asks each table for each kind.
+channel is a mask (`masked`); the function or operator of the item that it is `made_by`; and what lies `between` two
+values. What follows elsewhere from the kind stands in tables (`ByKind`): a type checker finds one that lacks a row.
 """
 
 import functools
 import keyword
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,7 @@ from torch import Tensor
 from ancestral.base.device_copies import kept
 from ancestral.base.double_precision import float64_device
 from ancestral.base.errors import InputError
+from ancestral.base.options import option
 from ancestral.randomness import Stream, uniforms
 from ancestral.vocabulary import MARK, Vocabulary
 
@@ -61,8 +63,11 @@ INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
 
 
-class _Kind:
-    """What holds of a kind that says nothing else."""
+Row = TypeVar("Row")
+
+
+class _Kind(ABC):
+    """What each kind has to say, and what holds of one that says nothing else."""
 
     on_grid: ClassVar[bool] = False
     in_sequence: ClassVar[bool] = False
@@ -72,8 +77,18 @@ class _Kind:
     vocabulary: tuple[str, ...] = ()
 
     @property
+    @abstractmethod
+    def form(self) -> str:
+        """The kind with all that has to be equal where a network takes it, in words."""
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; () of other kinds."""
+        return ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the numbers of a value; () of other kinds."""
         return ()
 
     @property
@@ -81,7 +96,7 @@ class _Kind:
         """The shape of a value."""
         return ()
 
-    def check(self, name: str, dims: int) -> None:
+    def check(self, name: str, dims: int) -> None:  # noqa: B027 (all items can have most kinds)
         """Raise InputError if items with `dims` axes of space cannot have this condition."""
 
     def missing(self, values: Any) -> Tensor | None:
@@ -104,9 +119,30 @@ class _Kind:
         """Return values as people write them."""
         return values
 
+    def between(self, name: str, first: Tensor, last: Tensor, weights: Tensor) -> Tensor | None:
+        """Return the values of a walk, in the units of the data; None where it mixes the estimates of both ends.
+
+        Args:
+            name: The name of the condition.
+            first: The value at the weight 0, (1, ...).
+            last: The value at the weight 1.
+            weights: The weights of the last value, float64 (n,).
+
+        Raises:
+            InputError: If the kind does not say what lies between two values.
+        """
+        raise InputError(
+            f"a walk has nothing between two values of {name}: give one for all of it, "
+            f"{option('given', f'{name}=VALUE')}"
+        )
+
+    @abstractmethod
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Return what a network gets of values in the units of the data; `sides` is the grid of x."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def absent(self, count: int, sides: Sequence[int]) -> Tensor:
+        """Return what a network gets where the condition is absent, (count, ...)."""
 
     def place(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Return what a network gets of values that are made of the item."""
@@ -146,6 +182,9 @@ class Classes(_Kind):
     def missing(self, values: Tensor) -> Tensor:
         """Return which of the values in the data are missing, bool (N,)."""
         return values == ABSENT
+
+    def between(self, name: str, first: Tensor, last: Tensor, weights: Tensor) -> None:
+        """Return None: a walk mixes the estimates of both ends."""
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Return the numbers, int64 (B,)."""
@@ -242,9 +281,18 @@ class Vector(_Kind):
         return len(self.mean)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the numbers, or their places from 1."""
+        return self.names or tuple(map(str, range(1, self.size + 1)))
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of a value, (k,)."""
         return (self.size,)
+
+    def between(self, name: str, first: Tensor, last: Tensor, weights: Tensor) -> Tensor:
+        """Return the numbers on the line between two, (n, k)."""
+        return torch.lerp(first.expand(len(weights), -1), last.expand(len(weights), -1), weights[:, None])
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
@@ -334,6 +382,9 @@ class Image(_Kind):
     def channel_limits(self) -> Limits:
         """The limits of each channel where they differ, else those of all."""
         return self.ranges or self.limits
+
+    def between(self, name: str, first: Tensor, last: Tensor, weights: Tensor) -> None:
+        """Return None: a walk mixes the estimates of both ends."""
 
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.
@@ -455,6 +506,9 @@ class Words(_Kind):
             tokens = torch.stack([_shuffled(row, comma, keys) for row, keys in zip(tokens, draws[:, 1:], strict=True)])
         return tokens
 
+    def between(self, name: str, first: Tensor, last: Tensor, weights: Tensor) -> None:
+        """Return None: a walk mixes the estimates of both ends."""
+
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Return the tokens, int64 (B, L): those given, (B, L), or of the first text of each item, (B, V, L)."""
         return (values[:, 0] if values.ndim == 3 else values).long()
@@ -478,6 +532,29 @@ def _shuffled(tokens: Tensor, comma: int, keys: Tensor) -> Tensor:
 
 
 Condition = Classes | Vector | Image | Words
+
+
+@dataclass(frozen=True)
+class ByKind(Generic[Row]):
+    """A table with a row for each kind of condition, `table[kind]`."""
+
+    classes: Row
+    vector: Row
+    image: Row
+    words: Row
+
+    def __getitem__(self, kind: Condition) -> Row:
+        match kind:
+            case Classes():
+                return self.classes
+            case Vector():
+                return self.vector
+            case Image():
+                return self.image
+            case Words():
+                return self.words
+            case _:
+                assert_never(kind)
 
 
 def _origin(made_by: str) -> str:

@@ -87,6 +87,32 @@ def spread(text: SweptValue) -> list[float] | None:
     return evenly_spaced_numbers(first, last, count)
 
 
+def read_numbers(name: str, values: Sequence[SweptValue], kind: type) -> list[int] | list[float]:
+    """Return the numbers of a setting, of which those that are evenly spaced are rounded where they have to be whole.
+
+    Args:
+        name: The name of the setting.
+        values: What the user gave.
+        kind: int or float.
+
+    Raises:
+        InputError: If a value is no such number.
+    """
+    numbers = list[Any]()
+    for value in values:
+        evenly = spread(value)
+        try:
+            each = [kind(value)] if evenly is None else evenly if kind is float else dict.fromkeys(map(round, evenly))
+            whole = all(math.isfinite(one) for one in each) and (evenly is not None or each[0] == float(value))
+        except (ValueError, OverflowError):
+            whole = False
+        if not whole:
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{name} of a sweep cannot be {shown(value)}: give {what}, or FIRST:LAST:COUNT")
+        numbers += each
+    return numbers
+
+
 def evenly_spaced_numbers(first: float, last: float, count: int) -> list[float]:
     """Return numbers from the first to the last, both included; the first alone for a count of 1."""
     inner = [first + (last - first) * place / (count - 1) for place in range(1, count - 1)]

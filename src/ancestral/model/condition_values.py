@@ -20,9 +20,10 @@ from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, Classes, Condition, Image, Vector, Words
+from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, ByKind, Classes, Condition, Image, Vector, Words
 from ancestral.config.folders import WAV
 from ancestral.config.request import ImageRef
+from ancestral.config.sweep_values import SweptValue, evenly_spaced_numbers, read_numbers, spread
 from ancestral.data.convert import has_alpha, middle_of, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
@@ -35,6 +36,9 @@ NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
 NONE = "none"
 """The name of an absent class."""
+EVEN_COUNT, DEVIATIONS = 7, 2
+"""The number of values in a sweep of numbers that stand without any; they reach these standard deviations from the mean
+where the range of the data is not known."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,11 @@ class ConditionValues:
     def text(self, row: int) -> str:
         """The value of a row in a few characters, numbers with four digits."""
         name = self.names[row]
-        return name if name == NONE else WRITTEN[type(self.kind)].text(self.rows[row], name)
+        return name if name == NONE else WRITTEN[self.kind].text(self.rows[row], name)
 
     def beyond(self, name: str) -> list[str]:
         """Say which of the values lie beyond the data that the model was trained on."""
-        return WRITTEN[type(self.kind)].beyond(self, name)
+        return WRITTEN[self.kind].beyond(self, name)
 
     def pictures(self) -> list[PillowImage.Image]:
         """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
@@ -246,6 +250,98 @@ def _words_beyond(values: Any, name: str) -> list[str]:
     return notes
 
 
+class SweptName(NamedTuple):
+    """The name of an axis of a sweep: that of a condition, or of one number of it.
+
+    Attributes:
+        text: The name as the user wrote it.
+        condition: The name of the condition.
+        part: The name of the number; "" of a whole condition.
+    """
+
+    text: str
+    condition: str
+    part: str
+
+
+class SweptCondition(NamedTuple):
+    """The values that a sweep has of a condition, or of one number of it.
+
+    Attributes:
+        values: The values.
+        notes: What the user should know of them, a line each.
+        place: The place of the number among those of the condition; None of a whole condition.
+        usual: The numbers of the condition, of which the others stay where a request gives none.
+    """
+
+    values: Sequence[SweptValue]
+    notes: tuple[str, ...] = ()
+    place: int | None = None
+    usual: Sequence[float] = ()
+
+
+def _sweep_classes(kind: Classes, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
+    if named.part:
+        return None
+    condition = named.condition
+    return SweptCondition([one for value in values for one in _classes(kind, condition, value)] or kind.names)
+
+
+def _classes(kind: Classes, condition: str, value: SweptValue) -> list[str]:
+    """The names of the classes that a value is, of which evenly spaced numbers are several."""
+    evenly = None if value in kind.names else spread(value)
+    numbers = [class_number(kind.names, one, condition) for one in ([value] if evenly is None else map(round, evenly))]
+    return [NONE if number == ABSENT else kind.names[number] for number in numbers]
+
+
+def _sweep_numbers(kind: Vector, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
+    name, condition, part = named
+    if (part and part not in kind.parts) or (not part and kind.size > 1):
+        parts = " or ".join(f"{condition}.{each}" for each in kind.parts)
+        raise InputError(f"{name} of a sweep is no number: give {parts if kind.size > 1 else condition}")
+    place, notes = kind.parts.index(part) if part else 0, tuple[str, ...]()
+    if not values:
+        values, note = _range(kind, name, place)
+        notes = (note,)
+    numbers = list[SweptValue]()
+    for value in values:
+        numbers += [NONE] if value == NONE and not part else read_numbers(name, [value], float)
+    return SweptCondition(numbers, notes, place, kind.mean) if part else SweptCondition(numbers, notes)
+
+
+def _range(kind: Vector, name: str, place: int) -> tuple[list[float], str]:
+    """Evenly spaced values over the data, and what they are."""
+    if kind.ranges():
+        low, high, text = kind.low[place], kind.high[place], "the range of the data"
+    else:
+        mean, std = kind.mean[place], kind.std[place]
+        low, high = mean - DEVIATIONS * std, mean + DEVIATIONS * std
+        text = f"{DEVIATIONS} standard deviations around the mean of the data"
+    return evenly_spaced_numbers(low, high, EVEN_COUNT), f"{name} from {low:.4g} to {high:.4g}: {text}"
+
+
+def _sweep_images(kind: Image, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
+    raise InputError(
+        f"{named.text} of a sweep is an image, which has no list of values: "
+        f"{option('given', f'{named.condition}=FOLDER')} gives each cell a sample for each of its files"
+    )
+
+
+def _sweep_words(kind: Words, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
+    if named.part:
+        return None
+    if not values:
+        raise InputError(f"{named.text} of a sweep is words, which have no list of values: give some texts")
+    return SweptCondition([*map(str, values)])
+
+
+def _sweep_none(kind: Condition, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
+    raise InputError(
+        f"a sweep has no values of {named.condition}: give one for all cells, "
+        f"{option('given', f'{named.condition}=VALUE')}"
+    )
+
+
 class Written(NamedTuple):
     """How users write the values of a kind of condition.
 
@@ -256,6 +352,8 @@ class Written(NamedTuple):
         example: Makes a value for a suggested command, by kind, name of the condition and description of the data.
         text: Says a row that is not absent in a few characters, by the row and its name.
         beyond: Says which values lie beyond the data of the model, by the values and the name of the condition.
+        swept: Returns the values of a sweep, by the kind, the name of the axis and what the user gave, () where all are
+            meant; None where there is nothing of that name. It refuses a kind that has no such values.
     """
 
     read: Callable[[Any, Any, str, DataSpec], tuple[Tensor, Sequence[str]]]
@@ -263,15 +361,20 @@ class Written(NamedTuple):
     example: Callable[[Any, str, DataSpec], Any]
     text: Callable[[Tensor, str], str] = lambda row, name: name
     beyond: Callable[[Any, str], list[str]] = lambda values, name: []
+    swept: Callable[[Any, SweptName, Sequence[SweptValue]], SweptCondition | None] = _sweep_none
 
 
-WRITTEN: dict[type, Written] = {
-    Classes: Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0]),
-    Vector: Written(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond),
-    Image: Written(_read_images, lambda kind, rows, files: files, _image_example, beyond=_images_beyond),
-    Words: Written(_read_words, _words_names, lambda kind, name, spec: kind.example, beyond=_words_beyond),
-}
-"""By the kind of a condition how its values are written."""
+WRITTEN = ByKind(
+    classes=Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0], swept=_sweep_classes),
+    vector=Written(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond, _sweep_numbers),
+    image=Written(
+        _read_images, lambda kind, rows, files: files, _image_example, beyond=_images_beyond, swept=_sweep_images
+    ),
+    words=Written(
+        _read_words, _words_names, lambda kind, name, spec: kind.example, beyond=_words_beyond, swept=_sweep_words
+    ),
+)
+"""How the values of each kind of condition are written."""
 
 
 def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, ConditionValues]:
@@ -297,7 +400,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
             raise InputError(f"the model is not conditioned on {name!r}: {has}")
         if kind.on_grid and _is_absent(value):
             continue
-        written = WRITTEN[type(kind)]
+        written = WRITTEN[kind]
         rows, files = written.read(kind, value, name, spec)
         if not len(rows):
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
@@ -379,7 +482,7 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     items = [data.name_of(row) for row in rows]
     for name, kind in spec.further.items():
         if name in stored:
-            names = WRITTEN[type(kind)].names(kind, stored[name], items)
+            names = WRITTEN[kind].names(kind, stored[name], items)
             values[name] = ConditionValues(kind, stored[name], tuple(names))
     return values
 
@@ -415,7 +518,7 @@ def captions(
 
 def examples(spec: DataSpec) -> dict[str, Any]:
     """Return a value of each condition besides the label, for a suggested command: a mean, a class or a file."""
-    return {name: WRITTEN[type(kind)].example(kind, name, spec) for name, kind in spec.further.items()}
+    return {name: WRITTEN[kind].example(kind, name, spec) for name, kind in spec.further.items()}
 
 
 def as_words(given: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import ABSENT, Classes, Condition, Vector, Words, argument_name
+from ancestral.conditions import ABSENT, ByKind, Classes, Condition, Vector, Words, argument_name
 from ancestral.nets.embedding import class_index
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.layer_norm import LayerNorm
@@ -153,13 +153,14 @@ class Embedded(NamedTuple):
     numbers: Callable[[Any, str, Tensor, torch.dtype], Tensor]
 
 
-EMBEDDED: dict[type, Embedded] = {
-    Classes: Embedded(_class_layer, _class_numbers),
-    Vector: Embedded(_vector_layer, _vector_numbers),
-}
-"""The kinds that add to the embedding of t alone."""
-ENCODERS: dict[type, Callable[[Any, int], nn.Module]] = {Words: WordsEncoder}
-"""The kinds that are a sequence to attend to: what makes the layer of a kind and a width."""
+LAYERS: ByKind[Embedded | Callable[[Any, int], nn.Module] | None] = ByKind(
+    classes=Embedded(_class_layer, _class_numbers),
+    vector=Embedded(_vector_layer, _vector_numbers),
+    image=None,
+    words=WordsEncoder,
+)
+"""How networks take each kind: added to the embedding of t; as a sequence to attend to, by what makes the encoder of a
+kind and a width; or None, joined to x on its grid."""
 WORDS_WIDTH, WORDS_DEPTH, WORDS_HEADS = 64, 2, 4
 """The numbers of features and blocks of the transformer over words, few, so that it takes little of a step; and of the
 heads of its attention, and of that of a U-Net to words."""
@@ -185,12 +186,14 @@ class ConditionLayers(nn.Module):
         super().__init__()
         self.kinds = {argument_name(name): kind for name, kind in conditions.items()}
         self.embeddings, self.encoders, self.whole = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        self.numbers = dict[str, Callable[[Any, str, Tensor, torch.dtype], Tensor]]()
         for name, kind in self.kinds.items():
-            if kind.in_sequence:
-                self.encoders[f"of_{name}"] = ENCODERS[type(kind)](kind, WORDS_WIDTH)
+            layer = LAYERS[kind]
+            if isinstance(layer, Embedded):
+                self.embeddings[f"of_{name}"], self.numbers[name] = layer.layer(kind, width), layer.numbers
+            elif layer is not None:
+                self.encoders[f"of_{name}"] = layer(kind, WORDS_WIDTH)
                 self.whole[f"of_{name}"] = _zero(nn.Linear(WORDS_WIDTH, width))
-            elif not kind.on_grid:
-                self.embeddings[f"of_{name}"] = EMBEDDED[type(kind)].layer(kind, width)
         self.images = [name for name, kind in self.kinds.items() if kind.on_grid]
         if self.images and stem is None:
             raise InputError(f"points have no grid for the image {self.images[0]}: give this condition as a vector")
@@ -221,7 +224,7 @@ class ConditionLayers(nn.Module):
                 sequences.append(self.encoders[f"of_{name}"](value, name, embedding.dtype))
                 embedding = embedding + self.whole[f"of_{name}"](sequences[-1][:, 0, :WORDS_WIDTH])
                 continue
-            numbers = EMBEDDED[type(kind)].numbers(kind, name, value, embedding.dtype)
+            numbers = self.numbers[name](kind, name, value, embedding.dtype)
             embedding = embedding + self.embeddings[f"of_{name}"](numbers)
         return embedding, torch.cat(sequences, 1) if sequences else None
 

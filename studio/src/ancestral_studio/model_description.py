@@ -59,14 +59,14 @@ def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
     Those that are complete stand for all their values where none are given: classes, names and ranges of the data. The
     values of `texts` are texts.
     """
-    from ancestral.conditions import LABEL, Image, Vector
+    from ancestral.conditions import LABEL
 
     titles = {one.name: one.heading for one in arguments_of(declaration)}
     names = {LABEL: titles[LABEL]} if spec.classes else {}
     for name, kind in spec.further.items():
-        parts = kind.names if isinstance(kind, Vector) and kind.size > 1 else ()
+        parts = kind.parts if len(kind.parts) > 1 else ()
         names |= {f"{name}.{part}": f"{name}: {part}" for part in parts}
-        names |= {} if parts or isinstance(kind, Image) else {name: name}
+        names |= {} if parts or kind.on_grid else {name: name}
     texts = {name for name, kind in spec.further.items() if kind.in_sequence}
     axes: list[dict[str, Any]] = [
         {"name": name, "title": title, "complete": name not in texts, "texts": name in texts}

@@ -13,7 +13,7 @@ from ancestral.base.device import on_device
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.conditions import LABEL, Vector, argument_name
+from ancestral.conditions import LABEL, argument_name
 from ancestral.config.request import Request
 from ancestral.data.spec import DataSpec
 from ancestral.guidance import Blend, Clipped, Skip
@@ -231,19 +231,18 @@ def _given_inputs(end: Conditioning, positions: Sequence[int], model: SamplingMo
 
 
 def _ends(conditioning: Conditioning, n: int) -> tuple[Conditioning, Conditioning]:
-    """What the two ends of a walk of n samples are conditioned on. Numbers are interpolated, and so the same in both.
+    """What the two ends of a walk of n samples are conditioned on. Values that lie between two are the same in both.
 
     Raises:
-        InputError: If a condition has more than two values.
+        InputError: If a condition has more than two values, or two that have nothing between them.
     """
     label, values = conditioning.label, conditioning.values
     pairs: dict[str, tuple[ConditionValues, ConditionValues]] = {}
     for name, value in values.items():
         first, last = (dataclasses.replace(value, rows=value.rows[[i]], names=(value.names[i],)) for i in (0, -1))
         _check_ends(name, len(value.rows))
-        if isinstance(value.kind, Vector):
-            shares = torch.linspace(0, 1, n, dtype=torch.float64)[:, None]
-            rows = torch.lerp(first.rows.expand(n, -1), last.rows.expand(n, -1), shares)
+        weights = torch.linspace(0, 1, n, dtype=torch.float64)
+        if len(value.rows) == 2 and (rows := value.kind.between(name, first.rows, last.rows, weights)) is not None:
             first = last = dataclasses.replace(value, rows=rows, names=("",) * n)
         pairs[name] = (first, last)
     labels = [None] if label is None else list(separate(label))
