@@ -50,7 +50,7 @@ def main() -> None:
                     found = ancestral.evaluate(
                         run.model, samples=1000, sampler=sampler, metrics=[metric], threads=1, progress=False
                     )
-                    cells.append(str(getattr(found.samples.distances.train, metric)))
+                    cells.append(str(found.samples.metrics[metric].value))
             row = [options.data, str(seed), coupling, f"{seconds:.0f} s", *cells]
             print(f"| {' | '.join(row)} |", flush=True)
 

@@ -12,10 +12,8 @@ folder of another version.
 
 import argparse
 import hashlib
-import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -36,17 +34,11 @@ def ancestral(*arguments: object) -> None:
 
 
 def hash_tensors(path: Path) -> str:
-    """Hash the names, shapes, dtypes and values of the tensors of a safetensors file, without its metadata.
-
-    Versions before 0.2 wrapped some networks in a scaling module, which added `net.` to the names of their weights.
-    """
+    """Hash the names, shapes, dtypes and values of the tensors of a safetensors file, without its metadata."""
     from safetensors.torch import load_file
 
-    digest, tensors = hashlib.sha256(), load_file(path)
-    wrapped = all(name.startswith("net.") for name in tensors) or any(name.startswith("net.net.") for name in tensors)
-    plain = {re.sub(r"(^|\.)net\.(?!net\.)", r"\1", name, count=1) if wrapped else name: name for name in tensors}
-    for name in sorted(plain):
-        tensor = tensors[plain[name]]
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(path).items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.contiguous().flatten().numpy().tobytes())
     return digest.hexdigest()
@@ -73,22 +65,11 @@ def numbers(tree: Any, path: str = "") -> dict[str, float]:
     return {key: value for name, part in items for key, value in numbers(part, f"{path}/{name}").items()}
 
 
-def current_samples(tree: dict[str, Any]) -> dict[str, Any]:
-    """Convert samples.json of a version whose schema was samples-1, by this version's reader."""
-    path = Path(__file__).parents[1] / "src" / "ancestral" / "results" / "first_schema.py"
-    spec: Any = importlib.util.spec_from_file_location("first_schema", path)
-    reader = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reader)
-    converted: dict[str, Any] = reader.current_samples(tree, "samples.json")
-    return converted
-
-
 def evaluate(run: Path, out: Path) -> dict[str, Any]:
     """Run `ancestral evaluate`; return its results for samples, the bound, and the likelihood of the ODE."""
     options = "--samples --likelihood --draw 64 --extractor pixels -n 4 --passes 12 --ode --ode-steps 4"
     ancestral("evaluate", run, *options.split(), "--out", out)
     trees = {name: json.loads((out / f"{name}.json").read_text()) for name in ("samples", "likelihood")}
-    trees["samples"] = current_samples(trees["samples"])
     results = {name: numbers(tree) for name, tree in trees.items()}
     return {f"{name}{key}": value for name, part in results.items() for key, value in part.items() if key != "/version"}
 

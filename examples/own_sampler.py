@@ -42,4 +42,4 @@ if __name__ == "__main__":
     model = ancestral.train("ddpm-points", out=options.out, steps=options.steps).model
     for sampler in (DDIM(steps=10), AdamsBashforth(steps=10)):
         result = ancestral.evaluate(model, samples=options.samples, sampler=sampler, progress=False)
-        print(sampler, result.samples.distances.train.frechet)
+        print(sampler, result.samples.metrics["frechet"].value)

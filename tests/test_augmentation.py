@@ -1,4 +1,3 @@
-import json
 import math
 
 import pytest
@@ -8,7 +7,6 @@ import torch.nn.functional as F
 from ancestral import augmentation
 from ancestral.augmentation import Augmentation, condition, draw
 from ancestral.base.errors import InputError
-from ancestral.config import Config, preset
 
 
 def transforms(count=1, dims=2, **changes):
@@ -221,19 +219,6 @@ def test_stretchings_and_their_numbers_are_one_to_one():
     assert equal.sum() == 3 * len(matrices)  # (z, φ), (z, φ + 180°) and (−z, φ + 90°)
     numbers = drawn.numbers((16, 16))
     assert torch.equal(same_rows(numbers), equal)
-    before = drawn.numbers((16, 16), 360)  # of earlier versions
-    assert not torch.equal(same_rows(before), equal)
-
-
-def test_runs_of_earlier_versions_keep_their_numbers():
-    drawn = transforms(stretch=2.0, direction=1.0)
-    expected = torch.tensor([[2 * math.cos(1), 2 * math.sin(1), 1]])
-    tree = json.loads(preset("digits").with_settings(augment=0.1).to_json())
-    assert tree["data"]["stretch_period"] == 180
-    del tree["data"]["stretch_period"]
-    config = Config.from_json(json.dumps(tree))
-    torch.testing.assert_close(drawn.inputs((16, 16), config.data.stretch_period)[:, -3:], expected)
-    assert Config.from_json(config.to_json()) == config
 
 
 def test_points_are_refused():

@@ -111,7 +111,7 @@ def test_a_vector_keeps_the_range_of_the_data():
     assert (kind.low, kind.high) == ((1.0, -2.0), (4.0, 8.0))  # of the rows that are there
     assert str(kind) == "2 numbers, 2.5 ± 1.5 (1 to 4), 3 ± 5 (-2 to 8)"
     old = Vector(kind.mean, kind.std)
-    assert (kind == old, old.ranges()) == (True, [])  # files of earlier versions have none
+    assert (kind == old, old.ranges()) == (True, [])
     other = Vector.of(rows + 1)
     assert other.joined(kind).ranges() == ["1 to 5", "-2 to 9"]
     assert (other.joined(old).high, old.joined(other).high) == ((5.0, 9.0), (5.0, 9.0))

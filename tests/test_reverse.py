@@ -131,7 +131,7 @@ def test_a_trained_model_has_a_better_bound_and_better_samples_than_with_the_sma
             sampler=f"ddpm:steps=10,variance={variance}", metrics="frechet", progress=False,
         )  # fmt: skip
         bits[variance] = result.likelihood.bits_per_dim.total.value
-        distance[variance] = result.samples.distances.train.frechet.value
+        distance[variance] = result.samples.metrics["frechet"].value.value
     assert bits["analytic"] < min(bits["small"], bits["large"]) - 0.1
     assert distance["analytic"] < 0.7 * distance["small"]
 

@@ -303,13 +303,13 @@ result = ancestral.evaluate(
     run.model, data=photos, samples=len(samples), steps=2 if QUICK else 10, extractor=extractor, progress=False
 )
 print(result)
-measured = result.samples.distances
+measured = result.samples.metrics
 if not QUICK:
-    course.expect(0.13 < measured.train.kernel.value < 0.25)
-    course.expect(0.01 < measured.train.kernel.error < 0.04)
-    course.expect(-0.04 < measured.floor.kernel.value < 0.01)
-    course.expect(185 < measured.floor.frechet.value < 215)
-    course.expect(195 < measured.train.frechet.value < 225)
+    course.expect(0.13 < measured["kernel"].value.value < 0.25)
+    course.expect(0.01 < measured["kernel"].value.error < 0.04)
+    course.expect(-0.04 < measured["kernel"].floor.value < 0.01)
+    course.expect(185 < measured["frechet"].floor.value < 215)
+    course.expect(195 < measured["frechet"].value.value < 225)
     course.expect(0.55 < result.samples.class_accuracy.samples.value < 0.7)
     course.expect(0.75 < result.samples.class_accuracy.data.value < 0.9)
     course.expect(result.samples.memorisation.pixels.share < 0.09)

@@ -324,7 +324,7 @@ course.show(list(samples.split(10)), titles=[str(label) for label in range(10)],
 quality = ancestral.evaluate(
     run.model, data, samples=50 if QUICK else 500, steps=25, extractor="pixels", progress=False
 ).samples
-print("FD of the pixels:", quality.distances.train.frechet, "and of real digits:", quality.distances.floor.frechet)
+print("FD of the pixels:", quality.metrics["frechet"].value, "and of real digits:", quality.metrics["frechet"].floor)
 print("class found:     ", quality.class_accuracy.samples.percent, "of samples")
 print("                 ", quality.class_accuracy.data.percent, "of real digits")
 if not QUICK:
@@ -808,7 +808,7 @@ course.expect(abs(order - 2) < 0.1)
 fd = []
 for sampler in (samplers.DDIM(steps=10), EvenAdamsBashforth(steps=10, clip=1.0)):
     result = ancestral.evaluate(model, points, sampler=sampler, samples=100 if QUICK else 1000, progress=False)
-    fd.append(result.samples.distances.train.frechet)
+    fd.append(result.samples.metrics["frechet"].value)
     print(f"{type(sampler).__name__:20} FD {fd[-1]}")
 clouds = {
     "DDIM, 10 steps": model.sample(1000, sampler=samplers.DDIM(steps=10), seed=0),

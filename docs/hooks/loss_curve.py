@@ -28,7 +28,7 @@ def main() -> None:
                 result = ancestral.evaluate(
                     progress.model(), "digits", samples=500, metrics="kernel", threads=1, progress=False
                 )
-                found.append(result.samples.distances.train.kernel)
+                found.append(result.samples.metrics["kernel"].value)
         with (run / "log.csv").open(encoding="utf-8") as file:
             rows = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
     for step, loss in rows:

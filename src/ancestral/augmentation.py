@@ -18,8 +18,7 @@ are one resampling. What lies beyond the edges is the item's mirror image.
 
 A stretching by z along φ is the matrix S = 2^(0.2 z (n nᵀ − m mᵀ)), n along φ and m at right angles, and n nᵀ − m mᵀ
 has the rows (cos 2φ, sin 2φ) and (sin 2φ, −cos 2φ). So S and (z cos 2φ, z sin 2φ) determine each other: (z, φ),
-(z, φ + 180°) and (−z, φ + 90°) are one stretching and have one pair of numbers. Runs of earlier versions have z cos φ,
-z sin φ, which repeat after 360°: (z, φ) and (−z, φ + 180°), a stretching and its inverse, have the same numbers there.
+(z, φ + 180°) and (−z, φ + 90°) are one stretching and have one pair of numbers.
 """
 
 import math
@@ -91,24 +90,19 @@ class Augmentation:
     def __getitem__(self, rows: slice | Tensor) -> "Augmentation":
         return Augmentation(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def numbers(self, sides: Sequence[int], stretch_period: int = 180) -> Tensor:
-        """Compute the numbers that `condition` names: float64 (B, k) for items (C, *sides).
-
-        Args:
-            sides: The sides of the items.
-            stretch_period: Degrees of φ after which the numbers of a stretching repeat; 360 in earlier versions.
-        """
+    def numbers(self, sides: Sequence[int]) -> Tensor:
+        """Compute the numbers that `condition` names: float64 (B, k) for items (C, *sides)."""
         columns = [self.shifts / (SHIFT * torch.tensor(sides, dtype=torch.float64)), self.flips.double()]
         if len(sides) == 2:
             angle = self.angle + math.pi / 2 * self.turns
             columns.append(torch.stack([angle.cos() - 1, angle.sin(), self.scale], 1))
-            phase = 360 // stretch_period * self.direction
+            phase = 2 * self.direction
             columns.append(self.stretch[:, None] * torch.stack([phase.cos(), phase.sin()], 1))
         return torch.cat(columns, 1)
 
-    def inputs(self, sides: Sequence[int], stretch_period: int = 180) -> Tensor:
+    def inputs(self, sides: Sequence[int]) -> Tensor:
         """Return what a network gets of the condition: float32 (B, k + 1), zeros where an item stays as it is."""
-        numbers = self.numbers(sides, stretch_period)
+        numbers = self.numbers(sides)
         return torch.cat([numbers, numbers.any(1, keepdim=True)], 1).float()
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ class Vector(_Kind):
         std: The standard deviation of each number over the data.
         names: The name of each number; () if they have none.
         made_by: The function that makes them of the item (`derived`); "" for those of the data.
-        low: The least value of each number in the data; () where it is not known, as in older model files.
+        low: The least value of each number in the data; () where it is not known.
         high: The largest value of each number in the data; () as `low`.
     """
 

@@ -71,7 +71,7 @@ def test_a_slider_ends_where_the_data_of_the_model_end(tmp_path):
     untrained((2,), conditions=kinds).save(tmp_path / "model.safetensors")
     shown = model_description(tmp_path / "model.safetensors")["conditions"]
     assert (shown["age"]["low"], shown["age"]["high"]) == ((3.0,), (98.0,))
-    assert shown["old"]["low"] == ()  # of an older model file
+    assert shown["old"]["low"] == ()
 
 
 def test_training_items_outside_the_named_folders_are_not_shown(place):
@@ -109,7 +109,7 @@ def test_recipes_that_are_none_are_refused(place):
     number = client.ask("PUT", "/api/uploads?name=plain.png", plain.getvalue()).json["id"]
     assert "holds no recipe" in client.post("/api/recipe", {"upload": number}).line
     info = PngInfo()
-    info.add_text("ancestral", json.dumps({"schema": "recipe-1", "model": "<b>", "seed": "x"}))
+    info.add_text("ancestral", json.dumps({"schema": "recipe-2", "model": "<b>", "seed": "x"}))
     Image.new("L", (4, 4)).save(deep, "PNG", pnginfo=info)
     number = client.ask("PUT", "/api/uploads?name=deep.png", deep.getvalue()).json["id"]
     answer = client.post("/api/recipe", {"upload": number})

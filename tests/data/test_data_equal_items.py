@@ -76,7 +76,7 @@ def test_copies_that_fit_nowhere_are_refused():
         data.hold_out(whole, 0.1, finish(moved_rows(whole, 0.1)))
 
 
-def test_a_run_records_its_split_and_old_runs_keep_theirs(folder, tmp_path):
+def test_a_run_records_its_split_and_keeps_it(folder, tmp_path):
     plan = train.plan(Train(config="arrays", data=folder, out=tmp_path / "run", settings={"validation": 0.1}))
     whole = data.open(str(folder))
     config, notes = finish(held_out_items.with_copies_together(plan, plan.config, whole))
@@ -84,7 +84,7 @@ def test_a_run_records_its_split_and_old_runs_keep_theirs(folder, tmp_path):
     assert [note.partition(" ")[2] for note in notes] == [
         "items changed sides, so that copies are on one side of the split"
     ]
-    for saved in (config, plan.config):  # a run of an earlier version has nothing recorded
+    for saved in (config, plan.config):  # one with nothing recorded too
         resumed, notes = finish(
             held_out_items.with_copies_together(dataclasses.replace(plan, saved=saved), plan.config, whole)
         )

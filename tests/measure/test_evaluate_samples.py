@@ -287,7 +287,7 @@ def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, 
     assert {item.numpy().tobytes() for item in looked} == {item.numpy().tobytes() for item in everything}
     metrics, _ = finish(one.metrics(items, 8))
     assert len(looked) == 80
-    assert metrics.distances == finish(plain.metrics(items, 8))[0].distances
+    assert distances_of(metrics) == distances_of(finish(plain.metrics(items, 8))[0])
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 4  # 60 in pieces of 16
 
 
@@ -345,6 +345,11 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, has
     assert tree["data"]["train"] == "train, train split, 60"
     assert "20 items are too few for the covariance of 64 features" in text
     assert f"{'FD-pixels':<12}" in text
+
+
+def distances_of(quality):
+    """The distances without their titles, which name the extractor."""
+    return {name: dataclasses.replace(one, title="") for name, one in quality.between_sets.items()}
 
 
 def state(samples, train, held_out=None, labels=(None, None, None)):
@@ -472,14 +477,12 @@ def test_copies_of_mirrored_items_count_where_these_were_trained_on():
 def test_the_floor_is_of_as_many_items_as_what_stands_beside_it():
     """Fréchet distances of fewer items are larger: a floor of 50 to 50 items was above that of 400 samples to 100."""
     train, samples = images(100, 0), images(400, 1)
-    distances_ = state(samples, train).distances
-    assert (distances_.train.items, distances_.train.against) == (400, 100)
-    counts = [(part.items, part.against) for part in (distances_.matched, distances_.floor)]
-    assert counts == [(50, 50)] * 2
-    assert distances_.floor.frechet.value > distances_.train.frechet.value
-    apart = distances_.matched.frechet.value - distances_.floor.frechet.value
-    assert abs(apart) < 3 * distances_.matched.frechet.error
-    assert state(images(100, 1), images(200, 0), images(100, 2)).distances.matched is None
+    quality = state(samples, train)
+    frechet = quality.metrics["frechet"]
+    assert quality.sets == {"value": (400, 100), "floor": (50, 50), "matched": (50, 50)}
+    assert frechet.floor.value > frechet.value.value
+    assert abs(frechet.matched.value - frechet.floor.value) < 3 * frechet.matched.error
+    assert "matched" not in state(images(100, 1), images(200, 0), images(100, 2)).sets
     text = str(verdict(samples, train))
     assert re.search(r"^ +to training data +as the floor +floor$", text, re.MULTILINE)
 
@@ -508,7 +511,7 @@ def test_copies_among_the_data_leave_memorisation_open():
     metrics = state(images(20, 1), train, train[:20])
     assert metrics.memorisation.pixels.share is None
     assert any("Memorisation by pixels could not be measured" in note for note in metrics.notes)
-    assert metrics.distances.floor.frechet.value < metrics.distances.train.frechet.value
+    assert metrics.metrics["frechet"].floor.value < metrics.metrics["frechet"].value.value
 
 
 def test_a_drift_of_colours_is_found():
@@ -566,8 +569,8 @@ def test_logits_give_an_inception_score():
             for z in (x, y)]  # fmt: skip
     judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
     metrics, pairs = finish(sample_quality.measure(SampleSets(*sets, None, data.IMAGES, judge)))
-    assert metrics.inception_score.samples.value == pytest.approx(distances.inception_score(x))
-    assert metrics.inception_score.train.value == pytest.approx(distances.inception_score(y))
+    assert metrics.metrics["inception_score"].value.value == pytest.approx(distances.inception_score(x))
+    assert metrics.metrics["inception_score"].floor.value == pytest.approx(distances.inception_score(y))
     near = neighbours.nearest(x, y).index.tolist()
     assert all(near[pair.sample] == pair.training_item for pair in metrics.memorisation.features.closest)
     assert [pair.title for pair in pairs] == ["nearest by pixels", "nearest by features"]
@@ -583,15 +586,15 @@ def test_a_note_says_of_which_distances_heavy_tails_make_the_intervals_too_narro
         quality, _ = finish(sample_quality.measure(sets, ("frechet", "kernel")))
         notes = [note for note in quality.notes if "heavy tails" in note]
         if power == 1:
-            share = max(part.frechet.dominance or 0 for part in (quality.distances.train, quality.distances.floor))
-            matched = quality.distances.matched.frechet.dominance or 0
-            assert f"one item makes {max(share, matched):.0%} of the variance of FD-own, so its error may" in notes[0]
+            frechet = quality.metrics["frechet"]
+            share = max(one.dominance or 0 for one in (frechet.value, frechet.floor, frechet.matched))
+            assert f"one item makes {share:.0%} of the variance of FD-own, so its error may" in notes[0]
             assert len(notes) == 2
-            tree = to_plain(quality.distances.train.frechet)
-            assert from_json(Estimate, tree, "it") == quality.distances.train.frechet  # as faces read it
+            tree = to_plain(quality.metrics["frechet"].value)
+            assert from_json(Estimate, tree, "it") == quality.metrics["frechet"].value  # as faces read it
         else:
             assert notes == []
-            assert "dominance" not in to_plain(quality.distances.train.frechet)
+            assert "dominance" not in to_plain(quality.metrics["frechet"].value)
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------
@@ -742,11 +745,11 @@ def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkey
     assert "KID-pixels" not in text
     options = {"data": str(files / "train.npz"), "extractor": "pixels", "metrics": ["kernel"]}
     result = finish(evaluate(model_run, samples=20, **options))
-    assert result.samples.distances.train.kernel.value == every["metrics"]["kernel"]["value"]["value"]
-    assert result.samples.distances.train.frechet is None
+    assert result.samples.metrics["kernel"].value.value == every["metrics"]["kernel"]["value"]["value"]
+    assert [*result.samples.metrics] == ["kernel"]
     assert "KID-pixels" in evaluation_text.verdict(result.samples)
     samples = finish(evaluate_samples(images(20, 3), **options)).samples
-    assert samples.distances.train.frechet is None
+    assert [*samples.metrics] == ["kernel"]
     with pytest.raises(InputError, match="metrics names none"):
         finish(evaluate(model_run, metrics=[]))
     with pytest.raises(InputError, match="metrics cannot be"):
@@ -784,15 +787,14 @@ def test_a_metric_of_ones_own_is_measured_beside_its_floor(files, model_run):
     items, train, held_out = images(20, 3), images(60, 0), images(30, 1)
     options = {"data": train, "held_out": held_out, "extractor": "pixels", "metrics": ["kernel", brightness]}
     samples = finish(evaluate_samples(items + 9, **options)).samples
-    (name,) = samples.own
+    name, _ = sorted(samples.metrics, key=lambda one: one == "kernel")
+    own = samples.metrics[name]
     assert name.endswith(":test_a_metric_of_ones_own_is_measured_beside_its_floor.<locals>.brightness")
-    assert samples.own[name].samples == pytest.approx(float(brightness(items + 9, train)))
+    assert own.value.value == pytest.approx(float(brightness(items + 9, train)))
     unseen = held_out[statistics.evenly_spaced(20, 30)]
-    assert samples.own[name].floor == pytest.approx(float(brightness(unseen, train)))
-    assert samples.metrics[name].value.value == samples.own[name].samples
-    assert samples.distances.train.kernel is not None
+    assert own.floor.value == pytest.approx(float(brightness(unseen, train)))
     assert samples.memorisation.pixels is None
-    assert f"{samples.own[name].samples:.4g}; held-out data {samples.own[name].floor:.4g}" in str(samples)
+    assert f"{own.value.value:.4g}; held-out data {own.floor.value:.4g}" in str(samples)
     assert type(samples).from_json(samples.to_json()) == samples
     for metrics, says in (
         ([lambda items: 0], "metrics cannot hold .*lambda.*: a metric is a name, or a function of .items, other items"),
@@ -820,7 +822,7 @@ def test_a_module_is_an_extractor(files):
     assert module.training
     assert module.drop.training
     same = finish(evaluate_samples(images(20, 1), str(files / "train.npz"), extractor=lambda x: x.flatten(1)[:, ::2]))
-    assert same.samples.distances == result.distances
+    assert distances_of(same.samples) == distances_of(result)
     with pytest.raises(InputError, match="extractor cannot be 3: give"):
         finish(evaluate_samples(images(20, 1), str(files / "train.npz"), extractor=3))
 
@@ -834,7 +836,7 @@ def test_samples_of_several_sizes_are_brought_to_one(tmp_path, files):
     result = finish(evaluate_samples(tmp_path, source, extractor="pixels", image_size=8)).samples
     assert result.samples.count == 12
     same = finish(evaluate_samples(images(12, 1), source, extractor="pixels")).samples
-    assert result.distances.train.frechet.value == pytest.approx(same.distances.train.frechet.value, rel=0.05)
+    assert result.metrics["frechet"].value.value == pytest.approx(same.metrics["frechet"].value.value, rel=0.05)
 
 
 def test_the_command_measures_files(run, files, tmp_path):
@@ -916,7 +918,7 @@ def test_a_study_can_be_made_of_several_samplers(model_run, files, tmp_path):
     for name in ("ddim", "heun:steps=3", "ddim"):
         one = one.with_sampler(model.sampler(name))
         metrics, _ = finish(one.metrics(finish(one.samples(10)), 8))
-        values.append(metrics.distances.train.frechet.value)
+        values.append(metrics.metrics["frechet"].value.value)
     assert values[0] == values[2] != values[1]
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
@@ -932,7 +934,7 @@ def test_python_measures_what_the_command_line_does(run, model_run, files, commo
     model = ancestral.load(model_run, "cpu")
     before = sorted(model_run.rglob("*"))
     unsaved = finish(evaluate(model, source, samples=20, extractor="pixels", likelihood=True, n=3, passes=2))
-    assert unsaved.samples.distances == saved.distances
+    assert unsaved.samples.between_sets == saved.between_sets
     assert unsaved.samples.memorisation == saved.memorisation
     assert unsaved.likelihood.data.images == 3
     assert sorted(model_run.rglob("*")) == before
@@ -956,7 +958,7 @@ def test_an_unsaved_model_is_evaluated_as_it_is(files, tmp_path):
     assert result.samples.model.sha256 is None
     x, y = features(model.sample(12)), features(data.load(str(files / "train.npz")).items)
     value = distances.frechet(distances.moments(x), distances.moments(y))
-    assert result.samples.distances.train.frechet.value == pytest.approx(value)
+    assert result.samples.metrics["frechet"].value.value == pytest.approx(value)
     sampling = [event for event in events if isinstance(event, Work) and event.task == "sampling"]
     assert sampling[-1].done == pytest.approx(sampling[-1].total) == 12
 
@@ -971,13 +973,14 @@ def test_data_and_samples_may_be_in_memory(files):
     items, label_tensor = torch.from_numpy(images), torch.from_numpy(labels)
     for source in ((images, labels), (items, label_tensor), torch.utils.data.TensorDataset(items, label_tensor)):
         result = finish(evaluate(model, source, **options)).samples
-        assert result.distances == saved.distances
+        assert result.between_sets == saved.between_sets
         assert result.class_accuracy == saved.class_accuracy
     bound = finish(evaluate(model, items, samples=False, likelihood=True, n=3, passes=2)).likelihood
     assert bound.data.source == "arrays"
     samples = model.sample(20)
     only = finish(evaluate_samples(samples, items, held_out=torch.from_numpy(noisy(40, 1)[0]), extractor="pixels"))
-    assert only.samples.distances.train == saved.distances.train
+    for name, one in only.samples.between_sets.items():
+        assert one.value == saved.metrics[name].value
     assert only.samples.data.held_out == "arrays, held out, 40"
 
 
@@ -1001,7 +1004,7 @@ def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
     result = finish(evaluate(trained.model, source, **common)).samples
     options = ("--samples", 12, "--extractor", "pixels", "--steps", 4, "--net", "mine_of_evaluation:Net")
     run("evaluate", "own", *options)
-    assert EvaluationResult.load(tmp_path / "own" / "evaluation").samples.distances == result.distances
+    assert EvaluationResult.load(tmp_path / "own" / "evaluation").samples.between_sets == result.between_sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1024,9 +1027,9 @@ def test_samples_of_a_sampler_of_ones_own_are_made_anew(model_run, files, passes
     for factor in (1.0, 0.5):
         monkeypatch.setattr(Dimmed, "factor", factor)
         measured = [finish(evaluate(subject, source, **options)).samples for subject in (model_run, model)]
-        assert measured[0].distances == measured[1].distances
+        assert measured[0].between_sets == measured[1].between_sets
         assert measured[0].samples.folder is None
-        distances.append(measured[0].distances.train.frechet.value)
+        distances.append(measured[0].metrics["frechet"].value.value)
     assert distances[0] != distances[1]
     assert passes == 4 * [range(12)]
     assert not (model_run / "evaluation" / "samples").exists()
@@ -1052,7 +1055,7 @@ def test_samples_of_a_network_of_ones_own_are_made_anew(tmp_path, files, monkeyp
         if not distances:
             ancestral.train("arrays", source, out=tmp_path / "run", net=options["net"], steps=4, batch_size=8,
                             device="cpu", snapshots=2, progress=False)  # fmt: skip
-        distances.append(finish(evaluate(tmp_path / "run", source, **options)).samples.distances.train.frechet.value)
+        distances.append(finish(evaluate(tmp_path / "run", source, **options)).samples.metrics["frechet"].value.value)
         average = ancestral.average(tmp_path / "run", source, lengths=[0.1], progress=False, **options)
         averages.append(average.points[0].frechet.value)
     assert distances[0] != distances[1]
@@ -1078,7 +1081,7 @@ def test_a_denoiser_needs_no_network():
     exact = oracle.Mixture(schedules.cosine(50), moons, torch.full((50,), 0.02))
     steps = {"sampler": samplers.DDIM(steps=25), "n": 4, "passes": 5}
     result = finish(evaluate(exact, "moons", samples=100, likelihood=True, **steps))
-    assert result.samples.distances.train.frechet.value < 0.05
+    assert result.samples.metrics["frechet"].value.value < 0.05
     assert "100 by DDIM" in str(result)
     assert result.likelihood.settings.variance == "large"
     with pytest.raises(InputError, match="say which data it is of"):
@@ -1093,13 +1096,13 @@ def test_samples_need_no_model(run, model_run, files, common, tmp_path):
     options = {"data": str(files / "train.npz"), "held_out": str(files / "test.npz"), "extractor": "pixels"}
     for source in ("new.npz", "new"):
         result = finish(evaluate_samples(str(tmp_path / source), **options)).samples
-        assert result.distances == saved.distances
+        assert result.between_sets == saved.between_sets
         assert result.memorisation == saved.memorisation
         assert result.model is None
         assert (result.class_accuracy == saved.class_accuracy) == (source == "new.npz")
         assert evaluation_text.sample_settings(result)["samples"] == "20 of new"
     some = finish(evaluate_samples(str(tmp_path / "new.npz"), n=10, out=tmp_path / "out", **options))
-    assert some.samples.distances.train.items == 10
+    assert some.samples.sets["value"][0] == 10
     assert EvaluationResult.load(tmp_path / "out") == some
     with pytest.raises(InputError, match="5 samples are too few"):
         finish(evaluate_samples(str(tmp_path / "new"), n=5, **options))

@@ -114,4 +114,4 @@ def test_a_conditional_run_is_compared_with_one_without_conditions(upscaler, tmp
     alone = ancestral.evaluate(
         upscaler / "run", samples=12, steps=3, extractor="pixels", conditions=0, out=tmp_path / "alone"
     )
-    assert alone.samples.distances == conditional.distances
+    assert alone.samples.between_sets == conditional.between_sets

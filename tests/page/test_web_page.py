@@ -540,7 +540,7 @@ BAD_RECIPES = {
     "given unknown": ({"given": {"constructor": ["1"]}}, "The model has no condition constructor."),
     "too few indices": ({"index": [1]}, DAMAGED),
     "an edit": ({"edit": {"task": "vary"}}, NOT_HERE),
-    "an edit of an earlier version": ({"schema": "edit-recipe-1", "task": "vary"}, NOT_HERE),
+    "a recipe of an earlier version": ({"schema": "recipe-1"}, NOT_HERE),
     "a branch": ({"parent": {"seed": 3}, "at": 4}, NOT_HERE),
     "an option that the page does not have": ({"later": 0.5}, NOT_HERE),
 }

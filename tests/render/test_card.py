@@ -379,7 +379,7 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     text = run("evaluate", model_run, *common)
     assert str(model_run / "report.html") in text.splitlines()
     updated = read(model_run / "report.html")
-    value = EvaluationResult.load(model_run / "evaluation").samples.distances.train.frechet
+    value = EvaluationResult.load(model_run / "evaluation").samples.metrics["frechet"].value
     assert f"FD-pixels {value}" in updated.text
     assert "memorisation by pixels" in updated.text
     metrics = EvaluationResult.load(model_run / "evaluation").samples

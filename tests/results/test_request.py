@@ -99,20 +99,6 @@ def test_an_edit_is_made_again_with_its_images(model):
     assert torch.equal(stronger, model.vary("photo.png", 0.9, 1, steps=3))
 
 
-def test_recipes_of_earlier_versions_are_read():
-    flat = {"schema": "recipe-1", "model": "m", "version": "0.1", "seed": 1, "n": 2, "sampler": "ddim", "guidance": 2,
-            "index": [3, 4], "given": {"low": ["a b.png sha256:0123456789abcdef"], "hair": ["fair"]}}  # fmt: skip
-    request = Request.from_json(json.dumps({**flat, "parent": flat, "at": 3}))
-    assert (request.indices, request.at, request.parent.indices, request.edit) == ((3, 4), 3, (3, 4), None)
-    assert request.given == {"low": (ImageRef("a b.png", "0123456789abcdef"),), "hair": ("fair",)}
-    edit = {**flat, "schema": "edit-recipe-1", "n": 0, "task": "restore", "operator": "grey", "noise": 0.1, "steps": 7,
-            "images": {"image": "p.png sha256:00", "mask": "none"}, "part": "std"}  # fmt: skip
-    request = Request.from_json(json.dumps(edit))
-    assert (request.n, request.steps, request.edit.operator, request.edit.noise) == (None, 7, "grey", 0.1)
-    assert (request.edit.images, request.edit.part) == ({"image": ImageRef("p.png", "00")}, "std")
-    assert Request.from_json(request.to_json()) == request
-
-
 def test_what_is_no_recipe_is_refused_in_one_line():
     deep = '{"parent": ' * 5000 + "{}" + "}" * 5000
     whole = {"model": "m", "version": "1", "seed": 1, "n": 1, "sampler": "", "guidance": 1}
@@ -121,6 +107,7 @@ def test_what_is_no_recipe_is_refused_in_one_line():
         "[]": "should hold a JSON object",
         "{}": "lacks model",
         deep: "is not JSON|nested too deeply",
+        json.dumps({**whole, "schema": "edit-recipe-1"}): "has the schema 'edit-recipe-1', but",
         json.dumps({**whole, "parent": "low.png"}): "parent cannot be",
         json.dumps({**whole, "given": {"low": ["\0 sha256:00"]}}): "low cannot be",
         json.dumps({**whole, "edit": {"images": 3, "task": "vary"}}): "images cannot be",

@@ -89,13 +89,16 @@ def test_a_flipped_bit_of_the_manifest_is_noticed_or_changes_nothing(tmp_path):
         checkpoints.verify(1)
 
 
-def test_a_checkpoint_of_version_0_2_has_no_digest_of_its_manifest(tmp_path):
+def test_a_checkpoint_without_a_digest_of_its_manifest_is_refused(tmp_path):
     checkpoints = saved(tmp_path, 1)
     path = checkpoints.path(1) / MANIFEST
     manifest = json.loads(path.read_text())
     del manifest["sha256"][MANIFEST]
     path.write_text(json.dumps(manifest))
-    assert checkpoints.newest()[0].step == 1
+    (line,) = checkpoints.newest()[1]
+    assert (
+        line == f"{checkpoints.path(1)} has no SHA-256 of its manifest, as those before version 1.0: train the run anew"
+    )
 
 
 def test_an_older_one_goes_only_after_the_new_one_was_read_back(tmp_path, monkeypatch):

@@ -39,7 +39,6 @@ def test_on_a_cpu_the_mode_trains_to_the_same_numbers():
 
 @pytest.mark.parametrize(("value", "graphs"), [(False, False), (True, False), ("reduce-overhead", True)])
 def test_a_config_holds_the_mode(value, graphs):
-    """Earlier files hold true or false."""
     config = with_runtime(compile=value)
     tree = json.loads(config.to_json())
     assert tree["runtime"]["compile"] == value

@@ -270,7 +270,7 @@ except ancestral.base.errors.InputError as error:
     message = str(error)
 total = torch.ones(())
 distributed.all_reduce(total)  # the group is still there
-distances = [each.distances.train.frechet.value for each in measured]
+distances = [each.metrics["frechet"].value.value for each in measured]
 sys.stdout.write(json.dumps([distributed.get_rank(), total.item(), message, distances]) + "\\n")  # at once
 if sys.argv[1] == "own group":
     distributed.destroy_process_group()

@@ -1,7 +1,6 @@
 """Training: it learns, it repeats itself exactly, and it loses nothing."""
 
 import dataclasses
-import json
 from functools import partial
 
 import pytest
@@ -528,7 +527,6 @@ def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, op
 
 
 def test_the_state_of_another_optimiser_is_refused(tmp_path):
-    """A checkpoint of an earlier version does not name the optimiser, and goes on."""
     config, folder = tiny_config(steps=2), RunFolder(tmp_path / "run")
 
     def trainer(optimiser):
@@ -540,12 +538,6 @@ def test_the_state_of_another_optimiser_is_refused(tmp_path):
     other = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
     with pytest.raises(InputError, match="with the optimiser AdamW, so it cannot go on with SGD; give AdamW again"):
         trainer(other).load(folder)
-    manifest = folder.checkpoints / "000002" / "manifest.json"
-    text = manifest.read_text()
-    assert text.count('"kind": "AdamW"') == 1
-    content = json.loads(text.replace('"kind": "AdamW",', ""))
-    del content["sha256"]["manifest.json"]  # earlier versions have no digest of it
-    manifest.write_text(json.dumps(content))
     resumed = trainer(torch.optim.AdamW)
     assert resumed.load(folder) == []
     assert resumed.step == 2

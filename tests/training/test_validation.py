@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import shutil
 import sys
 
@@ -202,9 +201,6 @@ def test_the_setting_survives_json():
         config = Config().with_settings(validation=value)
         assert Config.from_json(config.to_json()) == config
     assert "--validation 0.1" in configs.command(configs.preset("digits").with_settings(validation=0.1))
-    tree = json.loads(Config().to_json())
-    del tree["data"]["validation"]  # of an older version
-    assert Config.from_json(json.dumps(tree)).data.validation is None
 
 
 @pytest.mark.slow

@@ -396,7 +396,7 @@ def test_a_skipped_step_counts(monkeypatch):
 
 
 def test_a_checkpoint_without_averages_goes_on_without(tmp_path, whole):
-    """Of an older version, or of a run that was begun without: an average cannot begin in the middle."""
+    """Of a run that was begun without: an average cannot begin in the middle."""
     without = dataclasses.replace(CONFIG, runtime=configs.RuntimeConfig(snapshots=0))
     folder = begin_run(tmp_path / "run", without)
     for progress in Trainer(without, stripes(), "cpu").run(folder):
@@ -464,7 +464,7 @@ def test_the_best_average_is_a_model_like_any_other(averaged):
     assert ancestral.load(run / "copy.safetensors", "cpu").average == model.average
     assert ancestral.load(run, "cpu").average is None
     again = ancestral.evaluate(run / "average", DATA, samples=60, steps=4, threads=1, progress=False)
-    assert again.samples.distances.train.frechet.value == pytest.approx(result.best.frechet.value, rel=1e-6)
+    assert again.samples.metrics["frechet"].value.value == pytest.approx(result.best.frechet.value, rel=1e-6)
 
 
 def test_the_result_is_a_table_and_json(averaged):
@@ -519,7 +519,7 @@ def test_all_lengths_are_sampled_with_the_same_noise(averaged):
     model = ancestral.load(run / "average", "cpu")
     samples = model.sample(60, steps=4, seed=0)
     evaluation = ancestral.evaluate_samples(samples.numpy(), DATA, extractor="pixels", progress=False)
-    assert evaluation.samples.distances.train.frechet.value == pytest.approx(other.best.frechet.value, rel=1e-6)
+    assert evaluation.samples.metrics["frechet"].value.value == pytest.approx(other.best.frechet.value, rel=1e-6)
 
 
 @pytest.mark.long

@@ -214,7 +214,7 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
     assert result == saved
     model = ancestral.load(model_run, "cpu")
     mixed = finish(compare([model, other], source, **common))
-    assert [run.distances for run in mixed.runs] == [run.distances for run in saved.runs]
+    assert [run.between_sets for run in mixed.runs] == [run.between_sets for run in saved.runs]
     assert [run.run for run in mixed.runs] == [str(model_run), str(other)]  # a loaded model has the name of its run
     model.file = None
     assert finish(compare([model, other], source, **common)).runs[0].run == "model 1"
@@ -353,7 +353,7 @@ def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, op
     assert to_plain(result.curves["Heun(steps=2, clip=1.0)"][0]) == curves["heun:steps=2"][0]
     assert [point.passes for point in result.curves["OneJump(steps=4)"]] == [4]
     evaluated = ancestral.evaluate(model_run, source, sampler=jump, samples=20, extractor="pixels", progress=False)
-    assert result.curves["OneJump(steps=4)"][0].frechet == evaluated.samples.distances.train.frechet
+    assert result.curves["OneJump(steps=4)"][0].frechet == evaluated.samples.metrics["frechet"].value
     whole = finish(compare(model_run, source, samplers=OneJump(steps=5), **common))
     assert list(whole.curves) == ["OneJump(steps=5)"]
     with pytest.raises(InputError, match=r"OneJump\(steps=5\) was left out: it takes more than 4 passes"):

@@ -184,7 +184,7 @@ def test_numbers_beyond_the_data_are_sampled_with_a_note(run, tmp_path, monkeypa
     kinds = {
         "age": Vector.of(torch.tensor([[3.0], [98.0]])),
         "pose": Vector((0.0, 0.0), (1.0, 1.0), ("yaw", "pitch"), low=(-9.0, -1.0), high=(9.0, 1.0)),
-        "old": Vector((0.0,), (1.0,)),  # of an older model file
+        "old": Vector((0.0,), (1.0,)),  # whose range is not known
     }
     untrained((2,), conditions=kinds).save("p/model.safetensors")
     given = ("--given", "age=98", "--given", "pose=4,-2", "--given", "old=1e9", "--given", "age=10000")

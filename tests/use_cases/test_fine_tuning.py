@@ -172,25 +172,6 @@ def test_augmentation_begins_without_a_change_and_goes_on(source_run, tmp_path):
     assert torch.isfinite(distilled.model.sample(2).float()).all()
 
 
-def test_what_goes_on_from_an_earlier_version_keeps_the_numbers_of_its_augmentation(tmp_path):
-    """Resumed by a config of today, and as the start of another run, a distillation among them."""
-    old = untrained((1, 8, 8), augment=0.3)
-    data_config = dataclasses.replace(old.config.data, source=configs.FROM_PYTHON, stretch_period=360)
-    old.config = dataclasses.replace(old.config, data=data_config)
-    items = stripes(8).items
-
-    def period(config, **options):
-        out = options.pop("out", tmp_path / "new")
-        plan = training.plan(Train(config=config, data=items, out=out, device="cpu", **options))
-        return plan.config.data.stretch_period
-
-    RunFolder(tmp_path / "run").begin(old.config)
-    today = dataclasses.replace(old.config, data=dataclasses.replace(data_config, stretch_period=180))
-    assert period(today, out=tmp_path / "run", resume=True) == 360
-    assert period("arrays", initial=old) == period(today, initial=old) == 360
-    assert period("arrays", initial=untrained((1, 8, 8)), settings={"augment": 0.3}) == 180
-
-
 def given(scale=1.0, hair=("dark", "fair"), count=37, **more):
     """The data of `tune` with a label, a vector and classes."""
     items, labels = data(40 - count)
@@ -469,18 +450,13 @@ def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, source
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("old", [False, True], ids=["", "by version 0.2, whose config names the schedule linear"])
-def test_a_schedule_of_tables_is_that_of_the_model_file(old, tmp_path):
+def test_a_schedule_of_tables_is_that_of_the_model_file(tmp_path):
     """As models that were imported from diffusers have it."""
     base = ancestral.schedules.linear(1000)
     odd = dataclasses.replace(base, noise=base.noise * 0.99)
     model = untrained((1, 8, 8))
     model.denoiser.schedule = odd
     model.save(tmp_path / "odd.safetensors")
-    if old:
-        tensors, metadata = storage.read_tensors(tmp_path / "odd.safetensors")
-        metadata["config"] = untrained((1, 8, 8)).config.to_json()
-        storage.write_tensors(tmp_path / "odd.safetensors", tensors, metadata)
     options = {"data": stripes().items, "initial": tmp_path / "odd.safetensors", **FAST, "steps": 1}
     schedule = ancestral.load(options["initial"]).denoiser.schedule
     with pytest.raises(InputError, match="has another schedule"):

@@ -218,20 +218,16 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
     hints, values = _hints(kind), {}
     for field in stored_fields(kind):
         key = field.metadata.get("key", field.name)
-        key = field.metadata.get("formerly", key) if key not in tree else key
         if key in tree:
             part = tree[key]
             if "keys" in field.metadata and isinstance(part, dict):
                 part = {inner: part[outer] for inner, outer in field.metadata["keys"].items() if outer in part}
             values[field.name] = from_json(hints[field.name], part, f"{name}: {key}", closed=closed)
-        elif "earlier" in field.metadata:
-            values[field.name] = field.metadata["earlier"]
         elif field.default is field.default_factory is dataclasses.MISSING:
             raise InputError(f"{name} lacks {key}")
-    former = {field.metadata["formerly"] for field in stored_fields(kind) if "formerly" in field.metadata}
-    if closed and (unknown := sorted(tree.keys() - hints.keys() - former)):
+    if closed and (unknown := sorted(tree.keys() - hints.keys())):
         raise InputError(
-            f"{name} has the unknown setting {unknown[0]!r}; was it written by a newer version of ancestral?"
+            f"{name} has the unknown setting {unknown[0]!r}; was it written by another version of ancestral?"
         )
     return kind(**values)
 

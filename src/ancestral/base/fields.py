@@ -173,14 +173,9 @@ def check_ranges(values: Any) -> None:
             raise InputError(f"{option(one.name)} must be {words}, not {value}")
 
 
-def hidden(default: Any, **facts: Any) -> Any:
-    """Declare a setting that users do not set themselves.
-
-    Args:
-        default: Its value in a new run.
-        facts: `earlier`, its value in files of earlier versions, which lack it; without it they have the default.
-    """
-    return field(default=default, metadata={"hidden": True, **facts})
+def hidden(default: Any) -> Any:
+    """Declare a setting that users do not set themselves, with its value in a new run."""
+    return field(default=default, metadata={"hidden": True})
 
 
 def arguments_of(part: Any, section: str = "Options") -> list[Argument]:

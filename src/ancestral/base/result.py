@@ -113,21 +113,11 @@ class Result:
         return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
-        """Convert JSON of an earlier schema to this one; there is none unless a class says how.
-
-        Args:
-            tree: The JSON.
-            name: What error messages call it.
-        """
-        return tree
-
-    @classmethod
     def from_json(cls, text: str, name: str = "the text") -> Self:
         """Read a result from JSON.
 
         Args:
-            text: What `to_json` wrote, in this version of the schema or one that `current` converts.
+            text: What `to_json` wrote, in this version of the schema.
             name: What error messages call the text, such as the path of its file.
 
         Returns:
@@ -137,9 +127,12 @@ class Result:
             InputError: If the text is not JSON, is of another schema, or a value is missing or of another type.
         """
         try:
-            tree = cls.current(read_json(text, name), name)
+            tree = read_json(text, name)
             if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
-                raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
+                raise InputError(
+                    f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}: make it anew, "
+                    "or read it with the version that wrote it"
+                )
             result: Self = from_json(cls, tree, name)
         except RecursionError:
             raise InputError(f"{name} is nested too deeply") from None

@@ -4,8 +4,7 @@ Everything the package writes goes through `atomic`: a temporary file beside the
 renamed over it. So at any moment the target is the old file or the new one, whole.
 
 A safetensors file carries two digests in its metadata, that of its tensors and that of its metadata, the first digest
-included. Each reader checks them, so a bit that is flipped later is noticed. Files of other programs and of versions
-before 1.0 may have none.
+included. Each reader checks them, so a bit that is flipped later is noticed. Files of other programs have none.
 """
 
 from __future__ import annotations
@@ -367,12 +366,11 @@ def _checked_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, str]
     """The metadata without digests. Raises InputError if they are not those that were written."""
     facts = {name: text for name, text in metadata.items() if name != METADATA_DIGEST}
     digests = {TENSORS_DIGEST, METADATA_DIGEST} & metadata.keys()
-    version = metadata.get("version", "0")
-    if not digests and metadata.get("format", "").startswith("ancestral-") and not version.startswith("0"):
-        raise InputError(
-            f"{path} is damaged: its digests were removed, which every file of version {version} has; take another "
-            "copy of it"
-        )
+    version, ours = metadata.get("version", ""), metadata.get("format", "").startswith("ancestral-")
+    if ours and version.startswith("0."):
+        raise InputError(f"{path} was written by version {version}, which was never released: make it anew")
+    if ours and not digests:
+        raise InputError(f"{path} is damaged: its digests were removed; take another copy of it")
     if digests and metadata.get(METADATA_DIGEST) != _digest_of_metadata(facts):
         raise _changed(path, "metadata")
     facts.pop(TENSORS_DIGEST, None)

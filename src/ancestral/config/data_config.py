@@ -59,7 +59,7 @@ class DataConfig:
     """What each axis of an array is, as in item,channel,y,x: item once, channel at most once, and x, y,x or z,y,x for
     signals, images or volumes, in any order. Default: as the array's shape says; one that could mean several things is
     refused."""
-    ranges: Literal["channel", "shared"] = argument("channel", title="Ranges of floats", earlier="shared")
+    ranges: Literal["channel", "shared"] = argument("channel", title="Ranges of floats")
     """What is scaled to [-1, 1] of floats with several channels: channel scales each channel from its own range, shared
     all of them from one, for channels of one unit whose proportions matter (colours, the parts of a vector)."""
     bits: Literal[8, 16] | None = None
@@ -76,9 +76,6 @@ class DataConfig:
     """Probability of each random transform of an item: translation, flips, and of images rotation, scaling and
     stretching. The network is conditioned on them, and on none in sampling, so samples show none. 0.12 suits small
     data; 0 is none."""
-    stretch_period: Literal[180, 360] = hidden(180, earlier=360)
-    """Degrees of φ after which the numbers of a stretching of `augment` repeat: 180, as the stretching does; 360
-    in runs of earlier versions, whose numbers do not tell a stretching from its inverse."""
     background: str = argument("white", names="words")
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = argument(True, title="Use classes")
@@ -104,7 +101,7 @@ class DataConfig:
     "" in a run that a Trainer began without a workflow."""
     moved: str = hidden("")
     """The rows of items, separated by blanks, that are on the other side of the split by `validation`, a share, than
-    chance put them, so that copies stay together; "" in runs of earlier versions, whose copies are on both sides."""
+    chance put them, so that copies stay together; "" without any."""
     left_out: str = hidden("")
     """The rows of items, separated by blanks, that `leave_out_copies` left out."""
     memory: float = argument(1.0, title="Keep in memory")

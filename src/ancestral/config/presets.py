@@ -295,7 +295,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     preset_name = tree.get("preset")
     if base is not None and preset_name not in (None, base.preset):
         raise InputError(f"{path} is for the preset {preset_name}, not {base.preset}; leave one of the two out")
-    if set(SECTIONS) - {"latent"} <= set(tree):  # earlier versions wrote no section of that name
+    if set(SECTIONS) <= set(tree):
         return Config.from_json(text, str(path))
     settings = _flat({name: value for name, value in settings_in(tree).items() if name != "preset"})
     if base is None:
@@ -354,7 +354,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-RECORDED = ("kind", "function", "fingerprint", "moved", "left_out", "stretch_period")
+RECORDED = ("kind", "function", "fingerprint", "moved", "left_out")
 """Fields that no option sets, or that another option's value says."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from ancestral import __version__
-from ancestral.base.arguments import checked, converted, plain, read_json, shown
+from ancestral.base.arguments import checked, converted, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.fields import argument
 from ancestral.base.options import option
@@ -211,7 +210,7 @@ class Request(Result):
     then: dict[str, str] = field(default_factory=dict)
     """The models that follow in a cascade: the SHA-256 of the file of each, and its sampler with all its settings."""
     run: str | None = None
-    """`Config.identity` of the run of a grid of training; earlier versions wrote none."""
+    """`Config.identity` of the run of a grid of training."""
     parent: Request | None = None
     """The request whose trajectory is continued from its state number `at`, by the other settings of this one."""
     at: int | None = None
@@ -350,14 +349,6 @@ class Request(Result):
         """
         return dataclasses.replace(cls.from_json(read_text(Path(path)), f"the recipe in {path}"), source=str(path))
 
-    @classmethod
-    def from_json(cls, text: str, name: str = "the text") -> Self:
-        """Read a request from JSON, also as earlier versions wrote it. Arguments and errors are those of `Result`."""
-        try:
-            return super().from_json(json.dumps(_present(read_json(text, name))), name)
-        except RecursionError:
-            raise InputError(f"{name} is nested too deeply") from None
-
 
 UNSETTABLE = ("objects", "source")
 """Fields of a request that are no settings."""
@@ -446,19 +437,3 @@ def read_text(path: Path) -> str:
     if not isinstance(recipe, str):
         raise InputError(f"{path} holds no recipe; PNGs of `ancestral sample` do, unless another program saved them")
     return recipe
-
-
-def _present(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON of a request as this version writes it, of what versions to 0.2 wrote: edits were flat."""
-    tree = dict(tree)
-    if isinstance(tree.get("parent"), dict):
-        tree["parent"] = _present(tree["parent"])
-    if tree.get("schema") == "edit-recipe-1":
-        names = [one.name for one in dataclasses.fields(EditRequest)]
-        edit = {name: tree.pop(name) for name in names if name in tree}
-        if isinstance(images := edit.get("images"), dict):
-            edit["images"] = {name: text for name, text in images.items() if text != "none"}
-        tree |= {"edit": edit, "n": tree.get("n") or None}
-    if tree.get("schema") in ("recipe-1", "edit-recipe-1"):
-        tree["schema"] = Request.SCHEMA
-    return tree

@@ -139,7 +139,7 @@ def check_same_run(runs: Mapping[Path, str]) -> None:
     """Raise InputError if files are of different runs.
 
     Args:
-        runs: The identity of the run of each file; "" where it names none, as those of before 1.0.
+        runs: The identity of the run of each file; "" where it names none.
     """
     named = {path: run for path, run in runs.items() if run}
     first = next(iter(named), None)

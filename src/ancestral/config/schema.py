@@ -152,7 +152,7 @@ class RuntimeConfig:
     """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run. reduce-overhead compiles the
     whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
     max-autotune also tries several kernels for each operation, which takes long."""
-    memory_format: Literal["auto", "channels-last", "contiguous"] = argument("auto", formerly="layout")
+    memory_format: Literal["auto", "channels-last", "contiguous"] = "auto"
     """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
     or each channel by itself. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
@@ -245,7 +245,7 @@ class Config:
     distil: DistilConfig = field(default_factory=DistilConfig)
     latent: LatentConfig = field(default_factory=LatentConfig)
     run: str = hidden("")
-    """The identity of the run, which all its files have; "" for one that has not begun, or began before 1.0."""
+    """The identity of the run, which all its files have; "" for one that has not begun."""
 
     @property
     def title(self) -> str:
@@ -286,22 +286,9 @@ class Config:
         train = {name: value for name, value in vars(config.train).items() if name not in MAY_CHANGE}
         for name in ("source", "validation"):  # places, which may change
             del data[name]
-        if not data["moved"]:  # as in earlier versions
-            del data["moved"]
         if not data["left_out"]:
             del data["left_out"], data["leave_out_copies"]
-        if not data["shuffle_tags"]:
-            del data["shuffle_tags"]
         data["given"] = placeless(config.data.given)
-        del data["ranges"]  # runs of before have neither
-        if data["layout"] is None:
-            del data["layout"]
-        if data["rate"] is None:  # runs of before have no rate
-            del data["rate"]
-        if train["coupling"] == "independent":  # as in earlier versions
-            del train["coupling"]
-        if not data["augment"] or data["stretch_period"] == 360:  # as in earlier versions
-            del data["stretch_period"]
         net.pop("function", None)
         names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))
         initial = config.unplaced().initial

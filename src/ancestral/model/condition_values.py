@@ -64,17 +64,11 @@ class ConditionValues:
 
         Of masked images it is that of what is known.
         """
-        return self._named(_known(self.kind, self.rows.numpy())) if isinstance(self.kind, Image) else self.names
-
-    @property
-    def whole_refs(self) -> tuple[ImageRef | str, ...]:
-        """As `refs`, but of masked images with what their masks hide, as earlier versions wrote it."""
-        return self._named(self.rows.numpy()) if self.kind.on_grid else self.names
-
-    def _named(self, rows: np.ndarray) -> tuple[ImageRef, ...]:
+        if not isinstance(self.kind, Image):
+            return self.names
+        rows = _known(self.kind, self.rows.numpy())
         digests = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()[:16] for row in rows]
-        names = [Path(name).name or "image" for name in self.names]
-        return tuple(map(ImageRef, names, digests))
+        return tuple(map(ImageRef, [Path(name).name or "image" for name in self.names], digests))
 
     def text(self, row: int) -> str:
         """The value of a row in a few characters, numbers with four digits."""

@@ -19,7 +19,7 @@ from ancestral import __version__, schedules, targets
 from ancestral.base.arguments import fits, from_json, is_digits, parse_json
 from ancestral.base.errors import InputError
 from ancestral.conditions import MOST_VALUES, Condition, check
-from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
+from ancestral.config import Config, ProcessConfig
 from ancestral.config.run_files import MODEL
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
@@ -30,7 +30,10 @@ from ancestral.targets import Denoiser, Target
 MODEL_FORMAT = "ancestral-1"
 TARGET_PROBE = 0.6, 0.8
 """(a, b) at which the factors of a target are compared."""
-KEYS = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"}
+KEYS = {
+    *("version", "step", "config", "schedule", "target", "factors", "codec", "limits", "shape", "classes", "mean"),
+    "conditions",
+}
 METADATA_TYPES: dict[str, Any] = {
     "schedule": dict,
     "shape": tuple[int, ...],
@@ -44,7 +47,7 @@ METADATA_TYPES: dict[str, Any] = {
     "conditions": dict,
     "measured": dict,
 }
-"""The types of what is JSON in the metadata. Older files lack some."""
+"""The types of what is JSON in the metadata, of which those beside `KEYS` may be absent."""
 CONDITION_KINDS = {kind.__name__: kind for kind in get_args(Condition)}
 """The kinds of condition by their names in the metadata."""
 
@@ -172,11 +175,6 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         config.check_model()
     except InputError as error:
         raise InputError(f"the config in {path}: {error.text}") from None
-    if config == Config(net=CustomNetConfig()):  # of a plain loop, by version 0.2
-        config = dataclasses.replace(config, preset=PLAIN_LOOP, data=DataConfig(FROM_PYTHON))
-    if read(path, metadata, "schedule").get("name") == "tables":  # by version 0.2 the config may name another schedule
-        process = _with_schedule(config.process, read_schedule(path, metadata))
-        config = dataclasses.replace(config, process=process)
     shape, classes, mean, limits, rate = (
         read(path, metadata, key) for key in ("shape", "classes", "mean", "limits", "rate")
     )
@@ -187,14 +185,14 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     ranges = read(path, metadata, "ranges") or ()
     if len(ranges) not in (0, shape[0]):
         raise damaged(path, "ranges")
-    codec = Codec(metadata["codec"], limits, ranges) if limits else Codec(metadata["codec"])
-    return config, DataSpec(shape, codec, classes, mean, rate, _conditions(path, metadata, len(shape) - 1))
+    codec, conditions = Codec(metadata["codec"], limits, ranges), _conditions(path, metadata, len(shape) - 1)
+    return config, DataSpec(shape, codec, classes, mean, rate, conditions)
 
 
 def _conditions(path: Path, metadata: Mapping[str, str], dims: int) -> dict[str, Condition]:
-    """The conditions besides the label; older files have none."""
+    """The conditions besides the label."""
     conditions = dict[str, Condition]()
-    for name, tree in (read(path, metadata, "conditions") or {}).items():
+    for name, tree in read(path, metadata, "conditions").items():
         try:
             conditions[name] = from_json(CONDITION_KINDS[tree.pop("kind")], tree, "conditions", closed=True)
         except (InputError, KeyError, AttributeError, TypeError):
@@ -216,7 +214,7 @@ def check_parts(
 ) -> None:
     """Raise InputError if the model was trained with other tables than this schedule's or another target than this."""
     spec = read(path, metadata, "schedule")
-    if schedule is not None and (spec.get("name") != "custom" or "signal" in spec):  # older files have no tables of it
+    if schedule is not None:
         old = _with_the_tables(path, spec)
         one, other = (torch.stack([part.signal, part.noise]) for part in (old, schedule))
         same = one.shape == other.shape and largest_difference(one, other) is None
@@ -225,7 +223,7 @@ def check_parts(
     if target is None:
         return
     factors = read(path, metadata, "factors")
-    same = not factors or all(abs(p - q) < CLOSE for p, q in zip(factors, factors_of(target), strict=True))
+    same = all(abs(p - q) < CLOSE for p, q in zip(factors, factors_of(target), strict=True))
     if target.name != metadata["target"] or not same:
         raise InputError(f"{path} was trained with another target {metadata['target']}, not this {target.name}")
 

@@ -196,9 +196,8 @@ def check_images(request: Request, values: Mapping[str, ConditionValues]) -> Non
     for name, refs in request.given.items():
         if name not in values or not values[name].kind.on_grid:
             continue
-        all_refs = (refs, values[name].refs, values[name].whole_refs)
-        digests = [[ref.digest for ref in each if isinstance(ref, ImageRef)] for each in all_refs]
-        if digests[0] not in digests[1:]:
+        old, new = ([ref.digest for ref in each if isinstance(ref, ImageRef)] for each in (refs, values[name].refs))
+        if old != new:
             others = f"{getattr(refs[0], 'name', refs[0])}{' and others' * (len(refs) > 1)}"
             raise InputError(f"{request.source} was conditioned on another image {name} ({others}): give that one")
 

@@ -34,7 +34,7 @@ function check({ recipe, images, edit }, { sha256, conditions, shape }) {
   if (recipe.model !== sha256) throw new Error("The picture was made by another model.");
   const others = [recipe.weak, recipe.guidance_interval, recipe.parent, ...Object.keys(recipe.then || {})];
   const all = Object.keys(recipe).every((key) => KEYS.includes(key) || recipe[key] === null); // others change samples
-  const known = (recipe.schema === "recipe-1" || (recipe.schema === "recipe-2" && all)) && !recipe.edit;
+  const known = recipe.schema === "recipe-2" && all && !recipe.edit;
   if (!known || isObject(guidance) || others.some(Boolean)) {
     throw new Error("The picture was made with guidance, models or edits that this page does not have.");
   }

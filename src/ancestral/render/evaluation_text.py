@@ -157,7 +157,7 @@ def _class_accuracy(measure: measures.ClassAccuracy, data: str) -> dict[str, str
         f"{measure.samples.percent} of samples are classified as the class that they were conditioned on; of "
         f"{measure.items:,} real items {measure.data.percent}"
     )
-    return {measure.title: f"{text}; {by_chance(measure)}" if measure.classes else text}
+    return {measure.title: f"{text}; {by_chance(measure)}"}
 
 
 @measure_rows.register
@@ -214,8 +214,8 @@ def _memorisation(part: measures.MemorisationResult) -> str:
 
 
 def by_chance(accuracy: measures.ClassAccuracy) -> str:
-    """Share that guessing would reach, such as "by chance 10 %"; empty if that is not known."""
-    return "" if accuracy.classes is None else f"by chance {100 / accuracy.classes:.3g} %"
+    """Share that guessing would reach, such as "by chance 10 %"."""
+    return f"by chance {100 / accuracy.classes:.3g} %"
 
 
 def _few(values: Sequence[float]) -> str:

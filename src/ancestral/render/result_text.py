@@ -160,7 +160,7 @@ def _model(info: ModelInfo) -> list[Table | str]:
 
 def _files(result: RunFiles) -> list[Table | str]:
     rows = [(file.path, format_bytes(file.size), file.run, _state(file)) for file in result.files]
-    run = f"the run {result.run}" if result.run else "a run that began before version 1.0"
+    run = f"the run {result.run}" if result.run else "a run without an identity"
     bad = [f"{plural(len(result.problems), 'file')} damaged or of another run: {'; '.join(result.problems)}"]
     return [Table(("file", "on disk", "of run", "state"), rows), *(bad if result.problems else [f"{run} is whole"])]
 

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.base.registries import METRICS
 from ancestral.base.result import Result
 from ancestral.results.evaluation_result import LikelihoodResult, LikelihoodSettings
-from ancestral.results.first_schema import current_samples
 from ancestral.results.sample_result import ExtractorName, MeasuredModel, MetricTitles, ReferenceNames, SampleMetrics
 
 REACHED_WITHIN = 0.05
@@ -90,14 +89,6 @@ class ComparisonResult(Result):
     runs: tuple[ComparedRun, ...]
     best: dict[str, str | None]
     """The best run of each quantity, None where no run is better than all others by more than the error."""
-
-    @classmethod
-    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
-        """Convert JSON of the schema compare-1, whose runs are of samples-1; see `Result.current`."""
-        runs = tree.get("runs")
-        if tree.get("schema") != "compare-1" or not isinstance(runs, list):
-            return tree
-        return {**tree, "schema": cls.SCHEMA, "runs": [current_samples(run, f"{name}: runs") for run in runs]}
 
     @classmethod
     def from_runs(cls, runs: Sequence[ComparedRun]) -> Self:

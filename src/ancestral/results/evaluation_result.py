@@ -4,13 +4,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import Estimate
 from ancestral.base.result import Result
 from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
-from ancestral.results.first_schema import current_samples
 from ancestral.results.sample_result import ExtractorName, MeasuredModel, SampleMetrics, SampleSettings
 
 SAMPLES_FILE, CONDITIONAL_FILE, LIKELIHOOD_FILE = "samples.json", "conditional.json", "likelihood.json"
@@ -188,13 +187,6 @@ class EvaluationResult(Result):
     samples: SampleMetrics | None = None
     likelihood: LikelihoodResult | None = None
     conditional: ConditionalResult | None = None
-
-    @classmethod
-    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
-        """Convert JSON of the schema evaluation-1, whose samples are of samples-1; see `Result.current`."""
-        if tree.get("schema") != "evaluation-1":
-            return tree
-        return {**tree, "schema": cls.SCHEMA, "samples": current_samples(tree.get("samples"), f"{name}: samples")}
 
     @classmethod
     def load(cls, folder: str | Path, sha256: str | None = None) -> "EvaluationResult":

@@ -82,7 +82,7 @@ class ModelInfo(Result):
     distilled: str | None = None
     """The distillation of that model, in words; None for a model that was trained by denoising."""
     sampler: str | None = None
-    """The sampler that samples are drawn by if no other is given; None in results of older versions."""
+    """The sampler that samples are drawn by if no other is given."""
     latents: str | None = None
     """The latents that the model is of, in words; None for a model of the items themselves."""
     best: BestModel | None = None
@@ -115,7 +115,7 @@ class RunFiles(Result):
 
     folder: str
     run: str
-    """The identity of the run; empty for a run that began before version 1.0."""
+    """The identity of the run; empty where the files name none."""
     files: tuple[FileState, ...]
 
     @property

@@ -1,14 +1,13 @@
 """Quality of samples: what was measured of them, by the names of the metrics."""
 
 import math
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from ancestral.base.errors import InputError
 from ancestral.base.estimate import Estimate
 from ancestral.base.registries import needs_of
 from ancestral.base.result import Result
-from ancestral.results.first_schema import current_samples
 
 MANY_COPIES, SOME_COPIES = 0.05, 0.005
 """Shares of copies beyond chance from which a verdict speaks of them."""
@@ -277,8 +276,8 @@ class ClassAccuracy(Measure):
     floor: Estimate = field(metadata={"key": "data"})
     items: int
     """The number of these real items."""
-    classes: int | None = None
-    """The number of classes of the data; None in older files."""
+    classes: int
+    """The number of classes of the data."""
     kind: Literal["class_accuracy"] = "class_accuracy"
 
     @property
@@ -328,67 +327,12 @@ class CaptionRetrieval(Measure):
 AnyMeasure: TypeAlias = Measure | CaptionRetrieval | ClassAccuracy | ColourDrift | MemorisationBySpace
 
 
-# -- measures as attributes --------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class MetricTitles:
     """Titles of the distances on the features of the extractor, such as FID."""
 
     frechet: str
     kernel: str
-    inception_score: str | None = None
-
-
-@dataclass(frozen=True)
-class Distances:
-    """The distances of `items` items to `against` others; None is what was not asked for."""
-
-    items: int
-    against: int
-    frechet: Estimate | None = None
-    kernel: Estimate | None = None
-    precision: Estimate | None = None
-    recall: Estimate | None = None
-    density: Estimate | None = None
-    coverage: Estimate | None = None
-
-
-@dataclass(frozen=True)
-class DistanceSets:
-    """The distances of samples to training data and to held-out data, and the floor: those of data to data."""
-
-    train: Distances
-    floor: Distances
-    held_out: Distances | None = None
-    matched: Distances | None = None
-    """Distance of as many samples to as many training items as the floor has; None where `train` has these numbers."""
-
-    @property
-    def comparable(self) -> Distances:
-        """The distances of samples that can be compared with the floor: of equal numbers of items."""
-        return self.train if self.matched is None else self.matched
-
-
-@dataclass(frozen=True)
-class InceptionScores:
-    """The Inception score of the samples and of the training data."""
-
-    samples: Estimate
-    train: Estimate
-
-
-@dataclass(frozen=True, kw_only=True)
-class OwnMeasure:
-    """What a metric of the user returned."""
-
-    samples: float
-    """Of samples and training data."""
-    floor: float
-    """Of the sets whose distance is the floor."""
-
-
-DISTANCES = tuple(field.name for field in fields(Distances))[2:]
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -422,22 +366,6 @@ class SampleQuality:
         return {name: one for name, one in self.numbers.items() if needs_of(name) == "features"}
 
     @property
-    def distances(self) -> DistanceSets:
-        """The distances that the package measures, by their sets; None is what was not measured."""
-        measured = {name: one for name, one in self.numbers.items() if name in DISTANCES}
-        sets = {
-            key: Distances(items, against, **{name: getattr(one, key) for name, one in measured.items()})
-            for key, (items, against) in self.sets.items()
-        }
-        return DistanceSets(sets.pop("value"), **sets)
-
-    @property
-    def inception_score(self) -> InceptionScores | None:
-        """The Inception score; None if it was not measured."""
-        score = self._measure("inception_score", Measure)
-        return None if score is None or score.floor is None else InceptionScores(score.value, score.floor)
-
-    @property
     def memorisation(self) -> MemorisationBySpace:
         """The memorisation; both parts are None if it was not measured."""
         return self._measure("memorisation", MemorisationBySpace) or MemorisationBySpace(None, None)
@@ -465,13 +393,6 @@ class SampleQuality:
         """How well samples obey their captions; None if it was not measured."""
         return self._measure("captions", CaptionRetrieval)
 
-    @property
-    def own(self) -> dict[str, OwnMeasure] | None:
-        """The metrics of the user, by the names of their functions; None without any."""
-        measured = {name: one for name, one in self.numbers.items() if needs_of(name) is None}
-        floors = {name: math.nan if one.floor is None else one.floor.value for name, one in measured.items()}
-        return {name: OwnMeasure(samples=one.value.value, floor=floors[name]) for name, one in measured.items()} or None
-
     def _measure(self, name: str, kind: type[M]) -> M | None:
         measure = self.metrics.get(name)
         return measure if isinstance(measure, kind) else None
@@ -489,17 +410,6 @@ class SampleMetrics(SampleQuality, Result):
     reconstructions: ReconstructionQuality | None = None
     """What the autoencoder of a model of latents loses."""
     versions: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def current(cls, tree: dict[str, Any], name: str) -> dict[str, Any]:
-        """Convert JSON of the schema samples-1; see `Result.current`."""
-        converted: dict[str, Any] = current_samples(tree, name)
-        return converted
-
-    @property
-    def titles(self) -> MetricTitles:
-        """Titles of the distances and of the Inception score on the features of the extractor."""
-        return MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS")))
 
     @property
     def all_notes(self) -> list[str]:

@@ -176,12 +176,12 @@ class Checkpoints:
                 and manifest["step"] == step
                 and isinstance(manifest["facts"], dict)
             )
-            of_version_0_2 = {TENSORS: manifest["sha256"][TENSORS]}
-            digests = [{**of_version_0_2, MANIFEST: _digest_of(manifest)}]
-            digests += [of_version_0_2] if "run" not in manifest["facts"] else []
-            whole = whole and manifest["sha256"] in digests
+            old = MANIFEST not in manifest["sha256"]
+            whole = whole and manifest["sha256"].get(MANIFEST) == _digest_of(manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
+        if old:
+            raise InputError(f"{path} has no SHA-256 of its manifest, as those before version 1.0: train the run anew")
         if not whole:
             raise InputError(f"{path} is no whole checkpoint: it was changed or cut short")
         return manifest

@@ -58,7 +58,7 @@ def prepare(
         transforms.append(lambda images: images.flip(-1).where(flip, images))
     if config.data.augment:
         augment = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
-        condition[augmentation.NAME] = augment.inputs(spec.shape[1:], config.data.stretch_period)
+        condition[augmentation.NAME] = augment.inputs(spec.shape[1:])
         transforms.append(augment)
     for transform in transforms:
         x0 = transform(x0)

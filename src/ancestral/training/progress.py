@@ -127,9 +127,8 @@ class LossByTime:
         return {"sums": self.sums.tolist(), "counts": self.counts.tolist()}
 
     def restore(self, state: Mapping[str, list[float]]) -> None:
-        """Take up saved numbers; a checkpoint of an earlier version has none."""
-        if state:
-            self.sums, self.counts = (torch.tensor(state[key], dtype=torch.float64) for key in ("sums", "counts"))
+        """Take up saved numbers."""
+        self.sums, self.counts = (torch.tensor(state[key], dtype=torch.float64) for key in ("sums", "counts"))
 
     def add(self, t: Tensor, losses: Tensor) -> None:
         """Count the losses (B,), float64, at times t (B,)."""

@@ -38,8 +38,8 @@ VALIDATION_HEADER = ",".join(field.name for field in dataclasses.fields(Validati
 DISTANCE_HEADER = ",".join(field.name for field in dataclasses.fields(MeasuredDistance))
 
 
-TEMPORARY = re.compile(r"\..+-\w{8}(\.\w+)?|\.tmp\w{6}")
-"""Names of files and folders that are being written: those of `storage`, and of safetensors in versions before 1.0."""
+TEMPORARY = re.compile(r"\..+-\w{8}(\.\w+)?")
+"""Names of files and folders that `storage` writes."""
 
 
 class _Inside:
@@ -111,10 +111,7 @@ class RunFolder:
         return int(step) if is_digits(step) else None
 
     def abandoned(self) -> list[Path]:
-        """List temporary files and folders that a killed process left; not those that another one writes now.
-
-        Call it in the locked folder: versions before 1.0 wrote models by names that no process claims.
-        """
+        """List temporary files and folders that a killed process left; not those that another one writes now."""
         paths = []
         for place, folders, files in os.walk(self.path):
             found = [name for name in (*folders, *files) if TEMPORARY.fullmatch(name)]
@@ -171,7 +168,7 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {self.config}, so there is no run to resume: {error}") from None
         config, tree = Config.from_json(text, str(self.config)), json.loads(text)
-        if tree.get(DIGEST, digest_of(tree)) != digest_of(tree):  # files of version 0.2 have none
+        if tree.get(DIGEST, digest_of(tree)) != digest_of(tree):  # its line may be removed
             raise InputError(
                 f"{self.config} is not what the run wrote (by its SHA-256): it is damaged or was edited; put a copy of "
                 f"it back and give settings that change as options ({option('steps', 5000)}), or remove its line "

@@ -280,7 +280,7 @@ class TrainingState:
         """
         kind = type(self.optimiser).__name__
         optimiser = numbers["optimiser"] if self.parts.optimiser is not None else None
-        if optimiser is not None and optimiser.get("kind", kind) != kind:  # earlier versions kept no name
+        if optimiser is not None and optimiser["kind"] != kind:
             raise InputError(
                 f"the run was trained with the optimiser {optimiser['kind']}, so it cannot go on with {kind}; give "
                 f"{optimiser['kind']} again, or start a new run with {option('out')}"
@@ -295,7 +295,7 @@ class TrainingState:
             watched.restore(_named(tensors, prefix))
         self.distributed.scale = _named(tensors, "scaler.")
         self.guard.restore(numbers["guard"])
-        self.by_time.restore(numbers.get("loss by time", {}))
+        self.by_time.restore(numbers["loss by time"])
         self.step = step
 
     def _restore_weights(self, tensors: Mapping[str, Tensor]) -> None:

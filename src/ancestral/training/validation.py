@@ -75,8 +75,7 @@ class Validation:
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Take up a saved state; none, or one of other items, leaves this as it is before the first check."""
-        newer = self.plateau.state  # which earlier versions did not save
-        take_up({name: value for name, value in self.state.items() if name in saved or name not in newer}, saved)
+        take_up(self.state, saved)
 
     @torch.no_grad()
     def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:

@@ -73,7 +73,7 @@ class Process:
         out: The folder that it writes, if that was decided by the studio or its user.
         source: The data that doctor inspects.
         runs: The folders of the runs that it measures.
-        owner: `owner_of` who started it; "" if an earlier version noted none.
+        owner: `owner_of` who started it.
         keeper: Its keeper, if this studio started it.
     """
 
@@ -95,7 +95,7 @@ class Process:
             if record["command"] in STUDIO_COMMANDS:
                 out = record["out"] and Path(record["out"])
                 words, runs = tuple(record["words"]), tuple(map(Path, record["runs"]))
-                source, owner = record["source"], str(record.get("owner", ""))
+                source, owner = record["source"], str(record["owner"])
                 return cls(folder, record["command"], words, float(record["started"]), out, source, runs, owner)
         return None
 

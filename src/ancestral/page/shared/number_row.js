@@ -14,7 +14,7 @@ let rows = 0; // for their ids
  */
 export function numberRow({ mean, std, low, high }, place, { caption, slider, number, changed }) {
   const reach = REACH * (std[place] || 1);
-  const min = low?.[place] ?? mean[place] - reach; // older model files do not say the range of the data
+  const min = low?.[place] ?? mean[place] - reach; // a model may not say the range of the data
   const max = high?.[place] ?? mean[place] + reach;
   const notch = (max - min) / NOTCHES;
   const short = value => Number(Number(value).toPrecision(4));

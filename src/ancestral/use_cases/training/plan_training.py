@@ -98,9 +98,7 @@ def plan(options: Train) -> TrainPlan:
         autoencoder = start.model.spec.autoencoder
     record = start.record if start is not None else config.initial if saved is None else saved.initial
     return TrainPlan(
-        config=dataclasses.replace(
-            _with_numbers_of(saved, start, config), initial=record, run="" if saved is None else saved.run
-        ),
+        config=dataclasses.replace(config, initial=record, run="" if saved is None else saved.run),
         data=data if from_python else config.data.source,
         folder=folder,
         saved=saved,
@@ -112,15 +110,6 @@ def plan(options: Train) -> TrainPlan:
         given=frozenset(options.settings),
         notes=tuple(notes),
     )
-
-
-def _with_numbers_of(saved: Config | None, start: Start | None, config: Config) -> Config:
-    """The config with the numbers of the augmentation as the weights that the run goes on from know them."""
-    before = saved if saved is not None else start.model.config if start is not None else config
-    if not before.data.augment:
-        return config
-    data = dataclasses.replace(config.data, stretch_period=before.data.stretch_period)
-    return dataclasses.replace(config, data=data)
 
 
 def _base(options: Train, preset: str | Config | None, base: Config, saved: Config | None, folder: RunFolder) -> Config:

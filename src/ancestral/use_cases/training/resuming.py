@@ -63,7 +63,7 @@ def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
         now = dataclasses.replace(now, given=saved.data.given)
     after = dataclasses.replace(config, data=now)
     for section, key, old, new in saved.unplaced().differences(after.unplaced(), configs.SECTIONS):
-        if section == "data" and key in ("source", "fingerprint", "moved", "left_out", "stretch_period"):
+        if section == "data" and key in ("source", "fingerprint", "moved", "left_out"):
             continue
         same_items = key == "validation" and held_out_share(old) is held_out_share(new) is None
         name = configs.OPTIONS_OF.get(key, key)
