@@ -227,7 +227,7 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) ->
             raise InputError(f"{name} lacks {key}")
     if closed and (unknown := sorted(tree.keys() - hints.keys())):
         raise InputError(
-            f"{name} has the unknown setting {unknown[0]!r}; was it written by another version of ancestral?"
+            f"{name} has the unknown setting {unknown[0]!r}: correct it, or use the version of ancestral that wrote it"
         )
     return kind(**values)
 

@@ -181,7 +181,7 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
         if old:
-            raise InputError(f"{path} has no SHA-256 of its manifest, as those before version 1.0: train the run anew")
+            raise InputError(f"{path} has no SHA-256 of its manifest, as those before version 1.0")
         if not whole:
             raise InputError(f"{path} is no whole checkpoint: it was changed or cut short")
         return manifest
