@@ -33,6 +33,10 @@ SMALL = {"width": 16, "blocks": 1, "batch_size": 8, "log_every": 1, "threads": 1
 """Settings of a training of digits that is as fast as one can be."""
 
 
+def record_of(command, started, out=None):
+    return {"command": command, "words": [], "started": started, "out": out, "source": None, "runs": [], "owner": ""}
+
+
 KILLED = "it was ended by signal 9 (Killed), as the system does where memory runs out"
 
 
@@ -64,7 +68,7 @@ def kept(processes):
     def call(code, command="train"):
         folder = processes.folder / f"20260101-000000-{len(processes.all()):02d}-{command}"
         folder.mkdir(parents=True)
-        facts = {"command": command, "words": [], "started": time.time(), "out": None, "source": None, "runs": []}
+        facts = record_of(command, time.time())
         (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
         subprocess.run([sys.executable, process_keeper.__file__, folder, sys.executable, "-c", code], check=True)
         return processes.get(folder.name)
@@ -121,7 +125,7 @@ def running(processes):
     RunFolder(out).begin(tiny_config())
     folder = processes.folder / "20260101-000000-01-train"
     folder.mkdir(parents=True)
-    facts = {"command": "train", "words": [], "started": time.time(), "out": str(out), "source": None, "runs": []}
+    facts = record_of("train", time.time(), str(out))
     (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
     this = process_keeper.identity(os.getpid())
     (folder / process_keeper.PIDS).write_text(json.dumps({"keeper": this, "command": this}), encoding="utf-8")
@@ -160,7 +164,7 @@ def test_no_more_run_than_the_machine_bears(processes, monkeypatch):
     for number in range(2):
         folder = processes.folder / f"20260101-000000-{number:02d}-train"
         folder.mkdir(parents=True)
-        facts = {"command": "train", "words": [], "started": time.time(), "out": None, "source": None, "runs": []}
+        facts = record_of("train", time.time())
         (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(BusyError, match="2 processes run already: wait for one, or stop some"):
         processes.start(posted(processes, "train", config="digits"))
@@ -217,7 +221,7 @@ def test_a_run_whose_folder_was_never_made_has_the_state_of_its_process(tmp_path
         assert client.get(address).status == 404
         folder = server.state.processes.folder / "20260101-000000-01-train"
         folder.mkdir(parents=True)
-        facts = {"command": "train", "words": [], "started": time.time(), "out": str(out), "source": None, "runs": []}
+        facts = record_of("train", time.time(), str(out))
         (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
         assert client.get(address).json == {"state": "starting", "process": folder.name, "version": None}
         (folder / process_keeper.EXIT).write_text("2", encoding="utf-8")
@@ -317,7 +321,7 @@ def test_only_the_page_of_an_export_runs_scripts_and_has_no_part_of_the_studio(t
         for command, status in (("export", 200), ("compare", 404)):
             folder = server.state.processes.folder / f"20260101-000000-01-{command}"
             folder.mkdir(parents=True)
-            facts = {"command": command, "words": [], "started": 0.0, "out": None, "source": None, "runs": []}
+            facts = record_of(command, 0.0)
             (folder / RECORD).write_text(json.dumps(facts), encoding="utf-8")
             (folder / PAGE).write_text("<script>0</script>")
             answer = client.get(f"/files/processes/{folder.name}/{PAGE}")
