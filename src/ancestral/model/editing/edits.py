@@ -43,14 +43,19 @@ def edit_of(model: SamplingModel, request: Request) -> DecidedEdit:
     except TypeError as error:
         raise InputError(f"{request.source} is an edit, {settings.task}, that cannot be made: {error}") from None
     edit = EDITS[settings.task](model, request, **arguments)
-    images = [] if settings.task == "restore" else [arguments.get(name) for name in ("image", "other")]
-    notes = [note for image in images if image is not None for note in _beyond_data(model.spec, image)]
+    notes = [f"{note}." for note in images_beyond(model.spec, request)]
     return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
 
 
-def _beyond_data(spec: DataSpec, image: Any) -> list[str]:
+def images_beyond(spec: DataSpec, request: Request) -> list[str]:
+    """Say which images of an edit lie beyond the data of the model."""
+    arguments = {} if settings_of(request).task == "restore" else request.objects.arguments
+    images = [arguments[name] for name in ("image", "other") if arguments.get(name) is not None]
+    return [note for image in images for note in beyond_data(spec, image)]
+
+
+def beyond_data(spec: DataSpec, image: Any) -> list[str]:
     """Say if images of floats lie beyond the data of the model; of integers they cannot."""
     if spec.codec.level is not None:
         return []
-    notes = beyond_limits(read_images(spec, image, "image", keep_size=True), spec.codec.channel_limits, "The image")
-    return [f"{note}." for note in notes]
+    return beyond_limits(read_images(spec, image, "image", keep_size=True), spec.codec.channel_limits, "The image")
