@@ -8,13 +8,15 @@ from ancestral_course.solutions import lesson_solutions
 
 def wrong_sources(number: int, name: str) -> dict[str, str]:
     """The sources of the wrong solutions of an exercise, each with a part of its hint."""
+    wrong = importlib.import_module(f"wrong_solutions.lesson_{number:02d}").WRONG[name]
+    return {text if "def " in text else changed_source(number, name, text): hint for text, hint in wrong.items()}
+
+
+def changed_source(number: int, name: str, lines: str) -> str:
+    """All solutions of a lesson, which may call one another, and last that of one exercise with other lines."""
     codes = [solution.code for solution in lesson_solutions(number) if solution.code]
     right = next(code for code in codes if f"def {name}(" in code)
-    wrong = importlib.import_module(f"wrong_solutions.lesson_{number:02d}").WRONG[name]
-    # a solution may call that of an earlier exercise, and of two definitions of a name the last one counts
-    return {
-        text if "def " in text else "\n".join([*codes, with_lines(right, text)]): hint for text, hint in wrong.items()
-    }
+    return "\n".join([*codes, with_lines(right, lines)])
 
 
 def with_lines(right: str, lines: str) -> str:
