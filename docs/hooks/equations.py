@@ -166,7 +166,7 @@ INTRODUCTION = """\
 hide: [navigation, toc]
 ---
 
-<!-- Written by `python docs/hooks/equations.py`. Edit the table in that file, not this page. -->
+<!-- Written by `python docs/hooks/equations.py`. Edit the table in `docs/hooks/equations.toml`, not this page. -->
 
 # Equations
 
