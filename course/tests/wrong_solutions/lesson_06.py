@@ -3,30 +3,22 @@
 WRONG: dict[str, dict[str, str]] = {
     "ddim_step": {
         "return x0": "the last step of sampling",
-        "clean = (x_t - now[1] * eps) / now[0]\n"
-        "return then[0] * clean + math.sqrt(1 - then[0] ** 2) * eps": "√(1 − a_s²)",
-        "clean = (x_t - math.sqrt(1 - now[0] ** 2) * eps) / now[0]\n"
-        "return then[0] * clean + math.sqrt(1 - then[0] ** 2) * eps": "√(1 − a²)",
-        "clean = x_t - now[1] * eps\nreturn then[0] * clean + then[1] * eps": "not divided by a_t",
-        "return x_t + (a_s - a_t) * x0 + (b_t - b_t) * eps": "the factor of ε̂ is b_s",
-        "clean = (x_t - now[1] ** 0.5 * eps) / now[0] ** 0.5\n"
-        "return then[0] ** 0.5 * clean + then[1] ** 0.5 * eps": "have no square root",
+        "return a_s * x0 + math.sqrt(1 - a_s**2) * eps": "√(1 − a_s²)",
+        "x0 = (x_t - math.sqrt(1 - a_t**2) * eps) / a_t\nreturn a_s * x0 + math.sqrt(1 - a_s**2) * eps": "√(1 − a²)",
+        "x0 = x_t - b_t * eps\nreturn a_s * x0 + b_s * eps": "not divided by a_t",
+        "return a_s * x0 + b_t * eps": "the factor of ε̂ is b_s",
+        "x0 = (x_t - b_t**0.5 * eps) / a_t**0.5\nreturn a_s**0.5 * x0 + b_s**0.5 * eps": "have no square root",
         "return then[0] * x_t + then[1] * eps": "was taken for x̂_0",
         "return (a_s - a_t) * x0 + (b_s - b_t) * eps": "Add it to x_t",
-        "clean = (x_t - now[1] * eps) / now[0]\n"
-        "return x_t + (now[0] - then[0]) * clean + (now[1] - then[1]) * eps": "You have the other sign",
+        "return x_t + (a_t - a_s) * x0 + (b_t - b_s) * eps": "You have the other sign",
     },
     "order": {
-        "return -((u * (1 - v)).sum() / (u**2).sum()).item()": "the order is minus the slope",
+        "return ((u * v).sum() / (u**2).sum()).item()": "the order is minus the slope",
         "u, v = torch.tensor(steps).double(), torch.tensor(errors).double().log()": "numbers of steps, too",
         "return math.log2(errors[0] / errors[-1]) / math.log2(steps[-1] / steps[0])": (
             "only the first and the last point"
         ),
-        """
-def order(steps, errors):
-    u, v = torch.tensor(steps).double().log(), torch.tensor(errors).double().log()
-    return -((u * v).sum() / (u * u).sum()).item()
-""": "through the origin",
+        "u, v = u, v": "through the origin",
         "u, v = torch.tensor(steps).double(), torch.tensor(errors).double()": "logarithm of both",
     },
     "heun_step": {
@@ -45,11 +37,11 @@ def heun_step(denoiser, x, t, s):
         return y
     return x + (c - a) * (x0 + x0_2) / 2 + (d - b) * (eps + eps_2) / 2
 """: "2 times, where 1",
-        "if s >= 0:": "this is Euler's step",
+        "return x + (a_s - a_t) * x0 + (b_s - b_t) * eps": "this is Euler's step",
         "return trial + (a_s - a_t) * (x0 + x0_end) / 2 + (b_s - b_t) * (eps + eps_end) / 2": "Begin at x again",
         "x0_end, eps_end = denoiser.predict(x, s)": "at the trial point",
         "return x + (a_s - a_t) * (x0 + x0_end) + (b_s - b_t) * (eps + eps_end)": "half of the sum",
-        "if 2 == 0:": "at s = 0",
+        "if False:": "at s = 0",
         "x0_end, eps_end = denoiser.predict(trial, t)": "has the time s",
     },
     "dpm_solver_step": {

@@ -20,7 +20,7 @@ WRONG: dict[str, dict[str, str]] = {
         "return normal.log_prob(x).exp() * 2 / 255": "the density times the width",
         "upper = torch.special.ndtr((x + 2 / 255 - mean) / std)\n"
         "lower = torch.special.ndtr((x - 2 / 255 - mean) / std)": "twice as wide",
-        "upper = torch.where(x > 2, torch.ones_like(upper), upper)": "the bin of x = 1 extends",
+        "upper = torch.where(x > 1, torch.ones_like(upper), upper)": "the bin of x = 1 extends",
         "upper = torch.special.ndtr((x + 1 / 255 - mean) / std**2)\n"
         "lower = torch.special.ndtr((x - 1 / 255 - mean) / std**2)": "divided by std, not by std squared",
     },

@@ -22,7 +22,7 @@ def first_copies(images):
         result.append(result[-1] if (images[i] == images[i - 1]).all() else i)
     return torch.tensor(result)
 """: "only copies that follow directly",
-        "return torch.tensor([seen.setdefault(i, i) for i, image in enumerate(images)])": "taken for new",
+        "return torch.tensor([seen.setdefault(image, i) for i, image in enumerate(images)])": "taken for new",
     },
     "held_out_mask": {
         "count = round(share * len(groups))\n"

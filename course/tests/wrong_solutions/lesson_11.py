@@ -12,12 +12,12 @@ WRONG: dict[str, dict[str, str]] = {
         "return (x_t - b * s) / a": "infinite",
     },
     "earlier_time": {
-        "r = torch.searchsorted(sigma, sigma_r.clamp(min=0), right=False) - 1": "some times are −1",
-        "return torch.minimum(r, r)": "at most t − 1",
+        "r = torch.searchsorted(sigma, sigma_r, right=True) - 1": "some times are −1",
+        "r = torch.searchsorted(sigma, sigma_r.clamp(min=0)) - 1": "right=True",
+        "return r": "at most t − 1",
         "n = 1 + 8 * torch.sigmoid(sigma[t])": "the sigmoid is of −σ",
-        "sigma_r = sigma[t] * (1 - True / 2 ** (stage + 1))": "n is missing",
-        "value = (sigma[t] * (1 - n / 2**stage)).nan_to_num(0, torch.inf).clamp(min=0)\n"
-        "return torch.minimum(torch.searchsorted(sigma, value, right=True) - 1, t - 1)": "the exponent is stage + 1",
+        "sigma_r = sigma[t] * (1 - 1 / 2 ** (stage + 1))": "n is missing",
+        "sigma_r = (sigma[t] * (1 - n / 2**stage)).nan_to_num(0, torch.inf)": "the exponent is stage + 1",
         "return torch.minimum((t * (1 - n / 2 ** (stage + 1))).clamp(min=0).long(), t - 1)": "not of the time t",
         "sigma_r = sigma[t] * (n / 2 ** (stage + 1))": "this is the distance σ_t − σ_r",
     },

@@ -35,8 +35,7 @@ WRONG: dict[str, dict[str, str]] = {
     },
     "wiener": {
         "return torch.fft.ifft2(a**2 * power / (a**2 * power + b**2) * waves).real": "the numerator has a²",
-        "gain = a * power**2 / (a**2 * power**2 + b**2)\n"
-        "return torch.fft.ifft2(gain * torch.fft.fft2(x_t)).real": "do not square it",
+        "return torch.fft.ifft2(a * power**2 / (a**2 * power**2 + b**2) * waves).real": "do not square it",
         "return a * power / (a**2 * power + b**2) * x_t": "transform x_t first",
         "return torch.fft.ifft2(a * power / (a**2 * power + b**2) * torch.fft.fft2(x_t))": "real numbers",
         "return torch.fft.ifft2(b / (a**2 * power + b**2) * waves).real": "this is E[ε | x_t]",
@@ -51,7 +50,7 @@ WRONG: dict[str, dict[str, str]] = {
         "left = (p**2 * variances + q**2).sort(descending=True).values[width:]\n"
         "return left.mean() if len(left) else torch.tensor(0.0)": "not over the directions that are left",
         "target = (p**2 * variances).sort(descending=True).values": "noise has a variance, too",
-        "target = (variances).sort(descending=True).values": "the floor for the data",
+        "target = variances.sort(descending=True).values": "the floor for the data",
     },
 }
 

@@ -5,7 +5,7 @@ WRONG: dict[str, dict[str, str]] = {
         "variance = slope**2 + std**2\nreturn a * variance * x_t / (a**2 * variance + b**2)": "without the condition",
         "return slope * c": "x_t says something",
         "return mean + gain * (x_t - mean)": "multiplied by a before the noise",
-        "return mean + gain * (x_t)": "compared with 0",
+        "return mean + gain * x_t": "compared with 0",
         "gain = a**2 * std**2 / (a**2 * std**2 + b**2)": "that of a · x_0",
         "gain = a * (slope**2 + std**2) / (a**2 * (slope**2 + std**2) + b**2)": "that of c, which is known",
     },
@@ -61,9 +61,9 @@ WRONG: dict[str, dict[str, str]] = {
         "return to_truth - torch.cdist(samples, samples).sum(dim=(1, 2)) / (2 * members * (members - 1))": (
             "which cdist gives"
         ),
-        "between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members * (members))": "not by K²",
+        "between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members**2)": "not by K²",
         "return (to_truth - between) / samples.shape[2] ** 0.5": "twice too large",
-        "return (to_truth - between / 2) / 1**0.5": "divide the norm by √D",
+        "return to_truth - between / 2": "divide the norm by √D",
         "return (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)": "second term is missing",
         "return (to_truth + between / 2) / samples.shape[2] ** 0.5": "Spread is rewarded",
     },
