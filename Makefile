@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --keep 1 --snapshots 0 --out $(DEMO) --resume
 	rm -f $(DEMO)/demo.png $(DEMO)/demo.gif $(DEMO)/film.png
 	$(BIN)/ancestral sample $(DEMO) -n 80 --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
-	@echo
+	@echo ""
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"
 
