@@ -146,10 +146,10 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
     names = layout_of(array.shape, array.dtype.kind == "f", name, conversion, dims, channels_second)
     if "channel" not in names:
         array, names = array[None], ("channel", *names)
-    kept = not _transparent(array, names, conversion)
+    transparent = _transparent(array, names, conversion)
     array = array.transpose([names.index(axis) for axis in AXES if axis in names])
-    kept = kept and conversion.channels is None and array.shape[1] in (2, 4)
-    if conversion.beside is not None or kept:
+    as_alpha = array.shape[1] in (2, 4) and conversion.channels is None  # what the conversion would take for alpha
+    if conversion.beside is not None or (as_alpha and not transparent):
         conversion = replace(conversion, channels=array.shape[1])
     return conversion(torch.from_numpy(np.ascontiguousarray(array)))
 

@@ -84,7 +84,7 @@ class RequestModel(SamplingModel):
         size = self.batch(batch_size)
         if request.edit is not None:
             edit = editing.edit_of(self, request)
-            for note in editing.images_beyond(self.spec, request):
+            for note in edit.beyond:
                 warn(note)
             return partial(self._edit, edit, request, size, decode)
         stages = stages_of([RequestedModel(self), *map(RequestedModel.of, request.objects.then)], request)

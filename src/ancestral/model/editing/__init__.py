@@ -8,7 +8,7 @@ from ancestral.model.editing.edited_samples import (
     conditioning_of,
     deviation_of,
 )
-from ancestral.model.editing.edits import beyond_data, edit_of, images_beyond
+from ancestral.model.editing.edits import beyond_data, edit_of
 from ancestral.model.editing.measurements import edited_images, inpainting, measured_shape, restoration
 from ancestral.model.editing.outpainting import canvas_of
 from ancestral.model.editing.restoring import OwnMethod
@@ -28,7 +28,6 @@ __all__ = [
     "deviation_of",
     "edit_of",
     "edited_images",
-    "images_beyond",
     "inpainting",
     "interpolation",
     "inversion",

@@ -43,15 +43,9 @@ def edit_of(model: SamplingModel, request: Request) -> DecidedEdit:
     except TypeError as error:
         raise InputError(f"{request.source} is an edit, {settings.task}, that cannot be made: {error}") from None
     edit = EDITS[settings.task](model, request, **arguments)
-    notes = [f"{note}." for note in images_beyond(model.spec, request)]
-    return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
-
-
-def images_beyond(spec: DataSpec, request: Request) -> list[str]:
-    """Say which images of an edit lie beyond the data of the model."""
-    arguments = {} if settings_of(request).task == "restore" else request.objects.arguments
-    images = [arguments[name] for name in ("image", "other") if arguments.get(name) is not None]
-    return [note for image in images for note in beyond_data(spec, image)]
+    images = [] if settings.task == "restore" else [arguments.get(name) for name in ("image", "other")]
+    beyond = [note for image in images if image is not None for note in beyond_data(model.spec, image)]
+    return dataclasses.replace(edit, beyond=tuple(dict.fromkeys(beyond))) if beyond else edit
 
 
 def beyond_data(spec: DataSpec, image: Any) -> list[str]:
