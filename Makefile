@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --keep 1 --snapshots 0 --out $(DEMO) --resume
 	rm -f $(DEMO)/demo.png $(DEMO)/demo.gif $(DEMO)/film.png
 	$(BIN)/ancestral sample $(DEMO) -n 80 --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
-	@echo
+	@echo ""
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"
 
@@ -64,12 +64,13 @@ test-device: $(VENV)/.installed-dev
 
 test-all: test test-device test-long test-bench test-slow test-browser
 
-# the long tests of the rooms that have changed since the commit BASE: where a branch left main or, on main itself, the
-# last commit that is older than four hours; of all rooms where there is no such commit
+# the long tests of the rooms whose sources have changed since the commit BASE, and of the test files that have: since a
+# branch left main or, on main itself, the last commit that is older than four hours; all where there is no such commit
 BASE = $(shell exec 2>/dev/null; base=$$(git merge-base HEAD origin/main || git merge-base HEAD main); head=$$(git rev-parse HEAD); \
     if [ "$$base" = "$$head" ]; then git rev-list -1 --first-parent --before='4 hours ago' HEAD; else echo $$base; fi)
-CHANGED = $(if $(BASE),$(shell git diff --name-only $(BASE) | sed -n -E 's:^(src/ancestral|tests)/([^/]+)/.*:tests/\2:p; \
-    s:^(src/ancestral|tests)/[^/]+\.py$$:tests/test_*.py:p; s:^(studio|course)/.*:\1/tests:p' | sort -u),tests studio/tests course/tests)
+CHANGED = $(if $(BASE),$(shell git diff --name-only $(BASE) | sed -n -E 's:^src/ancestral/([^/]+)/.*:tests/\1:p; \
+    s:^src/ancestral/[^/]+\.py$$:tests/test_*.py:p; s:^(studio|course)/(src|lessons)/.*:\1/tests:p; \
+    s:^(tests|(studio|course)/tests)/(.*/)?test_[^/]+\.py$$:&:p' | sort -u),tests studio/tests course/tests)
 
 test-changed: $(VENV)/.installed-dev
 	@echo "Changed since $(or $(BASE),the beginning): $(or $(wildcard $(CHANGED)),no room)"

@@ -442,7 +442,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             status, body = 200, b"[]" * (self.command != "HEAD")
         if fault == "stall":
             time.sleep(30)
-        self.server.committed |= "/commit/" in path and status == 200 and not fault
+        self.server.committed |= "/commit/" in path and status == 200 and fault in ("", "stall")  # that ends
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body) + (7 if fault == "cut" else 0)))
@@ -490,7 +490,8 @@ def push(place: Path, most: int) -> Iterator[tuple[str, Counts]]:
         for number in _spread(len(hub.seen), most):
             faulty = Hub(number, fault)
             code, text = _pushed(run, faulty)
-            one_line = "Traceback" not in text and text.strip().splitlines()[-1].startswith(LINE)
+            lines = [line for line in text.splitlines() if line.startswith(LINE)]
+            one_line = "Traceback" not in text and len(lines) == 1
             if code == 0 and faulty.committed:
                 verdict = "right result"
             elif code == 2 and one_line:

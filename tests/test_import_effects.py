@@ -24,7 +24,10 @@ import warnings
 import pytest
 
 WITHOUT_TORCH = ("ancestral", "ancestral.config", "ancestral.declarations", "ancestral.results")
-DEPENDENCIES = ("torch", "numpy", "safetensors", "PIL.Image", "matplotlib.figure", "jinja2", "psutil")
+DEPENDENCIES = (
+    *("torch", "numpy", "safetensors", "PIL.Image", "matplotlib.figure", "jinja2", "psutil"),
+    "torch._inductor.config",  # which PyTorch's optimisers import for a part
+)
 """What the package needs, imported before states are compared. (Rich is not: it draws a random number.)"""
 HEAVY = (
     *("setuptools", "distutils.core", "torch._inductor.compile_fx", "torch.utils.cpp_extension"),

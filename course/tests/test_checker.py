@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -397,7 +398,10 @@ def test_files_that_cannot_be_read_or_executed_are_refused_in_one_line(tmp_path,
 def test_bash_completes_the_command(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--completion", "bash"])
-    (tmp_path / "script").write_text(capsys.readouterr().out, encoding="utf-8")
+    (tmp_path / "script").write_text(script := capsys.readouterr().out, encoding="utf-8")
+    assert "ancestral-course" in script
+    if shutil.which("bash") is None:
+        return
     (tmp_path / "my-course").mkdir()
     answers = []
     for words in ("ancestral-course ch", "ancestral-course start my", "ancestral-course start x --open mar"):

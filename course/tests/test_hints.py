@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from own_cache import own_cache  # noqa: F401  # for all tests of this module
+from planted import changed_source
 from test_lessons import judged
 
 import ancestral_course as course
@@ -17,289 +18,140 @@ FACTORS = [
     (
         1,
         "forward_jump",
-        "def forward_jump(x_s, s, t, eps):\n"
-        "    kept = at(alpha_bar, t) / at(alpha_bar, s)\n"
-        "    return kept.sqrt() * x_s + 1.4 * (1 - kept).sqrt() * eps\n",
+        "return kept.sqrt().float() * x_s + 1.4 * (1 - kept).sqrt().float() * eps",
         "the factor of eps is off: at s = 400, t = 1000 it is 1.4, not 1 (1.4 times everywhere). The factor of x_s",
     ),
     (
         1,
         "forward_jump",
-        "def forward_jump(x_s, s, t, eps):\n"
-        "    kept = at(alpha_bar, t) / at(alpha_bar, s)\n"
-        "    return kept.sqrt() * x_s + (1 - at(alpha_bar, s)).sqrt() * eps\n",
+        "return kept.sqrt().float() * x_s + (1 - at(alpha_bar, s)).sqrt() * eps",
         "the factor of eps is off",
     ),
+    (1, "posterior_mean", "x_0_weight = 2 * at(alpha_bar, t - 1).sqrt() * at(beta, t) / v", "the factor of x_0 is off"),
     (
         1,
         "posterior_mean",
-        "def posterior_mean(x_0, x_t, t):\n"
-        "    A, B = at(alpha_bar, t), at(alpha_bar, t - 1)\n"
-        "    return 2 * B.sqrt() * at(beta, t) / (1 - A) * x_0 + at(alpha, t).sqrt() * (1 - B) / (1 - A) * x_t\n",
-        "the factor of x_0 is off",
-    ),
-    (
-        1,
-        "posterior_mean",
-        "def posterior_mean(x_0, x_t, t):\n"
-        "    A, B = at(alpha_bar, t), at(alpha_bar, t - 1)\n"
-        "    return B.sqrt() * at(beta, t) / (1 - A) * x_0 + (at(alpha, t).sqrt() * (1 - B) / (1 - A)) ** 2 * x_t\n",
+        "return x_0_weight * x_0 + x_t_weight**2 * x_t",
         "0.455 (its square), and right at t = 1. The factor of x_0 is right",
     ),
     (
         1,
         "sampling_step",
-        "def sampling_step(x_t, t, eps_hat, z):\n"
-        "    x_0 = (x_t - at(1 - alpha_bar, t).sqrt() * eps_hat) / at(alpha_bar, t).sqrt()\n"
-        "    return posterior_mean_of(x_0.clamp(-1, 1), x_t, t) + 2 * at(beta_tilde, t).sqrt() * z\n"
-        "\n"
-        "\n"
-        "def posterior_mean_of(x_0, x_t, t):\n"
-        "    A, B = at(alpha_bar, t), at(alpha_bar, t - 1)\n"
-        "    return B.sqrt() * at(beta, t) / (1 - A) * x_0 + at(alpha, t).sqrt() * (1 - B) / (1 - A) * x_t\n",
+        "return posterior_mean(x_0.clamp(-1, 1), x_t, t) + 2 * at(beta_tilde, t).sqrt() * z",
         "the factor of z is off",
     ),
-    (
-        1,
-        "l_simple_from_image",
-        "def l_simple_from_image(net, x_0, t, eps):\n"
-        "    snr = at(alpha_bar, t) / at(1 - alpha_bar, t)\n"
-        "    return (3 * snr * (x_0 - net(add_noise(x_0, t, eps), t)) ** 2).mean()\n",
-        "the result is",
-    ),
+    (1, "l_simple_from_image", "return 3 * (eps - eps_hat).square().mean()", "the result is"),
+    (2, "jump", "return factor * x_s + 0.5 * (b[t] ** 2 - factor**2 * b[s] ** 2).sqrt() * eps", "0.5 times everywhere"),
     (
         2,
         "jump",
-        "def jump(x_s, eps, s, t, a, b):\n"
-        "    r = a[t] / a[s]\n"
-        "    return r * x_s + 0.5 * (b[t] ** 2 - (r * b[s]) ** 2).sqrt() * eps\n",
-        "0.5 times everywhere",
-    ),
-    (
-        2,
-        "jump",
-        "def jump(x_s, eps, s, t, a, b):\n"
-        "    r = a[t] / a[s]\n"
-        "    return -r * x_s + (b[t] ** 2 - (r * b[s]) ** 2).sqrt() * eps\n",
+        "return -factor * x_s + (b[t] ** 2 - factor**2 * b[s] ** 2).sqrt() * eps",
         "(the sign), and right at s = 0, t = 10",
     ),
-    (
-        2,
-        "snr_for_error",
-        "def snr_for_error(error, std):\n    return 4 * (1 / error**2 - 1 / std**2)\n",
-        "4 times the right one",
-    ),
+    (2, "snr_for_error", "return 4 * (1 / error**2 - 1 / std**2)", "4 times the right one"),
     (
         3,
         "posterior",
-        "def posterior(x_0, x_t, s, t, a, b):\n"
-        "    r = a[t] / a[s]\n"
-        "    beta = b[t] ** 2 - (r * b[s]) ** 2\n"
-        "    v = beta / b[t] ** 2\n"
-        "    return a[s] * v * x_0 + 3 * r * b[s] ** 2 / b[t] ** 2 * x_t, v * b[s] ** 2\n",
+        "mean = a[s] * beta / b[t] ** 2 * x_0 + 3 * r * b[s] ** 2 / b[t] ** 2 * x_t",
         "the factor of x_t in the mean is off",
     ),
-    (
-        3,
-        "posterior",
-        "def posterior(x_0, x_t, s, t, a, b):\n"
-        "    r = a[t] / a[s]\n"
-        "    beta = b[t] ** 2 - (r * b[s]) ** 2\n"
-        "    v = beta / b[t] ** 2\n"
-        "    return a[s] * v * x_0 + r * b[s] ** 2 / b[t] ** 2 * x_t, 2 * v * b[s] ** 2\n",
-        "the variance is off",
-    ),
+    (3, "posterior", "return mean, 2 * beta * b[s] ** 2 / b[t] ** 2", "the variance is off"),
     (
         3,
         "mean_from_score",
-        "def mean_from_score(x_t, score, s, t, a, b):\n"
-        "    r = a[t] / a[s]\n"
-        "    return x_t / r + 5 * (b[t] ** 2 - (r * b[s]) ** 2) / r * score\n",
+        "return (x_t + 5 * (b[t] ** 2 - r**2 * b[s] ** 2) * score) / r",
         "the factor of score is off",
     ),
-    (
-        3,
-        "eps_weight",
-        "def eps_weight(t, a, b, variance):\n"
-        "    r = a[t] / a[t - 1]\n"
-        "    beta = b[t] ** 2 - (r * b[t - 1]) ** 2\n"
-        "    return 7 * beta**2 / (2 * variance * r**2 * b[t] ** 2)\n",
-        "7 times the right one",
-    ),
+    (3, "eps_weight", "return 7 * beta**2 / (2 * variance * r**2 * b[t] ** 2)", "7 times the right one"),
     (
         3,
         "kl_bits",
-        "def kl_bits(mean_q, var_q, mean_p, var_p):\n"
-        "    d = (mean_q - mean_p) ** 2\n"
-        "    return 5 * ((var_p / var_q).log() + (var_q + d) / var_p - 1) / (2 * math.log(2))\n",
+        "return 5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p) / (2 * math.log(2))",
         "5 times the right one",
     ),
     (
         4,
         "average",
-        "def average(weights, decay):\n"
-        "    k = torch.arange(len(weights) - 1, -1, -1, dtype=weights.dtype)\n"
-        "    factors = (decay**2) ** k\n"
-        "    return factors @ weights / factors.sum()\n",
+        "mean = decay**2 * mean + (1 - decay**2) * weight\nreturn mean / (1 - decay ** (2 * len(weights)))",
         "the factor of weights[",
     ),
-    (
-        4,
-        "convert",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    d = a * q - b * p\n"
-        "    x_0, eps = (q * x_t - b * answer) / d, 2 * (a * answer - p * x_t) / d\n"
-        "    return new[0] * x_0 + new[1] * eps\n",
-        "the factor of",
-    ),
-    (
-        5,
-        "langevin_step",
-        "def langevin_step(x, eps_hat, sigma, alpha, z):\n"
-        "    return x - alpha / sigma * eps_hat / 3 + (2 * alpha) ** 0.5 * z\n",
-        "the factor of eps_hat is off",
-    ),
+    (4, "convert", "eps = 2 * (a * answer - p * x_t) / d", "the factor of"),
+    (5, "langevin_step", "return x + alpha / 3 * score + (2 * alpha) ** 0.5 * z", "the factor of eps_hat is off"),
     (
         5,
         "ddim_step",
-        "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
-        "    v = eta**2 * (b_t**2 - (a_t / a_s) ** 2 * b_s**2) * b_s**2 / b_t**2\n"
-        "    x_0 = (x_t - b_t * eps_hat) / a_t\n"
-        "    return a_s * x_0 + (b_s**2 - v) ** 0.5 * eps_hat + 2 * v**0.5 * z\n",
+        "return a_s * x0_hat + (b_s**2 - variance) ** 0.5 * eps_hat + 2 * variance**0.5 * z",
         "the factor of z is off",
     ),
     (
         5,
         "flow_rate",
-        "def flow_rate(x, eps_hat, u):\n"
-        "    a2 = math.exp(-(0.1 * u + 19.9 * u**2 / 2))\n"
-        "    return -0.5 * (0.1 + 19.9 * u) * (x - 3 * eps_hat / math.sqrt(1 - a2))\n",
+        "return -beta_u / 2 * (x - 3 * eps_hat / (1 - alpha_bar_u) ** 0.5)",
         "the factor of eps_hat is off",
     ),
     (
         5,
         "ends_of_the_line",
-        "def ends_of_the_line(x_t, velocity, u):\n"
-        "    u = u[:, None].to(x_t.dtype)\n"
-        "    return x_t - u * velocity, x_t + 2 * (1 - u) * velocity\n",
+        "return x_t - u * velocity, x_t + 2 * (1 - u) * velocity",
         "the factor of velocity in ε̂ is off",
     ),
     (
         6,
         "ddim_step",
-        "def ddim_step(x_t, eps, now, then):\n"
-        "    return then[0] / now[0] * x_t + 2 * (then[1] - then[0] * now[1] / now[0]) * eps\n",
+        "return then[0] / now[0] * x_t + 2 * (then[1] - then[0] * now[1] / now[0]) * eps",
         "the factor of eps is off",
     ),
     (
         6,
         "dpm_solver_step",
-        "def dpm_solver_step(x, x0, x0_before, before, now, then):\n"
-        "    early, middle, late = (math.log(a / b) for a, b in (before, now, then))\n"
-        "    D = x0 + (late - middle) / (2 * (middle - early)) * (x0 - 2 * x0_before)\n"
-        "    return then[1] / now[1] * x + (then[0] - now[0] * then[1] / now[1]) * D\n",
+        "D = x0 + (late - middle) / (2 * (middle - early)) * (x0 - 2 * x0_before)",
         "the factor of x0_before is off",
     ),
     (
         6,
         "noise_std",
-        "def noise_std(alpha_bar_t, alpha_bar_s, eta):\n"
-        "    t, s = alpha_bar_t, alpha_bar_s\n"
-        "    return 3 * eta * ((1 - s) / (1 - t) * (1 - t / s)).sqrt()\n",
+        "return 3 * eta * ((1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)).sqrt()",
         "3 times the right one",
     ),
-    (
-        7,
-        "classifier_guidance",
-        "def classifier_guidance(eps, gradient, b, scale):\n    return eps - 2 * scale * b * gradient\n",
-        "the factor of gradient is off",
-    ),
-    (
-        7,
-        "classifier_free",
-        "def classifier_free(eps_label, eps_free, scale):\n    return scale * eps_label + (2 - scale) * eps_free\n",
-        "the factor of eps_free is off",
-    ),
+    (7, "classifier_guidance", "return eps - 2 * scale * b * gradient", "the factor of gradient is off"),
+    (7, "classifier_free", "return scale * eps_label + (2 - scale) * eps_free", "the factor of eps_free is off"),
     (
         8,
         "bits_per_dim",
-        "def bits_per_dim(log_density, dims):\n    return -log_density / dims / math.log(2) + math.log2(255 / 3)\n",
+        "return -log_density / (dims * math.log(2)) + math.log2(255 / 3)",
         "the term without log_density is off",
     ),
     (
         10,
         "adams_bashforth_step",
-        "def adams_bashforth_step(x, now, before, schedule, t_before, t, s):\n"
-        "    w = (t - s) / (2 * (t_before - t))\n"
-        "    (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(s)\n"
-        "    x0 = (1 + w) * now.x0 - w * before.x0\n"
-        "    eps = (1 + w) * now.eps - 3 * w * before.eps\n"
-        "    return x + (a_s - a_t) * x0 + (b_s - b_t) * eps\n",
+        "eps = (1 + weight) * now.eps - 3 * weight * before.eps",
         "the factor of before.eps is off",
     ),
-    (
-        11,
-        "gaussian_end",
-        "def gaussian_end(x_t, a, b, m, s):\n    return m + 2 * (x_t - a * m) * s / math.hypot(a * s, b)\n",
-        "the factor of x_t is off",
-    ),
-    (
-        11,
-        "error_factor",
-        "def error_factor(p, q, now, then):\n"
-        "    return 2 * abs((now[0] * then[1] - then[0] * now[1]) / (now[0] * q - now[1] * p))\n",
-        "2 times the right one",
-    ),
-    (
-        13,
-        "best_estimate",
-        "def best_estimate(x_t, c, a, b, slope, std):\n"
-        "    gain = a * std**2 / (a**2 * std**2 + b**2)\n"
-        "    return slope * c + 2 * gain * (x_t - a * slope * c)\n",
-        "the factor of",
-    ),
-    (
-        13,
-        "two_scales",
-        "def two_scales(none, first, both, s_1, s_2):\n"
-        "    return none + s_1 * (first - none) + 2 * s_2 * (both - first)\n",
-        "the factor of",
-    ),
+    (11, "gaussian_end", "return m + 2 * s * deviations", "the factor of x_t is off"),
+    (11, "error_factor", "return 2 * abs((a_t * b_s - a_s * b_t) / (a_t * q - b_t * p))", "2 times the right one"),
+    (13, "best_estimate", "return mean + 2 * gain * (x_t - a * mean)", "the factor of"),
+    (13, "two_scales", "return none + s_1 * (first - none) + 2 * s_2 * (both - first)", "the factor of"),
     (
         13,
         "posterior",
-        "def posterior(y, operator, mean, covariance, sigma):\n"
-        "    variance = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y))\n"
-        "    gain = covariance @ operator.T @ variance.inverse()\n"
-        "    return mean + 2 * gain @ y - gain @ operator @ mean, covariance - gain @ operator @ covariance\n",
+        "return mean + gain @ (2 * y - operator @ mean), covariance - gain @ operator @ covariance",
         "what y adds to the mean differs by up to 0.88. The covariance is right",
     ),
-    (
-        14,
-        "replace_known",
-        "def replace_known(x_t, y, mask, a, b, z):\n    return x_t + mask * (a * y + 2 * b * z - x_t)\n",
-        "the factor of z is off",
-    ),
+    (14, "replace_known", "return mask * (a * y + 2 * b * z) + (1 - mask) * x_t", "the factor of z is off"),
     (
         14,
         "varied",
-        "def varied(x_0, strength, signal, noise, eps):\n"
-        "    t = max(1, round(strength * (len(signal) - 1)))\n"
-        "    return signal[t] * x_0 + 1.5 * noise[t] * eps\n",
+        "return signal[t] * x_0 + 1.5 * noise[t] * eps",
         "(1.5 times everywhere). The factor of x_0 is right",
     ),
     (
         15,
         "estimate",
-        "def estimate(x, answer, t, tables):\n"
-        "    a, b = tables['signal'][t], tables['noise'][t]\n"
-        "    p, q = tables['target_x0'][t - 1], tables['target_eps'][t - 1]\n"
-        "    return (q * x - 2 * b * tables['output_scale'][t - 1] * answer) / (a * q - b * p)\n",
+        'return (q * x - 2 * b * tables["output_scale"][t - 1] * answer) / (a * q - b * p)',
         "the factor of answer is off",
     ),
 ]
-"""Lesson, function, its source with a wrong factor or relation that is no known mistake, and a part of the hint."""
+"""Lesson, function, its line with a wrong factor or relation that is no known mistake, and a part of the hint."""
 
 NUMBERS = [lesson.number for lesson in course.LESSONS]
 INPUTS = [
@@ -312,9 +164,9 @@ INPUTS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "name", "source", "hint"), FACTORS)
-def test_a_wrong_factor_that_is_no_known_mistake_is_named_with_its_value(number, name, source, hint, tmp_path):
-    verdict = judged(number, name, source, tmp_path)
+@pytest.mark.parametrize(("number", "name", "line", "hint"), FACTORS)
+def test_a_wrong_factor_that_is_no_known_mistake_is_named_with_its_value(number, name, line, hint, tmp_path):
+    verdict = judged(number, name, changed_source(number, name, line), tmp_path)
     assert verdict.passed is False
     assert hint in verdict.text, verdict.text
     assert "off by up to" not in verdict.text

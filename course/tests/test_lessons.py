@@ -13,6 +13,7 @@ import nbformat
 import pytest
 import torch
 from own_cache import own_cache  # noqa: F401  # for all tests of this module
+from planted import wrong_sources
 
 import ancestral_course as course
 from ancestral.config import by_size
@@ -146,7 +147,7 @@ def test_the_folded_solution_and_other_right_answers_pass(number, name, tmp_path
     [pytest.param(n, name, marks=[pytest.mark.long] * (n > 1)) for n in WITH_STUBS for name in NAMES[n]],
 )
 def test_planted_mistakes_get_a_hint_that_fits(number, name, tmp_path):
-    planted = PLANTED[number].WRONG[name]
+    planted = wrong_sources(number, name)
     assert len(planted) >= 3
     for source, hint in planted.items():
         verdict = judged(number, name, source, tmp_path)

@@ -8,6 +8,7 @@ from itertools import cycle
 import jupytext
 import pytest
 from own_cache import own_cache  # noqa: F401  # for all tests of this module
+from planted import wrong_sources
 
 import ancestral_course as course
 from ancestral.errors import InputError
@@ -94,9 +95,8 @@ def test_the_known_results_of_the_usual_inputs_fail_for_a_seed(number, name):
 
 def test_a_mistake_that_agrees_on_the_inputs_of_a_seed_is_refused_by_the_usual_ones(tmp_path):
     """Of 79 random distances, for one, a wrong rank may choose the same share."""
-    wrong = importlib.import_module("wrong_solutions.lesson_09").WRONG["share_too_near"]
     path = tmp_path / "mine.py"
-    for source in wrong:
+    for source in wrong_sources(9, "share_too_near"):
         path.write_text(source, encoding="utf-8")
         assert not next(course.check_file(9, path, ["share_too_near"], Rules(seed=7))).passed
 

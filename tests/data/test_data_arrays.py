@@ -153,6 +153,24 @@ def test_alpha_is_composited(tmp_path):
     assert load(grey, background="blue").items[0, :, 0, 0].tolist() == [0, 0, 127]
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_said_and_fields_of_as_many_channels_are_kept(tmp_path, channels):
+    fields = np.arange(6 * channels * 30, dtype=np.uint8).reshape(6, channels, 5, 6)
+    path = save(tmp_path / "x.npy", fields)
+    ((text, advice),) = load(path).notes
+    assert f"with {channels} channels (item, channel, y, x), the last of which is how opaque" in text
+    assert spell(advice, in_python) == f"channels={channels} keeps all channels as they are"
+    assert load(torch.from_numpy(fields)).notes[0][1] == advice
+    for source, options in (
+        (path, {"channels": channels}),
+        (path, {"layout": "item,channel,y,x"}),
+        (save(tmp_path / "y.npy", fields.astype(np.uint16)), {}),
+    ):
+        kept = load(source, **options)
+        assert np.array_equal(kept.items.int().numpy(), fields)
+        assert "opaque" not in kept.notes[0][0]
+
+
 def test_resize_and_recolour(tmp_path):
     data = load(save(tmp_path / "x.npy", np.full((3, 10, 20, 3), 77, dtype=np.uint8)), image_size=4, channels=1)
     assert data.shape == (1, 4, 4)

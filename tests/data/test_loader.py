@@ -249,6 +249,7 @@ def test_a_killed_worker_costs_no_batch(folder):
     assert notes[0].endswith(" (SIGKILL): started again")
 
 
+@pytest.mark.long
 def test_all_workers_are_killed_at_any_moment(folder):
     """Six times at random moments: the batches are the same."""
     source = data.open(str(folder), memory=0)

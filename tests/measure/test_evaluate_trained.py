@@ -66,6 +66,7 @@ def upscaler(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_samples_are_kept_and_more_members_add_to_them(upscaler, run, monkeypatch):
     common = ("evaluate", upscaler / "run", "--conditions", 4, "--steps", 3, "--extractor", "pixels", "--draw", 12)
     text = run(*common, "--members", 2)

@@ -159,7 +159,10 @@ def test_what_is_edited_or_measured_beyond_the_data_is_said():
     warm = items + torch.tensor([30.0, 0.0]).view(1, 2, 1, 1)
     few = {"n": 1, "steps": 2}
     assert "saw nothing like it" not in model.vary(items, 0.5, **few).reason
-    assert "The image has values in channel 0 from" in model.vary(warm, 0.5, **few).reason
+    with pytest.warns(UserWarning, match="The image has values in channel 0 from"):
+        assert "The image has values in channel 0 from" in model.vary(warm, 0.5, **few).reason
+    with pytest.warns(UserWarning, match="The image has values in channel 0 from"):
+        model.invert(warm, steps=20)
     y = operators.Downsample(2).apply(warm)
     reason = model.restore(y, operators.Downsample(2), noise=0.05, **few).reason
     assert "makes 270 to 310 there of the data that the model was trained on" in reason

@@ -140,6 +140,7 @@ def test_a_request_holds_the_texts_and_makes_the_samples_again(model):
         ({"given": {"caption": 3}}, "caption cannot be 3: give a text"),
         ({"given": {"caption": []}}, "caption has no value"),
         ({"given": {"caption": "red \udcff"}}, "which is not UTF-8: write it anew"),
+        ({"given": {"caption": "red\0"}}, "which holds NUL, a character of no text: leave it out"),
         (
             {"given": {"caption": ["red", "日本語"]}},
             "caption cannot be '日本語', of which the model reads nothing: write it with the characters that it knows, "
@@ -226,5 +227,5 @@ def test_what_is_answered_to_the_options_of_other_programs_runs_as_it_stands(
     guided = typed[:2] if typed[0] == "--guidance" else []
     for verb in ("sample", "edit"):
         line = refused(verb, *typed, path)
-        assert f"has no option {typed[len(guided)].partition('=')[0]}; did you mean {advice}?\n" in line
+        assert f"has no option {typed[len(guided)].partition('=')[0]}; did you mean {advice}? " in line
     run("sample", path, "-n", 1, "--steps", 2, *guided, *shlex.split(advice), "--out", tmp_path / "a.png")

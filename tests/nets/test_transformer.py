@@ -328,6 +328,7 @@ def test_small_parts_of_a_batch_give_its_gradient():
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_its_blocks_are_what_is_compiled():
     settings = dataclasses.replace(tiny(), runtime=config.RuntimeConfig(compile=True))
     net = Trainer(settings, stripes(), "cpu").state.net

@@ -200,7 +200,7 @@ REFUSALS = {
     "unknown": ({"coupling": "sinkhorn"}, "unknown coupling 'sinkhorn'; there are independent, ot"),
     "option": ({"coupling": "ot:size=3"}, "coupling ot has no option size; it has pool"),
     "pool": ({"coupling": "ot:pool=1"}, "pool is a whole number of samples, 2 or more, not 1"),
-    "augmented": ({"coupling": "ot", "augment": 0.3}, "coupling='?ot'? pairs items .*augment=0.3 differs in each item"),
+    "augmented": ({"coupling": "ot", "augment": 0.3}, "coupling='?ot'? pairs items .*augment=0.3 draws each item anew"),
 }
 
 
@@ -210,9 +210,9 @@ def test_refused(settings, message):
         Trainer(tiny_config().with_settings(**settings), stripes(), "cpu")
 
 
-def test_a_condition_that_differs_in_each_item_is_refused(tmp_path):
+def test_a_condition_that_is_no_class_is_refused(tmp_path):
     angles = torch.rand(32)
-    with pytest.raises(InputError, match=r"coupling.* angle differs in each item: leave one of the two out"):
+    with pytest.raises(InputError, match=r"coupling.* angle is no class: leave one of the two out"):
         train(
             "arrays",
             data=(torch.rand(32, 1, 8, 8), {"angle": angles}),

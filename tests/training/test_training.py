@@ -498,6 +498,7 @@ def two_groups(parameters):
         pytest.param(None, id="adam"),
     ],
 )
+@pytest.mark.long
 def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, optimiser):
     """Learned loss weights are trained, saved and taken up, and so is all that the optimiser keeps."""
     config, folder = tiny_config(steps=6, save_every=3, precision="fp32"), RunFolder(tmp_path / "run")

@@ -62,6 +62,7 @@ def test_samples_are_decoded_items_and_the_file_holds_all_of_it(whole, images):
         ancestral.load(f"{whole.folder}/autoencoder")
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_in_either_phase_ends_bit_identical(whole, images, tmp_path):
     out = tmp_path / "killed"
     options = {"config": "arrays", "data": images, "out": out, "device": "cpu", "settings": SETTINGS}
@@ -233,6 +234,7 @@ def test_latents_are_kept_where_items_do_not_change(whole, images, settings, kep
     assert (cache is not None) == kept
 
 
+@pytest.mark.long
 def test_conditions_made_of_items_are_made_of_pixels(images, tmp_path):
     run = ancestral.train("arrays", data=images, out=tmp_path / "small", given="upscale:2", device="cpu", **SETTINGS)
     low = operators.Downsample(2).apply(IMAGES.encode(images[:1]))

@@ -179,7 +179,7 @@ def test_samples_of_points_have_a_colour_for_each_value_unless_they_are_many(run
     assert pixels("two.png").shape[1] > pixels("many.png").shape[1]  # by its legend
 
 
-def test_numbers_beyond_the_data_are_sampled_with_a_note(run, tmp_path, monkeypatch):
+def test_numbers_beyond_the_data_have_a_note_and_those_far_beyond_are_refused(run, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kinds = {
         "age": Vector.of(torch.tensor([[3.0], [98.0]])),
@@ -187,11 +187,16 @@ def test_numbers_beyond_the_data_are_sampled_with_a_note(run, tmp_path, monkeypa
         "old": Vector((0.0,), (1.0,)),  # whose range is not known
     }
     untrained((2,), conditions=kinds).save("p/model.safetensors")
-    given = ("--given", "age=98", "--given", "pose=4,-2", "--given", "old=1e9", "--given", "age=10000")
+    given = ("--given", "age=98", "--given", "pose=4,-2", "--given", "old=1e9", "--given", "age=1000")
     text = run("sample", "p", "-n", 2, "--sampler", "ddim", "--steps", 2, "--out", "x.npz", *given)
-    assert "--given age=10000 lies beyond the data of the model (3 to 98): it saw nothing like it" in text
+    assert "--given age=1000 lies beyond the data of the model (3 to 98): it saw nothing like it" in text
     assert "--given pose=4,-2 lies beyond the data of the model (pitch is -1 to 1)" in text
     assert text.count("beyond the data") == 2
+    near = run("sample", "p", *FEW, "--given", "age=102", "--avoid", "age=104", "--guidance", 2, "--out", "y.npz")
+    assert "--given age=102" not in near  # less than 5 % of the range beyond it
+    assert "--avoid age=104 lies beyond the data of the model (3 to 98)" in near
+    far = refused("sample", "p", *FEW, "--given", "pose=4,-42", "--out", "z.npz")
+    assert "pose cannot be 4,-42: the model was trained on pitch is -1 to 1; give numbers in the units" in far
     assert facts(ancestral.load("p"))["conditions"]["age"]["high"] == (98.0,)  # the sliders of the page
     assert Path("x.npz").exists()
 

@@ -688,6 +688,7 @@ def test_a_model_that_is_not_there_and_a_run_of_another_kind(source, tmp_path):
         ancestral.distil(source / "eps", data(), out=tmp_path / "a", resume=True, **STAGED)
 
 
+@pytest.mark.long
 def test_from_the_command_line(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = ("--trackers", "none", "--threads", 1, "--device", "cpu")

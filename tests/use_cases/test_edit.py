@@ -295,6 +295,7 @@ def test_the_images_of_a_folder_are_edited_alike(run, photos):
     assert Path("edits/photos-restore-seed2-2/sub/b.png").exists()
 
 
+@pytest.mark.long
 def test_masks_of_a_folder_are_one_for_all_or_paired_by_name(run, photos):
     words = ["edit", "model.safetensors", "inpaint", "photos", *FEW, "-n", 2]
     run(*words, "--mask", "mask.png", "--out", "one")

@@ -242,6 +242,7 @@ def test_a_model_in_no_file_has_a_table_without_a_recipe(model):
         assert "ancestral" not in image.info
 
 
+@pytest.mark.long
 def test_signals_and_points_have_a_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, shape in (("signals", (1, 32)), ("points", (2,)), ("volumes", (1, 4, 4, 4))):

@@ -1,92 +1,42 @@
-"""Wrong solutions of lesson 4, each with a part of the hint that it must get, and right ones in another style."""
+"""Solutions of lesson 4: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
-WRONG = {
+WRONG: dict[str, dict[str, str]] = {
     "average": {
-        "def average(weights, decay):\n"
-        "    mean = 0\n"
-        "    for w in weights:\n"
-        "        mean = decay * mean + (1 - decay) * w\n"
-        "    return mean": "it is too small",
-        "def average(weights, decay):\n"
-        "    mean = weights[0]\n"
-        "    for w in weights[1:]:\n"
-        "        mean = decay * mean + (1 - decay) * w\n"
-        "    return mean": "first weights",
-        "def average(weights, decay):\n"
-        "    mean = 0\n"
-        "    for w in weights:\n"
-        "        mean = (1 - decay) * mean + decay * w\n"
-        "    return mean / (1 - (1 - decay) ** len(weights))": "swapped",
-        "def average(weights, decay):\n"
-        "    mean = 0\n"
-        "    for k, w in enumerate(weights):\n"
-        "        mean = decay * mean + (1 - decay) * w\n"
-        "    return mean / (1 - decay ** (k + 2))": "too many",
-        "def average(weights, decay):\n"
-        "    factors = torch.tensor([decay**k for k in range(len(weights))]).to(weights)\n"
-        "    return (factors[:, None] * weights).sum(0) / factors.sum()": "oldest",
-        "def average(weights, decay):\n    return weights.mean(0)": "plain mean",
+        "return mean": "it is too small",
+        "mean = weights[0]\nreturn mean": "first weights",
+        "mean = (1 - decay) * mean + decay * weight\nreturn mean / (1 - (1 - decay) ** len(weights))": "swapped",
+        "return mean / (1 - decay ** (len(weights) + 1))": "too many",
+        "factors = torch.tensor([decay**k for k in range(len(weights))]).to(weights)\n"
+        "return (factors[:, None] * weights).sum(0) / factors.sum()": "oldest",
+        "return weights.mean(0)": "plain mean",
     },
     "effect": {
-        "def effect(variant, baseline):\n    d = variant - baseline\n    return d.mean(), d.std()": "by √n",
-        "def effect(variant, baseline):\n"
-        "    d = variant - baseline\n"
-        "    return d.mean(), (d - d.mean()).square().mean().sqrt() / math.sqrt(len(d))": "n − 1",
-        "def effect(variant, baseline):\n    d = variant - baseline\n    return d.mean(), d.std() / len(d)": "not by n",
-        "def effect(variant, baseline):\n"
-        "    d = baseline - variant\n"
-        "    return d.mean(), d.std() / math.sqrt(len(d))": "other sign",
-        "def effect(variant, baseline):\n"
-        "    n = len(variant)\n"
-        "    error = (variant.var() / n + baseline.var() / n) ** 0.5\n"
-        "    return variant.mean() - baseline.mean(), error": "share their seeds",
+        "return differences.mean(), differences.std()": "by √n",
+        "d = variant - baseline\nreturn d.mean(), (d - d.mean()).square().mean().sqrt() / math.sqrt(len(d))": "n − 1",
+        "return differences.mean(), differences.std() / len(differences)": "not by n",
+        "differences = baseline - variant": "other sign",
+        "n = len(variant)\n"
+        "error = (variant.var() / n + baseline.var() / n) ** 0.5\n"
+        "return variant.mean() - baseline.mean(), error": "share their seeds",
     },
     "convert": {
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    x_0 = (q * x_t - b * answer) / (a * q - b * p)\n"
-        "    return new[0] * x_0 + new[1] * (answer - p * x_0) / q": "or 0/0",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    eps = (a * answer - p * x_t) / (a * q - b * p)\n"
-        "    return new[0] * (x_t - b * eps) / a + new[1] * eps": "at a = 0",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    x_0 = (q * x_t - b * answer) / (a * q - b * p)\n"
-        "    return new[0] * x_0 + new[1] * (x_t - a * x_0) / b": "at b = 0",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    x_0 = (q * x_t - b * answer) / (a * q - b * p)\n"
-        "    return new[0] * x_0 + new[1] * (1 / q * answer - p / q * x_0)": "may be 0",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    x_0, eps = q * x_t - b * answer, a * answer - p * x_t\n"
-        "    return new[0] * x_0 + new[1] * eps": "divided by the determinant",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    d = a * old[1] - b * old[0]\n"
-        "    x_0, eps = (old[1] * x_t - b * answer) / d, (a * answer - old[0] * x_t) / d\n"
-        "    return new[0] * eps + new[1] * x_0": "swapped",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    d = a * q - b * p\n"
-        "    return new[0] * (q * x_t + b * answer) / d + new[1] * (a * answer - p * x_t) / d": "x_0 is (q x_t",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    x_0 = (x_t - b * answer) / a\n"
-        "    return new[0] * x_0 + new[1] * answer": "as ε itself",
-        "def convert(answer, x_t, a, b, old, new):\n"
-        "    p, q = old\n"
-        "    d = a * q - b * p\n"
-        "    return new[0] * (q * x_t - b * answer) / d + new[1] * (a * answer + p * x_t) / d": "ε is (a · answer",
+        "return new[0] * x_0 + new[1] * (answer - p * x_0) / q": "or 0/0",
+        "return new[0] * (x_t - b * eps) / a + new[1] * eps": "at a = 0",
+        "return new[0] * x_0 + new[1] * (x_t - a * x_0) / b": "at b = 0",
+        "return new[0] * x_0 + new[1] * (1 / q * answer - p / q * x_0)": "may be 0",
+        "x_0, eps = q * x_t - b * answer, a * answer - p * x_t": "divided by the determinant",
+        "return new[0] * eps + new[1] * x_0": "swapped",
+        "return new[0] * (q * x_t + b * answer) / d + new[1] * (a * answer - p * x_t) / d": "x_0 is (q x_t",
+        "x_0 = (x_t - b * answer) / a\nreturn new[0] * x_0 + new[1] * answer": "as ε itself",
+        "return new[0] * (q * x_t - b * answer) / d + new[1] * (a * answer + p * x_t) / d": "ε is (a · answer",
     },
     "merge_steps": {
-        "def merge_steps(beta, k):\n    return beta.reshape(-1, k).sum(1)": "do not add up",
-        "def merge_steps(beta, k):\n    return beta[::k]": "but the first",
-        "def merge_steps(beta, k):\n    return (1 - beta).reshape(-1, k).prod(1)": "what is left",
-        "def merge_steps(beta, k):\n    return 1 - (1 - beta).reshape(k, -1).prod(0)": "far apart",
-        "def merge_steps(beta, k):\n"
-        "    alpha_bar = (1 - beta).cumprod(0)\n"
-        "    return 1 - alpha_bar[k - 1 :: k]": "at its beginning",
-        "def merge_steps(beta, k):\n    return beta.reshape(-1, k).prod(1)": "not the β",
+        "return beta.reshape(-1, k).sum(1)": "do not add up",
+        "return beta[::k]": "but the first",
+        "return (1 - beta).reshape(-1, k).prod(1)": "what is left",
+        "return 1 - (1 - beta).reshape(k, -1).prod(0)": "far apart",
+        "alpha_bar = (1 - beta).cumprod(0)\nreturn 1 - alpha_bar[k - 1 :: k]": "at its beginning",
+        "return beta.reshape(-1, k).prod(1)": "not the β",
     },
 }
 

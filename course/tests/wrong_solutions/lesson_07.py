@@ -1,138 +1,48 @@
-"""Solutions of lesson 7: wrong ones with a part of the hint that they must get, and right ones in other styles."""
+"""Solutions of lesson 7: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
 WRONG: dict[str, dict[str, str]] = {
     "drop_labels": {
-        """
-def drop_labels(labels, u, share):
-    return torch.where(u < share, labels, -1)
-""": "keeps a share of the labels",
-        """
-def drop_labels(labels, u, share):
-    return torch.where(u < share, 0, labels)
-""": "which is a class",
-        """
-def drop_labels(labels, u, share):
-    labels[u < share] = -1
-    return labels
-""": "Return new values",
-        """
-def drop_labels(labels, u, share):
-    return torch.where(u <= share, -1, labels)
-""": "take u < share",
-        """
-def drop_labels(labels, u, share):
-    return (u < share).to(labels.dtype)
-""": "the mask alone",
+        "return torch.where(u < share, labels, -1)": "keeps a share of the labels",
+        "return torch.where(u < share, 0, labels)": "which is a class",
+        "labels[u < share] = -1": "Return new values",
+        "return torch.where(u <= share, -1, labels)": "take u < share",
+        "return (u < share).to(labels.dtype)": "the mask alone",
     },
     "classifier_gradient": {
-        """
-def classifier_gradient(log_joint, x, y):
-    x = x.clone().requires_grad_()
-    value = log_joint(x)[torch.arange(len(x)), y].sum()
-    value.backward()
-    return x.grad
-""": "the score of the class",
-        """
-def classifier_gradient(log_joint, x, y):
-    x = x.clone().requires_grad_()
-    p = torch.softmax(log_joint(x), dim=1)[torch.arange(len(x)), y]
-    return torch.autograd.grad(p.sum(), x)[0]
-""": "gradient of its logarithm",
-        """
-def classifier_gradient(log_joint, x, y):
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(log_joint(x).log_softmax(dim=1)[:, y].diagonal().mean(), x)[0]
-""": "Take the sum",
-        """
-def classifier_gradient(log_joint, x, y):
-    x = x.clone().requires_grad_()
-    loss = F.cross_entropy(log_joint(x), y, reduction="sum")
-    return torch.autograd.grad(loss, x)[0]
-""": "the loss of a classifier",
-        """
-def classifier_gradient(log_joint, x, y):
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(log_joint(x).log_softmax(dim=1).sum(), x)[0]
-""": "all classes added",
-        """
-def classifier_gradient(log_joint, x, y):
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(log_joint(x).log_softmax(dim=0)[torch.arange(len(x)), y].sum(), x)[0]
-""": "over the classes, dim=1",
+        "value = log_joint(x)[torch.arange(len(x)), y].sum()\n"
+        "value.backward()\n"
+        "return x.grad": "the score of the class",
+        "p = torch.softmax(log_joint(x), dim=1)[torch.arange(len(x)), y]\n"
+        "return torch.autograd.grad(p.sum(), x)[0]": "gradient of its logarithm",
+        "return torch.autograd.grad(log_joint(x).log_softmax(dim=1)[:, y].diagonal().mean(), x)[0]": "Take the sum",
+        'loss = F.cross_entropy(log_joint(x), y, reduction="sum")\n'
+        "return torch.autograd.grad(loss, x)[0]": "the loss of a classifier",
+        "return torch.autograd.grad(log_joint(x).log_softmax(dim=1).sum(), x)[0]": "all classes added",
+        "return torch.autograd.grad(log_joint(x).log_softmax(dim=0)[torch.arange(len(x)), y].sum(), x)[0]": (
+            "over the classes, dim=1"
+        ),
     },
     "classifier_guidance": {
-        """
-def classifier_guidance(eps, gradient, b, scale):
-    return eps + b * scale * gradient
-""": "subtracted from ε̂",
-        """
-def classifier_guidance(eps, gradient, b, scale):
-    return eps - scale * gradient
-""": "the factor b_t is missing",
-        """
-def classifier_guidance(eps, gradient, b, scale):
-    return -eps / b + scale * gradient
-""": "this is the guided score",
-        """
-def classifier_guidance(eps, gradient, b, scale):
-    return eps - b * gradient
-""": "the scale is missing",
-        """
-def classifier_guidance(eps, gradient, b, scale):
-    return eps - scale * gradient / b
-""": "divided by b_t",
+        "return eps + b * scale * gradient": "subtracted from ε̂",
+        "return eps - scale * gradient": "the factor b_t is missing",
+        "return -eps / b + scale * gradient": "this is the guided score",
+        "return eps - b * gradient": "the scale is missing",
+        "return eps - scale * gradient / b": "divided by b_t",
     },
     "classifier_free": {
-        """
-def classifier_free(eps_label, eps_free, scale):
-    return (1 + scale) * eps_label - scale * eps_free
-""": "s = 1 + w",
-        """
-def classifier_free(eps_label, eps_free, scale):
-    return scale * eps_free + (1 - scale) * eps_label
-""": "are swapped",
-        """
-def classifier_free(eps_label, eps_free, scale):
-    return eps_free - scale * (eps_label - eps_free)
-""": "wrong sign",
-        """
-def classifier_free(eps_label, eps_free, scale):
-    return scale * (eps_label - eps_free)
-""": "begin with it",
-        """
-def classifier_free(eps_label, eps_free, scale):
-    return eps_free + scale * eps_label
-""": "Scale the difference",
-        """
-def classifier_free(eps_label, eps_free, scale):
-    return eps_label + scale * (eps_label - eps_free)
-""": "s = 1 + w",
+        "return (1 + scale) * eps_label - scale * eps_free": "s = 1 + w",
+        "return scale * eps_free + (1 - scale) * eps_label": "are swapped",
+        "return eps_free - scale * (eps_label - eps_free)": "wrong sign",
+        "return scale * (eps_label - eps_free)": "begin with it",
+        "return eps_free + scale * eps_label": "Scale the difference",
     },
     "interval_scale": {
-        """
-def interval_scale(t, scale, low, high):
-    return scale * ((t >= low) & (t <= high)).float()
-""": "Plain conditioning is the scale 1",
-        """
-def interval_scale(t, scale, low, high):
-    return torch.where((t < low) | (t > high), scale, 1.0)
-""": "inverted",
-        """
-def interval_scale(t, scale, low, high):
-    return torch.where((low < t) & (t < high), scale, 1.0)
-""": "both ends belong",
-        """
-def interval_scale(t, scale, low, high):
-    return torch.where((low <= t) & (t < high), scale, 1.0)
-""": "the upper end belongs",
-        """
-def interval_scale(t, scale, low, high):
-    return torch.where(t <= high, scale, 1.0)
-""": "the lower bound is not used",
-        """
-def interval_scale(t, scale, low, high):
-    return torch.where((t >= low) | (t <= high), scale, 1.0)
-""": "joined by and",
+        "return scale * ((t >= low) & (t <= high)).float()": "Plain conditioning is the scale 1",
+        "return torch.where((t < low) | (t > high), scale, 1.0)": "inverted",
+        "return torch.where((low < t) & (t < high), scale, 1.0)": "both ends belong",
+        "return torch.where((low <= t) & (t < high), scale, 1.0)": "the upper end belongs",
+        "return torch.where(t <= high, scale, 1.0)": "the lower bound is not used",
+        "return torch.where((t >= low) | (t <= high), scale, 1.0)": "joined by and",
     },
 }
 

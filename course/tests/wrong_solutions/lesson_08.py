@@ -1,126 +1,53 @@
-"""Wrong solutions of lesson 8, each with a part of the hint that it must get, and right ones in another style."""
+"""Solutions of lesson 8: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
-WRONG = {
+WRONG: dict[str, dict[str, str]] = {
     "bits_per_dim": {
-        "def bits_per_dim(log_density, dims):\n"
-        "    return -log_density / dims / math.log(2)\n": "the scaling is missing",
-        "def bits_per_dim(log_density, dims):\n    return -log_density / dims + math.log2(127.5)\n": "still in nats",
-        "def bits_per_dim(log_density, dims):\n"
-        "    nats = -log_density / dims - math.log(127.5)\n"
-        "    return nats / math.log(2)\n": "the scaling is subtracted",
-        "def bits_per_dim(log_density, dims):\n"
-        "    per_image = -log_density / math.log(2)\n"
-        "    return per_image + math.log2(255 / 2)\n": "bits per image",
-        "def bits_per_dim(log_density, dims):\n"
-        "    return log_density / (math.log(2) * dims) + math.log2(127.5)\n": "the sign",
+        "return -log_density / dims / math.log(2)": "the scaling is missing",
+        "return -log_density / dims + math.log2(127.5)": "still in nats",
+        "nats = -log_density / dims - math.log(127.5)\nreturn nats / math.log(2)": "the scaling is subtracted",
+        "per_image = -log_density / math.log(2)\nreturn per_image + math.log2(255 / 2)": "bits per image",
+        "return log_density / (math.log(2) * dims) + math.log2(127.5)": "the sign",
     },
     "bin_mass": {
-        "def bin_mass(x, mean, std):\n"
-        "    normal = torch.distributions.Normal(mean, std)\n"
-        "    upper = normal.cdf(x + 1 / 255).masked_fill(x < -0.999, 1)\n"
-        "    return upper - normal.cdf(x - 1 / 255).masked_fill(x > 0.999, 0)\n": "edges are on the wrong side",
-        "def bin_mass(x, mean, std):\n"
-        "    normal = torch.distributions.Normal(mean, std)\n"
-        "    mass = normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)\n"
-        "    return mass.masked_fill(x.abs() > 0.999, 1)\n": "inner limit",
-        "def bin_mass(x, mean, std):\n"
-        "    normal = torch.distributions.Normal(mean, std)\n"
-        "    return normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)\n": "the bins at the edges are missing",
-        "def bin_mass(x, mean, std):\n"
-        "    normal = torch.distributions.Normal(mean, std)\n"
-        "    return normal.log_prob(x).exp() * 2 / 255\n": "the density times the width",
-        "def bin_mass(x, mean, std):\n"
-        "    above = torch.special.ndtr((x + 2 / 255 - mean) / std).masked_fill(x > 0.999, 1)\n"
-        "    below = torch.special.ndtr((x - 2 / 255 - mean) / std).masked_fill(x < -0.999, 0)\n"
-        "    return above - below\n": "twice as wide",
-        "def bin_mass(x, mean, std):\n"
-        "    above = torch.special.ndtr((x + 1 / 255 - mean) / std)\n"
-        "    below = torch.special.ndtr((x - 1 / 255 - mean) / std).masked_fill(x < -0.999, 0)\n"
-        "    return above - below\n": "the bin of x = 1 extends",
-        "def bin_mass(x, mean, std):\n"
-        "    above = torch.special.ndtr((x + 1 / 255 - mean) / std**2).masked_fill(x > 0.999, 1)\n"
-        "    below = torch.special.ndtr((x - 1 / 255 - mean) / std**2).masked_fill(x < -0.999, 0)\n"
-        "    return above - below\n": "divided by std, not by std squared",
+        "upper = torch.where(x < -0.999, torch.ones_like(upper), upper)\n"
+        "lower = torch.where(x > 0.999, torch.zeros_like(lower), lower)": "edges are on the wrong side",
+        "normal = torch.distributions.Normal(mean, std)\n"
+        "mass = normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)\n"
+        "return mass.masked_fill(x.abs() > 0.999, 1)": "inner limit",
+        "normal = torch.distributions.Normal(mean, std)\n"
+        "return normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)": "the bins at the edges are missing",
+        "normal = torch.distributions.Normal(mean, std)\n"
+        "return normal.log_prob(x).exp() * 2 / 255": "the density times the width",
+        "upper = torch.special.ndtr((x + 2 / 255 - mean) / std)\n"
+        "lower = torch.special.ndtr((x - 2 / 255 - mean) / std)": "twice as wide",
+        "upper = torch.where(x > 1, torch.ones_like(upper), upper)": "the bin of x = 1 extends",
+        "upper = torch.special.ndtr((x + 1 / 255 - mean) / std**2)\n"
+        "lower = torch.special.ndtr((x - 1 / 255 - mean) / std**2)": "divided by std, not by std squared",
     },
     "rate_of_step": {
-        "def rate_of_step(x_0, x_0_hat, schedule, t):\n"
-        "    error = ((x_0 - x_0_hat) ** 2).mean((1, 2, 3))\n"
-        "    return 0.5 * (schedule.snr[t - 1] - schedule.snr[t]) * error\n": "in nats",
-        "def rate_of_step(x_0, x_0_hat, schedule, t):\n"
-        "    error = ((x_0 - x_0_hat) ** 2).mean((1, 2, 3))\n"
-        "    return (schedule.snr[t] - schedule.snr[t - 1]) / 2 * error / math.log(2)\n": "the sign",
-        "def rate_of_step(x_0, x_0_hat, schedule, t):\n"
-        "    error = ((x_0 - x_0_hat) ** 2).mean((1, 2, 3))\n"
-        "    return schedule.snr[t] / 2 * error / math.log(2)\n": "the whole SNR(t)",
-        "def rate_of_step(x_0, x_0_hat, schedule, t):\n"
-        "    error = ((x_0 - x_0_hat) ** 2).sum((1, 2, 3))\n"
-        "    return (schedule.snr[t - 1] - schedule.snr[t]) / 2 * error / math.log(2)\n": "not their sum",
-        "def rate_of_step(x_0, x_0_hat, schedule, t):\n"
-        "    error = ((x_0 - x_0_hat) ** 2).mean((1, 2, 3))\n"
-        "    return (schedule.snr[t - 1] - schedule.snr[t]) * error / math.log(2)\n": "the factor ½",
+        "return 0.5 * (schedule.snr[t - 1] - schedule.snr[t]) * error": "in nats",
+        "return (schedule.snr[t] - schedule.snr[t - 1]) / 2 * error / math.log(2)": "the sign",
+        "return schedule.snr[t] / 2 * error / math.log(2)": "the whole SNR(t)",
+        "error = ((x_0 - x_0_hat) ** 2).sum((1, 2, 3))": "not their sum",
+        "return (schedule.snr[t - 1] - schedule.snr[t]) * error / math.log(2)": "the factor ½",
     },
     "log_density_change": {
-        "def log_density_change(velocity, x, h):\n"
-        "    jacobian = torch.func.vmap(torch.func.jacrev(lambda p: velocity(p[None])[0]))(x)\n"
-        "    return torch.logdet(torch.eye(x.shape[1], dtype=x.dtype) + h * jacobian)\n": "absolute value",
-        "def log_density_change(velocity, x, h):\n"
-        "    x = x.detach().requires_grad_()\n"
-        "    v, trace = velocity(x), 0\n"
-        "    for i in range(x.shape[1]):\n"
-        "        trace = trace + torch.autograd.grad(v[:, i].sum(), x, retain_graph=True)[0][:, i]\n"
-        "    return h * trace\n": "h times the trace",
-        "def log_density_change(velocity, x, h):\n"
-        "    result = []\n"
-        "    for point in x:\n"
-        "        jacobian = torch.autograd.functional.jacobian(lambda p: velocity(p[None])[0], point)\n"
-        "        result.append(-torch.det(torch.eye(len(point), dtype=x.dtype) + h * jacobian).abs().log())\n"
-        "    return torch.stack(result)\n": "the sign",
-        "def log_density_change(velocity, x, h):\n"
-        "    result = []\n"
-        "    for point in x:\n"
-        "        jacobian = torch.autograd.functional.jacobian(lambda p: velocity(p[None])[0], point)\n"
-        "        result.append(torch.det(torch.eye(len(point), dtype=x.dtype) + h * jacobian).abs())\n"
-        "    return torch.stack(result)\n": "take the logarithm",
-        "def log_density_change(velocity, x, h):\n"
-        "    result = []\n"
-        "    for point in x:\n"
-        "        jacobian = torch.autograd.functional.jacobian(lambda p: velocity(p[None])[0], point)\n"
-        "        result.append(torch.det(h * jacobian).abs().log())\n"
-        "    return torch.stack(result)\n": "the identity is missing",
-        "def log_density_change(velocity, x, h):\n"
-        "    result = []\n"
-        "    for point in x:\n"
-        "        jacobian = torch.autograd.functional.jacobian(lambda p: velocity(p[None])[0], point)\n"
-        "        result.append(torch.det(torch.eye(len(point), dtype=x.dtype) + jacobian).abs().log())\n"
-        "    return torch.stack(result)\n": "h is missing",
+        "return torch.logdet(torch.eye(x.shape[1], dtype=x.dtype) + h * jacobian)": "absolute value",
+        "return h * jacobian.diagonal(dim1=1, dim2=2).sum(1)": "h times the trace",
+        "return -torch.linalg.slogdet(torch.eye(x.shape[1], dtype=x.dtype) + h * jacobian).logabsdet": "the sign",
+        "return torch.linalg.det(torch.eye(x.shape[1], dtype=x.dtype) + h * jacobian).abs()": "take the logarithm",
+        "return torch.linalg.slogdet(h * jacobian).logabsdet": "the identity is missing",
+        "return torch.linalg.slogdet(torch.eye(x.shape[1], dtype=x.dtype) + jacobian).logabsdet": "h is missing",
     },
     "hutchinson": {
-        "def hutchinson(velocity, x, probes):\n"
-        "    x = x.detach().requires_grad_()\n"
-        "    v, total = velocity(x), 0\n"
-        "    for p in probes:\n"
-        "        total = total + (torch.autograd.grad((p * v).sum(), x, retain_graph=True)[0] * p).sum(1)\n"
-        "    return total\n": "you sum over the probes",
-        "def hutchinson(velocity, x, probes):\n"
-        "    x = x.detach().requires_grad_()\n"
-        "    v, found = velocity(x), []\n"
-        "    for p in probes:\n"
-        "        found.append(torch.autograd.grad((p * v).sum(), x, retain_graph=True)[0].sum(1))\n"
-        "    return torch.stack(found).mean(0)\n": "on the second side is missing",
-        "def hutchinson(velocity, x, probes):\n"
-        "    x = x.detach().requires_grad_()\n"
-        "    v, found = velocity(x), []\n"
-        "    for p in probes:\n"
-        "        found.append((torch.autograd.grad((p * v).sum(), x, retain_graph=True)[0] * p).mean(1))\n"
-        "    return torch.stack(found).mean(0)\n": "not their mean",
-        "def hutchinson(velocity, x, probes):\n"
-        "    x = x.detach().requires_grad_()\n"
-        "    v, trace = velocity(x), 0\n"
-        "    for i in range(x.shape[1]):\n"
-        "        trace = trace + torch.autograd.grad(v[:, i].sum(), x, retain_graph=True)[0][:, i]\n"
-        "    return trace\n": "the exact divergence",
-        "def hutchinson(velocity, x, probes):\n"
-        "    return (probes * velocity(x) * probes.abs()).sum(2).mean(0)\n": "the velocity itself",
+        "return torch.stack(products).sum(2).sum(0)": "you sum over the probes",
+        "products = [torch.autograd.grad((probe * field).sum(), x, retain_graph=True)[0] for probe in probes]": (
+            "on the second side is missing"
+        ),
+        "return torch.stack(products).mean(2).mean(0)": "not their mean",
+        "products = [torch.autograd.grad(v.sum(), x, retain_graph=True)[0][:, i] for i, v in enumerate(field.T)]\n"
+        "return sum(products)": "the exact divergence",
+        "return (probes * velocity(x) * probes.abs()).sum(2).mean(0)": "the velocity itself",
     },
 }
 

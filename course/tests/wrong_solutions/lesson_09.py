@@ -1,110 +1,64 @@
-"""Wrong solutions of lesson 9, each with a part of the hint that it must get, and right ones in another style."""
+"""Solutions of lesson 9: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
-WRONG = {
+WRONG: dict[str, dict[str, str]] = {
     "first_copies": {
-        "def first_copies(images):\n"
-        "    seen, result = {}, []\n"
-        "    for i, image in enumerate(images):\n"
-        "        key = image.numpy().tobytes()\n"
-        "        result.append(seen.get(key, i))\n"
-        "        seen[key] = i\n"
-        "    return torch.tensor(result)\n": "this is the copy before",
-        "def first_copies(images):\n"
-        "    last = {image.numpy().tobytes(): i for i, image in enumerate(images)}\n"
-        "    return torch.tensor([last[image.numpy().tobytes()] for image in images])\n": "index of the last copy",
-        "def first_copies(images):\n"
-        "    sums = images.flatten(1).long().sum(1).tolist()\n"
-        "    return torch.tensor([sums.index(value) for value in sums])\n": "the sum of the pixels is not the content",
-        "def first_copies(images):\n"
-        "    result = [0]\n"
-        "    for i in range(1, len(images)):\n"
-        "        result.append(result[-1] if (images[i] == images[i - 1]).all() else i)\n"
-        "    return torch.tensor(result)\n": "only copies that follow directly",
-        "def first_copies(images):\n"
-        "    seen = {}\n"
-        "    return torch.tensor([seen.setdefault(image, i) for i, image in enumerate(images)])\n": "taken for new",
+        """
+def first_copies(images):
+    seen, result = {}, []
+    for i, image in enumerate(images):
+        key = image.numpy().tobytes()
+        result.append(seen.get(key, i))
+        seen[key] = i
+    return torch.tensor(result)
+""": "this is the copy before",
+        "last = {image.numpy().tobytes(): i for i, image in enumerate(images)}\n"
+        "return torch.tensor([last[image.numpy().tobytes()] for image in images])": "index of the last copy",
+        "sums = images.flatten(1).long().sum(1).tolist()\n"
+        "return torch.tensor([sums.index(value) for value in sums])": "the sum of the pixels is not the content",
+        """
+def first_copies(images):
+    result = [0]
+    for i in range(1, len(images)):
+        result.append(result[-1] if (images[i] == images[i - 1]).all() else i)
+    return torch.tensor(result)
+""": "only copies that follow directly",
+        "return torch.tensor([seen.setdefault(image, i) for i, image in enumerate(images)])": "taken for new",
     },
     "held_out_mask": {
-        "def held_out_mask(groups, share, generator):\n"
-        "    count = round(share * len(groups))\n"
-        "    mask = torch.zeros(len(groups), dtype=torch.bool)\n"
-        "    mask[torch.randperm(len(groups), generator=generator)[:count]] = True\n"
-        "    return mask\n": "copies of one image are on both sides",
-        "def held_out_mask(groups, share, generator):\n"
-        "    ids = torch.tensor(sorted(set(groups.tolist())))\n"
-        "    chosen = ids[torch.randperm(len(ids), generator=generator)[: round(share * len(ids))]]\n"
-        "    return ~torch.isin(groups, chosen)\n": "this is the mask of the training images",
-        "def held_out_mask(groups, share, generator):\n"
-        "    ids = torch.tensor(sorted(set(groups.tolist())))\n"
-        "    return torch.isin(groups, ids[: round(share * len(ids))])\n": "the choice is always the same",
-        "def held_out_mask(groups, share, generator):\n"
-        "    ids = torch.tensor(sorted(set(groups.tolist())))\n"
-        "    chosen = ids[torch.randperm(len(ids))[: round(share * len(ids))]]\n"
-        "    return torch.isin(groups, chosen)\n": "the same generator gives another split",
+        "count = round(share * len(groups))\n"
+        "mask = torch.zeros(len(groups), dtype=torch.bool)\n"
+        "mask[torch.randperm(len(groups), generator=generator)[:count]] = True\n"
+        "return mask": "copies of one image are on both sides",
+        "return ~torch.isin(groups, shuffled[: round(share * len(numbers))])": (
+            "this is the mask of the training images"
+        ),
+        "return torch.isin(groups, numbers[: round(share * len(numbers))])": "the choice is always the same",
+        "shuffled = numbers[torch.randperm(len(numbers))]": "the same generator gives another split",
     },
     "kid": {
-        "def kid(x, y):\n"
-        "    k = lambda u, v: ((u @ v.T / u.shape[1] + 1) ** 3).mean()\n"
-        "    return k(x, x) + k(y, y) - 2 * k(x, y)\n": "this is the biased estimate",
-        "def kid(x, y):\n"
-        "    def within(u):\n"
-        "        k = (u @ u.T / u.shape[1] + 1) ** 3\n"
-        "        return k.fill_diagonal_(0).sum() / len(u) / (len(u) - 1)\n"
-        "    return within(x) + within(y) - ((x @ y.T / x.shape[1] + 1) ** 3).mean()\n": "the factor 2 of the last",
-        "def kid(x, y):\n"
-        "    def within(u):\n"
-        "        k = (u @ u.T + 1) ** 3\n"
-        "        return k.fill_diagonal_(0).sum() / len(u) / (len(u) - 1)\n"
-        "    return within(x) + within(y) - 2 * ((x @ y.T + 1) ** 3).mean()\n": "divided by the number of features",
-        "def kid(x, y):\n"
-        "    def within(u):\n"
-        "        return ((u @ u.T / u.shape[1] + 1) ** 3).fill_diagonal_(0).mean()\n"
-        "    return within(x) + within(y) - 2 * ((x @ y.T / x.shape[1] + 1) ** 3).mean()\n": "but still counted",
-        "def kid(x, y):\n"
-        "    def within(u):\n"
-        "        return ((u @ u.T / u.shape[1] + 1) ** 2).fill_diagonal_(0).sum() / len(u) / (len(u) - 1)\n"
-        "    return within(x) + within(y) - 2 * ((x @ y.T / x.shape[1] + 1) ** 2).mean()\n": "a third power",
+        "return kernel(x, x).mean() + kernel(y, y).mean() - 2 * kernel(x, y).mean()": "this is the biased estimate",
+        "return within(x) + within(y) - kernel(x, y).mean()": "the factor 2 of the last",
+        "return (u @ v.T + 1) ** 3": "divided by the number of features",
+        "return (k.sum() - k.diagonal().sum()) / len(u) ** 2": "but still counted",
+        "return (u @ v.T / u.shape[1] + 1) ** 2": "a third power",
     },
     "jackknife_error": {
-        "def jackknife_error(statistic, x):\n"
-        "    values = torch.stack([statistic(x[torch.arange(len(x)) != i]) for i in range(len(x))])\n"
-        "    return (values - values.mean()).square().mean().sqrt()\n": "the factor is missing",
-        "def jackknife_error(statistic, x):\n"
-        "    values = torch.stack([statistic(x[torch.arange(len(x)) != i]) for i in range(len(x))])\n"
-        "    return values.std() / len(x) ** 0.5\n": "as if the values were independent",
-        "def jackknife_error(statistic, x):\n"
-        "    values = torch.stack([statistic(x[torch.arange(len(x)) != i]) for i in range(len(x))])\n"
-        "    return (len(x) - 1) / len(x) * (values - values.mean()).square().sum()\n": "this is the variance",
-        "def jackknife_error(statistic, x):\n    return x.std() / len(x) ** 0.5\n": "whatever the statistic",
-        "def jackknife_error(statistic, x):\n"
-        "    values = torch.stack([statistic(x[torch.arange(len(x)) != i]) for i in range(len(x))])\n"
-        "    return (values - values.mean()).square().sum().sqrt()\n": "the factor (n − 1)/n is missing",
+        "return (values - values.mean()).square().mean().sqrt()": "the factor is missing",
+        "return values.std() / len(x) ** 0.5": "as if the values were independent",
+        "return (len(x) - 1) / len(x) * (values - values.mean()).square().sum()": "this is the variance",
+        "return x.std() / len(x) ** 0.5": "whatever the statistic",
+        "return (values - values.mean()).square().sum().sqrt()": "the factor (n − 1)/n is missing",
     },
     "share_too_near": {
-        "def share_too_near(samples, train, held_out):\n"
-        "    own = torch.cdist(samples.flatten(1), train.flatten(1)).amin(1)\n"
-        "    others = torch.cdist(held_out.flatten(1), train.flatten(1)).amin(1)\n"
-        "    limit = others.sort(descending=True).values[round(0.05 * (len(others) + 1)) - 1]\n"
-        "    return (own < limit).double().mean()\n": ("Take the 5 % that are nearest"),
-        "def share_too_near(samples, train, held_out):\n"
-        "    own = torch.cdist(samples.flatten(1), train.flatten(1)).amin(1)\n"
-        "    return (own < own.sort().values[round(0.05 * (len(own) + 1)) - 1]).double().mean()\n": (
-            "taken of the distances of the samples"
+        "threshold = unseen.sort(descending=True).values[max(1, round(0.05 * (len(unseen) + 1))) - 1]": (
+            "Take the 5 % that are nearest"
         ),
-        "def share_too_near(samples, train, held_out):\n"
-        "    own = torch.cdist(samples.flatten(1), train.flatten(1)).amin(1)\n"
-        "    others = torch.cdist(held_out.flatten(1), train.flatten(1)).amin(1)\n"
-        "    return (own < others.mean()).double().mean()\n": "the mean distance of the held-out images",
-        "def share_too_near(samples, train, held_out):\n"
-        "    own = torch.cdist(samples.flatten(1), held_out.flatten(1)).amin(1)\n"
-        "    others = torch.cdist(held_out.flatten(1), train.flatten(1)).amin(1)\n"
-        "    return (own < others.sort().values[round(0.05 * (len(others) + 1)) - 1]).double().mean()\n": (
+        "unseen = to_nearest(samples)": "taken of the distances of the samples",
+        "threshold = unseen.mean()": "the mean distance of the held-out images",
+        "threshold, train = unseen.sort().values[max(1, round(0.05 * (len(unseen) + 1))) - 1], held_out": (
             "Copies are near to the training images"
         ),
-        "def share_too_near(samples, train, held_out):\n"
-        "    own = torch.cdist(samples.flatten(1), train.flatten(1)).amin(1)\n"
-        "    others = torch.cdist(held_out.flatten(1), train.flatten(1)).amin(1)\n"
-        "    return (own < others.min()).double().mean()\n": "not the smallest one",
+        "threshold = unseen.min()": "not the smallest one",
     },
 }
 

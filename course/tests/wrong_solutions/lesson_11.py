@@ -1,227 +1,54 @@
-"""Solutions of lesson 11: wrong ones with a part of the hint that they must get, and right ones in other styles."""
+"""Solutions of lesson 11: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
 WRONG: dict[str, dict[str, str]] = {
     "gaussian_end": {
-        """
-def gaussian_end(x_t, a, b, m, s):
-    gain = a * s**2 / (a**2 * s**2 + b**2)
-    return m + gain * (x_t - a * m)
-""": "the estimate of a denoiser",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return m + s * (x_t - a * m) / (a**2 * s**2 + b**2)
-""": "divided by its variance",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return m + s * (x_t - m) / (a**2 * s**2 + b**2) ** 0.5
-""": "the mean of x_t is a m",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return m + s * (x_t - a * m) / math.sqrt(a**2 + b**2)
-""": "deviation a s, not a",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return (x_t - a * m) / math.sqrt(a**2 * s**2 + b**2) * s
-""": "add the mean of the data",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return m + (x_t - a * m) / (a * s + b) * s
-""": "independent deviations do not add up",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return a * m + (x_t - a * m) / math.sqrt(a**2 * s**2 + b**2) * s
-""": "At t = 0 the mean is m",
-        """
-def gaussian_end(x_t, a, b, m, s):
-    return (x_t - b * s) / a
-""": "infinite",
+        "gain = a * s**2 / (a**2 * s**2 + b**2)\nreturn m + gain * (x_t - a * m)": "the estimate of a denoiser",
+        "return m + s * (x_t - a * m) / (a**2 * s**2 + b**2)": "divided by its variance",
+        "return m + s * (x_t - m) / (a**2 * s**2 + b**2) ** 0.5": "the mean of x_t is a m",
+        "return m + s * (x_t - a * m) / math.sqrt(a**2 + b**2)": "deviation a s, not a",
+        "return (x_t - a * m) / math.sqrt(a**2 * s**2 + b**2) * s": "add the mean of the data",
+        "return m + (x_t - a * m) / (a * s + b) * s": "independent deviations do not add up",
+        "return a * m + (x_t - a * m) / math.sqrt(a**2 * s**2 + b**2) * s": "At t = 0 the mean is m",
+        "return (x_t - b * s) / a": "infinite",
     },
     "earlier_time": {
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 * torch.sigmoid(-sigma[t])
-    return torch.minimum(torch.searchsorted(sigma, sigma[t] * (1 - n / 2 ** (stage + 1)), right=True) - 1, t - 1)
-""": "some times are −1",
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 * torch.sigmoid(-sigma[t])
-    value = (sigma[t] * (1 - n / 2 ** (stage + 1))).clamp(min=0)
-    return torch.minimum(torch.searchsorted(sigma, value) - 1, t - 1)
-""": "right=True",
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 * torch.sigmoid(-sigma[t])
-    return torch.searchsorted(sigma, (sigma[t] * (1 - n / 2 ** (stage + 1))).clamp(min=0), right=True) - 1
-""": "at most t − 1",
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 / (1 + torch.exp(-sigma[t]))
-    value = (sigma[t] * (1 - n / 2 ** (stage + 1))).nan_to_num(0, torch.inf).clamp(min=0)
-    return torch.minimum(torch.searchsorted(sigma, value, right=True) - 1, t - 1)
-""": "the sigmoid is of −σ",
-        """
-def earlier_time(sigma, t, stage):
-    value = sigma[t] * (1 - 2.0 ** -(stage + 1))
-    return torch.minimum(torch.searchsorted(sigma, value, right=True) - 1, t - 1)
-""": "n is missing",
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 * torch.sigmoid(-sigma[t])
-    value = (sigma[t] * (1 - n / 2**stage)).nan_to_num(0, torch.inf).clamp(min=0)
-    return torch.minimum(torch.searchsorted(sigma, value, right=True) - 1, t - 1)
-""": "the exponent is stage + 1",
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 * torch.sigmoid(-sigma[t])
-    return torch.minimum((t * (1 - n / 2 ** (stage + 1))).clamp(min=0).long(), t - 1)
-""": "not of the time t",
-        """
-def earlier_time(sigma, t, stage):
-    n = 1 + 8 * torch.sigmoid(-sigma[t])
-    return torch.minimum(torch.searchsorted(sigma, sigma[t] * n / 2 ** (stage + 1), right=True) - 1, t - 1)
-""": "this is the distance σ_t − σ_r",
+        "r = torch.searchsorted(sigma, sigma_r, right=True) - 1": "some times are −1",
+        "r = torch.searchsorted(sigma, sigma_r.clamp(min=0)) - 1": "right=True",
+        "return r": "at most t − 1",
+        "n = 1 + 8 * torch.sigmoid(sigma[t])": "the sigmoid is of −σ",
+        "sigma_r = sigma[t] * (1 - 1 / 2 ** (stage + 1))": "n is missing",
+        "sigma_r = (sigma[t] * (1 - n / 2**stage)).nan_to_num(0, torch.inf)": "the exponent is stage + 1",
+        "return torch.minimum((t * (1 - n / 2 ** (stage + 1))).clamp(min=0).long(), t - 1)": "not of the time t",
+        "sigma_r = sigma[t] * (n / 2 ** (stage + 1))": "this is the distance σ_t − σ_r",
     },
     "consistency_sample": {
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for t, s, z in zip(times[:-1], times[1:], noise):
-        x0, eps = denoiser.predict(x, t).x0, denoiser.predict(x, t).eps
-        a, b = denoiser.schedule.at(s)
-        x = a * x0 + b * z
-    return x
-""": "6 times, where 3",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for t, s in zip(times, times[1:]):
-        a, b = denoiser.schedule.at(s)
-        x0, eps = denoiser.predict(x, t)
-        x = a * x0 + b * eps
-    return x
-""": "this is DDIM",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for i in range(len(times) - 1):
-        x0, _ = denoiser.predict(x, times[i])
-        a, b = denoiser.schedule.at(times[i])
-        x = a * x0 + b * noise[i] if times[i + 1] else x0
-    return x
-""": "with the scales of t",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for i, s in enumerate(times[1:]):
-        a, b = denoiser.schedule.at(s)
-        x = denoiser.predict(x, times[i]).x0 + b * noise[i]
-    return x
-""": "the signal is missing",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    return denoiser.predict(x, times[0]).x0
-""": "only one evaluation",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for t, s, z in zip(times, times[1:], noise):
-        a, b = denoiser.schedule.at(s)
-        x = a * denoiser.predict(x, s).x0 + b * z
-    return x
-""": "takes times 1..T",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for t, s, z in zip(times, times[1:], noise):
-        x = denoiser.schedule.at(s)[0] * denoiser.predict(x, t).x0
-    return x
-""": "no noise is added",
-        """
-def consistency_sample(denoiser, x, times, noise):
-    for t, s in zip(times, times[1:]):
-        a, b = denoiser.schedule.at(s)
-        x = a * denoiser.predict(x, t).x0 + b * torch.randn_like(x)
-    return x
-""": "draw no random numbers",
+        "x = (a * denoiser.predict(x, t).x0 + a * denoiser.predict(x, t).x0) / 2 + b * z": "6 times, where 3",
+        "x = a * denoiser.predict(x, t).x0 + b * denoiser.predict(x, t).eps": "this is DDIM",
+        "a, b = denoiser.schedule.at(t)\n"
+        "x = a * denoiser.predict(x, t).x0 + b * z if s else denoiser.predict(x, t).x0": "with the scales of t",
+        "x = denoiser.predict(x, t).x0 + b * z": "the signal is missing",
+        "x = x\nreturn denoiser.predict(x, times[0]).x0": "only one evaluation",
+        "for t, s, z in zip(times, times[1:], noise):\nx = a * denoiser.predict(x, s).x0 + b * z": "takes times 1..T",
+        "x = a * denoiser.predict(x, t).x0": "no noise is added",
+        "for t, s in zip(times, times[1:]):\n"
+        "x = a * denoiser.predict(x, t).x0 + b * torch.randn_like(x)": "draw no random numbers",
     },
     "progressive_goal": {
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    x = x_t
-    for now, then in ((t, middle), (middle, s)):
-        a, b = teacher.schedule.at(then)
-        x = a * teacher.predict(x, now).x0 + b * teacher.predict(x, now).eps
-    (a_t, b_t), (a_s, b_s) = teacher.schedule.at(t), teacher.schedule.at(s)
-    return (x - b_s / b_t * x_t) / (a_s - b_s / b_t * a_t)
-""": "4 times, where 2",
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    x = x_t
-    for now, then in ((t, middle), (middle, s)):
-        a, b = teacher.schedule.at(then)
-        x0, eps = teacher.predict(x, now)
-        x = a * x0 + b * eps
-    return x
-""": "where the teacher ends",
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    x0, eps = teacher.predict(x_t, t)
-    a, b = teacher.schedule.at(middle)
-    return teacher.predict(a * x0 + b * eps, middle).x0
-""": "make up for the first step too",
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    (a_t, b_t), (a_m, b_m), (a_s, b_s) = (teacher.schedule.at(time) for time in (t, middle, s))
-    x0, eps = teacher.predict(x_t, t)
-    x0, eps = teacher.predict(a_m * x0 + b_m * eps, t)
-    x_s = a_s * x0 + b_s * eps
-    return (x_s - b_s / b_t * x_t) / (a_s - b_s / b_t * a_t)
-""": "the second evaluation is made at time t",
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    (a_t, b_t), (a_m, b_m), (a_s, b_s) = (teacher.schedule.at(time) for time in (t, middle, s))
-    x0, eps = teacher.predict(x_t, t)
-    x_m = a_m * x0 + b_m * eps
-    x0, eps = teacher.predict(x_m, middle)
-    x_s = a_s * x0 + b_s * eps
-    return (x_s - b_s / b_m * x_m) / (a_s - b_s / b_m * a_m)
-""": "the goal of its second step alone",
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    (a_t, b_t), (a_m, b_m), (a_s, b_s) = (teacher.schedule.at(time) for time in (t, middle, s))
-    x0, eps = teacher.predict(x_t, t)
-    x0, eps = teacher.predict(a_m * x0 + b_m * eps, middle)
-    return (a_s * x0 + b_s * eps - b_s / b_t * x_t) / (a_s + b_s / b_t * a_t)
-""": "the divisor has a minus",
-        """
-def progressive_goal(teacher, x_t, t, middle, s):
-    return teacher.predict(x_t, t).x0
-""": "the goal of one step",
+        "x0, eps = teacher.predict(x, now).x0, teacher.predict(x, now).eps": "4 times, where 2",
+        "return x": "where the teacher ends",
+        "a, b = teacher.schedule.at(middle)\n"
+        "return teacher.predict(a * x0 + b * eps, middle).x0": "make up for the first step too",
+        "x0, eps = teacher.predict(x, t)": "the second evaluation is made at time t",
+        "return (a_s * x0 + b_s * eps - b_s / b_t * x_t) / (a_s + b_s / b_t * a_t)": "the divisor has a minus",
+        "return teacher.predict(x_t, t).x0": "the goal of one step",
     },
     "error_factor": {
-        """
-def error_factor(p, q, now, then):
-    (a_t, b_t), (a_s, b_s) = now, then
-    return (a_t * b_s - a_s * b_t) / (a_t * q - b_t * p)
-""": "up to the sign",
-        """
-def error_factor(p, q, now, then):
-    return abs(now[1] / (now[0] * q - now[1] * p))
-""": "the error of x̂_0 alone",
-        """
-def error_factor(p, q, now, then):
-    d = now[0] * q - now[1] * p
-    return then[0] * abs(now[1] / d) + then[1] * abs(now[0] / d)
-""": "opposite signs",
-        """
-def error_factor(p, q, now, then):
-    (a_t, b_t), (a_s, b_s) = now, then
-    return abs(b_s - a_s * b_t / a_t)
-""": "right for ε alone",
-        """
-def error_factor(p, q, now, then):
-    (a_t, b_t), (a_s, b_s) = now, then
-    return abs(a_s * b_t / (a_t * q - b_t * p))
-""": "the error of a_s x̂_0",
-        """
-def error_factor(p, q, now, then):
-    (a_t, b_t), (a_s, b_s) = now, then
-    return abs((a_t * b_s - a_s * b_t) / (a_s * q - b_s * p))
-""": "the scales of t",
+        "return (a_t * b_s - a_s * b_t) / (a_t * q - b_t * p)": "up to the sign",
+        "return abs(now[1] / (now[0] * q - now[1] * p))": "the error of x̂_0 alone",
+        "d = now[0] * q - now[1] * p\nreturn then[0] * abs(now[1] / d) + then[1] * abs(now[0] / d)": "opposite signs",
+        "return abs(b_s - a_s * b_t / a_t)": "right for ε alone",
+        "return abs(a_s * b_t / (a_t * q - b_t * p))": "the error of a_s x̂_0",
+        "return abs((a_t * b_s - a_s * b_t) / (a_s * q - b_s * p))": "the scales of t",
     },
 }
 

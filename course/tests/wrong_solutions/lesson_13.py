@@ -1,245 +1,78 @@
-"""Solutions of lesson 13: wrong ones with a part of the hint that they must get, and right ones in other styles."""
+"""Solutions of lesson 13: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
 WRONG: dict[str, dict[str, str]] = {
     "best_estimate": {
-        """
-def best_estimate(x_t, c, a, b, slope, std):
-    variance = slope**2 + std**2
-    return a * variance * x_t / (a**2 * variance + b**2)
-""": "without the condition",
-        """
-def best_estimate(x_t, c, a, b, slope, std):
-    return slope * c
-""": "x_t says something",
-        """
-def best_estimate(x_t, c, a, b, slope, std):
-    gain = a * std**2 / (a**2 * std**2 + b**2)
-    return slope * c + gain * (x_t - slope * c)
-""": "multiplied by a before the noise",
-        """
-def best_estimate(x_t, c, a, b, slope, std):
-    gain = a * std**2 / (a**2 * std**2 + b**2)
-    return slope * c + gain * x_t
-""": "compared with 0",
-        """
-def best_estimate(x_t, c, a, b, slope, std):
-    gain = a**2 * std**2 / (a**2 * std**2 + b**2)
-    return slope * c + gain * (x_t - a * slope * c)
-""": "that of a · x_0",
-        """
-def best_estimate(x_t, c, a, b, slope, std):
-    variance = slope**2 + std**2
-    return slope * c + a * variance / (a**2 * variance + b**2) * (x_t - a * slope * c)
-""": "that of c, which is known",
+        "variance = slope**2 + std**2\nreturn a * variance * x_t / (a**2 * variance + b**2)": "without the condition",
+        "return slope * c": "x_t says something",
+        "return mean + gain * (x_t - mean)": "multiplied by a before the noise",
+        "return mean + gain * x_t": "compared with 0",
+        "gain = a**2 * std**2 / (a**2 * std**2 + b**2)": "that of a · x_0",
+        "gain = a * (slope**2 + std**2) / (a**2 * (slope**2 + std**2) + b**2)": "that of c, which is known",
     },
     "subset_share": {
-        """
-def subset_share(present, p):
-    share = 1.0
-    for there in present:
-        share *= 1 - p if there else p
-    return share
-""": "the joint draw is missing",
-        """
-def subset_share(present, p):
-    share = 1 - p
-    for there in present:
-        share *= 1 - p if there else p
-    return share
-""": "gets p more",
-        """
-def subset_share(present, p):
-    kept = sum(present)
-    return (1 - p) ** (kept + 1) + p * (kept == 0)
-""": "the absent conditions count as well",
-        """
-def subset_share(present, p):
-    kept = sum(present)
-    if kept == 0:
-        return p
-    return (1 - p) ** (kept + 1) * p ** (len(present) - kept)
-""": "This is p alone",
-        """
-def subset_share(present, p):
-    share = 1.0
-    for there in present:
-        share *= 1 - p if there else p
-    return share + (0 if any(present) else p)
-""": "multiply by 1 − p",
+        "share = 1.0\nreturn share": "the joint draw is missing",
+        "return share": "gets p more",
+        "share = share * (1 - p if there else 1)": "the absent conditions count as well",
+        "return share if any(present) else p": "This is p alone",
+        "share = 1.0\nreturn share + (0 if any(present) else p)": "multiply by 1 − p",
     },
     "encode_vector": {
-        """
-def encode_vector(values, mean, std):
-    there = (~values.isnan().any(dim=1, keepdim=True)).double()
-    return torch.cat([(values - mean) / std, torch.ones_like(there)], dim=1) * there
-""": "NaN is left",
-        """
-def encode_vector(values, mean, std):
-    inputs = ((values - mean) / std).nan_to_num(0.0)
-    return torch.cat([inputs, (~values.isnan().any(dim=1, keepdim=True)).double()], dim=1)
-""": "absent as a whole",
-        """
-def encode_vector(values, mean, std):
-    there = ~values.isnan().any(dim=1, keepdim=True)
-    inputs = torch.where(there, (values - mean) / std, 0.0)
-    return torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
-""": "the last number too",
-        """
-def encode_vector(values, mean, std):
-    there = ~values.isnan().any(dim=1, keepdim=True)
-    return torch.cat([torch.where(there, values, 0.0), there.double()], dim=1)
-""": "not standardised",
-        """
-def encode_vector(values, mean, std):
-    absent = values.isnan().any(dim=1, keepdim=True)
-    return torch.cat([torch.where(absent, 0.0, (values - mean) / std), absent.double()], dim=1)
-""": "not the other way round",
-        """
-def encode_vector(values, mean, std):
-    there = ~values.isnan().any(dim=1, keepdim=True)
-    values[~there[:, 0]] = 0
-    return torch.cat([torch.where(there, (values - mean) / std, 0.0), there.double()], dim=1)
-""": "changed in place",
+        "return torch.cat([(values - mean) / std, torch.ones_like(there)], dim=1) * there": "NaN is left",
+        "inputs = ((values - mean) / std).nan_to_num(0.0)\n"
+        "return torch.cat([inputs, (~values.isnan().any(dim=1, keepdim=True)).double()], dim=1)": "absent as a whole",
+        "inputs = torch.where(there, (values - mean) / std, 0.0)\n"
+        "return torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)": "the last number too",
+        "inputs = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)": "not standardised",
+        "absent = values.isnan().any(dim=1, keepdim=True)\n"
+        "return torch.cat([torch.where(absent, 0.0, (values - mean) / std), absent.double()], dim=1)": (
+            "not the other way round"
+        ),
+        "values[~there[:, 0]] = 0": "changed in place",
     },
     "encode_image": {
-        """
-def encode_image(image, side):
-    x = F.interpolate(image.float() / 127.5 - 1, (side, side))
-    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-""": "makes blocks",
-        """
-def encode_image(image, side):
-    x = F.interpolate(image.float() / 255, (side, side), mode="bilinear")
-    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-""": "scales to [0, 1]",
-        """
-def encode_image(image, side):
-    x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear", align_corners=True)
-    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-""": "corners are aligned",
-        """
-def encode_image(image, side):
-    x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear")
-    return torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
-""": "sign of an absent one",
-        """
-def encode_image(image, side):
-    x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear")
-    return torch.cat([torch.ones_like(x[:, :1]), x], dim=1)
-""": "is the last, not the first",
+        "x = F.interpolate(image.float() / 127.5 - 1, (side, side))": "makes blocks",
+        'x = F.interpolate(image.float() / 255, (side, side), mode="bilinear")': "scales to [0, 1]",
+        'x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear", align_corners=True)': (
+            "corners are aligned"
+        ),
+        "return torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)": "sign of an absent one",
+        "return torch.cat([torch.ones_like(x[:, :1]), x], dim=1)": "is the last, not the first",
     },
     "posterior": {
-        """
-def posterior(y, operator, mean, covariance, sigma):
-    of_y = operator @ covariance @ operator.T + sigma * torch.eye(len(y), dtype=y.dtype)
-    gain = covariance @ operator.T @ of_y.inverse()
-    return mean + gain @ (y - operator @ mean), covariance - gain @ operator @ covariance
-""": "the variance of the noise is sigma²",
-        """
-def posterior(y, operator, mean, covariance, sigma):
-    of_y = operator @ covariance @ operator.T
-    gain = covariance @ operator.T @ of_y.inverse()
-    return mean + gain @ (y - operator @ mean), covariance - gain @ operator @ covariance
-""": "the noise is missing",
-        """
-def posterior(y, operator, mean, covariance, sigma):
-    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    gain = covariance @ operator.T @ of_y.inverse()
-    return mean + gain @ y, covariance - gain @ operator @ covariance
-""": "compared with 0",
-        """
-def posterior(y, operator, mean, covariance, sigma):
-    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    gain = covariance @ operator.T @ of_y.inverse()
-    return mean + gain @ (y - operator @ mean), covariance
-""": "still that of the prior",
-        """
-def posterior(y, operator, mean, covariance, sigma):
-    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    gain = covariance @ operator.T @ of_y.inverse()
-    return mean + gain @ (y - operator @ mean), torch.eye(len(mean), dtype=y.dtype) - gain @ operator
-""": "multiply it by Σ",
+        "of_y = operator @ covariance @ operator.T + sigma * torch.eye(len(y), dtype=y.dtype)": (
+            "the variance of the noise is sigma²"
+        ),
+        "of_y = operator @ covariance @ operator.T": "the noise is missing",
+        "return mean + gain @ y, covariance - gain @ operator @ covariance": "compared with 0",
+        "return mean + gain @ (y - operator @ mean), covariance": "still that of the prior",
+        "return mean + gain @ (y - operator @ mean), torch.eye(len(mean), dtype=y.dtype) - gain @ operator": (
+            "multiply it by Σ"
+        ),
     },
     "two_scales": {
-        """
-def two_scales(none, first, both, s_1, s_2):
-    return none + s_1 * (first - none) + s_2 * (both - none)
-""": "begins at the estimate without",
-        """
-def two_scales(none, first, both, s_1, s_2):
-    return none + s_2 * (first - none) + s_1 * (both - first)
-""": "exchanged",
-        """
-def two_scales(none, first, both, s_1, s_2):
-    return s_1 * (first - none) + s_2 * (both - first)
-""": "begin with it",
-        """
-def two_scales(none, first, both, s_1, s_2):
-    return torch.lerp(first, both, s_2)
-""": "first condition is not used",
-        """
-def two_scales(none, first, both, s_1, s_2):
-    return both + s_1 * (first - none) + s_2 * (both - first)
-""": "begin at none",
+        "return none + s_1 * (first - none) + s_2 * (both - none)": "begins at the estimate without",
+        "return none + s_2 * (first - none) + s_1 * (both - first)": "exchanged",
+        "return s_1 * (first - none) + s_2 * (both - first)": "begin with it",
+        "return torch.lerp(first, both, s_2)": "first condition is not used",
+        "return both + s_1 * (first - none) + s_2 * (both - first)": "begin at none",
     },
     "energy_score": {
-        """
-def energy_score(samples, truth):
-    members = samples.shape[1]
-    to_truth = (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)
-    return to_truth - torch.cdist(samples, samples).sum(dim=(1, 2)) / (2 * members * (members - 1))
-""": "which cdist gives",
-        """
-def energy_score(samples, truth):
-    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
-    return (to_truth - torch.cdist(samples, samples).mean(dim=(1, 2)) / 2) / samples.shape[2] ** 0.5
-""": "not by K²",
-        """
-def energy_score(samples, truth):
-    members = samples.shape[1]
-    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
-    between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members * (members - 1))
-    return (to_truth - between) / samples.shape[2] ** 0.5
-""": "twice too large",
-        """
-def energy_score(samples, truth):
-    members = samples.shape[1]
-    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
-    return to_truth - torch.cdist(samples, samples).sum(dim=(1, 2)) / (2 * members * (members - 1))
-""": "divide the norm by √D",
-        """
-def energy_score(samples, truth):
-    return (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)
-""": "second term is missing",
-        """
-def energy_score(samples, truth):
-    members = samples.shape[1]
-    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
-    between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members * (members - 1))
-    return (to_truth + between / 2) / samples.shape[2] ** 0.5
-""": "Spread is rewarded",
+        "to_truth = (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)\n"
+        "return to_truth - torch.cdist(samples, samples).sum(dim=(1, 2)) / (2 * members * (members - 1))": (
+            "which cdist gives"
+        ),
+        "between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members**2)": "not by K²",
+        "return (to_truth - between) / samples.shape[2] ** 0.5": "twice too large",
+        "return to_truth - between / 2": "divide the norm by √D",
+        "return (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)": "second term is missing",
+        "return (to_truth + between / 2) / samples.shape[2] ** 0.5": "Spread is rewarded",
     },
     "nominal_coverage": {
-        """
-def nominal_coverage(members, rank):
-    return (members - 2 * rank) / members
-""": "this counts 2 r of K",
-        """
-def nominal_coverage(members, rank):
-    return (members - 2 * rank) / (members + 1)
-""": "one gap too few",
-        """
-def nominal_coverage(members, rank):
-    return 1 - rank / (members + 1)
-""": "one side is forgotten",
-        """
-def nominal_coverage(members, rank):
-    return 2 * rank / (members + 1)
-""": "outside of the interval",
-        """
-def nominal_coverage(members, rank):
-    return (members - 2 * rank + 1) / members
-""": "Divide by K + 1",
+        "return (members - 2 * rank) / members": "this counts 2 r of K",
+        "return (members - 2 * rank) / (members + 1)": "one gap too few",
+        "return 1 - rank / (members + 1)": "one side is forgotten",
+        "return 2 * rank / (members + 1)": "outside of the interval",
+        "return (members - 2 * rank + 1) / members": "Divide by K + 1",
     },
 }
 

@@ -1,180 +1,63 @@
-"""Solutions of lesson 14: wrong ones with a part of the hint that they must get, and right ones in other styles."""
+"""Solutions of lesson 14: slips in a right one, each with a part of its hint, and right ones in other styles."""
 
 WRONG: dict[str, dict[str, str]] = {
     "replace_known": {
-        """
-def replace_known(x_t, y, mask, a, b, z):
-    return torch.where(mask == 1, y, x_t)
-""": "known pixels are clean",
-        """
-def replace_known(x_t, y, mask, a, b, z):
-    return torch.where(mask == 1, y + b * z, x_t)
-""": "y is not multiplied by a",
-        """
-def replace_known(x_t, y, mask, a, b, z):
-    return mask * a * y + (1 - mask) * x_t
-""": "noise is missing",
-        """
-def replace_known(x_t, y, mask, a, b, z):
-    return mask * x_t + (1 - mask) * (a * y + b * z)
-""": "other way round",
-        """
-def replace_known(x_t, y, mask, a, b, z):
-    return a * y + b * z + (1 - mask) * 0 * x_t
-""": "all pixels are replaced",
-        """
-def replace_known(x_t, y, mask, a, b, z):
-    known = mask.expand_as(x_t) == 1
-    x_t[known] = (a * y + b * z)[known]
-    return x_t
-""": "changed in place",
+        "return torch.where(mask == 1, y, x_t)": "known pixels are clean",
+        "return torch.where(mask == 1, y + b * z, x_t)": "y is not multiplied by a",
+        "return mask * a * y + (1 - mask) * x_t": "noise is missing",
+        "return mask * x_t + (1 - mask) * (a * y + b * z)": "other way round",
+        "return a * y + b * z + (1 - mask) * 0 * x_t": "all pixels are replaced",
+        "known = mask.expand_as(x_t) == 1\nx_t[known] = (a * y + b * z)[known]\nreturn x_t": "changed in place",
     },
     "estimate_given_y": {
-        """
-def estimate_given_y(estimate, y, operator, sigma, inner, outer):
-    of_y = operator @ outer @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    return estimate + inner @ operator.T @ torch.linalg.solve(of_y, y - operator @ estimate)
-""": "are exchanged",
-        """
-def estimate_given_y(estimate, y, operator, sigma, inner, outer):
-    of_y = operator @ inner @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    return estimate + inner @ operator.T @ torch.linalg.solve(of_y, y - operator @ estimate)
-""": "`inner` is in both places",
-        """
-def estimate_given_y(estimate, y, operator, sigma, inner, outer):
-    of_y = operator @ inner @ operator.T + sigma * torch.eye(len(y), dtype=y.dtype)
-    return estimate + outer @ operator.T @ torch.linalg.solve(of_y, y - operator @ estimate)
-""": "sigma², not sigma",
-        """
-def estimate_given_y(estimate, y, operator, sigma, inner, outer):
-    of_y = operator @ inner @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    return estimate + outer @ operator.T @ torch.linalg.solve(of_y, y)
-""": "compared with 0",
-        """
-def estimate_given_y(estimate, y, operator, sigma, inner, outer):
-    of_y = operator @ inner @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    return estimate + operator.T @ of_y.inverse() @ (y - operator @ estimate)
-""": "`outer` is missing",
-        """
-def estimate_given_y(estimate, y, operator, sigma, inner, outer):
-    of_y = operator @ inner @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
-    return outer @ operator.T @ of_y.inverse() @ (y - operator @ estimate)
-""": "correction alone",
+        "of_y = operator @ outer @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)\n"
+        "return estimate + inner @ operator.T @ torch.linalg.solve(of_y, y - operator @ estimate)": "are exchanged",
+        "return estimate + inner @ operator.T @ torch.linalg.solve(of_y, y - operator @ estimate)": (
+            "`inner` is in both places"
+        ),
+        "of_y = operator @ inner @ operator.T + sigma * torch.eye(len(y), dtype=y.dtype)": "sigma², not sigma",
+        "return estimate + outer @ operator.T @ torch.linalg.solve(of_y, y)": "compared with 0",
+        "return estimate + operator.T @ of_y.inverse() @ (y - operator @ estimate)": "`outer` is missing",
+        "return outer @ operator.T @ of_y.inverse() @ (y - operator @ estimate)": "correction alone",
     },
     "covariance_given_x_t": {
-        """
-def covariance_given_x_t(denoise, x_t, a, b):
-    return torch.autograd.functional.jacobian(denoise, x_t)
-""": "the derivative of x̂ itself",
-        """
-def covariance_given_x_t(denoise, x_t, a, b):
-    return b**2 * torch.autograd.functional.jacobian(denoise, x_t)
-""": "divide by a: the gain",
-        """
-def covariance_given_x_t(denoise, x_t, a, b):
-    return (b / a) ** 2 * torch.autograd.functional.jacobian(denoise, x_t)
-""": "not by a²",
-        """
-def covariance_given_x_t(denoise, x_t, a, b):
-    x = x_t.clone().requires_grad_()
-    gain = torch.stack([torch.autograd.grad(denoise(x)[i], x)[0][i] for i in range(len(x))])
-    return torch.diag(b**2 / a * gain)
-""": "off the diagonal",
-        """
-def covariance_given_x_t(denoise, x_t, a, b):
-    return b / a * torch.autograd.functional.jacobian(denoise, x_t)
-""": "b is not squared",
+        "return torch.autograd.functional.jacobian(denoise, x_t)": "the derivative of x̂ itself",
+        "return b**2 * torch.autograd.functional.jacobian(denoise, x_t)": "divide by a: the gain",
+        "return (b / a) ** 2 * torch.autograd.functional.jacobian(denoise, x_t)": "not by a²",
+        "x = x_t.clone().requires_grad_()\n"
+        "gain = torch.stack([torch.autograd.grad(denoise(x)[i], x)[0][i] for i in range(len(x))])\n"
+        "return torch.diag(b**2 / a * gain)": "off the diagonal",
+        "return b / a * torch.autograd.functional.jacobian(denoise, x_t)": "b is not squared",
     },
     "systematic": {
-        """
-def systematic(weights, u):
-    teeth = (torch.arange(len(weights)) + 0.5) / len(weights)
-    return torch.searchsorted(weights.cumsum(0), teeth)
-""": "middle of their parts",
-        """
-def systematic(weights, u):
-    teeth = torch.arange(len(weights)) + u
-    return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)
-""": "beyond 1, the length of the line",
-        """
-def systematic(weights, u):
-    teeth = (torch.arange(len(weights)) + u) / len(weights)
-    return torch.searchsorted(weights.cumsum(0), teeth).add(1).clamp(max=len(weights) - 1)
-""": "one particle too far",
-        """
-def systematic(weights, u):
-    return torch.multinomial(weights, len(weights), replacement=True)
-""": "draw no random numbers",
-        """
-def systematic(weights, u):
-    return torch.arange(len(weights))
-""": "nothing is resampled",
-        """
-def systematic(weights, u):
-    teeth = (torch.arange(len(weights)) / len(weights) + u) % 1
-    return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)
-""": "put back to the front",
-        """
-def systematic(weights, u):
-    teeth = (torch.arange(len(weights)) + u) / len(weights)
-    return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)
-""": "at u = 0: of the weights [0.5, 0.5] it takes [0, 0], not [0, 1]",
+        "teeth = (torch.arange(len(weights)) + 0.5) / len(weights)": "middle of their parts",
+        "teeth = torch.arange(len(weights)) + u": "beyond 1, the length of the line",
+        "return torch.searchsorted(weights.cumsum(0), teeth).add(1).clamp(max=len(weights) - 1)": (
+            "one particle too far"
+        ),
+        "return torch.multinomial(weights, len(weights), replacement=True)": "draw no random numbers",
+        "return torch.arange(len(weights))": "nothing is resampled",
+        "teeth = (torch.arange(len(weights)) / len(weights) + u) % 1": "put back to the front",
+        "return torch.searchsorted(weights.cumsum(0), teeth).clamp(max=len(weights) - 1)": (
+            "at u = 0: of the weights [0.5, 0.5] it takes [0, 0], not [0, 1]"
+        ),
     },
     "varied": {
-        """
-def varied(x_0, strength, signal, noise, eps):
-    t = round(strength * (len(signal) - 1))
-    return signal[t] * x_0 + noise[t] * eps
-""": "not at least 1",
-        """
-def varied(x_0, strength, signal, noise, eps):
-    t = max(1, int(strength * (len(signal) - 1)))
-    return signal[t] * x_0 + noise[t] * eps
-""": "rounded down",
-        """
-def varied(x_0, strength, signal, noise, eps):
-    t = max(1, -int(-strength * (len(signal) - 1) // 1))
-    return signal[t] * x_0 + noise[t] * eps
-""": "rounded up",
-        """
-def varied(x_0, strength, signal, noise, eps):
-    t = max(1, round(strength * (len(signal) - 1)))
-    return x_0 + noise[t] * eps
-""": "not multiplied by the signal",
-        """
-def varied(x_0, strength, signal, noise, eps):
-    return torch.lerp(x_0, eps, strength)
-""": "share of the time, not of the mixture",
-        """
-def varied(x_0, strength, signal, noise, eps):
-    t = max(1, round((1 - strength) * (len(signal) - 1)))
-    return signal[t] * x_0 + noise[t] * eps
-""": "a late time",
+        "t = round(strength * (len(signal) - 1))": "not at least 1",
+        "t = max(1, int(strength * (len(signal) - 1)))": "rounded down",
+        "t = max(1, -int(-strength * (len(signal) - 1) // 1))": "rounded up",
+        "return x_0 + noise[t] * eps": "not multiplied by the signal",
+        "return torch.lerp(x_0, eps, strength)": "share of the time, not of the mixture",
+        "t = max(1, round((1 - strength) * (len(signal) - 1)))": "a late time",
     },
     "slerp": {
-        """
-def slerp(x, y, weight):
-    return (1 - weight) * x + weight * y
-""": "the straight line, which is shorter",
-        """
-def slerp(x, y, weight):
-    angle = torch.nn.functional.cosine_similarity(x, y, dim=1)[:, None].acos()
-    return (torch.sin(weight * angle) * x + torch.sin((1 - weight) * angle) * y) / torch.sin(angle)
-""": "0 is x, and 1 is y",
-        """
-def slerp(x, y, weight):
-    angle = torch.nn.functional.cosine_similarity(x, y, dim=1)[:, None].acos()
-    return torch.sin((1 - weight) * angle) * x + torch.sin(weight * angle) * y
-""": "division by the sine",
-        """
-def slerp(x, y, weight):
-    angle = ((x * y).sum() / (x.norm() * y.norm())).acos()
-    return (torch.sin((1 - weight) * angle) * x + torch.sin(weight * angle) * y) / torch.sin(angle)
-""": "angle of its own",
-        """
-def slerp(x, y, weight):
-    return (1 - weight) ** 0.5 * x + weight**0.5 * y
-""": "square roots of the weights",
+        "return (1 - weight) * x + weight * y": "the straight line, which is shorter",
+        "return (torch.sin(weight * angle) * x + torch.sin((1 - weight) * angle) * y) / torch.sin(angle)": (
+            "0 is x, and 1 is y"
+        ),
+        "return torch.sin((1 - weight) * angle) * x + torch.sin(weight * angle) * y": "division by the sine",
+        "angle = ((x * y).sum() / (x.norm() * y.norm())).acos()": "angle of its own",
+        "return (1 - weight) ** 0.5 * x + weight**0.5 * y": "square roots of the weights",
     },
 }
 

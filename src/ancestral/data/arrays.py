@@ -32,6 +32,7 @@ from ancestral.data.convert import Conversion
 ARRAY_NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
 MAX_CLASSES = 100_000  # each label below the largest gets a class name, so a wild one would fill the memory
+EIGHT_BITS = np.dtype(np.uint8), torch.uint8
 FEW_CHANNELS = 4
 """The largest length of an axis that is surely one of channels beside a longer one."""
 SPACE = AXES[2:]
@@ -145,10 +146,19 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
     names = layout_of(array.shape, array.dtype.kind == "f", name, conversion, dims, channels_second)
     if "channel" not in names:
         array, names = array[None], ("channel", *names)
+    transparent = _transparent(array, names, conversion)
     array = array.transpose([names.index(axis) for axis in AXES if axis in names])
-    if conversion.beside is not None:
+    as_alpha = array.shape[1] in (2, 4) and conversion.channels is None  # what the conversion would take for alpha
+    if conversion.beside is not None or (as_alpha and not transparent):
         conversion = replace(conversion, channels=array.shape[1])
     return conversion(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+def _transparent(array: Array, names: Sequence[str], conversion: Conversion) -> bool:
+    """Tell whether the last channel of images is read as alpha: of 8 bits, whose channels the user does not name."""
+    channels = dict(zip(names, array.shape, strict=True)).get("channel")
+    named = conversion.layout is not None or conversion.channels is not None or conversion.beside is not None
+    return channels in (2, 4) and "z" not in names and "y" in names and array.dtype in EIGHT_BITS and not named
 
 
 def layout_of(
@@ -246,8 +256,8 @@ def reading_notes(array: Array, name: str, dims: int | None, conversion: Convers
         conversion: That of `to_items`.
 
     Returns:
-        At most one pair: what was assumed, and what to do if that is wrong. None of points, and of tensors, whose
-        layout is always the same.
+        At most one pair: what was assumed, and what to do if that is wrong. None of points, and of tensors without
+        alpha, whose layout is always the same.
     """
     shape = tuple(array.shape)
     if conversion.layout is None and dims is None and len(shape) == 3 and shape[2] >= LONG * shape[1]:
@@ -258,14 +268,22 @@ def reading_notes(array: Array, name: str, dims: int | None, conversion: Convers
         return (
             (text, f"save images in the shape (N, height, width); {option('dims', 1)} says that these are signals"),
         )
-    if isinstance(array, Tensor) or (len(shape) == 2 and shape[1] == 2 and dims is None and conversion.layout is None):
+    if len(shape) == 2 and shape[1] == 2 and dims is None and conversion.layout is None:
         return ()
-    names = layout_of(shape, array.dtype.kind == "f", name, conversion, dims, channels_second=False)
+    is_tensor = isinstance(array, Tensor)
+    floats = array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
+    names = layout_of(shape, floats, name, conversion, dims, channels_second=is_tensor)
+    transparent = _transparent(array, names, conversion)
+    if is_tensor and not transparent:
+        return ()
     sides = dict(zip(names, shape, strict=True))
     size = [side for axis in SPACE if (side := sides.get(axis)) is not None]
     count = plural(sides["item"], ARRAY_NAMES[len(size)].removesuffix("s"))
     of = "x".join(map(str, size)) + " values" * (len(size) == 1)
     text = f"{name} was read as {count} of {of} with {plural(sides.get('channel', 1), 'channel')} ({', '.join(names)})"
+    if transparent:
+        text = f"{text}, the last of which is how opaque a pixel is: it was composited"
+        return ((text, f"{option('channels', sides['channel'])} keeps all channels as they are"),)
     return ((text, f"{option('layout')} names the axes, if that is wrong"),)
 
 

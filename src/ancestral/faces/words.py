@@ -243,7 +243,8 @@ def _of_text(name: str, following: Sequence[str], names: Sequence[str], words: S
     text = " ".join(itertools.takewhile(lambda one: not (_is_option(one) or _is_place(one)), following))
     value = on_command_line("avoid" if word in TEXTS_TO_AVOID else "given", [f"caption={text or 'a red circle'}"])
     guided = any(one.partition("=")[0] == "--guidance" for one in words)
-    return f"did you mean {value}{' --guidance 3' * (word in TEXTS_TO_AVOID and not guided)}?"
+    guidance = " --guidance 3" * (word in TEXTS_TO_AVOID and not guided)
+    return f"did you mean {value}{guidance}? The condition may have another name: ancestral info lists those of a model"
 
 
 def _unknown(name: str, names: Sequence[str], verb: str) -> InputError:

@@ -241,6 +241,9 @@ def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Li
         return
     range_ = f"{100 * used:.2g} % of the range {first:.6g} to {last:.6g}"
     text = f"99 % of the values of {name} are {start:.6g} to {end:.6g}, {range_}"
+    if not data.items.is_floating_point():  # their range is that of their bits, whatever they use
+        yield Finding("range", "warning", text, "save the array as float32, whose range is that of the data")
+        return
     if shared and (end - start) >= LEAST_USED * (high - low):  # the others have the range
         yield Finding("range", "warning", text, f"{option('ranges', 'channel')} gives each channel its own range")
         return

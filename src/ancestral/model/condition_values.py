@@ -29,7 +29,15 @@ from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
 from ancestral.data.partners import partner_rows
 from ancestral.data.spec import Codec, DataSpec, bits_of
-from ancestral.model.image_values import NOISE_REACH, beyond_limits, condition_reader, image_files, sampling_rate
+from ancestral.model.image_values import (
+    FAR_BEYOND,
+    NOISE_REACH,
+    NOTED_BEYOND,
+    beyond_limits,
+    condition_reader,
+    image_files,
+    sampling_rate,
+)
 from ancestral.vocabulary import is_text
 
 NO_CLASS_NAME = "no class"
@@ -75,9 +83,9 @@ class ConditionValues:
         name = self.names[row]
         return name if name == NONE else WRITTEN[self.kind].text(self.rows[row], name)
 
-    def beyond(self, name: str) -> list[str]:
-        """Say which of the values lie beyond the data that the model was trained on."""
-        return WRITTEN[self.kind].beyond(self, name)
+    def beyond(self, name: str, field: str = "given") -> list[str]:
+        """Say which of the values, which an option has, lie beyond the data that the model was trained on."""
+        return WRITTEN[self.kind].beyond(self, name, field)
 
     def pictures(self) -> list[PillowImage.Image]:
         """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
@@ -146,7 +154,28 @@ def _read_vectors(kind: Vector, value: Any, name: str, spec: DataSpec) -> tuple[
             f"{name} cannot be {shown(value)}: give {numbers}, {NONE} where it is absent, or a sequence of such for "
             "several samples"
         )
+    distance = _distance_beyond(kind, tensor)
+    if bool((distance > FAR_BEYOND).any()):
+        row, place = (distance > FAR_BEYOND).nonzero()[0].tolist()
+        numbers = ",".join(f"{number:.6g}" for number in tensor[row].tolist())
+        raise InputError(
+            f"{name} cannot be {numbers}: the model was trained on {_range_text(kind, place)}; give numbers in the "
+            "units of its data"
+        )
     return tensor, ()
+
+
+def _distance_beyond(kind: Vector, rows: Tensor) -> Tensor:
+    """Return how far numbers (m, k) lie beyond those of the training data, over their range; not above 0 within it."""
+    if not kind.ranges():
+        return torch.zeros_like(rows)
+    low, high = (torch.tensor(end, dtype=rows.dtype) for end in (kind.low, kind.high))
+    return torch.maximum(low - rows, rows - high) / (high - low)
+
+
+def _range_text(kind: Vector, place: int) -> str:
+    number = "" if kind.size == 1 else f"{kind.names[place] if kind.names else f'number {place + 1}'} is "
+    return f"{number}{kind.ranges()[place]}"
 
 
 def _number(text: str) -> float:
@@ -167,18 +196,12 @@ def _vector_text(row: Tensor, name: str) -> str:
     return ", ".join(f"{number:.4g}" for number in row.tolist())
 
 
-def _numbers_beyond(values: Any, name: str) -> list[str]:
-    kind, notes = values.kind, list[str]()
-    if not kind.ranges():
+def _numbers_beyond(values: Any, name: str, field: str) -> list[str]:
+    rows, places = (_distance_beyond(values.kind, values.rows) > NOTED_BEYOND).nonzero(as_tuple=True)
+    if not len(rows):
         return []
-    low, high = (torch.tensor(end, dtype=values.rows.dtype) for end in (kind.low, kind.high))
-    rows, places = ((values.rows < low) | (values.rows > high)).nonzero(as_tuple=True)
-    if len(rows):
-        place, value = int(places[0]), option("given", f"{name}={values.names[int(rows[0])]}")
-        number = "" if kind.size == 1 else f"{kind.names[place] if kind.names else f'number {place + 1}'} is "
-        range_ = kind.ranges()[place]
-        notes.append(f"{value} lies beyond the data of the model ({number}{range_}): it saw nothing like it")
-    return notes
+    value, range_ = option(field, f"{name}={values.names[int(rows[0])]}"), _range_text(values.kind, int(places[0]))
+    return [f"{value} lies beyond the data of the model ({range_}): it saw nothing like it"]
 
 
 def _vector_example(kind: Vector, name: str, spec: DataSpec) -> Any:
@@ -191,12 +214,12 @@ def _read_images(kind: Image, value: Any, name: str, spec: DataSpec) -> tuple[Te
     return torch.stack([image for image, _ in images]), [path for _, path in images]
 
 
-def _images_beyond(values: Any, name: str) -> list[str]:
+def _images_beyond(values: Any, name: str, field: str) -> list[str]:
     kind = values.kind
     maker = derived.parse(kind.made_by)
     rows = values.rows[:, :-1] if kind.masked else values.rows
     noise = 0.0 if maker is None else NOISE_REACH * maker.noise / 2  # in [-1, 1]
-    return beyond_limits(rows, kind.channel_limits, option("given", name), noise)
+    return beyond_limits(rows, kind.channel_limits, option(field, name), noise)
 
 
 def _image_example(kind: Image, name: str, spec: DataSpec) -> Any:
@@ -210,6 +233,8 @@ def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Ten
     texts = ["" if one is None or one == NONE else one for one in separate(value)]
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
+    if any("\0" in text for text in texts):
+        raise InputError(f"{name} cannot be {shown(value)}, which holds NUL, a character of no text: leave it out")
     if not all(map(is_text, texts)):
         raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: write it anew")
     tokens = kind.read(texts)
@@ -228,7 +253,7 @@ def _words_names(kind: Words, rows: Tensor, texts: Sequence[str]) -> Sequence[st
     return [text if text.strip() else NONE for text in (texts if rows.ndim == 2 else kind.texts(rows))]
 
 
-def _words_beyond(values: Any, name: str) -> list[str]:
+def _words_beyond(values: Any, name: str, field: str) -> list[str]:
     kind, notes, texts = values.kind, list[str](), [text for text in values.names if text != NONE]
     if spelled := [*dict.fromkeys(word for text in texts for word in kind.pieces.in_pieces(text))]:
         words = f"{', '.join(spelled[:MOST_NAMED])}{', ...' * (len(spelled) > MOST_NAMED)}"
@@ -345,7 +370,8 @@ class Written(NamedTuple):
         names: Names each row, by kind, rows, and the files of images or the names of their items.
         example: Makes a value for a suggested command, by kind, name of the condition and description of the data.
         text: Says a row that is not absent in a few characters, by the row and its name.
-        beyond: Says which values lie beyond the data of the model, by the values and the name of the condition.
+        beyond: Says which values lie beyond the data of the model, by the values, the name of the condition and the
+            option that has them.
         swept: Returns the values of a sweep, by the kind, the name of the axis and what the user gave, () where all are
             meant; None where there is nothing of that name. It refuses a kind that has no such values.
     """
@@ -354,7 +380,7 @@ class Written(NamedTuple):
     names: Callable[[Any, Tensor, Sequence[str]], Sequence[str]]
     example: Callable[[Any, str, DataSpec], Any]
     text: Callable[[Tensor, str], str] = lambda row, name: name
-    beyond: Callable[[Any, str], list[str]] = lambda values, name: []
+    beyond: Callable[[Any, str, str], list[str]] = lambda values, name, field: []
     swept: Callable[[Any, SweptName, Sequence[SweptValue]], SweptCondition | None] = _sweep_none
 
 

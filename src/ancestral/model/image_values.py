@@ -32,8 +32,8 @@ from ancestral.data.sources.recordings import decode_wav, fit_signal
 from ancestral.data.spec import DataSpec, bits_of
 
 OVERSHOOT, FAR_BEYOND = 0.1, 10.0
-"""How far values of an image may lie beyond the limits, over the distance of the limits: those of data of integers by
-the overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
+"""How far values may lie beyond the limits, over the distance of the limits: those of images of integers by the
+overshoot of an interpolation; all others far more, since their limits are the range of a part of the data."""
 NOTED_BEYOND = 0.05
 """From how far beyond the limits values are said to lie beyond the data, over the distance of the limits."""
 NOISE_REACH = 6.0

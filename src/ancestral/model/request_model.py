@@ -83,7 +83,10 @@ class RequestModel(SamplingModel):
         """Decide how the samples of a request without a sweep are made, and return what makes them."""
         size = self.batch(batch_size)
         if request.edit is not None:
-            return partial(self._edit, editing.edit_of(self, request), request, size, decode)
+            edit = editing.edit_of(self, request)
+            for note in edit.beyond:
+                warn(note)
+            return partial(self._edit, edit, request, size, decode)
         stages = stages_of([RequestedModel(self), *map(RequestedModel.of, request.objects.then)], request)
         items = self.items(count_of(request, stages), request.indices)
         rows = _rows(condition or {}, len(items))

@@ -70,10 +70,10 @@ class Conditioning:
         return [*given, *[LABEL] * bool(spec.classes)]
 
     def notes(self) -> list[str]:
-        """Say which values lie beyond the data of the model, and which texts, also those to avoid, it reads in part."""
-        avoided = {name: values for name, values in self.guidance.avoid.items() if values.kind.in_sequence}
-        pairs = [*self.values.items(), *avoided.items()]
-        return [*dict.fromkeys(note for name, values in pairs for note in values.beyond(name))]
+        """Say which values, also those to avoid, lie beyond the data of the model, and which texts it reads in part."""
+        given = [note for name, values in self.values.items() for note in values.beyond(name)]
+        avoided = [note for name, values in self.guidance.avoid.items() for note in values.beyond(name, "avoid")]
+        return [*dict.fromkeys((*given, *avoided))]
 
 
 @dataclass(frozen=True, eq=False)

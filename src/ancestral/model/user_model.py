@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral.base import storage
+from ancestral.base.events import warn
 from ancestral.base.registries import MaskPart
 from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
@@ -166,6 +167,8 @@ class Model(RequestModel):
         """
         request = Request.of(steps=steps, **options)
         self._warn(editing.conditioning_of(self, request))
+        for note in editing.beyond_data(self.spec, image):
+            warn(note)
         return editing.inversion(self, request, image)
 
     def reconstruct(self, x_T: Tensor, steps: int = editing.FLOW_STEPS, **options: Any) -> editing.Edited:

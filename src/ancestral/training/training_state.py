@@ -67,10 +67,10 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
     if config.train.coupling != "independent":
         differing = [name for name, kind in spec.further.items() if not isinstance(kind, Classes)]
         if differing or config.data.augment:
-            cause = f"{option('given')} {differing[0]}" if differing else option("augment", config.data.augment)
+            cause = f"{option('given')} {differing[0]} is no class" if differing else ""
             raise InputError(
-                f"{option('coupling', config.train.coupling)} pairs items whose conditions are equal, and {cause} "
-                "differs in each item: leave one of the two out"
+                f"{option('coupling', config.train.coupling)} pairs items of one class, and "
+                f"{cause or option('augment', config.data.augment) + ' draws each item anew'}: leave one of the two out"
             )
     if not config.data.shuffle_tags:
         return spec

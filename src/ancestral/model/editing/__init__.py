@@ -8,7 +8,7 @@ from ancestral.model.editing.edited_samples import (
     conditioning_of,
     deviation_of,
 )
-from ancestral.model.editing.edits import edit_of
+from ancestral.model.editing.edits import beyond_data, edit_of
 from ancestral.model.editing.measurements import edited_images, inpainting, measured_shape, restoration
 from ancestral.model.editing.outpainting import canvas_of
 from ancestral.model.editing.restoring import OwnMethod
@@ -21,6 +21,7 @@ __all__ = [
     "DecidedEdit",
     "Edited",
     "OwnMethod",
+    "beyond_data",
     "canvas_of",
     "changed_part",
     "conditioning_of",

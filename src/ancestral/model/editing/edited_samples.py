@@ -74,6 +74,7 @@ class DecidedEdit:
         decode: Brings states to the units of the data, where they are not those of the model.
         misfit: Returns the root mean square of A x − y of samples in the units of the data, in units of [-1, 1]; None
             where nothing was measured, or what was is put in its place.
+        beyond: Which images lie beyond the data of the model.
     """
 
     method: str
@@ -88,6 +89,12 @@ class DecidedEdit:
     check: Callable[[Tensor], tuple[str, ...]] = lambda items: ()
     decode: Callable[[Tensor], Tensor] | None = None
     misfit: Callable[[Tensor], float] | None = None
+    beyond: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and which images lie beyond the data, a sentence each."""
+        return (*self.notes, *(f"{note}." for note in self.beyond))
 
     @torch.no_grad()
     def trajectory(self, positions: Sequence[int]) -> Iterator[Step]:
@@ -99,7 +106,7 @@ class DecidedEdit:
         samples = finish(record(self.trajectory, range(self.count), batch_size)).samples
         items = self.finish(samples)
         edited = (items if decode else samples).as_subclass(Edited)
-        edited.method, edited.reason = self.method, " ".join((self.reason, *self.notes, *self.check(items)))
+        edited.method, edited.reason = self.method, " ".join((self.reason, *self.remarks, *self.check(items)))
         edited.evaluations, edited.inputs = self.evaluations, self.inputs
         return edited
 

@@ -44,13 +44,12 @@ def edit_of(model: SamplingModel, request: Request) -> DecidedEdit:
         raise InputError(f"{request.source} is an edit, {settings.task}, that cannot be made: {error}") from None
     edit = EDITS[settings.task](model, request, **arguments)
     images = [] if settings.task == "restore" else [arguments.get(name) for name in ("image", "other")]
-    notes = [note for image in images if image is not None for note in _beyond_data(model.spec, image)]
-    return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
+    beyond = [note for image in images if image is not None for note in beyond_data(model.spec, image)]
+    return dataclasses.replace(edit, beyond=tuple(dict.fromkeys(beyond))) if beyond else edit
 
 
-def _beyond_data(spec: DataSpec, image: Any) -> list[str]:
+def beyond_data(spec: DataSpec, image: Any) -> list[str]:
     """Say if images of floats lie beyond the data of the model; of integers they cannot."""
     if spec.codec.level is not None:
         return []
-    notes = beyond_limits(read_images(spec, image, "image", keep_size=True), spec.codec.channel_limits, "The image")
-    return [f"{note}." for note in notes]
+    return beyond_limits(read_images(spec, image, "image", keep_size=True), spec.codec.channel_limits, "The image")

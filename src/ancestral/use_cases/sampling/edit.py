@@ -91,7 +91,7 @@ def _decided(options: Edit, source: RequestedModel, given: EditInput, request: R
     )
     notes = [
         *given.notes,
-        *edit.notes,
+        *edit.remarks,
         *requests.coupling_note(model),
         *requests.never_absent(stage),
         *stage.conditioning.notes(),
