@@ -12,8 +12,8 @@ from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, requested
-from ancestral.model.editing import canvas_of, edit_of, edited_samples
-from ancestral.model.requested import RequestedModel, stages_of, with_settings
+from ancestral.model.editing import canvas_of, edited_samples
+from ancestral.model.requested import with_settings
 from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
 from ancestral.samplers import DDIM
 from tiny_models import untrained
@@ -530,13 +530,12 @@ def without_noise(monkeypatch):
 def test_edits_draw_x_T_as_the_settings_of_a_request_say(smooth, without_noise, edit, arguments, signal):
     """Without noise a trajectory begins at what it has of the image: a_t x_0."""
     request = Request.of(2).of_edit(edit, arguments)
-    first = next(edit_of(smooth[0], request).trajectory([0, 1]))
+    first = next(smooth[0].process(request).steps([0, 1]))
     assert torch.allclose(first.x, signal * IMAGE.expand(2, *SHAPE))
 
 
 def test_samples_draw_x_T_as_the_settings_of_a_request_say(smooth, without_noise):
-    (stage,) = stages_of([RequestedModel(smooth[0])], Request.of(2))
-    assert not bool(next(stage.trajectory([0, 1], 0)).x.any())
+    assert not bool(next(smooth[0].process(Request.of(2)).steps([0, 1])).x.any())
 
 
 def test_points_cannot_be_edited():

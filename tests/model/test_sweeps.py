@@ -6,6 +6,7 @@ import torch
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config.request import EditRequest, Request
+from ancestral.model import stages
 from ancestral.operators import Mask
 from tiny_models import untrained
 
@@ -156,7 +157,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("axes", "line"), REFUSED, ids=str)
 def test_what_cannot_be_swept(model, monkeypatch, axes, line):
-    monkeypatch.setattr(type(model), "states", None)  # nothing is computed
+    monkeypatch.setattr(stages, "states", None)  # nothing is computed
     with pytest.raises(InputError, match=line):
         model.sweep(axes)
 

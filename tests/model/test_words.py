@@ -12,7 +12,8 @@ from ancestral.config.request import Request
 from ancestral.data.spec import POINTS, DataSpec
 from ancestral.model import Model
 from ancestral.model.condition_values import captions, read_values
-from ancestral.model.requested import RequestedModel, recipe_of, stages_of
+from ancestral.model.requested import stages_of
+from ancestral.model.sample_conditioning import continuation
 from ancestral.vocabulary import count_pieces
 from tiny_models import untrained
 
@@ -68,16 +69,16 @@ def test_guidance_by_words_and_away_from_words_is_its_closed_form(named, given, 
     options = {"given": {"caption": given}, "guidance": {"caption": scale}}
     request = Request.of(n=2, **options, avoid={"caption": avoid} if avoid else None)
     (stage,) = _stages(named, request)
-    continuation = named.continuation([0, 1], 0, stage.conditioning)
+    estimates = continuation(named, [0, 1], 0, stage.conditioning)
     x = torch.randn(2, 3, generator=torch.Generator().manual_seed(1), dtype=F64)
-    found = continuation.denoiser.predict(x, torch.tensor([t, t]), **continuation.condition)
+    found = estimates.denoiser.predict(x, torch.tensor([t, t]), **estimates.condition)
     score = (1 - scale) * named.denoiser.score(x, t, avoid or "") + scale * named.denoiser.score(x, t, given or "")
     torch.testing.assert_close(found.eps, -named.denoiser.schedule.at(t)[1] * score, **EXACT)
     torch.testing.assert_close(named.denoiser.schedule.add_noise(found.x0, t, found.eps), x, **EXACT)
 
 
 def _stages(model, request):
-    return stages_of([RequestedModel(model)], request)
+    return stages_of([model], request)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +105,11 @@ def test_a_class_is_avoided_as_a_text_is(model):
     """x̂ = x̂(avoid) + s (x̂(given) − x̂(avoid)), of the plain estimates."""
     options = {"given": {"hair": "dark"}, "label": "a", "guidance": {"hair": 3.0}}
     (stage,) = _stages(model, Request.of(n=1, avoid={"hair": "fair"}, **options))
-    continuation = model.continuation([0], 0, stage.conditioning)
+    estimates = continuation(model, [0], 0, stage.conditioning)
     x, t = torch.randn(1, 1, 8, 8), torch.tensor([500])
-    found = continuation.denoiser.predict(x, t, **continuation.condition).x0
+    found = estimates.denoiser.predict(x, t, **estimates.condition).x0
     dark, fair = (
-        model.denoiser.predict(x, t, **{**continuation.condition, "hair": torch.tensor([number])}).x0
+        model.denoiser.predict(x, t, **{**estimates.condition, "hair": torch.tensor([number])}).x0
         for number in (0, 1)
     )
     torch.testing.assert_close(found, fair + 3 * (dark - fair), rtol=1e-4, atol=1e-5)
@@ -125,8 +126,7 @@ def test_a_walk_between_two_texts_ends_at_the_samples_of_each(model):
 def test_a_request_holds_the_texts_and_makes_the_samples_again(model):
     options = {"given": {"caption": "red, circle"}, "guidance": {"caption": 2.0}, "avoid": {"caption": "blue"}}
     request = Request.of(n=2, **options, **FEW)
-    stages = _stages(model, request)
-    recipe = Request.from_json(recipe_of(request, stages).to_json())
+    recipe = Request.from_json(model.process(request).recipe.to_json())
     assert (recipe.given, recipe.avoid) == ({"caption": ("red, circle",)}, {"caption": ("blue",)})
     assert torch.equal(model.make(recipe), model.sample(2, **options, **FEW))
     other = model.make(recipe.replace(avoid={"caption": "green"}))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+S = TypeVar("S")
 R = TypeVar("R")
 
 
@@ -148,15 +149,15 @@ def track(
     return (yield from mapped(steps, events_of))
 
 
-def mapped(steps: Generator[T, None, R], events_of: Callable[[T], Iterable[Event]]) -> Generator[Event, None, R]:
-    """Report the steps of a generator as events.
+def mapped(steps: Generator[T, None, R], events_of: Callable[[T], Iterable[S]]) -> Generator[S, None, R]:
+    """Report the steps of a generator as others, such as events.
 
     Args:
         steps: The generator.
-        events_of: Returns the events of a step.
+        events_of: Returns those of a step.
 
     Yields:
-        The events of each step.
+        Those of each step.
 
     Returns:
         The result of the generator.

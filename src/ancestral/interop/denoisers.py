@@ -15,6 +15,8 @@ from ancestral.config.request import Request
 from ancestral.guidance import Clipped
 from ancestral.model import Model
 from ancestral.model.editing.edited_samples import conditioning_of
+from ancestral.model.guided_model import check_guidance
+from ancestral.model.sample_conditioning import continuation
 
 
 def azula(model: Model, clip: float | None = 1.0, **options: Any) -> Any:
@@ -111,14 +113,14 @@ class _Estimate(nn.Module):
         self.model, self.clip = model, clip
         self.net = model.denoiser if isinstance(model.denoiser, nn.Module) else None
         self.conditioning = conditioning_of(model, Request.of(**options))
-        model.guided(self.conditioning.guidance, self.conditioning.names(model.spec))  # refuses what it cannot do
+        check_guidance(model, self.conditioning.guidance, self.conditioning.names(model.spec))
 
     def forward(self, x_t: Tensor, times: Tensor, **condition: Tensor) -> Tensor:
         """Estimate x_0, (B, *)."""
-        continuation = self.model.continuation(range(len(x_t)), 0, self.conditioning)
-        denoiser = continuation.denoiser if self.clip is None else Clipped(continuation.denoiser, self.clip)
+        estimates = continuation(self.model, range(len(x_t)), 0, self.conditioning)
+        denoiser = estimates.denoiser if self.clip is None else Clipped(estimates.denoiser, self.clip)
         t = float(times) if len(times) == 1 else times
-        return denoiser.predict(x_t, t, **{**continuation.condition, **condition}).x0
+        return denoiser.predict(x_t, t, **{**estimates.condition, **condition}).x0
 
 
 def _imported(name: str) -> ModuleType:

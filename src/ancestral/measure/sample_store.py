@@ -7,12 +7,14 @@ KEY/features/                    their features (metrics/cache.py)
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
 import sys
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 
@@ -21,10 +23,12 @@ from torch import Tensor
 
 from ancestral.base import storage
 from ancestral.base.errors import InputError
+from ancestral.base.events import Event, Work, mapped
 from ancestral.config import CustomNetConfig
 from ancestral.config.request import Request
 from ancestral.measure.item_conditions import ItemConditions
-from ancestral.model import Guidance, Model
+from ancestral.model import Model
+from ancestral.model.process import made
 from ancestral.samplers import Sampler
 
 PACKAGE = __name__.partition(".")[0]
@@ -147,12 +151,13 @@ class SampleStore:
         path = self.folder / "recipe.json"
         if not path.exists():
             storage.write_text(path, json.dumps(content_of(request, conditions), indent=2) + "\n")
-        sampler, guidance = request.objects.sampler, Guidance(request.guidance)
-        steps = len(sampler.times(model.denoiser.schedule)) - 1
+        parts = [*parts]
+        of_all = dataclasses.replace(request, model="", n=max((part.stop for part in parts), default=1))
+        process = model.process(of_all, None if conditions is None else conditions.inputs)
         for part in parts:
-            condition = None if conditions is None else conditions.inputs(part)
-            for step in model.trajectory(part, sampler, request.seed, None, guidance, condition):
-                if step.t == 0:
-                    self.write(part, model.spec.decode(step.x).cpu())
-                if step.index:
-                    yield len(part) / steps
+            shares = partial(_shares, len(part) / len(process.times))
+            self.write(part, (yield from mapped(made(process, len(part), positions=part), shares)).samples)
+
+
+def _shares(share: float, event: Event) -> list[float]:
+    return [share] * isinstance(event, Work)

@@ -24,6 +24,7 @@ from ancestral.measure.sample_sets import CaptionFeatures
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model
+from ancestral.model.guided_model import check_guidance
 from ancestral.results import sample_result as facts
 from ancestral.samplers import Sampler
 
@@ -53,7 +54,7 @@ class Study:
     """The real items whose conditions samples are given; None of a model without conditions besides the label."""
 
     def __post_init__(self) -> None:
-        self.model.guided(Guidance(self.guidance), self.model.spec.conditions)
+        check_guidance(self.model, Guidance(self.guidance), self.model.spec.conditions)
         self.references.check(self.count)
         check_memory(self.count, self.store.shape, self.store.dtype)
 

@@ -11,8 +11,8 @@ from ancestral.model.autoencoders import (
 from ancestral.model.building import NetSource, OwnParts, build, check_sampler, for_items, sampler_for, sampler_name
 from ancestral.model.guided_model import Guidance
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
+from ancestral.model.model import Model
 from ancestral.model.model_file import check_written, describe_file, find, load
-from ancestral.model.user_model import Model
 
 __all__ = [
     "Guidance",

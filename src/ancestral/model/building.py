@@ -188,7 +188,9 @@ def check_sampler(denoiser: Denoiser, name: str) -> None:
 
 
 def sampler_name(sampler: Sampler) -> str:
-    """Write a sampler of `samplers.BY_NAME` as the name that `sampler_for` reads, with all its settings."""
-    name = next(name for name, default in samplers.BY_NAME.items() if type(default) is type(sampler))
+    """Write a sampler as the name that `sampler_for` reads, with all its settings; a custom one by its class."""
+    name = next((name for name, default in samplers.BY_NAME.items() if type(default) is type(sampler)), None)
+    if name is None:
+        return type(sampler).__name__
     fields = dataclasses.fields(sampler)  # type: ignore[arg-type]  # all samplers are dataclasses
     return f"{name}:{','.join(f'{field.name}={getattr(sampler, field.name)}' for field in fields)}"

@@ -402,7 +402,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
 
     Args:
         spec: The description of the data of the model.
-        given: By the name of the condition a value, or several as a sequence.
+        given: By the name of the condition a value, or several as a sequence, or values that were read.
 
     Returns:
         The values by name; what is left out is absent, and so is an image that is None or "none".
@@ -418,7 +418,9 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         if kind is None:
             has = f"its conditions are {', '.join(spec.conditions)}" if spec.conditions else "it has none"
             raise InputError(f"the model is not conditioned on {name!r}: {has}")
-        if kind.on_grid and _is_absent(value):
+        if isinstance(value, ConditionValues):
+            values[name] = value
+        if isinstance(value, ConditionValues) or (kind.on_grid and _is_absent(value)):
             continue
         written = WRITTEN[kind]
         rows, files = written.read(kind, value, name, spec)

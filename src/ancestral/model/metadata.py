@@ -65,7 +65,9 @@ def metadata_of(
     Raises:
         InputError: If it would not read them: a name or a text holds what no file does, as NUL.
     """
-    config = dataclasses.replace(config, process=process_of(denoiser, config.process))  # a part may have been replaced
+    config = dataclasses.replace(
+        config, process=process_config(denoiser, config.process)
+    )  # a part may have been replaced
     metadata = {} if average is None else {"average": json.dumps(average)}
     metadata |= {
         "format": MODEL_FORMAT,
@@ -96,7 +98,7 @@ def metadata_of(
     return metadata
 
 
-def process_of(denoiser: Denoiser, process: ProcessConfig) -> ProcessConfig:
+def process_config(denoiser: Denoiser, process: ProcessConfig) -> ProcessConfig:
     """Return the settings of the process that a denoiser has: those of `process`, except where the denoiser differs."""
     if isinstance(denoiser, Diffusion):
         target: Any = target_name(denoiser.target)

@@ -16,7 +16,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.model.autoencoders import take_autoencoder
 from ancestral.model.building import NetSource, OwnParts, assemble, net_of
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
-from ancestral.model.user_model import Model
+from ancestral.model.model import Model
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -101,7 +101,7 @@ def load(
     Raises:
         InputError: If it is no model, is damaged, needs a part that is not given, or was trained with another.
     """
-    path = find(path)
+    name, path = str(path), find(path)
     tensors, metadata = storage.read_tensors(path)
     config, spec = _described(path, metadata)
     if config.preset == AUTOENCODER:
@@ -126,7 +126,7 @@ def load(
     denoiser.to(pick_device(device))
     step, average = int(metadata["step"]), read(path, metadata, "average")
     model = Model(denoiser, spec, config, step, metadata["version"], average)
-    model.file = path
+    model.file, model.name = path, name
     return model
 
 

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from torch import Tensor
 
 from ancestral import __version__
-from ancestral.base import storage
 from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -17,39 +18,14 @@ from ancestral.data.spec import DataSpec
 from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, read_values, separate
-from ancestral.model.guided_model import Guidance
-from ancestral.model.sample_conditioning import Conditioning
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.guided_model import Guidance, check_guidance
+from ancestral.model.sample_conditioning import Conditioning, label_tensor
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
+from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers import Sampler
 
 DEFAULT_SAMPLES = 64
 """Default number of samples."""
-
-
-class RequestedModel(NamedTuple):
-    """A model of a request.
-
-    Attributes:
-        name: What messages call it.
-        digest: The SHA-256 of its file; "" if it is in none, or nobody asks.
-    """
-
-    model: SamplingModel
-    name: str = "the model"
-    digest: str = ""
-
-    @classmethod
-    def of(cls, model: SamplingModel) -> "RequestedModel":
-        """Return a model with its name and digest. Raises InputError for what is no model."""
-        if not isinstance(model, SamplingModel):
-            raise InputError(f"a model cannot be {shown(model)}: give one as ancestral.load returns it")
-        return cls(model, str(model.file or "the model"), digest_of(model))
-
-
-def digest_of(model: SamplingModel) -> str:
-    """Return the SHA-256 of the file of a model; "" if it is in none."""
-    return storage.sha256(model.file) if model.file is not None and model.file.is_file() else ""
 
 
 def check_model(request: Request, digest: str) -> None:
@@ -61,42 +37,51 @@ def check_model(request: Request, digest: str) -> None:
         )
 
 
-def stages_of(sources: Sequence[RequestedModel], request: Request) -> list[Stage]:
+def stages_of(
+    models: Sequence[TrainedModel], request: Request, rows: Mapping[str, Tensor] | None = None
+) -> list[Stage]:
     """Return the stages that make the samples of a request.
 
     Args:
-        sources: The model, and those that follow it in a cascade.
+        models: The model, and those that follow it in a cascade.
         request: The request, with its objects.
+        rows: What else the first model is given, by the names of arguments of its network.
 
     Raises:
         InputError: If the models cannot do this, or an image or a model is not that of the request.
     """
-    followers = sources[1:]
+    first, *followers = models
+    weak = request.objects.weak
+    check_are_models([*followers, *([] if weak is None else [weak])])
     check_followers(request, [one.name for one in followers], [one.digest for one in followers])
-    stages = [Stage(*sources[0], "", _sampler(sources[0], request))]
-    for source in followers:
-        condition, name = condition_for(stages[-1], source.model, source.name), request.then.get(source.digest)
-        stages.append(Stage(*source, condition, source.model.sampler(name) if name else _sampler(source, request)))
+    stages = [Stage(first, "", _sampler(first, request))]
+    for model in followers:
+        condition, name = condition_for(stages[-1].model, model), request.then.get(model.digest)
+        stages.append(Stage(model, condition, model.sampler(name) if name else _sampler(model, request)))
     check_avoided(request, {name: kind for stage in stages for name, kind in stage.model.spec.conditions.items()})
     stages = [
         dataclasses.replace(stage, conditioning=with_settings(stage.conditioning, request, stage.model.spec))
         for stage in with_values(stages, request.label, user_values(request))
     ]
     check_images(request, values_of(stages))
-    weak = request.objects.weak
-    if weak is not None:
-        RequestedModel.of(weak)
     if (request.parent is None) != (request.at is None):
         raise InputError(f"{request.source} has a picture to branch without the number of its state, or the other way")
-    if request.weak is not None and (weak is None or request.weak != digest_of(weak)):
+    if request.weak is not None and (weak is None or request.weak != weak.digest):
         raise InputError(
             f"these samples were guided by the model whose SHA-256 is {request.weak[:12]}: {option('weak')} names that "
             "one"
         )
-    stages = [_guided(stage, weak if stage is stages[0] else None, stages) for stage in stages]
+    stages = [_guided(stage, stages, rows or {}) for stage in stages]
     if request.parent is not None and request.at is not None:
         stages[0] = _branched(stages[0], request.parent, request)
     return stages
+
+
+def check_are_models(models: Sequence[Any]) -> None:
+    """Raise InputError for what is no model."""
+    for model in models:
+        if not isinstance(getattr(model, "spec", None), DataSpec):
+            raise InputError(f"a model cannot be {shown(model)}: give one as ancestral.load returns it")
 
 
 def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Request:
@@ -108,21 +93,26 @@ def recipe_of(request: Request, stages: Sequence[Stage], **changes: Any) -> Requ
         changes: Further fields.
     """
     values, weak = values_of(stages), request.objects.weak
-    labelled = next((stage for stage in stages if stage.model.spec.classes), stages[0])
+    labelled = labelled_stage(stages)
     label = labelled.conditioning.label
     return dataclasses.replace(
         request,
-        model=stages[0].digest if all(stage.digest for stage in stages) else "",
+        model=stages[0].model.digest if all(stage.model.digest for stage in stages) else "",
         version=__version__,
         label=None if label is None else class_names(labelled.model, label),
         given={name: request.given.get(name, value.refs) for name, value in values.items()},
         avoid={name: value.names for stage in stages for name, value in stage.conditioning.guidance.avoid.items()},
-        weak=None if weak is None else digest_of(weak),
-        then={stage.digest: sampler_name(stage.sampler) for stage in stages[1:]},
+        weak=None if weak is None else weak.digest,
+        then={stage.model.digest: sampler_name(stage.sampler) for stage in stages[1:]},
         step=None,
         run=None,
         **changes,
     )
+
+
+def labelled_stage(stages: Sequence[Stage]) -> Stage:
+    """Return the stage whose classes the labels are: the first that has some."""
+    return next((stage for stage in stages if stage.model.spec.classes), stages[0])
 
 
 def with_settings(conditioning: Conditioning, request: Request, spec: DataSpec) -> Conditioning:
@@ -215,13 +205,13 @@ def count_of(request: Request, stages: Sequence[Stage]) -> int:
     return DEFAULT_SAMPLES if most == 1 else most
 
 
-def class_names(model: SamplingModel, label: Label) -> tuple[str, ...]:
+def class_names(model: TrainedModel, label: Label) -> tuple[str, ...]:
     """Return the names of the classes that labels are.
 
     Raises:
         InputError: If the model has no such class.
     """
-    numbers = model.labels(range(len(separate(label))), label)
+    numbers = label_tensor(model.spec, range(len(separate(label))), label)
     assert numbers is not None  # a model without classes has refused the label
     return tuple(NONE if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
 
@@ -244,40 +234,40 @@ def check_followers(request: Request, names: Sequence[str], digests: Sequence[st
             raise InputError(f"{request.source} was made by further models whose SHA-256 are {wanted}, not by {name}")
 
 
-def _sampler(source: RequestedModel, request: Request) -> Sampler:
+def _sampler(model: TrainedModel, request: Request) -> Sampler:
     objects = request.objects
     if request.edit is not None:  # which has a sampler of its own
-        return source.model.sampler()
+        return model.sampler()
     options = {"steps": request.steps, **objects.sampler_options}
-    return source.model.sampler(objects.sampler or request.sampler or None, **options)
+    return model.sampler(objects.sampler or request.sampler or None, **options)
 
 
-def _guided(stage: Stage, weak: SamplingModel | None, stages: Sequence[Stage]) -> Stage:
+def _guided(stage: Stage, stages: Sequence[Stage], rows: Mapping[str, Tensor]) -> Stage:
     """The stage with its guidance: one scale is that of the first, those by name are of all that have them.
 
     Raises:
         InputError: If a scale has no effect, or the model cannot be guided so.
     """
-    guidance, first = stage.conditioning.guidance, stage is stages[0]
+    guidance, first, own = stage.conditioning.guidance, stage is stages[0], stage.model.spec.conditions
     scale = guidance.scale
     if isinstance(scale, Mapping):
         known = {name for each in stages for name in each.model.spec.conditions}
-        own = stage.model.spec.conditions
         scale = {name: value for name, value in scale.items() if name in own or (first and name not in known)}
     elif not first:
         scale = 1.0
-    guidance = dataclasses.replace(guidance, scale=scale, weak=weak)
-    guidance = dataclasses.replace(guidance, avoid=guidance.avoid if first or isinstance(scale, Mapping) else {})
-    names = [*dataclasses.replace(stage.conditioning, guidance=guidance).names(stage.model.spec)]
-    names += [stage.condition] * (not first)
-    stage.model.guided(guidance, names)
+    avoid = guidance.avoid if first or isinstance(scale, Mapping) else {}
+    guidance = dataclasses.replace(guidance, scale=scale, weak=guidance.weak if first else None, avoid=avoid)
+    conditioning = dataclasses.replace(stage.conditioning, guidance=guidance)
+    names = dataclasses.replace(conditioning, rows=rows if first else {}).names(stage.model.spec)
+    names += [] if first else [stage.condition]
+    check_guidance(stage.model, guidance, names)
     for name, value in scale.items() if isinstance(scale, Mapping) else ():
-        if name in stage.model.spec.conditions and name not in names and value != 1:
+        if name in own and name not in names and value != 1:
             raise InputError(
                 f"{option('guidance', f'{name}={value:g}')} has no effect, since {name} is not given: give it "
                 f"({option('given', f'{name}=VALUE')}), or leave this scale out"
             )
-    return dataclasses.replace(stage, conditioning=dataclasses.replace(stage.conditioning, guidance=guidance))
+    return dataclasses.replace(stage, conditioning=conditioning)
 
 
 def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
@@ -289,8 +279,7 @@ def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
     images = {name for name, refs in parent.given.items() if isinstance(refs[0], ImageRef)}
     given = {name: value for name, value in request.objects.given.items() if name in images}
     objects = Objects(given=given, weak=request.objects.weak if parent.weak else None)
-    source = RequestedModel(stage.model, stage.name, stage.digest)
-    (before,) = stages_of([source], dataclasses.replace(parent, source=request.source, objects=objects))
+    (before,) = stages_of([stage.model], dataclasses.replace(parent, source=request.source, objects=objects))
     last, at = len(before.times) - 2, request.at
     if at is None or not 0 <= at <= last:
         raise InputError(

@@ -1,19 +1,23 @@
 """What items are conditioned on, how their estimates are guided, and the states that their trajectory visits."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ancestral import randomness
 from ancestral.base.device import on_device
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
+from ancestral.config import CustomNetConfig
 from ancestral.config.request import Label
 from ancestral.data.condition_inputs import encoded
 from ancestral.data.spec import DataSpec
+from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.model.condition_values import (
     NO_CLASS_NAME,
@@ -24,9 +28,12 @@ from ancestral.model.condition_values import (
     separate,
     with_label,
 )
-from ancestral.model.guided_model import Guidance
+from ancestral.model.guided_model import Guidance, guided
+from ancestral.model.trained_model import TrainedModel
+from ancestral.nets import takes
+from ancestral.randomness import Stream
 from ancestral.reverse import prior
-from ancestral.samplers import Continuation
+from ancestral.samplers import DDPM, Continuation, Sampler, Step
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser
 
@@ -89,6 +96,65 @@ class Route:
     start: Tensor | None = None
     times: Sequence[float] | None = None
     continuations: Mapping[int, Continuation] = field(default_factory=dict)
+
+
+def states(
+    model: TrainedModel,
+    indices: Sequence[int],
+    sampler: Sampler,
+    seed: int,
+    conditioning: Conditioning,
+    route: Route = Route(),  # frozen
+) -> Iterator[Step]:
+    """Sample the items `indices` of a seed in one batch, step by step; `spec.decode` decodes the states.
+
+    Args:
+        model: The model.
+        indices: The indices of the items.
+        sampler: The sampler.
+        seed: The seed of all noise.
+        conditioning: What they are conditioned on.
+        route: The states that are visited; by default those of the sampler, from noise of the prior.
+
+    Raises:
+        InputError: If the samples are no finite numbers.
+    """
+    if isinstance(sampler, DDPM) and sampler.variance == "analytic":
+        sampler = dataclasses.replace(sampler, variance=model.analytic_variance)
+    first = continuation(model, indices, seed, conditioning)
+    denoiser = first.denoiser if conditioning.wrap is None else conditioning.wrap(first.denoiser)
+    start = noise(model, indices, seed, conditioning, model.device) if route.start is None else route.start
+    x_T = on_device(start.to(torch.promote_types(model.dtype, torch.float32)), model.device)
+    options: dict[str, Any] = {"seed": seed, "indices": indices, "continuations": route.continuations}
+    for step in sampler.trajectory(denoiser, x_T, route.times, **options, **first.condition):
+        if step.t == 0 and not bool(step.x.isfinite().all()):
+            raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
+        yield step
+
+
+def noise(
+    model: TrainedModel,
+    indices: Sequence[int],
+    seed: int,
+    conditioning: Conditioning,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw x_T, at which the trajectories of some items begin, float32 (len(indices), *x_shape)."""
+    return conditioning.prior(model.denoiser.schedule, model.spec.x_shape, seed, indices, device)
+
+
+def continuation(model: TrainedModel, indices: Sequence[int], seed: int, conditioning: Conditioning) -> Continuation:
+    """Return the guided denoiser, what it is conditioned on, and the seed of the noise of some items."""
+    inputs = conditioning.inputs(model.spec, indices, model.device)
+    if "keys" not in inputs and _draws_noise(model):
+        inputs["keys"] = on_device(randomness.keys(seed, Stream.KEYS, 0, indices), model.device)
+    return Continuation(guided(model, conditioning.guidance, conditioning.names(model.spec), indices), inputs, seed)
+
+
+def _draws_noise(model: TrainedModel) -> bool:
+    """Whether the network is one of the user's that takes keys of noise."""
+    custom, denoiser = isinstance(model.config.net, CustomNetConfig), model.denoiser
+    return custom and isinstance(denoiser, Diffusion) and takes(denoiser.net, "keys")
 
 
 def label_tensor(spec: DataSpec, indices: Sequence[int], label: Label) -> Tensor | None:

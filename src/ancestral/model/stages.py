@@ -13,8 +13,15 @@ from ancestral.conditions import ABSENT, LABEL, Image
 from ancestral.config.request import Label
 from ancestral.data.spec import bits_of, limits_text
 from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label, with_partners
-from ancestral.model.sample_conditioning import Conditioning, Route, read_conditioning
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.sample_conditioning import (
+    Conditioning,
+    Route,
+    continuation,
+    label_tensor,
+    read_conditioning,
+    states,
+)
+from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers import Continuation, Move, Sampler, Step, times_from
 from ancestral.samplers.loop import GaussianDenoiser
 
@@ -24,16 +31,12 @@ class Stage:
     """One of the models that make samples, one after another.
 
     Attributes:
-        name: What messages call it.
-        digest: The SHA-256 of its file; "" if it is in none.
         condition: The name of its condition that is the samples of the model before; "" of the first model.
         conditioning: What the items are conditioned on besides `condition`, and how their estimates are guided.
         branch: The state of another trajectory where that of this stage begins, if any.
     """
 
-    model: SamplingModel
-    name: str
-    digest: str
+    model: TrainedModel
     condition: str
     sampler: Sampler
     conditioning: Conditioning = field(default_factory=Conditioning)
@@ -79,10 +82,10 @@ class Stage:
         following = dict(continuations or {})
         if self.branch is None:
             conditioning = replace(self.conditioning, rows=condition or {})
-            return self.model.states(indices, self.sampler, seed, conditioning, Route(continuations=following))
+            return states(self.model, indices, self.sampler, seed, conditioning, Route(continuations=following))
         parent, at = self.branch.parent, self.branch.at
         if self.branch.keeps(self.sampler):  # with its history
-            own = self.model.continuation(indices, seed, self.conditioning)
+            own = continuation(self.model, indices, seed, self.conditioning)
             return parent.trajectory(indices, self.branch.seed, {at: own, **following})
         return self._restarted(indices, seed, following)
 
@@ -96,10 +99,10 @@ class Stage:
             if step.index == at:
                 break
             yield step
-        following = {index - at: continuation for index, continuation in continuations.items()}
+        following = {index - at: another for index, another in continuations.items()}
         times = times_from(self.sampler, self.model.denoiser.schedule, step.t)
         route = Route(step.x, times, following)
-        for later in self.model.states(indices, self.sampler, seed, self.conditioning, route):
+        for later in states(self.model, indices, self.sampler, seed, self.conditioning, route):
             yield replace(later, index=at + later.index)
 
     def given_samples(self, samples: Tensor, indices: Sequence[int]) -> "Stage":
@@ -146,13 +149,13 @@ class Branch:
         return sampler == self.parent.sampler
 
 
-def condition_for(before: Stage, follower: SamplingModel, name: str) -> str:
+def condition_for(before: TrainedModel, follower: TrainedModel) -> str:
     """Return the name of the condition of a model that the samples of another can be.
 
     Raises:
         InputError: If it is not conditioned on such an image, or several of its conditions fit.
     """
-    made, codec = before.model.spec.shape, before.model.spec.codec
+    made, codec, name = before.spec.shape, before.spec.codec, follower.name
     images = {one: kind for one, kind in follower.spec.conditions.items() if isinstance(kind, Image)}
     if not images:
         raise InputError(
@@ -208,7 +211,7 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
             in_turn = stages[0].model.spec.classes if done[0].conditioning.label is None else ()
             values[LABEL] = _matched(LABEL, in_turn, stage, stages) if in_turn else NONE
         conditioning = read_conditioning(stage.model.spec, None, values)
-        stage.model.labels([0], conditioning.label)
+        label_tensor(stage.model.spec, [0], conditioning.label)
         done.append(replace(stage, conditioning=conditioning))
     return done
 

@@ -13,7 +13,7 @@ from ancestral.config.request import Request, SweptSetting, swept_settings
 from ancestral.config.sweep_values import FORMS, SweptValue, read_numbers, spread, value_texts
 from ancestral.data.spec import DataSpec
 from ancestral.model.condition_values import WRITTEN, SweptCondition, SweptName, read_values
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.trained_model import TrainedModel
 
 GUIDANCE = "guidance"
 """The setting that may have a scale for one condition, as in guidance.label."""
@@ -46,7 +46,7 @@ class Axis(NamedTuple):
         return value_texts(self.values)
 
 
-def axis_of(request: Request, name: str, values: Sequence[SweptValue], models: Sequence[SamplingModel]) -> Axis:
+def axis_of(request: Request, name: str, values: Sequence[SweptValue], models: Sequence[TrainedModel]) -> Axis:
     """Return the axis of a name.
 
     Args:

@@ -23,8 +23,8 @@ from ancestral.data.decoding import from_pixels
 from ancestral.model.condition_values import read_values
 from ancestral.model.image_grid import MOST_SHOWN, SMALLEST_WIDTH, picture_html
 from ancestral.model.requested import user_values
-from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.sweep_axes import Axis, axis_of
+from ancestral.model.trained_model import TrainedModel
 
 MOST_AXES = 2
 """The largest number of settings of a sweep."""
@@ -124,7 +124,7 @@ def in_rows(cells: Sequence[Tensor], columns: int) -> Tensor:
 
 
 def sweep_of(
-    request: Request, models: Sequence[SamplingModel], check: Callable[[Request], object] = lambda cell: None
+    request: Request, models: Sequence[TrainedModel], check: Callable[[Request], object] = lambda cell: None
 ) -> Sweep:
     """Decide the cells of a request with a sweep.
 
@@ -182,7 +182,7 @@ def _possible(axis: Axis, base: Request, check: Callable[[Request], object]) -> 
     return axis._replace(values=tuple(values), notes=tuple(notes))
 
 
-def _count(request: Request, axes: Sequence[Axis], models: Sequence[SamplingModel]) -> int | None:
+def _count(request: Request, axes: Sequence[Axis], models: Sequence[TrainedModel]) -> int | None:
     """The number of samples of a cell: that of the request, or of the values of a condition, or 1.
 
     None is that of the indices, or of a walk.

@@ -10,10 +10,15 @@ from ancestral.samplers.loop import Step
 
 
 class Recording(NamedTuple):
-    """Samples (n, *), and the kept states of the reverse process, of the first images where `followed` limits them."""
+    """Samples (n, *), and the kept states of the reverse process, of the first images where `followed` limits them.
+
+    Attributes:
+        before: The samples of the model before, of a cascade.
+    """
 
     samples: Tensor
     states: list[Step]
+    before: "Recording | None" = None
 
 
 def record(

@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from ancestral.base.events import Event, Work
 from ancestral.config import Config
+from ancestral.config.request import Request
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, sampler_for
 from ancestral.model.condition_values import NONE, ConditionValues, values_of_items
-from ancestral.model.sample_conditioning import Conditioning
-from ancestral.samplers import Recording, Sampler, record
+from ancestral.model.process import Process, made
+from ancestral.samplers import Recording, Sampler, Step
 from ancestral.training.distributed import Distributed
 
 STATES = 12
@@ -76,6 +76,10 @@ class SharedSampling:
     distributed: Distributed
     given: Examples
 
+    def process(self, n: int) -> Process:
+        """Return the process of the samples 0..n−1."""
+        return self.model.process(Request.of(n, self.sampler, label=self.given.label, given=self.given.values))
+
     def sample(
         self, n: int, stopping: Callable[[], bool], followed: int = 0, task: str = "sampling a preview"
     ) -> Generator[Event, None, Recording | None]:
@@ -98,30 +102,25 @@ class SharedSampling:
             raise RuntimeError("sampling failed on another process")
         if recording is None:
             return None
-        return Recording(self.model.spec.decode(distributed.total(encoded)), recording.states)
+        decode = self.model.spec.decode
+        states = [Step(one.index, one.t, decode(one.x), decode(one.x0)) for one in recording.states]
+        return Recording(decode(distributed.total(encoded)), states)
 
     def _share(
         self, encoded: Tensor, stopping: Callable[[], bool], followed: int, task: str
     ) -> Generator[Event, None, Recording | None]:
         """Sample the items of this process into `encoded`, which holds all."""
-        model, distributed, decode = self.model, self.distributed, self.model.spec.decode
-        steps = len(self.sampler.times(model.denoiser.schedule)) - 1
-        positions = distributed.positions(len(encoded))
-        recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
-        conditioning = Conditioning(self.given.label, self.given.values)
-        trajectory = partial(model.states, sampler=self.sampler, seed=0, conditioning=conditioning)
-        size = model.batch(None)
-        loop = record(trajectory, positions, size, lambda x: decode(x).cpu(), recorded, followed)
-        done, total = 0, -(-len(positions) // size) * (steps + 1)
+        process, positions = self.process(len(encoded)), self.distributed.positions(len(encoded))
+        recorded = torch.linspace(0, len(process.times) - 1, STATES).round().long().tolist() if followed else ()
+        loop = made(process, None, recorded, False, positions, followed)
         while True:
             try:
-                batch, step = next(loop)
+                event = next(loop)
             except StopIteration as end:
                 recording: Recording = end.value
+                encoded[list(positions)] = recording.samples.to(encoded)
                 return recording
-            if step.t == 0:
-                encoded[list(batch)] = step.x
-            if stopping() and distributed.world == 1:
+            if stopping() and self.distributed.world == 1:
                 return None
-            done += 1
-            yield Work(task, done, total, part=True)
+            if isinstance(event, Work):
+                yield Work(task, event.done, event.total, part=True)

@@ -286,12 +286,9 @@ class ComputeQueue:
         networks = [cast(Any, model.denoiser).net for model in models]
         with hooked(networks, job.check):
             plan = module.plan(options)
-            cells = getattr(plan, "cells", None)  # of a table, whose samplers may differ
-            job.plan(sum(len(one.items) for one in cells or (plan,)), "" if cells else plan.request.sampler)
+            job.plan(plan.count, plan.sampler)
             job.tell("planned", replaces="planned", text=job.text)
-            recipe = plan.request.to_json() if plan.request.model else ""
-            limits = [stage.model.spec.codec.channel_limits for stage in getattr(plan, "stages", ())]
-            limits = limits or [plan.model.spec.codec.channel_limits]
+            recipe = plan.recipe.to_json() if plan.recipe.model else ""
             pictures, task, stage = StepPictures(entry), "", -1
             work, began = "", 0.0
             events = _Followed(module.run(plan))
@@ -301,7 +298,7 @@ class ComputeQueue:
                 if isinstance(event, State):
                     if event.task != task:
                         task, stage = event.task, stage + 1
-                    step = pictures.add(event, limits[stage])
+                    step = pictures.add(event, plan.limits[stage])
                     job.tell("step", replaces=f"step {step['index']}", **step)
                 elif isinstance(event, Message):
                     job.tell("message", text=self._as_sent(event.text))

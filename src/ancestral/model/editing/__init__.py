@@ -3,12 +3,10 @@
 from ancestral.model.editing.edited_samples import (
     FLOW_STEPS,
     WALK,
-    DecidedEdit,
     Edited,
     conditioning_of,
     deviation_of,
 )
-from ancestral.model.editing.edits import beyond_data, edit_of
 from ancestral.model.editing.measurements import edited_images, inpainting, measured_shape, restoration
 from ancestral.model.editing.outpainting import canvas_of
 from ancestral.model.editing.restoring import OwnMethod
@@ -18,15 +16,12 @@ from ancestral.model.editing.windowed_edits import changed_part
 __all__ = [
     "FLOW_STEPS",
     "WALK",
-    "DecidedEdit",
     "Edited",
     "OwnMethod",
-    "beyond_data",
     "canvas_of",
     "changed_part",
     "conditioning_of",
     "deviation_of",
-    "edit_of",
     "edited_images",
     "inpainting",
     "interpolation",

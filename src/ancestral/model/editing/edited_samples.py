@@ -1,23 +1,22 @@
-"""An edit that is decided, its samples, and the options of all edits."""
+"""The samples of an edit, and the options of all edits."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.base.events import finish
 from ancestral.base.registries import DISTILLATIONS
 from ancestral.config.request import EditRequest, Request
 from ancestral.model.condition_values import NONE
+from ancestral.model.process import Process
 from ancestral.model.requested import check_avoided, check_images, user_values, with_settings
 from ancestral.model.sample_conditioning import Conditioning, read_conditioning
-from ancestral.model.sampling_model import SamplingModel
-from ancestral.samplers import Sampler, Step, record
+from ancestral.model.trained_model import TrainedModel
+from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 
 EDIT_STEPS = 25
@@ -51,6 +50,15 @@ class Edited(Tensor):
     evaluations: int
     inputs: int
 
+    @classmethod
+    def of(cls, process: Process, samples: Tensor, items: Tensor) -> "Edited":
+        """Return the samples of an edit with how they were made; `items` are those in the units of the data."""
+        edited = samples.as_subclass(cls)
+        edited.method, edited.evaluations, edited.inputs = process.method, process.evaluations, process.inputs
+        notes = (f"{note.rstrip('.')}." for note in process.notes)
+        edited.reason = " ".join((process.reason, *notes, *process.check(items)))
+        return edited
+
     @property
     def deviation(self) -> Tensor:
         """The standard deviation over the samples of an input, float64 (*sides), or (inputs, *sides) of several."""
@@ -59,59 +67,7 @@ class Edited(Tensor):
         return torch.stack(maps) if self.inputs > 1 else maps[0]
 
 
-@dataclass(frozen=True, eq=False)
-class DecidedEdit:
-    """An edit that is decided.
-
-    Attributes:
-        reason: Why it was taken.
-        inputs: The number of inputs, of which sample i has number i modulo it.
-        evaluations: The number of network evaluations of each sample.
-        steps: Makes samples, given their positions, in one batch.
-        finish: Brings the samples, all at once, to the units of the data.
-        notes: What else the user should know, a sentence each.
-        check: Returns what the user should know of the samples, in the units of the data.
-        decode: Brings states to the units of the data, where they are not those of the model.
-        misfit: Returns the root mean square of A x − y of samples in the units of the data, in units of [-1, 1]; None
-            where nothing was measured, or what was is put in its place.
-        beyond: Which images lie beyond the data of the model.
-    """
-
-    method: str
-    reason: str
-    count: int
-    inputs: int
-    evaluations: int
-    times: Sequence[float]
-    steps: Callable[[Sequence[int]], Iterator[Step]]
-    finish: Callable[[Tensor], Tensor]
-    notes: tuple[str, ...] = ()
-    check: Callable[[Tensor], tuple[str, ...]] = lambda items: ()
-    decode: Callable[[Tensor], Tensor] | None = None
-    misfit: Callable[[Tensor], float] | None = None
-    beyond: tuple[str, ...] = ()
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """The notes, and which images lie beyond the data, a sentence each."""
-        return (*self.notes, *(f"{note}." for note in self.beyond))
-
-    @torch.no_grad()
-    def trajectory(self, positions: Sequence[int]) -> Iterator[Step]:
-        """Make the samples of some positions in one batch, step by step."""
-        return self.steps(positions)
-
-    def run(self, batch_size: int, decode: bool) -> Edited:
-        """Make all samples, in the units of the data or as the network knows them."""
-        samples = finish(record(self.trajectory, range(self.count), batch_size)).samples
-        items = self.finish(samples)
-        edited = (items if decode else samples).as_subclass(Edited)
-        edited.method, edited.reason = self.method, " ".join((self.reason, *self.remarks, *self.check(items)))
-        edited.evaluations, edited.inputs = self.evaluations, self.inputs
-        return edited
-
-
-def sampler_of(model: SamplingModel, request: Request) -> Sampler:
+def sampler_of(model: TrainedModel, request: Request) -> Sampler:
     """Return the sampler of an edit: DDIM with η = 1, or that of a distilled model, where the request names none."""
     sampler = request.objects.sampler or request.sampler or None
     if sampler is None and is_distilled(model):
@@ -121,18 +77,18 @@ def sampler_of(model: SamplingModel, request: Request) -> Sampler:
     return model.sampler(sampler, steps=request.steps)
 
 
-def flow_sampler(model: SamplingModel, request: Request) -> Sampler:
+def flow_sampler(model: TrainedModel, request: Request) -> Sampler:
     """Return the sampler of the probability flow, which does not clip: what is clipped has no inverse."""
     own = request.objects.sampler or request.sampler
     sampler = sampler_of(model, request) if own else model.sampler("heun", steps=_steps(model, request, FLOW_STEPS))
     return dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]  # all samplers are dataclasses
 
 
-def _steps(model: SamplingModel, request: Request, default: int) -> int:
+def _steps(model: TrainedModel, request: Request, default: int) -> int:
     return min(default, model.denoiser.schedule.steps) if request.steps is None else request.steps
 
 
-def conditioning_of(model: SamplingModel, request: Request) -> Conditioning:
+def conditioning_of(model: TrainedModel, request: Request) -> Conditioning:
     """Return what an edit is conditioned on, with its settings; what is left out is absent, the label too."""
     given = read_conditioning(model.spec, request.label, user_values(request))
     check_images(request, given.values)
@@ -141,7 +97,7 @@ def conditioning_of(model: SamplingModel, request: Request) -> Conditioning:
     return with_settings(dataclasses.replace(given, label=label), request, model.spec)
 
 
-def items_of(model: SamplingModel, request: Request, default: int) -> Sequence[int]:
+def items_of(model: TrainedModel, request: Request, default: int) -> Sequence[int]:
     """Return the indices of the samples of an edit, of which there are n; None is that of the indices, or the default.
 
     Raises:
@@ -164,7 +120,7 @@ def deviation_of(samples: Tensor) -> Tensor:
     return (sum(variances, torch.zeros(())) / len(channels)).sqrt()
 
 
-def is_distilled(model: SamplingModel) -> bool:
+def is_distilled(model: TrainedModel) -> bool:
     """Whether x̂_0 of a model is a sample, as of consistency models, and not the mean of all that fit x_t."""
     consistent = {entry.sampler for entry in DISTILLATIONS.values() if entry.consistent}
     return model.config.sample.sampler.partition(":")[0] in consistent

@@ -10,11 +10,12 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.config.request import Request
 from ancestral.data.spec import DataSpec
-from ancestral.model.editing.edited_samples import DecidedEdit, settings_of
+from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.measurement_noise import Observation
 from ancestral.model.editing.restoring import Aids, restored
+from ancestral.model.process import Process
 from ancestral.model.regions import Region
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.nets.space import fold, pad
 from ancestral.operators import Mask, Operator
@@ -23,7 +24,7 @@ MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 
 """The largest value around each position by the number of axes of space."""
 
 
-def filled(model: SamplingModel, request: Request, images: Tensor, region: Region, **aids: Any) -> DecidedEdit:
+def filled(model: TrainedModel, request: Request, images: Tensor, region: Region, **aids: Any) -> Process:
     """Decide how the masked part of a window is sampled, of a request with its `noise` and `method`.
 
     Args:

@@ -13,7 +13,7 @@ from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.model.editing.spectra import LEAST, Spectra
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Operator
 from ancestral.randomness import Stream
 
@@ -79,7 +79,7 @@ class Observation:
         return ((y - low) / level).round().clamp(0, 2 / level) * level + low
 
 
-def explained(model: SamplingModel, measurement: Observation) -> Explanation:
+def explained(model: TrainedModel, measurement: Observation) -> Explanation:
     """Decide which noise a measurement is taken to have.
 
     Where A⁺ enlarges the noise of y, agreement with y exactly would show it, so that of rounding is taken at least. If

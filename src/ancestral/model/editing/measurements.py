@@ -1,6 +1,7 @@
 """Samples that agree with a measurement: restoration and inpainting."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,24 @@ from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.arrays import unmasked
 from ancestral.data.spec import DataSpec
-from ancestral.model.editing.edited_samples import (
-    DecidedEdit,
-    settings_of,
-)
+from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.filling import filled
-from ancestral.model.editing.measurement_noise import (
-    Observation,
-)
+from ancestral.model.editing.measurement_noise import Observation
 from ancestral.model.editing.outpainting import outpainting
 from ancestral.model.editing.restoring import Aids, OwnMethod, restored
-from ancestral.model.editing.windowed_edits import large_images, place_notes, region_of_mask, window_of
+from ancestral.model.editing.windowed_edits import (
+    finished_in,
+    is_whole,
+    large_images,
+    place_notes,
+    region_of_mask,
+    window_of,
+)
 from ancestral.model.image_values import NOISE_REACH, NOTED_BEYOND, read_images
 from ancestral.model.masks import read_change
+from ancestral.model.process import Process
 from ancestral.model.regions import Region
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import Composed, Identity, Linear, Operator, check_noise, is_linear
 
 LARGEST_MEASUREMENT = 4.0
@@ -40,13 +44,13 @@ BYTE = 257
 
 
 def restoration(
-    model: SamplingModel,
+    model: TrainedModel,
     request: Request,
     image: Any,
     operator: Operator | str | None = None,
     covariance: Covariance | None = None,
     own_method: OwnMethod | None = None,
-) -> DecidedEdit:
+) -> Process:
     """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
     Args:
@@ -91,13 +95,13 @@ def _check_window(region: Region, operator: Operator, spec: DataSpec) -> None:
 
 
 def inpainting(
-    model: SamplingModel,
+    model: TrainedModel,
     request: Request,
     image: Any,
     mask: Any = None,
     changes: MaskPart | None = None,
     **aids: Any,
-) -> DecidedEdit:
+) -> Process:
     """Decide how a part of an image is sampled anew, of a request with its `noise` and `method`.
 
     Args:
@@ -121,7 +125,8 @@ def inpainting(
     region, note = region_of_mask(spec, settings, read_change(spec, image, images[0], mask, changes))
     edit = filled(model, request, images, region, **aids)
     notes = (*edit.notes, *filter(None, [note]), *place_notes(region))
-    return dataclasses.replace(edit, finish=lambda x: region.paste(images, spec.decode(x)), notes=notes)
+    finish = partial(finished_in, region, images, spec.decode)
+    return dataclasses.replace(edit, finish=finish, show=finish if is_whole(region, images) else None, notes=notes)
 
 
 def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> tuple[Operator, float]:

@@ -16,11 +16,12 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.config.request import Request
-from ancestral.model.editing.edited_samples import EDIT_SAMPLES, DecidedEdit, items_of, settings_of
+from ancestral.model.editing.edited_samples import EDIT_SAMPLES, items_of, settings_of
 from ancestral.model.editing.filling import filled
+from ancestral.model.process import Process
 from ancestral.model.rectangles import Rectangle
 from ancestral.model.regions import Region
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.randomness import MASK, Stream, keys
 from ancestral.samplers import Step
 
@@ -132,7 +133,7 @@ def _sums(mask: Tensor, starts: Sequence[Sequence[int]], size: Sequence[int]) ->
     return table
 
 
-def outpainting(model: SamplingModel, request: Request, images: Tensor, **aids: Any) -> DecidedEdit:
+def outpainting(model: TrainedModel, request: Request, images: Tensor, **aids: Any) -> Process:
     """Decide how images are extended, of a request with its `extend`, `noise` and `method`.
 
     Args:
@@ -157,6 +158,7 @@ def outpainting(model: SamplingModel, request: Request, images: Tensor, **aids: 
     note = f"The image of {sizes[0]} was extended to {sizes[1]} pixels by {plural(count, 'window')} of {sizes[2]}."
     return dataclasses.replace(
         first,
+        items=items,
         evaluations=first.evaluations * count,
         times=[*first.times] * count,
         steps=partial(extension.steps, items),
@@ -176,14 +178,14 @@ class Extension:
         aids: What `filled` gets besides.
     """
 
-    model: SamplingModel
+    model: TrainedModel
     request: Request
     canvas: Canvas
     regions: Sequence[Region]
     images: Tensor
     aids: dict[str, Any]
 
-    def filled(self, number: int, images: Tensor, request: Request) -> DecidedEdit:
+    def filled(self, number: int, images: Tensor, request: Request) -> Process:
         """Decide how the window of a number is filled in widened images."""
         return filled(self.model, request, images, self.regions[number], **self.aids)
 
@@ -197,7 +199,7 @@ class Extension:
             edit, before = self.filled(number, made, part), spec.codec.encode(made)
             for step in edit.steps(range(len(batch))):
                 if step.t == 0:
-                    made = region.paste(made, edit.finish(step.x).cpu())
+                    made = region.paste(made, (edit.finish or edit.decode)(step.x).cpu())
                     whole = spec.codec.encode(made)
                     yield Step(index, 0.0, whole, whole)
                 else:

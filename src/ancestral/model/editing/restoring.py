@@ -25,7 +25,6 @@ from ancestral.guidance import Clipped, Posterior
 from ancestral.model.condition_values import ConditionValues
 from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
-    DecidedEdit,
     conditioning_of,
     evaluations,
     is_distilled,
@@ -41,8 +40,9 @@ from ancestral.model.editing.measurement_noise import (
     explained,
     resemblance,
 )
-from ancestral.model.sample_conditioning import Conditioning, Route
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.process import Process
+from ancestral.model.sample_conditioning import Conditioning, Route, states
+from ancestral.model.trained_model import TrainedModel
 from ancestral.operators import CHECK_EVERY, Linear, Operator
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
@@ -110,7 +110,7 @@ class Task:
         decoded: Whether the measurement is one of what latents decode to.
     """
 
-    model: SamplingModel
+    model: TrainedModel
     request: Request
     measurement: Observation
     method: Restoration
@@ -149,7 +149,7 @@ class Task:
             rows=self._condition(positions, batch),
             wrap=lambda denoiser: self._wrapped(denoiser, rows),
         )
-        for step in self.model.states(batch, sampler, self.request.seed, conditioning, Route(times=self.times)):
+        for step in states(self.model, batch, sampler, self.request.seed, conditioning, Route(times=self.times)):
             x = step.x
             if step.t == 0 and self.projects and self.sampler.clip is not None and not self.decoded:
                 x = _in_range(x, rows, self.operator, self.sampler.clip)
@@ -214,7 +214,7 @@ class Task:
         return Posterior(clipped, rows, self.operator, 0.0, "ddnm") if fits else denoiser
 
 
-def restored(model: SamplingModel, request: Request, measurement: Observation, aids: Aids) -> DecidedEdit:
+def restored(model: TrainedModel, request: Request, measurement: Observation, aids: Aids) -> Process:
     """Decide how items are sampled that fit a measurement of encoded items.
 
     Raises:
@@ -242,15 +242,27 @@ def restored(model: SamplingModel, request: Request, measurement: Observation, a
     task = Task(
         model, request, measurement, method, y_x, operator_x, covariance, sampler, items, conditioning, trained, decoded
     )
-    passes = evaluations(sampler, model.denoiser.schedule, task.times)
-    return DecidedEdit(
-        method.name, reason, len(items), len(y), passes, task.times, task.steps, task.finish, explanation.notes,
-        task.check, misfit=None if is_part else task.misfit,
-    )  # fmt: skip
+    return Process(
+        model,
+        request,
+        items,
+        sampler,
+        task.times,
+        task.steps,
+        decode=model.spec.decode,
+        finish=task.finish,
+        notes=explanation.notes,
+        method=method.name,
+        reason=reason,
+        inputs=len(y),
+        evaluations=evaluations(sampler, model.denoiser.schedule, task.times),
+        check=task.check,
+        misfit=None if is_part else task.misfit,
+    )
 
 
 def _method(
-    model: SamplingModel,
+    model: TrainedModel,
     request: Request,
     measurement: Observation,
     aids: Aids,
@@ -273,7 +285,7 @@ def _method(
 
 def _check_method(
     method: Restoration,
-    model: SamplingModel,
+    model: TrainedModel,
     request: Request,
     trained: tuple[str, derived.Maker] | None,
     decoded: bool,
@@ -323,7 +335,7 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
 
 
 def _chosen(
-    model: SamplingModel,
+    model: TrainedModel,
     trained: tuple[str, derived.Maker] | None,
     operator: Operator,
     covariance: Covariance | None,

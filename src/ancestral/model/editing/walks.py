@@ -22,7 +22,6 @@ from ancestral.model.editing.edited_samples import (
     EDIT_SAMPLES,
     STRENGTH,
     WALK,
-    DecidedEdit,
     conditioning_of,
     evaluations,
     flow_sampler,
@@ -32,8 +31,9 @@ from ancestral.model.editing.edited_samples import (
 )
 from ancestral.model.editing.windowed_edits import window_of
 from ancestral.model.image_values import read_images
-from ancestral.model.sample_conditioning import Conditioning, Route
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.process import Process
+from ancestral.model.sample_conditioning import Conditioning, Route, continuation, noise, states
+from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers import Continuation, Sampler, Step, invert, slerp, time_at_strength, times_from
 from ancestral.targets import Denoiser
 
@@ -41,7 +41,7 @@ DEVIATIONS = 4
 """The number of standard deviations that chance allows the mean of noise; one of 16,000 means has more."""
 
 
-def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdit:
+def variations(model: TrainedModel, request: Request, image: Any) -> Process:
     """Decide how variations of an image are sampled, of a request with its `strength`.
 
     Raises:
@@ -58,35 +58,39 @@ def variations(model: SamplingModel, request: Request, image: Any) -> DecidedEdi
 
     def steps(positions: Sequence[int]) -> Iterator[Step]:
         batch = [items[position] for position in positions]
-        z = model.x_T(batch, request.seed, conditioning) / schedule.prior_std
+        z = noise(model, batch, request.seed, conditioning) / schedule.prior_std
         start = schedule.add_noise(x0[[position % len(x0) for position in positions]], t, z)
-        return model.states(batch, sampler, request.seed, conditioning, Route(start, times))
+        return states(model, batch, sampler, request.seed, conditioning, Route(start, times))
 
-    edit = DecidedEdit(
+    edit = Process(
+        model,
+        request,
+        items,
+        sampler,
+        times,
+        steps,
+        decode=spec.decode,
+        finish=spec.decode,
         method=f"noise to t = {t} of {schedule.steps}",
         reason=f"What is hidden by noise of {b:.2g} beside a signal of {a:.2g} is sampled anew.",
-        count=len(items),
         inputs=len(x0),
         evaluations=evaluations(sampler, schedule, times),
-        times=times,
-        steps=steps,
-        finish=spec.decode,
     )
     return edit if place is None else place.put_back(edit)
 
 
-def inversion(model: SamplingModel, request: Request, image: Any) -> Tensor:
+def inversion(model: TrainedModel, request: Request, image: Any) -> Tensor:
     """Find the noise that an image is sampled from.
 
     Raises:
         InputError: If the model cannot do this.
     """
     x0 = model.spec.encode(read_images(model.spec, image, "image"))
-    estimates = model.continuation(range(len(x0)), request.seed, conditioning_of(model, request))
+    estimates = continuation(model, range(len(x0)), request.seed, conditioning_of(model, request))
     return _inverted(model, x0, flow_sampler(model, request), estimates)
 
 
-def reconstruction(model: SamplingModel, request: Request, x_T: Tensor) -> DecidedEdit:
+def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Process:
     """Decide how items are sampled from given noise.
 
     Raises:
@@ -100,13 +104,27 @@ def reconstruction(model: SamplingModel, request: Request, x_T: Tensor) -> Decid
     times = sampler.times(model.denoiser.schedule)
 
     def run(positions: Sequence[int]) -> Iterator[Step]:
-        return model.states(positions, sampler, request.seed, conditioning, Route(x_T[list(positions)]))
+        return states(model, positions, sampler, request.seed, conditioning, Route(x_T[list(positions)]))
 
-    passes, notes = evaluations(sampler, model.denoiser.schedule, times), _casts(model, x_T)
-    return DecidedEdit("flow", "The noise was given.", len(x_T), len(x_T), passes, times, run, spec.decode, notes)
+    return Process(
+        model,
+        request,
+        range(len(x_T)),
+        sampler,
+        times,
+        run,
+        decode=spec.decode,
+        finish=spec.decode,
+        notes=_casts(model, x_T),
+        warnings=tuple(conditioning.notes()),
+        method="flow",
+        reason="The noise was given.",
+        inputs=len(x_T),
+        evaluations=evaluations(sampler, model.denoiser.schedule, times),
+    )
 
 
-def interpolation(model: SamplingModel, request: Request, image: Any = None, other: Any = None) -> DecidedEdit:
+def interpolation(model: TrainedModel, request: Request, image: Any = None, other: Any = None) -> Process:
     """Decide how a walk between two images is sampled, of a request with its time `t`.
 
     Raises:
@@ -123,7 +141,7 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
     (item,) = items_of(model, dataclasses.replace(request, n=1), 1)
     ends_given = ((image, "a"), (other, "b"))
     images = [None if one is None else _single(read_images(spec, one, name)) for one, name in ends_given]
-    x_T = model.x_T([item], request.seed, conditioning)
+    x_T = noise(model, [item], request.seed, conditioning)
     x0 = [spec.encode(one[None]) for one in images if one is not None]
     along_flow = t is None and image is not None
     if image is None:
@@ -148,12 +166,24 @@ def interpolation(model: SamplingModel, request: Request, image: Any = None, oth
         label = NONE if spec.classes else None
         of_rows = dataclasses.replace(conditioning, label=label, values={}, rows=condition, wrap=wrap)
         route = Route(begin.states.expand(n, *spec.x_shape)[list(positions)], begin.times)
-        return model.states([item] * len(positions), begin.sampler, request.seed, of_rows, route)
+        return states(model, [item] * len(positions), begin.sampler, request.seed, of_rows, route)
 
     visited = begin.sampler.times(model.denoiser.schedule) if begin.times is None else begin.times
-    passes = evaluations(begin.sampler, model.denoiser.schedule, visited)
-    finish = partial(_between, spec, images)
-    return DecidedEdit(begin.method, begin.reason, n, n, passes, visited, steps, finish, begin.notes)
+    return Process(
+        model,
+        request,
+        range(n),
+        begin.sampler,
+        visited,
+        steps,
+        decode=spec.decode,
+        finish=partial(_between, spec, images),
+        notes=begin.notes,
+        method=begin.method,
+        reason=begin.reason,
+        inputs=n,
+        evaluations=evaluations(begin.sampler, model.denoiser.schedule, visited),
+    )
 
 
 class _Beginning(NamedTuple):
@@ -167,7 +197,7 @@ class _Beginning(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _at_one_noise(model: SamplingModel, request: Request, x_T: Tensor) -> _Beginning:
+def _at_one_noise(model: TrainedModel, request: Request, x_T: Tensor) -> _Beginning:
     """The noise at which all samples begin that differ by their conditions alone."""
     if settings_of(request).t is not None:
         raise InputError(f"{option('t')} is the noise that is added to images: give two, or leave it out")
@@ -176,28 +206,28 @@ def _at_one_noise(model: SamplingModel, request: Request, x_T: Tensor) -> _Begin
 
 
 def _inverted_ends(
-    model: SamplingModel, request: Request, x0: Sequence[Tensor], ends: Sequence[Conditioning], weights: Tensor
+    model: TrainedModel, request: Request, x0: Sequence[Tensor], ends: Sequence[Conditioning], weights: Tensor
 ) -> _Beginning:
     """The noise between that which the images at the ends are sampled from along the probability flow."""
     sampler, n = flow_sampler(model, request), len(weights)
-    noise = []
+    found = []
     for one, end, place in zip(x0, ends, (0, n - 1), strict=True):
-        noise.append(_inverted(model, one, sampler, model.continuation([place], request.seed, end)))
-    first, last = noise
-    states = slerp(first.expand(n, *first.shape[1:]), last.expand(n, *last.shape[1:]), weights)
+        found.append(_inverted(model, one, sampler, continuation(model, [place], request.seed, end)))
+    first, last = found
+    between = slerp(first.expand(n, *first.shape[1:]), last.expand(n, *last.shape[1:]), weights)
     reason = "The noise that each image is sampled from was found along the probability flow."
-    return _Beginning("flow", reason, sampler, states, notes=_casts(model, torch.cat([first, last])))
+    return _Beginning("flow", reason, sampler, between, notes=_casts(model, torch.cat([first, last])))
 
 
-def _noisy(model: SamplingModel, request: Request, x0: Sequence[Tensor], x_T: Tensor, weights: Tensor) -> _Beginning:
+def _noisy(model: TrainedModel, request: Request, x0: Sequence[Tensor], x_T: Tensor, weights: Tensor) -> _Beginning:
     """The states between the images at the ends with the same noise, at the time t of the request."""
     schedule, t, sampler = model.denoiser.schedule, settings_of(request).t, sampler_of(model, request)
     assert t is not None
     times = times_from(sampler, schedule, t)
     first, last = (schedule.add_noise(one, times[0], x_T / schedule.prior_std) for one in x0)
-    states = torch.lerp(first, last, weights.float().reshape(len(weights), *[1] * (x_T.ndim - 1)))
+    between = torch.lerp(first, last, weights.float().reshape(len(weights), *[1] * (x_T.ndim - 1)))
     reason = "Both images have the same noise added, and what lies between them is sampled from there."
-    return _Beginning(f"noise to t = {t:g} of {schedule.steps}", reason, sampler, states, times)
+    return _Beginning(f"noise to t = {t:g} of {schedule.steps}", reason, sampler, between, times)
 
 
 def _between(spec: DataSpec, images: Sequence[Tensor | None], x: Tensor) -> Tensor:
@@ -209,7 +239,7 @@ def _between(spec: DataSpec, images: Sequence[Tensor | None], x: Tensor) -> Tens
     return walk
 
 
-def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
+def _casts(model: TrainedModel, x_T: Tensor) -> tuple[str, ...]:
     """Say how light or dark noise (m, *) is that images are sampled from, where chance does not make it so."""
     means = x_T.flatten(2).double().mean(2) / model.denoiser.schedule.prior_std
     chance = DEVIATIONS / math.sqrt(x_T[0, 0].numel())
@@ -223,7 +253,7 @@ def _casts(model: SamplingModel, x_T: Tensor) -> tuple[str, ...]:
     )
 
 
-def _given_inputs(end: Conditioning, positions: Sequence[int], model: SamplingModel) -> dict[str, Tensor]:
+def _given_inputs(end: Conditioning, positions: Sequence[int], model: TrainedModel) -> dict[str, Tensor]:
     """What a network gets at some places of a walk, without what is absent, on the CPU."""
     arguments = {"labels", *map(argument_name, end.names(model.spec))}
     inputs = end.inputs(model.spec, positions, torch.device("cpu"))
@@ -269,6 +299,6 @@ def _flow(denoiser: Denoiser) -> Denoiser:
     return Skip(Clipped(denoiser, 1.0))
 
 
-def _inverted(model: SamplingModel, x0: Tensor, sampler: Sampler, estimates: Continuation) -> Tensor:
+def _inverted(model: TrainedModel, x0: Tensor, sampler: Sampler, estimates: Continuation) -> Tensor:
     """The noise that encoded items are sampled from, on the CPU."""
     return invert(_flow(estimates.denoiser), x0.to(model.device), sampler, **estimates.condition).cpu()

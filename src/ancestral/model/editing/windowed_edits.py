@@ -1,7 +1,8 @@
 """The part of an image that is edited: a window that the user chose, or one around the mask, with its soft edges."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -10,9 +11,9 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config.request import EditRequest
 from ancestral.data.spec import DataSpec
-from ancestral.model.editing.edited_samples import DecidedEdit
 from ancestral.model.image_values import read_images
 from ancestral.model.masks import MaskReading
+from ancestral.model.process import Process
 from ancestral.model.rectangles import Rectangle
 from ancestral.model.regions import Region
 
@@ -37,18 +38,30 @@ class Place(NamedTuple):
         """The windows in the size of the items of the model."""
         return self.region.reduced(self.images)
 
-    def put_back(self, edit: DecidedEdit) -> DecidedEdit:
+    def put_back(self, edit: Process) -> Process:
         """Return the edit of the items with its samples in the windows of the images."""
         images, region, misfit = self.images, self.region, edit.misfit
+        finish = partial(finished_in, region, images, edit.finish or edit.decode)
         # blended samples do not fit the measurement along the edge
         check = (lambda full: edit.check(region.reduced(full))) if region.weights is None else lambda full: ()
         return dataclasses.replace(
             edit,
-            finish=lambda x: region.paste(images, edit.finish(x)),
+            finish=finish,
+            show=finish if is_whole(region, images) else None,
             check=check,
             misfit=None if misfit is None else lambda full: misfit(region.reduced(full)),
             notes=(*edit.notes, *place_notes(region)),
         )
+
+
+def finished_in(region: Region, images: Tensor, finish: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return images with finished samples in their window."""
+    return region.paste(images, finish(x))
+
+
+def is_whole(region: Region, images: Tensor) -> bool:
+    """Whether a window has the size of the only image, so that its states are shown as those of the image."""
+    return len(images) == 1 and tuple(images.shape[2:]) == tuple(region.shape)
 
 
 def large_images(spec: DataSpec, image: Any) -> Tensor:

@@ -2,8 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,19 +15,18 @@ from ancestral.base.threads import cpu_threads
 from ancestral.config.request import EditRequest, Request
 from ancestral.config.sweep_values import SweptValue
 from ancestral.data.statistics import evenly_spaced
-from ancestral.declarations import EDIT_TASKS, FITTED, Edit
-from ancestral.model import editing, sampler_name
+from ancestral.declarations import EDIT_TASKS, Edit
+from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
-from ancestral.model.requested import RequestedModel, recipe_of, stages_of
+from ancestral.model.process import Process, made
 from ancestral.render import compositions
 from ancestral.results.editing_result import EditedCell, EditingResult
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
-from ancestral.use_cases.sampling.edit_files import DecidedEditing, EditPlan, WrittenEdit, files_of, paths_of
+from ancestral.use_cases.sampling.edit_files import files_of, paths_of
 from ancestral.use_cases.sampling.edit_folder import FolderPlan, edited_folder, is_folder, planned_folder
-from ancestral.use_cases.sampling.edit_inputs import EditInput, check_images, edit_input
-from ancestral.use_cases.sampling.reverse_process import ReverseProcess, sampled
-from ancestral.use_cases.sampling.sweep_files import SweepPlan
+from ancestral.use_cases.sampling.edit_inputs import check_images, edit_input
+from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
 from ancestral.use_cases.sampling.sweep_table import first_cell, planned_sweep, written_sweep
 
 STATISTICS = 2
@@ -37,7 +35,7 @@ COMPARED_SHOWN = 32
 """The largest number of cells of a table whose figures are said; the result has those of all."""
 
 
-def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing] | FolderPlan:
+def plan(options: Edit) -> SamplingPlan | FolderPlan:
     """Decide how an image is edited, or each image of a folder, and into which files.
 
     Raises:
@@ -48,16 +46,15 @@ def plan(options: Edit) -> EditPlan | SweepPlan[DecidedEditing] | FolderPlan:
     return planned_folder(options) if is_folder(options) else _planned(options)
 
 
-def _planned(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
+def _planned(options: Edit) -> SamplingPlan:
     """Decide how one image is edited."""
-    digest = requests.digest_at(options.model)
-    like = None if options.like is None else requests.like(options, digest)
+    like = None if options.like is None else requests.like(options, requests.digest_at(options.model))
     if like is not None:
         _check_task(like, options)
-    source = requests.loaded(options, digest)
-    model, name = source.model, source.name
+    model = requests.loaded(options)
     if len(model.spec.shape) < 2:
-        raise InputError(f"{name} is a model of points; images, signals and volumes can be edited")
+        raise InputError(f"{model.name} is a model of points; images, signals and volumes can be edited")
+    model.batch(options.batch_size)
     request = requests.of_options(options).of_edit(_settings(options), {}) if like is None else like
     given = edit_input(options, model, settings_of(first_cell(request, [model])))
     if like is not None:
@@ -66,42 +63,15 @@ def _planned(options: Edit) -> EditPlan | SweepPlan[DecidedEditing]:
     if like is None:
         settings = dataclasses.replace(settings, images=given.values)
     request = requests.with_weak(request.of_edit(settings, given.arguments), options, model)
-    decide = partial(_decided, options, source, given)
     if request.sweep is not None:
-        return planned_sweep(options, request, [model], decide)
-    decided = decide(request)
+        return planned_sweep(options, request, model, given)
+    process = model.process(request)
     out, gif, film = paths_of(options, request, model)
-    return EditPlan(**vars(decided), shown=given.shown, out=out, gif=gif, film=film)
+    notes = (*given.notes, *process.notes, *requests.snapshot_notes(options, request.objects.weak))
+    return SamplingPlan(options, (process,), process.recipe, out, tuple(dict.fromkeys(notes)), gif, film, given=given)
 
 
-def _decided(options: Edit, source: RequestedModel, given: EditInput, request: Request) -> DecidedEditing:
-    """Decide how the samples of a request without a sweep are made."""
-    model, settings = source.model, settings_of(request)
-    (stage,) = stages_of([source], request)
-    edit = editing.edit_of(model, request)
-    indices = None if options.task == "interpolate" else request.indices
-    items = range(edit.count) if indices is None else indices
-    own = request.objects.sampler
-    made = recipe_of(
-        request,
-        [stage],
-        n=len(items),
-        sampler=request.sampler if own is None else sampler_name(own),
-        edit=dataclasses.replace(settings, method=edit.method if options.task in FITTED else None),
-    )
-    notes = [
-        *given.notes,
-        *edit.remarks,
-        *requests.coupling_note(model),
-        *requests.never_absent(stage),
-        *stage.conditioning.notes(),
-        *requests.snapshot_notes(options, request.objects.weak),
-        *(requests.differences(request, model) if options.like is not None else ()),
-    ]
-    return DecidedEditing(options, model, source.name, edit, made, items, tuple(dict.fromkeys(notes)), given.change)
-
-
-def run(plan: EditPlan | SweepPlan[DecidedEditing] | FolderPlan) -> Generator[Event, None, EditingResult]:
+def run(plan: SamplingPlan | FolderPlan) -> Generator[Event, None, EditingResult]:
     """Make the samples of an edit, or of those of a folder, and write the files.
 
     Yields:
@@ -115,75 +85,80 @@ def run(plan: EditPlan | SweepPlan[DecidedEditing] | FolderPlan) -> Generator[Ev
     return (yield from _run(plan))
 
 
-def _run(plan: EditPlan | SweepPlan[DecidedEditing]) -> Generator[Event, None, EditingResult]:
-    cells = plan.cells if isinstance(plan, SweepPlan) else (plan,)
-    first, request = cells[0], plan.request
-    yield from (
-        Message(f"{name}: {reason}") for name, reason in {one.edit.method: one.edit.reason for one in cells}.items()
-    )
+def _run(plan: SamplingPlan) -> Generator[Event, None, EditingResult]:
+    methods = {process.method: process.reason for process in plan.processes}
+    yield from (Message(f"{name}: {reason}") for name, reason in methods.items())
     yield from map(Message, plan.notes)
-    made = (yield from _swept(plan)) if isinstance(plan, SweepPlan) else (yield from _written(plan))
-    return EditingResult(
-        model=first.name,
-        task=first.options.task,
-        count=made.samples,
-        seed=request.seed,
-        method=first.edit.method,
-        reason=first.edit.reason,
-        evaluations=first.edit.evaluations,
-        seconds=made.seconds,
-        paths=made.paths,
-        deviation=made.deviation,
-        index=request.indices,
-        given=request.given,
-        avoid=request.avoid,
-        notes=(*plan.notes, *made.remarks),
-        sweep=request.sweep,
-        cells=made.cells,
+    assert isinstance(plan.options, Edit)
+    began, recipe = time.perf_counter(), plan.recipe
+    result = EditingResult(
+        model=plan.model.name,
+        task=plan.options.task,
+        count=plan.count,
+        seed=recipe.seed,
+        method=plan.process.method,
+        reason=plan.process.reason,
+        evaluations=plan.process.evaluations,
+        seconds=0.0,
+        paths=(),
+        deviation=None,
+        index=recipe.indices,
+        given=recipe.given,
+        avoid=recipe.avoid,
+        notes=plan.notes,
+        sweep=recipe.sweep,
     )
+    with cpu_threads(plan.options.threads):
+        return (yield from (_written if plan.sweep is None else _swept)(plan, result, began))
 
 
-def _written(plan: EditPlan) -> Generator[Event, None, WrittenEdit]:
+def _written(plan: SamplingPlan, result: EditingResult, began: float) -> Generator[Event, None, EditingResult]:
     """Make the samples and write the files."""
-    edit, options, began = plan.edit, plan.options, time.perf_counter()
-    keep = evenly_spaced(compositions.FILM_STATES, len(edit.times)) if plan.film else []
-    same_sides = plan.change is not None and tuple(plan.change.shape) == plan.model.spec.shape[1:]
-    # else a state would be a large image around a small window
-    recording = yield from _recorded(plan, keep, edit.finish if same_sides else None)
+    process, options = plan.process, plan.options
+    keep = evenly_spaced(compositions.FILM_STATES, len(process.times)) if plan.film else []
+    recording = yield from made(process, options.batch_size, keep)
     seconds = time.perf_counter() - began
-    items = edit.finish(recording.samples)
-    remarks = edit.check(items)
+    remarks = process.check(recording.samples)
     yield from map(Message, remarks)
-    deviation = None
-    if options.task != "interpolate" and edit.count >= STATISTICS:
-        deviation = editing.deviation_of(plan.model.spec.codec.of_one_unit(items))
-    decode = plan.decode
-    states = [samplers.Step(state.index, state.t, decode(state.x), decode(state.x0)) for state in recording.states]
-    paths = yield from write_new_files(files_of(plan, items, deviation, states))
-    return WrittenEdit(edit.count, seconds, paths, plan.mean_deviation(deviation), remarks)
+    deviation = _deviation(plan, process, recording.samples)
+    paths = yield from write_new_files(files_of(plan, recording, deviation))
+    mean = _mean_deviation(plan, deviation)
+    return dataclasses.replace(result, seconds=seconds, paths=paths, deviation=mean, notes=(*plan.notes, *remarks))
 
 
-def _swept(plan: SweepPlan[DecidedEditing]) -> Generator[Event, None, WrittenEdit]:
+def _swept(plan: SamplingPlan, result: EditingResult, began: float) -> Generator[Event, None, EditingResult]:
     """Make the samples of all cells and write the file."""
-    began = time.perf_counter()
-    samples, paths = yield from written_sweep(plan, _cell)
+    assert plan.sweep is not None
+    samples, paths = yield from written_sweep(plan)
     seconds = time.perf_counter() - began
-    parts = torch.split(samples, [len(cell.items) for cell in plan.cells])
-    cells = tuple(map(_compared, plan.cells, parts, plan.sweep.values_of_cells))
+    parts = torch.split(samples, [process.count for process in plan.processes])
+    values = plan.sweep.values_of_cells
+    cells = tuple(_compared(plan, *cell) for cell in zip(plan.processes, parts, values, strict=True))
     yield from map(Message, _compared_lines(cells))
-    return WrittenEdit(len(samples), seconds, paths, cells=cells)
+    return dataclasses.replace(result, seconds=seconds, paths=paths, cells=cells)
 
 
-def _compared(cell: DecidedEditing, items: Tensor, values: dict[str, SweptValue]) -> EditedCell:
+def _deviation(plan: SamplingPlan, process: Process, items: Tensor) -> Tensor | None:
+    """The map of the standard deviation of samples; None of a walk, or of too few."""
+    if settings_of(plan.recipe).task == "interpolate" or process.count < STATISTICS:
+        return None
+    return editing.deviation_of(process.model.spec.codec.of_one_unit(items))
+
+
+def _mean_deviation(plan: SamplingPlan, deviation: Tensor | None) -> float | None:
+    """The mean of the map of the standard deviation where the image may change."""
+    change = None if plan.given is None else plan.given.change
+    return None if deviation is None else float((deviation if change is None else deviation[change]).mean())
+
+
+def _compared(plan: SamplingPlan, process: Process, items: Tensor, values: dict[str, SweptValue]) -> EditedCell:
     """A cell with its figures."""
-    edit, several = cell.edit, cell.options.task != "interpolate" and len(items) >= STATISTICS
-    alike = cell.model.spec.codec.of_one_unit(items)
     return EditedCell(
         values=values,
-        method=edit.method,
-        evaluations=edit.evaluations,
-        deviation=cell.mean_deviation(editing.deviation_of(alike)) if several else None,
-        misfit=None if edit.misfit is None else edit.misfit(items),
+        method=process.method,
+        evaluations=process.evaluations,
+        deviation=_mean_deviation(plan, _deviation(plan, process, items)),
+        misfit=None if process.misfit is None else process.misfit(items),
     )
 
 
@@ -194,24 +169,6 @@ def _compared_lines(cells: Sequence[EditedCell]) -> Iterator[str]:
         figures += [f"root mean square of A x - y {cell.misfit:.2g}"] if cell.misfit is not None else []
         if figures:
             yield f"{' '.join(f'{name}={value}' for name, value in cell.values.items())}: {', '.join(figures)}"
-
-
-def _cell(cell: DecidedEditing) -> Generator[Event, None, Tensor]:
-    recording = yield from _recorded(cell)
-    items = cell.edit.finish(recording.samples)
-    yield from map(Message, cell.edit.check(items))
-    return items
-
-
-def _recorded(
-    decided: DecidedEditing, keep: Sequence[int] = (), finish: Callable[[Tensor], Tensor] | None = None
-) -> Generator[Event, None, samplers.Recording]:
-    """Make the samples as the network knows them, and keep some of the states."""
-    edit, model, options = decided.edit, decided.model, decided.options
-    task = f"{edit.count} sample{'s' * (edit.count > 1)}"
-    process = ReverseProcess(task, edit.trajectory, edit.count, len(edit.times), decided.decode, finish)
-    with cpu_threads(options.threads):
-        return (yield from sampled(process, model.batch(options.batch_size), keep, decoded=False))
 
 
 # -- what the user gives ----------------------------------------------------------------------------------------------

@@ -74,18 +74,18 @@ def planned_folder(options: Edit) -> FolderPlan:
     folder = Path(options.image)
     files = image_files(folder, one_line(folder))
     masks = _masks(options, folder, files)
-    source = requests.loaded(options, requests.digest_at(options.model))
+    model = requests.loaded(options)
     out = _new_folder(options, folder)
-    check_outside(out, source.model.config.data.source)
+    check_outside(out, model.config.data.source)
     single = (options.n if options.index is None else len(options.index)) == 1
-    suffix = ".png" if single and writers.fits_png(source.model.spec.shape, source.model.spec.codec.dtype) else ""
+    suffix = ".png" if single and writers.fits_png(model.spec.shape, model.spec.codec.dtype) else ""
     images = list[FolderImage]()
     for file, mask in zip(files, masks, strict=True):
         path = file.relative_to(folder)
         place = (out / path).with_name(f"{path.stem}{suffix}")
-        own: dict[str, Any] = {"model": source.model, "image": file, "mask": mask, "out": place}
+        own: dict[str, Any] = {"model": model, "image": file, "mask": mask, "out": place}
         images.append(FolderImage(one_line(path), dataclasses.replace(options, **own)))
-    return FolderPlan(source.name, tuple(images))
+    return FolderPlan(model.name, tuple(images))
 
 
 def _masks(options: Edit, folder: Path, files: Sequence[Path]) -> list[object]:

@@ -18,7 +18,7 @@ from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.masks import MaskReading, box_mask, read_change
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model.trained_model import TrainedModel
 from ancestral.render.pictures import Beside
 
 
@@ -41,7 +41,7 @@ class EditInput:
     notes: tuple[str, ...] = ()
 
 
-def edit_input(options: Edit, model: SamplingModel, settings: EditRequest) -> EditInput:
+def edit_input(options: Edit, model: TrainedModel, settings: EditRequest) -> EditInput:
     """Read what an edit begins with.
 
     Args:

@@ -8,28 +8,18 @@ from typing import Any
 
 import torch
 
-from ancestral import __version__, samplers
 from ancestral.base import storage
 from ancestral.base.arguments import is_digits
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.base.registries import DISTILLATIONS
-from ancestral.conditions import LABEL
 from ancestral.config import CustomNetConfig
 from ancestral.config.request import SAMPLER_OPTIONS, SETTINGS, EditRequest, ImageRef, Objects, Request
 from ancestral.config.sweep_values import SweptValue, read_axes
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model, describe_file, find, load
-from ancestral.model.requested import (
-    RequestedModel,
-    check_followers,
-    check_model,
-    check_scale,
-    class_names,
-    digest_of,
-)
-from ancestral.model.sampling_model import SamplingModel
-from ancestral.model.stages import Stage
+from ancestral.model.process import Process
+from ancestral.model.requested import check_are_models, check_followers, check_model, check_scale, class_names
+from ancestral.model.trained_model import TrainedModel
 from ancestral.samplers.loop import GaussianDenoiser
 from ancestral.training.snapshot_models import load_snapshot
 
@@ -153,7 +143,7 @@ def _given(options: Sample | Edit) -> dict[str, Any]:
 def _with_sampler(request: Request, options: Sample | Edit) -> Request:
     """The request with the options of its sampler that have names of their own."""
     further = {name: getattr(options, name, None) for name in SAMPLER_OPTIONS if name not in SETTINGS}
-    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, sampler_options=further))
+    return with_objects(request, sampler_options=further)
 
 
 def like(options: Sample | Edit, digest: str) -> Request:
@@ -193,7 +183,7 @@ def given_again(request: Request, given: Mapping[str, Any]) -> Request:
     return dataclasses.replace(request, objects=Objects(given=given))
 
 
-def of_one(request: Request, model: SamplingModel, index: int) -> Request:
+def of_one(request: Request, model: TrainedModel, index: int) -> Request:
     """Return the request of one sample alone.
 
     Args:
@@ -217,19 +207,13 @@ def of_one(request: Request, model: SamplingModel, index: int) -> Request:
 
 def digest_at(model: Model | str | Path) -> str:
     """Return the SHA-256 of the file of a model, or of where one is; "" if it is in none."""
-    return digest_of(model) if isinstance(model, Model) else storage.sha256(find(model))
+    return model.digest if isinstance(model, Model) else storage.sha256(find(model))
 
 
-def loaded(options: Sample | Edit, digest: str) -> RequestedModel:
-    """Return the model of the options, loaded unless it is one.
-
-    Args:
-        options: The options.
-        digest: The SHA-256 of its file.
-    """
-    if isinstance(options.model, Model):
-        return RequestedModel(options.model, str(options.model.file or "the model"), digest)
-    return RequestedModel(load(options.model, options.device, net=options.net), str(options.model), digest)
+def loaded(options: Sample | Edit) -> Model:
+    """Return the model of the options, loaded unless it is one."""
+    model = options.model
+    return model if isinstance(model, Model) else load(model, options.device, net=options.net)
 
 
 def followers(options: Sample, request: Request | None) -> list[Model | str | Path]:
@@ -247,7 +231,7 @@ def followers(options: Sample, request: Request | None) -> list[Model | str | Pa
     return several
 
 
-def follower(model: Model | str | Path, device: str, net: Any) -> RequestedModel:
+def follower(model: Model | str | Path, device: str, net: Any) -> Model:
     """Return a model that follows another.
 
     Args:
@@ -258,14 +242,19 @@ def follower(model: Model | str | Path, device: str, net: Any) -> RequestedModel
     Raises:
         InputError: If there is no such model.
     """
-    if isinstance(model, Model):
-        return RequestedModel.of(model)
-    file = find(model)
-    own = isinstance(describe_file(file)[0].net, CustomNetConfig)
-    return RequestedModel(load(model, device, net=net if own else None), str(model), storage.sha256(file))
+    if not isinstance(model, str | Path):
+        check_are_models([model])
+        return model
+    own = isinstance(describe_file(find(model))[0].net, CustomNetConfig)
+    return load(model, device, net=net if own else None)
 
 
-def with_weak(request: Request, options: Sample | Edit, model: SamplingModel) -> Request:
+def with_objects(request: Request, **objects: Any) -> Request:
+    """Return a request with parts that memory alone holds, by the names of `Objects`."""
+    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, **objects))
+
+
+def with_weak(request: Request, options: Sample | Edit, model: TrainedModel) -> Request:
     """Return the request with the weaker model of autoguidance: a number is the step of a snapshot of the run.
 
     Raises:
@@ -279,7 +268,7 @@ def with_weak(request: Request, options: Sample | Edit, model: SamplingModel) ->
         weak = load(weak, options.device, net=options.net)
     if options.like is not None and request.weak is None and weak is not None:  # of another one `stages_of` says so
         raise InputError(f"these samples were guided by no weaker model: {option('weak')} names that one")
-    return dataclasses.replace(request, objects=dataclasses.replace(request.objects, weak=weak))
+    return with_objects(request, weak=weak)
 
 
 # -- branches ----------------------------------------------------------------------------------------------------------
@@ -343,11 +332,11 @@ def branch_of(parent: Request, options: Sample, classes: Sequence[str]) -> Reque
     return _with_sampler(parent.replace(**settings, at=options.at, parent=parent), options)
 
 
-def check_seed(options: Sample, stage: Stage) -> None:
+def check_seed(options: Sample, process: Process) -> None:
     """Raise InputError if another seed has no effect, since the sampler draws no noise after the branch."""
-    branch, schedule = stage.branch, stage.model.denoiser.schedule
-    assert branch is not None
-    if options.seed in (None, branch.seed):
+    parent, at, schedule = process.recipe.parent, process.recipe.at, process.model.denoiser.schedule
+    assert parent is not None
+    if options.seed in (None, parent.seed):
         return
     drawn = False
 
@@ -357,90 +346,19 @@ def check_seed(options: Sample, stage: Stage) -> None:
         return torch.zeros(shape)
 
     x = torch.zeros(1, 1, dtype=torch.float64)
-    for _ in stage.sampler.trajectory(GaussianDenoiser(schedule), x, stage.times[branch.at :], noise):
+    for _ in process.sampler.trajectory(GaussianDenoiser(schedule), x, process.times[at:], noise):
         if drawn:
             return
-    name = type(stage.sampler).__name__
+    name = type(process.sampler).__name__
     raise InputError(
-        f"{option('seed', options.seed)} has no effect: {name} draws no noise after state {branch.at}. Give a "
+        f"{option('seed', options.seed)} has no effect: {name} draws no noise after state {at}. Give a "
         f"sampler that does ({option('eta', 1)}, or {option('sampler', 'ddpm')}), or leave it out"
     )
 
 
-# -- notes -------------------------------------------------------------------------------------------------------------
-
-
-def differences(request: Request, model: SamplingModel) -> list[str]:
-    """Say why samples that are made again may differ.
-
-    Args:
-        request: The request, as it was read.
-        model: The model.
-
-    Raises:
-        InputError: If the request is that of a grid of another training run.
-    """
-    notes = []
-    if request.version == __version__ and request.run not in (None, model.config.identity()):
-        raise InputError(
-            f"{request.source} is a grid of the training of another run, with other settings or data: give the model "
-            f"of that run, or leave {option('like')} out"
-        )
-    if request.step not in (None, model.step):
-        notes.append(
-            f"{request.source} was made at step {request.step:,} of training; the model is of step {model.step:,}"
-        )
-    if request.version != __version__:
-        version = " ".join(request.version.split())
-        notes.append(f"{request.source} was made by ancestral {version}; version {__version__} may sample otherwise")
-    return notes
-
-
-def doubts(stage: Stage) -> list[str]:
-    """Say why the sampler does not suit a model that was distilled, or trained on pairs of a coupling."""
-    distil, sampler = stage.model.config.distil, stage.sampler
-    if not distil.method:
-        return coupling_note(stage.model) if _adds_noise(sampler) else []
-    if DISTILLATIONS[distil.method].consistent:
-        advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
-        return [] if isinstance(sampler, samplers.Consistency) else [f"{advice}, and get worse with each step"]
-    suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
-    advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
-    return [] if suits else [advice]
-
-
-def coupling_note(model: SamplingModel) -> list[str]:
-    """Say that a model was trained on pairs of a coupling, where that is not what a method assumes."""
-    coupling = model.config.train.coupling
-    text = f"the model was trained with {option('coupling', coupling)}: samplers with noise, and edits, take its ε̂ for"
-    return [] if coupling == "independent" else [f"{text} the score, which it is not; take euler, heun or ddim"]
-
-
-def _adds_noise(sampler: samplers.Sampler) -> bool:
-    noisy = isinstance(sampler, samplers.DDPM | samplers.Langevin | samplers.PredictorCorrector)
-    return noisy or any(getattr(sampler, name, 0) for name in ("eta", "ancestral", "churn"))
-
-
-def snapshot_notes(options: Sample | Edit, weak: SamplingModel | None) -> list[str]:
+def snapshot_notes(options: Sample | Edit, weak: TrainedModel | None) -> list[str]:
     """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
     number = str(options.weak)
     if weak is None or not is_digits(number) or int(number) == weak.step:
         return []
     return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
-
-
-def never_absent(stage: Stage) -> list[str]:
-    """Say which conditions guidance strengthens although the model never learned without them."""
-    train, further, guidance = stage.model.config.train, stage.model.spec.further, stage.conditioning.guidance
-    if guidance.off or guidance.weak is not None or (further and train.condition_dropout):
-        return []
-    names = [*stage.conditioning.values, *[stage.condition] * bool(stage.condition)]
-    names += [LABEL] * (bool(stage.model.spec.classes) and not train.label_dropout)
-    names = [name for name, scale in guidance.scales(names).items() if scale != 1]
-    if not names:
-        return []
-    dropout = option("label_dropout" if names == [LABEL] else "condition_dropout", 0)
-    return [
-        f"{stage.name} was trained with {dropout}, so guidance compares with estimates without {', '.join(names)} that "
-        "it never learned: train with the default of that option, or leave guidance out"
-    ]

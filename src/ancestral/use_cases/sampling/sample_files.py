@@ -4,12 +4,9 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-
-from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
@@ -18,14 +15,15 @@ from ancestral.config.request import SAMPLER_OPTIONS, ImageRef, Request
 from ancestral.data.decoding import from_pixels
 from ancestral.declarations import Sample
 from ancestral.model.condition_values import ConditionValues, captions
-from ancestral.model.requested import values_of
-from ancestral.model.sampling_model import SamplingModel
-from ancestral.model.stages import Stage
+from ancestral.model.process import Process
+from ancestral.model.sample_conditioning import class_names, label_tensor
+from ancestral.model.trained_model import TrainedModel
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import Flanks
-from ancestral.samplers.loop import Step
+from ancestral.samplers import Recording, Step
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 from ancestral.use_cases.sampling import requests
+from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
 
 SAMPLE_FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
 LONGEST_SAMPLE_STEM = 100
@@ -34,74 +32,15 @@ ANIMATION_HEIGHT = 400
 """Pixels: about the height of x_t in an animation, which has x̂_0 beside it; lower than a grid, since noise is large."""
 
 
-@dataclass(frozen=True)
-class DecidedSamples:
-    """Samples that are decided: which, and how they are made.
-
-    Attributes:
-        options: What the user gave.
-        stages: The model, and those that follow it in a cascade.
-        items: The indices of the samples.
-        request: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
-        notes: What the user should know, a line each.
-    """
-
-    options: Sample
-    stages: tuple[Stage, ...]
-    items: Sequence[int]
-    request: Request
-    notes: tuple[str, ...]
-
-    @property
-    def model(self) -> SamplingModel:
-        """The model whose samples are written: the last of a cascade."""
-        return self.stages[-1].model
-
-    @property
-    def labelled(self) -> SamplingModel:
-        """The model whose classes the labels are: the first that has some."""
-        return next((stage.model for stage in self.stages if stage.model.spec.classes), self.model)
-
-    @property
-    def states(self) -> int:
-        """The number of states of each sample of the last model."""
-        return len(self.stages[-1].times)
-
-    @property
-    def work(self) -> int:
-        """The number of states of all batches."""
-        size = self.options.batch_size
-        return sum(-(-len(self.items) // stage.model.batch(size)) * len(stage.times) for stage in self.stages)
-
-    def recipe_of_one(self, place: int) -> Request:
-        """Return the request of one of the samples alone."""
-        return requests.of_one(self.request, self.labelled, self.items[place])
-
-
-@dataclass(frozen=True)
-class SamplePlan(DecidedSamples):
-    """Samples that are decided, and the files that they are written to.
-
-    Attributes:
-        out: The grid, animation, array or folder.
-        gif: An animation, if any.
-        film: A film strip, if any.
-    """
-
-    out: Path
-    gif: Path | None
-    film: Path | None
-
-
-def paths_of(options: Sample, request: Request, stages: Sequence[Stage]) -> tuple[Path, Path | None, Path | None]:
+def paths_of(options: Sample, process: Process) -> tuple[Path, Path | None, Path | None]:
     """The file of the samples, the animation and the film strip."""
     folder = folder_of(options.model, "samples")
-    stem = _stem(options, request, [stage.name for stage in stages[1:]])
+    stem = _stem(options, process.recipe, [one.model.name for one in process.chain[1:]])
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
-    _check_out(out, stages[-1].model)
+    _check_out(out, process.model)
     gif, film = path_of(options.gif, folder / f"{stem}.gif"), path_of(options.film, folder / f"{stem}-film.png")
-    for path, stage in product(filter(None, (out, gif, film)), stages):
-        check_outside(path, stage.model.config.data.source)
+    for path, one in product(filter(None, (out, gif, film)), process.chain):
+        check_outside(path, one.model.config.data.source)
     animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in writers.ANIMATIONS]
     for path in animations:
         writers.check_animation(path)
@@ -112,18 +51,23 @@ def paths_of(options: Sample, request: Request, stages: Sequence[Stage]) -> tupl
 
 
 def files_of(
-    plan: SamplePlan, samples: Tensor, frames: Sequence[Step], stills: Sequence[Step]
+    plan: SamplingPlan, recording: Recording, frames: Sequence[Step], stills: Sequence[Step]
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
-    options, model, request, items, out = plan.options, plan.labelled, plan.request, plan.items, plan.out
-    spec, limits, suffix = plan.model.spec, plan.model.spec.codec.channel_limits, plan.out.suffix.lower()
-    values = values_of(plan.stages)
+    process, options, out, samples = plan.process.given(recording), plan.options, plan.out, recording.samples
+    assert isinstance(options, Sample)
+    model, request, items, values = process.labelled or process.model, process.recipe, process.items, process.values
+    spec, limits, suffix = process.model.spec, process.limits, out.suffix.lower()
     before = compositions.beside(values, items)
     tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
-    period = 1 if request.indices is not None else _period(plan, values)
+    period = 1 if request.indices is not None else _period(request, model, values)
     period = 1 if tiles > 1 and period >= len(items) else period
     columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
-    names = captions(values, items, model.class_names(items, request.label)) if options.captions is not False else None
+    names = (
+        captions(values, items, class_names(model.spec, items, request.label))
+        if options.captions is not False
+        else None
+    )
     flanks = Flanks(before)
 
     def text(made: Request) -> str:
@@ -139,16 +83,16 @@ def files_of(
         writers.write_animation(path, drawn, options.fps or writers.FPS)
 
     def single_files(path: Path) -> None:
-        files = _file_names(plan, values)
+        files = _file_names(items, values)
         if spec.rate:
             writers.write_recordings(path, samples, spec.rate, files)
         else:
-            texts = [text(plan.recipe_of_one(place)) for place in range(len(items))]
+            texts = [text(requests.of_one(request, model, item)) for item in items]
             writers.write_images(path, samples, files, texts)
 
     def array(path: Path) -> None:
         conditions = {name: value.array(items) for name, value in values.items()}
-        writers.write_array(path, samples, model.labels(items, request.label), conditions)
+        writers.write_array(path, samples, label_tensor(model.spec, items, request.label), conditions)
 
     def film(path: Path) -> None:
         strip = compositions.film(stills, width=1180, limits=limits, captions=names, flanks=flanks)
@@ -164,24 +108,24 @@ def files_of(
     return files
 
 
-def _period(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> int:
+def _period(request: Request, model: TrainedModel, values: Mapping[str, ConditionValues]) -> int:
     """The number of samples after which their conditions repeat."""
-    label, classes = plan.request.label, plan.labelled.spec.classes
+    label, classes = request.label, model.spec.classes
     return math.lcm(len(classes if label is None else label) or 1, *(len(value.rows) for value in values.values()))
 
 
-def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list[str]:
+def _file_names(items: Sequence[int], values: Mapping[str, ConditionValues]) -> list[str]:
     """The names of single files, without suffix: those of the files of a condition if it has several, else numbers.
 
     Samples of one file have their number after its name.
     """
-    numbers = list(writers.numbered(plan.items))
+    numbers = list(writers.numbered(items))
     for value in values.values():
         files = [Path(name).absolute() for name in value.names]
         if value.kind.on_grid and len(files) > 1 and len(set(files)) == len(files):
             root = os.path.commonpath([file.parent for file in files])
             stems = [str(file.relative_to(root).with_suffix("")) for file in files]
-            names = [stems[index % len(stems)] for index in plan.items]
+            names = [stems[index % len(stems)] for index in items]
             if len(set(names)) == len(names):
                 return names
             return [f"{name}-{number}" for name, number in zip(names, numbers, strict=True)]
@@ -216,7 +160,7 @@ def _without_suffix(value: ImageRef | str) -> str:
     return Path(value.name).stem if isinstance(value, ImageRef) else value
 
 
-def _check_out(out: Path, model: SamplingModel) -> None:
+def _check_out(out: Path, model: TrainedModel) -> None:
     """Raise InputError if the samples could not be written."""
     if out.suffix.lower() == ".npz" and (name := writers.array_name(model.spec.shape)) in model.spec.conditions:
         raise InputError(f"{out} would hold two arrays called {name}, the samples and a condition: give a folder")

@@ -16,12 +16,16 @@ from ancestral.conditions import LABEL
 from ancestral.config.folders import check_outside
 from ancestral.config.request import SAMPLER_OPTIONS, Request, swept_settings
 from ancestral.declarations import Edit, Sample
-from ancestral.model.sampling_model import SamplingModel
+from ancestral.model import Model
+from ancestral.model.process import Process, made
 from ancestral.model.sweep_axes import GIVEN, GUIDANCE
 from ancestral.model.sweeps import Sweep, sweep_of
+from ancestral.model.trained_model import TrainedModel
 from ancestral.use_cases.output_files import other_images, write_new_files
 from ancestral.use_cases.sampling import requests
-from ancestral.use_cases.sampling.sweep_files import D, SweepPlan, files_of_table, path_of_table
+from ancestral.use_cases.sampling.edit_inputs import EditInput
+from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
+from ancestral.use_cases.sampling.sweep_files import files_of_table, path_of_table
 
 ONE_SAMPLER = ("eta", "variance")
 """Options of a sampler that not all have."""
@@ -30,35 +34,37 @@ MOST_NOTES = 8
 
 
 def planned_sweep(
-    options: Sample | Edit, request: Request, models: Sequence[SamplingModel], decide: Callable[[Request], D]
-) -> SweepPlan[D]:
+    options: Sample | Edit, request: Request, model: Model, given: EditInput | None = None
+) -> SamplingPlan:
     """Decide all cells of a sweep, and the file.
 
     Args:
         options: The options.
-        request: The request of the table.
-        models: The model, and those that follow it.
-        decide: Decides how the samples of a request without a sweep are made.
+        request: The request of the table, with the models that follow.
+        model: The model.
+        given: What an edit begins with.
 
     Raises:
         InputError: If an option has no meaning in a sweep, or a cell cannot be made.
     """
     _check_options(options, request)
-    sweep = sweep_of(request, models, decide)
+    models = [model, *request.objects.then]
+    sweep = sweep_of(request, models, model.process)
     _check_values(options, sweep)
-    cells = tuple(decide(cell) for row in sweep.cells for cell in row)
-    recipe = sweep.recipe(request, cells[0].request)
-    notes = list(dict.fromkeys([*sweep.notes, *(note for cell in cells for note in cell.notes)]))
+    cells = tuple(model.process(cell) for row in sweep.cells for cell in row)
+    recipe = sweep.recipe(request, cells[0].recipe)
+    said = [*sweep.notes, *(() if given is None else given.notes), *(note for cell in cells for note in cell.notes)]
+    notes = list(dict.fromkeys([*said, *requests.snapshot_notes(options, request.objects.weak)]))
     if len(notes) > MOST_NOTES:
         notes = [*notes[:MOST_NOTES], f"{plural(len(notes) - MOST_NOTES, 'note')} more on other cells"]
     out = path_of_table(options, sweep, recipe)
-    for model in models:
-        check_outside(out, model.config.data.source)
+    for one in models:
+        check_outside(out, one.config.data.source)
     notes += other_images([out]) if recipe.edit is None else []
-    return SweepPlan(options, models[-1], len(models) == 1, sweep, cells, recipe, out, tuple(notes))
+    return SamplingPlan(options, cells, recipe, out, tuple(notes), sweep=sweep, given=given)
 
 
-def first_cell(request: Request, models: Sequence[SamplingModel]) -> Request:
+def first_cell(request: Request, models: Sequence[TrainedModel]) -> Request:
     """Return the request of the first cell of a sweep; of a request without one itself."""
     return request if request.sweep is None else sweep_of(request, models).cells[0][0]
 
@@ -110,38 +116,42 @@ def _check_values(options: Sample | Edit, sweep: Sweep) -> None:
 # -- the run -----------------------------------------------------------------------------------------------------------
 
 
-def written_sweep(
-    plan: SweepPlan[D], make: Callable[[D], Generator[Event, None, Tensor]]
-) -> Generator[Event, None, tuple[Tensor, tuple[str, ...]]]:
+def written_sweep(plan: SamplingPlan) -> Generator[Event, None, tuple[Tensor, tuple[str, ...]]]:
     """Make the samples of all cells and write the file.
 
     Args:
         plan: The plan.
-        make: Makes the samples of a cell, in the units of the data.
 
     Yields:
-        The work done of all cells, the states of a single model, and the file.
+        The work done of all cells, the states of a single model, what is said of the samples, and the file.
 
     Returns:
         The samples of all cells, one after another, and the path.
     """
     samples, said = list[Tensor](), set[Message]()
-    done = 0
-    for number, cell in enumerate(plan.cells):
-        samples.append((yield from mapped(make(cell), _renumbered(plan, number, done, said))))
-        done += cell.work
+    done, size = 0, plan.options.batch_size
+    for number, cell in enumerate(plan.processes):
+        samples.append((yield from mapped(_made(cell, size), _renumbered(plan, number, done, said))))
+        done += cell.work(size)
     paths = yield from write_new_files(files_of_table(plan, samples))
     return torch.cat(samples), paths
 
 
-def _renumbered(plan: SweepPlan[D], number: int, done: int, said: set[Message]) -> Callable[[Event], Iterator[Event]]:
+def _made(cell: Process, batch_size: int | None) -> Generator[Event, None, Tensor]:
+    recording = yield from made(cell, batch_size)
+    yield from map(Message, cell.check(recording.samples))
+    return recording.samples
+
+
+def _renumbered(plan: SamplingPlan, number: int, done: int, said: set[Message]) -> Callable[[Event], Iterator[Event]]:
     """A function of an event of a cell that returns it as that of a part of all samples.
 
     The last states of all cells have one number, and messages come once.
     """
-    counts = [len(cell.items) for cell in plan.cells]
-    total, longest = sum(cell.work for cell in plan.cells), max(cell.states for cell in plan.cells)
-    task, before = f"{plural(len(plan.cells), 'cell')} of {plural(counts[0], 'image')}", sum(counts[:number])
+    counts, size = [cell.count for cell in plan.processes], plan.options.batch_size
+    total, longest = sum(cell.work(size) for cell in plan.processes), max(len(cell.times) for cell in plan.processes)
+    task, before = f"{plural(len(counts), 'cell')} of {plural(counts[0], 'image')}", sum(counts[:number])
+    shows_states = plan.process.before is None
 
     def renumbered(event: Event) -> Iterator[Event]:
         nonlocal done
@@ -151,7 +161,7 @@ def _renumbered(plan: SweepPlan[D], number: int, done: int, said: set[Message]) 
         elif isinstance(event, Message) and event not in said:
             said.add(event)
             yield event
-        elif isinstance(event, State) and plan.shows_states:
+        elif isinstance(event, State) and shows_states:
             yield dataclasses.replace(
                 event,
                 task=task,
