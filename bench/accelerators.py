@@ -93,7 +93,7 @@ def by_function(waits: Mapping[str, int]) -> dict[str, int]:
 
 
 def function_at(file: Path, line: int) -> str:
-    """Name the function that a line is in, after its module: "model/sampling_model.py, SamplingModel.decoded"."""
+    """Name the function that a line is in, after its module: "model/sample_conditioning.py, states"."""
     nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
     scopes = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)]
     around = [node for node in scopes if node.lineno <= line <= (node.end_lineno or node.lineno)]

@@ -569,8 +569,8 @@ def test_what_a_gpu_is_measured_by_runs_on_the_pretended_one(tmp_path):
         if key[0] == "step" and key not in lacking:
             assert (row["waits"], row["bytes"], row["seconds"]) == ({}, None, None)
     assert rows["sampling", "ddim"]["waits"] == {
-        "read (_local_scalar_dense): model/sampling_model.py, SamplingModel.states": 1,
-        "copy to the CPU: model/sampling_model.py, SamplingModel.decoded": 1,
+        "read (_local_scalar_dense): model/sample_conditioning.py, states": 1,
+        "copy to the CPU: model/process.py, _on_cpu": 1,
     }
     text = section((tmp_path / "page.md").read_text(encoding="utf-8"), "On a GPU")
     assert "| digits | bf16, contiguous | 8 | not measured | not measured | 0 | needs CUDA |" in text

@@ -15,7 +15,7 @@ from ancestral.data.equal_items import first_equal, moved_rows
 from ancestral.declarations import Train
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import loader
-from ancestral.use_cases.training import held_out_items, train
+from ancestral.use_cases.training import opened_data, train
 
 SETS = ([0, *range(100, 114)], [3, 200], [4, 201], [5, 202, 203], *([row, 130 + row] for row in range(10, 50)))
 """The rows of `flags` that are equal."""
@@ -79,14 +79,14 @@ def test_copies_that_fit_nowhere_are_refused():
 def test_a_run_records_its_split_and_keeps_it(folder, tmp_path):
     plan = train.plan(Train(config="arrays", data=folder, out=tmp_path / "run", settings={"validation": 0.1}))
     whole = data.open(str(folder))
-    config, notes = finish(held_out_items.with_copies_together(plan, plan.config, whole))
+    config, notes = finish(opened_data.with_copies_together(plan, plan.config, whole))
     assert config.data.moved_rows == finish(moved_rows(whole, 0.1))
     assert [note.partition(" ")[2] for note in notes] == [
         "items changed sides, so that copies are on one side of the split"
     ]
     for saved in (config, plan.config):  # one with nothing recorded too
         resumed, notes = finish(
-            held_out_items.with_copies_together(dataclasses.replace(plan, saved=saved), plan.config, whole)
+            opened_data.with_copies_together(dataclasses.replace(plan, saved=saved), plan.config, whole)
         )
         assert (resumed.data.moved, notes) == (saved.data.moved, [])
     assert Config.from_json(config.to_json()) == config
@@ -132,8 +132,8 @@ def test_blocks_are_runs_of_items_that_follow_each_other(count, share, runs):
 def test_copies_stay_together_where_blocks_are_held_out(folder, tmp_path):
     plan = train.plan(Train(config="arrays", data=folder, out=tmp_path / "run", settings={"validation": "0.1:blocks"}))
     whole = data.open(str(folder))
-    config, _ = finish(held_out_items.with_copies_together(plan, plan.config, whole))
-    training, held_out, _ = held_out_items.split(whole, config, None)
+    config, _ = finish(opened_data.with_copies_together(plan, plan.config, whole))
+    training, held_out, _ = opened_data.split(whole, config, None)
     assert (first_equal(held_out.items, training.items) < 0).all()
     assert len(held_out) > 0.05 * len(whole)
     run = dataclasses.replace(config.data, source=str(folder), fingerprint=whole.fingerprint)

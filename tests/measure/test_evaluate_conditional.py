@@ -27,7 +27,7 @@ from ancestral.model import Model
 from ancestral.samplers import DDIM
 from ancestral.targets import X0, Prediction, exact_at_zero
 from ancestral.training.validation import Validation
-from ancestral.use_cases.training import held_out_items
+from ancestral.use_cases.training import opened_data
 
 SLOPE, STD = torch.tensor([0.18, -0.09]), 0.1
 HEUN = samplers.Heun(steps=60, spacing="logsnr")
@@ -243,7 +243,7 @@ def test_validation_data_have_the_numbering_of_the_training_data():
     config = dataclasses.replace(
         config, data=dataclasses.replace(config.data, source="x", validation="(given from Python)")
     )
-    train, held_out, notes = held_out_items.split(dataset, config, other)
+    train, held_out, notes = opened_data.split(dataset, config, other)
     assert train is dataset
     assert held_out.spec.further == dataset.spec.further
     assert held_out.conditions["hair"][:4].tolist() == [2, -1, 1, 0]
@@ -253,7 +253,7 @@ def test_validation_data_have_the_numbering_of_the_training_data():
     assert validation.conditions["hair"][:4].tolist() == [2, -1, 1, 0]
     assert torch.equal(validation.conditions["low"], torch.cat([GREY, GREY]))
     with pytest.raises(InputError, match=r"^validation: .* no column 'hair'"):
-        held_out_items.split(dataset, config, (GREY, {"age": torch.arange(20.0)}))
+        opened_data.split(dataset, config, (GREY, {"age": torch.arange(20.0)}))
 
 
 def test_a_run_and_its_kept_samples_follow_from_the_conditions():

@@ -39,7 +39,7 @@ from ancestral.measure.study import Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
-from ancestral.model import Model
+from ancestral.model import stages
 from ancestral.render import evaluation_text
 from ancestral.render.model_card import _results
 from ancestral.results import ComparisonResult, Estimate, EvaluationResult, SampleMetrics
@@ -113,15 +113,15 @@ def metrics_json(folder):
 @pytest.fixture
 def passes(monkeypatch):
     """The items that were drawn, in the order of the batches."""
-    sampled, trajectory = [], Model.trajectory
+    sampled, states = [], stages.states
 
-    def counted(self, indices, *args, **kwargs):
-        for step in trajectory(self, indices, *args, **kwargs):
+    def counted(model, indices, *args, **kwargs):
+        for step in states(model, indices, *args, **kwargs):
             if step.t == 0:
-                sampled.append(indices)
+                sampled.append(range(indices[0], indices[-1] + 1))
             yield step
 
-    monkeypatch.setattr(Model, "trajectory", counted)
+    monkeypatch.setattr(stages, "states", counted)
     return sampled
 
 

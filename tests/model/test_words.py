@@ -109,8 +109,7 @@ def test_a_class_is_avoided_as_a_text_is(model):
     x, t = torch.randn(1, 1, 8, 8), torch.tensor([500])
     found = estimates.denoiser.predict(x, t, **estimates.condition).x0
     dark, fair = (
-        model.denoiser.predict(x, t, **{**estimates.condition, "hair": torch.tensor([number])}).x0
-        for number in (0, 1)
+        model.denoiser.predict(x, t, **{**estimates.condition, "hair": torch.tensor([number])}).x0 for number in (0, 1)
     )
     torch.testing.assert_close(found, fair + 3 * (dark - fair), rtol=1e-4, atol=1e-5)
 

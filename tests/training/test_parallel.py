@@ -21,7 +21,7 @@ from ancestral.conditions import Condition
 from ancestral.config import TransformerConfig
 from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
-from ancestral.training.preview import sample_preview
+from ancestral.use_cases.training.training_previews import sample_preview
 from tiny_models import LearnedWeights, conditional_stripes, stripes, tiny_config, together
 
 STEPS = 12

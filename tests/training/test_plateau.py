@@ -15,11 +15,11 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
-from ancestral.measure.kernel_distance import KernelDistance
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
 from ancestral.training.sample_distance import SampleDistance
+from ancestral.use_cases.training.train import KernelDistance
 from tiny_models import together
 
 POINTS = {"width": 16, "blocks": 1, "batch_size": 32, "lr": 0.3, "warmup": 0, "decay": "cosine", "measure_every": 3,

@@ -7,7 +7,7 @@ from PIL import Image
 from ancestral.base.events import Message, Work
 from ancestral.config.training_values import MeasuredDistance, ValidationLosses
 from ancestral.training import Progress
-from ancestral.use_cases.training.training_filters import logged, reported
+from ancestral.use_cases.training.run_report import logged, reported
 from ancestral.use_cases.training.training_previews import Preview
 
 GRID, FILM = Image.new("L", (1, 1)), Image.new("L", (2, 1))

@@ -35,7 +35,7 @@ TIMED_SAMPLES = 32
 
 
 class ItemMetric(Protocol):
-    """A distance of sets of items, by features of each item: `measure.kernel_distance` has KID."""
+    """A distance of sets of items, by features of each item: that of a run is KID."""
 
     title: str
     """Its name in results."""

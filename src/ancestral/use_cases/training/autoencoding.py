@@ -26,7 +26,7 @@ from ancestral.objectives.reconstruction import Reconstruction
 from ancestral.render import pictures, writers
 from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.signals import stop_on_signals
-from ancestral.use_cases.training.training_filters import logged
+from ancestral.use_cases.training.run_report import logged
 
 WINDOW = 64
 """Side of the windows of images on which an autoencoder is trained: its layers see no further."""

@@ -3,6 +3,9 @@
 import dataclasses
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from ancestral import config as configs
 from ancestral import data as datasets
@@ -11,18 +14,23 @@ from ancestral.base.arguments import short_source
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.events import Event
 from ancestral.base.options import option
+from ancestral.base.quantities import plural
 from ancestral.config import Config, Given
+from ancestral.config.data_config import HeldOut
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
+from ancestral.data.equal_items import moved_rows
 from ancestral.data.partners import AbsentError
 from ancestral.data.spec import NOTHING_TO_LEARN, SPEC_ITEMS
-from ancestral.measure.findings import channel_findings
+from ancestral.guidance import NO_CLASS
+from ancestral.measure import reference
+from ancestral.measure.findings import channel_findings, order_finding
+from ancestral.measure.items import inspect_items
 from ancestral.measure.reference import text_as_known
 from ancestral.training import RunFolder
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
+from ancestral.training.validation import VALIDATION_PASSES
 from ancestral.use_cases.training import fine_tuning
-from ancestral.use_cases.training.distinct_items import without_copies
-from ancestral.use_cases.training.held_out_items import split, with_copies_together
 from ancestral.use_cases.training.plan_training import TrainPlan
 
 
@@ -154,3 +162,88 @@ def _check_varied(dataset: Dataset) -> None:
         drawings = f" (drawings laid on their own colour? give another {option('background')}, or "
         advice = f"{drawings}{option('channels', 4)})" if items.ndim == 4 else ""
         raise InputError(f"{dataset.name} holds nothing but the value {int(value)}: {NOTHING_TO_LEARN}{advice}")
+
+
+def without_copies(
+    plan: TrainPlan, config: Config, dataset: Dataset
+) -> Generator[Event, None, tuple[Config, Dataset, list[str]]]:
+    """Return the config with the items that are left out, the other items, and a line on them.
+
+    A run that goes on keeps what was recorded.
+    """
+    left_out, notes = "" if plan.saved is None else plan.saved.data.left_out, list[str]()
+    if plan.saved is None and config.data.leave_out_copies:
+        rows = yield from on_first(_copies(dataset))
+        left_out = " ".join(map(str, rows))
+        notes += [f"{plural(len(rows), 'item')} left out: copies of others"] if rows else []
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, left_out=left_out))
+    return config, dataset.without(config.data.left_out_rows), notes
+
+
+def _copies(dataset: Dataset) -> Generator[Event, None, list[int]]:
+    """Find the rows of items that are copies of others."""
+    items = yield from inspect_items(dataset, dataset.threads)
+    rows: list[int] = items.rows[items.copies].tolist()
+    return rows
+
+
+def with_copies_together(
+    plan: TrainPlan, config: Config, dataset: Dataset
+) -> Generator[Event, None, tuple[Config, list[str]]]:
+    """Return the config with the items that change sides so that copies stay together, and a line on them.
+
+    A run that goes on, or that starts from a model of the same split, keeps what was recorded, though it is nothing.
+    """
+    share, moved, notes = config.data.validation, "", list[str]()
+    before = plan.saved.data if plan.saved is not None else plan.start.model.config.data if plan.start else None
+    same_items = config.data.fingerprint, config.data.left_out, share
+    alike = before is not None and (before.fingerprint, before.left_out, before.validation) == same_items
+    if before is not None and (plan.saved is not None or alike):
+        moved = before.moved
+    elif (part := config.data.held_out) is not None:
+        rows = yield from on_first(moved_rows(dataset, part))
+        moved = " ".join(map(str, rows))
+        notes += (
+            [f"{plural(len(rows), 'item')} changed sides, so that copies are on one side of the split"] if rows else []
+        )
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, moved=moved)), notes
+
+
+def _order_notes(dataset: Dataset, part: HeldOut) -> tuple[str, ...]:
+    """Say if single items are held out of data in order."""
+    return () if part.by_blocks else tuple(f"{one.text}; {one.advice}" for one in order_finding(dataset))
+
+
+def split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
+    """Return the data to train on, what is held out, and notes on that: a share of them, or other data, `validation` if
+    from Python.
+
+    Raises:
+        InputError: If the validation data cannot be read, are not of the kind of the data, or are the data.
+    """
+    share, part = config.data.validation, config.data.held_out
+    if share is None:
+        return dataset, None, ()
+    if part is not None:
+        return (*datasets.hold_out(dataset, part, config.data.moved_rows), _order_notes(dataset, part))
+    spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
+    given = reference.names_of_conditions(spec, config.data.given)
+    try:
+        reference.check_partners(config.data.source, source, given or ())
+        held_out = reference.load_validation(spec, source, config.data, given)
+        items = held_out.sample(VALIDATION_PASSES)
+        values, notes = reference.conditions_for(items, spec)
+    except InputError as error:
+        raise InputError(f"{option('validation')}: {error.text}") from None
+    if held_out.fingerprint == dataset.fingerprint or share == config.data.source != configs.FROM_PYTHON:
+        raise InputError(
+            f"{option('validation')} names the data that are trained on: give a share of them, as in 0.1, or others"
+        )
+    labels = reference.labels_for(items, spec.classes) if spec.classes else None
+    if spec.classes and labels is None:
+        labels = torch.full((len(items),), NO_CLASS)
+    conditions = {
+        name: items.conditions[name] if spec.further[name].on_grid else value for name, value in values.items()
+    }
+    split = dataclasses.replace(items, labels=labels, classes=spec.classes, conditions=conditions, kinds=spec.further)
+    return dataset, split, notes

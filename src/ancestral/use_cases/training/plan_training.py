@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from ancestral.base import registries
 from ancestral.base.arguments import is_remote
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.base.plugins import import_function
 from ancestral.config import Config, Given, by_size
 from ancestral.config.folders import ARRAY_FILES
 from ancestral.declarations import Train
 from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder
+from ancestral.schedules import Schedule
+from ancestral.targets import Target
 from ancestral.training import RunFolder, trackers
-from ancestral.use_cases.given_parts import own_parts_of, with_settings
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.fine_tuning import Start
 from ancestral.use_cases.training.resuming import check_place, in_order, saved_config, with_saved_schedule
@@ -199,3 +201,42 @@ def _absolute(given: Given) -> Given:
         return Given(name or place.name, str(place.resolve()))
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
     return Given(name or place.stem, str(place.resolve())) if is_array else given
+
+
+OWN: dict[str, Callable[[object], bool]] = {
+    "schedule": lambda given: isinstance(given, Schedule),
+    "target": lambda given: isinstance(given, Target),
+    "optimiser": callable,
+}
+"""Settings that may be objects, and how these are recognised."""
+IDLE_BESIDE = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
+"""Settings that have no effect beside parts of your own."""
+
+
+def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
+    """Return the parts of the user's own, and the settings that are none."""
+    settings = dict(options.settings)
+    objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
+    objects |= {name: function_of(getattr(options, name)) for name in ("lr_schedule", "objective")}
+    parts = OwnParts(options.net, **objects)
+    for name, idle in IDLE_BESIDE.items():
+        if getattr(parts, name) is not None and any(setting in settings for setting in idle):
+            names = " and ".join(map(option, idle))
+            raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
+    return parts, settings
+
+
+def function_of(function: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+    """Return a function, which may be given as package.module:function."""
+    return import_function(function) if isinstance(function, str) else function
+
+
+def with_settings(base: Config, parts: OwnParts, settings: Mapping[str, Any]) -> Config:
+    """Return the config with these settings, and "custom" where there are own parts."""
+    values, validation = dict(settings), settings.get("validation")
+    if validation is not None and not isinstance(validation, float | int | str):
+        values["validation"] = str(validation) if isinstance(validation, Path) else configs.FROM_PYTHON
+    config = parts.named_in(base).with_settings(**values)
+    if parts.named_in(config) != config:
+        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
+    return config

@@ -1,15 +1,21 @@
 """Training: from a config and data to a run folder, with previews, a log, a report, and signals that end it well."""
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from ancestral import model as models
-from ancestral.base.device import keep_freed_memory
+from ancestral.base.device import items_at_once, keep_freed_memory
 from ancestral.base.errors import survived
+from ancestral.base.estimate import Estimate
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
 from ancestral.base.threads import cpu_threads
-from ancestral.measure.kernel_distance import KernelDistance
+from ancestral.data.spec import DataSpec
+from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
 from ancestral.results.training_result import TrainingResult
 from ancestral.training import Progress, RunFolder, Trainer, trackers
@@ -21,9 +27,8 @@ from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.autoencoding import prepare_autoencoder
 from ancestral.use_cases.training.opened_data import OpenedData, opened
 from ancestral.use_cases.training.plan_training import TrainPlan, plan
-from ancestral.use_cases.training.run_report import RunReport
+from ancestral.use_cases.training.run_report import RunEvent, RunReport, logged, reported
 from ancestral.use_cases.training.training_choices import choose, choose_memory
-from ancestral.use_cases.training.training_filters import RunEvent, logged, reported
 from ancestral.use_cases.training.training_messages import announced, doubts, ended
 from ancestral.use_cases.training.training_previews import Preview, lacks_preview, previewed
 
@@ -188,3 +193,33 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
         return True
     trainer.preempted = progress.preempted  # on every process
     return False
+
+
+class KernelDistance:
+    """The kernel distance of the features of the default extractor: a `training.sample_distance.ItemMetric`.
+
+    Args:
+        spec: The description of the data.
+        device: Where the feature extractor runs.
+
+    Raises:
+        InputError: If the extractor's package is missing.
+    """
+
+    def __init__(self, spec: DataSpec, device: torch.device) -> None:
+        self.extractor = extractors.extractor(extractors.default_name(spec.shape), spec.shape, spec.codec, device)
+        self.title = self.extractor.title("KID")
+        self.width = self.extractor.width
+
+    def features(self, items: Tensor) -> Tensor:
+        """Return the features (N, width) of decoded items (N, C, *sides)."""
+        return self.extractor(items).values
+
+    def reference_features(self, items: Tensor) -> Tensor:
+        """Return the same in batches; the user's cache keeps them."""
+        batches = extractors.features(self.extractor, items, items_at_once(items.shape[1:]))
+        return extractors.concatenate(batches).values
+
+    def to(self, reference: Tensor) -> Callable[[Tensor], Estimate]:
+        """Return the distance of features to those of a reference set."""
+        return partial(uncertainty.kernel, y=uncertainty.Reference(reference))

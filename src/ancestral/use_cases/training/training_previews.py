@@ -20,14 +20,14 @@ from ancestral.config.request import Request
 from ancestral.data import DataSpec
 from ancestral.model.condition_values import captions
 from ancestral.render import compositions, pictures, writers
-from ancestral.samplers import Recording
+from ancestral.samplers import Recording, Sampler
 from ancestral.training import Progress, RunFolder, Trainer
-from ancestral.training.preview import examples, preview_sampler, sample_preview
-from ancestral.training.training_samples import Examples
 from ancestral.use_cases.training.training_messages import sampling_command
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+
+from ancestral.training.training_samples import Examples, SharedSampling, examples_of, sampler_of_run
 
 PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
@@ -160,3 +160,22 @@ def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple[
     texts = [names[i] for i in followed] if names else []
     film = compositions.film(recording.states, limits=limits, captions=texts, flanks=flanks.at(followed))
     return grid, film
+
+
+def examples(trainer: Trainer, n: int) -> Examples:
+    """Choose at most n items for all previews of a run, held-out ones if there are some."""
+    return examples_of(trainer.held_out or trainer.dataset, trainer.spec, n)
+
+
+def preview_sampler(trainer: Trainer, max_steps: int) -> Sampler:
+    """Choose the run's own sampler, with at most `max_steps` steps."""
+    return sampler_of_run(trainer.config, trainer.denoiser, max_steps)
+
+
+def sample_preview(
+    trainer: Trainer, n: int, max_steps: int, followed: int = 0, given: Examples | None = None
+) -> Generator[Event, None, Recording | None]:
+    """Sample as `SharedSampling` does, from the averaged weights of a run."""
+    sampler = preview_sampler(trainer, max_steps)
+    sampling = SharedSampling(trainer.model(), sampler, trainer.distributed, given or Examples())
+    return sampling.sample(n, lambda: trainer.stopping, followed)
