@@ -74,10 +74,6 @@ class DecidedEditing:
         """The number of states of all batches."""
         return -(-self.edit.count // self.model.batch(self.options.batch_size)) * self.states
 
-    def recipe_of_one(self, place: int) -> Request:
-        """Return the request of the picture of one of the samples."""
-        return of_part(self.request, next(writers.numbered([self.items[place]])))
-
 
 @dataclass(frozen=True)
 class EditPlan(DecidedEditing):

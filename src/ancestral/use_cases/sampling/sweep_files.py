@@ -1,14 +1,12 @@
-"""The files that a sweep is written to: the table as a picture, arrays, or a folder of its cells."""
+"""The file that a sweep is written to: the table as a picture, or arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
@@ -20,13 +18,10 @@ from ancestral.model.sampling_model import SamplingModel
 from ancestral.model.sweeps import Sweep, in_rows
 from ancestral.render import writers
 from ancestral.render.sweep_picture import Heading, sweep_picture
-from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, stem_of
+from ancestral.use_cases.output_files import folder_of, stem_of
 
-SWEEP_FILES = ".png, .npz or the name of a folder"
-TABLE_FILE = "sweep.png"
-"""The picture of the table in a folder of cells."""
-LONGEST_CELL_STEM = 80
-"""The largest number of characters of a file name that are made of values."""
+LONGEST_TABLE_STEM = 80
+"""The largest number of characters of the file name that is made of settings."""
 
 
 class Decided(Protocol):
@@ -52,9 +47,6 @@ class Decided(Protocol):
     def work(self) -> int:
         """The number of states of all batches."""
 
-    def recipe_of_one(self, place: int) -> Request:
-        """Return the recipe of the file of one of the samples."""
-
 
 D = TypeVar("D", bound=Decided)
 
@@ -70,7 +62,7 @@ class SweepPlan(Generic[D]):
         sweep: The settings and their values.
         cells: The samples by rows, one cell after another.
         request: The recipe of the table.
-        out: The table, the array or the folder.
+        out: The table or the array.
         notes: What the user should know, a line each.
     """
 
@@ -85,16 +77,14 @@ class SweepPlan(Generic[D]):
 
 
 def path_of_table(options: Sample | Edit, sweep: Sweep, recipe: Request) -> Path:
-    """Return the file or the folder of a table. Raises InputError if it could not be written."""
+    """Return the file of a table. Raises InputError if it could not be written."""
     folder = folder_of(options.model, "samples" if recipe.edit is None else "edits")
     task = "" if recipe.edit is None else recipe.edit.task
-    stem = stem_of("-".join(filter(None, [f"seed{recipe.seed}", task, "sweep", *sweep.values])), LONGEST_CELL_STEM)
+    stem = stem_of("-".join(filter(None, [f"seed{recipe.seed}", task, "sweep", *sweep.values])), LONGEST_TABLE_STEM)
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     if out.suffix.lower() not in FILES:
-        raise InputError(f"cannot write a sweep as a {out.suffix} file; {option('out')} takes {SWEEP_FILES}")
-    if not out.suffix:
-        check_kind_of_path(out, SWEEP_FILES)
-        check_empty(out, "images of two sweeps")
+        what = f"as a {out.suffix} file" if out.suffix else f"as the folder {out}"
+        raise InputError(f"cannot write a sweep {what}; {option('out')} takes {' or '.join(FILES)}")
     return out
 
 
@@ -107,7 +97,7 @@ def _write_picture(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) ->
     columns, *rows = (Heading(axis.name, axis.texts) for axis in plan.sweep.axes)
     limits, captions = plan.model.spec.codec.channel_limits, getattr(plan.options, "captions", None) is not False
     picture = sweep_picture(samples, limits, columns, rows[0] if rows else None, captions)
-    writers.write_picture(path, picture, _text(plan.request))
+    writers.write_picture(path, picture, plan.request.to_json() if plan.request.model else "")
 
 
 def _write_array(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) -> None:
@@ -119,36 +109,8 @@ def _write_array(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) -> N
     writers.write_arrays(path, {writers.array_name(plan.model.spec.shape): table.numpy(), **axes})
 
 
-def _write_folder(plan: SweepPlan[D], samples: Sequence[Tensor], path: Path) -> None:
-    path.mkdir()
-    items, spec = torch.cat([*samples]), plan.model.spec
-    _write_picture(plan, samples, path / TABLE_FILE)
-    if writers.fits_png(spec.shape, items.dtype):
-        recipes = [_text(cell.recipe_of_one(place)) for cell in plan.cells for place in range(len(cell.items))]
-        writers.write_images(path, items, _names(plan), recipes)
-    elif spec.rate:
-        writers.write_recordings(path, items, spec.rate, _names(plan))
-    else:
-        _write_array(plan, samples, path / "samples.npz")
-
-
 FILES: Mapping[str, Callable[[SweepPlan[Any], Sequence[Tensor], Path], None]] = {
     ".png": _write_picture,
     ".npz": _write_array,
-    "": _write_folder,
 }
 """What writes the samples of the cells, by the suffix of the file."""
-
-
-def _names(plan: SweepPlan[D]) -> list[str]:
-    """The names of the files of single samples: the number of the cell, its values, and the index of one of several."""
-    names = list[str]()
-    texts = [[f"{axis.name}{text}" for text in axis.texts] for axis in reversed(plan.sweep.axes)]
-    for number, (cell, values) in enumerate(zip(plan.cells, product(*texts), strict=True)):
-        stem = stem_of("-".join((f"{number:04d}", *reversed(values))), LONGEST_CELL_STEM)
-        names += [stem] if len(cell.items) == 1 else [f"{stem}-{index}" for index in writers.numbered(cell.items)]
-    return names
-
-
-def _text(request: Request) -> str:
-    return request.to_json() if request.model else ""

@@ -44,7 +44,7 @@ def planned_sweep(
         InputError: If an option has no meaning in a sweep, or a cell cannot be made.
     """
     _check_options(options, request)
-    sweep = sweep_of(request, models, decide)
+    sweep = sweep_of(request, models)
     _check_values(options, sweep)
     cells = tuple(decide(cell) for row in sweep.cells for cell in row)
     recipe = sweep.recipe(request, cells[0].request)
@@ -87,11 +87,7 @@ def _check_others(options: Sample | Edit, name: str) -> None:
         raise InputError(f"{name} is swept: give {option('guidance')} of other conditions by name, or leave it out")
     others = [one for one in ONE_SAMPLER if getattr(options, one, None) is not None]
     if name == "sampler" and others:
-        value = f"ddim:{others[0]}={getattr(options, others[0])}"
-        raise InputError(
-            f"the sampler is swept, and {option(others[0])} is that of one: write it into the values, as in "
-            f"sampler={value}, and leave it out"
-        )
+        raise InputError(f"the sampler is swept, and not all samplers have {option(others[0])}: leave it out")
     if name in ("sampler", *SAMPLER_OPTIONS) and getattr(options, "then", None) is not None:
         raise InputError(f"{name} is swept, which is for one model: leave {option('then')} out")
     if name == "index" and options.n is not None:
