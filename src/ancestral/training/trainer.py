@@ -74,9 +74,6 @@ class Trainer(Stepper):
                 notes += self._validate()
             if not outcome.stopping or self.step >= train.steps:
                 notes += self._measure(saves)
-            if saves is not None and not self.stopping and (moved := saves.find_folder()):
-                notes.append(moved)
-                self.stop()
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1 and not self.unread)
             train = self.config.train
             ending = stopping or self.step >= train.steps
