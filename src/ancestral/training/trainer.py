@@ -347,7 +347,7 @@ class Trainer:
         """Copy the denoiser with the averaged weights, as it would be saved now. All processes take part."""
         return self.state.model(self.config)
 
-    # -- the loop -------------------------------------------------------------------------------------------------------
+    # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self, folder: RunFolder | None = None) -> Generator[Progress, None, None]:
         """Train up to `config.train.steps`.
