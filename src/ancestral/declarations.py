@@ -30,7 +30,7 @@ from ancestral.base.registries import (
     OwnMetric,
 )
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
-from ancestral.config.data_sources import SOURCES, described
+from ancestral.config.data_sources import BUILT_IN
 from ancestral.config.request import SamplingOptions, swept_settings
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
 
     OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
     PRESETS: ClassVar[str] = PRESETS.names
-    REMOTE: ClassVar[str] = ", ".join(name for name, one in SOURCES.items() if one.remote)
-    SOURCES: ClassVar[str] = described(SOURCES.values())
+    DATA_SETS: ClassVar[str] = BUILT_IN.names
     COMMON: ClassVar[tuple[str, ...]] = (
         *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "augment", "given"),
         *("class_labels", "validation", "latent", "until", *COMMON_SETTINGS),
@@ -244,7 +243,8 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
     data is taken for `data`. Default: the preset for the data, or digits without data."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True, names="data")
-    """Data to train on: {SOURCES}. In object storage (s3://bucket/name or gs://bucket/name) may lie {REMOTE}. {From
+    """Data to train on: a built-in data set ({DATA_SETS}), a folder or a file, here or in object storage
+    (s3://bucket/name or gs://bucket/name). `ancestral help data` lists them. {From
     Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); a
     list of paths of images, or of Pillow images; or a torch Dataset of items, alone or with labels.} Default: the
     preset's."""
@@ -357,11 +357,10 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, title="Enlarge by", words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
-    """Model that is conditioned on an image, which the samples of RUN become, as one that was trained with --given
-    upscale:4. Several follow one another, and the files hold samples of the last. Each gets the same seed, the label
-    and the values of `given` that it is conditioned on, with classes matched by name. The sampler and its options are
-    those of all if they are given. A single scale of guidance is that of RUN; one by name is that of each model with
-    this condition. Default: none."""
+    """Model that goes on from the samples of RUN, as one that was trained with --given upscale:4; or several, one after
+    another. Each gets the same seed, and the label and the values of `given` that it knows. A sampler that is given is
+    that of all. A single scale of guidance is that of RUN; one by name is that of each model with this condition.
+    Default: none."""
     like: str | Path | None = argument(
         None, title="Repeat a picture", words=Path | None, metavar="FILE.png", names="file", branches=False
     )
@@ -490,8 +489,8 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     operator: Operator | str | None = argument(
         None, title="What to do", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )
-    """What restore undoes: {OPERATORS}, several joined by +, or a function of your own (package.module:function).
-    Default: nothing but the noise."""
+    """What restore undoes: {OPERATORS.names}, as in upscale:4, several joined by +; or a function of your own
+    (package.module:function). `ancestral help operators` explains them. Default: nothing but the noise."""
     noise: float | None = argument(None, title="Noise in the image", least=0, tasks=FITTED)
     """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
     samples agree with the image exactly, or of a blur that of its rounding."""
@@ -569,9 +568,10 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
         base = base_config(values.get("config"), values.get("source"))
         return base.with_net(values.get("net"))
 
-    SOURCES: ClassVar[str] = described(SOURCES.values())
+    DATA_SETS: ClassVar[str] = BUILT_IN.names
     source: Any = argument(title="Data", words=str, metavar="SOURCE", positional=True, names="data")
-    """Data that training may take{, also from Python}: {SOURCES}."""
+    """Data that training may take{, also from Python}: a built-in data set ({DATA_SETS}), a folder or a file.
+    `ancestral help data` lists them."""
     config: str | Config | None = argument(
         None, title="Preset", words=str | None, metavar="PRESET", ordered=True, short=["preset"], names="preset"
     )
@@ -616,10 +616,9 @@ class Export(WithNet, WithOut):
     """Run folder, its model.safetensors, or hf://user/repo."""
     to: Literal["diffusers", "onnx", "pt2", "html", "space"] | None = argument(None, title="Format")
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs;
-    pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
-    html: a file that opens in any browser and samples the model there, offline; space: the folder of a static Hugging
-    Face Space with that file. Default: the format of `out`, or diffusers with `label`; without both diffusers if it can
-    hold the model, else onnx, or pt2 where the packages of onnx are missing."""
+    pt2: the same for PyTorch alone; html: a page that samples the model in any browser, offline; space: the folder of a
+    static Hugging Face Space with that page. Default: the format of `out`, or diffusers if it can hold the model, else
+    onnx, or pt2 where the packages of onnx are missing."""
     label: int | str | None = argument(None, title="Class", words=str | None, names="words")
     """Class that is built into the folder for diffusers, which takes no classes: a name or a number, or "none"."""
 
@@ -722,8 +721,8 @@ class WithMetrics(WithReference):
     """A use case that measures samples by several metrics."""
 
     metrics: tuple[MetricName | OwnMetric, ...] | None = argument(None, words=tuple[MetricName, ...] | None)
-    """Measures of samples: {METRICS}{; from Python also a function of (items, other items), both (N,
-    *shape) in the units of the data, that returns a number, except in compare}; default: all."""
+    """Measures of samples, which `ancestral help metrics` explains{; from Python also a function of (items, other
+    items), both (N, *shape) in the units of the data, that returns a number, except in compare}; default: all."""
 
 
 class WithSamples(WithReference, WithThreads, WithNet):

@@ -210,12 +210,17 @@ def heading_of(name: str) -> str:
 
 
 def texts_of(kind: Any) -> dict[str, str]:
-    """Return the texts of the fields of a dataclass by their names, in one line each, with what {CAPITALS} stand for.
+    """Return the texts of the fields of a dataclass by their names, in one line each.
+
+    {CAPITALS} stand for a text of the class, or for the parts of a table with what each is; {CAPITALS.names} for their
+    names.
 
     Args:
         kind: The dataclass.
     """
-    facts = {name: table.described for name, table in vars(registries).items() if isinstance(table, Registry)}
+    tables = {name: table for name, table in vars(registries).items() if isinstance(table, Registry)}
+    facts = {name: table.described for name, table in tables.items()}
+    facts |= {f"{name}.names": table.names for name, table in tables.items()}
     facts |= {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
     texts = {name: " ".join(text.split()) for name, text in field_docstrings(kind).items()}
     for fact, value in facts.items():

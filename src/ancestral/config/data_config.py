@@ -88,12 +88,10 @@ class DataConfig:
     given: tuple[Given, ...] | None = argument(
         None, title="Conditions", words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
     )
-    """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
-    folder, caption of .txt files beside images, a further array of an .npz, a column or key), or several joined by
-    commas; a folder with a file of the same name for each, or a .npy or .npz file with a row for each; an operator that
-    makes it of the item itself ({OPERATORS}), several joined by +, as in upscale:4+noise:0.05; or a function,
-    package.module:function. Text is classes, or words where it is called caption, text or prompt or has several words:
-    words:COLUMN and classes:COLUMN decide it. Default: what comes from Python with the items."""
+    """What the model is conditioned on besides the class: columns of the data, joined by commas; a folder with a file
+    of the same name for each item; a .npy or .npz file with a row for each; an operator, as in upscale:4+noise:0.05; or
+    a function, package.module:function. `ancestral help given` explains these. Default: what comes from Python with the
+    items."""
     shuffle_tags: bool = argument(False, title="Shuffle tags")
     """Train on captions whose parts between commas are in an order that is drawn for each step."""
     fingerprint: str = hidden("")

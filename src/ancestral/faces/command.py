@@ -17,7 +17,7 @@ from ancestral.base.interrupts import EXIT_CODE, MESSAGE, PREEMPTED, at_once, ra
 from ancestral.base.options import on_command_line, spell, spelled
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.completion import OPTION, ancestral_script
-from ancestral.faces.help_text import Output, help_text, words_of
+from ancestral.faces.help_text import TOPICS, Output, help_text, topic_text, words_of
 from ancestral.faces.standard_streams import lasting_streams
 from ancestral.faces.words import read
 
@@ -33,6 +33,7 @@ usage: ancestral COMMAND [options]
   ancestral train digits            start here: real digits, a few minutes on a laptop
   ancestral sample runs/digits      64 new ones, with --gif as an animation
   ancestral COMMAND --help          all options of a command, with their defaults
+  ancestral help TOPIC              what the values of options mean: {", ".join(TOPICS)}
   ancestral --completion bash       a script that completes words in your shell; also for zsh and fish
 """
 
@@ -79,6 +80,11 @@ def _exit_code(argv: Sequence[str]) -> int:
 
 def run(argv: Sequence[str]) -> int:
     """Call the command that `argv` begins with and return its exit code. Raises InputError if there is none."""
+    if argv and argv[0] == "help" and argv[1:] and argv[1] not in COMMANDS:
+        print(topic_text(argv[1]), end="")
+        return 0
+    if argv[:1] == ["help"] and argv[1:]:
+        argv = [argv[1], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from ancestral.base.arguments import shown
+from ancestral.base.errors import InputError
 from ancestral.base.fields import MISSING, Argument, argument, arguments_of, for_command
 from ancestral.base.options import on_command_line
+from ancestral.base.registries import METRICS, OPERATORS, RESTORATIONS, SAMPLERS, Registry
 from ancestral.config import Config
+from ancestral.config.data_sources import BUILT_IN, SOURCES
 from ancestral.declarations import PRINTED, UseCase
 from ancestral.faces.words import written
 
@@ -105,6 +109,64 @@ def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> s
     if len(entries) < len(options):
         lines.append(f"ancestral {case.command} --help-all lists all {len(options)} options.")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def topic_text(name: str) -> str:
+    """Explain a topic of `ancestral help`: the parts of a table by their names, one below the other.
+
+    Args:
+        name: The name of the topic.
+
+    Raises:
+        InputError: If there is no such topic.
+    """
+    if name not in TOPICS:
+        raise InputError(f"there is no help about {shown(name)}; there is help about {', '.join(TOPICS)}")
+    width, (title, rows) = min(HELP_WIDTH, shutil.get_terminal_size().columns), TOPICS[name]
+    lines = [*textwrap.wrap(title, width), ""]
+    for part, text in rows:
+        lines += textwrap.wrap(
+            text, width, initial_indent=f"  {part:<{NAMES_WIDTH - 2}}", subsequent_indent=" " * NAMES_WIDTH
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _parts(table: Registry[Any]) -> list[tuple[str, str]]:
+    return [(one.name, one.text) for one in table.values()]
+
+
+GIVEN = [
+    (
+        "COLUMN",
+        "a column of the data: of metadata.csv or metadata.jsonl in a folder; caption of .txt files beside images; "
+        "a further array of an .npz file; a column of a table, or a key of a .tar. Several are joined by commas",
+    ),
+    ("words:COLUMN", "text as words, as it is read where it has several words, or its name is caption, text or prompt"),
+    ("classes:COLUMN", "text as classes, as other text is read"),
+    ("FOLDER", "a folder that has a file of the same name for each item"),
+    ("FILE", "a .npy or .npz file that has a row for each item"),
+    (
+        "OPERATOR",
+        "what an operator makes of the item itself, as in upscale:4+noise:0.05: see `ancestral help operators`",
+    ),
+    ("module:function", "what a custom function makes of the item, package.module:function"),
+]
+TOPICS: Mapping[str, tuple[str, Sequence[tuple[str, str]]]] = {
+    "data": (
+        "What a model can be trained on. The name of a built-in data set, or the path of a folder or a file, also "
+        "in object storage:",
+        [*_parts(BUILT_IN), *(("PATH", one.text) for one in SOURCES.values() if one.text and one.name != "built-in")],
+    ),
+    "given": ("What a model can be conditioned on besides the class, --given [NAME=]WHAT:", GIVEN),
+    "methods": ("The methods of inpaint and restore, --method:", _parts(RESTORATIONS)),
+    "metrics": ("The measures of samples, --metrics:", _parts(METRICS)),
+    "operators": (
+        "The operators of --operator and --given, with a number behind a colon, joined by +:",
+        _parts(OPERATORS),
+    ),
+    "samplers": ("The samplers, --sampler, with their settings as in heun:steps=18,churn=10:", _parts(SAMPLERS)),
+}
+"""What `ancestral help` explains: a title, and parts with what each is."""
 
 
 def description(case: UseCase) -> str:

@@ -140,9 +140,7 @@ def inspect(
 
     Args:
         source: Data that training may take, also from Python: a built-in data set (digits, fashion, cifar10,
-            scenes, moons, swissroll, checkerboard), a folder of images, a folder of .wav files, a .npy or .npz
-            file, a .tar of WebDataset samples (or a folder of them) or a data set of the library datasets (a
-            folder, also of .parquet or .arrow files, or hf://datasets/user/name).
+            scenes, moons, swissroll, checkerboard), a folder or a file. `ancestral help data` lists them.
         config: Preset of the training run that is judged and measured; from Python also a config. Default: the
             preset of training for the source.
         net: Kind of network of the training run; default: the preset's.
@@ -272,12 +270,10 @@ def train(
             `file`. The name or path of data is taken for `data`. Default: the preset for the data, or digits
             without data.
         data: Data to train on: a built-in data set (digits, fashion, cifar10, scenes, moons, swissroll,
-            checkerboard), a folder of images, a folder of .wav files, a .npy or .npz file, a .tar of WebDataset
-            samples (or a folder of them) or a data set of the library datasets (a folder, also of .parquet or
-            .arrow files, or hf://datasets/user/name). In object storage (s3://bucket/name or gs://bucket/name) may
-            lie images, recordings, arrays, shards. From Python also a tensor or array of items (N, C, *sides) or
-            points (N, 2), alone or with labels as (items, labels); a list of paths of images, or of Pillow images;
-            or a torch Dataset of items, alone or with labels. Default: the preset's.
+            checkerboard), a folder or a file, here or in object storage (s3://bucket/name or gs://bucket/name).
+            `ancestral help data` lists them. From Python also a tensor or array of items (N, C, *sides) or points
+            (N, 2), alone or with labels as (items, labels); a list of paths of images, or of Pillow images; or a
+            torch Dataset of items, alone or with labels. Default: the preset's.
         file: The config.json of a run, or a JSON file with some settings, which change the preset.
         initial: Run folder, model file or hf:// address of a model whose averaged weights the run starts from; from
             Python also the model. Network, schedule and target are those of the model; the data must be of its
@@ -481,11 +477,10 @@ def sample(
             `sampler`.
         variance: Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured
             on training items), or learned, where the model has it; default: large.
-        then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
-            --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
-            same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.
-            The sampler and its options are those of all if they are given. A single scale of guidance is that of
-            RUN; one by name is that of each model with this condition. Default: none.
+        then: Model that goes on from the samples of RUN, as one that was trained with --given upscale:4; or
+            several, one after another. Each gets the same seed, and the label and the values of `given` that it
+            knows. A sampler that is given is that of all. A single scale of guidance is that of RUN; one by name is
+            that of each model with this condition. Default: none.
         like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
             grid of the training run: the same noise and settings, by the model as it is now.
         branch: PNG that was sampled from this model: its samples up to the state `at`, and from there on with the
@@ -624,13 +619,9 @@ def edit(
             bit. Default: the whole image, and of inpaint a window around the mask.
         soften: Number of pixels of the image over which the samples pass into the image, inside the edge of the
             mask or of the window; pixels outside of it stay to the bit. Default: 0.
-        operator: What restore undoes: upscale (a smaller item, by means of blocks: upscale:4), grey (the grey of a
-            colour image), mask (what a mask leaves, with random boxes, brushes and halves, or with one kind:
-            mask:box, mask:brush, mask:half, mask:left, mask:right, mask:top and mask:bottom, whose half is known),
-            crop (a random box of half of each side, or of another share: crop:0.4), blur (Gaussian blur, with a
-            standard deviation in pixels: blur:2), noise (Gaussian noise, with a standard deviation in [-1, 1]:
-            noise:0.1), several joined by +, or a function of your own (package.module:function). Default: nothing
-            but the noise.
+        operator: What restore undoes: upscale, grey, mask, crop, blur, noise, as in upscale:4, several joined by +;
+            or a function of your own (package.module:function). `ancestral help operators` explains them. Default:
+            nothing but the noise.
         noise: Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default:
             0, where samples agree with the image exactly, or of a blur that of its rounding.
         strength: How far vary goes from the image, from 0 to 1, a new sample; default: 0.5.
@@ -771,12 +762,9 @@ def evaluate(
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
-        metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
-            features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
-            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
-            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
-            except in compare; default: all.
+        metrics: Measures of samples, which `ancestral help metrics` explains; from Python also a function of
+            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
+            compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -837,12 +825,9 @@ def evaluate_samples(
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
-        metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
-            features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
-            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
-            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
-            except in compare; default: all.
+        metrics: Measures of samples, which `ancestral help metrics` explains; from Python also a function of
+            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
+            compare; default: all.
         progress: Whether to show the progress.
 
     Returns:
@@ -904,12 +889,9 @@ def compare(
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
-        metrics: Measures of samples: frechet (the Fréchet distance of features), kernel (the kernel distance of
-            features), precision_recall (with density and coverage), inception_score (of Inception's classes),
-            memorisation (with copies), class_accuracy (of a classifier of the data's features), captions (whether
-            samples obey their captions), colour (the drift of mean and deviation of the channels); from Python also
-            a function of (items, other items), both (N, *shape) in the units of the data, that returns a number,
-            except in compare; default: all.
+        metrics: Measures of samples, which `ancestral help metrics` explains; from Python also a function of
+            (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
+            compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
@@ -1074,11 +1056,9 @@ def export(
     Args:
         run: Run folder, its model.safetensors, or hf://user/repo.
         to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
-            sampling needs; pt2: the same for PyTorch alone, a torch.export file whose answer is x_0 and the noise;
-            html: a file that opens in any browser and samples the model there, offline; space: the folder of a
-            static Hugging Face Space with that file. Default: the format of `out`, or diffusers with `label`;
-            without both diffusers if it can hold the model, else onnx, or pt2 where the packages of onnx are
-            missing.
+            sampling needs; pt2: the same for PyTorch alone; html: a page that samples the model in any browser,
+            offline; space: the folder of a static Hugging Face Space with that page. Default: the format of `out`,
+            or diffusers if it can hold the model, else onnx, or pt2 where the packages of onnx are missing.
         label: Class that is built into the folder for diffusers, which takes no classes: a name or a number, or
             "none".
         out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
