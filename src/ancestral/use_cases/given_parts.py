@@ -1,6 +1,6 @@
 """Parts of the user's own among the options of a run: a network, a schedule, a target, an optimiser and functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ancestral.declarations import Train
 from ancestral.model import OwnParts
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
+from ancestral.training.trackers import Tracker
 
 OWN: dict[str, Callable[[object], bool]] = {
     "schedule": lambda given: isinstance(given, Schedule),
@@ -35,6 +36,18 @@ def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
             names = " and ".join(map(option, idle))
             raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
     return parts, settings
+
+
+def divided_trackers(trackers: str | Tracker | Sequence[str | Tracker]) -> tuple[tuple[str, ...], tuple[Tracker, ...]]:
+    """Divide trackers into the names of those of this package, and those of the user's own.
+
+    These may be given as package.module:function. The config has no place for them: the code of a config that someone
+    else wrote is not run.
+    """
+    each = trackers if isinstance(trackers, Sequence) and not isinstance(trackers, str) else [trackers]
+    names = tuple(one for one in each if isinstance(one, str) and ":" not in one)
+    functions = [function_of(one) for one in each if one not in names]
+    return names, tuple(function for function in functions if function is not None)
 
 
 def function_of(function: Callable[..., Any] | str | None) -> Callable[..., Any] | None:

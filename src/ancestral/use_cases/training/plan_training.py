@@ -20,8 +20,9 @@ from ancestral.config.folders import ARRAY_FILES
 from ancestral.declarations import Train
 from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder
-from ancestral.training import RunFolder, trackers
-from ancestral.use_cases.given_parts import own_parts_of, with_settings
+from ancestral.training import RunFolder
+from ancestral.training.trackers import Tracker, check_trackers
+from ancestral.use_cases.given_parts import divided_trackers, own_parts_of, with_settings
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.fine_tuning import Start
 from ancestral.use_cases.training.resuming import check_place, in_order, saved_config, with_saved_schedule
@@ -38,6 +39,7 @@ class TrainPlan:
         saved: The config of the run that is resumed, if any.
         start: The model that the run starts from, if any.
         parts: Parts of the user's own.
+        trackers: Trackers of the user's own.
         autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
@@ -51,6 +53,7 @@ class TrainPlan:
     saved: Config | None
     start: Start | None
     parts: OwnParts
+    trackers: tuple[Tracker, ...]
     autoencoder: Autoencoder | None
     validation: Any
     device: str
@@ -79,6 +82,9 @@ def plan(options: Train) -> TrainPlan:
         )
     base = _base(options, preset, base, saved, folder)
     parts, settings = own_parts_of(options)
+    own_trackers = tuple[Tracker, ...]()
+    if "trackers" in settings:
+        settings["trackers"], own_trackers = divided_trackers(settings["trackers"])
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
     config, validation = with_settings(base, parts, settings), settings.get("validation")
@@ -91,7 +97,7 @@ def plan(options: Train) -> TrainPlan:
     derived.check_trusted(map(str, config.data.given or ()), named, "given")
     notes = check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
-    trackers.check_trackers(config.runtime.trackers)
+    check_trackers(config.runtime.trackers)
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
         notes.append(f"{preset} is the preset of that name; the folder is  ./{preset}")
     if start is not None and start.model.spec.autoencoder is not None:
@@ -104,6 +110,7 @@ def plan(options: Train) -> TrainPlan:
         saved=saved,
         start=start,
         parts=with_saved_schedule(parts, config, saved, start, folder),
+        trackers=own_trackers,
         autoencoder=autoencoder,
         validation=validation,
         device=options.device,
