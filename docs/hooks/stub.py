@@ -27,6 +27,7 @@ OBJECTS = {
     "schedule": "Schedule",
     "target": "Target",
     "optimiser": "Callable[[list[nn.Parameter]], Optimizer]",
+    "trackers": "Tracker | Sequence[str | Tracker]",
     "validation": "Any",
 }
 """Settings that Python users may give as objects, and the types of these."""
@@ -58,6 +59,7 @@ from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 from ancestral.training import Progress
+from ancestral.training.trackers import Tracker
 '''
 
 

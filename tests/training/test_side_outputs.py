@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from accelerate.tracking import TensorBoardTracker
+from torch.utils.tensorboard import SummaryWriter
 
 import ancestral
 from ancestral.render import html_report, lettering, writers
-from ancestral.training import RunFolder, Snapshots, training_samples
+from ancestral.training import RunFolder, Snapshots, trackers, training_samples
 from ancestral.training.fault_tolerance import Saves
 from ancestral.training.sample_distance import SampleDistance
 from ancestral.use_cases import model_cards
@@ -30,7 +30,7 @@ ROUNDS = {
             (html_report, "write_report"),
             (RunFolder, "append_log"),
             (RunFolder, "append_notes"),
-            (TensorBoardTracker, "start"),
+            (trackers, "tensorboard"),
             (Snapshots, "write"),
             (SampleDistance, "measure"),
             (training_messages, "_ended"),
@@ -43,13 +43,13 @@ ROUNDS = {
             (training_previews, "_pictures"),
             (RunReport, "_facts"),
             (RunFolder, "append_distance"),
-            (TensorBoardTracker, "log"),
+            (SummaryWriter, "add_scalar"),
             (Saves, "_write_best"),
         ],
     ),
     "while they are written": (
         OSError(errno.EIO, os.strerror(errno.EIO)),
-        [(writers, "write_picture"), (TensorBoardTracker, "log_images"), (training_messages, "sampling_command")],
+        [(writers, "write_picture"), (SummaryWriter, "add_image"), (training_messages, "sampling_command")],
     ),
 }
 

@@ -1,20 +1,22 @@
-"""Where the curves go: log.csv, TensorBoard's events, trackers by name; and the live panel."""
+"""Where the curves go: log.csv, TensorBoard's events, trackers of the user's own; and the live panel."""
 
 import csv
 import errno
 import importlib.util
 import io
 import math
-import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+import ancestral
 from ancestral.base.errors import InputError
+from ancestral.config import Config
 from ancestral.faces import command as cli
 from ancestral.render import terminal
 from ancestral.render.terminal import TrainingPanel, draw
@@ -100,26 +102,86 @@ def test_a_disk_that_is_full_for_tensorboard_is_reported_once_without_a_tracebac
     assert not [thread for thread in threading.enumerate() if type(thread).__module__.startswith("tensorboard.")]
 
 
-def test_trackers_are_an_extra(monkeypatch):
+def test_tensorboard_is_an_extra(monkeypatch):
     """Without it, log.csv and report.html are all there is by default."""
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "accelerate" else find_spec(name))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else find_spec(name))
     assert check_trackers(("auto",)) == []
     with pytest.raises(InputError, match=r"pip install .*\[tensorboard\]'"):
         check_trackers(("tensorboard",))
 
 
 def test_trackers_that_cannot_be_are_refused():
+    """One of a user's own is no setting, so the file of settings of someone else runs no code."""
     assert check_trackers(("none",)) == []
     assert check_trackers(("tensorboard", "none")) == check_trackers(("auto",)) == ["tensorboard"]
-    with pytest.raises(InputError, match="did you mean tensorboard"):
-        check_trackers(("tensorbord",))
+    for name in ("tensorbord", "wandb", "os:system"):
+        with pytest.raises(InputError, match=f"there is no tracker '{name}': give tensorboard, auto or none, or name"):
+            check_trackers((name,))
 
 
-def test_a_tracker_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
-    with pytest.raises(InputError, match="the tracker wandb is not installed: pip install wandb"):
-        check_trackers(("wandb",))
+OWN = """
+import contextlib
+
+@contextlib.contextmanager
+def tracker(folder, step):
+    with (folder / "own.txt").open("a") as file:
+        def log(step, values):
+            print(step, *(f"{name}={getattr(value, 'size', value)}" for name, value in values.items()), file=file)
+        print("from", step, file=file)
+        yield log
+        print("end", file=file)
+
+@contextlib.contextmanager
+def failing(folder, step):
+    def log(step, values):
+        raise RuntimeError(f"no service at step {step}")
+    yield log
+    raise RuntimeError("no end")
+
+def offline(folder, step):
+    raise OSError("no network")
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of trackers in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_trackers.py").write_text(OWN)
+    yield importlib.import_module("own_trackers")
+    del sys.modules["own_trackers"]
+
+
+def test_a_tracker_of_the_users_own_gets_numbers_and_pictures(own, run, refused):
+    run(*TRAIN, "--steps", 4, "--trackers", "own_trackers:tracker", "tensorboard", "--out", "run")
+    run(*TRAIN, "--steps", 6, "--resume", "--trackers", "own_trackers:tracker", "--out", "run")
+    lines = [line.partition(" ") for line in Path("run/own.txt").read_text().splitlines()]
+    first = ["from", "2", "4", "4", "end"]
+    assert [first for first, _, _ in lines] == [*first, "from", "6", "6", "end"]
+    with Path("run/log.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    numbers = [rest for _, _, rest in lines if rest.startswith("loss=")]
+    assert [float(rest.split()[0].removeprefix("loss=")) for rest in numbers] == pytest.approx(losses, rel=1e-4)
+    assert [rest.split("=")[0] for _, _, rest in lines if "samples" in rest] == ["samples"] * 2
+    assert Path("run/tensorboard").is_dir()
+    assert Config.from_json(Path("run/config.json").read_text()).runtime.trackers == ()
+    assert "own_trackers:none cannot be imported" in refused(*TRAIN, "--trackers", "own_trackers:none", "--out", "b")
+
+
+def test_trackers_that_fail_end_no_training(own, capsys):
+    trackers = [own.offline, own.failing, own.tracker]
+    options = {"batch_size": 8, "width": 16, "log_every": 2, "steps": 4, "preview_steps": 1}
+    ancestral.train("points", out="run", trackers=trackers, **options)
+    text = capsys.readouterr()
+    lines = [line for line in (text.out + text.err).splitlines() if "training goes on" in line]
+    assert lines == [
+        "could not start the tracker own_trackers:offline: no network; training goes on without it",
+        "could not log step 2: no service at step 2; training goes on",
+    ]
+    assert Path("run/own.txt").read_text().endswith("end\n")
+    assert ancestral.load("run").step == 4
 
 
 def progress(step=50, **changes):
@@ -156,21 +218,3 @@ def test_the_panel_prints_notes_above_itself():
     panel.show(progress(100))
     panel.close()
     assert "a data worker died" in console.file.getvalue()
-
-
-@pytest.mark.long
-def test_a_notebook_is_not_warned_of_a_progress_bar_that_nobody_shows():
-    code = """
-import sys, types, warnings
-kernel = types.ModuleType("IPython")
-kernel.get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
-sys.modules.update({"IPython": kernel, "ipykernel.zmqshell": kernel, "ipywidgets": None})
-from ancestral.training.trackers import check_trackers
-filters = warnings.filters[:]
-check_trackers(["tensorboard"])
-assert warnings.filters == filters  # Accelerate adds one
-assert "tqdm.notebook" in sys.modules  # the module that warns
-"""
-    run = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert "IProgress" not in run.stderr

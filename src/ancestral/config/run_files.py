@@ -46,7 +46,6 @@ RUN_PARTS = {
     "average": "average",
     "tensorboard": "trackers",
     "wandb": "trackers",
-    "trackio": "trackers",
 }
 """Content of the files and folders in a run folder, by their names."""
 AUTOENCODER_FOLDER = "autoencoder"

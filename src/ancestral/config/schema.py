@@ -165,8 +165,9 @@ class RuntimeConfig:
     log_every: int = argument(50, least=1)
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = argument(("auto",), names=("auto", "none", "tensorboard"))
-    """Where the curves are logged besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows;
-    none for no tracker. auto is tensorboard where it is installed."""
+    """Where the curves are logged besides log.csv: tensorboard, or a function of your own, package.module:function (in
+    Python also itself), which is given again where a run goes on; none for no tracker. auto is tensorboard where it is
+    installed."""
 
     @property
     def cuda_graphs(self) -> bool:

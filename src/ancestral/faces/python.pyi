@@ -26,6 +26,7 @@ from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 from ancestral.training import Progress
+from ancestral.training.trackers import Tracker
 
 DistillationName = Literal["consistency", "tuning", "progressive"]
 MetricName = Literal[
@@ -63,7 +64,7 @@ def inspect(
     keep_every: int = ...,
     snapshots: int | None = ...,
     log_every: int = ...,
-    trackers: str | Sequence[str] = ...,
+    trackers: Tracker | Sequence[str | Tracker] | str | Sequence[str] = ...,
     until: Literal["steps", "plateau"] = ...,
     plateau_tolerance: float = ...,
     batch_size: int | None = ...,
@@ -186,7 +187,7 @@ def train(
     keep_every: int = ...,
     snapshots: int | None = ...,
     log_every: int = ...,
-    trackers: str | Sequence[str] = ...,
+    trackers: Tracker | Sequence[str | Tracker] | str | Sequence[str] = ...,
     steps: int = ...,
     until: Literal["steps", "plateau"] = ...,
     plateau_tolerance: float = ...,
@@ -325,7 +326,7 @@ def distil(
     keep_every: int = ...,
     snapshots: int | None = ...,
     log_every: int = ...,
-    trackers: str | Sequence[str] = ...,
+    trackers: Tracker | Sequence[str | Tracker] | str | Sequence[str] = ...,
     steps: int = ...,
     until: Literal["steps", "plateau"] = ...,
     plateau_tolerance: float = ...,
@@ -1186,7 +1187,7 @@ def train_steps(
     keep_every: int = ...,
     snapshots: int | None = ...,
     log_every: int = ...,
-    trackers: str | Sequence[str] = ...,
+    trackers: Tracker | Sequence[str | Tracker] | str | Sequence[str] = ...,
     steps: int = ...,
     until: Literal["steps", "plateau"] = ...,
     plateau_tolerance: float = ...,

@@ -24,8 +24,9 @@ from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives.reconstruction import Reconstruction
 from ancestral.render import pictures, writers
-from ancestral.training import Progress, RunFolder, Trainer, trackers
+from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.signals import stop_on_signals
+from ancestral.training.trackers import Trackers
 from ancestral.use_cases.training.run_report import logged
 
 WINDOW = 64
@@ -171,7 +172,7 @@ def _train(trainer: Trainer, place: RunFolder, autoencoder: Autoencoder) -> Gene
                 f"{WINDOWS_IN_STEP} windows of {sides}{resumed} -> {place.path.name}"
             )
         T = learner.denoiser.schedule.steps
-        logs = trackers.Trackers(place, config.runtime.trackers, T, learner.step) if main else contextlib.nullcontext()
+        logs = Trackers(place, [], T, learner.step) if main else contextlib.nullcontext()
         with stop_on_signals(learner), logs as log, contextlib.closing(learner.run(place)) as steps:
             yield from map(Message, [] if log is None else log.problems)
             for event in steps if log is None else logged(steps, log, config.runtime.log_every):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
-from ancestral.training import RunFolder, trackers
+from ancestral.training import RunFolder
+from ancestral.training.trackers import Tracker, check_trackers
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.fine_tuning import Start
 from ancestral.use_cases.training.resuming import check_place, in_order, saved_config, with_saved_schedule
@@ -40,6 +41,7 @@ class TrainPlan:
         saved: The config of the run that is resumed, if any.
         start: The model that the run starts from, if any.
         parts: Parts of the user's own.
+        trackers: Trackers of the user's own.
         autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
@@ -53,6 +55,7 @@ class TrainPlan:
     saved: Config | None
     start: Start | None
     parts: OwnParts
+    trackers: tuple[Tracker, ...]
     autoencoder: Autoencoder | None
     validation: Any
     device: str
@@ -81,6 +84,9 @@ def plan(options: Train) -> TrainPlan:
         )
     base = _base(options, preset, base, saved, folder)
     parts, settings = own_parts_of(options)
+    own_trackers = tuple[Tracker, ...]()
+    if "trackers" in settings:
+        settings["trackers"], own_trackers = divided_trackers(settings["trackers"])
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
     config, validation = with_settings(base, parts, settings), settings.get("validation")
@@ -93,7 +99,7 @@ def plan(options: Train) -> TrainPlan:
     derived.check_trusted(map(str, config.data.given or ()), named, "given")
     notes = check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
-    trackers.check_trackers(config.runtime.trackers)
+    check_trackers(config.runtime.trackers)
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
         notes.append(f"{preset} is the preset of that name; the folder is  ./{preset}")
     if start is not None and start.model.spec.autoencoder is not None:
@@ -106,6 +112,7 @@ def plan(options: Train) -> TrainPlan:
         saved=saved,
         start=start,
         parts=with_saved_schedule(parts, config, saved, start, folder),
+        trackers=own_trackers,
         autoencoder=autoencoder,
         validation=validation,
         device=options.device,
@@ -224,6 +231,18 @@ def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
             names = " and ".join(map(option, idle))
             raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
     return parts, settings
+
+
+def divided_trackers(trackers: str | Tracker | Sequence[str | Tracker]) -> tuple[tuple[str, ...], tuple[Tracker, ...]]:
+    """Divide trackers into the names of those of this package, and those of the user's own.
+
+    These may be given as package.module:function. The config has no place for them: the code of a config that someone
+    else wrote is not run.
+    """
+    each = trackers if isinstance(trackers, Sequence) and not isinstance(trackers, str) else [trackers]
+    names = tuple(one for one in each if isinstance(one, str) and ":" not in one)
+    functions = [function_of(one) for one in each if one not in names]
+    return names, tuple(function for function in functions if function is not None)
 
 
 def function_of(function: Callable[..., Any] | str | None) -> Callable[..., Any] | None:

@@ -18,10 +18,11 @@ from ancestral.data.spec import DataSpec
 from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
 from ancestral.results.training_result import TrainingResult
-from ancestral.training import Progress, RunFolder, Trainer, trackers
+from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
 from ancestral.training.signals import stop_on_signals
+from ancestral.training.trackers import Tracker, Trackers, named_trackers
 from ancestral.training.training_state import spec_of
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.autoencoding import prepare_autoencoder
@@ -151,7 +152,7 @@ def _phases(trainer: Trainer, plan: TrainPlan) -> Generator[TrainingEvent, None,
     if trainer.step < trainer.config.train.steps:
         if main:
             yield Work("the first step", 0, 0)
-        return not (yield from fit(trainer, folder))
+        return not (yield from fit(trainer, folder, plan.trackers))
     if (model_step := folder.model_step()) != trainer.step:
         trainer.save(folder)
         if main and model_step is None:
@@ -160,15 +161,22 @@ def _phases(trainer: Trainer, plan: TrainPlan) -> Generator[TrainingEvent, None,
         more = "" if trainer.config.distil.method else f"; more {option('steps')} go on"
         yield Message(f"Already at step {trainer.step} of {trainer.config.train.steps}{more}.")
     if lacks_preview(trainer, folder):
-        yield from fit(trainer, folder)
+        yield from fit(trainer, folder, plan.trackers)
     return None
 
 
-def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool]:
+def fit(
+    trainer: Trainer, folder: RunFolder, own_trackers: Sequence[Tracker] = ()
+) -> Generator[TrainingEvent, None, bool]:
     """Train to the last step, with a log, previews and the report in the run folder.
 
     SIGINT (Ctrl-C), SIGTERM and SIGUSR1, by which clusters announce that they want a machine back, and SIGHUP, when a
     terminal is closed, stop the run after the step in progress, saved; a second Ctrl-C interrupts at once.
+
+    Args:
+        trainer: The trainer.
+        folder: The run folder.
+        own_trackers: Trackers of the user's own, beside those that the config names.
 
     Returns:
         Whether the last step was reached.
@@ -178,8 +186,8 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
         OSError: If the last save fails.
     """
     runtime, T, progress = trainer.config.runtime, trainer.denoiser.schedule.steps, None
-    main = trainer.distributed.main
-    logs = trackers.Trackers(folder, runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
+    main, trackers = trainer.distributed.main, [*named_trackers(runtime.trackers), *own_trackers]
+    logs = Trackers(folder, trackers, T, trainer.step) if main else contextlib.nullcontext()
     with stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         events: Iterator[RunEvent] = previewed(steps, trainer, folder)
         if log is not None:
