@@ -64,7 +64,7 @@ THEORY = {
     "vocabulary",
     "nets",
 }
-GROUND = {"arguments", "device_copies", "double_precision", "registries", "errors", "options", "transforms", "plugins"}
+GROUND = {"arguments", "device_tensors", "registries", "errors", "options", "transforms", "plugins"}
 """The modules of `base` that the theory uses."""
 STANDARD = set(sys.stdlib_module_names)
 

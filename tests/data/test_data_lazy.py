@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import Work, finish
-from ancestral.config.folders import SUFFIXES
+from ancestral.config.data_sources import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import IMAGE_FORMATS

@@ -13,7 +13,7 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.base.errors import InputError
-from ancestral.config.folders import holds_recordings
+from ancestral.config.data_sources import holds_recordings
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.recordings import decode_wav, read_header, resample
 from test_cli_shapes import SMALL

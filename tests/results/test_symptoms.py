@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ancestral import data
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import finish
+from ancestral.base.quantities import Estimate
 from ancestral.base.registries import METRICS
 from ancestral.config import PRESETS, Config, preset
 from ancestral.measure import sample_quality

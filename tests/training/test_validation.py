@@ -17,7 +17,7 @@ from ancestral import config as configs
 from ancestral import data, randomness
 from ancestral.base.errors import InputError
 from ancestral.config import Config
-from ancestral.config.training_values import ValidationLosses
+from ancestral.config.run_files import ValidationLosses
 from ancestral.data import LazyDataset
 from ancestral.measure import reference
 from ancestral.measure.reference import held_out_data

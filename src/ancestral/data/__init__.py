@@ -19,8 +19,8 @@ from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import LABEL
 from ancestral.config import Given
+from ancestral.config.data_config import parse_image_size
 from ancestral.config.data_sources import BUILT_IN, DataSource
-from ancestral.config.image_size import parse_image_size
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.options import option
 from ancestral.conditions import Limits
-from ancestral.config.image_size import parse_image_size
+from ancestral.config.data_config import parse_image_size
 from ancestral.data.spec import LARGEST_VALUES
 
 CONVERTED_IMAGES = 1024  # images at a time, so that temporaries stay far below the result

@@ -23,7 +23,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import Condition
-from ancestral.config.image_size import plain_image_size
+from ancestral.config.data_config import plain_image_size
 from ancestral.data.arrays import reading_notes
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, Values, fingerprint

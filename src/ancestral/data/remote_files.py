@@ -18,8 +18,7 @@ import numpy as np
 
 from ancestral.base.errors import InputError, one_line
 from ancestral.config.data_sources import FILE_SUFFIXES
-from ancestral.config.folders import RUNS
-from ancestral.config.run_files import CONFIG, IN_RUN
+from ancestral.config.run_files import CONFIG, IN_RUN, RUNS
 from ancestral.data import object_cache
 from ancestral.data.files import Files, NameList, Section, suffix_of
 from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable

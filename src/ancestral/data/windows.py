@@ -8,7 +8,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.config.image_size import parse_image_size
+from ancestral.config.data_config import parse_image_size
 from ancestral.randomness import Stream
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.arguments import checked_class
-from ancestral.base.device_copies import kept
+from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError
 from ancestral.conditions import ABSENT
 from ancestral.guidance.extrapolation import checked_share, guided, rescaled

@@ -12,8 +12,8 @@ from ancestral.base.options import option
 from ancestral.base.quantities import are, format_bytes, plural
 from ancestral.conditions import Image, Limits
 from ancestral.config import Config, DataConfig
-from ancestral.config.image_size import parse_image_size, plain_image_size
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.data_config import parse_image_size, plain_image_size
+from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.convert import share_cropped
 from ancestral.data.io_errors import Unreadable

@@ -13,8 +13,8 @@ import torch
 
 from ancestral.base.arguments import function_name, parameters, plain, shown
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import Work
+from ancestral.base.quantities import Estimate
 from ancestral.base.registries import METRICS, Metric, MetricName, OwnMetric
 from ancestral.measure.sample_sets import NearestPairs, Outcome, SampleSets
 from ancestral.metrics.distances import sample_size_warning

@@ -3,7 +3,7 @@
 import torch
 
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import format_percent
+from ancestral.base.quantities import format_percent
 from ancestral.measure.sample_sets import CaptionedItems, Outcome, SampleSets, shuffled
 from ancestral.metrics import linear_classifier, retrieval, uncertainty
 from ancestral.metrics.colour import drift

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.quantities import NORMAL, Estimate
 from ancestral.metrics import uncertainty
 from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
 

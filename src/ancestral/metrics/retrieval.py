@@ -6,7 +6,7 @@ The share is the mean over all choices of the other texts, in closed form, so no
 import torch
 from torch import Tensor
 
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 from ancestral.metrics import uncertainty
 
 AMONG = 32

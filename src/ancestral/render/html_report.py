@@ -23,8 +23,8 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.base.quantities import format_duration
 from ancestral.config import Config, run_files
+from ancestral.config.run_files import LOSS_HARDLY_FALLS
 from ancestral.config.run_files import REPORT as REPORT
-from ancestral.config.training_values import LOSS_HARDLY_FALLS
 from ancestral.data.statistics import evenly_spaced
 from ancestral.render import evaluation_text
 from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ancestral.base.arguments import short_source
-from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.base.options import option
-from ancestral.base.quantities import format_bytes, plural
+from ancestral.base.quantities import NORMAL, Estimate, format_bytes, plural
 from ancestral.base.result import Table, parts_of
 from ancestral.config.request import ImageRef
 from ancestral.config.run_files import RUN_PARTS

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 
 OVERCONFIDENT = 0.8
 """The ratio of spread and error below which members are too much alike."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 from ancestral.base.result import Result
 from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
 from ancestral.results.sample_result import ExtractorName, MeasuredModel, SampleMetrics, SampleSettings

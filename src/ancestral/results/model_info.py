@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ancestral.base.result import Result
-from ancestral.config.training_values import BestModel
+from ancestral.config.run_files import BestModel
 
 
 @dataclass(frozen=True)

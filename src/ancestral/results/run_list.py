@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 from ancestral.base.result import Result
-from ancestral.config.training_values import BestModel
+from ancestral.config.run_files import BestModel
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from ancestral.base.errors import InputError
 from ancestral.base.result import ATTACHED, Result
-from ancestral.config.training_values import BestModel, MeasuredDistance, ValidationLosses
+from ancestral.config.run_files import BestModel, MeasuredDistance, ValidationLosses
 
 ModelType = TypeVar("ModelType")
 """The type of the model, which this layer does not know."""

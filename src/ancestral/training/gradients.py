@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ancestral import augmentation, randomness
 from ancestral.base.device import memory_format, on_device
-from ancestral.base.double_precision import highest_dtype
+from ancestral.base.device_tensors import highest_dtype
 from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name

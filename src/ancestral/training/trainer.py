@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 from ancestral.base.errors import InputError, text_of
 from ancestral.base.options import option
-from ancestral.config.training_values import ValidationLosses
+from ancestral.config.run_files import ValidationLosses
 from ancestral.data.loading import is_worker_death
 from ancestral.model import Model
 from ancestral.randomness import pytorch_generator

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ancestral.base.device import MemoryFormat, memory_format
 from ancestral.base.errors import InputError
-from ancestral.config.training_values import ValidationLosses
+from ancestral.config.run_files import ValidationLosses
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.condition_inputs import inputs
 from ancestral.data.spec import DataSpec

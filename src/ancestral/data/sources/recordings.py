@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.options import option
-from ancestral.config.folders import WAV
+from ancestral.config.data_sources import WAV
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset
 from ancestral.data.decoding import HEADER, reading_threads

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ancestral.base import storage
 from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError, one_line
-from ancestral.config.folders import SUFFIXES
+from ancestral.config.data_sources import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
 from ancestral.data.decoding import HEADER, NPY, reading_threads
 from ancestral.data.download import cache

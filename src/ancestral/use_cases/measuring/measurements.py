@@ -11,10 +11,9 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from ancestral.base.device import keep_freed_memory
+from ancestral.base.device import cpu_threads, keep_freed_memory
 from ancestral.base.events import Event
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
 from ancestral.declarations import WithSamples
 from ancestral.measure.sample_sets import floor_sets
 from ancestral.measure.study import Study

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ancestral import samplers
+from ancestral.base.device import cpu_threads
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
 from ancestral.config.request import EditRequest, Request
 from ancestral.config.sweep_values import SweptValue
 from ancestral.data.statistics import evenly_spaced

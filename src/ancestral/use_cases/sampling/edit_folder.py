@@ -13,7 +13,7 @@ from ancestral.base.errors import InputError, one_line, text_of
 from ancestral.base.events import Event, Message, State, Work, mapped
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.config.folders import check_outside
+from ancestral.config.run_files import check_outside
 from ancestral.data.partners import partner_rows
 from ancestral.declarations import Edit
 from ancestral.model.image_values import image_files

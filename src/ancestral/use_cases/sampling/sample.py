@@ -6,10 +6,10 @@ from collections.abc import Generator
 from torch import Tensor
 
 from ancestral import samplers
+from ancestral.base.device import cpu_threads
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
 from ancestral.config.request import SAMPLER_OPTIONS, Request
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ancestral import model as models
-from ancestral.base.device import items_at_once, keep_freed_memory
+from ancestral.base.device import cpu_threads, items_at_once, keep_freed_memory
 from ancestral.base.errors import survived
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
+from ancestral.base.quantities import Estimate
 from ancestral.data.spec import DataSpec
 from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
