@@ -20,7 +20,7 @@ from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import Message, Work, Wrote
 from ancestral.base.options import in_python, spell
-from ancestral.data import decoding, io_errors
+from ancestral.data import decoding, files
 from ancestral.declarations import Inspect, Train
 from ancestral.measure import findings, near_duplicates
 from ancestral.measure.items import class_counts, value_statistics
@@ -111,7 +111,7 @@ def lock(monkeypatch):
                 raise PermissionError(errno.EACCES, "Permission denied", str(file))
             return opened(file, *args, **options)
 
-        monkeypatch.setattr(io_errors.os, "open", refuse)
+        monkeypatch.setattr(files.os, "open", refuse)
 
     return lock
 

@@ -26,7 +26,7 @@ from ancestral.base.options import in_python, on_command_line, spell
 from ancestral.base.registries import METRICS, Metric
 from ancestral.base.result import to_plain
 from ancestral.config.request import Request
-from ancestral.data import statistics
+from ancestral.data import dataset
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.faces import command as cli
@@ -791,7 +791,7 @@ def test_a_metric_of_ones_own_is_measured_beside_its_floor(files, model_run):
     own = samples.metrics[name]
     assert name.endswith(":test_a_metric_of_ones_own_is_measured_beside_its_floor.<locals>.brightness")
     assert own.value.value == pytest.approx(float(brightness(items + 9, train)))
-    unseen = held_out[statistics.evenly_spaced(20, 30)]
+    unseen = held_out[dataset.evenly_spaced(20, 30)]
     assert own.floor.value == pytest.approx(float(brightness(unseen, train)))
     assert samples.memorisation.pixels is None
     assert f"{own.value.value:.4g}; held-out data {own.floor.value:.4g}" in str(samples)

@@ -17,9 +17,7 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError, install_command, one_line
 from ancestral.base.quantities import plural
 from ancestral.data import object_cache
-from ancestral.data.download import OFFLINE, cache
-from ancestral.data.files import NameList
-from ancestral.data.io_errors import SourceLost, Unreadable
+from ancestral.data.files import OFFLINE, NameList, SourceLost, Unreadable, cache
 
 T = TypeVar("T")
 ATTEMPTS = 5

@@ -20,8 +20,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.run_files import CONFIG, IN_RUN, RUNS
 from ancestral.data import object_cache
-from ancestral.data.files import Files, NameList, Section, suffix_of
-from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable
+from ancestral.data.files import LARGEST_FILE, Files, NameList, Section, SourceLost, Unreadable, suffix_of
 from ancestral.data.object_requests import (
     CONCURRENT,
     NO_BUCKET,

@@ -11,7 +11,7 @@ from ancestral.base.events import Event, track
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.conditions import Words
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.caption_groups import KnownCaptions
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet, conditions_for

@@ -15,7 +15,7 @@ from ancestral.base.events import Event, Work
 from ancestral.data import Dataset, InMemoryDataset, LazyDataset, equal_items
 from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import opened_image, read_header, reading_threads
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.sources.file_folder import FileFolder
 from ancestral.measure.near_duplicates import SIZE, first_copies, thumbnails
 from ancestral.results.data_report import ValueStatistics

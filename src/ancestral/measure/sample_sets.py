@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.data import Codec
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.uncertainty import Reference
 from ancestral.randomness import Stream

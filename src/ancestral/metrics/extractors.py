@@ -23,7 +23,7 @@ from ancestral.base.options import option
 from ancestral.base.plugins import import_function
 from ancestral.base.registries import EXTRACTORS
 from ancestral.data import Codec
-from ancestral.data.download import cache
+from ancestral.data.files import cache
 from ancestral.metrics.networks import FeatureNetwork
 from ancestral.randomness import Stream
 from ancestral.results.sample_result import ExtractorName

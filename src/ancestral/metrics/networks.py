@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ancestral.base import hub, storage
 from ancestral.base.errors import InputError, install_command
 from ancestral.base.options import option
-from ancestral.data.download import fetch
+from ancestral.data.files import fetch
 
 LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
 LITE0_SIDES = (96, 224)

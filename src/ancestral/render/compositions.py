@@ -14,7 +14,7 @@ from ancestral.base.options import option
 from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Limits
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.sample_sets import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
 from ancestral.render import item_plots, lettering, pictures

@@ -25,7 +25,7 @@ from ancestral.base.quantities import format_duration
 from ancestral.config import Config, run_files
 from ancestral.config.run_files import LOSS_HARDLY_FALLS
 from ancestral.config.run_files import REPORT as REPORT
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.render import evaluation_text
 from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template

@@ -28,9 +28,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.config.data_sources import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
 from ancestral.data.decoding import HEADER, NPY, reading_threads
-from ancestral.data.download import cache
-from ancestral.data.files import Files, NameList
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Files, NameList, Unreadable, cache
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.file_folder import LocalFiles

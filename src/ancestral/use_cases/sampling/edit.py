@@ -14,7 +14,7 @@ from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.config.request import EditRequest, Request
 from ancestral.config.sweep_values import SweptValue
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.declarations import EDIT_TASKS, Edit
 from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
