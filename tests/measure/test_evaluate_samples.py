@@ -880,7 +880,7 @@ def test_a_missing_extra_is_named(refused, model_run, files, monkeypatch):
     import importlib.util
 
     find = importlib.util.find_spec
-    monkeypatch.setattr("ancestral.metrics.networks.find_spec", lambda name: None if "lite" in name else find(name))
+    monkeypatch.setattr("ancestral.metrics.extractors.find_spec", lambda name: None if "lite" in name else find(name))
     line = refused("evaluate", model_run, "--data", files / "train.npz")
     assert install_command("metrics") in line
     assert not (model_run / "evaluation").exists()

@@ -215,9 +215,9 @@ NETWORKS = Registry(
 )
 EXTRACTORS = Registry(
     "extractor",
-    Entry("lite0", "metrics.networks:lite0", "EfficientNet-Lite0, small"),
-    Entry("inception", "metrics.networks:inception", "InceptionV3, whose distance is FID", "Heusel et al. (2017)"),
-    Entry("dinov2", "metrics.networks:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
+    Entry("lite0", "metrics.extractors:lite0", "EfficientNet-Lite0, small"),
+    Entry("inception", "metrics.extractors:inception", "InceptionV3, whose distance is FID", "Heusel et al. (2017)"),
+    Entry("dinov2", "metrics.extractors:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
     Entry("pixels", "metrics.extractors:pixels", "the items themselves, of any shape"),
 )
 Needs = Literal["features", "logits", "items", "sets"]

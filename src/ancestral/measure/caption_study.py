@@ -18,8 +18,7 @@ from ancestral.measure.reference import ReferenceSet, conditions_for
 from ancestral.measure.sample_sets import CaptionedItems, CaptionFeatures
 from ancestral.measure.study import Study
 from ancestral.metrics import caption_judge
-from ancestral.metrics.caption_judge import CaptionJudge
-from ancestral.metrics.retrieval import AMONG
+from ancestral.metrics.caption_judge import AMONG, CaptionJudge
 
 GROUP = 200
 """The largest number of captions of a group, of which each has one sample."""

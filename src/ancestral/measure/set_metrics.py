@@ -5,11 +5,11 @@ import torch
 from ancestral.base.errors import InputError
 from ancestral.base.quantities import format_percent
 from ancestral.measure.sample_sets import CaptionedItems, Outcome, SampleSets, shuffled
-from ancestral.metrics import linear_classifier, retrieval, uncertainty
+from ancestral.metrics import caption_judge, linear_classifier, uncertainty
 from ancestral.metrics.colour import drift
 from ancestral.results.sample_result import CaptionGroup, CaptionRetrieval, ClassAccuracy
 
-LEAST_CEILING = 3 * retrieval.BY_CHANCE
+LEAST_CEILING = 3 * caption_judge.BY_CHANCE
 """The R-precision of real items below which a judge cannot tell whether samples fit their captions."""
 
 
@@ -53,25 +53,25 @@ def captions(sets: SampleSets) -> Outcome:
     if sets.captions is None:
         return Outcome()
     parts, notes = sets.captions.parts, sets.captions.notes
-    parts = tuple(part for part in parts if len(torch.unique(part.keys)) > retrieval.AMONG)
+    parts = tuple(part for part in parts if len(torch.unique(part.keys)) > caption_judge.AMONG)
     with_items = [part for part in parts if part.real is not None]
     if not with_items:
-        few = f"Captions are not measured: they need more than {retrieval.AMONG} different ones."
+        few = f"Captions are not measured: they need more than {caption_judge.AMONG} different ones."
         return Outcome(notes=[*notes, few] if not any("not measured" in note for note in notes) else notes)
     main = with_items[-1]
     assert main.real is not None
-    ceiling = retrieval.r_precision(main.real, main.texts, main.keys)
+    ceiling = caption_judge.r_precision(main.real, main.texts, main.keys)
     if ceiling.value < LEAST_CEILING:
         return Outcome(notes=[*notes, (
             f"It cannot be judged whether samples obey their captions: the judge finds {ceiling.percent} of the real "
-            f"captions among {retrieval.AMONG}, and {format_percent(retrieval.BY_CHANCE)} are chance. It needs more "
-            "training items, or captions that say what is seen."
+            f"captions among {caption_judge.AMONG}, and {format_percent(caption_judge.BY_CHANCE)} are chance. It needs "
+            "more training items, or captions that say what is seen."
         )])  # fmt: skip
     measure = CaptionRetrieval(
-        value=retrieval.r_precision(main.samples, main.texts, main.keys),
+        value=caption_judge.r_precision(main.samples, main.texts, main.keys),
         floor=ceiling,
-        shuffled=retrieval.r_precision(shuffled(main.real), main.texts, main.keys),
-        among=retrieval.AMONG,
+        shuffled=caption_judge.r_precision(shuffled(main.real), main.texts, main.keys),
+        among=caption_judge.AMONG,
         groups=tuple(_caption_group(part, name) for part in parts for name in part.groups),
     )
     return Outcome({"captions": measure}, notes)
@@ -80,7 +80,7 @@ def captions(sets: SampleSets) -> Outcome:
 def _caption_group(part: CaptionedItems, name: str) -> CaptionGroup:
     rows = part.groups[name]
     shares = [
-        None if items is None else retrieval.r_precision(items, part.texts, part.keys, rows)
+        None if items is None else caption_judge.r_precision(items, part.texts, part.keys, rows)
         for items in (part.samples, part.real)
     ]
     assert shares[0] is not None
