@@ -11,7 +11,7 @@ from ancestral.base.quantities import Estimate
 from ancestral.base.registries import METRICS
 from ancestral.config import PRESETS, Config, preset
 from ancestral.measure import sample_quality
-from ancestral.measure.sample_sets import FeatureSet, SampleSets
+from ancestral.measure.sample_quality import FeatureSet, SampleSets
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results.ensemble_result import Calibration

@@ -19,8 +19,7 @@ from ancestral.config.request import Request
 from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import MetricEvents, References, Samples
-from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
-from ancestral.measure.sample_sets import CaptionFeatures
+from ancestral.measure.sample_quality import MOST_RECONSTRUCTED, CaptionFeatures, reconstruction_quality
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model

@@ -15,7 +15,7 @@ from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Limits
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.dataset import evenly_spaced
-from ancestral.measure.sample_sets import NearestPairs
+from ancestral.measure.sample_quality import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
 from ancestral.render import item_plots, lettering, pictures
 from ancestral.render.pictures import NO_FLANKS, Beside, Flanks
