@@ -28,7 +28,7 @@ from ancestral.interop import write_html, write_space
 from ancestral.model import Model, build
 from ancestral.model.building import sampler_name
 from ancestral.page import weight_encoding
-from ancestral.render.templates import fill_template
+from ancestral.render.html_report import fill_template
 from ancestral.samplers import BY_NAME
 from firefox import Firefox
 from shared_fixtures import json_schemas
