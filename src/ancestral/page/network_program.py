@@ -27,9 +27,8 @@ from ancestral.model import Model
 from ancestral.nets.autoencoder import Decoder, Encoder
 from ancestral.nets.unet import UpsampleLayer
 from ancestral.page.aten_operations import KEPT_WHOLE, SPLIT
-from ancestral.page.program_builder import Value
+from ancestral.page.program_builder import Value, rounded
 from ancestral.page.program_operations import Translation
-from ancestral.page.weight_encoding import rounded
 
 
 @dataclass(frozen=True)
