@@ -14,7 +14,7 @@ from ancestral.measure import sample_quality
 from ancestral.measure.sample_quality import FeatureSet, SampleSets
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.results import EvaluationResult, SampleMetrics
-from ancestral.results.ensemble_result import Calibration
+from ancestral.results.evaluation_result import Calibration
 from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
 from ancestral.results.symptoms import SYMPTOMS, observed
 

@@ -24,8 +24,8 @@ from ancestral.measure.reference import held_out_data
 from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
 from ancestral.results import EvaluationResult
+from ancestral.results.run_result import TrainingResult
 from ancestral.results.symptoms import observed
-from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.progress import UnreadStep
 from ancestral.training.validation import Validation

@@ -21,8 +21,7 @@ from ancestral.data.convert import ends_of
 from ancestral.measure.step_budgets import TRIED_PASSES
 from ancestral.render.lettering import drawing, shorten
 from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
-from ancestral.results.ensemble_result import Calibration
-from ancestral.results.evaluation_result import BoundOverTime
+from ancestral.results.evaluation_result import BoundOverTime, Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

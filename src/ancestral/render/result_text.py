@@ -23,11 +23,17 @@ from ancestral.render.evaluation_text import (
     sample_settings,
 )
 from ancestral.results import comparison_result as comparison
-from ancestral.results.editing_result import EditedCell, EditingResult
-from ancestral.results.model_info import ConditionInfo, FileState, ModelInfo, RunFiles
-from ancestral.results.run_list import CleaningResult, RunList, RunSummary
-from ancestral.results.sampling_result import SamplingResult
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import (
+    CleaningResult,
+    ConditionInfo,
+    FileState,
+    ModelInfo,
+    RunFiles,
+    RunList,
+    RunSummary,
+    TrainingResult,
+)
+from ancestral.results.sampling_result import EditedCell, EditingResult, SamplingResult
 
 MEANS_SHOWN, VALUES_SHOWN, RANGES_SHOWN = 8, 10, 6
 """The largest numbers of channels whose means are shown, of values of a condition, and of channels with their range."""

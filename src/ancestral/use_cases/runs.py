@@ -17,7 +17,7 @@ from ancestral.config.run_files import EVALUATION, REPORTS, RUN_PARTS, last_row
 from ancestral.declarations import Runs
 from ancestral.model import describe, describe_file
 from ancestral.results import EvaluationResult
-from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
+from ancestral.results.run_result import CleaningResult, Removal, RunList, RunSummary
 from ancestral.training import Checkpoints, RunFolder
 
 RUNS_DEPTH = 2

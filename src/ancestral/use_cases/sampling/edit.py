@@ -20,7 +20,7 @@ from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.process import Process, made
 from ancestral.render import compositions
-from ancestral.results.editing_result import EditedCell, EditingResult
+from ancestral.results.sampling_result import EditedCell, EditingResult
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import files_of, paths_of

@@ -18,7 +18,7 @@ from ancestral.data.partners import partner_rows
 from ancestral.declarations import Edit
 from ancestral.model.image_values import image_files
 from ancestral.render import writers
-from ancestral.results.editing_result import EditingResult
+from ancestral.results.sampling_result import EditingResult
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, stem_of
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import LONGEST_EDIT_STEM

@@ -16,7 +16,7 @@ from ancestral.base.quantities import Estimate
 from ancestral.data.spec import DataSpec
 from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import TrainingResult
 from ancestral.training import Progress, RunFolder, Trainer, trackers
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
