@@ -23,7 +23,7 @@ OXYGEN := bench/data/oxygen-icon-theme
 KEYWORDS := bench/data/emojilib-4.0.3.tgz
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-changed test-lowest newest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu tables clean
+.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-changed test-lowest newest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu walk tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -149,6 +149,10 @@ bench-%: $(BENCH)/.installed $(DIGITS)
 GPU_VENV = $(if $(wildcard $(BENCH)/.installed),$(BENCH),$(VENV))
 bench-gpu: $(GPU_VENV)/.installed
 	$(GPU_VENV)/bin/python bench gpu
+
+# the modules that a command enters, in their order: make walk COMMAND="train digits --steps 6"
+walk: $(VENV)/.installed-dev
+	$(BIN)/python bench/walk.py $(COMMAND)
 
 tables: $(VENV)/.installed-dev
 	$(BIN)/python bench/orders.py

@@ -81,12 +81,12 @@ def serve(objects: dict[str, bytes], latency: float, port: "multiprocessing.Queu
             await asyncio.sleep(latency)
             place, _, query = head.split()[1].partition("?")
             body = objects.get(unquote(place).removeprefix("/data/"), b"")
-            status, extra = "200 OK", ""
+            status, extra = "200 OK", f'ETag: "{hashlib.md5(body).hexdigest()}"\r\n'
             if "list-type" in query:
                 body = list_page(objects, query)
             elif match := re.search(r"(?i)range: bytes=(\d+)-(\d+)", head):
                 first, last = int(match[1]), min(int(match[2]), len(body) - 1)
-                status, extra = "206 Partial Content", f"Content-Range: bytes {first}-{last}/{len(body)}\r\n"
+                status, extra = "206 Partial Content", f"{extra}Content-Range: bytes {first}-{last}/{len(body)}\r\n"
                 body = body[first : last + 1]
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body)
             await writer.drain()

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -1062,7 +1063,7 @@ def test_a_record_from_training_runs_to_the_page(small_records, capsys, tmp_path
     record(*own, "--name", "fast", "--change", "A second for a step.")
     shown = capsys.readouterr().out
     assert "the record falls" in shown
-    turns = [line.partition(":")[0] for line in shown.splitlines() if "seed " in line and ": " in line]
+    turns = [line.partition(":")[0] for line in shown.splitlines() if re.match(r"(baseline, )?seed \d: ", line)]
     assert turns[:4] == ["baseline, seed 0", "seed 0", "seed 1", "baseline, seed 1"]
     (fast,) = (each for each in records.read_entries() if each["name"] == "fast")
     assert (fast["baseline"]["name"], fast["change"]) == ("Slow", "A second for a step.")

@@ -343,34 +343,23 @@ def test_a_result_is_compared_and_sent_back(page, digit):
     assert np.array_equal(shown_mask(page), mask)
 
 
-def test_methods_are_compared_in_a_table_that_opens_in_the_viewer(page, runs, digit, tmp_path):
-    """The deviation of a method is that of its own edit; a cell becomes the settings."""
+def test_methods_are_compared_in_a_table(page, runs, digit, tmp_path):
+    """The deviation of a method is that of its own edit."""
     page.tab.get_by_role("button", name="Rectangle", exact=True).click()
     drag(page, [(6.5, 6.5), (20.5, 20.5)])
-    page.set(n=3, steps=2, seed=4)
-    page.tab.get_by_role("button", name="Compare methods").click()
-    page.tab.locator(".job[data-state=running]").wait_for()
-    entry = page.end()
-    cells = page.tab.locator(".cells section")
-    methods = entry["recipe"]["sweep"]["method"]
-    assert {"auto", "ddnm", "repaint"} <= {*methods}
-    assert cells.locator("h4").all_inner_texts() == [f"method {method}" for method in methods]
-    assert cells.locator(".tile").count() == 3 * len(methods)
-    place = methods.index("ddnm")
+    page.set(n=3, steps=2)
+    page.set_table(("method", "ddnm, repaint"), ("seed", "4, 5"))
+    entry = page.start()
+    assert entry["recipe"]["sweep"] == {"method": ["ddnm", "repaint"], "seed": [4, 5]}
+    result = page.tab.get_by_label("Result", exact=True)
+    table = result.get_by_alt_text("The samples of each setting")
+    page.until(lambda: table.evaluate("one => one.naturalWidth") > 6 * 28)
     single = ancestral.edit(
-        runs / "digits", "inpaint", digit, box="6,6,15,15", n=3, steps=2, seed=4, method="ddnm", out=tmp_path / "a.png"
+        runs / "digits", "inpaint", digit, box="6,6,15,15", n=3, steps=2, seed=5, method="ddnm", out=tmp_path / "a.png"
     )
-    line = cells.nth(place).locator(".number")
-    deviation = float(f"{single.deviation:.3g}")
-    page.until(lambda: line.inner_text() == f"standard deviation {deviation:g}")
-    cells.nth(place).locator(".tile").nth(1).click()
-    page.tab.get_by_role("heading", name="method ddnm, sample 1").wait_for()
-    page.page.keyboard.press("ArrowRight")
-    page.tab.get_by_role("heading", name="method ddnm, sample 2").wait_for()
-    page.tab.get_by_role("button", name="Use these settings").click()
-    page.toast("Every control is as it was")
-    assert page.tab.locator("[data-option=method] select").input_value() == "ddnm"
-    assert page.tab.locator("[data-option=sweep] select").input_value() == ""
+    lines = result.locator("li").all_inner_texts()
+    assert len(lines) == 4
+    assert lines[2] == f"method ddnm, seed 5, standard deviation {float(f'{single.deviation:.3g}'):g}"
 
 
 def test_several_images_are_edited_alike_and_a_bad_one_is_said(page, digit, tmp_path):

@@ -113,11 +113,9 @@ class Walk:
         self.check(tab.locator("section[aria-label=Previews] img:visible"))
         self.hand.click(tab.get_by_role("link", name="Sample"))
 
-    def sweep(self):
+    def sample(self):
         tab = self.tab("sample")
-        self.hand.click(self.button("Table of weight"))
-        self.page.page.keyboard.type("0:7:4")
-        self.hand.click(self.button("Table of label"))
+        self.hand.write(self.page.field("n"), "8")
         self.hand.click(tab.locator("form button.primary"))
         self.made()
         self.page.until(lambda: tab.locator(".tile").count() == 8)
@@ -200,7 +198,7 @@ def test_a_walk_from_a_folder_to_a_page(chromium, flags, tmp_path, screen, monke
         walk = Walk(new())
         walk.page.page.set_default_timeout(60_000)
         walk.hand.clicks += 1  # the tab Data
-        for step in (walk.data, walk.train, walk.sweep, walk.favourite, walk.edit):
+        for step in (walk.data, walk.train, walk.sample, walk.favourite, walk.edit):
             step()
             assert not walk.hand.scrolls or screen in ("tablet", "phone"), walk.hand.scrolls
         walk.repeat(tmp_path)

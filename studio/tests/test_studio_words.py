@@ -44,7 +44,7 @@ def test_a_model_with_words_is_described(place):
         "kind": "words", "vocabulary": VOCABULARY, "length": 6, "shuffled": False, "example": "a red circle",
         "cut": 0,
     }  # fmt: skip
-    assert about["axes"]["sample"][0] == {"name": "caption", "title": "caption", "complete": False, "texts": True}
+    assert about["axes"]["sample"][0] == {"name": "caption", "title": "caption", "values": "", "texts": True}
 
 
 def test_texts_name_no_files_where_all_models_have_words(place, tmp_path):

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -88,10 +89,12 @@ class Bucket:
 
     Attributes:
         address: s3://NAME.
+        url: Its address as that of a web server.
     """
 
     def __init__(self, client, proxy, name):
         self._client, self._proxy, self.name, self.address = client, proxy, name, f"s3://{name}"
+        self.url = f"http://127.0.0.1:{proxy.server_port}/{name}"
         client.create_bucket(Bucket=name)
 
     def put(self, name, content, **options):
@@ -155,20 +158,19 @@ def object_store():
 @pytest.fixture
 def bucket(object_store, tmp_path, monkeypatch):
     """An empty bucket, with credentials and an empty cache; pauses between attempts are short."""
-    from ancestral.data import object_requests
+    from ancestral.data import remote_files
 
     client, proxy = object_store
-    for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_"))]:
         monkeypatch.delenv(name)
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    url = f"http://127.0.0.1:{proxy.server_port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")  # where nothing answers
+    monkeypatch.setenv("GOOGLE_BASE_URL", url)  # its lists and objects are those of S3
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ANCESTRAL_CACHE_LIMIT", raising=False)
-    monkeypatch.setattr(object_requests, "FIRST_RETRY_PAUSE", 0.01)
-    object_requests._options.cache_clear()
-    yield Bucket(client, proxy, f"b{abs(hash(str(tmp_path))):x}")
-    object_requests._options.cache_clear()
+    monkeypatch.setitem(remote_files.RETRY, "backoff", {"init_backoff": timedelta(milliseconds=10)})
+    return Bucket(client, proxy, f"b{abs(hash(str(tmp_path))):x}")

@@ -6,7 +6,6 @@ import tarfile
 import time
 
 import datasets
-import fsspec
 import numpy as np
 import pytest
 import torch
@@ -69,11 +68,9 @@ def test_the_lines_of_text_files_beside_images_are_captions(tmp_path, memory):
     assert ("the condition caption is missing for 21 of 24 items", "these are trained on without it") in notes(opened)
 
 
-def test_text_files_in_object_storage_are_those_of_the_local_copy(tmp_path, monkeypatch):
-    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
-    root, place = folder(tmp_path / "photos", BESIDE), f"{tmp_path.name}/photos"
-    fsspec.filesystem("memory").put(str(root), f"/{place}", recursive=True)
-    remote, local = data.open(f"memory://{place}", given="caption"), data.open(root, given="caption")
+def test_text_files_in_object_storage_are_those_of_the_local_copy(bucket, tmp_path):
+    root = folder(tmp_path / "photos", BESIDE)
+    remote, local = data.open(bucket.upload(root, "photos"), given="caption"), data.open(root, given="caption")
     assert torch.equal(remote.conditions["caption"], local.conditions["caption"])
     assert remote.spec.conditions["caption"] == local.spec.conditions["caption"]
 

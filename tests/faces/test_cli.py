@@ -295,7 +295,7 @@ def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
 def test_a_run_that_is_beyond_its_last_step_has_no_forecast(capsys, tmp_path, monkeypatch):
     common = ["train", "points", "--out", tmp_path / "a", "--trackers", "none"]
     assert call(capsys, *common, "--steps", "3", "--batch-size", "4", "--width", "16")[0] == 0
-    monkeypatch.setattr("ancestral.base.disk_room.free_bytes", lambda path: 0)
+    monkeypatch.setattr("ancestral.base.storage.free_bytes", lambda path: 0)
     notes = (tmp_path / "a" / "notes.txt").read_text()
     text = call(capsys, *common, "--steps", "2", "--resume")[1]
     assert "Already at step 3 of 2" in text

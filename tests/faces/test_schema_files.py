@@ -133,7 +133,7 @@ RECIPES = {
     ),
     "a cascade": dataclasses.replace(PLAIN, then={"a" * 64: "ddim:steps=20"}, weak="b" * 64),
     "a branch of a branch": dataclasses.replace(PLAIN, parent=dataclasses.replace(PLAIN, parent=PLAIN, at=0), at=5),
-    "a table": dataclasses.replace(PLAIN, sweep={"guidance": (1, 2.5), "label": ("7", 3), "sampler": ()}),
+    "a table": dataclasses.replace(PLAIN, sweep={"guidance": (1, 2.5), "label": ("7", 3)}),
     "an edit": PLAIN.of_edit(
         EditRequest("inpaint", {"mask": ImageRef("m.png", "0" * 16)}, "std", "jfps", window="1,2,3,4", soften=2), {}
     ),

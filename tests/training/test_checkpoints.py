@@ -14,7 +14,7 @@ import torch
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder
-from ancestral.training.checkpoints import MANIFEST, TENSORS, Checkpoint, Publication
+from ancestral.training.checkpoints import MANIFEST, TENSORS, Checkpoint
 
 
 def checkpoint(step, size=10, **facts):
@@ -141,7 +141,7 @@ def test_saving_does_not_hold_up_training_and_errors_come_once(tmp_path, monkeyp
 
 def test_the_model_is_written_when_the_checkpoint_is_safe(tmp_path):
     checkpoints, steps = Checkpoints(tmp_path), []
-    checkpoints.save(checkpoint(5), Publication(lambda: steps.append(checkpoints.verify(5)["step"])))
+    checkpoints.save(checkpoint(5), lambda: steps.append(checkpoints.verify(5)["step"]))
     checkpoints.wait()
     assert steps == [5]
 

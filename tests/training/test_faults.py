@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import shutil
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -14,14 +13,13 @@ import torch
 
 import ancestral
 from ancestral import data
-from ancestral.base import disk_room, storage
+from ancestral.base import storage
 from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.events import Message, finish
 from ancestral.config import Given
 from ancestral.data.files import SourceLost
 from ancestral.data.given import attach
 from ancestral.declarations import Train
-from ancestral.render import html_report, writers
 from ancestral.results import EvaluationResult
 from ancestral.results.symptoms import observed
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer, divergence
@@ -29,7 +27,7 @@ from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
 from ancestral.training.signals import stop_on_signals
 from ancestral.use_cases.training.train import fit
 from test_training import assert_same_state
-from tiny_models import events_of, stripes, tiny_config, wait_for_saves
+from tiny_models import but_one_long, events_of, stripes, tiny_config, wait_for_saves
 
 train = events_of(Train)
 
@@ -288,7 +286,7 @@ def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkey
     config = tiny_config(steps=6, save_every=3)
     folder = begun(tmp_path / "run", config)
     no_room_for((6,), monkeypatch)
-    message = r"No space left on device; the model file is of step 6; a resumed run goes on from step 3, and the steps "
+    message = r"No space left on device; a resumed run goes on from step 3, and the steps since are lost"
     with pytest.raises(OSError, match=message):
         list(Trainer(config, stripes(), "cpu").run(folder))
     monkeypatch.undo()
@@ -339,67 +337,22 @@ def logged_steps(folder):
     return [line.partition(",")[0] for line in (folder / "log.csv").read_text().splitlines()[1:]]
 
 
-def test_a_run_whose_folder_is_renamed_stops_saved_and_goes_on_there(tmp_path, monkeypatch):
-    """Nothing is split, lost or repeated: weights and log are those of a run left alone."""
-    monkeypatch.chdir(tmp_path)
-    options = {"steps": 8, "batch_size": 4, "width": 16, "save_every": 3, "log_every": 1, "threads": 1}
-    options |= {"trackers": ("none",), "preview_steps": 1}
-    ancestral.train("points", out="plain", progress=False, **options)
-    rename = lambda step: step == 4 and (tmp_path / "runs").rename("kept")  # noqa: E731
-    texts = notes_of(train("points", out="runs/a", **options), rename)
-    assert texts.count("the run folder runs/a was renamed to kept/a: training stops, and saves there") == 1
-    assert "Stopped after step 5 and saved. Go on with:  ancestral train points --out kept/a --resume" in texts
-    assert [line for line in texts if "could not" in line] == []
-    assert not (tmp_path / "runs").exists()
-    kept = tmp_path / "kept" / "a"
-    assert Checkpoints(kept / "checkpoints").steps() == [3, 5]
-    notes_of(train("points", out="kept/a", resume=True, **options), lambda step: None)
-    mine, theirs = (ancestral.load(path).diffusion.state_dict() for path in ("kept/a", "plain"))
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    assert logged_steps(kept) == [str(step) for step in range(1, 9)]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (disk_room, "free_bytes"),
-        (writers, "write_picture"),
-        (html_report, "write_report"),
-        (RunFolder, "append_log"),
-        (RunFolder, "append_validation"),
-    ],
-)
-def test_a_run_folder_that_is_renamed_before_a_write_loses_no_step(tmp_path, monkeypatch, owner, name):
-    write, place, alone = getattr(owner, name), tmp_path / "run", threading.Lock()  # saves write in another thread
-
-    def renamed(*arguments, **options):
-        with alone:
-            if place.exists() and not (tmp_path / "kept").exists():
-                place.rename(tmp_path / "kept")
-        return write(*arguments, **options)
-
-    monkeypatch.setattr(owner, name, renamed)
-    options = {"steps": 4, "batch_size": 4, "width": 16, "save_every": 2, "sample_every": 2, "log_every": 1}
-    options |= {"threads": 1, "preview_steps": 1, "trackers": ("none",), "validation": 0.1}
-    texts = notes_of(train("points", out=place, **options), lambda step: None)
-    assert len([line for line in texts if "was renamed to" in line]) == 1
-    saved = Checkpoints(tmp_path / "kept" / "checkpoints").newest()[0].step
-    assert any(line.startswith(f"Stopped after step {saved} and saved.") for line in texts)
-    assert ancestral.train("points", out=tmp_path / "kept", resume=True, progress=False, **options).step == 4
-
-
-def test_a_run_whose_folder_is_removed_stops_saved(tmp_path, capfd):
-    out = tmp_path / "run"
+@pytest.mark.parametrize("how", but_one_long(["removed", "renamed"]))
+def test_a_run_whose_folder_is_gone_goes_on_in_a_new_one(tmp_path, capfd, how):
+    """The next save makes the folder again, and the one that was renamed is whole too."""
+    out, kept = tmp_path / "run", tmp_path / "kept"
     options = {"steps": 6, "batch_size": 4, "width": 16, "save_every": 2, "threads": 1, "preview_steps": 1}
     options |= {"log_every": 1, "trackers": ("tensorboard",)}
-    texts = notes_of(train("points", out=out, **options), lambda step: step == 3 and shutil.rmtree(out))
-    assert texts.count(f"the run folder {out} was removed: training stops, and saves there") == 1
+    gone = {"removed": lambda: shutil.rmtree(out), "renamed": lambda: out.rename(kept)}[how]
+    texts = notes_of(train("points", out=out, **options), lambda step: step == 3 and gone())
+    assert len([text for text in texts if "No such file or directory" in text and "training goes on" in text]) == 1
     assert "Traceback" not in capfd.readouterr().err
-    assert ancestral.load(out).step == Checkpoints(out / "checkpoints").newest()[0].step == 4
-    notes_of(train("points", out=out, resume=True, **options), lambda step: None)
-    assert ancestral.load(out).step == 6
+    assert ancestral.load(out).step == Checkpoints(out / "checkpoints").newest()[0].step == 6
     assert logged_steps(out) == ["5", "6"]
+    notes_of(train("points", out=out, resume=True, **{**options, "steps": 8}), lambda step: None)
+    assert logged_steps(out) == ["5", "6", "7", "8"]
+    if how == "renamed":
+        assert ancestral.load(kept).step == Checkpoints(kept / "checkpoints").newest()[0].step == 2
 
 
 # -- data -------------------------------------------------------------------------------------------------------------

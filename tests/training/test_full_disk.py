@@ -1,22 +1,17 @@
-"""A disk that is really full: a small tmpfs where mounting is allowed; and one that is counted in the test, on which
-every order of removals can be seen.
-"""
+"""A disk that is full: a small tmpfs where mounting is allowed; and writes that fail within a test."""
 
 import dataclasses
 import errno
 import os
 import subprocess
 import sys
-from functools import partial
 
 import pytest
-import torch
 
 import ancestral
-from ancestral.base import disk_room, storage
+from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
-from ancestral.training.checkpoints import Checkpoint, Publication
+from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.disk_space import disk_warning
 from test_training import assert_same_state
 from tiny_models import stripes, tiny_config, wait_for_saves
@@ -46,17 +41,19 @@ def on_a_disk(size, path):
 
 
 @pytest.mark.slow
-def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path):
-    """The lack is reported before step 1, and each thing that gives way once."""
+def test_a_run_whose_disk_fills_up_says_so_and_ends_with_an_error(tmp_path):
+    """The lack is reported before step 1, a save that fails once, and the last one in the line of the exit."""
     code, out, err, copy = on_a_disk(CHECKPOINT + 2 * MODEL + 500_000, tmp_path / "small")
-    assert (code, err) == (0, "")
+    assert code == 2
     assert out.count("warning: the run takes about 6") == 1  # of 9 checkpoints, one more while it is written
-    assert out.index("MB are free") < out.index("step 40/40")
     assert out.count("training goes on without snapshots") == 1
-    assert out.count("of the checkpoints to make room for a save") == 1
+    assert out.count("No space left on device; make room") == 1
+    assert out.count("training goes on, and saves again at the next multiple of --save-every") == 1
+    assert err.count("\n") == 1
+    assert "a resumed run goes on from step 4, and the steps since are lost" in err
     newest, wrong = Checkpoints(copy / "checkpoints").newest()
-    assert (newest.step, wrong) == (STEPS, [])
-    assert ancestral.load(copy, "cpu").step == STEPS
+    assert (newest.step, wrong) == (4, [])
+    assert ancestral.load(copy, "cpu").step == 4
     assert not list(copy.rglob(".*"))  # nothing half-written stays
 
 
@@ -64,7 +61,7 @@ def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path)
 def test_a_disk_without_room_for_a_checkpoint_is_refused(tmp_path, monkeypatch, free, runs_folder):
     """And one that has less room than the whole run takes is told of."""
     trainer, folder = Trainer(tiny_config(), stripes(), "cpu"), RunFolder(tmp_path / "run")
-    monkeypatch.setattr(disk_room, "free_bytes", lambda path: trainer.state.save_bytes + free)
+    monkeypatch.setattr(storage, "free_bytes", lambda path: trainer.state.save_bytes + free)
     if runs_folder:
         (line,) = disk_warning(trainer, folder)
         assert line.startswith("warning: the run takes about ")
@@ -74,112 +71,49 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused(tmp_path, monkeypatch, 
     assert not folder.path.exists()
 
 
-class CountedDisk:
-    """A disk that holds the files in a folder, counted as `storage` writes and asks, and has some bytes free."""
-
-    def __init__(self, root, free, monkeypatch, error=errno.ENOSPC):
-        self.root, self.write, self.error = root, storage.write_bytes, error
-        self.fill(free)
-        monkeypatch.setattr(disk_room, "SLACK", 500)
-        monkeypatch.setattr(disk_room, "free_bytes", lambda path: self.size - storage.size_of(root))
-        monkeypatch.setattr(storage, "write_bytes", self.write_bytes)
-
-    def fill(self, free):
-        self.size = storage.size_of(self.root) + free
-
-    def write_bytes(self, path, content):
-        if len(content) > disk_room.free_bytes(path):
-            raise OSError(self.error, os.strerror(self.error))
-        self.write(path, content)
-
-
-@pytest.mark.parametrize(
-    ("free", "snapshots", "checkpoints", "last", "rest"),
-    [
-        (30_000, [1, 2, 3], [10, 20], False, ([1, 2, 3], [10, 20, 30], 30)),
-        (11_000, [1, 2, 3], [10, 20], False, ([2, 3], [10, 20, 30], 30)),  # the oldest snapshot for the model
-        (3_000, [1, 2, 3], [10, 20], False, ([], [10, 20, 30], 30)),  # two for the checkpoint, one for the model
-        (3_000, [], [10, 20], False, ([], [20, 30], 30)),  # the oldest checkpoint
-        (3_000, [1], [20], False, ([], [30], 30)),  # the last one too, after the model was written
-        (1_000, [], [20], False, ([], [30], 30)),  # the old model, which is made again of the checkpoint
-        (300, [], [20], False, ([], [20], 20)),  # no room is made that would not suffice
-        (300, [], [20], True, ([], [], 30)),  # but the last model is worth more than checkpoints
-        (300, [1], [], False, ([], [], 30)),  # the model is written though the checkpoint cannot be
-    ],
-)
-def test_what_is_needed_less_gives_way(tmp_path, monkeypatch, free, snapshots, checkpoints, last, rest):
-    """Checkpoints of 10,000 bytes, snapshots of 4,000 and models of 2,000: those of step 30 are written."""
-    folder = RunFolder(tmp_path)
-    parts, store = Snapshots(folder.snapshots), Checkpoints(folder.checkpoints, keep=9)
-
-    def publish(step):
-        storage.write_bytes(folder.model, str(step).encode().ljust(2000))
-
-    def checkpoint(step):
-        return Checkpoint(step, {"w": torch.full((10_000,), step, dtype=torch.uint8)}, {})
-
-    for step in snapshots:
-        storage.write_bytes(parts.path(step), bytes(4000))
-    for step in checkpoints:
-        store.write(checkpoint(step))
-    publish(20)
-    CountedDisk(tmp_path, free, monkeypatch)
-    store.save(checkpoint(30), Publication(partial(publish, 30), folder.model, 2000, last, parts.paths))
-    store.settle()
-    model = int(folder.model.read_bytes()) if folder.model.exists() else None
-    assert (parts.steps(), store.steps(), model) == rest
-
-
-def test_a_file_that_is_too_large_costs_nothing(tmp_path, monkeypatch):
-    """Of another error than a full disk nothing gives way, and no model is newer than its checkpoint."""
-    folder, store = RunFolder(tmp_path), Checkpoints(tmp_path / "checkpoints", keep=9)
-    for step in (10, 20):
-        store.write(Checkpoint(step, {"w": torch.zeros(10)}, {}))
-    CountedDisk(tmp_path, 300, monkeypatch, errno.EFBIG)
-    published = []
-    store.save(Checkpoint(30, {"w": torch.zeros(10_000)}, {}), Publication(lambda: published.append(30)))
-    with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
-        store.wait()
-    assert (store.steps(), published, folder.model_step()) == ([10, 20], [], None)
-
-
-@pytest.mark.long
-def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path, monkeypatch):
-    """A training whose disk others fill up after its first saves: it ends as any other, and says each thing once."""
-    config = tiny_config(steps=12, save_every=2)
-    folder, plain = RunFolder(tmp_path / "run"), Trainer(config, stripes(), "cpu")
-    folder.begin(config)
-    list(plain.run())
-    trainer, notes = Trainer(config, stripes(), "cpu"), []
-    for progress in trainer.run(folder):
-        notes += progress.notes
-        wait_for_saves()
-        if progress.step == 5:
-            assert Snapshots(folder.snapshots).steps() == [1, 2, 3, 4, 5]
-            disk = CountedDisk(tmp_path, trainer.state.pair_bytes, monkeypatch)
-        elif progress.step == 9:
-            disk.fill(0)
-    first, *others = notes
-    assert "the disk has no room for more than checkpoints and the model; training goes on" in first
-    full = "the disk is full: removed {} to make room for a save"
-    assert others == [full.format("3 of the snapshots"), full.format("1 of the checkpoints")]
-    assert Checkpoints(folder.checkpoints).steps() == [10, 12]
-    assert_same_state(plain, trainer)
-
-
-def test_the_report_gives_way_to_the_checkpoint_of_a_stop(tmp_path, monkeypatch):
-    """It is made again at any time; the steps since the last checkpoint are not."""
-    config = tiny_config(steps=12, save_every=4)
-    config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, keep=1, snapshots=0))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch, number):
+    """Training goes on, says so once, and saves again at the next time; nothing is half-written."""
+    config = tiny_config(steps=10, save_every=2)
+    config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, snapshots=0))
     folder, trainer, notes = RunFolder(tmp_path / "run"), Trainer(config, stripes(), "cpu"), []
     folder.begin(config)
+
+    def fail(handle):
+        raise OSError(number, os.strerror(number))
+
     for progress in trainer.run(folder):
-        notes += progress.notes
-        if progress.step == 5:
-            wait_for_saves()
-            folder.report.write_bytes(bytes(trainer.state.save_bytes))
-            CountedDisk(tmp_path, 0, monkeypatch)
-            trainer.stop()
-    assert notes == ["the disk is full: removed the report to make room for a save"]
-    assert Checkpoints(folder.checkpoints).steps() == [6]
-    assert ancestral.load(folder.path, "cpu").step == 6
+        notes += [(progress.step, note) for note in progress.notes]
+        wait_for_saves()
+        if progress.step == 3:
+            monkeypatch.setattr(os, "fsync", fail)  # once the bytes are written
+        elif progress.step == 7:
+            assert (Checkpoints(folder.checkpoints).newest()[0].step, folder.model_step()) == (2, 2)
+            assert not list(folder.path.rglob(".*"))
+            monkeypatch.undo()
+    ((step, line),) = notes
+    assert step == 5
+    assert line.startswith(f"could not write {folder.checkpoints}")
+    assert f"{os.strerror(number)}; {storage.REMEDIES[number]}" in line
+    assert "; training goes on, and saves again" in line
+    assert Checkpoints(folder.checkpoints).steps() == [8, 10]
+    plain = Trainer(config, stripes(), "cpu")
+    list(plain.run())
+    assert_same_state(plain, trainer)
+    assert ancestral.load(folder.path, "cpu").step == 10
+
+
+def test_a_last_save_that_fails_ends_the_command_with_one_line(tmp_path, refused, monkeypatch):
+    write = storage.write_bytes
+
+    def full(path, content):
+        if path.parent.name.startswith(".000004-"):
+            raise OSError(errno.ENOSPC, f"could not write {path}: No space left on device; make room")
+        write(path, content)
+
+    monkeypatch.setattr(storage, "write_bytes", full)
+    words = ["--steps", 4, "--save-every", 2, "--batch-size", 4, "--width", 16, "--trackers", "none"]
+    line = refused("train", "points", *words, "--preview-steps", 1, "--out", tmp_path / "run")
+    assert "make room; a resumed run goes on from step 2, and the steps since are lost" in line
+    assert ancestral.load(tmp_path / "run", "cpu").step == 2
+    assert not list(tmp_path.rglob(".*"))

@@ -207,16 +207,18 @@ def size_of(path: Path) -> int:
     return total
 
 
+def free_bytes(path: Path) -> int:
+    """Return the bytes that are free on the disk of a file or folder, which need not exist yet."""
+    return shutil.disk_usage(next(place for place in (path, *path.absolute().parents) if place.exists())).free
+
+
 @contextlib.contextmanager
-def locked(folder: Path, line: str) -> Iterator[int | None]:
+def locked(folder: Path, line: str) -> Iterator[None]:
     """Lock a folder for this process. The system releases the lock however the process ends.
 
     Args:
         folder: The folder.
         line: What is wrong, and what to do, where another process holds the lock.
-
-    Yields:
-        The open folder; None on a system without such locks.
 
     Raises:
         InputError: If another process holds the lock for longer than `LOCK_TIMEOUT`.
@@ -224,7 +226,7 @@ def locked(folder: Path, line: str) -> Iterator[int | None]:
     try:
         import fcntl
     except ImportError:  # Windows has none of these
-        yield None
+        yield
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -240,7 +242,7 @@ def locked(folder: Path, line: str) -> Iterator[int | None]:
             except OSError:  # a file system without locks
                 pass
             break
-        yield handle
+        yield
     finally:
         os.close(handle)
 
@@ -297,11 +299,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         end = 8 + int.from_bytes(content[:8], "little")
         file.write(content[:8] + _sorted_header(content[8:end]))
         file.write(memoryview(content)[end:])
-
-
-def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """Return about the size of a file with these tensors; the header takes some bytes for each."""
-    return sum(tensor.nbytes + 256 for tensor in tensors.values())
 
 
 def _sorted_header(header: bytes) -> bytes:

@@ -103,13 +103,13 @@ class SamplingOptions:
 
     LABEL_DEFAULT: ClassVar[str] = "all classes in turn, or none with `given`"
     sweep: SweptAxes | None = argument(
-        None, title="Columns", words=str | None, metavar="NAME[=VALUES]", names="words", branches=False
+        None, title="Columns", words=str | None, metavar="NAME=VALUES", names="words", branches=False
     )
     """Setting or condition with a column for each of its values, in a table of samples of one seed: FIRST:LAST:COUNT
-    for evenly spaced numbers, or A,B,C; without values all there are, or of a condition its range in the data. NAME is
-    a condition, one number of it (pose.yaw), {SWEPT} or guidance.CONDITION. Each cell has one sample, or n."""
+    for evenly spaced numbers, or A,B,C. NAME is a condition, one number of it (pose.yaw), {SWEPT} or
+    guidance.CONDITION. Each cell has one sample, or n."""
     by: SweptAxes | None = argument(
-        None, title="Rows", words=str | None, metavar="NAME[=VALUES]", names="words", branches=False
+        None, title="Rows", words=str | None, metavar="NAME=VALUES", names="words", branches=False
     )
     """Setting or condition with a row for each of its values, as of `sweep`."""
     index: tuple[int, ...] | None = argument(None, title="Sample numbers", largest=1024)
@@ -221,7 +221,7 @@ class Request(Result):
     """What is edited, and how; None of plain samples."""
     sweep: dict[str, tuple[SweptValue, ...]] | None = None
     """The values of one or two settings and conditions by name, of which each pair is a cell of a table of samples: the
-    first has a column for each value, the second a row. () are all values."""
+    first has a column for each value, the second a row."""
     source: str = field(default="the request", metadata=ATTACHED, compare=False)
     """What messages call the request: the file that it was read from."""
     objects: Objects = field(default_factory=Objects, metadata=ATTACHED, compare=False, repr=False)

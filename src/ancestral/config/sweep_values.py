@@ -1,4 +1,4 @@
-"""Values of a sweep as users write them: a list, evenly spaced numbers, or all that there are."""
+"""Values of a sweep as users write them: a list, or evenly spaced numbers."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from ancestral.base.options import option
 
 SweptValue: TypeAlias = int | float | str
 """A value of a setting or a condition in a sweep."""
-SweptAxes: TypeAlias = str | Mapping[str, SweptValue | Sequence[SweptValue] | None]
+SweptAxes: TypeAlias = str | Mapping[str, SweptValue | Sequence[SweptValue]]
 """Settings and conditions with their values, as users write them."""
 MOST_CELLS = 1024
 """The largest number of cells of a table, and of values of a setting."""
@@ -26,20 +26,20 @@ FORMS = "NAME=FIRST:LAST:COUNT, as in guidance=1:5:5, or NAME=A,B,C"
 
 
 def read_axes(sweep: SweptAxes) -> dict[str, tuple[SweptValue, ...]]:
-    """Return the values of the settings of a sweep by name; () of one of which all values are meant.
+    """Return the values of the settings of a sweep by name.
 
     Args:
-        sweep: A text, as in "guidance=1:5:5" or "label"; or values by name: a text as after the "=", a value, or a
-            sequence of such.
+        sweep: A text, as in "guidance=1:5:5"; or values by name: a text as after the "=", a value, or a sequence of
+            such.
 
     Raises:
-        InputError: If a text has no name, or what stands for a value is none.
+        InputError: If a name or the values are missing, or what stands for a value is none.
     """
     if isinstance(sweep, str):
-        name, equals, values = sweep.partition("=")
-        if not name.strip() or (equals and not values.strip()):
+        name, _, values = sweep.partition("=")
+        if not name.strip():
             raise InputError(f"{option('sweep')} cannot be {shown(sweep)}: give {FORMS}")
-        return {name.strip(): _values(name, values if equals else ())}
+        return {name.strip(): _values(name, values.strip() or ())}
     return {name: _values(name, values) for name, values in sweep.items()}
 
 
@@ -51,8 +51,8 @@ def _values(name: str, values: Any) -> tuple[SweptValue, ...]:
         values = [part.strip() for part in line.split(separator)]
     several = values if isinstance(values, Sequence) else () if values is None else (values,)
     each = tuple(map(plain, several))
-    if not each and isinstance(values, Sequence) and values != ():
-        raise InputError(f"{name} of a sweep has an empty list of values: give some, {FORMS}, or None for all")
+    if not each:
+        raise InputError(f"{name} of a sweep has no values: give {FORMS}")
     for value in each:
         if isinstance(value, bool) or not isinstance(value, int | float | str) or value != value or value == "":
             raise InputError(f"{name} of a sweep cannot be {shown(value)}: give numbers or names, {FORMS}")
@@ -84,7 +84,8 @@ def spread(text: SweptValue) -> list[float] | None:
             f"{shown(text)} are no evenly spaced numbers: give 1 to {MOST_CELLS:,} of them, between finite ones"
         )
     assert isinstance(count, int)
-    return evenly_spaced_numbers(first, last, count)
+    inner = [first + (last - first) * place / (count - 1) for place in range(1, count - 1)]
+    return [first, *(float(f"{value:.{DIGITS}g}") for value in inner), *[last] * (count > 1)]
 
 
 def read_numbers(name: str, values: Sequence[SweptValue], kind: type) -> list[int] | list[float]:
@@ -111,12 +112,6 @@ def read_numbers(name: str, values: Sequence[SweptValue], kind: type) -> list[in
             raise InputError(f"{name} of a sweep cannot be {shown(value)}: give {what}, or FIRST:LAST:COUNT")
         numbers += each
     return numbers
-
-
-def evenly_spaced_numbers(first: float, last: float, count: int) -> list[float]:
-    """Return numbers from the first to the last, both included; the first alone for a count of 1."""
-    inner = [first + (last - first) * place / (count - 1) for place in range(1, count - 1)]
-    return [first, *(float(f"{value:.{DIGITS}g}") for value in inner), *[last] * (count > 1)]
 
 
 def value_texts(values: Sequence[SweptValue]) -> list[str]:

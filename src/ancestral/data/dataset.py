@@ -58,6 +58,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """The values of the conditions that the data hold besides the label, by name."""
     threads: int = min(8, os.cpu_count() or 1)
     """Number of threads that may read at the same time."""
+    fork_safe: bool = True
+    """Whether processes that are forked can read items, unlike the images that they are conditioned on."""
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -104,6 +104,8 @@ class Files(ABC):
 
     threads: int = min(8, os.cpu_count() or 1)
     """Number of threads that may read at the same time."""
+    fork_safe = True
+    """Whether processes that are forked can read them."""
     links: Sequence[bytes] = ()
     """The links to files and folders that `names` found."""
 

@@ -71,6 +71,8 @@ class StoredItems(ABC):
     rate: int | None = None
     """Samples in a second, of recordings."""
     threads = Dataset.threads
+    fork_safe = True
+    """Whether processes that are forked can read them."""
     columns: Mapping[str, Any] = {}
     """What else the source has for each item, by name: an array (N, *); a list of text, numbers or sequences of numbers
     (None where there is none); NamedClasses; or images as StoredItems. A mapping may read a column when it is looked
@@ -132,7 +134,7 @@ class LazyDataset(Dataset):
         """
         self.source, self._dims, self._count = source, dims, source.count
         self.name, self.labels, self.skipped = source.name, source.labels, source.skipped
-        self.rate, self.threads = source.rate, source.threads
+        self.rate, self.threads, self.fork_safe = source.rate, source.threads, source.fork_safe
         self._all_labels = source.labels
         self._all_conditions: Mapping[str, Values] = {}
         with reading_threads(self.threads) as pool:

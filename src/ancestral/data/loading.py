@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import types
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -185,7 +186,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
     def _batches(self, step: int) -> Generator[Batch]:
         deaths, restarts, named = 0, list[str](), set[str]()
         while True:
-            with _started(_Reader(self._data), self._order(step), self.workers) as (answers, processes):
+            with _started(self._data, self._order(step), self.workers) as (answers, processes):
                 while True:
                     try:
                         answer = next(answers)
@@ -269,21 +270,23 @@ def _share(items: Tensor) -> None:
 
 @contextlib.contextmanager
 def _started(
-    reader: _Reader, order: Iterator[tuple[int, list[int]]], workers: int
+    data: Dataset, order: Iterator[tuple[int, list[int]]], workers: int
 ) -> Iterator[tuple[Iterator[Answer], list[BaseProcess]]]:
     """The batches of a DataLoader and its workers, which are killed in the end."""
     before = multiprocessing.active_children()
-    with warnings.catch_warnings(), _worker_signals(), _safe_path():
+    images = [values for values in data.conditions.values() if isinstance(values, Dataset)]
+    method = METHOD if all(one.fork_safe for one in (data, *images)) else "spawn"
+    with warnings.catch_warnings(), _worker_signals(), _safe_path(), _script_hidden(method != METHOD):
         warnings.simplefilter("ignore")  # of more workers than cores, and Python 3.12's, of forks beside threads
         answers: Iterator[Answer] = iter(
             torch_data.DataLoader(
-                reader,
+                _Reader(data),
                 batch_size=None,
                 sampler=order,
                 num_workers=workers,
                 collate_fn=_identity,  # a DataLoader's own looks at every index
                 generator=torch.Generator(),  # or it would draw a number from the global one
-                multiprocessing_context=METHOD if workers else None,
+                multiprocessing_context=method if workers else None,
                 worker_init_fn=partial(_end_with_parent, os.getpid()),
             )
         )
@@ -318,6 +321,20 @@ def _safe_path() -> Iterator[None]:
         del os.environ[name]
         if before is not None:
             os.environ[name] = before
+
+
+@contextlib.contextmanager
+def _script_hidden(hidden: bool) -> Iterator[None]:
+    """Let a Python that is spawned not run the user's script, which it would where forks are usual and it is not asked
+    for by `if __name__ == "__main__"`.
+    """
+    script = sys.modules["__main__"]
+    if hidden:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _death(processes: list[BaseProcess]) -> str | None:

@@ -10,9 +10,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from ancestral.base.errors import InputError
 from ancestral.data.files import CACHE, cache
@@ -23,12 +22,8 @@ DEFAULT_LIMIT = 50.0
 """GiB."""
 KEPT_SHARE = 0.9
 """The share of the limit that stays where room is made, so that it is not made for each new file."""
-STRIPES = 1024
-"""Number of locks for downloads; those of two objects share one by chance."""
 TOUCHED = 60.0
 """Seconds within which a second reading of an entry is not noted as a use."""
-FIRST_WAIT, LONGEST_WAIT = 0.001, 300.0
-"""Seconds between the first attempts to lock a file, and after which it is done without."""
 DOWNLOAD_ABANDONED_AFTER = 86_400.0
 """Seconds after which a temporary file was left by a process that was killed."""
 
@@ -58,30 +53,26 @@ def path_of(key: str) -> Path:
     return folder() / key[:2] / key
 
 
-def read(key: str, whole: int, start: int = 0, size: int = -1) -> bytes | None:
-    """Read an entry, or a part of it, and note its use.
+def read(key: str, whole: int, start: int, size: int) -> bytes | None:
+    """Read `size` bytes of an entry from the byte `start` on, and note its use.
 
     Args:
         key: The name of the entry.
         whole: Its size. A file of another size was left by a machine that lost its power, and is not read.
         start: The first byte.
-        size: The number of bytes; -1 reads up to the end.
+        size: The number of bytes.
 
     Returns:
         The bytes; None if there is no such entry.
     """
-    try:
-        with path_of(key).open("rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            if status.st_size != whole:
-                return None
+    with contextlib.suppress(OSError), path_of(key).open("rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if status.st_size == whole:
             if time.time() - status.st_mtime > TOUCHED:
-                with contextlib.suppress(OSError):
-                    os.utime(path_of(key))
+                os.utime(path_of(key))
             file.seek(start)
-            return file.read(size) or b""
-    except OSError:
-        return None
+            return file.read(size)
+    return None
 
 
 def has(key: str, whole: int) -> bool:
@@ -91,44 +82,36 @@ def has(key: str, whole: int) -> bool:
     return False
 
 
-def store(key: str, content: bytes) -> None:
-    """Keep bytes, if there is room for them."""
-    with contextlib.suppress(OSError), writing(key, len(content)) as file:
-        file.write(content)
+def keep(key: str, whole: int, blocks: Iterable[bytes]) -> bool:
+    """Write an entry that is not there, all of it or nothing, and tell whether it is there then.
 
-
-@contextlib.contextmanager
-def writing(key: str, size: int) -> Iterator[BinaryIO]:
-    """Give a file to write an entry of `size` bytes to, which is there at the end of the block, or not at all.
-
-    Raises:
-        OSError: If it is larger than the limit, or the disk has no room.
-    """
-    path = path_of(key)
-    temporary = _reserved(path, size)
-    try:
-        with temporary.open("r+b", buffering=0) as file:
-            yield file
-        temporary.replace(path)  # not flushed to the disk: `read` compares the size, and the object can be had again
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def claimed(key: str) -> Iterator[None]:
-    """Let one process or thread at a time fetch an object; where files cannot be locked, several do.
+    Args:
+        key: The name of the entry.
+        whole: Its size.
+        blocks: Its content, which one process at a time fetches, and none if there is no room. Errors are raised.
 
     Raises:
         InputError: If the folder of the cache cannot be used.
     """
-    with contextlib.ExitStack() as lock:
+    if has(key, whole):
+        return True
+    with _locked(key[:3]):  # the objects that share a lock by chance wait for each other
+        if has(key, whole):
+            return True
         try:
-            lock.enter_context(_locked(folder() / "locks" / f"{int(key[:8], 16) % STRIPES:03x}"))
-        except OSError as error:
-            place = f"the cache {folder()} cannot be used ({error})"
-            raise InputError(f"{place}: let {CACHE} name a folder of yours") from None
-        yield
+            temporary = _reserved(path_of(key), whole)
+        except OSError:
+            return False
+        try:
+            with temporary.open("r+b", buffering=0) as file:
+                for block in blocks:
+                    file.write(block)
+            temporary.replace(path_of(key))  # not flushed: `read` compares the size, and it can be fetched again
+            return True
+        except OSError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _reserved(path: Path, size: int) -> Path:
@@ -139,11 +122,10 @@ def _reserved(path: Path, size: int) -> Path:
     Raises:
         OSError: If the limit would be exceeded even so.
     """
-    most = limit()
+    most, counter = limit(), folder() / "size"
     if size > most:
         raise OSError(f"{size:,} bytes are more than {LIMIT} allows")
-    counter = folder() / "size"
-    with _locked(folder() / "lock"):
+    with _locked("size"):
         total: float = math.inf
         with contextlib.suppress(OSError, ValueError):
             total = int(counter.read_text())
@@ -184,21 +166,22 @@ def _evict(most: int, size: int) -> int:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, where the system and the file system have such locks, or go on after LONGEST_WAIT.
+def _locked(name: str) -> Iterator[None]:
+    """Hold a lock of the cache, where the system and the file system have such locks.
 
-    A process that is forked while another thread holds a lock keeps it as long as it lives.
+    Raises:
+        InputError: If the folder of the cache cannot be used.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as handle:
+    path = folder() / "locks" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("ab")
+    except OSError as error:
+        place = f"the cache {folder()} cannot be used ({error})"
+        raise InputError(f"{place}: let {CACHE} name a folder of yours") from None
+    with handle:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
-            end, pause = time.monotonic() + LONGEST_WAIT, FIRST_WAIT
-            while time.monotonic() < end:
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                time.sleep(pause)
-                pause = min(2 * pause, 50 * FIRST_WAIT)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield  # closing the file releases it

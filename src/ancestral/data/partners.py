@@ -41,6 +41,7 @@ class Partners(StoredItems):
         """
         rows = partner_rows(folder.name, folder.names, "items", items.names)
         self._folder, self._rows, self.rate = folder, np.array(rows), folder.rate
+        self.fork_safe = folder.fork_safe
         super().__init__(folder.name, items.count, notes=folder.link_notes)
 
     def raw(self, row: int) -> Raw:

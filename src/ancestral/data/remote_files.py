@@ -1,40 +1,31 @@
-"""Files in object storage: s3://bucket/folder, gs://bucket/folder, and all other addresses that fsspec can open.
+"""Files in object storage: s3://bucket/folder, gs://bucket/folder, and all other addresses that obstore can open.
 
 A folder is listed once. Its objects are read by index, whole or in parts, and kept in `object_cache` under their name,
-size and version, so that one that was replaced is fetched again.
+size and version, so that one that was replaced is fetched again. obstore takes the login from the environment, makes
+requests again that fail, and goes on where a connection was cut.
 """
 
-import bisect
-import hashlib
+import functools
 import io
+import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
-import numpy as np
-
-from ancestral.base.errors import InputError, one_line
+from ancestral.base import storage
+from ancestral.base.errors import InputError, install_command, one_line
+from ancestral.base.options import option
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.run_files import CONFIG, IN_RUN, RUNS
 from ancestral.data import object_cache
-from ancestral.data.files import LARGEST_FILE, Files, NameList, Section, SourceLost, Unreadable, suffix_of
-from ancestral.data.object_requests import (
-    CONCURRENT,
-    NO_BUCKET,
-    NUMBERED,
-    check_online,
-    explained,
-    file_system,
-    is_transient,
-    listed,
-    numbered,
-    paused_attempts,
-    tried,
-    version_of,
-)
+from ancestral.data.files import LARGEST_FILE, OFFLINE, Files, Section, SourceLost, Unreadable, cache, suffix_of
 
 SMALL_OBJECT = 1 << 20
 """Largest size in bytes of an object of which the whole is fetched when its first bytes are needed."""
@@ -42,13 +33,31 @@ BLOCK_BYTES = 1 << 23
 """Size in bytes of the parts in which a large object is fetched."""
 STREAMED = 1 << 21
 """Size in bytes of the parts in which an object is read that is not kept."""
-MD5 = re.compile(r"[0-9a-f]{32}")
+CONCURRENT = 16
+"""Number of requests that are open at the same time in one process."""
+CLIENT = {"allow_http": True, "read_timeout": timedelta(seconds=30), "timeout": timedelta(hours=1)}
+"""Servers without TLS are those that the user names. The time between two parts of an answer is limited to 30 s."""
+RETRY = {"max_retries": 4, "retry_timeout": timedelta(minutes=1)}
+"""Requests are made again after 0.1 to 0.8 s, but none after a minute: then the loader of a training run waits."""
+NUMBERED = re.compile(r"\{(\d+)\.\.(\d+)\}")
+"""A range of numbers in an address, as shells write it."""
+NO_BUCKET = "NoSuchBucket"
+"""What S3 and Google say of a bucket that is not there."""
+NO_LOGIN = re.compile("latest/api/token|latest/meta-data|computeMetadata")
+"""The addresses at which machines of AWS and of Google ask for a login, in the error of a machine that has none."""
+LOGIN = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, after `aws configure` by "
+    '`eval "$(aws configure export-credentials --format env)"`; AWS_SKIP_SIGNATURE=true reads public buckets without',
+    "gs": "log in by `gcloud auth application-default login`; GOOGLE_SKIP_SIGNATURE=true reads public buckets without",
+}
+EXTRA = "object-storage"
 
 
 class RemoteFiles(Files):
     """The objects below an address, as they were when it was listed."""
 
     threads = CONCURRENT
+    fork_safe = False
 
     def __init__(self, address: str) -> None:
         """List the objects.
@@ -60,28 +69,25 @@ class RemoteFiles(Files):
         Raises:
             InputError: If there is nothing, or access is denied; SourceLost if the place does not respond.
         """
-        self.protocol, _, path = address.partition("://")
-        if not path.partition("/")[0]:
-            raise InputError(f"{one_line(address)} names no bucket: write {self.protocol}://bucket/folder")
-        if "@" in path.partition("/")[0]:
+        protocol, _, path = address.partition("://")
+        bucket = path.partition("/")[0]
+        if not bucket:
+            raise InputError(f"{one_line(address)} names no bucket: write {protocol}://bucket/folder")
+        if "@" in bucket:
             raise InputError(
-                f"an address with a password, of {self.protocol}, would be written into the run: set it in the "
-                f"environment, as in FSSPEC_{self.protocol.upper()}_PASSWORD"
+                f"an address with a password, of {protocol}, would be written into the run: copy the data to this "
+                "machine, and name the copy"
             )
         pattern = address.rstrip("/")
         single = bool(NUMBERED.search(pattern)) or pattern.lower().endswith(FILE_SUFFIXES)
         self.address = pattern.rpartition("/")[0] if single else pattern
         self.only = [name.encode() for name in numbered(pattern.rpartition("/")[2])] if single else []
         """The objects that the address names, "" of a folder."""
-        objects = listed(pattern, self.address, [os.fsdecode(name) for name in self.only])
-        names = sorted(objects)
-        self._names = NameList(b"".join(name + b"\0" for name in names))
-        self._sizes = np.array([objects[name][0] for name in names], np.int64)
-        self._versions = NameList(b"".join(objects[name][1].encode() + b"\0" for name in names))
-        for name in self.only:
-            if not self.has(name):
-                raise InputError(f"there is no {self.address_of(name)}: check the address")
-        self._all_fit = int(self._sizes.sum()) <= object_cache.limit()
+        self._anonymous = False
+        objects = self._listed(pattern)
+        self._objects = dict(sorted(objects.items(), key=lambda item: item[0].replace(b"/", b"\0")))
+        """The size and the version of each object, in the order of the parts of their names."""
+        self._all_fit = sum(size for size, _ in objects.values()) <= object_cache.limit()
 
     def __str__(self) -> str:
         return self.address
@@ -99,24 +105,24 @@ class RemoteFiles(Files):
         self, suffixes: Iterable[str], skipped: list[str], runs: list[str], others: Counter[str] | None = None
     ) -> Iterator[bytes]:
         """See `Files.names`."""
-        endings, outputs = tuple(map(os.fsencode, suffixes)), self._outputs()
-        reported = set[bytes]()
-        if others is not None:
-            rest = (name for name in self._names if not name.lower().endswith(endings) and b"/." not in b"/" + name)
-            others.update(suffix_of(name) for name in rest if not outputs.intersection(_folders(name)))
-        for name in sorted((name for name in self._names if name.lower().endswith(endings)), key=_by_parts):
+        endings, outputs, reported = tuple(map(os.fsencode, suffixes)), _outputs(self._objects), set[bytes]()
+        for name in self._objects:
+            is_named = name.lower().endswith(endings)
             folder = next((folder for folder in _folders(name) if folder in outputs), None)
             if folder is not None:
-                if folder not in reported:
+                if is_named and folder not in reported:
                     runs.append(one_line(os.fsdecode(folder)))
-                reported.add(folder)
-            elif not name.startswith(b".") and b"/." not in name:
-                yield name
+                    reported.add(folder)
+            elif b"/." not in b"/" + name:
+                if is_named:
+                    yield name
+                elif others is not None:
+                    others[suffix_of(name)] += 1
 
     def top(self) -> set[str]:
         """Return the suffixes of the objects in the folder itself, and "/" if there is one in a sub-folder."""
-        shown = (os.fsdecode(name) for name in self._names if not name.startswith(b"."))
-        return {"/" if "/" in name else Path(name).suffix.lower() for name in shown}
+        shown = (name for name in self._objects if not name.startswith(b"."))
+        return {"/" if b"/" in name else suffix_of(name) for name in shown}
 
     def first_suffix(self, suffixes: Collection[str]) -> str | None:
         """Return the suffix of the first object with one of these; None without one."""
@@ -124,17 +130,16 @@ class RemoteFiles(Files):
 
     def has(self, name: bytes) -> bool:
         """See `Files.has`."""
-        row = bisect.bisect_left(self._names, name)
-        return row < len(self._names) and self._names[row] == name
+        return name in self._objects
 
     def size(self, name: bytes) -> int:
         """See `Files.size`."""
-        return int(self._sizes[self._row(name)])
+        return self._object(name)[0]
 
     def version(self, name: bytes) -> str:
         """See `Files.version`."""
-        row = self._row(name)
-        return f"{self.address_of(name)} {self._sizes[row]} {os.fsdecode(self._versions[row])}"
+        size, version = self._object(name)
+        return f"{self.address_of(name)} {size} {version}"
 
     def read(self, name: bytes, size: int = -1) -> bytes:
         """See `Files.read`. An object is kept, unless it is large and only its first bytes are needed."""
@@ -142,183 +147,149 @@ class RemoteFiles(Files):
         if whole > LARGEST_FILE:
             raise Unreadable(f"the object has more than {LARGEST_FILE >> 30} GiB")
         size = whole if size < 0 else min(size, whole)
-        content = object_cache.read(self._key(name), whole, 0, size)
-        if content is not None and len(content) == size:
-            return content
-        if size < whole and whole > SMALL_OBJECT:
-            return self._fetched([(name, 0, size)])[0]
-        with object_cache.claimed(self._key(name)):
-            content = object_cache.read(self._key(name), whole)
-            if content is None or len(content) != whole:
-                content = self._fetched([(name, 0, whole)])[0]
-                object_cache.store(self._key(name), content)
-        return content[:size]
+        return self._kept((name, 0, size), by_whole=size == whole or whole <= SMALL_OBJECT)
 
     def section(self, place: Section) -> bytes:
         """See `Files.section`. Where all objects fit into the cache, the whole one is fetched, else the part alone."""
-        name, start, size = place
-        whole, key = self.size(name), self._key(name)
-        content = object_cache.read(key, whole, start, size)
-        if content is None and self._all_fit and self._keep(name):
-            content = object_cache.read(key, whole, start, size)
-        if content is None:
-            key = self._key(*place)
-            content = object_cache.read(key, size)
-            if content is None:
-                content = self._fetched([place])[0]
-                object_cache.store(key, content)
-        return content
+        return self._kept(place, by_whole=self._all_fit)
 
     def stream(self, name: bytes) -> BinaryIO:
         """See `Files.stream`."""
-        if self._all_fit and self._keep(name):
-            try:
-                return object_cache.path_of(self._key(name)).open("rb")
-            except OSError:  # another process needed the room
-                pass
+        if self._all_fit and self._keep(self._whole(name)):
+            with suppress(OSError):  # another process needed the room
+                return self._path(name).open("rb")
         return io.BufferedReader(_Parts(self, name), STREAMED)
 
     def local(self, name: bytes) -> Path:
         """See `Files.local`."""
-        if not self._keep(name):
+        if not self._keep(self._whole(name)):
             raise SourceLost(
                 f"{self.address_of(name)} has {self.size(name):,} bytes, for which the cache {object_cache.folder()} "
                 f"has no room: make some, or give {object_cache.LIMIT} more GiB"
             )
-        return object_cache.path_of(self._key(name))
+        return self._path(name)
 
     def prefetch(self, names: Sequence[bytes]) -> None:
         """See `Files.prefetch`."""
-        self._prefetch([(name, 0, self.size(name)) for name in names], self._key)
+        self._prefetch([self._whole(name) for name in names if self.size(name) <= LARGEST_FILE])
 
     def prefetch_sections(self, places: Sequence[Section]) -> None:
         """See `Files.prefetch_sections`."""
         if not self._all_fit:
-            missing = [place for place in places if not object_cache.has(self._key(place[0]), self.size(place[0]))]
-            self._prefetch(missing, lambda name: "")
+            self._prefetch([place for place in places if not self._has(self._whole(place[0]))])
 
-    def _prefetch(self, places: Sequence[Section], key_of_whole: Callable[[bytes], str]) -> None:
-        """Fetch and keep what is not in the cache; what fails is tried again, and its error raised, when it is read."""
-        keys = [key_of_whole(place[0]) or self._key(*place) for place in places]
-        missing = {
-            key: place
-            for key, place in zip(keys, places, strict=True)
-            if 0 < place[2] <= LARGEST_FILE and not object_cache.has(key, place[2])
-        }
-        if len(missing) > 1:
-            for key, content in zip(missing, self._answers([*missing.values()], attempts=1), strict=True):
-                if isinstance(content, bytes):
-                    object_cache.store(key, content)
-
-    def _keep(self, name: bytes) -> bool:
-        """Fetch a whole object into the cache in blocks, if there is room; True if it is there then."""
-        whole, key = self.size(name), self._key(name)
-        if object_cache.has(key, whole):
-            return True
-        with object_cache.claimed(key):
-            if object_cache.has(key, whole):
-                return True
-            try:
-                with object_cache.writing(key, whole) as file:
-                    places = [(name, start, min(BLOCK_BYTES, whole - start)) for start in range(0, whole, BLOCK_BYTES)]
-                    digest, at_once = hashlib.md5(usedforsecurity=False), CONCURRENT // 2
-                    for first in range(0, len(places), at_once):
-                        for block in self._fetched(places[first : first + at_once], checked=False):
-                            digest.update(block)
-                            file.write(block)
-                    self._check(name, digest.hexdigest())
-            except OSError:  # of the cache; those of requests are explained
-                return False
-        return True
-
-    def _row(self, name: bytes) -> int:
-        row = bisect.bisect_left(self._names, name)
-        if row == len(self._names) or self._names[row] != name:
-            raise Unreadable("no such object")
-        return row
-
-    def _key(self, name: bytes, *place: int) -> str:
-        return object_cache.key_of(self.version(name), *place)
-
-    def _fetched(self, places: Sequence[Section], checked: bool = True) -> list[bytes]:
-        """Fetch parts of objects. Raises Unreadable or SourceLost for the first that cannot be had."""
-        contents = list[bytes]()
-        for (name, _, _), answer in zip(places, self._answers(places, checked=checked), strict=True):
-            if not isinstance(answer, bytes):
-                raise self._error(answer, name)
-            contents.append(answer)
-        return contents
-
-    def _answers(
-        self, places: Sequence[Section], attempts: int | None = None, checked: bool = True
-    ) -> list[bytes | Exception]:
-        """Request parts of objects at the same time; the answers are their bytes, or errors after some attempts."""
-        check_online(self.address)
-        answers: dict[int, bytes | Exception] = {row: b"" for row, place in enumerate(places) if not place[2]}
-        rows = [row for row in range(len(places)) if row not in answers]
-        for _ in paused_attempts(self.address, attempts) if rows else ():
-            asked = [places[row] for row in rows]
-            try:
-                system, root = file_system(self.address)
-                contents: list[Any] = system.cat_ranges(
-                    [f"{root}/{os.fsdecode(name)}" for name, _, _ in asked],
-                    [start for _, start, _ in asked],
-                    [start + size for _, start, size in asked],
-                    on_error="return",
-                    **({"batch_size": CONCURRENT} if system.async_impl else {}),
-                )
-            except Exception as error:  # of the file system as a whole
-                contents = [error] * len(asked)
-            for row, (name, start, size), content in zip(rows, asked, contents, strict=True):
-                if isinstance(content, bytes) and len(content) != size:
-                    content = OSError(f"the connection was cut after {len(content):,} of {size:,} bytes")
-                elif isinstance(content, bytes) and checked and not start and size == self.size(name):
-                    try:
-                        self._check(name, hashlib.md5(content, usedforsecurity=False).hexdigest())
-                    except (Unreadable, SourceLost) as error:
-                        content = error
-                answers[row] = content
-            rows = [row for row in rows if is_transient(answers[row])]
-            if not rows:
-                break
-        return [answers[row] for row in range(len(places))]
-
-    def _check(self, name: bytes, md5: str) -> None:
-        """Check the content of a whole object, where its version is an MD5. Raises Unreadable if it is another one."""
-        version = os.fsdecode(self._versions[self._row(name)]).strip('"')
-        if not MD5.fullmatch(version) or version == md5:
-            return
-        # Encrypted objects have versions that look like an MD5 and are none: ask which one the object has now.
+    def fetch(self, place: Section) -> bytes:
+        """Fetch a part of an object, past the cache. Raises as `read`."""
+        name, start, size = place
+        whole, version = self._object(name)
+        if not size:
+            return b""
         try:
-            now = tried(self.address, lambda system, root: system.info(f"{root}/{os.fsdecode(name)}"))
+            options = {"range": (start, start + size)} if size < whole else None
+            answer = _client(self.address, self._anonymous).get(os.fsdecode(name), options=options)
+            current, whole_now, content = _version(answer.meta), answer.meta["size"], bytes(answer.bytes())
+        except FileNotFoundError as error:
+            if NO_BUCKET in str(error):
+                raise _explained(error, self.address) from None
+            raise Unreadable("the object was deleted since the data were listed") from None
         except Exception as error:
-            raise self._error(error, name) from None
-        if version_of(now).strip('"') != version:
+            raise _explained(error, self.address_of(name)) from None
+        if current != version:
             raise Unreadable("the object was replaced since the data were listed")
-        if int(now.get("size") or 0) != self.size(name):
-            raise Unreadable("the object has another size than was listed")
+        if (len(content), whole_now) != (size, whole):
+            raise SourceLost(
+                f"{self.address_of(name)} cannot be read: {len(content):,} of {size:,} bytes came, and it has "
+                f"{whole_now:,} bytes in all, {whole:,} by the list"
+            )
+        return content
 
-    def _error(self, error: Exception, name: bytes) -> Exception:
-        """What an error of a request for an object means: that this one is gone, or that the place is lost."""
-        if isinstance(error, FileNotFoundError) and NO_BUCKET not in str(error):
-            return Unreadable("the object was deleted since the data were listed")
-        return error if isinstance(error, Unreadable) else explained(error, self.address_of(name))
+    def _kept(self, place: Section, by_whole: bool) -> bytes:
+        """A part of an object from the cache, where the whole object or the part alone is kept first."""
+        whole = self._whole(place[0])
+        content = self._cached(whole, place)
+        entry = whole if by_whole else place
+        if content is None and self._keep(entry):
+            content = self._cached(entry, place)
+        return self.fetch(place) if content is None else content
 
-    def _outputs(self) -> set[bytes]:
-        """The folders that are runs, and folders called RUNS that hold one."""
-        runs = set[bytes]()
-        for name in self._names:
-            if name.endswith(b"/" + CONFIG.encode()):
-                folder = name.rpartition(b"/")[0]
-                files = [b"%s/%s" % (folder, file.encode()) for file in IN_RUN]
-                rows = [bisect.bisect_left(self._names, file) for file in files]
-                nexts = [self._names[row] if row < len(self._names) else b"" for row in rows]
-                if any(
-                    next_ == file or next_.startswith(file + b"/") for file, next_ in zip(files, nexts, strict=True)
-                ):
-                    runs.add(folder)
-        parents = {folder.rpartition(b"/")[0] for folder in runs}
-        return runs | {parent for parent in parents if parent.rpartition(b"/")[2] == RUNS.encode()}
+    def _cached(self, entry: Section, place: Section) -> bytes | None:
+        """A part of an object from an entry of the cache that has it; None if there is no such entry."""
+        return object_cache.read(self._key(entry), entry[2], place[1] - entry[1], place[2])
+
+    def _keep(self, place: Section) -> bool:
+        """Fetch a part of an object into the cache, if there is room; True if it is there then."""
+        name, start, size = place
+        stop = start + size
+        places = [(name, first, min(BLOCK_BYTES, stop - first)) for first in range(start, stop, BLOCK_BYTES)]
+        return object_cache.keep(self._key(place), size, self._blocks(places))
+
+    def _blocks(self, places: Sequence[Section]) -> Iterator[bytes]:
+        """Parts of objects, some of which are fetched at the same time."""
+        with ThreadPoolExecutor(min(len(places), CONCURRENT) or 1) as pool:
+            for first in range(0, len(places), CONCURRENT):
+                yield from pool.map(self.fetch, places[first : first + CONCURRENT])
+
+    def _prefetch(self, places: Sequence[Section]) -> None:
+        """Keep parts at the same time, until one of them fails: its error is raised when it is read."""
+        missing = [place for place in dict.fromkeys(places) if not self._has(place)]
+        with suppress(Unreadable, SourceLost), ThreadPoolExecutor(CONCURRENT) as pool:
+            for _ in pool.map(self._keep, missing):
+                pass
+
+    def _whole(self, name: bytes) -> Section:
+        return name, 0, self.size(name)
+
+    def _has(self, place: Section) -> bool:
+        return object_cache.has(self._key(place), place[2])
+
+    def _path(self, name: bytes) -> Path:
+        return object_cache.path_of(self._key(self._whole(name)))
+
+    def _key(self, place: Section) -> str:
+        return object_cache.key_of(self.version(place[0]), *place[1:])
+
+    def _object(self, name: bytes) -> tuple[int, str]:
+        if name not in self._objects:
+            raise Unreadable("no such object")
+        return self._objects[name]
+
+    def _listed(self, pattern: str) -> dict[bytes, tuple[int, str]]:
+        """The size and version of each object by its name, from its place or, offline, as it was listed last."""
+        file = cache() / "listings" / f"{object_cache.key_of(pattern)}.json"
+        objects = dict[str, tuple[int, str]]()
+        if os.environ.get(OFFLINE):
+            with suppress(OSError, ValueError):
+                objects = json.loads(file.read_bytes())
+        if not objects:
+            objects = self._requested()
+            with suppress(OSError), storage.atomic(file) as temporary:  # without a cache it is listed again
+                temporary.write_text(json.dumps(objects))
+        if not objects:
+            raise InputError(f"there is nothing at {one_line(pattern)}: check the name of the bucket and of the folder")
+        return {os.fsencode(name): (size, version) for name, (size, version) in objects.items()}
+
+    def _requested(self) -> dict[str, tuple[int, str]]:
+        """The size and version of each object by its name. Raises InputError."""
+        client = _client(self.address, self._anonymous)
+        try:
+            if self.only:
+                with ThreadPoolExecutor(CONCURRENT) as pool:
+                    metas = list(pool.map(functools.partial(self._head, client), self.only))
+            else:
+                metas = [meta for meta in client.list().collect() if meta["size"] or Path(meta["path"]).suffix]
+        except Exception as error:
+            if NO_LOGIN.search(str(error)) and not self._anonymous:
+                self._anonymous = True
+                return self._requested()
+            public = "; no login was found, so it was read as a public one" if self._anonymous else ""
+            raise _explained(error, self.address, public) from None
+        return {meta["path"]: (meta["size"], _version(meta)) for meta in metas}
+
+    def _head(self, client: Any, name: bytes) -> Any:
+        try:
+            return client.head(os.fsdecode(name))
+        except FileNotFoundError:
+            raise InputError(f"there is no {self.address_of(name)}: check the address") from None
 
 
 class _Parts(io.RawIOBase):
@@ -339,15 +310,94 @@ class _Parts(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         size = max(0, min(len(buffer), self._size - self._place))
-        content = self._files._fetched([(self._name, self._place, size)])[0]
-        buffer[:size] = content
+        buffer[:size] = self._files.fetch((self._name, self._place, size))
         self._place += size
         return size
 
 
-def _by_parts(name: bytes) -> bytes:
-    """A text in whose order names are in the order of their parts."""
-    return name.replace(b"/", b"\0")
+def numbered(name: str) -> list[str]:
+    """Return the names for which {000..099} stands: those with each number in its place, with as many digits."""
+    match = NUMBERED.search(name)
+    if match is None:
+        return [name]
+    first, last = match.groups()
+    width = len(first) if first.startswith("0") or len(first) == len(last) else 0
+    head, tail = name[: match.start()], name[match.end() :]
+    return [f"{head}{number:0{width}d}{rest}" for number in range(int(first), int(last) + 1) for rest in numbered(tail)]
+
+
+def _client(address: str, anonymous: bool) -> Any:
+    """The client of obstore for an address, one for each process. Raises InputError."""
+    if os.environ.get(OFFLINE):
+        raise InputError(f"{one_line(address)} is not in the cache of this machine, and {OFFLINE} is set")
+    if _first_process() != os.getpid():  # it would wait for threads that only the first process has
+        raise InputError(
+            f"{one_line(address)} cannot be read in a process that was forked: start processes by spawn, or read by "
+            f"{option('workers', 0)}"
+        )
+    return _opened(address, anonymous)
+
+
+@functools.cache
+def _first_process() -> int:
+    """The process that made the first request, also in those that are forked from it later."""
+    return os.getpid()
+
+
+@functools.cache
+def _opened(address: str, anonymous: bool) -> Any:
+    protocol, _, path = address.partition("://")
+    url = f"{'gs' if protocol == 'gcs' else protocol}://{quote(path, safe='/:')}"
+    try:
+        from obstore.store import from_url
+
+        options: dict[str, Any] = {"skip_signature": True} if anonymous else {}
+        return from_url(url, **options | {"client_options": CLIENT, "retry_config": RETRY})
+    except ImportError:
+        raise InputError(f"{one_line(address)} is read by a further package: {install_command(EXTRA)}") from None
+    except Exception as error:
+        raise InputError(
+            f"{one_line(address)} cannot be opened ({_reason(error)}): give s3://, gs:// or a path"
+        ) from None
+
+
+def _explained(error: Exception, address: str, remark: str = "") -> InputError:
+    """The error that says in one line why an address cannot be read, and what to do."""
+    protocol, _, path = address.partition("://")
+    reason = _reason(error) + remark
+    if isinstance(error, InputError):
+        return error
+    if NO_BUCKET in reason:
+        return SourceLost(f"there is no bucket {path.partition('/')[0]}: check the name")
+    if re.search(r"\b40[13]\b", reason):
+        advice = LOGIN.get(protocol, "check the login that its server needs")
+        return SourceLost(f"access to {address} is denied ({reason}): {advice}")
+    if "region" in reason.lower():
+        return SourceLost(f"{address} is in another region ({reason}): set AWS_DEFAULT_REGION to that of the bucket")
+    return SourceLost(f"{address} cannot be read: {reason}")
+
+
+def _reason(error: Exception) -> str:
+    """What obstore and the server say, in one line, without the tags of XML and the source of the error."""
+    text = re.sub(r"<[^>]*>", " ", str(error).partition("\n\nDebug source")[0])
+    return one_line(" ".join(text.split()))[:400] or type(error).__name__
+
+
+def _version(meta: Mapping[str, Any]) -> str:
+    """The text that is another one when an object is replaced."""
+    return one_line((meta["e_tag"] or f"{meta['last_modified']:%Y-%m-%dT%H:%M:%S}").strip('"'))
+
+
+def _outputs(names: Collection[bytes]) -> set[bytes]:
+    """The folders that are runs, and folders called RUNS that hold one."""
+    configured = {name.rpartition(b"/")[0] for name in names if name.endswith(b"/" + CONFIG.encode())}
+    parts, runs = {part.encode() for part in IN_RUN}, set[bytes]()
+    for name in names if configured else ():
+        for folder in configured.intersection(_folders(name)):
+            if name[len(folder) + 1 :].partition(b"/")[0] in parts:
+                runs.add(folder)
+    parents = {folder.rpartition(b"/")[0] for folder in runs}
+    return runs | {parent for parent in parents if parent.rpartition(b"/")[2] == RUNS.encode()}
 
 
 def _folders(name: bytes) -> Iterator[bytes]:

@@ -499,9 +499,9 @@ def sample(
         captions: Whether grids, animations and film strips name the class of each sample, and the last two t;
             default: they do. One sample is a grid only where this is set, and else its picture alone.
         sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
-            FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C; without values all there are, or of a condition
-            its range in the data. NAME is a condition, one number of it (pose.yaw), steps, eta, variance, seed,
-            sampler, guidance, index, guidance_rescale or guidance.CONDITION. Each cell has one sample, or n.
+            FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C. NAME is a condition, one number of it (pose.yaw),
+            steps, eta, variance, seed, sampler, guidance, index, guidance_rescale or guidance.CONDITION. Each cell
+            has one sample, or n.
         by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
@@ -643,10 +643,9 @@ def edit(
         gif: Also write an animation of interpolate; without a path, in the new folder.
         film: Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder.
         sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
-            FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C; without values all there are, or of a condition
-            its range in the data. NAME is a condition, one number of it (pose.yaw), seed, sampler, guidance, index,
-            guidance_rescale, steps, method, operator, noise, strength, t, iterations, soften or guidance.CONDITION.
-            Each cell has one sample, or n.
+            FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C. NAME is a condition, one number of it (pose.yaw),
+            seed, sampler, guidance, index, guidance_rescale, steps, method, operator, noise, strength, t,
+            iterations, soften or guidance.CONDITION. Each cell has one sample, or n.
         by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.

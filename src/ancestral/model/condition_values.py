@@ -23,7 +23,7 @@ from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, ByKind, Classes, Condition, Image, Vector, Words
 from ancestral.config.data_sources import WAV
 from ancestral.config.request import ImageRef
-from ancestral.config.sweep_values import SweptValue, evenly_spaced_numbers, read_numbers, spread
+from ancestral.config.sweep_values import SweptValue, read_numbers, spread
 from ancestral.data.convert import has_alpha, middle_of, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
@@ -44,9 +44,6 @@ NO_CLASS_NAME = "no class"
 """The caption of a sample without a class."""
 NONE = "none"
 """The name of an absent class."""
-EVEN_COUNT, DEVIATIONS = 7, 2
-"""The number of values in a sweep of numbers that stand without any; they reach these standard deviations from the mean
-where the range of the data is not known."""
 
 
 @dataclass(frozen=True)
@@ -288,13 +285,11 @@ class SweptCondition(NamedTuple):
 
     Attributes:
         values: The values.
-        notes: What the user should know of them, a line each.
         place: The place of the number among those of the condition; None of a whole condition.
         usual: The numbers of the condition, of which the others stay where a request gives none.
     """
 
     values: Sequence[SweptValue]
-    notes: tuple[str, ...] = ()
     place: int | None = None
     usual: Sequence[float] = ()
 
@@ -302,8 +297,7 @@ class SweptCondition(NamedTuple):
 def _sweep_classes(kind: Classes, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
     if named.part:
         return None
-    condition = named.condition
-    return SweptCondition([one for value in values for one in _classes(kind, condition, value)] or kind.names)
+    return SweptCondition([one for value in values for one in _classes(kind, named.condition, value)])
 
 
 def _classes(kind: Classes, condition: str, value: SweptValue) -> list[str]:
@@ -318,25 +312,10 @@ def _sweep_numbers(kind: Vector, named: SweptName, values: Sequence[SweptValue])
     if (part and part not in kind.parts) or (not part and kind.size > 1):
         parts = " or ".join(f"{condition}.{each}" for each in kind.parts)
         raise InputError(f"{name} of a sweep is no number: give {parts if kind.size > 1 else condition}")
-    place, notes = kind.parts.index(part) if part else 0, tuple[str, ...]()
-    if not values:
-        values, note = _range(kind, name, place)
-        notes = (note,)
     numbers = list[SweptValue]()
     for value in values:
         numbers += [NONE] if value == NONE and not part else read_numbers(name, [value], float)
-    return SweptCondition(numbers, notes, place, kind.mean) if part else SweptCondition(numbers, notes)
-
-
-def _range(kind: Vector, name: str, place: int) -> tuple[list[float], str]:
-    """Evenly spaced values over the data, and what they are."""
-    if kind.ranges():
-        low, high, text = kind.low[place], kind.high[place], "the range of the data"
-    else:
-        mean, std = kind.mean[place], kind.std[place]
-        low, high = mean - DEVIATIONS * std, mean + DEVIATIONS * std
-        text = f"{DEVIATIONS} standard deviations around the mean of the data"
-    return evenly_spaced_numbers(low, high, EVEN_COUNT), f"{name} from {low:.4g} to {high:.4g}: {text}"
+    return SweptCondition(numbers, kind.parts.index(part), kind.mean) if part else SweptCondition(numbers)
 
 
 def _sweep_images(kind: Image, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
@@ -347,11 +326,7 @@ def _sweep_images(kind: Image, named: SweptName, values: Sequence[SweptValue]) -
 
 
 def _sweep_words(kind: Words, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
-    if named.part:
-        return None
-    if not values:
-        raise InputError(f"{named.text} of a sweep is words, which have no list of values: give some texts")
-    return SweptCondition([*map(str, values)])
+    return None if named.part else SweptCondition([*map(str, values)])
 
 
 def _sweep_none(kind: Condition, named: SweptName, values: Sequence[SweptValue]) -> SweptCondition | None:
@@ -372,8 +347,8 @@ class Written(NamedTuple):
         text: Says a row that is not absent in a few characters, by the row and its name.
         beyond: Says which values lie beyond the data of the model, by the values, the name of the condition and the
             option that has them.
-        swept: Returns the values of a sweep, by the kind, the name of the axis and what the user gave, () where all are
-            meant; None where there is nothing of that name. It refuses a kind that has no such values.
+        swept: Returns the values of a sweep, by the kind, the name of the axis and what the user gave; None where there
+            is nothing of that name. It refuses a kind that has no such values.
     """
 
     read: Callable[[Any, Any, str, DataSpec], tuple[Tensor, Sequence[str]]]

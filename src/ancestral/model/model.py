@@ -290,7 +290,7 @@ class Model:
         check_scale(request)
         check_are_models(request.objects.then)
         models = [self, *request.objects.then]
-        sweep = sweep_of(request, models, lambda cell: self.process(cell, condition))
+        sweep = sweep_of(request, models)
         processes = [self.process(cell, condition) for row in sweep.cells for cell in row]
         limits = models[-1].spec.codec.channel_limits if decode else None
         return Swept.of(sweep, [self._made(process, batch_size, decode) for process in processes], limits)
@@ -358,8 +358,7 @@ class Model:
             axes: One or two settings or conditions by name, with their values: the first has a column for each value,
                 the second a row. A name is that of a condition, of one number of it ("pose.yaw"), or one of seed,
                 index, sampler, steps, eta, variance, guidance, guidance_rescale and guidance.CONDITION. Values are a
-                sequence, or a text: "FIRST:LAST:COUNT" of evenly spaced numbers, or "A,B,C". None are all values, or of
-                numbers of a condition their range in the data.
+                sequence, or a text: "FIRST:LAST:COUNT" of evenly spaced numbers, or "A,B,C".
             n: The number of samples of each cell; None is 1, or that of the values of a condition in `given`.
             batch_size: The number of items in a batch, as of `make`.
             condition: What else a network of your own is conditioned on, as of `make`.

@@ -10,7 +10,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.registries import OPERATORS
 from ancestral.conditions import LABEL
 from ancestral.config.request import Request, SweptSetting, swept_settings
-from ancestral.config.sweep_values import FORMS, SweptValue, read_numbers, spread, value_texts
+from ancestral.config.sweep_values import SweptValue, read_numbers, spread, value_texts
 from ancestral.data.spec import DataSpec
 from ancestral.model.condition_values import WRITTEN, SweptCondition, SweptName, read_values
 from ancestral.model.trained_model import TrainedModel
@@ -30,7 +30,6 @@ class Axis(NamedTuple):
         apply: Returns a request with one of the values.
         notes: What the user should know of them, a line each.
         condition: The name of the condition; "" of a setting.
-        optional: Whether the values are all that the setting has, of which a model may not have each.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Axis(NamedTuple):
     apply: Callable[[Request, SweptValue], Request]
     notes: tuple[str, ...] = ()
     condition: str = ""
-    optional: bool = False
 
     @property
     def texts(self) -> list[str]:
@@ -52,7 +50,7 @@ def axis_of(request: Request, name: str, values: Sequence[SweptValue], models: S
     Args:
         request: The request of the sweep.
         name: The name of a setting, of a condition, or of one number of it.
-        values: The values; () are all.
+        values: The values.
         models: The models of the request.
 
     Raises:
@@ -76,10 +74,6 @@ def axis_of(request: Request, name: str, values: Sequence[SweptValue], models: S
 
 def _axis_of_setting(name: str, setting: SweptSetting, values: Sequence[SweptValue]) -> Axis:
     apply, notes = partial(_with_setting, setting.name), tuple[str, ...]()
-    if not values and not setting.choices:
-        raise InputError(f"{name} of a sweep has no list of all its values: give some, {FORMS}")
-    if not values:
-        return Axis(name, tuple(setting.choices), apply, optional=True)
     if setting.kind is str:
         for value in values:
             _check_text(name, setting, value)
@@ -91,11 +85,17 @@ def _axis_of_setting(name: str, setting: SweptSetting, values: Sequence[SweptVal
 
 
 def _check_text(name: str, setting: SweptSetting, value: SweptValue) -> None:
-    """Raise InputError for what begins with none of the names that a setting has; a sweep names no code."""
-    names = OPERATORS if name == "operator" else setting.choices
-    for part in str(value).split("+") if names else ():
-        if part.strip().partition(":")[0] not in names:
-            raise InputError(f"{name} of a sweep cannot be {shown(value)}: it has {', '.join(names)}")
+    """Raise InputError for what is none of the names that a setting has; a sweep names no code.
+
+    Operators alone have options.
+    """
+    if name == "operator":
+        names, parts = list(OPERATORS), [part.strip().partition(":")[0] for part in str(value).split("+")]
+    else:
+        names, parts = list(setting.choices), [str(value)]
+    if names and not {*parts} <= {*names}:
+        alone = "" if name == "operator" else ", each without options"
+        raise InputError(f"{name} of a sweep cannot be {shown(value)}: it has {', '.join(names)}{alone}")
 
 
 def _with_setting(name: str, request: Request, value: SweptValue) -> Request:
@@ -121,10 +121,9 @@ def _axis_of_condition(named: SweptName, spec: DataSpec, values: Sequence[SweptV
     if swept is None:
         return None
     if swept.place is None:
-        return Axis(
-            named.text, tuple(swept.values), partial(_with_condition, named.condition), swept.notes, named.condition
-        )
-    return Axis(named.text, tuple(swept.values), partial(_with_number, named.condition, spec, swept), swept.notes)
+        apply = partial(_with_condition, named.condition)
+        return Axis(named.text, tuple(swept.values), apply, condition=named.condition)
+    return Axis(named.text, tuple(swept.values), partial(_with_number, named.condition, spec, swept))
 
 
 def _with_condition(name: str, request: Request, value: SweptValue) -> Request:

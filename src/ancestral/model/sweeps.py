@@ -6,7 +6,7 @@ Each cell is an ordinary request, so its samples are those of `Model.make`, to t
 import dataclasses
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
@@ -14,10 +14,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ancestral.base.errors import InputError, text_of
+from ancestral.base.errors import InputError
 from ancestral.conditions import LABEL, Limits
 from ancestral.config.request import Request, swept_settings
-from ancestral.config.sweep_values import MOST_CELLS, SweptValue, value_texts
+from ancestral.config.sweep_values import MOST_CELLS, SweptValue, read_axes, value_texts
 from ancestral.data.convert import is_picture, to_uint8
 from ancestral.data.decoding import from_pixels
 from ancestral.model.condition_values import read_values
@@ -123,21 +123,17 @@ def in_rows(cells: Sequence[Tensor], columns: int) -> Tensor:
     return torch.stack([*cells]).reshape(-1, columns, *cells[0].shape)
 
 
-def sweep_of(
-    request: Request, models: Sequence[TrainedModel], check: Callable[[Request], object] = lambda cell: None
-) -> Sweep:
+def sweep_of(request: Request, models: Sequence[TrainedModel]) -> Sweep:
     """Decide the cells of a request with a sweep.
 
     Args:
         request: The request.
         models: Its model, and those that follow it.
-        check: Decides how the samples of a cell are made. Where all values of a setting are meant, those for which it
-            raises InputError are left out.
 
     Raises:
         InputError: If there is no such setting or condition, it cannot have a value, or the cells are too many.
     """
-    axes = [axis_of(request, name, values, models) for name, values in (request.sweep or {}).items()]
+    axes = [axis_of(request, name, values, models) for name, values in read_axes(request.sweep or {}).items()]
     if not 1 <= len(axes) <= MOST_AXES:
         raise InputError(f"a sweep has one setting or two, not {len(axes)}")
     base = dataclasses.replace(request, sweep=None, single=False, n=_count(request, axes, models))
@@ -147,11 +143,6 @@ def sweep_of(
     if count * each > MOST_SAMPLES:
         raise InputError(f"{count:,} cells of {each:,} samples are too many: give at most {MOST_SAMPLES:,} in all")
     models[-1].items(count * each, None)  # which memory has to hold
-    firsts = [(axis, axis.values[0]) for axis in axes]
-    for number, axis in enumerate(axes):
-        if axis.optional:
-            other = _cell(base, firsts[:number] + firsts[number + 1 :])
-            axes[number] = _possible(axis, other, check)
     columns, rows = axes[0], axes[1:]
     cells = tuple(
         tuple(_cell(base, [(columns, value), *zip(rows, row, strict=True)]) for value in columns.values)
@@ -165,21 +156,6 @@ def _cell(request: Request, values: Sequence[tuple[Axis, SweptValue]]) -> Reques
     for axis, value in values:
         request = axis.apply(request, value)
     return request
-
-
-def _possible(axis: Axis, base: Request, check: Callable[[Request], object]) -> Axis:
-    """The axis without the values that the model cannot have. Raises InputError if it can have none."""
-    values, notes, refusal = list[SweptValue](), list[str](), InputError("")
-    for value in axis.values:
-        try:
-            check(axis.apply(base, value))
-            values.append(value)
-        except InputError as error:
-            refusal = error
-            notes.append(f"{axis.name} {value} is left out: {text_of(error)}")
-    if not values:
-        raise refusal
-    return axis._replace(values=tuple(values), notes=tuple(notes))
 
 
 def _count(request: Request, axes: Sequence[Axis], models: Sequence[TrainedModel]) -> int | None:

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ancestral.base import disk_room, storage
+from ancestral.base import storage
 from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 
@@ -35,27 +35,11 @@ class Checkpoint:
     numbers: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Publication:
-    """The model file that is written after a checkpoint."""
-
-    write: Callable[[], None] = lambda: None
-    path: Path | None = None
-    """The file; there may be an older one."""
-    size: int = 0
-    """Its size in bytes."""
-    last: bool = False
-    """Whether it is the model of the last step, which is worth more than the checkpoint it is made of."""
-    spare: Callable[[], Sequence[Path]] = tuple
-    """Files that are needed less than checkpoints and model, the least needed first."""
-
-
 class Checkpoints:
     """The checkpoints in a folder. The `keep` newest are kept, and those whose step is a multiple of `every`."""
 
     def __init__(self, folder: Path, keep: int = 2, every: int = 0) -> None:
         self.folder, self.keep, self.every = folder, keep, every
-        self._removed: list[Path] = []
         self._writer: Thread | None = None
         self._error: OSError | None = None
         self.failed = False
@@ -69,13 +53,17 @@ class Checkpoints:
         """The folder of a step."""
         return self.folder / f"{step:06d}"
 
-    def save(self, checkpoint: Checkpoint, model: Publication | None = None) -> None:
-        """Write a checkpoint in the background, then the model, then remove old checkpoints.
+    def save(self, checkpoint: Checkpoint, publish: Callable[[], None] = lambda: None) -> None:
+        """Write a checkpoint in the background, remove old ones, and publish the model.
 
-        The tensors must not change any more. An earlier save is waited for, and its error is raised.
+        An earlier save is waited for, and its error is raised.
+
+        Args:
+            checkpoint: The checkpoint, whose tensors must not change any more.
+            publish: Writes the model file, once the checkpoint is on the disk.
         """
         self.wait()
-        save = partial(self._save, checkpoint, model or Publication())
+        save = partial(self._save, checkpoint, publish)
         self._writer = Thread(target=save, name="ancestral-save")
         try:
             self._writer.start()
@@ -101,47 +89,20 @@ class Checkpoints:
         if error is not None:
             raise error
 
-    def take_removed(self) -> list[Path]:
-        """Return what made room for the last saves on a full disk, once; none while a save is in progress."""
-        if self._writer is not None and self._writer.is_alive():
-            return []
-        removed, self._removed = self._removed, []
-        return removed
-
-    def _save(self, checkpoint: Checkpoint, model: Publication) -> None:
+    def _save(self, checkpoint: Checkpoint, publish: Callable[[], None]) -> None:
         """Write a checkpoint and the model, and note what stops that: nobody sees what a thread raises."""
-        error = _error_of(self._write_all, checkpoint, model)
+        error: OSError | None = None
+        try:
+            self.write(checkpoint)
+            self._prune(checkpoint.step)
+            publish()
+        except OSError as failure:
+            error = failure
+        except MemoryError:
+            error = OSError(errno.ENOMEM, "there is not enough memory for a save")
+        except Exception as failure:
+            error = OSError(f"the save failed ({type(failure).__name__}: {failure})")
         self._error, self.failed = error, error is not None
-
-    def _write_all(self, checkpoint: Checkpoint, model: Publication) -> None:
-        """Write a checkpoint and the model, on a full disk in the place of what is needed less. Raises OSError."""
-        write, size = partial(self.write, checkpoint), storage.tensor_bytes(checkpoint.tensors)
-
-        def spare(last: int | None = None) -> list[Path]:
-            return [*model.spare(), *self._superseded(checkpoint)[:last]]
-
-        def spare_for_model() -> list[Path]:
-            older = spare() if error is None or model.last else [*model.spare()]
-            return [*older, *([model.path] if model.path else []), *([self.path(checkpoint.step)] * model.last)]
-
-        error = _error_of(disk_room.write_with_room, write, size, partial(spare, -1), self._removed)
-        published = False
-        if error is not None and disk_room.is_full(error):
-            # the last whole checkpoint gives way only if its room is certain to suffice, and after the model is written
-            published = _error_of(model.write) is None
-            error = _error_of(partial(disk_room.write_with_room, certain=True), write, size, spare, self._removed)
-        if not published and (error is None or disk_room.is_full(error)):
-            of_model = _error_of(disk_room.write_with_room, model.write, model.size, spare_for_model, self._removed)
-            error = error or of_model
-        if error is not None:
-            raise error
-        self._prune(checkpoint.step)
-
-    def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
-        """The checkpoints before this one: first those that need not be kept, last the newest whole one."""
-        steps = [step for step in self.steps() if step < checkpoint.step]
-        whole = self.newest_step(checkpoint.step - 1)
-        return [self.path(step) for step in sorted(steps, key=lambda step: (step == whole, self._on_purpose(step)))]
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and read it back, unless it is there already. Raises OSError if either fails."""
@@ -241,15 +202,3 @@ def _digest_of(manifest: Mapping[str, Any]) -> str:
     content = {**manifest, "sha256": {TENSORS: manifest["sha256"][TENSORS]}}
     plain = json.loads(json.dumps(content))  # JSON has no tuples, and keys are text
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-def _error_of(write: Callable[..., None], *arguments: Any) -> OSError | None:
-    try:
-        write(*arguments)
-    except OSError as error:
-        return error
-    except MemoryError:
-        return OSError(errno.ENOMEM, "there is not enough memory for a save")
-    except Exception as error:
-        return OSError(f"the save failed ({type(error).__name__}: {error})")
-    return None

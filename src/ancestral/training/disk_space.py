@@ -1,6 +1,6 @@
 """Size of a run on the disk, compared with the free space before the first step."""
 
-from ancestral.base import disk_room, storage
+from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
@@ -31,7 +31,7 @@ def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
         "snapshots": trainer.snapshot_count * state.pair_bytes,
         "grids of samples": grids * GRID_BYTES,
     }
-    present, free = storage.size_of(folder.path), disk_room.free_bytes(folder.path)
+    present, free = storage.size_of(folder.path), storage.free_bytes(folder.path)
     needed = sum(parts.values()) - present
     elsewhere = f"make room, or give {option('out')} a folder on another disk"
     if not present and free < state.save_bytes:
@@ -44,6 +44,5 @@ def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
     sizes = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     return [
         f"warning: the run takes about {format_bytes(needed)} more on the disk ({sizes}), and {format_bytes(free)} "
-        f"are free; snapshots are left out first, then older checkpoints: {elsewhere}, or {option('snapshots', 0)} "
-        f"{option('keep', 1)}"
+        f"are free: {elsewhere}, or {option('snapshots', 0)} {option('keep', 1)}"
     ]

@@ -1,4 +1,4 @@
-"""The saves of a run, and what keeps it alive when a step, a save, the data or the run folder fails.
+"""The saves of a run, and what keeps it alive when a step, a save or the data fail.
 
 A bad step is skipped (`divergence`). After several in a row training goes back to the last good checkpoint, with a
 lower learning rate. A save that fails is reported, once until one succeeds, and tried again at its next time; only the
@@ -6,29 +6,24 @@ last one has to succeed. Where training cannot go on, it saves first.
 """
 
 import contextlib
-import itertools
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ancestral import model
-from ancestral.base import disk_room, storage
+from ancestral.base import storage
 from ancestral.base.errors import InputError, survived
 from ancestral.base.options import option
 from ancestral.config import EARLY, Config
 from ancestral.model import Model
 from ancestral.training import divergence
 from ancestral.training.averages import Snapshots, interval
-from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
+from ancestral.training.checkpoints import Checkpoint, Checkpoints
 from ancestral.training.distributed import Distributed
 from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.sample_distance import COMPARED_SAMPLES, SampleDistance
 from ancestral.training.training_state import TrainingState
-
-STEP_FOLDERS = ("snapshots", "checkpoints")
-"""Folders of a run with a part for each of several steps."""
 
 
 class Saves:
@@ -51,19 +46,15 @@ class Saves:
             averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
         metadata = model.metadata_of(state.denoiser, config, state.spec, state.step)
-        config_text, place = config.to_file_text(), RunFolder(self.folder.path)
+        tensors_of_model = averaged | buffers | model.autoencoder_tensors(state.spec)
+        config_text = config.to_file_text()
 
         def publish() -> None:
-            storage.write_text(place.config, config_text)
-            storage.write_tensors(place.model, tensors_of_model, metadata)
+            storage.write_text(self.folder.config, config_text)
+            storage.write_tensors(self.folder.model, tensors_of_model, metadata)
 
-        tensors_of_model = averaged | buffers | model.autoencoder_tensors(state.spec)
-        size, last = storage.tensor_bytes(tensors_of_model), state.step >= config.train.steps
-        model_file = Publication(
-            publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report, place.best]
-        )
         numbers = state.numbers() | ({"run": config.run} if config.run else {})
-        self.checkpoints.save(Checkpoint(state.step, tensors, numbers), model_file)
+        self.checkpoints.save(Checkpoint(state.step, tensors, numbers), publish)
 
     def wait(self) -> None:
         """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
@@ -79,7 +70,7 @@ class Saves:
             return
         tensors = state.average_tensors(state.powers)
         if self.distributed.main:
-            if disk_room.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
+            if storage.free_bytes(self.folder.path) < state.pair_bytes + state.save_bytes:
                 raise OSError("the disk has no room for more than checkpoints and the model")
             Snapshots(self.folder.snapshots).write(state.step, tensors, every, config.run)
 
@@ -110,13 +101,6 @@ class Saves:
                 return
         tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
         storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
-
-    def find_folder(self) -> str:
-        """Find the run folder again if it was renamed or removed, and say so; "" if it is where it was."""
-        if note := self.folder.find():
-            self.checkpoints.settle()
-            self.checkpoints.folder = self.folder.checkpoints
-        return note
 
     def begin(self, step: int) -> None:
         """Remove the snapshots after a step, from which training goes on."""
@@ -178,10 +162,6 @@ class Saves:
                 raise OSError(f"{error}; {self._what_is_left(state.step)}") from None
         elif due and state.step in EARLY:
             notes += self._failure(wait=True)
-        for kind, paths in itertools.groupby(self.checkpoints.take_removed(), key=_part_of_run):
-            count = sum(1 for _ in paths)
-            what = f"{count} of the {kind}" if kind in STEP_FOLDERS else kind
-            notes += self._once(f"removed {kind}", f"the disk is full: removed {what} to make room for a save")
         return notes
 
     def _failure(self, wait: bool) -> list[str]:
@@ -262,7 +242,3 @@ def restore_newest(
             "one of them was changed"
         ) from None
     return wrong
-
-
-def _part_of_run(path: Path) -> str:
-    return path.parent.name if path.parent.name in STEP_FOLDERS else f"the {path.stem}"

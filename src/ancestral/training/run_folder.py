@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +67,6 @@ class RunFolder:
     report = _Inside(run_files.REPORT)
 
     path: Path
-    _handle: int | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
-    """The open folder while it is locked, by which it is found again if it is renamed."""
 
     def grid(self, step: int) -> Path:
         """Return the path of the preview of a step, a grid of samples."""
@@ -190,22 +187,15 @@ class RunFolder:
         """Append a line to the log."""
         numbers = [progress.loss, *progress.by_time, progress.lr, progress.gradient_norm, progress.images_per_second]
         line = ",".join([str(progress.step), *(f"{number:.6g}" for number in numbers), f"{progress.seconds:.1f}"])
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        _append(self.log, LOG_HEADER, line)
 
     def append_validation(self, losses: ValidationLosses) -> None:
         """Append a line to the validation losses."""
-        self._append("validation", VALIDATION_HEADER, losses)
+        _append(self.validation, VALIDATION_HEADER, _row(losses))
 
     def append_distance(self, measured: MeasuredDistance) -> None:
         """Append a line to the distances of samples."""
-        self._append("distance", DISTANCE_HEADER, measured)
-
-    def _append(self, name: str, header: str, row: ValidationLosses | MeasuredDistance) -> None:
-        step, *numbers = dataclasses.astuple(row)
-        line = ",".join([str(step), *(f"{number:.6g}" for number in numbers)])
-        with getattr(self, name).open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n" if file.tell() else f"{header}\n{line}\n")
+        _append(self.distance, DISTANCE_HEADER, _row(measured))
 
     def last_validation(self) -> ValidationLosses | None:
         """Read the last validation losses; None if there are none."""
@@ -248,22 +238,8 @@ class RunFolder:
         The system releases the lock however the process ends.
         """
         line = f"another process is training in {self.path}; wait for it, or give {option('out')} another name"
-        with storage.locked(self.path, line) as self._handle:
-            try:
-                yield
-            finally:
-                self._handle = None
-
-    def find(self) -> str:
-        """Find the locked folder again if it was renamed or removed, and say so; "" if it is where it was."""
-        if self._handle is None or _is_open(self.path, self._handle):
-            return ""
-        old_path, new_path = self.path, _place_of(self._handle)
-        if new_path is None or not _is_open(new_path, self._handle):
-            return f"the run folder {old_path} was removed: training stops, and saves there"
-        near = new_path.is_relative_to(Path.cwd()) and not old_path.is_absolute()
-        self.path = new_path.relative_to(Path.cwd()) if near else new_path
-        return f"the run folder {old_path} was renamed to {self.path}: training stops, and saves there"
+        with storage.locked(self.path, line):
+            yield
 
 
 def run_named_in(metadata: Mapping[str, str]) -> str:
@@ -277,19 +253,12 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if path.exists() else []
 
 
-def _is_open(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except OSError:
-        return False
+def _row(row: ValidationLosses | MeasuredDistance) -> str:
+    step, *numbers = dataclasses.astuple(row)
+    return ",".join([str(step), *(f"{number:.6g}" for number in numbers)])
 
 
-def _place_of(handle: int) -> Path | None:
-    """The path that an open folder has now, where the system tells it."""
-    with contextlib.suppress(OSError):
-        if sys.platform == "darwin":
-            import fcntl
-
-            return Path(os.fsdecode(fcntl.fcntl(handle, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
-        return Path(f"/proc/self/fd/{handle}").readlink()
-    return None
+def _append(path: Path, header: str, line: str) -> None:
+    """Append a line to a log, after the header in a new one."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n" if file.tell() else f"{header}\n{line}\n")

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.events import Event, Message, State, Work, Wrote
 from ancestral.base.options import on_command_line, spelled
+from ancestral.config.request import Request
 from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History
-from ancestral_studio.history_entry import VOLUMES_FILE, HistoryEntry
+from ancestral_studio.history_entry import TABLE_FILE, VOLUMES_FILE, HistoryEntry
 from ancestral_studio.job_work import JobWork
 from ancestral_studio.jobs import Job
 from ancestral_studio.posted_options import PostedOptions
@@ -343,9 +344,12 @@ class ComputeQueue:
             loaded = tuple(self.model(path, options.device) for path in paths)
             models += loaded
             changes[name] = loaded if isinstance(value, tuple) else loaded[0]
-        if job.command == "sample":
+        if _is_table(options):
+            changes["out"] = entry.files / TABLE_FILE
+        elif job.command == "sample":
             last = changes["then"][-1] if "then" in changes else models[0]
-            changes["out"] = entry.files / _samples_file(last, is_table=options.sweep is not None)
+            changes["out"] = entry.files / _samples_file(last)
+        if job.command == "sample":
             names = {"gif": "animation.gif", "film": "film.png"}
             changes |= {name: entry.files / file for name, file in names.items() if getattr(options, name)}
         return dataclasses.replace(options, **changes), models
@@ -357,13 +361,18 @@ def work_event(event: Work, began: float) -> dict[str, Any]:
     return {"task": event.task, "done": event.done, "total": event.total, "unit": event.unit, "seconds_left": left}
 
 
-def _samples_file(model: "Model", is_table: bool) -> str:
+def _is_table(options: Any) -> bool:
+    """Whether options are those of a table of samples, or its picture."""
+    return options.sweep is not None or (options.like is not None and Request.read(options.like).sweep is not None)
+
+
+def _samples_file(model: "Model") -> str:
     """The file of the samples of a model: "" where each has its own, a PNG or a recording; volumes are an array."""
     from ancestral.render.writers import fits_png
 
     if model.spec.rate or fits_png(model.spec.shape, model.spec.codec.dtype):
         return ""
-    return VOLUMES_FILE if len(model.spec.shape) == 4 and not is_table else "samples.png"
+    return VOLUMES_FILE if len(model.spec.shape) == 4 else "samples.png"
 
 
 @contextlib.contextmanager

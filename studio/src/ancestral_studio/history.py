@@ -11,12 +11,12 @@ from typing import Any
 
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral_studio.history_entry import FILES_FOLDER, RUNNING, HistoryEntry, read_entry
+from ancestral_studio.history_entry import FILES_FOLDER, RUNNING, TABLE_FILE, HistoryEntry, read_entry
 from ancestral_studio.history_index import HistoryIndex, IndexRow
 from ancestral_studio.places import Places
 
 EXPORTS_FOLDER = "exports"
-OVERVIEWS = ("grid.png", "samples.png", "overview.png")
+OVERVIEWS = ("grid.png", "samples.png", "overview.png", TABLE_FILE)
 """The files that hold all samples and their recipe: that which the studio adds to single files, or the command's."""
 LONGEST_TITLE, LONGEST_TAG, MOST_TAGS = 80, 40, 20
 PIECE_BYTES = 1 << 20

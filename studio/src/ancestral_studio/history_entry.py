@@ -22,6 +22,8 @@ from ancestral_studio.answers import MissingError
 ENTRY_FILE, STEPS_FILE, FILES_FOLDER = "entry.json", "steps.jsonl", "files"
 VOLUMES_FILE = "samples.npz"
 """The file that holds samples which are volumes."""
+TABLE_FILE = "sweep.png"
+"""The picture of a table of samples."""
 ENTRY_ID = re.compile(r"[0-9a-f]{16}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 UNSEARCHED = {"$schema", "schema", "version", "single", "model", "branch", "parent"}

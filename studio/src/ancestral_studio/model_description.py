@@ -7,6 +7,7 @@ from typing import Any
 from ancestral.base.fields import arguments_of
 from ancestral.base.registries import OPERATORS, RESTORATIONS, SAMPLERS, Entry
 from ancestral.config.request import swept_settings
+from ancestral.config.sweep_values import axis_text
 from ancestral.declarations import EDIT_TASKS, Declaration, Edit, Sample
 
 PICTURE_CHANNELS = (1, 2, 3, 4)
@@ -56,8 +57,7 @@ def _entry(one: Entry) -> dict[str, str]:
 def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
     """What a table can have a column for each value of: conditions, then settings.
 
-    Those that are complete stand for all their values where none are given: classes, names and ranges of the data. The
-    values of `texts` are texts.
+    `values` are all that there are, as a command takes them: classes and names. The values of `texts` are texts.
     """
     from ancestral.conditions import LABEL
 
@@ -67,15 +67,19 @@ def _axes(declaration: type[Declaration], spec: Any) -> list[dict[str, Any]]:
         parts = kind.parts if len(kind.parts) > 1 else ()
         names |= {f"{name}.{part}": f"{name}: {part}" for part in parts}
         names |= {} if parts or kind.on_grid else {name: name}
-    texts = {name for name, kind in spec.further.items() if kind.in_sequence}
-    axes: list[dict[str, Any]] = [
-        {"name": name, "title": title, "complete": name not in texts, "texts": name in texts}
-        for name, title in names.items()
-    ]
     settings = swept_settings(declaration is Edit)
-    return axes + [
-        {"name": name, "title": titles[name], "complete": bool(one.choices), "texts": False}
-        for name, one in settings.items()
+    names |= {name: titles[name] for name in settings}
+    values = {name: kind.classes for name, kind in spec.conditions.items()}
+    values |= {name: tuple(one.choices) for name, one in settings.items()}
+    texts = {name for name, kind in spec.further.items() if kind.in_sequence} - settings.keys()
+    return [
+        {
+            "name": name,
+            "title": title,
+            "values": axis_text(name, values.get(name, ())).partition("=")[2],
+            "texts": name in texts,
+        }
+        for name, title in names.items()
     ]
 
 

@@ -120,7 +120,7 @@ class FileFolder(StoredItems):
     def __init__(self, root: Path | Files, suffixes: Iterable[str] = SUFFIXES) -> None:
         """Find the files. Raises InputError if there are none, or as `scan` does."""
         self.files = LocalFiles(root) if isinstance(root, Path) else root
-        self.threads = self.files.threads
+        self.threads, self.fork_safe = self.files.threads, self.files.fork_safe
         skipped, runs, others = list[str](), list[str](), Counter[str]()
         buffer, labels, tops = bytearray(), array("i"), [b""]
         for path in self.files.names(suffixes, skipped, runs, others):

@@ -63,7 +63,8 @@ class TarShards(StoredItems):
         Raises:
             InputError: If there is no whole sample.
         """
-        self._files, self._shard_names, self.threads = files, [*shards], files.threads
+        self._files, self._shard_names = files, [*shards]
+        self.threads, self.fork_safe = files.threads, files.fork_safe
         with reading_threads(min(SHARDS_AT_ONCE, files.threads, len(shards))) as pool:
             indices = pool.map(partial(index_shard, files), shards)
         self._bounds = np.cumsum([0] + [len(index["starts"]) for index in indices])
@@ -281,7 +282,7 @@ class _Members(StoredItems):
 
     def __init__(self, shards: TarShards, name: str, places: Mapping[str, NDArray[np.int64]]) -> None:
         super().__init__(f"{name} of {shards.name}", shards.count)
-        self._shards, self._name = shards, name
+        self._shards, self._name, self.fork_safe = shards, name, shards.fork_safe
         self._places = np.full((shards.count, 2), -1, np.int64)
         for rows in places.values():
             self._places[rows[:, 0]] = rows[:, 1:]

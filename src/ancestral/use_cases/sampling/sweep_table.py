@@ -1,9 +1,12 @@
 """A sweep of samples or of an edit: its cells one after another, and the table that they become."""
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,15 +20,17 @@ from ancestral.config.request import SAMPLER_OPTIONS, Request, swept_settings
 from ancestral.config.run_files import check_outside
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model
+from ancestral.model.editing import deviation_of
 from ancestral.model.process import Process, made
 from ancestral.model.sweep_axes import GIVEN, GUIDANCE
-from ancestral.model.sweeps import Sweep, sweep_of
+from ancestral.model.sweeps import Sweep, in_rows, sweep_of
 from ancestral.model.trained_model import TrainedModel
-from ancestral.use_cases.output_files import other_images, write_new_files
+from ancestral.render import writers
+from ancestral.render.sweep_picture import Heading, sweep_picture
+from ancestral.use_cases.output_files import folder_of, other_images, stem_of, write_new_files
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_inputs import EditInput
 from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
-from ancestral.use_cases.sampling.sweep_files import files_of_table, path_of_table
 
 ONE_SAMPLER = ("eta", "variance")
 """Options of a sampler that not all have."""
@@ -49,7 +54,7 @@ def planned_sweep(
     """
     _check_options(options, request)
     models = [model, *request.objects.then]
-    sweep = sweep_of(request, models, model.process)
+    sweep = sweep_of(request, models)
     _check_values(options, sweep)
     cells = tuple(model.process(cell) for row in sweep.cells for cell in row)
     recipe = sweep.recipe(request, cells[0].recipe)
@@ -93,11 +98,7 @@ def _check_others(options: Sample | Edit, name: str) -> None:
         raise InputError(f"{name} is swept: give {option('guidance')} of other conditions by name, or leave it out")
     others = [one for one in ONE_SAMPLER if getattr(options, one, None) is not None]
     if name == "sampler" and others:
-        value = f"ddim:{others[0]}={getattr(options, others[0])}"
-        raise InputError(
-            f"the sampler is swept, and {option(others[0])} is that of one: write it into the values, as in "
-            f"sampler={value}, and leave it out"
-        )
+        raise InputError(f"the sampler is swept, and not all samplers have {option(others[0])}: leave it out")
     if name in ("sampler", *SAMPLER_OPTIONS) and getattr(options, "then", None) is not None:
         raise InputError(f"{name} is swept, which is for one model: leave {option('then')} out")
     if name == "index" and options.n is not None:
@@ -172,3 +173,55 @@ def _renumbered(plan: SamplingPlan, number: int, done: int, said: set[Message]) 
             )
 
     return renumbered
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+LONGEST_TABLE_STEM = 80
+"""The largest number of characters of the file name that is made of settings."""
+
+
+def path_of_table(options: Sample | Edit, sweep: Sweep, recipe: Request) -> Path:
+    """Return the file of a table. Raises InputError if it could not be written."""
+    folder = folder_of(options.model, "samples" if recipe.edit is None else "edits")
+    task = "" if recipe.edit is None else recipe.edit.task
+    stem = stem_of("-".join(filter(None, [f"seed{recipe.seed}", task, "sweep", *sweep.values])), LONGEST_TABLE_STEM)
+    out = folder / f"{stem}.png" if options.out is None else Path(options.out)
+    if out.suffix.lower() not in FILES:
+        what = f"as a {out.suffix} file" if out.suffix else f"as the folder {out}"
+        raise InputError(f"cannot write a sweep {what}; {option('out')} takes {' or '.join(FILES)}")
+    return out
+
+
+def files_of_table(plan: SamplingPlan, samples: Sequence[Tensor]) -> dict[Path, Callable[[Path], None]]:
+    """Return the file of a plan with what writes the samples of its cells."""
+    return {plan.out: partial(FILES[plan.out.suffix.lower()], plan, samples)}
+
+
+def _write_picture(plan: SamplingPlan, samples: Sequence[Tensor], path: Path) -> None:
+    columns, *rows = (Heading(axis.name, axis.texts) for axis in _sweep(plan).axes)
+    limits, captions = plan.process.limits, getattr(plan.options, "captions", None) is not False
+    picture = sweep_picture(samples, limits, columns, rows[0] if rows else None, captions)
+    writers.write_picture(path, picture, plan.recipe.to_json() if plan.recipe.model else "")
+
+
+def _write_array(plan: SamplingPlan, samples: Sequence[Tensor], path: Path) -> None:
+    table = in_rows(samples, len(_sweep(plan).cells[0]))
+    axes = {("columns", "rows")[number]: np.array(axis.values) for number, axis in enumerate(_sweep(plan).axes)}
+    if plan.recipe.edit is not None and len(samples[0]) > 1:
+        alike = map(plan.model.spec.codec.of_one_unit, samples)
+        axes["std"] = in_rows([deviation_of(cell).float() for cell in alike], len(_sweep(plan).cells[0])).numpy()
+    writers.write_arrays(path, {writers.array_name(plan.model.spec.shape): table.numpy(), **axes})
+
+
+FILES: Mapping[str, Callable[[SamplingPlan, Sequence[Tensor], Path], None]] = {
+    ".png": _write_picture,
+    ".npz": _write_array,
+}
+"""What writes the samples of the cells, by the suffix of the file."""
+
+
+def _sweep(plan: SamplingPlan) -> Sweep:
+    assert plan.sweep is not None
+    return plan.sweep

@@ -111,7 +111,6 @@ def prepare_autoencoder(trainer: Trainer, folder: RunFolder, taken: Autoencoder 
         if distributed.main:
             write_autoencoder(trainer, place, steps)
     elif not (yield from _train(trainer, place, autoencoder)):
-        folder.find()  # where it goes on, if it was renamed
         return False
     yield from distributed.first(_measured(trainer, place, folder))
     return True

@@ -46,7 +46,10 @@ def check_place(config: Config, saved: Config | None, folder: RunFolder, from_py
     """List what changes when a run is resumed. Raises InputError if the folder cannot hold this run."""
     if saved is not None:
         if saved.runtime.snapshots == 0 and config.runtime.snapshots:
-            raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
+            raise InputError(
+                f"{folder.path} was begun without snapshots, whose averages need all steps: leave "
+                f"{option('snapshots')} out, or train it anew"
+            )
         return _changes(saved, config, folder)
     folder.check_free()
     if not from_python:

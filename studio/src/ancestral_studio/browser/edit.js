@@ -4,7 +4,7 @@ import { el } from "../page/shared/elements.js";
 import { extensionOf } from "./canvas_extension.js";
 import { button, write } from "./dom.js";
 import { EditBatch } from "./edit_batch.js";
-import { TASKS, editControls, extendsCanvas, methodTable } from "./edit_controls.js";
+import { TASKS, editControls, extendsCanvas } from "./edit_controls.js";
 import { EditInput, packedMask } from "./edit_input.js";
 import { optionsOfOthers, whatIsAsked } from "./edit_others.js";
 import { EditResult } from "./edit_result.js";
@@ -37,11 +37,7 @@ class EditTab extends RequestTab {
     this.progress = el("div", { class: "stack tight", hidden: true }, this.grid.element, this.reel.element);
     this.result = new EditResult(app, {
       sendBack: file => this.sendBack(file),
-      use: file => this.useSettings(file),
       showSteps: on => this.showSteps(on),
-    });
-    this.compareButton = button("Compare methods", () => this.submit(null, methodTable(this.values())), {
-      title: "Make a table of the samples of each method that can do this edit",
     });
     this.views = ["Image", "Result"].map(title =>
       button(title, () => this.look(title), { "aria-pressed": "false", data: { view: title } }),
@@ -51,7 +47,7 @@ class EditTab extends RequestTab {
     this.batch = new EditBatch(app, root, { settings: () => optionsOfOthers(this), asked: () => whatIsAsked(this) });
     this.build(
       [tasks, this.taskText, drop.element, this.other.element, this.batch.element],
-      [this.compareButton],
+      [],
       this.switcher,
       ...[this.input, this.result, { element: this.progress }, this.job].map(part => part.element),
     );
@@ -105,7 +101,6 @@ class EditTab extends RequestTab {
     write(this.taskText, TASKS[this.task].text);
     this.other.element.hidden = !walks;
     this.batch.element.hidden = walks;
-    this.compareButton.hidden = !TASKS[this.task].names.includes("method");
     write(this.input.drop.element.querySelector(".label"), walks ? "First image" : "Image");
     this.input.inpaints = this.task === "inpaint";
     this.input.show();
@@ -139,7 +134,6 @@ class EditTab extends RequestTab {
 
   resized() {
     if (!this.progress.hidden) this.grid.resize();
-    if (!this.result.element.hidden) this.result.resize();
   }
 
   // -- inputs -----------------------------------------------------------------------------------------------------
@@ -191,16 +185,6 @@ class EditTab extends RequestTab {
       ...(task === "interpolate" && other.value && { other: other.value.ref }),
       ...inpainted?.options,
     };
-  }
-
-  /** The controls become those of a cell of a table. */
-  async useSettings(file) {
-    try {
-      const image = await uploadFrom(this.app, file.url, file.name.split("/").at(-1));
-      await this.openRecipe(image.id);
-    } catch (error) {
-      this.app.toast(error.message);
-    }
   }
 
   keep() {

@@ -33,13 +33,6 @@ const ELSEWHERE = [
   "model", "task", "image", "extend", "other", "mask", "box", "changes", "label", "given", "avoid", "out", "like", "net",
 ];
 
-const COMPARED = 4; // samples of each method, where the controls say no number
-
-/** What a table of methods is asked with in place of values: several samples of each, so that they can differ. */
-export function methodTable({ n, index }) {
-  return { sweep: "method", by: null, method: null, ...(n === undefined && index === undefined && { n: COMPARED }) };
-}
-
 /** Whether the server extends canvases, which it does by windows of its own. */
 export const extendsCanvas = controls => controls.has("extend") && !controls.field("window")?.value();
 

@@ -3,27 +3,38 @@
 
 import { el, fill } from "../page/shared/elements.js";
 import { comparison } from "./comparison.js";
-import { button, icon } from "./dom.js";
-import { drawTable, fittingCells, tableOf } from "./edit_cells.js";
+import { button, icon, short } from "./dom.js";
 import { EditViewer } from "./edit_viewer.js";
-import { roomIn } from "./stage.js";
 import { favouriteButton } from "./star.js";
+import { axesOf, cellNames } from "./table_axes.js";
 
-const PADDING = 6, // of the cells, on both sides together
-  BORDER = 10; // of a tile, on both sides together; both are those of the style sheet
 const SAMPLE = /(^|\/)\d{6}\.png$/,
-  DEVIATION = /(^|\/)std\.png$/;
+  DEVIATION = /(^|\/)std\.png$/,
+  TABLE = /(^|\/)sweep\.png$/;
+
+/** What was measured of the samples of each cell of a table: how far they differ, and how far they are off. */
+function cellFigures({ recipe, cells }) {
+  const names = cellNames(axesOf(recipe));
+  return (cells ?? []).map(({ deviation = null, misfit = null }, number) =>
+    [
+      names[number],
+      deviation !== null && `standard deviation ${short(deviation, 3)}`,
+      misfit !== null && `off what was measured by ${short(misfit, 2)}`,
+    ]
+      .filter(Boolean)
+      .join(", "),
+  );
+}
 
 export class EditResult {
   /**
-   * `sendBack(file)` takes a sample as the next input; `use(file)` sets the settings of one of a table;
-   * `showSteps(true)` shows how the samples came about.
+   * `sendBack(file)` takes a sample as the next input; `showSteps(true)` shows how the samples came about.
    */
-  constructor(app, { sendBack, use, showSteps }) {
+  constructor(app, { sendBack, showSteps }) {
     this.forget();
     this.tiles = el("div", { role: "group", "aria-label": "Samples" });
     this.tiles.addEventListener("keydown", event => this.press(event));
-    this.viewer = new EditViewer(app, { move: by => this.move(by), sendBack, use });
+    this.viewer = new EditViewer(app, { move: by => this.move(by), sendBack });
     this.viewer.element.addEventListener("close", () => this.buttons[this.place]?.focus());
     this.deviation = el(
       "figure",
@@ -60,9 +71,9 @@ export class EditResult {
   }
 
   forget() {
-    this.entry = this.input = this.table = null;
+    this.entry = this.input = null;
     this.buttons = [];
-    this.samples = []; // {file, title, cell}: the cell is the number of that of a table
+    this.samples = []; // {file, title}
     this.place = -1;
   }
 
@@ -83,7 +94,7 @@ export class EditResult {
       one.tabIndex = other === Math.max(0, number) ? 0 : -1;
     });
     const { chosen, compare, input } = this;
-    this.chosenPart.hidden = !chosen || Boolean(this.table);
+    this.chosenPart.hidden = !chosen;
     if (this.viewer.open) this.view();
     if (!chosen) return;
     compare.element.hidden = !input;
@@ -107,57 +118,39 @@ export class EditResult {
 
   /** Show the chosen sample over the whole window. */
   view() {
-    const { file, title, cell } = this.samples[this.place];
     const { entry, input } = this;
-    this.viewer.show({ file, title, text: this.table?.cells[cell].text ?? "", entry, input });
+    this.viewer.show({ ...this.samples[this.place], entry, input });
   }
 
   /** A tile of a sample, which is the next one of all. */
-  tile(file, title, cell) {
-    const number = this.samples.push({ file, title: cell === null ? `sample ${title}` : title, cell }) - 1;
-    const text = cell === null ? el("span", { class: "tile-text" }, title) : null;
-    const pick = () => {
-      this.choose(number);
-      if (cell !== null) this.view();
-    };
-    const label = cell === null ? `Sample ${title}` : title;
-    const attributes = { class: "tile", "aria-pressed": "false", "aria-label": label, title: cell === null ? null : label };
-    const one = button([el("img", { class: "pixels", src: file.url, alt: "" }), text], pick, attributes);
+  tile(file) {
+    const title = String(this.samples.length);
+    const number = this.samples.push({ file, title: `sample ${title}` }) - 1;
+    const attributes = { class: "tile", "aria-pressed": "false", "aria-label": `Sample ${title}` };
+    const picture = el("img", { class: "pixels", src: file.url, alt: "" });
+    const one = button([picture, el("span", { class: "tile-text" }, title)], () => this.choose(number), attributes);
     this.buttons.push(one);
     return one;
   }
 
-  drawCells() {
-    const { cells } = this.table;
-    const name = ({ title, files }, number) => (files.length > 1 ? `${title}, sample ${number}` : title);
-    const tilesOf = cell => cell.files.map((file, number) => this.tile(file, name(cell, number), cells.indexOf(cell)));
-    fill(this.tiles, drawTable(this.table, tilesOf));
-  }
-
-  /** Give the samples of cells that stand side by side the size at which all are in sight. */
-  resize() {
-    const place = this.tiles.firstElementChild;
-    if (!this.table || this.table.rows || !place?.clientWidth) return;
-    const { height, width } = this.entry;
-    const each = Math.max(...this.table.cells.map(({ files }) => files.length));
-    const room = { width: place.clientWidth - PADDING, height: roomIn(this.tiles).height };
-    const best = fittingCells(this.table.cells.length, each, height / width || 1, room);
-    place.classList.toggle("fitted", Boolean(best));
-    if (!best) return;
-    place.style.setProperty("--across", best.across);
-    place.style.setProperty("--columns", best.columns);
-    place.style.setProperty("--tile", `${Math.floor(best.size) + BORDER}px`);
+  /** The picture of a table, and what was measured of its cells. */
+  table(file) {
+    const figures = cellFigures(this.entry).map(text => el("li", {}, text));
+    return [
+      el("img", { class: "pixels", src: file.url, alt: "The samples of each setting" }),
+      el("ul", { class: "plain small number" }, figures),
+    ];
   }
 
   /** Show the files of an entry, beside the image that it began with. */
   show(entry, input) {
     this.forget();
-    Object.assign(this, { entry, input, table: tableOf(entry) });
-    this.element.classList.toggle("as-table", Boolean(this.table));
-    this.tiles.className = this.table ? "scroll" : "tiles results";
+    Object.assign(this, { entry, input });
+    const table = entry.files.find(file => TABLE.test(file.name));
+    this.element.classList.toggle("as-table", Boolean(table));
+    this.tiles.className = table ? "scroll" : "tiles results";
     const single = entry.files.filter(file => SAMPLE.test(file.name));
-    if (this.table) this.drawCells();
-    else fill(this.tiles, single.map((file, number) => this.tile(file, String(number), null)));
+    fill(this.tiles, table ? this.table(table) : single.map(file => this.tile(file)));
     const map = entry.files.find(file => DEVIATION.test(file.name));
     this.deviation.hidden = !map;
     if (map) this.deviation.querySelector("img").src = map.url;

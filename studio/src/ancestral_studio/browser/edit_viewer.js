@@ -1,25 +1,23 @@
 // A sample of an edit over the whole window, beside the image that it began with.
 
 import { el } from "../page/shared/elements.js";
-import { button, icon, write } from "./dom.js";
+import { button, icon } from "./dom.js";
 import { favouriteButton } from "./star.js";
 import { Viewer } from "./viewer.js";
 
 export class EditViewer {
-  /** `move(by)` shows another sample, `sendBack(file)` takes it as the input, `use(file)` sets its settings. */
-  constructor(app, { move, sendBack, use }) {
+  /** `move(by)` shows another sample, `sendBack(file)` takes it as the input. */
+  constructor(app, { move, sendBack }) {
     this.before = el("img", { class: "pixels", alt: "The image before" });
     this.after = el("img", { class: "pixels", alt: "The sample" });
     this.star = favouriteButton(app);
     this.download = el("a", { class: "button", download: "" }, icon("download"), "Download");
-    this.facts = el("p", { class: "small wrap" });
-    this.settings = button("Use these settings", () => this.leave(use));
     const back = button("Use as input", () => this.leave(sendBack), { class: "primary" });
     this.viewer = new Viewer({
       label: "The chosen sample",
       picture: el("div", { class: "viewer-pictures" }, this.before, this.after),
       size: () => this.size(),
-      beside: [el("div", { class: "row" }, back, this.settings, this.star.element, this.download), this.facts],
+      beside: el("div", { class: "row" }, back, this.star.element, this.download),
       move,
     });
     this.element = this.viewer.element;
@@ -44,14 +42,12 @@ export class EditViewer {
     };
   }
 
-  /** Show a sample {file, title, text, entry, input}; `text` is what is known of it, and `input` may be null. */
-  async show({ file, title, text, entry, input }) {
+  /** Show a sample {file, title, entry, input}; `input` may be null. */
+  async show({ file, title, entry, input }) {
     this.file = file;
     this.viewer.show();
     this.star.show(entry);
     this.download.href = file.url;
-    this.settings.hidden = !entry.recipe?.sweep;
-    write(this.facts, text);
     this.before.hidden = !input;
     if (input) this.before.src = input.url;
     this.after.src = file.url;

@@ -9,17 +9,14 @@ import { readNames, settingsOf } from "./recipe_words.js";
 import { favouriteButton } from "./star.js";
 
 const NEIGHBOURS = 5;
-const SINGLE = /(^|\/)\d{6}\.png$/,
-  CELL = /(^|\/)\d{4}-[^/]*\.png$/;
+const SINGLE = /(^|\/)\d{6}\.png$/;
 
-/** Whether a file is the picture of one sample, by the index of the sample or by the number of its cell in a table. */
-export const isSingle = file => SINGLE.test(file.name) || CELL.test(file.name);
+/** Whether a file is the picture of one sample, by its index. */
+export const isSingle = file => SINGLE.test(file.name);
 
 /** The file of the sample at a place of an entry. */
 export function fileOf(entry, place, index) {
-  const cells = (entry?.files ?? []).filter(file => CELL.test(file.name));
-  if (cells.length) return cells[place] ?? null;
-  const single = (entry?.files ?? []).filter(file => SINGLE.test(file.name));
+  const single = (entry?.files ?? []).filter(isSingle);
   const name = `${String(index).padStart(6, "0")}.png`;
   return single.find(file => file.name.endsWith(name)) ?? single[place] ?? null;
 }
@@ -40,13 +37,12 @@ export class SampleDetails {
     this.star = favouriteButton(app);
     this.download = el("a", { class: "button", download: "" }, icon("download"), "Download");
     this.edit = button("Edit this", () => this.editThis());
-    this.set = button("Use these settings", () => this.useSettings());
     this.remove = button([icon("bin"), "Delete"], () => this.deleteThis());
     this.use = el("span", { class: "row" });
     this.element = el(
       "div",
       { class: "stack details" },
-      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.set, this.remove, this.use),
+      el("div", { class: "row" }, this.star.element, this.download, this.edit, this.remove, this.use),
       el("div", { class: "stack tight" }, el("h4", {}, "Nearest training images"), this.near),
       el("div", { class: "stack tight" }, el("h4", {}, "Recipe"), this.facts),
     );
@@ -66,7 +62,7 @@ export class SampleDetails {
   /** Call a function with the sample as an image of the server. */
   async given(run) {
     const { file, app } = this;
-    if (!file) return app.toast("this sample is in no file of its own yet");
+    if (!file) return app.toast("this sample is in no file of its own");
     try {
       return await run(await uploadFrom(app, file.url, file.name.split("/").at(-1)));
     } catch (error) {
@@ -89,14 +85,6 @@ export class SampleDetails {
     this.left();
     gone(entry, true);
     deleteLater(app, [entry], { back: () => gone(entry, false) });
-  }
-
-  /** The controls become those of a cell of a table. */
-  useSettings() {
-    this.given(image => {
-      this.left();
-      this.app.navigate(`#sample?recipe=${encodeURIComponent(image.id)}`);
-    });
   }
 
   useAs(name) {
@@ -159,7 +147,6 @@ export class SampleDetails {
     this.star.show(sample.entry);
     this.remove.disabled = !sample.entry;
     this.remove.title = sample.layout?.count > 1 ? "Delete all samples that were made together" : "";
-    this.set.hidden = !file || !sample.entry.recipe?.sweep;
     this.download.hidden = !file;
     if (file) this.download.href = file.url;
     if (same) return;

@@ -93,7 +93,7 @@ export class SampleResult {
   /** Say which samples are shown: by the recipe of what was made, or by the controls of what is being made. */
   name(request, model) {
     this.grid.across = 0;
-    this.nextNames = request.sweep ? this.cells(request, model.classes) : this.singles(request, model);
+    this.nextNames = request.sweep ? this.cells(request) : this.singles(request, model);
     if (!this.outdated) this.names = this.nextNames;
   }
 
@@ -107,10 +107,10 @@ export class SampleResult {
   }
 
   /** The samples of a table are named by the values of its columns and rows, or by the numbers of the cells. */
-  cells({ n, index, given, ...table }, classes) {
+  cells({ n, index, given, ...table }) {
     const all = typeof table.sweep === "object" || !given ? 1 : 0; // 0: the server knows
     const each = index ? [index].flat().length : Number(n) || all;
-    const axes = each ? axesOf(table, classes) : null;
+    const axes = each ? axesOf(table) : null;
     if (!axes) return { indices: [], captions: [], each };
     const captions = cellNames(axes).flatMap(cell => Array(each).fill(cell));
     if (each === 1) this.grid.across = axes[0][1].length;

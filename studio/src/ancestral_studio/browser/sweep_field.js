@@ -4,16 +4,15 @@ import { el } from "../page/shared/elements.js";
 import { linesOf, wordsField } from "../page/shared/words_field.js";
 import { newId } from "./dom.js";
 
-const ALL = "all values, or some: a, b, c";
 const SOME = "first:last:count, or a, b, c";
 
 /** The texts of an axis as a command has them: lines, or values between semicolons or commas. */
 const linesIn = text => text.split(["\n", ";"].find(one => text.includes(one)) ?? ",").map(one => one.trim()).filter(Boolean);
 
 /**
- * Put a list and a line of values in the place of the text of a field. `axes` are {name, title, complete, texts}: a
- * complete one needs no values, and then has all; the values of one of `texts` are lines. `conditions` are those of the
- * model, by name.
+ * Put a list and a line of values in the place of the text of a field. `axes` are {name, title, values, texts}: `values`
+ * are all that there are, as the command takes them, "" if they are not finite in number; the values of one of `texts`
+ * are lines. `conditions` are those of the model, by name.
  */
 export function axisField(form, name, axes, conditions) {
   const field = form.field(name),
@@ -37,7 +36,7 @@ export function axisField(form, name, axes, conditions) {
     const axis = axes.find(one => one.name === select.value);
     for (const [one, { element }] of texts) element.hidden = one !== select.value;
     values.hidden = !axis || axis.texts;
-    values.placeholder = axis?.complete ? ALL : SOME;
+    values.placeholder = axis?.values ? `some of ${axis.values}` : SOME;
     values.setAttribute("aria-label", `Values of ${axis?.title ?? ""}`);
   };
   const read = () => {

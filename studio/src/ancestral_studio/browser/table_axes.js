@@ -19,11 +19,11 @@ function evenly([, first, last, count]) {
 /** The name of an axis such as "weight=0:210:7". */
 export const axisName = text => String(text ?? "").split("=")[0];
 
-/** [name, values] of an axis such as "weight=0:210:7" or "label"; null where only the server knows its values. */
-function typedAxis(text, classes) {
+/** [name, values] of an axis such as "weight=0:210:7"; null where only the server knows its values. */
+function typedAxis(text) {
   const name = axisName(text),
     line = text.slice(name.length + 1);
-  if (!line.trim()) return name === "label" && classes.length ? [name, classes] : null;
+  if (!line.trim()) return null;
   if (line.includes("\n")) return [name, linesOf(line)];
   const range = EVENLY.exec(line.trim());
   const values = range ? evenly(range) : /[:=;]/.test(line) ? null : line.split(",").map(value => value.trim());
@@ -31,9 +31,9 @@ function typedAxis(text, classes) {
 }
 
 /** The axes [[name, values], ...] of a table by its recipe or by its controls; null where they are not known. */
-export function axesOf({ sweep, by }, classes) {
+export function axesOf({ sweep, by }) {
   if (typeof sweep === "object") return Object.entries(sweep);
-  const axes = [sweep, by].filter(Boolean).map(text => typedAxis(text, classes));
+  const axes = [sweep, by].filter(Boolean).map(typedAxis);
   return axes.every(Boolean) ? axes : null;
 }
 

@@ -28,11 +28,13 @@ export class VaryButtons {
     const fields = AXES.map(axis => this.table.field(axis));
     const texts = fields.map(field => field.value() ?? "");
     const place = fields.findIndex(field => axisOf(field) === name);
+    const to = texts[0] ? 1 : 0,
+      { values } = this.axes.find(axis => axis.name === name);
     if (place >= 0) texts.splice(place, 1); // what was the rows is the columns then
-    else texts.splice(texts[0] ? 1 : 0, 1, name);
+    else texts.splice(to, 1, values ? `${name}=${values}` : name);
     fields.forEach((field, number) => field.set(texts[number]));
     this.table.element.dispatchEvent(new Event("input", { bubbles: true }));
-    if (place < 0) this.opened(fields[texts.indexOf(name)]);
+    if (place < 0) this.opened(fields[to]);
   }
 
   draw() {
