@@ -35,8 +35,8 @@ from ancestral.base.errors import InputError
 from ancestral.config import TransformerConfig, by_size, preset
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
-from ancestral.page.script_bundle import global_script
-from ancestral.page.weight_encoding import rounded
+from ancestral.page.program_builder import rounded
+from ancestral.page.web_page import global_script
 
 ENGINE = Path(ancestral.__file__).parent / "page"
 PEER = measure.HERE / "data" / "onnxruntime-web-1.30.0.tgz"

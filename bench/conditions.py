@@ -32,8 +32,8 @@ from ancestral import config as configs
 from ancestral import derived
 from ancestral.base.device import pick_dtype
 from ancestral.data import InMemoryDataset
-from ancestral.data.condition_inputs import inputs
 from ancestral.data.given import attach
+from ancestral.data.spec import inputs
 from ancestral.metrics import ensembles, extractors
 from ancestral.render import pictures
 from ancestral.training import Trainer

@@ -23,7 +23,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from ancestral.base import storage
 from ancestral.base.device import pick_dtype
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.quantities import NORMAL, Estimate
 from ancestral.render.html_report import environment
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ancestral.base.estimate import Estimate, format_number
+from ancestral.base.quantities import Estimate, format_number
 from ancestral.base.storage import write_text
 from measure import RESULTS, over_seeds, time_to
 from parts.growth import exponent

@@ -33,7 +33,7 @@ from ancestral.base import storage
 from ancestral.covariance import Covariance
 from ancestral.metrics import ensembles
 from ancestral.operators import Blur, Downsample, Linear, Mask, Operator, matrix
-from ancestral.render import item_plots
+from ancestral.render import plots
 from ancestral.samplers import Sampler
 from ancestral.schedules import Time
 from ancestral.targets import Denoiser, Prediction
@@ -662,7 +662,7 @@ def draw_figure(curves: Curves) -> None:
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    with style.context([item_plots.STYLE, {"savefig.transparent": False, "savefig.facecolor": "white"}]):
+    with style.context([plots.STYLE, {"savefig.transparent": False, "savefig.facecolor": "white"}]):
         figure = Figure(figsize=(11, 3.9), dpi=130, layout="constrained", facecolor="white")
         for axes, (title, lines) in zip(figure.subplots(1, len(curves), sharey=True), curves.items(), strict=True):
             for (name, values), mark in zip(lines.items(), "osD^v", strict=True):
@@ -672,7 +672,7 @@ def draw_figure(curves: Curves) -> None:
             axes.set(title=title, xlabel="noise level b/a", ylim=(1e-3, 30))
         figure.axes[0].set_ylabel("error of the guidance, relative")
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
-        item_plots.figure_to_image(figure).save(FIGURE, optimize=True)
+        plots.figure_to_image(figure).save(FIGURE, optimize=True)
 
 
 COLOURS = dict(zip(DRAWN, ("#c2455f", "#d9772b", "#3b82c4", "#2f9e6e", "#8f6bc2"), strict=True))

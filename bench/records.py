@@ -32,7 +32,7 @@ import torch
 
 import image_sets
 from ancestral.base.errors import InputError, whole
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 from ancestral.base.storage import write_text
 from ancestral.data import IMAGES
 from ancestral.metrics import extractors

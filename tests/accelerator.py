@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import ancestral
-from ancestral.base import double_precision
+from ancestral.base import device_tensors
 
 NAME = "gpu"
 PACKAGE = str(Path(ancestral.__file__).parent)
@@ -374,10 +374,10 @@ def pretended(float64=True):
     """Let "gpu" be a device; the counter that is given counts its waits by line."""
     _now.begin()
     _now.float64 = float64
-    lacking = double_precision.WITHOUT_FLOAT64 | (set() if float64 else {NAME})
+    lacking = device_tensors.WITHOUT_FLOAT64 | (set() if float64 else {NAME})
     with (
         mock.patch.object(torch.accelerator, "synchronize", lambda device=None: _wait("synchronise")),  # noqa: PT008
-        mock.patch.object(double_precision, "WITHOUT_FLOAT64", lacking),
+        mock.patch.object(device_tensors, "WITHOUT_FLOAT64", lacking),
         _Functions(),
         _Dispatch(),
     ):

@@ -11,7 +11,7 @@ from torch import nn
 import ancestral
 from ancestral import schedules
 from ancestral.results import EvaluationResult
-from ancestral.results.model_info import ModelInfo
+from ancestral.results.run_result import ModelInfo
 from ancestral.training import Progress
 
 

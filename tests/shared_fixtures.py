@@ -20,7 +20,7 @@ from PIL import Image
 
 from ancestral.base.result import Result
 from ancestral.config import Config
-from ancestral.config.folders import HEIC, SUFFIXES
+from ancestral.config.data_sources import HEIC, SUFFIXES
 from ancestral.faces import command as cli
 from ancestral.faces.schema_files import schema_files
 from ancestral.render import compositions

@@ -9,7 +9,7 @@ import torch
 from ancestral.base.errors import InputError
 from ancestral.conditions import ByKind, Classes, Condition, Image, Vector, Words, check, resized
 from ancestral.nets.conditioning import LAYERS, Embedded
-from ancestral.page.script_bundle import PAGE_FILES
+from ancestral.page.web_page import PAGE_FILES
 
 EXAMPLES = [Classes(("a", "b")), Vector((0.0,), (1.0,)), Image(1), Words(("▁a", "▁b"), 3)]
 

@@ -26,7 +26,7 @@ from torch import nn
 import ancestral
 from ancestral import data
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 from ancestral.data.sources.scenes import Scene
 
 with warnings.catch_warnings():

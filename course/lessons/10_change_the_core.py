@@ -47,7 +47,7 @@ import ancestral
 import ancestral_course as course
 from ancestral import Diffusion, objectives, oracle, randomness, samplers, schedules, targets
 from ancestral.errors import InputError
-from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.conditioning import timestep_embedding
 from ancestral.objectives import Objective
 from ancestral.samplers import Move, Sampler, Spacing
 from ancestral.schedules import Schedule

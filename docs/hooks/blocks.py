@@ -18,7 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ancestral.base import registries
-from ancestral.base.estimate import format_number
+from ancestral.base.quantities import format_number
 from ancestral.config import METHODS, PRESETS, Config
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.help_text import description, entry_text, named, words_of

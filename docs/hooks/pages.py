@@ -25,7 +25,7 @@ from ancestral.base import registries
 from ancestral.declarations import USE_CASES
 from ancestral.faces.schema_files import schema_files
 from ancestral.page import web_page
-from ancestral.page.script_bundle import global_script
+from ancestral.page.web_page import global_script
 from ancestral_course import LESSONS, lesson_file
 from ancestral_course.command import main as course_main
 

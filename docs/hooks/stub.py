@@ -50,11 +50,8 @@ from ancestral.objectives import Objective
 from ancestral.operators import Operator
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
-from ancestral.results.editing_result import EditingResult
-from ancestral.results.model_info import ModelInfo, RunFiles
-from ancestral.results.run_list import CleaningResult, RunList
-from ancestral.results.sampling_result import SamplingResult
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import CleaningResult, ModelInfo, RunFiles, RunList, TrainingResult
+from ancestral.results.sampling_result import EditingResult, SamplingResult
 from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target

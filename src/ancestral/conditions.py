@@ -31,8 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ancestral.base.device_copies import kept
-from ancestral.base.double_precision import float64_device
+from ancestral.base.device_tensors import float64_device, kept
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.randomness import Stream, uniforms

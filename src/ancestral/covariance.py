@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ancestral.base.device_copies import kept
+from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 

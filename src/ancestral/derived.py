@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.base.arguments import is_digits
-from ancestral.base.double_precision import float64_device, highest_dtype
+from ancestral.base.device_tensors import float64_device, highest_dtype
 from ancestral.base.errors import InputError, whole
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.base.double_precision import highest_dtype
+from ancestral.base.device_tensors import highest_dtype
 
 Scalar = float | Tensor
 """A coefficient of the schedule: a float for one time, or a tensor that broadcasts against the images."""

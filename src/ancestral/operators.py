@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.arguments import shown
-from ancestral.base.device_copies import kept
+from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError, whole
 from ancestral.base.transforms import certain, pullback, transformed
 

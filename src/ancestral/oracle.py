@@ -20,8 +20,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ancestral.base.device_copies import kept
-from ancestral.base.double_precision import highest_dtype
+from ancestral.base.device_tensors import highest_dtype, kept
 from ancestral.base.errors import InputError
 from ancestral.operators import Operator, check_measurement, matrix
 from ancestral.schedules import Schedule, Time, broadcast, check_floats, per_item

@@ -24,7 +24,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ancestral.base.double_precision import float64_device
+from ancestral.base.device_tensors import float64_device
 from ancestral.base.errors import InputError, whole
 
 GAMMA = 0x9E3779B97F4A7C15

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import ancestral
-from ancestral.base import threads
+from ancestral.base import device
+from ancestral.base.device import cpu_threads
 from ancestral.base.errors import InputError
-from ancestral.base.threads import cpu_threads
 from ancestral.config import Config
 
 TINY = {"steps": 2, "batch_size": 4, "width": 16, "sample_every": 100, "progress": False}
@@ -23,7 +23,7 @@ def two_cores(monkeypatch):
 
 def test_more_threads_than_any_machine_runs_are_refused(monkeypatch):
     """PyTorch starts them all, and ends with a segmentation fault."""
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(device.os, "cpu_count", lambda: 2)
     with (
         pytest.raises(InputError, match="threads=100000 are too many: this machine has 2 processors; give at most 256"),
         cpu_threads(100_000),
@@ -42,7 +42,7 @@ def test_a_number_that_is_given_is_taken_and_the_number_before_restored(two_core
     [(None, 2), ("max 100000", 2), ("100000 100000", 1), ("150000 100000", 1), ("50000 100000", 1), ("800000 1", 2)],
 )
 def test_without_a_number_a_container_takes_what_it_may_use(two_cores, monkeypatch, tmp_path, quota, count):
-    monkeypatch.setattr(threads, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(device, "CPU_QUOTA", tmp_path / "cpu.max")
     if quota is not None:
         (tmp_path / "cpu.max").write_text(f"{quota}\n")
     with cpu_threads(None) as taken:

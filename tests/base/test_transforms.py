@@ -12,11 +12,9 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp,
 from ancestral import Diffusion, nets, randomness, schedules, targets
 from ancestral.base.errors import InputError
 from ancestral.nets.kernels.attention import attend, merged_attention
-from ancestral.nets.kernels.convolution import Conv2d
+from ancestral.nets.kernels.convolution import TAPS, Conv2d, upsampled_convolution
 from ancestral.nets.kernels.dropout import Dropout
-from ancestral.nets.kernels.group_norm import GroupNorm
-from ancestral.nets.kernels.layer_norm import layer_norm
-from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
+from ancestral.nets.kernels.normalisation import GroupNorm, layer_norm
 from ancestral.randomness import Stream
 
 KEYS = randomness.keys(0, Stream.DROPOUT, 0, range(2))

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ancestral.config.folders import is_run
-from ancestral.config.run_files import CONFIG, IN_RUN, RUN_OR_MODEL, grids_of, last_row, read_log
+from ancestral.config.run_files import CONFIG, IN_RUN, RUN_OR_MODEL, grids_of, is_run, last_row, read_log
 
 HEADER = "step,loss,seconds\n"
 

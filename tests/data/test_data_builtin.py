@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ancestral.base.errors import InputError
-from ancestral.data import download, load
+from ancestral.data import files, load
 from ancestral.data.sources import builtin
 
 
@@ -191,26 +191,26 @@ def test_fetch_accepts_only_the_known_hash(tmp_path, capfd, monkeypatch):
     source.write_bytes(b"hello")
     hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     with monkeypatch.context() as patch:
-        patch.setenv(download.OFFLINE, "1")
+        patch.setenv(files.OFFLINE, "1")
         with pytest.raises(InputError, match=r"file\.bin is not on this machine, .*: ask a friend"):
-            download.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
+            files.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
     with pytest.raises(InputError, match=r"file\.bin could not be downloaded .*: ask a friend"):
-        download.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
+        files.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
     assert list((tmp_path / "cache").iterdir()) == []
-    assert download.fetch(source.as_uri(), hello, tmp_path / "cache", "").read_bytes() == b"hello"
+    assert files.fetch(source.as_uri(), hello, tmp_path / "cache", "").read_bytes() == b"hello"
     source.unlink()
-    kept = download.fetch(source.as_uri(), hello, tmp_path / "cache", "")
+    kept = files.fetch(source.as_uri(), hello, tmp_path / "cache", "")
     assert kept.read_bytes() == b"hello"
     kept.write_bytes(b"hellp")
     with pytest.raises(InputError, match=r"file\.bin is not the published file .* delete it"):
-        download.fetch(source.as_uri(), hello, tmp_path / "cache", "")
+        files.fetch(source.as_uri(), hello, tmp_path / "cache", "")
     assert capfd.readouterr().out == ""
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="could not be downloaded"):
-        download.fetch("http://127.0.0.1:9/x.gz", "", tmp_path / "file" / "cache", "hint")
+        files.fetch("http://127.0.0.1:9/x.gz", "", tmp_path / "file" / "cache", "hint")
 
 
 # load

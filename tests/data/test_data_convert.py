@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from ancestral.base.errors import InputError
-from ancestral.config.image_size import parse_image_size, plain_image_size
+from ancestral.config.data_config import parse_image_size, plain_image_size
 from ancestral.data.convert import CONVERTED_IMAGES, Conversion, centre_crop_resize, composite, to_channels
 
 WHITE = (255, 255, 255)

@@ -12,7 +12,7 @@ from ancestral import data
 from ancestral.base.errors import InputError, MissingSplitError, install_command
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.decoding import IMAGE_FORMATS
-from ancestral.data.io_errors import SourceLost
+from ancestral.data.files import SourceLost
 from ancestral.data.loading import Loader
 
 COUNT, SHARDS = 30, 3

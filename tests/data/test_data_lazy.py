@@ -12,14 +12,14 @@ from PIL import Image, PngImagePlugin
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import Work, finish
-from ancestral.config.folders import SUFFIXES
+from ancestral.config.data_sources import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
+from ancestral.data.dataset import evenly_spaced, evenly_spaced_first
 from ancestral.data.decoding import IMAGE_FORMATS
-from ancestral.data.files import NameList
-from ancestral.data.io_errors import SourceLost, Unreadable, read_file
+from ancestral.data.files import NameList, SourceLost, Unreadable, read_file
 from ancestral.data.sources.file_folder import FileFolder, scan
-from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
+from ancestral.data.spec import channel_mean
 
 RNG = np.random.default_rng(0)
 

@@ -13,8 +13,8 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.base.errors import InputError
-from ancestral.config.folders import holds_recordings
-from ancestral.data.io_errors import Unreadable
+from ancestral.config.data_sources import holds_recordings
+from ancestral.data.files import Unreadable
 from ancestral.data.sources.recordings import decode_wav, read_header, resample
 from test_cli_shapes import SMALL
 from test_data_folder import flat

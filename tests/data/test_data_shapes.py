@@ -13,7 +13,7 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.data import IMAGES, Codec, InMemoryDataset, load
 from ancestral.data.convert import Conversion, centre_crop_resize, composite, to_channels
-from ancestral.data.statistics import channel_mean
+from ancestral.data.spec import channel_mean
 from tiny_models import untrained
 
 RNG = np.random.default_rng(0)

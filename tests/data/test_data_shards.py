@@ -11,7 +11,7 @@ from PIL import Image
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset, LazyDataset
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.sources import tar_shards
 
 RNG = np.random.default_rng(0)

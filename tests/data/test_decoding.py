@@ -8,7 +8,7 @@ from PIL import Image
 
 from ancestral.data import decoding
 from ancestral.data.convert import Conversion
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 
 
 def png(side):

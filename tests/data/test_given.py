@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
-from ancestral.data.condition_inputs import inputs
+from ancestral.data.spec import inputs
 
 N = 12
 IMAGES = torch.randint(0, 256, (N, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -21,7 +21,7 @@ from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset, LazyDataset, loading
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import IMAGE_FORMATS
-from ancestral.data.io_errors import SourceLost
+from ancestral.data.files import SourceLost
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.loading import Loader, default_workers, is_worker_death
 

@@ -26,7 +26,7 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.data import object_cache, remote_files
-from ancestral.data.io_errors import SourceLost, Unreadable
+from ancestral.data.files import SourceLost, Unreadable
 from ancestral.data.loading import batch_indices
 from ancestral.data.remote_files import RemoteFiles
 from tiny_models import but_one_long

@@ -9,8 +9,8 @@ from torch.utils.data import TensorDataset
 import ancestral
 from ancestral import data
 from ancestral.base.errors import InputError
+from ancestral.data.convert import at_random
 from ancestral.data.loading import Loader
-from ancestral.data.windows import at_random
 from ancestral.measure.reference import load_reference
 from ancestral.training import Trainer
 from ancestral.training.gradients import prepare

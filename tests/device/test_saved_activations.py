@@ -10,10 +10,9 @@ from accelerator import OnDevice
 from ancestral import config as configs
 from ancestral.data import InMemoryDataset
 from ancestral.nets import transformer
-from ancestral.nets.kernels import group_norm, layer_norm
+from ancestral.nets.kernels import normalisation
 from ancestral.nets.kernels.dropout import Dropout
-from ancestral.nets.kernels.group_norm import GroupNorm
-from ancestral.nets.kernels.layer_norm import LayerNorm
+from ancestral.nets.kernels.normalisation import GroupNorm, LayerNorm
 from ancestral.training import Trainer
 
 NETWORKS = {
@@ -71,7 +70,7 @@ def gradient_of(network, device, precision):
 def test_norms_keep_their_input_alone_at_the_same_precision(network, device, monkeypatch):
     gradient, kept = gradient_of(network, device, "bf16")
     with monkeypatch.context() as patch:
-        for module in (group_norm, layer_norm, transformer):
+        for module in (normalisation, transformer):
             patch.setattr(module, "in_float32", plainly)
         by_autocast, kept_by_autocast = gradient_of(network, device, "bf16")
     truth, _ = gradient_of(network, "cpu", "fp32")
@@ -107,7 +106,7 @@ def test_a_norm_is_that_of_autocast_to_the_bit(case, device, monkeypatch):
     gradient = torch.randn(shape, generator=generator).bfloat16()
     ours = results(function, inputs, weights, gradient, device)
     assert ours[0].dtype == torch.bfloat16
-    for module in (group_norm, layer_norm, transformer):
+    for module in (normalisation, transformer):
         monkeypatch.setattr(module, "in_float32", plainly)
     theirs = results(lambda *inputs: function(*inputs).bfloat16(), inputs, weights, gradient, device)
     for mine, other in zip(ours, theirs, strict=True):

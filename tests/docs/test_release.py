@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from ancestral.base.addresses import SITE
+from ancestral.base.result import SITE
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT, ROOT / "studio", ROOT / "course")

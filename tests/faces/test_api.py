@@ -15,7 +15,7 @@ import ancestral
 from ancestral import config as configs
 from ancestral import samplers, schedules, targets
 from ancestral.base.errors import InputError
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from tiny_models import stripes, tiny_config

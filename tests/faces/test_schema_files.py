@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 import ancestral
-from ancestral.base.addresses import SITE, schema_address
 from ancestral.base.errors import InputError
 from ancestral.base.fields import check_ranges
 from ancestral.base.registries import COUPLINGS, SAMPLERS, SCHEDULES
+from ancestral.base.result import SITE, schema_address
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, preset
 from ancestral.config.request import EditRequest, ImageRef, Request
 from ancestral.faces.schema_files import result_kinds, schema_files

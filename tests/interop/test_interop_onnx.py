@@ -235,6 +235,6 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
 def test_what_one_file_cannot_hold(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is called output, as a condition"):
         interop.write_onnx(untrained(shape=(2,), conditions={"output": CONDITIONS["hair"]}), tmp_path / "model.onnx")
-    monkeypatch.setattr("ancestral.interop.onnx_file.MOST_ONNX_BYTES", 1000)
+    monkeypatch.setattr("ancestral.interop.exported_network.MOST_ONNX_BYTES", 1000)
     with pytest.raises(InputError, match="over 2 GB"):
         interop.write_onnx(untrained(shape=(2,)), tmp_path / "model.onnx")

@@ -16,8 +16,7 @@ from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector, Words
 from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.interop.exported_network import example_conditions
-from ancestral.interop.pt2_file import ExportedDenoiser
+from ancestral.interop.exported_network import ExportedDenoiser, example_conditions
 from ancestral.model import Model, build
 from tiny_models import untrained, wake
 

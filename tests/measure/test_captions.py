@@ -10,9 +10,9 @@ import ancestral
 from ancestral import data, schedules
 from ancestral.base.errors import InputError
 from ancestral.data.sources import scenes
-from ancestral.measure.caption_groups import KnownCaptions, pairs_of
+from ancestral.measure.caption_study import KnownCaptions, pairs_of
 from ancestral.measure.reference import conditions_for
-from ancestral.metrics import caption_judge, retrieval
+from ancestral.metrics import caption_judge
 from ancestral.metrics.caption_judge import CaptionJudge
 from ancestral.model import Model
 from ancestral.results import EvaluationResult
@@ -181,7 +181,11 @@ def test_the_judge_agrees_with_the_program_that_checks_scenes():
         drawn = [replace(scene, shapes=tuple(change(*one) for one in scene.shapes)) for scene in made]
         images = torch.from_numpy(np.stack([scenes.draw(scene, generator) for scene in drawn]))
         features = judge.item_features(images)
-        return retrieval.r_precision(features, texts, keys), (features * texts).sum(1), scenes.obeys(images, captions)
+        return (
+            caption_judge.r_precision(features, texts, keys),
+            (features * texts).sum(1),
+            scenes.obeys(images, captions),
+        )
 
     right = shares(lambda shape, colour: (shape, colour))
     recoloured = shares(lambda shape, colour: (shape, colours[(colours.index(colour) + 1) % 6]))

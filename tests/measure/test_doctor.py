@@ -20,9 +20,9 @@ from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import Message, Work, Wrote
 from ancestral.base.options import in_python, spell
-from ancestral.data import decoding, io_errors
+from ancestral.data import decoding, files
 from ancestral.declarations import Inspect, Train
-from ancestral.measure import findings, near_duplicates
+from ancestral.measure import findings, items
 from ancestral.measure.items import class_counts, value_statistics
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer, step_cost
@@ -111,7 +111,7 @@ def lock(monkeypatch):
                 raise PermissionError(errno.EACCES, "Permission denied", str(file))
             return opened(file, *args, **options)
 
-        monkeypatch.setattr(io_errors.os, "open", refuse)
+        monkeypatch.setattr(files.os, "open", refuse)
 
     return lock
 
@@ -288,8 +288,8 @@ def test_exact_copies_are_grouped_and_crossing_classes_reported(emoji):
 
 def test_many_images_of_one_look_are_one_group():
     rng = np.random.default_rng(0)
-    faint = (128 + rng.integers(0, 2, (2000, 1, near_duplicates.SIZE))).astype(np.uint8)
-    assert not near_duplicates.first_alike(faint).any()
+    faint = (128 + rng.integers(0, 2, (2000, 1, items.THUMBNAIL_SIZE))).astype(np.uint8)
+    assert not items.first_alike(faint).any()
 
 
 # -- what is said of the data -----------------------------------------------------------------------------------------

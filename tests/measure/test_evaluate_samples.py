@@ -26,14 +26,14 @@ from ancestral.base.options import in_python, on_command_line, spell
 from ancestral.base.registries import METRICS, Metric
 from ancestral.base.result import to_plain
 from ancestral.config.request import Request
-from ancestral.data import statistics
+from ancestral.data import dataset
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.faces import command as cli
-from ancestral.measure import memorisation, reference, sample_quality, set_metrics, time_needed
+from ancestral.measure import reference, sample_quality, set_metrics, time_needed
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
-from ancestral.measure.sample_sets import FeatureSet, SampleSets
+from ancestral.measure.sample_quality import FeatureSet, SampleSets
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.measure.study import Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
@@ -735,7 +735,7 @@ def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkey
     run("evaluate", model_run, *common)
     every = metrics_json(model_run / "evaluation")
     for unused in ("measure_memorisation", "class_accuracy", "colour"):
-        monkeypatch.delattr(memorisation if unused == "measure_memorisation" else set_metrics, unused)
+        monkeypatch.delattr(set_metrics, unused)
     text = run("evaluate", model_run, *common, "--metrics", "frechet", "precision_recall")
     some = metrics_json(model_run / "evaluation")
     assert set(some["metrics"]) == {"frechet", "precision", "recall", "density", "coverage"}
@@ -791,7 +791,7 @@ def test_a_metric_of_ones_own_is_measured_beside_its_floor(files, model_run):
     own = samples.metrics[name]
     assert name.endswith(":test_a_metric_of_ones_own_is_measured_beside_its_floor.<locals>.brightness")
     assert own.value.value == pytest.approx(float(brightness(items + 9, train)))
-    unseen = held_out[statistics.evenly_spaced(20, 30)]
+    unseen = held_out[dataset.evenly_spaced(20, 30)]
     assert own.floor.value == pytest.approx(float(brightness(unseen, train)))
     assert samples.memorisation.pixels is None
     assert f"{own.value.value:.4g}; held-out data {own.floor.value:.4g}" in str(samples)
@@ -880,7 +880,7 @@ def test_a_missing_extra_is_named(refused, model_run, files, monkeypatch):
     import importlib.util
 
     find = importlib.util.find_spec
-    monkeypatch.setattr("ancestral.metrics.networks.find_spec", lambda name: None if "lite" in name else find(name))
+    monkeypatch.setattr("ancestral.metrics.extractors.find_spec", lambda name: None if "lite" in name else find(name))
     line = refused("evaluate", model_run, "--data", files / "train.npz")
     assert install_command("metrics") in line
     assert not (model_run / "evaluation").exists()

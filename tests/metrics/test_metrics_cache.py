@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ancestral.base import storage
-from ancestral.data.download import cache as cache_folder
+from ancestral.data.files import cache as cache_folder
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ancestral.base.errors import InputError, install_command
 from ancestral.data import IMAGES, POINTS, Codec
-from ancestral.metrics import networks
+from ancestral.metrics import extractors
 from ancestral.metrics.extractors import concatenate, extractor, features
 
 GREY, RGB = (1, 28, 28), (3, 20, 24)
@@ -75,7 +75,7 @@ def test_items_of_any_type_are_the_same_image(lite0):
 def test_identity_follows_from_weights_and_codec(lite0):
     assert lite0.identity == extractor("lite0", GREY, IMAGES).identity
     assert lite0.identity != extractor("lite0", RGB, Codec("float", (0, 255))).identity
-    assert networks.LITE0_WEIGHTS[-12:-4] in lite0.identity  # the file is named after its SHA-256
+    assert extractors.LITE0_WEIGHTS[-12:-4] in lite0.identity  # the file is named after its SHA-256
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_inception_with_stand_in_weights(monkeypatch, tmp_path):
     net = Random("stand-in", ["2048", "logits_unbiased"], feature_extractor_weights_path=nothing)
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    file = folder / networks.INCEPTION_WEIGHTS.rpartition("/")[2]
+    file = folder / extractors.INCEPTION_WEIGHTS.rpartition("/")[2]
     torch.save(net.state_dict(), file)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"weights-.*\.pth is not the published file .*: .* delete it"):
         extractor("inception", RGB, IMAGES)
-    monkeypatch.setattr(networks, "INCEPTION_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setattr(extractors, "INCEPTION_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
     inception = extractor("inception", GREY, IMAGES)
     items = images(GREY, 2)
     expected = net(items.expand(-1, 3, -1, -1))
@@ -155,7 +155,7 @@ def test_dinov2_with_stand_in_weights(monkeypatch, tmp_path):
     net = timm.create_model(name, num_classes=0, dynamic_img_size=True).eval()
     net.pos_embed.data.normal_(std=0.5)  # so that stretching it to 224×224 shows
     safetensors.torch.save_file(net.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(networks, "DINOV2", name)
+    monkeypatch.setattr(extractors, "DINOV2", name)
     monkeypatch.setattr("ancestral.base.hub.fetch", lambda address, file: tmp_path / file)
     dinov2 = extractor("dinov2", RGB, IMAGES)
     items = images(RGB, 2)
@@ -183,7 +183,7 @@ def test_dinov2_without_weights_or_network_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(("name", "extra"), [("lite0", "metrics"), ("inception", "inception"), ("dinov2", "dinov2")])
 def test_a_missing_package_is_named(monkeypatch, name, extra):
-    monkeypatch.setattr(networks, "find_spec", lambda package: None)
+    monkeypatch.setattr(extractors, "find_spec", lambda package: None)
     with pytest.raises(InputError, match=re.escape(install_command(extra))):
         extractor(name, RGB, IMAGES)
 

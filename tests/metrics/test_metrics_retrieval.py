@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ancestral.metrics.retrieval import AMONG, distinct, r_precision
+from ancestral.metrics.caption_judge import AMONG, distinct, r_precision
 
 
 def drawn(generator, texts=100, items=100):

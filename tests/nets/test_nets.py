@@ -8,7 +8,7 @@ from torch import nn
 
 from ancestral import nets
 from ancestral.base.errors import InputError
-from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.conditioning import timestep_embedding
 from ancestral.nets.unet import DownsampleLayer, SelfAttention, UNetBlock, UpsampleLayer, norm
 
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ancestral.nets.kernels import group_norm
+from ancestral.nets.kernels import normalisation
 from ancestral.nets.kernels.attention import EXPLICIT, attend, merged_attention, merges
-from ancestral.nets.kernels.group_norm import GroupNorm
+from ancestral.nets.kernels.normalisation import GroupNorm
 from ancestral.nets.unet import SelfAttention
 
 SHAPES = {"signal": (3, 24, 17), "image": (2, 24, 5, 6), "volume": (2, 24, 3, 4, 5), "one pixel": (3, 24, 1, 1)}
@@ -45,7 +45,7 @@ def test_it_is_group_norm_and_silu(shape: tuple[int, ...], groups: int, silu: bo
 def test_parts_of_a_batch_make_the_whole(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = 3 + 2 * torch.randn(5, 24, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ours, theirs = pair(6, 24, silu=True)
-    monkeypatch.setattr(group_norm, "CACHED_ELEMENTS", few)
+    monkeypatch.setattr(normalisation, "CACHED_ELEMENTS", few)
     for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 

@@ -11,7 +11,7 @@ from ancestral import oracle, randomness, reverse, samplers, schedules, targets
 from ancestral.conditions import Image
 from ancestral.data.convert import to_uint8
 from ancestral.data.spec import Codec
-from ancestral.page.script_bundle import global_script
+from ancestral.page.web_page import global_script
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import spaced_times
 from theory_js import DATA, SAMPLERS, SCHEDULES, SCRIPT, TARGETS, close, tensor

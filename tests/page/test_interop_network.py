@@ -18,8 +18,8 @@ from ancestral.conditions import Classes, Image, Vector, Words, argument_name
 from ancestral.config import Config, ProcessConfig, TransformerConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
-from ancestral.page import network_program, weight_encoding
-from ancestral.page.script_bundle import global_script
+from ancestral.page import network_program, program_builder
+from ancestral.page.web_page import global_script
 from tiny_models import untrained
 
 BROWSER = Path(ancestral.__file__).parent / "page"
@@ -57,7 +57,7 @@ def randomised(net):
             fan = max(1, parameter[0].numel()) if parameter.ndim > 1 else 25
             noise = torch.randn(parameter.shape, generator=generator) / fan**0.5
             parameter.copy_(noise if parameter.ndim > 1 else parameter + noise)
-            parameter.copy_(weight_encoding.rounded(parameter))
+            parameter.copy_(program_builder.rounded(parameter))
     return net
 
 
@@ -201,10 +201,10 @@ def test_weights_are_integers_of_18_bits():
     model = untrained(shape=(3, 12, 12), width=32)
     weight = model.diffusion.net.down[0].block.conv1.weight
     levels = 2**17 - 1
-    error = (weight_encoding.rounded(weight) - weight).detach().flatten(1).abs()
+    error = (program_builder.rounded(weight) - weight).detach().flatten(1).abs()
     assert (error <= weight.detach().flatten(1).abs().amax(1, keepdim=True) * 0.51 / levels).all()
-    once = weight_encoding.rounded(weight)
-    torch.testing.assert_close(weight_encoding.rounded(once), once, rtol=1e-6, atol=0)
+    once = program_builder.rounded(weight)
+    torch.testing.assert_close(program_builder.rounded(once), once, rtol=1e-6, atol=0)
     before = copy.deepcopy(model.diffusion.net.state_dict())
     weights = network_program.compile_network(model).weights
     large = sum(each.numel() for each in before.values() if each.ndim > 1)

@@ -9,7 +9,7 @@ import pytest
 
 from ancestral.base.arguments import stored_fields
 from ancestral.config.request import Request
-from ancestral.page.script_bundle import PAGE_FILES, global_script, modules, script
+from ancestral.page.web_page import PAGE_FILES, global_script, modules, script
 
 FILES = {
     "main.js": """// The entry.

@@ -9,7 +9,7 @@ from ancestral.base.errors import InputError
 from ancestral.conditions import Words
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model.condition_values import read_values
-from ancestral.page.script_bundle import global_script
+from ancestral.page.web_page import global_script
 from ancestral.vocabulary import count_pieces
 
 CAPTIONS = [

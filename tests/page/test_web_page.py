@@ -27,8 +27,8 @@ from ancestral.data.spec import Codec
 from ancestral.interop import write_html, write_space
 from ancestral.model import Model, build
 from ancestral.model.building import sampler_name
-from ancestral.page import weight_encoding
-from ancestral.render.templates import fill_template
+from ancestral.page import program_builder
+from ancestral.render.html_report import fill_template
 from ancestral.samplers import BY_NAME
 from firefox import Firefox
 from shared_fixtures import json_schemas
@@ -51,7 +51,7 @@ def rounded(model):
     with torch.no_grad():
         for net in filter(None, [model.diffusion.net, model.spec.autoencoder]):
             for weight in net.parameters():
-                weight.copy_(weight_encoding.rounded(weight))
+                weight.copy_(program_builder.rounded(weight))
 
 
 class Page:

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import torch
 
-from ancestral.page.script_bundle import global_script
+from ancestral.page.web_page import global_script
 
 SOURCE = files("ancestral.page").joinpath("diffusion.js").read_text("utf-8")
 SCRIPT = global_script("diffusion.js", "Ancestral")

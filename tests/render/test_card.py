@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 import ancestral
 from ancestral import config
 from ancestral.base import storage
-from ancestral.base.estimate import Estimate
 from ancestral.base.options import on_command_line, spell
+from ancestral.base.quantities import Estimate
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import presets
 from ancestral.data.spec import Codec, DataSpec

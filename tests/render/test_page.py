@@ -19,7 +19,7 @@ from ancestral.config import presets
 from ancestral.data import InMemoryDataset
 from ancestral.render import html_report
 from ancestral.render.html_report import GRIDS_SHOWN, DataFacts, RunFacts, write_report
-from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
+from ancestral.render.plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
 from ancestral.training import RunFolder, Trainer
 from ancestral.use_cases.training import training_previews
 from ancestral.use_cases.training.run_report import RunReport

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ancestral.base.errors import InputError
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.render import compositions, lettering, pictures, writers
 from ancestral.render.lettering import PAGE, caption_size, shorten
 from ancestral.render.pictures import enlarge, hstack, tile, vstack

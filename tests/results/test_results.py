@@ -15,8 +15,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.result import Result, parts_of, to_plain
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.comparison_result import DistancesOfOneModel
-from ancestral.results.model_info import ConditionInfo
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import ConditionInfo, TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"
 """A folder with samples.json and likelihood.json."""

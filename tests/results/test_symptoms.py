@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from ancestral import data
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import finish
+from ancestral.base.quantities import Estimate
 from ancestral.base.registries import METRICS
 from ancestral.config import PRESETS, Config, preset
 from ancestral.measure import sample_quality
-from ancestral.measure.sample_sets import FeatureSet, SampleSets
+from ancestral.measure.sample_quality import FeatureSet, SampleSets
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.results import EvaluationResult, SampleMetrics
-from ancestral.results.ensemble_result import Calibration
+from ancestral.results.evaluation_result import Calibration
 from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
 from ancestral.results.symptoms import SYMPTOMS, observed
 

@@ -17,8 +17,8 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.events import Message, finish
 from ancestral.config import Given
+from ancestral.data.files import SourceLost
 from ancestral.data.given import attach
-from ancestral.data.io_errors import SourceLost
 from ancestral.declarations import Train
 from ancestral.results import EvaluationResult
 from ancestral.results.symptoms import observed

@@ -17,7 +17,7 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import Config
-from ancestral.config.folders import is_run
+from ancestral.config.run_files import is_run
 from ancestral.faces.command import run as run_command
 from ancestral.training import RunFolder
 from tiny_models import tiny_config

@@ -99,10 +99,10 @@ def test_what_is_made_beside_a_training_may_fail_in_any_way(data, undisturbed, t
 MATPLOTLIBRC = b"text.usetex: True\nfont.family: no such font\nsavefig.dpi: 7\naxes.facecolor: red\nfont.size: 40\n"
 DRAW = """
 import hashlib
-from ancestral.render import lettering, item_plots
+from ancestral.render import lettering, plots
 import torch
 points = torch.linspace(-1, 1, 40).reshape(20, 2)
-pictures = [lettering.formula("$x_t$", 14), item_plots.scatter(points, 80, ["a", "b"] * 10)]
+pictures = [lettering.formula("$x_t$", 14), plots.scatter(points, 80, ["a", "b"] * 10)]
 print(hashlib.sha256(b"".join(picture.tobytes() for picture in pictures)).hexdigest())
 import matplotlib
 print(matplotlib.rcParams["text.usetex"])

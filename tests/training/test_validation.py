@@ -17,15 +17,15 @@ from ancestral import config as configs
 from ancestral import data, randomness
 from ancestral.base.errors import InputError
 from ancestral.config import Config
-from ancestral.config.training_values import ValidationLosses
+from ancestral.config.run_files import ValidationLosses
 from ancestral.data import LazyDataset
 from ancestral.measure import reference
 from ancestral.measure.reference import held_out_data
 from ancestral.randomness import Stream
 from ancestral.render.terminal import draw
 from ancestral.results import EvaluationResult
+from ancestral.results.run_result import TrainingResult
 from ancestral.results.symptoms import observed
-from ancestral.results.training_result import TrainingResult
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.progress import UnreadStep
 from ancestral.training.validation import Validation

@@ -16,7 +16,7 @@ from ancestral.base import storage
 from ancestral.base.events import Work, finish
 from ancestral.conditions import resized
 from ancestral.data import IMAGES
-from ancestral.data.condition_inputs import inputs
+from ancestral.data.spec import inputs
 from ancestral.declarations import Train
 from ancestral.model import same_autoencoder
 from ancestral.training.latent_cache import LatentCache, cache_for

@@ -15,9 +15,9 @@ import ancestral
 from ancestral import config as configs
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import Message
 from ancestral.base.options import on_command_line, spell
+from ancestral.base.quantities import Estimate
 from ancestral.declarations import AverageLengths
 from ancestral.measure import time_needed
 from ancestral.metrics import uncertainty

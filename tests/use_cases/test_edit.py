@@ -19,7 +19,7 @@ from ancestral.config.request import Request
 from ancestral.declarations import Edit
 from ancestral.model import masks
 from ancestral.render import writers
-from ancestral.results.editing_result import EditingResult
+from ancestral.results.sampling_result import EditingResult
 from tiny_models import but_one_long, events_of, untrained
 
 edit = events_of(Edit)

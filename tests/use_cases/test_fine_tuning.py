@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Message, finish
 from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Vector
-from ancestral.data import condition_inputs as conditions
+from ancestral.data import spec as conditions
 from ancestral.declarations import Train
 from ancestral.training import Checkpoints, Progress, RunFolder
 from ancestral.use_cases.training import fine_tuning

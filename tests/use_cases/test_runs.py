@@ -13,7 +13,7 @@ import pytest
 import ancestral
 from ancestral.base import storage
 from ancestral.base.quantities import format_bytes
-from ancestral.results.run_list import CleaningResult, RunList
+from ancestral.results.run_result import CleaningResult, RunList
 from ancestral.training import RunFolder, Trainer
 from tiny_models import stripes, tiny_config
 

@@ -16,8 +16,7 @@ from ancestral.declarations import Edit, Sample
 from ancestral.model.masks import box_mask
 from ancestral.operators import Blur
 from ancestral.render.sweep_picture import Heading, sweep_picture
-from ancestral.results.editing_result import EditingResult
-from ancestral.results.sampling_result import SamplingResult
+from ancestral.results.sampling_result import EditingResult, SamplingResult
 from tiny_models import but_one_long, events_of, untrained
 
 sample, edit = events_of(Sample), events_of(Edit)

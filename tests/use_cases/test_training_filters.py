@@ -5,7 +5,7 @@ import math
 from PIL import Image
 
 from ancestral.base.events import Message, Work
-from ancestral.config.training_values import MeasuredDistance, ValidationLosses
+from ancestral.config.run_files import MeasuredDistance, ValidationLosses
 from ancestral.training import Progress
 from ancestral.use_cases.training.run_report import logged, reported
 from ancestral.use_cases.training.training_previews import Preview

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ancestral.render.item_plots import STYLE
+from ancestral.render.plots import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

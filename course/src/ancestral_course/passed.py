@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ancestral
 from ancestral.base import storage
-from ancestral.data import download
+from ancestral.data import files
 
 LONG = 1.0
 """Seconds from which on a check is long."""
@@ -32,7 +32,7 @@ def place(exercise: str, sources: Sequence[str]) -> Path:
         sources: Everything that the function is made of.
     """
     digest = hashlib.sha256(json.dumps([_checker(), exercise, *sources]).encode()).hexdigest()
-    return download.cache() / "course" / f"{digest}.txt"
+    return files.cache() / "course" / f"{digest}.txt"
 
 
 def read(file: Path) -> str:

@@ -1,10 +1,12 @@
-"""Where to compute, in which precision and memory layout."""
+"""Where to compute, in which precision and memory layout, and with how many threads of the CPU."""
 
 import contextlib
 import ctypes
 import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.base.quantities import plural
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MemoryFormat = Literal["auto", "channels-last", "contiguous"]
@@ -23,6 +26,10 @@ UNPINNED = {"cpu", "mps"}
 """Kinds of devices that read the memory of the CPU itself, so that no copies from pinned memory are faster."""
 POSITIONS_AT_ONCE = 64 * 64 * 64
 """Most positions of all items of a batch that nobody gave the size of."""
+MOST_THREADS = 256
+"""Largest number of threads, or the number of processors if that is larger."""
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Linux's limit of a container: its CPU time in each period, both in microseconds, or "max"."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -124,3 +131,54 @@ def keep_freed_memory() -> None:
             libc = ctypes.CDLL(None)
             libc.mallopt(-4, 0)  # M_MMAP_MAX: no allocation gets a mapping of its own
             libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the top of the heap is not given back
+
+
+def check_threads(count: int) -> None:
+    """Raise InputError for a number of threads that no program needs: the system ends one with too many."""
+    processors = os.cpu_count() or 1
+    most = max(MOST_THREADS, processors)
+    if count > most:
+        raise InputError(
+            f"{option('threads', count)} are too many: this machine has {plural(processors, 'processor')}; give at "
+            f"most {most}"
+        )
+
+
+def default_threads() -> int:
+    """Return PyTorch's number, one thread for each physical core, but no more than the container may use.
+
+    If OMP_NUM_THREADS is set, that number is kept.
+    """
+    count = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ:
+        return count
+    try:
+        quota, period = map(int, CPU_QUOTA.read_text().split())
+    except (OSError, ValueError):  # another system, or no limit
+        return count
+    return min(count, max(1, quota // period))
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int | None) -> Iterator[int]:
+    """Compute with a number of threads, and restore the number before.
+
+    Args:
+        count: The number of threads; None takes `default_threads`.
+
+    Yields:
+        The number.
+
+    Raises:
+        InputError: If the number is far beyond that of the processors.
+    """
+    before = torch.get_num_threads()
+    if count is None:
+        count = default_threads()
+    else:
+        check_threads(count)
+    try:
+        torch.set_num_threads(count)
+        yield count
+    finally:
+        torch.set_num_threads(before)

@@ -215,9 +215,9 @@ NETWORKS = Registry(
 )
 EXTRACTORS = Registry(
     "extractor",
-    Entry("lite0", "metrics.networks:lite0", "EfficientNet-Lite0, small"),
-    Entry("inception", "metrics.networks:inception", "InceptionV3, whose distance is FID", "Heusel et al. (2017)"),
-    Entry("dinov2", "metrics.networks:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
+    Entry("lite0", "metrics.extractors:lite0", "EfficientNet-Lite0, small"),
+    Entry("inception", "metrics.extractors:inception", "InceptionV3, whose distance is FID", "Heusel et al. (2017)"),
+    Entry("dinov2", "metrics.extractors:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
     Entry("pixels", "metrics.extractors:pixels", "the items themselves, of any shape"),
 )
 Needs = Literal["features", "logits", "items", "sets"]
@@ -231,7 +231,7 @@ class Metric(Entry):
     Attributes:
         needs: What its function takes. "features": those of two sets of items (n, d) and (m, d), for the `Estimate` of
             a distance, or several by name. "logits": those of one set (n, K), for an `Estimate`. "items": two sets
-            (n, *shape) and (m, *shape) in the units of the data, for a number. "sets": `measure.sample_sets`.
+            (n, *shape) and (m, *shape) in the units of the data, for a number. "sets": `sample_quality.SampleSets`.
         title: Its title in tables; that of features is followed by the name of their extractor, as in KID-lite0.
         better: Which values are better; runs are compared by it unless it is "".
         form: How its values are written.
@@ -261,7 +261,7 @@ METRICS = Registry(
            parts={"precision": "higher", "recall": "higher", "density": "", "coverage": ""}),
     Metric("inception_score", "metrics.uncertainty:inception_score", "of Inception's classes", "Salimans et al. (2016)",
            needs="logits", title="IS"),
-    Metric("memorisation", "measure.memorisation:measure_memorisation", "with copies", needs="sets"),
+    Metric("memorisation", "measure.set_metrics:measure_memorisation", "with copies", needs="sets"),
     Metric("class_accuracy", "measure.set_metrics:class_accuracy", "of a classifier of the data's features",
            needs="sets", title="class accuracy", better="higher", form="percent"),
     Metric("captions", "measure.set_metrics:captions", "whether samples obey their captions", "Xu et al. (2018)",

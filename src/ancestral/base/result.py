@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, ClassVar, Literal, Self
 
-from ancestral.base.addresses import schema_address
 from ancestral.base.arguments import from_json, read_json, stored_fields
 from ancestral.base.errors import InputError, lines
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
@@ -22,6 +21,13 @@ from ancestral.base.plugins import import_effects_undone
 
 ATTACHED = {"attached": True}
 """The metadata of a field that JSON does not hold, such as a model or a picture. Its default is None."""
+SITE = "https://ancestral-diffusion.github.io/ancestral/"
+"""The site with the documentation and the JSON Schemas; pyproject.toml names it too."""
+
+
+def schema_address(name: str) -> str:
+    """Return the address of the JSON Schema of a kind of file, such as config."""
+    return f"{SITE}schemas/{name}.json"
 
 
 @dataclass(frozen=True)

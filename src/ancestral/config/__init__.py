@@ -1,12 +1,12 @@
 """Config of a run: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config import by_size as by_size
-from ancestral.config.condition_sources import UNPLACED as UNPLACED
-from ancestral.config.condition_sources import Given as Given
-from ancestral.config.condition_sources import placeless as placeless
-from ancestral.config.condition_sources import unplaced as unplaced
 from ancestral.config.data_config import FROM_PYTHON as FROM_PYTHON
+from ancestral.config.data_config import UNPLACED as UNPLACED
 from ancestral.config.data_config import DataConfig as DataConfig
+from ancestral.config.data_config import Given as Given
+from ancestral.config.data_config import placeless as placeless
+from ancestral.config.data_config import unplaced as unplaced
 from ancestral.config.model_config import AUTOENCODER as AUTOENCODER
 from ancestral.config.model_config import NET_KINDS as NET_KINDS
 from ancestral.config.model_config import CustomNetConfig as CustomNetConfig

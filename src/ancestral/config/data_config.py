@@ -1,15 +1,16 @@
-"""Settings of the data that a run is trained on."""
+"""Settings of the data that a run is trained on, and how texts name them: condition sources, shares, sizes, layouts."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
 
-from ancestral.base.arguments import checked_class, shown
+from ancestral.base.arguments import MOST_CHARACTERS, checked_class, is_remote, short_source, shown
 from ancestral.base.errors import InputError
 from ancestral.base.fields import argument, hidden
 from ancestral.base.options import option
-from ancestral.config.condition_sources import Given
-from ancestral.config.image_size import plain_image_size
+from ancestral.base.registries import TEXT_KINDS
 
 AXES = ("item", "channel", "z", "y", "x")
 """The names of the axes of an array, in the order that items are brought to."""
@@ -17,6 +18,79 @@ SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+):([a-z]*)")
 """A share of the items and how it is held out."""
 FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
+UNPLACED = "…/"
+"""Placeholder for the folders of a path that are not shared."""
+
+
+def unplaced(source: str) -> str:
+    """Return a source as it may be shared: an absolute path as …/NAME, which cannot be opened by mistake."""
+    return UNPLACED + short_source(source) if Path(source).is_absolute() else source
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where a condition comes from; its text is [NAME=]WHAT.
+
+    Attributes:
+        name: The name of the condition; "" where the source decides it.
+        what: A column of the data, or several joined by commas; a column of text as words:COLUMN or classes:COLUMN; a
+            folder or a file of arrays; an operator or a function that makes it of the item.
+    """
+
+    name: str
+    what: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read a text. Raises InputError if it names no source."""
+        name, _, what = (part.strip() for part in (text.partition("=") if "=" in text else ("", "", text)))
+        if not what:
+            example = option("given", f"{name or 'NAME'}=WHAT")
+            raise InputError(f"{option('given', text)} names no source: say where the condition comes from, {example}")
+        return cls(name, what)
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.what}" if self.name else self.what
+
+    @property
+    def condition(self) -> str:
+        """The name of the condition of a column, or one that the user named."""
+        return self.name or self.column
+
+    @property
+    def read_as(self) -> str:
+        """What a column of text is read as, if the user says so: words or classes; else ""."""
+        kind, colon, _ = self.what.partition(":")
+        return kind if colon and kind in TEXT_KINDS else ""
+
+    @property
+    def column(self) -> str:
+        """The source without `read_as`."""
+        return self.what.removeprefix(f"{self.read_as}:")
+
+    @property
+    def is_place(self) -> bool:
+        """Whether the source is an absolute path, also without its folders, or an address."""
+        return self.what.startswith(UNPLACED) or Path(self.what).is_absolute() or is_remote(self.what)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the source is a folder or file that does not exist."""
+        return bool(self.name) and self.is_place and not (is_remote(self.what) or Path(self.what).exists())
+
+    def renamed(self, place: Callable[[str], str]) -> Self:
+        """Return the same with another name for its place, if its source is one, as `place` returns it."""
+        return replace(self, what=place(self.what)) if self.is_place else self
+
+    @property
+    def placeless(self) -> Self:
+        """The same with nothing but the suffix of a place, since data may be moved and renamed."""
+        return self.renamed(lambda place: UNPLACED + Path(place).suffix.lower())
+
+
+def placeless(given: Iterable[Given] | None) -> tuple[Given, ...] | None:
+    """Return all of `given` without their places."""
+    return None if given is None else tuple(one.placeless for one in given)
 
 
 class HeldOut(NamedTuple):
@@ -187,3 +261,32 @@ def parse_layout(text: str) -> tuple[str, ...]:
 def _rows(text: str) -> tuple[int, ...]:
     """The numbers in a text of rows; files may be damaged."""
     return tuple(int(row) for row in text.split() if row.isdecimal() and len(row) < 19)
+
+
+def parse_image_size(size: Any) -> tuple[int, int]:
+    """Read an image size: 32, "32", "32x48" or (32, 48).
+
+    Returns:
+        (height, width).
+
+    Raises:
+        InputError: If it is none.
+    """
+    sides: Any = size if isinstance(size, tuple | list) else (size,)
+    if isinstance(size, str):
+        match = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", size, re.ASCII | re.IGNORECASE)
+        sides = [int(side) for side in match.groups() if side] if match else []
+    sides = [*sides] * (2 if len(sides) == 1 else 1)
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
+        text = size if isinstance(size, str) else shown(size)
+        raise InputError(
+            f"image size {text[:MOST_CHARACTERS]} is impossible: give the side of a square in pixels, as in 32, or "
+            "HEIGHTxWIDTH, as in 32x48"
+        )
+    return sides[0], sides[1]
+
+
+def plain_image_size(size: Any) -> int | str:
+    """Write an image size in one way: an int for a square, else "32x48"."""
+    height, width = parse_image_size(size)
+    return height if height == width else f"{height}x{width}"

@@ -1,8 +1,9 @@
-"""Sources of data: what addresses each takes, and which address is of which source.
+"""Sources of data: the kinds of files by their names, what addresses each takes, and which address is of which source.
 
 A new source is a row of SOURCES, and a function that opens it in a module of `data/sources`.
 """
 
+import importlib.util
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -13,7 +14,59 @@ from typing import Protocol
 
 from ancestral.base.arguments import nearest
 from ancestral.base.registries import Entry, Registry
-from ancestral.config.folders import ARRAY_FILES, SUFFIXES, WAV, first_suffix
+from ancestral.config.run_files import is_output
+
+SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""The suffixes of image files, and the format that each promises."""
+HEIC = {".heic": "HEIF", ".heif": "HEIF"}
+"""Those of photographs of phones, which Pillow reads with a plug-in."""
+if importlib.util.find_spec("pillow_heif"):
+    SUFFIXES |= HEIC
+BESIDE = {
+    *("", ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm"),
+    *(".ini", ".db", ".log", ".py", ".url"),
+}
+"""The suffixes of files that lie beside items and are none: tables, captions and descriptions."""
+WAV = ".wav"
+"""The suffix of recordings."""
+
+ARRAY_FILES = (".npy", ".npz")
+"""The suffixes of files of arrays."""
+
+
+def first_suffix(folder: str | Path, suffixes: Collection[str] = (WAV, *SUFFIXES)) -> str | None:
+    """Find the suffix of the first file with one of some suffixes, those of images and recordings by default.
+
+    Files lie in the folder or below it, outside of runs. None without one.
+    """
+    real_paths: set[str] = set()
+    for path, below, files in os.walk(os.path.expanduser(folder), followlinks=True):  # noqa: PTH111 (raises nothing)
+        real = os.path.realpath(path)
+        if real in real_paths:  # a link that leads back
+            below.clear()
+            continue
+        real_paths.add(real)
+        below[:] = sorted(name for name in below if not name.startswith(".") and not is_output(f"{path}/{name}"))
+        for name in sorted(files):
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
+            if suffix in suffixes and not name.startswith("."):
+                return suffix
+    return None
+
+
+def holds_recordings(folder: str | Path) -> bool:
+    """Whether the first image or recording that is found in a folder or below it is a recording."""
+    return first_suffix(folder) == WAV
+
 
 MOST_LISTED = 10_000
 """Largest number of names in a folder that a misspelt path is compared with."""

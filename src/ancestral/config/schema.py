@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ancestral.base import registries
-from ancestral.base.addresses import schema_address
 from ancestral.base.arguments import (
     checked_class,
     converted,
@@ -30,8 +29,8 @@ from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.base.options import option
 from ancestral.base.registries import DistillationName, TimesName, WeightingName
-from ancestral.config.condition_sources import Given, placeless, unplaced
-from ancestral.config.data_config import FROM_PYTHON, DataConfig
+from ancestral.base.result import schema_address
+from ancestral.config.data_config import FROM_PYTHON, DataConfig, Given, placeless, unplaced
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.model_config import NET_KINDS, LatentConfig, NetConfig, ProcessConfig, UNetConfig
 

@@ -19,17 +19,16 @@ from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import LABEL
 from ancestral.config import Given
+from ancestral.config.data_config import parse_image_size
 from ancestral.config.data_sources import BUILT_IN, DataSource
-from ancestral.config.image_size import parse_image_size
 from ancestral.data import arrays
-from ancestral.data.convert import Conversion
+from ancestral.data.convert import Conversion, enlarged
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
 from ancestral.data.given import attach, with_one_range
 from ancestral.data.lazy_dataset import LazyDataset, StoredItems
 from ancestral.data.partners import shared_partners as shared_partners
 from ancestral.data.place import Place, absolute, find
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
-from ancestral.data.windows import enlarged
 
 __all__ = [
     "BUILTINS",

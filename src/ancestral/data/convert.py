@@ -5,6 +5,8 @@
 Compositing comes first: resizing would mix the hidden colour of transparent pixels into their neighbours. Channels mean
 colours only in integer images of 1..4 channels (grey, grey + alpha, RGB, RGBA) and float images of 1 or 3, and are kept
 as they are in all others, or where `channels` is their own number. Of signals and volumes only the depth can change.
+
+Images may be larger than those of a model: windows of them are random ones to train on, else the one at the centre.
 """
 
 from collections.abc import Sequence
@@ -18,11 +20,13 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
+from ancestral import randomness
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.options import option
 from ancestral.conditions import Limits
-from ancestral.config.image_size import parse_image_size
+from ancestral.config.data_config import parse_image_size
 from ancestral.data.spec import LARGEST_VALUES
+from ancestral.randomness import Stream
 
 CONVERTED_IMAGES = 1024  # images at a time, so that temporaries stay far below the result
 DEPTHS = {8: torch.uint8, 16: torch.uint16}
@@ -297,3 +301,43 @@ def to_channels(images: Tensor, channels: int) -> Tensor:
         weight * images[:, i : i + 1].to(WIDE_DTYPES[images.dtype]) for i, weight in enumerate(INTEGER_LUMA)
     )
     return ((red + green + blue + 2**15) >> 16).to(images.dtype)
+
+
+def enlarged(size: int | str | tuple[int, int] | None, crop: float) -> tuple[int, int]:
+    """Return the size of the images from which windows of a size are cut, `crop` times as large along each axis.
+
+    Raises:
+        InputError: If no size is given, or the factor is below 1.
+    """
+    if size is None or not crop >= 1:
+        raise InputError(
+            f"{option('crop', crop)} cuts windows of {option('image_size', 'HxW')} from images that are larger by "
+            "this factor: give that size, and a factor of 1 or more"
+        )
+    height, width = parse_image_size(size)
+    return round(height * crop), round(width * crop)
+
+
+def centre(images: Tensor, sides: Sequence[int]) -> Tensor:
+    """Return the windows (*, *sides) at the centre of images (*, H, W), as a view; others of these sides themselves."""
+    for axis, side in zip(range(-len(sides), 0), sides, strict=True):
+        images = images.narrow(axis, (images.shape[axis] - side) // 2, side)
+    return images
+
+
+def at_random(images: Tensor, sides: Sequence[int], seed: int, step: int, indices: Sequence[int]) -> Tensor:
+    """Cut a window (C, *sides) of each image (B, C, H, W), whose place follows from (seed, step, index).
+
+    Items that have these sides are returned as they are.
+    """
+    room = torch.tensor(images.shape[2:]) - torch.tensor(sides)
+    if not bool(room.any()):
+        return images
+    corners = (randomness.uniforms(len(sides), seed, Stream.CROP, step, indices) * (room + 1)).long()
+    height, width = sides
+    return torch.stack(
+        [
+            image[:, top : top + height, left : left + width]
+            for image, (top, left) in zip(images, corners.tolist(), strict=True)
+        ]
+    )

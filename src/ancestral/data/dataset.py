@@ -3,7 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -19,11 +19,10 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import Condition, Limits
 from ancestral.config.data_config import HeldOut
+from ancestral.data.convert import centre
 from ancestral.data.decoding import Raw
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.spec import Codec, DataSpec, spec_of_items
-from ancestral.data.statistics import evenly_spaced
-from ancestral.data.windows import centre
 from ancestral.randomness import Stream
 
 MOST_READ = 256
@@ -388,3 +387,18 @@ def held_out_mask(data: Dataset, share: float | HeldOut) -> Tensor:
 def held_out_keys(count: int) -> Tensor:
     """Numbers from U[0, 1), one for each of `count` items, by which a split orders them."""
     return randomness.uniform(0, Stream.HELD_OUT, 0, range(count))
+
+
+def evenly_spaced(n: int, count: int) -> list[int]:
+    """Return `n` evenly spaced indices of `count` items, the first and the last included, or all if count <= n."""
+    if count <= n or n < 2:
+        return list(range(min(n, count)))
+    return [round(i * (count - 1) / (n - 1)) for i in range(n)]
+
+
+def evenly_spaced_first(n: int, count: int) -> Iterator[int]:
+    """Yield each index of `count` items once: `n` evenly spaced ones, then the others in order."""
+    first = evenly_spaced(n, count)
+    yield from first
+    spaced = set(first)
+    yield from (index for index in range(count) if index not in spaced)

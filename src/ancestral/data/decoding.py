@@ -18,10 +18,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
 from ancestral.base.errors import one_line
-from ancestral.config.folders import SUFFIXES
+from ancestral.config.data_sources import SUFFIXES
 from ancestral.data.arrays import to_items
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.spec import LARGEST_VALUES
 
 IMAGE_FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))

@@ -17,7 +17,7 @@ from ancestral.base.events import Work
 from ancestral.config.data_config import HeldOut
 from ancestral.data.dataset import Dataset, InMemoryDataset, held_out_keys, held_out_mask
 from ancestral.data.decoding import reading_threads
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 
 THREAD_ITEMS = 16
 """Number of items that a thread reads and hashes at a time."""

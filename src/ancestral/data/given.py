@@ -30,7 +30,7 @@ from ancestral.base.quantities import plural
 from ancestral.base.registries import OPERATORS
 from ancestral.conditions import ABSENT, LABEL, ONE_VALUE, Classes, Condition, Image, Vector, Words, check, check_name
 from ancestral.config import Given
-from ancestral.config.folders import ARRAY_FILES
+from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values

@@ -23,15 +23,22 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import Condition
-from ancestral.config.image_size import plain_image_size
+from ancestral.config.data_config import plain_image_size
 from ancestral.data.arrays import reading_notes
-from ancestral.data.convert import Conversion, share_cropped
-from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, Values, fingerprint
+from ancestral.data.convert import Conversion, centre, share_cropped
+from ancestral.data.dataset import (
+    MOST_READ,
+    Dataset,
+    InMemoryDataset,
+    Notes,
+    Values,
+    evenly_spaced,
+    evenly_spaced_first,
+    fingerprint,
+)
 from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, reading_threads, strict_pillow
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.spec import CROP_NOTED, SPEC_ITEMS, size_text, spec_of_items
-from ancestral.data.statistics import evenly_spaced, evenly_spaced_first
-from ancestral.data.windows import centre
 
 READ_AT_ONCE, REPORTED_ITEMS = 16, 64
 """Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""

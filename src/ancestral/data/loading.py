@@ -31,7 +31,7 @@ from ancestral import randomness
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.data.dataset import Dataset, InMemoryDataset
-from ancestral.data.io_errors import SourceLost, Unreadable
+from ancestral.data.files import SourceLost, Unreadable
 from ancestral.randomness import Stream
 
 METHOD = "fork" if sys.platform == "linux" else "spawn"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ancestral.base.errors import InputError
-from ancestral.data.download import CACHE, cache
+from ancestral.data.files import CACHE, cache
 
 LIMIT = "ANCESTRAL_CACHE_LIMIT"
 """An environment variable: the largest size of the cache of remote files, in GiB."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ancestral.base.arguments import is_remote
 from ancestral.base.errors import InputError, one_line
-from ancestral.config.folders import SUFFIXES, WAV
+from ancestral.config.data_sources import SUFFIXES, WAV
 from ancestral.data.dataset import Dataset
 from ancestral.data.decoding import Raw
 from ancestral.data.files import Files

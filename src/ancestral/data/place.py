@@ -25,7 +25,7 @@ from ancestral.config.data_sources import (
     source_of_folder,
     source_of_name,
 )
-from ancestral.config.folders import is_run
+from ancestral.config.run_files import is_run
 from ancestral.data.convert import Conversion
 from ancestral.data.remote_files import RemoteFiles
 

@@ -23,12 +23,9 @@ from ancestral.base import storage
 from ancestral.base.errors import InputError, install_command, one_line
 from ancestral.base.options import option
 from ancestral.config.data_sources import FILE_SUFFIXES
-from ancestral.config.folders import RUNS
-from ancestral.config.run_files import CONFIG, IN_RUN
+from ancestral.config.run_files import CONFIG, IN_RUN, RUNS
 from ancestral.data import object_cache
-from ancestral.data.download import OFFLINE, cache
-from ancestral.data.files import Files, Section, suffix_of
-from ancestral.data.io_errors import LARGEST_FILE, SourceLost, Unreadable
+from ancestral.data.files import LARGEST_FILE, OFFLINE, Files, Section, SourceLost, Unreadable, cache, suffix_of
 
 SMALL_OBJECT = 1 << 20
 """Largest size in bytes of an object of which the whole is fetched when its first bytes are needed."""

@@ -1,19 +1,31 @@
 """Facts of the data that a model needs: shape, codec, conditions. A model file records it, so that it can be undone.
 
 Here items become x, which is noised and denoised, and x becomes items: `DataSpec.encode` and `decode`. x is the items
-in [-1, 1], or the latents of these by an autoencoder, which have another shape, `DataSpec.x_shape`.
+in [-1, 1], or the latents of these by an autoencoder, which have another shape, `DataSpec.x_shape`. Values of
+conditions become what a network gets of them: `inputs`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from ancestral import derived
+from ancestral.base.device import on_device
 from ancestral.base.errors import InputError
-from ancestral.conditions import LABEL, Classes, Condition, Limits, Ranges, middle_and_scale, scaled, unscaled
-from ancestral.data.statistics import channel_mean
+from ancestral.conditions import (
+    LABEL,
+    Classes,
+    Condition,
+    Limits,
+    Ranges,
+    argument_name,
+    middle_and_scale,
+    scaled,
+    unscaled,
+)
 from ancestral.nets.autoencoder import Autoencoder
 
 SPEC_ITEMS = 128
@@ -24,6 +36,7 @@ NOTHING_TO_LEARN = "there is nothing to learn from it"
 CODEC_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float": torch.float32}
 NAMED_RANGES = 8
 """The largest number of channels whose ranges messages say."""
+SUMMED_ITEMS = 4096  # items at a time, so that temporaries stay far below the items
 LARGEST_VALUES = {torch.uint8: 255, torch.uint16: 65535}
 """The largest value of each kind of integers, whose smallest is 0."""
 
@@ -268,3 +281,75 @@ def _codec(items: Tensor, name: str, limits: Limits | None) -> Codec:
 def size_text(shape: tuple[int, ...]) -> str:
     """Format the shape of an item as "height x width with C channels"."""
     return " x ".join(map(str, shape[1:])) + f" with {shape[0]} channels"
+
+
+def inputs(
+    spec: DataSpec, x0: Tensor, values: Mapping[str, Tensor], seed: int, step: int, indices: Sequence[int]
+) -> dict[str, Tensor]:
+    """Make what a network gets of the conditions besides the label.
+
+    Args:
+        spec: The description of the data.
+        x0: Clean items (B, *) in [−1, 1], not their latents, of which conditions are made.
+        values: The values of the other conditions, as `Dataset.conditions_of` returns them; what is missing is absent.
+        seed: Seed of random operators.
+        step: The training step, of which their draws depend too.
+        indices: The index of each item in the random numbers.
+
+    Returns:
+        Inputs of the network by name, on the device of x0.
+    """
+    made = dict[str, Tensor]()
+    for name, maker in derived.makers(spec.further).items():
+        made[argument_name(name)] = spec.further[name].place(maker.make(x0, seed, step, indices), spec.x_shape[1:])
+    values = {name: spec.further[name].drawn(value, seed, step, indices) for name, value in values.items()}
+    return encoded(spec, values, len(x0), x0.device, made)
+
+
+def encoded(
+    spec: DataSpec,
+    values: Mapping[str, Tensor],
+    count: int,
+    device: torch.device,
+    made: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Encode values of the conditions besides the label for a network; what is left out is absent.
+
+    Args:
+        spec: The description of the data.
+        values: The values by the names of the conditions, `count` of each, in the units of the data.
+        count: The number of items.
+        device: The device of the network.
+        made: Inputs of the network that are made already, by the names of its arguments.
+
+    Returns:
+        Inputs of the network by the names of its arguments.
+    """
+    inputs, sides = dict(made or {}), spec.x_shape[1:]
+    for name, kind in spec.further.items():
+        if (argument := argument_name(name)) in inputs:
+            continue
+        value = values.get(name)
+        if value is None:
+            inputs[argument] = on_device(kind.absent(count, sides), device)
+        else:
+            place = value.device if value.dtype == torch.float64 else device  # which not every device has
+            encoded_value = kind.encode(on_device(value, place), sides)
+            inputs[argument] = on_device(encoded_value, device)
+    return inputs
+
+
+def channel_mean(items: Tensor) -> tuple[float, ...]:
+    """Compute the mean of each channel of items (N, C, *) of any dtype.
+
+    Integers are summed as integers and floats in float64, a chunk at a time.
+
+    Returns:
+        One mean per channel in the items' units, rounded to two decimals (integers) or six digits (floats).
+    """
+    exact = torch.float64 if items.is_floating_point() else torch.int64
+    total = torch.zeros(items.shape[1], dtype=exact)
+    for start in range(0, len(items), SUMMED_ITEMS):
+        total += items[start : start + SUMMED_ITEMS].flatten(2).sum((0, 2), dtype=exact)
+    means = (total / (items.numel() / items.shape[1])).tolist()
+    return tuple(float(f"{mean:.6g}") if items.is_floating_point() else round(mean, 2) for mean in means)

@@ -6,13 +6,11 @@ and in the parameters of the wrapped denoisers, as many times as these are.
 
 from ancestral.guidance.autoguidance import AutoGuidance
 from ancestral.guidance.blend import Blend
-from ancestral.guidance.classifier_free import NO_CLASS, ClassifierFree
+from ancestral.guidance.classifier_free import NO_CLASS, ClassifierFree, guided, rescaled
 from ancestral.guidance.dps import DPS
-from ancestral.guidance.extrapolation import guided, rescaled
-from ancestral.guidance.interval import Interval
 from ancestral.guidance.posterior import METHODS, Posterior
 from ancestral.guidance.replacement import Replacement
-from ancestral.guidance.wrapper import Clipped, Skip, Wrapper
+from ancestral.guidance.wrapper import Clipped, Interval, Skip, Wrapper
 
 __all__ = [
     "DPS",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
-from ancestral.guidance.extrapolation import checked_share, guided, rescaled
+from ancestral.guidance.classifier_free import checked_share, guided, rescaled
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, largest_difference
 from ancestral.targets import Denoiser, Prediction, exact_at_zero, for_move

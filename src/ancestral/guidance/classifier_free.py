@@ -1,23 +1,62 @@
-"""Classifier-free guidance: a denoiser with its conditions strengthened."""
+"""Classifier-free guidance: a denoiser with its conditions strengthened, by an extrapolation between its estimates."""
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ancestral.base.arguments import checked_class
-from ancestral.base.device_copies import kept
+from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError
 from ancestral.conditions import ABSENT
-from ancestral.guidance.extrapolation import checked_share, guided, rescaled
+from ancestral.gaussian import Scalar
 from ancestral.guidance.wrapper import Wrapper
-from ancestral.schedules import Time
-from ancestral.targets import Denoiser, Prediction, exact_at_zero
+from ancestral.schedules import Time, broadcast
+from ancestral.targets import X0, Denoiser, Prediction, exact_at_zero
 
 NO_CLASS = ABSENT
 """The label of an image without a class, for which networks learn an embedding."""
+
+
+def guided(estimates: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
+    """Extrapolate from the last estimate through those before it, each of which has more conditions than the next.
+
+    Args:
+        estimates: Estimates of one quantity, (B, *) each.
+        scales: The scale of each difference of neighbours.
+
+    Returns:
+        The guided estimate, (B, *).
+    """
+    value = estimates[-1]
+    for (more, fewer), scale in reversed([*zip(pairwise(estimates), scales, strict=True)]):
+        # CFG (6) with scale = 1 + w; InstructPix2Pix (3) for two differences; autoguidance (3)
+        value = value + scale * (more - fewer)
+    return value
+
+
+def checked_share(rescale: float) -> float:
+    """Return the share. Raises InputError if it is none."""
+    if not 0 <= rescale <= 1:
+        raise InputError(f"rescale is a share from 0 to 1, not {rescale}")
+    return rescale
+
+
+def rescaled(prediction: Prediction, plain: Tensor, share: float, x_t: Tensor, a: Scalar, b: Scalar) -> Prediction:
+    """Bring the standard deviation of each x̂_0 back to that of the plain one, in a share, with the ε̂ that then agrees.
+
+    An estimate of standard deviation 0 stays as it is.
+    """
+    if not share:
+        return prediction
+    std_plain, std_guided = (x0.flatten(1).std(1, correction=0) for x0 in (plain, prediction.x0))
+    ratio = (std_plain / std_guided).where(std_guided > 0, 1.0)  # rescaled guidance (15)
+    factor = share * ratio + 1 - share  # rescaled guidance (16)
+    x0, eps = X0.solve(x_t, broadcast(factor, x_t) * prediction.x0, a, b)
+    return Prediction(x0, eps, prediction.variance_fraction)
 
 
 @checked_class

@@ -4,9 +4,8 @@
 """
 
 from ancestral.interop.denoisers import azula, deepinv
-from ancestral.interop.onnx_file import write_onnx
+from ancestral.interop.exported_network import write_onnx, write_pt2
 from ancestral.interop.pipeline import read_pipeline, write_pipeline
-from ancestral.interop.pt2_file import write_pt2
 from ancestral.page.network_program import NetworkProgram, compile_network
 from ancestral.page.web_page import write_html, write_space
 

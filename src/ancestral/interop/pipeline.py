@@ -22,7 +22,7 @@ from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import UNPLACED, Config, DataConfig, ProcessConfig
-from ancestral.config.image_size import parse_image_size
+from ancestral.config.data_config import parse_image_size
 from ancestral.config.presets import command
 from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.diffusion import Diffusion

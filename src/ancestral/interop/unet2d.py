@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ancestral import nets
 from ancestral.base.errors import InputError
 from ancestral.config import UNetConfig
-from ancestral.config.image_size import plain_image_size
+from ancestral.config.data_config import plain_image_size
 from ancestral.config.model_config import MOST_PATCH
 from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, UNetBlock

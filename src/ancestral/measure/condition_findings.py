@@ -18,11 +18,10 @@ from ancestral.base.quantities import are, plural
 from ancestral.conditions import ABSENT, Classes, Condition, Image, Vector, Words
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion, share_cropped
-from ancestral.data.dataset import Values
+from ancestral.data.dataset import Values, evenly_spaced
 from ancestral.data.decoding import read_header, reading_threads
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.spec import CROP_NOTED
-from ancestral.data.statistics import evenly_spaced
 from ancestral.data.texts import cut_note
 from ancestral.measure.findings import UNEVEN_CLASSES
 from ancestral.measure.items import class_counts

@@ -11,7 +11,7 @@ from ancestral.base.errors import InputError, whole
 from ancestral.base.events import Event, Work
 from ancestral.base.options import option
 from ancestral.data import DataSpec
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.study import Study

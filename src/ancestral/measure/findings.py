@@ -12,14 +12,13 @@ from ancestral.base.options import option
 from ancestral.base.quantities import are, format_bytes, plural
 from ancestral.conditions import Image, Limits
 from ancestral.config import Config, DataConfig
-from ancestral.config.image_size import parse_image_size, plain_image_size
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.data_config import parse_image_size, plain_image_size
+from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.convert import share_cropped
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.convert import enlarged, share_cropped
+from ancestral.data.dataset import evenly_spaced
+from ancestral.data.files import Unreadable
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
-from ancestral.data.statistics import evenly_spaced
-from ancestral.data.windows import enlarged
 from ancestral.measure.items import InspectedItems
 from ancestral.results.data_report import Finding, ValueStatistics
 

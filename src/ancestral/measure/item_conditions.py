@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ancestral import derived
 from ancestral.conditions import LABEL, Classes, Condition
-from ancestral.data.condition_inputs import inputs
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import DataSpec, inputs
 from ancestral.guidance import NO_CLASS
 from ancestral.measure.reference import ReferenceSet
 

@@ -18,8 +18,7 @@ from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.conditions import Condition
 from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.measure.reference import ReferenceSet, copies_among, copies_note
-from ancestral.measure.sample_quality import measure
-from ancestral.measure.sample_sets import CaptionFeatures, FeatureSet, NearestPairs, SampleSets
+from ancestral.measure.sample_quality import CaptionFeatures, FeatureSet, NearestPairs, SampleSets, measure
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.results import sample_result as facts

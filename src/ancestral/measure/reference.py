@@ -17,7 +17,7 @@ from ancestral.base.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.base.options import option
 from ancestral.conditions import ABSENT, Classes, Words
 from ancestral.config import DataConfig, Given
-from ancestral.config.folders import ARRAY_FILES
+from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.equal_items import first_equal
 from ancestral.data.spec import DataSpec

@@ -16,11 +16,10 @@ from ancestral.base.device import check_memory
 from ancestral.base.events import Event, track
 from ancestral.base.registries import METRICS, MetricName, OwnMetric
 from ancestral.config.request import Request
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import MetricEvents, References, Samples
-from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
-from ancestral.measure.sample_sets import CaptionFeatures
+from ancestral.measure.sample_quality import MOST_RECONSTRUCTED, CaptionFeatures, reconstruction_quality
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.metrics.extractors import Features
 from ancestral.model import Guidance, Model

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.data import Codec
-from ancestral.data.statistics import SUMMED_ITEMS
+from ancestral.data.spec import SUMMED_ITEMS
 from ancestral.results.sample_result import ChannelMoments, ColourDrift
 
 MAX_COVARIANCES = 32

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.metrics.neighbours import kth_least, squares
 
 RATIO = 1 / 3

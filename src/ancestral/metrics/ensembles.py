@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.quantities import NORMAL, Estimate
 from ancestral.metrics import uncertainty
-from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
+from ancestral.results.evaluation_result import Calibration, ChannelScores, ForecastScores
 
 LEVEL = 0.9
 """The probability of the central interval whose coverage is measured."""

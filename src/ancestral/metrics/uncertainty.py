@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.quantities import NORMAL, Estimate
 from ancestral.metrics import distances
 from ancestral.metrics import precision_recall as balls
 from ancestral.metrics.distances import KernelSums

@@ -21,7 +21,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, ByKind, Classes, Condition, Image, Vector, Words
-from ancestral.config.folders import WAV
+from ancestral.config.data_sources import WAV
 from ancestral.config.request import ImageRef
 from ancestral.config.sweep_values import SweptValue, read_numbers, spread
 from ancestral.data.convert import has_alpha, middle_of, to_uint8

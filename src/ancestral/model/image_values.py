@@ -22,11 +22,11 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import Image, Limits
-from ancestral.config.folders import SUFFIXES, WAV, holds_recordings
+from ancestral.config.data_sources import SUFFIXES, WAV, holds_recordings
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, ends_of
 from ancestral.data.decoding import GREY_MODES, decode_image, opened_image, strict_pillow
-from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.files import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
 from ancestral.data.spec import DataSpec, bits_of

@@ -24,7 +24,7 @@ from ancestral.base.registries import MaskPart
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, centre_crop_resize, has_alpha, to_channels, to_uint8
 from ancestral.data.decoding import decode_image, strict_pillow
-from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.files import Unreadable, read_file
 from ancestral.data.spec import LARGEST_VALUES, DataSpec
 from ancestral.model.rectangles import Rectangle
 

@@ -15,8 +15,7 @@ from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config import CustomNetConfig
 from ancestral.config.request import Label
-from ancestral.data.condition_inputs import encoded
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import DataSpec, encoded
 from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.model.condition_values import (

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from ancestral.base.arguments import checked_class
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import ConditionLayers
-from ancestral.nets.embedding import class_index, timestep_embedding
-from ancestral.nets.kernels.layer_norm import LayerNorm
+from ancestral.nets.conditioning import ConditionLayers, class_index, timestep_embedding
+from ancestral.nets.kernels.normalisation import LayerNorm
 from ancestral.nets.space import check_counts
 
 

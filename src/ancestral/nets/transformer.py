@@ -17,12 +17,10 @@ from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import ConditionLayers, CrossAttention, sequence_width
-from ancestral.nets.embedding import class_index, timestep_embedding
+from ancestral.nets.conditioning import ConditionLayers, CrossAttention, class_index, sequence_width, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
-from ancestral.nets.kernels.layer_norm import LayerNorm, layer_norm
-from ancestral.nets.kernels.recomputation import in_float32
+from ancestral.nets.kernels.normalisation import LayerNorm, in_float32, layer_norm
 from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 from ancestral.nets.unet import NOUNS, init
 

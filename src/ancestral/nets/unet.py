@@ -17,13 +17,18 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.conditions import Condition
-from ancestral.nets.conditioning import WORDS_HEADS, ConditionLayers, CrossAttention, sequence_width
-from ancestral.nets.embedding import class_index, timestep_embedding
+from ancestral.nets.conditioning import (
+    WORDS_HEADS,
+    ConditionLayers,
+    CrossAttention,
+    class_index,
+    sequence_width,
+    timestep_embedding,
+)
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
-from ancestral.nets.kernels.convolution import CONV, Conv
+from ancestral.nets.kernels.convolution import CONV, TAPS, Conv, upsampled_convolution
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
-from ancestral.nets.kernels.group_norm import GroupNorm
-from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
+from ancestral.nets.kernels.normalisation import GroupNorm
 from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
 
 ZERO = 1e-10

@@ -5,8 +5,9 @@ loops over calls: all shapes are known, views are strides of the memory that the
 alone is computed, neighbours are joined (a convolution with the addition after it, a norm with its SiLU), and every
 result has its place in one memory.
 
-Inputs are those of the ONNX file (`onnx_file`) for one item, but `index` = t − 1 may lie between integers. All numbers
-are float32 in the memory, those of classes too. A model of latents has a program for each half of its autoencoder too.
+Inputs are those of the ONNX file (`exported_network`) for one item, but `index` = t − 1 may lie between integers. All
+numbers are float32 in the memory, those of classes too. A model of latents has a program for each half of its
+autoencoder too.
 """
 
 import copy
@@ -26,9 +27,8 @@ from ancestral.model import Model
 from ancestral.nets.autoencoder import Decoder, Encoder
 from ancestral.nets.unet import UpsampleLayer
 from ancestral.page.aten_operations import KEPT_WHOLE, SPLIT
-from ancestral.page.program_builder import Value
+from ancestral.page.program_builder import Value, rounded
 from ancestral.page.program_operations import Translation
-from ancestral.page.weight_encoding import rounded
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from ancestral.base.options import option
 from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Limits
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.statistics import evenly_spaced
-from ancestral.measure.sample_sets import NearestPairs
+from ancestral.data.dataset import evenly_spaced
+from ancestral.measure.sample_quality import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
-from ancestral.render import item_plots, lettering, pictures
+from ancestral.render import lettering, pictures, plots
 from ancestral.render.pictures import NO_FLANKS, Beside, Flanks
 from ancestral.render.writers import write_picture
 from ancestral.results.data_report import DataReport
@@ -292,7 +292,7 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
         for axes, points in zip(grid[:, column], (state.x, state.x0), strict=True):
             x, y = points[:, :2].double().T.tolist()
             size = max(1.5, min(9.0, 2500 / len(x)))
-            axes.scatter(x, y, s=size, color=item_plots.hue(column, len(states)), alpha=0.7, linewidths=0)
+            axes.scatter(x, y, s=size, color=plots.hue(column, len(states)), alpha=0.7, linewidths=0)
             # noise of large scale is shown at its own scale, and 1.5 holds the data
             reach = max(1.5, 1.1 * float(points.double().abs().quantile(0.99)))
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
@@ -303,7 +303,7 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
             grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=lettering.INK)
     for axes, name in zip(grid[:, 0], (lettering.X_T, lettering.X_0), strict=True):
         axes.set_ylabel(name, fontsize=10, color=lettering.INK)
-    return item_plots.figure_to_image(figure)
+    return plots.figure_to_image(figure)
 
 
 def side_by_side(

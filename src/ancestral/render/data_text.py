@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes, format_duration, plural
 from ancestral.base.result import Table
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.run_files import TrainingCost
 from ancestral.measure.findings import memory_remedy
 from ancestral.results.data_report import ConditionStatistics, DataReport, FileStatistics, ValueStatistics
 

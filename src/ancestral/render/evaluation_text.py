@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from ancestral.base.arguments import short_source
-from ancestral.base.estimate import NORMAL, format_percent
 from ancestral.base.options import command_line, option
-from ancestral.base.quantities import plural
+from ancestral.base.quantities import NORMAL, format_percent, plural
 from ancestral.base.registries import needs_of
 from ancestral.base.result import Table
 from ancestral.results import evaluation_result as facts

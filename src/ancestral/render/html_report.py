@@ -1,18 +1,23 @@
 """report.html: a training run on one page, which needs no other file and no network access.
 
 While the run trains, a script loads the page again; afterwards it has none.
+The templates of the package are filled here, that of the model card too.
 """
 
 import base64
 import functools
 import hashlib
 import io
+import json
 import math
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -20,16 +25,19 @@ from PIL import Image
 from ancestral import __version__
 from ancestral import config as configs
 from ancestral.base import storage
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, one_line
+from ancestral.base.options import on_command_line, spell
 from ancestral.base.quantities import format_duration
 from ancestral.config import Config, run_files
+from ancestral.config.run_files import LOSS_HARDLY_FALLS
 from ancestral.config.run_files import REPORT as REPORT
-from ancestral.config.training_values import LOSS_HARDLY_FALLS
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.render import evaluation_text
-from ancestral.render.svg_plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot
-from ancestral.render.templates import fill_template
+from ancestral.render.plots import CHART_HEIGHT, CHART_WIDTH, LEFT, RIGHT, TOP, SvgPlot, svg_plot
 from ancestral.results import EvaluationResult, symptoms
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 """Marks around the section on evaluations, which `update_report` replaces."""
@@ -307,3 +315,28 @@ def _processor() -> str:
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(iter(names), platform.processor() or platform.machine())
+
+
+def fill_template(file: str, /, **values: Any) -> str:
+    """Fill a Jinja template of this package; in HTML, values are escaped."""
+    return spell(_template(file).render(values), on_command_line)
+
+
+@functools.cache
+def _template(file: str) -> "Template":
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=file.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not file.endswith(".html"),
+    )
+    environment.filters["plain"] = _plain_markdown
+    environment.filters["json"] = lambda text: json.dumps(text, ensure_ascii=False)  # valid YAML, whatever it holds
+    return environment.from_string(files("ancestral.render").joinpath(file).read_text("utf-8"))
+
+
+def _plain_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(spell(text, on_command_line)))

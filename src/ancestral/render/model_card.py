@@ -19,7 +19,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, examples
 from ancestral.render import evaluation_text
-from ancestral.render.templates import fill_template
+from ancestral.render.html_report import fill_template
 from ancestral.results.evaluation_result import EvaluationResult
 
 ADDRESS_PLACEHOLDER = "FOLDER"

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ancestral.conditions import Limits, resized
 from ancestral.data.convert import composite, has_alpha, middle_of, to_uint8
-from ancestral.render.item_plots import SIGNAL_GROUND, line_plots, scatter
 from ancestral.render.lettering import (
     INK,
     SIDE,
@@ -26,6 +25,7 @@ from ancestral.render.lettering import (
     font,
     shorten,
 )
+from ancestral.render.plots import SIGNAL_GROUND, line_plots, scatter
 
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""

@@ -1,18 +1,130 @@
-"""Plots of results in the figure style of documentation, course and reports."""
+"""Plots: items as lines and points, results in the figure style of documentation, course and reports, and SVG lines.
 
+The SVG plots are those of report.html: matplotlib's SVG names addresses on the web, has no dark mode, and takes longer
+than the whole report.
+"""
+
+import colorsys
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
 
+from ancestral.conditions import Limits
+from ancestral.data.convert import ends_of
 from ancestral.measure.step_budgets import TRIED_PASSES
-from ancestral.render.item_plots import STYLE, figure_to_image
-from ancestral.render.lettering import drawing
+from ancestral.render.lettering import drawing, shorten
 from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
-from ancestral.results.ensemble_result import Calibration
-from ancestral.results.evaluation_result import BoundOverTime
+from ancestral.results.evaluation_result import BoundOverTime, Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE = "ancestral.render.figures"
+"""The figure style, `figures.mplstyle`: it can be read on a light and on a dark page."""
+SIGNAL_COLOURS = ("#1f4e8c", "#c8691c", "#2f7d4f", "#8a3f8f", "#b3261e", "#00788a")
+"""Colours of a signal's channels, in turn."""
+SIGNAL_GROUND = (221, 221, 221)
+"""The grey between line plots, and behind what a mask hides of a signal."""
+OVERSAMPLING = 3
+"""The factor by which line plots are drawn larger, so that lines are smooth when reduced."""
+LEGEND = 20
+"""The largest number of classes that a legend names."""
+CHART_WIDTH, CHART_HEIGHT = 464, 230
+LEFT, RIGHT, TOP, BOTTOM = 48, 10, 8, 24
+"""Margins around the axes."""
+BUCKETS = 240
+"""Intervals of a long line, of each of which the minimum and the maximum are drawn: outliers are kept."""
+NARROW = 4.0
+"""Ratio of the ends of a logarithmic axis below which its ticks are evenly spaced numbers."""
+
+
+def line_plots(
+    signals: Tensor, wide: int, tall: int, limits: Limits | None, known: Tensor | None = None
+) -> list[Image.Image]:
+    """Plots of signals (N, C, L), grey and without lines where values are not known, bool (N, L)."""
+    signals = signals.double()
+    low, high = ends_of(signals, limits)
+    edge, length = 2, signals.shape[2]
+    step = (wide - 2 * edge) / length
+    x = [OVERSAMPLING * (edge + (wide - 2 * edge) * (i + 0.5) / length) for i in range(length)]
+    span = high - low
+    share = ((signals - low) / (span if isinstance(span, Tensor) else span or 1)).clamp(
+        -1, 2
+    )  # keeps coordinates finite; -1 and 2 are off the plot
+    y = OVERSAMPLING * (edge + (tall - 2 * edge) * (1 - share))
+    runs = [[(0, length)]] * len(signals) if known is None else [_runs(one.tolist()) for one in known]
+    plots = []
+    for item, ends in zip(y.tolist(), runs, strict=True):
+        cell = Image.new("RGB", (OVERSAMPLING * wide, OVERSAMPLING * tall), "white" if known is None else SIGNAL_GROUND)
+        pen, middle = ImageDraw.Draw(cell), OVERSAMPLING * tall / 2
+        for start, end in ends if known is not None else []:
+            left, right = (OVERSAMPLING * (edge + step * place) for place in (start, end))
+            pen.rectangle([(left, 0), (right, OVERSAMPLING * tall)], fill="white")
+        pen.line([(0, middle), (OVERSAMPLING * wide, middle)], fill="#e6e6e6", width=OVERSAMPLING)
+        for channel, heights in enumerate(item):
+            colour = SIGNAL_COLOURS[channel % len(SIGNAL_COLOURS)]
+            for start, end in ends:
+                points = list(zip(x[start:end], heights[start:end], strict=True))
+                pen.line(points, fill=colour, width=OVERSAMPLING + 1)
+        plots.append(cell.reduce(OVERSAMPLING))
+    return plots
+
+
+def _runs(known: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where stretches of known values begin and end."""
+    changes = [i for i in range(len(known) + 1) if (i < len(known) and known[i]) != (i > 0 and known[i - 1])]
+    return list(zip(changes[::2], changes[1::2], strict=True))
+
+
+@drawing()
+def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) -> Image.Image:
+    """Plot points (N, 2) of about [−1, 1] in a square of `height` pixels without axes, in a colour for each caption."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(captions or ()))
+    figure = Figure(figsize=(height / 100, height / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    for number, name in enumerate(names or [""]):
+        group = points[torch.tensor([text == name for text in captions])] if captions else points
+        x, y = group[:, :2].double().T.tolist()
+        colour = hue(number, len(names)) if names else "#1f4e8c"
+        axes.scatter(x, y, s=max(0.5, height / 150), color=colour, alpha=0.6, linewidths=0,
+                     label=shorten(name, 13, 120))  # fmt: skip
+    axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5))
+    axes.set_axis_off()
+    if 0 < len(names) <= LEGEND:
+        figure.set_size_inches(height / 100 + 1.5, height / 100)
+        share = height / (height + 150)
+        axes.set_position((0, 0, share, 1))
+        legend = figure.legend(
+            loc="center left", bbox_to_anchor=(share, 0.5), frameon=False, markerscale=3, fontsize=9.5
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a name with $ is no formula
+    return figure_to_image(figure)
+
+
+def hue(number: int, of: int) -> tuple[float, float, float]:
+    """One of several colours from blue to red, all dark enough for small dots on white."""
+    return colorsys.hsv_to_rgb(0.64 * (1 - number / max(1, of - 1)), 0.9, 0.72)
+
+
+def figure_to_image(figure: "Figure") -> Image.Image:
+    """Render a matplotlib figure, in `drawing`, as an RGB image, or as RGBA if its ground is transparent."""
+    from matplotlib.colors import to_rgba
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi="figure")
+    return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")
+
 
 STYLE_COLOURS = ("#3b82c4", "#d9772b", "#2f9e6e", "#c2455f", "#8f6bc2", "#9a8420")
 TEXT_GREY, LINE_GREY = "#7f7f7f", "#808080"
@@ -179,3 +291,90 @@ def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
     axes.set_title("Quality against cost; ring: the fewest passes that reach DDPM", loc="left")
     figure.legend(loc="outside right upper")
     return figure_to_image(figure)
+
+
+@dataclass(frozen=True)
+class SvgLine:
+    """A curve: its name, the data of its SVG path, and its last point, which is all of a line with one point."""
+
+    label: str
+    path: str
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SvgPlot:
+    """A plot for the template. Ticks are (position, text); `last` is the last value of a single line."""
+
+    title: str
+    lines: tuple[SvgLine, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    last: str
+
+
+@drawing()
+def svg_plot(
+    title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], logarithmic: bool = False
+) -> SvgPlot | None:
+    """Plot lines by name over the same x from 0 up, with gaps where values are not finite; None if no value is finite.
+
+    With `logarithmic`, the vertical axis is logarithmic if all values are above 0.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    finite = [value for values in lines.values() for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    low, high, right = min(finite), max(finite), max(x) or 1
+    logarithmic = logarithmic and low > 0
+    if logarithmic:
+        low, high = (low, high) if high > 1.2 * low else (low / 1.2, high * 1.2)
+    else:
+        low, high = min(low, 0.0), max(high, 0.0)
+        high = high if high > low else low + 1
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        share = math.log(b / low) / math.log(high / low) if logarithmic else (b - low) / (high - low)
+        across, down = (
+            LEFT + (CHART_WIDTH - LEFT - RIGHT) * a / right,
+            CHART_HEIGHT - BOTTOM - (CHART_HEIGHT - TOP - BOTTOM) * share,
+        )
+        return round(across, 1), round(down, 1)
+
+    curves = []
+    for label, values in lines.items():
+        points = [place(a, b) if math.isfinite(b) else None for a, b in _thinned(x, values)]
+        if ends := [point for point in points if point is not None]:
+            curves.append(SvgLine(label, _path(points), ends[-1]))
+    linear = MaxNLocator(4, steps=[1, 2, 5, 10])
+    decades = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=6)
+    locator = decades if logarithmic and high > NARROW * low else linear
+    return SvgPlot(
+        title,
+        tuple(curves),
+        tuple((place(tick, low)[0], _tick_text(tick)) for tick in linear.tick_values(0, right) if 0 <= tick <= right),
+        tuple((place(0, tick)[1], _tick_text(tick)) for tick in locator.tick_values(low, high) if low <= tick <= high),
+        f"{finite[-1]:.4g}" if len(lines) == 1 else "",
+    )
+
+
+def _thinned(x: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
+    """All points of a short line; of a long one the minimum and the maximum of each bucket, in order."""
+    if len(x) <= 2 * BUCKETS:
+        return list(zip(x, values, strict=True))
+    rows: list[int] = []
+    for bucket in np.array_split(np.arange(len(x)), BUCKETS):
+        finite = [i for i in bucket if math.isfinite(values[i])] or [bucket[0]]
+        rows += sorted({min(finite, key=values.__getitem__), max(finite, key=values.__getitem__)})
+    return [(x[i], values[i]) for i in rows]
+
+
+def _path(points: Sequence[tuple[float, float] | None]) -> str:
+    """The data of an SVG path; a gap starts a new piece."""
+    pairs = zip([None, *points], points, strict=False)
+    return "".join(f"{'L' if before else 'M'}{point[0]:g} {point[1]:g}" for before, point in pairs if point)
+
+
+def _tick_text(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= value < 1e7 else f"{value:.10g}"

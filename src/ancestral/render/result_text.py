@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ancestral.base.arguments import short_source
-from ancestral.base.estimate import NORMAL, Estimate
 from ancestral.base.options import option
-from ancestral.base.quantities import format_bytes, plural
+from ancestral.base.quantities import NORMAL, Estimate, format_bytes, plural
 from ancestral.base.result import Table, parts_of
 from ancestral.config.request import ImageRef
 from ancestral.config.run_files import RUN_PARTS
@@ -24,11 +23,17 @@ from ancestral.render.evaluation_text import (
     sample_settings,
 )
 from ancestral.results import comparison_result as comparison
-from ancestral.results.editing_result import EditedCell, EditingResult
-from ancestral.results.model_info import ConditionInfo, FileState, ModelInfo, RunFiles
-from ancestral.results.run_list import CleaningResult, RunList, RunSummary
-from ancestral.results.sampling_result import SamplingResult
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import (
+    CleaningResult,
+    ConditionInfo,
+    FileState,
+    ModelInfo,
+    RunFiles,
+    RunList,
+    RunSummary,
+    TrainingResult,
+)
+from ancestral.results.sampling_result import EditedCell, EditingResult, SamplingResult
 
 MEANS_SHOWN, VALUES_SHOWN, RANGES_SHOWN = 8, 10, 6
 """The largest numbers of channels whose means are shown, of values of a condition, and of channels with their range."""

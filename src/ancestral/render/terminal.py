@@ -9,10 +9,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ancestral.base.errors import lines
-from ancestral.base.estimate import format_number
 from ancestral.base.events import Measured, Message, State, Work, Wrote
 from ancestral.base.options import Spelling, in_python, on_command_line, spelled
 from ancestral.base.plugins import import_effects_undone
+from ancestral.base.quantities import format_number
 from ancestral.base.result import Result
 
 with import_effects_undone():  # a module of rich draws a random number

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
-from ancestral.base.estimate import NORMAL, Estimate
+from ancestral.base.quantities import NORMAL, Estimate
 from ancestral.base.registries import METRICS
 from ancestral.base.result import Result
 from ancestral.results.evaluation_result import LikelihoodResult, LikelihoodSettings

@@ -6,7 +6,7 @@ from typing import ClassVar
 from PIL.Image import Image
 
 from ancestral.base.result import ATTACHED, Result
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.run_files import TrainingCost
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
+from ancestral.base.quantities import Estimate
 from ancestral.base.registries import needs_of
 from ancestral.base.result import Result
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ancestral.base.estimate import format_percent
 from ancestral.base.options import option
+from ancestral.base.quantities import format_percent
 from ancestral.config import Config
 from ancestral.results.evaluation_result import EvaluationResult
 

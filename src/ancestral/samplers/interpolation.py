@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ancestral.base.double_precision import float64_device
+from ancestral.base.device_tensors import float64_device
 from ancestral.base.errors import InputError
 from ancestral.guidance.blend import item_weights
 from ancestral.schedules import Schedule, per_item

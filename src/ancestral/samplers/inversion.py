@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.base.double_precision import float64_device
+from ancestral.base.device_tensors import float64_device
 from ancestral.base.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.guidance import Clipped, Skip

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.arguments import checked_class
-from ancestral.base.double_precision import float64_device
+from ancestral.base.device_tensors import float64_device
 from ancestral.base.errors import InputError, whole
 from ancestral.gaussian import normal_tail
 from ancestral.operators import Operator, check_fit, check_linear, check_measurement, conjugate_gradients

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ancestral.base.double_precision import highest_dtype
+from ancestral.base.device_tensors import highest_dtype
 
 SKIPS = 5
 """Number of skipped steps in a row after which training rolls back."""

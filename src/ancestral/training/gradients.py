@@ -9,15 +9,14 @@ from torch import Tensor
 
 from ancestral import augmentation, randomness
 from ancestral.base.device import memory_format, on_device
-from ancestral.base.double_precision import highest_dtype
+from ancestral.base.device_tensors import highest_dtype
 from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.options import option
 from ancestral.conditions import LABEL, argument_name
 from ancestral.config import Config, CustomNetConfig, TrainConfig
-from ancestral.data.condition_inputs import inputs
+from ancestral.data.convert import at_random
 from ancestral.data.loading import Batch
-from ancestral.data.spec import DataSpec
-from ancestral.data.windows import at_random
+from ancestral.data.spec import DataSpec, inputs
 from ancestral.guidance import NO_CLASS
 from ancestral.objectives.objective import draw_noise
 from ancestral.randomness import Stream, pytorch_generator

@@ -16,7 +16,7 @@ from ancestral.base.plugins import explained
 from ancestral.conditions import argument_name
 from ancestral.config import Config
 from ancestral.data import DataSpec
-from ancestral.data.condition_inputs import inputs
+from ancestral.data.spec import inputs
 from ancestral.diffusion import Diffusion
 from ancestral.objectives import Objective
 from ancestral.randomness import pytorch_generator

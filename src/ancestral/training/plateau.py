@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.base.estimate import format_percent
+from ancestral.base.quantities import format_percent
 
 DISTANCE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
 """A distance, and a loss of which most remains for ever, have stopped falling if they fall by less than this share of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
-from ancestral.config.training_values import MeasuredDistance, ValidationLosses
+from ancestral.config.run_files import MeasuredDistance, ValidationLosses
 from ancestral.model import Model
 from ancestral.training.divergence import Verdict
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from ancestral.base import storage
 from ancestral.base.arguments import is_digits
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
 from ancestral.base.options import on_command_line, option, spelled
+from ancestral.base.quantities import Estimate
 from ancestral.config import Config, run_files
-from ancestral.config.run_files import last_row, read_log
+from ancestral.config.run_files import BestModel, MeasuredDistance, ValidationLosses, last_row, read_log
 from ancestral.config.schema import DIGEST, digest_of
-from ancestral.config.training_values import BestModel, MeasuredDistance, ValidationLosses
 from ancestral.model.metadata import read
 from ancestral.training.averages import Snapshots
 from ancestral.training.checkpoints import Checkpoints

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ancestral.base.device import items_at_once
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import finish
+from ancestral.base.quantities import Estimate
 from ancestral.config import Config
-from ancestral.config.training_values import MeasuredDistance
+from ancestral.config.run_files import MeasuredDistance
 from ancestral.data import Dataset
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model

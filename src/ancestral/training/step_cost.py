@@ -16,7 +16,7 @@ from ancestral.base.device import free_memory
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes, plural
 from ancestral.config import CustomNetConfig
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset
 from ancestral.training.activation_memory import recomputed_activations, recomputed_share
 from ancestral.training.plateau import FEWEST_MEASUREMENTS

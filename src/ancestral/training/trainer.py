@@ -18,7 +18,7 @@ from ancestral import model
 from ancestral.base.errors import InputError, text_of
 from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
-from ancestral.config.training_values import ValidationLosses
+from ancestral.config.run_files import ValidationLosses
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion

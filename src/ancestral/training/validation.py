@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ancestral.base.device import MemoryFormat, memory_format
 from ancestral.base.errors import InputError
-from ancestral.config.training_values import ValidationLosses
+from ancestral.config.run_files import ValidationLosses
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.condition_inputs import inputs
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import DataSpec, inputs
 from ancestral.diffusion import Diffusion
 from ancestral.guidance import NO_CLASS
 from ancestral.objectives import Objective

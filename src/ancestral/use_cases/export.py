@@ -17,8 +17,8 @@ from ancestral.base.registries import DISTILLATIONS
 from ancestral.declarations import Export
 from ancestral.interop.pipeline import obstacles
 from ancestral.model import Model, load
+from ancestral.render.html_report import fill_template
 from ancestral.render.model_card import describe_model
-from ancestral.render.templates import fill_template
 from ancestral.use_cases.model_cards import home
 
 Format = Literal["diffusers", "onnx", "pt2", "html", "space"]

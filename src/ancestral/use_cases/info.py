@@ -13,7 +13,7 @@ from ancestral.base.storage import read_tensors, size_of
 from ancestral.config import run_files
 from ancestral.declarations import Info
 from ancestral.model import find, load
-from ancestral.results.model_info import ConditionInfo, FileState, ModelInfo, RunFiles
+from ancestral.results.run_result import ConditionInfo, FileState, ModelInfo, RunFiles
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.training.run_folder import run_named_in
 

@@ -13,8 +13,9 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Wrote
 from ancestral.base.options import option
 from ancestral.base.result import Result
-from ancestral.config.folders import SUFFIXES, check_outside, is_output
+from ancestral.config.data_sources import SUFFIXES
 from ancestral.config.request import read_text
+from ancestral.config.run_files import check_outside, is_output
 from ancestral.model import Model
 from ancestral.render import writers
 from ancestral.training import RunFolder

@@ -13,12 +13,11 @@ from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.base.storage import size_of
 from ancestral.config import Config
-from ancestral.config.folders import REPORTS
-from ancestral.config.run_files import EVALUATION, RUN_PARTS, last_row
+from ancestral.config.run_files import EVALUATION, REPORTS, RUN_PARTS, last_row
 from ancestral.declarations import Runs
 from ancestral.model import describe, describe_file
 from ancestral.results import EvaluationResult
-from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
+from ancestral.results.run_result import CleaningResult, Removal, RunList, RunSummary
 from ancestral.training import Checkpoints, RunFolder
 
 RUNS_DEPTH = 2

@@ -8,7 +8,7 @@ from typing import Any
 
 from ancestral.config import PRESETS
 from ancestral.config.data_sources import BUILT_IN, FILE_SUFFIXES, NESTED, suffix_of
-from ancestral.config.folders import is_output
+from ancestral.config.run_files import is_output
 from ancestral_studio.places import Places, short_path
 
 MOST_ENTRIES, MOST_COUNTED = 2000, 20_000

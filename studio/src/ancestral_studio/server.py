@@ -27,7 +27,7 @@ from ancestral_studio.state import StudioState
 EVERYWHERE = ("0.0.0.0", "::")
 """Hosts that stand for all addresses of this machine."""
 OFFLINE = "ANCESTRAL_OFFLINE"
-"""The environment variable that `data.download` reads."""
+"""The environment variable that `data.files` reads."""
 REQUEST_SECONDS = 30.0
 """Seconds that the head of a request may take, and for which its body may stop."""
 BODY_RATE = 10_000.0

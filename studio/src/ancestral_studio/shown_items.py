@@ -37,7 +37,7 @@ def slices_of(volume: "Tensor", axis: int) -> dict[str, Any]:
         `axes`, the lengths of all axes; `numbers`, those of the slices that are drawn; the `picture` as a data address;
         and its `columns`, with the `count`, `width` and `height` of its tiles.
     """
-    from ancestral.data.statistics import evenly_spaced
+    from ancestral.data.dataset import evenly_spaced
     from ancestral.render.pictures import bare_tiles, grid_columns
     from ancestral_studio.step_pictures import sheet_of
 

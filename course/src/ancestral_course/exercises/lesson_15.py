@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ancestral import randomness, schedules, targets
-from ancestral.page import weight_encoding
+from ancestral.page import program_builder
 from ancestral.randomness import GAMMA, MASK, Stream, mix
 from ancestral_course.exercise import Counted, Exercise, Function
 from ancestral_course.probing import Linear
@@ -435,12 +435,12 @@ ROUNDED = Exercise(
 def _packed(rows: int, columns: int, seed: int, start: int) -> bytes:
     """Weights as a page stores them, after some other bytes."""
     weight = torch.from_numpy(_numbers(rows, columns, seed=seed) * np.exp(_numbers(rows, 1, seed=seed + 1))).float()
-    return bytes(range(start)) + weight_encoding.packed(weight)
+    return bytes(range(start)) + program_builder.packed(weight)
 
 
 def _unpack_with(
     order: tuple[int, int, int] = (0, 1, 2),
-    zero: int = weight_encoding.LEVELS,
+    zero: int = program_builder.LEVELS,
     place: Callable[[Array], Array] = lambda i: 2 * (i % 4),
     by_row: bool = True,
     low: bool = True,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ancestral.guidance.extrapolation import guided
+from ancestral.guidance.classifier_free import guided
 from ancestral.vocabulary import MARK, Vocabulary
 from ancestral_course.exercise import Exercise, Function, WrongForm, lost_gradient
 from ancestral_course.probing import Linear

@@ -10,7 +10,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.remote_files import RemoteFiles

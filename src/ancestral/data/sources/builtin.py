@@ -14,7 +14,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError, MissingSplitError
 from ancestral.config.data_sources import BUILT_IN
 from ancestral.data.dataset import InMemoryDataset
-from ancestral.data.download import cache, fetch
+from ancestral.data.files import cache, fetch
 from ancestral.data.place import Place
 from ancestral.data.sources.array_items import ArrayItems
 

@@ -15,11 +15,10 @@ import torch
 from ancestral.base.errors import InputError, one_line, pip_install
 from ancestral.base.options import option
 from ancestral.base.quantities import are, plural
-from ancestral.config.data_sources import SOURCES
-from ancestral.config.folders import BESIDE, HEIC, SUFFIXES, is_output
+from ancestral.config.data_sources import BESIDE, HEIC, SOURCES, SUFFIXES
+from ancestral.config.run_files import is_output
 from ancestral.data.decoding import HEADER, Raw
-from ancestral.data.files import Files, NameList, Section, suffix_of
-from ancestral.data.io_errors import SourceLost, Unreadable, classify, read_file
+from ancestral.data.files import Files, NameList, Section, SourceLost, Unreadable, classify, read_file, suffix_of
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.folder_columns import TEXT_FILE, FolderColumns

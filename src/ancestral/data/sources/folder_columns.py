@@ -11,8 +11,7 @@ from typing import Any
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.quantities import plural
 from ancestral.data.decoding import reading_threads
-from ancestral.data.files import Files, NameList
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Files, NameList, Unreadable
 from ancestral.data.sources.metadata_table import NUL_TEXT, ItemsError, MetadataTable
 
 CAPTION, TEXT_FILE = "caption", ".txt"

@@ -14,8 +14,7 @@ import torch
 
 from ancestral.base.errors import InputError, MissingSplitError, install_command, one_line
 from ancestral.config.data_sources import SOURCES
-from ancestral.data.download import cache
-from ancestral.data.io_errors import SourceLost, read_file
+from ancestral.data.files import SourceLost, cache, read_file
 from ancestral.data.lazy_dataset import NamedClasses, StoredItems
 from ancestral.data.place import Place
 

@@ -21,8 +21,7 @@ import numpy as np
 from ancestral.base.arguments import parse_json, shortened
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.quantities import plural
-from ancestral.data.files import Files
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Files, Unreadable
 
 TABLE_FILES = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"

@@ -16,7 +16,7 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.conditions import ABSENT, LABEL
 from ancestral.data.arrays import to_labels
 from ancestral.data.decoding import HEADER, Raw, strict_pillow
-from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.files import Unreadable, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.options import option
-from ancestral.config.folders import WAV
+from ancestral.config.data_sources import WAV
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset
 from ancestral.data.decoding import HEADER, reading_threads
-from ancestral.data.files import Files
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Files, Unreadable
 from ancestral.data.place import Place
 from ancestral.data.sources.file_folder import FileFolder
 

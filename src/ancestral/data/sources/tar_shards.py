@@ -25,12 +25,10 @@ from numpy.typing import NDArray
 from ancestral.base import storage
 from ancestral.base.arguments import parse_json
 from ancestral.base.errors import InputError, one_line
-from ancestral.config.folders import SUFFIXES
+from ancestral.config.data_sources import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
 from ancestral.data.decoding import HEADER, NPY, reading_threads
-from ancestral.data.download import cache
-from ancestral.data.files import Files, NameList
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Files, NameList, Unreadable, cache
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.sources.file_folder import LocalFiles

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ancestral.base import hub, storage
 from ancestral.base.errors import InputError
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import Event, Message, Wrote
 from ancestral.base.options import option
+from ancestral.base.quantities import Estimate
 from ancestral.config import run_files
 from ancestral.declarations import AverageLengths
 from ancestral.measure import time_needed

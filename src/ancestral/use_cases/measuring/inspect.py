@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from ancestral import config as configs
 from ancestral import data
-from ancestral.base.device import keep_freed_memory
+from ancestral.base.device import check_threads, keep_freed_memory
 from ancestral.base.errors import InputError, one_line
 from ancestral.base.events import Event, Message, Wrote
 from ancestral.base.options import option
 from ancestral.base.storage import write_text
-from ancestral.base.threads import check_count
 from ancestral.config import Config, DataConfig
-from ancestral.config.folders import check_outside
-from ancestral.config.image_size import plain_image_size
+from ancestral.config.data_config import plain_image_size
+from ancestral.config.run_files import check_outside
 from ancestral.data.lazy_dataset import SizesDifferError
 from ancestral.declarations import Inspect
 from ancestral.measure import findings
@@ -77,7 +76,7 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     """
     options, name, from_python = plan.options, plan.name, plan.name == configs.FROM_PYTHON
     if options.threads is not None:
-        check_count(options.threads)
+        check_threads(options.threads)
     keep_freed_memory()
     rows, faults = list[Finding](), list[InputError]()
     source = yield from _opened(options, plan.config, rows, faults)

@@ -11,12 +11,11 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from ancestral.base.device import keep_freed_memory
+from ancestral.base.device import cpu_threads, keep_freed_memory
 from ancestral.base.events import Event
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
 from ancestral.declarations import WithSamples
-from ancestral.measure.sample_sets import floor_sets
+from ancestral.measure.sample_quality import floor_sets
 from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from ancestral import samplers
+from ancestral.base.device import cpu_threads
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
 from ancestral.config.request import EditRequest, Request
 from ancestral.config.sweep_values import SweptValue
-from ancestral.data.statistics import evenly_spaced
+from ancestral.data.dataset import evenly_spaced
 from ancestral.declarations import EDIT_TASKS, Edit
 from ancestral.model import editing
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.process import Process, made
 from ancestral.render import compositions
-from ancestral.results.editing_result import EditedCell, EditingResult
+from ancestral.results.sampling_result import EditedCell, EditingResult
 from ancestral.use_cases.output_files import write_new_files
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import files_of, paths_of

@@ -10,8 +10,8 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import Limits
-from ancestral.config.folders import check_outside
 from ancestral.config.request import Request
+from ancestral.config.run_files import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.declarations import Edit
 from ancestral.model.editing.edited_samples import settings_of

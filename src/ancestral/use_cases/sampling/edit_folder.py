@@ -13,12 +13,12 @@ from ancestral.base.errors import InputError, one_line, text_of
 from ancestral.base.events import Event, Message, State, Work, mapped
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.config.folders import check_outside
+from ancestral.config.run_files import check_outside
 from ancestral.data.partners import partner_rows
 from ancestral.declarations import Edit
 from ancestral.model.image_values import image_files
 from ancestral.render import writers
-from ancestral.results.editing_result import EditingResult
+from ancestral.results.sampling_result import EditingResult
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, stem_of
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import LONGEST_EDIT_STEM

@@ -6,12 +6,13 @@ from collections.abc import Generator
 from torch import Tensor
 
 from ancestral import samplers
+from ancestral.base.device import cpu_threads
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
 from ancestral.config.request import SAMPLER_OPTIONS, Request
-from ancestral.data.statistics import channel_mean, evenly_spaced
+from ancestral.data.dataset import evenly_spaced
+from ancestral.data.spec import channel_mean
 from ancestral.declarations import Sample
 from ancestral.model import Model
 from ancestral.model.process import Process, made

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.config.folders import check_outside
 from ancestral.config.request import SAMPLER_OPTIONS, ImageRef, Request
+from ancestral.config.run_files import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.declarations import Sample
 from ancestral.model.condition_values import ConditionValues, captions

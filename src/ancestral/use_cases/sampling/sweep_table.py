@@ -16,8 +16,8 @@ from ancestral.base.fields import check_ranges
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import LABEL
-from ancestral.config.folders import check_outside
 from ancestral.config.request import SAMPLER_OPTIONS, Request, swept_settings
+from ancestral.config.run_files import check_outside
 from ancestral.declarations import Edit, Sample
 from ancestral.model import Model
 from ancestral.model.editing import deviation_of

@@ -18,7 +18,7 @@ from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.config.run_files import AUTOENCODER_FOLDER
 from ancestral.data import Dataset
-from ancestral.measure.reconstruction_quality import MOST_RECONSTRUCTED, reconstruction_quality
+from ancestral.measure.sample_quality import MOST_RECONSTRUCTED, reconstruction_quality
 from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
 from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder

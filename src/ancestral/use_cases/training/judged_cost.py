@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 
-from ancestral.base.device import pick_device
+from ancestral.base.device import cpu_threads, pick_device
 from ancestral.base.errors import InputError
 from ancestral.base.options import command_line, option
 from ancestral.base.quantities import format_duration
-from ancestral.base.threads import cpu_threads
 from ancestral.config import Config, LatentConfig, by_size
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset
 from ancestral.declarations import Inspect
 from ancestral.model import build_autoencoder

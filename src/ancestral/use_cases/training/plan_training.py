@@ -17,7 +17,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import import_function
 from ancestral.config import Config, Given, by_size
-from ancestral.config.folders import ARRAY_FILES
+from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.declarations import Train
 from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder

@@ -13,7 +13,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import Config, Given
 from ancestral.config.data_config import held_out_share
-from ancestral.config.folders import check_run_folder
+from ancestral.config.run_files import check_run_folder
 from ancestral.model import OwnParts
 from ancestral.training import RunFolder
 from ancestral.training.distributed import begun_before_restart

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from ancestral import model as models
-from ancestral.base.device import items_at_once, keep_freed_memory
+from ancestral.base.device import cpu_threads, items_at_once, keep_freed_memory
 from ancestral.base.errors import survived
-from ancestral.base.estimate import Estimate
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
-from ancestral.base.threads import cpu_threads
+from ancestral.base.quantities import Estimate
 from ancestral.data.spec import DataSpec
 from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
-from ancestral.results.training_result import TrainingResult
+from ancestral.results.run_result import TrainingResult
 from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained

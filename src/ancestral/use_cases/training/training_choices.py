@@ -10,7 +10,7 @@ from ancestral.base.events import Event, Work
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.config import Config, CustomNetConfig, by_size
-from ancestral.config.training_values import TrainingCost
+from ancestral.config.run_files import TrainingCost
 from ancestral.training import Trainer
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, constant_steps
 from ancestral.training.sample_distance import COMPARED_SAMPLES, SampleDistance

@@ -13,8 +13,8 @@ from ancestral.base.options import on_command_line, option
 from ancestral.base.quantities import format_bytes, plural
 from ancestral.conditions import Words
 from ancestral.config import CustomNetConfig, UNetConfig
-from ancestral.config.folders import first_suffix, is_output
-from ancestral.config.training_values import LOSS_HARDLY_FALLS, TrainingCost
+from ancestral.config.data_sources import first_suffix
+from ancestral.config.run_files import LOSS_HARDLY_FALLS, TrainingCost, is_output
 from ancestral.measure.findings import memorisation_finding
 from ancestral.model import Model, check_written
 from ancestral.model.condition_values import as_words, examples

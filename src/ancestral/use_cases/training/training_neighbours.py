@@ -11,10 +11,10 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Work
 from ancestral.config import FROM_PYTHON
 from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.dataset import evenly_spaced
 from ancestral.data.decoding import reading_threads
-from ancestral.data.io_errors import Unreadable
+from ancestral.data.files import Unreadable
 from ancestral.data.spec import Codec
-from ancestral.data.statistics import evenly_spaced
 from ancestral.measure.reference import loader, max_items
 from ancestral.metrics.neighbours import k_nearest
 from ancestral.model import Model

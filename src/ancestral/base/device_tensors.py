@@ -1,4 +1,4 @@
-"""Constants on the devices where they are used: each is copied once, as a copy from memory may wait for the device."""
+"""Tensors on devices: which devices have float64, and constants, each copied once, as a copy from memory may wait."""
 
 from typing import Any
 
@@ -7,6 +7,20 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ancestral.base.transforms import transformed
+
+WITHOUT_FLOAT64 = {"mps"}
+"""Kinds of devices that have no float64: Apple's GPUs."""
+
+
+def highest_dtype(device: torch.device | str) -> torch.dtype:
+    """Return float64, or float32 for a device that has none."""
+    return torch.float32 if torch.device(device).type in WITHOUT_FLOAT64 else torch.float64
+
+
+def float64_device(device: torch.device | str) -> torch.device:
+    """Return the device to compute float64 on: the given one, or the CPU if that has none."""
+    return torch.device("cpu") if torch.device(device).type in WITHOUT_FLOAT64 else torch.device(device)
+
 
 _COPIES: Any = WeakTensorKeyDictionary()
 """The copies of each constant by device and dtype, as long as it exists, and the version of its values."""

@@ -1,11 +1,19 @@
-"""Group normalisation, and the SiLU that follows it before every convolution of the U-Net.
+"""Group and layer normalisation, and the SiLU that follows group norm before every convolution of the U-Net.
 
-On a CPU the two are one function. It keeps only x for the backward pass, and in bfloat16 with channels_last takes a
-quarter to a half of the time of PyTorch's two. A GPU's kernels, and a compiler, do better: there PyTorch's are called,
-and under autocast on a GPU computed again in the backward pass.
+On a CPU group norm and SiLU are one function. It keeps only x for the backward pass, and in bfloat16 with channels_last
+takes a quarter to a half of the time of PyTorch's two. A GPU's kernels, and a compiler, do better: there PyTorch's are
+called, and under autocast on a GPU computed again in the backward pass.
+
+Autocast computes norms in float32 there. PyTorch then keeps a float32 copy of the input, and of the result for SiLU or
+a product that follows: 8 bytes of each element, beside 4 in bfloat16. Computed again in the backward pass, they are not
+kept, and the result is the same to the bit. The norm in bfloat16 would move less memory, but CUDA's kernel then rounds
+the mean and 1/σ to bfloat16 for the backward pass, and the gradient of a network was wrong by a quarter more.
+
+The derivatives of layer norm are right in every mode. PyTorch's own gives wrong numbers where its forward-mode
+derivative is differentiated again (`jacrev` of `jvp`): that takes mean and variance for constants.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -14,8 +22,73 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.base.transforms import gradients, transformed
-from ancestral.nets.kernels.layer_norm import standardise
-from ancestral.nets.kernels.recomputation import in_float32
+
+INNERMOST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The memory format of activations with the channels innermost, by their number of axes."""
+
+
+def in_float32(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+    """Evaluate a function of x and others; under autocast on a GPU with x in float32, and the result rounded as x is.
+
+    Args:
+        function: A function that computes in the dtype of x.
+        x: The activations.
+        others: Weights, and what else has a gradient.
+    """
+    kind = x.device.type
+    lower = kind != "cpu" and x.dtype.itemsize < 4 and torch.amp.is_autocast_available(kind)  # the meta device has none
+    lower = lower and torch.is_autocast_enabled(kind)
+    if not lower or torch.compiler.is_compiling() or transformed(x, *others):
+        return function(x, *others)
+    out: Tensor = _Recomputed.apply(function, x, *others)
+    return out
+
+
+class _Recomputed(torch.autograd.Function):
+    """The function in float32, which the backward pass evaluates again."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        def rounded(x: Tensor, *others: Tensor) -> Tensor:
+            format = INNERMOST.get(x.ndim)
+            if format is None or not x.is_contiguous(memory_format=format):
+                format = torch.preserve_format
+            # below PyTorch 2.15, CUDA's group norm makes its input contiguous: the cast restores the layout
+            return function(x.float(), *others).to(x.dtype, memory_format=format)
+
+        ctx.function = rounded
+        ctx.save_for_backward(*inputs)
+        return rounded(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *gradients(ctx.function, ctx.saved_tensors, gradient, ctx.needs_input_grad[1:])
+
+
+class LayerNorm(nn.LayerNorm):
+    """γ (x − μ)/σ + β with σ² = variance + eps over the features of each token (Ba, Kiros and Hinton 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (*, features)."""
+        weights = [self.weight] if self.bias is None else [self.weight, self.bias]
+        return in_float32(partial(layer_norm, eps=self.eps), x, *weights)
+
+
+def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Normalise x (*, features), then scale and shift by gamma and beta (features,) where they are given."""
+    if torch.compiler.is_compiling() or not transformed(x, gamma, beta):
+        return F.layer_norm(x, x.shape[-1:], gamma, beta, eps)
+    h = standardise(x, eps)
+    h = h if gamma is None else h * gamma
+    return (h if beta is None else h + beta).to(x.dtype)
+
+
+def standardise(x: Tensor, eps: float) -> Tensor:
+    """(x − μ)/σ with μ, and σ² = variance + eps, over the last axis of x, in float32 or better."""
+    h = x.to(torch.promote_types(x.dtype, torch.float32))
+    h = h - h.mean(-1, keepdim=True)
+    return h * (h.square().mean(-1, keepdim=True) + eps).rsqrt()
+
 
 CACHED_ELEMENTS = 2**20
 """Number of elements that are processed at once: 4 MiB of float32, which stay in the cache."""

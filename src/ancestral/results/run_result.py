@@ -1,11 +1,56 @@
-"""Content of a model file, and the state of the files of a run."""
+"""A training run: its result, the content of its model file, the state of its files, and the runs of a folder."""
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from ancestral.base.result import Result
-from ancestral.config.training_values import BestModel
+from ancestral.base.errors import InputError
+from ancestral.base.quantities import Estimate
+from ancestral.base.result import ATTACHED, Result
+from ancestral.config.run_files import BestModel, MeasuredDistance, ValidationLosses
+
+ModelType = TypeVar("ModelType")
+"""The type of the model, which this layer does not know."""
+
+
+@dataclass(frozen=True)
+class TrainingResult(Result, Generic[ModelType]):
+    """A training run, finished or stopped. `model` is the denoiser with the averaged weights, ready to sample."""
+
+    SCHEMA: ClassVar[str] = "training-1"
+
+    folder: str
+    preset: str
+    step: int
+    """The number of steps done, of `steps`."""
+    steps: int
+    seconds: float
+    """Seconds of training, those before a resume included."""
+    parameters: int
+    stopped: bool = False
+    """Whether the run was stopped before its last step; it is saved and can be resumed."""
+    preempted: bool = False
+    """Whether SIGTERM, SIGUSR1 or SIGHUP stopped it, so that a scheduler should start it again."""
+    loss: float | None = None
+    """L_simple, smoothed over about fifty steps; None before the first good step."""
+    validation: ValidationLosses | None = None
+    """The last validation loss; None without a validation set."""
+    distance: MeasuredDistance | None = None
+    """The last distance of samples that was measured; None if none was."""
+    best: BestModel | None = None
+    """The model with the smallest distance; None if none was measured."""
+    plateau: int | None = None
+    """The step at which the samples' distance had stopped improving; None before."""
+
+    trained: ModelType | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
+    """The model that `model` returns; None of a result that was read from JSON."""
+
+    @property
+    def model(self) -> ModelType:
+        """The `Model`. Raises InputError for a result that was read from JSON, which does not hold it."""
+        if self.trained is None:
+            raise InputError(f"a result read from JSON holds no model: ancestral.load({self.folder!r})")
+        return self.trained
 
 
 @dataclass(frozen=True)
@@ -127,3 +172,61 @@ class RunFiles(Result):
     def whole(self) -> bool:
         """Whether no file is damaged or of another run."""
         return not self.problems
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A training run in a line: its last step that was saved or logged, of `steps`, and its bytes on disk."""
+
+    name: str
+    """The path of the run folder, within the folder of the list."""
+    data: str
+    preset: str
+    step: int
+    steps: int
+    size: int
+    changed: str
+    """When a file of the run changed last, as ISO 8601 in local time."""
+    loss: float | None = None
+    """The last loss in the log; None without one."""
+    distance: Estimate | None = None
+    """The Fréchet distance of samples to the training data; None if this state of the model was not evaluated."""
+    distance_name: str | None = None
+    """Title of the distance, by its feature extractor: FD-lite0, FID, ..."""
+    best: BestModel | None = None
+    """The model with the smallest distance that was measured while training; None if none was."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """Bytes on disk by what they hold: a value of `run_files.RUN_PARTS`, or "other"."""
+
+
+@dataclass(frozen=True)
+class RunList(Result):
+    """The runs of a folder, the one that changed last first, and its folders that cannot be read as runs."""
+
+    SCHEMA: ClassVar[str] = "runs-1"
+
+    folder: str
+    runs: tuple[RunSummary, ...]
+    problems: tuple[str, ...] = ()
+    """Damaged files, and folders that are no runs, a line each."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file or folder that a finished run no longer needs, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class CleaningResult(Result):
+    """Files that were removed from finished runs, or would be."""
+
+    SCHEMA: ClassVar[str] = "cleaning-1"
+
+    folder: str
+    removals: tuple[Removal, ...]
+    removed: bool
+    problems: tuple[str, ...] = ()
+    """Runs that were left alone, and why, a line each."""
