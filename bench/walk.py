@@ -25,7 +25,7 @@ from ancestral.faces.command import main
 
 SOURCE = f"{Path(ancestral.__file__).parent}/"
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "design.md"
-BLOCK = re.compile(r"(?<=<!-- walks -->\n).*?(?=<!-- end of walks -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- walks -->\n).*?(?=<!-- walks end -->)", re.DOTALL)
 """The part of the page that is written."""
 COMMANDS = (
     "train digits --steps 6 --out run",

@@ -151,7 +151,7 @@ def test_samples_and_data_may_be_lists():
     images = [Image.fromarray(array) for array in arrays]
     common = {"extractor": "pixels", "progress": False, "device": "cpu"}
     one, two = (ancestral.evaluate_samples(samples, images[::-1], **common).samples for samples in (images, arrays))
-    assert one.distances == two.distances
+    assert one.between_sets == two.between_sets
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(3, 2, dtype=torch.int64), torch.full((4, 1, 2, 2), float("nan"))])
