@@ -250,7 +250,9 @@ class Model:
             InputError: If the model cannot do this, the request is one of another model, or an image that it names is
                 not given again.
         """
-        return process_of(self, request, condition)
+        process = process_of(self, request, condition)
+        check_scale(request)
+        return process
 
     def make(
         self,
@@ -291,7 +293,7 @@ class Model:
         check_are_models(request.objects.then)
         models = [self, *request.objects.then]
         sweep = sweep_of(request, models)
-        processes = [self.process(cell, condition) for row in sweep.cells for cell in row]
+        processes = [process_of(self, cell, condition) for row in sweep.cells for cell in row]
         limits = models[-1].spec.codec.channel_limits if decode else None
         return Swept.of(sweep, [self._made(process, batch_size, decode) for process in processes], limits)
 

@@ -21,7 +21,6 @@ from ancestral.model.image_values import beyond_limits, read_images
 from ancestral.model.process import Process
 from ancestral.model.requested import (
     check_model,
-    check_scale,
     count_of,
     labelled_stage,
     recipe_of,
@@ -45,7 +44,7 @@ MEASURED = ("inpaint", "restore")
 
 
 def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Tensor] | Rows | None = None) -> Process:
-    """Return the process of a request without a sweep.
+    """Return the process of a request without a sweep, also of the cell of one, whose scale of guidance may be 1.
 
     Args:
         model: The model.
@@ -63,7 +62,6 @@ def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Te
         raise InputError("a table has a process for each of its cells, and this request is one of a table")
     if request.model:
         check_model(request, model.digest)
-    check_scale(request)
     process = _sampling(model, request, condition or {}) if request.edit is None else _editing(model, request)
     notes = (*process.notes, *differences(request, model))
     return dataclasses.replace(process, notes=tuple(dict.fromkeys(notes)))

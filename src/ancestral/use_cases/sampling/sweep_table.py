@@ -22,6 +22,7 @@ from ancestral.declarations import Edit, Sample
 from ancestral.model import Model
 from ancestral.model.editing import deviation_of
 from ancestral.model.process import Process, made
+from ancestral.model.processes import process_of
 from ancestral.model.sweep_axes import GIVEN, GUIDANCE
 from ancestral.model.sweeps import Sweep, in_rows, sweep_of
 from ancestral.model.trained_model import TrainedModel
@@ -56,7 +57,7 @@ def planned_sweep(
     models = [model, *request.objects.then]
     sweep = sweep_of(request, models)
     _check_values(options, sweep)
-    cells = tuple(model.process(cell) for row in sweep.cells for cell in row)
+    cells = tuple(process_of(model, cell) for row in sweep.cells for cell in row)
     recipe = sweep.recipe(request, cells[0].recipe)
     said = [*sweep.notes, *(() if given is None else given.notes), *(note for cell in cells for note in cell.notes)]
     notes = list(dict.fromkeys([*said, *requests.snapshot_notes(options, request.objects.weak)]))
