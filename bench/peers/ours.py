@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ancestral import config, load
 from ancestral.data import InMemoryDataset
-from ancestral.model import Model
+from ancestral.model import Model, OwnParts
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation
 from ancestral.training import Trainer
 from ancestral.use_cases.training.distil import distil_config
@@ -45,7 +45,8 @@ class Ancestral:
         settings = with_changes(with_changes(self.recipe(task.data, change), change), run)
         classes = tuple(map(str, range(task.classes)))
         self.sampled_labels = task.sampled_labels
-        self.trainer = Trainer(settings, InMemoryDataset(task.images, task.labels, classes, task.data), task.device)
+        data = InMemoryDataset(task.images, task.labels, classes, task.data)
+        self.trainer = Trainer(settings, data, task.device, self.parts())
         self.settings: dict[str, Any] = {
             "preset": settings.preset,
             **{name: dataclasses.asdict(getattr(settings, name)) for name in SECTIONS},
@@ -54,6 +55,10 @@ class Ancestral:
             "guidance": self.guidance,
             "autoguidance": self.autoguidance,
         }
+
+    def parts(self) -> OwnParts:
+        """Return the weights that training starts from; none are random ones."""
+        return OwnParts()
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config before `change`; settings that are not the config's are taken out of it."""
@@ -67,8 +72,8 @@ class Ancestral:
 
     @steps.setter
     def steps(self, value: int) -> None:
-        old = self.trainer.config
-        self.trainer.take(dataclasses.replace(old, train=dataclasses.replace(old.train, steps=value)))
+        old = self.trainer.config  # the contest moves the last step of a run to the budget of time
+        self.trainer.config = dataclasses.replace(old, train=dataclasses.replace(old.train, steps=value))
 
     def step(self) -> float:
         """Make one step of `Trainer` and return the loss. Half-way, the weaker model is kept."""
@@ -91,9 +96,9 @@ class Distilled(Ancestral):
     guided: ClassVar[dict[str, float]] = {}  # guidance extrapolates, and x̂_0 of a distilled model is a sample
     autoguided: ClassVar[dict[str, float]] = {}
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self.trainer.start_from(self.teacher.diffusion.net.state_dict())
+    def parts(self) -> OwnParts:
+        """Return the weights of the teacher."""
+        return OwnParts(weights=self.teacher.diffusion.net.state_dict())
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config of `ancestral distil`, and load the teacher."""

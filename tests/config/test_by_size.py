@@ -340,7 +340,7 @@ def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, 
         needs.append(memory)
         return StepMemory(memory.fixed, max(memory.each, 1), memory.fixed + max(memory.each, 1) * 6)
 
-    monkeypatch.setattr("ancestral.use_cases.training.training_choices.step_memory", scarce)
+    monkeypatch.setattr("ancestral.use_cases.training.settling.step_memory", scarce)
     monkeypatch.setattr("ancestral.use_cases.training.judged_cost.step_memory", scarce)
     lines = messages(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
     (cost,) = [line for line in lines if "of memory beside the program" in line]

@@ -13,6 +13,7 @@ from ancestral import config as configs
 from ancestral.base.errors import InputError
 from ancestral.base.options import in_python, spell
 from ancestral.config import RuntimeConfig
+from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Trainer, step_cost
 from ancestral.training.activation_memory import recomputed_share
 from ancestral.training.step_cost import StepMemory, choose_checkpointing
@@ -36,8 +37,7 @@ def without_zeros(trainer):
     for name, value in weights.items():
         if value.abs().max() < 1e-3:  # they begin near 0
             weights[name] = torch.randn(value.shape, generator=generator) / 20
-    trainer.start_from(weights)
-    return trainer
+    return Trainer(trainer.config, stripes(), "cpu", OwnParts(weights=weights))
 
 
 def tensors_after(trainer):
@@ -77,7 +77,7 @@ def test_the_share_that_is_left_is_that_of_what_autograd_keeps():
     assert 0 < shares[1] < shares[0] < 1
     assert shares[1] < 0.35
     assert all(torch.equal(value, before[name]) for name, value in many.state.tensors().items())
-    many.take(dataclasses.replace(deep, runtime=dataclasses.replace(deep.runtime, checkpointing=True)))
+    many = Trainer(deep.with_settings(checkpointing=True), stripes(), "cpu")
     assert recomputed_share(many) == pytest.approx(shares[1])
 
 

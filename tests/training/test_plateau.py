@@ -15,11 +15,12 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
+from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
 from ancestral.training.sample_distance import SampleDistance
-from ancestral.use_cases.training.train import KernelDistance
+from ancestral.use_cases.training.settling import KernelDistance
 from tiny_models import together
 
 POINTS = {"width": 16, "blocks": 1, "batch_size": 32, "lr": 0.3, "warmup": 0, "decay": "cosine", "measure_every": 3,
@@ -236,8 +237,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
     folder = RunFolder(tmp_path / "run")
     base = RunFolder(tmp_path / "whole").read_config()
     folder.begin(base)
-    trainer = Trainer(base, data.open("moons"), "cpu")
-    trainer.measure_by(KernelDistance)
+    trainer = Trainer(base, data.open("moons"), "cpu", OwnParts(metric=KernelDistance))
     original = SampleDistance.measure
 
     def stopped(self, model, config, step, distributed, stopping):
@@ -249,8 +249,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
         patch.setattr(SampleDistance, "measure", stopped)
         assert [progress.step for progress in trainer.run(folder)][-1] == 6
     assert trainer.distance.plateau.measured == 3
-    again = Trainer(base, data.open("moons"), "cpu")
-    again.measure_by(KernelDistance)
+    again = Trainer(base, data.open("moons"), "cpu", OwnParts(metric=KernelDistance))
     assert again.load(folder) == []
     list(again.run(folder))
     one, two = states(tmp_path / "whole").tensors, states(tmp_path / "run").tensors
@@ -277,9 +276,9 @@ def test_a_constant_learning_rate_ends_at_the_plateau_itself(tmp_path):
 def test_memorisation_is_a_plateau_too(tmp_path):
     base = configs.preset("digits").with_settings(steps=100, until="plateau", decay="cosine")
     trainer = Trainer(base, data.open("moons"), "cpu")
-    trainer.watched.validation = type("Named", (), {"memorises": 40})()
+    trainer.monitors.validation = type("Named", (), {"memorises": 40})()
     trainer.state.step = 44
-    assert trainer.config.train.steps == trainer.last_step == 50
+    assert trainer.ending_config.train.steps == trainer.last_step == 50
 
 
 def test_a_distillation_has_no_plateau():

@@ -311,8 +311,8 @@ def opened(model, source, tmp_path, **settings):
     settings = {"steps": 1, "batch_size": 4, **settings}
     options = Train(config="folder", data=source, out=tmp_path / "run", initial=model, device="cpu", settings=settings)
     plan = training.plan(options)
-    trainer, notes = training.new_trainer(plan, finish(training.opened(plan)))
-    return trainer, [note for note in notes if "absent" in note]
+    setup = finish(training.settle(plan, finish(training.opened(plan))))
+    return setup.trainer("cpu"), [note for note in setup.notes if "absent" in note]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, nets, samplers, schedules, targets
@@ -45,6 +45,10 @@ class OwnParts:
     """The factor of the learning rate at each step, 0, 1, ..., in place of warm-up and decay."""
     objective: Callable[[Diffusion], Objective] | None = None
     """Makes the objective of the denoiser in training."""
+    metric: Callable[[DataSpec, torch.device], Any] | None = None
+    """Makes what measures the distance of samples: a `training.sample_distance.ItemMetric`; None measures none."""
+    weights: Mapping[str, Tensor] | None = None
+    """The weights that a training run starts from, by their names in the network; None is random ones."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset
 from ancestral.training.activation_memory import recomputed_activations, recomputed_share
 from ancestral.training.plateau import FEWEST_MEASUREMENTS
-from ancestral.training.sample_distance import SampleDistance
 from ancestral.training.trainer import Trainer
 
 MEASURING, MEASURING_OFTEN = 0.05, 0.2
@@ -64,18 +63,6 @@ class StepMemory:
     def largest(self, count: int) -> int:
         """Return the largest number of items at once, up to `count`, whose memory is free; 0 if that of none is."""
         return max(0, min(count, (self.free - self.fixed) // max(self.each, 1)))
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """When the distance of samples is measured; by default never."""
-
-    distance: SampleDistance | None = None
-    """What measures it."""
-    every: int | None = None
-    """The number of steps between two measurements."""
-    share: float | None = None
-    """The share of the training time; None if it is not known."""
 
 
 def step_memory(trainer: Trainer, count: int) -> StepMemory:
@@ -179,14 +166,18 @@ def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemo
     )
 
 
-def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> Measuring:
-    """Choose after how many steps each the distance of samples is measured, where the config leaves it out.
+def measuring_interval(trainer: Trainer, step_seconds: float | None = None) -> int | None:
+    """Choose the number of steps between two measurements of the distance of samples, where the config leaves it out.
 
-    All processes take part, and the first one's times decide. The time of a network of the user's own is not measured.
+    All processes take part, and the first one's times decide. The time of a custom network is not measured.
 
     Args:
         trainer: The training run, before its next step.
         step_seconds: The time of a step; None measures it.
+
+    Returns:
+        The number; None where the distance is not measured: in short runs, and in those of a custom network that do not
+        end at their plateau.
 
     Raises:
         InputError: If no distance can be measured on these data.
@@ -195,23 +186,22 @@ def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> 
     until_plateau = train.until == "plateau"
     longest, shortest = (max(1, train.steps // number) for number in MEASUREMENTS)
     if isinstance(trainer.config.net, CustomNetConfig):
-        return Measuring(trainer.new_distance(), longest) if until_plateau else Measuring()
+        return longest if until_plateau else None
     if step_seconds is None:
         share = len(trainer.gradients.positions)
         step_seconds = min(_seconds(trainer, share) for _ in range(2))
     numbers = torch.tensor([step_seconds if distributed.main else 0.0], dtype=torch.float64)
     step_seconds = float(distributed.total(numbers)[0])
     if not until_plateau and step_seconds * train.steps < SHORTEST_RUN:
-        return Measuring()
-    distance = trainer.new_distance()
-    numbers[0] = distance.seconds(trainer.model(), trainer.config, distributed)
+        return None
+    numbers[0] = trainer.new_distance().seconds(trainer.model(), trainer.config, distributed)
     if not distributed.main:
         numbers[0] = 0
     seconds = float(distributed.total(numbers)[0])
     seldom, often = (seconds / (share * step_seconds) for share in (MEASURING, MEASURING_OFTEN))
     every = _round_up(math.ceil(max(shortest, max(often, min(seldom, longest)) if until_plateau else seldom)))
     enough = until_plateau or 2 * FEWEST_MEASUREMENTS * every <= train.steps  # else there are too few for the rule
-    return Measuring(distance, every, seconds / (every * step_seconds)) if enough else Measuring()
+    return every if enough else None
 
 
 def _round_up(number: int) -> int:

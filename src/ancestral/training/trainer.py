@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.batch_copies import copies_for
 from ancestral.training.checkpoints import Checkpoints
-from ancestral.training.distributed import Distributed, checkpoint_blocks, memory_explained
+from ancestral.training.distributed import Distributed, memory_explained
 from ancestral.training.fault_tolerance import Saves, restore_newest, roll_back, save_at_once
 from ancestral.training.gradients import Gradients
 from ancestral.training.latent_cache import cache_for, items_on_device
@@ -37,8 +37,8 @@ from ancestral.training.optimiser import DenseAdam, lr_factor, set_learning_rate
 from ancestral.training.plateau import constant_steps, end_after
 from ancestral.training.progress import Progress, StepOutcome, Stopped, UnreadStep
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.sample_distance import MetricMaker, SampleDistance
-from ancestral.training.training_state import TrainingState, Watched, spec_of
+from ancestral.training.sample_distance import SampleDistance
+from ancestral.training.training_state import Monitors, TrainingState, spec_of
 from ancestral.training.validation import Validation
 
 
@@ -50,12 +50,13 @@ class Trainer:
         config: The config of the run.
         dataset: The data.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        parts: Parts of your own in place of the config's.
+        parts: Custom parts in place of the config's, and the weights that the run starts from.
         held_out: Data that are not trained on, whose loss is measured; their classes are numbered as those of the data.
         autoencoder: The autoencoder of a config with a latent space, which is not trained here.
 
     Raises:
-        InputError: If config, data and parts do not fit. Nothing is written.
+        InputError: If config, data and parts do not fit, or the distance of samples cannot be measured on these data.
+            Nothing is written.
     """
 
     validated: ValidationLosses | None = None
@@ -82,8 +83,8 @@ class Trainer:
         self.spec = dataclasses.replace(spec_of(dataset, config), autoencoder=autoencoder)
         if autoencoder is None and config.latent.latent is not None and config.preset != AUTOENCODER:
             raise InputError("a trainer in a latent space is given its autoencoder: Trainer(..., autoencoder=...)")
-        self.planned = config = model.for_items(config, self.spec, self.device.type)
-        """The config of the run with all its steps; `config` has those after which it ends."""
+        self.config = config = model.for_items(config, self.spec, self.device.type)
+        """The config of the run, which stays as it is."""
         self.gradients = Gradients(config, self.distributed)
         self.loader = Loader(
             dataset,
@@ -94,9 +95,7 @@ class Trainer:
             balance=config.data.balance,
         )
         memory_format = config.runtime.memory_format
-        self.watched = Watched(None if held_out is None else Validation(held_out, dataset, self.spec, memory_format))
-        self.metric: MetricMaker | None = None
-        """Makes the metric of samples; None if none can be measured."""
+        self.monitors = Monitors(None if held_out is None else Validation(held_out, dataset, self.spec, memory_format))
         self.stopping = False
         """Whether `stop` was called on this process."""
         self.preempted = False
@@ -105,10 +104,10 @@ class Trainer:
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
         self.unread: list[UnreadStep] = []
         """The steps whose outcome was not read yet."""
-        self.initial: Mapping[str, Tensor] | None = None
-        """The weights that the run starts from; None for random ones."""
         self.state = self._begin()
         self.spec = self.state.spec
+        if config.train.measure_every and self.parts.metric is not None:
+            self.monitors.distance = self.new_distance()
         self.gradients.cache = cache_for(config.data, self.spec, dataset, self.device)
         self.gradients.items = items_on_device(dataset, self.device)
         self.gradients.copies = copies_for(self.device) if self.gradients.items is None else None
@@ -117,50 +116,25 @@ class Trainer:
     @property
     def validation(self) -> Validation | None:
         """What measures the validation loss; None without held-out data."""
-        return self.watched.validation
+        return self.monitors.validation
 
     @property
     def distance(self) -> SampleDistance | None:
         """What measures the distance of samples; None if none is measured."""
-        return self.watched.distance
+        return self.monitors.distance
 
     @property
-    def config(self) -> Config:
-        """The config of the run, whose last step is the one that it ends at."""
-        steps, config = self.last_step, self.planned
-        if steps == config.train.steps:
-            return config
-        return dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
-
-    def take(self, config: Config, distance: SampleDistance | None = None) -> None:
-        """Take the config with what was chosen for this machine: recomputed activations, threads and measurements.
-
-        Args:
-            config: The config, which differs in this alone.
-            distance: What measures the distance of samples, where that was chosen.
-        """
-        before, self.planned = self.planned, config
-        if config.runtime.checkpointing and not before.runtime.checkpointing:
-            checkpoint_blocks(self.state.net)
-        if distance is not None:
-            self.watched.distance = distance
-
-    def measure_by(self, metric: MetricMaker) -> None:
-        """Measure the distance of samples by a metric, if the config says how often or that is chosen later.
-
-        Raises:
-            InputError: If the distance cannot be measured on these data.
-        """
-        self.metric = metric
-        if self.planned.train.measure_every:
-            self.watched.distance = self.new_distance()
+    def ending_config(self) -> Config:
+        """The config with the number of steps after which the run ends: that of files and of the learning rate."""
+        train = dataclasses.replace(self.config.train, steps=self.last_step)
+        return dataclasses.replace(self.config, train=train)
 
     def new_distance(self) -> SampleDistance:
         """Return what measures the distance of samples. Raises InputError if none can be measured on these data."""
-        if self.metric is None:
-            raise InputError("a trainer measures samples by a metric that it is given: trainer.measure_by(...)")
-        metric = self.metric(self.spec, self.device)
-        return SampleDistance(self.dataset, self.held_out, self.spec, metric, self.planned.train.plateau_tolerance)
+        if self.parts.metric is None:
+            raise InputError("a trainer measures samples by a metric that it is given: parts=OwnParts(metric=...)")
+        metric = self.parts.metric(self.spec, self.device)
+        return SampleDistance(self.dataset, self.held_out, self.spec, metric, self.config.train.plateau_tolerance)
 
     @property
     def plateau(self) -> int:
@@ -169,14 +143,9 @@ class Trainer:
         memorises = 0 if self.validation is None else self.validation.memorises
         return min(filter(None, (distance, memorises)), default=0)
 
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Go to step 0 with these weights, by their names in the network. Raises InputError if they do not fit."""
-        self.initial = weights
-        self._go_on_from(self._begin())
-
     def _begin(self) -> TrainingState:
         """The state of step 0."""
-        state = TrainingState(self.config, self.spec, self.parts, self.distributed, self.initial, self.watched)
+        state = TrainingState(self.config, self.spec, self.parts, self.distributed, self.monitors)
         self._learning_rates(state)  # refuses a schedule that does not fit before anything is written
         if self.distributed.replicated:
             self._settle_sums(state)
@@ -203,7 +172,7 @@ class Trainer:
 
         Where the learning rate falls at the end, training ends after that fall.
         """
-        train, plateau = self.planned.train, self.plateau
+        train, plateau = self.config.train, self.plateau
         if train.until != "plateau" or not plateau:
             return train.steps
         falls = train.decay == "cosine" and self.parts.lr_schedule is None
@@ -224,7 +193,7 @@ class Trainer:
     @property
     def snapshot_count(self) -> int:
         """The number of snapshots that a run of all steps leaves."""
-        steps = self.config.train.steps
+        steps = self.last_step
         return -(-steps // interval(steps, self.state.pairs)) if self.state.powers else 0
 
     def rehearse(self, count: int | None = None) -> None:
@@ -319,7 +288,8 @@ class Trainer:
     def _learning_rates(self, state: TrainingState, step: int | None = None) -> list[float]:
         """The learning rate of each parameter group at the step of the state, or another one."""
         step, schedule = state.step if step is None else step, self.parts.lr_schedule
-        factor = lr_factor(self.config.train, step) if schedule is None else own_parts.call_lr_schedule(schedule, step)
+        train = self.ending_config.train
+        factor = lr_factor(train, step) if schedule is None else own_parts.call_lr_schedule(schedule, step)
         return [rate * factor * state.guard.lr_factor for rate in state.rates]
 
     def _fault(self, step: UnreadStep, t: Tensor, losses: Tensor) -> str:
@@ -345,12 +315,12 @@ class Trainer:
 
     def model(self) -> Model:
         """Copy the denoiser with the averaged weights, as it would be saved now. All processes take part."""
-        return self.state.model(self.config)
+        return self.state.model(self.ending_config)
 
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self, folder: RunFolder | None = None) -> Generator[Progress, None, None]:
-        """Train up to `config.train.steps`.
+        """Train up to the last step.
 
         Args:
             folder: Where to save at intervals, at the end, and when `stop` is called; None saves nothing.
@@ -362,7 +332,7 @@ class Trainer:
             InputError: If training cannot go on.
             OSError: If the last save fails.
         """
-        saves = None if folder is None else Saves(folder, self.config, self.distributed)
+        saves = None if folder is None else Saves(folder, self.ending_config, self.distributed)
         try:
             yield from self._steps(saves)
         finally:
@@ -370,12 +340,12 @@ class Trainer:
                 saves.checkpoints.settle()
 
     def _steps(self, saves: Saves | None) -> Generator[Progress, None, None]:
-        train, done, norm, began = self.config.train, 0, math.nan, time.monotonic()
+        train, done, norm, began = self.ending_config.train, 0, math.nan, time.monotonic()
         ticks = collections.deque([began], maxlen=21)
         if saves is not None:
             saves.begin(self.step)
         missed = self._measure(saves)  # of the step that an earlier process was stopped at
-        while self.step < (train := self.config.train).steps:
+        while self.step < (train := self.ending_config.train).steps:
             outcome = self._attempt(saves)
             done += len(outcome.t) > 0
             norm = outcome.norm if len(outcome.losses) else norm
@@ -390,7 +360,7 @@ class Trainer:
             if not outcome.stopping or self.step >= train.steps:
                 notes += self._measure(saves)
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1 and not self.unread)
-            train = self.config.train
+            train = self.ending_config.train
             ending = stopping or self.step >= train.steps
             due = ending or (train.saves(self.step) and not self.state.guard.bad)
             ticks.append(time.monotonic())
@@ -418,7 +388,7 @@ class Trainer:
             if saves is not None:
                 if outcome.verdict != "rollback":
                     notes += saves.log(progress)
-                notes += saves.after_step(self.state, self.config, due, ending)
+                notes += saves.after_step(self.state, self.ending_config, due, ending)
             yield dataclasses.replace(progress, notes=tuple(notes))
             if stopping:
                 return
@@ -438,7 +408,7 @@ class Trainer:
             self.read_steps()
             if not self.step:
                 raise
-            raise type(error)(f"{error.text}; {save_at_once(saves, self.state, self.config)}") from None
+            raise type(error)(f"{error.text}; {save_at_once(saves, self.state, self.ending_config)}") from None
         except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
             if not is_worker_death(error) or self.distributed.world > 1:
                 raise
@@ -450,12 +420,12 @@ class Trainer:
 
     def _reads(self) -> bool:
         """Whether the outcome of the steps since the last reading is read now: the same on all processes."""
-        train, step = self.config.train, self.step
+        train, step = self.ending_config.train, self.step
         if self.reads_each_step or step >= train.steps or train.saves(step):
             return True
         if self.state.guard.loss is None or (self.distributed.world == 1 and self.stopping):
             return True
-        every = (self.planned.runtime.log_every, train.sample_every, train.measure_every)
+        every = (self.config.runtime.log_every, train.sample_every, train.measure_every)
         return any(number and step % number == 0 for number in every)
 
     def _validate(self) -> tuple[str, ...]:
@@ -471,7 +441,7 @@ class Trainer:
 
     def _measure(self, saves: Saves | None) -> tuple[str, ...]:
         """Measure the distance of samples if it is due, and say if it stops improving. All processes take part."""
-        distance, train, step = self.distance, self.config.train, self.step
+        distance, train, step = self.distance, self.ending_config.train, self.step
         if distance is None or not step or step == distance.plateau.measured or self.state.guard.bad:
             return ()
         if not train.measure_every or (step % train.measure_every and step < train.steps):
@@ -480,7 +450,7 @@ class Trainer:
         stopping = lambda: self.stopping and step < train.steps  # noqa: E731
         try:
             with pytorch_generator(0):  # a network of one's own may draw random numbers
-                best = distance.measure(model, self.config, step, self.distributed, stopping)
+                best = distance.measure(model, self.ending_config, step, self.distributed, stopping)
         except Exception as error:  # no measurement is worth the run
             if self.distributed.world > 1:  # the others wait
                 raise
@@ -513,8 +483,8 @@ class Trainer:
 
     def save(self, folder: RunFolder) -> None:
         """Write a checkpoint, then the model. Raises OSError if they cannot be written; the old ones stay."""
-        saves = Saves(folder, self.config, self.distributed)
-        saves.save(self.state, self.config)
+        saves = Saves(folder, self.ending_config, self.distributed)
+        saves.save(self.state, self.ending_config)
         saves.wait()
 
     def load(self, folder: RunFolder) -> list[str]:

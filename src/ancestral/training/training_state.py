@@ -85,7 +85,7 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
 
 
 @dataclasses.dataclass
-class Watched:
+class Monitors:
     """What is measured while training, of the averaged weights. What it remembers of earlier steps is saved."""
 
     validation: Validation | None = None
@@ -108,7 +108,7 @@ class Watched:
 class TrainingState:
     """A denoiser in training, the averages of its weights, its optimiser, its objective and its step.
 
-    It begins at step 0, with random weights that follow from the seed, or the `initial` ones. What validation and
+    It begins at step 0, with random weights that follow from the seed, or those of the parts. What validation and
     measured distances remember of earlier steps is a part of the state.
 
     Raises:
@@ -121,24 +121,23 @@ class TrainingState:
         spec: DataSpec,
         parts: OwnParts,
         distributed: Distributed,
-        initial: Mapping[str, Tensor] | None = None,
-        watched: Watched | None = None,
+        monitors: Monitors | None = None,
     ) -> None:
-        self.parts, self.distributed, self.watched = parts, distributed, watched or Watched()
+        self.parts, self.distributed, self.monitors = parts, distributed, monitors or Monitors()
         self.step, self.guard, self.spec = 0, DivergenceGuard(distributed.device), spec
         if parts.net is None:
             _check_memory(config, spec, distributed)
         self.denoiser = self._build(config, config.train.seed)
         self.net = self.denoiser.net
         self.by_time = LossByTime(self.denoiser.schedule.steps)
-        if initial is not None:
+        if parts.weights is not None:
             try:
-                self.net.load_state_dict(initial)
+                self.net.load_state_dict(parts.weights)
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes_keys = nets.takes(self.net, "keys")
         self.spec = own_parts.spec_of_network(self.net, spec, config)
-        if dataclasses.replace(parts, objective=None) != OwnParts():
+        if dataclasses.replace(parts, objective=None, metric=None, weights=None) != OwnParts():
             own_parts.check_network(self.denoiser, self.spec, distributed, bool(config.data.augment))
         self.objective = self._objective(config)
         self.objective_parameters = self.objective.trainable
@@ -165,7 +164,7 @@ class TrainingState:
         """The learning rate of each parameter group at a factor of 1."""
         self.averaged = self._averaged(config) if self.objective.reads_average else None
         """The denoiser with the averaged weights, for objectives that read them."""
-        self.watched.reset()
+        self.monitors.reset()
 
     def _build(self, config: Config, seed: int = 0) -> Diffusion:
         with pytorch_generator(seed):
@@ -230,8 +229,8 @@ class TrainingState:
         tensors = {name: _copied(self.distributed.full(value)) for name, value in tensors.items()}
         tensors |= self.average_tensors({"ema.": self.ema, **self.powers})
         tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
-        for prefix, watched in self.watched.items():
-            tensors |= {f"{prefix}{name}": value.clone() for name, value in watched.state.items()}
+        for prefix, monitor in self.monitors.items():
+            tensors |= {f"{prefix}{name}": value.clone() for name, value in monitor.state.items()}
         return tensors | {f"scaler.{name}": value for name, value in self.distributed.scale.items()}
 
     def average_tensors(self, averages: Mapping[str, Average]) -> dict[str, Tensor]:
@@ -291,8 +290,8 @@ class TrainingState:
         self._restore_optimiser(tensors, optimiser)
         for name, value in self.objective.state.items():
             value.copy_(tensors[f"times.{name}"])
-        for prefix, watched in self.watched.items():
-            watched.restore(_named(tensors, prefix))
+        for prefix, monitor in self.monitors.items():
+            monitor.restore(_named(tensors, prefix))
         self.distributed.scale = _named(tensors, "scaler.")
         self.guard.restore(numbers["guard"])
         self.by_time.restore(numbers["loss by time"])

@@ -178,15 +178,19 @@ def without_lacking(
     return tuple(one for one in given if one.condition not in lacking)
 
 
-def begin(trainer: Trainer, start: Start) -> list[str]:
-    """Give a trainer the weights of the model, with layers for the classes and the conditions of the data.
+def initial_weights(trainer: Trainer, start: Start) -> tuple[Mapping[str, Tensor], list[str]]:
+    """Return the weights of the model, with layers for the classes and the conditions of the data.
 
     Classes keep their label embedding by name, and one that takes the place of another has its own. New ones start from
     "no class", so that the network computes at first what it did without a label. The layers of new conditions end in
     zeros, so that they change nothing at first.
 
+    Args:
+        trainer: A trainer at step 0, with random weights.
+        start: The model that the run starts from.
+
     Returns:
-        Lines on what starts anew.
+        The weights by their names in the network, and lines on what starts anew.
 
     Raises:
         InputError: If data, schedule or network do not fit the model.
@@ -232,8 +236,7 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
     notes += [f"{one} has {new_ones}; all others keep their embedding" for one, new_ones in pieces.items()]
     if new:
         notes.append(f"new conditions: {', '.join(new)}; at first they change nothing, and all other weights are kept")
-    trainer.start_from(_for_conditions(weights, before, now, trainer.state.net.state_dict()))
-    return notes
+    return _for_conditions(weights, before, now, trainer.state.net.state_dict()), notes
 
 
 def _changed_classes(before: DataSpec, now: DataSpec) -> dict[str, str]:
@@ -324,7 +327,7 @@ def _digest(initial: Model | str | Path | None) -> str:
 
 
 def _plain(parts: OwnParts) -> bool:
-    """Whether a schedule is given whose tables `begin` compares with those of the model."""
+    """Whether a schedule is given whose tables `initial_weights` compares with those of the model."""
     return type(parts.schedule) is Schedule
 
 

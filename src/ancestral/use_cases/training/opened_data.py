@@ -17,6 +17,7 @@ from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.config import Config, Given
 from ancestral.config.data_config import HeldOut
+from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.equal_items import moved_rows
 from ancestral.data.partners import AbsentError
@@ -26,7 +27,9 @@ from ancestral.measure import reference
 from ancestral.measure.findings import channel_findings, order_finding
 from ancestral.measure.items import inspect_items
 from ancestral.measure.reference import text_as_known
-from ancestral.training import RunFolder
+from ancestral.model import OwnParts
+from ancestral.nets.autoencoder import Autoencoder
+from ancestral.training import RunFolder, Trainer
 from ancestral.training.distributed import on_first
 from ancestral.training.training_state import spec_of
 from ancestral.training.validation import VALIDATION_PASSES
@@ -35,23 +38,39 @@ from ancestral.use_cases.training.plan_training import TrainPlan
 
 
 @dataclass(frozen=True)
-class OpenedData:
-    """The data of a run.
+class RunSetup:
+    """What a run is made of, and what its user should know.
 
     Attributes:
         config: The config of the run, which records the data and their split.
         training: The items that are trained on.
         held_out: Items that are not, for the validation loss, if there are any.
+        parts: Custom parts, and the weights that the run starts from.
         notes: What the user should know, a line each.
+        autoencoder: The autoencoder of a run in a latent space.
+        details: What the user may ask for, a line each.
+        cost: The time and the memory of the steps, where they were measured.
     """
 
     config: Config
     training: Dataset
     held_out: Dataset | None
+    parts: OwnParts
     notes: tuple[str, ...]
+    autoencoder: Autoencoder | None = None
+    details: tuple[str, ...] = ()
+    cost: TrainingCost | None = None
+
+    def trainer(self, device: str) -> Trainer:
+        """Make the trainer of the run, at step 0, on a device by its name."""
+        return Trainer(self.config, self.training, device, self.parts, self.held_out, self.autoencoder)
+
+    def with_notes(self, *notes: str) -> "RunSetup":
+        """Return the setup with more that the user should know."""
+        return dataclasses.replace(self, notes=(*self.notes, *notes))
 
 
-def opened(plan: TrainPlan) -> Generator[Event, None, OpenedData]:
+def opened(plan: TrainPlan) -> Generator[Event, None, RunSetup]:
     """Open the data of a planned run, and split them.
 
     Raises:
@@ -70,7 +89,8 @@ def opened(plan: TrainPlan) -> Generator[Event, None, OpenedData]:
     config, moved_notes = yield from with_copies_together(plan, config, dataset)
     notes += [f"{finding.text}; {finding.advice}" for finding in channel_findings(dataset)]
     training, held_out, split_notes = split(dataset, config, plan.validation)
-    return OpenedData(config, training, held_out, (*notes, *lacking_notes, *copies_notes, *moved_notes, *split_notes))
+    notes += [*lacking_notes, *copies_notes, *moved_notes, *split_notes]
+    return RunSetup(config, training, held_out, plan.parts, tuple(notes))
 
 
 def _read(plan: TrainPlan) -> Generator[Event, None, Dataset]:

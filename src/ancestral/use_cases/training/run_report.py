@@ -80,7 +80,7 @@ class RunReport:
         environment = html_report.environment(distributed.device, distributed.dtype, distributed.world)
         return RunFacts(
             step=trainer.step,
-            steps=trainer.config.train.steps,
+            steps=trainer.last_step,
             sentence=f"{sentence}, and learns from {trainer.config.train.batch_size:,} items a step.",
             seconds=self.folder.seconds(),
             parameters=sum(parameter.numel() for parameter in trainer.state.parameters),

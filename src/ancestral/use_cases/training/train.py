@@ -1,35 +1,23 @@
 """Training: from a config and data to a run folder, with previews, a log, a report, and signals that end it well."""
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
 
-import torch
-from torch import Tensor
-
-from ancestral import model as models
-from ancestral.base.device import cpu_threads, items_at_once, keep_freed_memory
+from ancestral.base.device import cpu_threads, keep_freed_memory
 from ancestral.base.errors import survived
 from ancestral.base.events import Event, Message, Work
 from ancestral.base.options import option
-from ancestral.base.quantities import Estimate
-from ancestral.data.spec import DataSpec
-from ancestral.metrics import extractors, uncertainty
 from ancestral.model import Model
 from ancestral.results.run_result import TrainingResult
 from ancestral.training import Progress, RunFolder, Trainer
-from ancestral.training.disk_space import disk_warning
-from ancestral.training.distributed import memory_explained
 from ancestral.training.signals import stop_on_signals
 from ancestral.training.trackers import Tracker, Trackers, named_trackers
-from ancestral.training.training_state import spec_of
-from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.autoencoding import prepare_autoencoder
-from ancestral.use_cases.training.opened_data import OpenedData, opened
+from ancestral.use_cases.training.opened_data import opened
 from ancestral.use_cases.training.plan_training import TrainPlan, plan
 from ancestral.use_cases.training.run_report import RunEvent, RunReport, logged, reported
-from ancestral.use_cases.training.training_choices import choose, choose_memory
-from ancestral.use_cases.training.training_messages import announced, doubts, ended
+from ancestral.use_cases.training.settling import settle
+from ancestral.use_cases.training.training_messages import announced, ended
 from ancestral.use_cases.training.training_previews import Preview, lacks_preview, previewed
 
 __all__ = ["fit", "plan", "run"]
@@ -52,26 +40,20 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
     """
     keep_freed_memory()
     folder, resuming = plan.folder, plan.saved is not None
-    data = yield from opened(plan)
-    trainer, notes = new_trainer(plan, data)
-    main = trainer.distributed.main
+    setup = yield from settle(plan, (yield from opened(plan)))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.closing(trainer))
-        memory, memory_notes = yield from choose_memory(trainer)
-        notes += memory_notes
-        if main and resuming:
-            stack.enter_context(folder.locked())
-        threads = stack.enter_context(cpu_threads(trainer.config.runtime.threads))
-        if resuming:
-            notes += _restore(trainer, folder, notes)
-        choices = choose(trainer, data.config, memory, threads)
-        trainer.take(choices.config if resuming else choices.config.begun(*plan.parts.names), choices.distance)
+        stack.enter_context(cpu_threads(setup.config.runtime.threads))
+        trainer = stack.enter_context(contextlib.closing(setup.trainer(plan.device)))
+        main = trainer.distributed.main
         if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
             folder.begin(trainer.config)
+        if main:
             stack.enter_context(folder.locked())
             folder.tidy()
+        if resuming:
+            setup = setup.with_notes(*_restore(trainer, folder, setup.notes))
         if main:
-            yield from announced(trainer, folder, choices, notes, resuming)
+            yield from announced(trainer, folder, setup, resuming)
         stopped = yield from _phases(trainer, plan)
         model = trainer.model()  # all processes take part
         model.file = folder.model
@@ -85,7 +67,7 @@ def _result(trainer: Trainer, folder: RunFolder, model: Model, stopped: bool) ->
         folder=str(folder.path),
         preset=trainer.config.preset,
         step=trainer.step,
-        steps=max(trainer.config.train.steps, trainer.step),
+        steps=max(trainer.last_step, trainer.step),
         seconds=folder.seconds(),
         parameters=model.parameters,
         stopped=stopped,
@@ -99,39 +81,13 @@ def _result(trainer: Trainer, folder: RunFolder, model: Model, stopped: bool) ->
     )
 
 
-def new_trainer(plan: TrainPlan, data: OpenedData) -> tuple[Trainer, list[str]]:
-    """Make the trainer of a run, at step 0, and lines on it.
-
-    Raises:
-        InputError: If parts do not fit the data or each other, or there is no memory or disk for it.
-    """
-    config, notes, autoencoder = data.config, [*data.notes], None
-    with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
-        if config.latent.latent is not None:
-            spec = spec_of(data.training, config)
-            autoencoder = models.build_autoencoder(config.latent, spec, config.train.seed, plan.autoencoder)
-        trainer = Trainer(config, data.training, plan.device, plan.parts, data.held_out, autoencoder)
-        trainer.measure_by(KernelDistance)
-        if plan.start is not None:
-            notes += [str(plan.start), *fine_tuning.begin(trainer, plan.start)]
-    if config.distil.method and plan.saved is None:
-        notes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
-    if trainer.config.net.kind != config.net.kind:
-        notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
-    notes += [*doubts(trainer), *disk_warning(trainer, plan.folder)]
-    models.check_sampler(trainer.denoiser, config.sample.sampler)
-    models.metadata_of(trainer.denoiser, trainer.config, trainer.spec, 0)  # what no file can hold is refused now
-    return trainer, notes
-
-
 def _restore(trainer: Trainer, folder: RunFolder, notes: Sequence[str]) -> list[str]:
     """Bring a trainer to the newest checkpoint; return what is wrong with newer ones."""
     wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
     if trainer.distributed.main:
-        folder.tidy()
         folder.trim_log(trainer.step)
         with survived("write the notes", []):  # they are for the report alone
-            if trainer.step < trainer.config.train.steps:  # else nothing goes on, so nothing has changed
+            if trainer.step < trainer.last_step:  # else nothing goes on, so nothing has changed
                 folder.append_notes(trainer.step, ["going on", *notes, *wrong])
     return wrong
 
@@ -146,9 +102,9 @@ def _phases(trainer: Trainer, plan: TrainPlan) -> Generator[TrainingEvent, None,
     latent = trainer.spec.autoencoder is not None
     if latent and not (yield from prepare_autoencoder(trainer, folder, plan.autoencoder)):
         return True
-    if trainer.initial is not None and trainer.step == 0:
+    if trainer.parts.weights is not None and trainer.step == 0:
         trainer.save(folder)  # from here on the run needs the model that it started from no more
-    if trainer.step < trainer.config.train.steps:
+    if trainer.step < trainer.last_step:
         if main:
             yield Work("the first step", 0, 0)
         return not (yield from fit(trainer, folder, plan.trackers))
@@ -158,7 +114,7 @@ def _phases(trainer: Trainer, plan: TrainPlan) -> Generator[TrainingEvent, None,
             yield Message(f"{folder.model} was missing or damaged, and is written anew.")
     if main:
         more = "" if trainer.config.distil.method else f"; more {option('steps')} go on"
-        yield Message(f"Already at step {trainer.step} of {trainer.config.train.steps}{more}.")
+        yield Message(f"Already at step {trainer.step} of {trainer.last_step}{more}.")
     if lacks_preview(trainer, folder):
         yield from fit(trainer, folder, plan.trackers)
     return None
@@ -200,33 +156,3 @@ def fit(
         return True
     trainer.preempted = progress.preempted  # on every process
     return False
-
-
-class KernelDistance:
-    """The kernel distance of the features of the default extractor: a `training.sample_distance.ItemMetric`.
-
-    Args:
-        spec: The description of the data.
-        device: Where the feature extractor runs.
-
-    Raises:
-        InputError: If the extractor's package is missing.
-    """
-
-    def __init__(self, spec: DataSpec, device: torch.device) -> None:
-        self.extractor = extractors.extractor(extractors.default_name(spec.shape), spec.shape, spec.codec, device)
-        self.title = self.extractor.title("KID")
-        self.width = self.extractor.width
-
-    def features(self, items: Tensor) -> Tensor:
-        """Return the features (N, width) of decoded items (N, C, *sides)."""
-        return self.extractor(items).values
-
-    def reference_features(self, items: Tensor) -> Tensor:
-        """Return the same in batches; the user's cache keeps them."""
-        batches = extractors.features(self.extractor, items, items_at_once(items.shape[1:]))
-        return extractors.concatenate(batches).values
-
-    def to(self, reference: Tensor) -> Callable[[Tensor], Estimate]:
-        """Return the distance of features to those of a reference set."""
-        return partial(uncertainty.kernel, y=uncertainty.Reference(reference))

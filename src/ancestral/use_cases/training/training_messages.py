@@ -22,8 +22,10 @@ from ancestral.nets import Transformer, UNet
 from ancestral.render import model_card
 from ancestral.render.data_text import cost_summary
 from ancestral.training import RunFolder, Trainer, own_parts
+from ancestral.training.plateau import FEWEST_MEASUREMENTS, constant_steps
+from ancestral.training.sample_distance import COMPARED_SAMPLES
 from ancestral.use_cases import model_cards
-from ancestral.use_cases.training.training_choices import Choices
+from ancestral.use_cases.training.opened_data import RunSetup
 from ancestral.vocabulary import MARK
 
 DETERMINISTIC = (
@@ -41,19 +43,37 @@ SKIPPED_SHOWN = 20
 """Number of unreadable files that are listed."""
 
 
-def announced(
-    trainer: Trainer, folder: RunFolder, choices: Choices, notes: Sequence[str], resuming: bool
-) -> Iterator[Message]:
+def announced(trainer: Trainer, folder: RunFolder, setup: RunSetup, resuming: bool) -> Iterator[Message]:
     """Say what is trained, and how; the details are in the notes of the run too."""
     held_out = trainer.held_out
     about = [f"for the validation loss: {len(held_out):,} held-out items of {held_out.name}"] if held_out else []
-    details = [*about, _snapshots_described(trainer), *choices.details]
+    details = [*about, _snapshots_described(trainer), *setup.details]
     if not resuming:
         with survived("write the notes", []):
             folder.append_notes(trainer.step, details)
-    expect = [f"note: {LOSS_HARDLY_FALLS}"] if trainer.step == 0 and trainer.config.train.steps >= LONG_RUN else []
-    yield from map(Message, [*_opening(trainer, folder, choices.cost), *notes, *choices.notes, *expect])
+    expect = [f"note: {LOSS_HARDLY_FALLS}"] if trainer.step == 0 and trainer.last_step >= LONG_RUN else []
+    yield from map(Message, [*_opening(trainer, folder, setup.cost), *setup.notes, *_measuring(trainer), *expect])
     yield from (Message(line, detail=True) for line in details)
+
+
+def _measuring(trainer: Trainer) -> Iterator[str]:
+    """When the distance of samples is measured, and what ends a run until its plateau, a line each."""
+    train, distance = trainer.config.train, trainer.distance
+    if trainer.step >= trainer.last_step:
+        return
+    every = train.measure_every or 0
+    if distance is not None:
+        samples = f"{distance.title} of {COMPARED_SAMPLES:,} samples to {distance.compared_with}"
+        yield f"measuring {samples} every {every:,} steps"
+    if train.until != "plateau":
+        return
+    fall = ""
+    if train.decay == "cosine" and trainer.parts.lr_schedule is None:
+        latest = constant_steps(train.steps)
+        fall = f", then with a falling learning rate for a quarter of those steps (from step {latest:,} at the latest)"
+    yield f"training until its plateau{fall}, at most {train.steps:,} steps"
+    if distance is not None and 2 * FEWEST_MEASUREMENTS * every > train.steps:
+        yield f"note: too few measurements to see a plateau: give more {option('steps')}"
 
 
 def _snapshots_described(trainer: Trainer) -> str:
@@ -71,8 +91,8 @@ def _snapshots_described(trainer: Trainer) -> str:
     return f"for ancestral average: {text}"
 
 
-def doubts(trainer: Trainer) -> Iterator[str]:
-    """Settings that have no effect, or that hardly work."""
+def setting_warnings(trainer: Trainer) -> Iterator[str]:
+    """Warn of settings that have no effect, or that hardly work."""
     net, config = trainer.denoiser.net, trainer.config
     if isinstance(net, UNet) and isinstance(config.net, UNetConfig):
         idle, levels = set(config.net.attention or ()) - set(net.resolutions), " ".join(map(str, net.resolutions))
@@ -122,7 +142,7 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
     precision = str(trainer.dtype).removeprefix("torch.")
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
-    remaining = config.train.steps - trainer.step
+    remaining = trainer.last_step - trainer.step
     if remaining > 0:
         yield (
             cost_summary(cost) if cost is not None else f"{remaining:,} steps of {trainer.gradients.batch_size:,} items"

@@ -63,7 +63,7 @@ def previewed(
 
     All processes take part; the first one writes the grids.
     """
-    given, train, problems = Examples(), trainer.config.train, list[str]()
+    given, train, problems = Examples(), trainer.ending_config.train, list[str]()
     with survived("read the items whose conditions previews have", problems):
         given = examples(trainer, _size(trainer.spec)[0])
     yield from map(Message, problems)
@@ -78,7 +78,7 @@ def previewed(
 
 def lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
     """Tell whether there should be a preview of this step, and is none. All processes take part."""
-    step, train, lacks = trainer.step, trainer.config.train, False
+    step, train, lacks = trainer.step, trainer.ending_config.train, False
     if step > 0 and (train.previews(step) or step >= train.steps) and trainer.distributed.main:
         with contextlib.suppress(OSError):  # it cannot be written either
             lacks = not folder.grid(step).exists()
@@ -96,7 +96,7 @@ def _size(spec: DataSpec) -> tuple[int, int]:
 
 def _preview(trainer: Trainer, folder: RunFolder, given: Examples) -> Generator[Event | Preview, None, None]:
     """Sample a preview, and write its grid. All processes take part."""
-    step, last, problems = trainer.step, trainer.step >= trainer.config.train.steps, list[str]()
+    step, last, problems = trainer.step, trainer.step >= trainer.last_step, list[str]()
     preview = Preview(step, last)
     with survived(f"draw the samples of step {step}", problems):
         n, _ = _size(trainer.spec)
