@@ -14,7 +14,7 @@ from ancestral import data
 from ancestral.base import device as base_device
 from ancestral.base.errors import InputError
 from ancestral.training import RunFolder, Trainer
-from ancestral.training.batch_copies import BatchCopies, copies_for
+from ancestral.training.device_data import BatchCopies
 from test_device_training import assert_equal_states, changed, conditional_stripes, stripes
 from tiny_models import tiny_config
 
@@ -51,13 +51,8 @@ def test_another_shape_is_copied_too(device):
 @pytest.mark.parametrize("wait", ["wait_stream", "wait_event"])
 def test_without_waits_two_streams_use_a_buffer_at_once(wait, waits, monkeypatch):
     monkeypatch.setattr(Stream, wait, lambda self, other: None)
-    with pytest.raises(UnorderedUse, match=r"batch_copies|\?"):
+    with pytest.raises(UnorderedUse, match=r"device_data|\?"):
         stepped(BATCHES)
-
-
-def test_devices_without_pinned_memory_copy_nothing_ahead():
-    assert copies_for(torch.device("cpu")) is None
-    assert copies_for(torch.device("mps")) is None
 
 
 @pytest.fixture

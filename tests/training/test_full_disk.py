@@ -12,7 +12,7 @@ import ancestral
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from ancestral.training.disk_space import disk_warning
+from ancestral.use_cases.training.settling import disk_warning
 from test_training import assert_same_state
 from tiny_models import stripes, tiny_config, wait_for_saves
 

@@ -19,7 +19,7 @@ from ancestral.data import IMAGES
 from ancestral.data.spec import inputs
 from ancestral.declarations import Train
 from ancestral.model import same_autoencoder
-from ancestral.training.latent_cache import LatentCache, cache_for
+from ancestral.training.device_data import LatentCache, cache_for
 from ancestral.use_cases.training import train as training
 from tiny_models import together
 

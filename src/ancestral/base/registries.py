@@ -371,7 +371,7 @@ RESTORATIONS = Registry(
 
 COUPLINGS = Registry(
     "coupling",
-    Entry("independent", "objectives.coupling:independent", "noise drawn for each item", "Ho et al. (2020)"),
+    Entry("independent", "objectives.objective:independent", "noise drawn for each item", "Ho et al. (2020)"),
     Entry("ot", "objectives.coupling:OptimalTransport", "optimal transport within a batch", "Tong et al. (2024)"),
 )
 

@@ -154,7 +154,8 @@ def open(
         data = attach(data, [Given("", LABEL)], {LABEL: columns[LABEL]})
         columns = {name: column for name, column in columns.items() if name != LABEL}
     data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
-    data = attach(data, conditions, columns, items.uses_all, place.conversion, faults)
+    if conditions or columns:
+        data = attach(data, conditions, columns, items.uses_all, place.conversion, faults)
     data = with_one_range(data) if ranges == "shared" else data
     if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
         raise InputError(

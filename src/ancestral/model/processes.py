@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from ancestral import __version__
 from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.config.request import Request
@@ -17,6 +18,7 @@ from ancestral.model.building import sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
 from ancestral.model.editing.walks import interpolation, variations
+from ancestral.model.guided_model import Guidance
 from ancestral.model.image_values import beyond_limits, read_images
 from ancestral.model.process import Process
 from ancestral.model.requested import (
@@ -63,7 +65,9 @@ def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Te
     if request.model:
         check_model(request, model.digest)
     process = _sampling(model, request, condition or {}) if request.edit is None else _editing(model, request)
-    notes = (*process.notes, *differences(request, model))
+    notes = process.notes
+    if request.version != __version__ or request.run is not None or request.step is not None:
+        notes += tuple(differences(request, model))
     return dataclasses.replace(process, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -140,7 +144,10 @@ def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
 
 
 def _notes_of(stage: Stage) -> tuple[str, ...]:
-    return (*sampler_notes(stage), *guidance_notes(stage), *stage.conditioning.notes())
+    config, guided = stage.model.config, stage.conditioning.guidance != Guidance()
+    suited = not config.distil.method and config.train.coupling == "independent"
+    of_sampler = [] if suited else sampler_notes(stage)
+    return (*of_sampler, *(guidance_notes(stage) if guided else ()), *stage.conditioning.notes())
 
 
 # -- edits -------------------------------------------------------------------------------------------------------------

@@ -249,6 +249,8 @@ def _guided(stage: Stage, stages: Sequence[Stage], rows: Mapping[str, Tensor]) -
         InputError: If a scale has no effect, or the model cannot be guided so.
     """
     guidance, first, own = stage.conditioning.guidance, stage is stages[0], stage.model.spec.conditions
+    if guidance == Guidance():
+        return stage
     scale = guidance.scale
     if isinstance(scale, Mapping):
         known = {name for each in stages for name in each.model.spec.conditions}

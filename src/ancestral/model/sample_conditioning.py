@@ -147,7 +147,10 @@ def continuation(model: TrainedModel, indices: Sequence[int], seed: int, conditi
     inputs = conditioning.inputs(model.spec, indices, model.device)
     if "keys" not in inputs and _draws_noise(model):
         inputs["keys"] = on_device(randomness.keys(seed, Stream.KEYS, 0, indices), model.device)
-    return Continuation(guided(model, conditioning.guidance, conditioning.names(model.spec), indices), inputs, seed)
+    denoiser = model.denoiser
+    if conditioning.guidance != Guidance():
+        denoiser = guided(model, conditioning.guidance, conditioning.names(model.spec), indices)
+    return Continuation(denoiser, inputs, seed)
 
 
 def _draws_noise(model: TrainedModel) -> bool:

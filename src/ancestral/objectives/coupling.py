@@ -22,11 +22,6 @@ BIDS = 3
 """Number of bids for each row before shortest paths assign the rows that are left."""
 
 
-def independent(inner: Objective) -> Objective:
-    """Return the objective itself, in which each sample has the noise that was drawn for it."""
-    return inner
-
-
 @checked_class
 class OptimalTransport(ObjectiveWrapper):
     """Another objective on pairs of samples and noise whose sum of squared distances is least.

@@ -304,3 +304,8 @@ class Hybrid(ObjectiveWrapper):
         schedule, prediction = forward.denoiser.schedule, forward.detached_prediction
         bits = reverse.step_bits(schedule, prediction, forward.x0, forward.x_t, forward.t, "learned")
         return self.inner.errors(forward) + self.weight * (schedule.steps * bits)  # improved DDPM (16)
+
+
+def independent(inner: Objective) -> Objective:
+    """Return the objective itself, in which each sample has the noise that was drawn for it."""
+    return inner

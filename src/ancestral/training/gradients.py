@@ -20,9 +20,8 @@ from ancestral.data.spec import DataSpec, inputs
 from ancestral.guidance import NO_CLASS
 from ancestral.objectives.objective import draw_noise
 from ancestral.randomness import Stream, pytorch_generator
-from ancestral.training.batch_copies import BatchCopies
+from ancestral.training.device_data import BatchCopies, LatentCache
 from ancestral.training.distributed import Distributed, memory_explained
-from ancestral.training.latent_cache import LatentCache
 from ancestral.training.training_state import TrainingState
 
 Latents = Callable[[Tensor, Tensor, Tensor | None], Tensor]

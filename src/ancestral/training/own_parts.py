@@ -8,13 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral import augmentation, nets
+from ancestral import augmentation
 from ancestral.base.arguments import fits, plain
 from ancestral.base.errors import InputError
-from ancestral.base.options import option
 from ancestral.base.plugins import explained
-from ancestral.conditions import argument_name
-from ancestral.config import Config
 from ancestral.data import DataSpec
 from ancestral.data.spec import inputs
 from ancestral.diffusion import Diffusion
@@ -49,39 +46,6 @@ def answers_at_random(denoiser: Diffusion, spec: DataSpec, distributed: Distribu
                 answers.append(denoiser.eval().output(x + 0.5, 1, **conditions))
     denoiser.train(training)
     return not torch.equal(*answers)
-
-
-def spec_of_network(net: nn.Module, spec: DataSpec, config: Config) -> DataSpec:
-    """Return the description of the data to a network: without labels for one that takes none.
-
-    Raises:
-        InputError: If it lacks an argument for a condition, or the augmentation does not fit the conditions.
-    """
-    augment = config.data.augment
-    described = spec if nets.takes(net, "labels") else spec.without_label()
-    for name in map(argument_name, described.further):
-        if not nets.takes(net, name):
-            raise InputError(
-                f"the network takes no argument {name}: add it to forward, as in forward(x, index, {name}), or "
-                f"leave this condition out ({option('given')})"
-            )
-    if augment and augmentation.NAME in described.further:
-        raise InputError(
-            f"{augmentation.NAME} is the condition of {option('augment', augment)}: give yours another name, as in "
-            f"{option('given', 'other=augment')}"
-        )
-    images = [name for name, kind in spec.further.items() if kind.on_grid and not kind.made_by]
-    if augment and spec.autoencoder is not None and images:
-        raise InputError(
-            f"{option('augment', augment)} transforms the pixels of items, and {images[0]} is brought to the grid of "
-            "their latents: leave one of the two out"
-        )
-    if augment and not nets.takes(net, augmentation.NAME):
-        raise InputError(
-            f"the forward method of the network takes no {augmentation.NAME}=None, the numbers that say how an "
-            f"item was transformed: add that argument, or leave {option('augment')} out"
-        )
-    return described
 
 
 def call_objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:

@@ -21,7 +21,7 @@ from ancestral.config.schema import DIGEST, digest_of
 from ancestral.model.metadata import read
 from ancestral.training.averages import Snapshots
 from ancestral.training.checkpoints import Checkpoints
-from ancestral.training.distributed import note_beginning
+from ancestral.training.distributed import begun_before_restart, note_beginning
 from ancestral.training.progress import BINS, Progress
 
 LOG_HEADER = ",".join(
@@ -75,6 +75,25 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Tell whether a run was begun here."""
         return self.config.exists() or self.model.exists() or self.checkpoints.exists()
+
+    def config_to_resume(self, resume: bool) -> Config | None:
+        """Read the config of the run that is resumed; None if a run is begun.
+
+        Workers that torchrun restarts resume the run that they began before, without an option.
+
+        Args:
+            resume: Whether the run in the folder, if there is one, is resumed.
+
+        Raises:
+            InputError: If the config is damaged, the run has lost its checkpoints and cannot be resumed, or files of
+                another run lie among its own.
+        """
+        if not self.holds_run() or not (resume or begun_before_restart(self.path)):
+            return None
+        config = self.read_config()
+        self.check_whole()
+        self.check_one_run()
+        return config
 
     def check_whole(self) -> None:
         """Raise InputError if the checkpoints of a run that saved are gone, so that it cannot be resumed."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral import model
+from ancestral.base.device import UNPINNED
 from ancestral.base.errors import InputError, text_of
 from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, CustomNetConfig
@@ -27,12 +28,11 @@ from ancestral.nets.autoencoder import Autoencoder
 from ancestral.randomness import pytorch_generator
 from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
-from ancestral.training.batch_copies import copies_for
 from ancestral.training.checkpoints import Checkpoints
+from ancestral.training.device_data import BatchCopies, cache_for, items_on_device
 from ancestral.training.distributed import Distributed, memory_explained
 from ancestral.training.fault_tolerance import Saves, restore_newest, roll_back, save_at_once
 from ancestral.training.gradients import Gradients
-from ancestral.training.latent_cache import cache_for, items_on_device
 from ancestral.training.optimiser import DenseAdam, lr_factor, set_learning_rate
 from ancestral.training.plateau import constant_steps, end_after
 from ancestral.training.progress import Progress, StepOutcome, Stopped, UnreadStep
@@ -108,9 +108,12 @@ class Trainer:
         self.spec = self.state.spec
         if config.train.measure_every and self.parts.metric is not None:
             self.monitors.distance = self.new_distance()
-        self.gradients.cache = cache_for(config.data, self.spec, dataset, self.device)
-        self.gradients.items = items_on_device(dataset, self.device)
-        self.gradients.copies = copies_for(self.device) if self.gradients.items is None else None
+        if autoencoder is not None:
+            self.gradients.cache = cache_for(config.data, self.spec, dataset, self.device)
+        if self.device.type != "cpu":
+            self.gradients.items = items_on_device(dataset, self.device)
+        if self.gradients.items is None and self.device.type not in UNPINNED:
+            self.gradients.copies = BatchCopies(self.device)
         self.batches = self.loader.batches(0)
 
     @property

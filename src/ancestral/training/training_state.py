@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral import model, nets, objectives
+from ancestral import augmentation, model, nets, objectives
 from ancestral.base.device import free_memory
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
-from ancestral.conditions import Classes, Words
+from ancestral.conditions import Classes, Words, argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -84,6 +84,39 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
     return dataclasses.replace(spec, conditions={**spec.conditions, **shuffled})
 
 
+def _spec_of_network(net: nn.Module, spec: DataSpec, config: Config) -> DataSpec:
+    """Return the description of the data to a network: without labels for one that takes none.
+
+    Raises:
+        InputError: If it lacks an argument for a condition, or the augmentation does not fit the conditions.
+    """
+    augment = config.data.augment
+    described = spec if nets.takes(net, "labels") else spec.without_label()
+    for name in map(argument_name, described.further):
+        if not nets.takes(net, name):
+            raise InputError(
+                f"the network takes no argument {name}: add it to forward, as in forward(x, index, {name}), or "
+                f"leave this condition out ({option('given')})"
+            )
+    if augment and augmentation.NAME in described.further:
+        raise InputError(
+            f"{augmentation.NAME} is the condition of {option('augment', augment)}: give yours another name, as in "
+            f"{option('given', 'other=augment')}"
+        )
+    images = [name for name, kind in spec.further.items() if kind.on_grid and not kind.made_by]
+    if augment and spec.autoencoder is not None and images:
+        raise InputError(
+            f"{option('augment', augment)} transforms the pixels of items, and {images[0]} is brought to the grid of "
+            "their latents: leave one of the two out"
+        )
+    if augment and not nets.takes(net, augmentation.NAME):
+        raise InputError(
+            f"the forward method of the network takes no {augmentation.NAME}=None, the numbers that say how an "
+            f"item was transformed: add that argument, or leave {option('augment')} out"
+        )
+    return described
+
+
 @dataclasses.dataclass
 class Monitors:
     """What is measured while training, of the averaged weights. What it remembers of earlier steps is saved."""
@@ -136,7 +169,7 @@ class TrainingState:
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes_keys = nets.takes(self.net, "keys")
-        self.spec = own_parts.spec_of_network(self.net, spec, config)
+        self.spec = _spec_of_network(self.net, spec, config)
         if dataclasses.replace(parts, objective=None, metric=None, weights=None) != OwnParts():
             own_parts.check_network(self.denoiser, self.spec, distributed, bool(config.data.augment))
         self.objective = self._objective(config)

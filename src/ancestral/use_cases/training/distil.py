@@ -14,10 +14,10 @@ from ancestral.declarations import Distil, Train
 from ancestral.model import Model, load
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
+from ancestral.training import RunFolder
 from ancestral.use_cases.training import plan_training
 from ancestral.use_cases.training.fine_tuning import described
 from ancestral.use_cases.training.plan_training import TrainPlan
-from ancestral.use_cases.training.resuming import saved_config
 from ancestral.use_cases.training.train import run
 
 __all__ = ["plan", "run"]
@@ -50,7 +50,7 @@ def plan(options: Distil) -> TrainPlan:
         raise InputError(f"the methods of distillation have weights of their own: leave {option('weighting')} out")
     source, method = options.run, options.method or DEFAULT_DISTILLATION
     folder = Path("runs") / f"{_title(source)}-{method}" if options.out is None else Path(options.out)
-    saved = saved_config(folder, options.resume)
+    saved = RunFolder(folder).config_to_resume(options.resume)
     base = saved or distil_config(source, method, options.stages, options.evaluations)
     settings = {name: getattr(options, name) for name in ("method", "stages", "evaluations")}
     distil = dataclasses.replace(base.distil, **{name: value for name, value in settings.items() if value is not None})

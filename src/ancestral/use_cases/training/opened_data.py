@@ -117,11 +117,12 @@ def _with_conditions_before(
     """The data with the conditions of the run or the model that is trained further, where they come from, and a line on
     those that the data lack.
     """
-    config, start, lacking, notes = plan.config, plan.start, tuple[str, ...](), tuple[str, ...]()
+    config, start, notes = plan.config, plan.start, tuple[str, ...]()
     spec = _spec_before(plan)
-    if spec is not None:
-        name = str(plan.folder.path) if start is None else start.record.model
-        dataset, lacking = fine_tuning.with_conditions_of(spec, name, dataset, config.data.class_labels)
+    if spec is None:
+        return dataset, config.data.given, ()
+    name = str(plan.folder.path) if start is None else start.record.model
+    dataset, lacking = fine_tuning.with_conditions_of(spec, name, dataset, config.data.class_labels)
     if lacking:
         names = ", ".join(lacking)
         notes = (f"{dataset.name} lacks {names}, which the model knows: it is trained on with {names} absent",)

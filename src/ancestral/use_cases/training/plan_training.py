@@ -18,6 +18,7 @@ from ancestral.base.options import option
 from ancestral.base.plugins import import_function
 from ancestral.config import Config, Given, by_size
 from ancestral.config.data_sources import ARRAY_FILES
+from ancestral.config.run_files import check_run_folder
 from ancestral.declarations import Train
 from ancestral.model import OwnParts
 from ancestral.nets.autoencoder import Autoencoder
@@ -27,7 +28,7 @@ from ancestral.training import RunFolder
 from ancestral.training.trackers import Tracker, check_trackers
 from ancestral.use_cases.training import fine_tuning
 from ancestral.use_cases.training.fine_tuning import Start
-from ancestral.use_cases.training.resuming import check_place, in_order, saved_config, with_saved_schedule
+from ancestral.use_cases.training.resuming import changes, in_order, with_saved_schedule
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def plan(options: Train) -> TrainPlan:
     source = configs.FROM_PYTHON if from_python else base.data.source if data is None else str(data)
     title = dataclasses.replace(base, data=dataclasses.replace(base.data, source=source)).title
     folder = RunFolder(Path("runs") / title if options.out is None else Path(options.out))
-    saved = saved_config(folder.path, options.resume)
+    saved = folder.config_to_resume(options.resume)
     begins = (preset, data, options.file, options.initial, options.net)
     if options.resume and saved is None and all(part is None for part in begins):
         raise InputError(
@@ -95,10 +96,19 @@ def plan(options: Train) -> TrainPlan:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     config = _with_absolute_paths(config, saved, folder, from_python, validation)
     trusted = config.data.given if isinstance(preset, Config) and options.initial is None else settings.get("given")
-    named = [trusted] if isinstance(trusted, str) else map(str, trusted or ())
-    derived.check_trusted(map(str, config.data.given or ()), named, "given")
-    notes = check_place(config, saved, folder, from_python)
-    start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
+    if config.data.given:
+        named = [trusted] if isinstance(trusted, str) else map(str, trusted or ())
+        derived.check_trusted(map(str, config.data.given), named, "given")
+    notes = list[str]() if saved is None else changes(saved, config, folder)
+    if saved is None:
+        folder.check_free()
+        if not from_python:
+            check_run_folder(folder.path, config.data.source)
+    start = None
+    if options.initial is not None or config.initial.model:
+        start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
+    if saved is not None or start is not None:
+        parts = with_saved_schedule(parts, config, saved, start, folder)
     check_trackers(config.runtime.trackers)
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
         notes.append(f"{preset} is the preset of that name; the folder is  ./{preset}")
@@ -111,7 +121,7 @@ def plan(options: Train) -> TrainPlan:
         folder=folder,
         saved=saved,
         start=start,
-        parts=with_saved_schedule(parts, config, saved, start, folder),
+        parts=parts,
         trackers=own_trackers,
         autoencoder=autoencoder,
         validation=validation,

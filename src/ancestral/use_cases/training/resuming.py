@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 
 from ancestral import config as configs
 from ancestral import model as models
@@ -13,52 +12,18 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.config import Config, Given
 from ancestral.config.data_config import held_out_share
-from ancestral.config.run_files import check_run_folder
 from ancestral.model import OwnParts
 from ancestral.training import RunFolder
-from ancestral.training.distributed import begun_before_restart
 from ancestral.use_cases.training.fine_tuning import Start
 
 
-def saved_config(out: str | Path, resume: bool) -> Config | None:
-    """Read the config of the run that is resumed; None if a run is begun.
-
-    Workers that torchrun restarts resume the run that they began before, without an option.
-
-    Args:
-        out: The run folder.
-        resume: Whether the run in the folder, if there is one, is resumed.
-
-    Raises:
-        InputError: If the config is damaged, the run has lost its checkpoints and cannot be resumed, or files of
-            another run lie among its own.
-    """
-    folder = RunFolder(Path(out))
-    if not folder.holds_run() or not (resume or begun_before_restart(folder.path)):
-        return None
-    config = folder.read_config()
-    folder.check_whole()
-    folder.check_one_run()
-    return config
-
-
-def check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:
-    """List what changes when a run is resumed. Raises InputError if the folder cannot hold this run."""
-    if saved is not None:
-        if saved.runtime.snapshots == 0 and config.runtime.snapshots:
-            raise InputError(
-                f"{folder.path} was begun without snapshots, whose averages need all steps: leave "
-                f"{option('snapshots')} out, or train it anew"
-            )
-        return _changes(saved, config, folder)
-    folder.check_free()
-    if not from_python:
-        check_run_folder(folder.path, config.data.source)
-    return []
-
-
-def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
+def changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
     """List what changes when a run is resumed, a line each. Raises InputError if it would become another run."""
+    if saved.runtime.snapshots == 0 and config.runtime.snapshots:
+        raise InputError(
+            f"{folder.path} was begun without snapshots, whose averages need all steps: leave {option('snapshots')} "
+            "out, or train it anew"
+        )
     lines, now = [], config.data
     if configs.placeless(now.given) == configs.placeless(saved.data.given):
         moved = [one.renamed(short_source) for one in now.given or () if one not in (saved.data.given or ())]

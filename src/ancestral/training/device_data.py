@@ -1,12 +1,14 @@
-"""Data that a run keeps near to its device: items, and their latents.
+"""Data that a run keeps near to its device: items, their latents, and copies of batches.
 
 Each latent is encoded once, since an encoder can take as long as the rest of a step.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from ancestral.base.device import home_of, on_device
+from ancestral.base.device import home_of, on_device, pinned
 from ancestral.config import DataConfig
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 
@@ -59,10 +61,10 @@ def cache_for(
     """Return a cache for the latents of a run on a device, where they are kept if they fit.
 
     Returns:
-        None where there are no latents, where an item has others in each step, since windows are cut or it is
-        augmented, and where they do not fit into the memory that is meant for data.
+        None where an item has other latents in each step, since windows are cut or it is augmented, and where they do
+        not fit into the memory that is meant for data.
     """
-    if spec.autoencoder is None or data.augment or dataset.stored_shape != dataset.shape:
+    if data.augment or dataset.stored_shape != dataset.shape:
         return None
     mirrored = data.flip and len(spec.shape) > 2
     nbytes = 4 * torch.Size(spec.x_shape).numel() * len(dataset) * (1 + mirrored)
@@ -80,3 +82,38 @@ def items_on_device(dataset: Dataset, device: torch.device) -> Tensor | None:
         return None
     home = home_of(dataset.items.nbytes, device)
     return None if home.type == "cpu" else dataset.items.to(home)
+
+
+class BatchCopies:
+    """Copies items to an accelerator on a stream of their own, which waits for no step that still reads them.
+
+    Python queues the steps ahead of the accelerator, so that the items of a step are drawn and copied while earlier
+    steps are computed. Two buffers take turns: the items of a step stay as they are until the call after the next one.
+
+    Args:
+        device: The accelerator.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.module = device, torch.get_device_module(device)
+        self.stream = self.module.Stream(device)
+        self.buffers: list[Tensor | None] = [None, None]
+        """The buffer of the next call, and that of the last one."""
+        self.queued: Any = None
+        """An event after all that was queued when the last call began: what reads the buffer of the next one."""
+
+    def __call__(self, items: Tensor) -> Tensor:
+        """Return items on the device, where the current stream waits for their copy."""
+        steps = self.module.current_stream(self.device)
+        before, self.queued = self.queued, steps.record_event()
+        buffer = self.buffers[0]
+        if buffer is None or (buffer.shape, buffer.dtype) != (items.shape, items.dtype):
+            buffer = torch.empty(items.shape, dtype=items.dtype, device=self.device)
+            before = steps.record_event()  # its memory may be that of tensors which steps still read
+        self.buffers = [self.buffers[1], buffer]
+        if before is not None:
+            self.stream.wait_event(before)
+        with self.module.stream(self.stream):
+            buffer.copy_(pinned(items, self.device), non_blocking=True)
+        steps.wait_stream(self.stream)
+        return buffer
