@@ -112,7 +112,8 @@ def load(
     check_parts(path, metadata, schedule, target)
     parts = OwnParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
     try:
-        spec = dataclasses.replace(spec, autoencoder=take_autoencoder(tensors, config.latent, spec))
+        if config.latent.latent is not None:
+            spec = dataclasses.replace(spec, autoencoder=take_autoencoder(tensors, config.latent, spec))
         if net is None:
             nets.check_weights(lambda: net_of(config, spec), tensors)
         with pytorch_generator():  # initial weights are drawn, and then replaced

@@ -19,7 +19,7 @@ from ancestral.interop.pipeline import obstacles
 from ancestral.model import Model, load
 from ancestral.render.html_report import fill_template
 from ancestral.render.model_card import describe_model
-from ancestral.use_cases.model_cards import home
+from ancestral.use_cases.output_files import home
 
 Format = Literal["diffusers", "onnx", "pt2", "html", "space"]
 SINGLE_FILES: dict[Format, tuple[str, str]] = {

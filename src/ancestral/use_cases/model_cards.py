@@ -5,11 +5,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ancestral.base import hub, storage
+from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message, Wrote
 from ancestral.config.run_files import EVALUATION, SAMPLES, grids_of
-from ancestral.model import Model, find
+from ancestral.model import Model
 from ancestral.render.model_card import ADDRESS_PLACEHOLDER, PICTURE, README, model_card, write_card
 from ancestral.render.pictures import grid_columns, picture
 from ancestral.results.evaluation_result import EvaluationResult
@@ -17,13 +17,6 @@ from ancestral.results.evaluation_result import EvaluationResult
 PICTURE_ITEMS, PICTURE_POINTS, PICTURE_STEPS, ROW = 20, 1000, 50, 80
 """Numbers of items and points in the picture of a card, the largest number of sampling steps, and about the height of
 a row in pixels."""
-
-
-def home(model: Model | str | Path) -> Path:
-    """Return the folder for files made from a model: its run folder, or runs/REPO for an address on the Hub."""
-    if isinstance(model, Model):
-        return model.file.parent if model.file else Path()
-    return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
 
 
 def update_card(

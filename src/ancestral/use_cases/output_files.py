@@ -16,13 +16,19 @@ from ancestral.base.result import Result
 from ancestral.config.data_sources import SUFFIXES
 from ancestral.config.request import read_text
 from ancestral.config.run_files import check_outside, is_output
-from ancestral.model import Model
+from ancestral.model import Model, find
 from ancestral.render import writers
 from ancestral.training import RunFolder
-from ancestral.use_cases.model_cards import home
 
 STILLS, LOOKED_AT = SUFFIXES.keys() - writers.ANIMATIONS.keys(), 100
 """Suffixes of images, of which samples are PNGs with a recipe; how many entries of a folder are looked at."""
+
+
+def home(model: Model | str | Path) -> Path:
+    """Return the folder for files made from a model: its run folder, or runs/REPO for an address on the Hub."""
+    if isinstance(model, Model):
+        return model.file.parent if model.file else Path()
+    return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
 
 
 def folder_of(model: Model | str | Path, name: str) -> Path:

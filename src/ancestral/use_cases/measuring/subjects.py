@@ -32,7 +32,7 @@ from ancestral.measure.study import Study
 from ancestral.model import Model
 from ancestral.randomness import Stream
 from ancestral.targets import Denoiser
-from ancestral.use_cases.model_cards import home
+from ancestral.use_cases.output_files import home
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def open_subject(
 def _check_functions(model: Model, options: WithSamples) -> None:
     """Raise InputError unless the user names the functions that make conditions of a model that a file holds."""
     made_by = [kind.made_by for kind in model.spec.further.values()]
-    derived.check_trusted([*made_by, *map(str, model.config.data.given or ())], options.trust or (), "trust")
+    if made_by or model.config.data.given:
+        derived.check_trusted([*made_by, *map(str, model.config.data.given or ())], options.trust or (), "trust")
 
 
 def opener(subjects: Sequence[Subject], options: WithSamples, source: Any) -> OpenSplit:
