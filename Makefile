@@ -49,6 +49,7 @@ test-core: $(VENV)/.installed-dev
 # whole trainings, launched processes and large grids, each of two seconds or more: run them before a release
 test-long: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) -m long $(FOLDERS)
+	$(ROOMS) > .ci/long-tested  # for test-changed
 
 # what takes minutes: examples, lessons, compiled networks, measurements
 test-slow: $(VENV)/.installed-dev
@@ -64,16 +65,14 @@ test-device: $(VENV)/.installed-dev
 
 test-all: test test-device test-long test-bench test-slow test-browser
 
-# the long tests of the rooms whose sources have changed since the commit BASE, and of the test files that have: since a
-# branch left main or, on main itself, the last commit that is older than four hours; all where there is no such commit
-BASE = $(shell exec 2>/dev/null; base=$$(git merge-base HEAD origin/main || git merge-base HEAD main); head=$$(git rev-parse HEAD); \
-    if [ "$$base" = "$$head" ]; then git rev-list -1 --first-parent --before='4 hours ago' HEAD; else echo $$base; fi)
-CHANGED = $(if $(BASE),$(shell git diff --name-only $(BASE) | sed -n -E 's:^src/ancestral/([^/]+)/.*:tests/\1:p; \
-    s:^src/ancestral/[^/]+\.py$$:tests/test_*.py:p; s:^(studio|course)/(src|lessons)/.*:\1/tests:p; \
-    s:^(tests|(studio|course)/tests)/(.*/)?test_[^/]+\.py$$:&:p' | sort -u),tests studio/tests course/tests)
+# the long tests of the rooms whose sources or tests differ from those at which all long tests passed last, which
+# .ci/long-tested lists with their hashes; all where there is no list
+ROOMS = git ls-tree HEAD src/ancestral/ tests/ studio/src studio/tests course/src course/lessons course/tests
+CHANGED = $(shell exec 2>/dev/null; touch .ci/long-tested; $(ROOMS) | grep -vxFf .ci/long-tested | cut -f 2 | sed -n -E 's:^src/ancestral/[^/]+\.py$$:tests/test_*.py:p; \
+    s:^src/ancestral/([^/.]+)$$:tests/\1:p; s:^tests/(test_[^/]+\.py|[^/.]+)$$:&:p; s:^(studio|course)/.*:\1/tests:p' | sort -u)
 
 test-changed: $(VENV)/.installed-dev
-	@echo "Changed since $(or $(BASE),the beginning): $(or $(wildcard $(CHANGED)),no room)"
+	@echo "Changed since the long tests passed: $(or $(wildcard $(CHANGED)),no room)"
 	$(if $(wildcard $(CHANGED)),$(BIN)/pytest $(PARALLEL) -m long $(wildcard $(CHANGED)) || [ $$? = 5 ])
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
