@@ -23,11 +23,11 @@ from ancestral.base.registries import (
     NETWORKS,
     RESTORATIONS,
     SAMPLERS,
+    CustomMetric,
     DistillationName,
     MaskPart,
     MetricName,
     NetworkName,
-    OwnMetric,
 )
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
 from ancestral.config.data_sources import BUILT_IN
@@ -720,7 +720,7 @@ class WithReference(WithDevice, WithOut):
 class WithMetrics(WithReference):
     """A use case that measures samples by several metrics."""
 
-    metrics: tuple[MetricName | OwnMetric, ...] | None = argument(None, words=tuple[MetricName, ...] | None)
+    metrics: tuple[MetricName | CustomMetric, ...] | None = argument(None, words=tuple[MetricName, ...] | None)
     """Measures of samples, which `ancestral help metrics` explains{; from Python also a function of (items, other
     items), both (N, *shape) in the units of the data, that returns a number, except in compare}; default: all."""
 

@@ -231,7 +231,7 @@ def test_own_data_in_every_form(tmp_path):
 
 
 def test_an_own_objective_reads_the_averaged_weights(tmp_path):
-    from ancestral.model import OwnParts
+    from ancestral.model import CustomParts
     from ancestral.objectives import Denoising, time_distribution
     from ancestral.training import Trainer
 
@@ -244,7 +244,7 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
             weights.append([value.clone() for value in averaged.net.parameters()])
             return super().losses(denoiser, x0, **options)
 
-    parts = OwnParts(objective=lambda d: Watching(time_distribution("uniform", d.schedule)))
+    parts = CustomParts(objective=lambda d: Watching(time_distribution("uniform", d.schedule)))
     trainer = Trainer(tiny_config(), stripes(), "cpu", parts)
     for _ in range(3):
         trainer.advance()

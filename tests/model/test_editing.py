@@ -184,7 +184,7 @@ def test_auto_takes_a_condition_that_says_the_measurement(conditions, operator, 
 
 
 def test_a_condition_gets_what_it_had_in_training():
-    """The denoiser sees the values that the maker of the condition makes of the item itself."""
+    """The denoiser sees the values that the degradation of the condition makes of the item itself."""
     seen = []
 
     class Spy(oracle.Gaussian):

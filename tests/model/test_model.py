@@ -22,7 +22,7 @@ from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, D
 from ancestral.config.run_files import MODEL
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.model import Model, OwnParts, build, check_sampler, sampler_for
+from ancestral.model import CustomParts, Model, build, check_sampler, sampler_for
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.nets import MLP
@@ -224,8 +224,8 @@ def test_a_target_that_is_singular_between_two_times_is_refused_before_training(
     mean = Target("mean", lambda a, b: 0.5, lambda a, b: 0.5)
     spec = stripes().spec
     with pytest.raises(InputError, match=r"mean says nothing of x_0 at t = 5, where signal is 0\.5 and noise 0\.5"):
-        build(tiny_config(), spec, OwnParts(schedule=flow(10), target=mean))
-    assert build(tiny_config(), spec, OwnParts(schedule=flow(9), target=mean)).target is mean
+        build(tiny_config(), spec, CustomParts(schedule=flow(10), target=mean))
+    assert build(tiny_config(), spec, CustomParts(schedule=flow(9), target=mean)).target is mean
 
 
 class Plain(torch.nn.Module):

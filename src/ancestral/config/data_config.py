@@ -28,8 +28,8 @@ def unplaced(source: str) -> str:
 
 
 @dataclass(frozen=True)
-class Given:
-    """Where a condition comes from; its text is [NAME=]WHAT.
+class ConditionSource:
+    """Source of a condition, written as [NAME=]WHAT.
 
     Attributes:
         name: The name of the condition; "" where the source decides it.
@@ -88,7 +88,7 @@ class Given:
         return self.renamed(lambda place: UNPLACED + Path(place).suffix.lower())
 
 
-def placeless(given: Iterable[Given] | None) -> tuple[Given, ...] | None:
+def placeless(given: Iterable[ConditionSource] | None) -> tuple[ConditionSource, ...] | None:
     """Return all of `given` without their places."""
     return None if given is None else tuple(one.placeless for one in given)
 
@@ -159,7 +159,7 @@ class DataConfig:
     leave_out_copies: bool = False
     """Train on each item once: items whose values equal those of an earlier one, and images that look like one (saved
     again in another size or quality), are left out, as doctor names them. Nothing is deleted."""
-    given: tuple[Given, ...] | None = argument(
+    given: tuple[ConditionSource, ...] | None = argument(
         None, title="Conditions", words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
     )
     """What the model is conditioned on besides the class: columns of the data, joined by commas; a folder with a file

@@ -30,7 +30,7 @@ from ancestral.base.fields import Argument, argument, arguments_of, check_ranges
 from ancestral.base.options import option
 from ancestral.base.registries import DistillationName, TimesName, WeightingName
 from ancestral.base.result import schema_address
-from ancestral.config.data_config import FROM_PYTHON, DataConfig, Given, placeless, unplaced
+from ancestral.config.data_config import FROM_PYTHON, ConditionSource, DataConfig, placeless, unplaced
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.model_config import NET_KINDS, LatentConfig, NetConfig, ProcessConfig, UNetConfig
 
@@ -296,17 +296,17 @@ class Config:
         parts = [data, net, {name: process[name] for name in names}, train, initial, config.distil, *latent]
         return hashlib.sha256(json.dumps(parts, default=_as_json).encode()).hexdigest()[:16]
 
-    def begun(self, *own_parts: str) -> "Config":
+    def begun(self, *custom_parts: str) -> "Config":
         """Return the config with the identity of the run that begins with it: a hash, so that a run that is made again
         is the same to the byte. Another seed, learning rate or data set make another run; the number of steps does not.
 
         Args:
-            own_parts: Names of the parts that were given from Python, of which the config knows nothing.
+            custom_parts: Names of the parts that were given from Python, of which the config knows nothing.
         """
         config = dataclasses.replace(self.unplaced(), preset="", run="", runtime=RuntimeConfig(), sample=SampleConfig())
         neutral = {name: getattr(TrainConfig(), name) for name in ("steps", *OF_INTERVALS)}
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, **neutral))
-        text = json.dumps([config.to_json(), *own_parts])
+        text = json.dumps([config.to_json(), *custom_parts])
         return dataclasses.replace(self, run=hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def differences(self, other: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
@@ -459,7 +459,7 @@ def digest_of(tree: dict[str, Any]) -> str:
 
 def _as_json(value: Any) -> Any:
     """A section of a config as its settings, and a value that has a text as this text."""
-    return str(value) if isinstance(value, Given) else vars(value)
+    return str(value) if isinstance(value, ConditionSource) else vars(value)
 
 
 OWN_PARTS = {

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral.base.registries import MaskPart, OwnMetric
-from ancestral.config import Config, Given
+from ancestral.base.registries import CustomMetric, MaskPart
+from ancestral.config import ConditionSource, Config
 from ancestral.config.sweep_values import SweptAxes
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
@@ -121,7 +121,7 @@ def inspect(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
@@ -245,7 +245,7 @@ def train(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
@@ -384,7 +384,7 @@ def distil(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
@@ -700,7 +700,7 @@ def evaluate(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
+    metrics: MetricName | CustomMetric | Sequence[MetricName | CustomMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -797,7 +797,7 @@ def evaluate_samples(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
+    metrics: MetricName | CustomMetric | Sequence[MetricName | CustomMetric] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
     """Measure how good samples are that are files or in memory, without a model.
@@ -849,7 +849,7 @@ def compare(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
+    metrics: MetricName | CustomMetric | Sequence[MetricName | CustomMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -1245,7 +1245,7 @@ def train_steps(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,

@@ -32,7 +32,7 @@ such a function, package.module:function. A function with a parameter `condition
 
 
 @dataclass(frozen=True)
-class OwnParts:
+class CustomParts:
     """Parts that are given from Python in place of those that a config names; None is the config's."""
 
     net: NetSource | None = None
@@ -82,7 +82,7 @@ def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
     return config
 
 
-def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
+def build(config: Config, spec: DataSpec, parts: CustomParts | None = None) -> Diffusion:
     """Build the untrained denoiser of a config, with parts of your own in place of the config's.
 
     Raises:
@@ -93,13 +93,13 @@ def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diff
     return denoiser
 
 
-def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
+def assemble(config: Config, spec: DataSpec, parts: CustomParts | None = None) -> Diffusion:
     """Build the denoiser of a config, whatever its target can be solved for: a plain loop may have trained it.
 
     Raises:
         InputError: If data and network do not fit, or a custom part is missing.
     """
-    parts, process = parts or OwnParts(), config.process
+    parts, process = parts or CustomParts(), config.process
     schedule = parts.schedule or schedules.from_spec(process.schedule_spec())
     if parts.target is None and process.target == "custom":
         raise InputError("a target of your own is given from Python: target=...")

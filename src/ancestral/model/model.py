@@ -412,7 +412,7 @@ class Model:
         operator: Operator | str | None = None,
         noise: float = 0.0,
         n: int | None = None,
-        method: str | editing.OwnMethod = "auto",
+        method: str | editing.CustomMethod = "auto",
         covariance: Covariance | None = None,
         iterations: int | None = None,
         **options: Any,
@@ -592,9 +592,11 @@ class Model:
         """Make samples that fit a measurement, by a method of a name or of the user's."""
         further = dict(options)
         method, covariance = further.pop("method", None), further.pop("covariance", None)
-        name, own_method = (method, None) if isinstance(method, str | None) else (None, method)
+        name, custom_method = (method, None) if isinstance(method, str | None) else (None, method)
         settings = dataclasses.replace(settings, method=name, iterations=further.pop("iterations", None))
-        return self._edited(settings, {**arguments, "covariance": covariance, "own_method": own_method}, n, further)
+        return self._edited(
+            settings, {**arguments, "covariance": covariance, "custom_method": custom_method}, n, further
+        )
 
     def _edited(
         self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]

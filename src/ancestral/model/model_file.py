@@ -14,7 +14,7 @@ from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, run_files
 from ancestral.data.spec import DataSpec
 from ancestral.model.autoencoders import take_autoencoder
-from ancestral.model.building import NetSource, OwnParts, assemble, net_of
+from ancestral.model.building import CustomParts, NetSource, assemble, net_of
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
 from ancestral.model.model import Model
 from ancestral.randomness import pytorch_generator
@@ -110,7 +110,7 @@ def load(
             f"space ({option('latent', path)})"
         )
     check_parts(path, metadata, schedule, target)
-    parts = OwnParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
+    parts = CustomParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
     try:
         spec = dataclasses.replace(spec, autoencoder=take_autoencoder(tensors, config.latent, spec))
         if net is None:

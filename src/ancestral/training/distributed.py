@@ -37,7 +37,7 @@ WORK_TIMEOUT = datetime.timedelta(days=30)
 START_TIMEOUT = datetime.timedelta(minutes=30)
 """Time for which a process waits for the other ones to start."""
 POLL = 0.1
-"""Seconds between two looks at the store while a process waits for the first one."""
+"""Seconds between two reads of the store while a process waits for the first one."""
 
 
 class Distributed:

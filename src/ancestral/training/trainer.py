@@ -22,10 +22,10 @@ from ancestral.config.run_files import ValidationLosses
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
-from ancestral.model import Model, OwnParts
+from ancestral.model import CustomParts, Model
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.randomness import pytorch_generator
-from ancestral.training import divergence, own_parts
+from ancestral.training import custom_parts, divergence
 from ancestral.training.averages import interval
 from ancestral.training.batch_copies import copies_for
 from ancestral.training.checkpoints import Checkpoints
@@ -68,11 +68,11 @@ class Trainer:
         config: Config,
         dataset: Dataset,
         device: str = "auto",
-        parts: OwnParts | None = None,
+        parts: CustomParts | None = None,
         held_out: Dataset | None = None,
         autoencoder: Autoencoder | None = None,
     ) -> None:
-        self.parts, self.dataset, self.held_out = parts or OwnParts(), dataset, held_out
+        self.parts, self.dataset, self.held_out = parts or CustomParts(), dataset, held_out
         config = self.parts.named_in(config).check()
         precision = config.train.precision
         if precision == "auto" and isinstance(config.net, CustomNetConfig):
@@ -319,7 +319,9 @@ class Trainer:
     def _learning_rates(self, state: TrainingState, step: int | None = None) -> list[float]:
         """The learning rate of each parameter group at the step of the state, or another one."""
         step, schedule = state.step if step is None else step, self.parts.lr_schedule
-        factor = lr_factor(self.config.train, step) if schedule is None else own_parts.call_lr_schedule(schedule, step)
+        factor = (
+            lr_factor(self.config.train, step) if schedule is None else custom_parts.call_lr_schedule(schedule, step)
+        )
         return [rate * factor * state.guard.lr_factor for rate in state.rates]
 
     def _fault(self, step: UnreadStep, t: Tensor, losses: Tensor) -> str:

@@ -15,7 +15,7 @@ from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.config import Config, Given
+from ancestral.config import ConditionSource, Config
 from ancestral.config.data_config import HeldOut
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.equal_items import moved_rows
@@ -93,7 +93,7 @@ def _read(plan: TrainPlan) -> Generator[Event, None, Dataset]:
 
 def _with_conditions_before(
     plan: TrainPlan, dataset: Dataset
-) -> tuple[Dataset, tuple[Given, ...] | None, tuple[str, ...]]:
+) -> tuple[Dataset, tuple[ConditionSource, ...] | None, tuple[str, ...]]:
     """The data with the conditions of the run or the model that is trained further, where they come from, and a line on
     those that the data lack.
     """
