@@ -180,7 +180,7 @@ class WithNet(Declaration):
     """A use case that loads models."""
 
     net: NetSource | None = argument(None, title="Network", words=str | None, metavar="package.module:function")
-    """The network of your own that the model was trained with, or the function that builds it."""
+    """The custom network that the model was trained with, or the function that builds it."""
 
 
 class WithResume(Declaration):
@@ -223,7 +223,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
         OSError: If the run folder cannot be written.
     """
 
-    OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
+    OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your data"
     PRESETS: ClassVar[str] = PRESETS.names
     DATA_SETS: ClassVar[str] = BUILT_IN.names
     COMMON: ClassVar[tuple[str, ...]] = (
@@ -265,7 +265,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
         metavar=f"{'|'.join(NETWORKS)}|package.module:function",
         names=tuple(NETWORKS),
     )
-    """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
+    """Kind of network, or a function of (shape of an item, number of classes) that returns a custom one{; from
     Python also a module, which is copied}. Default: the preset's."""
     objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
@@ -489,7 +489,7 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     operator: Operator | str | None = argument(
         None, title="What to do", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )
-    """What restore undoes: {OPERATORS.names}, as in upscale:4, several joined by +; or a function of your own
+    """What restore undoes: {OPERATORS.names}, as in upscale:4, several joined by +; or a custom function
     (package.module:function). `ancestral help operators` explains them. Default: nothing but the noise."""
     noise: float | None = argument(None, title="Noise in the image", least=0, tasks=FITTED)
     """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
@@ -711,7 +711,7 @@ class WithReference(WithDevice, WithOut):
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(
         None, title="Features", words=str | None, metavar="NAME", names=tuple(EXTRACTORS)
     )
-    """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
+    """Feature extractor: {EXTRACTORS}, or a custom function as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
     batch_size: int | None = argument(None, least=1)
     """Number of items at a time; default: 64, and fewer of large items. It changes memory and time, not the numbers."""
@@ -740,7 +740,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     sampler: str | Sampler | None = argument(
         None, words=str | None, metavar="NAME", names="words", choices=tuple(SAMPLERS)
     )
-    """Sampler, a name with options if need be{; from Python also one of your own}. Default: the one of the run."""
+    """Sampler, a name with options if need be{; from Python also a custom one}. Default: the one of the run."""
     steps: int | None = None
     """Number of sampling steps; default: the sampler's default."""
     guidance: float | None = None
@@ -753,7 +753,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
     a .npy or .npz file, or a column. Default: what training was given."""
     trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION_NAME)
-    """Functions of your own that make conditions of a model in a file, which may run: no file runs code by itself.
+    """Custom functions that make conditions of a model in a file, which may run: no file runs code by itself.
     Default: none."""
 
 
@@ -872,7 +872,7 @@ class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
     )
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
-    these alone. {From Python also samplers of your own.} Default: none, runs are compared."""
+    these alone. {From Python also custom samplers.} Default: none, runs are compared."""
     most: int | None = argument(None, title="At most", least=1)
     """With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
 

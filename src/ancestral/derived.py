@@ -1,12 +1,12 @@
 """Conditions that are made of the item itself, so that super-resolution, colourising and inpainting need no pairs.
 
-A text says how: operators of `registries.OPERATORS`, joined by + ("grey+upscale:4+noise:0.05"), or a function of one's
-own (package.module:function). Images, signals and volumes have masks alike. Of what a mask leaves, the hidden values
+A text says how: operators of `registries.OPERATORS`, joined by + ("grey+upscale:4+noise:0.05"),
+or a custom function (package.module:function). Images, signals and volumes have masks alike. Values that a mask hides
 are 0, and one more channel is 1 where the item is known and -1 elsewhere.
 
 Random numbers follow from (seed, step, index), the place of the operator in the text and that of the condition among
 those that are made of the item. So an item gets the same mask in every batch and on every device, and two conditions
-have masks of their own.
+have different masks.
 """
 
 import itertools
@@ -148,7 +148,7 @@ class RandomMask:
 
 @dataclass(frozen=True)
 class CustomFunction:
-    """A function of the user's own, which is called on the CPU with one item at a time.
+    """A custom function, which is called on the CPU with one item at a time.
 
     PyTorch's CPU generator is seeded for each item.
 
@@ -371,11 +371,11 @@ def _operator(part: Part, sides: tuple[int, ...]) -> Operator:
         return Linear(_custom_operator(part.name))
     if isinstance(part, RandomMask) and part.kind in HALVES and len(sides) >= -HALVES[part.kind][0]:
         return Mask(_half(sides, *HALVES[part.kind]))
-    raise InputError("a random mask or crop is no operator of one item: give mask:left, mask:top or a mask of your own")
+    raise InputError("a random mask or crop is no operator of one item: give mask:left, mask:top or a custom mask")
 
 
 def _custom_operator(name: str) -> Callable[[Tensor], Tensor]:
-    """A function of the user's own, whose errors are said in one line."""
+    """A custom function, whose errors are said in one line."""
     function = import_function(name)
 
     def apply(x: Tensor) -> Tensor:
@@ -395,7 +395,7 @@ def degradations(kinds: Mapping[str, Condition]) -> dict[str, Degradation]:
 
 
 def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> None:
-    """Raise InputError for a function of one's own that a file names and the user does not: no file runs code.
+    """Raise InputError for a custom function that a file names and the user does not: no file runs code.
 
     Args:
         texts: How conditions are made, as `made_by` or a text of `given` says it.
@@ -412,7 +412,7 @@ def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> No
 
 
 def _functions(text: str) -> list[str]:
-    """The functions of one's own in a text of `given`."""
+    """The custom functions in a text of `given`."""
     degradation = parse(text.rpartition("=")[2])
     return [] if degradation is None else [part.name for part in degradation.parts if isinstance(part, CustomFunction)]
 

@@ -985,7 +985,7 @@ def test_data_and_samples_may_be_in_memory(files):
 
 
 def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
-    """Trained with a module of one's own; from the command line its function is named again."""
+    """Trained with a custom module; from the command line its function is named again."""
     (tmp_path / "mine_of_evaluation.py").write_text(
         "import torch\n"
         "class Net(torch.nn.Module):\n"
@@ -1009,7 +1009,7 @@ def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
 
 @dataclasses.dataclass(frozen=True)
 class Dimmed(samplers.DDIM):
-    """A sampler of one's own, whose code changes while its name and its fields stay."""
+    """A custom sampler, whose code changes while its name and its fields stay."""
 
     factor = 1.0
 

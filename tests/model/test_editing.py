@@ -66,7 +66,7 @@ def test_a_method_of_ones_own_wraps_the_denoiser(smooth):
     exact = Model(model.denoiser.given(y, Downsample(2), 0.1), FLOATS)
     assert torch.allclose(torch.Tensor(samples), exact.sample(4, "ddim:eta=1", steps=10, decode=False), atol=1e-4)
     assert samples.method.endswith(":test_a_method_of_ones_own_wraps_the_denoiser.<locals>.Exact")
-    assert samples.reason == "It is a method of your own."
+    assert samples.reason == "It is a custom method."
 
     def jfps(denoiser, y, operator, noise):
         return guidance.Posterior(denoiser, y, operator, noise, "jfps", covariance)

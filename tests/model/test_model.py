@@ -240,7 +240,7 @@ class Plain(torch.nn.Module):
 
 
 class Halved(schedules.Schedule):
-    """A schedule of one's own, which its file does not hold."""
+    """A custom schedule, which its file does not hold."""
 
 
 SCHEDULES = {
@@ -254,7 +254,7 @@ SCHEDULES = {
     "betas": schedules.from_betas([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
     "zero terminal SNR": schedules.zero_terminal(schedules.cosine(6)),
     "tables": schedules.Schedule([1.0, 0.9, 0.5, 0.2], [0.0, 0.4, 0.8, 1.0]),
-    "a class of one's own": Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
+    "a custom class": Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
 }
 TARGETS = {**targets.BY_NAME, "own": Target("half", lambda a, b: 0.5 * b, lambda a, b: -a)}
 
@@ -443,7 +443,7 @@ def test_a_curve_of_ones_own_is_loaded_on_request(tmp_path):
     assert torch.equal(ancestral.load(file, net=MLP(2, width=16)).denoiser.schedule.noise, schedule.noise)
     continuous = ancestral.Config(net=CustomNetConfig(), train=TrainConfig(continuous=True))
     Model(Diffusion(MLP(2, width=16), schedule), spec, continuous).save(file)
-    with pytest.raises(InputError, match="a schedule of your own, with a curve of its own: give it, schedule="):
+    with pytest.raises(InputError, match="a custom schedule, with a curve of its own: give it, schedule="):
         ancestral.load(file, net=MLP(2, width=16))
     assert ancestral.load(file, net=MLP(2, width=16), schedule=schedule).denoiser.schedule is schedule
 

@@ -198,7 +198,7 @@ def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs):
 
 
 def own_trainer(settings):
-    """With an optimiser, and an objective with parameters, of one's own."""
+    """With a custom optimiser, and a custom objective with parameters."""
     parts = CustomParts(optimiser=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9))
     return Trainer(settings, stripes(), "cpu", dataclasses.replace(parts, objective=LearnedWeights))
 

@@ -224,7 +224,7 @@ def test_augmentation_does_not_leak():
 
 
 class Told(nn.Module):
-    """A network of one's own that takes the numbers of the augmentation."""
+    """A custom network that takes the numbers of the augmentation."""
 
     def __init__(self, numbers):
         super().__init__()
@@ -590,7 +590,7 @@ def test_wrong_optimisers_and_schedules_are_refused(parts, message):
 
 
 class Constant(Denoising):
-    """An objective of one's own whose errors are given."""
+    """A custom objective whose errors are given."""
 
     def __init__(self, denoiser, shape):
         super().__init__(time_distribution("uniform", denoiser.schedule))
@@ -653,7 +653,7 @@ def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_lo
 
 
 class Plain(nn.Module):
-    """A network of one's own."""
+    """A custom network."""
 
     def __init__(self):
         super().__init__()

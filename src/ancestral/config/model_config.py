@@ -131,7 +131,7 @@ class MLPConfig:
 @checked_class
 @dataclass(frozen=True)
 class CustomNetConfig:
-    """A network of your own: any function that can be imported and returns one."""
+    """A custom network: any function that can be imported and returns one."""
 
     kind: Literal["custom"] = hidden("custom")
     function: str = hidden("")
@@ -235,7 +235,7 @@ class ProcessConfig:
             InputError: If there are settings of another schedule, or the schedule was given from Python.
         """
         if self.schedule == "custom":
-            raise InputError("a schedule of your own is given from Python: train(..., schedule=...)")
+            raise InputError("a custom schedule is given from Python: train(..., schedule=...)")
         entry, options = registries.SCHEDULES.read(self.schedule)
         sigmas = {name: getattr(self, name) for name in ("sigma_min", "sigma_max") if getattr(self, name) is not None}
         if sigmas and entry.name not in ("geometric", "karras"):

@@ -35,7 +35,7 @@ from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.model_config import NET_KINDS, LatentConfig, NetConfig, ProcessConfig, UNetConfig
 
 OWN_DATA = ("folder", "arrays", "latent", "photos64", "photos128", "photos256", "ddpm256")
-"""The presets for data of your own."""
+"""The presets for user data."""
 PLAIN_LOOP = "plain-loop"
 """The preset of models that were not trained by `train`."""
 MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every", "until", "measure_every"}
@@ -104,7 +104,7 @@ class TrainConfig:
     larger pools, and with them larger batches, gain more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
-    network of one's own."""
+    custom network."""
     seed: int = argument(0, least=0, below=2**63)
     """Seed of all random numbers of the run."""
     save_every: int = argument(1000, least=1)
@@ -164,7 +164,7 @@ class RuntimeConfig:
     log_every: int = argument(50, least=1)
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = argument(("auto",), names=("auto", "none", "tensorboard"))
-    """Where the curves are logged besides log.csv: tensorboard, or a function of your own, package.module:function (in
+    """Where the curves are logged besides log.csv: tensorboard, or a custom function, package.module:function (in
     Python also itself), which is given again where a run goes on; none for no tracker. auto is tensorboard where it is
     installed."""
 
@@ -249,7 +249,7 @@ class Config:
 
     @property
     def title(self) -> str:
-        """Title of the run: its preset, or for data of your own the name of the data."""
+        """Title of the run: its preset, or for user data the name of the data."""
         if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
         path = Path(short_source(self.data.source))

@@ -276,13 +276,13 @@ def train(
         initial: Run folder, model file or hf:// address of a model whose averaged weights the run starts from; from
             Python also the model. Network, schedule and target are those of the model; the data must be of its
             shape. New classes start a new label embedding. Default: random weights.
-        net: Kind of network, or a function of (shape of an item, number of classes) that returns one of your own;
-            from Python also a module, which is copied. Default: the preset's.
+        net: Kind of network, or a function of (shape of an item, number of classes) that returns a custom one; from
+            Python also a module, which is copied. Default: the preset's.
         objective: Function that makes an objective for the denoiser, in place of L_simple and its variants.
             Parameters of its own (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
-        out: Run folder; default: runs/ and the preset, or the name of your own data.
+        out: Run folder; default: runs/ and the preset, or the name of your data.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
         verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
@@ -409,7 +409,7 @@ def distil(
         evaluations: Number of network evaluations of the default sampler, and of the last stage of progressive;
             default: 2.
         out: Run folder; default: runs/, the name of the model's run or repository, and the method.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
         verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
@@ -524,7 +524,7 @@ def sample(
             array (images, signals, volumes or points) and labels, else a new folder for single PNGs, or .wav files
             if the model was trained on such; default: a .png in the folder samples of the run, or of the working
             folder for a model outside a run.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
@@ -618,7 +618,7 @@ def edit(
         soften: Number of pixels of the image over which the samples pass into the image, inside the edge of the
             mask or of the window; pixels outside of it stay to the bit. Default: 0.
         operator: What restore undoes: upscale, grey, mask, crop, blur, noise, as in upscale:4, several joined by +;
-            or a function of your own (package.module:function). `ancestral help operators` explains them. Default:
+            or a custom function (package.module:function). `ancestral help operators` explains them. Default:
             nothing but the noise.
         noise: Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default:
             0, where samples agree with the image exactly, or of a blur that of its rounding.
@@ -663,7 +663,7 @@ def edit(
         out: A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and
             their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
             of the working folder for a model outside a run.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
@@ -745,7 +745,7 @@ def evaluate(
         ode_steps: Number of ODE steps, of two network evaluations each; default: 100, or T if that is less.
         probes: Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16
             dimensions, else 1.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the
             model card) and report.html are updated.
@@ -755,8 +755,8 @@ def evaluate(
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
@@ -767,14 +767,14 @@ def evaluate(
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
             (first) run.
-        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+        sampler: Sampler, a name with options if need be; from Python also a custom one. Default: the one of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
         given: Where the data have conditions of the model that training found elsewhere, by name, as in
             sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
-        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+        trust: Custom functions that make conditions of a model in a file, which may run: no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
 
@@ -818,8 +818,8 @@ def evaluate_samples(
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
@@ -869,10 +869,10 @@ def compare(
             with `samplers`.
         samplers: Compare these samplers of one run: the distance of their samples to the data over network
             evaluations (passes), and the fewest that come within 5 % of DDPM with all steps. A name with steps, as
-            in heun:steps=5, is tried with these alone. From Python also samplers of your own. Default: none, runs
-            are compared.
+            in heun:steps=5, is tried with these alone. From Python also custom samplers. Default: none, runs are
+            compared.
         most: With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run
             folder.
@@ -882,8 +882,8 @@ def compare(
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
@@ -894,14 +894,14 @@ def compare(
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
             (first) run.
-        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+        sampler: Sampler, a name with options if need be; from Python also a custom one. Default: the one of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
         given: Where the data have conditions of the model that training found elsewhere, by name, as in
             sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
-        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+        trust: Custom functions that make conditions of a model in a file, which may run: no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
 
@@ -952,7 +952,7 @@ def average(
         most: Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps;
             default: no bound.
         end: Last step of the averages, or the last snapshot before it; default: the last snapshot.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the best average, the results and the samples; default: average in the run folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -961,8 +961,8 @@ def average(
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
             not the numbers.
@@ -970,14 +970,14 @@ def average(
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
             (first) run.
-        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+        sampler: Sampler, a name with options if need be; from Python also a custom one. Default: the one of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
         given: Where the data have conditions of the model that training found elsewhere, by name, as in
             sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
-        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+        trust: Custom functions that make conditions of a model in a file, which may run: no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
 
@@ -1029,7 +1029,7 @@ def info(
         verify: Check all files of the run instead: that each has the content that was written (SHA-256), and is of
             this run. Files that no run writes are listed. The exit code is 1 if a file is damaged or of another
             run.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
@@ -1061,7 +1061,7 @@ def export(
             "none".
         out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
             folder, or model.onnx, model.pt2 or page.html, which is replaced.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
@@ -1148,7 +1148,7 @@ def push(
         address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist
             is created.
         private: Whether a new repository is private.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:

@@ -45,11 +45,11 @@ class Evaluation:
     folder: Path
     """The folder of samples that are kept, which later evaluations find."""
     temporary: Path
-    """The folder of samples that are not kept: those of code of your own."""
+    """The folder of samples that are not kept: those of custom code."""
     count: int
     references: References
     variant: str = ""
-    """A part of the temporary folder: two samplers of your own may have the same repr."""
+    """A part of the temporary folder: two custom samplers may have the same repr."""
     conditions: ItemConditions | None = None
     """The real items whose conditions samples are given; None of a model without conditions besides the label."""
 
@@ -103,7 +103,7 @@ class Evaluation:
         schedule = self.model.denoiser.schedule
         try:
             passes = self.sampler.nfe(schedule)
-        except Exception:  # a sampler of one's own may need more than the items of one number that are counted with
+        except Exception:  # a custom sampler may need more than the items of one number that are counted with
             passes = len(self.sampler.times(schedule)) - 1
         return passes * (1 if self.guidance == 1 else 2)
 

@@ -93,10 +93,10 @@ def load(
     Args:
         path: A run folder, a `model.safetensors`, or hf://user/repo.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        net: The network of your own that was trained: the module (its weights are replaced in a copy), a function that
+        net: The custom network that was trained: the module (its weights are replaced in a copy), a function that
             builds it, or the function's name, package.module:function.
-        schedule: The schedule of your own, if it is a subclass of Schedule; tables are in the file.
-        target: The target of your own.
+        schedule: The custom schedule, if it is a subclass of Schedule; tables are in the file.
+        target: The custom target.
 
     Raises:
         InputError: If it is no model, is damaged, needs a part that is not given, or was trained with another.
@@ -133,7 +133,7 @@ def load(
 def _target(path: Path, metadata: Mapping[str, str], config: Config) -> Target:
     name = metadata["target"]
     if config.process.target == "custom":
-        raise InputError(f"{path} was trained with a target of your own, {name}: give it, target=...")
+        raise InputError(f"{path} was trained with a custom target, {name}: give it, target=...")
     if name not in targets.BY_NAME:
         raise damaged(path, "target")
     return targets.BY_NAME[name]

@@ -49,7 +49,7 @@ def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Te
     Args:
         model: The model.
         request: The request.
-        condition: What else a network of the user's own is given, by the names of its arguments: tensors with one row
+        condition: Further arguments of a custom network, by name: tensors with one row
             for all samples or one for each, or a function of places of samples that returns a row for each.
 
     Raises:

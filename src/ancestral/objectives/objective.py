@@ -102,7 +102,7 @@ class Objective(ABC):
 
         The noise of all samples with one condition must stay N(0, I): it may be dealt out among them, and not chosen.
         In a run it is called once for a step, with the whole batch, however many processes and micro-batches share it.
-        In a loop of your own it is called with the samples of each call of the loss.
+        In a custom loop it is called with the samples of each call of the loss.
 
         Args:
             x0: Clean samples, (B, *).

@@ -291,7 +291,7 @@ def checkpoint_blocks(net: nn.Module) -> None:
     """Have each repeated block recompute its activations in the backward pass instead of keeping them.
 
     The random numbers of dropout are functions of keys, which are inputs of a block, so the gradient is the same to the
-    bit. The state of PyTorch's generator is kept for networks of one's own.
+    bit. The state of PyTorch's generator is kept for custom networks.
     """
     for block in repeated_blocks(net):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)

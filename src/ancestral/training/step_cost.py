@@ -182,7 +182,7 @@ def choose_checkpointing(trainer: Trainer, memory: StepMemory) -> tuple[StepMemo
 def choose_measurements(trainer: Trainer, step_seconds: float | None = None) -> Measuring:
     """Choose after how many steps each the distance of samples is measured, where the config leaves it out.
 
-    All processes take part, and the first one's times decide. The time of a network of the user's own is not measured.
+    All processes take part, and the first one's times decide. The time of a custom network is not measured.
 
     Args:
         trainer: The training run, before its next step.

@@ -50,7 +50,7 @@ class Trainer:
         config: The config of the run.
         dataset: The data.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        parts: Parts of your own in place of the config's.
+        parts: Custom parts in place of the config's.
         held_out: Data that are not trained on, whose loss is measured; their classes are numbered as those of the data.
         autoencoder: The autoencoder of a config with a latent space, which is not trained here.
 
@@ -76,7 +76,7 @@ class Trainer:
         config = self.parts.named_in(config).check()
         precision = config.train.precision
         if precision == "auto" and isinstance(config.net, CustomNetConfig):
-            precision = "fp32"  # whether code of one's own bears less is not known
+            precision = "fp32"  # whether custom code bears less is not known
         self.distributed = Distributed(device, precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
         self.spec = dataclasses.replace(spec_of(dataset, config), autoencoder=autoencoder)
@@ -244,7 +244,7 @@ class Trainer:
         skipped. On a CPU, where nothing waits, it is known at once, and nothing is computed for a step that is skipped.
         """
         state, scaler, at_once = self.state, self.distributed.scaler, self.reads_each_step
-        rates = self._learning_rates(state)  # a schedule of one's own may fail: nothing has begun then
+        rates = self._learning_rates(state)  # a custom schedule may fail: nothing has begun then
         batch = self._next_batch()
         t, losses, flags, notes = self.gradients.compute(state, batch, self.stopping, self.preempted)
         scaler.unscale_(state.optimiser)
@@ -298,7 +298,7 @@ class Trainer:
     def reads_each_step(self) -> bool:
         """Whether the outcome of each step is read before the next one, where that costs nothing or is needed.
 
-        On an accelerator the fused kernel of Adam skips a step by a number on the device. Optimisers of your own, MPS
+        On an accelerator the fused kernel of Adam skips a step by a number on the device. Custom optimisers, MPS
         and sharded weights have no such kernel. An objective that learns from its losses draws the next times by them.
         """
         return (
@@ -464,7 +464,7 @@ class Trainer:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
         if self.validation is None:
             return ()
-        with pytorch_generator(0):  # a network of one's own may draw random numbers
+        with pytorch_generator(0):  # a custom network may draw random numbers
             denoiser = self.model().diffusion.eval()
             losses = self.validation.losses(denoiser, self.state.objective, self.distributed)
         end = self.last_step
@@ -481,7 +481,7 @@ class Trainer:
         model, found, end, began = self.model(), distance.plateau.found, self.last_step, time.monotonic()
         stopping = lambda: self.stopping and step < train.steps  # noqa: E731
         try:
-            with pytorch_generator(0):  # a network of one's own may draw random numbers
+            with pytorch_generator(0):  # a custom network may draw random numbers
                 best = distance.measure(model, self.config, step, self.distributed, stopping)
         except Exception as error:  # no measurement is worth the run
             if self.distributed.world > 1:  # the others wait

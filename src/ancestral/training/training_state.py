@@ -172,7 +172,7 @@ class TrainingState:
             return model.build(config, self.spec, self.parts).to(self.distributed.device)
 
     def _objective(self, config: Config) -> Objective:
-        with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
+        with pytorch_generator(config.train.seed):  # parameters of a custom objective may begin at random
             if self.parts.objective is None:
                 return objectives.from_config(config, self.denoiser)
             return custom_parts.call_objective(self.parts.objective, self.denoiser)
@@ -243,7 +243,7 @@ class TrainingState:
         }
 
     def numbers(self) -> dict[str, Any]:
-        """Collect what is no tensor, as JSON can hold it: of guard, loss by time, and an optimiser of one's own.
+        """Collect what is no tensor, as JSON can hold it: of guard, loss by time, and a custom optimiser.
 
         Raises InputError if the optimiser keeps something that no checkpoint could hold.
         """

@@ -144,7 +144,7 @@ def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> 
     if degradation is None:
         raise InputError(
             f"{option('operator')} cannot be {operator!r}: give one such as upscale:4, grey, blur:2 or mask:left, "
-            "several joined by +, or a function of your own, package.module:function"
+            "several joined by +, or a custom function, package.module:function"
         )
     if degradation.noise and noise not in (0, degradation.noise):
         raise InputError(

@@ -272,9 +272,7 @@ def _method(
     name = settings_of(request).method or "auto"
     if aids.custom_method is not None:
         name = _custom_name(aids.custom_method)
-        return CustomRestoration(
-            name, "", "a method of your own", function=aids.custom_method
-        ), "It is a method of your own."
+        return CustomRestoration(name, "", "a custom method", function=aids.custom_method), "It is a custom method."
     if name != "auto":
         return RESTORATIONS.find(name), "It is the method that the options or the recipe name."
     if model.spec.autoencoder is not None and aids.of_latents is None and trained is None:

@@ -237,7 +237,7 @@ def follower(model: Model | str | Path, device: str, net: Any) -> Model:
     Args:
         model: The model, or where it is.
         device: The device for a model that is read.
-        net: The network of the user's own, for models that have one.
+        net: The custom network, for models that have one.
 
     Raises:
         InputError: If there is no such model.

@@ -128,7 +128,7 @@ def write_autoencoder(trainer: Trainer, place: RunFolder, steps: int) -> None:
 def learner_of(trainer: Trainer) -> Trainer:
     """Return the trainer of the autoencoder of a trainer in a latent space, at step 0."""
     config = autoencoder_config(trainer.config)
-    if config.train.precision == "auto":  # for a network of one's own that is fp32
+    if config.train.precision == "auto":  # for a custom network that is fp32
         precision = {"bfloat16": "bf16"}.get(str(trainer.dtype).removeprefix("torch."), "fp32")
         config = config.with_settings(precision=precision)
     assert trainer.spec.autoencoder is not None

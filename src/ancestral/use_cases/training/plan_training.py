@@ -40,8 +40,8 @@ class TrainPlan:
         folder: The run folder.
         saved: The config of the run that is resumed, if any.
         start: The model that the run starts from, if any.
-        parts: Parts of the user's own.
-        trackers: Trackers of the user's own.
+        parts: Custom parts.
+        trackers: Custom trackers.
         autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
@@ -217,11 +217,11 @@ OWN: dict[str, Callable[[object], bool]] = {
 }
 """Settings that may be objects, and how these are recognised."""
 IDLE_BESIDE = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
-"""Settings that have no effect beside parts of your own."""
+"""Settings that have no effect beside custom parts."""
 
 
 def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
-    """Return the parts of the user's own, and the settings that are none."""
+    """Return the custom parts, and the remaining settings."""
     settings = dict(options.settings)
     objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
     objects |= {name: function_of(getattr(options, name)) for name in ("lr_schedule", "objective")}
@@ -229,12 +229,12 @@ def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
     for name, idle in IDLE_BESIDE.items():
         if getattr(parts, name) is not None and any(setting in settings for setting in idle):
             names = " and ".join(map(option, idle))
-            raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
+            raise InputError(f"a custom {option(name)} replaces {names}: leave {names} out")
     return parts, settings
 
 
 def divided_trackers(trackers: str | Tracker | Sequence[str | Tracker]) -> tuple[tuple[str, ...], tuple[Tracker, ...]]:
-    """Divide trackers into the names of those of this package, and those of the user's own.
+    """Divide trackers into the names of those of this package, and custom ones.
 
     These may be given as package.module:function. The config has no place for them: the code of a config that someone
     else wrote is not run.
@@ -251,11 +251,11 @@ def function_of(function: Callable[..., Any] | str | None) -> Callable[..., Any]
 
 
 def with_settings(base: Config, parts: CustomParts, settings: Mapping[str, Any]) -> Config:
-    """Return the config with these settings, and "custom" where there are own parts."""
+    """Return the config with these settings, and "custom" for custom parts."""
     values, validation = dict(settings), settings.get("validation")
     if validation is not None and not isinstance(validation, float | int | str):
         values["validation"] = str(validation) if isinstance(validation, Path) else configs.FROM_PYTHON
     config = parts.named_in(base).with_settings(**values)
     if parts.named_in(config) != config:
-        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
+        raise InputError("a custom schedule, target or network has no settings: leave those of its kind out")
     return config

@@ -104,7 +104,7 @@ def _words(value: object) -> str:
 def with_saved_schedule(
     parts: CustomParts, config: Config, saved: Config | None, start: Start | None, folder: RunFolder
 ) -> CustomParts:
-    """Return the parts with a schedule of the user's own from the file that holds its tables.
+    """Return the parts with a custom schedule from the file that holds its tables.
 
     Raises:
         InputError: If the run that is resumed has another schedule or target.

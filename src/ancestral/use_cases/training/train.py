@@ -175,7 +175,7 @@ def fit(
     Args:
         trainer: The trainer.
         folder: The run folder.
-        custom_trackers: Trackers of the user's own, beside those that the config names.
+        custom_trackers: Custom trackers, beside those that the config names.
 
     Returns:
         Whether the last step was reached.

@@ -51,7 +51,7 @@ def choose_memory(trainer: Trainer) -> Generator[Event, None, tuple[StepMemory |
     """Measure the memory of a step, and choose whether activations are recomputed.
 
     Returns:
-        The memory, None for several processes and for a network of your own; and a line on recomputed activations.
+        The memory, None for several processes and for a custom network; and a line on recomputed activations.
     """
     if trainer.distributed.world > 1 or isinstance(trainer.config.net, CustomNetConfig):
         return None, ()
