@@ -64,17 +64,17 @@ class TrainConfig:
     steps: int = argument(800_000, least=1, below=2**63)
     """Number of optimiser steps."""
     until: Literal["steps", "plateau"] = argument("steps", title="Train until")
-    """Where training ends: after `steps`; or where the distance of samples to real items has stopped improving, or the
-    validation loss shows memorisation, and at the latest after `steps`. A learning rate that falls along a cosine then
-    stays constant until there, and falls over a fifth of all steps."""
+    """End of training: steps ends it after `steps`; plateau ends it when the distance of samples to real items has
+    stopped improving, or the validation loss shows memorisation, and at the latest after `steps`. With plateau a cosine
+    decay of the learning rate begins there, and takes a fifth of all steps."""
     plateau_tolerance: float = argument(0.05, above=0, below=1)
     """The distance of samples has stopped improving if it surely (95 %) falls by less than this share while the steps
     double."""
     batch_size: int | None = argument(128, least=1)
     """Number of images in each step; default: chosen by the size of the images."""
     optimiser: Literal["adam", "muon", "custom"] = "adam"
-    """adam: the paper's. muon: for convolutions and dense layers, momentum with orthogonalised steps, which learns more
-    from each step; Adam for all other parameters. custom is one that was given from Python."""
+    """adam is Adam as in the DDPM paper. muon is momentum with orthogonalised steps for convolutions and dense layers,
+    which learns more from each step, and Adam for all other parameters. custom is an optimiser given from Python."""
     lr: float | None = argument(2e-4, title="Learning rate", above=0, below=math.inf)
     """The learning rate after the warm-up; default: chosen by the size of the images."""
     warmup: int = argument(5000, least=0)
@@ -95,13 +95,14 @@ class TrainConfig:
     times: TimesName = argument("uniform", title="Training times")
     """Distribution of the times t of a batch: {TIMES}."""
     continuous: bool = argument(False, title="Continuous times")
-    """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
+    """Draw t from the whole interval (0, T], not only from its integers. It excludes importance and learned
+    variance."""
     weighting: WeightingName = argument("simple", title="Loss weighting")
     """Weight of each t in the loss, on the error of x_0; on that of the target for simple and p2: {WEIGHTINGS}."""
     coupling: str = argument("independent", names="words", choices=tuple(registries.COUPLINGS))
-    """Which noise an item of a batch is trained with: {COUPLINGS}. It straightens the paths of samplers without noise,
-    so that fewer steps suffice; with classes it pairs within each. A name, or a name with options, as in ot:pool=256;
-    larger pools, and with them larger batches, gain more."""
+    """Pairing of the items of a batch with noise: {COUPLINGS}. A pairing straightens the paths of samplers without
+    noise, so that fewer steps suffice. Items are paired within their class. A name, or a name with options, as in
+    ot:pool=256; larger pools, and with them larger batches, gain more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     custom network."""
@@ -110,7 +111,7 @@ class TrainConfig:
     save_every: int = argument(1000, least=1)
     """Number of steps between two checkpoints; steps 50, 100, 200 and the last are saved too."""
     sample_every: int = argument(1000, title="Preview every", least=1)
-    """Number of steps between two grids of samples; there are grids of steps 50, 100, 200 and the last too."""
+    """Number of steps between two grids of samples; steps 50, 100, 200 and the last have grids too."""
     measure_every: int | None = argument(None, least=0)
     """Number of steps between two measurements of the distance (KID) of 200 samples to real items, by which the best
     model is kept as best.safetensors; 0 measures none. Default: chosen so that they take at most 5 % of the time, in
@@ -135,11 +136,11 @@ class RuntimeConfig:
     """Settings of the work that change no result, except for rounding."""
 
     micro_batch: int | None = argument(None, title="Images at once", least=1)
-    """Number of images that each process computes at once; gradients are accumulated. Default: all of its share, halved
-    automatically if memory runs out."""
+    """Number of images that each process computes at once; gradients are accumulated. Default: the share of the
+    process, halved automatically if memory runs out."""
     checkpointing: bool | None = argument(None, title="Recompute activations")
     """Recompute the activations of each block in the backward pass instead of keeping them: the same gradients with
-    less memory, in about a third more time. Default: where the memory does not suffice otherwise."""
+    less memory, in about a third more time. Default: recompute only if the memory does not suffice otherwise."""
     workers: int | None = argument(None, title="Reading processes", least=0)
     """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
@@ -152,8 +153,8 @@ class RuntimeConfig:
     whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
     max-autotune also tries several kernels for each operation, which takes long."""
     memory_format: Literal["auto", "channels-last", "contiguous"] = "auto"
-    """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
-    or each channel by itself. auto is channels-last for images."""
+    """Memory format of batches and weights, while training and in the model: channels-last keeps the channels of a
+    position together, contiguous keeps each channel together. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
     """Number of most recent checkpoints to keep."""
     keep_every: int = argument(0, least=0)
@@ -164,8 +165,8 @@ class RuntimeConfig:
     log_every: int = argument(50, least=1)
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = argument(("auto",), names=("auto", "none", "tensorboard"))
-    """Where the curves are logged besides log.csv: tensorboard, or a custom function, package.module:function (in
-    Python also itself), which is given again where a run goes on; none for no tracker. auto is tensorboard where it is
+    """Trackers that log the curves besides log.csv: tensorboard, none, or a custom function, package.module:function
+    (in Python also the function), which has to be given again when a run is resumed. auto is tensorboard if it is
     installed."""
 
     @property
