@@ -257,7 +257,7 @@ def test_a_text_is_read(text, name):
         ),
         *(
             ("grey+sharpen:2", "unknown operator 'sharpen'"),
-            ("upscale:2+", r"upscale:2\+ lacks an operator beside a \+"),
+            ("upscale:2+", r"upscale:2\+ lacks an operator next to a \+"),
             ("grey++blur:2", "lacks an operator"),
         ),
         *(("mask+grey", "put it before the mask"), ("crop+mask", "cannot follow a mask")),

@@ -131,7 +131,7 @@ class _Kind(ABC):
             InputError: If the kind does not say what lies between two values.
         """
         raise InputError(
-            f"a walk has nothing between two values of {name}: give one for all of it, "
+            f"a walk cannot interpolate between two values of {name}: give one for all of it, "
             f"{option('given', f'{name}=VALUE')}"
         )
 

@@ -406,8 +406,8 @@ def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> No
     for function in (function for text in texts for function in _functions(text)):
         if function not in named:
             raise InputError(
-                f"a file names the function {function}, which makes a condition, and no file runs code: name it too, "
-                f"{option(name, function)}, if you trust that code"
+                f"a file names the function {function}, which makes a condition; files run no code by themselves: "
+                f"name it too, {option(name, function)}, if you trust that code"
             )
 
 
@@ -434,7 +434,7 @@ def parse(text: str) -> Degradation | None:
     parts: list[Part] = []
     for piece in map(str.strip, text.split("+")):
         if parts and not piece:
-            raise InputError(f"{text} lacks an operator beside a +: leave the + out, or name one of {OPERATORS.names}")
+            raise InputError(f"{text} lacks an operator next to a +: leave the + out, or name one of {OPERATORS.names}")
         operator, _, argument = piece.partition(":")
         if operator in OPERATORS:
             part: Part = OPERATORS[operator].make(argument)
@@ -463,7 +463,7 @@ def upscale(argument: str) -> Part:
 def grey(argument: str) -> Part:
     """Read grey, which has no option."""
     if argument:
-        raise InputError(f"grey takes nothing after it, not {argument!r}")
+        raise InputError(f"grey takes no argument, not {argument!r}")
     return Fixed(Grey())
 
 

@@ -1084,7 +1084,7 @@ def test_a_denoiser_needs_no_network():
     assert result.samples.metrics["frechet"].value.value < 0.05
     assert "100 by DDIM" in str(result)
     assert result.likelihood.settings.variance == "large"
-    with pytest.raises(InputError, match="say which data it is of"):
+    with pytest.raises(InputError, match="name its data"):
         finish(evaluate(exact))
 
 

@@ -232,7 +232,7 @@ def held_out_share(validation: Any) -> HeldOut | None:
     share, way = float(match[1]), match[2]
     if way != "blocks" or not 0 < share < 1:
         raise InputError(
-            f"{option('validation', validation)} holds nothing out: give a share between 0 and 1, as in "
+            f"{option('validation', validation)} holds out no item: give a share between 0 and 1, as in "
             f"{option('validation', 0.1)}, or {option('validation', '0.1:blocks')}"
         )
     return HeldOut(share, by_blocks=True)

@@ -196,7 +196,7 @@ class LatentConfig:
         if self.latent is not None and self.latent not in LATENT_FACTORS:
             factors = ", ".join(map(str, LATENT_FACTORS[:-1]))
             raise InputError(
-                f"{option('latent', self.latent)} is no factor by which sides become shorter: give {factors} or "
+                f"{option('latent', self.latent)} is no factor of an autoencoder: give {factors} or "
                 f"{LATENT_FACTORS[-1]}, or the run folder or model file whose autoencoder is taken"
             )
 

@@ -341,7 +341,7 @@ class Config:
         train, validation = self.train, self.data.validation
         if not self.data.source:
             raise InputError(
-                f"say what to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
+                f"name the data to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
                 "or a .npy or .npz file"
             )
         for section in (self.data, train, self.runtime, self.distil):

@@ -231,9 +231,9 @@ def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Ten
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
     if any("\0" in text for text in texts):
-        raise InputError(f"{name} cannot be {shown(value)}, which holds NUL, a character of no text: leave it out")
+        raise InputError(f"{name} cannot be {shown(value)}, which contains the character NUL: remove it")
     if not all(map(is_text, texts)):
-        raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: write it anew")
+        raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: save it as UTF-8")
     tokens = kind.read(texts)
     for text, row in zip(texts, tokens.tolist(), strict=True):
         if text.strip() and row[0] == ABSENT:

@@ -160,7 +160,7 @@ class Objective(ABC):
             indices = indices.tolist()
         indices = positions(len(x0)) if indices is None else indices
         if len(indices) != len(x0):
-            raise InputError(f"indices are one for each sample: {len(x0)} samples, and {len(indices)} indices")
+            raise InputError(f"give one index for each sample: there are {len(x0)} samples and {len(indices)} indices")
         self.prepare(denoiser, step, averaged)
         t, importance = self.draw(seed, step, indices)  # algorithm 1, line 3
         if eps is None:

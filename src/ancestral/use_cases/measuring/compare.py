@@ -105,13 +105,13 @@ def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler])
         if options.most is not None:
             raise InputError(f"{option('most')} belongs to {option('samplers')}; give that too")
         if count < 2:
-            raise InputError(f"one run is compared with nothing; name another, or give {option('samplers', 'all')}")
+            raise InputError(f"a comparison needs two runs: name another, or give {option('samplers', 'all')}")
         return
     if count != 1:
-        raise InputError(f"{option('samplers')} are compared of one run: name it, and no other")
+        raise InputError(f"{option('samplers')} compares the samplers of one run: name one run only")
     for name in ("sampler", "steps", "metrics"):
         if getattr(options, name) is not None:
-            raise InputError(f"{option(name)} is for runs; leave it out beside {option('samplers')}")
+            raise InputError(f"{option(name)} has no effect with {option('samplers')}: leave it out")
     if not sampler_names:
         raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
 

@@ -59,7 +59,7 @@ class EvaluatedModel:
             return plain_source(data)
         if self.data_config is None:
             raise InputError(
-                "this model was imported or made from Python, so say which data to evaluate it on: "
+                "this model was imported or made from Python, so name the data to evaluate it on: "
                 f"{option('data', '...')}"
             )
         return self.data_config.source
@@ -86,7 +86,7 @@ def open_model(
             name = str(model.file.parent if model.file.name == run_files.MODEL else model.file)
         return EvaluatedModel(model, name)
     if options.data is None:
-        raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
+        raise InputError("a denoiser does not know the shape of its items, so name its data: data=...")
     return EvaluatedModel(Model(model, datasets.open(options.data).spec), name)
 
 

@@ -100,7 +100,7 @@ def _choose_items(
     data = held_out if split == "held-out" else load(source, split)
     if data is None:
         raise InputError(
-            f"{source} has no test split: say with {option('held_out')} which data the model did not learn from"
+            f"{source} has no test split: give data that the model was not trained on, {option('held_out')}"
         )
     name = source if split != "held-out" or options.held_out is None else options.held_out
     dataset = in_memory(data)

@@ -286,7 +286,9 @@ def parent_of(options: Sample, digest: str) -> Request:
     """
     file, at = options.branch, options.at
     if file is None or at is None:
-        raise InputError(f"{option('branch')} and {option('at')} belong together: a picture and one of its states")
+        raise InputError(
+            f"{option('branch')} and {option('at')} belong together: give a picture and the number of one of its states"
+        )
     for one in dataclasses.fields(options):
         if not one.metadata.get("branches", True) and getattr(options, one.name) is not None:
             raise InputError(f"{option('branch')} goes on with the samples of {file}: leave {option(one.name)} out")
