@@ -6,7 +6,7 @@ python bench record digits --contestant ancestral --settings '{"train": {"lr": 0
 python bench record digits-2 --contestant my_module:build --teacher 15
 python bench record fashion-gpu                           the same on one GPU, by the wall clock
 
-A contestant is one of the benchmark, with settings of your own, or package.module:function: your function from a
+A contestant is one of the benchmark, with your settings, or package.module:function: your function from a
 `peers.contest.Task` to a `peers.contest.Contestant`. bench/records.md has the rules. Each training run has a process of
 its own. It is kept in bench/out, and is not repeated if the command is repeated at the same commit.
 
@@ -159,7 +159,7 @@ DEFAULTS = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("division", nargs="?", choices=list(DIVISIONS), help="without one, only write bench/records.md")
-    parser.add_argument("--contestant", help="a name, or package.module:function of your own (default: ancestral)")
+    parser.add_argument("--contestant", help="a name, or package.module:function (default: ancestral)")
     parser.add_argument("--settings", type=read_settings, metavar="JSON", help="settings that replace its own")
     parser.add_argument(
         "--minutes",

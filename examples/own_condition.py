@@ -1,4 +1,4 @@
-"""A condition of your own: a network that takes the words of a caption by cross-attention, and guidance by them.
+"""A custom condition: a network that takes the words of a caption by cross-attention, and guidance by them.
 
     python examples/own_condition.py
 

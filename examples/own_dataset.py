@@ -1,4 +1,4 @@
-"""Data of your own: a torch Dataset, here of drawings made on the fly, conditioned on their class.
+"""A custom torch Dataset, here of drawings made on the fly, conditioned on their class.
 
     python examples/own_dataset.py
 

@@ -1,4 +1,4 @@
-"""A network of your own: trained by the library's trainer, saved, loaded again, evaluated.
+"""A custom network: trained by the library's trainer, saved, loaded again, evaluated.
 
     python examples/own_network.py
 

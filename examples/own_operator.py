@@ -1,4 +1,4 @@
-"""An operator of your own: a scanner's projections at six angles, and images restored from them with their uncertainty.
+"""A custom operator: a scanner's projections at six angles, and images restored from them with their uncertainty.
 
     python examples/own_operator.py
 

@@ -1,4 +1,4 @@
-"""A sampler of your own: one rule that moves x from time t to an earlier time s.
+"""A custom sampler: one rule that moves x from time t to an earlier time s.
 
     python examples/own_sampler.py
 

@@ -1,4 +1,4 @@
-"""A noise schedule and a prediction target of your own, on points.
+"""A custom noise schedule and a custom prediction target, on points.
 
     python examples/own_schedule_and_target.py
 

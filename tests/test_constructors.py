@@ -110,7 +110,7 @@ def test_a_bare_network_is_no_denoiser():
             use(nets.MLP(), torch.zeros(2, 2))
     with pytest.raises(InputError, match="denoiser cannot be a MLP: give a Denoiser"):
         guidance.Clipped(nets.MLP())
-    with pytest.raises(InputError, match="has a schedule and a method predict, and 5 has not"):
+    with pytest.raises(InputError, match="needs a schedule and a method predict, which 5 lacks"):
         samplers.DDIM(2).sample(5, torch.zeros(2, 2))
 
 

@@ -10,7 +10,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.registries import OPERATORS
 from ancestral.conditions import Image, Vector
 from ancestral.data.spec import Codec
-from ancestral.derived import makers, parse
+from ancestral.derived import degradations, parse
 
 SHAPES = {1: (3, 24), 2: (3, 16, 24), 3: (3, 8, 12, 16)}
 
@@ -72,20 +72,20 @@ def own(function):
 )
 def test_an_item_has_the_same_condition_in_every_batch(text, dims):
     """The last bits included, and those of PyTorch's generator."""
-    maker, (x0, _) = parse(text), items(SHAPES[dims])
-    whole = maker.make(x0, 3, 7, range(100, 140))
+    degradation, (x0, _) = parse(text), items(SHAPES[dims])
+    whole = degradation.make(x0, 3, 7, range(100, 140))
     order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
     for rows in ([5], order[:7], order[7:]):
-        assert torch.equal(maker.make(x0[rows], 3, 7, [100 + int(row) for row in rows]), whole[rows])
+        assert torch.equal(degradation.make(x0[rows], 3, 7, [100 + int(row) for row in rows]), whole[rows])
     fixed = text.startswith(("upscale", "grey", "blur")) and "mask" not in text
-    for address in ((4, 7, range(100, 140)), (3, 8, range(100, 140)), (3, 7, range(40))):
-        assert torch.equal(maker.make(x0, *address), whole) == fixed
+    for key in ((4, 7, range(100, 140)), (3, 8, range(100, 140)), (3, 7, range(40))):
+        assert torch.equal(degradation.make(x0, *key), whole) == fixed
 
 
 def test_two_random_conditions_of_an_item_have_numbers_of_their_own():
     x0, _ = items(SHAPES[2])
     kinds = {name: Image(3, made_by="noise:0.5") for name in ("a", "b")}
-    a, b = (maker.make(x0, 3, 7, range(40)) - x0 for maker in makers(kinds).values())
+    a, b = (degradation.make(x0, 3, 7, range(40)) - x0 for degradation in degradations(kinds).values())
     assert torch.equal(a, parse("noise:0.5").make(x0, 3, 7, range(40)) - x0)
     assert abs(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) < 0.02
 
@@ -99,9 +99,9 @@ def test_an_alpha_channel_of_a_user_encodes_to_what_training_made(text, dims, co
     if codec.kind == "float":
         levels = levels / 255 * 8.7 - 3
         x0 = codec.encode(levels)
-    maker = parse(text)
-    kind = maker.condition(SHAPES[dims], codec.limits, items)
-    values = maker.make(x0, 0, 5, range(40))
+    degradation = parse(text)
+    kind = degradation.condition(SHAPES[dims], codec.limits, items)
+    values = degradation.make(x0, 0, 5, range(40))
     assert kind == Image(values.shape[1], codec.limits, tuple(values.shape[2:]), True, text)
     alpha = torch.where(values[:, -1:] > 0, codec.limits[1], codec.limits[0]).to(levels.dtype)
     if text in ("mask", "mask:left", "crop"):  # of these the user has the items themselves
@@ -173,8 +173,8 @@ def test_a_third_of_the_masks_is_of_each_kind():
 
 def test_upscaling_takes_the_small_picture_of_pillow():
     x0, levels = items((3, 24, 16), 6)
-    maker = parse("upscale:4")
-    kind = maker.condition((3, 24, 16), (0.0, 255.0), items)
+    degradation = parse("upscale:4")
+    kind = degradation.condition((3, 24, 16), (0.0, 255.0), items)
     assert kind == Image(3, (0.0, 255.0), (6, 4), made_by="upscale:4")
     small = torch.stack(
         [
@@ -182,7 +182,7 @@ def test_upscaling_takes_the_small_picture_of_pillow():
             for one in levels.permute(0, 2, 3, 1).numpy()
         ]
     )
-    made = maker.make(x0, 0, 0, range(6))
+    made = degradation.make(x0, 0, 0, range(6))
     assert (Codec("uint8").decode(made).int() - small.int()).abs().max() <= 1
     torch.testing.assert_close(kind.encode(small, (24, 16)), kind.place(made, (24, 16)), rtol=0, atol=2 / 255)
     large = kind.encode(levels, (24, 16))  # a picture of another size comes to the grid of training first
@@ -239,8 +239,8 @@ def test_a_function_makes_numbers_or_images():
     ],
 )
 def test_a_text_is_read(text, name):
-    maker = parse(text)
-    assert (maker and maker.name) == name
+    degradation = parse(text)
+    assert (degradation and degradation.name) == name
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_text_is_read(text, name):
         ),
         *(
             ("grey+sharpen:2", "unknown operator 'sharpen'"),
-            ("upscale:2+", r"upscale:2\+ lacks an operator beside a \+"),
+            ("upscale:2+", r"upscale:2\+ lacks an operator next to a \+"),
             ("grey++blur:2", "lacks an operator"),
         ),
         *(("mask+grey", "put it before the mask"), ("crop+mask", "cannot follow a mask")),

@@ -234,7 +234,7 @@ def with_learned(call):
 
 
 def circulant(v):
-    """A function of one's own that is linear."""
+    """A custom function that is linear."""
     return v + 0.5 * v.roll(1, 3) + 0.2 * v.roll(1, 2)
 
 

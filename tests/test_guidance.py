@@ -82,7 +82,7 @@ def test_one_time_as_a_tensor_is_that_of_all_images(t):
 
 
 def test_guidance_drops_the_conditions_that_it_names():
-    """A network of one's own with a text embedding: absent is a vector of its own, the other condition stays."""
+    """A custom network with a text embedding: absent is a vector of its own, the other condition stays."""
 
     class TextNet(nn.Module):
         def forward(self, x, index, text, size, mode):

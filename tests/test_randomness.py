@@ -78,7 +78,7 @@ def test_streams_share_no_address():
     assert all(len(modules) == 1 for modules in used.values()), used
     names = [f"{stream.value}{draw}" for stream in Stream for draw in ("", *(f" {k}" for k in range(200)))]
     assert len({zlib.crc32(name.encode()) for name in names}) == len(names)
-    with pytest.raises(InputError, match=r"Stream, not 'probe'; for draws of your own Stream\.OWN"):
+    with pytest.raises(InputError, match=r"Stream, not 'probe'; for custom draws Stream\.OWN"):
         randomness.uniform(0, "probe", 0, [0])
 
 

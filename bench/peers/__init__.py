@@ -15,7 +15,7 @@ DISTILLED = "ancestral-distilled"
 def factory(name: str) -> Callable[[Task], Contestant]:
     """Return the function that builds the contestant `name`. Only this library is imported.
 
-    A name with a colon, "package.module:function", is a contestant of your own: a function of the task.
+    A name with a colon, "package.module:function", is a custom contestant: a function of the task.
 
     Raises:
         InputError: If there is no such contestant.
@@ -25,7 +25,7 @@ def factory(name: str) -> Callable[[Task], Contestant]:
         return own
     if name not in (*NAMES, DISTILLED):
         raise InputError(
-            f"unknown contestant {name!r}: use {', '.join((*NAMES, DISTILLED))}, or package.module:function of your own"
+            f"unknown contestant {name!r}: use {', '.join((*NAMES, DISTILLED))}, or package.module:function"
         )
     if name.startswith("ancestral"):
         from peers import ours

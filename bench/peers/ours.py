@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ancestral import config, load
 from ancestral.data import InMemoryDataset
-from ancestral.model import Model, OwnParts
+from ancestral.model import CustomParts, Model
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation
 from ancestral.training import Trainer
 from ancestral.use_cases.training.distil import distil_config
@@ -56,9 +56,9 @@ class Ancestral:
             "autoguidance": self.autoguidance,
         }
 
-    def parts(self) -> OwnParts:
+    def parts(self) -> CustomParts:
         """Return the weights that training starts from; none are random ones."""
-        return OwnParts()
+        return CustomParts()
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config before `change`; settings that are not the config's are taken out of it."""
@@ -96,9 +96,9 @@ class Distilled(Ancestral):
     guided: ClassVar[dict[str, float]] = {}  # guidance extrapolates, and x̂_0 of a distilled model is a sample
     autoguided: ClassVar[dict[str, float]] = {}
 
-    def parts(self) -> OwnParts:
+    def parts(self) -> CustomParts:
         """Return the weights of the teacher."""
-        return OwnParts(weights=self.teacher.diffusion.net.state_dict())
+        return CustomParts(weights=self.teacher.diffusion.net.state_dict())
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config of `ancestral distil`, and load the teacher."""

@@ -40,8 +40,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral.base.registries import MaskPart, OwnMetric
-from ancestral.config import Config, Given
+from ancestral.base.registries import CustomMetric, MaskPart
+from ancestral.config import ConditionSource, Config
 from ancestral.config.sweep_values import SweptAxes
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion

@@ -9,7 +9,7 @@ them, and what stands for a condition that is absent:
     Image     channels on a grid        (B, C + 1, *sides): in [-1, 1], on x's grid, then 1  zeros
     Words     texts                     the tokens of one of them, (B, L), then -1           -1
 
-The last number or channel says whether the condition is there, so a network of one's own needs no case for what is
+The last number or channel says whether the condition is there, so a custom network needs no case for what is
 absent. A condition that is dropped at random in training can be left out when sampling.
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the
@@ -131,7 +131,7 @@ class _Kind(ABC):
             InputError: If the kind does not say what lies between two values.
         """
         raise InputError(
-            f"a walk has nothing between two values of {name}: give one for all of it, "
+            f"a walk cannot interpolate between two values of {name}: give one for all of it, "
             f"{option('given', f'{name}=VALUE')}"
         )
 

@@ -23,11 +23,11 @@ from ancestral.base.registries import (
     NETWORKS,
     RESTORATIONS,
     SAMPLERS,
+    CustomMetric,
     DistillationName,
     MaskPart,
     MetricName,
     NetworkName,
-    OwnMetric,
 )
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
 from ancestral.config.data_sources import BUILT_IN
@@ -180,7 +180,7 @@ class WithNet(Declaration):
     """A use case that loads models."""
 
     net: NetSource | None = argument(None, title="Network", words=str | None, metavar="package.module:function")
-    """The network of your own that the model was trained with, or the function that builds it."""
+    """The custom network that the model was trained with, or the function that builds it."""
 
 
 class WithResume(Declaration):
@@ -189,7 +189,7 @@ class WithResume(Declaration):
     resume: bool = False
     """Resume the run in the folder, or start it if there is none."""
     verbose: bool = argument(False, title="All notes", short=["v"])
-    """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""
+    """Print all notes before the first step: threads, snapshots, settings chosen by size."""
 
 
 class WithConditions(Declaration, SamplingOptions):
@@ -198,10 +198,10 @@ class WithConditions(Declaration, SamplingOptions):
     weak: Model | str | Path | int | None = argument(
         None, title="Weaker model", words=int | str | None, metavar="RUN|STEP", names="run"
     )
-    """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
+    """Weaker model of the same data, for autoguidance: guidance leads away from it, and needs no condition. A number is
     a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
     batch_size: int | None = argument(None, largest=1024)
-    """Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time, not the
+    """Number of samples in a batch; default: 64, fewer for large items. It changes memory and time, not the
     samples."""
 
 
@@ -223,7 +223,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
         OSError: If the run folder cannot be written.
     """
 
-    OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
+    OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your data"
     PRESETS: ClassVar[str] = PRESETS.names
     DATA_SETS: ClassVar[str] = BUILT_IN.names
     COMMON: ClassVar[tuple[str, ...]] = (
@@ -240,8 +240,8 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     config: str | Config | None = argument(
         None, title="Preset", words=str | None, metavar="PRESET", positional=True, names="preset"
     )
-    """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
-    data is taken for `data`. Default: the preset for the data, or digits without data."""
+    """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. A name or path of
+    data is read as `data`. Default: the preset for the data, or digits without data."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True, names="data")
     """Data to train on: a built-in data set ({DATA_SETS}), a folder or a file, here or in object storage
     (s3://bucket/name or gs://bucket/name). `ancestral help data` lists them. {From
@@ -265,7 +265,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
         metavar=f"{'|'.join(NETWORKS)}|package.module:function",
         names=tuple(NETWORKS),
     )
-    """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
+    """Kind of network, or a function of (shape of an item, number of classes) that returns a custom one{; from
     Python also a module, which is copied}. Default: the preset's."""
     objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
     """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
@@ -308,7 +308,7 @@ class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True, names="data")
     """Data to train on, in any form that training takes; default: those of the model."""
     method: DistillationName | None = None
-    """{DISTILLATIONS}. Default: consistency, or what the run that is resumed has."""
+    """{DISTILLATIONS}. Default: consistency, or the method of the run that is resumed."""
     stages: int | None = None
     """Number of stages, each of which halves the step that is learned; default: the method's."""
     evaluations: int | None = None
@@ -340,12 +340,12 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
     n: int | None = argument(None, title="Samples", short=["n"], ordered=True, largest=1024, branches=False)
-    """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
-    several, else 64."""
+    """Number of samples, with indices 0 to n-1 of the seed; default: one for each value of `given` if it has several,
+    else 64."""
     sampler: str | Sampler | None = argument(
         None, words=str | None, metavar="|".join(SAMPLERS), names="words", choices=tuple(SAMPLERS)
     )
-    """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
+    """Sampler{, a name of `registries.SAMPLERS`}, with optional settings: heun:churn=10,spacing=logsnr. Default: the
     sampler of the run's config."""
     steps: int | None = None
     """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
@@ -357,15 +357,14 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, title="Enlarge by", words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
-    """Model that goes on from the samples of RUN, as one that was trained with --given upscale:4; or several, one after
-    another. Each gets the same seed, and the label and the values of `given` that it knows. A sampler that is given is
-    that of all. A single scale of guidance is that of RUN; one by name is that of each model with this condition.
-    Default: none."""
+    """Model that continues from the samples of RUN, such as one trained with --given upscale:4; or several, in a row.
+    Each gets the seed, and the label and the values of `given` that it knows. A sampler holds for all of them. A single
+    scale of guidance holds for RUN; one by name holds for each model with this condition. Default: none."""
     like: str | Path | None = argument(
         None, title="Repeat a picture", words=Path | None, metavar="FILE.png", names="file", branches=False
     )
-    """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
-    Or a grid of the training run: the same noise and settings, by the model as it is now."""
+    """PNG that was sampled from this model, to make the same samples again; options that it holds are refused. A grid
+    of the training run gives its noise and settings to the model as it is now."""
     branch: str | Path | None = argument(
         None, title="Continue a picture", words=Path | None, metavar="FILE.png", names="file"
     )
@@ -398,13 +397,13 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     )
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
     fps: int | None = argument(None, title="Frames per second", least=1, most=50, sweeps=False)
-    """Frames in a second of the animation, whose second half is two to three times slower. Fewer make a smaller file;
-    default: 8."""
+    """Number of frames per second of the animation, whose second half is two to three times slower. Fewer frames make a
+    smaller file; default: 8."""
     scale: float | None = argument(None, title="Animation size", least=0.05, most=10, sweeps=False)
     """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool | None = None
-    """Whether grids, animations and film strips name the class of each sample, and the last two t; default: they do.
-    One sample is a grid only where this is set, and else its picture alone."""
+    """Whether grids, animations and film strips name the class of each sample, and the last two t; default: yes.
+    A single sample is drawn as a grid if this is set, else as its picture alone."""
 
 
 class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
@@ -439,12 +438,12 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     model: Model | str | Path = argument(title="Run", words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
     task: EditTask = argument(metavar="|".join(EDIT_TASKS), positional=True)
-    """What is done: inpaint samples the part of an image anew that a mask names; restore samples what may have been
-    measured as the image; vary samples images that are like it; interpolate walks from one image to another."""
+    """Kind of edit: inpaint samples the masked part of an image anew; restore samples images that the given image may
+    be a measurement of; vary samples similar images; interpolate walks from one image to another."""
     image: Any = argument(None, words=str | None, metavar="IMAGE", positional=True, names="file")
     """Image, signal or volume: a file{; from Python also a tensor, an array or a Pillow image}. Each image of a folder
-    is edited with the same options, into a folder of results. Of interpolate the first image; without images, it walks
-    between the classes or the conditions."""
+    is edited with the same options, into a folder of results. interpolate takes it as the first image; without images
+    it walks between the classes or the conditions."""
     other: Any = argument(
         None,
         title="Second image",
@@ -456,12 +455,12 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     )
     """Second image of interpolate. Default: none."""
     n: int | None = argument(None, title="Samples", short=["n"], least=1, largest=1024)
-    """Number of samples; default: 4, and 9 of interpolate."""
+    """Number of samples; default: 4, for interpolate 9."""
     mask: Any = argument(None, words=str | None, metavar="FILE", names="file", tasks=["inpaint"])
     """Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size, or a .npy
-    file{; from Python also a Pillow image, an array or a tensor}. Of a mask with transparent pixels, what is painted
-    changes; of a copy of the image with holes, these do. Of a folder of images one for all, or a folder of masks with
-    their names. Default: what is transparent in the image."""
+    file{; from Python also a Pillow image, an array or a tensor}. In a mask with transparent pixels the painted part
+    changes; in a copy of the image with holes, the holes change. A folder of images takes one mask for all, or a folder
+    of masks with the same names. Default: the transparent part of the image."""
     box: str | Sequence[int] | None = argument(
         None, title="Rectangle", words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint"]
     )
@@ -473,47 +472,48 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     """Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the size of the
     model continue what is known, one after another."""
     changes: MaskPart | None = argument(None, title="Mask colour", tasks=["inpaint"])
-    """The part of the mask that changes: its white, black, painted or transparent pixels; with grey each pixel in part,
-    by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the mask, which is hard."""
+    """Pixels of the mask that change: white, black, painted or transparent ones; with grey each pixel changes in part,
+    by its lightness, or by its opacity in a mask with transparent pixels. Default: as described at `mask`,
+    hard-edged."""
     window: str | Sequence[int] | None = argument(
         None, words=str | None, metavar="X,Y,W,H", names="words", tasks=["inpaint", "restore", "vary"]
     )
-    """The part of the image that is edited, at the resolution of the model: the upper left corner, the width and the
-    height in pixels, in the proportions of the model; outside of it the image stays to the bit. Default: the whole
-    image, and of inpaint a window around the mask."""
+    """Part of the image that is edited at the resolution of the model: the upper left corner, the width and the
+    height in pixels, in the proportions of the model; outside it the image stays to the bit. Default: the whole
+    image; for inpaint a window around the mask."""
     soften: float | None = argument(
         None, title="Soften the edge", least=0, most=256, tasks=["inpaint", "restore", "vary"]
     )
     """Number of pixels of the image over which the samples pass into the image, inside the edge of the mask or of the
-    window; pixels outside of it stay to the bit. Default: 0."""
+    window; pixels outside it stay to the bit. Default: 0."""
     operator: Operator | str | None = argument(
         None, title="What to do", words=str | None, metavar="OPERATOR", names="operator", tasks=["restore"]
     )
-    """What restore undoes: {OPERATORS.names}, as in upscale:4, several joined by +; or a function of your own
-    (package.module:function). `ancestral help operators` explains them. Default: nothing but the noise."""
+    """Degradation that restore inverts: {OPERATORS.names}, as in upscale:4, several joined by +; or a custom function
+    (package.module:function). `ancestral help operators` explains them. Default: noise alone."""
     noise: float | None = argument(None, title="Noise in the image", least=0, tasks=FITTED)
-    """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default: 0, where
-    samples agree with the image exactly, or of a blur that of its rounding."""
+    """Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore. Default: 0, with which
+    samples agree with the image exactly; for a blur the noise of rounding."""
     strength: float | None = argument(None, least=0, most=1, tasks=["vary"])
-    """How far vary goes from the image, from 0 to 1, a new sample; default: 0.5."""
+    """Distance of vary from the image, from 0, the image, to 1, a new sample; default: 0.5."""
     t: float | None = argument(None, title="Walk from time", above=0, tasks=["interpolate"])
     """Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the last."""
     method: str | None = argument(None, metavar="|".join(METHODS), names="words", choices=METHODS, tasks=FITTED)
     """Method of inpaint and restore{, a name of `registries.RESTORATIONS`}; default: auto, a condition that the model
-    was trained with if one says what is known, else the best one for the operator and the noise."""
+    was trained with if it fits the measurement, else the best method for the operator and the noise."""
     iterations: int | None = argument(None, least=1, tasks=FITTED)
     """Number of iterations of the methods pigdm, mmps and jfps; default: that of the method."""
     sampler: str | Sampler | None = argument(
         None, words=str | None, metavar="|".join(SAMPLERS), names="words", choices=tuple(SAMPLERS)
     )
-    """Sampler{, a name of `registries.SAMPLERS`}, with options if need be. Default: that of the task."""
+    """Sampler{, a name of `registries.SAMPLERS`}, with optional settings. Default: that of the task."""
     steps: int | None = argument(None, least=1)
-    """Number of sampling steps; default: 25, or 4 of a distilled model."""
+    """Number of sampling steps; default: 25, for a distilled model 4."""
     like: str | Path | None = argument(
         None, title="Repeat a picture", words=Path | None, metavar="FILE.png", names="file"
     )
-    """PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and the mask are
-    given again."""
+    """PNG of an edit by this model, to make the same edit again. Options that it holds are refused; give the images and
+    the mask again."""
     gif: str | Path | bool = argument(
         False,
         title="Animation",
@@ -592,8 +592,8 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
         suffixes=[".json"],
         written=True,
     )
-    """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of
-    the tables."""
+    """A .json file for the whole report, with all names. On the command line without a path, the report is printed as
+    JSON in place of the tables."""
 
 
 class Export(WithNet, WithOut):
@@ -674,7 +674,7 @@ class Info(WithNet, prints="result"):
     run: str | Path = argument(words=str, metavar="RUN", positional=True, names="run")
     """Run folder, its model.safetensors, or hf://user/repo."""
     verify: bool = False
-    """Check all files of the run instead: that each has the content that was written (SHA-256), and is of this run.
+    """Check instead that each file of the run has the content that was written (SHA-256), and belongs to this run.
     Files that no run writes are listed. The exit code is 1 if a file is damaged or of another run."""
 
 
@@ -692,9 +692,9 @@ class Runs(Declaration, prints="result"):
     folder: str | Path = argument("runs", words=Path, metavar="DIR", positional=True)
     """Folder that holds run folders, or one run folder."""
     clean: bool = False
-    """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that a killed
-    process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go
-    on, and those of `keep_every`; without snapshots, no other averages can be made."""
+    """Show what finished runs no longer need: all checkpoints but the newest, snapshots, and temporary files that a
+    killed process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays, from which more
+    steps go on, and those of `keep_every`; without snapshots, no other averages can be made."""
     yes: bool = argument(False, deletes=True)
     """Remove what `clean` shows."""
 
@@ -703,25 +703,25 @@ class WithReference(WithDevice, WithOut):
     """A use case that compares samples with data."""
 
     held_out: Any = argument(None, title="Held-out data", words=str | None, metavar="SOURCE", names="data")
-    """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
-    the run held out by `validation`, if there is one."""
+    """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or the
+    items that the run held out by `validation`, if there are any."""
     leave_out_copies: bool = False
     """Leave out held-out items whose values equal those of a training item; default: they stay, and a note names
     them."""
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(
         None, title="Features", words=str | None, metavar="NAME", names=tuple(EXTRACTORS)
     )
-    """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
+    """Feature extractor: {EXTRACTORS}, or a custom function as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
     batch_size: int | None = argument(None, least=1)
-    """Number of items at a time; default: 64, and fewer of large items. It changes memory and time, not the numbers."""
+    """Number of items at a time; default: 64, fewer for large items. It changes memory and time, not the results."""
 
 
 class WithMetrics(WithReference):
     """A use case that measures samples by several metrics."""
 
-    metrics: tuple[MetricName | OwnMetric, ...] | None = argument(None, words=tuple[MetricName, ...] | None)
-    """Measures of samples, which `ancestral help metrics` explains{; from Python also a function of (items, other
+    metrics: tuple[MetricName | CustomMetric, ...] | None = argument(None, words=tuple[MetricName, ...] | None)
+    """Metrics of the samples; `ancestral help metrics` explains them{; from Python also a function of (items, other
     items), both (N, *shape) in the units of the data, that returns a number, except in compare}; default: all."""
 
 
@@ -740,7 +740,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     sampler: str | Sampler | None = argument(
         None, words=str | None, metavar="NAME", names="words", choices=tuple(SAMPLERS)
     )
-    """Sampler, a name with options if need be{; from Python also one of your own}. Default: the one of the run."""
+    """Sampler, a name with optional settings{; from Python also a custom one}. Default: the sampler of the run."""
     steps: int | None = None
     """Number of sampling steps; default: the sampler's default."""
     guidance: float | None = None
@@ -750,11 +750,11 @@ class WithSamples(WithReference, WithThreads, WithNet):
     given: tuple[str, ...] | None = argument(
         None, title="Conditions", metavar="NAME=WHAT", repeats=True, names="condition"
     )
-    """Where the data have conditions of the model that training found elsewhere, by name, as in sketch=PLACE: a folder,
-    a .npy or .npz file, or a column. Default: what training was given."""
+    """New places of conditions that training found elsewhere, by name, as in sketch=PLACE: a folder, a .npy or .npz
+    file, or a column. Default: the places of training."""
     trust: tuple[str, ...] | None = argument(None, metavar=FUNCTION_NAME)
-    """Functions of your own that make conditions of a model in a file, which may run: no file runs code by itself.
-    Default: none."""
+    """Custom functions that may run to make the conditions of a model in a file; no file runs code by itself. Default:
+    none."""
 
 
 class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
@@ -790,8 +790,8 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model, saved or not, or any denoiser
     with `schedule` and `predict`}."""
     conditions: int | None = argument(None, least=0)
-    """Conditional models: number of items whose conditions samples are given, evenly chosen among held-out ones; 0
-    measures none. Default: 48, or all if there are fewer, whenever samples are measured."""
+    """Conditional models: number of held-out items, evenly chosen, whose conditions the samples get; 0 measures none.
+    Default: 48, or all if there are fewer, whenever samples are measured."""
     members: int = argument(DEFAULT_MEMBERS, title="Samples of each condition", least=2)
     """Conditional models: number of samples for each of these items. With 19, or 39, there are intervals that cover
     exactly 90 %."""
@@ -801,8 +801,8 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     n: int | None = argument(None, title="Samples", short=["n"], least=1)
     """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
     split: Literal["train", "test", "held-out"] | None = argument(None, title="Part of the data")
-    """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else what the run
-    held out by `validation`."""
+    """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else the items
+    that the run held out by `validation`."""
     passes: int | None = argument(None, title="Repeats", least=2)
     """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
     variance: Literal["large", "small", "learned", "analytic"] | None = argument(None, title="Step variance")
@@ -810,8 +810,8 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     clip: bool | None = argument(None, title="Clip estimates")
     """Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes."""
     decoder: Literal["exact", "tanh", "density"] | None = None
-    """Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it, or a density.
-    Default: exact for data of 8 or 16 bits, density for points and floats."""
+    """Likelihood: last step. exact is the normal distribution's mass of a grey level, tanh the DDPM code's version of
+    it, density a probability density. Default: exact for data of 8 or 16 bits, density for points and floats."""
     ode: bool = argument(False, title="Exact likelihood")
     """Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey levels."""
     ode_steps: int | None = argument(None, title="ODE steps")
@@ -872,7 +872,7 @@ class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
     )
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
-    these alone. {From Python also samplers of your own.} Default: none, runs are compared."""
+    these alone. {From Python also custom samplers.} Default: none, runs are compared."""
     most: int | None = argument(None, title="At most", least=1)
     """With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
 
@@ -907,8 +907,8 @@ class AverageLengths(WithSamples, prints="result", resumable=True):
     """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),
     the mean of all steps."""
     most: int | None = argument(None, title="At most", least=1)
-    """Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps; default: no
-    bound."""
+    """Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps. Default: no
+    limit."""
     end: int | None = argument(None, title="Last step")
     """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
 
@@ -944,7 +944,8 @@ class Studio(WithOut, prints="messages", resumable=True):
     """Whether to open the page in the browser."""
     token: bool = True
     """Whether visitors need the secret token of the address that is printed; the browser then keeps it in a cookie.
-    Without, every user of this machine can use the studio with your rights, and by `host` whoever reaches it."""
+    Without it every user of this machine, and with `host` everyone who reaches it, can use the studio with your
+    rights."""
 
 
 class UseCase(NamedTuple):

@@ -1,12 +1,12 @@
 """Conditions that are made of the item itself, so that super-resolution, colourising and inpainting need no pairs.
 
-A text says how: operators of `registries.OPERATORS`, joined by + ("grey+upscale:4+noise:0.05"), or a function of one's
-own (package.module:function). Images, signals and volumes have masks alike. Of what a mask leaves, the hidden values
+A text says how: operators of `registries.OPERATORS`, joined by + ("grey+upscale:4+noise:0.05"),
+or a custom function (package.module:function). Images, signals and volumes have masks alike. Values that a mask hides
 are 0, and one more channel is 1 where the item is known and -1 elsewhere.
 
 Random numbers follow from (seed, step, index), the place of the operator in the text and that of the condition among
 those that are made of the item. So an item gets the same mask in every batch and on every device, and two conditions
-have masks of their own.
+have different masks.
 """
 
 import itertools
@@ -51,8 +51,8 @@ RADIUS = {1: (0.02, 0.06), 2: (0.04, 0.08), 3: (0.12, 0.2)}
 
 
 @dataclass(frozen=True)
-class FunctionAddress:
-    """Where the random numbers of an operator are: those of each item are its own."""
+class RngKey:
+    """RNG key of the masks and noise of an operator; each item has its own random numbers."""
 
     seed: int
     step: int
@@ -80,7 +80,7 @@ class Fixed:
 
     operator: Operator
 
-    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
+    def __call__(self, x: Tensor, key: RngKey) -> Tensor:
         """A x. In float64, so that the order of a sum, which depends on batch and device, has no effect."""
         work = x.to(highest_dtype(x.device))
         return self.operator.apply(work).float()
@@ -98,13 +98,13 @@ class Noise:
     sigma: float
     masked: bool = False
 
-    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
+    def __call__(self, x: Tensor, key: RngKey) -> Tensor:
         """Return x + σ z."""
         if self.masked:
             known = x[:, -1:]
             values = x[:, :-1]
-            return torch.cat([torch.where(known > 0, values + self.sigma * address.normal(values), 0.0), known], dim=1)
-        return x + self.sigma * address.normal(x)
+            return torch.cat([torch.where(known > 0, values + self.sigma * key.normal(values), 0.0), known], dim=1)
+        return x + self.sigma * key.normal(x)
 
 
 @dataclass(frozen=True)
@@ -119,24 +119,24 @@ class RandomMask:
     kind: str = ""
     share: float = 0.5
 
-    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
+    def __call__(self, x: Tensor, key: RngKey) -> Tensor:
         """Return x where it is known and 0 elsewhere, then 1 where it is known and -1 elsewhere."""
         sides = tuple(x.shape[2:])
-        mask = self._known(address, sides, x.device)[:, None]
+        mask = self._known(key, sides, x.device)[:, None]
         return torch.cat([x.where(mask, 0.0), 2 * mask.to(x) - 1], dim=1)
 
-    def _known(self, address: FunctionAddress, sides: tuple[int, ...], device: torch.device) -> Tensor:
+    def _known(self, key: RngKey, sides: tuple[int, ...], device: torch.device) -> Tensor:
         """Where the items are known, bool (B, *sides) on the device."""
         if self.kind in HALVES:
             axis, first = HALVES[self.kind]
             if -axis > len(sides):
                 raise InputError(f"mask:{self.kind} is of images and volumes: give mask:left or mask:right to signals")
-            return _half(sides, axis, first).to(device, non_blocking=True).expand(len(address.indices), *sides)
+            return _half(sides, axis, first).to(device, non_blocking=True).expand(len(key.indices), *sides)
         if self.kind == "crop":
-            return _box(address.uniforms(len(sides)), sides, self.share).to(device, non_blocking=True)
+            return _box(key.uniforms(len(sides)), sides, self.share).to(device, non_blocking=True)
         if self.kind:
-            return _RANDOM[self.kind](address.uniforms(_NUMBERS), sides, device)
-        numbers = address.uniforms(1 + _NUMBERS)
+            return _RANDOM[self.kind](key.uniforms(_NUMBERS), sides, device)
+        numbers = key.uniforms(1 + _NUMBERS)
         choices = (numbers[:, 0] * len(MIXTURE)).long()
         known = torch.empty(len(numbers), *sides, dtype=torch.bool, device=device)
         for choice, kind in enumerate(MIXTURE):
@@ -147,8 +147,8 @@ class RandomMask:
 
 
 @dataclass(frozen=True)
-class OwnFunction:
-    """A function of the user's own, which is called on the CPU with one item at a time.
+class CustomFunction:
+    """A custom function, which is called on the CPU with one item at a time.
 
     PyTorch's CPU generator is seeded for each item.
 
@@ -158,12 +158,12 @@ class OwnFunction:
 
     name: str
 
-    def __call__(self, x: Tensor, address: FunctionAddress) -> Tensor:
+    def __call__(self, x: Tensor, key: RngKey) -> Tensor:
         """Return images (B, C', *sides') or numbers (B, k). Raises InputError if the function fails."""
         function = import_function(self.name)
         shape = "x".join(map(str, x[:1].shape))
         results: list[Tensor] = []
-        for item, seed in zip(x.cpu(), address.seeds(), strict=True):
+        for item, seed in zip(x.cpu(), key.seeds(), strict=True):
             with (
                 explained(f"{self.name} failed", f"it is called with one item of shape {shape} in [-1, 1]"),
                 randomness.pytorch_generator(),
@@ -184,18 +184,18 @@ class OwnFunction:
         return made.to(x.device, torch.float32 if made.ndim > 2 else highest_dtype(x.device))
 
 
-Part = Fixed | Noise | RandomMask | OwnFunction
+Part = Fixed | Noise | RandomMask | CustomFunction
 
 
 @dataclass(frozen=True)
-class Maker:
-    """How a condition is made of the item.
+class Degradation:
+    """A degradation that makes a condition from the item.
 
     Attributes:
         text: The operators, as the user wrote them.
         name: The name of the condition, unless the user gives one.
         parts: The operators, in the order in which they are applied.
-        place: Its place among the conditions that are made of the item. Each has random numbers of its own.
+        place: Its place among the conditions that are made from the item. Each has its own random numbers.
     """
 
     text: str
@@ -214,7 +214,7 @@ class Maker:
         Raises:
             InputError: If the operators do not fit the shape, or a function fails.
         """
-        own = any(isinstance(part, OwnFunction) for part in self.parts)
+        own = any(isinstance(part, CustomFunction) for part in self.parts)
         items = example(2) if own else torch.zeros(1, *shape)
         values = self.make(items, 0, 0, range(len(items)))
         if values.ndim > 2:
@@ -264,11 +264,11 @@ class Maker:
         """
         x = x0
         for draw, part in enumerate(self.parts):
-            if x.ndim < 3 and not isinstance(part, OwnFunction):
+            if x.ndim < 3 and not isinstance(part, CustomFunction):
                 raise InputError(
                     f"{self.text} is of images, signals and volumes, not of numbers: give package.module:function"
                 )
-            x = part(x, FunctionAddress(seed, step, indices, (draw, self.place) if self.place else draw))
+            x = part(x, RngKey(seed, step, indices, (draw, self.place) if self.place else draw))
         return x
 
     def make_plain(self, x0: Tensor) -> Tensor:
@@ -340,7 +340,7 @@ class Maker:
             known = mask.to(y).expand(len(y), 1, *shape[1:])
             y = torch.cat([operator.adjoint(y, shape).where(known > 0, 0.0), 2 * known - 1], dim=1)
         missing = math.sqrt(max(self.noise**2 - noise**2, 0.0))
-        return y if missing == 0 else Noise(missing, self._masked)(y, FunctionAddress(seed, 0, indices, self.place))
+        return y if missing == 0 else Noise(missing, self._masked)(y, RngKey(seed, 0, indices, self.place))
 
 
 def mixes_channels(operator: Operator, shape: Sequence[int]) -> bool:
@@ -367,15 +367,15 @@ def _operator(part: Part, sides: tuple[int, ...]) -> Operator:
     """A part as an operator. Raises InputError if it is random."""
     if isinstance(part, Fixed):
         return part.operator
-    if isinstance(part, OwnFunction):
-        return Linear(_own_operator(part.name))
+    if isinstance(part, CustomFunction):
+        return Linear(_custom_operator(part.name))
     if isinstance(part, RandomMask) and part.kind in HALVES and len(sides) >= -HALVES[part.kind][0]:
         return Mask(_half(sides, *HALVES[part.kind]))
-    raise InputError("a random mask or crop is no operator of one item: give mask:left, mask:top or a mask of your own")
+    raise InputError("a random mask or crop is no operator of one item: give mask:left, mask:top or a custom mask")
 
 
-def _own_operator(name: str) -> Callable[[Tensor], Tensor]:
-    """A function of the user's own, whose errors are said in one line."""
+def _custom_operator(name: str) -> Callable[[Tensor], Tensor]:
+    """A custom function, whose errors are said in one line."""
     function = import_function(name)
 
     def apply(x: Tensor) -> Tensor:
@@ -388,14 +388,14 @@ def _own_operator(name: str) -> Callable[[Tensor], Tensor]:
     return apply
 
 
-def makers(kinds: Mapping[str, Condition]) -> dict[str, Maker]:
-    """Return the makers of those conditions that are made of the item, by the names of the conditions."""
-    found = {name: maker for name, kind in kinds.items() if (maker := parse(kind.made_by)) is not None}
-    return {name: replace(maker, place=place) for place, (name, maker) in enumerate(found.items())}
+def degradations(kinds: Mapping[str, Condition]) -> dict[str, Degradation]:
+    """Return the degradations of the conditions that are made from the item, by the names of the conditions."""
+    found = {name: degradation for name, kind in kinds.items() if (degradation := parse(kind.made_by)) is not None}
+    return {name: replace(degradation, place=place) for place, (name, degradation) in enumerate(found.items())}
 
 
 def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> None:
-    """Raise InputError for a function of one's own that a file names and the user does not: no file runs code.
+    """Raise InputError for a custom function that a file names and the user does not: no file runs code.
 
     Args:
         texts: How conditions are made, as `made_by` or a text of `given` says it.
@@ -406,25 +406,25 @@ def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> No
     for function in (function for text in texts for function in _functions(text)):
         if function not in named:
             raise InputError(
-                f"a file names the function {function}, which makes a condition, and no file runs code: name it too, "
-                f"{option(name, function)}, if you trust that code"
+                f"a file names the function {function}, which makes a condition; files run no code by themselves: "
+                f"name it too, {option(name, function)}, if you trust that code"
             )
 
 
 def _functions(text: str) -> list[str]:
-    """The functions of one's own in a text of `given`."""
-    maker = parse(text.rpartition("=")[2])
-    return [] if maker is None else [part.name for part in maker.parts if isinstance(part, OwnFunction)]
+    """The custom functions in a text of `given`."""
+    degradation = parse(text.rpartition("=")[2])
+    return [] if degradation is None else [part.name for part in degradation.parts if isinstance(part, CustomFunction)]
 
 
-def parse(text: str) -> Maker | None:
-    """Read how a condition is made of the item.
+def parse(text: str) -> Degradation | None:
+    """Read the degradation that makes a condition from the item.
 
     Args:
         text: Operators joined by +, as "upscale:4+noise:0.05", or package.module:function.
 
     Returns:
-        The maker; None if the text begins with neither, as a column and a path do.
+        The degradation; None if the text begins with neither, as a column and a path do.
 
     Raises:
         InputError: If an operator cannot have its option, is unknown, or cannot follow those before it.
@@ -434,13 +434,13 @@ def parse(text: str) -> Maker | None:
     parts: list[Part] = []
     for piece in map(str.strip, text.split("+")):
         if parts and not piece:
-            raise InputError(f"{text} lacks an operator beside a +: leave the + out, or name one of {OPERATORS.names}")
+            raise InputError(f"{text} lacks an operator next to a +: leave the + out, or name one of {OPERATORS.names}")
         operator, _, argument = piece.partition(":")
         if operator in OPERATORS:
             part: Part = OPERATORS[operator].make(argument)
             name = name or OPERATORS[operator].condition
         elif FUNCTION_PATTERN.fullmatch(piece) and operator not in TEXT_KINDS:
-            part = OwnFunction(piece)
+            part = CustomFunction(piece)
             name = name or piece.replace(":", ".").rpartition(".")[2]
         elif not parts:
             return None
@@ -451,7 +451,7 @@ def parse(text: str) -> Maker | None:
                 raise InputError(f"{piece} cannot follow a mask in {text}, only noise can: put it before the mask")
             part = replace(part, masked=True)
         parts.append(part)
-    return Maker(text, name, tuple(parts))
+    return Degradation(text, name, tuple(parts))
 
 
 def upscale(argument: str) -> Part:
@@ -463,7 +463,7 @@ def upscale(argument: str) -> Part:
 def grey(argument: str) -> Part:
     """Read grey, which has no option."""
     if argument:
-        raise InputError(f"grey takes nothing after it, not {argument!r}")
+        raise InputError(f"grey takes no argument, not {argument!r}")
     return Fixed(Grey())
 
 

@@ -59,7 +59,7 @@ class Diffusion(nn.Module):
         if isinstance(t, Tensor):
             check_count(t, x_t)
         if certain((t <= 0).any()) if isinstance(t, Tensor) else t <= 0:
-            raise InputError("a network takes times above 0; at t = 0 there is no noise to find")
+            raise InputError("a network takes times above 0; at t = 0 there is no noise to predict")
         scale_in, scale_out = (broadcast(scale, x_t) for scale in self.target.scales(self.schedule, t))
         times = torch.as_tensor(t, dtype=None if isinstance(t, Tensor | int) else torch.float64).expand(len(x_t))
         index = times - 1  # the only place where t becomes the index t − 1

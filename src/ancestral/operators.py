@@ -114,7 +114,7 @@ class Identity(Operator):
 
 @dataclass(frozen=True)
 class Linear(Operator):
-    """An operator of one's own.
+    """A custom operator.
 
     Args:
         function: A linear function of (B, C, *sides), of operations that PyTorch can differentiate.
@@ -124,7 +124,7 @@ class Linear(Operator):
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            raise InputError(f"an operator of your own is a function of (B, C, *sides), not {shown(self.function)}")
+            raise InputError(f"a custom operator is a function of (B, C, *sides), not {shown(self.function)}")
 
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`."""
@@ -396,7 +396,7 @@ def _reciprocals(singular: Tensor, tolerance: float) -> Tensor:
 def is_linear(operator: Operator, like: Tensor) -> bool:
     """Whether an operator keeps sums and multiples of items like those of `like` (B, *).
 
-    Those of this module do, and of a function of one's own it is tried once, except under a transform or a compiler.
+    Those of this module do, and of a custom function it is tried once, except under a transform or a compiler.
     """
     if isinstance(operator, Composed) and all(isinstance(part, LINEAR) for part in operator.parts):
         return True
@@ -411,7 +411,7 @@ def check_linear(operator: Operator, like: Tensor) -> None:
     if not is_linear(operator, like):
         raise InputError(
             f"{operator} is not linear, as it does not keep sums and multiples: give a linear operator, or take "
-            "guidance.DPS or a method of your own"
+            "guidance.DPS or a custom method"
         )
 
 

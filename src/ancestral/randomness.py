@@ -60,9 +60,9 @@ class Stream(Enum):
     DROPOUT = "dropout"
     """Dropout masks."""
     KEYS = "keys"
-    """The keys of the noise that a network of your own draws while sampling."""
+    """The keys of the noise that a custom network draws while sampling."""
     NETWORK = "network"
-    """The seed of what a network of your own draws from PyTorch's generator."""
+    """The seed of what a custom network draws from PyTorch's generator."""
     LATENT = "latent"
     """The noise that is added to latents while an autoencoder is trained."""
     ORDER = "order"
@@ -144,7 +144,7 @@ def keys(
         step = int.from_bytes(struct.pack(">d", step))  # its 64 bits: a number that no step or integer time has
     number = whole(step, 0, MASK, f"a step is a whole number, 0 or more, not {step}")
     if not isinstance(stream, Stream):
-        raise InputError(f"random numbers need a randomness.Stream, not {stream!r}; for draws of your own Stream.OWN")
+        raise InputError(f"random numbers need a randomness.Stream, not {stream!r}; for custom draws Stream.OWN")
     name = stream.value if draw is None else f"{stream.value} {draw}"
     prefix = 0
     for word in (seed, zlib.crc32(name.encode()), number):
@@ -262,7 +262,7 @@ def _signed(z: int) -> int:
 def pytorch_generator(seed: int | None = None) -> Iterator[None]:
     """Let PyTorch's own generator be used, and leave it as it was.
 
-    It draws initial weights, and what networks of one's own draw. All threads share it, so one has it at a time.
+    It draws initial weights, and what custom networks draw. All threads share it, so one has it at a time.
 
     Args:
         seed: What it is seeded with; None leaves its state.

@@ -52,7 +52,7 @@ class Schedule:
         prior_std: Standard deviation of x_T, from which sampling starts.
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
         curve: a and b between the integers, through the tables; by default a smooth interpolation of them. A model file
-            keeps the tables alone, so a form of your own is given again to `load`. A curve with parameters, a module or
+            keeps the tables alone, so a custom form is given again to `load`. A curve with parameters, a module or
             a function whose values require gradients, is evaluated at the integers too: `signal` and `noise` are its
             present values there, and `at` and `rates` are differentiable in the parameters.
         extends: Whether the curve goes on above T, as the noise levels of `karras` do: float times may then exceed T.
@@ -121,7 +121,7 @@ class Schedule:
         """Whether the curve passes through the tables.
 
         Raises:
-            InputError: If one of your own does not. One of this package does not where only the tables were replaced.
+            InputError: If a custom one does not. One of this package does not where only the tables were replaced.
         """
         t = torch.arange(len(self.signal), dtype=torch.float64)
         try:

@@ -92,7 +92,7 @@ def check_denoiser(denoiser: object) -> None:
     """
     if not isinstance(denoiser, Denoiser):
         wrap = ": wrap the network, Diffusion(net, schedule, target)" if isinstance(denoiser, nn.Module) else ""
-        raise InputError(f"a denoiser has a schedule and a method predict, and {shown(denoiser)} has not{wrap}")
+        raise InputError(f"a denoiser needs a schedule and a method predict, which {shown(denoiser)} lacks{wrap}")
     seen: set[int] = set()
     parts = [denoiser]
     while parts:

@@ -106,8 +106,8 @@ def operator_of(make):
 
 
 def made_by(text, kind=None):
-    maker = next(iter(derived.makers({"c": conditions.Image((1, 8, 8), made_by=text)}).values()))
-    return lambda on: maker.make(on.x0, 5, 3, [0, 1]).float()
+    degradation = next(iter(derived.degradations({"c": conditions.Image((1, 8, 8), made_by=text)}).values()))
+    return lambda on: degradation.make(on.x0, 5, 3, [0, 1]).float()
 
 
 def weighting(name):

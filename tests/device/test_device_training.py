@@ -10,7 +10,7 @@ from ancestral import config as configs
 from ancestral import data
 from ancestral.base import device as base_device
 from ancestral.data import InMemoryDataset
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.objectives import time_distribution
 from ancestral.training import RunFolder, Trainer
 from tiny_models import LearnedWeights, conditional_stripes, stripes, tiny_config
@@ -179,7 +179,7 @@ class Faulty:
 @pytest.mark.parametrize("optimiser", ["adam", "muon"])
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_a_bad_step_is_skipped_as_on_the_cpu(optimiser, factor, device, close):
-    parts = OwnParts(objective=Faulty({1: factor, 2: factor}))
+    parts = CustomParts(objective=Faulty({1: factor, 2: factor}))
     on_device, events = trained("adam", device, parts, optimiser=optimiser)
     on_cpu, truth = trained("adam", "cpu", parts, optimiser=optimiser)
     assert_equal_states(on_device, on_cpu, close, rtol=1e-3, atol=1e-5)
@@ -193,7 +193,7 @@ def test_training_rolls_back_as_on_the_cpu(device, close, tmp_path):
     """Five bad steps in a row are read late; what the device did after them is dropped with them."""
 
     def run(where):
-        parts = OwnParts(objective=Faulty({step: float("nan") for step in range(2, 7)} if where else {}))
+        parts = CustomParts(objective=Faulty({step: float("nan") for step in range(2, 7)} if where else {}))
         made = trainer("adam", where, parts, save_every=2, steps=9)
         folder = RunFolder(tmp_path / where)
         folder.begin(made.config)
@@ -240,7 +240,7 @@ def test_a_stop_is_read_at_the_next_step(waits):
 
 @pytest.mark.parametrize("make", [LearnedWeights], ids=["learned weights"])
 def test_objectives_with_parameters(make, device, close):
-    parts = OwnParts(objective=make)
+    parts = CustomParts(objective=make)
     on_device, _ = trained("adam", device, parts)
     on_cpu, _ = trained("adam", "cpu", parts)
     assert_equal_states(on_device, on_cpu, close, rtol=1e-3, atol=1e-5)

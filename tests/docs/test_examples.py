@@ -18,7 +18,7 @@ LOOPS = {
     "loop_accelerate": (TORCHRUN, []),
     "loop_lightning": ([], ["--processes", "2"]),
 }
-"""Loops of one's own, and the words before and after the script that start two processes."""
+"""Custom loops, and the words before and after the script that start two processes."""
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 

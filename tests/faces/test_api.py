@@ -1,4 +1,4 @@
-"""The use cases from Python, called as the design's contract has them; own parts work all the way."""
+"""The use cases from Python, called as the design's contract has them; custom parts work all the way."""
 
 import dataclasses
 import itertools
@@ -92,7 +92,7 @@ def test_an_own_network_is_trained_saved_loaded_and_resumed(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())  # a copy is trained
     samples = run.model.sample(3, steps=5)
     path = tmp_path / "run"
-    with pytest.raises(InputError, match="a network of your own"):
+    with pytest.raises(InputError, match="a custom network"):
         ancestral.load(path)
     loaded = ancestral.load(path, net=Own())
     assert torch.equal(loaded.sample(3, steps=5), samples)
@@ -164,7 +164,7 @@ def test_an_own_schedule_and_an_own_target(tmp_path):
     twice = Target("twice", lambda a, b: 0.0, lambda a, b: 2.0)
     run = train(tmp_path, schedule=schedule, target=twice)
     samples = run.model.sample(3, steps=5)
-    with pytest.raises(InputError, match="target of your own, twice"):
+    with pytest.raises(InputError, match="custom target, twice"):
         ancestral.load(tmp_path / "run")
     with pytest.raises(InputError, match="trained with another target twice"):
         ancestral.load(tmp_path / "run", target=targets.EPS)
@@ -180,7 +180,7 @@ def test_a_subclass_of_schedule_is_needed_again(tmp_path):
     base = schedules.cosine(100)
     mine = Mine(base.signal, base.noise)
     run = train(tmp_path, schedule=mine)
-    with pytest.raises(InputError, match="schedule of your own"):
+    with pytest.raises(InputError, match="custom schedule"):
         ancestral.load(tmp_path / "run")
     loaded = ancestral.load(tmp_path / "run", schedule=mine)
     assert torch.equal(loaded.sample(3, steps=5), run.model.sample(3, steps=5))
@@ -231,7 +231,7 @@ def test_own_data_in_every_form(tmp_path):
 
 
 def test_an_own_objective_reads_the_averaged_weights(tmp_path):
-    from ancestral.model import OwnParts
+    from ancestral.model import CustomParts
     from ancestral.objectives import Denoising, time_distribution
     from ancestral.training import Trainer
 
@@ -244,7 +244,7 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
             weights.append([value.clone() for value in averaged.net.parameters()])
             return super().losses(denoiser, x0, **options)
 
-    parts = OwnParts(objective=lambda d: Watching(time_distribution("uniform", d.schedule)))
+    parts = CustomParts(objective=lambda d: Watching(time_distribution("uniform", d.schedule)))
     trainer = Trainer(tiny_config(), stripes(), "cpu", parts)
     for _ in range(3):
         trainer.advance()
@@ -331,9 +331,9 @@ def test_an_own_optimiser_is_given_again(tmp_path):
     with pytest.raises(InputError, match="was trained with optimiser='custom', so it cannot go on with adam"):
         train(tmp_path, resume=True, steps=run.steps + 1, lr_schedule=parts["lr_schedule"], optimiser="adam")
     assert train(tmp_path, resume=True, steps=run.steps + 1, **parts).step == run.steps + 1
-    with pytest.raises(InputError, match="optimiser of your own"):
+    with pytest.raises(InputError, match="custom optimiser"):
         train(tmp_path / "other", lr=1e-3, **parts)
-    with pytest.raises(InputError, match="lr_schedule of your own"):
+    with pytest.raises(InputError, match="a custom lr_schedule"):
         train(tmp_path / "other", warmup=3, **parts)
 
 

@@ -80,7 +80,7 @@ SETTINGS = {
     "train points --validation 1": "above 0 and below 1",
     "train points --validation 10%": "--validation: no such file or folder: '10%'",
     "train points --validation nowhere": "give a share of the items, as in 0.1 or 0.1:blocks, or other data",
-    "train points --validation 0.1:block": "--validation 0.1:block holds nothing out: give a share between 0 and 1",
+    "train points --validation 0.1:block": "--validation 0.1:block holds out no item: give a share between 0 and 1",
     "train points --validation 1.5:blocks": "as in --validation 0.1, or --validation 0.1:blocks",
     "train points --validation 0.00001:blocks": "--validation 1e-05:blocks of",
     "train digits --layout item,y,x": "digits holds no arrays, whose axes --layout names: leave --layout out",

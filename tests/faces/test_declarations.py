@@ -158,9 +158,9 @@ def test_settings_have_the_value_of_the_first_that_gives_them(tmp_path):
     [
         ({"config": "points", "settings": {"width": 7}}, "width"),
         ({"config": "moons", "data": "digits"}, "the data are given twice"),
-        ({"config": "points", "lr_schedule": lambda step: 1.0, "settings": {"warmup": 3}}, "lr_schedule of your own"),
+        ({"config": "points", "lr_schedule": lambda step: 1.0, "settings": {"warmup": 3}}, "a custom lr_schedule"),
         ({"config": "points", "lr_schedule": "no_such:function"}, "no_such:function cannot be imported"),
-        ({"config": "arrays", "data": None}, "say what to train on"),
+        ({"config": "arrays", "data": None}, "name the data to train on"),
         ({"config": "points", "settings": {"trackers": ("nothing",)}}, "nothing"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

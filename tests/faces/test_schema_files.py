@@ -137,7 +137,7 @@ RECIPES = {
     "an edit": PLAIN.of_edit(
         EditRequest("inpaint", {"mask": ImageRef("m.png", "0" * 16)}, "std", "jfps", window="1,2,3,4", soften=2), {}
     ),
-    "a method of one's own": PLAIN.of_edit(EditRequest("restore", method="my.module:method", operator="grey"), {}),
+    "a custom method": PLAIN.of_edit(EditRequest("restore", method="my.module:method", operator="grey"), {}),
     "a walk": PLAIN.of_edit(EditRequest("interpolate", part="film", t=500.0), {}),
 }
 

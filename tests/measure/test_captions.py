@@ -10,7 +10,7 @@ import ancestral
 from ancestral import data, schedules
 from ancestral.base.errors import InputError
 from ancestral.data.sources import scenes
-from ancestral.measure.caption_study import KnownCaptions, pairs_of
+from ancestral.measure.caption_evaluation import KnownCaptions, pairs_of
 from ancestral.measure.reference import conditions_for
 from ancestral.metrics import caption_judge
 from ancestral.metrics.caption_judge import CaptionJudge

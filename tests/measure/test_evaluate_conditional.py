@@ -15,7 +15,7 @@ from ancestral import config as configs
 from ancestral import data, samplers, schedules
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Vector, Words
-from ancestral.config import Given
+from ancestral.config import ConditionSource
 from ancestral.config.request import Request
 from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
@@ -225,7 +225,7 @@ def test_text_of_other_data_is_read_as_the_model_knows_it(tmp_path):
     """A handful of items of the test set have too few texts for a rule."""
     spec = opened(title=tuple(f"a name of {row % 10} parts" for row in range(20))).spec
     np.savez(tmp_path / "test.npz", images=GREY[:4, 0].numpy(), title=np.array(["name", "parts"] * 2))
-    other = load_reference(spec, str(tmp_path / "test.npz"), given=[Given("", "title")])
+    other = load_reference(spec, str(tmp_path / "test.npz"), given=[ConditionSource("", "title")])
     assert isinstance(data.open(tmp_path / "test.npz", given="title").spec.conditions["title"], Classes)
     assert isinstance(other.spec.conditions["title"], Words)
 

@@ -31,11 +31,11 @@ from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.faces import command as cli
 from ancestral.measure import reference, sample_quality, set_metrics, time_needed
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_quality import FeatureSet, SampleSets
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
-from ancestral.measure.study import Study
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
@@ -62,12 +62,12 @@ def asked(sampler, guidance=1.0):
 
 
 def studied(model, train, count, folder, sampler=None, guidance=1.0):
-    """A study of a model by its pixels, against its training data."""
+    """An evaluation of a model by its pixels, against its training data."""
     references = References.of(model.spec, train, None, "pixels")
-    return Study(model, "a run", asked(model.sampler(sampler), guidance), folder, folder, count, references)
+    return Evaluation(model, "a run", asked(model.sampler(sampler), guidance), folder, folder, count, references)
 
 
-def test_a_study_is_checked_without_a_forward_pass(tmp_path, monkeypatch):
+def test_an_evaluation_is_checked_without_a_forward_pass(tmp_path, monkeypatch):
     model, train = untrained((1, 8, 8), (), PROCESS), data.InMemoryDataset(images(60, 0))
     monkeypatch.delattr(type(model.denoiser), "predict")
     assert studied(model, train, 20, tmp_path).count == 20
@@ -912,7 +912,7 @@ def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_
 
 
 @pytest.mark.long
-def test_a_study_can_be_made_of_several_samplers(model_run, files, tmp_path):
+def test_an_evaluation_can_be_made_of_several_samplers(model_run, files, tmp_path):
     model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
     one, values = studied(model, train, 10, tmp_path / "kept"), []
     for name in ("ddim", "heun:steps=3", "ddim"):
@@ -985,7 +985,7 @@ def test_data_and_samples_may_be_in_memory(files):
 
 
 def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
-    """Trained with a module of one's own; from the command line its function is named again."""
+    """Trained with a custom module; from the command line its function is named again."""
     (tmp_path / "mine_of_evaluation.py").write_text(
         "import torch\n"
         "class Net(torch.nn.Module):\n"
@@ -1009,7 +1009,7 @@ def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
 
 @dataclasses.dataclass(frozen=True)
 class Dimmed(samplers.DDIM):
-    """A sampler of one's own, whose code changes while its name and its fields stay."""
+    """A custom sampler, whose code changes while its name and its fields stay."""
 
     factor = 1.0
 
@@ -1084,7 +1084,7 @@ def test_a_denoiser_needs_no_network():
     assert result.samples.metrics["frechet"].value.value < 0.05
     assert "100 by DDIM" in str(result)
     assert result.likelihood.settings.variance == "large"
-    with pytest.raises(InputError, match="say which data it is of"):
+    with pytest.raises(InputError, match="name its data"):
         finish(evaluate(exact))
 
 

@@ -66,7 +66,7 @@ def test_a_method_of_ones_own_wraps_the_denoiser(smooth):
     exact = Model(model.denoiser.given(y, Downsample(2), 0.1), FLOATS)
     assert torch.allclose(torch.Tensor(samples), exact.sample(4, "ddim:eta=1", steps=10, decode=False), atol=1e-4)
     assert samples.method.endswith(":test_a_method_of_ones_own_wraps_the_denoiser.<locals>.Exact")
-    assert samples.reason == "It is a method of your own."
+    assert samples.reason == "It is a custom method."
 
     def jfps(denoiser, y, operator, noise):
         return guidance.Posterior(denoiser, y, operator, noise, "jfps", covariance)
@@ -184,7 +184,7 @@ def test_auto_takes_a_condition_that_says_the_measurement(conditions, operator, 
 
 
 def test_a_condition_gets_what_it_had_in_training():
-    """The denoiser sees the values that the maker of the condition makes of the item itself."""
+    """The denoiser sees the values that the degradation of the condition makes of the item itself."""
     seen = []
 
     class Spy(oracle.Gaussian):
@@ -349,8 +349,8 @@ def test_an_extended_image_of_a_markov_field_goes_on_as_the_field_does():
         ({"extend": (0, 0, 0, 0)}, "give left,top,right,bottom"),
         ({"extend": (1, 0, -1, 0)}, "give left,top,right,bottom"),
         ({"extend": 4}, "extend cannot be 4: give whole numbers of pixels"),
-        ({"extend": (0, 0, 4, 0), "window": (0, 0, 8, 8)}, "window has no meaning beside extend"),
-        ({"extend": (0, 0, 4, 0), "soften": 2}, "soften has no meaning beside extend"),
+        ({"extend": (0, 0, 4, 0), "window": (0, 0, 8, 8)}, "window has no effect with extend"),
+        ({"extend": (0, 0, 4, 0), "soften": 2}, "soften has no effect with extend"),
         ({"extend": (0, 0, 4, 0), "mask": LEFT}, "extend says what is new: leave mask and changes out"),
         ({"extend": (0, 0, 4000, 0)}, "more than 1,024 windows of 8 x 8 pixels would fill the new part"),
     ],

@@ -22,7 +22,7 @@ from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, D
 from ancestral.config.run_files import MODEL
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.model import Model, OwnParts, build, check_sampler, sampler_for
+from ancestral.model import CustomParts, Model, build, check_sampler, sampler_for
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.nets import MLP
@@ -224,8 +224,8 @@ def test_a_target_that_is_singular_between_two_times_is_refused_before_training(
     mean = Target("mean", lambda a, b: 0.5, lambda a, b: 0.5)
     spec = stripes().spec
     with pytest.raises(InputError, match=r"mean says nothing of x_0 at t = 5, where signal is 0\.5 and noise 0\.5"):
-        build(tiny_config(), spec, OwnParts(schedule=flow(10), target=mean))
-    assert build(tiny_config(), spec, OwnParts(schedule=flow(9), target=mean)).target is mean
+        build(tiny_config(), spec, CustomParts(schedule=flow(10), target=mean))
+    assert build(tiny_config(), spec, CustomParts(schedule=flow(9), target=mean)).target is mean
 
 
 class Plain(torch.nn.Module):
@@ -240,7 +240,7 @@ class Plain(torch.nn.Module):
 
 
 class Halved(schedules.Schedule):
-    """A schedule of one's own, which its file does not hold."""
+    """A custom schedule, which its file does not hold."""
 
 
 SCHEDULES = {
@@ -254,7 +254,7 @@ SCHEDULES = {
     "betas": schedules.from_betas([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
     "zero terminal SNR": schedules.zero_terminal(schedules.cosine(6)),
     "tables": schedules.Schedule([1.0, 0.9, 0.5, 0.2], [0.0, 0.4, 0.8, 1.0]),
-    "a class of one's own": Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
+    "a custom class": Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
 }
 TARGETS = {**targets.BY_NAME, "own": Target("half", lambda a, b: 0.5 * b, lambda a, b: -a)}
 
@@ -443,7 +443,7 @@ def test_a_curve_of_ones_own_is_loaded_on_request(tmp_path):
     assert torch.equal(ancestral.load(file, net=MLP(2, width=16)).denoiser.schedule.noise, schedule.noise)
     continuous = ancestral.Config(net=CustomNetConfig(), train=TrainConfig(continuous=True))
     Model(Diffusion(MLP(2, width=16), schedule), spec, continuous).save(file)
-    with pytest.raises(InputError, match="a schedule of your own, with a curve of its own: give it, schedule="):
+    with pytest.raises(InputError, match="a custom schedule, with a curve of its own: give it, schedule="):
         ancestral.load(file, net=MLP(2, width=16))
     assert ancestral.load(file, net=MLP(2, width=16), schedule=schedule).denoiser.schedule is schedule
 

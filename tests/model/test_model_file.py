@@ -13,7 +13,7 @@ import ancestral
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Vector, Words
-from ancestral.config import Given
+from ancestral.config import ConditionSource
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, check_written, describe_file
 from tiny_models import untrained
@@ -144,7 +144,7 @@ def test_a_model_file_holds_every_text_or_is_not_written(
     }
     spec = DataSpec((1, 8, 8), Codec("uint8"), tuple(classes), conditions=kinds)
     config = dataclasses.replace(
-        model.config, data=dataclasses.replace(model.config.data, given=(Given("low", f"x{place}x"),))
+        model.config, data=dataclasses.replace(model.config.data, given=(ConditionSource("low", f"x{place}x"),))
     )
     path, texts = (
         tmp_path_factory.getbasetemp() / "named.safetensors",

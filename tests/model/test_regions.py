@@ -182,7 +182,7 @@ def test_what_is_transparent_in_the_image_is_the_mask_if_there_is_none(tmp_path)
     for spec, value, changes, says in (
         (COLOUR, layer(image, torch.ones(6, 8)), None, "the image has no transparent pixels, which would be what is"),
         (COLOUR, layer(image, torch.zeros(6, 8)), None, "nothing is known: the image is transparent everywhere"),
-        (COLOUR, image, None, "inpaint lacks what changes: give mask='mask.png', or a picture of which a part is"),
+        (COLOUR, image, None, "inpaint needs a mask: give mask='mask.png', or a picture of which a part is"),
         (COLOUR, file, "painted", "changes='painted' says how a mask is read: give mask='mask.png'"),
         (rgba, file, None, "give mask='mask.png', since this model makes transparency too"),
     ):
@@ -340,7 +340,7 @@ def test_an_image_of_other_proportions_is_filled_up_with_unknown_pixels():
 
 def test_where_nothing_would_be_known_at_the_resolution_of_the_model_the_mask_is_refused():
     assert not Region.around(box_mask((3, 3, 74, 54), (60, 80)), (16, 16)).cut_mask.all()
-    with pytest.raises(InputError, match="too little is known: at the 16x16 pixels of the model nothing"):
+    with pytest.raises(InputError, match="too little of the image is known: at the 16x16 pixels of the model nothing"):
         Region.around(box_mask((1, 1, 78, 58), (60, 80)), (16, 16))
 
 

@@ -138,8 +138,8 @@ def test_a_request_holds_the_texts_and_makes_the_samples_again(model):
     [
         ({"given": {"caption": 3}}, "caption cannot be 3: give a text"),
         ({"given": {"caption": []}}, "caption has no value"),
-        ({"given": {"caption": "red \udcff"}}, "which is not UTF-8: write it anew"),
-        ({"given": {"caption": "red\0"}}, "which holds NUL, a character of no text: leave it out"),
+        ({"given": {"caption": "red \udcff"}}, "which is not UTF-8: save it as UTF-8"),
+        ({"given": {"caption": "red\0"}}, "which contains the character NUL: remove it"),
         (
             {"given": {"caption": ["red", "日本語"]}},
             "caption cannot be '日本語', of which the model reads nothing: write it with the characters that it knows, "

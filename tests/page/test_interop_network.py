@@ -138,7 +138,7 @@ def test_its_output_is_that_of_pytorch(evaluate, case):
 
 
 class Own(nn.Module):
-    """A network of one's own, of operations that ours do not have."""
+    """A custom network, of operations that ours do not have."""
 
     def __init__(self):
         super().__init__()

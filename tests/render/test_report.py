@@ -201,7 +201,9 @@ def test_names_of_control_characters_and_formulas_are_drawn_as_text(items):
     escaped = pictures.picture(items, 2, 100, captions=["a\\nb, c\\x1b[31m", "$\\bad$ \\ud800"])
     assert drawn.tobytes() == escaped.tobytes()
     assert (
-        pictures.picture(items, 2, 100, flanks=pictures.Flanks(after=[pictures.Beside("x\ny", items)])).width
+        pictures.picture(
+            items, 2, 100, context=pictures.ContextColumns(after=[pictures.ContextColumn("x\ny", items)])
+        ).width
         > drawn.width / 2
     )
 

@@ -13,7 +13,7 @@ from ancestral.declarations import Inspect
 from ancestral.measure.sample_quality import NearestPairs
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.lettering import formula
-from ancestral.render.pictures import middle_slices, to_uint8
+from ancestral.render.pictures import ContextColumn, ContextColumns, middle_slices, to_uint8
 from ancestral.samplers import Step
 from tiny_models import events_of
 
@@ -206,8 +206,8 @@ def test_a_condition_a_sample_and_the_truth_stand_in_groups():
     """Of 2 × 2 pixels, enlarged three times: tiles have their own gap, and groups three of it."""
     items = torch.arange(3 * 12, dtype=torch.uint8).view(3, 1, 2, 6) * 5
     low, truth = items[..., ::2, ::3], items + 1
-    beside = [pictures.Beside("low", low, GREYS)], [pictures.Beside("truth", truth, GREYS)]
-    drawn = pixels(pictures.picture(items, 2, 26, GREYS, None, pictures.Flanks(*beside)))[..., 0]
+    beside = [ContextColumn("low", low, GREYS)], [ContextColumn("truth", truth, GREYS)]
+    drawn = pixels(pictures.picture(items, 2, 26, GREYS, None, ContextColumns(*beside)))[..., 0]
     assert drawn.shape == (2 * (6 + 6) + 6, 2 * (3 * (18 + 6) + 12) + 6)  # a pixel is 3 × 3
     for number in range(3):
         top, left = 6 + 12 * (number // 2), 12 + 84 * (number % 2)
@@ -220,12 +220,10 @@ def test_a_condition_a_sample_and_the_truth_stand_in_groups():
 
 def test_one_condition_of_all_samples_is_drawn_once():
     items, low = torch.full((4, 3, 4, 4), 10, dtype=torch.uint8), torch.full((1, 3, 2, 2), 200, dtype=torch.uint8)
-    drawn = pixels(pictures.picture(items, 2, 0, GREYS, None, pictures.Flanks([pictures.Beside("low", low, GREYS)])))
+    drawn = pixels(pictures.picture(items, 2, 0, GREYS, None, ContextColumns([ContextColumn("low", low, GREYS)])))
     assert (drawn == 200).all(2).sum() == 16
     assert (drawn == 10).all(2).sum() == 4 * 16
-    alone = pixels(
-        pictures.picture(items[:1], 1, 0, GREYS, None, pictures.Flanks([pictures.Beside("low", low, GREYS)]))
-    )
+    alone = pixels(pictures.picture(items[:1], 1, 0, GREYS, None, ContextColumns([ContextColumn("low", low, GREYS)])))
     assert alone.shape == (8, 2 * (4 + 2) + 4 + 2, 3)
 
 
@@ -234,8 +232,8 @@ def test_what_a_mask_hides_is_a_checkerboard(channels):
     items = torch.full((2, channels, 16, 16), 10.0)
     mask = torch.full((2, 1, 16, 16), 255.0)
     mask[..., 8:] = 0
-    hidden = pictures.Beside("known", torch.cat([items, mask], 1), GREYS, masked=True)
-    drawn = pixels(pictures.picture(items, 1, 0, GREYS, None, pictures.Flanks([hidden])))
+    hidden = ContextColumn("known", torch.cat([items, mask], 1), GREYS, masked=True)
+    drawn = pixels(pictures.picture(items, 1, 0, GREYS, None, ContextColumns([hidden])))
     tile = drawn[2:18, 4:20]
     assert (tile[:, :8] == 10).all()
     assert (tile[:, 8:] == SQUARES[:, 8:]).all()
@@ -245,7 +243,7 @@ def test_what_a_mask_hides_is_a_checkerboard(channels):
 def test_a_larger_condition_is_averaged_to_the_grid_of_the_items():
     items, large = torch.zeros(2, 1, 4, 4), torch.rand(2, 1, 8, 8)
     drawn = pixels(
-        pictures.picture(items, 1, 0, (0.0, 1.0), None, pictures.Flanks([pictures.Beside("large", large, (0.0, 1.0))]))
+        pictures.picture(items, 1, 0, (0.0, 1.0), None, ContextColumns([ContextColumn("large", large, (0.0, 1.0))]))
     )
     assert abs(drawn[2:6, 4:8, 0].mean() - 255 * large[0].mean()) < 8
 
@@ -254,13 +252,13 @@ def test_hidden_parts_of_volumes_and_signals_are_seen():
     volume = torch.full((2, 1, 8, 8, 8), 0.0)
     known = torch.ones(2, 1, 8, 8, 8)
     known[..., :4] = -1
-    part = pictures.Beside("known", torch.cat([volume, known], 1), (-1.0, 1.0), masked=True)
-    drawn = pixels(pictures.picture(volume, 1, 0, (-1.0, 1.0), None, pictures.Flanks([part])))
+    part = ContextColumn("known", torch.cat([volume, known], 1), (-1.0, 1.0), masked=True)
+    drawn = pixels(pictures.picture(volume, 1, 0, (-1.0, 1.0), None, ContextColumns([part])))
     assert ((drawn == 232) | (drawn == 192)).all(2).sum() == 2 * (4 * 8 + 4 * 8)  # the third slice is known
     signal = torch.zeros(2, 1, 40)
     known = torch.ones(2, 1, 40)
     known[..., 10:20] = -1
-    part = pictures.Beside("known", torch.cat([signal, known], 1), (-1.0, 1.0), masked=True)
+    part = ContextColumn("known", torch.cat([signal, known], 1), (-1.0, 1.0), masked=True)
     tile = pixels(pictures.tiles(part, signal, 52)[0])
     assert tile.shape == (52, 104, 3)
     assert (tile[:, 29:50] >= 221).all()  # no line there, on grey
@@ -271,10 +269,10 @@ def test_hidden_parts_of_volumes_and_signals_are_seen():
 
 def test_names_stand_above_the_tiles_and_captions_above_the_groups():
     items = torch.full((4, 1, 8, 8), 200, dtype=torch.uint8)
-    flanks = pictures.Flanks([pictures.Beside("low", items, GREYS)], [pictures.Beside("truth", items, GREYS)])
-    plain = pixels(pictures.picture(items, 2, 300, GREYS, None, flanks))
-    named = pixels(pictures.picture(items, 2, 300, GREYS, (), flanks))
-    both = pixels(pictures.picture(items, 2, 300, GREYS, ["one", "two", "three", "four"], flanks))
+    context = ContextColumns([ContextColumn("low", items, GREYS)], [ContextColumn("truth", items, GREYS)])
+    plain = pixels(pictures.picture(items, 2, 300, GREYS, None, context))
+    named = pixels(pictures.picture(items, 2, 300, GREYS, (), context))
+    both = pixels(pictures.picture(items, 2, 300, GREYS, ["one", "two", "three", "four"], context))
     line = len(named) - len(plain)
     assert 15 < line < 40
     assert len(both) > len(plain) + 2 * line
@@ -287,9 +285,9 @@ def test_names_stand_above_the_tiles_and_captions_above_the_groups():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 32), (1, 6, 6, 6)], ids=str)
 def test_a_film_has_conditions_before_and_the_truth_after_its_states(shape):
     steps = [Step(i, 3 - i, torch.zeros(2, *shape), torch.zeros(2, *shape)) for i in range(4)]
-    part = pictures.Beside("low", torch.ones(1, *shape), (-1.0, 1.0))
+    part = ContextColumn("low", torch.ones(1, *shape), (-1.0, 1.0))
     plain = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=None)
-    film = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=None, flanks=pictures.Flanks([part], [part]))
+    film = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=None, context=ContextColumns([part], [part]))
     assert film.height <= plain.height
     if len(shape) != 2:  # white tiles at both ends
         middle = pixels(film)[film.height // 4]

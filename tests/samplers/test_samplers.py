@@ -732,7 +732,7 @@ def test_a_forgotten_dataclass_and_a_wrong_return_get_one_line():
 
 @pytest.mark.parametrize("top", [1.0, 1.09, 1.35, 1.5])
 def test_ancestral_euler_takes_no_root_of_a_rounding_error(top):
-    """On a schedule of one's own that ends without signal b_s² − β̃ is 0, or −1e-17 by rounding."""
+    """On a custom schedule that ends without signal b_s² − β̃ is 0, or −1e-17 by rounding."""
     u = torch.arange(11, dtype=F64) / 10
     schedule = schedules.Schedule(1 - u, top * u, prior_std=top)
     denoiser, x_T = oracle.Gaussian(schedule, 0.3, 0.5), top * torch.randn(4, 3, dtype=F64)

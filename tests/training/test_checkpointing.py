@@ -13,7 +13,7 @@ from ancestral import config as configs
 from ancestral.base.errors import InputError
 from ancestral.base.options import in_python, spell
 from ancestral.config import RuntimeConfig
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.training import Checkpoints, RunFolder, Trainer, step_cost
 from ancestral.training.activation_memory import recomputed_share
 from ancestral.training.step_cost import StepMemory, choose_checkpointing
@@ -37,7 +37,7 @@ def without_zeros(trainer):
     for name, value in weights.items():
         if value.abs().max() < 1e-3:  # they begin near 0
             weights[name] = torch.randn(value.shape, generator=generator) / 20
-    return Trainer(trainer.config, stripes(), "cpu", OwnParts(weights=weights))
+    return Trainer(trainer.config, stripes(), "cpu", CustomParts(weights=weights))
 
 
 def tensors_after(trainer):

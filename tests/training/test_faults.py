@@ -16,7 +16,7 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError, out_of_memory
 from ancestral.base.events import Message, finish
-from ancestral.config import Given
+from ancestral.config import ConditionSource
 from ancestral.data.files import SourceLost
 from ancestral.data.given import attach
 from ancestral.declarations import Train
@@ -471,7 +471,7 @@ def test_blocks_are_compiled_on_request():
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_compiled_network_trains_as_a_plain_one():
     """Blocks of two widths, in channels_last, with an image condition."""
-    base, data = tiny_config(), attach(stripes(), (Given("", "upscale:2"),), {})
+    base, data = tiny_config(), attach(stripes(), (ConditionSource("", "upscale:2"),), {})
     losses = []
     for compiled in (False, True):
         runtime = dataclasses.replace(base.runtime, compile=compiled)

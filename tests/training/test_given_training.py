@@ -11,7 +11,7 @@ import ancestral
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
-from ancestral.config import Given
+from ancestral.config import ConditionSource
 from ancestral.measure.reference import check_partners
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from tiny_models import stripes, tiny_config
@@ -177,10 +177,12 @@ def test_a_partner_of_a_training_item_is_not_that_of_another_held_out_item(tmp_p
     assert f"a file of {tmp_path / 'edges'} would be the partner of an item of {tmp_path / 'photos'} and" in said
     assert f"({tmp_path / 'other' / '00.png'}): give the latter a name of its own, and its partner too, or hold" in said
     for place in ("more", "copies"):
-        check_partners(str(tmp_path / "photos"), place, map(Given.from_text, ["age", "edge=edges", "hole=mask"]))
+        check_partners(
+            str(tmp_path / "photos"), place, map(ConditionSource.from_text, ["age", "edge=edges", "hole=mask"])
+        )
     (tmp_path / "rows.npy").touch()
     with pytest.raises(InputError, match=r"rows\.npy has a row for each item of photos, and none for those of more"):
-        check_partners("photos", "more", [Given.from_text("rows.npy")])
+        check_partners("photos", "more", [ConditionSource.from_text("rows.npy")])
 
 
 def test_a_note_says_that_grey_images_have_no_colours_to_learn(tmp_path, run):

@@ -19,7 +19,7 @@ from ancestral import Diffusion, randomness, schedules, targets
 from ancestral.base.events import finish
 from ancestral.conditions import Condition
 from ancestral.config import TransformerConfig
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.use_cases.training.training_previews import sample_preview
 from tiny_models import LearnedWeights, conditional_stripes, stripes, tiny_config, together
@@ -198,8 +198,8 @@ def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs):
 
 
 def own_trainer(settings):
-    """With an optimiser, and an objective with parameters, of one's own."""
-    parts = OwnParts(optimiser=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9))
+    """With a custom optimiser, and a custom objective with parameters."""
+    parts = CustomParts(optimiser=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9))
     return Trainer(settings, stripes(), "cpu", dataclasses.replace(parts, objective=LearnedWeights))
 
 

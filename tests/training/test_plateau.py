@@ -15,7 +15,7 @@ from ancestral import data
 from ancestral.base import storage
 from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
@@ -237,7 +237,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
     folder = RunFolder(tmp_path / "run")
     base = RunFolder(tmp_path / "whole").read_config()
     folder.begin(base)
-    trainer = Trainer(base, data.open("moons"), "cpu", OwnParts(metric=KernelDistance))
+    trainer = Trainer(base, data.open("moons"), "cpu", CustomParts(metric=KernelDistance))
     original = SampleDistance.measure
 
     def stopped(self, model, config, step, distributed, stopping):
@@ -249,7 +249,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
         patch.setattr(SampleDistance, "measure", stopped)
         assert [progress.step for progress in trainer.run(folder)][-1] == 6
     assert trainer.distance.plateau.measured == 3
-    again = Trainer(base, data.open("moons"), "cpu", OwnParts(metric=KernelDistance))
+    again = Trainer(base, data.open("moons"), "cpu", CustomParts(metric=KernelDistance))
     assert again.load(folder) == []
     list(again.run(folder))
     one, two = states(tmp_path / "whole").tensors, states(tmp_path / "run").tensors

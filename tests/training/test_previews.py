@@ -135,8 +135,8 @@ def test_previews_are_conditioned_on_held_out_items_and_show_them_beside_the_tru
     held_out = datasets.hold_out(datasets.open(data, given=options["given"]), 0.25)[1]
     grids = [args for args in drawn if len(args) > 5 and args[5].after]
     assert len(grids) == 2  # of steps 2 and 4
-    for samples, _columns, _height, _limits, names, flanks in grids:
-        before, after = flanks.before, flanks.after
+    for samples, _columns, _height, _limits, names, context in grids:
+        before, after = context.before, context.after
         rows = torch.arange(len(samples)) % 3
         assert torch.equal(after[0].images, held_out.items[rows])
         assert [part.name for part in before] == ["low", "known"]

@@ -215,7 +215,7 @@ def test_what_is_shared_does_not_tell_where_the_data_lie(tmp_path, monkeypatch, 
             assert b"secret" not in (tmp_path / name / file).read_bytes(), file
         assert saved(tmp_path / name).data.source == ancestral.load(name).config.data.source == str(moved)
     shutil.copy(tmp_path / out / "model.safetensors", tmp_path / "lone.safetensors")
-    with pytest.raises(InputError, match="does not say where its data, moved, lie: say it by data"):
+    with pytest.raises(InputError, match="does not name the folder of its data, moved: give data"):
         ancestral.evaluate("lone.safetensors")
     assert ancestral.load("lone.safetensors").config.title == "moved"
 

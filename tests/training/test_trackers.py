@@ -1,4 +1,4 @@
-"""Where the curves go: log.csv, TensorBoard's events, trackers of the user's own; and the live panel."""
+"""Where the curves go: log.csv, TensorBoard's events, custom trackers; and the live panel."""
 
 import csv
 import errno
@@ -112,7 +112,7 @@ def test_tensorboard_is_an_extra(monkeypatch):
 
 
 def test_trackers_that_cannot_be_are_refused():
-    """One of a user's own is no setting, so the file of settings of someone else runs no code."""
+    """A custom tracker is no setting, so the file of settings of someone else runs no code."""
     assert check_trackers(("none",)) == []
     assert check_trackers(("tensorboard", "none")) == check_trackers(("auto",)) == ["tensorboard"]
     for name in ("tensorbord", "wandb", "os:system"):

@@ -15,7 +15,7 @@ from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.config import Config
 from ancestral.data.loading import batch_indices
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.objectives import Denoising, time_distribution
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
@@ -224,7 +224,7 @@ def test_augmentation_does_not_leak():
 
 
 class Told(nn.Module):
-    """A network of one's own that takes the numbers of the augmentation."""
+    """A custom network that takes the numbers of the augmentation."""
 
     def __init__(self, numbers):
         super().__init__()
@@ -237,14 +237,14 @@ class Told(nn.Module):
 
 def test_a_network_of_ones_own_takes_the_numbers_or_the_augmentation_is_refused():
     config = with_data(tiny_config(steps=2), augment=0.2)
-    trainer = Trainer(config, stripes(), "cpu", OwnParts(net=Told(10)))
+    trainer = Trainer(config, stripes(), "cpu", CustomParts(net=Told(10)))
     before = trainer.state.net.told.weight.clone()
     list(trainer.run())
     assert not torch.equal(trainer.state.net.told.weight, before)
     with pytest.raises(InputError, match=r"takes no augment=None, the numbers that say how .*: add that argument, or"):
-        Trainer(config, stripes(), "cpu", OwnParts(net=Plain()))
+        Trainer(config, stripes(), "cpu", CustomParts(net=Plain()))
     with pytest.raises(InputError, match="the network fails on x of shape"):
-        Trainer(config, stripes(), "cpu", OwnParts(net=Told(9)))
+        Trainer(config, stripes(), "cpu", CustomParts(net=Told(9)))
     with pytest.raises(InputError, match="points are not augmented: leave augment out"):
         Trainer(config, data.load("moons"), "cpu")
 
@@ -502,7 +502,7 @@ def two_groups(parameters):
 def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, optimiser):
     """Learned loss weights are trained, saved and taken up, and so is all that the optimiser keeps."""
     config, folder = tiny_config(steps=6, save_every=3, precision="fp32"), RunFolder(tmp_path / "run")
-    parts = OwnParts(optimiser=optimiser, lr_schedule=lambda step: 1 / (1 + step))
+    parts = CustomParts(optimiser=optimiser, lr_schedule=lambda step: 1 / (1 + step))
 
     def trainer():
         return Trainer(config, stripes(), "cpu", dataclasses.replace(parts, objective=LearnedWeights))
@@ -531,7 +531,7 @@ def test_the_state_of_another_optimiser_is_refused(tmp_path):
     config, folder = tiny_config(steps=2), RunFolder(tmp_path / "run")
 
     def trainer(optimiser):
-        return Trainer(config, stripes(), "cpu", OwnParts(optimiser=optimiser))
+        return Trainer(config, stripes(), "cpu", CustomParts(optimiser=optimiser))
 
     first = trainer(torch.optim.AdamW)
     folder.begin(first.config)
@@ -556,7 +556,7 @@ def test_a_learned_weight_takes_the_step_of_its_gradient():
             return self.inner.errors(forward) / self.u.exp() + self.u
 
     config = tiny_config(clip_norm=1e9, precision="fp32")
-    parts = OwnParts(optimiser=partial(torch.optim.SGD, lr=0.1), lr_schedule=lambda step: 0.5)
+    parts = CustomParts(optimiser=partial(torch.optim.SGD, lr=0.1), lr_schedule=lambda step: 0.5)
     trainer = Trainer(config, stripes(), "cpu", dataclasses.replace(parts, objective=One))
     loss = trainer.advance().losses.mean().item()
     assert trainer.state.objective.u.item() == pytest.approx(-0.1 * 0.5 * (1 - loss), rel=1e-5)
@@ -586,11 +586,11 @@ def test_a_learned_weight_takes_the_step_of_its_gradient():
 )
 def test_wrong_optimisers_and_schedules_are_refused(parts, message):
     with pytest.raises(InputError, match=message):
-        Trainer(tiny_config(), stripes(), "cpu", OwnParts(**parts))
+        Trainer(tiny_config(), stripes(), "cpu", CustomParts(**parts))
 
 
 class Constant(Denoising):
-    """An objective of one's own whose errors are given."""
+    """A custom objective whose errors are given."""
 
     def __init__(self, denoiser, shape):
         super().__init__(time_distribution("uniform", denoiser.schedule))
@@ -616,14 +616,14 @@ class Constant(Denoising):
 )
 def test_wrong_objectives_are_refused(objective, message):
     with pytest.raises(InputError, match=message):
-        Trainer(tiny_config(), stripes(), "cpu", OwnParts(objective=objective))
+        Trainer(tiny_config(), stripes(), "cpu", CustomParts(objective=objective))
 
 
 def test_a_learning_rate_schedule_that_fails_in_the_middle_ends_the_run_saved(tmp_path):
     config, folder = tiny_config(steps=6, save_every=100), RunFolder(tmp_path / "run")
 
     def trainer(schedule):
-        return Trainer(config, stripes(), "cpu", OwnParts(lr_schedule=schedule))
+        return Trainer(config, stripes(), "cpu", CustomParts(lr_schedule=schedule))
 
     failing = trainer(lambda step: 1 / (3 - step))
     folder.begin(failing.config)
@@ -646,14 +646,14 @@ def test_what_was_given_from_python_is_given_again(setting, argument):
 def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_loaded_on_request(monkeypatch):
     """Where the hardware has bf16."""
     monkeypatch.setattr("ancestral.base.device._native_bf16", lambda device: True)
-    own = OwnParts(net=Plain())
+    own = CustomParts(net=Plain())
     assert Trainer(tiny_config(precision="auto"), stripes(), "cpu", own).dtype == torch.float32
     assert Trainer(tiny_config(precision="bf16"), stripes(), "cpu", own).dtype == torch.bfloat16
     assert Trainer(tiny_config(precision="auto"), stripes(), "cpu").dtype == torch.bfloat16
 
 
 class Plain(nn.Module):
-    """A network of one's own."""
+    """A custom network."""
 
     def __init__(self):
         super().__init__()

@@ -218,7 +218,7 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
     assert [run.run for run in mixed.runs] == [str(model_run), str(other)]  # a loaded model has the name of its run
     model.file = None
     assert finish(compare([model, other], source, **common)).runs[0].run == "model 1"
-    with pytest.raises(InputError, match="one run is compared with nothing"):
+    with pytest.raises(InputError, match="a comparison needs two runs"):
         finish(compare([model], source))
 
 
@@ -379,8 +379,8 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
 
 REFUSALS = {
     "": "RUN is missing",
-    "run": "one run is compared with nothing",
-    "run run --samplers all": "--samplers are compared of one run",
+    "run": "a comparison needs two runs",
+    "run run --samplers all": "--samplers compares the samplers of one run",
     "run run --most 9": "--most belongs to --samplers",
     "run --samplers all --most 0": "--most must be at least 1, not 0",
     "run --samplers all --steps 3": "--steps is for runs",

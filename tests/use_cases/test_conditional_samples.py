@@ -127,7 +127,7 @@ def test_a_grid_has_the_conditions_beside_the_samples_and_is_repeated(run, refus
     samples, low = model.sample(3, steps=3, given=given), torch.stack(given["low"])[:, None]
     captions = ["angle 30, hair fair", "angle 60.5, hair fair", "angle 30, hair fair"]
     drawn = pictures.picture(
-        samples, None, 500, LIMITS, captions, pictures.Flanks([pictures.Beside("low", low, LIMITS)])
+        samples, None, 500, LIMITS, captions, pictures.ContextColumns([pictures.ContextColumn("low", low, LIMITS)])
     )
     assert np.array_equal(pixels("a.png"), np.asarray(drawn))
     run("sample", "m", "--like", "a.png", "--given", "low=small", "--out", "b.png")
@@ -136,7 +136,9 @@ def test_a_grid_has_the_conditions_beside_the_samples_and_is_repeated(run, refus
     said = refused("sample", "m", "--like", "a.png", "--given", "low=small/one.png")
     assert "was conditioned on another image low (one.png and others): give that one" in said
     run("sample", "m", *FEW, *words, "-n", 3, "--no-captions", "--out", "plain.png")
-    plain = pictures.picture(samples, None, 500, LIMITS, None, pictures.Flanks([pictures.Beside("low", low, LIMITS)]))
+    plain = pictures.picture(
+        samples, None, 500, LIMITS, None, pictures.ContextColumns([pictures.ContextColumn("low", low, LIMITS)])
+    )
     assert np.array_equal(pixels("plain.png"), np.asarray(plain))
 
 

@@ -494,7 +494,7 @@ def test_a_network_of_ones_own_is_given_again(tmp_path):
     )
     assert second.model.config.initial.model == str(tmp_path / "a")
     assert torch.equal(state(tmp_path / "b", 0)["net.layer.weight"], weights(tmp_path / "a")["layer.weight"])
-    with pytest.raises(InputError, match="a network of your own"):
+    with pytest.raises(InputError, match="a custom network"):
         ancestral.train("arrays", data=stripes().items, out=tmp_path / "c", initial=tmp_path / "a", **FAST)
     assert first.parameters == second.parameters
 

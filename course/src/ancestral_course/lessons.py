@@ -50,9 +50,7 @@ LESSONS = (
     Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 1, (6,)),
     Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1, (3,)),
     Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 2, (1,)),
-    Lesson(
-        10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1, (5, 6)
-    ),
+    Lesson(10, "10_change_the_core", "Change the core", "a custom network, schedule, target and sampler", 1, (5, 6)),
     Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2, (6,)),
     Lesson(
         12, "12_larger_images", "Larger images", "cost, patches, noise schedule and target up to 256 pixels", 2, (2, 10)

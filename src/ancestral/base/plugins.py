@@ -1,4 +1,4 @@
-"""Code of others. Functions of your own: imported by name, package.module:function, from the working folder too, and
+"""Code of others. Custom functions: imported by name, package.module:function, from the working folder too, and
 called. Packages: imported without what this changes for the whole process.
 """
 

@@ -436,5 +436,5 @@ else:  # `arguments.fits` and the command line read the names; a checker of type
     NetworkName = Literal[tuple(NETWORKS)]
     MetricName = Literal[tuple(METRICS)]
 
-OwnMetric = Callable[..., float]
+CustomMetric = Callable[..., float]
 """A metric of the user: a number that compares items (n, *shape) with others (m, *shape), in the units of the data."""

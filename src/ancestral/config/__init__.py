@@ -3,8 +3,8 @@
 from ancestral.config import by_size as by_size
 from ancestral.config.data_config import FROM_PYTHON as FROM_PYTHON
 from ancestral.config.data_config import UNPLACED as UNPLACED
+from ancestral.config.data_config import ConditionSource as ConditionSource
 from ancestral.config.data_config import DataConfig as DataConfig
-from ancestral.config.data_config import Given as Given
 from ancestral.config.data_config import placeless as placeless
 from ancestral.config.data_config import unplaced as unplaced
 from ancestral.config.model_config import AUTOENCODER as AUTOENCODER

@@ -1,6 +1,6 @@
 """Settings that follow from the size of the items and the device, where a config leaves them out (None).
 
-The presets for data of your own, `folder` and `arrays`, leave them out. A run chooses them once and writes them to its
+The presets for user data, `folder` and `arrays`, leave them out. A run chooses them once and writes them to its
 config.json, so resuming and loading need no rule.
 """
 

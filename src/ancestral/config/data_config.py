@@ -28,8 +28,8 @@ def unplaced(source: str) -> str:
 
 
 @dataclass(frozen=True)
-class Given:
-    """Where a condition comes from; its text is [NAME=]WHAT.
+class ConditionSource:
+    """Source of a condition, written as [NAME=]WHAT.
 
     Attributes:
         name: The name of the condition; "" where the source decides it.
@@ -88,7 +88,7 @@ class Given:
         return self.renamed(lambda place: UNPLACED + Path(place).suffix.lower())
 
 
-def placeless(given: Iterable[Given] | None) -> tuple[Given, ...] | None:
+def placeless(given: Iterable[ConditionSource] | None) -> tuple[ConditionSource, ...] | None:
     """Return all of `given` without their places."""
     return None if given is None else tuple(one.placeless for one in given)
 
@@ -119,31 +119,32 @@ class DataConfig:
     """Height x width to which images are brought, as in 32x48; one number is the side of a square. {From Python also
     (height, width).} Default: the size that they have."""
     fit: Literal["crop", "pad"] = argument("crop", title="Crop or pad")
-    """The way to the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
-    image, and adds edges in the colour of `background`."""
+    """Method that brings images to the shape of `image_size`: crop keeps the largest centre part of that shape; pad
+    keeps all of each image, and adds edges in the colour of `background`."""
     crop: float = argument(1.0, title="Random crops", least=1, most=4)
     """Train on random windows of `image_size`, cut from images whose height and width are this many times as large.
     Samples look like windows, and are compared with those at the centre. 1 cuts none."""
     channels: int | None = argument(None, title="Colour channels")
-    """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
-    default: that of the preset, else grey or RGB, whichever they are, and 5 and more kept."""
+    """Number of channels to which images are converted: 1 is grey, 3 is RGB, and the number that they have (4: RGBA)
+    keeps all. Default: that of the preset, else grey or RGB as the images are; five or more channels are kept."""
     dims: Literal[1, 2, 3] | None = argument(None, title="Dimensions")
-    """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: as the array's shape says."""
+    """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: inferred from the array's
+    shape."""
     layout: str | None = argument(None, title="Axes of arrays", metavar="AXES", names="words")
-    """What each axis of an array is, as in item,channel,y,x: item once, channel at most once, and x, y,x or z,y,x for
-    signals, images or volumes, in any order. Default: as the array's shape says; one that could mean several things is
+    """Name of each axis of an array, as in item,channel,y,x: item once, channel at most once, and x, y,x or z,y,x for
+    signals, images or volumes, in any order. Default: inferred from the array's shape; an ambiguous shape is
     refused."""
     ranges: Literal["channel", "shared"] = argument("channel", title="Ranges of floats")
-    """What is scaled to [-1, 1] of floats with several channels: channel scales each channel from its own range, shared
-    all of them from one, for channels of one unit whose proportions matter (colours, the parts of a vector)."""
+    """Scaling of floats with several channels to [-1, 1]: channel scales each channel from its own range; shared scales
+    all from one range, for channels of one unit whose proportions matter (colours, the parts of a vector)."""
     bits: Literal[8, 16] | None = None
-    """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; default: 16 where all are so deep."""
+    """Bits of each channel: 8 rounds deeper images, 16 keeps 16-bit files. Default: 16 if all files have 16 bits."""
     length: int | None = None
-    """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones filled with silence;
-    default: all are of one length."""
+    """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones are filled with silence.
+    Without it all must have one length."""
     rate: int | None = argument(None, title="Sample rate")
-    """Sampling rate in Hz that .wav recordings are brought to, which keeps what both rates hold: `length` is counted
-    at it. Default: all are of one rate."""
+    """Sampling rate in Hz to which .wav recordings are resampled; `length` counts samples at this rate. Without it all
+    must have one rate."""
     flip: bool = argument(False, title="Mirror")
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     augment: float = argument(0.0, title="Augmentation", least=0, below=1)
@@ -159,13 +160,13 @@ class DataConfig:
     leave_out_copies: bool = False
     """Train on each item once: items whose values equal those of an earlier one, and images that look like one (saved
     again in another size or quality), are left out, as doctor names them. Nothing is deleted."""
-    given: tuple[Given, ...] | None = argument(
+    given: tuple[ConditionSource, ...] | None = argument(
         None, title="Conditions", words=tuple[str, ...] | None, metavar="[NAME=]WHAT", repeats=True, names="condition"
     )
-    """What the model is conditioned on besides the class: columns of the data, joined by commas; a folder with a file
+    """Conditions of the model besides the class: columns of the data, joined by commas; a folder with a file
     of the same name for each item; a .npy or .npz file with a row for each; an operator, as in upscale:4+noise:0.05; or
-    a function, package.module:function. `ancestral help given` explains these. Default: what comes from Python with the
-    items."""
+    a function, package.module:function. `ancestral help given` explains these. Default: the conditions that Python
+    gives with the items."""
     shuffle_tags: bool = argument(False, title="Shuffle tags")
     """Train on captions whose parts between commas are in an order that is drawn for each step."""
     fingerprint: str = hidden("")
@@ -177,14 +178,14 @@ class DataConfig:
     left_out: str = hidden("")
     """The rows of items, separated by blanks, that `leave_out_copies` left out."""
     memory: float = argument(1.0, title="Keep in memory")
-    """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. As many for
-    latents, which are else encoded again in each step."""
+    """GiB of decoded data that are held in memory; larger data sets are read from the disk while training. The same
+    number holds for latents; more latents are encoded again in each step."""
     validation: float | str | None = argument(
         None, title="Validation share", metavar="SHARE[:blocks]|SOURCE", above=0, below=1, names="data"
     )
-    """Share of the items that is held out of training: 0.1 takes single items at random, and 0.1:blocks a few runs of
-    items that follow each other, for data in order, as of time or of a video, whose neighbours are alike. Or other data
-    of the same kind. Their loss is measured at every multiple of `sample_every`. Default: none."""
+    """Share of the items that is held out of training: 0.1 takes single items at random; 0.1:blocks takes a few runs of
+    consecutive items, for ordered data such as frames of a video, whose neighbours are alike. Or other data of the same
+    kind. The loss of these items is measured at every multiple of `sample_every`. Default: none."""
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
@@ -231,7 +232,7 @@ def held_out_share(validation: Any) -> HeldOut | None:
     share, way = float(match[1]), match[2]
     if way != "blocks" or not 0 < share < 1:
         raise InputError(
-            f"{option('validation', validation)} holds nothing out: give a share between 0 and 1, as in "
+            f"{option('validation', validation)} holds out no item: give a share between 0 and 1, as in "
             f"{option('validation', 0.1)}, or {option('validation', '0.1:blocks')}"
         )
     return HeldOut(share, by_blocks=True)

@@ -31,8 +31,8 @@ class UNetConfig:
     blocks: int | None = argument(2, least=1, most=MOST_BLOCKS)
     """Number of residual blocks of each level; default: chosen by the size of the images."""
     attention: tuple[int, ...] | None = (16,)
-    """Resolutions (after the patch) with self-attention, none without a number; default: chosen by the size of the
-    images."""
+    """Resolutions (after the patch) with self-attention; without a number there is none. Default: chosen by the size of
+    the images."""
     dropout: float = argument(0.1, least=0, below=1)
     """Probability that a feature is dropped in each block during training."""
     patch: int | None = argument(1, title="Patch size", least=1, most=MOST_PATCH)
@@ -81,7 +81,7 @@ class TransformerConfig:
 
     kind: Literal["transformer"] = hidden("transformer")
     width: int = argument(192, least=4, most=MOST_FEATURES)
-    """Features of a patch."""
+    """Number of features of a patch."""
     depth: int = argument(6, least=1, most=MOST_BLOCKS)
     """Number of blocks."""
     heads: int = argument(4, least=1, most=MOST_FEATURES)
@@ -115,7 +115,7 @@ class MLPConfig:
 
     kind: Literal["mlp"] = hidden("mlp")
     width: int = argument(128, least=4, most=MOST_FEATURES)
-    """Features of the hidden layers."""
+    """Number of features of the hidden layers."""
     blocks: int = argument(3, least=1, most=MOST_BLOCKS)
     """Number of residual blocks."""
 
@@ -131,7 +131,7 @@ class MLPConfig:
 @checked_class
 @dataclass(frozen=True)
 class CustomNetConfig:
-    """A network of your own: any function that can be imported and returns one."""
+    """A custom network: any function that can be imported and returns one."""
 
     kind: Literal["custom"] = hidden("custom")
     function: str = hidden("")
@@ -167,12 +167,13 @@ class LatentConfig:
 
     latent: int | str | None = argument(None, title="Latent space", metavar="FACTOR|RUN", names="run")
     """Train an autoencoder first, whose latents have sides shorter than the items by this factor (2, 4, 8 or 16), and
-    then the model on its latents; or a run folder or model file whose autoencoder is taken. Suits images of 128 pixels
+    then the model on its latents; or use the autoencoder of a run folder or model file. This suits images of 128 pixels
     and more. Default: the model is trained on the items themselves."""
     latent_channels: int | None = argument(None, least=1, most=64)
-    """Number of channels of the latents. More lose less of the items, and are harder to sample. Default: the factor."""
+    """Number of channels of the latents. More channels lose less of the items, but are harder to sample. Default: the
+    factor."""
     latent_width: int = argument(64, title="Autoencoder width", least=8, most=MOST_FEATURES)
-    """Channels of the autoencoder at the resolution of the latents; at finer ones fewer."""
+    """Number of channels of the autoencoder at the resolution of the latents; finer resolutions have fewer."""
     latent_steps: int = argument(2000, title="Autoencoder steps", least=1, below=2**63)
     """Number of optimiser steps of the autoencoder."""
 
@@ -195,7 +196,7 @@ class LatentConfig:
         if self.latent is not None and self.latent not in LATENT_FACTORS:
             factors = ", ".join(map(str, LATENT_FACTORS[:-1]))
             raise InputError(
-                f"{option('latent', self.latent)} is no factor by which sides become shorter: give {factors} or "
+                f"{option('latent', self.latent)} is no factor of an autoencoder: give {factors} or "
                 f"{LATENT_FACTORS[-1]}, or the run folder or model file whose autoencoder is taken"
             )
 
@@ -235,7 +236,7 @@ class ProcessConfig:
             InputError: If there are settings of another schedule, or the schedule was given from Python.
         """
         if self.schedule == "custom":
-            raise InputError("a schedule of your own is given from Python: train(..., schedule=...)")
+            raise InputError("a custom schedule is given from Python: train(..., schedule=...)")
         entry, options = registries.SCHEDULES.read(self.schedule)
         sigmas = {name: getattr(self, name) for name in ("sigma_min", "sigma_max") if getattr(self, name) is not None}
         if sigmas and entry.name not in ("geometric", "karras"):

@@ -117,25 +117,26 @@ class SamplingOptions:
     seed: int | None = None
     """Seed of all noise; sample i of a seed is always the same. Default: 0."""
     label: Label = argument(None, title="Class", words=tuple[str, ...] | None, names="words")
-    """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
+    """Class to sample, by name or number, or "none"; with several, sample i has label i mod their number. Default:
     {LABEL_DEFAULT}."""
     given: Mapping[str, Any] | None = argument(
         None, title="Conditions", words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="condition"
     )
-    """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
-    file. A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
+    """Condition of the samples, by name: a class by name or number, numbers joined by commas, or the file of an image.
+    A folder of images gives one sample for each; files of several folders are paired by their names. {From Python
     a mapping of names to values, as of `Model.sample`.} Given several times, sample i has value i mod their number.
-    What is left out is absent."""
+    A condition that is not given is absent."""
     guidance: float | Mapping[str, float] | None = argument(
         None, words=tuple[str, ...] | None, metavar="SCALE", names="words"
     )
-    """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
+    """Scale of guidance; above 1 strengthens the conditions. Name a condition to scale it alone, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""
     avoid: Mapping[str, Any] | None = argument(
         None, title="Avoid", words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True, names="words"
     )
-    """Value of a condition that guidance leads away from, in place of its absence: a text, a class or numbers, as of
-    `given`. It needs a scale of guidance above 1. Given several times, sample i has value i mod their number."""
+    """Value of a condition that guidance leads away from (negative prompt), in place of its absence: a text, a class or
+    numbers, as of `given`. It needs a scale of guidance above 1. Given several times, sample i has value i mod their
+    number."""
     guidance_interval: tuple[float, ...] | None = argument(None, title="Guided noise levels", metavar="LOW HIGH")
     """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
     guidance_rescale: float | None = argument(None, title="Keep contrast", least=0, most=1)

@@ -30,12 +30,12 @@ from ancestral.base.fields import Argument, argument, arguments_of, check_ranges
 from ancestral.base.options import option
 from ancestral.base.registries import DistillationName, TimesName, WeightingName
 from ancestral.base.result import schema_address
-from ancestral.config.data_config import FROM_PYTHON, DataConfig, Given, placeless, unplaced
+from ancestral.config.data_config import FROM_PYTHON, ConditionSource, DataConfig, placeless, unplaced
 from ancestral.config.data_sources import FILE_SUFFIXES
 from ancestral.config.model_config import NET_KINDS, LatentConfig, NetConfig, ProcessConfig, UNetConfig
 
 OWN_DATA = ("folder", "arrays", "latent", "photos64", "photos128", "photos256", "ddpm256")
-"""The presets for data of your own."""
+"""The presets for user data."""
 PLAIN_LOOP = "plain-loop"
 """The preset of models that were not trained by `train`."""
 MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every", "until", "measure_every"}
@@ -64,17 +64,17 @@ class TrainConfig:
     steps: int = argument(800_000, least=1, below=2**63)
     """Number of optimiser steps."""
     until: Literal["steps", "plateau"] = argument("steps", title="Train until")
-    """Where training ends: after `steps`; or where the distance of samples to real items has stopped improving, or the
-    validation loss shows memorisation, and at the latest after `steps`. A learning rate that falls along a cosine then
-    stays constant until there, and falls over a fifth of all steps."""
+    """End of training: steps ends it after `steps`; plateau ends it when the distance of samples to real items has
+    stopped improving, or the validation loss shows memorisation, and at the latest after `steps`. With plateau a cosine
+    decay of the learning rate begins there, and takes a fifth of all steps."""
     plateau_tolerance: float = argument(0.05, above=0, below=1)
     """The distance of samples has stopped improving if it surely (95 %) falls by less than this share while the steps
     double."""
     batch_size: int | None = argument(128, least=1)
     """Number of images in each step; default: chosen by the size of the images."""
     optimiser: Literal["adam", "muon", "custom"] = "adam"
-    """adam: the paper's. muon: for convolutions and dense layers, momentum with orthogonalised steps, which learns more
-    from each step; Adam for all other parameters. custom is one that was given from Python."""
+    """adam is Adam as in the DDPM paper. muon is momentum with orthogonalised steps for convolutions and dense layers,
+    which learns more from each step, and Adam for all other parameters. custom is an optimiser given from Python."""
     lr: float | None = argument(2e-4, title="Learning rate", above=0, below=math.inf)
     """The learning rate after the warm-up; default: chosen by the size of the images."""
     warmup: int = argument(5000, least=0)
@@ -95,22 +95,23 @@ class TrainConfig:
     times: TimesName = argument("uniform", title="Training times")
     """Distribution of the times t of a batch: {TIMES}."""
     continuous: bool = argument(False, title="Continuous times")
-    """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
+    """Draw t from the whole interval (0, T], not only from its integers. It excludes importance and learned
+    variance."""
     weighting: WeightingName = argument("simple", title="Loss weighting")
     """Weight of each t in the loss, on the error of x_0; on that of the target for simple and p2: {WEIGHTINGS}."""
     coupling: str = argument("independent", names="words", choices=tuple(registries.COUPLINGS))
-    """Which noise an item of a batch is trained with: {COUPLINGS}. It straightens the paths of samplers without noise,
-    so that fewer steps suffice; with classes it pairs within each. A name, or a name with options, as in ot:pool=256;
-    larger pools, and with them larger batches, gain more."""
+    """Pairing of the items of a batch with noise: {COUPLINGS}. A pairing straightens the paths of samplers without
+    noise, so that fewer steps suffice. Items are paired within their class. A name, or a name with options, as in
+    ot:pool=256; larger pools, and with them larger batches, gain more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
-    network of one's own."""
+    custom network."""
     seed: int = argument(0, least=0, below=2**63)
     """Seed of all random numbers of the run."""
     save_every: int = argument(1000, least=1)
     """Number of steps between two checkpoints; steps 50, 100, 200 and the last are saved too."""
     sample_every: int = argument(1000, title="Preview every", least=1)
-    """Number of steps between two grids of samples; there are grids of steps 50, 100, 200 and the last too."""
+    """Number of steps between two grids of samples; steps 50, 100, 200 and the last have grids too."""
     measure_every: int | None = argument(None, least=0)
     """Number of steps between two measurements of the distance (KID) of 200 samples to real items, by which the best
     model is kept as best.safetensors; 0 measures none. Default: chosen so that they take at most 5 % of the time, in
@@ -135,11 +136,11 @@ class RuntimeConfig:
     """Settings of the work that change no result, except for rounding."""
 
     micro_batch: int | None = argument(None, title="Images at once", least=1)
-    """Number of images that each process computes at once; gradients are accumulated. Default: all of its share, halved
-    automatically if memory runs out."""
+    """Number of images that each process computes at once; gradients are accumulated. Default: the share of the
+    process, halved automatically if memory runs out."""
     checkpointing: bool | None = argument(None, title="Recompute activations")
     """Recompute the activations of each block in the backward pass instead of keeping them: the same gradients with
-    less memory, in about a third more time. Default: where the memory does not suffice otherwise."""
+    less memory, in about a third more time. Default: recompute only if the memory does not suffice otherwise."""
     workers: int | None = argument(None, title="Reading processes", least=0)
     """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
@@ -152,8 +153,8 @@ class RuntimeConfig:
     whole network and runs it as CUDA graphs: for small networks, whose steps are hundreds of short operations.
     max-autotune also tries several kernels for each operation, which takes long."""
     memory_format: Literal["auto", "channels-last", "contiguous"] = "auto"
-    """How batches and weights lie in memory, while training and in the model: the channels of a position side by side,
-    or each channel by itself. auto is channels-last for images."""
+    """Memory format of batches and weights, while training and in the model: channels-last keeps the channels of a
+    position together, contiguous keeps each channel together. auto is channels-last for images."""
     keep: int = argument(2, title="Checkpoints kept", least=1)
     """Number of most recent checkpoints to keep."""
     keep_every: int = argument(0, least=0)
@@ -164,8 +165,8 @@ class RuntimeConfig:
     log_every: int = argument(50, least=1)
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = argument(("auto",), names=("auto", "none", "tensorboard"))
-    """Where the curves are logged besides log.csv: tensorboard, or a function of your own, package.module:function (in
-    Python also itself), which is given again where a run goes on; none for no tracker. auto is tensorboard where it is
+    """Trackers that log the curves besides log.csv: tensorboard, none, or a custom function, package.module:function
+    (in Python also the function), which has to be given again when a run is resumed. auto is tensorboard if it is
     installed."""
 
     @property
@@ -249,7 +250,7 @@ class Config:
 
     @property
     def title(self) -> str:
-        """Title of the run: its preset, or for data of your own the name of the data."""
+        """Title of the run: its preset, or for user data the name of the data."""
         if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
         path = Path(short_source(self.data.source))
@@ -296,17 +297,17 @@ class Config:
         parts = [data, net, {name: process[name] for name in names}, train, initial, config.distil, *latent]
         return hashlib.sha256(json.dumps(parts, default=_as_json).encode()).hexdigest()[:16]
 
-    def begun(self, *own_parts: str) -> "Config":
+    def begun(self, *custom_parts: str) -> "Config":
         """Return the config with the identity of the run that begins with it: a hash, so that a run that is made again
         is the same to the byte. Another seed, learning rate or data set make another run; the number of steps does not.
 
         Args:
-            own_parts: Names of the parts that were given from Python, of which the config knows nothing.
+            custom_parts: Names of the parts that were given from Python, of which the config knows nothing.
         """
         config = dataclasses.replace(self.unplaced(), preset="", run="", runtime=RuntimeConfig(), sample=SampleConfig())
         neutral = {name: getattr(TrainConfig(), name) for name in ("steps", *OF_INTERVALS)}
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, **neutral))
-        text = json.dumps([config.to_json(), *own_parts])
+        text = json.dumps([config.to_json(), *custom_parts])
         return dataclasses.replace(self, run=hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def differences(self, other: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
@@ -340,7 +341,7 @@ class Config:
         train, validation = self.train, self.data.validation
         if not self.data.source:
             raise InputError(
-                f"say what to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
+                f"name the data to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
                 "or a .npy or .npz file"
             )
         for section in (self.data, train, self.runtime, self.distil):
@@ -459,7 +460,7 @@ def digest_of(tree: dict[str, Any]) -> str:
 
 def _as_json(value: Any) -> Any:
     """A section of a config as its settings, and a value that has a text as this text."""
-    return str(value) if isinstance(value, Given) else vars(value)
+    return str(value) if isinstance(value, ConditionSource) else vars(value)
 
 
 OWN_PARTS = {

@@ -18,7 +18,7 @@ from ancestral.base.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import LABEL
-from ancestral.config import Given
+from ancestral.config import ConditionSource
 from ancestral.config.data_config import parse_image_size
 from ancestral.config.data_sources import BUILT_IN, DataSource
 from ancestral.data import arrays
@@ -82,7 +82,7 @@ def open(
     rate: int | None = None,
     memory: float = 1.0,
     split: str = "train",
-    given: str | Given | Sequence[str | Given] | None = None,
+    given: str | ConditionSource | Sequence[str | ConditionSource] | None = None,
     crop: float = 1.0,
     faults: list[InputError] | None = None,
 ) -> Dataset:
@@ -139,7 +139,7 @@ def open(
     Raises:
         InputError: If the source cannot be read, or an option does not apply to it.
     """
-    conditions = converted("given", given, tuple[Given, ...] | None)
+    conditions = converted("given", given, tuple[ConditionSource, ...] | None)
     if isinstance(source, Dataset):
         return source if conditions is None else attach(source, conditions, {}, faults=faults)
     kind, at = find(source)
@@ -151,7 +151,7 @@ def open(
     data, columns = items.dataset(place.conversion, dims), items.columns
     data = with_one_range(data) if ranges == "shared" else data
     if items.uses_all and LABEL in columns:
-        data = attach(data, [Given("", LABEL)], {LABEL: columns[LABEL]})
+        data = attach(data, [ConditionSource("", LABEL)], {LABEL: columns[LABEL]})
         columns = {name: column for name, column in columns.items() if name != LABEL}
     data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
     if conditions or columns:

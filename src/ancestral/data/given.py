@@ -29,7 +29,7 @@ from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.base.registries import OPERATORS
 from ancestral.conditions import ABSENT, LABEL, ONE_VALUE, Classes, Condition, Image, Vector, Words, check, check_name
-from ancestral.config import Given
+from ancestral.config import ConditionSource
 from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
@@ -64,7 +64,7 @@ class Search:
 
 def attach(
     data: Dataset,
-    given: Sequence[Given] | None,
+    given: Sequence[ConditionSource] | None,
     columns: Mapping[str, Any],
     uses_all: bool = False,
     conversion: Conversion | None = None,
@@ -87,7 +87,7 @@ def attach(
     kinds: dict[str, Condition] = {}
     values: dict[str, Values] = {}
     search = Search(data, columns, conversion)
-    for one in [Given(name, name) for name in columns] if unnamed else given or ():
+    for one in [ConditionSource(name, name) for name in columns] if unnamed else given or ():
         try:
             name, kind, value = _checked(one, search, kinds)
         except InputError as error:
@@ -115,7 +115,9 @@ def attach(
     return data.with_conditions({**data.conditions, **values}, {**data.spec.further, **kinds}, tuple(notes))
 
 
-def _checked(one: Given, search: Search, others: Mapping[str, Condition]) -> "tuple[str, Condition, Values | None]":
+def _checked(
+    one: ConditionSource, search: Search, others: Mapping[str, Condition]
+) -> "tuple[str, Condition, Values | None]":
     """The name, the kind and the values of a condition beside others, which has been checked."""
     data, what = search.data, one.what
     name, kind, value = _condition(one, search)
@@ -140,13 +142,13 @@ def _checked(one: Given, search: Search, others: Mapping[str, Condition]) -> "tu
     return name, kind, value
 
 
-def _condition(one: Given, search: Search) -> "tuple[str, Condition, Values | None]":
+def _condition(one: ConditionSource, search: Search) -> "tuple[str, Condition, Values | None]":
     """The name, the kind and the values of a condition; None of one that is made from the items."""
     name, what, data = one.name, one.what, search.data
     is_column, place = what in search.columns or bool(one.read_as), Path(what).expanduser()
-    if not is_column and (maker := derived.parse(what)) is not None:
-        kind = maker.condition(data.shape, data.codec.channel_limits, partial(_example, data))
-        return name or maker.name, kind, None
+    if not is_column and (degradation := derived.parse(what)) is not None:
+        kind = degradation.condition(data.shape, data.codec.channel_limits, partial(_example, data))
+        return name or degradation.name, kind, None
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
         partners = partners_of(data, what)
         search.notes.extend(partners.notes)
@@ -156,12 +158,12 @@ def _condition(one: Given, search: Search) -> "tuple[str, Condition, Values | No
         array, *_ = arrays.load(place, name or place.stem)
         array, title = _array(array, one_line(place)), one_line(place)
         if _is_text(array):
-            return name or place.stem, *_of_text(array, title, Given(name or place.stem, ""), search)
+            return name or place.stem, *_of_text(array, title, ConditionSource(name or place.stem, ""), search)
         return name or place.stem, *_of_array(array, title, data, search.conversion)
     return _of_columns(one, search)
 
 
-def _of_columns(one: Given, search: Search) -> "tuple[str, Condition, Values]":
+def _of_columns(one: ConditionSource, search: Search) -> "tuple[str, Condition, Values]":
     """The name, the kind and the values of a condition of one column, or of several that are one vector."""
     columns, data = search.columns, search.data
     what, read_as = (one.what, "") if one.what in columns else (one.column, one.read_as)
@@ -184,7 +186,7 @@ def _of_columns(one: Given, search: Search) -> "tuple[str, Condition, Values]":
     return name, *_joined(parts, names, title, data, search.conversion)
 
 
-def _of_text(array: Any, title: str, one: Given, search: Search) -> "tuple[Condition, Values]":
+def _of_text(array: Any, title: str, one: ConditionSource, search: Search) -> "tuple[Condition, Values]":
     """The kind and the values of a condition of text: of a column, or of a file of arrays, which `title` names."""
     _check_count(array, title, search.data)
     column, read_as = (one.what, "") if one.what in search.columns else (one.column, one.read_as)

@@ -134,7 +134,7 @@ def existing_path(source: str | Path) -> Path:
     text = str(source)
     if text.startswith(UNPLACED):
         raise InputError(
-            f"a model file does not say where its data, {short_source(text)}, lie: say it by {option('data')}"
+            f"a model file does not name the folder of its data, {short_source(text)}: give {option('data')}"
         )
     with suppress(OSError, RuntimeError):  # a name too long for the system; the home of a user who is not there
         path = Path(source).expanduser()

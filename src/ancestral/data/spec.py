@@ -300,8 +300,10 @@ def inputs(
         Inputs of the network by name, on the device of x0.
     """
     made = dict[str, Tensor]()
-    for name, maker in derived.makers(spec.further).items() if spec.further else ():
-        made[argument_name(name)] = spec.further[name].place(maker.make(x0, seed, step, indices), spec.x_shape[1:])
+    for name, degradation in derived.degradations(spec.further).items() if spec.further else ():
+        made[argument_name(name)] = spec.further[name].place(
+            degradation.make(x0, seed, step, indices), spec.x_shape[1:]
+        )
     values = {name: spec.further[name].drawn(value, seed, step, indices) for name, value in values.items()}
     return encoded(spec, values, len(x0), x0.device, made)
 

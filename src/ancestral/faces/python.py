@@ -20,7 +20,7 @@ globals().update(FUNCTIONS)
 
 
 def train_steps(*places: object, **named: Any) -> "Generator[Progress, None, Any]":
-    """Train as `train` does, and yield the progress after each step: for a metric or a plot of your own.
+    """Train as `train` does, and yield the progress after each step: for a custom metric or plot.
 
         for progress in ancestral.train_steps("digits", out="runs/a", steps=500):
             if progress.step % 100 == 0:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral.base.registries import MaskPart, OwnMetric
-from ancestral.config import Config, Given
+from ancestral.base.registries import CustomMetric, MaskPart
+from ancestral.config import ConditionSource, Config
 from ancestral.config.sweep_values import SweptAxes
 from ancestral.declarations import EditTask
 from ancestral.diffusion import Diffusion
@@ -121,7 +121,7 @@ def inspect(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
@@ -144,8 +144,8 @@ def inspect(
         net: Kind of network of the training run; default: the preset's.
         steps: Number of training steps that are measured for the time and memory of training; 0 leaves them out.
         threads: Number of threads that decode files; default: the number of cores, but at most 8.
-        json: A .json file for the whole report, with all names; on the command line without a path, it is printed
-            in place of the tables.
+        json: A .json file for the whole report, with all names. On the command line without a path, the report is
+            printed as JSON in place of the tables.
         out: A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
@@ -245,7 +245,7 @@ def train(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
@@ -265,8 +265,8 @@ def train(
         config: Name of a preset (digits, scenes, fashion, cifar10, folder, arrays, latent, photos64, photos128,
             photos256, ddpm256, points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points,
             ddim-points, improved-points, edm-points, flow-points); from Python also a config, or a .json file as of
-            `file`. The name or path of data is taken for `data`. Default: the preset for the data, or digits
-            without data.
+            `file`. A name or path of data is read as `data`. Default: the preset for the data, or digits without
+            data.
         data: Data to train on: a built-in data set (digits, fashion, cifar10, scenes, moons, swissroll,
             checkerboard), a folder or a file, here or in object storage (s3://bucket/name or gs://bucket/name).
             `ancestral help data` lists them. From Python also a tensor or array of items (N, C, *sides) or points
@@ -276,17 +276,16 @@ def train(
         initial: Run folder, model file or hf:// address of a model whose averaged weights the run starts from; from
             Python also the model. Network, schedule and target are those of the model; the data must be of its
             shape. New classes start a new label embedding. Default: random weights.
-        net: Kind of network, or a function of (shape of an item, number of classes) that returns one of your own;
-            from Python also a module, which is copied. Default: the preset's.
+        net: Kind of network, or a function of (shape of an item, number of classes) that returns a custom one; from
+            Python also a module, which is copied. Default: the preset's.
         objective: Function that makes an objective for the denoiser, in place of L_simple and its variants.
             Parameters of its own (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
-        out: Run folder; default: runs/ and the preset, or the name of your own data.
+        out: Run folder; default: runs/ and the preset, or the name of your data.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
-        verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
-            by size.
+        verbose: Print all notes before the first step: threads, snapshots, settings chosen by size.
         progress: Whether to show the progress.
 
     Returns:
@@ -384,7 +383,7 @@ def distil(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
@@ -404,16 +403,15 @@ def distil(
         data: Data to train on, in any form that training takes; default: those of the model.
         method: consistency (x̂_0 at every noise level is a sample; with the model as a teacher in later stages),
             tuning (the same without a teacher), progressive (each step learns two steps of a teacher, so the same
-            noise gives the same sample). Default: consistency, or what the run that is resumed has.
+            noise gives the same sample). Default: consistency, or the method of the run that is resumed.
         stages: Number of stages, each of which halves the step that is learned; default: the method's.
         evaluations: Number of network evaluations of the default sampler, and of the last stage of progressive;
             default: 2.
         out: Run folder; default: runs/, the name of the model's run or repository, and the method.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         resume: Resume the run in the folder, or start it if there is none.
-        verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
-            by size.
+        verbose: Print all notes before the first step: threads, snapshots, settings chosen by size.
         progress: Whether to show the progress.
 
     Returns:
@@ -466,21 +464,21 @@ def sample(
 
     Args:
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
-        n: Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where
-            it has several, else 64.
-        sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be: heun:churn=10,spacing=logsnr.
+        n: Number of samples, with indices 0 to n-1 of the seed; default: one for each value of `given` if it has
+            several, else 64.
+        sampler: Sampler, a name of `registries.SAMPLERS`, with optional settings: heun:churn=10,spacing=logsnr.
             Default: the sampler of the run's config.
         steps: Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun.
         eta: Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with
             `sampler`.
         variance: Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured
             on training items), or learned, where the model has it; default: large.
-        then: Model that goes on from the samples of RUN, as one that was trained with --given upscale:4; or
-            several, one after another. Each gets the same seed, and the label and the values of `given` that it
-            knows. A sampler that is given is that of all. A single scale of guidance is that of RUN; one by name is
-            that of each model with this condition. Default: none.
-        like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
-            grid of the training run: the same noise and settings, by the model as it is now.
+        then: Model that continues from the samples of RUN, such as one trained with --given upscale:4; or several,
+            in a row. Each gets the seed, and the label and the values of `given` that it knows. A sampler holds for
+            all of them. A single scale of guidance holds for RUN; one by name holds for each model with this
+            condition. Default: none.
+        like: PNG that was sampled from this model, to make the same samples again; options that it holds are
+            refused. A grid of the training run gives its noise and settings to the model as it is now.
         branch: PNG that was sampled from this model: its samples up to the state `at`, and from there on with the
             seed of the reverse noise, label, conditions, guidance and sampler that are given. Those that are not
             given, and the number of samples, are those of FILE.png; `index` chooses some of them. Images are given
@@ -489,11 +487,11 @@ def sample(
         gif: Also write an animation of the reverse process, x_t beside its estimate of x_0, as a .gif, .webp
             (smaller) or .mp4 (the smallest; needs ancestral[video]); without a path, a .gif in the folder samples.
         film: Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples.
-        fps: Frames in a second of the animation, whose second half is two to three times slower. Fewer make a
-            smaller file; default: 8.
+        fps: Number of frames per second of the animation, whose second half is two to three times slower. Fewer
+            frames make a smaller file; default: 8.
         scale: Width and height of the animation, as a share of its usual ones; default: 1.
         captions: Whether grids, animations and film strips name the class of each sample, and the last two t;
-            default: they do. One sample is a grid only where this is set, and else its picture alone.
+            default: yes. A single sample is drawn as a grid if this is set, else as its picture alone.
         sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
             FIRST:LAST:COUNT for evenly spaced numbers, or A,B,C. NAME is a condition, one number of it (pose.yaw),
             steps, eta, variance, seed, sampler, guidance, index, guidance_rescale or guidance.CONDITION. Each cell
@@ -501,30 +499,30 @@ def sample(
         by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
-        label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
+        label: Class to sample, by name or number, or "none"; with several, sample i has label i mod their number.
             Default: all classes in turn, or none with `given`.
-        given: What the samples are conditioned on: a class by name or number, numbers joined by commas, or an
-            image, by its file. A folder of images gives one sample for each; files of several folders are paired by
-            their names. From Python a mapping of names to values, as of `Model.sample`. Given several times, sample
-            i has value i mod their number. What is left out is absent.
-        guidance: Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as
-            in label=2 low=1 (a mapping in Python). Default: 1.
-        avoid: Value of a condition that guidance leads away from, in place of its absence: a text, a class or
-            numbers, as of `given`. It needs a scale of guidance above 1. Given several times, sample i has value i
-            mod their number.
+        given: Condition of the samples, by name: a class by name or number, numbers joined by commas, or the file
+            of an image. A folder of images gives one sample for each; files of several folders are paired by their
+            names. From Python a mapping of names to values, as of `Model.sample`. Given several times, sample i has
+            value i mod their number. A condition that is not given is absent.
+        guidance: Scale of guidance; above 1 strengthens the conditions. Name a condition to scale it alone, as in
+            label=2 low=1 (a mapping in Python). Default: 1.
+        avoid: Value of a condition that guidance leads away from (negative prompt), in place of its absence: a
+            text, a class or numbers, as of `given`. It needs a scale of guidance above 1. Given several times,
+            sample i has value i mod their number.
         guidance_interval: Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default:
             all.
         guidance_rescale: Share in which the standard deviation of the estimate is brought back to that without
             guidance; default: 0.
-        weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
+        weak: Weaker model of the same data, for autoguidance: guidance leads away from it, and needs no condition.
             A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
-        batch_size: Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time,
+        batch_size: Number of samples in a batch; default: 64, fewer for large items. It changes memory and time,
             not the samples.
         out: A .png for a grid, or of one sample for its picture, .gif, .webp or .mp4 for an animation, .npz for an
             array (images, signals, volumes or points) and labels, else a new folder for single PNGs, or .wav files
             if the model was trained on such; default: a .png in the folder samples of the run, or of the working
             folder for a model outside a run.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
@@ -593,45 +591,45 @@ def edit(
 
     Args:
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
-        task: What is done: inpaint samples the part of an image anew that a mask names; restore samples what may
-            have been measured as the image; vary samples images that are like it; interpolate walks from one image
-            to another.
+        task: Kind of edit: inpaint samples the masked part of an image anew; restore samples images that the given
+            image may be a measurement of; vary samples similar images; interpolate walks from one image to another.
         image: Image, signal or volume: a file; from Python also a tensor, an array or a Pillow image. Each image of
-            a folder is edited with the same options, into a folder of results. Of interpolate the first image;
-            without images, it walks between the classes or the conditions.
+            a folder is edited with the same options, into a folder of results. interpolate takes it as the first
+            image; without images it walks between the classes or the conditions.
         other: Second image of interpolate. Default: none.
-        n: Number of samples; default: 4, and 9 of interpolate.
+        n: Number of samples; default: 4, for interpolate 9.
         mask: Mask of inpaint, in which white changes: an image file of the proportions of the image, of any size,
-            or a .npy file; from Python also a Pillow image, an array or a tensor. Of a mask with transparent
-            pixels, what is painted changes; of a copy of the image with holes, these do. Of a folder of images one
-            for all, or a folder of masks with their names. Default: what is transparent in the image.
+            or a .npy file; from Python also a Pillow image, an array or a tensor. In a mask with transparent pixels
+            the painted part changes; in a copy of the image with holes, the holes change. A folder of images takes
+            one mask for all, or a folder of masks with the same names. Default: the transparent part of the image.
         box: Rectangle that inpaint changes, in place of a mask: the upper left corner, the width and the height, in
             pixels of the image.
         extend: Numbers of pixels that inpaint adds on each side of the image, in place of a mask: windows of the
             size of the model continue what is known, one after another.
-        changes: The part of the mask that changes: its white, black, painted or transparent pixels; with grey each
-            pixel in part, by its lightness, or by its opacity in a mask with transparent pixels. Default: as of the
-            mask, which is hard.
-        window: The part of the image that is edited, at the resolution of the model: the upper left corner, the
-            width and the height in pixels, in the proportions of the model; outside of it the image stays to the
-            bit. Default: the whole image, and of inpaint a window around the mask.
+        changes: Pixels of the mask that change: white, black, painted or transparent ones; with grey each pixel
+            changes in part, by its lightness, or by its opacity in a mask with transparent pixels. Default: as
+            described at `mask`, hard-edged.
+        window: Part of the image that is edited at the resolution of the model: the upper left corner, the width
+            and the height in pixels, in the proportions of the model; outside it the image stays to the bit.
+            Default: the whole image; for inpaint a window around the mask.
         soften: Number of pixels of the image over which the samples pass into the image, inside the edge of the
-            mask or of the window; pixels outside of it stay to the bit. Default: 0.
-        operator: What restore undoes: upscale, grey, mask, crop, blur, noise, as in upscale:4, several joined by +;
-            or a function of your own (package.module:function). `ancestral help operators` explains them. Default:
-            nothing but the noise.
-        noise: Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore; default:
-            0, where samples agree with the image exactly, or of a blur that of its rounding.
-        strength: How far vary goes from the image, from 0 to 1, a new sample; default: 0.5.
+            mask or of the window; pixels outside it stay to the bit. Default: 0.
+        operator: Degradation that restore inverts: upscale, grey, mask, crop, blur, noise, as in upscale:4, several
+            joined by +; or a custom function (package.module:function). `ancestral help operators` explains them.
+            Default: noise alone.
+        noise: Standard deviation of the noise of the image, in units of [-1, 1], of inpaint and restore. Default:
+            0, with which samples agree with the image exactly; for a blur the noise of rounding.
+        strength: Distance of vary from the image, from 0, the image, to 1, a new sample; default: 0.5.
         t: Time from which interpolate walks: a lower one stays nearer to the pixels of both images. Default: the
             last.
         method: Method of inpaint and restore, a name of `registries.RESTORATIONS`; default: auto, a condition that
-            the model was trained with if one says what is known, else the best one for the operator and the noise.
+            the model was trained with if it fits the measurement, else the best method for the operator and the
+            noise.
         iterations: Number of iterations of the methods pigdm, mmps and jfps; default: that of the method.
-        sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be. Default: that of the task.
-        steps: Number of sampling steps; default: 25, or 4 of a distilled model.
-        like: PNG of an edit by this model: the same edit again. Options that it holds are refused; the images and
-            the mask are given again.
+        sampler: Sampler, a name of `registries.SAMPLERS`, with optional settings. Default: that of the task.
+        steps: Number of sampling steps; default: 25, for a distilled model 4.
+        like: PNG of an edit by this model, to make the same edit again. Options that it holds are refused; give the
+            images and the mask again.
         gif: Also write an animation of interpolate; without a path, in the new folder.
         film: Also write a film strip of x_t above its estimate of x_0; without a path, in the new folder.
         sweep: Setting or condition with a column for each of its values, in a table of samples of one seed:
@@ -641,29 +639,29 @@ def edit(
         by: Setting or condition with a row for each of its values, as of `sweep`.
         index: Indices of the samples of the seed, one or several; default: the first n.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
-        label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
+        label: Class to sample, by name or number, or "none"; with several, sample i has label i mod their number.
             Default: none.
-        given: What the samples are conditioned on: a class by name or number, numbers joined by commas, or an
-            image, by its file. A folder of images gives one sample for each; files of several folders are paired by
-            their names. From Python a mapping of names to values, as of `Model.sample`. Given several times, sample
-            i has value i mod their number. What is left out is absent.
-        guidance: Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as
-            in label=2 low=1 (a mapping in Python). Default: 1.
-        avoid: Value of a condition that guidance leads away from, in place of its absence: a text, a class or
-            numbers, as of `given`. It needs a scale of guidance above 1. Given several times, sample i has value i
-            mod their number.
+        given: Condition of the samples, by name: a class by name or number, numbers joined by commas, or the file
+            of an image. A folder of images gives one sample for each; files of several folders are paired by their
+            names. From Python a mapping of names to values, as of `Model.sample`. Given several times, sample i has
+            value i mod their number. A condition that is not given is absent.
+        guidance: Scale of guidance; above 1 strengthens the conditions. Name a condition to scale it alone, as in
+            label=2 low=1 (a mapping in Python). Default: 1.
+        avoid: Value of a condition that guidance leads away from (negative prompt), in place of its absence: a
+            text, a class or numbers, as of `given`. It needs a scale of guidance above 1. Given several times,
+            sample i has value i mod their number.
         guidance_interval: Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default:
             all.
         guidance_rescale: Share in which the standard deviation of the estimate is brought back to that without
             guidance; default: 0.
-        weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
+        weak: Weaker model of the same data, for autoguidance: guidance leads away from it, and needs no condition.
             A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
-        batch_size: Number of samples in a batch; default: 64, and fewer of large items. It changes memory and time,
+        batch_size: Number of samples in a batch; default: 64, fewer for large items. It changes memory and time,
             not the samples.
         out: A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and
             their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
             of the working folder for a model outside a run.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         progress: Whether to show the progress.
@@ -700,7 +698,7 @@ def evaluate(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
+    metrics: MetricName | CustomMetric | Sequence[MetricName | CustomMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -725,56 +723,57 @@ def evaluate(
     Args:
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model, saved or not, or any
             denoiser with `schedule` and `predict`.
-        conditions: Conditional models: number of items whose conditions samples are given, evenly chosen among
-            held-out ones; 0 measures none. Default: 48, or all if there are fewer, whenever samples are measured.
+        conditions: Conditional models: number of held-out items, evenly chosen, whose conditions the samples get; 0
+            measures none. Default: 48, or all if there are fewer, whenever samples are measured.
         members: Conditional models: number of samples for each of these items. With 19, or 39, there are intervals
             that cover exactly 90 %.
         likelihood: Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at
             each rate. Samples are then measured only if `samples` is given.
         n: Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer.
-        split: Likelihood: part of the data; default: held-out if that is given, else test if there is one, else
-            what the run held out by `validation`.
+        split: Likelihood: part of the data; default: held-out if that is given, else test if there is one, else the
+            items that the run held out by `validation`.
         passes: Likelihood: number of network evaluations of each item, at random times; default: all T, exact and
             slower.
         variance: Likelihood: variance of the reverse steps; default: learned if the model has it, else large.
         clip: Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes.
-        decoder: Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it,
-            or a density. Default: exact for data of 8 or 16 bits, density for points and floats.
+        decoder: Likelihood: last step. exact is the normal distribution's mass of a grey level, tanh the DDPM
+            code's version of it, density a probability density. Default: exact for data of 8 or 16 bits, density
+            for points and floats.
         ode: Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey
             levels.
         ode_steps: Number of ODE steps, of two network evaluations each; default: 100, or T if that is less.
         probes: Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16
             dimensions, else 1.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the
             model card) and report.html are updated.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
-            split, or what the run held out by `validation`, if there is one.
+            split, or the items that the run held out by `validation`, if there are any.
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
-            not the numbers.
-        metrics: Measures of samples, which `ancestral help metrics` explains; from Python also a function of
+        batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
+            the results.
+        metrics: Metrics of the samples; `ancestral help metrics` explains them; from Python also a function of
             (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
             compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
             (first) run.
-        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+        sampler: Sampler, a name with optional settings; from Python also a custom one. Default: the sampler of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
-        given: Where the data have conditions of the model that training found elsewhere, by name, as in
-            sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
-        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+        given: New places of conditions that training found elsewhere, by name, as in sketch=PLACE: a folder, a .npy
+            or .npz file, or a column. Default: the places of training.
+        trust: Custom functions that may run to make the conditions of a model in a file; no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
 
@@ -797,7 +796,7 @@ def evaluate_samples(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
+    metrics: MetricName | CustomMetric | Sequence[MetricName | CustomMetric] | None = None,
     progress: bool = True,
 ) -> EvaluationResult:
     """Measure how good samples are that are files or in memory, without a model.
@@ -814,16 +813,16 @@ def evaluate_samples(
         out: Folder for samples.json and memorisation.png; default: none is written.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
-            split, or what the run held out by `validation`, if there is one.
+            split, or the items that the run held out by `validation`, if there are any.
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
-            not the numbers.
-        metrics: Measures of samples, which `ancestral help metrics` explains; from Python also a function of
+        batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
+            the results.
+        metrics: Metrics of the samples; `ancestral help metrics` explains them; from Python also a function of
             (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
             compare; default: all.
         progress: Whether to show the progress.
@@ -849,7 +848,7 @@ def compare(
     leave_out_copies: bool = False,
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    metrics: MetricName | OwnMetric | Sequence[MetricName | OwnMetric] | None = None,
+    metrics: MetricName | CustomMetric | Sequence[MetricName | CustomMetric] | None = None,
     samples: int | bool | None = None,
     sampler: str | Sampler | None = None,
     steps: int | None = None,
@@ -869,39 +868,39 @@ def compare(
             with `samplers`.
         samplers: Compare these samplers of one run: the distance of their samples to the data over network
             evaluations (passes), and the fewest that come within 5 % of DDPM with all steps. A name with steps, as
-            in heun:steps=5, is tried with these alone. From Python also samplers of your own. Default: none, runs
-            are compared.
+            in heun:steps=5, is tried with these alone. From Python also custom samplers. Default: none, runs are
+            compared.
         most: With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run
             folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
-            split, or what the run held out by `validation`, if there is one.
+            split, or the items that the run held out by `validation`, if there are any.
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
-            not the numbers.
-        metrics: Measures of samples, which `ancestral help metrics` explains; from Python also a function of
+        batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
+            the results.
+        metrics: Metrics of the samples; `ancestral help metrics` explains them; from Python also a function of
             (items, other items), both (N, *shape) in the units of the data, that returns a number, except in
             compare; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
             (first) run.
-        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+        sampler: Sampler, a name with optional settings; from Python also a custom one. Default: the sampler of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
-        given: Where the data have conditions of the model that training found elsewhere, by name, as in
-            sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
-        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+        given: New places of conditions that training found elsewhere, by name, as in sketch=PLACE: a folder, a .npy
+            or .npz file, or a column. Default: the places of training.
+        trust: Custom functions that may run to make the conditions of a model in a file; no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
 
@@ -949,35 +948,35 @@ def average(
         run: Run folder with snapshots of averages, which training keeps.
         lengths: Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to
             1/√12 (0.2886), the mean of all steps.
-        most: Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps;
-            default: no bound.
+        most: Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps.
+            Default: no limit.
         end: Last step of the averages, or the last snapshot before it; default: the last snapshot.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         out: Folder for the best average, the results and the samples; default: average in the run folder.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
-            split, or what the run held out by `validation`, if there is one.
+            split, or the items that the run held out by `validation`, if there are any.
         leave_out_copies: Leave out held-out items whose values equal those of a training item; default: they stay,
             and a note names them.
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
-            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
-            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
+            package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
-        batch_size: Number of items at a time; default: 64, and fewer of large items. It changes memory and time,
-            not the numbers.
+        batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
+            the results.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
         data: Data that the model was trained on, in any form that training takes; default: the source of the
             (first) run.
-        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+        sampler: Sampler, a name with optional settings; from Python also a custom one. Default: the sampler of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
         guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
         seed: Seed of sample i, and of the noise of item i of the data.
-        given: Where the data have conditions of the model that training found elsewhere, by name, as in
-            sketch=PLACE: a folder, a .npy or .npz file, or a column. Default: what training was given.
-        trust: Functions of your own that make conditions of a model in a file, which may run: no file runs code by
+        given: New places of conditions that training found elsewhere, by name, as in sketch=PLACE: a folder, a .npy
+            or .npz file, or a column. Default: the places of training.
+        trust: Custom functions that may run to make the conditions of a model in a file; no file runs code by
             itself. Default: none.
         progress: Whether to show the progress.
 
@@ -1000,10 +999,10 @@ def runs(
 
     Args:
         folder: Folder that holds run folders, or one run folder.
-        clean: Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files
-            that a killed process left, in any run. Nothing is removed without `yes`. The newest checkpoint stays,
-            from which more steps go on, and those of `keep_every`; without snapshots, no other averages can be
-            made.
+        clean: Show what finished runs no longer need: all checkpoints but the newest, snapshots, and temporary
+            files that a killed process left, in any run. Nothing is removed without `yes`. The newest checkpoint
+            stays, from which more steps go on, and those of `keep_every`; without snapshots, no other averages can
+            be made.
         yes: Remove what `clean` shows.
         progress: Whether to show the progress.
 
@@ -1026,10 +1025,10 @@ def info(
 
     Args:
         run: Run folder, its model.safetensors, or hf://user/repo.
-        verify: Check all files of the run instead: that each has the content that was written (SHA-256), and is of
+        verify: Check instead that each file of the run has the content that was written (SHA-256), and belongs to
             this run. Files that no run writes are listed. The exit code is 1 if a file is damaged or of another
             run.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
@@ -1061,7 +1060,7 @@ def export(
             "none".
         out: A new folder, or for onnx, pt2 and html a new file that ends so; default: diffusers or space in the run
             folder, or model.onnx, model.pt2 or page.html, which is replaced.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
@@ -1116,8 +1115,8 @@ def studio(
         port: Port of the address; 0 takes any that is free.
         open: Whether to open the page in the browser.
         token: Whether visitors need the secret token of the address that is printed; the browser then keeps it in a
-            cookie. Without, every user of this machine can use the studio with your rights, and by `host` whoever
-            reaches it.
+            cookie. Without it every user of this machine, and with `host` everyone who reaches it, can use the
+            studio with your rights.
         out: Folder for all that is made in the studio; default: runs/studio.
         progress: Whether to show the progress.
 
@@ -1148,7 +1147,7 @@ def push(
         address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist
             is created.
         private: Whether a new repository is private.
-        net: The network of your own that the model was trained with, or the function that builds it.
+        net: The custom network that the model was trained with, or the function that builds it.
         progress: Whether to show the progress.
 
     Returns:
@@ -1245,7 +1244,7 @@ def train_steps(
     class_labels: bool = ...,
     balance: bool = ...,
     leave_out_copies: bool = ...,
-    given: Given | Sequence[Given] | None = ...,
+    given: ConditionSource | Sequence[ConditionSource] | None = ...,
     shuffle_tags: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,

@@ -49,7 +49,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     assert isinstance(net, UNet)
     if spec.classes and label is None:
         raise InputError(
-            "a DDPMPipeline takes no labels, so one class is built in: say which by "
+            "a DDPMPipeline takes no labels, so one class is built in: name it by "
             f"{option('label')} {', '.join(spec.classes)} or none"
         )
     numbers = model.labels([0], label)

@@ -1,1 +1,1 @@
-"""Measuring: the quality of samples and the likelihood of data (study.py), and data before training (findings.py)."""
+"""Measure samples and the likelihood of data (evaluation.py), and data before training (findings.py)."""

@@ -12,9 +12,9 @@ from ancestral.base.events import Event, Work
 from ancestral.base.options import option
 from ancestral.data import DataSpec
 from ancestral.data.dataset import evenly_spaced
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet
-from ancestral.measure.study import Study
 from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.results import evaluation_result as facts
 from ancestral.results.sample_result import ExtractorName
@@ -30,33 +30,33 @@ NOT_HELD_OUT = (
 
 
 @dataclass(frozen=True)
-class EnsembleStudy:
+class EnsembleEvaluation:
     """Samples for the conditions of real items, the items, and the training items that baselines take.
 
     Sample i is given the conditions of item i modulo N, so more members add to the samples that are there.
     """
 
-    study: Study
+    evaluation: Evaluation
     """The samples, K for each of N items."""
     items: ReferenceSet
-    """The real items, of which `study.conditions` takes N."""
+    """The real items, of which `evaluation.conditions` takes N."""
     rest: Tensor
     """Training items that are none of the N, int64 (M,)."""
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def of(study: Study, conditions: int | None, members: int) -> "EnsembleStudy":
+    def of(evaluation: Evaluation, conditions: int | None, members: int) -> "EnsembleEvaluation":
         """Choose the items, spread evenly over what was held out, else over the training items.
 
         Args:
-            study: A study of the same model.
+            evaluation: An evaluation of the same model.
             conditions: The number N of items; None is `CONDITIONS_MEASURED`, or all if there are fewer.
             members: The number K of samples for each.
 
         Raises:
             InputError: If there are fewer items than conditions, or too few training items for the baselines.
         """
-        references, model = study.references, study.model
+        references, model = evaluation.references, evaluation.model
         train, held_out = references.train, references.held_out
         items = train if held_out is None else held_out
         most = len(items.items) if held_out is not None else len(items.items) // 2  # the others are for the baselines
@@ -71,26 +71,26 @@ class EnsembleStudy:
                 f"{option('members', members)} needs as many training items to compare with, and there are "
                 f"{len(rest):,}: give fewer"
             )
-        chosen = ItemConditions.of(model.spec, items, order, study.request.seed)
-        ensemble_study = dataclasses.replace(study, count=n * members, conditions=chosen)
-        return EnsembleStudy(ensemble_study, items, rest, () if held_out is not None else (NOT_HELD_OUT,))
+        chosen = ItemConditions.of(model.spec, items, order, evaluation.request.seed)
+        ensemble_evaluation = dataclasses.replace(evaluation, count=n * members, conditions=chosen)
+        return EnsembleEvaluation(ensemble_evaluation, items, rest, () if held_out is not None else (NOT_HELD_OUT,))
 
     @property
     def chosen(self) -> ItemConditions:
         """The N items and their conditions."""
-        assert self.study.conditions is not None
-        return self.study.conditions
+        assert self.evaluation.conditions is not None
+        return self.evaluation.conditions
 
     @property
     def members(self) -> int:
         """The number of samples for each item."""
-        return self.study.count // len(self.chosen)
+        return self.evaluation.count // len(self.chosen)
 
     def measure(self, batch_size: int) -> Generator[Event, None, facts.ConditionalResult]:
         """Score the samples and the baselines. Those samples that are missing are made first."""
-        study, references, n = self.study, self.study.references, len(self.chosen)
-        spec, extractor = study.model.spec, references.extractor
-        flat = yield from study.samples(batch_size, "sampling for held-out conditions")
+        evaluation, references, n = self.evaluation, self.evaluation.references, len(self.chosen)
+        spec, extractor = evaluation.model.spec, references.extractor
+        flat = yield from evaluation.samples(batch_size, "sampling for held-out conditions")
         samples = flat.view(self.members, n, *spec.shape).transpose(0, 1)
         yield Work("scoring the samples", 0, 0)
         rows = self._baselines()
@@ -99,7 +99,7 @@ class EnsembleStudy:
         mean = ensembles.mean_forecast(_encoded(spec, samples))
         of_features: dict[str, Tensor] = {}
         if extractor.name != "pixels":
-            folder = study.store.folder / "features"
+            folder = evaluation.store.folder / "features"
             for name, answer in {**answers, "truth": truth[:, None]}.items():
                 decoded = mean if answer is None else answer
                 if answer is None:
@@ -127,8 +127,8 @@ class EnsembleStudy:
                 )
             )
         return facts.ConditionalResult(
-            model=study.identity,
-            samples=study.settings(),
+            model=evaluation.identity,
+            samples=evaluation.settings(),
             data=facts.ConditionalData(
                 self.items.name, self.items.split, n, self.items.of, spec.shape, tuple(spec.conditions),
                 references.train.name, len(self.rest), (*references.notes, *self.notes),
@@ -141,7 +141,7 @@ class EnsembleStudy:
 
     def _baselines(self) -> dict[str, Tensor]:
         """The training items that answer each condition, int64 (N, ·), by the name of the baseline."""
-        chosen, train = self.chosen, self.study.references.train
+        chosen, train = self.chosen, self.evaluation.references.train
         rest = ItemConditions.of(chosen.spec, train, self.rest, chosen.seed)
         kinds = {name: kind for name, kind in chosen.kinds().items() if name in rest.kinds()}
         rows = {}

@@ -98,10 +98,12 @@ class ItemConditions:
         values = {name: value[self.order] for name, value in self.values.items()}
         if self.labels is not None:
             values[LABEL] = self.labels[self.order]
-        for name, maker in derived.makers(self.spec.further).items():
+        for name, degradation in derived.degradations(self.spec.further).items():
             made = []
             for places in torch.split(torch.arange(len(self)), CONDITIONS_AT_ONCE):
                 x0 = self.spec.codec.encode(self.items[self.order[places]])
-                made.append(maker.make_plain(x0) if plain else maker.make(x0, self.seed, 0, places.tolist()))
+                made.append(
+                    degradation.make_plain(x0) if plain else degradation.make(x0, self.seed, 0, places.tolist())
+                )
             values[name] = torch.cat(made)
         return values

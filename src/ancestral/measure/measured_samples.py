@@ -14,7 +14,7 @@ from ancestral import __version__
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Work
 from ancestral.base.quantities import are
-from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.base.registries import METRICS, CustomMetric, MetricName
 from ancestral.conditions import Condition
 from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.measure.reference import ReferenceSet, copies_among, copies_note
@@ -135,7 +135,7 @@ class References:
         return concatenate(batches)
 
     def measure(
-        self, samples: Samples, batch_size: int, metrics: Collection[MetricName | OwnMetric] = METRICS
+        self, samples: Samples, batch_size: int, metrics: Collection[MetricName | CustomMetric] = METRICS
     ) -> MetricEvents:
         """Measure samples."""
         sets_of = [samples.conditions, self.train.conditions, {} if self.held_out is None else self.held_out.conditions]

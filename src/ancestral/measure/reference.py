@@ -16,7 +16,7 @@ from ancestral import data, derived
 from ancestral.base.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.base.options import option
 from ancestral.conditions import ABSENT, Classes, Words
-from ancestral.config import DataConfig, Given
+from ancestral.config import ConditionSource, DataConfig
 from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.equal_items import first_equal
@@ -37,7 +37,10 @@ HELD_OUT_SPLIT = "held out of the run"
 
 
 def loader(
-    spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None, given: Sequence[Given] | None = None
+    spec: DataSpec,
+    config: DataConfig | None,
+    run: DataConfig | None = None,
+    given: Sequence[ConditionSource] | None = None,
 ) -> OpenSplit:
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
@@ -87,7 +90,7 @@ def held_out_data(source: Any, load: OpenSplit, held_out: Any) -> tuple[Dataset 
 
 
 def load_validation(
-    spec: DataSpec, source: Any, config: DataConfig | None, given: Sequence[Given] | None = None
+    spec: DataSpec, source: Any, config: DataConfig | None, given: Sequence[ConditionSource] | None = None
 ) -> Dataset:
     """Open what `train --validation SOURCE` names: of built-in data the test split, if there is one."""
     tested = isinstance(source, str) and source in data.TESTED
@@ -99,7 +102,7 @@ def load_reference(
     source: Any,
     split: str = "train",
     config: DataConfig | None = None,
-    given: Sequence[Given] | None = None,
+    given: Sequence[ConditionSource] | None = None,
 ) -> Dataset:
     """Open data in the shape and coding of a model's items.
 
@@ -150,10 +153,10 @@ def load_reference(
     return dataset
 
 
-def text_as_known(spec: DataSpec, given: Sequence[Given] | None) -> tuple[Given, ...] | None:
+def text_as_known(spec: DataSpec, given: Sequence[ConditionSource] | None) -> tuple[ConditionSource, ...] | None:
     """Return `given` with columns of text read as the kind that a model knows, however much text the data have."""
 
-    def read(one: Given) -> Given:
+    def read(one: ConditionSource) -> ConditionSource:
         kind = spec.further.get(one.condition)
         is_column = not (one.read_as or one.is_place or Path(one.what).suffix.lower() in ARRAY_FILES)
         if not is_column or not isinstance(kind, Classes | Words):
@@ -195,7 +198,7 @@ def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
     return data.labels if numbered and len(data.classes) <= len(classes) else None
 
 
-def check_partners(source: Any, held_out: Any, given: Iterable[Given]) -> None:
+def check_partners(source: Any, held_out: Any, given: Iterable[ConditionSource]) -> None:
     """Check that training items and other items that are held out have no file of a condition in common.
 
     Partners are found by their names in one folder, so items of equal names would share them.
@@ -227,7 +230,9 @@ def check_partners(source: Any, held_out: Any, given: Iterable[Given]) -> None:
             )
 
 
-def names_of_conditions(spec: DataSpec, given: tuple[Given, ...] | None) -> tuple[Given, ...] | None:
+def names_of_conditions(
+    spec: DataSpec, given: tuple[ConditionSource, ...] | None
+) -> tuple[ConditionSource, ...] | None:
     """Return what `data.open` takes as `given` to find the conditions of a model.
 
     Args:
@@ -236,7 +241,7 @@ def names_of_conditions(spec: DataSpec, given: tuple[Given, ...] | None) -> tupl
     """
     if given is not None or not spec.further:
         return given
-    return tuple(Given("", name) for name, kind in spec.further.items() if not kind.made_by)
+    return tuple(ConditionSource("", name) for name, kind in spec.further.items() if not kind.made_by)
 
 
 def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Tensor], tuple[str, ...]]:

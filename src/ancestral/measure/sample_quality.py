@@ -20,7 +20,7 @@ from ancestral.base.arguments import function_name, parameters, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.events import Work
 from ancestral.base.quantities import Estimate
-from ancestral.base.registries import METRICS, Metric, MetricName, OwnMetric
+from ancestral.base.registries import METRICS, CustomMetric, Metric, MetricName
 from ancestral.data import Codec, DataSpec
 from ancestral.data.dataset import evenly_spaced
 from ancestral.metrics import distances, extractors
@@ -73,7 +73,7 @@ class CaptionedItems:
     keys: Tensor
     """int64 (n,), equal for equal captions."""
     groups: Mapping[str, Tensor]
-    """The rows of each group, by name (`measure.caption_study`)."""
+    """The rows of each group, by name (`measure.caption_evaluation`)."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ class SampleSets:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a metric says of samples: its measures by name, notes, and pairs of samples and items for a picture."""
+class MetricOutput:
+    """Output of a metric: measures by name, notes, and pairs of samples and items for a picture."""
 
     measures: Mapping[str, AnyMeasure] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -177,7 +177,7 @@ def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor
 
 
 def measure(
-    sets: SampleSets, metrics: Collection[MetricName | OwnMetric] = METRICS
+    sets: SampleSets, metrics: Collection[MetricName | CustomMetric] = METRICS
 ) -> Generator[Work, None, tuple[SampleQuality, list[NearestPairs]]]:
     """Measure samples against data.
 
@@ -196,15 +196,15 @@ def measure(
     for metric in chosen:
         if metric.needs in ANNOUNCED:
             yield Work(f"measuring {ANNOUNCED[metric.needs]}{metric.title or metric.name}", 0, 0)
-        outcome = MEASURES[metric.needs](metric, sets)
-        measures |= outcome.measures
-        notes += outcome.notes
-        pairs += outcome.pairs
+        output = MEASURES[metric.needs](metric, sets)
+        measures |= output.measures
+        notes += output.notes
+        pairs += output.pairs
     floor = "training data against the rest of it" if sets.held_out is None else "held-out data"
     return SampleQuality(floor=floor, sets=sets.sizes, metrics=measures, notes=tuple(notes)), pairs
 
 
-def _between_features(metric: Metric, sets: SampleSets) -> Outcome:
+def _between_features(metric: Metric, sets: SampleSets) -> MetricOutput:
     """Measure distances of features between all pairs of sets."""
     function, numbers = metric.load(), dict[str, dict[str, Estimate]]()
     for name, pair in sets.pairs.items():
@@ -213,17 +213,17 @@ def _between_features(metric: Metric, sets: SampleSets) -> Outcome:
             numbers.setdefault(number, {})[name] = estimate
     titles = {number: sets.extractor.title(metric.title) if metric.title else number for number in numbers}
     notes = [note for number, by_set in numbers.items() for note in _heavy_tails(titles[number], by_set.values())]
-    return Outcome({number: Measure(titles[number], **by_set) for number, by_set in numbers.items()}, notes)
+    return MetricOutput({number: Measure(titles[number], **by_set) for number, by_set in numbers.items()}, notes)
 
 
-def _of_logits(metric: Metric, sets: SampleSets) -> Outcome:
+def _of_logits(metric: Metric, sets: SampleSets) -> MetricOutput:
     """Measure logits of the samples and of the training data, if the extractor classifies."""
     logits = [part.features.logits for part in (sets.samples, sets.train)]
     scores = [metric.load()(part) for part in logits if part is not None]
-    return Outcome({metric.name: Measure(sets.extractor.title(metric.title), *scores)} if scores else {})
+    return MetricOutput({metric.name: Measure(sets.extractor.title(metric.title), *scores)} if scores else {})
 
 
-def _between_items(metric: Metric, sets: SampleSets) -> Outcome:
+def _between_items(metric: Metric, sets: SampleSets) -> MetricOutput:
     """Compare the items of the samples with the training data, and those of the floor."""
     given = (sets.samples.conditions, sets.floor_conditions) if sets.samples.conditions else ({}, {})
     pairs = (sets.samples.items, sets.train.items), sets.floor_items
@@ -231,8 +231,8 @@ def _between_items(metric: Metric, sets: SampleSets) -> Outcome:
     arguments = [{name: one for name, one in values.items() if name in parameters(function)[2:]} for values in given]
     numbers = [_number(metric, *pair, **extra) for pair, extra in zip(pairs, arguments, strict=True)]
     if not all(math.isfinite(number.value) for number in numbers):
-        return Outcome(notes=[f"{title} is not finite, and left out"])
-    return Outcome({metric.name: Measure(title, *numbers)})
+        return MetricOutput(notes=[f"{title} is not finite, and left out"])
+    return MetricOutput({metric.name: Measure(title, *numbers)})
 
 
 def _number(metric: Metric, *items: torch.Tensor, **conditions: Any) -> Estimate:
@@ -245,12 +245,12 @@ def _number(metric: Metric, *items: torch.Tensor, **conditions: Any) -> Estimate
     return Estimate(float(value))
 
 
-def _of_sets(metric: Metric, sets: SampleSets) -> Outcome:
-    outcome: Outcome = metric.load()(sets)
-    return outcome
+def _of_sets(metric: Metric, sets: SampleSets) -> MetricOutput:
+    output: MetricOutput = metric.load()(sets)
+    return output
 
 
-MEASURES: dict[str, Callable[[Metric, SampleSets], Outcome]] = {
+MEASURES: dict[str, Callable[[Metric, SampleSets], MetricOutput]] = {
     "features": _between_features, "logits": _of_logits, "items": _between_items, "sets": _of_sets,
 }  # fmt: skip
 """How a metric is measured, by what its function needs."""

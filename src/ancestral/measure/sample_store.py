@@ -38,7 +38,7 @@ SAMPLE_FILE = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
 def reproducible(model: Model, sampler: Sampler) -> bool:
     """Whether `content_of` decides the samples: all code that makes them is this version's of this package.
 
-    A sampler, network, schedule or target of your own can be edited while its name and the weights stay the same.
+    A custom sampler, network, schedule or target can be edited while its name and the weights stay the same.
     """
     custom = isinstance(model.config.net, CustomNetConfig) or model.config.process.target == "custom"
     parts = (sampler, model.denoiser, model.denoiser.schedule)
@@ -46,7 +46,7 @@ def reproducible(model: Model, sampler: Sampler) -> bool:
 
 
 def _packaged(kind: type) -> bool:
-    """Whether a class is of this package, and no method of it or of its bases was replaced by one of your own."""
+    """Whether a class is of this package, and no method of it or of its bases was replaced by a custom one."""
     methods = (getattr(value, "fget", value) for base in kind.__mro__ for value in vars(base).values())
     modules = {method.__module__.partition(".")[0] for method in methods if isinstance(method, FunctionType)}
     return kind.__module__.partition(".")[0] == PACKAGE and modules <= {PACKAGE, "torch", *sys.stdlib_module_names}

@@ -13,7 +13,7 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import format_percent
-from ancestral.measure.sample_quality import CaptionedItems, NearestPairs, Outcome, SampleSets, shuffled
+from ancestral.measure.sample_quality import CaptionedItems, MetricOutput, NearestPairs, SampleSets, shuffled
 from ancestral.metrics import caption_judge, linear_classifier, uncertainty
 from ancestral.metrics.colour import drift
 from ancestral.metrics.copies import RATIO, copies
@@ -31,23 +31,23 @@ FLAT = 0.02
 """An item whose values deviate by less than this share of their range in the data counts as constant."""
 
 
-def colour(sets: SampleSets) -> Outcome:
+def colour(sets: SampleSets) -> MetricOutput:
     """Measure how far the colours of the samples are from those of the training data."""
-    return Outcome({"colour": drift(sets.samples.items, sets.train.items, sets.codec)})
+    return MetricOutput({"colour": drift(sets.samples.items, sets.train.items, sets.codec)})
 
 
-def class_accuracy(sets: SampleSets) -> Outcome:
+def class_accuracy(sets: SampleSets) -> MetricOutput:
     """Measure the share of samples that a classifier finds the class of, if samples and data have classes."""
     samples, train, held_out = sets.samples, sets.train, sets.held_out
     if samples.labels is None:
-        return Outcome()
+        return MetricOutput()
     if train.labels is None:
-        return Outcome(notes=["The data has no classes that the model knows, so the class accuracy is not known."])
+        return MetricOutput(notes=["The data has no classes that the model knows, so the class accuracy is not known."])
     labelled = train.labels >= 0
     try:
         classifier = linear_classifier.fit(train.features.values[labelled], train.labels[labelled])
     except InputError as error:
-        return Outcome(notes=[f"The class accuracy is not known: {error.text}."])
+        return MetricOutput(notes=[f"The class accuracy is not known: {error.text}."])
     right = classifier.predict(samples.features.values) == samples.labels
     accuracy, count = classifier.accuracy, classifier.held_out
     if held_out is not None and held_out.labels is not None and bool((held_out.labels >= 0).any()):
@@ -60,27 +60,27 @@ def class_accuracy(sets: SampleSets) -> Outcome:
         items=count,
         classes=len(set(train.labels[labelled].tolist())),
     )
-    return Outcome({"class_accuracy": measure})
+    return MetricOutput({"class_accuracy": measure})
 
 
-def captions(sets: SampleSets) -> Outcome:
+def captions(sets: SampleSets) -> MetricOutput:
     """Measure the share of samples that a judge finds their caption of, if the model is conditioned on words.
 
     It is that of captions that training did not have, where there are such captions of real items.
     """
     if sets.captions is None:
-        return Outcome()
+        return MetricOutput()
     parts, notes = sets.captions.parts, sets.captions.notes
     parts = tuple(part for part in parts if len(torch.unique(part.keys)) > caption_judge.AMONG)
     with_items = [part for part in parts if part.real is not None]
     if not with_items:
         few = f"Captions are not measured: they need more than {caption_judge.AMONG} different ones."
-        return Outcome(notes=[*notes, few] if not any("not measured" in note for note in notes) else notes)
+        return MetricOutput(notes=[*notes, few] if not any("not measured" in note for note in notes) else notes)
     main = with_items[-1]
     assert main.real is not None
     ceiling = caption_judge.r_precision(main.real, main.texts, main.keys)
     if ceiling.value < LEAST_CEILING:
-        return Outcome(notes=[*notes, (
+        return MetricOutput(notes=[*notes, (
             f"It cannot be judged whether samples obey their captions: the judge finds {ceiling.percent} of the real "
             f"captions among {caption_judge.AMONG}, and {format_percent(caption_judge.BY_CHANCE)} are chance. It needs "
             "more training items, or captions that say what is seen."
@@ -92,7 +92,7 @@ def captions(sets: SampleSets) -> Outcome:
         among=caption_judge.AMONG,
         groups=tuple(_caption_group(part, name) for part in parts for name in part.groups),
     )
-    return Outcome({"captions": measure}, notes)
+    return MetricOutput({"captions": measure}, notes)
 
 
 def _caption_group(part: CaptionedItems, name: str) -> CaptionGroup:
@@ -105,7 +105,7 @@ def _caption_group(part: CaptionedItems, name: str) -> CaptionGroup:
     return CaptionGroup(name, len(torch.unique(part.keys[rows])), shares[0], shares[1])
 
 
-def measure_memorisation(sets: SampleSets) -> Outcome:
+def measure_memorisation(sets: SampleSets) -> MetricOutput:
     """Measure the memorisation by pixels, among all training items, and by features, with pairs for a picture."""
     samples, train, held_out, codec, notes = sets.samples, sets.train, sets.held_out, sets.codec, list[str]()
     more = train.items if sets.searched is None else sets.searched
@@ -138,7 +138,7 @@ def measure_memorisation(sets: SampleSets) -> Outcome:
             "No data were held out: half of the training data stands in for unseen items in the memorisation, "
             "which is about a half at most; hold some out of training, or give held-out data. Copies need none."
         )
-    return Outcome({"memorisation": facts.MemorisationBySpace(by_pixels, by_features)}, notes, pairs)
+    return MetricOutput({"memorisation": facts.MemorisationBySpace(by_pixels, by_features)}, notes, pairs)
 
 
 def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours: Tensor, flat: Tensor) -> NearestPairs:

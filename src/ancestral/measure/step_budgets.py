@@ -50,7 +50,7 @@ def without_steps(name: str) -> str:
 def step_budgets(model: Model, sampler: str | Sampler, most: int) -> Iterator[StepBudget]:
     """Choose the numbers of steps of a sampler that are tried, with at most `most` network evaluations.
 
-    A sampler of your own and a name with a number of steps ("heun:steps=5") are tried with this number alone. Another
+    A custom sampler and a name with a number of steps ("heun:steps=5") are tried with this number alone. Another
     name is tried with the numbers that come closest to TRIED_PASSES from below. Network evaluations grow linearly with
     the steps, for all samplers here. Numbers of steps that the sampler's spacing cannot take are left out.
 

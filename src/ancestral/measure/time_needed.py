@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 
 from ancestral.base.quantities import format_duration
-from ancestral.measure.study import Study
+from ancestral.measure.evaluation import Evaluation
 from ancestral.metrics.extractors import missing_features
 from ancestral.model import Model
 from ancestral.model.sample_conditioning import Conditioning
@@ -30,22 +30,22 @@ def network_seconds(model: Model, batch_size: int) -> float:
         return _seconds(lambda: model.denoiser.predict(x, 1, **condition), model.device) / items
 
 
-def sampling_parts(studies: Iterable[tuple[str, Study]], batch_size: int) -> dict[str, float]:
-    """Forecast the seconds that the samples of named studies take which are not kept yet, and all features.
+def sampling_parts(evaluations: Iterable[tuple[str, Evaluation]], batch_size: int) -> dict[str, float]:
+    """Forecast the seconds that the samples of named evaluations take which are not kept yet, and all features.
 
     Studies of one name are added up; their references are alike. Returns seconds by name, and of the "features".
     """
-    parts, times, count, study = dict[str, float](), dict[tuple[int, str], float](), 0, None
-    for name, study in studies:
-        missing = study.count - study.store.count(study.count)
-        network = (study.model.parameters, str(study.model.config.net))
+    parts, times, count, evaluation = dict[str, float](), dict[tuple[int, str], float](), 0, None
+    for name, evaluation in evaluations:
+        missing = evaluation.count - evaluation.store.count(evaluation.count)
+        network = (evaluation.model.parameters, str(evaluation.model.config.net))
         if missing and network not in times:
-            times[network] = network_seconds(study.model, batch_size)
-        parts[name] = parts.get(name, 0.0) + (missing * study.passes * times[network] if missing else 0.0)
-        count += study.count if missing or study.references.extractor.identity is None else 0
-    if study is None or (extractor := study.references.extractor).name == "pixels":
+            times[network] = network_seconds(evaluation.model, batch_size)
+        parts[name] = parts.get(name, 0.0) + (missing * evaluation.passes * times[network] if missing else 0.0)
+        count += evaluation.count if missing or evaluation.references.extractor.identity is None else 0
+    if evaluation is None or (extractor := evaluation.references.extractor).name == "pixels":
         return parts
-    references, items = study.references, study.references.train.items[:TIMED_ITEMS]
+    references, items = evaluation.references, evaluation.references.train.items[:TIMED_ITEMS]
     count += sum(missing_features(extractor, part.items) for part in (references.train, references.held_out) if part)
     seconds = count * _seconds(lambda: extractor(items), references.device) / len(items) if count else 0.0
     return parts | {"features": seconds}

@@ -1,4 +1,4 @@
-"""Feature extractors: networks trained on photographs, a callable of one's own, or the pixels themselves.
+"""Feature extractors: networks trained on photographs, a custom callable, or the pixels themselves.
 
 Features are kept on disk, so that those of a reference set are computed once. A file's name is a hash of all that its
 features follow from: the items' bytes, type and shape, and the extractor's weights and transform. So a change of any of
@@ -114,7 +114,7 @@ def extractor(
         return _custom(name, shape, codec, device)
     if name not in EXTRACTORS:
         raise InputError(
-            f"unknown extractor {name!r}: use {EXTRACTORS.names}, or your own function as package.module:function"
+            f"unknown extractor {name!r}: use {EXTRACTORS.names}, or a custom function as package.module:function"
         )
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(

@@ -8,18 +8,18 @@ from ancestral.model.autoencoders import (
     load_autoencoder,
     same_autoencoder,
 )
-from ancestral.model.building import NetSource, OwnParts, build, check_sampler, for_items, sampler_for, sampler_name
+from ancestral.model.building import CustomParts, NetSource, build, check_sampler, for_items, sampler_for, sampler_name
 from ancestral.model.guided_model import Guidance
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model import Model
 from ancestral.model.model_file import check_written, describe_file, find, load
 
 __all__ = [
+    "CustomParts",
     "Guidance",
     "Label",
     "Model",
     "NetSource",
-    "OwnParts",
     "autoencoder_tensors",
     "build",
     "build_autoencoder",

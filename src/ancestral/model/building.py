@@ -27,12 +27,12 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 
 NetSource = nn.Module | Callable[..., nn.Module] | str
-"""A network of your own: the module, a function of (shape of x, number of classes) that builds it, or the name of
+"""A custom network: the module, a function of (shape of x, number of classes) that builds it, or the name of
 such a function, package.module:function. A function with a parameter `conditions` gets the kinds of the other ones."""
 
 
 @dataclass(frozen=True)
-class OwnParts:
+class CustomParts:
     """Parts that are given from Python in place of those that a config names; None is the config's."""
 
     net: NetSource | None = None
@@ -57,7 +57,7 @@ class OwnParts:
         return tuple(f"{name} {getattr(part, '__qualname__', type(part).__qualname__)}" for name, part in parts.items())
 
     def named_in(self, config: Config) -> Config:
-        """Return the config with "custom" in the place of each own part."""
+        """Return the config with "custom" in the place of each custom part."""
         process, net, train = config.process, config.net, config.train
         if self.schedule is not None:
             process = dataclasses.replace(process, schedule="custom", timesteps=self.schedule.steps)
@@ -86,8 +86,8 @@ def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
     return config
 
 
-def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
-    """Build the untrained denoiser of a config, with parts of your own in place of the config's.
+def build(config: Config, spec: DataSpec, parts: CustomParts | None = None) -> Diffusion:
+    """Build the untrained denoiser of a config, with custom parts in place of the config's.
 
     Raises:
         InputError: As `assemble`, and if x_0 cannot be recovered from the target at all levels of the schedule.
@@ -97,16 +97,16 @@ def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diff
     return denoiser
 
 
-def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
+def assemble(config: Config, spec: DataSpec, parts: CustomParts | None = None) -> Diffusion:
     """Build the denoiser of a config, whatever its target can be solved for: a plain loop may have trained it.
 
     Raises:
         InputError: If data and network do not fit, or a custom part is missing.
     """
-    parts, process = parts or OwnParts(), config.process
+    parts, process = parts or CustomParts(), config.process
     schedule = parts.schedule or schedules.from_spec(process.schedule_spec())
     if parts.target is None and process.target == "custom":
-        raise InputError("a target of your own is given from Python: target=...")
+        raise InputError("a custom target is given from Python: target=...")
     target = parts.target or targets.from_name(process.target)
     net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
@@ -133,11 +133,11 @@ def _check_determinant(target: Target, schedule: Schedule) -> None:
 
 
 def net_of(config: Config, spec: DataSpec) -> nn.Module:
-    """Build the untrained network of a config. Raises InputError if it is one of the user's own, or does not fit."""
+    """Build the untrained network of a config. Raises InputError if it is a custom one, or does not fit."""
     if isinstance(config.net, CustomNetConfig):
         name = config.net.function
         how = f"{option('net', name)}, if you trust that code" if name else "net=... from Python"
-        raise InputError(f"this model has a network of your own, which its file does not hold: give {how}")
+        raise InputError(f"this model has a custom network, which its file does not hold: give {how}")
     settings = dataclasses.asdict(for_items(config, spec).net)
     factor = 2 if config.process.learned_variance else 1
     conditions = dict(spec.further)
@@ -179,7 +179,7 @@ def chosen_sampler(denoiser: Denoiser, sampler: str | Sampler, **options: object
     if isinstance(sampler, Sampler):
         if any(value is not None for value in options.values()):
             names = ", ".join(options)
-            raise InputError(f"a sampler of your own has its own {names}; leave {names} out")
+            raise InputError(f"a custom sampler has its own {names}; leave {names} out")
         return sampler
     if not isinstance(sampler, str):
         raise InputError(f"{option('sampler')} cannot be {shown(sampler)}: give a name, or an instance of a Sampler")

@@ -78,11 +78,11 @@ class ConditionValues:
     def text(self, row: int) -> str:
         """The value of a row in a few characters, numbers with four digits."""
         name = self.names[row]
-        return name if name == NONE else WRITTEN[self.kind].text(self.rows[row], name)
+        return name if name == NONE else VALUE_FORMATS[self.kind].text(self.rows[row], name)
 
     def beyond(self, name: str, field: str = "given") -> list[str]:
         """Say which of the values, which an option has, lie beyond the data that the model was trained on."""
-        return WRITTEN[self.kind].beyond(self, name, field)
+        return VALUE_FORMATS[self.kind].beyond(self, name, field)
 
     def pictures(self) -> list[PillowImage.Image]:
         """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
@@ -213,9 +213,9 @@ def _read_images(kind: Image, value: Any, name: str, spec: DataSpec) -> tuple[Te
 
 def _images_beyond(values: Any, name: str, field: str) -> list[str]:
     kind = values.kind
-    maker = derived.parse(kind.made_by)
+    degradation = derived.parse(kind.made_by)
     rows = values.rows[:, :-1] if kind.masked else values.rows
-    noise = 0.0 if maker is None else NOISE_REACH * maker.noise / 2  # in [-1, 1]
+    noise = 0.0 if degradation is None else NOISE_REACH * degradation.noise / 2  # in [-1, 1]
     return beyond_limits(rows, kind.channel_limits, option(field, name), noise)
 
 
@@ -231,9 +231,9 @@ def _read_words(kind: Words, value: Any, name: str, spec: DataSpec) -> tuple[Ten
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name} cannot be {shown(value)}: give a text, or a sequence of texts for several samples")
     if any("\0" in text for text in texts):
-        raise InputError(f"{name} cannot be {shown(value)}, which holds NUL, a character of no text: leave it out")
+        raise InputError(f"{name} cannot be {shown(value)}, which contains the character NUL: remove it")
     if not all(map(is_text, texts)):
-        raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: write it anew")
+        raise InputError(f"{name} cannot be {shown(value)}, which is not UTF-8: save it as UTF-8")
     tokens = kind.read(texts)
     for text, row in zip(texts, tokens.tolist(), strict=True):
         if text.strip() and row[0] == ABSENT:
@@ -336,8 +336,8 @@ def _sweep_none(kind: Condition, named: SweptName, values: Sequence[SweptValue])
     )
 
 
-class Written(NamedTuple):
-    """How users write the values of a kind of condition.
+class ValueFormat(NamedTuple):
+    """Text format of the values of a kind of condition.
 
     Attributes:
         read: Reads what a user writes, by kind, value, name of the condition and description of the data: the rows in
@@ -359,17 +359,17 @@ class Written(NamedTuple):
     swept: Callable[[Any, SweptName, Sequence[SweptValue]], SweptCondition | None] = _sweep_none
 
 
-WRITTEN = ByKind(
-    classes=Written(_read_classes, _class_names, lambda kind, name, spec: kind.names[0], swept=_sweep_classes),
-    vector=Written(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond, _sweep_numbers),
-    image=Written(
+VALUE_FORMATS = ByKind(
+    classes=ValueFormat(_read_classes, _class_names, lambda kind, name, spec: kind.names[0], swept=_sweep_classes),
+    vector=ValueFormat(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond, _sweep_numbers),
+    image=ValueFormat(
         _read_images, lambda kind, rows, files: files, _image_example, beyond=_images_beyond, swept=_sweep_images
     ),
-    words=Written(
+    words=ValueFormat(
         _read_words, _words_names, lambda kind, name, spec: kind.example, beyond=_words_beyond, swept=_sweep_words
     ),
 )
-"""How the values of each kind of condition are written."""
+"""The value format of each kind of condition."""
 
 
 def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, ConditionValues]:
@@ -397,11 +397,11 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
             values[name] = value
         if isinstance(value, ConditionValues) or (kind.on_grid and _is_absent(value)):
             continue
-        written = WRITTEN[kind]
-        rows, files = written.read(kind, value, name, spec)
+        value_format = VALUE_FORMATS[kind]
+        rows, files = value_format.read(kind, value, name, spec)
         if not len(rows):
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
-        values[name] = ConditionValues(kind, rows, tuple(written.names(kind, rows, files)))
+        values[name] = ConditionValues(kind, rows, tuple(value_format.names(kind, rows, files)))
     _check_pairs({name: values[name].names for name in values if isinstance(given[name], _Paired)})
     return values
 
@@ -472,14 +472,14 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     """
     rows, values = range(len(data)), dict[str, ConditionValues]()
     stored = data.conditions_of(list(rows))
-    for name, maker in derived.makers(spec.further).items():
-        made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
+    for name, degradation in derived.degradations(spec.further).items():
+        made = degradation.make(spec.codec.encode(data.items), seed, 0, rows)
         kind = spec.further[name]
         stored[name] = _in_units(made, kind, spec) if isinstance(kind, Image) else made.double()
     items = [data.name_of(row) for row in rows]
     for name, kind in spec.further.items():
         if name in stored:
-            names = WRITTEN[kind].names(kind, stored[name], items)
+            names = VALUE_FORMATS[kind].names(kind, stored[name], items)
             values[name] = ConditionValues(kind, stored[name], tuple(names))
     return values
 
@@ -515,7 +515,7 @@ def captions(
 
 def examples(spec: DataSpec) -> dict[str, Any]:
     """Return a value of each condition besides the label, for a suggested command: a mean, a class or a file."""
-    return {name: WRITTEN[kind].example(kind, name, spec) for name, kind in spec.further.items()}
+    return {name: VALUE_FORMATS[kind].example(kind, name, spec) for name, kind in spec.further.items()}
 
 
 def as_words(given: Mapping[str, Any]) -> list[str]:

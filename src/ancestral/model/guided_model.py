@@ -85,7 +85,7 @@ def check_guidance(model: TrainedModel, guidance: Guidance, names: Iterable[str]
     elif not scales:
         raise InputError(
             "this model was trained without conditions, so there is nothing for guidance to strengthen; "
-            f"{option('weak')} guides it away from a weaker model, and for conditions of your own wrap it: "
+            f"{option('weak')} guides it away from a weaker model, and for custom conditions wrap it: "
             "Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
         )
 

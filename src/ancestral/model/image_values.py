@@ -119,9 +119,7 @@ class ImageReader:
             )
         header, signal = decode_wav(raw)
         if header.rate != self.rate:
-            raise InputError(
-                f"{origin} has {header.rate:,} Hz, and the model takes {self.rate:,} Hz: bring it to this rate"
-            )
+            raise InputError(f"{origin} has {header.rate:,} Hz, and the model takes {self.rate:,} Hz: resample it")
         return torch.from_numpy(fit_signal(signal, self.kind.channels, self.kind.sides[0]))
 
     def _of_named_array(self, path: Path) -> list[tuple[Tensor, str]]:

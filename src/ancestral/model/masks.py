@@ -103,7 +103,7 @@ def read_change(
         return read_mask(mask, values.shape[1:], changes, pixels)
     if has_alpha(spec.shape, spec.codec.dtype):
         raise InputError(
-            f"inpaint lacks what changes: give {option('mask', 'mask.png')}, since this model makes transparency too"
+            f"inpaint needs a mask: give {option('mask', 'mask.png')}, since this model makes transparency too"
         )
     return hole_mask(image, changes)
 
@@ -160,7 +160,7 @@ def hole_mask(image: Any, changes: MaskPart | None = None) -> MaskReading:
     """
     if changes not in (None, "transparent"):
         raise InputError(f"{option('changes', changes)} says how a mask is read: give {option('mask', 'mask.png')}")
-    lacking = f"inpaint lacks what changes: give {option('mask', 'mask.png')}"
+    lacking = f"inpaint needs a mask: give {option('mask', 'mask.png')}"
     is_path = isinstance(image, str | os.PathLike) and Path(image).suffix.lower() not in (".npy", ".npz", ".wav")
     if not is_path and not isinstance(image, PillowImage.Image):
         raise InputError(f"{lacking}, or a picture of which a part is transparent")
@@ -205,7 +205,7 @@ def _of_picture(pixels: Tensor, name: str, changes: MaskPart | None, image: Tens
     """The part that changes of the pixels of a picture, and its mask (H, W)."""
     colours, alpha = pixels[:3], pixels[3]
     if not bool(alpha.any()):
-        raise InputError(f"nothing is painted: {name} is transparent everywhere; paint on it what changes")
+        raise InputError(f"nothing is painted: {name} is transparent everywhere; paint the part that changes")
     if changes == "grey":
         grey = alpha if bool((alpha < alpha.max()).any()) else to_channels(colours[None], 1)[0, 0]
         return "grey", grey.float() / (1 if int(grey.max()) == 1 else 255)

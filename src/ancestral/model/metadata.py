@@ -1,7 +1,7 @@
 """The metadata of a model file: what rebuilds a denoiser around its weights.
 
 They are the config, the schedule, the target, the codec, the shape of an item, its conditions, step and version.
-Code is never stored and never run: a network of your own, a target of your own, or a subclass of Schedule has to be
+Code is never stored and never run: a custom network, a custom target, or a subclass of Schedule has to be
 given again when the model is loaded, and the file says so.
 """
 
@@ -129,7 +129,7 @@ def factors_of(target: Target) -> list[float]:
 
 
 def target_name(target: Target) -> str:
-    """Return the name of a target in a config: "custom" for one of your own."""
+    """Return the name of a target in a config: "custom" for a custom one."""
     return target.name if targets.BY_NAME.get(target.name) == target else "custom"
 
 
@@ -207,7 +207,7 @@ def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:
     """Rebuild the schedule. Raises InputError if it is a subclass of Schedule, or damaged."""
     spec = read(path, metadata, "schedule")
     if spec.get("name") == "custom":
-        raise InputError(f"{path} was trained with a schedule of your own, {spec.get('class')}: give it, schedule=...")
+        raise InputError(f"{path} was trained with a custom schedule, {spec.get('class')}: give it, schedule=...")
     return _with_the_tables(path, spec)
 
 

@@ -214,8 +214,8 @@ class Model:
             seed: The seed of all noise.
             label: The labels.
             guidance: How estimates are guided, or the scale.
-            condition: Rows of what a network gets by the names of its arguments, one for each item: what else a network
-                of one's own takes, or conditions as `given.inputs` makes them.
+            condition: Arguments of the network by name, a row for each item: further ones of a custom network, or
+                conditions as `given.inputs` makes them.
 
         Raises:
             InputError: If it cannot be guided so, or the samples are no finite numbers.
@@ -270,7 +270,7 @@ class Model:
             request: The request.
             batch_size: The number of items in a batch; None is 64, and fewer of large items. It changes memory and
                 time, not the items.
-            condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
+            condition: Further arguments of a custom network, by name: tensors with one row for all items,
                 or one for each. They are moved to the model's device.
             decode: Whether to convert the items to the units of the data; False returns them as the network knows them.
 
@@ -327,7 +327,7 @@ class Model:
             steps: The number of sampling steps, as of `Request.of`.
             seed: The seed, as of `Request.of`.
             batch_size: The number of items in a batch, as of `make`.
-            condition: What else a network of your own is conditioned on, as of `make`.
+            condition: Further arguments of a custom network, as of `make`.
             decode: Whether to convert the items to the units of the data.
             options: The further settings of `Request.of`.
 
@@ -363,7 +363,7 @@ class Model:
                 sequence, or a text: "FIRST:LAST:COUNT" of evenly spaced numbers, or "A,B,C".
             n: The number of samples of each cell; None is 1, or that of the values of a condition in `given`.
             batch_size: The number of items in a batch, as of `make`.
-            condition: What else a network of your own is conditioned on, as of `make`.
+            condition: Further arguments of a custom network, as of `make`.
             decode: Whether to convert the items to the units of the data.
             options: The further settings of `Request.of`, which all cells have.
 
@@ -412,7 +412,7 @@ class Model:
         operator: Operator | str | None = None,
         noise: float = 0.0,
         n: int | None = None,
-        method: str | editing.OwnMethod = "auto",
+        method: str | editing.CustomMethod = "auto",
         covariance: Covariance | None = None,
         iterations: int | None = None,
         **options: Any,
@@ -424,14 +424,14 @@ class Model:
                 of items in [-1, 1]; integers, Pillow images and files are in the units of the data.
             operator: A: an operator, or a text as of `given` in training, such as "upscale:4+noise:0.05"; None is the
                 identity, of items that have noise alone. One that is not linear is for "dps", which "auto" then takes,
-                and for a method of your own; y is then floats, as it makes them of items in [-1, 1].
+                and for a custom method; y is then floats, as it makes them of items in [-1, 1].
             noise: σ, the standard deviation of the noise of y, in units of [-1, 1]. At 0 the samples agree with y
                 exactly, unless the inverse of A would enlarge the rounding of y, or y is not what A makes of the data:
                 then the noise of the rounding is taken, or the least that explains y.
             n: The number of samples; None is 4 for each measurement.
             method: A name of `registries.RESTORATIONS`. "auto" takes a condition that the model was trained with, if
-                one says the measurement, else the method that was best in the study of methods. Or a method of your
-                own: a function of (denoiser, y, operator, noise) that returns a denoiser whose samples fit y.
+                one says the measurement, else the method that was best in the study of methods. A custom method is a
+                function of (denoiser, y, operator, noise) that returns a denoiser whose samples fit y.
             covariance: The covariance of the data, for "jfps" and "pigdm"; None computes it of the items that
                 the model was trained on.
             iterations: The number of iterations of "pigdm", "mmps" and "jfps"; None is the default of each.
@@ -594,9 +594,11 @@ class Model:
         """Make samples that fit a measurement, by a method of a name or of the user's."""
         further = dict(options)
         method, covariance = further.pop("method", None), further.pop("covariance", None)
-        name, own_method = (method, None) if isinstance(method, str | None) else (None, method)
+        name, custom_method = (method, None) if isinstance(method, str | None) else (None, method)
         settings = dataclasses.replace(settings, method=name, iterations=further.pop("iterations", None))
-        return self._edited(settings, {**arguments, "covariance": covariance, "own_method": own_method}, n, further)
+        return self._edited(
+            settings, {**arguments, "covariance": covariance, "custom_method": custom_method}, n, further
+        )
 
     def _edited(
         self, settings: EditRequest, arguments: Mapping[str, Any], n: int | None, options: Mapping[str, Any]

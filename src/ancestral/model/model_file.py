@@ -14,7 +14,7 @@ from ancestral.base.options import option
 from ancestral.config import AUTOENCODER, Config, run_files
 from ancestral.data.spec import DataSpec
 from ancestral.model.autoencoders import take_autoencoder
-from ancestral.model.building import NetSource, OwnParts, assemble, net_of
+from ancestral.model.building import CustomParts, NetSource, assemble, net_of
 from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
 from ancestral.model.model import Model
 from ancestral.randomness import pytorch_generator
@@ -93,10 +93,10 @@ def load(
     Args:
         path: A run folder, a `model.safetensors`, or hf://user/repo.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        net: The network of your own that was trained: the module (its weights are replaced in a copy), a function that
+        net: The custom network that was trained: the module (its weights are replaced in a copy), a function that
             builds it, or the function's name, package.module:function.
-        schedule: The schedule of your own, if it is a subclass of Schedule; tables are in the file.
-        target: The target of your own.
+        schedule: The custom schedule, if it is a subclass of Schedule; tables are in the file.
+        target: The custom target.
 
     Raises:
         InputError: If it is no model, is damaged, needs a part that is not given, or was trained with another.
@@ -110,7 +110,7 @@ def load(
             f"space ({option('latent', path)})"
         )
     check_parts(path, metadata, schedule, target)
-    parts = OwnParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
+    parts = CustomParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
     try:
         if config.latent.latent is not None:
             spec = dataclasses.replace(spec, autoencoder=take_autoencoder(tensors, config.latent, spec))
@@ -134,7 +134,7 @@ def load(
 def _target(path: Path, metadata: Mapping[str, str], config: Config) -> Target:
     name = metadata["target"]
     if config.process.target == "custom":
-        raise InputError(f"{path} was trained with a target of your own, {name}: give it, target=...")
+        raise InputError(f"{path} was trained with a custom target, {name}: give it, target=...")
     if name not in targets.BY_NAME:
         raise damaged(path, "target")
     return targets.BY_NAME[name]

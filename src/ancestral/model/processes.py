@@ -51,7 +51,7 @@ def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Te
     Args:
         model: The model.
         request: The request.
-        condition: What else a network of the user's own is given, by the names of its arguments: tensors with one row
+        condition: Further arguments of a custom network, by name: tensors with one row
             for all samples or one for each, or a function of places of samples that returns a row for each.
 
     Raises:
@@ -61,7 +61,7 @@ def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Te
     if not isinstance(request, Request):
         raise InputError(f"a request cannot be {shown(request)}: Request.read(file) reads that of a picture")
     if request.sweep is not None:
-        raise InputError("a table has a process for each of its cells, and this request is one of a table")
+        raise InputError("this request is a table, which has a process for each cell")
     if request.model:
         check_model(request, model.digest)
     process = _sampling(model, request, condition or {}) if request.edit is None else _editing(model, request)

@@ -101,7 +101,7 @@ class Region:
         if size not in (fitting, (window.height, round(window.height * width / height))) or not all(fitting):
             advice = ",".join(map(str, (window.x, window.y, window.width, max(1, fitting[0]))))
             raise InputError(
-                f"{option('window', ','.join(map(str, window)))} has not the proportions of the model, whose "
+                f"{option('window', ','.join(map(str, window)))} does not have the proportions of the model, whose "
                 f"images are {width} x {height} (width x height): give {advice} or the like"
             )
         return cls(mask, (height, width), (window.y, window.x), size, chosen=True)
@@ -111,8 +111,8 @@ class Region:
         if bool(self.cut_mask.all()):
             pixels = "x".join(map(str, self.shape))
             raise InputError(
-                f"too little is known: at the {pixels} pixels of the model nothing of the image would be left; change "
-                "less of it at once"
+                f"too little of the image is known: at the {pixels} pixels of the model nothing of the image would "
+                "be left; change less of it at once"
             )
 
     @property

@@ -47,8 +47,8 @@ class Conditioning:
     Attributes:
         values: The values of the other conditions in the units of the data.
         guidance: How estimates are guided.
-        rows: Rows of what a network gets by the names of its arguments, one for each item: what else a network of one's
-            own takes, or conditions as `given.inputs` makes them, which then count in place of `values` and `label`.
+        rows: Arguments of the network by name, a row for each item: further ones of a custom network, or conditions as
+            `given.inputs` makes them, which then replace `values` and `label`.
         wrap: Makes of the guided denoiser the one that is sampled from.
         prior: Draws x_T.
     """

@@ -77,7 +77,7 @@ class Stage:
             indices: The indices of the items.
             seed: The seed; of a branch that of the reverse noise from there on.
             continuations: By the number of a state what the trajectory goes on with from there.
-            condition: What else a network of one's own is conditioned on, a row for each item; not of a branch.
+            condition: Further arguments of a custom network, a row for each item; not of a branch.
         """
         following = dict(continuations or {})
         if self.branch is None:

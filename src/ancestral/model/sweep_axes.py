@@ -12,7 +12,7 @@ from ancestral.conditions import LABEL
 from ancestral.config.request import Request, SweptSetting, swept_settings
 from ancestral.config.sweep_values import SweptValue, read_numbers, spread, value_texts
 from ancestral.data.spec import DataSpec
-from ancestral.model.condition_values import WRITTEN, SweptCondition, SweptName, read_values
+from ancestral.model.condition_values import VALUE_FORMATS, SweptCondition, SweptName, read_values
 from ancestral.model.trained_model import TrainedModel
 
 GUIDANCE = "guidance"
@@ -117,7 +117,7 @@ def _with_scale(name: str, request: Request, value: SweptValue) -> Request:
 
 def _axis_of_condition(named: SweptName, spec: DataSpec, values: Sequence[SweptValue]) -> Axis | None:
     kind = spec.conditions[named.condition]
-    swept = WRITTEN[kind].swept(kind, named, values)
+    swept = VALUE_FORMATS[kind].swept(kind, named, values)
     if swept is None:
         return None
     if swept.place is None:

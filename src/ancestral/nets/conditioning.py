@@ -169,8 +169,8 @@ class WordsBlock(nn.Module):
         return out
 
 
-class Embedded(NamedTuple):
-    """How a kind of condition adds to the embedding of t.
+class Embedding(NamedTuple):
+    """Embedding of a kind of condition, which is added to that of t.
 
     Attributes:
         layer: Makes the layer of a kind and a width.
@@ -181,9 +181,9 @@ class Embedded(NamedTuple):
     numbers: Callable[[Any, str, Tensor, torch.dtype], Tensor]
 
 
-LAYERS: ByKind[Embedded | Callable[[Any, int], nn.Module] | None] = ByKind(
-    classes=Embedded(_class_layer, _class_numbers),
-    vector=Embedded(_vector_layer, _vector_numbers),
+LAYERS: ByKind[Embedding | Callable[[Any, int], nn.Module] | None] = ByKind(
+    classes=Embedding(_class_layer, _class_numbers),
+    vector=Embedding(_vector_layer, _vector_numbers),
     image=None,
     words=WordsEncoder,
 )
@@ -217,7 +217,7 @@ class ConditionLayers(nn.Module):
         self.numbers = dict[str, Callable[[Any, str, Tensor, torch.dtype], Tensor]]()
         for name, kind in self.kinds.items():
             layer = LAYERS[kind]
-            if isinstance(layer, Embedded):
+            if isinstance(layer, Embedding):
                 self.embeddings[f"of_{name}"], self.numbers[name] = layer.layer(kind, width), layer.numbers
             elif layer is not None:
                 self.encoders[f"of_{name}"] = layer(kind, WORDS_WIDTH)

@@ -65,7 +65,7 @@ def build(
     """
     times = time_distribution(times, schedule) if isinstance(times, str) else times
     if times.continuous and learned_variance:
-        raise InputError("a learned variance is one of steps between integer times, so times cannot be continuous")
+        raise InputError("a learned variance needs steps between integer times, so times cannot be continuous")
     objective: Objective = Denoising(times)
     if clip:
         objective = Clipped(objective)

@@ -102,7 +102,7 @@ class Objective(ABC):
 
         The noise of all samples with one condition must stay N(0, I): it may be dealt out among them, and not chosen.
         In a run it is called once for a step, with the whole batch, however many processes and micro-batches share it.
-        In a loop of your own it is called with the samples of each call of the loss.
+        In a custom loop it is called with the samples of each call of the loss.
 
         Args:
             x0: Clean samples, (B, *).
@@ -160,7 +160,7 @@ class Objective(ABC):
             indices = indices.tolist()
         indices = positions(len(x0)) if indices is None else indices
         if len(indices) != len(x0):
-            raise InputError(f"indices are one for each sample: {len(x0)} samples, and {len(indices)} indices")
+            raise InputError(f"give one index for each sample: there are {len(x0)} samples and {len(indices)} indices")
         self.prepare(denoiser, step, averaged)
         t, importance = self.draw(seed, step, indices)  # algorithm 1, line 3
         if eps is None:

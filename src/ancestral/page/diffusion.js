@@ -93,7 +93,7 @@ export const SCHEDULES = {
   },
 };
 
-/** A schedule whose tables for t = 0..T Python made: exact for every schedule, those of one's own too. */
+/** A schedule whose tables for t = 0..T Python made: exact for every schedule, also a custom one. */
 export const tabulated = (signal, noise, priorStd) =>
   makeSchedule("tables", Float64Array.from(signal), Float64Array.from(noise), priorStd);
 

@@ -18,7 +18,7 @@ from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.sample_quality import NearestPairs
 from ancestral.model.condition_values import ConditionValues, captions, values_of_items
 from ancestral.render import lettering, pictures, plots
-from ancestral.render.pictures import NO_FLANKS, Beside, Flanks
+from ancestral.render.pictures import NO_CONTEXT, ContextColumn, ContextColumns
 from ancestral.render.writers import write_picture
 from ancestral.results.data_report import DataReport
 from ancestral.samplers import Step
@@ -52,7 +52,7 @@ def film(
     width: int = 1032,
     limits: Limits | None = None,
     captions: Sequence[str] | None = (),
-    flanks: Flanks = NO_FLANKS,
+    context: ContextColumns = NO_CONTEXT,
 ) -> Image.Image:
     """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
 
@@ -63,13 +63,13 @@ def film(
         limits: Those of `picture`.
         captions: A text above each item, such as its class; t stands above each state then, and x_t and x̂_0 beside
             their rows, also with (). None draws no text.
-        flanks: What stands beside the states of each item.
+        context: Context columns beside the states of each item.
     """
     if states[0].x.ndim == 2:
         return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions is not None)
     columns_states = [states[i] for i in evenly_spaced(columns, len(states))]
     small = pictures.picture(columns_states[0].x[:1], 1, 0, limits)
-    columns = max(columns, len(columns_states) + len(flanks.before) + len(flanks.after))
+    columns = max(columns, len(columns_states) + len(context.before) + len(context.after))
     height = round(small.height * max(1, width // columns - pictures.PADDING) / small.width)
 
     def rows(item: int) -> list[Image.Image]:
@@ -83,7 +83,7 @@ def film(
     count = min(FILM_ITEMS, len(states[0].x), max(1, int(TALLEST * columns * column / (down + GAP))))
     strips += map(rows, range(1, count))
     tall = down // 2 - pictures.PADDING
-    both = flanks.before, flanks.after
+    both = context.before, context.after
     sides = [
         [[pictures.tiles(part.at([item]), states[0].x, tall)[0] for part in parts] for item in range(count)]
         for parts in both
@@ -133,7 +133,7 @@ def with_estimates(
     columns: int | None = None,
     limits: Limits | None = None,
     captions: Sequence[str] | None = None,
-    flanks: Flanks = NO_FLANKS,
+    context: ContextColumns = NO_CONTEXT,
 ) -> Image.Image:
     """Draw x_t beside x̂_0, or above it where it is wide, each below its name unless captions are None.
 
@@ -143,10 +143,10 @@ def with_estimates(
         columns: That of `picture`.
         limits: Those of `picture`.
         captions: Those of `picture`.
-        flanks: Those of x_t, as of `picture`.
+        context: Those of x_t, as of `picture`.
     """
     parts = [
-        pictures.picture(state.x, columns, height, limits, captions, flanks),
+        pictures.picture(state.x, columns, height, limits, captions, context),
         pictures.picture(state.x0, columns, height, limits, captions),
     ]
     noisy = parts[0]
@@ -171,7 +171,7 @@ def _formula_line(name: str, text: str, size: int, width: int) -> Image.Image:
     return line
 
 
-def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> list[Beside]:
+def condition_columns(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> list[ContextColumn]:
     """Return the images that samples are conditioned on, to stand before them.
 
     Args:
@@ -182,12 +182,12 @@ def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> lis
     for name, value in values.items():
         if isinstance(value.kind, ImageCondition):
             images = value.rows if len(value.rows) == 1 else value.of(indices)
-            parts.append(Beside(name, images, value.kind.channel_limits, value.kind.masked))
+            parts.append(ContextColumn(name, images, value.kind.channel_limits, value.kind.masked))
     return parts
 
 
 def edit_overview(
-    shown: Sequence[Beside],
+    shown: Sequence[ContextColumn],
     items: Tensor,
     names: Sequence[str],
     deviation: Tensor | None,
@@ -205,7 +205,7 @@ def edit_overview(
     count = len(shown) + len(items) + (deviation is not None)
     height = max(TILE_HEIGHT // 2, min(TILE_HEIGHT, OVERVIEW_WIDTH // count - GAP))
     parts = [(part.name, pictures.tiles(part, items, height)[0]) for part in shown]
-    parts += zip(names, pictures.tiles(Beside("", items, limits), items, height), strict=True)
+    parts += zip(names, pictures.tiles(ContextColumn("", items, limits), items, height), strict=True)
     if deviation is not None:
         parts.append((f"std, 0 to {float(deviation.max()):.3g}", _heat(deviation, height)))
     for _, tile in parts:
@@ -253,7 +253,7 @@ def _heat(values: Tensor, height: int) -> Image.Image:
     """Draw values from 0 to their maximum: images and slices of volumes in colours, signals as lines."""
     most = float(values.max()) or 1.0
     if values.ndim == 1:
-        return pictures.tiles(Beside("", values[None, None], (0.0, most)), values[None, None], height)[0]
+        return pictures.tiles(ContextColumn("", values[None, None], (0.0, most)), values[None, None], height)[0]
     from matplotlib import colormaps
 
     colours = torch.from_numpy(colormaps[HEAT_COLOURS]((values / most).numpy(), bytes=True)[..., :3].copy())
@@ -356,14 +356,16 @@ def _items_picture(data: InMemoryDataset) -> Image.Image:
     if data.labels is not None:
         labels = [data.classes[label] if label >= 0 else "no class" for label in data.labels.tolist()]
     values, rows = values_of_items(data, data.spec), range(len(data))
-    names, before = captions(values, rows, labels), beside(values, rows)
+    names, before = captions(values, rows, labels), condition_columns(values, rows)
     if len(data.shape) == 1:
         return pictures.picture(data.items, height=400, captions=names)
     columns = max(1, SHEET_COLUMNS // (1 + len(before)))
     height = SHEET_HEIGHT * -(-len(data) // columns) // 2
     if len(data.shape) == 3:
         height = max(height, height * data.shape[1] // data.shape[2])
-    return pictures.picture(data.items, columns, height, data.codec.channel_limits, names, Flanks(before, name="item"))
+    return pictures.picture(
+        data.items, columns, height, data.codec.channel_limits, names, ContextColumns(before, name="item")
+    )
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:

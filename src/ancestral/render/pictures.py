@@ -45,8 +45,8 @@ SAMPLE_TITLE, TRUTH_TITLE = "sample", "truth"
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
-    """What stands beside the items of a picture: a condition before them, true items after them.
+class ContextColumn:
+    """Images drawn beside the items of a picture: a condition before them, or true items after them.
 
     Attributes:
         name: The name that stands above it.
@@ -60,7 +60,7 @@ class Beside:
     limits: Limits | None = None
     masked: bool = False
 
-    def at(self, indices: Sequence[int]) -> "Beside":
+    def at(self, indices: Sequence[int]) -> "ContextColumn":
         """Return the images of some items; a single image stays that of all."""
         if len(self.images) == 1:
             return self
@@ -68,8 +68,8 @@ class Beside:
 
 
 @dataclass(frozen=True, eq=False)
-class Flanks:
-    """What stands on both sides of each item of a picture, in its size.
+class ContextColumns:
+    """Context columns on both sides of each item of a picture, in its size.
 
     Attributes:
         before: To its left. One image of all items is drawn once.
@@ -77,17 +77,17 @@ class Flanks:
         name: What the items are called beside others.
     """
 
-    before: Sequence[Beside] = ()
-    after: Sequence[Beside] = ()
+    before: Sequence[ContextColumn] = ()
+    after: Sequence[ContextColumn] = ()
     name: str = SAMPLE_TITLE
 
-    def at(self, indices: Sequence[int]) -> "Flanks":
-        """Return what stands beside some of the items."""
+    def at(self, indices: Sequence[int]) -> "ContextColumns":
+        """Return the context columns of some of the items."""
         before, after = ([part.at(indices) for part in parts] for parts in (self.before, self.after))
         return replace(self, before=before, after=after)
 
 
-NO_FLANKS = Flanks()
+NO_CONTEXT = ContextColumns()
 
 
 def picture(
@@ -96,7 +96,7 @@ def picture(
     height: int = 0,
     limits: Limits | None = None,
     captions: Sequence[str] | None = None,
-    flanks: Flanks = NO_FLANKS,
+    context: ContextColumns = NO_CONTEXT,
 ) -> Image.Image:
     """Render items of any shape and depth as one picture.
 
@@ -109,7 +109,7 @@ def picture(
         limits: The values of floats that are black and white (those of a codec); None takes the minimum and maximum.
         captions: A text above each item, such as its class; one line above the grid if those of a column are equal.
             Points have one colour for each, and a legend. None draws no text; () names what stands beside the items.
-        flanks: What stands beside each item.
+        context: Context columns beside each item.
 
     Returns:
         An RGB image.
@@ -117,11 +117,11 @@ def picture(
     if items.ndim == 2:
         captions = captions if len(set(captions or ())) <= MAX_HUES else None
         plots = [
-            scatter(points, height or 400, captions) for points in (items, *(part.images for part in flanks.after))
+            scatter(points, height or 400, captions) for points in (items, *(part.images for part in context.after))
         ]
-        return _named([flanks.name, *(part.name for part in flanks.after)], plots) if flanks.after else plots[0]
-    if flanks.before or flanks.after:
-        return _groups(Beside(flanks.name, items, limits), columns, height, captions, flanks)
+        return _named([context.name, *(part.name for part in context.after)], plots) if context.after else plots[0]
+    if context.before or context.after:
+        return _groups(ContextColumn(context.name, items, limits), columns, height, captions, context)
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:]))
     if not captions:
         return _grid(items, columns, height, limits)[0]
@@ -167,12 +167,12 @@ def _flat(images: Tensor, alpha: bool, masked: bool = False) -> Tensor:
 
 
 def _groups(
-    middle: Beside, columns: int | None, height: int, captions: Sequence[str] | None, flanks: Flanks
+    middle: ContextColumn, columns: int | None, height: int, captions: Sequence[str] | None, context: ContextColumns
 ) -> Image.Image:
     """A grid whose tiles are groups: what stands before an item, the item, and what stands after it."""
     items = middle.images
-    alone = [part for part in flanks.before if len(part.images) == 1 and len(items) > 1]
-    parts = [part for part in flanks.before if part not in alone] + [middle, *flanks.after]
+    alone = [part for part in context.before if len(part.images) == 1 and len(items) > 1]
+    parts = [part for part in context.before if part not in alone] + [middle, *context.after]
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:], tiles=len(parts)))
     rows = -(-len(items) // columns)
     needed = 0 if captions is None else len(parts) * caption_width([part.name for part in (*alone, *parts)])
@@ -216,7 +216,7 @@ def _wide(items: Tensor, tall: int) -> int:
     return int(width * tall // height)
 
 
-def tiles(part: Beside, items: Tensor, tall: int) -> list[Image.Image]:
+def tiles(part: ContextColumn, items: Tensor, tall: int) -> list[Image.Image]:
     """Draw each image of a part in the size of a tile of the items (N, C, *sides), of this height.
 
     Images and volumes of a smaller grid have larger pixels; of a larger one they are averaged, as a network gets them.

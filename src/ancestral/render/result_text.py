@@ -143,7 +143,7 @@ def _model(info: ModelInfo) -> list[Table | str]:
     if info.preset == "imported":
         trained = f"elsewhere; imported from {info.source}"
     if info.preset == "plain-loop":  # config.PLAIN_LOOP
-        trained = f"{info.step:,} steps of a loop of your own"
+        trained = f"{info.step:,} steps of a custom loop"
     rows = {
         "model": info.model,
         "preset": info.preset,

@@ -37,7 +37,7 @@ WORK_TIMEOUT = datetime.timedelta(days=30)
 START_TIMEOUT = datetime.timedelta(minutes=30)
 """Time for which a process waits for the other ones to start."""
 POLL = 0.1
-"""Seconds between two looks at the store while a process waits for the first one."""
+"""Seconds between two reads of the store while a process waits for the first one."""
 
 
 class Distributed:
@@ -291,7 +291,7 @@ def checkpoint_blocks(net: nn.Module) -> None:
     """Have each repeated block recompute its activations in the backward pass instead of keeping them.
 
     The random numbers of dropout are functions of keys, which are inputs of a block, so the gradient is the same to the
-    bit. The state of PyTorch's generator is kept for networks of one's own.
+    bit. The state of PyTorch's generator is kept for custom networks.
     """
     for block in repeated_blocks(net):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -281,7 +281,7 @@ class Gradients:
 
     @contextlib.contextmanager
     def _network_randomness(self, step: int, position: int) -> Iterator[None]:
-        """Make the random numbers that a network of one's own draws functions of (seed, step, first position) too."""
+        """Make the random numbers that a custom network draws functions of (seed, step, first position) too."""
         if not isinstance(self.config.net, CustomNetConfig):
             yield
             return

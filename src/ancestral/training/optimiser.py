@@ -22,10 +22,10 @@ def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Se
     """Create Adam with the paper's constants, fused where possible, or Muon. The learning rate is set before each step.
 
     Muon is for the weights of dense layers and convolutions; Adam is for all other parameters, and for `more`. Raises
-    InputError for an optimiser of one's own, which has no name.
+    InputError for a custom optimiser, which has no name.
     """
     if name == "custom":
-        raise InputError("an optimiser of your own is given from Python: train(..., optimiser=...)")
+        raise InputError("a custom optimiser is given from Python: train(..., optimiser=...)")
     parameters = [*net.parameters(), *more]
     fused = next(net.parameters()).device.type != "mps"
     if name == "adam":
@@ -172,7 +172,7 @@ def lr_factor(config: TrainConfig, step: int) -> float:
     In a run until its plateau it falls over the last part only.
     """
     if config.decay == "custom":
-        raise InputError("a learning-rate schedule of your own is given from Python: train(..., lr_schedule=...)")
+        raise InputError("a custom learning-rate schedule is given from Python: train(..., lr_schedule=...)")
     rise = min(step / config.warmup, 1.0) if config.warmup else 1.0
     if config.decay == "none" or step < config.warmup:
         return rise

@@ -54,7 +54,7 @@ def load_snapshot(run: Model | str | Path, step: int, device: str = "auto", *, n
         run: The run folder, or its model file; or the model that was loaded from there.
         step: The step.
         device: As of `load`; of a model, its device.
-        net: The network of the user's own that was trained.
+        net: The custom network that was trained.
 
     Returns:
         The model of the snapshot, whose `step` is that of the snapshot, and whose `file` is the snapshot's.

@@ -1,4 +1,4 @@
-"""Where the curves of a run are logged: log.csv, TensorBoard, and trackers of the user's own."""
+"""Where the curves of a run are logged: log.csv, TensorBoard, and custom trackers."""
 
 import contextlib
 import importlib.util
@@ -40,7 +40,7 @@ def check_trackers(names: Sequence[str]) -> list[str]:
     for name in names:
         if name != TENSORBOARD:
             raise InputError(
-                f"there is no tracker {shown(name)}: give tensorboard, auto or none, or name a function of your own, "
+                f"there is no tracker {shown(name)}: give tensorboard, auto or none, or name a custom function, "
                 f"{option('trackers', 'package.module:function')}"
             )
         if importlib.util.find_spec(TENSORBOARD) is None:

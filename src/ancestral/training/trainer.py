@@ -23,10 +23,10 @@ from ancestral.config.run_files import ValidationLosses
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
-from ancestral.model import Model, OwnParts
+from ancestral.model import CustomParts, Model
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.randomness import pytorch_generator
-from ancestral.training import divergence, own_parts
+from ancestral.training import custom_parts, divergence
 from ancestral.training.averages import interval
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.device_data import BatchCopies, cache_for, items_on_device
@@ -69,15 +69,15 @@ class Trainer:
         config: Config,
         dataset: Dataset,
         device: str = "auto",
-        parts: OwnParts | None = None,
+        parts: CustomParts | None = None,
         held_out: Dataset | None = None,
         autoencoder: Autoencoder | None = None,
     ) -> None:
-        self.parts, self.dataset, self.held_out = parts or OwnParts(), dataset, held_out
+        self.parts, self.dataset, self.held_out = parts or CustomParts(), dataset, held_out
         config = self.parts.named_in(config).check()
         precision = config.train.precision
         if precision == "auto" and isinstance(config.net, CustomNetConfig):
-            precision = "fp32"  # whether code of one's own bears less is not known
+            precision = "fp32"  # whether custom code bears less is not known
         self.distributed = Distributed(device, precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
         self.spec = dataclasses.replace(spec_of(dataset, config), autoencoder=autoencoder)
@@ -135,7 +135,7 @@ class Trainer:
     def new_distance(self) -> SampleDistance:
         """Return what measures the distance of samples. Raises InputError if none can be measured on these data."""
         if self.parts.metric is None:
-            raise InputError("a trainer measures samples by a metric that it is given: parts=OwnParts(metric=...)")
+            raise InputError("a trainer measures samples by a metric that it is given: parts=CustomParts(metric=...)")
         metric = self.parts.metric(self.spec, self.device)
         return SampleDistance(self.dataset, self.held_out, self.spec, metric, self.config.train.plateau_tolerance)
 
@@ -216,7 +216,7 @@ class Trainer:
         skipped. On a CPU, where nothing waits, it is known at once, and nothing is computed for a step that is skipped.
         """
         state, scaler, at_once = self.state, self.distributed.scaler, self.reads_each_step
-        rates = self._learning_rates(state)  # a schedule of one's own may fail: nothing has begun then
+        rates = self._learning_rates(state)  # a custom schedule may fail: nothing has begun then
         batch = self._next_batch()
         t, losses, flags, notes = self.gradients.compute(state, batch, self.stopping, self.preempted)
         scaler.unscale_(state.optimiser)
@@ -270,7 +270,7 @@ class Trainer:
     def reads_each_step(self) -> bool:
         """Whether the outcome of each step is read before the next one, where that costs nothing or is needed.
 
-        On an accelerator the fused kernel of Adam skips a step by a number on the device. Optimisers of your own, MPS
+        On an accelerator the fused kernel of Adam skips a step by a number on the device. Custom optimisers, MPS
         and sharded weights have no such kernel. An objective that learns from its losses draws the next times by them.
         """
         return (
@@ -292,7 +292,7 @@ class Trainer:
         """The learning rate of each parameter group at the step of the state, or another one."""
         step, schedule = state.step if step is None else step, self.parts.lr_schedule
         train = self.ending_config.train
-        factor = lr_factor(train, step) if schedule is None else own_parts.call_lr_schedule(schedule, step)
+        factor = lr_factor(train, step) if schedule is None else custom_parts.call_lr_schedule(schedule, step)
         return [rate * factor * state.guard.lr_factor for rate in state.rates]
 
     def _fault(self, step: UnreadStep, t: Tensor, losses: Tensor) -> str:
@@ -435,7 +435,7 @@ class Trainer:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
         if self.validation is None:
             return ()
-        with pytorch_generator(0):  # a network of one's own may draw random numbers
+        with pytorch_generator(0):  # a custom network may draw random numbers
             denoiser = self.model().diffusion.eval()
             losses = self.validation.losses(denoiser, self.state.objective, self.distributed)
         end = self.last_step
@@ -452,7 +452,7 @@ class Trainer:
         model, found, end, began = self.model(), distance.plateau.found, self.last_step, time.monotonic()
         stopping = lambda: self.stopping and step < train.steps  # noqa: E731
         try:
-            with pytorch_generator(0):  # a network of one's own may draw random numbers
+            with pytorch_generator(0):  # a custom network may draw random numbers
                 best = distance.measure(model, self.ending_config, step, self.distributed, stopping)
         except Exception as error:  # no measurement is worth the run
             if self.distributed.world > 1:  # the others wait

@@ -20,11 +20,11 @@ from ancestral.conditions import Classes, Words, argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
-from ancestral.model import Model, OwnParts
+from ancestral.model import CustomParts, Model
 from ancestral.model.building import net_of
 from ancestral.objectives import Objective
 from ancestral.randomness import pytorch_generator
-from ancestral.training import own_parts
+from ancestral.training import custom_parts
 from ancestral.training.averages import EMA, LENGTHS, PREFIXES, Average, PowerAverage, default_pairs
 from ancestral.training.distributed import Distributed, checkpoint_blocks, compile_network
 from ancestral.training.divergence import DivergenceGuard
@@ -152,7 +152,7 @@ class TrainingState:
         self,
         config: Config,
         spec: DataSpec,
-        parts: OwnParts,
+        parts: CustomParts,
         distributed: Distributed,
         monitors: Monitors | None = None,
     ) -> None:
@@ -170,8 +170,8 @@ class TrainingState:
                 raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes_keys = nets.takes(self.net, "keys")
         self.spec = _spec_of_network(self.net, spec, config)
-        if dataclasses.replace(parts, objective=None, metric=None, weights=None) != OwnParts():
-            own_parts.check_network(self.denoiser, self.spec, distributed, bool(config.data.augment))
+        if dataclasses.replace(parts, objective=None, metric=None, weights=None) != CustomParts():
+            custom_parts.check_network(self.denoiser, self.spec, distributed, bool(config.data.augment))
         self.objective = self._objective(config)
         self.objective_parameters = self.objective.trainable
         """The parameters of the objective itself, by name."""
@@ -204,10 +204,10 @@ class TrainingState:
             return model.build(config, self.spec, self.parts).to(self.distributed.device)
 
     def _objective(self, config: Config) -> Objective:
-        with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
+        with pytorch_generator(config.train.seed):  # parameters of a custom objective may begin at random
             if self.parts.objective is None:
                 return objectives.from_config(config, self.denoiser)
-            return own_parts.call_objective(self.parts.objective, self.denoiser)
+            return custom_parts.call_objective(self.parts.objective, self.denoiser)
 
     def _place_objective(self) -> None:
         """Bring the objective's parameters to the device. Raises InputError if it cannot be trained on."""
@@ -219,11 +219,11 @@ class TrainingState:
                 f"{option('shard')} out"
             )
         if self.parts.objective is not None:
-            own_parts.check_objective(self.objective, self.denoiser, self.spec, self.distributed)
+            custom_parts.check_objective(self.objective, self.denoiser, self.spec, self.distributed)
 
     def _optimiser(self, config: Config) -> Optimizer:
         if self.parts.optimiser is not None:
-            return own_parts.call_optimiser(self.parts.optimiser, [p for p in self.trained if p.requires_grad])
+            return custom_parts.call_optimiser(self.parts.optimiser, [p for p in self.trained if p.requires_grad])
         more = list(self.objective_parameters.values())
         optimiser = make_optimiser(self.net, config.train.optimiser, self.distributed, more)
         set_learning_rate(optimiser, config.train.lr or 0.0)
@@ -275,7 +275,7 @@ class TrainingState:
         }
 
     def numbers(self) -> dict[str, Any]:
-        """Collect what is no tensor, as JSON can hold it: of guard, loss by time, and an optimiser of one's own.
+        """Collect what is no tensor, as JSON can hold it: of guard, loss by time, and a custom optimiser.
 
         Raises InputError if the optimiser keeps something that no checkpoint could hold.
         """

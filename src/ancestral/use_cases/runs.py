@@ -80,7 +80,7 @@ def _run_folders(
 ) -> Iterator[tuple[RunFolder, str]]:
     """The run folders in a folder, or itself if it is one, with their names; adds a line for each other folder."""
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; training keeps runs in runs/ where no other place is given")
+        raise InputError(f"there is no folder {folder}; training writes runs into runs/ by default")
     run = RunFolder(folder)
     if run.holds_run():
         yield run, name or folder.absolute().name

@@ -9,15 +9,15 @@ from ancestral.model.editing.edited_samples import (
 )
 from ancestral.model.editing.measurements import edited_images, inpainting, measured_shape, restoration
 from ancestral.model.editing.outpainting import canvas_of
-from ancestral.model.editing.restoring import OwnMethod
+from ancestral.model.editing.restoring import CustomMethod
 from ancestral.model.editing.walks import interpolation, inversion, reconstruction, variations
 from ancestral.model.editing.windowed_edits import changed_part
 
 __all__ = [
     "FLOW_STEPS",
     "WALK",
+    "CustomMethod",
     "Edited",
-    "OwnMethod",
     "canvas_of",
     "changed_part",
     "conditioning_of",

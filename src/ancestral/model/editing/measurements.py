@@ -21,7 +21,7 @@ from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.filling import filled
 from ancestral.model.editing.measurement_noise import Observation
 from ancestral.model.editing.outpainting import outpainting
-from ancestral.model.editing.restoring import Aids, OwnMethod, restored
+from ancestral.model.editing.restoring import Aids, CustomMethod, restored
 from ancestral.model.editing.windowed_edits import (
     finished_in,
     is_whole,
@@ -49,7 +49,7 @@ def restoration(
     image: Any,
     operator: Operator | str | None = None,
     covariance: Covariance | None = None,
-    own_method: OwnMethod | None = None,
+    custom_method: CustomMethod | None = None,
 ) -> Process:
     """Decide how items are sampled that fit a measurement y = A x_0 + σ n, of a request with its `noise` and `method`.
 
@@ -59,7 +59,7 @@ def restoration(
         image: y.
         operator: A; None is that of the request.
         covariance: The covariance of the data.
-        own_method: A method in place of one by name.
+        custom_method: A method in place of one by name.
 
     Raises:
         InputError: If the model cannot do this.
@@ -74,7 +74,7 @@ def restoration(
         _check_window(place.region, operator, model.spec)
         image = place.items
     observation, notes = _observed(model.spec, image, operator, noise, name)
-    edit = restored(model, request, observation, Aids(covariance, own_method))
+    edit = restored(model, request, observation, Aids(covariance, custom_method))
     edit = dataclasses.replace(edit, notes=(*edit.notes, *notes))
     return edit if place is None else place.put_back(edit)
 
@@ -140,17 +140,17 @@ def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> 
         return Identity(), noise
     if isinstance(operator, Operator):
         return operator, noise
-    maker = derived.parse(operator) if isinstance(operator, str) else None
-    if maker is None:
+    degradation = derived.parse(operator) if isinstance(operator, str) else None
+    if degradation is None:
         raise InputError(
             f"{option('operator')} cannot be {operator!r}: give one such as upscale:4, grey, blur:2 or mask:left, "
-            "several joined by +, or a function of your own, package.module:function"
+            "several joined by +, or a custom function, package.module:function"
         )
-    if maker.noise and noise not in (0, maker.noise):
+    if degradation.noise and noise not in (0, degradation.noise):
         raise InputError(
-            f"{operator} has noise {maker.noise:g}, and {option('noise', noise)} another: give one of them"
+            f"{operator} has noise {degradation.noise:g}, and {option('noise', noise)} another: give one of them"
         )
-    return maker.operator(spec.shape[1:]), noise or maker.noise
+    return degradation.operator(spec.shape[1:]), noise or degradation.noise
 
 
 def edited_images(spec: DataSpec, settings: EditRequest, image: Any, operator: Operator | str | None = None) -> Tensor:

@@ -148,7 +148,7 @@ def outpainting(model: TrainedModel, request: Request, images: Tensor, **aids: A
     spec, settings = model.spec, settings_of(request)
     for name in ("window", "soften"):
         if getattr(settings, name):
-            raise InputError(f"{option(name)} has no meaning beside {option('extend')}: leave it out")
+            raise InputError(f"{option(name)} has no effect with {option('extend')}: leave it out")
     canvas = canvas_of(settings.extend or "", images.shape[2:])
     extension = Extension(model, request, canvas, canvas.regions(spec.shape[1:]), canvas.widened(images), aids)
     items = items_of(model, request, EDIT_SAMPLES * len(images))

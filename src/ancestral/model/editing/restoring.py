@@ -47,7 +47,7 @@ from ancestral.operators import CHECK_EVERY, Linear, Operator
 from ancestral.samplers import Sampler, Step, resampled
 from ancestral.targets import SIGMA_DATA, Denoiser
 
-OwnMethod: TypeAlias = Callable[[Denoiser, Tensor, Operator, float], Denoiser]
+CustomMethod: TypeAlias = Callable[[Denoiser, Tensor, Operator, float], Denoiser]
 """A method of restoration: given a denoiser, which is clipped as the sampler's, y (B, *) in units of [-1, 1], A and σ,
 it returns a denoiser whose samples fit y. A gradient through the denoiser needs `torch.enable_grad`."""
 NETWORK_ERROR, EXACT_ERROR = 0.1, 0.2
@@ -67,18 +67,18 @@ class Aids:
 
     Attributes:
         covariance: The covariance of the data; None is that of the items that the model was trained on.
-        own_method: A method in place of one by name.
+        custom_method: A method in place of one by name.
         of_latents: Of a model of latents, a measurement of the latents that says the same, (m, *), and its operator.
             Without it samples are moved along the gradient through the decoder, and what they decode to is made to fit.
     """
 
     covariance: Covariance | None = None
-    own_method: OwnMethod | None = None
+    custom_method: CustomMethod | None = None
     of_latents: tuple[Tensor, Operator] | None = None
 
 
 @dataclass(frozen=True)
-class OwnRestoration(Restoration):
+class CustomRestoration(Restoration):
     """A method of the user.
 
     Attributes:
@@ -86,7 +86,7 @@ class OwnRestoration(Restoration):
     """
 
     linear: bool = False
-    function: OwnMethod | None = None
+    function: CustomMethod | None = None
 
     def wrap(self, denoiser: Denoiser, y: Tensor, operator: Operator, **facts: Any) -> Denoiser:
         """Return the denoiser that the method makes. Raises InputError if it is none."""
@@ -120,7 +120,7 @@ class Task:
     sampler: Sampler
     items: Sequence[int]
     conditioning: Conditioning
-    trained: tuple[str, derived.Maker] | None
+    trained: tuple[str, derived.Degradation] | None
     decoded: bool
 
     @property
@@ -187,9 +187,9 @@ class Task:
     def _condition(self, positions: Sequence[int], batch: Sequence[int]) -> dict[str, Tensor]:
         if self.method.name != "trained" or self.trained is None:
             return {}
-        (name, maker), spec, measurement = self.trained, self.model.spec, self.measurement
+        (name, degradation), spec, measurement = self.trained, self.model.spec, self.measurement
         rows = on_device(measurement.y[[position % len(measurement.y) for position in positions]], self.model.device)
-        made = maker.of_measurement(rows, measurement.operator, self.noise, spec.shape, self.request.seed, batch)
+        made = degradation.of_measurement(rows, measurement.operator, self.noise, spec.shape, self.request.seed, batch)
         return {argument_name(name): spec.further[name].place(made, spec.x_shape[1:])}
 
     def _wrapped(self, denoiser: Denoiser, rows: Tensor) -> Denoiser:
@@ -266,13 +266,13 @@ def _method(
     request: Request,
     measurement: Observation,
     aids: Aids,
-    trained: tuple[str, derived.Maker] | None,
+    trained: tuple[str, derived.Degradation] | None,
 ) -> tuple[Restoration, str]:
     """The method of a request, and why it is taken."""
     name = settings_of(request).method or "auto"
-    if aids.own_method is not None:
-        name = _own_name(aids.own_method)
-        return OwnRestoration(name, "", "a method of your own", function=aids.own_method), "It is a method of your own."
+    if aids.custom_method is not None:
+        name = _custom_name(aids.custom_method)
+        return CustomRestoration(name, "", "a custom method", function=aids.custom_method), "It is a custom method."
     if name != "auto":
         return RESTORATIONS.find(name), "It is the method that the options or the recipe name."
     if model.spec.autoencoder is not None and aids.of_latents is None and trained is None:
@@ -287,7 +287,7 @@ def _check_method(
     method: Restoration,
     model: TrainedModel,
     request: Request,
-    trained: tuple[str, derived.Maker] | None,
+    trained: tuple[str, derived.Degradation] | None,
     decoded: bool,
     linear: bool,
 ) -> None:
@@ -311,7 +311,7 @@ def _check_method(
         raise InputError(f"{option('iterations')} is an option of {iterative}, and {method.name} has none")
 
 
-def _own_name(method: OwnMethod) -> str:
+def _custom_name(method: CustomMethod) -> str:
     """The name of a method of the user. Raises InputError if it cannot be called as one."""
     if not takes(method, None, None, None, 0.0):
         raise InputError(
@@ -336,14 +336,17 @@ def _in_range(x: Tensor, y: Tensor, operator: Operator, limit: float) -> Tensor:
 
 def _chosen(
     model: TrainedModel,
-    trained: tuple[str, derived.Maker] | None,
+    trained: tuple[str, derived.Degradation] | None,
     operator: Operator,
     covariance: Covariance | None,
 ) -> tuple[str, str]:
     """The method that suits an operator best, and why: the figures are on the page of the study of methods."""
     if trained is not None:
-        name, maker = trained
-        return "trained", f"The model was trained with the condition {name} (made by {maker.text}), which says this."
+        name, degradation = trained
+        return (
+            "trained",
+            f"The model was trained with the condition {name} (made by {degradation.text}), which says this.",
+        )
     if is_distilled(model):
         return "jfps", "Estimates of a distilled model are samples, no means, and jfps takes no gradient of them."
     if known_part(operator, model.spec.shape) is None:
@@ -355,16 +358,16 @@ def _chosen(
 
 def _condition_for(
     spec: DataSpec, operator: Operator, noise: float, values: Mapping[str, ConditionValues]
-) -> tuple[str, derived.Maker] | None:
+) -> tuple[str, derived.Degradation] | None:
     """The condition that says a measurement, by its name and how it is made, unless it has another value."""
-    makers = derived.makers(spec.further)
+    degradations = derived.degradations(spec.further)
     fitting = [
         name
-        for name, maker in makers.items()
+        for name, degradation in degradations.items()
         if spec.further[name].on_grid
         and name not in values
-        and not any(isinstance(part, derived.OwnFunction) for part in maker.parts)
-        and maker.answers(operator, noise, spec.shape)
+        and not any(isinstance(part, derived.CustomFunction) for part in degradation.parts)
+        and degradation.answers(operator, noise, spec.shape)
     ]
     # the one with the least noise knows most
-    return min(((name, makers[name]) for name in fitting), key=lambda one: one[1].noise, default=None)
+    return min(((name, degradations[name]) for name in fitting), key=lambda one: one[1].noise, default=None)

@@ -290,7 +290,7 @@ def _check_ends(name: str, count: int) -> None:
 def _single(images: Tensor) -> Tensor:
     """The only image. Raises InputError if there are several."""
     if len(images) != 1:
-        raise InputError(f"a walk is between two images, and {len(images)} are given for one end: give one")
+        raise InputError(f"a walk starts and ends at one image, but {len(images)} are given for one end: give one")
     return images[0]
 
 

@@ -16,8 +16,8 @@ from ancestral.base.quantities import Estimate
 from ancestral.config import run_files
 from ancestral.declarations import AverageLengths
 from ancestral.measure import time_needed
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.step_budgets import bounded
-from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.model import Model, find
 from ancestral.render import plots
@@ -26,7 +26,7 @@ from ancestral.training import RunFolder, Snapshots, check_length, ema_length
 from ancestral.training.distributed import Distributed
 from ancestral.training.snapshot_models import with_weights
 from ancestral.use_cases import output_files
-from ancestral.use_cases.measuring import measurements, subjects
+from ancestral.use_cases.measuring import evaluated_models, measurements
 
 AVERAGE_FOLDER, SAMPLES_FOLDER = "average", Path("evaluation/samples")
 SHORTER = f"fewer {option('lengths')}, {option('samples')} or {option('steps')}, or {option('most')}, are faster"
@@ -60,22 +60,24 @@ def plan(options: AverageLengths) -> AveragePlan:
     home = RunFolder(find(options.run).parent)
     home.check_one_run()
     steps, processes = _steps(home, options.end), Distributed(options.device)
-    subject = subjects.open_subject(options.run, options, processes.device)
-    source = subject.source(options.data)
+    entry = evaluated_models.open_model(options.run, options, processes.device)
+    source = entry.source(options.data)
     out = Path(home.path / AVERAGE_FOLDER if options.out is None else options.out)
     output_files.check_folder(out, source, options.held_out)
     file = out / run_files.MODEL
     if file.exists() and "average" not in storage.read_metadata(file):
         raise InputError(f"{file} is a model that ancestral average did not write; give {option('out')} another folder")
-    load = subjects.opener([subject], options, source)
-    ema = subjects.plan_study(subject, options, source, load, measurements.temporary_folder(processes), subject.folder)
+    load = evaluated_models.opener([entry], options, source)
+    ema = evaluated_models.plan_evaluation(
+        entry, options, source, load, measurements.temporary_folder(processes), entry.folder
+    )
     if options.most is not None:
         ema = ema.with_sampler(bounded(ema.model, ema.sampler, options.most).sampler)
     return AveragePlan(
         options=options,
         processes=processes,
-        subjects=(subject,),
-        studies=(ema,),
+        models=(entry,),
+        evaluations=(ema,),
         folder=out,
         lengths=tuple(sorted(set(options.lengths))),
         snapshots=Snapshots(home.snapshots),
@@ -89,14 +91,14 @@ def run(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
 
 
 def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
-    (ema,), out = plan.studies, plan.folder
+    (ema,), out = plan.evaluations, plan.folder
     if (out / run_files.MODEL).exists():
         facts = storage.read_metadata(out / run_files.MODEL)
         yield Message(f"replaces the average of length {float(facts['average']):g}, step {facts['step']}, in {out}")
     name = f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each"
     unmade = dataclasses.replace(ema, folder=out / SAMPLES_FOLDER)
-    studies = [(name, study) for study in (ema, *[unmade] * len(plan.lengths))]
-    if line := time_needed.forecast(time_needed.sampling_parts(studies, plan.batch_size), SHORTER):
+    evaluations = [(name, evaluation) for evaluation in (ema, *[unmade] * len(plan.lengths))]
+    if line := time_needed.forecast(time_needed.sampling_parts(evaluations, plan.batch_size), SHORTER):
         yield Message(line)
     result = yield from _measure(plan)
     model, _ = _averaged_model(plan, result.best.length)
@@ -110,13 +112,13 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
 
 def _measure(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     """Measure the EMA and the average of each length."""
-    (ema,), config, size = plan.studies, plan.subjects[0].model.config, plan.batch_size
+    (ema,), config, size = plan.evaluations, plan.models[0].model.config, plan.batch_size
     train, facts = yield from measurements.distance_facts(ema, size)
     ema_features = yield from ema.features("the EMA of training", size)
     rows = list[tuple[float, Tensor, Estimate, float]]()
     for length in plan.lengths:
         model, error = _averaged_model(plan, length)
-        features = yield from _study_of(plan, model).features(f"length {length:g}", size)
+        features = yield from _evaluation_of(plan, model).features(f"length {length:g}", size)
         rows.append((length, features.values, uncertainty.frechet(features.values, train), error))
         yield Message(f"length {length:g}: {facts['titles'].frechet} {rows[-1][2]}")
     _, best, *_ = min(rows, key=lambda row: row[2].value)
@@ -157,14 +159,14 @@ def _steps(home: RunFolder, end: int | None) -> tuple[int, ...]:
 
 def _averaged_model(plan: AveragePlan, length: float) -> tuple[Model, float]:
     """The model with the average of this length, and the error of its profile. Buffers are those of the model."""
-    model, end = plan.subjects[0].model, plan.steps[-1]
+    model, end = plan.models[0].model, plan.steps[-1]
     weights, error = plan.snapshots.reconstruct(length, end)
     return with_weights(model, weights, end, length, plan.snapshots.folder), error
 
 
-def _study_of(plan: AveragePlan, model: Model) -> Study:
-    """The study of the EMA, of another model in its place; its samples are kept by a hash of its weights."""
-    (ema,), digest = plan.studies, hashlib.sha256()
+def _evaluation_of(plan: AveragePlan, model: Model) -> Evaluation:
+    """The evaluation of the EMA, of another model in its place; its samples are kept by a hash of its weights."""
+    (ema,), digest = plan.evaluations, hashlib.sha256()
     for value in model.diffusion.net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     request = dataclasses.replace(ema.request, model=digest.hexdigest())

@@ -13,8 +13,8 @@ from ancestral.base.options import option
 from ancestral.base.registries import METRICS
 from ancestral.declarations import Compare
 from ancestral.measure import time_needed
-from ancestral.measure.caption_study import judged
-from ancestral.measure.study import Study
+from ancestral.measure.caption_evaluation import judged
+from ancestral.measure.evaluation import Evaluation
 from ancestral.model import Model
 from ancestral.render import compositions
 from ancestral.render.evaluation_text import likelihood_items, verdict
@@ -28,7 +28,7 @@ from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.samplers import Sampler
 from ancestral.training.distributed import Distributed
 from ancestral.use_cases import output_files
-from ancestral.use_cases.measuring import measurements, subjects
+from ancestral.use_cases.measuring import evaluated_models, measurements
 from ancestral.use_cases.measuring.compare_samplers import compare_samplers, default_sampler, sampler_list
 from ancestral.use_cases.measuring.evaluate import check_metrics
 
@@ -56,35 +56,35 @@ def plan(options: Compare) -> ComparePlan:
     _check(options, len(runs), sampler_names)
     processes = Distributed(options.device)
     models = [
-        subjects.open_subject(run, options, processes.device, f"model {i}") for i, run in enumerate(runs, start=1)
+        evaluated_models.open_model(run, options, processes.device, f"model {i}") for i, run in enumerate(runs, start=1)
     ]
     first, *others = models
     for other in others:
         _check_alike(first, other)
     if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
         raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
-    kinds = {name: kind for subject in models for name, kind in subject.model.spec.conditions.items()}
+    kinds = {name: kind for entry in models for name, kind in entry.model.spec.conditions.items()}
     check_metrics(options.metrics, kinds)
     source = first.source(options.data)
-    load = subjects.opener(models, options, source)
-    in_file = all(subject.folder for subject in models)
+    load = evaluated_models.opener(models, options, source)
+    in_file = all(entry.folder for entry in models)
     place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None
     if options.samplers == "all":
         sampler_names += default_sampler(first.model, sampler_names)
     return ComparePlan(
         options=options,
         processes=processes,
-        subjects=tuple(models),
-        studies=tuple(
-            subjects.plan_study(  # a folder for each: models in memory have no hash by which their samples differ
-                subject,
+        models=tuple(models),
+        evaluations=tuple(
+            evaluated_models.plan_evaluation(  # a folder for each: the samples of models in memory have no hash
+                entry,
                 options,
                 source,
                 load,
                 measurements.temporary_folder(processes),
-                output_files.check_folder(subject.folder),
+                output_files.check_folder(entry.folder),
             )
-            for subject in models
+            for entry in models
         ),
         folder=output_files.check_folder(place if options.out is None else options.out, source, options.held_out),
         samplers=tuple(sampler_names),
@@ -105,18 +105,18 @@ def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler])
         if options.most is not None:
             raise InputError(f"{option('most')} belongs to {option('samplers')}; give that too")
         if count < 2:
-            raise InputError(f"one run is compared with nothing; name another, or give {option('samplers', 'all')}")
+            raise InputError(f"a comparison needs two runs: name another, or give {option('samplers', 'all')}")
         return
     if count != 1:
-        raise InputError(f"{option('samplers')} are compared of one run: name it, and no other")
+        raise InputError(f"{option('samplers')} compares the samplers of one run: name one run only")
     for name in ("sampler", "steps", "metrics"):
         if getattr(options, name) is not None:
-            raise InputError(f"{option(name)} is for runs; leave it out beside {option('samplers')}")
+            raise InputError(f"{option(name)} has no effect with {option('samplers')}: leave it out")
     if not sampler_names:
         raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
 
 
-def _check_alike(one: subjects.Subject, two: subjects.Subject) -> None:
+def _check_alike(one: evaluated_models.EvaluatedModel, two: evaluated_models.EvaluatedModel) -> None:
     """Raise InputError for two models whose items differ in shape or in coding."""
     first, second = one.model.spec.items, two.model.spec.items
     if first != second:
@@ -130,31 +130,31 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
     where `evaluate` finds them, so none is made twice.
     """
     size, metrics = plan.batch_size, plan.options.metrics or METRICS
-    named = [(study.name, study) for study in plan.studies]
+    named = [(evaluation.name, evaluation) for evaluation in plan.evaluations]
     if line := time_needed.forecast(time_needed.sampling_parts(named, size), measurements.FASTER):
         yield Message(line)
     runs, grids = [], []
-    for subject, study in zip(plan.subjects, plan.studies, strict=True):
-        items = yield from study.samples(size, f"sampling {subject.name}")
-        captions = yield from judged(study, size, metrics)
-        quality, _ = yield from study.metrics(items, size, metrics, captions)
+    for entry, evaluation in zip(plan.models, plan.evaluations, strict=True):
+        items = yield from evaluation.samples(size, f"sampling {entry.name}")
+        captions = yield from judged(evaluation, size, metrics)
+        quality, _ = yield from evaluation.metrics(items, size, metrics, captions)
         if text := verdict(quality):
-            yield Message(f"{subject.name}: {text}")
-        bound = subject.folder and EvaluationResult.load(subject.folder, subject.sha256).likelihood
+            yield Message(f"{entry.name}: {text}")
+        bound = entry.folder and EvaluationResult.load(entry.folder, entry.sha256).likelihood
         compared_bound = ComparedBound.from_result(bound, likelihood_items(bound.data)) if bound else None
-        runs.append(ComparedRun(**vars(quality), parameters=study.model.parameters, bits_per_dim=compared_bound))
-        grids.append((subject.name, items[: PICTURE_CLOUD if items.ndim == 2 else PICTURE_SAMPLES]))
+        runs.append(ComparedRun(**vars(quality), parameters=evaluation.model.parameters, bits_per_dim=compared_bound))
+        grids.append((entry.name, items[: PICTURE_CLOUD if items.ndim == 2 else PICTURE_SAMPLES]))
     result = ComparisonResult.from_runs(runs)
     if plan.folder is not None:
-        limits, names = plan.subjects[0].model.spec.codec.channel_limits, _class_names(plan.studies, len(grids[0][1]))
+        limits, names = plan.models[0].model.spec.codec.channel_limits, _class_names(plan.evaluations, len(grids[0][1]))
         picture = compositions.side_by_side(grids, limits, names)
         yield from output_files.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
     return result
 
 
-def _class_names(studies: Sequence[Study], count: int) -> list[str] | None:
-    """Return the classes of the first samples, if they are the same in all studies and not those of real items."""
-    if any(study.conditions is not None for study in studies):
+def _class_names(evaluations: Sequence[Evaluation], count: int) -> list[str] | None:
+    """Return the classes of the first samples, if they are the same in all evaluations and not those of real items."""
+    if any(evaluation.conditions is not None for evaluation in evaluations):
         return None
-    first, *others = (study.model.class_names(range(count)) for study in studies)
+    first, *others = (evaluation.model.class_names(range(count)) for evaluation in evaluations)
     return first if all(names == first for names in others) else None

@@ -11,6 +11,7 @@ from ancestral.base.events import Event, Message
 from ancestral.base.options import option
 from ancestral.declarations import Compare
 from ancestral.measure import time_needed
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.step_budgets import (
     TRIED_PASSES,
     StepBudget,
@@ -19,7 +20,6 @@ from ancestral.measure.step_budgets import (
     step_budgets,
     without_steps,
 )
-from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.model import Model
 from ancestral.render import plots
@@ -62,25 +62,25 @@ def compare_samplers(
     """Measure how far the samples of one model are from the data, over the network evaluations that samplers take.
 
     Args:
-        plan: The study of the model.
+        plan: The evaluation of the model.
         names: The samplers.
         folder: Where samplers.json and samplers.png are written; None writes none.
     """
-    (study,), size, most = plan.studies, plan.batch_size, plan.options.most
-    reference_steps, T = reference_budget(study.model, most), study.model.denoiser.schedule.steps
-    budgets, notes = _budgets(study, names, max(TRIED_PASSES) if most is None else most)
+    (evaluation,), size, most = plan.evaluations, plan.batch_size, plan.options.most
+    reference_steps, T = reference_budget(evaluation.model, most), evaluation.model.denoiser.schedule.steps
+    budgets, notes = _budgets(evaluation, names, max(TRIED_PASSES) if most is None else most)
     if reference_steps.steps < T:
         reason = f"DDPM took {reference_steps.steps:,} of its {T:,} steps, as {option('most')} allows"
         notes = [f"{reason}; with all it may be better.", *notes]
     all_budgets = {f"ddpm, {reference_steps.passes:,} passes": [reference_steps], **budgets}
-    named = [(name, study.with_sampler(one.sampler)) for name, choices in all_budgets.items() for one in choices]
+    named = [(name, evaluation.with_sampler(one.sampler)) for name, choices in all_budgets.items() for one in choices]
     if line := time_needed.forecast(time_needed.sampling_parts(named, size), CHEAPER):
         yield Message(line)
-    train, facts = yield from measurements.distance_facts(study, size)
+    train, facts = yield from measurements.distance_facts(evaluation, size)
 
     def point(name: str, budget: StepBudget) -> Generator[Event, None, SamplerPoint]:
         title = f"{name}, {budget.passes} passes"
-        features = yield from study.with_sampler(budget.sampler).features(title, size)
+        features = yield from evaluation.with_sampler(budget.sampler).features(title, size)
         x = features.values
         return SamplerPoint(budget.steps, budget.passes, uncertainty.frechet(x, train), uncertainty.kernel(x, train))
 
@@ -96,7 +96,7 @@ def compare_samplers(
             distance = curves[name][-1].frechet
             yield Message(f"{name}, {budget.passes} passes: {facts['titles'].frechet} {distance}")
     warning = reference_warning(reference.frechet)
-    facts["notes"] = (*study.references.notes, *notes, *facts["notes"], *([warning] if warning else []))
+    facts["notes"] = (*evaluation.references.notes, *notes, *facts["notes"], *([warning] if warning else []))
     result = SamplerComparisonResult(
         **facts,
         reference=dataclasses.replace(reference, sampler="ddpm"),
@@ -109,13 +109,15 @@ def compare_samplers(
     return result
 
 
-def _budgets(study: Study, names: Sequence[str | Sampler], most: int) -> tuple[dict[str, list[StepBudget]], list[str]]:
+def _budgets(
+    evaluation: Evaluation, names: Sequence[str | Sampler], most: int
+) -> tuple[dict[str, list[StepBudget]], list[str]]:
     """The numbers of steps at which samplers are tried, by their titles, and which samplers are left out."""
     budgets, notes = dict[str, list[StepBudget]](), []
     for one in names:
         name, reason = sampler_title(one), f"it takes more than {most} passes"
         try:
-            budgets[name] = list(step_budgets(study.model, one, most))
+            budgets[name] = list(step_budgets(evaluation.model, one, most))
         except InputError as error:
             reason = error.text
         if not budgets.get(name):

@@ -13,21 +13,21 @@ from ancestral.base.arguments import function_name, parameters, takes
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Measured, Message, Work, Wrote
 from ancestral.base.options import option
-from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.base.registries import METRICS, CustomMetric, MetricName
 from ancestral.conditions import LABEL, Condition, Limits
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.measure import time_needed
-from ancestral.measure.caption_study import CaptionStudy
-from ancestral.measure.conditional_samples import EnsembleStudy
+from ancestral.measure.caption_evaluation import CaptionEvaluation
+from ancestral.measure.conditional_samples import EnsembleEvaluation
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.measured_samples import MetricEvents
-from ancestral.measure.study import Study
 from ancestral.metrics.extractors import features
 from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
 from ancestral.training.distributed import Distributed
 from ancestral.use_cases import model_cards, output_files
-from ancestral.use_cases.measuring import measurements, subjects
+from ancestral.use_cases.measuring import evaluated_models, measurements
 from ancestral.use_cases.measuring.likelihood import LikelihoodPlan, measure_likelihood, plan_likelihood
 
 OPTIONS_OF_PARTS = {
@@ -43,9 +43,9 @@ class EvaluatePlan(measurements.Measurements[Evaluate]):
     """An evaluation that is decided; None is what is not measured."""
 
     folder: Path | None
-    samples: Study | None
-    ensembles: EnsembleStudy | None
-    captions: CaptionStudy | None
+    samples: Evaluation | None
+    ensembles: EnsembleEvaluation | None
+    captions: CaptionEvaluation | None
     likelihood: LikelihoodPlan | None
 
 
@@ -58,31 +58,31 @@ def plan(options: Evaluate) -> EvaluatePlan:
     samples = bool(not options.likelihood if options.samples is None else options.samples)
     _check_parts(options, samples)
     processes = Distributed(options.device)
-    subject = subjects.open_subject(options.model, options, processes.device)
-    check_metrics(options.metrics, subject.model.spec.conditions)
-    source = subject.source(options.data)
-    folder = output_files.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
-    load = subjects.opener([subject], options, source)
-    conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
-    temporary, study, ensembles, captions = measurements.temporary_folder(processes), None, None, None
-    studies = list[Study]()
+    entry = evaluated_models.open_model(options.model, options, processes.device)
+    check_metrics(options.metrics, entry.model.spec.conditions)
+    source = entry.source(options.data)
+    folder = output_files.check_folder(entry.folder if options.out is None else options.out, source, options.held_out)
+    load = evaluated_models.opener([entry], options, source)
+    conditional = _measures_conditions(options, bool(entry.model.spec.further), samples)
+    temporary, evaluation, ensembles, captions = measurements.temporary_folder(processes), None, None, None
+    evaluations = list[Evaluation]()
     if samples or conditional:
-        study = subjects.plan_study(subject, options, source, load, temporary, folder)
-        captions = CaptionStudy.of(study, options.metrics or METRICS) if samples else None
-        studies += [study, *(captions.further if captions is not None else [])] if samples else []
-    if study is not None and conditional:
-        ensembles = EnsembleStudy.of(study, options.conditions, options.members)
-        studies.append(ensembles.study)
+        evaluation = evaluated_models.plan_evaluation(entry, options, source, load, temporary, folder)
+        captions = CaptionEvaluation.of(evaluation, options.metrics or METRICS) if samples else None
+        evaluations += [evaluation, *(captions.further if captions is not None else [])] if samples else []
+    if evaluation is not None and conditional:
+        ensembles = EnsembleEvaluation.of(evaluation, options.conditions, options.members)
+        evaluations.append(ensembles.evaluation)
     return EvaluatePlan(
         options=options,
         processes=processes,
-        subjects=(subject,),
-        studies=tuple(studies),
+        models=(entry,),
+        evaluations=tuple(evaluations),
         folder=folder,
-        samples=study if samples else None,
+        samples=evaluation if samples else None,
         ensembles=ensembles,
         captions=captions,
-        likelihood=plan_likelihood(subject, options, source, load) if options.likelihood else None,
+        likelihood=plan_likelihood(entry, options, source, load) if options.likelihood else None,
     )
 
 
@@ -101,15 +101,15 @@ def run(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
 def _evaluate(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     if plan.processes.main and (line := _forecast(plan)):
         yield Message(line)
-    for study in plan.studies:
-        yield from share_sampling(study, plan.processes, plan.batch_size)
+    for evaluation in plan.evaluations:
+        yield from share_sampling(evaluation, plan.processes, plan.batch_size)
     if plan.samples is not None:
         yield from share_features(plan.samples, plan.processes, plan.batch_size)
     return (yield from plan.processes.first(_measure(plan)))
 
 
 def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
-    options, (subject,) = plan.options, plan.subjects
+    options, (entry,) = plan.options, plan.models
     metrics = bound = items = conditional = None
     if plan.samples is not None:
         items = yield from plan.samples.samples(plan.batch_size)
@@ -123,16 +123,16 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
             plot = plots.rank_plot(conditional.calibration)
             yield from output_files.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
     if plan.likelihood is not None:
-        bound = yield from measure_likelihood(subject, plan.likelihood, plan.batch_size)
+        bound = yield from measure_likelihood(entry, plan.likelihood, plan.batch_size)
         if plan.folder is not None:
             plot = plots.likelihood_plot(bound.over_time)
             yield from output_files.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
-    if options.out is None and subject.folder is not None:
-        yield from _update_run(subject, items)
+    if options.out is None and entry.folder is not None:
+        yield from _update_run(entry, items)
     return EvaluationResult(metrics, bound, conditional)
 
 
-def check_metrics(metrics: tuple[MetricName | OwnMetric, ...] | None, conditions: Mapping[str, Condition]) -> None:
+def check_metrics(metrics: tuple[MetricName | CustomMetric, ...] | None, conditions: Mapping[str, Condition]) -> None:
     """Raise InputError for no metrics, functions that are none, and those of conditions that samples do not have."""
     for metric in metrics or ():
         if isinstance(metric, str):
@@ -190,27 +190,27 @@ def _measures_conditions(options: Evaluate, has_conditions: bool, samples: bool)
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 
-def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
+def share_sampling(evaluation: Evaluation, processes: Distributed, batch_size: int) -> Iterator[Event]:
     """Sample this process's part of what is missing.
 
     Everything goes through files, so a killed evaluation goes on; processes wait for each other at the end.
     """
-    missing = study.store.missing(study.count, batch_size)
+    missing = evaluation.store.missing(evaluation.count, batch_size)
     processes.wait()  # until all have seen the same files
     mine, total, done = missing[processes.rank :: processes.world], sum(map(len, missing)), 0.0
-    for share in study.sample(mine):
+    for share in evaluation.sample(mine):
         done += share * total / sum(map(len, mine))  # the other processes are about as fast as this one
         if processes.main:
             yield Work("sampling", done, total, "samples")
     processes.wait()
 
 
-def share_features(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
+def share_features(evaluation: Evaluation, processes: Distributed, batch_size: int) -> Iterator[Event]:
     """Compute this process's part of all features, which several processes keep in files."""
-    references = study.references
+    references = evaluation.references
     if processes.world > 1 and references.extractor.identity is not None:
-        items = yield from study.samples(batch_size)
-        for _, part, folder in references.item_sets(items, study.store.folder / "features"):
+        items = yield from evaluation.samples(batch_size)
+        for _, part, folder in references.item_sets(items, evaluation.store.folder / "features"):
             pieces = slice(processes.rank, None, processes.world)
             for _ in features(references.extractor, part, batch_size, folder, pieces):
                 pass
@@ -234,15 +234,16 @@ def write_samples(
 
 def _forecast(plan: EvaluatePlan) -> str | None:
     """Forecast of the time, if it is long."""
-    model, size, parts = plan.subjects[0].model, plan.batch_size, dict[str, float]()
+    model, size, parts = plan.models[0].model, plan.batch_size, dict[str, float]()
     named = []
     if plan.samples is not None:
         passes = plan.samples.passes
         named.append((f"{plan.samples.count:,} samples of {passes:,} network evaluations", plan.samples))
     if plan.ensembles is not None:
-        named.append((f"{plan.ensembles.study.count:,} samples for the conditions of items", plan.ensembles.study))
+        evaluation = plan.ensembles.evaluation
+        named.append((f"{evaluation.count:,} samples for the conditions of items", evaluation))
     further = [] if plan.captions is None else plan.captions.further
-    named += [(f"{study.count:,} samples for captions", study) for study in further]
+    named += [(f"{evaluation.count:,} samples for captions", evaluation) for evaluation in further]
     shared = time_needed.sampling_parts(named, size)
     parts |= {name: seconds / plan.processes.world for name, seconds in shared.items()}
     if plan.likelihood is not None:
@@ -253,15 +254,17 @@ def _forecast(plan: EvaluatePlan) -> str | None:
         if settings.ode_steps is not None and settings.probes is not None:
             gradients = settings.probes or math.prod(model.spec.shape)  # a backward pass takes as long as two forward
             parts["probability flow"] = 2 * settings.ode_steps * (1 + 2 * gradients) * item_seconds
-    return time_needed.forecast(parts, measurements.FASTER if plan.studies else f"fewer {option('passes')} are faster")
+    return time_needed.forecast(
+        parts, measurements.FASTER if plan.evaluations else f"fewer {option('passes')} are faster"
+    )
 
 
-def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[Event]:
+def _update_run(entry: evaluated_models.EvaluatedModel, samples: Tensor | None) -> Iterator[Event]:
     """Update the model card, which shows some of the samples, and the report of the run."""
-    assert subject.folder is not None
-    run = subject.folder.parent
-    address = subject.name if hub.is_address(subject.name) else model_card.ADDRESS_PLACEHOLDER
-    yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
+    assert entry.folder is not None
+    run = entry.folder.parent
+    address = entry.name if hub.is_address(entry.name) else model_card.ADDRESS_PLACEHOLDER
+    yield model_cards.update_card(entry.model, run, address, entry.folder, samples)
     report = run / html_report.REPORT
     if html_report.update_report(run):
         yield Wrote(report)

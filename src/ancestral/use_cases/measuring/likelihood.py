@@ -31,7 +31,7 @@ from ancestral.results import LikelihoodResult
 from ancestral.results import evaluation_result as facts
 from ancestral.results.sample_result import MeasuredModel
 from ancestral.samplers.loop import check_spacing
-from ancestral.use_cases.measuring.subjects import Subject
+from ancestral.use_cases.measuring.evaluated_models import EvaluatedModel
 
 EXACT_DIVERGENCE = 16
 """The largest number of elements of an item for which the default divergence of the ODE is exact."""
@@ -51,16 +51,16 @@ class LikelihoodPlan(NamedTuple):
     settings: facts.LikelihoodSettings
 
 
-def plan_likelihood(subject: Subject, options: Evaluate, source: Any, load: OpenSplit) -> LikelihoodPlan:
+def plan_likelihood(entry: EvaluatedModel, options: Evaluate, source: Any, load: OpenSplit) -> LikelihoodPlan:
     """Choose the items, and decide how their likelihood is measured.
 
     Raises:
         InputError: If the model has no likelihood, the data no such part, or an option does not fit.
     """
-    model, schedule, codec = subject.model, subject.model.denoiser.schedule, subject.model.spec.codec
+    model, schedule, codec = entry.model, entry.model.denoiser.schedule, entry.model.spec.codec
     if model.spec.autoencoder is not None:
         raise InputError(
-            f"{subject.name} is a model of latents, whose decoder gives items no probability, so they have no "
+            f"{entry.name} is a model of latents, whose decoder gives items no probability, so they have no "
             f"likelihood: leave {option('likelihood', True)} out, or train on the items themselves"
         )
     if not codec.level and options.decoder not in (None, "density"):
@@ -83,14 +83,14 @@ def plan_likelihood(subject: Subject, options: Evaluate, source: Any, load: Open
         ode_steps=ode_steps,
         probes=probes,
     )
-    return LikelihoodPlan(*_choose_items(subject, options, source, load), settings)
+    return LikelihoodPlan(*_choose_items(entry, options, source, load), settings)
 
 
 def _choose_items(
-    subject: Subject, options: Evaluate, source: Any, load: OpenSplit
+    entry: EvaluatedModel, options: Evaluate, source: Any, load: OpenSplit
 ) -> tuple[EvalItems, facts.LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
-    spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
+    spec, codec, notes = entry.model.spec, entry.model.spec.codec, []
     held_out, title, split = None, "", options.split
     if split in (None, "held-out"):
         held_out, title = held_out_data(source, load, options.held_out)
@@ -100,19 +100,19 @@ def _choose_items(
     data = held_out if split == "held-out" else load(source, split)
     if data is None:
         raise InputError(
-            f"{source} has no test split: say with {option('held_out')} which data the model did not learn from"
+            f"{source} has no test split: give data that the model was not trained on, {option('held_out')}"
         )
     name = source if split != "held-out" or options.held_out is None else options.held_out
     dataset = in_memory(data)
     if dataset is not data:
         notes.append(f"The data does not fit into memory: {len(dataset):,} evenly chosen items stand for all.")
-    if subject.data_config is not None and name == subject.data_config.source and split == "train":
+    if entry.data_config is not None and name == entry.data_config.source and split == "train":
         notes.append("These are training data, whose likelihood is too good if the model has memorised them.")
-    if subject.model.config.distil.method:
+    if entry.model.config.distil.method:
         notes.append(
             "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
         )
-    if subject.model.config.train.coupling != "independent":
+    if entry.model.config.train.coupling != "independent":
         notes.append("The model was trained on pairs of a coupling, for which the bound is not one of its samples.")
     if split != "train" and (
         options.leave_out_copies or title == HELD_OUT_SPLIT
@@ -143,10 +143,10 @@ def _choose_items(
 
 
 def measure_likelihood(
-    subject: Subject, plan: LikelihoodPlan, batch_size: int
+    entry: EvaluatedModel, plan: LikelihoodPlan, batch_size: int
 ) -> Generator[Event, None, LikelihoodResult]:
     """Measure the bound, and if it was asked for the likelihood of the probability flow."""
-    model, codec, (items, data, settings) = subject.model, subject.model.spec.codec, plan
+    model, codec, (items, data, settings) = entry.model, entry.model.spec.codec, plan
     variance: Any = model.analytic_variance if settings.variance == "analytic" else settings.variance
     decoder: Any = settings.decoder
     # the level does not matter to the density of data without levels
@@ -160,7 +160,7 @@ def measure_likelihood(
     if float(total.mean()) > codec.uniform_bits:
         data = dataclasses.replace(data, notes=(*data.notes, UNIFORM_GUESS.format(codec.uniform_bits)))
     result = LikelihoodResult(
-        model=MeasuredModel(subject.name, model.step, subject.sha256 or None, model.version),
+        model=MeasuredModel(entry.name, model.step, entry.sha256 or None, model.version),
         data=data,
         settings=settings,
         bits_per_dim=facts.BoundMeans(*map(mean, (terms.prior, terms.bits[:, :-1].sum(1), terms.bits[:, -1], total))),

@@ -15,15 +15,15 @@ from ancestral.base.device import cpu_threads, keep_freed_memory
 from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.declarations import WithSamples
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.sample_quality import floor_sets
-from ancestral.measure.study import Study
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.render.result_text import floor_note
 from ancestral.results.comparison_result import ComparedSamples
 from ancestral.results.sample_result import ExtractorName, MetricTitles
 from ancestral.training.distributed import Distributed
-from ancestral.use_cases.measuring.subjects import Subject
+from ancestral.use_cases.measuring.evaluated_models import EvaluatedModel
 
 O = TypeVar("O", bound=WithSamples)  # noqa: E741
 R = TypeVar("R")
@@ -36,13 +36,13 @@ class Measurements(Generic[O]):
 
     options: O
     processes: Distributed
-    subjects: tuple[Subject, ...]
-    studies: tuple[Study, ...]
+    models: tuple[EvaluatedModel, ...]
+    evaluations: tuple[Evaluation, ...]
 
     @property
     def batch_size(self) -> int:
         """The number of items that are sampled or measured at a time."""
-        return self.subjects[0].model.batch(self.options.batch_size)
+        return self.models[0].model.batch(self.options.batch_size)
 
 
 def temporary_folder(processes: Distributed) -> Path:
@@ -56,7 +56,7 @@ def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generat
     processes = plan.processes
     keep_freed_memory()
     with contextlib.ExitStack() as stack:
-        for folder in {study.temporary for study in plan.studies} if processes.main else ():
+        for folder in {evaluation.temporary for evaluation in plan.evaluations} if processes.main else ():
             folder.mkdir(mode=0o700)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         processes.wait()
@@ -64,30 +64,30 @@ def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generat
         try:
             return (yield from events)
         except KeyboardInterrupt as stop:
-            if processes.main and plan.studies and all(study.kept for study in plan.studies):
+            if processes.main and plan.evaluations and all(evaluation.kept for evaluation in plan.evaluations):
                 stop.add_note("all samples so far are kept")
             raise
 
 
 def distance_facts(
-    study: Study, batch_size: int
+    evaluation: Evaluation, batch_size: int
 ) -> Generator[Event, None, tuple[uncertainty.Reference, dict[str, Any]]]:
     """Compute the features of the data.
 
     Returns:
         What distances of samples are measured to, and the fields of a result that say so.
     """
-    references, extractor = study.references, study.references.extractor
+    references, extractor = evaluation.references, evaluation.references.extractor
     train = yield from references.features("training data", references.train.items, batch_size)
     held_out = None
     if references.held_out is not None:
         held_out = yield from references.features("held-out data", references.held_out.items, batch_size)
-    others, rest = floor_sets(study.count, train.values, None if held_out is None else held_out.values)
-    size_warning = sample_size_warning(min(study.count, len(train.values)), extractor.width)
-    floor_warning = floor_note((len(others), len(rest)), (study.count, len(train.values)))
+    others, rest = floor_sets(evaluation.count, train.values, None if held_out is None else held_out.values)
+    size_warning = sample_size_warning(min(evaluation.count, len(train.values)), extractor.width)
+    floor_warning = floor_note((len(others), len(rest)), (evaluation.count, len(train.values)))
     return uncertainty.Reference(train.values), {
-        "model": study.identity,
-        "samples": ComparedSamples(study.count, study.request.seed, study.guidance),
+        "model": evaluation.identity,
+        "samples": ComparedSamples(evaluation.count, evaluation.request.seed, evaluation.guidance),
         "data": references.names(),
         "extractor": ExtractorName(extractor.name, extractor.width),
         "titles": MetricTitles(extractor.title("FD"), extractor.title("KID")),

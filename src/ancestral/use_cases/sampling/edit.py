@@ -192,7 +192,7 @@ def _check_options(options: Edit) -> None:
     if task == "interpolate" and len(options.index or (0,)) != 1:
         raise InputError(f"interpolate begins at the noise of one sample: give one {option('index')}")
     if options.n is not None and options.index is not None and task != "interpolate":
-        raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
+        raise InputError(f"{option('index')} already names the samples: leave {option('n')} out")
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, steps=options.steps)
 

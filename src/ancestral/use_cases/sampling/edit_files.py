@@ -18,7 +18,7 @@ from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.process import Process
 from ancestral.model.trained_model import TrainedModel
 from ancestral.render import compositions, pictures, writers
-from ancestral.render.pictures import Flanks
+from ancestral.render.pictures import ContextColumns
 from ancestral.samplers import Recording
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
@@ -99,7 +99,9 @@ def files_of(plan: SamplingPlan, recording: Recording, deviation: Tensor | None)
             given.change is None or tuple(given.change.shape) == spec.shape[1:]
         )  # else the states are a window of it
         before = given.shown[-1:] if whole else ()
-        strip = compositions.film(recording.states, width=1180, limits=limits, captions=names, flanks=Flanks(before))
+        strip = compositions.film(
+            recording.states, width=1180, limits=limits, captions=names, context=ContextColumns(before)
+        )
         writers.write_picture(path, strip, text("film"))
 
     def folder(path: Path) -> None:

@@ -19,7 +19,7 @@ from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.image_values import read_images, reading_notes
 from ancestral.model.masks import MaskReading, box_mask, read_change
 from ancestral.model.trained_model import TrainedModel
-from ancestral.render.pictures import Beside
+from ancestral.render.pictures import ContextColumn
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class EditInput:
     """
 
     arguments: Mapping[str, Any]
-    shown: tuple[Beside, ...] = ()
+    shown: tuple[ContextColumn, ...] = ()
     change: Tensor | None = None
     values: dict[str, ImageRef] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def edit_input(options: Edit, model: TrainedModel, settings: EditRequest) -> Edi
         notes = reading_notes(spec, options.image, windowed)
     return EditInput(
         {"image": options.image, **({"operator": operator} if is_measured else {})},
-        (Beside("input", image[None], spec.codec.channel_limits),),
+        (ContextColumn("input", image[None], spec.codec.channel_limits),),
         editing.changed_part(settings, image.shape[1:]),
         {"image": image_ref(options.image, image)},
         tuple(notes),
@@ -88,7 +88,7 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
     if settings.extend is not None:
         canvas = editing.canvas_of(settings.extend, image.shape[1:])
         limits = spec.codec.channel_limits
-        shown = (Beside("input", image[None], limits), _known(spec, canvas.widened(image), canvas.new))
+        shown = (ContextColumn("input", image[None], limits), _known(spec, canvas.widened(image), canvas.new))
         return EditInput({"image": options.image}, shown, canvas.new, values, tuple(notes))
     if options.box is None:
         reading = read_change(spec, options.image, image, options.mask, options.changes)
@@ -99,19 +99,19 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
     assert change is not None  # as there is a mask
     return EditInput(
         {"image": options.image, "mask": reading},
-        (Beside("input", image[None], spec.codec.channel_limits), _known(spec, image, change)),
+        (ContextColumn("input", image[None], spec.codec.channel_limits), _known(spec, image, change)),
         change,
         {**values, "mask": image_ref(source, reading.values)},
         (*filter(None, [reading.note]), *notes),
     )
 
 
-def _known(spec: DataSpec, image: Tensor, change: Tensor) -> Beside:
+def _known(spec: DataSpec, image: Tensor, change: Tensor) -> ContextColumn:
     """An image (C, *sides) as it is shown without what changes."""
     codec = spec.codec
     known, limits = torch.where(change, *codec.limits).to(image.dtype)[None], codec.limits
     by_channel = (*codec.ranges, limits) if codec.ranges else limits
-    return Beside("known", torch.cat([image, known])[None], by_channel, masked=True)
+    return ContextColumn("known", torch.cat([image, known])[None], by_channel, masked=True)
 
 
 def _one(images: Tensor, name: str) -> Tensor:

@@ -237,7 +237,7 @@ def follower(model: Model | str | Path, device: str, net: Any) -> Model:
     Args:
         model: The model, or where it is.
         device: The device for a model that is read.
-        net: The network of the user's own, for models that have one.
+        net: The custom network, for models that have one.
 
     Raises:
         InputError: If there is no such model.
@@ -286,7 +286,9 @@ def parent_of(options: Sample, digest: str) -> Request:
     """
     file, at = options.branch, options.at
     if file is None or at is None:
-        raise InputError(f"{option('branch')} and {option('at')} belong together: a picture and one of its states")
+        raise InputError(
+            f"{option('branch')} and {option('at')} belong together: give a picture and the number of one of its states"
+        )
     for one in dataclasses.fields(options):
         if not one.metadata.get("branches", True) and getattr(options, one.name) is not None:
             raise InputError(f"{option('branch')} goes on with the samples of {file}: leave {option(one.name)} out")

@@ -64,7 +64,7 @@ def _check(options: Sample) -> None:
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, **{name: getattr(options, name) for name in SAMPLER_OPTIONS})
     if options.n is not None and options.index is not None:
-        raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
+        raise InputError(f"{option('index')} already names the samples: leave {option('n')} out")
 
 
 def _sourced(options: Sample) -> tuple[Request, Model]:

@@ -19,7 +19,7 @@ from ancestral.model.process import Process
 from ancestral.model.sample_conditioning import class_names, label_tensor
 from ancestral.model.trained_model import TrainedModel
 from ancestral.render import compositions, pictures, writers
-from ancestral.render.pictures import Flanks
+from ancestral.render.pictures import ContextColumns
 from ancestral.samplers import Recording, Step
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 from ancestral.use_cases.sampling import requests
@@ -58,7 +58,7 @@ def files_of(
     assert isinstance(options, Sample)
     model, request, items, values = process.labelled or process.model, process.recipe, process.items, process.values
     spec, limits, suffix = process.model.spec, process.limits, out.suffix.lower()
-    before = compositions.beside(values, items)
+    before = compositions.condition_columns(values, items)
     tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
     period = 1 if request.indices is not None else _period(request, model, values)
     period = 1 if tiles > 1 and period >= len(items) else period
@@ -68,17 +68,17 @@ def files_of(
         if options.captions is not False
         else None
     )
-    flanks = Flanks(before)
+    context = ContextColumns(before)
 
     def text(made: Request) -> str:
         return made.to_json() if made.model else ""
 
     def grid(path: Path) -> None:
-        picture = partial(pictures.picture, samples, columns, 500, limits, names, flanks)
+        picture = partial(pictures.picture, samples, columns, 500, limits, names, context)
         writers.write_picture(path, from_pixels(samples[0]) if request.single else picture(), text(request))
 
     def animate(path: Path) -> None:
-        draw = partial(compositions.with_estimates, columns=columns, limits=limits, captions=names, flanks=flanks)
+        draw = partial(compositions.with_estimates, columns=columns, limits=limits, captions=names, context=context)
         drawn = compositions.animated(frames, draw, ANIMATION_HEIGHT, options.scale or 1.0)
         writers.write_animation(path, drawn, options.fps or writers.FPS)
 
@@ -95,7 +95,7 @@ def files_of(
         writers.write_array(path, samples, label_tensor(model.spec, items, request.label), conditions)
 
     def film(path: Path) -> None:
-        strip = compositions.film(stills, width=1180, limits=limits, captions=names, flanks=flanks)
+        strip = compositions.film(stills, width=1180, limits=limits, captions=names, context=context)
         writers.write_picture(path, strip, text(dataclasses.replace(request, single=False)))
 
     kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)

@@ -103,7 +103,7 @@ def _check_others(options: Sample | Edit, name: str) -> None:
     if name in ("sampler", *SAMPLER_OPTIONS) and getattr(options, "then", None) is not None:
         raise InputError(f"{name} is swept, which is for one model: leave {option('then')} out")
     if name == "index" and options.n is not None:
-        raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
+        raise InputError(f"{option('index')} already names the samples: leave {option('n')} out")
 
 
 def _check_values(options: Sample | Edit, sweep: Sweep) -> None:

@@ -19,7 +19,7 @@ from ancestral.config import AUTOENCODER, Config, CustomNetConfig
 from ancestral.config.run_files import AUTOENCODER_FOLDER
 from ancestral.data import Dataset
 from ancestral.measure.sample_quality import MOST_RECONSTRUCTED, reconstruction_quality
-from ancestral.model import Model, OwnParts, build_autoencoder, load_autoencoder, same_autoencoder
+from ancestral.model import CustomParts, Model, build_autoencoder, load_autoencoder, same_autoencoder
 from ancestral.model.building import assemble
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.objectives.reconstruction import Reconstruction
@@ -122,19 +122,19 @@ def write_autoencoder(trainer: Trainer, place: RunFolder, steps: int) -> None:
     config = autoencoder_config(trainer.config)
     spec = dataclasses.replace(trainer.spec, autoencoder=None, classes=(), conditions={})
     storage.write_text(place.config, config.to_file_text())
-    Model(assemble(config, spec, OwnParts(trainer.spec.autoencoder)), spec, config, steps).save(place.model)
+    Model(assemble(config, spec, CustomParts(trainer.spec.autoencoder)), spec, config, steps).save(place.model)
 
 
 def learner_of(trainer: Trainer) -> Trainer:
     """Return the trainer of the autoencoder of a trainer in a latent space, at step 0."""
     config = autoencoder_config(trainer.config)
-    if config.train.precision == "auto":  # for a network of one's own that is fp32
+    if config.train.precision == "auto":  # for a custom network that is fp32
         precision = {"bfloat16": "bf16"}.get(str(trainer.dtype).removeprefix("torch."), "fp32")
         config = config.with_settings(precision=precision)
     assert trainer.spec.autoencoder is not None
     data = windows(trainer.dataset, trainer.spec.autoencoder.factor)
     untrained = build_autoencoder(config.latent, data.spec, config.train.seed).requires_grad_(True)
-    return Trainer(config, data, str(trainer.device), OwnParts(untrained, objective=Reconstruction))
+    return Trainer(config, data, str(trainer.device), CustomParts(untrained, objective=Reconstruction))
 
 
 def seconds_of_autoencoder(trainer: Trainer) -> float:
@@ -200,8 +200,8 @@ def _measured(trainer: Trainer, place: RunFolder, folder: RunFolder) -> Generato
         yield Message(str(quality))
         folder.append_notes(0, [f"the autoencoder, {trainer.config.latent}: {quality}"])
         limits, shown = spec.codec.channel_limits, range(min(PICTURE_WINDOWS, len(made)))
-        beside = pictures.Beside("item", items.items, limits).at(shown)
-        flanks = pictures.Flanks([beside], name="reconstruction")
-        image = pictures.picture(made[: len(shown)], None, 500, limits, (), flanks)
+        beside = pictures.ContextColumn("item", items.items, limits).at(shown)
+        context = pictures.ContextColumns([beside], name="reconstruction")
+        image = pictures.picture(made[: len(shown)], None, 500, limits, (), context)
         writers.write_picture(place.path / "reconstructions.png", image, "")
     yield from map(Message, problems)

@@ -23,7 +23,7 @@ from ancestral.use_cases.training.train import run
 __all__ = ["plan", "run"]
 
 MAX_GAIN = 10.0
-"""Largest factor by which x̂_0 of a target of your own may depend on the network's answer."""
+"""Largest factor by which x̂_0 of a custom target may depend on the network's answer."""
 
 
 def distil_config(
@@ -112,7 +112,7 @@ def _check_target(target: object, base: Config) -> None:
 
 
 def _check_gain(model: Model) -> None:
-    """Raise InputError for a target of your own whose x̂_0 is ill-conditioned at high noise."""
+    """Raise InputError for a custom target whose x̂_0 is ill-conditioned at high noise."""
     target, schedule = model.diffusion.target, model.denoiser.schedule
     a, b = schedule.at(schedule.steps)
     gain = abs(float(b / target.determinant(a, b)))

@@ -14,11 +14,11 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import ABSENT, LABEL, Condition
-from ancestral.config import FROM_PYTHON, OPTIONS_OF, Config, CustomNetConfig, Given, InitialConfig
+from ancestral.config import FROM_PYTHON, OPTIONS_OF, ConditionSource, Config, CustomNetConfig, InitialConfig
 from ancestral.data import Dataset
 from ancestral.data.given import with_kinds
 from ancestral.data.spec import DataSpec
-from ancestral.model import Model, OwnParts, describe_file, find, load
+from ancestral.model import CustomParts, Model, describe_file, find, load
 from ancestral.schedules import Schedule
 from ancestral.training import Checkpoints, RunFolder, Trainer
 
@@ -78,7 +78,7 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
 
 
 def start_of(
-    initial: Model | str | Path | None, config: Config, parts: OwnParts, saved: Config | None, folder: RunFolder
+    initial: Model | str | Path | None, config: Config, parts: CustomParts, saved: Config | None, folder: RunFolder
 ) -> Start | None:
     """Load the model that a run starts from: `initial`, or the one that its config records.
 
@@ -170,11 +170,11 @@ def with_conditions_of(
 
 
 def without_lacking(
-    given: Sequence[Given] | None, lacking: Sequence[str], dataset: Dataset
-) -> tuple[Given, ...] | None:
+    given: Sequence[ConditionSource] | None, lacking: Sequence[str], dataset: Dataset
+) -> tuple[ConditionSource, ...] | None:
     """Return where the data have their conditions, as `given` says it, without those that they lack."""
     if given is None:  # of data from Python all conditions are taken
-        return tuple(Given("", name) for name in dataset.conditions) if set(lacking) - {LABEL} else None
+        return tuple(ConditionSource("", name) for name in dataset.conditions) if set(lacking) - {LABEL} else None
     return tuple(one for one in given if one.condition not in lacking)
 
 
@@ -326,7 +326,7 @@ def _digest(initial: Model | str | Path | None) -> str:
     return storage.sha256(file) if file and file.is_file() else ""
 
 
-def _plain(parts: OwnParts) -> bool:
+def _plain(parts: CustomParts) -> bool:
     """Whether a schedule is given whose tables `initial_weights` compares with those of the model."""
     return type(parts.schedule) is Schedule
 

@@ -15,7 +15,7 @@ from ancestral.base.errors import InputError, UnsuitableError
 from ancestral.base.events import Event
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.config import Config, Given
+from ancestral.config import ConditionSource, Config
 from ancestral.config.data_config import HeldOut
 from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
@@ -27,7 +27,7 @@ from ancestral.measure import reference
 from ancestral.measure.findings import channel_findings, order_finding
 from ancestral.measure.items import inspect_items
 from ancestral.measure.reference import text_as_known
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.training import RunFolder, Trainer
 from ancestral.training.distributed import on_first
@@ -55,7 +55,7 @@ class RunSetup:
     config: Config
     training: Dataset
     held_out: Dataset | None
-    parts: OwnParts
+    parts: CustomParts
     notes: tuple[str, ...]
     autoencoder: Autoencoder | None = None
     details: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ def _read(plan: TrainPlan) -> Generator[Event, None, Dataset]:
 
 def _with_conditions_before(
     plan: TrainPlan, dataset: Dataset
-) -> tuple[Dataset, tuple[Given, ...] | None, tuple[str, ...]]:
+) -> tuple[Dataset, tuple[ConditionSource, ...] | None, tuple[str, ...]]:
     """The data with the conditions of the run or the model that is trained further, where they come from, and a line on
     those that the data lack.
     """

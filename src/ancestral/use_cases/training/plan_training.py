@@ -16,11 +16,11 @@ from ancestral.base.arguments import is_remote
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import import_function
-from ancestral.config import Config, Given, by_size
+from ancestral.config import ConditionSource, Config, by_size
 from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.config.run_files import check_run_folder
 from ancestral.declarations import Train
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -41,8 +41,8 @@ class TrainPlan:
         folder: The run folder.
         saved: The config of the run that is resumed, if any.
         start: The model that the run starts from, if any.
-        parts: Parts of the user's own.
-        trackers: Trackers of the user's own.
+        parts: Custom parts.
+        trackers: Custom trackers.
         autoencoder: The autoencoder that is taken from another run, if any.
         validation: Validation data that were given from Python, if any.
         device: The name of the device.
@@ -55,7 +55,7 @@ class TrainPlan:
     folder: RunFolder
     saved: Config | None
     start: Start | None
-    parts: OwnParts
+    parts: CustomParts
     trackers: tuple[Tracker, ...]
     autoencoder: Autoencoder | None
     validation: Any
@@ -84,10 +84,10 @@ def plan(options: Train) -> TrainPlan:
             f"of a run ({option('out')}), or a preset or data"
         )
     base = _base(options, preset, base, saved, folder)
-    parts, settings = own_parts_of(options)
-    own_trackers = tuple[Tracker, ...]()
+    parts, settings = custom_parts_of(options)
+    custom_trackers = tuple[Tracker, ...]()
     if "trackers" in settings:
-        settings["trackers"], own_trackers = divided_trackers(settings["trackers"])
+        settings["trackers"], custom_trackers = divided_trackers(settings["trackers"])
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
     config, validation = with_settings(base, parts, settings), settings.get("validation")
@@ -122,7 +122,7 @@ def plan(options: Train) -> TrainPlan:
         saved=saved,
         start=start,
         parts=parts,
-        trackers=own_trackers,
+        trackers=custom_trackers,
         autoencoder=autoencoder,
         validation=validation,
         device=options.device,
@@ -198,7 +198,7 @@ def _with_absolute_paths(
     if given is not None and saved is not None:
         given = in_order(given, saved.data.given)
     for lost in (one for one in given or () if one.lost):
-        moved = [Given(lost.name, "PLACE") if one == lost else one for one in given or ()]
+        moved = [ConditionSource(lost.name, "PLACE") if one == lost else one for one in given or ()]
         raise InputError(
             f"there is no {lost.what}, where the condition {lost.name} is: say where, {option('given', *moved)}"
         )
@@ -206,18 +206,18 @@ def _with_absolute_paths(
     return dataclasses.replace(config, data=data)
 
 
-def _absolute(given: Given) -> Given:
+def _absolute(given: ConditionSource) -> ConditionSource:
     """Where a condition comes from, with the absolute path of its folder or file of arrays, if it names one."""
     name, what = given.name, given.what
     place = Path(what).expanduser()
     if derived.parse(what) is not None:  # an operator, whatever is in this folder; ./mask is not one
         return given
     if is_remote(what):
-        return Given(name or place.name, what.rstrip("/"))
+        return ConditionSource(name or place.name, what.rstrip("/"))
     if os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
-        return Given(name or place.name, str(place.resolve()))
+        return ConditionSource(name or place.name, str(place.resolve()))
     is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
-    return Given(name or place.stem, str(place.resolve())) if is_array else given
+    return ConditionSource(name or place.stem, str(place.resolve())) if is_array else given
 
 
 OWN: dict[str, Callable[[object], bool]] = {
@@ -227,24 +227,24 @@ OWN: dict[str, Callable[[object], bool]] = {
 }
 """Settings that may be objects, and how these are recognised."""
 IDLE_BESIDE = {"optimiser": ("lr",), "lr_schedule": ("warmup", "decay")}
-"""Settings that have no effect beside parts of your own."""
+"""Settings that have no effect beside custom parts."""
 
 
-def own_parts_of(options: Train) -> tuple[OwnParts, dict[str, Any]]:
-    """Return the parts of the user's own, and the settings that are none."""
+def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
+    """Return the custom parts, and the remaining settings."""
     settings = dict(options.settings)
     objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
     objects |= {name: function_of(getattr(options, name)) for name in ("lr_schedule", "objective")}
-    parts = OwnParts(options.net, **objects)
+    parts = CustomParts(options.net, **objects)
     for name, idle in IDLE_BESIDE.items():
         if getattr(parts, name) is not None and any(setting in settings for setting in idle):
             names = " and ".join(map(option, idle))
-            raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
+            raise InputError(f"a custom {option(name)} replaces {names}: leave {names} out")
     return parts, settings
 
 
 def divided_trackers(trackers: str | Tracker | Sequence[str | Tracker]) -> tuple[tuple[str, ...], tuple[Tracker, ...]]:
-    """Divide trackers into the names of those of this package, and those of the user's own.
+    """Divide trackers into the names of those of this package, and custom ones.
 
     These may be given as package.module:function. The config has no place for them: the code of a config that someone
     else wrote is not run.
@@ -260,12 +260,12 @@ def function_of(function: Callable[..., Any] | str | None) -> Callable[..., Any]
     return import_function(function) if isinstance(function, str) else function
 
 
-def with_settings(base: Config, parts: OwnParts, settings: Mapping[str, Any]) -> Config:
-    """Return the config with these settings, and "custom" where there are own parts."""
+def with_settings(base: Config, parts: CustomParts, settings: Mapping[str, Any]) -> Config:
+    """Return the config with these settings, and "custom" for custom parts."""
     values, validation = dict(settings), settings.get("validation")
     if validation is not None and not isinstance(validation, float | int | str):
         values["validation"] = str(validation) if isinstance(validation, Path) else configs.FROM_PYTHON
     config = parts.named_in(base).with_settings(**values)
     if parts.named_in(config) != config:
-        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
+        raise InputError("a custom schedule, target or network has no settings: leave those of its kind out")
     return config

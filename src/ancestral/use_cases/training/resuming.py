@@ -10,9 +10,9 @@ from ancestral.base import storage
 from ancestral.base.arguments import short_source
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.config import Config, Given
+from ancestral.config import ConditionSource, Config
 from ancestral.config.data_config import held_out_share
-from ancestral.model import OwnParts
+from ancestral.model import CustomParts
 from ancestral.training import RunFolder
 from ancestral.use_cases.training.fine_tuning import Start
 
@@ -47,7 +47,9 @@ def changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
     return lines
 
 
-def in_order(given: tuple[Given, ...], saved: tuple[Given, ...] | None) -> tuple[Given, ...]:
+def in_order(
+    given: tuple[ConditionSource, ...], saved: tuple[ConditionSource, ...] | None
+) -> tuple[ConditionSource, ...]:
     """Return `given` in the order of a run that has the same, on which the fingerprint of the data depends."""
     sources = {one.placeless: one for one in given}
     order = configs.placeless(saved) or ()
@@ -65,9 +67,9 @@ def _words(value: object) -> str:
 
 
 def with_saved_schedule(
-    parts: OwnParts, config: Config, saved: Config | None, start: Start | None, folder: RunFolder
-) -> OwnParts:
-    """Return the parts with a schedule of the user's own from the file that holds its tables.
+    parts: CustomParts, config: Config, saved: Config | None, start: Start | None, folder: RunFolder
+) -> CustomParts:
+    """Return the parts with a custom schedule from the file that holds its tables.
 
     Raises:
         InputError: If the run that is resumed has another schedule or target.

@@ -121,7 +121,7 @@ def _phases(trainer: Trainer, plan: TrainPlan) -> Generator[TrainingEvent, None,
 
 
 def fit(
-    trainer: Trainer, folder: RunFolder, own_trackers: Sequence[Tracker] = ()
+    trainer: Trainer, folder: RunFolder, custom_trackers: Sequence[Tracker] = ()
 ) -> Generator[TrainingEvent, None, bool]:
     """Train to the last step, with a log, previews and the report in the run folder.
 
@@ -131,7 +131,7 @@ def fit(
     Args:
         trainer: The trainer.
         folder: The run folder.
-        own_trackers: Trackers of the user's own, beside those that the config names.
+        custom_trackers: Custom trackers, beside those that the config names.
 
     Returns:
         Whether the last step was reached.
@@ -141,7 +141,7 @@ def fit(
         OSError: If the last save fails.
     """
     runtime, T, progress = trainer.config.runtime, trainer.denoiser.schedule.steps, None
-    main, trackers = trainer.distributed.main, [*named_trackers(runtime.trackers), *own_trackers]
+    main, trackers = trainer.distributed.main, [*named_trackers(runtime.trackers), *custom_trackers]
     logs = Trackers(folder, trackers, T, trainer.step) if main else contextlib.nullcontext()
     with stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         events: Iterator[RunEvent] = previewed(steps, trainer, folder)

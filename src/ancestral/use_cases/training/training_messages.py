@@ -21,7 +21,7 @@ from ancestral.model.condition_values import as_words, examples
 from ancestral.nets import Transformer, UNet
 from ancestral.render import model_card
 from ancestral.render.data_text import cost_summary
-from ancestral.training import RunFolder, Trainer, own_parts
+from ancestral.training import RunFolder, Trainer, custom_parts
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, constant_steps
 from ancestral.training.sample_distance import COMPARED_SAMPLES
 from ancestral.use_cases import model_cards
@@ -105,7 +105,7 @@ def setting_warnings(trainer: Trainer) -> Iterator[str]:
             yield f"note: {problem}: predict clean items, {option('target', 'x0')}"
     augmented = bool(config.data.augment)
     own = isinstance(config.net, CustomNetConfig) and trainer.distributed.world == 1
-    if own and own_parts.answers_at_random(trainer.denoiser, trainer.spec, trainer.distributed, augmented):
+    if own and custom_parts.answers_at_random(trainer.denoiser, trainer.spec, trainer.distributed, augmented):
         yield (
             "note: the network draws from PyTorch's generator, so one seed gives two samples: have forward take "
             "keys=None, and draw by randomness.normal_of(keys, shape, index)"

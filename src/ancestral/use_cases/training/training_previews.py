@@ -153,12 +153,12 @@ def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple[
     spec, n = trainer.spec, len(recording.samples)
     labels, limits = given.label or spec.classes, spec.codec.channel_limits
     names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
-    after = [] if given.items is None else [pictures.Beside(pictures.TRUTH_TITLE, given.items.items, limits)]
-    flanks = pictures.Flanks(compositions.beside(given.values, range(n)), after).at(range(n))
-    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, flanks)
+    after = [] if given.items is None else [pictures.ContextColumn(pictures.TRUTH_TITLE, given.items.items, limits)]
+    context = pictures.ContextColumns(compositions.condition_columns(given.values, range(n)), after).at(range(n))
+    grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, context)
     followed = trainer.distributed.positions(n)
     texts = [names[i] for i in followed] if names else []
-    film = compositions.film(recording.states, limits=limits, captions=texts, flanks=flanks.at(followed))
+    film = compositions.film(recording.states, limits=limits, captions=texts, context=context.at(followed))
     return grid, film
 
 

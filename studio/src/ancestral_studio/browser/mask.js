@@ -134,7 +134,7 @@ export class Mask extends Region {
     const most = alpha.reduce((one, other) => Math.max(one, other), 0),
       painted = alpha.map(value => Number(value > most >> 1)),
       count = painted.reduce((sum, value) => sum + value, 0);
-    if (!most) throw new RangeError("nothing is painted: the mask is transparent everywhere; paint on it what changes");
+    if (!most) throw new RangeError("nothing is painted: the mask is transparent everywhere; paint the part that changes");
     if (count < painted.length) {
       const copies = image !== null && distance(data, image.data, painted) <= SAME_PICTURE,
         oneColour = spread(data, painted) <= ONE_COLOUR;

@@ -1,4 +1,4 @@
-"""Parts of one's own, evaluated once, so that what is wrong with them is found before anything is written."""
+"""Checks of custom parts: each is evaluated once, so that its errors are found before anything is written."""
 
 import inspect
 import math
@@ -33,7 +33,7 @@ def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed,
     ):
         prediction = denoiser.eval().predict(x, 1, **conditions)
     if not all(bool(estimate.isfinite().all()) for estimate in prediction):
-        raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
+        raise InputError("the untrained network, or the custom target, gives numbers that are not finite")
 
 
 def answers_at_random(denoiser: Diffusion, spec: DataSpec, distributed: Distributed, augmented: bool = False) -> bool:
@@ -49,7 +49,7 @@ def answers_at_random(denoiser: Diffusion, spec: DataSpec, distributed: Distribu
 
 
 def call_objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:
-    """Call a function of one's own. Raises InputError if it fails or returns something else."""
+    """Call a custom function. Raises InputError if it fails or returns something else."""
     with explained("objective(denoiser) failed", "give a function of the denoiser that returns an objective"):
         objective: object = make(denoiser)
     if not isinstance(objective, Objective):
@@ -92,7 +92,7 @@ def _two_items(spec: DataSpec, distributed: Distributed, augmented: bool = False
 
 
 def call_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
-    """Call a function of one's own. Raises InputError unless it returns an optimiser of exactly these parameters."""
+    """Call a custom function. Raises InputError unless it returns an optimiser of exactly these parameters."""
     with explained("optimiser(parameters) failed"):
         optimiser = make(parameters)
     if not isinstance(optimiser, Optimizer):

@@ -1,6 +1,7 @@
 """One model, one sampler and the data that its samples are compared with: sampling, features and metrics.
 
-Comparisons of several samplers or models make a study of each: features of data are computed once, and so is a sample.
+A comparison of several samplers or models makes an evaluation of each. Each sample, and the features of the data, are
+computed once.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ancestral.base.device import check_memory
 from ancestral.base.events import Event, track
-from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.base.registries import METRICS, CustomMetric, MetricName
 from ancestral.config.request import Request
 from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.item_conditions import ItemConditions
@@ -29,8 +30,8 @@ from ancestral.samplers import Sampler
 
 
 @dataclass(frozen=True)
-class Study:
-    """A model's samples and what they are compared with.
+class Evaluation:
+    """Evaluation of the samples of one model against reference data.
 
     Raises:
         InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
@@ -44,11 +45,11 @@ class Study:
     folder: Path
     """The folder of samples that are kept, which later evaluations find."""
     temporary: Path
-    """The folder of samples that are not kept: those of code of your own."""
+    """The folder of samples that are not kept: those of custom code."""
     count: int
     references: References
     variant: str = ""
-    """A part of the temporary folder: two samplers of your own may have the same repr."""
+    """A part of the temporary folder: two custom samplers may have the same repr."""
     conditions: ItemConditions | None = None
     """The real items whose conditions samples are given; None of a model without conditions besides the label."""
 
@@ -76,8 +77,8 @@ class Study:
         key, spec = key_of(self.request, self.conditions), self.model.spec
         return SampleStore(folder / key, spec.shape, spec.codec.dtype)
 
-    def with_sampler(self, sampler: Sampler) -> "Study":
-        """Return the same study of another sampler, with samples of its own."""
+    def with_sampler(self, sampler: Sampler) -> "Evaluation":
+        """Return the same evaluation of another sampler, with samples of its own."""
         return dataclasses.replace(self, request=self.request.replace(sampler=sampler), variant=uuid.uuid4().hex)
 
     @property
@@ -102,7 +103,7 @@ class Study:
         schedule = self.model.denoiser.schedule
         try:
             passes = self.sampler.nfe(schedule)
-        except Exception:  # a sampler of one's own may need more than the items of one number that are counted with
+        except Exception:  # a custom sampler may need more than the items of one number that are counted with
             passes = len(self.sampler.times(schedule)) - 1
         return passes * (1 if self.guidance == 1 else 2)
 
@@ -126,7 +127,7 @@ class Study:
         self,
         items: Tensor,
         batch_size: int,
-        metrics: Collection[MetricName | OwnMetric] = METRICS,
+        metrics: Collection[MetricName | CustomMetric] = METRICS,
         captions: CaptionFeatures | None = None,
     ) -> MetricEvents:
         """Measure the samples; see `References.measure`."""

@@ -16,13 +16,13 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.base.events import Event, track
 from ancestral.base.options import option
-from ancestral.base.registries import METRICS, MetricName, OwnMetric
+from ancestral.base.registries import METRICS, CustomMetric, MetricName
 from ancestral.conditions import Words
 from ancestral.data.dataset import evenly_spaced
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet, conditions_for
 from ancestral.measure.sample_quality import CaptionedItems, CaptionFeatures
-from ancestral.measure.study import Study
 from ancestral.metrics import caption_judge
 from ancestral.metrics.caption_judge import AMONG, CaptionJudge
 from ancestral.randomness import Stream
@@ -124,70 +124,73 @@ class CaptionSamples:
     """Samples for the captions of items.
 
     Attributes:
-        study: The samples; one for each item.
+        evaluation: The samples; one for each item.
         groups: Which of the samples, int64, are in each group.
         real: Whether the items are those of the captions.
     """
 
-    study: Study
+    evaluation: Evaluation
     groups: dict[str, Tensor]
     real: bool = True
 
     @property
     def conditions(self) -> ItemConditions:
         """The items and their captions."""
-        assert self.study.conditions is not None
-        return self.study.conditions
+        assert self.evaluation.conditions is not None
+        return self.evaluation.conditions
 
     def tokens(self, name: str) -> Tensor:
         """Return the tokens (n, L) of the captions."""
-        return self.conditions.values_of(range(self.study.count))[name]
+        return self.conditions.values_of(range(self.evaluation.count))[name]
 
 
 @dataclass(frozen=True)
-class CaptionStudy:
-    """Samples of a model whose captions are judged, first those of the study itself."""
+class CaptionEvaluation:
+    """Samples of a model whose captions are judged, first those of the evaluation itself."""
 
-    study: Study
+    evaluation: Evaluation
     name: str
     """The condition."""
     parts: tuple[CaptionSamples, ...]
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def of(study: Study, metrics: Collection[MetricName | OwnMetric] = METRICS) -> "CaptionStudy | None":
+    def of(
+        evaluation: Evaluation, metrics: Collection[MetricName | CustomMetric] = METRICS
+    ) -> "CaptionEvaluation | None":
         """Choose the captions; None if captions are not measured, or neither model nor data have any."""
-        names = [name for name, kind in study.model.spec.further.items() if kind.in_sequence]
-        train, held_out = study.references.train, study.references.held_out
-        if "captions" not in metrics or not names or names[0] not in train.conditions or study.conditions is None:
+        names = [name for name, kind in evaluation.model.spec.further.items() if kind.in_sequence]
+        train, held_out = evaluation.references.train, evaluation.references.held_out
+        if "captions" not in metrics or not names or names[0] not in train.conditions or evaluation.conditions is None:
             return None
-        name, kind = names[0], _words(study, names[0])
-        known = _known(study, name)
-        count = min(GROUP, study.count, len(train.items) // 4)
-        parts = [CaptionSamples(dataclasses.replace(study, count=count), {TRAINING: torch.arange(count)})]
+        name, kind = names[0], _words(evaluation, names[0])
+        known = _known(evaluation, name)
+        count = min(GROUP, evaluation.count, len(train.items) // 4)
+        parts = [CaptionSamples(dataclasses.replace(evaluation, count=count), {TRAINING: torch.arange(count)})]
         source, rows = train, dict[str, Tensor]()
         if held_out is not None and name in held_out.conditions:
             source, rows = held_out, _new_rows(known, kind.texts(held_out.conditions[name]))
         if rows:
-            parts.append(_held_out_samples(study, source, name, rows))
+            parts.append(_held_out_samples(evaluation, source, name, rows))
         if len(rows.get(PAIRS, ())) <= AMONG:
-            parts += _exchanged_samples(study, source, name, known)
+            parts += _exchanged_samples(evaluation, source, name, known)
         notes = [f"Of several captions, {name} is measured."] if len(names) > 1 else []
-        return CaptionStudy(study, name, tuple(parts), (*notes, *([] if rows else [NOT_HELD_OUT])))
+        return CaptionEvaluation(evaluation, name, tuple(parts), (*notes, *([] if rows else [NOT_HELD_OUT])))
 
     @property
-    def further(self) -> list[Study]:
-        """The studies of the samples that are no samples of the study itself."""
-        return [part.study for part in self.parts[1:]]
+    def further(self) -> list[Evaluation]:
+        """The evaluations of the samples that are no samples of the evaluation itself."""
+        return [part.evaluation for part in self.parts[1:]]
 
     def measure(self, batch_size: int) -> Generator[Event, None, CaptionFeatures]:
         """Train a judge, and return the features by it. Those samples that are missing are made first."""
         made = []
         for part in self.parts:
-            made.append((yield from part.study.samples(batch_size, "sampling for captions")))
-        train, kind = self.study.references.train, _words(self.study, self.name)
+            made.append((yield from part.evaluation.samples(batch_size, "sampling for captions")))
+        references, kind = self.evaluation.references, _words(self.evaluation, self.name)
+        train = references.train
         own = ~kind.missing(train.conditions[self.name])
-        own[self.parts[0].conditions.order[: self.parts[0].study.count]] = False  # whose samples are judged
+        own[self.parts[0].conditions.order[: self.parts[0].evaluation.count]] = False  # whose samples are judged
         if int(own.sum()) < LEAST_TRAINED:
             text = (
                 f"Captions are not measured: {int(own.sum())} items are too few to train a judge, {LEAST_TRAINED} are"
@@ -195,8 +198,8 @@ class CaptionStudy:
             return CaptionFeatures((), (*self.notes, f"{text} needed."))
         judge = yield from track(
             caption_judge.train(
-                lambda: CaptionJudge(kind, self.study.model.spec.shape, self.study.model.spec.codec),
-                train.items[own], train.conditions[self.name][own], self.study.references.device, caption_judge.STEPS,
+                lambda: CaptionJudge(kind, self.evaluation.model.spec.shape, self.evaluation.model.spec.codec),
+                train.items[own], train.conditions[self.name][own], references.device, caption_judge.STEPS,
             ),
             "training a judge of captions", caption_judge.STEPS, "steps",
         )  # fmt: skip
@@ -205,23 +208,24 @@ class CaptionStudy:
 
 
 def judged(
-    study: Study, batch_size: int, metrics: Collection[MetricName | OwnMetric]
+    evaluation: Evaluation, batch_size: int, metrics: Collection[MetricName | CustomMetric]
 ) -> Generator[Event, None, CaptionFeatures | None]:
     """Return what the metric of captions takes; None if captions are not measured."""
-    captions = CaptionStudy.of(study, metrics)
+    captions = CaptionEvaluation.of(evaluation, metrics)
     return None if captions is None else (yield from captions.measure(batch_size))
 
 
-def _words(study: Study, name: str) -> Words:
+def _words(evaluation: Evaluation, name: str) -> Words:
     """The condition of a model that is words."""
-    kind = study.model.spec.further[name]
+    kind = evaluation.model.spec.further[name]
     assert isinstance(kind, Words)
     return kind
 
 
-def _known(study: Study, name: str) -> KnownCaptions:
+def _known(evaluation: Evaluation, name: str) -> KnownCaptions:
     """The captions of all training items that fit into memory."""
-    kind, values = _words(study, name), conditions_for(study.references.train.searched, study.model.spec)[0]
+    kind = _words(evaluation, name)
+    values = conditions_for(evaluation.references.train.searched, evaluation.model.spec)[0]
     texts = (kind.pieces.text(row) for row in values[name].flatten(0, 1).tolist())
     return KnownCaptions(filter(None, texts), kind.shuffled)
 
@@ -236,20 +240,24 @@ def _new_rows(known: KnownCaptions, texts: list[str]) -> dict[str, Tensor]:
     return {name: torch.tensor(rows)[evenly_spaced(GROUP, len(rows))] for name, rows in enough.items()}
 
 
-def _held_out_samples(study: Study, source: ReferenceSet, name: str, rows: dict[str, Tensor]) -> CaptionSamples:
-    kind, order = _words(study, name), torch.cat([*rows.values()])
+def _held_out_samples(
+    evaluation: Evaluation, source: ReferenceSet, name: str, rows: dict[str, Tensor]
+) -> CaptionSamples:
+    kind, order = _words(evaluation, name), torch.cat([*rows.values()])
     source = dataclasses.replace(
         source, conditions={**source.conditions, name: kind.encode(source.conditions[name]).short()[:, None]}
     )
-    conditions = ItemConditions.of(study.model.spec, source, order, study.request.seed)
+    conditions = ItemConditions.of(evaluation.model.spec, source, order, evaluation.request.seed)
     places = torch.split(torch.arange(len(order)), [len(part) for part in rows.values()])
-    made = dataclasses.replace(study, count=len(order), conditions=conditions)
+    made = dataclasses.replace(evaluation, count=len(order), conditions=conditions)
     return CaptionSamples(made, dict(zip(rows, places, strict=True)))
 
 
-def _exchanged_samples(study: Study, source: ReferenceSet, name: str, known: KnownCaptions) -> list[CaptionSamples]:
+def _exchanged_samples(
+    evaluation: Evaluation, source: ReferenceSet, name: str, known: KnownCaptions
+) -> list[CaptionSamples]:
     """Samples for captions with one word exchanged; none if there are too few of these."""
-    kind, seed = _words(study, name), study.request.seed
+    kind, seed = _words(evaluation, name), evaluation.request.seed
     texts, made = kind.texts(source.conditions[name]), dict[str, int]()
     for row in evenly_spaced(2 * GROUP, len(texts)):
         text = known.exchanged(texts[row], seed, row)
@@ -260,8 +268,8 @@ def _exchanged_samples(study: Study, source: ReferenceSet, name: str, known: Kno
     order, tokens = torch.tensor([*made.values()]), kind.encode(source.conditions[name]).short()[:, None]
     tokens[order] = kind.read([*made])[:, None]
     source = dataclasses.replace(source, conditions={**source.conditions, name: tokens})
-    conditions = ItemConditions.of(study.model.spec, source, order, seed)
-    part = dataclasses.replace(study, count=len(order), conditions=conditions)
+    conditions = ItemConditions.of(evaluation.model.spec, source, order, seed)
+    part = dataclasses.replace(evaluation, count=len(order), conditions=conditions)
     return [CaptionSamples(part, {EXCHANGED: torch.arange(len(order))}, real=False)]
 
 

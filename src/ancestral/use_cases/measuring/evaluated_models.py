@@ -1,4 +1,4 @@
-"""Models that are measured, with the data and the study of each: what evaluate, compare and average have in common."""
+"""Models that evaluate, compare and average measure, with the data and the evaluation of each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ from ancestral.base import storage
 from ancestral.base.arguments import short_source
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig, Given, run_files
+from ancestral.config import FROM_PYTHON, ConditionSource, CustomNetConfig, DataConfig, run_files
 from ancestral.config.request import Request
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
+from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import (
@@ -28,7 +29,6 @@ from ancestral.measure.reference import (
     names_of_conditions,
     plain_source,
 )
-from ancestral.measure.study import Study
 from ancestral.model import Model
 from ancestral.randomness import Stream
 from ancestral.targets import Denoiser
@@ -36,7 +36,7 @@ from ancestral.use_cases.output_files import home
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """A model to measure, and what results call it.
 
     A model in a file also has the folder `evaluation` of its run, and the SHA-256 of the file.
@@ -59,15 +59,15 @@ class Subject:
             return plain_source(data)
         if self.data_config is None:
             raise InputError(
-                "this model was imported or made from Python, so say which data to evaluate it on: "
+                "this model was imported or made from Python, so name the data to evaluate it on: "
                 f"{option('data', '...')}"
             )
         return self.data_config.source
 
 
-def open_subject(
+def open_model(
     model: str | Path | Model | Denoiser, options: WithSamples, device: torch.device, name: str = "the model"
-) -> Subject:
+) -> EvaluatedModel:
     """Open a model; `name` is what results call one that no file holds.
 
     Raises:
@@ -79,15 +79,15 @@ def open_subject(
         net = options.net if isinstance(config.net, CustomNetConfig) else None  # others build their own
         loaded = models.load(file, str(device), net=net)
         _check_functions(loaded, options)
-        return Subject(loaded, str(model), home(model) / run_files.EVALUATION, storage.sha256(file))
+        return EvaluatedModel(loaded, str(model), home(model) / run_files.EVALUATION, storage.sha256(file))
     if isinstance(model, Model):
         if model.file is not None:  # as if its path had been given
             _check_functions(model, options)
             name = str(model.file.parent if model.file.name == run_files.MODEL else model.file)
-        return Subject(model, name)
+        return EvaluatedModel(model, name)
     if options.data is None:
-        raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
-    return Subject(Model(model, datasets.open(options.data).spec), name)
+        raise InputError("a denoiser does not know the shape of its items, so name its data: data=...")
+    return EvaluatedModel(Model(model, datasets.open(options.data).spec), name)
 
 
 def _check_functions(model: Model, options: WithSamples) -> None:
@@ -97,28 +97,30 @@ def _check_functions(model: Model, options: WithSamples) -> None:
         derived.check_trusted([*made_by, *map(str, model.config.data.given or ())], options.trust or (), "trust")
 
 
-def opener(subjects: Sequence[Subject], options: WithSamples, source: Any) -> OpenSplit:
+def opener(entries: Sequence[EvaluatedModel], options: WithSamples, source: Any) -> OpenSplit:
     """Return the function that opens data for models, whose items are alike.
 
     Args:
-        subjects: The models. What was held out of their runs is known where it is the same.
+        entries: The models. What was held out of their runs is known where it is the same.
         options: The options.
         source: The training data.
 
     Raises:
         InputError: If the conditions of the models cannot be found in data.
     """
-    first, configs = subjects[0], [one.model.config.data for one in subjects]
+    first, configs = entries[0], [one.model.config.data for one in entries]
     splits = {(config.validation, config.moved, config.left_out, config.fingerprint) for config in configs}
-    given = _given_of(subjects, options, source)
+    given = _given_of(entries, options, source)
     return loader(first.model.spec, first.data_config, configs[0] if len(splits) == 1 else None, given)
 
 
-def _given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) -> tuple[Given, ...] | None:
+def _given_of(
+    entries: Sequence[EvaluatedModel], options: WithSamples, source: Any
+) -> tuple[ConditionSource, ...] | None:
     """Return where the data have the conditions of all models, as `data.open` takes it.
 
     Args:
-        subjects: The models.
+        entries: The models.
         options: The options: `given` names conditions that are elsewhere than in training.
         source: The training data.
 
@@ -129,32 +131,32 @@ def _given_of(subjects: Sequence[Subject], options: WithSamples, source: Any) ->
         InputError: If no model takes such a condition from data, the place of one does not exist, or held-out items
             would have the partners of training items.
     """
-    given = [names_of_conditions(one.model.spec, one.model.config.data.given) for one in subjects]
+    given = [names_of_conditions(one.model.spec, one.model.config.data.given) for one in entries]
     sources = list(dict.fromkeys(source for each in given for source in each or ()))
-    kinds = [pair for one in subjects for pair in one.model.spec.conditions.items()]
+    kinds = [pair for one in entries for pair in one.model.spec.conditions.items()]
     names = list(dict.fromkeys(name for name, kind in kinds if not kind.made_by))
-    for new in map(Given.from_text, options.given or ()):
+    for new in map(ConditionSource.from_text, options.given or ()):
         if new.name not in names:
             raise InputError(
-                f"{option('given', new)}: give NAME=WHAT of a condition that {subjects[0].name} takes from data "
+                f"{option('given', new)}: give NAME=WHAT of a condition that {entries[0].name} takes from data "
                 f"({', '.join(names) or 'it has none'})"
             )
         places = [new if new.name == old.condition else old for old in sources]
         sources = list(dict.fromkeys(places if new in places else [*places, new]))
     for lost in (one for one in sources if one.lost):
         raise InputError(
-            f"there is no {lost.what}, where {subjects[0].name} was given the condition {lost.name}: say where it is "
+            f"there is no {lost.what}, where {entries[0].name} was given the condition {lost.name}: say where it is "
             f"now, {option('given', f'{lost.name}=PLACE')}"
         )
     check_partners(source, plain_source(options.held_out), sources)
     return tuple(sources) if options.given or any(each is not None for each in given) else None
 
 
-def plan_study(
-    subject: Subject, options: WithSamples, source: Any, load: OpenSplit, temporary: Path, out: Path | None
-) -> Study:
-    """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
-    model, data_config = subject.model, subject.data_config
+def plan_evaluation(
+    entry: EvaluatedModel, options: WithSamples, source: Any, load: OpenSplit, temporary: Path, out: Path | None
+) -> Evaluation:
+    """Plan the evaluation of a model, whose samples are kept in `out` if the model is in a file."""
+    model, data_config = entry.model, entry.data_config
     sampler = model.sampler(options.sampler, steps=options.steps)
     train = load(source, "train")
     held_out, split = held_out_data(source, load, options.held_out)
@@ -176,7 +178,7 @@ def plan_study(
         order = randomness.permutation(len(references.train.items), 0, Stream.GIVEN, 0)
         conditions = ItemConditions.of(model.spec, references.train, order, options.seed)
     request = Request.of(sampler=sampler, seed=options.seed, guidance=guidance)
-    request = dataclasses.replace(request, model=subject.sha256)
-    folder = out / "samples" if out is not None and subject.sha256 else temporary
+    request = dataclasses.replace(request, model=entry.sha256)
+    folder = out / "samples" if out is not None and entry.sha256 else temporary
     count = DEFAULT_COUNT if isinstance(options.samples, bool | None) else options.samples
-    return Study(model, subject.name, request, folder, temporary, count, references, conditions=conditions)
+    return Evaluation(model, entry.name, request, folder, temporary, count, references, conditions=conditions)
