@@ -541,7 +541,7 @@ def test_runs_and_samplers_are_compared(tmp_path):
         [runs[0]], images(), samplers=["ddim", "heun"], most=8, samples=16, out=tmp_path / "d", **FAST
     )
     assert {"ddim", "heun"} <= set(str(samplers_).split())
-    with pytest.raises(InputError, match="name it, and no other"):
+    with pytest.raises(InputError, match="name one run only"):
         ancestral.compare(runs, samplers="all", **FAST)
 
 

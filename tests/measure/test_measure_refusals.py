@@ -57,7 +57,7 @@ LIKELIHOOD = {
     f"{BITS} --split held-out": "has no test split: say with --held-out",
     f"{BITS} --out notes.txt": "is a file",
     "evaluate tiny --likelihood": "the run was trained on it: say with --data where it is now",
-    "evaluate imported --likelihood": "was imported or made from Python, so say which data",
+    "evaluate imported --likelihood": "was imported or made from Python, so name the data",
     "evaluate points --likelihood --decoder tanh --data moons": "no grey levels",
     "evaluate broken-model --likelihood --data stripes.npz": "at t = 12 is not finite",
 }
