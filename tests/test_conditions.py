@@ -8,7 +8,7 @@ import torch
 
 from ancestral.base.errors import InputError
 from ancestral.conditions import ByKind, Classes, Condition, Image, Vector, Words, check, resized
-from ancestral.nets.conditioning import LAYERS, Embedded
+from ancestral.nets.conditioning import LAYERS, Embedding
 from ancestral.page.web_page import PAGE_FILES
 
 EXAMPLES = [Classes(("a", "b")), Vector((0.0,), (1.0,)), Image(1), Words(("▁a", "▁b"), 3)]
@@ -21,7 +21,7 @@ def test_each_kind_has_its_row_in_a_table(kind):
     assert names == [one.__name__.lower() for one in typing.get_args(Condition)]
     assert ByKind(*names)[kind] == type(kind).__name__.lower()
     layer = LAYERS[kind]
-    assert (kind.on_grid, kind.in_sequence) == (layer is None, layer is not None and not isinstance(layer, Embedded))
+    assert (kind.on_grid, kind.in_sequence) == (layer is None, layer is not None and not isinstance(layer, Embedding))
     assert f"{type(kind).__name__}: " in (PAGE_FILES / "page_conditions.js").read_text(encoding="utf-8")
 
 
@@ -32,7 +32,7 @@ def test_a_walk_between_values_of_a_kind_that_does_not_say_how_is_refused():
     first, last = torch.zeros(1, 1), torch.ones(1, 1)
     assert EXAMPLES[1].between("age", first, last, torch.tensor([0.0, 0.25])).tolist() == [[0.0], [0.25]]
     assert [kind.between("x", first, last, torch.ones(2)) for kind in (EXAMPLES[0], *EXAMPLES[2:])] == [None] * 3
-    with pytest.raises(InputError, match="nothing between two values of hue: give one for all of it"):
+    with pytest.raises(InputError, match="cannot interpolate between two values of hue: give one for all of it"):
         Angle((0.0,), (1.0,)).between("hue", first, last, torch.ones(2))
 
 

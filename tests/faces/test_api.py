@@ -483,7 +483,7 @@ def test_a_model_is_evaluated_saved_or_not(tmp_path):
     assert of_file.likelihood is None
     by_path = ancestral.evaluate(tmp_path / "run", data=images(), net=build, samples=16, **FAST)
     assert by_path.samples.between_sets == of_file.samples.between_sets
-    with pytest.raises(InputError, match="made from Python, so say which data"):
+    with pytest.raises(InputError, match="made from Python, so name the data"):
         ancestral.evaluate(run.model, samples=16, **FAST)
     bits = ancestral.evaluate(run.model, data=images(), samples=False, likelihood=True, n=3, passes=4, **{
         name: value for name, value in FAST.items() if name != "extractor"
@@ -541,7 +541,7 @@ def test_runs_and_samplers_are_compared(tmp_path):
         [runs[0]], images(), samplers=["ddim", "heun"], most=8, samples=16, out=tmp_path / "d", **FAST
     )
     assert {"ddim", "heun"} <= set(str(samplers_).split())
-    with pytest.raises(InputError, match="name it, and no other"):
+    with pytest.raises(InputError, match="name one run only"):
         ancestral.compare(runs, samplers="all", **FAST)
 
 

@@ -54,10 +54,10 @@ LIKELIHOOD = {
     f"{BITS} --device abacus": "no device 'abacus'",
     f"{BITS} --likelihod": "did you mean --likelihood?",
     f"{BITS} --guidance 2": "--guidance is an option of samples",
-    f"{BITS} --split held-out": "has no test split: say with --held-out",
+    f"{BITS} --split held-out": "has no test split: give data that the model was not trained on, --held-out",
     f"{BITS} --out notes.txt": "is a file",
     "evaluate tiny --likelihood": "the run was trained on it: say with --data where it is now",
-    "evaluate imported --likelihood": "was imported or made from Python, so say which data",
+    "evaluate imported --likelihood": "was imported or made from Python, so name the data",
     "evaluate points --likelihood --decoder tanh --data moons": "no grey levels",
     "evaluate broken-model --likelihood --data stripes.npz": "at t = 12 is not finite",
 }

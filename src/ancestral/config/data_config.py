@@ -141,9 +141,9 @@ class DataConfig:
     """Bits of each channel: 8 rounds deeper images, 16 keeps 16-bit files. Default: 16 if all files have 16 bits."""
     length: int | None = None
     """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones are filled with silence.
-    Without it all must have one length."""
+    Default: all must have one length."""
     rate: int | None = argument(None, title="Sample rate")
-    """Sampling rate in Hz to which .wav recordings are resampled; `length` counts samples at this rate. Without it all
+    """Sampling rate in Hz to which .wav recordings are resampled; `length` counts samples at this rate. Default: all
     must have one rate."""
     flip: bool = argument(False, title="Mirror")
     """Mirror half of the images left to right, at random. Not for digits and letters."""
