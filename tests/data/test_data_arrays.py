@@ -17,25 +17,6 @@ def save(path, array):
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("array", "expected"),
-    [
-        (NCHW, NCHW),
-        (NCHW.transpose(0, 2, 3, 1), NCHW),
-        (NCHW[:, :1], NCHW[:, :1]),
-        (NCHW[:, 0], NCHW[:, :1]),
-        (NCHW.transpose(0, 2, 3, 1)[..., :1], NCHW[:, :1]),
-        (np.asfortranarray(NCHW), NCHW),
-        (NCHW[..., :3], NCHW[..., :3].transpose(0, 3, 1, 2)),  # ambiguous: the last axis wins
-    ],
-)
-def test_layouts(tmp_path, array, expected):
-    data = load(save(tmp_path / "x.npy", array))
-    assert np.array_equal(data.items.numpy(), expected)
-    assert data.items.is_contiguous()
-    assert (data.name, data.labels, data.classes) == ("x", None, ())
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype):
     array = RNG.uniform(0, 99, (5, 2, 64)).astype(dtype)
@@ -55,17 +36,6 @@ def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype
         "was read as 5 signals of 64 values with 2 channels (item, channel, x)"
         in (load(str(tmp_path / "x.npz")).notes[0][0])
     )
-
-
-def test_rows_of_bytes_say_that_they_were_taken_for_signals(tmp_path):
-    rows = RNG.integers(0, 256, (5, 64), dtype=np.uint8)
-    data = load(save(tmp_path / "x.npy", rows))
-    assert data.shape == (1, 64)
-    assert "shape (5, 64) was taken for signals of 64 values" in data.notes[0][0]
-    assert "(N, height, width)" in data.notes[0][1]
-    for signals, dims in ((rows.astype(np.float32), None), (rows, 1)):
-        ((text, _),) = load(save(tmp_path / "y.npy", signals), dims=dims).notes
-        assert text.endswith("was read as 5 signals of 64 values with 1 channel (item, x)")
 
 
 VOLUMES = RNG.normal(size=(6, 5, 8, 7)).astype(np.float32)
@@ -169,12 +139,6 @@ def test_alpha_is_said_and_fields_of_as_many_channels_are_kept(tmp_path, channel
         kept = load(source, **options)
         assert np.array_equal(kept.items.int().numpy(), fields)
         assert "opaque" not in kept.notes[0][0]
-
-
-def test_resize_and_recolour(tmp_path):
-    data = load(save(tmp_path / "x.npy", np.full((3, 10, 20, 3), 77, dtype=np.uint8)), image_size=4, channels=1)
-    assert data.shape == (1, 4, 4)
-    assert data.items.unique().tolist() == [77]
 
 
 def test_npz_with_labels(tmp_path):

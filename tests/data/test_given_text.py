@@ -1,39 +1,29 @@
 """Text as a condition: captions beside images, and text of every source, which is words or classes by one rule."""
 
-import io
 import json
-import tarfile
 import time
 
 import datasets
 import numpy as np
 import pytest
 import torch
-from PIL import Image as PillowImage
 
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.options import in_python, spell
 from ancestral.conditions import Classes, Words
 from ancestral.data.texts import LONGEST_CAPTION, MOST_CAPTIONS, TextColumn
+from file_contents import image_bytes, write_images, write_tar
 
 N = 24
 IMAGES = torch.randint(0, 256, (N, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 CAPTIONS = [f"a {('red', 'blue')[i % 2]} circle, number {i}" for i in range(N)]
 
 
-def png(image):
-    out = io.BytesIO()
-    PillowImage.fromarray(image[0].numpy()).save(out, "PNG")
-    return out.getvalue()
-
-
 def folder(root, captions=None):
     """Images in two sub-folders, and by number the content of text files beside them."""
     for i, image in enumerate(IMAGES):
-        file = root / "ab"[i % 2] / f"{i:02}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(png(image))
+        write_images(root / "ab"[i % 2], [image], f"{i:02}.png")
     for i, content in (captions or {}).items():
         raw = content if isinstance(content, bytes) else content.encode()
         (root / "ab"[i % 2] / f"{i:02}.txt").write_bytes(raw)
@@ -204,15 +194,20 @@ def test_text_of_every_source_is_the_same_words(tmp_path, monkeypatch):
     np.savez(
         tmp_path / "a.npz", images=IMAGES[:, 0].numpy(), caption=np.array(CAPTIONS), all=np.array(several[1:2] * N)
     )
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for i in range(N):
-            more = {"all.txt": "\n\n".join(several[i]).encode(), "txt": CAPTIONS[i].encode(), "png": png(IMAGES[i])}
-            for suffix, raw in more.items():
-                info = tarfile.TarInfo(f"{i:04}.{suffix}")
-                info.size = len(raw)
-                tar.addfile(info, io.BytesIO(raw))
+    members = []
+    for i in range(N):
+        members += [
+            (f"{i:04}.all.txt", "\n\n".join(several[i]).encode()),
+            (f"{i:04}.txt", CAPTIONS[i].encode()),
+            (f"{i:04}.png", image_bytes(IMAGES[i])),
+        ]
+    write_tar(tmp_path / "a.tar", members)
     datasets.disable_progress_bars()
-    columns = {"image": [{"bytes": png(one), "path": None} for one in IMAGES], "caption": CAPTIONS, "all": several}
+    columns = {
+        "image": [{"bytes": image_bytes(one), "path": None} for one in IMAGES],
+        "caption": CAPTIONS,
+        "all": several,
+    }
     features = {"image": datasets.Image(), "caption": datasets.Value("string")}
     features["all"] = datasets.Sequence(datasets.Value("string"))
     datasets.Dataset.from_dict(columns, features=datasets.Features(features)).save_to_disk(tmp_path / "saved")
@@ -266,12 +261,6 @@ def test_text_of_any_length_is_read_in_little_time(hostile):
     assert kind.texts(values)[2] == "a red square"
 
 
-def test_text_that_is_no_unicode_is_refused_with_its_row():
-    captions = [*(f"a caption of {row}" for row in range(30)), "a \ud800 caption"]
-    with pytest.raises(InputError, match=r"no Unicode in 1 row \(item 30\): save it as UTF-8"):
-        data.open((torch.zeros(31, 1, 4, 4, dtype=torch.uint8), {"caption": captions}))
-
-
 WRONG_TEXTS = {"a \0 caption": "NUL (it may be UTF-16)", "a \ud800 caption": "text that is no Unicode"}
 
 
@@ -308,15 +297,9 @@ def test_a_table_in_utf_16_is_named(tmp_path, name):
 
 
 def test_a_caption_of_a_shard_that_is_not_utf_8_is_refused(tmp_path):
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for i in range(N):
-            for suffix, raw in {
-                "png": png(IMAGES[i]),
-                "txt": "a Größe".encode("latin-1" if i == 2 else "utf-8"),
-            }.items():
-                info = tarfile.TarInfo(f"{i:04}.{suffix}")
-                info.size = len(raw)
-                tar.addfile(info, io.BytesIO(raw))
+    texts = [(f"{i:04}.txt", "a Größe".encode("latin-1" if i == 2 else "utf-8")) for i in range(N)]
+    images = [(f"{i:04}.png", image_bytes(image)) for i, image in enumerate(IMAGES)]
+    write_tar(tmp_path / "a.tar", sorted(texts + images))
     with pytest.raises(InputError, match=r"no Unicode in 1 row \(.*0002"):
         data.open(tmp_path / "a.tar", given="caption")
 
