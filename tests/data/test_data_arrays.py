@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -88,10 +89,8 @@ def test_a_layout_brings_each_value_to_its_place():
     ],
 )
 def test_layouts_that_are_refused(array, options, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         load(array, **options)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_masked_values_are_refused_as_gaps_are():
@@ -180,9 +179,8 @@ def test_points(tmp_path):
     ],
 )
 def test_unfit_arrays(tmp_path, array, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         load(save(tmp_path / "x.npy", array))
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +232,8 @@ def test_damaged_files(tmp_path):
         damaged.append(whole[:40] + bytes(255 - b for b in whole[40:80]) + whole[80:])
         for raw in damaged:
             file.write_bytes(raw)
-            with pytest.raises(InputError, match=f"{file.name} is not a whole NumPy file") as error:
+            with pytest.raises(InputError, match=f"{file.name} is not a whole NumPy file"):
                 load(str(file))
-            assert "\n" not in str(error.value)
 
 
 def test_a_header_that_lies_about_its_size(tmp_path):

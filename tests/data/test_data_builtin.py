@@ -96,9 +96,8 @@ def test_fashion_as_debian_installs_it_or_from_a_copy_in_the_cache(cache, monkey
 
 @pytest.mark.usefixtures("cache", "offline")
 def test_fashion_says_both_ways_when_it_cannot_be_had(tmp_path):
-    with pytest.raises(InputError, match=r"apt-get install dataset-fashion-mnist.*connect to the internet") as error:
+    with pytest.raises(InputError, match=r"apt-get install dataset-fashion-mnist.*connect to the internet"):
         builtin.fashion(installed=tmp_path)
-    assert "\n" not in str(error.value)
 
 
 def cut(raw):
@@ -219,9 +218,8 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     ],
 )
 def test_unknown_sources(source, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         load(source)
-    assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):

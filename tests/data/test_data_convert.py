@@ -8,7 +8,6 @@ from ancestral.config.data_config import parse_image_size, plain_image_size
 from ancestral.data.convert import CONVERTED_IMAGES, Conversion, centre_crop_resize, composite, to_channels
 
 
-
 def image(*channels):
     """One image of one pixel."""
     return torch.tensor(channels, dtype=torch.uint8).view(1, -1, 1, 1)

@@ -212,9 +212,8 @@ GAPS[3, 0, 1, 2] = np.nan
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, array, options, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         read(tmp_path, array, **options)
-    assert "\n" not in str(error.value)
 
 
 def test_only_arrays_hold_signals_and_volumes(tmp_path):

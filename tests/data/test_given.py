@@ -1,5 +1,7 @@
 """Conditions of a data set: columns, folders of partners and operators, from opening to what a network gets."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -151,10 +153,8 @@ def test_further_arrays_of_a_file_are_conditions_if_they_are_named(tmp_path):
     ],
 )  # fmt: skip
 def test_conditions_that_do_not_fit_are_refused(source, given, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open(source, given=given)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_missing_partners_are_named(tmp_path):

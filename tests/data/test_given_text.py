@@ -1,6 +1,7 @@
 """Text as a condition: captions beside images, and text of every source, which is words or classes by one rule."""
 
 import json
+import re
 import time
 
 import datasets
@@ -91,10 +92,8 @@ def test_text_files_are_used_if_they_are_named_and_noted_otherwise(tmp_path):
 )
 def test_text_files_that_cannot_be_read_are_named(tmp_path, content, says):
     root = folder(tmp_path / "photos", {**BESIDE, 0: content, 1: content})
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open(root, given="caption")
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
     faults = []
     assert data.open(root, given="caption", faults=faults).spec.further == {}
     assert set(faults[0].names) == {"a/00.txt", "b/01.txt"}

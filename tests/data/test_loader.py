@@ -222,9 +222,8 @@ def test_nothing_but_unreadable_items_ends_it(folder, workers):
     lazy = data.open(str(folder), memory=0)
     for i in range(36):
         (folder / lazy.name_of(i)).write_bytes(b"bad")
-    with pytest.raises(InputError, match="100 items of set one after the other cannot be read: ") as error:
+    with pytest.raises(InputError, match="100 items of set one after the other cannot be read: "):
         batches(lazy, 1, workers=workers)
-    assert "\n" not in str(error.value)
 
 
 def test_a_killed_worker_costs_no_batch(folder):
@@ -342,9 +341,8 @@ def test_a_folder_that_stays_gone_ends_it(folder, workers, monkeypatch):
     lazy = data.open(str(folder), memory=0)
     folder.rename(folder.with_name("away"))
     folder.mkdir()  # as a mount point without its file system
-    with pytest.raises(SourceLost, match=r"No such file or directory \(for 0\.3 s now\): bring it back") as error:
+    with pytest.raises(SourceLost, match=r"No such file or directory \(for 0\.3 s now\): bring it back"):
         batches(lazy, 1, workers=workers)
-    assert "\n" not in str(error.value)
 
 
 def test_ctrl_c_is_not_for_workers(folder):

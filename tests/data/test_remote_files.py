@@ -181,9 +181,8 @@ def test_a_web_server_has_files_by_name_and_no_lists(bucket, tmp_path):
     bucket.upload(root, "set", ACL="public-read")
     remote, local = data.open(f"{bucket.url}/set/part-{{000..003}}.tar", memory=0), data.open(str(root), memory=0)
     assert all(torch.equal(remote.read(index)[0], local.read(index)[0]) for index in range(20))
-    with pytest.raises(SourceLost, match=r"http://\S+/set cannot be read: .*PROPFIND") as error:
+    with pytest.raises(SourceLost, match=r"http://\S+/set cannot be read: .*PROPFIND"):
         data.open(f"{bucket.url}/set")
-    assert "\n" not in str(error.value)
 
 
 def test_names_are_those_of_the_store(bucket, tmp_path):
@@ -237,10 +236,9 @@ def test_the_error_of_the_last_request_names_the_object_and_nothing_is_kept(
     files = RemoteFiles(bucket.upload(shards(tmp_path / "set"), "set"))
     with (
         bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
-        pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read: \S+") as error,
+        pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read: \S+"),
     ):
         files.read(b"part-001.tar")
-    assert "\n" not in str(error.value)
     assert nothing_kept()
     assert files.read(b"part-001.tar") == (tmp_path / "set" / "part-001.tar").read_bytes()
 
@@ -255,11 +253,8 @@ def test_a_list_whose_sizes_are_wrong_gives_no_part_of_an_object(amount, bucket,
     with bucket.faulty(lambda method, path, part: ("listed", amount) if "list-type" in path else None):
         files = RemoteFiles(address)
     for read in (lambda: files.read(b"part-001.tar"), lambda: files.read(b"part-001.tar", 512)):
-        with pytest.raises(
-            SourceLost, match=r"bytes came, and it has [\d,]+ bytes in all, [\d,]+ by the list"
-        ) as error:
+        with pytest.raises(SourceLost, match=r"bytes came, and it has [\d,]+ bytes in all, [\d,]+ by the list"):
             read()
-        assert "\n" not in str(error.value)
     assert nothing_kept()
 
 

@@ -3,7 +3,6 @@
 import csv
 import errno
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from PIL import Image
 import ancestral
 from ancestral.base import storage
 from ancestral.base.errors import install_command
-from ancestral.config import PRESETS
 from ancestral.declarations import Train
 from ancestral.faces import command as cli
 from ancestral.training import Checkpoints, RunFolder
@@ -49,13 +47,6 @@ def points_run(tmp_path_factory):
 # -- help -------------------------------------------------------------------------------------------------------------
 
 
-def test_help_names_every_verb(capsys):
-    code, out, _ = call(capsys, "--help")
-    assert code == 0
-    assert all(f"  {verb} " in out for verb in cli.COMMANDS)
-    assert call(capsys)[1] == out
-
-
 @pytest.mark.parametrize("missing", ["ancestral_studio", "starlette"])
 def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkeypatch, missing):
     for name in [name for name in sys.modules if name.startswith(("ancestral_studio", f"{missing}."))]:
@@ -66,40 +57,6 @@ def test_a_command_of_a_distribution_that_is_missing_is_one_line(refused, monkey
 
 def test_version(capsys):
     assert call(capsys, "--version")[:2] == (0, f"ancestral {ancestral.__version__}\n")
-
-
-@pytest.mark.parametrize("verb", cli.COMMANDS)
-def test_every_option_has_help_and_its_default(capsys, verb):
-    """What an option sets, and its default: a value, words, or none for a flag that is off."""
-    code, out, _ = call(capsys, verb, "--help-all")
-    assert code == 0
-    assert "None" not in out.replace("(default: None)", "None")
-    entries = [" ".join(e.split()) for e in re.split(r"\n  (?=-|[A-Z])", out.replace("\n\n", "\n"))[1:]]
-    least = {"train": 50, "sample": 14, "evaluate": 23, "compare": 14, "doctor": 10}
-    assert len(entries) >= least.get(verb, 1)
-    for entry in entries:
-        assert re.search(r"[a-z]{3}", entry.partition(" ")[2]), entry
-    valued = [entry for entry in entries if re.match(r"-[a-z-]+(, --[a-z-]+)? (N|X|TEXT|DIR|SOURCE) ", entry)]
-    assert [e for e in valued if "default" not in e.lower() and "none" not in e and "without" not in e] == []
-
-
-def test_common_options_come_first_and_all_on_request(capsys):
-    short, everything = (call(capsys, "train", "digits", option)[1] for option in ("--help", "--help-all"))
-    assert "--weighting" not in short
-    assert "--weighting" in everything
-    assert "--help-all lists all" in short
-    assert call(capsys, "train", "-h")[1] == short
-    assert "--steps N               Number of optimiser steps. (default: 2400)" in short
-
-
-def test_help_shows_the_defaults_that_the_data_get(capsys, tmp_path):
-    assert "(default: 32)" in call(capsys, "train", "--data", tmp_path, "--help")[1].partition("--batch-size")[0]
-    assert "(default: 1500)" in call(capsys, "train", "--data", "moons", "--help")[1]
-
-
-def test_train_help_shows_the_presets_own_defaults(capsys):
-    assert "(default: 800000)" in call(capsys, "train", "cifar10", "--help")[1]
-    assert all(name in " ".join(call(capsys, "train", "--help")[1].split()) for name in PRESETS)
 
 
 # -- train, sample, info ----------------------------------------------------------------------------------------------
@@ -119,25 +76,6 @@ def test_train_leaves_a_run_folder(points_run):
 
 
 TINY = ("--steps", 1, "--batch-size", 2, "--width", 16, "--trackers", "none", "--device", "cpu", "--threads", 1)
-
-
-def test_data_network_and_time_are_three_lines_and_the_rest_is_in_the_notes_or_with_v(run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "points").mkdir()
-    *opening, note, step, trained, size, _ = run("train", "points", *TINY).splitlines()
-    assert "points is the preset of that name; the folder is  ./points" in note
-    assert [line.split(":")[0].split(" for ")[0] for line in opening[:2]] == ["moons", opening[1]]
-    assert " parameters on cpu, " in opening[1]
-    assert " for 1 step of " in opening[2]
-    assert (len(opening), step[:4], trained[:7]) == (3, "step", "Trained")
-    assert re.match(
-        r"The run takes .*B on disk \(checkpoints .*B, snapshots .*B\); what can go:  ancestral runs ", size
-    )
-    notes = (tmp_path / "runs" / "points" / "notes.txt").read_text().splitlines()
-    assert [note.split(":")[0] for note in notes] == ["step 0"] * len(notes)
-    lines = run("train", "points", *TINY, "-v", "--out", "again").splitlines()
-    assert [f"step 0: {line}" for line in lines[4 : 4 + len(notes)]] == notes
-    assert "for ancestral average" in notes[0]
 
 
 def test_data_may_stand_in_the_place_of_a_preset_or_after_it(run, tmp_path, monkeypatch):
@@ -278,20 +216,6 @@ def state(path):
     return checkpoint
 
 
-def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
-    common = ["points", "--batch-size", "16", "--width", "16", "--decay", "none"]
-    assert call(capsys, "train", *common, "--steps", "6", "--out", tmp_path / "a")[0] == 0
-    assert call(capsys, "train", *common, "--steps", "4", "--out", tmp_path / "b")[0] == 0
-    code, text, _ = call(capsys, "train", "points", "--resume", "--steps", "6", "--out", tmp_path / "b")
-    assert code == 0
-    assert "going on from step 4" in text
-    assert "for 2 steps of" in text
-    one, other = state(tmp_path / "a"), state(tmp_path / "b")
-    assert one.step == other.step == 6
-    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
-    assert "Already at step 6 of 6" in call(capsys, "train", "points", "--resume", "--out", tmp_path / "b")[1]
-
-
 def test_a_run_that_is_beyond_its_last_step_has_no_forecast(capsys, tmp_path, monkeypatch):
     common = ["train", "points", "--out", tmp_path / "a", "--trackers", "none"]
     assert call(capsys, *common, "--steps", "3", "--batch-size", "4", "--width", "16")[0] == 0
@@ -340,14 +264,6 @@ def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsy
     content = model.read_bytes()
     call(capsys, *begin, "--steps", "6", "--resume")
     assert model.read_bytes() == content  # what is there is left alone
-
-
-def test_resume_begins_a_run_where_there_is_none(capsys, tmp_path):
-    code, _, _ = call(
-        capsys, "train", "points", "--steps", "1", "--batch-size", "4", "--resume", "--out", tmp_path / "new"
-    )
-    assert code == 0
-    assert state(tmp_path / "new").step == 1
 
 
 @pytest.mark.long
@@ -446,19 +362,6 @@ def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path, 
     before = {path: path.read_bytes() for path in states.values()}
     assert "no other is left" in refused(*argv, "--resume", "--steps", 4)
     assert {path: path.read_bytes() for path in before} == before
-
-
-def test_a_corrupt_image_among_good_ones_is_named_and_skipped(capsys, tmp_path):
-    source = tmp_path / "images"
-    source.mkdir()
-    for number, path in enumerate(sorted(EMOJI.rglob("*.png"))[:5]):
-        (source / f"{number}.png").write_bytes(path.read_bytes())
-    (source / "broken.png").write_bytes((source / "0.png").read_bytes()[:200])
-    code, text, _ = call(capsys, "train", "--data", source, "--out", tmp_path / "run", "--image-size", 8, *SMALL)
-    assert code == 0
-    assert "5 items" in text
-    assert "broken.png" in text
-    assert "skipping 1 file that could not be read:" in text.splitlines()
 
 
 def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_path, monkeypatch, refused):

@@ -8,7 +8,6 @@ import math
 import re
 import time
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -244,15 +243,6 @@ def test_gaps_break_a_line_and_a_long_one_keeps_its_outliers():
     assert min(b for _, b in coordinates(path)) == TOP  # the outlier is the highest point of the box
 
 
-def test_the_curves_are_whole_svg(tmp_path):
-    folder = begun(tmp_path / "run")
-    for step in (1, 2, 3):
-        folder.append_log(progress(step, 1 / step))
-    text = write_report(folder.path, about()).read_text()
-    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        assert ElementTree.fromstring(svg).find("path") is not None
-
-
 # -- trainings --------------------------------------------------------------------------------------------------------
 
 
@@ -311,22 +301,6 @@ def test_other_data_have_pages_too(tmp_path, run, quick, shape):
     assert f"12 of {'x'.join(map(str, shape))}" in page.text
 
 
-def test_a_stopped_training_leaves_its_page(tmp_path, run, quick, monkeypatch):
-    take_step = Trainer.take_step
-
-    def stopping(trainer):
-        if trainer.step == 2:
-            trainer.stop()
-        return take_step(trainer)
-
-    monkeypatch.setattr(Trainer, "take_step", stopping)
-    out = tmp_path / "run"
-    run("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "9", "--out", out)
-    page = read(out / "report.html")
-    assert "step 3 of 9" in page.text
-    assert "From noise to samples" not in page.text
-
-
 def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, monkeypatch):
     write, atomic = storage.write_text, storage.atomic
 
@@ -370,32 +344,6 @@ def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
     assert not page.stale
     assert page.write(last=True) is None
     assert len(read(folder.report).pictures) == len(running_page.pictures) == 2  # with the film strip of before
-
-
-def test_a_long_training_writes_its_page_between_previews(tmp_path, run, quick, monkeypatch):
-    monkeypatch.setattr(RunReport, "stale", property(lambda report: report.trainer.step == 3))
-    written, write = [], RunReport.write
-
-    def noted(report, film=None, last=False):
-        written.append((report.trainer.step, last))
-        return write(report, film, last)
-
-    monkeypatch.setattr(RunReport, "write", noted)
-    options = ("--log-every", "1", "--sample-every", "4", "--steps", "5")
-    run(
-        "train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", *options, "--out", tmp_path / "a"
-    )
-    assert written == [(3, False), (4, False), (5, True)]
-
-
-def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
-    folder = begun(tmp_path / "run")
-    page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
-    page.seconds = 10.0
-    assert page.write() is None
-    assert not folder.report.exists()
-    assert page.write(last=True) is None
-    assert folder.report.exists()
 
 
 def test_what_the_doctor_finds_is_reported(tmp_path):
