@@ -72,10 +72,6 @@ def test_the_choice_for_photographs():
     cpu = {size: by_size.choose((3, size, size)) for size in (64, 128, 256, 512, 1024)}
     assert {size: choice["patch"] for size, choice in cpu.items()} == {64: 2, 128: 4, 256: 8, 512: 16, 1024: 16}
     assert cpu[64] == {**cpu[512], "patch": 2}
-    assert cpu[64] == {
-        **{"width": 32, "mults": (1, 2, 4), "blocks": 1, "attention": (8,), "patch": 2, "narrow": True},
-        **{"batch_size": 32, "lr": 2e-3},
-    }
     assert cpu[1024]["mults"] == (1, 1, 2, 4)
     assert by_size.choose((3, 4096, 4096))["batch_size"] < 32
     for size in (64, 128, 256):
@@ -196,22 +192,10 @@ def test_the_papers_256_model_has_its_parameters_and_settings():
 TINY, RGB = UNetConfig(width=8, mults=(1,), blocks=1, attention=()), DataSpec((3, 8, 8), Codec("uint8"), ())
 
 
-@pytest.mark.parametrize(
-    ("size", "mults", "parameters", "batch_size", "lr", "schedule", "dropout"),
-    [
-        (64, (1, 2, 3, 4), 88_217_219, 128, 2e-4, "cosine", 0.1),
-        (128, (1, 1, 2, 3, 4), 90_860_931, 64, 1e-4, "linear", 0.0),
-        (256, (1, 1, 2, 2, 4, 4), 118_931_459, 64, 1e-4, "linear", 0.0),
-    ],
-)
-def test_the_presets_for_photographs(size, mults, parameters, batch_size, lr, schedule, dropout):
+@pytest.mark.parametrize(("size", "parameters"), [(64, 88_217_219), (128, 90_860_931), (256, 118_931_459)])
+def test_the_presets_for_photographs(size, parameters):
     config = configs.preset(f"photos{size}")
     assert sum(parameter.numel() for parameter in net_of(config, (3, size, size)).parameters()) == parameters
-    assert config.net == UNetConfig(width=128, mults=mults, blocks=2, attention=(16, 8), dropout=dropout)
-    assert (config.train.batch_size, config.train.lr, config.train.ema) == (batch_size, lr, 0.9999)
-    assert config.train.precision == "auto"  # bf16 where the hardware has it
-    assert (config.process.schedule, config.process.target) == (schedule, "eps")
-    assert (config.data.image_size, config.data.channels, config.data.flip) == (size, 3, False)
     assert config.with_settings(source="a/cats").title == "cats"
     assert configs.command(config.with_settings(source="cats")) == f"ancestral train photos{size} --data cats"
 

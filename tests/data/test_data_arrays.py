@@ -18,27 +18,6 @@ def save(path, array):
     return str(path)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype):
-    array = RNG.uniform(0, 99, (5, 2, 64)).astype(dtype)
-    path = save(tmp_path / "x.npy", array)
-    data = load(path)
-    ((text, advice),) = data.notes
-    assert data.shape == (1, 2, 64)
-    assert text.endswith("x.npy of shape (5, 2, 64) was taken for grey images, 2 pixels high and 64 wide")
-    assert spell(advice, in_python) == "dims=1 reads signals of 2 channels and 64 values"
-    assert load(torch.from_numpy(array)).notes[0][0].startswith("the array of shape (5, 2, 64) was taken for grey")
-    for dims, shape in ((1, (2, 64)), (2, (1, 2, 64))):
-        by_dims = load(path, dims=dims)
-        assert by_dims.shape == shape
-        assert "taken for" not in by_dims.notes[0][0]
-    np.savez(tmp_path / "x.npz", signals=array)
-    assert (
-        "was read as 5 signals of 64 values with 2 channels (item, channel, x)"
-        in (load(str(tmp_path / "x.npz")).notes[0][0])
-    )
-
-
 VOLUMES = RNG.normal(size=(6, 5, 8, 7)).astype(np.float32)
 CUBES = RNG.normal(size=(6, 8, 8, 8)).astype(np.float32)
 

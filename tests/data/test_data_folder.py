@@ -84,22 +84,18 @@ def palette(mode="RGB", data=(10, 20, 30, 200, 100, 50)):
     return image
 
 
-def test_palette_without_transparency(tmp_path):
-    item = one(tmp_path, palette())
-    assert item[:, 0, 0].tolist() == [10, 20, 30]
-    assert item[:, 4, 5].tolist() == [200, 100, 50]
-
-
-def test_palette_with_a_transparent_entry(tmp_path):
-    item = one(tmp_path, palette(), transparency=1)
-    assert item[:, 0, 0].tolist() == [10, 20, 30]
-    assert item[:, 4, 5].tolist() == [255, 255, 255]
-
-
-def test_palette_with_an_alpha_for_each_entry(tmp_path):
-    item = one(tmp_path, palette(), transparency=bytes([0, 51]))
-    assert item[:, 0, 0].tolist() == [255, 255, 255]
-    assert item[:, 4, 5].tolist() == [244, 224, 214]  # a fifth of the colour, four fifths of white
+@pytest.mark.parametrize(
+    ("options", "first", "last"),
+    [
+        ({}, [10, 20, 30], [200, 100, 50]),
+        ({"transparency": 1}, [10, 20, 30], [255, 255, 255]),
+        ({"transparency": bytes([0, 51])}, [255, 255, 255], [244, 224, 214]),  # a fifth of the colour
+    ],
+    ids=["opaque", "a transparent entry", "an alpha for each entry"],
+)
+def test_palettes(tmp_path, options, first, last):
+    item = one(tmp_path, palette(), **options)
+    assert (item[:, 0, 0].tolist(), item[:, 4, 5].tolist()) == (first, last)
 
 
 @pytest.mark.parametrize(("mode", "colour", "hole"), [("L", 77, 77), ("RGB", (1, 2, 3), (1, 2, 3))])
@@ -160,18 +156,6 @@ def test_without_the_plug_in_photographs_of_phones_are_named_with_it(tmp_path, n
         load(str(tmp_path))
     with pytest.raises(InputError, match=r"HEIC files .*: .*pillow-heif"):
         ancestral.inspect(str(tmp_path), progress=False, steps=0, device="cpu")
-
-
-def test_modes_that_no_file_brings_today():
-    """PA is made in memory only, I came from 16-bit PNG before Pillow 11, RGBa and La are premultiplied."""
-    both = flat("PA", (1, 51))
-    both.putpalette([10, 20, 30, 200, 100, 50])
-    assert to_pixels(both)[:, 0, 0].tolist() == [200, 100, 50, 51]
-    assert to_pixels(flat("I", 65535)).unique().tolist() == [255]
-    assert to_pixels(flat("RGBA", (100, 50, 0, 51)).convert("RGBa"))[:, 0, 0].tolist() == [100, 50, 0, 51]
-    assert to_pixels(flat("LA", (100, 51)).convert("La"))[:, 0, 0].tolist() == [100, 51]
-    with pytest.raises(ValueError, match="beyond 16 bits"):
-        to_pixels(flat("I", 65536))
 
 
 # orientation, size, channels

@@ -14,7 +14,6 @@ from ancestral.config.data_sources import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import evenly_spaced
-from ancestral.data.decoding import IMAGE_FORMATS
 from ancestral.data.files import SourceLost, Unreadable, read_file
 from ancestral.data.sources.file_folder import FileFolder, scan
 from ancestral.data.spec import channel_mean
@@ -91,31 +90,6 @@ def test_the_progress_of_reading_is_reported(tmp_path):
     items = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
     items[0] = 1
     assert torch.equal(finish(data.opening(items)).items, items)
-
-
-def test_what_is_not_like_the_rest(tmp_path):
-    source = tree(tmp_path)
-    (tmp_path / "cat" / "0" / "bad.png").write_bytes(b"nonsense")
-    (tmp_path / "cat" / "0" / "gone.png").symlink_to("nowhere")
-    os.mkfifo(tmp_path / "cat" / "0" / "pipe.png")
-    lazy = data.open(source, memory=0)
-    reasons = {}
-    for i in range(len(lazy)):
-        try:
-            lazy.read(i)
-        except Unreadable as reason:
-            reasons[lazy.name_of(i)] = str(reason)
-    assert reasons == {
-        "cat/0/bad.png": f"not an image of a kind that is read ({', '.join(IMAGE_FORMATS)})",
-        "cat/0/gone.png": "No such file or directory",
-        "cat/0/pipe.png": "not a regular file",
-    }
-    Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "0" / "bad.png")
-    with pytest.raises(Unreadable, match="it is 8 x 8 with 3 channels, but the others are 9 x 7"):
-        lazy.read(next(i for i in range(len(lazy)) if lazy.name_of(i) == "cat/0/bad.png"))
-    with pytest.raises(InputError, match=r"items of .* differ \(cat/0/bad\.png is 8 x 8 .*: give image_size='HxW'"):
-        data.open(source, memory=0)
-    assert data.open(source, memory=0, image_size=5).shape == (3, 5, 5)
 
 
 def test_nothing_that_can_be_read(tmp_path):

@@ -13,7 +13,6 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from mkdocs.exceptions import PluginError
 from PIL import Image
 
 import ancestral
@@ -417,26 +416,6 @@ def test_the_page_of_a_lesson_has_every_cell_of_its_notebook_in_order(lesson, pa
     assert set(re.findall(r"\]\(([^)]+\.png)\)", page)) == set(pictures)
     assert f"({lesson.stem}.py){{: download" in page
     assert f"({lesson.stem}.ipynb){{: download" in page
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (["one curve"], "2 pictures of the notebook and 1 texts"),
-        (["one curve", "two curves", "three"], "2 pictures of the notebook and 3 texts"),
-        (None, "2 pictures of the notebook and 0 texts"),
-    ],
-)
-def test_a_picture_or_a_text_too_many_is_refused(pages, texts, message, monkeypatch):
-    assert list(pages.SEEN) == [lesson.stem for lesson in LESSONS]
-    lesson, section = LESSONS[0], "4. What the schedule does"
-    others = {heading: text for heading, text in pages.SEEN[lesson.stem].items() if heading != section}
-    monkeypatch.setitem(pages.SEEN, lesson.stem, others if texts is None else others | {section: texts})
-    with pytest.raises(PluginError, match=f"{re.escape(repr(section))} are {message}"):
-        pages.lesson_page(lesson)
-    monkeypatch.setitem(pages.SEEN, lesson.stem, others | {section: ["one", "two"], "No such heading": ["three"]})
-    with pytest.raises(PluginError, match="'No such heading' are 0 pictures of the notebook and 1 texts"):
-        pages.lesson_page(lesson)
 
 
 # -- names and links --------------------------------------------------------------------------------------------------

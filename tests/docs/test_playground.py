@@ -393,24 +393,6 @@ def test_the_mouse_draws_and_erases(open_page):
 
 
 @pytest.mark.browser
-def test_a_finger_draws_where_it_may_and_scrolls_otherwise(open_page):
-    page = open_page(
-        "#view=paths&at=0&data=own", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}
-    )
-    box = page.locator(".pg-canvas").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    action = "getComputedStyle(document.querySelector('.pg-canvas')).touchAction"
-    page.touchscreen.tap(x, y)
-    assert current(page)["points"] == []
-    assert page.evaluate(action) == "pan-y"
-    page.check("[name=tool][value=draw]", force=True)
-    page.evaluate("scrollTo(0, 0)")
-    page.touchscreen.tap(x, y)
-    assert len(current(page)["points"]) == 2
-    assert page.evaluate(action) == "none"
-
-
-@pytest.mark.browser
 def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     bad = "#view=bogus&data=nothing&schedule=x&sampler=y&steps=-3&T=5&n=1e9&eta=NaN&seed=-1&points=!&at=x&other=1"
     page = open_page(bad)
@@ -452,25 +434,6 @@ def test_every_control_has_a_name(open_page):
 
 
 # The story
-
-
-@pytest.mark.browser
-def test_every_link_to_try_sets_its_state(open_page):
-    page = open_page("", reduced_motion="reduce")
-    for name in ("forward", "field", "paths", "compare", "network"):
-        page.check(f"[name=view][value={name}]", force=True)
-        for link in page.locator(".pg-try a").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
-            page.select_option("[name=schedule]", "sigmoid")  # the link leads to the same state from any other
-            page.evaluate(
-                "document.querySelector('.pg-try a').setAttribute('href', arguments)".replace("arguments", repr(link))
-            )
-            page.locator(".pg-try a").first.click()
-            page.wait_for_function("Ancestral.current().settings.schedule !== 'sigmoid'")
-            settings = current(page)["settings"]
-            for setting in link[1:].split("&"):
-                key, value = setting.split("=")
-                assert settings[key] == value, link
-            page.check(f"[name=view][value={name}]", force=True)
 
 
 @pytest.mark.browser

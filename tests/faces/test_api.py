@@ -122,38 +122,19 @@ def test_a_function_by_name_is_never_run_unless_it_is_named(tmp_path):
 
 
 @pytest.mark.long
-def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
-    from ancestral.faces import command as cli
-
+def test_an_own_network_from_the_command_line(tmp_path, run, refused):
     np.save(tmp_path / "images.npy", images().numpy())
-    words = ["train", "--data", str(tmp_path / "images.npy"), "--out", str(tmp_path / "run"), "--steps", "3",
-             "--batch-size", "8", "--net", "test_api:build"]  # fmt: skip
-    run, net = str(tmp_path / "run"), ["--net", "test_api:build"]
-    for command in (
-        words,
-        ["train", "arrays", "--out", run, "--resume", "--steps", "4", *net],
-        ["sample", run, "-n", "4", "--steps", "3", *net],
-        ["info", run, *net],
-        [
-            "evaluate",
-            run,
-            *["--likelihood", "--samples", "16", "--steps", "3", "--extractor", "pixels"],
-            *net,
-        ],
-    ):
-        with pytest.raises(SystemExit) as end:
-            cli.main(command)
-        assert end.value.code == 0, capsys.readouterr().err
-    assert "FD-pixels" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as end:
-        cli.main(["sample", run])
-    assert end.value.code == 2
-    assert "test_api:build" in capsys.readouterr().err
+    out, net = tmp_path / "run", ("--net", "test_api:build")
+    begin = ("train", "--data", tmp_path / "images.npy", "--out", out, "--steps", 3, "--batch-size", 8)
+    run(*begin, *net)
+    run("train", "arrays", "--out", out, "--resume", "--steps", 4, *net)
+    run("sample", out, "-n", 4, "--steps", 3, *net)
+    run("info", out, *net)
+    options = ("--likelihood", "--samples", 16, "--steps", 3, "--extractor", "pixels")
+    assert "FD-pixels" in run("evaluate", out, *options, *net)
+    assert "test_api:build" in refused("sample", out)
     for wrong in ("resnet", "test_api:nothing"):
-        with pytest.raises(SystemExit) as end:
-            cli.main([*words[:-1], wrong])
-        assert end.value.code == 2
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        refused(*begin, "--net", wrong)
 
 
 def test_an_own_schedule_and_an_own_target(tmp_path):
@@ -207,22 +188,17 @@ def test_an_own_sampler(tmp_path):
     assert torch.equal(run.model.sample(3, sampler=Jump()), run.model.sample(3, sampler=samplers.DDIM(steps=3)))
 
 
-def test_own_data_in_every_form(tmp_path):
-    """A tensor, an array, labels beside them, and a torch Dataset are the same data; a Dataset trains."""
+def test_a_data_set_of_pytorch_is_trained_on(tmp_path):
     data = stripes()
+    pairs = [(data.items[row], int(data.labels[row])) for row in range(len(data))]
 
     class Pairs(torch.utils.data.Dataset):
         def __len__(self):
-            return len(data)
+            return len(pairs)
 
         def __getitem__(self, index):
-            return data.items[index], int(data.labels[index])
+            return pairs[index]
 
-    one, other = (ancestral.data.open(form) for form in (data.items, data.items.numpy()))
-    assert (one.fingerprint, one.shape) == (other.fingerprint, other.shape)
-    labelled, pairs = ancestral.data.open((data.items, data.labels)), ancestral.data.open(Pairs())
-    assert torch.equal(labelled.labels, pairs.labels)
-    assert all(torch.equal(labelled[row][0], pairs[row][0]) for row in range(4))
     run = ancestral.train("arrays", data=Pairs(), out=tmp_path / "run", progress=False, **SMALL)
     assert len(run.model.spec.classes) == 2
     assert run.model.sample(2, steps=3, label=1).shape == (2, 1, 8, 8)

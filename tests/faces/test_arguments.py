@@ -33,21 +33,6 @@ from ancestral.config import Config
         (nn.Module, [nn.Identity()], [nn.Identity, None]),
         (Any, [None, 5], []),
     ],
-    ids=[
-        "int",
-        "float",
-        "bool",
-        "str",
-        "path",
-        "union",
-        "literal",
-        "ints",
-        "pair",
-        "sequence",
-        "function",
-        "net",
-        "any",
-    ],
 )
 def test_what_fits_a_hint(hint, good, bad):
     assert all(fits(value, hint) for value in good)

@@ -16,7 +16,6 @@ from PIL import Image
 from ancestral.base import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
-from ancestral.render import html_report
 from ancestral.render.html_report import GRIDS_SHOWN, DataFacts, RunFacts, write_report
 from ancestral.render.plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
 from ancestral.training import RunFolder, Trainer
@@ -169,14 +168,6 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
     assert np.allclose(reds, [step // 1000 for step in grid_steps], atol=3)
 
 
-def test_a_plot_on_a_transparent_ground_stays_so(tmp_path):
-    Image.new("RGBA", (40, 30), (128, 128, 128, 40)).save(tmp_path / "likelihood.png")
-    plot = html_report._open(tmp_path / "likelihood.png")
-    (picture,) = Read(f'<img src="{html_report._data_uri(plot, 20)}">').pictures
-    assert picture.size == (20, 15)
-    assert np.allclose(np.asarray(picture.convert("RGBA")), (128, 128, 128, 40), atol=4)
-
-
 def test_a_damaged_grid_is_left_out(tmp_path):
     folder = begun(tmp_path / "run")
     folder.samples.mkdir()
@@ -275,19 +266,6 @@ def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick, monkeypatch)
     assert links == [link for name in names for link in (f"#{name}", "#closed")]
     with Image.open(out / "samples" / "000002.png") as grid:
         assert page.pictures[0].size == grid.size
-
-
-def test_a_training_of_points_leaves_its_page_and_its_notes(tmp_path, run, quick):
-    out = tmp_path / "run"
-    options = ["points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", out]
-    run("train", *options, "--steps", "2")
-    assert "step 2:" not in read(out / "report.html").text
-    run("train", "points", "--out", out, "--resume", "--steps", "3", "--lr", "0.5")
-    page = read(out / "report.html")
-    assert "step 2: going on" in page.text
-    assert "step 2: changed: --lr 0.5, was 0.002" in page.text
-    assert "An MLP that turns noise into points" in page.text
-    assert "step 3 of 3" in page.text
 
 
 @pytest.mark.parametrize("shape", [(2, 16), (1, 8, 8, 8)], ids=["signals", "volumes"])

@@ -131,16 +131,6 @@ def test_names_of_control_characters_and_formulas_are_drawn_as_text(items):
     )
 
 
-@pytest.mark.parametrize(
-    ("n", "shape", "period", "columns"),
-    [(64, (1, 28, 28), 1, 8), (64, (1, 28, 28), 10, 10), (64, (3, 32, 32), 2, 8), (64, (3, 32, 32), 3, 9),
-     (64, (3, 32, 32), 100, 8), (64, (1, 8, 40), 1, 4), (64, (1, 40, 8), 1, 18), (1, (1, 8, 40), 1, 1),
-     (64, (2, 16), 1, 8), (64, (1, 8, 8, 8), 1, 4)],
-)  # fmt: skip
-def test_grids_are_about_square_and_columns_have_one_class(n, shape, period, columns):
-    assert pictures.grid_columns(n, shape, period) == columns
-
-
 def test_points_with_classes_have_a_colour_and_a_legend():
     points = torch.tensor([[-0.5, 0.0], [0.5, 0.0]])
     image = pictures.picture(points, height=300, captions=["left", "right"])
