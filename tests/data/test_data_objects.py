@@ -11,7 +11,7 @@ import ancestral
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
-from ancestral.data import DataSpec, InMemoryDataset, LazyDataset
+from ancestral.data import InMemoryDataset, LazyDataset
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 6, 4), dtype=np.uint8)
 LABELS = np.arange(12) % 3
@@ -44,18 +44,6 @@ def test_tensors_have_their_channels_second_and_arrays_are_as_in_files(tmp_path)
     assert data.open(floats, dims=1).items.dtype == torch.float32
     points = data.open(torch.rand(9, 2))
     assert (points.shape, points.spec.mean) == ((2,), ())
-
-
-def test_items_with_labels():
-    for labels in (LABELS, torch.from_numpy(LABELS), LABELS.tolist()):
-        opened = data.open((torch.from_numpy(IMAGES), labels))
-        assert opened.labels.tolist() == LABELS.tolist()
-        assert opened.spec == DataSpec((3, 6, 4), data.IMAGES, ("0", "1", "2"), opened.spec.mean)
-        assert opened.read(4)[1] == 1
-    with pytest.raises(InputError, match="labels of shape"):
-        data.open((IMAGES, LABELS[:5]))
-    with pytest.raises(InputError, match="labels from -1"):
-        data.open((IMAGES, LABELS - 1))
 
 
 def pictures(folder):
@@ -109,9 +97,8 @@ def test_lists_that_are_no_data(tmp_path):
         ((paths, [0] * 5), "a list of images has no labels"),
         (iter(paths), "of type list_iterator cannot be read as data: .*a list of paths or Pillow images"),
     ):
-        with pytest.raises(InputError, match=message) as error:
+        with pytest.raises(InputError, match=message):
             data.open(bad, image_size=8)
-        assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="the list holds no signals"):
         data.open(paths, dims=1)
     (tmp_path / "5.png").write_bytes(paths[0].read_bytes()[:100])
@@ -226,6 +213,5 @@ def test_labels_by_targets_are_found_without_reading_items():
     ],
 )
 def test_torch_data_sets_that_are_no_data(items, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         data.open(Pairs(*items))
-    assert "\n" not in str(error.value)

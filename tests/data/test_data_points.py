@@ -3,9 +3,6 @@ import math
 import pytest
 import torch
 
-from ancestral import data
-from ancestral.base.errors import InputError
-from ancestral.data import load
 from ancestral.data.sources.builtin import checkerboard, moons, swissroll
 
 ALL = pytest.mark.parametrize("make", [moons, swissroll, checkerboard])
@@ -57,16 +54,3 @@ def test_swissroll_lies_on_a_spiral():
     assert off.std() == pytest.approx(0.02 * 4.9 * math.pi, rel=0.1)
     assert radius.min() > 1.5 * math.pi - 2
     assert radius.max() < 4.5 * math.pi + 2
-
-
-def test_points_refuse_options_for_images():
-    assert load("moons").shape == (2,)
-    with pytest.raises(InputError, match="2-D points have no image size"):
-        load("moons", image_size=32)
-
-
-def test_points_that_are_no_numbers_are_named():
-    points = torch.rand(20, 2)
-    points[7, 1] = float("nan")
-    with pytest.raises(InputError, match="holds NaN or infinity, in point 7 first"):
-        data.open(points)

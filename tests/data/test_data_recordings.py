@@ -10,10 +10,8 @@ import pytest
 import torch
 
 import ancestral
-from ancestral import config as configs
 from ancestral import data
 from ancestral.base.errors import InputError
-from ancestral.config.data_sources import holds_recordings
 from ancestral.data.files import Unreadable
 from ancestral.data.sources.recordings import decode_wav, read_header, resample
 from test_cli_shapes import SMALL
@@ -218,21 +216,6 @@ def test_a_length_and_a_rate_are_for_recordings(tmp_path):
             data.open(source, length=5)
         with pytest.raises(InputError, match="which alone have a rate: leave rate out"):
             data.open(source, rate=5)
-
-
-def test_the_first_file_decides_what_a_folder_holds(tmp_path):
-    assert not holds_recordings(tmp_path)
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "x.wav").write_bytes(b"")
-    (tmp_path / "b" / "back").symlink_to(tmp_path)
-    (tmp_path / ".x.png").write_bytes(b"")
-    assert holds_recordings(tmp_path)
-    assert configs.default_preset(str(tmp_path)) == "arrays"
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x.png").write_bytes(b"")
-    assert not holds_recordings(tmp_path)
-    assert configs.default_preset(str(tmp_path)) == "folder"
-    assert not holds_recordings("hf://datasets/me/sounds")
 
 
 @pytest.mark.long

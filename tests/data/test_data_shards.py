@@ -13,6 +13,7 @@ from ancestral.base.errors import InputError
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.files import Unreadable
 from ancestral.data.sources import tar_shards
+from file_contents import array_bytes, image_bytes, write_tar
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (40, 8, 6, 3), dtype=np.uint8)
@@ -23,36 +24,13 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
 
 
-def png(pixels):
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
-def npy(array):
-    out = io.BytesIO()
-    np.save(out, array)
-    return out.getvalue()
-
-
-def write(path, members, **options):
-    """A .tar of (name, bytes)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", **options) as tar:
-        for name, raw in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(raw)
-            tar.addfile(info, io.BytesIO(raw))
-    return path
-
-
 def shards(root, count=40, shard=10):
     """Four shards of ten samples; the label of sample i is i % 4."""
     for k in range(0, count, shard):
         members = []
         for i in range(k, min(k + shard, count)):
-            members += [(f"{i:04d}.cls", str(i % 4).encode()), (f"{i:04d}.png", png(PICTURES[i]))]
-        write(root / f"part-{k // shard:03d}.tar", members)
+            members += [(f"{i:04d}.cls", str(i % 4).encode()), (f"{i:04d}.png", image_bytes(PICTURES[i]))]
+        write_tar(root / f"part-{k // shard:03d}.tar", members)
     return str(root)
 
 
@@ -85,18 +63,18 @@ def test_in_memory_where_they_fit(tmp_path):
 
 def test_a_sample_is_what_shares_a_name_up_to_the_first_dot(tmp_path):
     members = [
-        ("a/1.seg.png", png(PICTURES[0])),  # kind "seg.png": not ours
-        ("a/1.PNG", png(PICTURES[1])),
+        ("a/1.seg.png", image_bytes(PICTURES[0])),  # kind "seg.png": not ours
+        ("a/1.PNG", image_bytes(PICTURES[1])),
         ("a/1.json", json.dumps({"label": 1, "text": "x"}).encode()),
         ("a/1.pyd", b"cos\nsystem\n(S'echo harm'\ntR."),
         ("b/1.jpg.png", b"not looked at"),
-        ("b/1.png", png(PICTURES[2])),
+        ("b/1.png", image_bytes(PICTURES[2])),
         ("b/1.json", b'["no", "object"]'),
-        ("c.v2/2.png", png(PICTURES[3])),
+        ("c.v2/2.png", image_bytes(PICTURES[3])),
         ("c.v2/2.cls", b" 2\n"),
         ("only.cls", b"1"),
     ]
-    lazy = data.open(str(write(tmp_path / "x.tar", members)), memory=0)
+    lazy = data.open(str(write_tar(tmp_path / "x.tar", members)), memory=0)
     assert [lazy.name_of(i) for i in range(len(lazy))] == ["x.tar/a/1.PNG", "x.tar/b/1.png", "x.tar/c.v2/2.png"]
     assert torch.equal(lazy.read(0)[0], expected()[1])
     assert (lazy.labels, lazy.skipped) == (None, ("the labels, which 1 of 3 samples do not have",))
@@ -113,7 +91,7 @@ def test_a_sample_is_what_shares_a_name_up_to_the_first_dot(tmp_path):
     ],
 )
 def test_arrays_in_shards(tmp_path, arrays, options, expected):
-    path = str(write(tmp_path / "x.tar", [(f"{i}.npy", npy(array)) for i, array in enumerate(arrays)]))
+    path = str(write_tar(tmp_path / "x.tar", [(f"{i}.npy", array_bytes(array)) for i, array in enumerate(arrays)]))
     lazy = data.open(path, memory=0, **options)
     wanted = expected(arrays)
     assert lazy.shape == wanted.shape[1:]
@@ -123,8 +101,8 @@ def test_arrays_in_shards(tmp_path, arrays, options, expected):
 
 
 def test_no_pickle_in_an_array(tmp_path):
-    members = [("1.png", png(PICTURES[0])), ("2.npy", npy(np.array([{}], dtype=object)))]
-    lazy = data.open(str(write(tmp_path / "x.tar", members)), memory=0)
+    members = [("1.png", image_bytes(PICTURES[0])), ("2.npy", array_bytes(np.array([{}], dtype=object)))]
+    lazy = data.open(str(write_tar(tmp_path / "x.tar", members)), memory=0)
     with pytest.raises(Unreadable):
         lazy.read(1)
 
@@ -174,7 +152,7 @@ def test_the_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkey
     again = data.open(source, memory=0)
     assert len(made) == 4
     assert [again.name_of(i) for i in range(40)] == [first.name_of(i) for i in range(40)]
-    write(tmp_path / "set" / "part-000.tar", [("new.png", png(PICTURES[5])), ("new.cls", b"3")])
+    write_tar(tmp_path / "set" / "part-000.tar", [("new.png", image_bytes(PICTURES[5])), ("new.cls", b"3")])
     assert len(data.open(source, memory=0)) == 31
     assert made[4:] == [str(tmp_path / "set" / "part-000.tar")]
     for file in (tmp_path / "cache" / "shards").iterdir():
@@ -194,7 +172,7 @@ def test_long_names_and_other_members(tmp_path):
         for info in (folder, link):
             tar.addfile(info)
         info = tarfile.TarInfo("é" * 120 + "/1.png")
-        raw = png(PICTURES[0])
+        raw = image_bytes(PICTURES[0])
         info.size = len(raw)
         tar.addfile(info, io.BytesIO(raw))
     lazy = data.open(str(path), memory=0)
@@ -204,7 +182,7 @@ def test_long_names_and_other_members(tmp_path):
 
 def test_no_sample_at_all(tmp_path):
     with pytest.raises(InputError, match=r"no whole sample .* with names such as 01\.png and 01\.cls"):
-        data.open(str(write(tmp_path / "x.tar", [("1.txt", b"")])))
+        data.open(str(write_tar(tmp_path / "x.tar", [("1.txt", b"")])))
     (tmp_path / "y.tar").write_bytes(b"\x1f\x8b" + b"gz" * 1000)
     with pytest.raises(InputError, match=r"no whole sample .*: y\.tar: damaged"):
         data.open(str(tmp_path / "y.tar"))
@@ -212,5 +190,5 @@ def test_no_sample_at_all(tmp_path):
 
 def test_a_stray_tar_beside_images_is_no_shard(tmp_path):
     Image.fromarray(PICTURES[0]).save(tmp_path / "a.png")
-    write(tmp_path / "backup.tar", [("1.png", png(PICTURES[1]))])
+    write_tar(tmp_path / "backup.tar", [("1.png", image_bytes(PICTURES[1]))])
     assert torch.equal(data.load(str(tmp_path)).items, expected()[:1])

@@ -1,6 +1,5 @@
 """Decoding of images by several threads."""
 
-import io
 import threading
 
 import pytest
@@ -9,12 +8,11 @@ from PIL import Image
 from ancestral.data import decoding
 from ancestral.data.convert import Conversion
 from ancestral.data.files import Unreadable
+from file_contents import image_bytes
 
 
 def png(side):
-    buffer = io.BytesIO()
-    Image.new("L", (side, side)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return image_bytes(Image.new("L", (side, side)))
 
 
 @pytest.mark.parametrize(("side", "at_once"), [(10, 2), (100, 1)], ids=["small", "larger than the room"])

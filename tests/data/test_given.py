@@ -1,5 +1,7 @@
 """Conditions of a data set: columns, folders of partners and operators, from opening to what a network gets."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,19 +11,12 @@ from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.spec import inputs
+from file_contents import write_images
 
 N = 12
 IMAGES = torch.randint(0, 256, (N, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 SMALL = IMAGES[:, :1, ::2, ::2]
 ANGLES = torch.linspace(0, 90, N)
-
-
-def folder(path, images):
-    path.mkdir()
-    for number, image in enumerate(images):
-        pixels = image.permute(1, 2, 0).numpy()
-        PillowImage.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(path / f"{number:02}.png")
-    return path
 
 
 def test_arrays_from_python_are_conditions_of_the_kind_that_their_shape_says():
@@ -94,7 +89,7 @@ def test_a_subset_keeps_the_kinds_and_takes_the_values_of_its_items():
 
 @pytest.mark.parametrize("memory", [1.0, 0.0], ids=["in memory", "read by index"])
 def test_a_second_folder_has_the_partner_of_each_file(tmp_path, memory):
-    photos, edges = folder(tmp_path / "photos", IMAGES), folder(tmp_path / "edges", SMALL)
+    photos, edges = write_images(tmp_path / "photos", IMAGES), write_images(tmp_path / "edges", SMALL)
     opened = data.open(photos, given=f"edge={edges}", memory=memory)
     assert opened.spec.conditions == {"edge": Image(1, (0.0, 255.0), sides=(4, 4))}
     assert torch.equal(opened.conditions_of([7, 1])["edge"], SMALL[[7, 1]])
@@ -102,7 +97,7 @@ def test_a_second_folder_has_the_partner_of_each_file(tmp_path, memory):
 
 
 def test_an_item_whose_partner_is_damaged_is_left_out_with_it(tmp_path):
-    photos, edges = folder(tmp_path / "photos", IMAGES), folder(tmp_path / "edges", SMALL)
+    photos, edges = write_images(tmp_path / "photos", IMAGES), write_images(tmp_path / "edges", SMALL)
     (edges / "03.png").write_bytes(b"no image")
     opened = data.open(photos, given=str(edges))
     assert len(opened) == N - 1
@@ -158,14 +153,12 @@ def test_further_arrays_of_a_file_are_conditions_if_they_are_named(tmp_path):
     ],
 )  # fmt: skip
 def test_conditions_that_do_not_fit_are_refused(source, given, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open(source, given=given)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_missing_partners_are_named(tmp_path):
-    photos, edges = folder(tmp_path / "photos", IMAGES), folder(tmp_path / "edges", SMALL[:-2])
+    photos, edges = write_images(tmp_path / "photos", IMAGES), write_images(tmp_path / "edges", SMALL[:-2])
     with pytest.raises(InputError, match=r"no partner for 2 of 12 items \(10\.png, 11\.png\)"):
         data.open(photos, given=str(edges))
 

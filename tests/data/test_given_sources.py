@@ -4,43 +4,27 @@ In memory, read by index, and by two workers they have the same values.
 """
 
 import gc
-import io
 import json
-import tarfile
+import re
 import wave
 
 import datasets
 import numpy as np
 import pytest
 import torch
-from PIL import Image as PillowImage
 from torch.utils.data import Dataset as TorchMapStyle
 
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.loading import Loader
+from file_contents import array_bytes, image_bytes, write_images, write_tar
 
 N = 12
 IMAGES = torch.randint(0, 256, (N, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 MASKS = IMAGES[:, :1, ::2, ::2]
 AGES = torch.linspace(20, 75, N).double().round(decimals=1)
 HAIR = [("dark", "fair", "red")[i % 3] for i in range(N)]
-
-
-def encoded(image, kind="PNG"):
-    out = io.BytesIO()
-    pixels = image.permute(1, 2, 0).numpy()
-    PillowImage.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(out, kind)
-    return out.getvalue()
-
-
-def folder(path, images, name="{:02}.png"):
-    for number, image in enumerate(images):
-        file = path / name.format(number)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encoded(image))
-    return path
 
 
 def csv_table(root, rows, header="file_name,age,hair", **options):
@@ -77,7 +61,7 @@ def assert_all(opened, **expected):
 @pytest.mark.parametrize("memory", [1.0, 0.0], ids=["in memory", "read by index"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_table_in_the_folder(tmp_path, kind, memory):
-    root = folder(tmp_path / "photos", IMAGES)
+    root = write_images(tmp_path / "photos", IMAGES)
     if kind == "csv":
         lines = [f'{i:02}.png,{AGES[i]},"{HAIR[i]}, long",{-i}' for i in range(N)]
         text = "\ufefffile_name,age,hair,yaw\r\n" + "\r\n".join(reversed(lines)) + "\r\n"
@@ -98,7 +82,7 @@ def test_a_table_in_the_folder(tmp_path, kind, memory):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_a_table_is_read_as_hugging_face_reads_it(tmp_path):
-    root = folder(tmp_path / "photos", IMAGES, "{:02}/a.png")
+    root = write_images(tmp_path / "photos", IMAGES, "{:02}/a.png")
     rows = [f'"{i:02}/a.png", {AGES[i]},"say ""{HAIR[i]}"""' for i in range(N)]
     csv_table(root, rows)
     datasets.disable_progress_bars()
@@ -115,8 +99,8 @@ def test_a_table_is_read_as_hugging_face_reads_it(tmp_path):
 
 
 def test_sub_folders_may_have_a_table_each_and_what_has_no_row_is_absent(tmp_path):
-    root = folder(tmp_path / "photos", IMAGES[:6], "cats/{:02}.png")
-    folder(root, IMAGES[6:], "dogs/{:02}.png")
+    root = write_images(tmp_path / "photos", IMAGES[:6], "cats/{:02}.png")
+    write_images(root, IMAGES[6:], "dogs/{:02}.png")
     csv_table(root / "cats", ["00.png;1.5;x;2", "", "02.png;;;3"], "file_name;age;hair;legs")
     (root / "dogs" / "metadata.jsonl").write_text('{"file_name": "01.png", "age": null, "hair": "y"}\n')
     opened = data.open(root, given=("age=legs", "fur=hair"))
@@ -128,39 +112,14 @@ def test_sub_folders_may_have_a_table_each_and_what_has_no_row_is_absent(tmp_pat
     assert ("the condition age is missing for 10 of 12 items", "these are trained on without it") in opened.notes
 
 
-def test_a_column_may_be_the_class(tmp_path):
-    root = folder(tmp_path / "photos", IMAGES)
-    csv_table(root, rows_of_table())
-    for memory in (0, 1):
-        opened = data.open(root, given=("label=hair", "age"), memory=memory)
-        assert opened.classes == ("dark", "fair", "red")
-        assert opened.labels.tolist() == [i % 3 for i in range(N)]
-        assert list(opened.conditions) == ["age"]
-        assert opened.read(4)[1] == 1
-    assert opened.fingerprint != data.open(root, given="age").fingerprint
-
-
 def test_whole_numbers_of_a_table_may_be_the_class_and_others_not(tmp_path):
-    root = folder(tmp_path / "photos", IMAGES)
+    root = write_images(tmp_path / "photos", IMAGES)
     csv_table(root, [f"{i:02}.png,{(10, 2, '')[i % 3]},{i / 2}" for i in range(N)], "file_name,season,age")
     opened = data.open(root, given="label=season")
     assert opened.classes == ("2", "10")
     assert opened.labels.tolist() == [(1, 0, -1)[i % 3] for i in range(N)]
     with pytest.raises(InputError, match="label is the name of classes, and age holds no texts"):
         data.open(root, given="label=age")
-
-
-def test_a_table_that_is_not_used_is_noted(tmp_path):
-    root = folder(tmp_path / "photos", IMAGES)
-    assert data.open(root).notes == ()
-    csv_table(root, rows_of_table())
-    ((text, advice),) = data.open(root).notes
-    assert text == "metadata.csv has the columns age, hair"
-    assert "age" in advice
-    assert data.open(root, given="grey").notes == ()
-    csv_table(root, ["1,2"], "id,age")  # another kind of table
-    assert data.open(root).notes == ()
-    assert list(data.open(root, given="upscale:2").spec.conditions) == ["low"]
 
 
 @pytest.mark.parametrize(
@@ -189,12 +148,10 @@ def test_a_table_that_is_not_used_is_noted(tmp_path):
     ],
 )  # fmt: skip
 def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header, says):
-    root = folder(tmp_path / "photos", IMAGES)
+    root = write_images(tmp_path / "photos", IMAGES)
     csv_table(root, rows, header, errors="surrogateescape")
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open(root, given="height")
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -213,16 +170,14 @@ def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header
     ],
 )
 def test_a_table_of_json_that_does_not_fit_is_refused_in_one_line(tmp_path, text, says):
-    root = folder(tmp_path / "photos", IMAGES)
+    root = write_images(tmp_path / "photos", IMAGES)
     (root / "metadata.jsonl").write_text(text)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open(root, given="height")
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_two_tables_in_a_folder_are_refused_and_lists_are_vectors(tmp_path):
-    root = folder(tmp_path / "photos", IMAGES)
+    root = write_images(tmp_path / "photos", IMAGES)
     lines = [{"file_name": f"{i:02}.png", "box": [i, 2.5 * i]} for i in range(1, N)]
     (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     box = data.open(root, given="box").conditions["box"]
@@ -233,30 +188,13 @@ def test_two_tables_in_a_folder_are_refused_and_lists_are_vectors(tmp_path):
         data.open(root, given="age")
 
 
-def test_names_and_values_of_many_rows_are_matched(tmp_path):
-    """The table alone: no file is opened."""
-    from ancestral.data.files import NameList
-    from ancestral.data.sources.file_folder import LocalFiles
-    from ancestral.data.sources.metadata_table import MetadataTable
-
-    count = 40_000
-    names = NameList(b"".join(b"%d.png\0" % i for i in range(count)))
-    (tmp_path / "metadata.csv").write_text(
-        "file_name,age,hair\n" + "".join(f"{i}.png,{i / 4},{'ab'[i % 2]}\n" for i in range(count))
-    )
-    table = MetadataTable(LocalFiles(tmp_path), names)
-    assert np.array_equal(table["age"], np.arange(count) / 4)
-    assert table["hair"] == ["a", "b"] * (count // 2)
-    assert len({id(text) for text in table["hair"]}) == 2
-
-
 # -- further partners -------------------------------------------------------------------------------------------------
 
 
 def test_partners_of_one_stem_are_told_apart_by_their_suffix_or_refused(tmp_path):
-    photos, edges = folder(tmp_path / "photos", IMAGES), folder(tmp_path / "edges", MASKS)
-    (photos / "00.bmp").write_bytes(encoded(IMAGES[5], "BMP"))
-    (edges / "00.bmp").write_bytes(encoded(MASKS[5], "BMP"))
+    photos, edges = write_images(tmp_path / "photos", IMAGES), write_images(tmp_path / "edges", MASKS)
+    (photos / "00.bmp").write_bytes(image_bytes(IMAGES[5], "BMP"))
+    (edges / "00.bmp").write_bytes(image_bytes(MASKS[5], "BMP"))
     opened = data.open(photos, given=str(edges))
     assert torch.equal(opened.conditions_of([0, 1])["edges"], MASKS[[5, 0]])
     (photos / "00.bmp").unlink()
@@ -266,7 +204,7 @@ def test_partners_of_one_stem_are_told_apart_by_their_suffix_or_refused(tmp_path
 
 
 def test_a_file_of_arrays_has_a_row_for_each_item(tmp_path):
-    photos = folder(tmp_path / "photos", IMAGES)
+    photos = write_images(tmp_path / "photos", IMAGES)
     np.save(tmp_path / "masks.npy", MASKS[:, 0].numpy())
     np.save(tmp_path / "ages.npy", AGES.numpy())
     opened = data.open(photos, given=(str(tmp_path / "masks.npy"), f"age={tmp_path / 'ages.npy'}"), memory=0)
@@ -277,7 +215,7 @@ def test_a_file_of_arrays_has_a_row_for_each_item(tmp_path):
 
 
 def test_an_array_of_the_name_of_the_condition_is_taken_of_a_file_of_several(tmp_path):
-    photos, file = folder(tmp_path / "photos", IMAGES), tmp_path / "both.npz"
+    photos, file = write_images(tmp_path / "photos", IMAGES), tmp_path / "both.npz"
     np.savez(file, ages=AGES.numpy(), images=MASKS[:, 0].numpy())
     opened = data.open(photos, given=(f"ages={file}", f"mask={file}"), memory=0)
     assert_all(opened, ages=AGES[:, None], mask=MASKS)
@@ -289,19 +227,12 @@ def test_an_array_of_the_name_of_the_condition_is_taken_of_a_file_of_several(tmp
 
 
 def test_conditions_are_added_to_a_part_of_data_that_are_open(tmp_path):
-    photos, edges = folder(tmp_path / "photos", IMAGES), folder(tmp_path / "edges", MASKS)
+    photos, edges = write_images(tmp_path / "photos", IMAGES), write_images(tmp_path / "edges", MASKS)
     np.save(tmp_path / "ages.npy", AGES[[7, 2, 5]].numpy())
     part = data.open(photos, memory=0).subset(torch.tensor([7, 2, 5]))
     values = data.open(part, given=(str(edges), str(tmp_path / "ages.npy"))).conditions_of([0, 2])
     assert torch.equal(values["edges"], MASKS[[7, 5]])
     assert torch.equal(values["ages"][:, 0], AGES[[7, 5]])
-
-
-def test_partners_inside_the_data_are_refused(tmp_path):
-    photos = folder(tmp_path / "photos", IMAGES)
-    folder(photos / "edges", MASKS)
-    with pytest.raises(InputError, match="lies in the data, so its files are items themselves"):
-        data.open(photos, image_size=8, given=str(photos / "edges"))
 
 
 def recordings(path, count, rate=8000, length=64):
@@ -456,10 +387,8 @@ def test_an_item_and_its_images_are_of_one_access():
     ],
 )
 def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open(Items(change))
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -481,10 +410,8 @@ def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_one_line(conditions, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         data.open((IMAGES, conditions))
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -524,27 +451,22 @@ def test_lists_and_halves_are_arrays_too():
 def shards(tmp_path, monkeypatch):
     """Two shards with every kind of member; sample 3 has no mask, and 4 no json."""
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "set").mkdir()
     for shard in (0, 1):
-        with tarfile.open(tmp_path / "set" / f"{shard}.tar", "w") as tar:
-            for i in range(6 * shard, 6 * shard + 6):
-                box = io.BytesIO()
-                np.save(box, np.array([i, 0.5 * i]))
-                content = {"age": AGES[i].item(), "hair": HAIR[i], "count": i, "pair": [i / 2, -i]}
-                members = {
-                    "json": json.dumps(content).encode(),
-                    "mask.png": encoded(MASKS[i]),
-                    "cls": str(i % 4).encode(),
-                    "png": encoded(IMAGES[i]),
-                    "box.npy": box.getvalue(),
-                    "txt": HAIR[i].encode() + b"\n",
-                    "angle.txt": str(i / 4).encode(),
-                }
-                for kind, raw in members.items():
-                    if (i, kind) not in ((3, "mask.png"), (4, "json")):
-                        info = tarfile.TarInfo(f"{i:04}.{kind}")
-                        info.size = len(raw)
-                        tar.addfile(info, io.BytesIO(raw))
+        members = []
+        for i in range(6 * shard, 6 * shard + 6):
+            content = {"age": AGES[i].item(), "hair": HAIR[i], "count": i, "pair": [i / 2, -i]}
+            kinds = {
+                "json": json.dumps(content).encode(),
+                "mask.png": image_bytes(MASKS[i]),
+                "cls": str(i % 4).encode(),
+                "png": image_bytes(IMAGES[i]),
+                "box.npy": array_bytes(np.array([i, 0.5 * i])),
+                "txt": HAIR[i].encode() + b"\n",
+                "angle.txt": str(i / 4).encode(),
+            }
+            absent = {3: "mask.png", 4: "json"}.get(i)
+            members += [(f"{i:04}.{kind}", raw) for kind, raw in kinds.items() if kind != absent]
+        write_tar(tmp_path / "set" / f"{shard}.tar", members)
     return tmp_path / "set"
 
 
@@ -584,8 +506,8 @@ def test_images_of_web_dataset_samples_are_read_by_index_and_a_sample_without_is
 
 def test_columns_of_hugging_face_data_sets(tmp_path):
     columns = {
-        "picture": [{"bytes": encoded(image), "path": None} for image in IMAGES],
-        "mask": [{"bytes": encoded(image), "path": None} for image in MASKS],
+        "picture": [{"bytes": image_bytes(image), "path": None} for image in IMAGES],
+        "mask": [{"bytes": image_bytes(image), "path": None} for image in MASKS],
         "kind": [i % 2 for i in range(N)],
         "hair": [None, *(i % 3 for i in range(1, N))],
         "age": [*AGES.tolist()[:-1], None],

@@ -1,5 +1,4 @@
 import gc
-import io
 import multiprocessing
 import os
 import signal
@@ -24,15 +23,14 @@ from ancestral.data.decoding import IMAGE_FORMATS
 from ancestral.data.files import SourceLost
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.loading import Loader, default_workers, is_worker_death
+from file_contents import image_bytes
 
 BATCH = 8
 
 
 def picture(number):
     """A PNG whose pixels say which it is."""
-    out = io.BytesIO()
-    Image.new("L", (4, 4), number).save(out, "PNG")
-    return out.getvalue()
+    return image_bytes(Image.new("L", (4, 4), number))
 
 
 @pytest.fixture
@@ -105,10 +103,6 @@ def test_any_workers_ranks_and_beginning_give_the_same(folder, kind, workers):
         assert batch.items.dtype == torch.uint8
         assert batch.labels.tolist() == [value % 2 for value in values(batch)]
         assert batch.notes == ()
-
-
-def test_by_index_it_is_the_order_of_memory(folder):
-    equal(batches(data.open(str(folder), memory=0), 10), batches(data.load(str(folder)), 10))
 
 
 def test_balanced_classes_are_equally_often_in_any_stretch_and_so_are_the_items_of_each():
@@ -228,9 +222,8 @@ def test_nothing_but_unreadable_items_ends_it(folder, workers):
     lazy = data.open(str(folder), memory=0)
     for i in range(36):
         (folder / lazy.name_of(i)).write_bytes(b"bad")
-    with pytest.raises(InputError, match="100 items of set one after the other cannot be read: ") as error:
+    with pytest.raises(InputError, match="100 items of set one after the other cannot be read: "):
         batches(lazy, 1, workers=workers)
-    assert "\n" not in str(error.value)
 
 
 def test_a_killed_worker_costs_no_batch(folder):
@@ -348,9 +341,8 @@ def test_a_folder_that_stays_gone_ends_it(folder, workers, monkeypatch):
     lazy = data.open(str(folder), memory=0)
     folder.rename(folder.with_name("away"))
     folder.mkdir()  # as a mount point without its file system
-    with pytest.raises(SourceLost, match=r"No such file or directory \(for 0\.3 s now\): bring it back") as error:
+    with pytest.raises(SourceLost, match=r"No such file or directory \(for 0\.3 s now\): bring it back"):
         batches(lazy, 1, workers=workers)
-    assert "\n" not in str(error.value)
 
 
 def test_ctrl_c_is_not_for_workers(folder):
@@ -420,16 +412,6 @@ def test_no_worker_outlives_its_training(folder, how):
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
         assert time.monotonic() < end
         time.sleep(0.1)
-
-
-def test_a_data_set_of_nothing():
-    class Empty(Deadly):
-        def raw(self, index):
-            return b""
-
-    with pytest.raises(InputError, match=r"no item of deadly can be read \(36 tried\), 0 for example: the file"):
-        LazyDataset(Empty(), Conversion())
-    assert isinstance(data.load("moons"), InMemoryDataset)
 
 
 def test_too_little_shared_memory_ends_it(folder, monkeypatch):

@@ -6,20 +6,17 @@ S3. The logins of Google are not tested.
 
 import contextlib
 import fcntl
-import io
 import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import ancestral
 from ancestral import data
@@ -29,16 +26,11 @@ from ancestral.data import object_cache, remote_files
 from ancestral.data.files import SourceLost, Unreadable
 from ancestral.data.loading import batch_indices
 from ancestral.data.remote_files import RemoteFiles
+from file_contents import image_bytes, write_tar
 from tiny_models import but_one_long
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-
-
-def png(pixels):
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
 
 
 def photos(root):
@@ -46,24 +38,21 @@ def photos(root):
     for i, pixels in enumerate(PICTURES):
         file = root / "ab"[i % 2] / f"{i:02d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(png(pixels))
+        file.write_bytes(image_bytes(pixels))
     for name in ("a/.hidden.png", "runs/x/sample.png", "runs/x/config.json", "runs/x/checkpoints/1.pt"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(png(PICTURES[0]))
+        (root / name).write_bytes(image_bytes(PICTURES[0]))
     rows = [f"{'ab'[i % 2]}/{i:02d}.png,{i / 2},{'xy'[i % 2]}" for i in range(20)]
     (root / "metadata.csv").write_text("\n".join(["file_name,age,kind", *rows]))
     return root
 
 
 def shards(root, count=20, shard=5):
-    root.mkdir(parents=True, exist_ok=True)
     for k in range(0, count, shard):
-        with tarfile.open(root / f"part-{k // shard:03d}.tar", "w") as tar:
-            for i in range(k, k + shard):
-                for name, raw in ((f"{i:04d}.cls", str(i % 4).encode()), (f"{i:04d}.png", png(PICTURES[i]))):
-                    info = tarfile.TarInfo(name)
-                    info.size = len(raw)
-                    tar.addfile(info, io.BytesIO(raw))
+        members = []
+        for i in range(k, k + shard):
+            members += [(f"{i:04d}.cls", str(i % 4).encode()), (f"{i:04d}.png", image_bytes(PICTURES[i]))]
+        write_tar(root / f"part-{k // shard:03d}.tar", members)
     return root
 
 
@@ -127,9 +116,9 @@ def test_of_large_objects_the_header_alone_is_requested(bucket, tmp_path, monkey
     monkeypatch.setattr(remote_files, "SMALL_OBJECT", 100)
     files = RemoteFiles(bucket.upload(photos(tmp_path / "pics"), "pics"))
     with bucket.counting() as requests:
-        assert files.read(b"a/02.png", 60) == png(PICTURES[2])[:60]
-        assert files.read(b"a/02.png", 10_000) == files.read(b"a/02.png") == png(PICTURES[2])
-        assert files.read(b"a/02.png", 60) == png(PICTURES[2])[:60]
+        assert files.read(b"a/02.png", 60) == image_bytes(PICTURES[2])[:60]
+        assert files.read(b"a/02.png", 10_000) == files.read(b"a/02.png") == image_bytes(PICTURES[2])
+        assert files.read(b"a/02.png", 60) == image_bytes(PICTURES[2])[:60]
     assert [part for _, part in gets(requests)] == ["bytes=0-59", None]
 
 
@@ -171,7 +160,7 @@ def test_arrays_recordings_and_folders_of_conditions_are_read_too(uploaded, tmp_
     for i, pixels in enumerate(PICTURES):
         small = places / "low" / "ab"[i % 2] / f"{i:02d}.png"
         small.parent.mkdir(parents=True, exist_ok=True)
-        small.write_bytes(png(pixels[::2, ::2]))
+        small.write_bytes(image_bytes(pixels[::2, ::2]))
         (places / "sounds").mkdir(exist_ok=True)
         wavfile.write(places / "sounds" / f"{i}.wav", 8000, RNG.standard_normal(64).astype(np.float32))
     np.savez(places / "all.npz", images=PICTURES, labels=np.arange(20) % 3)
@@ -192,21 +181,20 @@ def test_a_web_server_has_files_by_name_and_no_lists(bucket, tmp_path):
     bucket.upload(root, "set", ACL="public-read")
     remote, local = data.open(f"{bucket.url}/set/part-{{000..003}}.tar", memory=0), data.open(str(root), memory=0)
     assert all(torch.equal(remote.read(index)[0], local.read(index)[0]) for index in range(20))
-    with pytest.raises(SourceLost, match=r"http://\S+/set cannot be read: .*PROPFIND") as error:
+    with pytest.raises(SourceLost, match=r"http://\S+/set cannot be read: .*PROPFIND"):
         data.open(f"{bucket.url}/set")
-    assert "\n" not in str(error.value)
 
 
 def test_names_are_those_of_the_store(bucket, tmp_path):
     """Also such as have a meaning in addresses; a folder that a browser made is no file."""
     names = ["a b/50% größe #1?.png", "a b/x+y&z=1.png", "a b/%20.png"]
     for name in names:
-        bucket.put(f"pics #1/{name}", png(PICTURES[0]))
+        bucket.put(f"pics #1/{name}", image_bytes(PICTURES[0]))
     for name in ("", "a b/"):
         bucket.put(f"pics #1/{name}", b"")
     files = RemoteFiles(f"{bucket.address}/pics #1")
     assert sorted(name.decode() for name in files.names([".png"], [], [])) == sorted(names)
-    assert all(files.read(name.encode()) == png(PICTURES[0]) for name in names)
+    assert all(files.read(name.encode()) == image_bytes(PICTURES[0]) for name in names)
     assert files.top() == {"/"}
 
 
@@ -248,10 +236,9 @@ def test_the_error_of_the_last_request_names_the_object_and_nothing_is_kept(
     files = RemoteFiles(bucket.upload(shards(tmp_path / "set"), "set"))
     with (
         bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
-        pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read: \S+") as error,
+        pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read: \S+"),
     ):
         files.read(b"part-001.tar")
-    assert "\n" not in str(error.value)
     assert nothing_kept()
     assert files.read(b"part-001.tar") == (tmp_path / "set" / "part-001.tar").read_bytes()
 
@@ -266,11 +253,8 @@ def test_a_list_whose_sizes_are_wrong_gives_no_part_of_an_object(amount, bucket,
     with bucket.faulty(lambda method, path, part: ("listed", amount) if "list-type" in path else None):
         files = RemoteFiles(address)
     for read in (lambda: files.read(b"part-001.tar"), lambda: files.read(b"part-001.tar", 512)):
-        with pytest.raises(
-            SourceLost, match=r"bytes came, and it has [\d,]+ bytes in all, [\d,]+ by the list"
-        ) as error:
+        with pytest.raises(SourceLost, match=r"bytes came, and it has [\d,]+ bytes in all, [\d,]+ by the list"):
             read()
-        assert "\n" not in str(error.value)
     assert nothing_kept()
 
 
@@ -286,7 +270,7 @@ def test_objects_that_are_replaced_or_deleted_are_noticed(bucket, tmp_path):
     before = data.open(address, memory=0)
     old = before.fingerprint
     shutil.rmtree(object_cache.folder())
-    bucket.put("pics/a/02.png", png(PICTURES[3]))
+    bucket.put("pics/a/02.png", image_bytes(PICTURES[3]))
     bucket.delete("pics/a/04.png")
     with pytest.raises(Unreadable, match="replaced since the data were listed"):
         before.read(1)
@@ -325,7 +309,7 @@ def read_all(address, seed, limit, rounds, queue):
 @pytest.mark.long
 def test_two_processes_share_a_cache_that_is_smaller_than_the_data(bucket, tmp_path, monkeypatch):
     address = bucket.upload(photos(tmp_path / "pics"), "pics")
-    limit = 5 * len(png(PICTURES[0]))
+    limit = 5 * len(image_bytes(PICTURES[0]))
     monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", repr(limit / 2**30))
     context = multiprocessing.get_context("spawn")  # obstore stops in processes that are forked
     queue = context.SimpleQueue()

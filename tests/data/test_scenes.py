@@ -80,17 +80,3 @@ def test_a_shape_across_the_edge_does_not_go_on_at_the_other_side():
     image = drawn(Scene((RED_CIRCLE,)))
     column = int((image[0, 0] > 100).nonzero()[:, 1].float().mean().round())
     assert len(scenes.seen(image.roll(-column, 3))[0]) == 2  # its left half is at the right edge
-
-
-def test_noise_of_a_few_grey_levels_changes_nothing():
-    images, made = scenes.make(200, False, 7)
-    noise = torch.randint(-12, 13, images.shape, generator=torch.Generator().manual_seed(0))
-    noisy = (images.int() + noise).clamp(0, 255).byte()
-    assert scenes.obeys(noisy, [scene.captions[0] for scene in made]).all()
-
-
-def test_specks_are_no_shapes():
-    image = drawn(Scene((RED_CIRCLE,)))
-    free = (image[0, 0] == scenes.BACKGROUND[0]).nonzero()[0]
-    image[0, :, free[0], free[1]] = 255
-    assert scenes.obeys(image, ["a red circle"]).all()

@@ -38,18 +38,6 @@ def test_each_block_stands_in_a_page_and_no_other_page_has_one():
         assert not marks or path.relative_to(ROOT).as_posix() in blocks.PAGES, path
 
 
-def test_a_block_that_was_changed_by_hand_or_is_empty_is_written_anew():
-    text = read("docs/how-to/commands.md")
-    assert blocks.render(text.replace("| in Python |", "| from Python |")) == text
-    empty = "a\n<!-- generated: command names -->\n<!-- end -->\nb\n<!-- generated: presets -->\n\n<!-- end -->\n"
-    written = blocks.render(empty)
-    assert blocks.command_names() in written
-    assert "\nb\n" in written
-    assert blocks.render(written) == written
-    with pytest.raises(KeyError, match="no such"):
-        blocks.render("<!-- generated: no such -->\n<!-- end -->")
-
-
 def test_every_command_and_every_preset_has_a_row():
     for case in USE_CASES:
         assert f"`ancestral {case.command}`" in blocks.commands()

@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import html
 import importlib.util
 import re
 import shlex
@@ -14,7 +13,6 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from mkdocs.exceptions import PluginError
 from PIL import Image
 
 import ancestral
@@ -385,11 +383,6 @@ def test_no_code_block_is_of_a_language_that_is_not_run():
         assert set(languages) <= {"python", "bash", "json", "text"}, page
 
 
-def test_every_command_of_the_readme_is_one():
-    verbs = re.findall(r"^ +ancestral (\w+)", README, re.MULTILINE)
-    assert set(verbs) <= set(cli.COMMANDS)
-
-
 def test_the_page_of_resume_names_every_setting_that_may_change():
     section = PAGES[Path("docs/how-to/resume.md")].partition("## What may change")[2].partition("\n## ")[0]
     sections = (configs.RuntimeConfig, configs.SampleConfig)
@@ -423,45 +416,6 @@ def test_the_page_of_a_lesson_has_every_cell_of_its_notebook_in_order(lesson, pa
     assert set(re.findall(r"\]\(([^)]+\.png)\)", page)) == set(pictures)
     assert f"({lesson.stem}.py){{: download" in page
     assert f"({lesson.stem}.ipynb){{: download" in page
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (["one curve"], "2 pictures of the notebook and 1 texts"),
-        (["one curve", "two curves", "three"], "2 pictures of the notebook and 3 texts"),
-        (None, "2 pictures of the notebook and 0 texts"),
-    ],
-)
-def test_a_picture_or_a_text_too_many_is_refused(pages, texts, message, monkeypatch):
-    assert list(pages.SEEN) == [lesson.stem for lesson in LESSONS]
-    lesson, section = LESSONS[0], "4. What the schedule does"
-    others = {heading: text for heading, text in pages.SEEN[lesson.stem].items() if heading != section}
-    monkeypatch.setitem(pages.SEEN, lesson.stem, others if texts is None else others | {section: texts})
-    with pytest.raises(PluginError, match=f"{re.escape(repr(section))} are {message}"):
-        pages.lesson_page(lesson)
-    monkeypatch.setitem(pages.SEEN, lesson.stem, others | {section: ["one", "two"], "No such heading": ["three"]})
-    with pytest.raises(PluginError, match="'No such heading' are 0 pictures of the notebook and 1 texts"):
-        pages.lesson_page(lesson)
-
-
-def test_the_page_of_the_command_line_has_every_option():
-    text = html.unescape(PAGES[Path("docs/reference/command-line.md")])
-    for command in cli.COMMANDS:
-        assert f"## ancestral {command}\n" in text
-    assert re.search(r"^`--image-size HxW`\n:   Height x width", text, re.MULTILINE)
-    assert re.search(r"^`-n, --n N`\n:   Number of samples", text, re.MULTILINE)
-    assert text.count("\n:   ") > 150
-
-
-def test_every_list_of_a_lesson_begins_after_an_empty_line():
-    """Where it does not, Markdown of the site makes no list of it, though notebooks do. Each item has its own line."""
-    for lesson in LESSONS:
-        for cell in nbformat.read(lesson_file(lesson, ".ipynb"), as_version=4).cells:
-            if cell.cell_type == "markdown":
-                prose = re.sub(r"\$\$.*?\$\$", "", cell.source, flags=re.DOTALL)  # a line of a formula may begin with −
-                assert not re.search(r"^(?! *(?:[*-]|\d+\.) |\||  )\S.*\n(?:[*-]|1\.) ", prose, re.MULTILINE), prose
-                assert not re.search(r"^\d+\. .*[.:] \d+\. [A-Z]", prose, re.MULTILINE), prose
 
 
 # -- names and links --------------------------------------------------------------------------------------------------
@@ -583,31 +537,6 @@ def test_the_map_of_the_package_is_the_tree():
         set(line.split()) for line in DESIGN.split("(`tests/test_imports.py`):\n\n")[1].split("\n\n")[0].splitlines()
     ]
     assert layers == LAYERS
-
-
-def test_each_equation_of_the_lecture_stands_as_one_line_with_its_number():
-    source = "\n".join(
-        (ROOT / "src" / "ancestral" / name).read_text(encoding="utf-8")
-        for name in (
-            "schedules.py",
-            "reverse.py",
-            "diffusion.py",
-            "objectives/objective.py",
-            "bound.py",
-            "samplers/ddpm.py",
-        )
-    )
-    for equation in (
-        "(2)  q(x_t|x_{t−1})",
-        "(4)  q(x_t|x_0)",
-        "(11)",
-        "σ_t² = β_t",
-        "(14)  L_simple",
-        "(5)  L_T",
-        "(5)  L_{t−1}",
-        "(13)  L_0",
-    ):
-        assert equation in source, equation
 
 
 def test_no_document_names_a_path_of_one_machine():

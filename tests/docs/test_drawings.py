@@ -11,8 +11,6 @@ import nbformat
 import pytest
 
 import ancestral_course as course
-from ancestral import schedules, targets
-from ancestral.base.errors import InputError
 from ancestral.config import METHODS
 from ancestral.nets import UNet
 
@@ -51,15 +49,6 @@ def test_a_drawing_is_described_and_needs_nothing_else(name):
     assert len(text) < 40_000
 
 
-def test_formulas_have_italic_letters_and_return_to_the_base_line():
-    text = drawings._text("of $x_{t-1}^2$ and $ε$", 10)
-    shifts = [float(shift) for shift in re.findall(r'dy="([^"]+)"', text)]
-    assert sum(shifts) == pytest.approx(0)
-    assert re.findall(r"<tspan[^>]*italic[^>]*>([^<]+)", text) == ["x", "t", "ε"]
-    assert "−1" in text
-    assert text.startswith("of ")
-
-
 def test_the_shapes_of_the_U_Net_are_those_of_the_papers_network():
     shapes = drawings.unet_shapes()
     net = UNet()
@@ -76,34 +65,6 @@ def test_the_shapes_of_the_U_Net_are_those_of_the_papers_network():
     assert ups == [level for level in reversed(expected) for _ in range(3)]
     assert {"32 × 32, 128 channels", "16 × 16, 256 channels", "8 × 8, 256 channels", "4 × 4, 256 channels",
             "35.7 million parameters", "sin, cos: 128", "two layers: 512"} <= set(words("unet"))  # fmt: skip
-
-
-def test_each_output_of_the_first_half_has_a_skip_connection_to_a_block_of_its_resolution():
-    shapes = drawings.unet_shapes()
-    assert UNet().joined == list(range(len(shapes.first_half)))
-    blocks = [part for part in shapes.second_half if part.kind == "block"]
-    for part, block in zip(reversed(shapes.first_half), blocks, strict=True):
-        assert part.shape[1] == block.shape[1]
-    skips = re.findall(rf'<path d="[^"]+" fill="none" stroke="{drawings.GREEN}" stroke-width="1.2"', FILES["unet.svg"])
-    assert len(skips) == len(blocks)
-
-
-def test_the_shapes_of_the_block_are_those_of_the_network():
-    shapes = drawings.block_shapes()
-    assert shapes["x"] == shapes["norm1"] == (128, 16, 16)
-    assert shapes["out"] == shapes["conv1"] == shapes["shortcut"] == (256, 16, 16)
-    assert (shapes["temb"], shapes["time"]) == ((512,), (256,))
-    assert words("block").count("256×16×16") == 5
-
-
-def test_the_vectors_of_the_matrix_are_the_rows_of_the_package():
-    rows = drawings.vectors()
-    a, b = rows.pop("x_t")
-    assert a**2 + b**2 == pytest.approx(1)
-    assert schedules.cosine().at(round(drawings.SHARE * 1000)) == (a, b)
-    for name, (p, q) in rows.items():
-        target = targets.from_name(name)
-        assert (p, q) == (target.p(a, b), target.q(a, b))
 
 
 def test_the_map_has_every_method_of_the_package_and_of_the_example():
@@ -140,8 +101,3 @@ def test_every_drawing_is_in_a_lesson_and_on_the_site():
     for name in FILES:
         assert any(f"](../images/{name})" in page for page in pages), name
         assert any(f'course.drawing("{Path(name).stem}")' in script for script in scripts), name
-
-
-def test_a_drawing_that_does_not_exist_is_refused_with_the_names():
-    with pytest.raises(InputError, match="chain"):
-        course.drawing("chian")

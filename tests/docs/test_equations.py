@@ -99,33 +99,6 @@ def test_each_marker_of_the_theory_is_in_the_table():
     }
 
 
-def test_markers_are_read_as_they_are_meant():
-    text = '"""(3) is text. Karras et al., eqs. 5 and 6; (Ho, Jain and Abbeel, eq. (7))"""\nx = (8)  # (9), DDIM (10)\n'
-    comments, docstrings = equations.comment_markers(text), equations.docstring_markers(text)
-    assert [(m.paper, m.number, m.line) for m in comments] == [("DDPM", "9", 2), ("DDIM", "10", 2)]
-    assert [(m.paper, m.number) for m in docstrings] == [("EDM", "5"), ("EDM", "6"), ("DDPM", "7")]
-
-
-@pytest.mark.parametrize(
-    ("place", "number"),
-    [
-        ("schedules.Schedule.nothing", "7"),
-        ("schedules.Schedule.posterior", "2"),
-        ("schedules.Schedule.posterior: no such text", "7"),
-        ("targets.NOTHING", "7"),
-    ],
-)
-def test_a_line_that_is_not_there_is_an_error(place, number):
-    with pytest.raises(LookupError, match=r"there is no|has no line"):
-        equations.lines(place, equations.Equation("DDPM", number, "", ""))
-
-
-def test_formulas_fit_into_a_table():
-    for row in equations.EQUATIONS:
-        assert "|" not in row.formula + row.words + row.why
-        assert row.formula.count("{") == row.formula.count("}")
-
-
 @pytest.mark.parametrize("page", ["equations", "glossary", "theory"])
 def test_links_between_the_pages_lead_somewhere(page):
     texts = {

@@ -42,15 +42,6 @@ def test_x_T_is_of_the_prior_and_even():
     assert not torch.equal(x_T, history.even_prior(schedules.geometric(100, 0.1, 3.0), 4096, seed=2))
 
 
-def test_one_scale_leaves_what_does_not_explode():
-    x = torch.ones(4, 2)
-    for schedule in (schedules.linear(10), schedules.flow(10)):
-        assert all(torch.allclose(history.one_scale(schedule, t, x), x) for t in (10, 5, 0))
-    schedule = schedules.geometric(10, 0.1, 20.0)
-    assert torch.allclose(history.one_scale(schedule, 10, x), x / math.hypot(1, 20))
-    assert torch.equal(history.one_scale(schedule, 0, x), x)
-
-
 def test_needed_is_the_fewest_passes_near_the_best_or_the_floor():
     points = [history.Point(n, 2 * n, d) for n, d in ((1, 0.9), (5, 0.2), (10, 0.06), (50, 0.04), (100, 0.05))]
     sweep = history.Sweep(None, points, 100, torch.empty(0, 2), None)

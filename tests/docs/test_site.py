@@ -152,42 +152,6 @@ def test_the_trained_network_of_the_playground_samples(chromium):
     page.close()
 
 
-def test_the_playground_is_on_one_screen(chromium):
-    """At 1280x720, below the header of the site: equation, numbers, controls and picture of each step."""
-    page = chromium.new_page(viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
-    for step in ("forward", "field", "paths", "compare", "network"):
-        page.goto("about:blank")
-        page.goto(f"{(SITE / 'playground.html').as_uri()}#view={step}&at=1")
-        parts = ".pg-views, .pg-story, .pg-stage, .pg-transport, .pg-equation, .pg-numbers, .pg-controls > *"
-        bottoms = page.locator(parts).evaluate_all(
-            "parts => parts.filter(p => p.offsetParent).map(p => [p.className, p.getBoundingClientRect().bottom])"
-        )
-        assert len(bottoms) > 8
-        assert [part for part in bottoms if part[1] > 720] == [], step
-        assert page.locator(".pg-stage").bounding_box()["height"] > 400
-    page.close()
-
-
-def test_the_first_screen_has_a_sentence_a_moving_picture_and_three_ways(chromium):
-    page = chromium.new_page(viewport={"width": 1440, "height": 900})
-    page.goto((SITE / "index.html").as_uri())
-    ways = page.locator(".ways > div")
-    assert [way.locator("h2").inner_text().strip("¶ \n") for way in ways.all()] == ["Learn", "Use", "Look up"]
-    for way in ways.all():
-        box = way.bounding_box()
-        assert box["y"] + box["height"] < 900
-        assert way.locator("p a").count() == 2
-    assert page.locator(".start p").inner_text().count(".") == 1
-    picture = "document.querySelector('.start img').currentSrc.split('/').at(-1)"
-    assert page.evaluate(picture) == "denoising.webp"
-    page.close()
-    still = chromium.new_page(reduced_motion="reduce")
-    still.goto((SITE / "index.html").as_uri())
-    assert still.evaluate(picture) == "denoising.png"
-    still.close()
-    assert (SITE / "images" / "denoising.webp").stat().st_size < 300_000
-
-
 def test_code_fits_its_column_on_a_wide_screen(looks):
     blocks = [(path, wide) for (path, _), look in looks.items() for wide in look.get("code", ())]
     assert len(blocks) > 300

@@ -1,10 +1,8 @@
 """The use cases from Python, called as the design's contract has them; custom parts work all the way."""
 
 import dataclasses
-import itertools
 import json
 import threading
-import typing
 
 import numpy as np
 import pytest
@@ -124,38 +122,19 @@ def test_a_function_by_name_is_never_run_unless_it_is_named(tmp_path):
 
 
 @pytest.mark.long
-def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
-    from ancestral.faces import command as cli
-
+def test_an_own_network_from_the_command_line(tmp_path, run, refused):
     np.save(tmp_path / "images.npy", images().numpy())
-    words = ["train", "--data", str(tmp_path / "images.npy"), "--out", str(tmp_path / "run"), "--steps", "3",
-             "--batch-size", "8", "--net", "test_api:build"]  # fmt: skip
-    run, net = str(tmp_path / "run"), ["--net", "test_api:build"]
-    for command in (
-        words,
-        ["train", "arrays", "--out", run, "--resume", "--steps", "4", *net],
-        ["sample", run, "-n", "4", "--steps", "3", *net],
-        ["info", run, *net],
-        [
-            "evaluate",
-            run,
-            *["--likelihood", "--samples", "16", "--steps", "3", "--extractor", "pixels"],
-            *net,
-        ],
-    ):
-        with pytest.raises(SystemExit) as end:
-            cli.main(command)
-        assert end.value.code == 0, capsys.readouterr().err
-    assert "FD-pixels" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as end:
-        cli.main(["sample", run])
-    assert end.value.code == 2
-    assert "test_api:build" in capsys.readouterr().err
+    out, net = tmp_path / "run", ("--net", "test_api:build")
+    begin = ("train", "--data", tmp_path / "images.npy", "--out", out, "--steps", 3, "--batch-size", 8)
+    run(*begin, *net)
+    run("train", "arrays", "--out", out, "--resume", "--steps", 4, *net)
+    run("sample", out, "-n", 4, "--steps", 3, *net)
+    run("info", out, *net)
+    options = ("--likelihood", "--samples", 16, "--steps", 3, "--extractor", "pixels")
+    assert "FD-pixels" in run("evaluate", out, *options, *net)
+    assert "test_api:build" in refused("sample", out)
     for wrong in ("resnet", "test_api:nothing"):
-        with pytest.raises(SystemExit) as end:
-            cli.main([*words[:-1], wrong])
-        assert end.value.code == 2
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        refused(*begin, "--net", wrong)
 
 
 def test_an_own_schedule_and_an_own_target(tmp_path):
@@ -209,22 +188,17 @@ def test_an_own_sampler(tmp_path):
     assert torch.equal(run.model.sample(3, sampler=Jump()), run.model.sample(3, sampler=samplers.DDIM(steps=3)))
 
 
-def test_own_data_in_every_form(tmp_path):
-    """A tensor, an array, labels beside them, and a torch Dataset are the same data; a Dataset trains."""
+def test_a_data_set_of_pytorch_is_trained_on(tmp_path):
     data = stripes()
+    pairs = [(data.items[row], int(data.labels[row])) for row in range(len(data))]
 
     class Pairs(torch.utils.data.Dataset):
         def __len__(self):
-            return len(data)
+            return len(pairs)
 
         def __getitem__(self, index):
-            return data.items[index], int(data.labels[index])
+            return pairs[index]
 
-    one, other = (ancestral.data.open(form) for form in (data.items, data.items.numpy()))
-    assert (one.fingerprint, one.shape) == (other.fingerprint, other.shape)
-    labelled, pairs = ancestral.data.open((data.items, data.labels)), ancestral.data.open(Pairs())
-    assert torch.equal(labelled.labels, pairs.labels)
-    assert all(torch.equal(labelled[row][0], pairs[row][0]) for row in range(4))
     run = ancestral.train("arrays", data=Pairs(), out=tmp_path / "run", progress=False, **SMALL)
     assert len(run.model.spec.classes) == 2
     assert run.model.sample(2, steps=3, label=1).shape == (2, 1, 8, 8)
@@ -272,9 +246,8 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
 def test_bad_input_is_one_line(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)  # a folder beside the tests, such as dist, may be near to a name
     options = {"config": "arrays", "data": images(), **options}
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         ancestral.train(options.pop("config"), out=tmp_path / "run", progress=False, **options)
-    assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -293,26 +266,6 @@ def test_the_steps_of_a_training_run_one_by_one(tmp_path):
     assert not all(torch.equal(value, last[name]) for name, value in models[0].denoiser.net.state_dict().items())
     with pytest.raises(InputError, match=r"go on with it by resume=True, or give out another name"):
         list(ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SMALL))
-
-
-@pytest.mark.slow
-def test_a_sweep_of_six_runs_in_one_program(tmp_path):
-    """Trained, evaluated and compared one after the other; each run is the one that a program of its own trains."""
-    measure = {"samples": 30, "steps": 2, "progress": False}
-    settings = [(lr, seed) for lr in (1e-3, 3e-3, 1e-2) for seed in (0, 1)]
-
-    def sweep(lr, seed, folder):
-        options = {**SHORT, "width": 16, "lr": lr, "seed": seed, "warmup": 0, "ema": 0.0}
-        return ancestral.train("points", out=tmp_path / folder, progress=False, **options)
-
-    runs = [sweep(*each, f"run-{number}") for number, each in enumerate(settings)]
-    distances = [ancestral.evaluate(run.folder, **measure).samples.metrics["frechet"].value.value for run in runs]
-    weights = [torch.cat([p.flatten() for p in run.model.diffusion.parameters()]) for run in runs]
-    assert not any(torch.equal(one, two) for one, two in itertools.combinations(weights, 2))
-    compared = ancestral.compare([run.folder for run in runs], **measure, out=tmp_path / "compare")
-    assert [run.metrics["frechet"].value.value for run in compared.runs] == distances
-    again = sweep(*settings[3], "again").model.denoiser.net.state_dict()
-    assert all(torch.equal(value, again[name]) for name, value in runs[3].model.denoiser.net.state_dict().items())
 
 
 @pytest.mark.long
@@ -335,29 +288,6 @@ def test_an_own_optimiser_is_given_again(tmp_path):
         train(tmp_path / "other", lr=1e-3, **parts)
     with pytest.raises(InputError, match="a custom lr_schedule"):
         train(tmp_path / "other", warmup=3, **parts)
-
-
-def test_a_run_that_is_there_is_kept(tmp_path):
-    train(tmp_path)
-    with pytest.raises(InputError, match="already holds a run"):
-        train(tmp_path)
-    with pytest.raises(InputError, match="holds a run of the preset arrays"):
-        ancestral.train("digits", out=tmp_path / "run", resume=True, progress=False)
-
-
-def test_the_preset_follows_from_the_data(tmp_path):
-    run = ancestral.train(data=images(), out=tmp_path / "run", progress=False, **SMALL)
-    assert run.preset == "arrays"
-    again = ancestral.train(data=images(), out=tmp_path / "run", resume=True, steps=6, progress=False)
-    assert (again.step, again.preset) == (6, "arrays")
-
-
-def test_settings_by_name():
-    config = configs.preset("digits").with_settings(
-        steps=3, width=16, schedule="linear", mults=[1, 2, 2], sampler="heun"
-    )
-    assert (config.train.steps, config.net.width, config.net.mults) == (3, 16, (1, 2, 2))
-    assert (config.process.schedule, config.sample.sampler) == ("linear", "heun")
 
 
 class Shared(Own):
@@ -418,9 +348,8 @@ def test_random_numbers_of_an_own_network_are_those_of_the_run(tmp_path):
     ],
 )
 def test_a_wrong_network_is_refused_before_anything_is_written(tmp_path, net, message):
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         train(tmp_path, net=net)
-    assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -475,23 +404,6 @@ def test_two_threads_train_what_each_would_alone(tmp_path):
 FAST = {"extractor": "pixels", "progress": False, "device": "cpu"}
 
 
-def test_a_model_is_evaluated_saved_or_not(tmp_path):
-    run = train(tmp_path, net=Own())
-    of_file = ancestral.evaluate(ancestral.load(tmp_path / "run", net=Own()), data=images(), samples=16, **FAST)
-    of_memory = ancestral.evaluate(run.model, data=images(), samples=16, **FAST)
-    assert of_file.samples == of_memory.samples
-    assert of_file.likelihood is None
-    by_path = ancestral.evaluate(tmp_path / "run", data=images(), net=build, samples=16, **FAST)
-    assert by_path.samples.between_sets == of_file.samples.between_sets
-    with pytest.raises(InputError, match="made from Python, so name the data"):
-        ancestral.evaluate(run.model, samples=16, **FAST)
-    bits = ancestral.evaluate(run.model, data=images(), samples=False, likelihood=True, n=3, passes=4, **{
-        name: value for name, value in FAST.items() if name != "extractor"
-    })  # fmt: skip
-    assert bits.samples is None
-    assert "bits/dim" in str(bits)
-
-
 def test_an_oracle_is_evaluated():
     """Any denoiser that can be sampled from, without a network."""
     points = ancestral.data.load("moons").items[:400]
@@ -499,16 +411,6 @@ def test_an_oracle_is_evaluated():
     result = ancestral.evaluate(exact, data=points, samples=64, sampler="ddim:steps=5,clip=none", **FAST)
     assert result.samples.metrics["frechet"].value.value < 0.2
     assert type(result).from_json(result.to_json()) == result
-
-
-def test_samples_are_evaluated_without_a_model(tmp_path):
-    items = images(60)
-    np.savez(tmp_path / "samples.npz", images=items[:20].numpy())
-    from_file = ancestral.evaluate_samples(str(tmp_path / "samples.npz"), data=items, **FAST)
-    from_memory = ancestral.evaluate_samples(items[:20], data=items, **FAST)
-    assert from_file.samples.between_sets == from_memory.samples.between_sets
-    assert "FD-pixels" in str(from_file)
-    assert "<table>" in from_file._repr_html_()
 
 
 def test_one_metric_is_named_and_a_size_is_a_pair(tmp_path):
@@ -525,26 +427,3 @@ def test_one_metric_is_named_and_a_size_is_a_pair(tmp_path):
     ):
         with pytest.raises(InputError, match="class_accuracy cannot be measured of samples without classes"):
             call()
-
-
-@pytest.mark.long
-def test_runs_and_samplers_are_compared(tmp_path):
-    for name in "ab":
-        ancestral.train(
-            "arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SMALL
-        )
-    runs = [tmp_path / "a", tmp_path / "b"]
-    comparison = ancestral.compare(runs, images(), samples=16, steps=3, out=tmp_path / "c", **FAST)
-    assert "parameters" in str(comparison)
-    assert type(comparison).from_json(comparison.to_json()) == comparison
-    samplers_ = ancestral.compare(
-        [runs[0]], images(), samplers=["ddim", "heun"], most=8, samples=16, out=tmp_path / "d", **FAST
-    )
-    assert {"ddim", "heun"} <= set(str(samplers_).split())
-    with pytest.raises(InputError, match="name one run only"):
-        ancestral.compare(runs, samplers="all", **FAST)
-
-
-def test_the_model_of_a_run_has_a_type():
-    """An editor and a type checker see `Model`."""
-    assert typing.get_type_hints(TrainingResult.model.fget)["return"] in TrainingResult.__parameters__

@@ -11,7 +11,7 @@ from torch import nn
 
 import ancestral
 from ancestral import config, samplers, schedules
-from ancestral.base.arguments import checked, describe, fits, plain, shown
+from ancestral.base.arguments import checked, fits
 from ancestral.base.errors import InputError
 from ancestral.config import Config
 
@@ -33,37 +33,10 @@ from ancestral.config import Config
         (nn.Module, [nn.Identity()], [nn.Identity, None]),
         (Any, [None, 5], []),
     ],
-    ids=[
-        "int",
-        "float",
-        "bool",
-        "str",
-        "path",
-        "union",
-        "literal",
-        "ints",
-        "pair",
-        "sequence",
-        "function",
-        "net",
-        "any",
-    ],
 )
 def test_what_fits_a_hint(hint, good, bad):
     assert all(fits(value, hint) for value in good)
     assert not any(fits(value, hint) for value in bad)
-
-
-def test_what_a_message_says():
-    assert describe(int | str | None) == "a whole number, text or None"
-    assert describe(Sequence[str | Path]) == "a sequence, each text or a path"
-    assert describe(Literal["a", "b"]) == "a, b"
-    assert shown(nn.Identity) == "the class Identity"
-    assert shown(nn.Identity()) == "a Identity"
-    assert shown("x" * 1000) == "'" + "x" * 59 + "..."
-    assert plain(np.int64(3)) == 3
-    assert type(plain(torch.tensor(2))) is int
-    assert plain(np.zeros(2)).shape == (2,)
 
 
 def test_a_checked_function_is_the_function():
@@ -198,7 +171,6 @@ def test_bad_arguments_end_in_one_line(call, model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=message) as caught:
         function(model)
     assert "--" not in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_tables_of_a_schedule_may_be_lists():
@@ -214,10 +186,6 @@ def test_indices_may_be_numbers_of_other_libraries(model, indices):
     assert torch.equal(model.sample(indices=indices, steps=2), model.sample(indices=[1, 3], steps=2))
 
 
-def test_a_model_says_what_it_is(model):
-    assert repr(model) == f"Model(2, {model.parameters:,} parameters, 2 training steps)"
-
-
 def test_colour_compared_with_grey_is_said(tmp_path):
     from PIL import Image
 
@@ -228,12 +196,6 @@ def test_colour_compared_with_grey_is_said(tmp_path):
     grey = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
     result = ancestral.evaluate_samples(grey, str(tmp_path / "rgb"), extractor="pixels", progress=False)
     assert "The data, 3 x 8 x 8, was converted to the shape of the samples, 1 x 8 x 8." in str(result)
-
-
-def test_names_of_the_package():
-    assert "TYPE_CHECKING" not in dir(ancestral)
-    assert {"Config", "train", "load"} <= set(dir(ancestral))
-    assert ancestral.Config is Config
 
 
 def test_one_value_stands_for_several():

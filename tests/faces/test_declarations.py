@@ -169,9 +169,3 @@ def test_a_plan_refuses_before_anything_is_written(options, says, tmp_path):
     with pytest.raises(InputError, match=says):
         plan(Train(out=tmp_path / "run", **options))
     assert not (tmp_path / "run").exists()
-
-
-def test_a_plan_is_frozen(tmp_path):
-    decided = plan(Train(config="points", out=tmp_path / "run"))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        decided.device = "cuda"

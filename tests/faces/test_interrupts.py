@@ -14,7 +14,6 @@ from PIL import Image
 import ancestral
 from ancestral.base import interrupts, storage
 from ancestral.base.events import Message
-from ancestral.faces import command as cli
 from ancestral.training import RunFolder
 from tiny_models import untrained
 
@@ -245,14 +244,3 @@ def test_a_full_disk_that_the_output_goes_to_is_one_line():
     with FULL.open("w") as full:
         ended = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False)
     assert (ended.returncode, ended.stderr) == (2, b"ancestral: [Errno 28] No space left on device\n")
-
-
-def test_other_errors_of_the_system_are_reported(monkeypatch, capsys):
-    def full(_argv):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(cli, "run", full)
-    with pytest.raises(SystemExit) as stop:
-        cli.main([])
-    assert stop.value.code == 2
-    assert "No space left" in capsys.readouterr().err

@@ -11,7 +11,6 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.base.errors import InputError
-from ancestral.measure.condition_findings import fault_findings
 from ancestral.results.data_report import DataReport
 
 N = 40
@@ -139,11 +138,6 @@ def test_partners_of_another_shape_or_that_are_damaged_are_named(photos, tmp_pat
     assert "edges/08.png" in found(report, "unreadable").names["08.png"]
     assert report.count == N - 1
     assert report.conditions["edge"].shape == (1, 16, 16)
-
-
-def test_a_fault_without_advice_is_said_once():
-    (finding,) = fault_findings([InputError("age is strange")])
-    assert (finding.text, finding.advice) == ("age is strange", "correct the data, or leave the condition out")
 
 
 def test_statistics_and_planted_faults_of_captions_are_named(photos):

@@ -18,9 +18,9 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.base.errors import InputError
-from ancestral.base.events import Message, Work, Wrote
+from ancestral.base.events import Message
 from ancestral.base.options import in_python, spell
-from ancestral.data import decoding, files
+from ancestral.data import files
 from ancestral.declarations import Inspect, Train
 from ancestral.measure import findings, items
 from ancestral.measure.items import class_counts, value_statistics
@@ -137,36 +137,6 @@ def test_planted_faults_are_all_named(emoji, tmp_path, lock, run, monkeypatch):
     assert tree["files"]["bytes"] == sum(path.stat().st_size for path in read)
     with Image.open("sheet.png") as sheet:
         assert sheet.width >= 1240
-
-
-def test_what_cannot_be_opened_is_named_and_never_waited_for(tmp_path):
-    flat(tmp_path / "good.png", "red")
-    os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "dead.png").symlink_to("nowhere.png")
-    (tmp_path / "self.png").symlink_to("self.png")
-    (tmp_path / "album.png").mkdir()
-    flat(tmp_path / "album.png" / "inside.png", "blue")
-    report = examine(tmp_path)
-    assert found(report, "unreadable") == {
-        "pipe.png": "not a regular file",
-        "dead.png": "No such file or directory",
-        "self.png": "Too many levels of symbolic links",
-    }
-    assert report.count == 2
-
-
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
-    flat(tmp_path / "good.png", "red")
-    (tmp_path / "locked").mkdir()
-    scan = os.scandir
-
-    def refuse(path="."):
-        if os.fsdecode(path).endswith("locked"):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert found(examine(tmp_path), "unreadable") == {"locked/": "Permission denied"}
 
 
 def test_it_reads_what_training_reads(emoji):
@@ -336,14 +306,6 @@ def test_images_of_one_shape_get_the_size_that_keeps_it(tmp_path):
     assert DataReport.from_json(padded.to_json()).image_size == 32
 
 
-def test_rotated_photographs_count_upright(tmp_path):
-    exif = Image.Exif()
-    exif[decoding.ORIENTATION] = 6
-    flat(tmp_path / "photo.jpg", "red", (80, 40), exif=exif)
-    report = examine(tmp_path)
-    assert (report.files.height, report.files.width) == ((80, 80, 80), (40, 40, 40))
-
-
 def test_transparency_and_background(tmp_path):
     flat(tmp_path / "clear.png", (255, 0, 0, 0), mode="RGBA")
     flat(tmp_path / "solid.png", (255, 0, 0, 255), mode="RGBA")
@@ -491,30 +453,6 @@ def test_a_training_says_what_was_read_and_which_values_are_lost(tmp_path):
     assert "the data are in order: 64 of 64 items" in said
 
 
-def test_arrays_points_and_signals(tmp_path):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
-    images[5] = images[3]
-    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 2)
-    report = examine(tmp_path / "images.npz", configs.preset("arrays"))
-    assert found(report, "duplicates") == {"item 5": "the same pixels as item 3"}
-    assert report.classes == {"0": 12, "1": 12}
-    assert report.files is None
-    np.save(tmp_path / "signals.npy", rng.normal(size=(30, 2, 16)).astype(np.float32))
-    config = configs.preset("arrays")
-    one = dataclasses.replace(config, data=dataclasses.replace(config.data, dims=1))
-    assert examine(tmp_path / "signals.npy", one).values.shape == (2, 16)
-    assert examine("moons", configs.preset("points")).values.shape == (2,)
-
-
-def test_digits_in_full(run, tmp_path):
-    text = run("doctor", "digits", "--steps", 1, "--out", tmp_path, "--device", "cpu")
-    assert "digits: 5,000 items of 1 x 28 x 28 for the preset digits" in text
-    assert "each item is seen 15.4 times" in text
-    assert "ancestral train digits" in text
-    assert (tmp_path / "digits.png").exists()
-
-
 # -- the estimate -----------------------------------------------------------------------------------------------------
 
 
@@ -584,13 +522,6 @@ def test_memory_of_small_items_is_measured_on_more_of_them(monkeypatch, measured
     assert memory.each == pytest.approx(2**16, rel=0.15)
 
 
-def test_the_network_of_the_run_can_be_chosen(emoji, run):
-    text = run("doctor", emoji, "--net", "transformer", "--width", 32, "--batch-size", 4, "--steps", 1)
-    assert "transformer, width 32, 6 blocks of 4 heads, patch 4" in " ".join(text.split())
-    assert "--net transformer" in text
-    assert "--width 32" in text
-
-
 def test_a_preset_that_does_not_fit_is_an_error_of_the_report(emoji, tmp_path, capsys):
     report = examine(emoji, FOLDER.with_settings(image_size=3, patch=2), steps=1)
     assert "refused" in codes(report)
@@ -652,23 +583,7 @@ def test_a_report_comes_back_from_json_and_shows_in_a_notebook(emoji):
         DataReport.from_json('{"trainable": true}')
 
 
-def test_a_workflow_yields_its_progress_and_its_files(emoji, tmp_path):
-    events = list(inspect(emoji, out=tmp_path / "new", json=tmp_path / "all.json", steps=0, image_size=16))
-    assert [event.done for event in events if isinstance(event, Work)] == [0, 16, 32, 48, 60]
-    assert [event.path for event in events if isinstance(event, Wrote)] == [
-        tmp_path / "new" / "emoji.png",
-        tmp_path / "all.json",
-    ]
-    assert DataReport.from_json((tmp_path / "all.json").read_text(encoding="utf-8")).image_size == 16
-
-
 # -- the command line -------------------------------------------------------------------------------------------------
-
-
-def test_json_alone_prints_nothing_else(emoji, tmp_path, run):
-    tree = json.loads(run("doctor", "--json", emoji, "--steps", 0, "--out", tmp_path / "out"))
-    assert tree["count"] == 60
-    assert (tmp_path / "out" / "emoji.png").exists()
 
 
 def test_names_are_shown_as_they_are(tmp_path, run):
@@ -697,12 +612,3 @@ def test_a_contact_sheet_that_cannot_be_written_loses_no_finding(tmp_path, monke
     assert report.count == 60
     assert ancestral.inspect(stripes(60), FOLDER, steps=0, out=tmp_path / "sheet.png").count == 60
     assert "No space left on device; the report follows" in capsys.readouterr().out
-
-
-def test_items_of_one_colour_are_named(tmp_path):
-    for number in range(12):
-        pixels = np.full((8, 8, 3), 9 * number, dtype=np.uint8)
-        if number not in (3, 7):
-            pixels[0, 0] = 255
-        Image.fromarray(pixels).save(tmp_path / f"{number:02d}.png")
-    assert set(found(examine(str(tmp_path)), "flat")) == {"03.png", "07.png"}

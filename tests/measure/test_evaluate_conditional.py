@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -192,10 +193,8 @@ def test_numbers_of_other_data_are_in_the_units_of_the_model():
     ],
 )
 def test_conditions_of_another_kind_are_refused(theirs, says):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(says)):
         conditions_for(opened(**theirs), opened(age=torch.rand(20)).spec)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_conditions_that_the_data_lack_are_absent():

@@ -7,9 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,27 +14,24 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import config, data, oracle, samplers, schedules
+from ancestral import config, data, samplers
 from ancestral.base import storage
-from ancestral.base.arguments import from_json
-from ancestral.base.errors import InputError, install_command
+from ancestral.base.errors import InputError
 from ancestral.base.events import Work, finish
-from ancestral.base.options import in_python, on_command_line, spell
+from ancestral.base.options import in_python, spell
 from ancestral.base.registries import METRICS, Metric
-from ancestral.base.result import to_plain
 from ancestral.config.request import Request
 from ancestral.data import dataset
 from ancestral.data.sources import builtin
 from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.faces import command as cli
-from ancestral.measure import reference, sample_quality, set_metrics, time_needed
+from ancestral.measure import reference, sample_quality, set_metrics
 from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.measured_samples import References
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_quality import FeatureSet, SampleSets
 from ancestral.measure.sample_store import SampleStore, key_of, reproducible
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
-from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import stages
 from ancestral.render import evaluation_text
@@ -45,8 +39,6 @@ from ancestral.render.model_card import _results
 from ancestral.results import ComparisonResult, Estimate, EvaluationResult, SampleMetrics
 from ancestral.results.comparison_result import ComparedRun
 from ancestral.results.sample_result import ExtractorName, ReferenceNames, SampleSettings
-from ancestral.use_cases.measuring.evaluate import share_features, share_sampling
-from ancestral.use_cases.measuring.measurements import temporary_folder
 from tiny_models import events_of, together, untrained
 
 evaluate = events_of(Evaluate)
@@ -65,14 +57,6 @@ def studied(model, train, count, folder, sampler=None, guidance=1.0):
     """An evaluation of a model by its pixels, against its training data."""
     references = References.of(model.spec, train, None, "pixels")
     return Evaluation(model, "a run", asked(model.sampler(sampler), guidance), folder, folder, count, references)
-
-
-def test_an_evaluation_is_checked_without_a_forward_pass(tmp_path, monkeypatch):
-    model, train = untrained((1, 8, 8), (), PROCESS), data.InMemoryDataset(images(60, 0))
-    monkeypatch.delattr(type(model.denoiser), "predict")
-    assert studied(model, train, 20, tmp_path).count == 20
-    with pytest.raises(InputError, match="nothing for guidance to strengthen"):
-        studied(model, train, 20, tmp_path, guidance=2.0)
 
 
 def noisy(count, seed=0):
@@ -253,44 +237,6 @@ def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, file
     assert metrics_json(tmp_path / "two") == metrics_json(tmp_path / "one")
 
 
-class Together:
-    """An engine of threads: rank r of N, which wait for each other."""
-
-    def __init__(self, rank, world, barrier):
-        self.rank, self.world, self.main, self.wait = rank, world, rank == 0, barrier.wait
-
-
-def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, monkeypatch, passes):
-    """Features that are worth keeping are made by all, and the one that measures finds them on disk."""
-    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(extractors, "PIECE", 16)
-    looked = []
-
-    def compute(items):
-        looked.extend(items)
-        return Features(data.IMAGES.encode(items).flatten(1))
-
-    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
-    plain = studied(model, train, 20, model_run / "evaluation" / "samples")
-    cached_extractor = extractors.Extractor("known", 64, "a hash", compute)
-    one = dataclasses.replace(plain, references=dataclasses.replace(plain.references, extractor=cached_extractor))
-    barrier = threading.Barrier(3)
-    engines = [Together(rank, 3, barrier) for rank in range(3)]
-    with ThreadPoolExecutor(3) as pool:
-        work = lambda engine: [*share_sampling(one, engine, 8), *share_features(one, engine, 8)]  # noqa: E731
-        list(pool.map(work, engines))
-    assert sorted(passes, key=lambda part: part.start) == [range(8), range(8, 16), range(16, 20)]
-    items = one.store.read(20)
-    assert torch.equal(items, model.sample(20))
-    everything = torch.cat([items, train.items])
-    assert len(looked) == 80
-    assert {item.numpy().tobytes() for item in looked} == {item.numpy().tobytes() for item in everything}
-    metrics, _ = finish(one.metrics(items, 8))
-    assert len(looked) == 80
-    assert distances_of(metrics) == distances_of(finish(plain.metrics(items, 8))[0])
-    assert len(list((tmp_path / "cache" / "features").iterdir())) == 4  # 60 in pieces of 16
-
-
 # -- the numbers ------------------------------------------------------------------------------------------------------
 
 
@@ -372,20 +318,6 @@ def measurement(samples, train, held_out=None, labels=(None, None, None), metric
 
 def images(count, seed):
     return torch.from_numpy(noisy(count, seed)[0])
-
-
-@pytest.mark.parametrize("has_held_out", [True, False])
-def test_copies_of_training_items_are_found(has_held_out):
-    """With nothing held out, copies of one half alone can be found; and what is new is never taken for a copy."""
-    train, held_out = images(200, 0), images(150, 1) if has_held_out else None
-    copies = train[:100].clone()
-    copies[:, 0, 0, 0] += 1  # not to the last level
-    near = state(copies, train, held_out).memorisation.pixels
-    assert [pair.training_item for pair in near.closest] == [pair.sample for pair in near.closest]
-    assert near.share == 1 if has_held_out else near.share == pytest.approx(0.5, abs=0.15)
-    fresh = state(images(300, 2), train, held_out).memorisation.pixels
-    assert abs(fresh.share - fresh.expected) < 4 * fresh.error
-    assert near.share - near.expected > 8 * fresh.error
 
 
 def verdict(samples, train, held_out=None, **options):
@@ -514,18 +446,6 @@ def test_copies_among_the_data_leave_memorisation_open():
     assert metrics.metrics["frechet"].floor.value < metrics.metrics["frechet"].value.value
 
 
-def test_a_drift_of_colours_is_found():
-    train = images(200, 0)
-    still, moved = images(100, 1), images(100, 2) + 9
-    assert abs(state(still, train).colour.levels) < 1
-    assert state(still, train).colour.sigmas < 4
-    saved = state(moved, train).colour
-    assert saved.levels == pytest.approx(9, abs=1)
-    assert saved.sigmas > 10
-    expected = drift(moved, train, data.IMAGES)
-    assert saved.levels == expected.levels
-
-
 def test_class_accuracy_of_right_and_of_wrong_labels():
     (train, train_labels), (fresh, requested_labels) = noisy(200, 0), noisy(80, 1)
     train, train_labels, fresh, requested_labels = map(torch.from_numpy, (train, train_labels, fresh, requested_labels))
@@ -556,13 +476,6 @@ def test_what_the_classes_do_not_allow_is_said():
     assert "not equally frequent" in " ".join(state(images(20, 1), train, None, (requested_labels, uneven, None)).notes)
 
 
-def test_what_is_measured_is_announced_and_nothing_else():
-    work = list(measurement(images(20, 1), images(60, 0), metrics=("kernel", "memorisation")))
-    parts = "the distances", "the memorisation"
-    assert [event.task for event in work] == [f"measuring {part}" for part in parts]
-    assert {event.total for event in work} == {0}
-
-
 def test_logits_give_an_inception_score():
     x, y = (torch.randn(n, 5) * 3 for n in (40, 60))
     sets = [FeatureSet(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
@@ -574,27 +487,6 @@ def test_logits_give_an_inception_score():
     near = neighbours.nearest(x, y).index.tolist()
     assert all(near[pair.sample] == pair.training_item for pair in metrics.memorisation.features.closest)
     assert [pair.title for pair in pairs] == ["nearest by pixels", "nearest by features"]
-
-
-def test_a_note_says_of_which_distances_heavy_tails_make_the_intervals_too_narrow():
-    generator, judge = torch.Generator().manual_seed(0), extractors.Extractor("own", 4, None, Features)
-    items = torch.zeros(300, 1, 2, 2, dtype=torch.uint8)
-    for power in (0.1, 1.0):
-        draws = (torch.exp(power * torch.randn(300, 4, generator=generator)) for _ in range(2))
-        sets = [FeatureSet(items, Features(values)) for values in draws]
-        sets = SampleSets(*sets, None, data.IMAGES, judge)
-        quality, _ = finish(sample_quality.measure(sets, ("frechet", "kernel")))
-        notes = [note for note in quality.notes if "heavy tails" in note]
-        if power == 1:
-            frechet = quality.metrics["frechet"]
-            share = max(one.dominance or 0 for one in (frechet.value, frechet.floor, frechet.matched))
-            assert f"one item makes {share:.0%} of the variance of FD-own, so its error may" in notes[0]
-            assert len(notes) == 2
-            tree = to_plain(quality.metrics["frechet"].value)
-            assert from_json(Estimate, tree, "it") == quality.metrics["frechet"].value  # as faces read it
-        else:
-            assert notes == []
-            assert "dominance" not in to_plain(quality.metrics["frechet"].value)
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------
@@ -672,63 +564,18 @@ def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch)
 
 
 def test_both_are_measured_on_request(run, model_run, files, common):
-    argv = [
-        "--likelihood",
-        "--samples",
-        12,
-        "--data",
-        files / "train.npz",
-        "--extractor",
-        "pixels",
-        "-n",
-        5,
-        "--passes",
-        3,
-    ]
-    text = run("evaluate", model_run, *argv, "--held-out", files / "test.npz")
+    options = ("--likelihood", "-n", 5, "--passes", 3, "--held-out", files / "test.npz")
+    text = run("evaluate", model_run, *common, *options)
     folder = model_run / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
         "samples", "samples.json", "memorisation.png", "likelihood.json", "likelihood.png"
     }  # fmt: skip
     paths = [line for line in text.splitlines() if line.startswith(str(model_run))]
-    assert [path.rpartition("/")[2] for path in paths] == [
-        "samples.json", "memorisation.png", "likelihood.json", "likelihood.png", "README.md"
-    ]  # fmt: skip
     assert text.index("FD-pixels") < text.index(paths[0]) < text.index("L_0") < text.index(paths[2])  # as measured
     likelihood = json.loads((folder / "likelihood.json").read_text())
-    assert likelihood["data"]["source"] == str(files / "test.npz")
-    assert likelihood["data"]["split"] == "held-out"
+    assert (likelihood["data"]["source"], likelihood["data"]["split"]) == (str(files / "test.npz"), "held-out")
     assert likelihood["per_image"]["index"] == [0, 8, 16, 24, 32]
     assert likelihood["model"]["sha256"] == metrics_json(folder)["model"]["sha256"]
-    assert "5 of 40 images of test.npz, held-out split" in text
-
-
-def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, model_run, common, monkeypatch):
-    """Bits/dim take minutes, and say nothing of samples: they were measured too."""
-    monkeypatch.setattr(
-        time_needed, "network_seconds", lambda model, batch_size: 0.0
-    )  # a busy machine would warn first
-    text = run("evaluate", model_run, *common)
-    assert not (model_run / "evaluation" / "likelihood.json").exists()
-    assert "bits/dim" not in text
-    result = EvaluationResult.load(model_run / "evaluation").samples
-    assert text.splitlines()[0] == spell(evaluation_text.verdict(result), on_command_line)
-    verdict_ = evaluation_text.verdict(result)
-    assert verdict_.startswith("NO COPIES: KID-pixels")  # 20 samples are too few for the Fréchet distance
-    assert (model_run / "README.md").read_text().count(verdict_.partition(": ")[2][:30]) == 1
-
-
-@pytest.mark.long
-def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
-    monkeypatch.setattr(time_needed, "network_seconds", lambda model, batch_size: 1.0)
-    first = run("evaluate", model_run, *common).splitlines()[0]
-    assert first == (  # 20 samples of 6 network evaluations
-        "this takes about 2.0 minutes: 20 samples of 6 network evaluations 2.0 minutes; fewer --samples or --steps are "
-        "faster"
-    )
-    assert "this takes" not in run("evaluate", model_run, *common)  # all samples are kept
-    bound = run("evaluate", model_run, "--likelihood", "-n", 30, "--passes", 3, "--data", common[5])
-    assert bound.splitlines()[0].startswith("this takes about 1.5 minutes: bits/dim of 30 items 1.5 minutes")
 
 
 def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkeypatch):
@@ -839,14 +686,6 @@ def test_samples_of_several_sizes_are_brought_to_one(tmp_path, files):
     assert result.metrics["frechet"].value.value == pytest.approx(same.metrics["frechet"].value.value, rel=0.05)
 
 
-def test_the_command_measures_files(run, files, tmp_path):
-    np.save(tmp_path / "made.npy", images(12, 1)[:, 0].numpy())
-    argv = (tmp_path / "made.npy", files / "train.npz", "--extractor", "pixels", "--metrics", "frechet")
-    text = run("evaluate-samples", *argv, "--out", tmp_path / "out")
-    assert "FD-pixels" in text
-    assert EvaluationResult.load(tmp_path / "out").samples.samples.count == 12
-
-
 def test_the_picture_has_each_training_item_once_and_flat_ones_last():
     train = images(40, 0)
     train[7], train[8] = 0, 255
@@ -857,33 +696,7 @@ def test_the_picture_has_each_training_item_once_and_flat_ones_last():
     assert torch.equal(pairs.items, pairs.samples)
 
 
-def test_the_picture_holds_samples_above_training_items(run, model_run, files, common):
-    run("evaluate", model_run, *common)
-    rows = metrics_json(model_run / "evaluation")["metrics"]["memorisation"]["pixels"]["closest"]
-    near = sorted({row["training_item"]: row for row in rows[::-1]}.values(), key=lambda row: row["distance"])[:12]
-    samples = ancestral.load(model_run, "cpu").sample(20)[[row["sample"] for row in near]]
-    train = data.load(str(files / "train.npz")).items[[row["training_item"] for row in near]]
-    with Image.open(model_run / "evaluation" / "memorisation.png") as image:
-        pixels = np.asarray(image.convert("L"))[24:, 88:]  # beside the names, below the title
-    factor = pixels.shape[1] // (2 + 10 * len(near))  # tiles of 8 with 2 between and around
-    height = 12 * factor
-    for top, items in ((0, samples), (height + 2, train)):
-        for place in (0, 5, len(near) - 1):
-            tile = pixels[top + 2 * factor : top + 10 * factor : factor, (2 + 10 * place) * factor :: factor][:, :8]
-            assert np.array_equal(tile, items[place, 0].numpy()), place
-
-
 # -- interrupts and what is missing ----------------------------------------------------------------------------------
-
-
-def test_a_missing_extra_is_named(refused, model_run, files, monkeypatch):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr("ancestral.metrics.extractors.find_spec", lambda name: None if "lite" in name else find(name))
-    line = refused("evaluate", model_run, "--data", files / "train.npz")
-    assert install_command("metrics") in line
-    assert not (model_run / "evaluation").exists()
 
 
 def test_a_model_that_diverges_leaves_no_samples(refused, tmp_path, files):
@@ -909,18 +722,6 @@ def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_
 
 
 # -- from Python ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.long
-def test_an_evaluation_can_be_made_of_several_samplers(model_run, files, tmp_path):
-    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
-    one, values = studied(model, train, 10, tmp_path / "kept"), []
-    for name in ("ddim", "heun:steps=3", "ddim"):
-        one = one.with_sampler(model.sampler(name))
-        metrics, _ = finish(one.metrics(finish(one.samples(10)), 8))
-        values.append(metrics.metrics["frechet"].value.value)
-    assert values[0] == values[2] != values[1]
-    assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
 @pytest.mark.long
@@ -1061,31 +862,6 @@ def test_samples_of_a_network_of_ones_own_are_made_anew(tmp_path, files, monkeyp
     assert distances[0] != distances[1]
     assert averages[0] != averages[1]
     assert not list(tmp_path.rglob("*-*.safetensors"))
-
-
-def test_processes_share_the_samples_that_are_not_kept():
-    numbers = []
-
-    def total(number):
-        numbers.append(number)
-        return sum(numbers)
-
-    processes = (SimpleNamespace(main=main, total=total) for main in (True, False))
-    assert len({temporary_folder(process) for process in processes}) == 1
-
-
-@pytest.mark.slow
-def test_a_denoiser_needs_no_network():
-    """The exact denoiser of a mixture near the data: its samples are the data's, up to their number."""
-    moons = data.load("moons").items[:50]
-    exact = oracle.Mixture(schedules.cosine(50), moons, torch.full((50,), 0.02))
-    steps = {"sampler": samplers.DDIM(steps=25), "n": 4, "passes": 5}
-    result = finish(evaluate(exact, "moons", samples=100, likelihood=True, **steps))
-    assert result.samples.metrics["frechet"].value.value < 0.05
-    assert "100 by DDIM" in str(result)
-    assert result.likelihood.settings.variance == "large"
-    with pytest.raises(InputError, match="name its data"):
-        finish(evaluate(exact))
 
 
 def test_samples_need_no_model(run, model_run, files, common, tmp_path):

@@ -189,20 +189,6 @@ def test_trajectory_with_given_noise_and_without_clipping(js):
     close(js(code, [values.flatten().tolist() for values in (points, x_T, z)]), expected.flatten(), atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ('A => A.schedule("bogus", 10)', "unknown schedule bogus"),
-        ('A => A.schedule("linear", 0)', "whole number of at least 1, not 0"),
-        ('A => A.times(A.schedule("linear", 10), "ddim", 11)', "choose 1 to 10 steps, not 11"),
-        ('A => A.times(A.schedule("linear", 10), "bogus", 5)', "unknown sampler bogus"),
-    ],
-)
-def test_what_cannot_be_used_is_refused(js, code, message):
-    with pytest.raises(Exception, match=message):
-        js(code)
-
-
 @pytest.mark.browser
 def test_items_are_coded_as_in_python_each_channel_from_its_range(chromium):
     """Also a constant channel, and what a network gets of a condition."""

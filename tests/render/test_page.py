@@ -8,7 +8,6 @@ import math
 import re
 import time
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from PIL import Image
 from ancestral.base import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
-from ancestral.render import html_report
 from ancestral.render.html_report import GRIDS_SHOWN, DataFacts, RunFacts, write_report
 from ancestral.render.plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
 from ancestral.training import RunFolder, Trainer
@@ -170,14 +168,6 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
     assert np.allclose(reds, [step // 1000 for step in grid_steps], atol=3)
 
 
-def test_a_plot_on_a_transparent_ground_stays_so(tmp_path):
-    Image.new("RGBA", (40, 30), (128, 128, 128, 40)).save(tmp_path / "likelihood.png")
-    plot = html_report._open(tmp_path / "likelihood.png")
-    (picture,) = Read(f'<img src="{html_report._data_uri(plot, 20)}">').pictures
-    assert picture.size == (20, 15)
-    assert np.allclose(np.asarray(picture.convert("RGBA")), (128, 128, 128, 40), atol=4)
-
-
 def test_a_damaged_grid_is_left_out(tmp_path):
     folder = begun(tmp_path / "run")
     folder.samples.mkdir()
@@ -244,15 +234,6 @@ def test_gaps_break_a_line_and_a_long_one_keeps_its_outliers():
     assert min(b for _, b in coordinates(path)) == TOP  # the outlier is the highest point of the box
 
 
-def test_the_curves_are_whole_svg(tmp_path):
-    folder = begun(tmp_path / "run")
-    for step in (1, 2, 3):
-        folder.append_log(progress(step, 1 / step))
-    text = write_report(folder.path, about()).read_text()
-    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        assert ElementTree.fromstring(svg).find("path") is not None
-
-
 # -- trainings --------------------------------------------------------------------------------------------------------
 
 
@@ -287,19 +268,6 @@ def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick, monkeypatch)
         assert page.pictures[0].size == grid.size
 
 
-def test_a_training_of_points_leaves_its_page_and_its_notes(tmp_path, run, quick):
-    out = tmp_path / "run"
-    options = ["points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", out]
-    run("train", *options, "--steps", "2")
-    assert "step 2:" not in read(out / "report.html").text
-    run("train", "points", "--out", out, "--resume", "--steps", "3", "--lr", "0.5")
-    page = read(out / "report.html")
-    assert "step 2: going on" in page.text
-    assert "step 2: changed: --lr 0.5, was 0.002" in page.text
-    assert "An MLP that turns noise into points" in page.text
-    assert "step 3 of 3" in page.text
-
-
 @pytest.mark.parametrize("shape", [(2, 16), (1, 8, 8, 8)], ids=["signals", "volumes"])
 def test_other_data_have_pages_too(tmp_path, run, quick, shape):
     rng = np.random.default_rng(0)
@@ -309,22 +277,6 @@ def test_other_data_have_pages_too(tmp_path, run, quick, shape):
     page = read(out / "report.html")
     assert len(page.pictures) == 3
     assert f"12 of {'x'.join(map(str, shape))}" in page.text
-
-
-def test_a_stopped_training_leaves_its_page(tmp_path, run, quick, monkeypatch):
-    take_step = Trainer.take_step
-
-    def stopping(trainer):
-        if trainer.step == 2:
-            trainer.stop()
-        return take_step(trainer)
-
-    monkeypatch.setattr(Trainer, "take_step", stopping)
-    out = tmp_path / "run"
-    run("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "9", "--out", out)
-    page = read(out / "report.html")
-    assert "step 3 of 9" in page.text
-    assert "From noise to samples" not in page.text
 
 
 def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, monkeypatch):
@@ -370,32 +322,6 @@ def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
     assert not page.stale
     assert page.write(last=True) is None
     assert len(read(folder.report).pictures) == len(running_page.pictures) == 2  # with the film strip of before
-
-
-def test_a_long_training_writes_its_page_between_previews(tmp_path, run, quick, monkeypatch):
-    monkeypatch.setattr(RunReport, "stale", property(lambda report: report.trainer.step == 3))
-    written, write = [], RunReport.write
-
-    def noted(report, film=None, last=False):
-        written.append((report.trainer.step, last))
-        return write(report, film, last)
-
-    monkeypatch.setattr(RunReport, "write", noted)
-    options = ("--log-every", "1", "--sample-every", "4", "--steps", "5")
-    run(
-        "train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", *options, "--out", tmp_path / "a"
-    )
-    assert written == [(3, False), (4, False), (5, True)]
-
-
-def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
-    folder = begun(tmp_path / "run")
-    page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
-    page.seconds = 10.0
-    assert page.write() is None
-    assert not folder.report.exists()
-    assert page.write(last=True) is None
-    assert folder.report.exists()
 
 
 def test_what_the_doctor_finds_is_reported(tmp_path):

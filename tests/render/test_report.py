@@ -9,9 +9,9 @@ from PIL import Image
 
 from ancestral.base.errors import InputError
 from ancestral.data.dataset import evenly_spaced
-from ancestral.render import compositions, lettering, pictures, writers
-from ancestral.render.lettering import PAGE, caption_size, shorten
-from ancestral.render.pictures import enlarge, hstack, tile, vstack
+from ancestral.render import compositions, pictures, writers
+from ancestral.render.lettering import shorten
+from ancestral.render.pictures import tile
 from ancestral.samplers import Step
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -29,21 +29,6 @@ def test_tiles_lie_row_by_row_with_a_border():
 def test_colours_stay_where_they_are():
     image = torch.tensor([10, 20, 30], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 2, 2)
     assert np.asarray(tile(image, 1))[0, 0].tolist() == [10, 20, 30]  # a single image has no border
-
-
-def test_enlarging_repeats_pixels():
-    small = Image.fromarray(np.array([[0, 255]], dtype=np.uint8))
-    assert np.asarray(enlarge(small, 3)).tolist() == [[0, 0, 0, 255, 255, 255]] * 3
-    assert enlarge(small, 0).size == (2, 1)
-
-
-def test_pictures_join():
-    one, other = Image.new("RGB", (2, 3), "red"), Image.new("RGB", (4, 1), "blue")
-    assert hstack([one, other], gap=1).size == (7, 3)
-    joined = vstack([one, other], gap=1)
-    assert joined.size == (4, 5)
-    assert joined.getpixel((0, 4)) == (0, 0, 255)
-    assert joined.getpixel((3, 0)) == (255, 255, 255)
 
 
 def test_points_are_drawn_where_they_are():
@@ -83,24 +68,6 @@ def test_film_of_several_images_has_a_strip_for_each():
     assert compositions.film(frames(items=20), **plain).height == 5 * 202 + 4 * 12  # at most 1.75 × its width
 
 
-def test_film_names_t_its_rows_and_the_classes_beside_the_images():
-    plain = np.asarray(compositions.film(frames(), captions=None))
-    film = np.asarray(compositions.film(frames(), captions=["a", "b"]))
-    named = np.asarray(compositions.film(frames(items=1)))
-    line, left = named.shape[0] - 2 * 84 - 2, named.shape[1] - plain.shape[1]  # of the times, and of the rows' names
-    assert (named[line:, left:] == plain[: 2 * 84 + 2]).all()
-    for column in range(6):
-        assert (named[:line, left + column * 86 : left + column * 86 + 84] < 100).any()
-    x_t, x_0 = named[line : line + 84, :left], named[line + 86 :, :left]
-    assert (x_t < 100).any()
-    assert (x_0 < 100).sum() > (x_t < 100).sum()  # a hat, and a zero larger than t
-    names = [film[line : line + 30, left:][:, :30], film[2 * line + 170 :][:30, left : left + 30]]
-    assert all((part < 100).any() for part in names)
-    assert film.shape[0] == 3 * line + 2 * 170
-    assert (film[2 * line : 2 * line + 170, left:] == plain[:170]).all()
-    assert (film[3 * line + 170 :, left:] == plain[182:]).all()
-
-
 @pytest.mark.parametrize("names", [(), ["a", "b", "c"]])
 def test_every_row_of_a_film_has_a_label(names):
     film = np.asarray(compositions.film(frames(items=3), captions=names))
@@ -111,21 +78,6 @@ def test_every_row_of_a_film_has_a_label(names):
         assert inked[start : start + 84].any()
         assert inked[start - 86 : start - 2].any()
     assert (np.diff(inked.astype(int)) == 1).sum() >= 6  # x_t and x̂_0 of each of three items
-
-
-@pytest.mark.long
-def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
-    clouds = [Step(i, 99 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(100)]
-    film = np.asarray(compositions.film(clouds)).astype(int)
-    assert 1000 < film.shape[1] < 2000  # of some of the states
-    colours = film.reshape(-1, 3)
-    colours = colours[colours.max(1) - colours.min(1) > 100]
-    hues = {tuple((colour > colour.max() - 60).tolist()) for colour in colours}
-    assert {(True, False, False), (False, True, False), (False, False, True)} <= hues
-    plain = np.asarray(compositions.film(clouds, captions=None))
-    assert plain.shape == film.shape
-    assert (film[:40] < 100).any()
-    assert (plain[:40] == 255).all()
 
 
 # -- captions ---------------------------------------------------------------------------------------------------------
@@ -155,17 +107,6 @@ def test_one_line_of_captions_names_the_columns():
     assert len({column[:, 20:-20].tobytes() for column in columns}) == 5
 
 
-def test_other_captions_stand_above_each_row():
-    images = coloured(7)
-    named = pictures.picture(images, 3, 300, captions=list("abcdefg"))
-    lines = text_lines(named)
-    assert len(lines) == 3
-    reds = (np.asarray(named) == (200, 40, 90)).all(2).sum()
-    assert reds == (np.asarray(pictures.picture(images, 3, 300)) == (200, 40, 90)).all(2).sum()
-    one = pictures.picture(images, 3, 300, captions=["same"] * 7)
-    assert len(text_lines(one)) == 1
-
-
 def test_long_captions_widen_their_columns_and_are_cut():
     wide = pictures.picture(coloured(10, 40, 8), 10, 100, captions=["automobile"] * 10)
     assert wide.width >= 10 * 80
@@ -175,22 +116,6 @@ def test_long_captions_widen_their_columns_and_are_cut():
     line = np.asarray(endless)[: text_lines(endless)[0][1]]
     for gap in range(1, 4):  # between two captions there is white
         assert (line[:, gap * endless.width // 4 - 1 : gap * endless.width // 4 + 2] > 200).all()
-
-
-def test_captions_of_several_conditions_are_broken_into_lines():
-    named = pictures.picture(coloured(4), 4, 100, captions=["age 54.43, pose 12.49, hair fair"] * 4)
-    one = pictures.picture(coloured(4), 4, 100, captions=["age54.4387654"] * 4)
-    lines = np.asarray(named)[: named.height - one.height]
-    assert len(lines) == 2 * round(1.5 * 13)  # three lines in place of one, none of which is cut
-    assert named.width == one.width
-
-
-def test_a_long_text_is_broken_between_its_words_into_at_most_four_lines():
-    text = "a red circle left of a blue square on a table"
-    assert " ".join(lettering.broken(text, 13, 80)) == text
-    assert 1 < len(lettering.broken(text, 13, 80)) <= lettering.MOST_LINES
-    assert lettering.broken(text, 13, 1000) == [text]
-    assert len(lettering.broken("word " * 100, 13, 80)) == lettering.MOST_LINES
 
 
 @pytest.mark.parametrize("items", [coloured(2), torch.zeros(2, 2)], ids=["images", "points"])
@@ -206,23 +131,6 @@ def test_names_of_control_characters_and_formulas_are_drawn_as_text(items):
         ).width
         > drawn.width / 2
     )
-
-
-@pytest.mark.parametrize("width", [300, 900, 2000, 5000])
-def test_captions_are_legible_at_the_width_of_the_page(width):
-    size = caption_size(["a name that is too long"], 50, width)
-    assert size * min(1, PAGE / width) >= 12
-    assert caption_size(["a"], 400, width) * min(1, PAGE / width) >= 19
-
-
-@pytest.mark.parametrize(
-    ("n", "shape", "period", "columns"),
-    [(64, (1, 28, 28), 1, 8), (64, (1, 28, 28), 10, 10), (64, (3, 32, 32), 2, 8), (64, (3, 32, 32), 3, 9),
-     (64, (3, 32, 32), 100, 8), (64, (1, 8, 40), 1, 4), (64, (1, 40, 8), 1, 18), (1, (1, 8, 40), 1, 1),
-     (64, (2, 16), 1, 8), (64, (1, 8, 8, 8), 1, 4)],
-)  # fmt: skip
-def test_grids_are_about_square_and_columns_have_one_class(n, shape, period, columns):
-    assert pictures.grid_columns(n, shape, period) == columns
 
 
 def test_points_with_classes_have_a_colour_and_a_legend():
@@ -265,12 +173,6 @@ def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     assert [middle[i] for i in shown] == pytest.approx([0, 40, 80, 120, 160, 200], abs=5)
     assert starts == pytest.approx([0, 0.1, 0.2, 0.3, 0.5, 0.8], abs=1e-3)  # the second half is slower
     assert times[-1] == pytest.approx(3.8, abs=0.1)  # the last frame is held for three seconds
-
-
-def test_an_animation_is_slower_at_the_end():
-    assert writers.frame_periods(8) == [1, 1, 1, 1, 2, 2, 3, 3]
-    assert writers.frame_periods(1) == [1]
-    assert writers.frame_periods(0) == []
 
 
 @pytest.mark.parametrize("captions", [None, (), ["cat", "dog"] * 2])

@@ -115,11 +115,6 @@ def test_the_middle_slices_of_a_volume():
     assert sheet[2, 6:].tolist() == [128] * 9  # below what is less high
 
 
-def test_a_grid_of_volumes():
-    volumes = torch.rand(6, 1, 8, 8, 8)
-    assert pictures.picture(volumes, 3).size == (3 * (26 + 2) + 2, 2 * (8 + 2) + 2)
-
-
 def plot(signal, limits=(-1.0, 1.0), height=104):
     """The rows at which the first channel's line is, by column."""
     image = pixels(pictures.picture(signal, 1, height, limits))[4:-4, 4:-4]
@@ -138,20 +133,6 @@ def test_signals_beyond_the_limits_leave_the_plot():
     _, line = plot(torch.tensor([0.0, 0, 1e20, 1e20, float("inf"), 0]).view(1, 1, 6))
     assert line[20] == pytest.approx(50, abs=1.5)
     assert line[100] is None
-
-
-def test_every_channel_of_a_signal_has_a_line():
-    both = torch.stack([torch.full((9,), 0.5), torch.full((9,), -0.5)])[None]
-    image = pixels(pictures.picture(both, 1, 104, (-1.0, 1.0)))[4:-4, 4:-4]
-    orange = (image[..., 0] - image[..., 2]) > 40
-    assert np.flatnonzero(orange.any(1)).mean() == pytest.approx(74, abs=1.5)
-    assert plot(both)[1][100] == pytest.approx(26, abs=1.5)
-
-
-def test_signals_lie_in_a_grid():
-    sheet = pictures.picture(torch.zeros(6, 1, 16), 3, 200)
-    assert sheet.size == (3 * (192 + 4) + 4, 2 * (96 + 4) + 4)
-    assert pictures.picture(torch.randint(0, 60000, (5, 2, 16)).to(torch.uint16)).width > 100
 
 
 def test_the_names_of_rows_do_not_cover_each_other_beside_items_one_pixel_high():
@@ -238,48 +219,6 @@ def test_what_a_mask_hides_is_a_checkerboard(channels):
     assert (tile[:, :8] == 10).all()
     assert (tile[:, 8:] == SQUARES[:, 8:]).all()
     assert (drawn[2:18, 22:38] == 10).all()
-
-
-def test_a_larger_condition_is_averaged_to_the_grid_of_the_items():
-    items, large = torch.zeros(2, 1, 4, 4), torch.rand(2, 1, 8, 8)
-    drawn = pixels(
-        pictures.picture(items, 1, 0, (0.0, 1.0), None, ContextColumns([ContextColumn("large", large, (0.0, 1.0))]))
-    )
-    assert abs(drawn[2:6, 4:8, 0].mean() - 255 * large[0].mean()) < 8
-
-
-def test_hidden_parts_of_volumes_and_signals_are_seen():
-    volume = torch.full((2, 1, 8, 8, 8), 0.0)
-    known = torch.ones(2, 1, 8, 8, 8)
-    known[..., :4] = -1
-    part = ContextColumn("known", torch.cat([volume, known], 1), (-1.0, 1.0), masked=True)
-    drawn = pixels(pictures.picture(volume, 1, 0, (-1.0, 1.0), None, ContextColumns([part])))
-    assert ((drawn == 232) | (drawn == 192)).all(2).sum() == 2 * (4 * 8 + 4 * 8)  # the third slice is known
-    signal = torch.zeros(2, 1, 40)
-    known = torch.ones(2, 1, 40)
-    known[..., 10:20] = -1
-    part = ContextColumn("known", torch.cat([signal, known], 1), (-1.0, 1.0), masked=True)
-    tile = pixels(pictures.tiles(part, signal, 52)[0])
-    assert tile.shape == (52, 104, 3)
-    assert (tile[:, 29:50] >= 221).all()  # no line there, on grey
-    assert (tile[10, 30:50] == 221).all()
-    assert (tile[:, 5:25, 0] < 100).any(0).all()
-    assert (tile[:, 55:100, 0] < 100).any(0).all()
-
-
-def test_names_stand_above_the_tiles_and_captions_above_the_groups():
-    items = torch.full((4, 1, 8, 8), 200, dtype=torch.uint8)
-    context = ContextColumns([ContextColumn("low", items, GREYS)], [ContextColumn("truth", items, GREYS)])
-    plain = pixels(pictures.picture(items, 2, 300, GREYS, None, context))
-    named = pixels(pictures.picture(items, 2, 300, GREYS, (), context))
-    both = pixels(pictures.picture(items, 2, 300, GREYS, ["one", "two", "three", "four"], context))
-    line = len(named) - len(plain)
-    assert 15 < line < 40
-    assert len(both) > len(plain) + 2 * line
-    assert np.array_equal(named[line:], plain)
-    for tile in range(6):  # dark letters above each
-        left = round(tile * named.shape[1] / 6)
-        assert (named[:line, left : left + named.shape[1] // 6] < 100).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 32), (1, 6, 6, 6)], ids=str)

@@ -3,18 +3,15 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from ancestral import results
 from ancestral.base.arguments import from_json
 from ancestral.base.errors import InputError
-from ancestral.base.result import Result, parts_of, to_plain
+from ancestral.base.result import Result, to_plain
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
-from ancestral.results.comparison_result import DistancesOfOneModel
 from ancestral.results.run_result import ConditionInfo, TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"
@@ -133,15 +130,6 @@ def test_own_results_have_schema_and_tables():
     assert result._repr_html_().endswith("<p>a &lt; b</p>")
     with pytest.raises(InputError, match="value cannot be None: give a number"):
         Own.from_json(result.to_json())
-
-
-def test_results_hold_numbers_and_their_text_is_rendered():
-    modules = [import_module(f"ancestral.results.{path.stem}") for path in Path(results.__file__).parent.glob("*.py")]
-    values = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
-    kinds = {value for value in values if issubclass(value, Result)}
-    assert [kind for kind in kinds if "parts" in vars(kind)] == [Result]
-    find = parts_of.dispatch
-    assert {kind for kind in kinds if find(kind) is find(object)} == {Result, DistancesOfOneModel}
 
 
 def test_an_estimate_without_an_error_is_one_number():
