@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -226,13 +225,6 @@ def test_the_gradient_is_checked_where_a_lesson_is_run_without_gradients():
         assert judge(exercise, exercise.reference).passed
 
 
-@pytest.mark.parametrize("number", range(1, 13))
-def test_all_results_of_a_reference_are_finite(number):
-    for exercise in course.lesson_exercises(number):
-        values = [torch.as_tensor(value) for value in exercise.results(exercise.reference)]
-        assert all(value.isfinite().all() for value in values), exercise.name
-
-
 def changed(value):
     """The value 1 with a change in place."""
     if isinstance(value, Prediction):
@@ -393,24 +385,6 @@ def test_files_that_cannot_be_read_or_executed_are_refused_in_one_line(tmp_path,
         course.check_file(10, path)
     assert hint in str(refusal.value)
     assert not any(word in str(refusal.value) for word in ("\n", "InputError"))
-
-
-def test_bash_completes_the_command(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["--completion", "bash"])
-    (tmp_path / "script").write_text(script := capsys.readouterr().out, encoding="utf-8")
-    assert "ancestral-course" in script
-    if shutil.which("bash") is None:
-        return
-    (tmp_path / "my-course").mkdir()
-    answers = []
-    for words in ("ancestral-course ch", "ancestral-course start my", "ancestral-course start x --open mar"):
-        ask = f"source ./script; COMP_WORDS=({words}); COMP_CWORD={words.count(' ')}; _shtab_ancestral_course"
-        done = subprocess.run(
-            ["bash", "--norc", "-c", f'{ask}; echo "${{COMPREPLY[*]}}"'], cwd=tmp_path, capture_output=True, text=True
-        )
-        answers.append(done.stdout.strip())
-    assert answers == ["check", "my-course", "marimo"]
 
 
 @pytest.mark.parametrize(

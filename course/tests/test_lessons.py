@@ -8,12 +8,10 @@ import subprocess
 import sys
 
 import jupytext
-import matplotlib.pyplot as plt
 import nbformat
 import pytest
 import torch
 from own_cache import own_cache  # noqa: F401  # for all tests of this module
-from planted import wrong_sources
 
 import ancestral_course as course
 from ancestral.config import by_size
@@ -27,7 +25,8 @@ SCRIPTS = {lesson.number: course.lesson_file(lesson) for lesson in course.LESSON
 TEXTS = {number: path.read_text(encoding="utf-8") for number, path in SCRIPTS.items()}
 CELLS = {number: jupytext.reads(text, fmt="py:percent").cells for number, text in TEXTS.items()}
 PROSE = {n: "\n".join(cell.source for cell in cells if cell.cell_type == "markdown") for n, cells in CELLS.items()}
-PLANTED = {number: importlib.import_module(f"wrong_solutions.lesson_{number:02d}") for number in WITH_STUBS}
+OTHERWISE = {n: importlib.import_module(f"right_solutions.lesson_{n:02d}").OTHERWISE for n in (1, 3, 15)}
+"""Right solutions in other styles: the checker compares numbers, so a few lessons are enough."""
 NAMES = {number: [exercise.name for exercise in course.lesson_exercises(number)] for number in WITH_STUBS}
 UNUSED = {4: ("average", "convert"), 17: ("log_snr_shift",)}
 """The exercises that their lesson does not come back to."""
@@ -70,7 +69,7 @@ def test_each_lesson_has_its_exercises_in_their_order(number):
     stubs = [cell.source for cell in CELLS[number] if "exercise" in cell.metadata.get("tags", ())]
     assert [re.search(r"def (\w+)", stub)[1] for stub in stubs] == NAMES[number]
     assert all(re.search(r"^    \.\.\.", stub, re.MULTILINE) for stub in stubs)
-    assert list(SOLUTIONS[number]) == NAMES[number] == list(PLANTED[number].WRONG)
+    assert list(SOLUTIONS[number]) == NAMES[number]
     assert len(re.findall(r"^### Exercise \d", PROSE[number], re.MULTILINE)) == len(NAMES[number])
     for name in NAMES[number]:
         check = f"course.check({number}, {name})"
@@ -135,35 +134,26 @@ def test_a_verdict_carries_the_function_to_go_on_with():
 
 @pytest.mark.parametrize(("number", "name"), [(n, name) for n in WITH_STUBS for name in NAMES[n]])
 def test_the_folded_solution_and_other_right_answers_pass(number, name, tmp_path):
-    others = getattr(PLANTED[number], "OTHERWISE", {}).get(name, [])
     solved = "\n".join(SOLUTIONS[number].values())  # a solution may call that of an earlier exercise
-    for source in (solved, *others):
+    for source in (solved, *OTHERWISE.get(number, {}).get(name, ())):
         verdict = judged(number, name, source, tmp_path)
         assert verdict.passed, verdict
 
 
 @pytest.mark.parametrize(
-    ("number", "name"),
-    [pytest.param(n, name, marks=[pytest.mark.long] * (n > 1)) for n in WITH_STUBS for name in NAMES[n]],
+    ("number", "exercise"),
+    [
+        pytest.param(number, exercise, marks=[pytest.mark.long] * (number > 1), id=f"{number}-{exercise.name}")
+        for number in NUMBERS
+        for exercise in course.lesson_exercises(number)
+        if isinstance(exercise, course.Exercise)
+    ],
 )
-def test_planted_mistakes_get_a_hint_that_fits(number, name, tmp_path):
-    planted = wrong_sources(number, name)
-    assert len(planted) >= 3
-    for source, hint in planted.items():
-        verdict = judged(number, name, source, tmp_path)
-        assert verdict.passed is False, source
-        assert hint in verdict.text, (source, verdict.text)
-        assert "\n" not in str(verdict)
-
-
-@pytest.mark.long  # the planted mistakes above have the hints; this compares each with the others
-@pytest.mark.parametrize(("number", "name"), [(n, name) for n in WITH_STUBS for name in NAMES[n]])
-def test_each_known_mistake_is_told_from_the_others(number, name):
+def test_each_known_mistake_is_told_from_the_others(number, exercise):
     """The hint of a mistake belongs to it alone: no earlier mistake gives the same results."""
-    exercise = next(exercise for exercise in course.lesson_exercises(number) if exercise.name == name)
     assert len(exercise.mistakes) >= 3
     for hint, mistake in exercise.mistakes.items():
-        mistake.__dict__["__name__"] = name
+        mistake.__dict__["__name__"] = exercise.name
         verdict = course.exercise.judge(exercise, mistake)
         assert verdict.passed is False, hint
         assert verdict.text == hint
@@ -193,30 +183,6 @@ def test_the_notebook_agrees_with_the_script_and_shows_its_outputs(number):
     assert path.stat().st_size < 2**20
 
 
-def test_axes_without_ticks_have_four_sides_or_none(monkeypatch):
-    """Two sides alone would be axes without numbers."""
-    assert all("xticks=[]" not in text for text in TEXTS.values())  # course.frame does it
-    monkeypatch.setattr(plt, "show", lambda: None)
-    course.show([torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 4, 4)])
-    course.scatter({"a": torch.randn(5, 2), "b": torch.randn(5, 2)})
-    sides = [{spine.get_visible() for spine in axis.spines.values()} if axis.axison else {False}
-             for number in plt.get_fignums() for axis in plt.figure(number).axes]  # fmt: skip
-    plt.close("all")
-    assert sides == [{False}] * 4 + [{True}] * 2
-
-
-@pytest.mark.parametrize("x", [[3, 2, 1], torch.tensor([[3.0, 3], [2, 2], [1, 1]])])
-def test_paths_have_rings_where_they_begin_and_dots_where_they_end(x):
-    axis = plt.figure().add_subplot()
-    course.mark_ends(axis, x, torch.tensor([[0.0, 1], [2, 3], [4, 5]]))
-    rings, dots = axis.collections
-    plt.close("all")
-    assert rings.get_offsets().tolist() == [[3, 0], [3, 1]]
-    assert dots.get_offsets().tolist() == [[1, 4], [1, 5]]
-    assert len(rings.get_facecolors()) == 0
-    assert len(dots.get_facecolors()) == 1
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_lesson_runs_from_top_to_bottom(number, tmp_path):
@@ -230,27 +196,6 @@ def test_the_lesson_runs_from_top_to_bottom(number, tmp_path):
     assert "Unlike the lesson" not in done.stdout
     assert done.stderr == ""
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.slow
-def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path):
-    """Fewer steps, data in [0, 1], a network of another width."""
-    changed = TEXTS[1]
-    for old, new in (("T = 1000\n", "T = 40\n"), ("/ 127.5 - 1\n", "/ 255\n"), ("UNet(8, 8, 8)", "UNet(8, 16, 24)")):
-        assert changed.count(old) == 1
-        changed = changed.replace(old, new)
-    changed = changed.replace("2000", "200")  # walks in section 3, to save time
-    (tmp_path / "mine.py").write_text(changed, encoding="utf-8")
-    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "mine.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^Unlike the lesson, rms: 0\.95 in our run; yours 0\.\d+$", done.stdout, re.MULTILINE)
-    line = r"^Unlike the lesson, alpha_bar\[T\]: .* in our run; yours 0\.\d+ \(your T is 40, ours 1000\)$"
-    assert re.search(line, done.stdout, re.MULTILINE)
-    assert "parameters: 686657" not in done.stdout
-    by_hand, by_ancestral = re.search(r"L_simple: (\S+) by hand, (\S+) by ancestral", done.stdout).groups()
-    assert by_hand == by_ancestral
 
 
 def experiments(number):
@@ -317,20 +262,14 @@ VALUES += "rms, w, by_k, QUICK = 0.39, torch.tensor([3.0, 1.0, 2.0]), {1: 10, 2:
     ("condition", "text"),
     [
         ("0.945 < rms < 0.955", "rms: 0.95 in our run; yours 0.39"),
-        ("0.955 > rms > 0.945", "rms: 0.95 in our run; yours 0.39"),
-        ("340 < w.argmin() + 2 < 360", "w.argmin() + 2: 350 in our run; yours 3"),
         ("9 < rms < 11", "rms: 9 to 11 in our run; yours 0.39"),
         ("rms > 5e-1", "rms: more than 0.5 in our run; yours 0.39"),
-        ("0.5 < rms", "rms: more than 0.5 in our run; yours 0.39"),
         ("w.max() < 2", "w.max(): less than 2 in our run; yours 3"),
         ("rms == -1", "rms: -1 in our run; yours 0.39"),
         ("abs(rms - 0.7) < 1e-3", "rms: 0.7 in our run; yours 0.39"),
-        ("abs(w[0] / w[1] - 1) < 1e-3", "w[0] / w[1]: 1 in our run; yours 3"),
         ("abs(w[0] - w[1]) < 1e-3", "w[0] and w[1]: nearly the same in our run; yours 3 and 1"),
-        ("abs(rms - 0.7) > 1", "abs(rms - 0.7): more than 1 in our run; yours 0.31"),
         ("torch.allclose(w, w + 0.5, rtol=0)", "w and w + 0.5: the same in our run; yours differ by up to 0.5"),
         ("math.isclose(rms, rms + 1e-6)", "rms and rms + 1e-06: the same in our run; yours 0.39 and 0.390001"),
-        ("QUICK or rms > 1", "rms: more than 1 in our run; yours 0.39"),
         ("rms > 0 and w.max() < 2 and rms > 1", "w.max(): less than 2 in our run; yours 3; rms: more than 1 in our"),
         ("rms > 0.1 if QUICK else rms < 0.1", "rms: less than 0.1 in our run; yours 0.39"),
         ("w[0] < w[1] < 2.5", "w[0] < w[1] < 2.5 in our run; yours 3, 1"),
@@ -338,8 +277,6 @@ VALUES += "rms, w, by_k, QUICK = 0.39, torch.tensor([3.0, 1.0, 2.0]), {1: 10, 2:
         ("bool((w == 3).all())", "w == 3: all entries in our run; yours 1 of 3"),
         ("{'a': len(w)} == {'a': 2}", "{'a': len(w)}: {'a': 2} in our run; yours {'a': 3}"),
         ("torch.equal(w, torch.zeros(2))", "where this holds: torch.equal(w, torch.zeros(2))"),
-        ("not rms", "where this holds: not rms"),
-        ("w.tolist() * 9 == []", "where this holds: w.tolist() * 9 == []"),  # too long for a line
         ("torch.rand(()) > 2", "torch.rand(()): more than 2 in our run; yours 0.768"),
         (
             "torch.rand(()) > 0.7",
@@ -366,41 +303,6 @@ def test_another_T_is_named_beside_the_value(tmp_path, capsys):
         path.write_text(source.format(steps), encoding="utf-8")
         exec(compile(source.format(steps), str(path), "exec"), {})
         assert capsys.readouterr().out == f"Unlike the lesson, rms: 0.95 in our run; yours 0.39{note}\n"
-
-
-def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list():
-    notebook = nbformat.read(SCRIPTS[1].with_suffix(".ipynb"), as_version=4)
-    printed = "".join(o.text for cell in notebook.cells for o in cell.get("outputs", ()) if o.output_type == "stream")
-    seconds = int(re.findall(r"step \d+: loss \S+, (\d+) s", printed)[-1])
-    text = " ".join(PROSE[1].split())
-    assert f"took {round(seconds / 60)} minutes" in text
-    names = {7: "seven"}
-    assert f"about {names[course.LESSONS[0].minutes]} minutes on two idle CPU cores" in text
-
-
-def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_section():
-    before, last = TEXTS[1].split("# ## 12. ")
-    imported = set(re.findall(r"^(?:import|from) (\w+)", before, re.MULTILINE))
-    assert imported == {
-        "importlib",
-        "pathlib",
-        "math",
-        "os",
-        "time",
-        "matplotlib",
-        "torch",
-        "ancestral_course",
-    }
-    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect", "drawing", "mnist_data"}
-    assert re.search(r"^from ancestral import", last, re.MULTILINE)
-
-
-def test_each_equation_of_the_lecture_is_a_line_of_lesson_1():
-    code = "\n".join(cell.source for cell in CELLS[1] if cell.cell_type == "code")
-    for number in ("2", "4", "7", "11", "12", "14"):
-        assert rf"\tag{{{number}}}" in PROSE[1]
-        assert re.search(rf"\S.*  # \({number}\)", code), number
-    assert "# algorithm 2" in code
 
 
 def test_the_command_checks_a_file_and_copies_the_lessons(tmp_path, capsys):

@@ -1,19 +1,17 @@
-"""Wrong solutions with the hints that they must get, most of them a right solution with one or two lines replaced."""
+"""Wrong solutions, most of them a right one with one or two lines replaced."""
 
-import importlib
 from difflib import SequenceMatcher
 
 from ancestral_course.solutions import lesson_solutions
 
 
-def wrong_sources(number: int, name: str) -> dict[str, str]:
-    """The sources of the wrong solutions of an exercise, each with a part of its hint."""
-    wrong = importlib.import_module(f"wrong_solutions.lesson_{number:02d}").WRONG[name]
-    return {text if "def " in text else changed_source(number, name, text): hint for text, hint in wrong.items()}
-
-
 def changed_source(number: int, name: str, lines: str) -> str:
-    """All solutions of a lesson, which may call one another, and last that of one exercise with other lines."""
+    """All solutions of a lesson, which may call one another, and last that of one exercise with other lines.
+
+    Lines that define the function are its whole solution.
+    """
+    if f"def {name}(" in lines:
+        return lines
     codes = [solution.code for solution in lesson_solutions(number) if solution.code]
     right = next(code for code in codes if f"def {name}(" in code)
     return "\n".join([*codes, with_lines(right, lines)])
