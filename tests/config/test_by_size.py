@@ -328,12 +328,12 @@ with _peak_memory(trainer.device) as peak:
     assert 0.75 < float(out.stdout) < 1.5
 
 
-def test_a_rehearsal_changes_nothing():
+def test_a_dry_run_changes_nothing():
     config = configs.preset("folder").with_settings(source="x", image_size=8, steps=3, batch_size=8)
     data = InMemoryDataset(torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8), None, (), "x")
     one, other = Trainer(config, data, "cpu"), Trainer(config, data, "cpu")
     for count in (None, 1, 4, 100):
-        other.rehearse(count)
+        other.dry_run(count)
     assert other.gradients.positions == one.gradients.positions
     for trainer in (one, other):
         trainer.advance()

@@ -55,8 +55,8 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("module", "name", "argv"),
     [
-        slow("ancestral.training.step_cost", "Trainer.rehearse", ["doctor", "moons", "--out", "sheet.png"]),
-        ("ancestral.training.step_cost", "Trainer.rehearse", ["train", "points", "--batch-size", 8]),
+        slow("ancestral.training.step_cost", "Trainer.dry_run", ["doctor", "moons", "--out", "sheet.png"]),
+        ("ancestral.training.step_cost", "Trainer.dry_run", ["train", "points", "--batch-size", 8]),
         slow("ancestral.data.lazy_dataset", "decode_item", ["train", "--data", "pics"]),
         ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
         slow("torch.onnx", "export", ["export", "run", "--to", "onnx"]),

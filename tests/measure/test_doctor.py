@@ -511,7 +511,7 @@ def test_small_items_in_a_large_batch_are_measured_in_larger_numbers(monkeypatch
 
 def test_memory_of_small_items_is_measured_on_more_of_them(monkeypatch, measured):
     trainer, counts = Trainer(tiny_config(batch_size=512), stripes(), "cpu"), list[int]()
-    monkeypatch.setattr(trainer, "rehearse", counts.append)
+    monkeypatch.setattr(trainer, "dry_run", counts.append)
 
     def peak():  # 2^16 bytes for each item, and pages of 2^22
         return -(-(2**16) * max(counts, default=0) // 2**22) * 2**22

@@ -67,6 +67,6 @@ def test_fewer_items_than_a_step_has_are_not_compiled_for(monkeypatch):
     monkeypatch.setattr(
         trainer.gradients, "_in_parts", lambda *_: stances.append(torch._dynamo.eval_frame._stance.stance)
     )
-    trainer.rehearse(1)
-    trainer.rehearse()
+    trainer.dry_run(1)
+    trainer.dry_run()
     assert stances == ["force_eager", "default"]

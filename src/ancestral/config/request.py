@@ -277,7 +277,8 @@ class Request(Result):
         Raises:
             InputError: If a value has another type.
         """
-        return cls("", __version__, 0, None, "", 1.0).replace(
+        empty = cls(model="", version=__version__, seed=0, n=None, sampler="", guidance=1.0)
+        return empty.replace(
             n=n,
             sampler=sampler,
             steps=steps,

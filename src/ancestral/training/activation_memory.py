@@ -93,7 +93,7 @@ def recomputed_share(trainer: Trainer) -> float:
     try:
         for items in (1, 2):
             with _counting(net) as count:
-                trainer.rehearse(items)
+                trainer.dry_run(items)
             largest = max(count.blocks, default=0)
             always = count.outside + count.inputs + largest  # as gradients
             sums.append((always + largest, always + sum(count.blocks)))

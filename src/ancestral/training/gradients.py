@@ -157,7 +157,7 @@ class Gradients:
             flags = torch.stack(rows)[:, 0]
         return t if state.objective.times.continuous else t.long(), losses, flags, notes
 
-    def rehearse(self, state: TrainingState, count: int | None = None) -> None:
+    def dry_run(self, state: TrainingState, count: int | None = None) -> None:
         """Compute the gradient of `count` empty items, by default all of a step, which changes nothing.
 
         For fewer items than in a step nothing is compiled.

@@ -24,10 +24,10 @@ from ancestral.base.quantities import format_percent
 DISTANCE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
 """A distance, and a loss of which most remains for ever, have stopped falling if they fall by less than this share of
 their value while the steps double."""
-LOOKS_ERROR = 0.05
-"""Probability that a value which falls by more than the tolerance is taken for one that does not, over all looks."""
-LOOKS, SPREAD = 4, 12
-"""Number of looks while the steps double, and c: about the number of looks that share most of the error."""
+INTERIM_ERROR = 0.05
+"""Probability that a value which falls by more than the tolerance is taken for one that does not, over all interim tests."""
+INTERIM_TESTS, SPREAD = 4, 12
+"""Number of interim tests while the steps double, and c: about the number of those that share most of the error."""
 DOUBLINGS = 1, 2
 """The numbers of doublings of the steps that are fitted."""
 FEWEST_MEASUREMENTS = 6
@@ -157,7 +157,9 @@ class Plateau:
 
     def add(self, step: int, value: float) -> bool:
         """Take up a measurement, and return whether it is the one that shows the plateau."""
-        due = self.measured and math.floor(LOOKS * math.log2(step)) > math.floor(LOOKS * math.log2(self.measured))
+        due = self.measured and math.floor(INTERIM_TESTS * math.log2(step)) > math.floor(
+            INTERIM_TESTS * math.log2(self.measured)
+        )
         self.history.copy_(torch.cat([self.history[1:], torch.tensor([[step, value]], dtype=torch.float64)]))
         fall = self.fall if due and not self.found else None
         if fall is None:
@@ -165,7 +167,7 @@ class Plateau:
         self.numbers[0] += 1
         look = int(self.numbers[0])
         share = SPREAD / ((look + SPREAD - 1) * (look + SPREAD))
-        if fall.probability >= LOOKS_ERROR * share / len(DOUBLINGS):
+        if fall.probability >= INTERIM_ERROR * share / len(DOUBLINGS):
             return False
         self.numbers[1] = step
         return True
@@ -180,11 +182,11 @@ class Plateau:
         if fall.tolerance != self.tolerance * level:
             return f"{text}, which the noise of a measurement ({fall.tolerance:.2g}) hides"
         change = f"changes by {format_percent(-fall.value / level, fall.error / level)}" if level else "stays"
-        sure, share = format_percent(1 - LOOKS_ERROR), format_percent(self.tolerance)
+        sure, share = format_percent(1 - INTERIM_ERROR), format_percent(self.tolerance)
         return f"{text}; while the steps double it {change}, and falls by less than {share} ({sure} confidence)"
 
 
-def take_up(state: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+def load_state(state: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
     """Copy a saved state into tensors of the same names; one of other names or shapes leaves them as they are."""
     if saved.keys() == state.keys() and all(saved[name].shape == value.shape for name, value in state.items()):
         for name, value in state.items():

@@ -21,7 +21,7 @@ from ancestral.data import Dataset
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.training.distributed import Distributed
-from ancestral.training.plateau import DISTANCE_TOLERANCE, Plateau, take_up
+from ancestral.training.plateau import DISTANCE_TOLERANCE, Plateau, load_state
 from ancestral.training.training_samples import Examples, SharedSampling, examples_of, sampler_of_run
 
 COMPARED_SAMPLES, COMPARED_REFERENCES = 200, 500
@@ -109,7 +109,7 @@ class SampleDistance:
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Take up a saved state; none leaves this as it is before the first measurement."""
-        take_up(self.state, saved)
+        load_state(self.state, saved)
         self.last = None
 
     @property

@@ -76,12 +76,12 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
     items = min(PROBE_ITEMS, trainer.gradients.micro_batch)
     with _peak_memory(trainer.device) as peak:
         before = peak()
-        trainer.rehearse(1)
+        trainer.dry_run(1)
         one = peak()
-        trainer.rehearse(items)
+        trainer.dry_run(items)
         while (some := peak()) - one < LEAST_BYTES and items < trainer.gradients.micro_batch:
             items = min(GROWTH * items, trainer.gradients.micro_batch)
-            trainer.rehearse(items)
+            trainer.dry_run(items)
     each = (some - one) // (items - 1) if items > 1 else one - before
     with_gradient = max(one - before - each, 4 * parameters)
     fixed = with_gradient + trainer.state.save_bytes - 4 * parameters
@@ -219,7 +219,7 @@ def _bytes(trainer: Trainer, count: int) -> int:
 
 def _seconds(trainer: Trainer, count: int) -> float:
     began = time.perf_counter()
-    trainer.rehearse(count)
+    trainer.dry_run(count)
     if trainer.device.type != "cpu":
         torch.accelerator.synchronize(trainer.device)
     return time.perf_counter() - began

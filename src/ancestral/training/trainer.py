@@ -161,7 +161,7 @@ class Trainer:
         order a sum over more than two processes is rounded, so the first step after a resume would differ.
         """
         buffers = {name: value.clone() for name, value in state.net.named_buffers()}
-        self.gradients.rehearse(state)
+        self.gradients.dry_run(state)
         for name, value in state.net.named_buffers():
             value.copy_(buffers[name])
 
@@ -199,9 +199,9 @@ class Trainer:
         steps = self.last_step
         return -(-steps // interval(steps, self.state.pairs)) if self.state.powers else 0
 
-    def rehearse(self, count: int | None = None) -> None:
-        """Compute the gradient of empty items, which changes nothing; see `Gradients.rehearse`."""
-        self.gradients.rehearse(self.state, count)
+    def dry_run(self, count: int | None = None) -> None:
+        """Compute the gradient of empty items, which changes nothing; see `Gradients.dry_run`."""
+        self.gradients.dry_run(self.state, count)
 
     def advance(self) -> StepOutcome:
         """Take one optimiser step, or skip it, and read its outcome. `step` increases by one in either case."""
@@ -347,12 +347,14 @@ class Trainer:
         ticks = collections.deque([began], maxlen=21)
         if saves is not None:
             saves.begin(self.step)
-        missed = self._measure(saves)  # of the step that an earlier process was stopped at
+        # an earlier process may have been stopped before it measured its last step: the first progress has those notes
+        late_notes = self._measure(saves)
         while self.step < (train := self.ending_config.train).steps:
             outcome = self._attempt(saves)
-            done += len(outcome.t) > 0
+            if len(outcome.t):  # a step was taken or skipped, and not stopped while it waited for data
+                done += 1
             norm = outcome.norm if len(outcome.losses) else norm
-            notes, missed = [*missed, *outcome.notes], ()
+            notes, late_notes = [*late_notes, *outcome.notes], ()
             if outcome.verdict == "rollback":
                 state = self._begin()
                 notes += [roll_back(saves, self.state, state)]

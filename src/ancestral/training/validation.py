@@ -23,7 +23,7 @@ from ancestral.objectives.objective import draw_noise
 from ancestral.objectives.times import GOLDEN
 from ancestral.randomness import Stream
 from ancestral.training.distributed import Distributed
-from ancestral.training.plateau import LOSS_TOLERANCE, Plateau, take_up
+from ancestral.training.plateau import LOSS_TOLERANCE, Plateau, load_state
 
 VALIDATION_PASSES = 256
 """Number of forward passes on each kind of items: one for each item, or several where there are fewer."""
@@ -74,7 +74,7 @@ class Validation:
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Take up a saved state; none, or one of other items, leaves this as it is before the first check."""
-        take_up(self.state, saved)
+        load_state(self.state, saved)
 
     @torch.no_grad()
     def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:

@@ -143,7 +143,7 @@ def seconds_of_autoencoder(trainer: Trainer) -> float:
         seconds = []
         for _ in range(2):  # the first one is slow
             began = time.perf_counter()
-            learner.rehearse()
+            learner.dry_run()
             seconds.append(time.perf_counter() - began)
         return seconds[-1] * learner.config.train.steps
 

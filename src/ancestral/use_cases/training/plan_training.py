@@ -95,8 +95,11 @@ def plan(options: Train) -> TrainPlan:
     if data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     config = _with_absolute_paths(config, saved, folder, from_python, validation)
-    trusted = config.data.given if isinstance(preset, Config) and options.initial is None else settings.get("given")
     if config.data.given:
+        # no file runs code: functions that make conditions run where the user wrote them, in the option or in a Config
+        # from Python; those in a config file, a run or an initial model have to be named again
+        by_user = isinstance(preset, Config) and options.initial is None
+        trusted = config.data.given if by_user else settings.get("given")
         named = [trusted] if isinstance(trusted, str) else map(str, trusted or ())
         derived.check_trusted(map(str, config.data.given), named, "given")
     notes = list[str]() if saved is None else changes(saved, config, folder)

@@ -121,8 +121,18 @@ def _write(
     """Write the grid of a preview, with the recipe of its samples, and what stands beside it."""
     assert preview.grid is not None
     described = {name: value.refs for name, value in given.values.items()}
-    recipe = Request("", __version__, 0, len(samples), sampler, 1.0, label=given.label, given=described,
-                     step=preview.step, run=trainer.config.identity())  # fmt: skip
+    recipe = Request(
+        model="",
+        version=__version__,
+        seed=0,
+        n=len(samples),
+        sampler=sampler,
+        guidance=1.0,
+        label=given.label,
+        given=described,
+        step=preview.step,
+        run=trainer.config.identity(),
+    )
     writers.write_picture(folder.grid(preview.step), preview.grid, recipe.to_json())
     _write_beside(folder.grid(preview.step), samples, trainer.spec)
     if given.images and not (conditions := folder.samples / run_files.CONDITIONS).exists():
