@@ -7,8 +7,8 @@ fall about as powers of it. The slope is the fall while the steps double. The va
 confidence limit of this fall, in one of both fits, is below a tolerance: a share of the value. A line that is too
 uncertain is no plateau, and a steep beginning that is still part of a fit only delays the end.
 
-The rule looks four times while the steps double. The k-th look has the share c / ((k + c − 1)(k + c)) of the error
-probability, half for each fit. The shares add up to 1, so the limits of all looks hold together, however long the run
+There are four interim tests while the steps double. The k-th has the share c / ((k + c − 1)(k + c)) of the error
+probability, half for each fit. The shares add up to 1, so the limits of all tests hold together, however long the run
 is (Bonferroni's inequality).
 """
 
@@ -25,7 +25,7 @@ DISTANCE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
 """A distance, and a loss of which most remains for ever, have stopped falling if they fall by less than this share of
 their value while the steps double."""
 INTERIM_ERROR = 0.05
-"""Probability that a value which falls by more than the tolerance is taken for one that does not, over all interim tests."""
+"""Probability that a value which falls by more than the tolerance is taken for one that does not, over all tests."""
 INTERIM_TESTS, SPREAD = 4, 12
 """Number of interim tests while the steps double, and c: about the number of those that share most of the error."""
 DOUBLINGS = 1, 2
@@ -123,7 +123,7 @@ class Plateau:
         self.history = torch.zeros(KEPT_MEASUREMENTS, 2, dtype=torch.float64)
         """Step and value of the last measurements, in order from the end; 0 before there are as many."""
         self.numbers = torch.zeros(2, dtype=torch.int64)
-        """The number of looks so far, and the step of the plateau, 0 before there is one."""
+        """The number of interim tests so far, and the step of the plateau, 0 before there is one."""
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -157,16 +157,15 @@ class Plateau:
 
     def add(self, step: int, value: float) -> bool:
         """Take up a measurement, and return whether it is the one that shows the plateau."""
-        due = self.measured and math.floor(INTERIM_TESTS * math.log2(step)) > math.floor(
-            INTERIM_TESTS * math.log2(self.measured)
-        )
+        before, now = (math.floor(INTERIM_TESTS * math.log2(max(number, 1))) for number in (self.measured, step))
+        due = self.measured and now > before
         self.history.copy_(torch.cat([self.history[1:], torch.tensor([[step, value]], dtype=torch.float64)]))
         fall = self.fall if due and not self.found else None
         if fall is None:
             return False
         self.numbers[0] += 1
-        look = int(self.numbers[0])
-        share = SPREAD / ((look + SPREAD - 1) * (look + SPREAD))
+        test = int(self.numbers[0])
+        share = SPREAD / ((test + SPREAD - 1) * (test + SPREAD))
         if fall.probability >= INTERIM_ERROR * share / len(DOUBLINGS):
             return False
         self.numbers[1] = step
