@@ -243,20 +243,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 # -- words, files and disks --------------------------------------------------------------------------------------------
 
 
-def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
-    from ancestral.faces import words
-    from ancestral.faces.help_text import options_of
-
-    def words_of(*names):
-        options = (one for name in names for one in options_of(cli.COMMANDS[name]))
-        return {word for one in options if not (one.positional and one.required) for word in words.written(one)}
-
-    option_words = words_of("train", "sample", "export")
-    assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words | words_of("edit")
-    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values(), words.TEXTS, words.TEXTS_TO_AVOID)
-    assert not {f"--{name}" for several in names for name in several} & option_words
-
-
 @pytest.mark.long
 def test_a_log_that_is_noise_does_not_stop_a_resume(capsys, tmp_path):
     argv = ("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", tmp_path / "run")

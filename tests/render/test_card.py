@@ -19,7 +19,6 @@ from ancestral.data.spec import Codec, DataSpec
 from ancestral.render import evaluation_text, html_report
 from ancestral.render.model_card import (
     ADDRESS_PLACEHOLDER,
-    mark_sections,
     merge_card,
     model_card,
     update_sections,
@@ -267,14 +266,6 @@ def test_a_card_that_was_edited_is_left_alone(tmp_path, edit):
     path.write_bytes(b"\xff\xfe")
     assert not write_card(tmp_path, model_card(*about(), FOUND))
     assert path.read_bytes() == b"\xff\xfe"
-
-
-def test_marks_hold_exactly_what_is_theirs():
-    one, two = mark_sections("a: 1\n", "body\n"), mark_sections("a: 2\n", "other\n")
-    assert update_sections(one, two) == two
-    mine = [card.replace("\n---\n", "\nmine: 3\n---\n") for card in (one, two)]
-    assert update_sections(mine[0], two) == mine[1]
-    assert update_sections(one + one, two) is None
 
 
 # -- from the command line --------------------------------------------------------------------------------------------
