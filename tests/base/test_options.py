@@ -1,13 +1,9 @@
 """Options inside messages: each face spells them as its users write them."""
 
-import ast
 import pickle
-import re
-from pathlib import Path
 
 import pytest
 
-import ancestral
 from ancestral.base.errors import InputError
 from ancestral.base.options import command_line, in_python, on_command_line, option, spell, spelled
 from ancestral.results.data_report import Finding
@@ -51,24 +47,3 @@ def test_events_and_results_are_spelled_whole():
 def test_a_command_is_the_same_in_all_faces():
     text = command_line("train", "digits", out="my runs/a", flip=False, mults=(1, 2), resume=True)
     assert text == "ancestral train digits --out 'my runs/a' --no-flip --mults 1 2 --resume"
-
-
-SOURCE = Path(ancestral.__file__).parent
-
-
-def texts(path):
-    """The string literals of a module without docstrings, and its f-strings with an x for each value."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            yield node.value
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)
-
-
-def test_only_the_command_line_spells_its_options():
-    files = [path for path in SOURCE.rglob("*.py") if "faces" not in path.parts and path.name != "options.py"]
-    spelled = [(path.name, text) for path in files for text in texts(path) if re.search(r"--[a-z]", text)]
-    others = ("--repo-type", "aws configure")  # options of other programs
-    assert [text for _, text in spelled if not any(other in text for other in others)] == []

@@ -111,28 +111,6 @@ def test_lists_that_are_no_data(tmp_path):
         data.open([tmp_path / "5.png"], image_size=8)
 
 
-@pytest.mark.long
-def test_a_list_trains_and_is_inspected(tmp_path, monkeypatch):
-    (tmp_path / "photos").mkdir()
-    monkeypatch.chdir(tmp_path)
-    paths = pictures(tmp_path / "photos")
-    options = {
-        "image_size": 8,
-        "steps": 1,
-        "batch_size": 2,
-        "width": 16,
-        "blocks": 1,
-        "progress": False,
-        "device": "cpu",
-    }
-    folder = ancestral.train("folder", data="photos", out="a", **options).model
-    for number, given in enumerate((paths, [read(path) for path in paths])):
-        model = ancestral.train(data=given, out=f"b{number}", **options).model
-        assert (model.config.preset, model.config.data.source) == ("folder", "(given from Python)")
-        assert torch.equal(model.sample(2, steps=2), folder.sample(2, steps=2))
-    assert ancestral.inspect(given, image_size=8, steps=0, progress=False).count == 5
-
-
 def test_samples_and_data_may_be_lists():
     arrays = np.random.default_rng(0).integers(0, 256, (14, 8, 8, 3), dtype=np.uint8)
     images = [Image.fromarray(array) for array in arrays]

@@ -253,6 +253,6 @@ def test_doctor_describes_recordings(run, tmp_path):
     (finding,) = (finding for finding in report.findings if finding.code == "unreadable")
     assert finding.names == {"low/broken.wav": "not a WAV file"}
     assert report.sheet is not None
-    output = run("doctor", source, "--length", "32", "--steps", "1", "--out", tmp_path / "sheet.png", "--device", "cpu")
+    output = run("doctor", source, "--length", "32", "--steps", "0", "--out", tmp_path / "sheet.png", "--device", "cpu")
     assert "8 items of 2 x 32 at 8,000 Hz for the preset arrays" in output
     assert f"ancestral train arrays --data {source} --length 32" in output

@@ -148,14 +148,6 @@ def test_layouts(tmp_path, shape, dims, expected, moved, dtype):
     assert np.array_equal(data.items.numpy(), inside.reshape(5, *expected))
 
 
-def test_the_requested_channels_say_which_axis_they_are(tmp_path):
-    latents = integers(3, 64, 8, 9, dtype=np.uint8)
-    with pytest.raises(InputError, match="in the second axis or in the last"):
-        read(tmp_path, latents)
-    assert read(tmp_path, latents, channels=64).shape == (64, 8, 9)
-    assert read(tmp_path, latents.transpose(0, 2, 3, 1), channels=64).shape == (64, 8, 9)
-
-
 @pytest.mark.parametrize("dtype", ["float16", "float64", ">f4"])
 def test_floats_become_float32(tmp_path, dtype):
     array = floats(4, 1, 6, 5).astype(dtype)

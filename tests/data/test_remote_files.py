@@ -72,18 +72,21 @@ def gets(requests):
     return [(path.rpartition("/")[2], part) for method, path, part in requests if "?" not in path]
 
 
-@pytest.fixture(params=["s3", "gs"])
-def uploaded(request, bucket):
-    """A function that copies a folder to object storage, and returns its address."""
-    return lambda root: bucket.upload(root, root.name, ACL="public-read").replace("s3://", f"{request.param}://")
-
-
-@pytest.mark.parametrize("make", [photos, shards], ids=["folder", "shards"])
-@pytest.mark.parametrize("limit", ["1", "0.000001", "0"], ids=["all fits", "a little fits", "no cache"])
-def test_items_equal_those_of_the_local_copy(make, limit, uploaded, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("store", "make", "limit"),
+    [
+        ("s3", photos, "1"),
+        ("s3", photos, "0"),
+        ("s3", shards, "0.000001"),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (("s3", photos, "0.000001"), ("s3", shards, "0"))),
+        ("gs", shards, "1"),
+    ],
+    ids=["all fits", "no cache", "some shards fit", "some images fit", "shards without a cache", "gs"],
+)
+def test_items_equal_those_of_the_local_copy(store, make, limit, bucket, tmp_path, monkeypatch):
     monkeypatch.setenv("ANCESTRAL_CACHE_LIMIT", limit)
     root = make(tmp_path / "pics")
-    address = uploaded(root)
+    address = bucket.upload(root, root.name, ACL="public-read").replace("s3://", f"{store}://")
     given = ["age", "kind"] if make is photos else None
     local, remote = (data.open(str(place), memory=0, given=given) for place in (root, address))
     assert equal(remote, local)
@@ -141,8 +144,8 @@ def test_shards_are_fetched_whole_where_they_fit_and_else_in_parts(bucket, tmp_p
     assert all(torch.equal(whole.read(index)[0], parts.read(index)[0]) for index in range(20))
 
 
-def test_addresses_name_several_shards_by_their_numbers(uploaded, tmp_path):
-    address = uploaded(shards(tmp_path / "set"))
+def test_addresses_name_several_shards_by_their_numbers(bucket, tmp_path):
+    address = bucket.upload(shards(tmp_path / "set"), "set")
     assert len(data.open(f"{address}/part-{{000..002}}.tar", memory=0)) == 15
     assert len(data.open(f"{address}/part-003.tar", memory=0)) == 5
     with pytest.raises(InputError, match=r"there is no .*/part-004\.tar: check the address"):
@@ -152,7 +155,7 @@ def test_addresses_name_several_shards_by_their_numbers(uploaded, tmp_path):
     ]
 
 
-def test_arrays_recordings_and_folders_of_conditions_are_read_too(uploaded, tmp_path):
+def test_arrays_recordings_and_folders_of_conditions_are_read_too(bucket, tmp_path):
     from scipy.io import wavfile
 
     places = tmp_path / "places"
@@ -164,7 +167,7 @@ def test_arrays_recordings_and_folders_of_conditions_are_read_too(uploaded, tmp_
         (places / "sounds").mkdir(exist_ok=True)
         wavfile.write(places / "sounds" / f"{i}.wav", 8000, RNG.standard_normal(64).astype(np.float32))
     np.savez(places / "all.npz", images=PICTURES, labels=np.arange(20) % 3)
-    address = uploaded(places)
+    address = bucket.upload(places, "places")
     for name in ("all.npz", "sounds"):
         local, remote = (data.load(f"{place}/{name}") for place in (places, address))
         assert torch.equal(local.items, remote.items)

@@ -17,7 +17,6 @@ from PIL import Image
 
 import ancestral
 from ancestral import config as configs
-from ancestral.base.errors import InputError
 from ancestral.faces import command as cli
 from ancestral_course import LESSONS, lesson_file
 from claims import with_claims
@@ -149,13 +148,6 @@ def test_every_command_of_a_page_can_be_read(page, data_folder, monkeypatch):
                 patched.setattr(cli, "call", read_only)
                 with pytest.raises(Parsed):
                     cli.run(argv)
-
-
-def test_a_wrong_option_or_a_renamed_command_is_found(data_folder, monkeypatch):
-    monkeypatch.chdir(data_folder)
-    monkeypatch.setitem(PAGES, Path("wrong.md"), "```bash\nancestral sample runs/photos --sheed 3  # a comment\n```\n")
-    with pytest.raises(InputError, match="no option --sheed"):
-        test_every_command_of_a_page_can_be_read(Path("wrong.md"), data_folder, monkeypatch)
 
 
 @dataclass

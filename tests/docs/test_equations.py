@@ -99,17 +99,6 @@ def test_each_marker_of_the_theory_is_in_the_table():
     }
 
 
-@pytest.mark.parametrize("page", ["equations", "glossary", "theory"])
-def test_links_between_the_pages_lead_somewhere(page):
-    texts = {
-        p: (equations.PAGE.parent / f"{p}.md").read_text(encoding="utf-8") for p in ("equations", "glossary", "theory")
-    }
-    for target, anchor in re.findall(r"\]\((?!https?:|\.\./)([^)#]*)#?([^)]*)\)", texts[page]):
-        text = texts[target.removesuffix(".md") if target else page]
-        headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
-        assert not anchor or anchor in {equations.slug(heading) for heading in headings}, anchor
-
-
 # -- the equations that had no test -----------------------------------------------------------------------------------
 
 

@@ -22,15 +22,6 @@ LOOPS = {
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
-def test_there_is_an_example_of_each_own_part():
-    assert {path.stem for path in EXAMPLES} == {
-        *("own_condition", "own_dataset", "own_network", "own_operator", "own_sampler", "own_schedule_and_target"),
-        "plain_loop",
-        "history",
-        *LOOPS,
-    }
-
-
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_says_what_it_reaches(path):
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

@@ -353,16 +353,6 @@ def test_a_wrong_network_is_refused_before_anything_is_written(tmp_path, net, me
     assert not (tmp_path / "run").exists()
 
 
-def test_parts_by_name(tmp_path, capsys):
-    run = ancestral.train("points", out=tmp_path / "run", schedule="linear", target="v", progress=False,
-                          steps=2, sampler="ddim:steps=2")  # fmt: skip
-    assert (run.model.config.process.schedule, run.model.config.process.target) == ("linear", "v")
-    options = {"width": 32, "steps": 2, "sampler": "ddim:steps=2"}
-    mlp = ancestral.train("points", out=tmp_path / "mlp", net="unet", **options)
-    assert mlp.model.config.net == configs.MLPConfig(width=32, blocks=2)  # what a U-Net for points is, on record
-    assert "the network is an MLP, width 32" in capsys.readouterr().out
-
-
 def test_a_run_is_not_resumed_on_other_items(tmp_path):
     train(tmp_path)
     other = torch.zeros(20, 1, 12, 12, dtype=torch.uint8)

@@ -162,16 +162,6 @@ def test_captions_can_be_left_off(run, tmp_path):
     assert heights["--captions"] > heights["--no-captions"]
 
 
-@pytest.mark.long
-def test_points_are_drawn(capsys, points_run, tmp_path, figures):
-    code, text, _ = call(
-        capsys, "sample", points_run, "-n", 50, "--steps", 5, "--gif", tmp_path / "p.gif", "--film", tmp_path / "p.png"
-    )
-    assert code == 0
-    assert frames(tmp_path / "p.gif") == 6
-    assert text.splitlines()[0] == str(points_run / "samples" / "seed0-steps5.png")
-
-
 def test_escape_sequences_of_a_model_are_not_obeyed(run, tmp_path):
     """As names that would set the title of the terminal, move its cursor or hide a line."""
     name = "a\x1b]0;owned\x07\x9b2K\r"
@@ -200,18 +190,6 @@ def test_a_run_that_is_beyond_its_last_step_has_no_forecast(capsys, tmp_path, mo
     assert (tmp_path / "a" / "notes.txt").read_text() == notes  # nothing goes on, so nothing was changed
     assert "steps of" not in text
     assert "warning" not in text
-
-
-@pytest.mark.long
-def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tmp_path):
-    folder, card = str(tmp_path / "a"), tmp_path / "a" / "README.md"
-    call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--width", "16", "--out", folder)
-    assert not card.exists()
-    code = call(capsys, "evaluate", folder, "--likelihood", "-n", "3", "--passes", "2")[0]
-    assert (code, "## Likelihood" in card.read_text()) == (0, True)
-    call(capsys, "train", "points", "--steps", "3", "--resume", "--out", folder)
-    assert "trained for 3 steps" in card.read_text()
-    assert "## Likelihood" not in card.read_text()
 
 
 @pytest.mark.parametrize("left", but_one_long(["the model before", "a flipped bit", "no model"]))
@@ -263,20 +241,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 
 
 # -- words, files and disks --------------------------------------------------------------------------------------------
-
-
-def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
-    from ancestral.faces import words
-    from ancestral.faces.help_text import options_of
-
-    def words_of(*names):
-        options = (one for name in names for one in options_of(cli.COMMANDS[name]))
-        return {word for one in options if not (one.positional and one.required) for word in words.written(one)}
-
-    option_words = words_of("train", "sample", "export")
-    assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words | words_of("edit")
-    names = (*words.SYNONYMS.values(), *words.NO_VALUE.values(), words.TEXTS, words.TEXTS_TO_AVOID)
-    assert not {f"--{name}" for several in names for name in several} & option_words
 
 
 @pytest.mark.long

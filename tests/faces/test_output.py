@@ -89,13 +89,6 @@ def test_quiet_prints_the_result_alone(printed, command):
     assert "step 2/2" not in captured.out
 
 
-def test_quiet_and_json_print_the_document_alone(printed):
-    captured = printed("sample", "run", "-n", "2", "--steps", "2", "-q", "--json")
-    assert captured.err == ""
-    (path,) = json.loads(captured.out)["paths"]
-    assert path.startswith("run/samples/")
-
-
 def test_an_error_leaves_standard_output_empty(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in (["info", "nowhere"], ["train", "points", "--lr", "0"], ["sample", "--json", "--stpes", "3"]):

@@ -143,34 +143,6 @@ def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.long
-def test_few_passes_agree_with_all_of_them_within_their_error(run, points_run, tmp_path):
-    """Over five seeds: the z-scores are neither all tiny nor large. The error of both is mostly that of the images."""
-    common = ("evaluate", points_run, "--likelihood", "--clip", "-n", 200, "--batch-size", 200, "--out", tmp_path)
-    run(*common)
-    truth = np.array(likelihood_json(tmp_path)["per_image"]["bits_per_dim"])
-    scores = []
-    for seed in range(5):
-        run(*common, "--passes", 6, "--seed", seed)
-        tree = likelihood_json(tmp_path)
-        assert len(tree["over_time"]["t_first"]) == 6
-        total = tree["bits_per_dim"]["total"]
-        apart = np.array(tree["per_image"]["bits_per_dim"]) - truth
-        scores.append(apart.mean() / (apart.std(ddof=1) / 200**0.5))
-        assert abs(total["mean"] - truth.mean()) < 4 * total["standard_error"]
-    assert max(map(abs, scores)) < 4
-    assert 0.3 < np.mean(np.square(scores)) ** 0.5 < 2
-
-
-def test_passes_as_many_as_times_are_all_of_them(run, points_run, tmp_path):
-    trees = []
-    for passes in ([], ["--passes", 20], ["--passes", 500]):
-        run("evaluate", points_run, "--likelihood", "-n", 9, "--out", tmp_path, *passes)
-        trees.append(likelihood_json(tmp_path))
-    assert trees[0]["over_time"]["t_last"] == list(range(1, 21))
-    assert trees[0]["per_image"] == trees[1]["per_image"] == trees[2]["per_image"]
-
-
 # -- the probability flow ---------------------------------------------------------------------------------------------
 
 

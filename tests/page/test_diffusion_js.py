@@ -164,7 +164,9 @@ TRAJECTORY = """(A, [schedule, T, sampler, options, points, steps, seed]) => {
     ("data", "numbers"),
     [("drawn", FEW_STEPS), *(pytest.param(data, STEPS, marks=pytest.mark.long) for data in DATA)],
 )
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name", [name if name in ("linear", "karras") else pytest.param(name, marks=pytest.mark.long) for name in SCHEDULES]
+)
 @pytest.mark.parametrize(("sampler", "options"), SETTINGS, ids=str)
 def test_trajectories(js, name, sampler, options, data, numbers):
     """Every state of the reverse process, from the same x_T and the same noise. Data outside [-1, 1] are clipped."""

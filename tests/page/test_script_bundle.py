@@ -76,42 +76,6 @@ def test_modules_of_the_page():
     assert global_script("diffusion.js", "Theory").endswith("globalThis.Theory = { ...$diffusion };\n")
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        'import one from "./one.js";',
-        'import * as all from "./one.js";',
-        'import "./one.js";',
-        'import { one } from "one";',
-        "import { one } from './one.js';",
-        'const { one } = await import("./one.js");',
-        "export default 3;",
-        "export let three = 3;",
-        "export { three };",
-        'export { one } from "./one.js";',
-        'export * from "./one.js";',
-        "  export const three = 3;",
-    ],
-)
-def test_other_forms_are_refused_in_one_line(folder, line):
-    (folder / "other.js").write_text(f"const three = 3;\n{line}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"^other\.js has an import or export that cannot be bundled: .+$") as error:
-        modules("other.js", folder)
-    assert error.value.args[0].endswith(line.strip().removeprefix("const { one } = await "))
-
-
-def test_an_import_of_what_is_not_exported(folder):
-    (folder / "other.js").write_text('import { hidden, one } from "./one.js";\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"^other\.js imports hidden from one\.js, which has no such export$"):
-        modules("other.js", folder)
-
-
-def test_modules_that_import_each_other(folder):
-    (folder / "one.js").write_text('import { total } from "./folder/sums.js";\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"^folder/sums\.js imports itself: folder/sums\.js -> one\.js -> folder/sums"):
-        modules("folder/sums.js", folder)
-
-
 def test_the_keys_that_the_page_knows_are_those_of_a_recipe():
     """It refuses pictures with values of others, which may be options that it does not have."""
     text = (PAGE_FILES / "page_recipe.js").read_text(encoding="utf-8")

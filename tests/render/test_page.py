@@ -15,7 +15,6 @@ from PIL import Image
 
 from ancestral.base import storage
 from ancestral.config import presets
-from ancestral.data import InMemoryDataset
 from ancestral.render.html_report import GRIDS_SHOWN, DataFacts, RunFacts, write_report
 from ancestral.render.plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
 from ancestral.training import RunFolder, Trainer
@@ -322,17 +321,6 @@ def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
     assert not page.stale
     assert page.write(last=True) is None
     assert len(read(folder.report).pictures) == len(running_page.pictures) == 2  # with the film strip of before
-
-
-def test_what_the_doctor_finds_is_reported(tmp_path):
-    data = stripes(40, channels=3)
-    few = InMemoryDataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
-    page = RunReport(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
-    assert page.write() is None
-    read_page = read(page.folder.report, training=True)
-    assert "<b>one</b> 21" in read_page.text
-    assert "all images are grey" in read_page.text  # the doctor's word
-    assert "1 class is empty" in read_page.text
 
 
 @pytest.mark.browser

@@ -142,19 +142,6 @@ def test_the_names_of_rows_do_not_cover_each_other_beside_items_one_pixel_high()
     assert (np.diff(inked) == 1).sum() >= 6
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 16), (2, 4, 5, 6), (2, 1, 4, 5, 6)])
-def test_film_and_animation(tmp_path, shape):
-    frames = [Step(3 - t, t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
-    film = compositions.film(frames, 4, 480, (-2.0, 2.0), captions=None)
-    assert film.width == pytest.approx(480, abs=100)
-    assert (film.width - 3 * 2) % 4 == 0
-    assert (film.height - 12) % 2 == 0
-    assert compositions.film(frames, 4, 480, (-2.0, 2.0)).height > film.height
-    drawn = [pictures.picture(frame.x, 2, 80, (-2.0, 2.0)) for frame in frames]
-    writers.write_animation(tmp_path / "x.gif", drawn)
-    assert (tmp_path / "x.gif").stat().st_size > 500
-
-
 def test_threads_draw_one_after_the_other():
     """matplotlib's parser of formulas fails in two threads at once, and did where two runs were trained in threads."""
     before, errors = sys.getswitchinterval(), []

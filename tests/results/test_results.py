@@ -60,16 +60,6 @@ def test_a_model_stays_attached_to_a_changed_result():
         _ = loaded.model
 
 
-def test_a_terminal_and_a_notebook_show_the_same():
-    result = EvaluationResult.load(SAVED)
-    text, page = str(result), result._repr_html_()
-    for part in ("FD-pixels", "107.5 ± 2.3", "training data", "4 of 5,000 images of digits, train split", "585 ± 93"):
-        assert part in text
-        assert part in page
-    assert page.count("<table>") == 5
-    assert "x̂_0" in text
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
