@@ -106,7 +106,7 @@ def test_a_bare_network_is_no_denoiser():
     """Whatever evaluates a denoiser says how a network becomes one."""
     assert isinstance(DENOISER, Denoiser)
     for use in (samplers.DDIM(2).sample, samplers.DDPM().sample):
-        with pytest.raises(InputError, match=r"a MLP has not: wrap the network, Diffusion\(net, schedule, target\)"):
+        with pytest.raises(InputError, match=r"a MLP lacks: wrap the network, Diffusion\(net, schedule, target\)"):
             use(nets.MLP(), torch.zeros(2, 2))
     with pytest.raises(InputError, match="denoiser cannot be a MLP: give a Denoiser"):
         guidance.Clipped(nets.MLP())

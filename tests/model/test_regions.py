@@ -158,7 +158,7 @@ def test_masks_that_may_mean_either_part_or_are_empty_are_refused():
     for mask, image, says in (
         (layer(white, MASK), white, "painted pixels (31 %) and transparent ones, and either may be what changes: give"),
         (layer(painted(0, 0, 0), ~MASK), picture(6, 8), "painted pixels (69 %) and transparent ones, and either may"),
-        (layer(white, nothing), white, "nothing is painted: the mask is transparent everywhere; paint on it"),
+        (layer(white, nothing), white, "nothing is painted: the mask is transparent everywhere; paint the part that changes"),
         (layer(white, everything), white, "nothing is known: the mask covers all of the image; leave a part of it out"),
         (layer(painted(0, 0, 0), everything), white, "nothing changes: the mask is all black, and white is what"),
         (layer(painted(200, 0, 0), everything), white, "has colours and no transparent pixels: paint what changes on"),
