@@ -25,7 +25,7 @@ from test_imports import LAYERS
 ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])}  # fmt: skip
-README, DESIGN = PAGES[Path("README.md")], PAGES[Path("docs/explanation/design.md")]
+DESIGN = PAGES[Path("docs/explanation/design.md")]
 SITE = [page for page in PAGES if page.parts[0] == "docs" or page.name == "README.md"]
 """The pages whose code is run."""
 

@@ -1,5 +1,7 @@
 """Distances against closed forms, against torchmetrics and torch-fidelity on the same features, and by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -102,6 +104,16 @@ def test_kid_counts_all_pairs_in_pieces(monkeypatch):
     expected = k[0].sum() / (31 * 30) + k[1].sum() / (23 * 22) - 2 * k[2].mean()
     monkeypatch.setattr(distances, "PAIR_ROWS", 7)
     assert kernel(x, y) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_kid_of_one_distribution_is_nought_on_average():
+    generator = torch.Generator().manual_seed(0)
+    distances_of_pairs = torch.tensor(
+        [kernel(*(torch.randn(n, 4, generator=generator) + 1 for n in (7, 9))) for _ in range(400)],
+        dtype=torch.float64,
+    )
+    assert abs(distances_of_pairs.mean()) < 3 * distances_of_pairs.std() / math.sqrt(400)
+    assert distances_of_pairs.std() > 0.1  # a bias of one item's pair with itself would be about 1
 
 
 @pytest.mark.filterwarnings("ignore:std():UserWarning")  # of the one part that there is

@@ -85,6 +85,15 @@ def test_the_energy_score_of_one_value_is_the_crps():
     assert torch.allclose(ensembles.energy_scores(samples, truth), ensembles.crps(samples, truth)[:, 0], atol=1e-14)
 
 
+@pytest.mark.parametrize("members", [2, 6])
+def test_the_energy_score_of_the_truth_is_half_the_mean_distance_of_two_items(members):
+    """E‖X − X'‖ = 2 Γ((D + 1)/2)/Γ(D/2) of D independent normal values."""
+    exact = math.exp(math.lgamma(2) - math.lgamma(1.5)) / math.sqrt(3)
+    estimate = ensembles.score(normal(20_000, members, 3), normal(20_000, 3, seed=1)).energy
+    assert near(estimate, exact)
+    assert estimate.error < 0.01 * exact
+
+
 def test_no_forecast_beats_the_true_distribution():
     """Also not one that has the right marginals and leaves out how values hang together, which the CRPS cannot see."""
     centre, noise = normal(4000, 1, 3, seed=2), normal(4000, 4, 3)
