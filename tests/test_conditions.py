@@ -1,28 +1,12 @@
 """What networks get of conditions: units, grids, absence."""
 
-import dataclasses
-import typing
-
 import pytest
 import torch
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import ByKind, Classes, Condition, Image, Vector, Words, check, resized
-from ancestral.nets.conditioning import LAYERS, Embedded
-from ancestral.page.web_page import PAGE_FILES
+from ancestral.conditions import Classes, Image, Vector, Words, check, resized
 
 EXAMPLES = [Classes(("a", "b")), Vector((0.0,), (1.0,)), Image(1), Words(("▁a", "▁b"), 3)]
-
-
-@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: type(kind).__name__)
-def test_each_kind_has_its_row_in_a_table(kind):
-    """A type checker enforces this in the package, for every table."""
-    names = [field.name for field in dataclasses.fields(ByKind)]
-    assert names == [one.__name__.lower() for one in typing.get_args(Condition)]
-    assert ByKind(*names)[kind] == type(kind).__name__.lower()
-    layer = LAYERS[kind]
-    assert (kind.on_grid, kind.in_sequence) == (layer is None, layer is not None and not isinstance(layer, Embedded))
-    assert f"{type(kind).__name__}: " in (PAGE_FILES / "page_conditions.js").read_text(encoding="utf-8")
 
 
 def test_a_walk_between_values_of_a_kind_that_does_not_say_how_is_refused():
