@@ -98,22 +98,6 @@ def test_a_resampled_image_is_the_function_at_the_places_before(size, changes):
     assert (y - smooth(right, down))[inside].abs().max() > 0.1
 
 
-def test_a_rotation_turns_as_quarter_turns_do():
-    x = smooth(*places(32, 32))[None, None].float()
-    turned, rotated = transforms(turns=1), transforms(angle=math.pi / 2)
-    torch.testing.assert_close(rotated(x), turned(x), rtol=0, atol=0.01)
-    torch.testing.assert_close(rotated.numbers((32, 32)), turned.numbers((32, 32)))
-
-
-def test_the_opposite_numbers_undo_a_transform():
-    x = smooth(*places(64, 64))[None, None].float()
-    inverse = transforms(angle=-0.6)(transforms(scale=-1.0)(transforms(stretch=-0.7, direction=0.4)(
-        transforms(angle=0.6, scale=1.0, stretch=0.7, direction=0.4)(x))))  # fmt: skip
-    middle = (slice(None), slice(None), slice(20, 44), slice(20, 44))
-    torch.testing.assert_close(inverse[middle], x[middle], rtol=0, atol=0.02)
-    assert torch.equal(transforms(shifts=[-3, 4])(transforms(shifts=[3, -4])(x))[middle], x[middle])
-
-
 def test_an_image_that_shrinks_has_no_aliases():
     """Columns of one pixel are grey where a pixel is the mean of four points, a third of an octave smaller too."""
     columns = (torch.arange(64) % 2 * 2.0 - 1).expand(1, 1, 64, 64)

@@ -124,32 +124,6 @@ def test_L_0_in_float32_is_that_of_float64(half):
     torch.testing.assert_close(single.double(), double, rtol=0, atol=2e-3)
 
 
-class Null:
-    """ε̂ = 0: a model that has learned nothing."""
-
-    schedule = LINEAR
-
-    def predict(self, x_t, t):
-        return Prediction(x_t / self.schedule.at(t)[0], torch.zeros_like(x_t))
-
-
-def test_null_model_by_the_formula_in_eps():
-    """With ε̂ = 0 each term is β_t²/(2σ_t² α_t (1−ᾱ_t)) ‖ε‖² and the variances' part: (12) of the paper."""
-    x0 = torch.rand(3, 1, 4, 4, dtype=F64) * 2 - 1
-    beta, alpha_bar = LINEAR.beta, LINEAR.alpha_bar
-    for variance in ("small", "large"):
-        result = bound.bits_per_dim(Null(), x0, seed=4, variance=variance, clip=False)
-        for t in (2, 3, 500, 1000):
-            eps = randomness.normal((1, 4, 4), 4, Stream.BOUND, t, range(3)).double()
-            tilde = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
-            sigma2 = beta[t] if variance == "large" else tilde
-            error = beta[t] ** 2 / (2 * sigma2 * (1 - beta[t]) * (1 - alpha_bar[t])) * eps**2
-            nats = error + 0.5 * (tilde / sigma2 - 1 - (tilde / sigma2).log())
-            torch.testing.assert_close(
-                result.L_t[:, t - 2], nats.flatten(1).mean(1) / math.log(2), rtol=1e-7, atol=1e-12
-            )
-
-
 def test_total_is_the_sum_of_its_terms_for_each_image():
     x0 = torch.rand(2, 1, 4, 4, dtype=F64) * 2 - 1
     result = bound.bits_per_dim(oracle.Gaussian(LINEAR, 0.0, 0.5), x0)
@@ -159,49 +133,11 @@ def test_total_is_the_sum_of_its_terms_for_each_image():
     assert (result.L_t > 0).all()
 
 
-@pytest.mark.long
-def test_the_exact_denoiser_of_one_image_pays_only_for_the_variances():
-    """x̂_0 = x_0 leaves KL terms of zero with the small variance, and with the large one their known cost."""
-    x0 = (torch.randint(0, 256, (1, 1, 4, 4), generator=torch.Generator().manual_seed(0)) / 127.5 - 1).to(F64)
-    denoiser = oracle.Empirical(LINEAR, x0)
-    small = bound.bits_per_dim(denoiser, x0, variance="small")
-    assert small.L_t.abs().max().item() < 1e-12
-    large = bound.bits_per_dim(denoiser, x0, variance="large")
-    ratio = torch.tensor(
-        [LINEAR.posterior_variance(t, t - 1) / LINEAR.beta[t].item() for t in range(2, 1001)], dtype=F64
-    )
-    cost = 0.5 * (ratio - 1 - ratio.log()) / math.log(2)
-    torch.testing.assert_close(large.L_t[0], cost, rtol=1e-9, atol=1e-13)
-
-
-@pytest.mark.long
-def test_the_bound_is_above_the_entropy_and_nears_it_with_the_large_variance():
-    """Gaussian data of known entropy: no code for its grey levels is shorter than 7.304 bits.
-
-    The exact denoiser's bound is above it by what fixed variances cost at the last steps: 0.3 bits with β, 1 bit with
-    β̃, which is right for a single image and too small for data this broad.
-    """
-    std, n = 0.3, 1000
-    x0 = std * randomness.normal((1, 1, 1), 0, Stream.OWN, 0, range(n)).double()
-    x0 = (x0 * 127.5).round() / 127.5
-    entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
-    for variance, gap in (("large", 0.31), ("small", 0.98)):
-        total = bound.bits_per_dim(oracle.Gaussian(LINEAR, 0.0, std), x0, variance=variance).total
-        assert total.mean().item() - entropy == pytest.approx(gap, abs=4 * total.std().item() / n**0.5)
-
-
 def test_an_images_bound_does_not_depend_on_its_neighbours():
     x0 = torch.rand(3, 1, 2, 2, dtype=F64) * 2 - 1
     denoiser = oracle.Gaussian(schedules.linear(20), 0.0, 0.5)
     alone, among = bound.bits_per_dim(denoiser, x0[2:], indices=[2]), bound.bits_per_dim(denoiser, x0)
     assert alone.total.item() == pytest.approx(among.total[2].item(), rel=1e-12)
-
-
-@pytest.mark.long
-def test_clipping_helps_a_model_that_overshoots():
-    x0 = torch.full((1, 1, 4, 4), 0.9, dtype=F64)
-    denoiser = oracle.Gaussian(LINEAR, 3.0, 0.01)
-    assert bound.bits_per_dim(denoiser, x0).total < bound.bits_per_dim(denoiser, x0, clip=False).total
 
 
 def test_one_step_has_no_decoder_variance():
@@ -374,34 +310,6 @@ def test_hybrid_loss_is_simple_plus_a_thousandth_of_the_bound():
         .flatten(1).mean(1).sum(), net.target)[0]  # fmt: skip
     torch.testing.assert_close(net.target.grad, of_simple, rtol=1e-9, atol=1e-12)
     assert net.v.grad.abs() > 1e-3
-
-
-@pytest.mark.long
-def test_training_the_blend_finds_the_better_variance():
-    """For data of deviation 1 the reverse variance is β, for a single image β̃: the fraction goes where it should."""
-    schedule = schedules.cosine(50)
-
-    class Knows(nn.Module):
-        """The exact denoiser of N(0, std²) as a network that predicts v, with a variance_fraction to learn."""
-
-        def __init__(self, std):
-            super().__init__()
-            self.oracle, self.v = oracle.Gaussian(schedule, 0.0, std), nn.Parameter(torch.zeros((), dtype=F64))
-
-        def forward(self, x, index):
-            t = index + 1
-            x0, eps = self.oracle.predict(x, t)
-            return torch.cat([V.from_x0_eps(x0, eps, *schedule.at(t)), self.v * torch.ones_like(x)], dim=1)
-
-    for std, expected in ((1.0, 1.0), (1e-6, -1.0)):
-        denoiser = Diffusion(Knows(std), schedule, V, learned_variance=True)
-        optimiser = torch.optim.Adam(denoiser.parameters(), lr=0.05)
-        for step in range(150):
-            x0 = std * randomness.normal((8, 2), 0, Stream.OWN, step, range(16)).double()
-            optimiser.zero_grad()
-            denoiser.loss(x0, step=step).backward()
-            optimiser.step()
-        assert denoiser.net.v.item() * expected > 0.75  # the decoder of a single image would go beyond −1
 
 
 @pytest.mark.parametrize("steps", [2, 3, 10, 1000])

@@ -11,7 +11,7 @@ from torch import nn
 from torch.autograd import forward_ad
 from torch.distributions import MultivariateNormal
 
-from ancestral import Diffusion, guidance, nets, operators, oracle, samplers, schedules
+from ancestral import Diffusion, guidance, nets, operators, oracle, schedules
 from ancestral.base.errors import InputError
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model
@@ -25,32 +25,6 @@ class LabelNet(nn.Module):
     def forward(self, x, index, labels):
         self.calls = getattr(self, "calls", 0) + 1
         return labels.to(x.dtype)[:, None].expand_as(x)
-
-
-@pytest.mark.parametrize(("scale", "expected"), [(0.0, -1.0), (1.0, 4.0), (2.0, 9.0)])
-def test_guidance_moves_from_no_class_through_the_label_and_on(scale, expected):
-    inner = Diffusion(LabelNet(), schedules.linear())
-    guided = guidance.ClassifierFree(inner, scale).predict(torch.randn(2, 3), 10, labels=torch.tensor([4, 4]))
-    assert guided.eps.flatten().tolist() == pytest.approx([expected] * 6, abs=1e-6)
-    assert inner.net.calls == 1
-
-
-def test_the_guided_pair_still_adds_up_to_x_t():
-    schedule = schedules.linear()
-    inner = Diffusion(LabelNet(), schedule)
-    x_t, t, labels = torch.randn(3, 2, dtype=torch.float64), torch.tensor([1, 500, 1000]), torch.tensor([0, 1, 2])
-    x0, eps = guidance.ClassifierFree(inner, 1.7).predict(x_t, t, labels=labels)
-    torch.testing.assert_close(schedule.add_noise(x0, t, eps), x_t, rtol=1e-9, atol=1e-9)
-
-
-def test_scale_one_is_the_denoiser_itself():
-    torch.manual_seed(0)
-    inner = Diffusion(nets.MLP(features=2, width=16, classes=3), schedules.linear())
-    nn.init.normal_(inner.net.out.weight)
-    labels = torch.tensor([0, 1, 2])
-    x_T = torch.randn(3, 2)
-    plain = DDIM(5).sample(inner, x_T, labels=labels)
-    torch.testing.assert_close(DDIM(5).sample(guidance.ClassifierFree(inner, 1.0), x_T, labels=labels), plain)
 
 
 @pytest.mark.parametrize("condition", [{}, {"labels": None}], ids=["none", "None"])
@@ -407,53 +381,6 @@ def test_an_interval_without_an_upper_end_contains_noise_without_signal():
     found = guidance.Interval(wrapper, 0.5).predict(x, 100, **condition)
     assert joint.schedule.at(100) == (0.0, 1.0)
     assert torch.equal(found.x0, wrapper.predict(x, 100, **condition).x0)
-
-
-SAMPLERS = {
-    "ddim": samplers.DDIM(6, clip=None),
-    "ddpm": samplers.DDPM(steps=6, clip=None),
-    "heun": samplers.Heun(6, clip=None),
-    "dpm++": samplers.DPMSolver(6),
-    "unipc": samplers.UniPC(6),
-}
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
-@pytest.mark.parametrize("kind", ["two scales", "rescaled", "auto", "interval"])
-def test_samplers_take_each_wrapper_as_they_take_its_formula(kind, sampler):
-    """Samples by a wrapper are those by a denoiser that is its formula, written out."""
-    schedule = schedules.cosine(50)
-    strong, weak, auto = autoguided(schedule, 1.5)
-    wrapper = {
-        "two scales": guidance.ClassifierFree(strong, {"low": 1.2, "angle": 2.0}),
-        "rescaled": guidance.ClassifierFree(strong, 2.0, rescale=0.5),
-        "auto": auto,
-        "interval": guidance.Interval(auto, 0.2, 3.0),
-    }[kind]
-
-    class Formula:
-        def __init__(self):
-            self.schedule = schedule
-
-        @exact_at_zero
-        def predict(self, x_t, t, **condition):
-            a, b = schedule.at(t)
-            full, free = strong.predict(x_t, t, **condition).x0, strong.predict(x_t, t).x0
-            if kind == "two scales":
-                low = strong.predict(x_t, t, low=condition["low"]).x0
-                x0 = -0.2 * free - 0.8 * low + 2.0 * full
-            elif kind == "rescaled":
-                x0 = 2 * full - free
-                x0 = x0 * (0.5 + 0.5 * full.std(1) / x0.std(1))[:, None]
-            else:
-                by_weak = weak.predict(x_t, t, **condition).x0
-                x0 = 1.5 * full - 0.5 * by_weak if kind == "auto" or 0.2 < b / a <= 3.0 else full
-            return X0.solve(x_t, x0, a, b)
-
-    x_T, _, condition = joint_batch()
-    found, expected = (sampler.sample(denoiser, x_T, seed=3, **condition) for denoiser in (wrapper, Formula()))
-    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
-    assert not torch.allclose(found, sampler.sample(strong, x_T, seed=3, **condition), rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["classifier-free", "auto", "interval"])

@@ -126,18 +126,6 @@ def test_estimates_are_azulas(method, iterations, t, operator, ours, theirs):
 
 
 @both
-def test_samples_are_azulas(ours, theirs):
-    """Of MMPS, by DDIM in ten steps from the same x_T."""
-    flat = Linear(lambda x: OPERATORS["blur"].apply(x).flatten(1))
-    y, x_T = flat.apply(normal(2, *SHAPE, seed=1)), normal(2, *SHAPE, seed=2)
-    found = samplers.DDIM(10, clip=None).sample(guidance.Posterior(ours, y, flat, NOISE, "mmps"), x_T)
-    x, sampler = x_T, DDIMSampler(MMPSDenoiser(theirs, y, flat.apply, IsotropicCovariance(NOISE**2)), silent=True)
-    for t in range(1000, 0, -100):
-        x = sampler.step(x, torch.tensor(t), torch.tensor(t - 100))
-    close(found, x, 1e-6)
-
-
-@both
 @each_operator
 def test_pigdms_gradient_is_azulas(operator, ours, theirs):
     t, s, variance = 300, 250, 0.7
@@ -236,20 +224,6 @@ def test_gradients_are_deepinvs(method, iterations, t, operator, ours):
     kind = {"pigdm": deepinv.sampling.PiGDMDataFidelity, "mmps": deepinv.sampling.MomentMatchingDataFidelity}[method]
     truth = deepinvs(kind, ours, t, physics_of(operator), y, x_t, cg_max_iter=iterations, cg_tol=0.0)
     close(found, truth, 1e-5)
-
-
-@ours_alone
-@deepinv_times
-def test_gradients_of_pigdm_are_those_of_deepinvs_own_operators(t, ours):
-    """Its mask, for which it solves the system exactly."""
-    y, x_t = OPERATORS["mask"].apply(normal(2, *SHAPE, seed=1)), normal(2, *SHAPE, seed=2)
-    posterior = guidance.Posterior(ours, y, OPERATORS["mask"], NOISE, "pigdm", Covariance.isotropic(1.0))
-    a, b = SCHEDULE.at(t)
-    found = (ours.predict(x_t, t).x0 - posterior.predict(x_t, t).x0) * a**2 / b**2
-    physics = deepinv.physics.Inpainting(
-        SHAPE, mask=KNOWN[None].float(), noise_model=deepinv.physics.GaussianNoise(NOISE)
-    )
-    close(found, deepinvs(deepinv.sampling.PiGDMDataFidelity, ours, t, physics, y, x_t), 1e-5)
 
 
 @ours_alone

@@ -182,14 +182,6 @@ def test_composed_steps_are_the_closed_form():
         assert variance == pytest.approx(closed.variance, rel=1e-12)
 
 
-def test_a_long_step_is_the_short_ones_in_turn():
-    s = schedules.cosine()
-    x = torch.ones(1, dtype=torch.float64)
-    whole, first, second = s.forward(x, 900, 100), s.forward(x, 400, 100), s.forward(x, 900, 400)
-    torch.testing.assert_close(whole.mean, first.mean * second.mean, rtol=1e-12, atol=0)
-    assert whole.variance == pytest.approx(first.variance * second.mean.item() ** 2 + second.variance, rel=1e-12)
-
-
 @pytest.mark.parametrize(("t", "s"), [(1, 0), (2, 1), (500, 499), (1000, 999), (1000, 300), (40, 7)])
 @pytest.mark.parametrize("schedule", [make() for make in MAKERS], ids=[make.__name__ for make in MAKERS])
 def test_posterior_is_brute_force_conditioning(schedule, t, s):
@@ -204,30 +196,6 @@ def test_posterior_is_brute_force_conditioning(schedule, t, s):
     posterior = schedule.posterior(x0, x_t, t, s)
     torch.testing.assert_close(posterior.mean, mean, rtol=1e-11, atol=1e-13)
     assert posterior.variance == pytest.approx(variance, rel=1e-9, abs=1e-15)
-
-
-def test_posterior_by_quadrature():
-    """Bayes' rule on a grid: q(x_s|x_t,x_0) ∝ q(x_t|x_s) q(x_s|x_0), with no formula of ours for the answer."""
-    schedule, t, s = schedules.linear(), 300, 299
-    x0, x_t = torch.tensor([0.5], dtype=torch.float64), torch.tensor([1.1], dtype=torch.float64)
-    grid = torch.linspace(-6, 6, 200_001, dtype=torch.float64)
-    prior, step = schedule.marginal(x0, s), schedule.forward(grid, t, s)
-    log = -((grid - prior.mean) ** 2) / (2 * prior.variance) - (x_t - step.mean) ** 2 / (2 * step.variance)
-    weight = log.softmax(0)
-    mean = (weight * grid).sum()
-    posterior = schedule.posterior(x0, x_t, t, s)
-    assert mean.item() == pytest.approx(posterior.mean.item(), abs=1e-9)
-    assert (weight * (grid - mean) ** 2).sum().item() == pytest.approx(posterior.variance, rel=1e-7)
-
-
-def test_the_subtraction_keeps_more_digits_than_the_quotient():
-    """Measured once for the design: β_ts by b_t² − (a_t/a_s)² b_s² against 1 − (a_t/a_s)², in float32."""
-    s = schedules.linear()
-    a, b, exact = s.signal.float(), s.noise.float(), s.beta[1:]
-    ratio = (a[1:] / a[:-1]) ** 2
-    subtraction = ((b[1:] ** 2 - ratio * b[:-1] ** 2).double() / exact - 1).abs()[:100].mean()
-    quotient = ((1 - ratio).double() / exact - 1).abs()[:100].mean()
-    assert subtraction < quotient / 5
 
 
 def test_times_of_each_image_agree_with_one_time_for_all():

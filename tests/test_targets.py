@@ -35,16 +35,6 @@ def test_solve_undoes_the_matrix(target, schedule, t):
     torch.testing.assert_close(solved.eps, eps, rtol=1e-8, atol=1e-9)
 
 
-def test_the_rows_of_the_table():
-    x0, eps, (a, b) = torch.tensor([2.0]), torch.tensor([3.0]), (0.8, 0.6)
-    assert targets.EPS.from_x0_eps(x0, eps, a, b).item() == 3
-    assert targets.X0.from_x0_eps(x0, eps, a, b).item() == 2
-    assert targets.V.from_x0_eps(x0, eps, a, b).item() == pytest.approx(0.8 * 3 - 0.6 * 2)
-    assert targets.SCORE.from_x0_eps(x0, eps, a, b).item() == pytest.approx(-3 / 0.6)
-    assert targets.FLOW.from_x0_eps(x0, eps, a, b).item() == 3 - 2
-    assert targets.EDM.input_scale(a, b) == pytest.approx((0.6**2 + (0.5 * 0.8) ** 2) ** -0.5)
-
-
 def test_edms_f_for_data_of_deviation_one_is_minus_v(monkeypatch):
     monkeypatch.setattr(targets, "SIGMA_DATA", 1.0)
     for a, b in ((0.8, 0.6), (0.0, 1.0), (1.0, 0.0)):
@@ -65,12 +55,6 @@ def test_edms_f_is_what_karras_et_al_write(sigma):
 def test_a_prediction_unpacks_as_a_pair():
     x0, eps = targets.Prediction(torch.zeros(1), torch.ones(1), torch.ones(1))
     assert (x0.item(), eps.item()) == (0, 1)
-
-
-def test_v_solves_as_salimans_and_ho_write_it():
-    """x̂_0 = a x_t − b v for a² + b² = 1."""
-    x_t, v, (a, b) = torch.tensor([0.3]), torch.tensor([-1.2]), (0.8, 0.6)
-    assert targets.V.solve(x_t, v, a, b).x0.item() == pytest.approx(a * 0.3 + b * 1.2)
 
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.01, 0.1, 1.0, 80.0])

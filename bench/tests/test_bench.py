@@ -4,7 +4,6 @@ No test depends on how long something takes.
 """
 
 import argparse
-import dataclasses
 import io
 import json
 import os
@@ -12,9 +11,7 @@ import re
 import subprocess
 import sys
 import tarfile
-import types
 import warnings
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +38,8 @@ with warnings.catch_warnings():
     import plateau
     import posteriors
     import records
-    from parts import gpu, growth, memory, quality, sampling, start, steps, words
-    from peers import contest, factory, paper
+    from parts import growth, memory, quality, sampling, steps, words
+    from peers import factory, paper
     from peers.contest import Task
 
 
@@ -118,20 +115,6 @@ def test_flops_of_known_layers():
     assert conv.weight.grad is None
 
 
-def test_flops_of_the_papers_network_by_its_layers():
-    net, total = paper.paper_network(32), 0
-
-    def add(layer, inputs, output):
-        nonlocal total
-        per_output = layer.weight[0].numel()
-        total += 2 * per_output * output.numel()
-
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(add)
-    assert flops.network_flops(net, (3, 32, 32), training=False) == total
-
-
 def test_the_peak_counts_forward_and_both_gradients(monkeypatch):
     monkeypatch.setattr(flops, "CHANNELS", 8)
     peak = flops.Peak(2, torch.float32, torch.device("cpu"), channels_last=True, flops=1e7)
@@ -149,10 +132,6 @@ def test_the_compared_networks_have_the_same_parameters():
 
 
 PAIR = [(name, paper.BENCHMARKS[name]) for name in ("ancestral", "diffusers")]
-
-
-def test_exponent_of_the_growth():
-    assert growth.exponent([(x, 3 * x**2.5) for x in (1, 2, 7)]) == pytest.approx(2.5)
 
 
 def test_time_to_a_quality_is_interpolated_in_the_logarithm_of_time():
@@ -181,11 +160,6 @@ def test_the_error_of_the_time_is_that_of_repeated_measurements():
     ]
     assert found.error == pytest.approx(np.std(times), rel=0.1)
     assert np.mean([found.low < time < found.high for time in times]) == pytest.approx(0.95, abs=0.02)
-
-
-def test_mean_and_standard_error_over_seeds():
-    assert measure.over_seeds([1.0, 2.0, 3.0]) == Estimate(2.0, 1 / 3**0.5)
-    assert measure.over_seeds([7.0], 0.5) == Estimate(7.0, 0.5)
 
 
 def test_network_evaluations_are_counted_whatever_wraps_the_network():
@@ -234,20 +208,6 @@ def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
     assert emoji.classes == usual.classes
     with pytest.raises(InputError, match=r"make bench/data/emoji-datasource-google-16.0.0.tgz"):
         image_sets.load_emoji(tmp_path / "none" / path.name)
-
-
-def test_icons_are_read_from_sub_folders(tmp_path, monkeypatch):
-    assert image_sets.load_icons(EMOJI).shape == (3, 32, 32)
-    (tmp_path / "base").mkdir()
-    for side in (32, 64):
-        (tmp_path / "base" / f"{side}x{side}").symlink_to(EMOJI)
-    monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "base")
-    assert len(image_sets.load("oxygen").train) < len(image_sets.load_icons())
-    assert image_sets.load("oxygen-64").train.shape == (3, 64, 64)
-    monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "none")
-    monkeypatch.setattr(image_sets, "INSTALLED", tmp_path / "none")
-    with pytest.raises(InputError, match="make bench/data/oxygen-icon-theme`"):
-        image_sets.load_icons()
 
 
 def test_a_fifth_is_held_out_and_no_image_is_on_both_sides():
@@ -324,68 +284,6 @@ def test_the_budget_is_used_if_the_cost_of_a_step_changes(monkeypatch):
     assert trained.ends[-1] == pytest.approx(len(losses), abs=1)  # estimated from all steps
 
 
-def test_stages_of_unequal_cost_begin_where_they_should(monkeypatch):
-    clock = 0.0
-    monkeypatch.setattr(quality.time, "process_time", lambda: clock)
-
-    class Staged:
-        """Steps cost 1 s in the first half, and 2 s in the second, as those of a distillation with a teacher."""
-
-        def __init__(self, task):
-            self.steps, self.done, self.late = task.steps, 0, []
-
-        def step(self):
-            nonlocal clock
-            late = 2 * self.done >= self.steps
-            self.done += 1
-            clock += 2 if late else 1
-            self.late.append(late)
-            return 0.0
-
-    trained, _, losses = quality.train(Staged, Task("digits", None, None, 1000), 600.0)
-    assert len(losses) == pytest.approx(400, abs=8)
-    assert sum(trained.late) == pytest.approx(200, abs=8)
-
-
-def test_the_learning_rate_warms_up_and_decays_to_zero():
-    rates = [contest.lr_factor(step, 110, 10) for step in range(111)]
-    assert rates[:2] == [0, 0.1]
-    assert rates[10] == 1
-    assert rates[60] == pytest.approx(0.5)
-    assert rates[110] == pytest.approx(0, abs=1e-12)
-
-
-def test_every_epoch_has_every_image_once():
-    batches = contest.batches(10, 4, seed=0)
-    numbers = torch.cat([next(batches) for _ in range(5)])
-    assert sorted(numbers[:10].tolist()) == list(range(10))
-    assert sorted(numbers[10:].tolist()) == list(range(10))
-
-
-def test_images_survive_floats_and_padding():
-    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    x = contest.to_floats(images, pad=2)
-    assert x.shape == (1, 1, 20, 20)
-    assert x[0, 0, 0, 0] == -1
-    assert torch.equal(contest.to_bytes(x, pad=2), images)
-
-
-def test_settings_can_be_changed_in_depth():
-    @dataclasses.dataclass(frozen=True)
-    class Recipe:
-        net: dict
-        lr: float = 1.0
-
-    assert contest.with_changes(Recipe({"a": 1, "b": 2}), {"net": {"b": [3, 4]}, "lr": 5}) == Recipe(
-        {"a": 1, "b": (3, 4)}, 5
-    )
-    assert contest.with_changes(Recipe({"a": 1}), {"net": {"c": 2}}).net == {"a": 1, "c": 2}  # arguments may be added
-    with pytest.raises(InputError, match="no setting 'nothing': there are net, lr"):
-        contest.with_changes(Recipe({}), {"nothing": 3})
-    with pytest.raises(InputError, match="3 stands for several settings: give an object of a, b"):
-        contest.with_changes(Recipe({"a": 1, "b": 2}), {"net": 3})
-
-
 def test_reference_digits_are_not_in_the_training_set(tmp_path):
     known = data.load("digits").items[:2]
     new = torch.randint(0, 256, (12, 1, 28, 28), dtype=torch.uint8)
@@ -406,23 +304,6 @@ def test_reference_digits_are_not_in_the_training_set(tmp_path):
 
 
 # the parts
-
-
-@pytest.mark.slow
-def test_steps_and_their_table():
-    result = run_part(steps, "--batch", "2", "--rounds", "1", "--width", "32", "--only", "ancestral", "diffusers")
-    rows = {(r["what"], r["precision"], r.get("contestant")): r for r in result["rows"]}
-    for precision in ("fp32", "bf16"):
-        peak = rows["peak", precision, None]["flops"]
-        for what in ("train", "forward"):
-            mine, theirs = (rows[what, precision, name] for name in ("ancestral", "diffusers"))
-            assert mine["flops"] == theirs["flops"]
-            assert mine["share"]["median"] == pytest.approx(mine["flops"] / mine["seconds"]["median"] / peak)
-            assert theirs["ratio"]["median"] == pytest.approx(theirs["seconds"]["median"] / mine["seconds"]["median"])
-    text = section(page.render({"steps.cpu": result}), "A step")
-    assert f"| 2 | fp32 | training step | {rows['train', 'fp32', 'ancestral']['seconds']['median']:.3f} s |" in text
-    assert text.count("GPU: not measured.") == 1
-    assert "| not measured |" in text  # diffusers-tuned was not selected
 
 
 PEAK = """
@@ -449,30 +330,6 @@ def test_memory_counts_the_peak_of_a_step():
     assert nothing < 2 * 2**20  # the peak was reset
 
 
-@pytest.mark.slow
-def test_memory_of_both_libraries():
-    arguments = (
-        "--batch",
-        "2",
-        "--precision",
-        "fp32",
-        "--width",
-        "32",
-        "--rounds",
-        "1",
-        "--only",
-        "ancestral",
-        "diffusers",
-    )
-    rows = {r["contestant"]: r for r in run_part(memory, *arguments)["rows"]}
-    weights = 4 * sum(p.numel() for p in paper.paper_network(32).parameters())
-    for row in rows.values():
-        assert row["step"]["median"] > weights  # the gradients at least
-        assert row["all"]["median"] > 5 * weights  # average and both moments too
-        ratio = row["all"]["median"] / rows["diffusers"]["all"]["median"]
-        assert row["all of diffusers'"] == pytest.approx(ratio)
-
-
 def test_a_bag_of_words_is_the_same_for_captions_with_swapped_colours():
     first, second = words.swapped(Scene((("circle", "red"), ("square", "blue")), "left of"))
     assert (first, second) == ("a red circle left of a blue square", "a blue circle left of a red square")
@@ -490,53 +347,6 @@ def test_words_are_trained_and_counted(condition, tmp_path):
     table = words.counts(ancestral.load(tmp_path / "run"), condition, 8, [1.0], tmp_path)
     assert table["drawn"][""] == [1.0, 0.0, 16]
     assert table["known"]["1"][0] == table["new"]["1"][0] == 0
-
-
-@pytest.mark.long
-def test_start_in_fresh_processes(monkeypatch):
-    monkeypatch.setattr(start, "IMPORTS", {"ancestral: import": "import ancestral", "gone": "import no_such_package"})
-    monkeypatch.setattr(start.shutil, "which", lambda *_, **__: None)  # diffusers-cli takes seconds
-    rows = run_part(start, "--rounds", "1")["rows"]
-    assert {"ancestral: import", "ancestral --help", "ancestral train --help"} <= {r["what"] for r in rows}
-    assert "gone" not in {r["what"] for r in rows}
-
-
-@pytest.mark.slow
-def test_sampling_apart_from_the_network():
-    arguments = ("--rounds", "2", "--steps", "2", "--batch", "4", "--sweep", "2", "--only", "diffusers-tuned")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # diffusers'
-        result = run_part(sampling, *arguments)
-    names = {r["sampler"] for r in result["rows"] if r["what"] == "overhead"}
-    assert len(names) == len(sampling.SAMPLERS) + len(sampling.SCHEDULERS)
-    text = section(page.render({"sampling.cpu": result}), "Sampling")
-    assert all(f"| {name} |" in text for name in names)
-    assert "own best KID:\n\nnot measured." in text
-    assert "| diffusers-tuned | 2 |" in text
-
-
-def test_equal_quality_takes_the_fewest_steps_that_reach_it(monkeypatch):
-    curve = {"5": 2.0, "10": 1.04, "20": 1.01, "50": 1.0}
-    quality_rows = [
-        {"data": "digits", "contestant": "ancestral", "seed": 0, "curve": curve, "minutes": minutes}
-        for minutes in (5.0, 10.0)  # another budget does not count
-    ]
-    monkeypatch.setattr(sampling, "read_rows", lambda part: quality_rows)
-    costs = [{"contestant": "ancestral", "seconds_per_image_step": {"median": cost}} for cost in (0.02, 0.01)]
-    (row,) = sampling.time_of_1000(argparse.Namespace(within=1.05), costs)
-    assert (row["steps"], row["KID"]) == (10, 1.04)
-    assert row["seconds"] == pytest.approx(1000 * 10 * 0.01)
-
-
-@pytest.mark.long
-def test_growth_and_its_exponent(monkeypatch):
-    monkeypatch.setattr(growth, "BASE", dataclasses.replace(growth.BASE, width=32))
-    result = run_part(growth, "--over", "batch", "--most", "4", "--rounds", "1")
-    found = {(r["over"], r["value"], r["contestant"]) for r in result["rows"]}
-    assert found == {("batch", value, name) for value in (1, 4) for name in ("ancestral", "diffusers")}
-    text = section(page.render({"growth.cpu": result}), "Growth")
-    points = [(r["value"], r["seconds_per_image"]["median"]) for r in result["rows"] if r["contestant"] == "ancestral"]
-    assert f"| {growth.exponent(points):.2f} |" in text
 
 
 GPU = """
@@ -579,16 +389,6 @@ def test_what_a_gpu_is_measured_by_runs_on_the_pretended_one(tmp_path):
     assert "**On a pretended accelerator**" in text
 
 
-@pytest.mark.long
-def test_a_layout_is_chosen_for_a_measurement_alone():
-    for layout, outputs_last in (("auto", True), ("channels-last", True), ("contiguous", False)):
-        made = gpu.Steps("digits", gpu.Variant("fp32", layout), torch.device("cpu"), equality.SMALLEST)
-        kernels = [p for p in made.trainer.state.net.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
-        assert {p.is_contiguous(memory_format=torch.channels_last) for p in kernels} == {outputs_last}
-        made.run()
-        made.trainer.close()
-
-
 def test_a_difference_from_the_cpu_is_counted():
     truth = torch.tensor([3.0, -4.0])
     row = equality.difference("x", truth + torch.tensor([0.0, 0.5]), truth, 0.1)
@@ -596,55 +396,6 @@ def test_a_difference_from_the_cpu_is_counted():
     lost = equality.difference("x", truth * torch.nan, truth, 0.1)
     assert (lost["difference"], lost["within"]) == (None, False)  # JSON has no NaN
     assert "| x | not finite | not finite | 0.1 |" in page.gpu([lost])
-
-
-def test_a_gpu_has_times_ratios_and_memory_in_its_tables():
-    seconds = {"median": 0.01, "low": 0.008, "high": 0.02, "rounds": 3}
-    common = {"batch": 128, "seconds": seconds, "waits": {"a.py:1": 2}, "bytes": 3 * 2**20}
-    rows = [
-        {"what": "step", "network": "cifar10", "variant": "bf16", "ratio": seconds, "base": "float32", **common},
-        {"what": "sampling", "sampler": "ddim", "steps": 10, **common},
-    ]
-    text = "\n".join(page.gpu(rows))
-    step = "| cifar10 | bf16 | 128 | 10.00 ms (8.00 to 20.00) | 0.01 (0.01 to 0.02) of float32 | 2 | 3 |"
-    assert step in text
-    assert "| ddim | 128 | 10 | 12,800 | 2 | 3 |" in text
-
-
-@pytest.mark.parametrize("part", [steps, memory])
-def test_libraries_that_are_not_installed_are_left_out(part, monkeypatch):
-    monkeypatch.setattr(paper, "find_spec", lambda name: None)
-    parser = argparse.ArgumentParser()
-    part.add_options(parser)
-    assert parser.parse_args([]).only == ["ancestral"]
-    assert sampling.diffusers_trajectories(None, None, None) == {}
-
-
-@pytest.mark.slow
-def test_steps_of_this_library_alone(monkeypatch):
-    monkeypatch.setattr(paper, "find_spec", lambda name: None)
-    result = run_part(steps, "--batch", "2", "--rounds", "1", "--width", "32")
-    text = section(page.render({"steps.cuda": result}), "A step")
-    assert "s | not measured | not measured | not measured | not measured | not measured |" in text
-
-
-@pytest.mark.slow
-def test_two_processes_time_both_libraries():
-    seconds = growth.time_processes(2, rounds=1, width=32)
-    assert {name: len(each) for name, each in seconds.items()} == {"ancestral": 1, "diffusers": 1}
-
-
-@pytest.mark.filterwarnings("ignore")  # diffusers'
-def test_settings_that_a_contestant_does_not_have():
-    images = torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8)
-    for name, change, message in (
-        ("ancestral", {"nothing": 3}, "no setting 'nothing': there are .*net"),
-        ("ancestral", {"train": {"lrr": 3}}, "no setting 'lrr': there are .*lr"),
-        ("ancestral", {"net": {"kind": "cnn"}}, "no kind of network 'cnn'"),
-        ("diffusers-tuned", {"nothing": 3}, "no setting 'nothing': there are .*lr"),
-    ):
-        with pytest.raises(InputError, match=message):
-            factory(name)(Task("digits", images, torch.arange(8), 2, change=change))
 
 
 def test_a_quality_run_is_refused_before_any_work(monkeypatch):
@@ -712,14 +463,6 @@ def test_quality_from_scratch_to_the_page(monkeypatch, tmp_path):
 # the page
 
 
-def test_a_page_without_measurements_says_so():
-    text = page.render({})
-    for part, title in page.TITLES.items():
-        assert ("CPU: not measured." in section(text, title)) == (part != "gpu")
-    for part in ("steps", "memory", "sampling", "growth"):
-        assert "GPU: not measured." in section(text, page.TITLES[part])
-
-
 def test_the_page_is_generated_from_the_committed_results():
     results = page.read_results(Path(page.__file__).parent / "results")
     assert page.PAGE.read_text(encoding="utf-8") == page.render(results)
@@ -745,69 +488,6 @@ def test_the_table_of_plateaus_is_what_the_rule_does(name, cases):
     assert len(cells) == len(plateau.CASES)
     for cell, case in list(zip(cells, plateau.CASES, strict=True))[:cases]:
         assert cell == plateau.cell(plateau.ends(plateau.CURVES[name], *case))
-
-
-def test_the_page_says_where_and_when(monkeypatch):
-    facts = measure.provenance(torch.device("cpu"))
-    rows = [{"what": "import x", "seconds": {"median": 1.5, "low": 1.25, "high": 2.0, "rounds": 7}}]
-    text = section(page.render({"start.cpu": {**facts, "part": "start", "rows": rows}}), "Start")
-    assert "| import x | 1.50 (1.25 to 2.00) |" in text
-    for fact in (facts["machine"]["processor"], f"torch {metadata.version('torch')}", facts["date"]):
-        assert fact in text
-
-
-def test_each_kind_of_processor_has_its_own_results(monkeypatch):
-    files = set()
-    for instructions in ("AVX2", "AVX512, bfloat16"):
-        monkeypatch.setattr(measure, "instructions", lambda instructions=instructions: instructions)
-        for seconds in (2.0, 1.0):  # a later run on the same kind replaces the earlier one
-            row = {"what": instructions, "seconds": {"median": seconds, "low": seconds, "high": seconds, "rounds": 1}}
-            files.add(measure.write_result("start", torch.device("cpu"), {}, [row]).name)
-    assert files == {"start.cpu-avx2.json", "start.cpu-avx512-bfloat16.json"}
-    text = section(page.render(page.read_results(measure.RESULTS)), "Start")
-    for instructions in ("AVX2", "AVX512, bfloat16"):
-        assert f"| {instructions} | 1.00 (1.00 to 1.00) |" in text
-    assert text.count("**On ") == 2
-    assert "not measured" not in text
-
-
-def test_several_seeds_are_one_row_with_their_range():
-    common = {"data": "digits", "minutes": 5.0, "steps": 100, "sampling_cpu_seconds": 9.0, "date": "2030-01-02 03:04"}
-    fd = {"value": 30.0, "error": 1.0}
-    rows = [
-        {**common, "contestant": name, "seed": seed, "KID": {"value": kid, "error": 0.01}, "FD": fd}
-        for name, kids in {"ancestral": [0.2, 0.4], "diffusers-tuned": [1.5], "ddp-tuned": [1.2]}.items()
-        for seed, kid in enumerate(kids)
-    ]
-    text = "\n".join(page.quality(rows))
-    assert "### digits: 5 CPU-minutes" in text
-    assert "| ancestral | 100 | 0.3000 (2 seeds: 0.2000 to 0.4000) | 0.25 | 30.0 (2 seeds: 30.0 to 30.0) |" in text
-    assert "| diffusers-tuned | 100 | 1.5000 ± 0.0100 | 1.25 | 30.0 ± 1.0 | 9 s | 2030-01-02 |" in text
-
-
-def test_the_curve_over_cpu_time_has_the_time_to_the_better_tuned_library():
-    def row(contestant, minutes, kid, seed=0):
-        kid = {"value": kid, "error": 0.01}
-        common = {"data": "digits", "steps": 100, "sampling_cpu_seconds": 9.0, "date": "2030-01-02 03:04"}
-        return {**common, "contestant": contestant, "minutes": minutes, "seed": seed, "KID": kid, "FD": kid}
-
-    peers = [row("diffusers-tuned", 8.0, 0.3), row("ddp-tuned", 8.0, 0.5), row("diffusers-tuned", 16.0, 0.2)]
-    ours = [row("ancestral", minutes, kid) for minutes, kid in ((0.5, 0.7), (2.0, 0.1), (8.0, 0.05))]
-    text = "\n".join(page.quality([*peers, *ours]))
-    assert "### digits: 8 CPU-minutes" in text  # the budget of all three, not the longest
-    assert "CPU time to KID-lite0 0.300 ± 0.010, that of diffusers-tuned:" in text
-    expected = page.time_to(Estimate(0.3, 0.01), [(0.5, Estimate(0.7, 0.01)), (2.0, Estimate(0.1, 0.01))])
-    assert expected.value == pytest.approx(0.5 * 4 ** (2 / 3))
-    share = page.format_number(expected.value / 8, expected.error / 8)
-    curve = "0.5: 0.700 ± 0.010, 2: 0.100 ± 0.010, 8: 0.050 ± 0.010"
-    assert f"| ancestral | {expected} | {share} | {curve} |" in text
-    fewer = "\n".join(page.quality([*peers[:2], row("ancestral", 8.0, 0.1)]))
-    assert "CPU time to" not in fewer  # no other budget
-    for minutes, kid, says in ((1.0, 0.2, "< 1"), (2.0, 0.4, "> 2")):  # one budget, and not the peers'
-        one = "\n".join(page.quality([*peers[:2], row("ancestral", minutes, kid)]))
-        assert f"| ancestral | {says} |  | {minutes:g}: {kid:.3f} ± 0.010 |" in one
-    late = "\n".join(page.quality([*peers[:2], row("ancestral", 1.0, 0.2), row("ancestral", 8.0, 0.1)]))
-    assert "| ancestral | < 1 |  |" in late
 
 
 # the records
@@ -848,30 +528,6 @@ def test_a_record_falls_to_what_is_better_with_significance():
     assert "the record falls" in records.verdict(SECOND, [elsewhere, FIRST])  # seconds of another kind do not count
 
 
-def test_the_table_has_the_best_first_and_marks_the_record():
-    text = records.render([FIRST, LUCK, SECOND])
-    rows = [line.split(" | ")[:4] for line in text.splitlines() if "± 0." in line or "± 1." in line]
-    names = [(row[0], row[1].partition("]")[0]) for row in rows]
-    assert names == [("| record", "[second"), ("| ", "[luck"), ("| former record", "[first")]
-    assert rows[0][1] == "[second](records/2030-01-03_digits.cpu-avx2.second/README.md)"
-    assert rows[0][2] == "90.0 ± 0.7 s (5 seeds)"
-    assert "**On Z80, cpu-avx2**" in text
-    assert text.count("No entry.") == len(records.DIVISIONS) - 1
-
-
-def test_a_comparison_has_no_rank():
-    runs = [{"minutes": 15.0, "KID": {"value": 0.6, "error": 0.02}}]
-    peer = {**entry("peer", [0.6], "2030-01-02 12:00"), "comparison": True}
-    peer["seeds"][0]["runs"] = runs
-    assert records.verdict(peer, [FIRST]) == "peer: KID 0.6 ± 0.02 after 900 s; a comparison has no rank"
-    assert records.verdict(SECOND, [FIRST, peer]) == records.verdict(SECOND, [FIRST])
-    rows = [line for line in records.render([FIRST, peer, SECOND]).splitlines() if "| `python bench" in line]
-    assert [row.split(" | ")[0] for row in rows] == ["| record", "| former record", "| comparison"]
-    assert "| KID 0.6 ± 0.02 after 900 s (1 seed) |  |  |" in rows[2]
-    assert records.obstacles(peer) == []
-    assert "| comparison | [peer](" in records.render([peer])
-
-
 def test_an_entry_is_compared_with_its_baseline_of_the_same_run(tmp_path):
     again = {**entry("first", [89, 90, 88, 91, 87], ""), "commit": 40 * "b"}
     paired = {**SECOND, "baseline": again}
@@ -894,19 +550,6 @@ def test_an_entry_is_compared_with_its_baseline_of_the_same_run(tmp_path):
     assert value.endswith("90.0 ± 0.7 s (5 seeds); the baseline first, trained in the same run, 89.0 ± 0.7 s; "
                           "difference seed by seed +1.0 ± 0.0 s.")  # fmt: skip
     assert records.readme(SECOND).endswith("; no baseline was trained in the same run.\n")
-
-
-def test_seeds_are_read_in_the_order_of_their_numbers(tmp_path):
-    many = entry("many", list(range(12)), "2030-01-01 10:00")
-    records.write_entry(tmp_path / records.folder_name(many), many)
-    assert records.values(records.read_entries(tmp_path)[0]) == list(range(12))
-
-
-def test_too_few_seeds_or_changes_are_no_entry():
-    assert records.obstacles(FIRST) == []
-    assert len(records.obstacles({**FIRST, "seeds": FIRST["seeds"][:4]})) == 1
-    assert len(records.obstacles({**FIRST, "commit": "abc-dirty"})) == 1
-    assert len(records.obstacles({**FIRST, "division": "fashion-gpu"})) == 1
 
 
 def record_of_gpu(monkeypatch, *words):
@@ -941,20 +584,6 @@ def test_the_division_of_gpus_counts_the_wall_clock_and_is_refused_without_one(m
     assert "on the device cpu, not cuda" in records.obstacles(tried)
     assert "--device cpu" in tried["command"]
     assert all("-cpu-wall-" in run.folder.name for run in runs)
-
-
-def test_an_entry_of_a_gpu_names_it(monkeypatch):
-    properties = types.SimpleNamespace(name="NVIDIA H100 80GB HBM3", total_memory=80 * 2**30)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device=None: properties.name)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
-    monkeypatch.setattr(records, "commit", lambda: 40 * "a")
-    runs, entry = record_of_gpu(monkeypatch)
-    assert {(run.device, run.wall) for run in runs} == {("cuda", True)}
-    assert (entry["kind"], entry["device"], entry["clock"]) == ("cuda-nvidia-h100-80gb-hbm3", "cuda", "wall")
-    assert records.obstacles(entry) == []
-    text = records.render([entry])
-    assert f"**On NVIDIA H100 80GB HBM3, 80 GiB (CUDA {torch.version.cuda}), cuda-nvidia-h100-80gb-hbm3**" in text
 
 
 def test_few_evaluations_are_counted():
@@ -1132,15 +761,6 @@ def test_budgets_on_one_side_of_the_limit_are_refused(small_records):
 def section(text, title):
     """Return the section of a page whose title starts with `title`."""
     return next(part for part in text.split("\n## ") if part.startswith(title))
-
-
-@pytest.mark.slow
-def test_an_impossible_record_is_one_line_and_exit_code_2():
-    command = [sys.executable, "-W", "ignore", str(BENCH), "record", "digits-1", "--minutes", "3"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == "bench: digits-1 has a budget of 15 CPU-minutes: leave --minutes out\n"
-    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])

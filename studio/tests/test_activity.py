@@ -5,55 +5,10 @@ import os
 import time
 
 import pytest
-from PIL import Image
 
 from ancestral.base import storage
 from ancestral_studio import ownership
-from ancestral_studio.job_work import work_of
-from ancestral_studio.posted_options import ReadableFiles, read_posted
 from test_compute_queue import held
-
-
-@pytest.mark.parametrize(
-    ("command", "options", "text", "amount"),
-    [
-        ("sample", {"n": 16, "sampler": "ddim", "steps": 20}, "16 samples of tiny, ddim of 20 steps", 320),
-        ("sample", {"sampler": "heun:churn=10"}, "64 samples of tiny, heun of 18 steps", 64 * 18),
-        ("sample", {"index": [5], "sampler": "ddpm"}, "1 sample of tiny, ddpm of 1000 steps", 1000),
-        ("sample", {"n": 2, "sampler": "ddim:steps=9"}, "2 samples of tiny, ddim of 9 steps", 18),
-        ("sample", {"n": 2, "sampler": "ddim", "steps": 5000}, "2 samples of tiny, ddim of 1000 steps", 2000),
-        ("sample", {"n": 2, "sampler": "nothing"}, "2 samples of tiny", 2),
-        ("sample", {"like": "IMAGE"}, "samples of tiny", 0),
-        ("edit", {"task": "vary", "image": "IMAGE"}, "4 variations of a photo.png by tiny", 4),
-        ("edit", {"task": "inpaint", "image": "IMAGE", "n": 1}, "1 filling of a photo.png by tiny", 1),
-        ("edit", {"task": "restore", "image": "IMAGE", "sampler": "ddim", "steps": 7}, "4 restorations of a photo.png "
-         "by tiny, ddim of 7 steps", 28),
-        ("edit", {"task": "interpolate", "image": "IMAGE", "other": "IMAGE"}, "9 images between a photo.png and "
-         "a photo.png by tiny", 9),
-        ("edit", {"task": "interpolate", "n": 5}, "5 images between conditions by tiny", 5),
-    ],
-)  # fmt: skip
-def test_a_job_says_what_it_does(shared_studio, tiny_run, command, options, text, amount):
-    state = shared_studio[0].state
-    file = state.out / "a photo.png"
-    Image.new("L", (8, 8)).save(file)
-    options = {name: str(file) if value == "IMAGE" else value for name, value in options.items()}
-    readable = ReadableFiles(state.places, state.uploads, state.history)
-    work = work_of(read_posted(readable, command, options | {"model": state.places.id_of(tiny_run.path)}), "tiny")
-    assert (work.text, work.amount) == (text, amount)
-
-
-def test_the_plan_says_what_a_recipe_holds(own_studio, tiny_run):
-    """The entry of a job that repeats a recipe has the words of the recipe, and the seconds that it took."""
-    server, client = own_studio
-    run = server.state.places.id_of(tiny_run.path)
-    _, first = client.end(client.start("sample", model=run, n=3, steps=2, sampler="ddim"))
-    events = list(client.events(client.start("sample", model=run, like=f"history:{first['entry']['id']}")))
-    assert next(data["text"] for _, kind, data in events if kind == "started") == "samples of tiny"
-    title = "3 samples of tiny, ddim of 2 steps"
-    assert next(data["text"] for _, kind, data in events if kind == "planned") == title
-    assert first["entry"]["title"] == events[-1][2]["entry"]["title"] == title
-    assert events[-1][2]["entry"]["seconds"] > 0
 
 
 def test_times_are_those_of_jobs_of_the_same_kind(own_studio, tiny_run):

@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import ancestral
@@ -405,13 +403,3 @@ def test_it_starts_without_torch(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert result.stdout == "False\n"
-
-
-def test_time_left_is_of_the_task():
-    from ancestral.base.events import Work
-
-    event = compute_queue.work_event(Work("a", 2, 8, "steps"), time.monotonic() - 4)
-    assert event.pop("seconds_left") == pytest.approx(12, rel=0.1)
-    assert event == {"task": "a", "done": 2, "total": 8, "unit": "steps"}
-    assert compute_queue.work_event(Work("a", 0, 0), 0.0)["seconds_left"] is None
-    assert torch.is_grad_enabled()

@@ -157,12 +157,6 @@ def test_tags_are_few_and_short(history):
         history.tag(name, add=[f"tag {number}" for number in range(20)])
 
 
-def test_states_of_entries(history):
-    entry = history.begin("f" * 16, "sample", {})
-    assert entry.summary(live=True)["state"] == "running"
-    assert entry.summary(live=False)["state"] == "interrupted"
-
-
 def test_favourites_stay_and_deleted_entries_go(history):
     name = f"{1:016x}"
     history.favour(name, True)

@@ -9,7 +9,7 @@ import pytest
 from ancestral.base.errors import InputError, text_of
 from ancestral.base.options import on_command_line, spell
 from ancestral.faces.command import COMMANDS
-from ancestral.faces.help_text import entry_text, options_of
+from ancestral.faces.help_text import options_of
 from ancestral.faces.words import read
 from ancestral_studio.posted_options import STUDIO_COMMANDS, ReadableFiles, offered, read_posted
 from studio_client import studio
@@ -234,28 +234,3 @@ def test_files_are_named_by_ids_and_by_paths_in_the_folders(tiny_run, tmp_path):
             name, _, path = values["given"][0].partition("=")
             assert name == "low"
             assert np.load(path).shape == (1, 8, 8)
-
-
-def test_the_form_of_a_command_is_its_help(shared_studio):
-    form = shared_studio[1].get("/api/forms/train?preset=fashion").json
-    options = {one["name"]: one for one in form["options"]}
-    case = COMMANDS["train"]
-    own = {one.name: one for one in options_of(case, case.declaration.shown_config({"config": "fashion"}))}
-    assert options["batch_size"]["default"] == own["batch_size"].default
-    assert options["width"]["default"] == 16
-    assert options["batch_size"]["text"] == entry_text(own["batch_size"], {*own}).replace("\u00a0", " ")
-    kinds = {
-        name: options[name]["kind"] for name in ("steps", "lr", "flip", "weighting", "data", "mults", "validation")
-    }
-    assert kinds == {"steps": "integer", "lr": "number", "flip": "flag", "weighting": "choice", "data": "text",
-                     "mults": "integer", "validation": "text"}  # fmt: skip
-    assert {"simple", "snr"} < {*options["weighting"]["choices"]}
-    assert options["compile"]["choices"] == [False, True, "reduce-overhead", "max-autotune"]
-    assert options["mults"]["many"]
-    assert options["config"]["positional"]
-    assert not {"objective", "lr_schedule"} & {*options}
-    edit = {one["name"]: one for one in shared_studio[1].get("/api/forms/edit").json["options"]}
-    assert (edit["strength"]["least"], edit["strength"]["most"], edit["model"]["required"]) == (0, 1, True)
-    assert edit["gif"]["kind"] == "flag"
-    assert shared_studio[1].get("/api/forms/train?preset=nothing").status == 400
-    assert shared_studio[1].get("/api/forms/push").status == 400

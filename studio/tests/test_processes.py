@@ -22,8 +22,8 @@ from ancestral_studio.answers import BusyError
 from ancestral_studio.history import History
 from ancestral_studio.live_runs import LiveRuns
 from ancestral_studio.places import Places, short_path
-from ancestral_studio.posted_options import STUDIO_COMMANDS, ReadableFiles, read_posted
-from ancestral_studio.process import PAGE, RECORD, option_in, progress_of
+from ancestral_studio.posted_options import ReadableFiles, read_posted
+from ancestral_studio.process import PAGE, RECORD, progress_of
 from ancestral_studio.processes import Processes
 from ancestral_studio.uploads import Uploads
 from studio_client import Client, studio
@@ -92,13 +92,6 @@ def kept(processes):
 def test_how_a_process_ended(kept, code, state, error):
     process = kept(code)
     assert (process.state, process.error) == (state, error)
-
-
-def test_the_option_of_an_error_is_found(kept, processes):
-    process = kept("import sys; print('ancestral: give --batch-size 32, or -n'); sys.exit(2)")
-    assert process.described(processes.places)["option"] == "batch_size"
-    assert option_in(STUDIO_COMMANDS["evaluate"], "-n must be at least 1, not 0") == "n"
-    assert option_in(STUDIO_COMMANDS["train"], "a file --like this") is None
 
 
 def test_a_process_whose_keeper_is_gone_too_was_killed(kept):
@@ -331,33 +324,3 @@ def test_only_the_page_of_an_export_runs_scripts_and_has_no_part_of_the_studio(t
                 assert policy.startswith("sandbox allow-scripts allow-forms allow-downloads; default-src 'none'; ")
                 assert "allow-same-origin" not in policy
                 assert "connect-src" not in policy
-
-
-@pytest.mark.long
-def test_a_folder_is_inspected(tmp_path, monkeypatch):
-    """The report of doctor, its tables and its picture; names are data, whatever is in them."""
-    import numpy as np
-    from PIL import Image
-
-    monkeypatch.chdir(tmp_path)
-    for label, value in (("<i>dark</i>", 40), ("light", 200)):
-        folder = tmp_path / "photos" / label.replace("/", "")
-        folder.mkdir(parents=True)
-        for number in range(4):
-            pixels = np.random.default_rng(number).integers(0, 50, (8, 8, 3), np.uint8) + value
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    with studio(tmp_path / "photos", out=tmp_path / "out") as (_, client):
-        refused = client.post("/api/jobs", {"command": "doctor", "options": {"source": str(tmp_path), "steps": 0}})
-        assert "outside the folders" in refused.line
-        name = client.start("doctor", source=str(tmp_path / "photos"), steps=0)
-        wait(lambda: client.get(f"/api/processes/{name}").json["state"] != "running")
-        answer = client.get(f"/api/processes/{name}").json
-        assert answer["state"] == "finished", answer["lines"]
-        assert answer["source"] == "./photos"
-        assert answer["report"]["classes"] == {"<i>dark<i>": 4, "light": 4}
-        assert any(part.get("rows") for part in answer["parts"])
-        (sheet,) = answer["pictures"]
-        picture = client.get(sheet)
-        assert (picture.status, picture.headers["content-type"]) == (200, "image/png")
-        assert client.get(f"/files/processes/{name}/process.json").status == 404
-        assert client.get(f"/files/processes/{name}/..%2F..%2Fprocess.json").status == 404

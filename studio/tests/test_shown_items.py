@@ -93,14 +93,6 @@ def test_a_recording_is_heard_as_training_gets_it(place):
     assert np.array_equal(signal, signals[5][:100])
 
 
-@pytest.mark.long
-def test_other_processes_have_no_items(place, tmp_path):
-    _, client, _, _ = place
-    name = client.start("train", data=str(place[0] / "volumes.npz"), out=str(place[0] / "runs" / "other"), steps=1)
-    assert client.get(f"/api/processes/{name}/items/0").status == 404
-    client.wait(lambda: client.get(f"/api/processes/{name}").json["state"] != "running", 90)
-
-
 def test_volumes_that_were_made_are_kept_whole(place):
     """In an array beside the picture with the recipe; each is looked through."""
     _, client, _, _ = place

@@ -119,17 +119,6 @@ def test_the_mask_drawn_is_the_mask_used(chromium, server, digit, ratio, width):
             assert not np.array_equal(sample[mask], before[mask])
 
 
-def test_the_server_gets_the_bytes_of_the_saved_mask(page):
-    drag(page, [(5, 5), (12, 20)])
-    with page.page.expect_download() as download:
-        page.tab.get_by_role("button", name="Save mask").click()
-    assert download.value.suggested_filename == "digit-mask.png"
-    page.set(n=1, steps=1)
-    entry = page.start()
-    number = entry["options"]["mask"].removeprefix("upload:")
-    assert page.file(f"/files/uploads/{number}") == download.value.path().read_bytes()
-
-
 def test_undo_outlives_a_generation_and_a_reload(page):
     masks = [shown_mask(page)]
     for stroke in STROKES:
@@ -153,54 +142,6 @@ def test_undo_outlives_a_generation_and_a_reload(page):
     assert page.tab.get_by_role("button", name="Redo").is_disabled()
     page.tab.get_by_role("button", name="Undo").click()
     assert np.array_equal(shown_mask(page), masks[2])
-
-
-def test_box_erase_invert_grow_and_clear(page):
-    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
-    drag(page, [(20.5, 9.5), (4.2, 3.1)])
-    expected = np.zeros((28, 28), dtype=bool)
-    expected[3:10, 4:21] = True
-    assert np.array_equal(shown_mask(page), expected)
-    page.tab.get_by_role("button", name="Erase", exact=True).click()
-    drag(page, [(6.5, 5.5), (8.5, 20)])
-    expected[5:21, 6:9] = False
-    assert np.array_equal(shown_mask(page), expected)
-    page.tab.get_by_role("button", name="Invert", exact=True).click()
-    assert np.array_equal(shown_mask(page), ~expected)
-    page.tab.get_by_role("button", name="Clear", exact=True).click()
-    assert not shown_mask(page).any()
-    page.tab.get_by_role("button", name="Erase", exact=True).click()
-    drag(page, [(10.5, 10.5)])
-    page.tab.get_by_label("Grow by pixels").fill("2")
-    page.tab.get_by_role("button", name="Grow", exact=True).click()
-    y, x = np.mgrid[:28, :28]
-    assert np.array_equal(shown_mask(page), np.hypot(x - 10, y - 10) <= 2)
-
-
-def test_steps_have_names_and_are_gone_back_to(page):
-    """By the mouse and by the keyboard; a new step replaces those that were undone."""
-    masks = [shown_mask(page)]
-    drag(page, STROKES[0])
-    masks.append(shown_mask(page))
-    page.tab.get_by_role("button", name="Lasso", exact=True).click()
-    drag(page, [(4, 14), (12, 14), (12, 22), (4, 22)])
-    masks.append(shown_mask(page))
-    assert masks[2][15:21, 5:11].all()
-    page.tab.get_by_role("button", name="Invert", exact=True).click()
-    page.tab.get_by_role("button", name="Grow", exact=True).click()
-    steps = page.tab.locator(".step")
-    names = ["No image", "digit.png", "Brush", "Lasso", "Invert", "Grow 1 px"]
-    assert steps.all_inner_texts() == names
-    steps.get_by_text("Brush").click()
-    assert np.array_equal(shown_mask(page), masks[1])
-    for key in ("ArrowDown", "Enter"):
-        page.page.keyboard.press(key)
-    assert np.array_equal(shown_mask(page), masks[2])
-    page.page.keyboard.press("Control+z")
-    assert page.tab.locator(".step[aria-current]").inner_text() == "Brush"
-    page.tab.get_by_role("button", name="Clear", exact=True).click()
-    assert np.array_equal(shown_mask(page), masks[0])
-    assert steps.all_inner_texts() == [*names[:3], "Clear"]
 
 
 def test_the_transparency_of_an_image_is_its_mask(page, digit, tmp_path):
@@ -253,22 +194,6 @@ def test_a_canvas_is_extended_by_drag_and_by_numbers(page, digit):
     assert shown_mask(page).shape == (30, 31)
 
 
-def test_a_canvas_without_a_mask_is_extended_by_the_server(pages, page, digit):
-    """By windows of its own; the entry of the history shows the canvas again."""
-    page.tab.get_by_role("button", name="Extend canvas").click()
-    page.tab.get_by_label("Extend right by pixels").fill("14")
-    page.page.keyboard.press("Tab")
-    page.set(n=1, steps=2)
-    entry = page.start()
-    assert (entry["options"]["extend"], "mask" in entry["options"]) == ("0,0,14,0", False)
-    (sample,) = page.samples(entry)
-    assert np.array_equal(sample[:, :28], np.array(Image.open(digit)))
-    again = pages().open(f"edit?entry={entry['id']}")
-    again.tab.get_by_label("Result", exact=True).locator(".tile").first.wait_for()
-    again.until(lambda: shown_mask(again).shape == (28, 42))
-    assert np.array_equal(shown_mask(again), np.repeat([np.arange(42) >= 28], 28, 0))
-
-
 def test_the_canvas_works_by_keyboard(page):
     page.tab.locator(".paper").focus()
     keys = page.page.keyboard
@@ -299,20 +224,6 @@ def test_the_canvas_works_by_keyboard(page):
     assert np.array_equal(shown_mask(page), ~expected)
     page.tab.get_by_text("column 14, row 5, stays").wait_for(state="attached")
     keys.press("Control+z")
-    assert np.array_equal(shown_mask(page), expected)
-
-
-def test_a_mask_is_loaded(page, tmp_path):
-    mask = np.random.default_rng(0).random((56, 56)) < 0.05
-    Image.fromarray(mask * np.uint8(255)).save(tmp_path / "large.png")
-    page.tab.locator(".mask-editor input[type=file]").set_input_files(tmp_path / "large.png")
-    page.tab.get_by_text("change (", exact=False).wait_for()
-    expected = mask.reshape(28, 2, 28, 2).any((1, 3))
-    page.page.wait_for_timeout(200)
-    assert np.array_equal(shown_mask(page), expected)
-    Image.new("L", (56, 28), 255).save(tmp_path / "flat.png")
-    page.tab.locator(".mask-editor input[type=file]").set_input_files(tmp_path / "flat.png")
-    page.toast("the mask is 56 × 28, and the image 28 × 28 pixels")
     assert np.array_equal(shown_mask(page), expected)
 
 
@@ -421,15 +332,6 @@ def test_an_edit_dropped_in_again_repeats_to_the_bit(pages, page, digit, tmp_pat
     assert np.array_equal(other.samples(other.start()), page.samples(entry))
 
 
-def test_a_recipe_says_what_is_missing(pages, runs, digit, tmp_path):
-    other = tmp_path / "other.png"
-    Image.fromarray(255 - np.array(Image.open(digit))).save(other)
-    ancestral.edit(runs / "digits", "inpaint", other, box="4,4,5,5", n=1, steps=1, out=tmp_path / "a.png")
-    page = pages().open("edit")
-    page.drop(tmp_path / "a.png")
-    page.toast("Restored, but for: the image other.png; the mask")
-
-
 def test_all_tasks(pages, page, digit, tmp_path):
     small, second = tmp_path / "small.png", tmp_path / "second.png"
     Image.open(digit).resize((7, 7)).save(small)
@@ -453,33 +355,6 @@ def test_all_tasks(pages, page, digit, tmp_path):
     entry = page.start()
     assert (entry["recipe"]["edit"]["task"], entry["recipe"]["edit"]["operator"]) == ("restore", "upscale:4")
     assert [sample.shape for sample in page.samples(entry)] == [(28, 28)] * 2
-
-
-def test_a_sample_is_edited(pages):
-    page = pages().open("sample")
-    page.set(n=2, steps=2, seed=5)
-    entry = page.start()
-    page.tab.locator(".tile").nth(1).click()
-    page.tab.get_by_role("button", name="Edit this").click()
-    page.follow("edit")
-    page.tab.get_by_text("000001.png, 28 × 28").wait_for()
-    image = page.tab.locator(".drop img").first
-    assert np.array_equal(page.pixels(image.get_attribute("src")), page.samples(entry)[1])
-
-
-def test_large_images_keep_their_size(pages, tmp_path):
-    """The window around the mask is edited; all else stays."""
-    photo = np.random.default_rng(1).integers(0, 256, (90, 131), dtype=np.uint8)
-    Image.fromarray(photo).save(tmp_path / "photo.png")
-    page = with_image(pages().open("edit"), tmp_path / "photo.png")
-    page.tab.get_by_role("button", name="Rectangle", exact=True).click()
-    drag(page, [(40, 30), (47, 36)])
-    mask = shown_mask(page)
-    page.set(n=1, steps=2)
-    entry = page.start()
-    (sample,) = page.samples(entry) or [page.pixels(entry["files"][0]["url"])]
-    assert sample.shape == (90, 131)
-    assert np.array_equal(sample[~mask], photo[~mask])
 
 
 def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
@@ -520,24 +395,6 @@ def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
     toggle.click()
     assert field.input_value() == ""
     assert not page.tab.locator(".window-frame:visible").count()
-
-
-def test_pictures_that_cannot_be_read_are_refused(page, tmp_path):
-    page.expected.append("400")
-    (tmp_path / "text.png").write_text("<script>alert(1)</script>")
-    page.tab.get_by_label("Image", exact=True).locator("input[type=file]").set_input_files(tmp_path / "text.png")
-    page.tab.locator(".drop .error", has_text="is no image").wait_for()
-    page.tab.get_by_text("digit.png, 28 × 28").wait_for()
-
-
-def test_an_entry_of_the_history_is_opened_again(pages, page):
-    drag(page, STROKES[0])
-    page.set(n=2, steps=2, seed=12)
-    mask, entry = shown_mask(page), page.start()
-    again = pages().open(f"edit?entry={entry['id']}")
-    again.tab.get_by_label("Result", exact=True).locator(".tile").nth(1).wait_for()
-    assert again.values("n", "seed") == {"n": "2", "seed": "12"}
-    again.until(lambda: np.array_equal(shown_mask(again), mask))
 
 
 def test_firefox_samples_and_edits(server, tmp_path):

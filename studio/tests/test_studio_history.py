@@ -86,17 +86,3 @@ def test_two_are_compared_by_what_differs(place):
     window.get_by_label("One over the other: share of the first picture").press("ArrowRight")
     one.page.keyboard.press("Escape")
     window.wait_for(state="hidden")
-
-
-def test_several_are_repeated_on_another_run(place):
-    one, client, runs = place
-    for number in (0, 1):
-        one.cards.nth(number).get_by_role("checkbox").check()
-    one.tab.get_by_role("button", name="Repeat on another run").click()
-    window = one.page.get_by_role("dialog")
-    window.get_by_label("Run").select_option(runs["two"])
-    window.get_by_role("button", name="Make again").click()
-    one.toast("was made again by two")
-    one.until(lambda: one.cards.count() == 5)
-    again = [entry for entry in entries(client) if entry["run_name"] == "two"]
-    assert sorted(entry["options"]["seed"] for entry in again) == [2, 3]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import ancestral_studio
-from test_imports import SHOWN, check_one_way, imports, python
+from test_imports import SHOWN, check_one_way, imports
 
 SOURCE = Path(ancestral_studio.__file__).parent
 USED = SHOWN | {"conditions", "data", "model", "page", "samplers", "training"}
@@ -27,8 +27,3 @@ def test_the_studio_pickles_nothing_and_prints_nothing(path):
 
 def test_arrows_run_one_way_inside_the_studio():
     check_one_way(SOURCE, "ancestral_studio")
-
-
-def test_the_studio_starts_without_torch():
-    """The first page is there at once: the thread that computes imports torch when it needs a model."""
-    assert python("import ancestral_studio.studio, sys; print('torch' in sys.modules)").strip() == "False"

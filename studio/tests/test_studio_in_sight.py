@@ -1,8 +1,5 @@
 """What was made is in the window without scrolling, at the sizes of screens, and options have names for people."""
 
-import re
-import shutil
-
 import pytest
 from PIL import Image
 
@@ -118,45 +115,3 @@ def test_an_edit_is_in_sight_with_its_image_before(page, tmp_path):
     page.set(n=2, steps=2)
     page.start()
     check_in_sight(page, ".comparison .sheet")
-
-
-def test_options_are_explained_on_demand_and_the_choice_is_kept(page):
-    page.open("sample")
-    explain = page.page.get_by_role("button", name="Explain")
-    explain.click()
-    page.tab.get_by_text("Seed of all noise").wait_for()
-    page.tab.locator("code", has_text=re.compile("^--seed$")).wait_for()
-    page.page.reload()
-    page.tab.get_by_text("Seed of all noise").wait_for()
-    explain.click()
-    check_labels(page)
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """A folder of images with transparent corners, one of them twice, and a table with a column of numbers."""
-    folder = tmp_path_factory.mktemp("data") / "drawings"
-    folder.mkdir()
-    lines = ["file_name,weight"]
-    for number in range(8):
-        image = Image.effect_noise((8, 8), 40 + number).convert("RGBA")
-        image.putpixel((0, 0), (0, 0, 0, 0))
-        image.save(folder / f"{number}.png")
-        lines.append(f"{number}.png,{number}")
-    shutil.copy(folder / "3.png", folder / "again.png")
-    lines.append("again.png,3")
-    (folder / "metadata.csv").write_text("\n".join(lines))
-    return folder
-
-
-def test_advice_of_the_inspection_is_a_button(chromium, table, tmp_path):
-    with studio(table, out=tmp_path / "studio") as (server, _), studio_pages(chromium, server, view="simple") as new:
-        page = new()
-        page.page.goto(f"{page.address}/#data?source={table}")
-        for title in ("Use weight", "Colour channels: 4", "Leave out copies"):
-            page.page.get_by_role("button", name=title).click()
-        page.page.get_by_role("button", name="Train on this").click()
-        command = page.page.locator("[data-tab=train] .command")
-        page.until(lambda: "--channels 4" in command.inner_text())
-        assert "--given weight" in command.inner_text()
-        assert "--leave-out-copies" in command.inner_text()

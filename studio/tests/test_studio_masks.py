@@ -74,25 +74,6 @@ def test_a_brush_paints_the_pixels_within_half_its_size(script):
     assert np.array_equal(np.array(pixels, dtype=bool).reshape(30, 40), drawn((30, 40), strokes))
 
 
-def test_a_stroke_has_no_gaps(script):
-    """Also one of one pixel: each of its pixels touches the next."""
-    ends = np.random.default_rng(1).uniform(0, 60, (50, 4)).tolist()
-    for pixels in script(
-        "return argument.map(([ax, ay, bx, by]) => {"
-        "const mask = new Mask(60, 60); mask.stroke({x: ax, y: ay}, {x: bx, y: by}, 1);"
-        "return [...mask.pixels].flatMap((value, place) => value ? [[place % 60, Math.floor(place / 60)]] : []); });",
-        ends,
-    ):
-        places = {tuple(one) for one in pixels}
-        reached, queue = set(), [next(iter(places))]
-        while queue:
-            x, y = queue.pop()
-            if (x, y) in places - reached:
-                reached.add((x, y))
-                queue += [(x + dx, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        assert reached == places
-
-
 @pytest.mark.parametrize("distance", [1, 2, 3.5, 7])
 def test_grow_adds_a_distance(script, distance):
     before = np.random.default_rng(2).random((23, 31)) < 0.01

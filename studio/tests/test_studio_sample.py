@@ -1,7 +1,5 @@
 """The tab Sample in Chromium: watched, scrubbed, stopped, branched, and repeated from a picture."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -189,17 +187,6 @@ def test_a_picture_dropped_in_again_repeats_to_the_bit(pages, server, values, tm
     assert np.array_equal(again.samples(one)[0], page.samples(entry)[1])
 
 
-def test_a_branch_is_repeated_from_its_picture_alone(pages, server, runs, tmp_path):
-    ancestral.sample(runs / "digits", 2, seed=1, steps=4, out=tmp_path / "a.png")
-    ancestral.sample(runs / "digits", branch=tmp_path / "a.png", at=2, label="5", out=tmp_path / "b")
-    page = pages().open(f"sample/{id_of(server, 'digits')}")
-    page.drop(tmp_path / "b/000001.png")
-    page.toast("Every control is as it was")
-    page.tab.get_by_text("Continue from step 2").wait_for()
-    entry = page.start()
-    assert np.array_equal(page.samples(entry)[0], np.array(Image.open(tmp_path / "b/000001.png")))
-
-
 def test_conditions_have_controls(pages, server, tmp_path):
     page = pages().open(f"sample/{id_of(server, 'stripes')}")
     page.set(n=2, seed=1, steps=2)
@@ -223,40 +210,6 @@ def test_conditions_have_controls(pages, server, tmp_path):
     again.toast("Every control is as it was")
     assert again.tab.locator("[data-condition=angle] input[type=number]").input_value() == "4.25"
     assert np.array_equal(again.samples(again.start())[0], page.samples(entry)[0])
-
-
-def test_a_kind_of_condition_without_a_control_is_a_line_of_text(pages, server):
-    page = pages()
-
-    def answer(route):
-        model = route.fetch().json()
-        model["conditions"]["angle"]["kind"] = "tokens"
-        route.fulfill(json=model)
-
-    page.page.route("**/model", answer)
-    page.open(f"sample/{id_of(server, 'stripes')}")
-    page.set(n=1, seed=1, steps=2)
-    angle = page.tab.locator("[data-condition=angle]")
-    angle.locator("legend input").check()
-    angle.get_by_label("angle").last.fill("4.25")
-    assert page.start()["recipe"]["given"] == {"angle": ["4.25"]}
-
-
-def test_two_tabs_do_not_disturb_each_other(pages, server):
-    first, second = (pages().open(f"sample/{id_of(server, 'digits')}") for _ in range(2))
-    first.set(n=2, seed=21, sampler="ddim", steps=30)
-    second.set(n=3, seed=22, sampler="ddim", steps=30)
-    first.begin()
-    second.begin()
-    first.end()
-    second.end()
-    first.until(lambda: (first.tab.locator(".tile").count(), second.tab.locator(".tile").count()) == (2, 3))
-    first.page.reload()
-    first.tab.locator(".job[data-state=done]").wait_for()
-    first.tab.locator(".tile").nth(1).wait_for()
-    assert first.values("n", "seed") == {"n": "2", "seed": "21"}
-    assert second.values("n", "seed") == {"n": "3", "seed": "22"}
-    assert first.tab.locator(".tile").count() == 2
 
 
 def test_a_job_is_followed_over_two_reloads(pages, server):
@@ -288,22 +241,6 @@ def test_errors_are_said_where_they_are_mended(page):
     page.set(n=2)
     entry = page.start()
     assert entry["recipe"]["sampler"].startswith("ddim:steps=3,eta=1")
-
-
-def test_what_a_table_has_a_value_of_in_each_cell_is_not_given_beside_it(page):
-    page.set(steps=2)
-    page.tab.get_by_role("button", name="3", exact=True).click()
-    page.tab.get_by_role("button", name="Table of label").click()
-    entry = page.start()
-    assert entry["recipe"]["sweep"] == {"label": [*map(str, range(10))]}
-
-
-def test_a_picture_without_a_recipe_is_told_so(page, tmp_path):
-    plain = io.BytesIO()
-    Image.new("L", (8, 8)).save(plain, "PNG")
-    (tmp_path / "plain.png").write_bytes(plain.getvalue())
-    page.drop(tmp_path / "plain.png")
-    page.toast("plain.png holds no recipe")
 
 
 def test_an_entry_of_the_history_is_opened_again(pages, server):
@@ -340,11 +277,3 @@ def test_sampling_needs_no_mouse(page):
     assert int(slider.input_value()) == int(slider.get_attribute("max")) - 1
     keys.press("Escape")  # the window gives the focus back a moment after it is closed
     page.until(lambda: page.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Sample 2")
-
-
-def test_an_animation_is_a_file_beside_the_samples(page):
-    page.set(n=2, seed=1, steps=3)
-    page.tab.locator("[data-option=gif] input").check()
-    entry = page.start()
-    page.tab.get_by_role("link", name="animation.gif").wait_for()
-    assert {"animation.gif", "grid.png"} < {file["name"] for file in entry["files"]}

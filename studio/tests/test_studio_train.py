@@ -175,27 +175,6 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
     assert re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+\s+[\d.]+ ± [\d.]+", comparison.inner_text())
 
 
-def test_a_symptom_of_a_run_leads_to_a_run_against_it(visit, place, tiny_run):
-    """What goes wrong stands open beside the curves; without it the list is folded."""
-    folder, _, client = place
-    for name, note in (("well", ""), ("full", "step 4: out of memory: going on with 4 images at once\n")):
-        shutil.copytree(tiny_run.path, folder / "runs" / name)
-        (folder / "runs" / name / "notes.txt").write_text(note, encoding="utf-8")
-    ids = {one["name"]: one["id"] for one in client.get("/api/overview").json["runs"]}
-    page = visit(f"#train/{ids['well']}")
-    page.locator("summary", has_text="If something goes wrong").wait_for()
-    assert not page.locator(".symptoms strong", has_text="Memory runs out").first.is_visible()
-    page.goto(f"{place[1]}#train/{ids['full']}")
-    page.locator("summary", has_text="What goes wrong, and what to do (1)").wait_for()
-    shown = page.locator(".symptoms li:visible")
-    assert [one.split("\n")[0] for one in shown.all_inner_texts()] == ["Memory runs out"]
-    assert "step 4: out of memory" in shown.inner_text()
-    page.get_by_role("button", name="Train again with Images at once 4").click()
-    page.wait_for_url(re.compile("#train/new$"))
-    until(page, lambda: option(page, "micro_batch").input_value() == "4")
-    assert option(page, "config").input_value() == "runs/full/config.json"
-
-
 def test_the_report_of_a_run_opens_inside(visit, place, tiny_run):
     """In a frame of an origin of its own, without scripts; Escape closes it, and the focus is where it was."""
     folder, _, client = place
@@ -219,57 +198,6 @@ def test_the_report_of_a_run_opens_inside(visit, place, tiny_run):
     page.get_by_role("button", name="Close").click()
     assert page.evaluate("document.activeElement.textContent") == "Report"
     assert page.get_by_role("dialog").count() == 0
-
-
-def test_data_are_inspected_and_trained_on(visit):
-    """Names that are HTML are text."""
-    page = visit("#data")
-    page.get_by_role("button", name=re.compile("photos")).click()
-    page.get_by_role("button", name=re.compile("light")).wait_for()
-    assert page.locator(".folders .name").all_inner_texts() == ["<img src=x onerror=alert(1)>", "light"]
-    page.get_by_role("button", name="Choose this folder").click()
-    page.get_by_role("region", name="Classes").wait_for()
-    assert page.get_by_role("region", name="Classes").locator(".class").all_inner_texts()[0].split("\n")[0] == (
-        "<img src=x onerror=alert(1)>"
-    )
-    assert page.locator(".sheet").evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
-    page.locator("summary", has_text="Options of the data").click()
-    option(page, "image_size").fill("8")
-    page.get_by_role("button", name="Train on this").click()
-    page.wait_for_url(re.compile("#train/new$"))
-    until(page, lambda: option(page, "data").input_value().endswith("photos"))
-    assert option(page, "image_size").input_value() == "8"
-
-
-def test_what_was_made_is_found_again(visit, place, tiny_run):
-    folder, address, client = place
-    if not (folder / "runs" / "tiny").exists():
-        shutil.copytree(tiny_run.path, folder / "runs" / "tiny")
-    run = next(one for one in client.get("/api/overview").json["runs"] if one["name"] == "tiny")["id"]
-    made = [client.start("sample", model=run, n=4, seed=seed, steps=2) for seed in (1, 2, 3)]
-    for job in made:
-        assert client.end(job)[0] == "done"
-    page = visit("#history")
-    cards = page.locator(".made .card")
-    until(page, lambda: cards.count() == 3)
-    page.get_by_label(re.compile("^Favourite")).first.click()
-    page.get_by_label(re.compile("^Delete")).nth(1).click()
-    until(page, lambda: cards.count() == 2)
-    page.get_by_role("button", name="Undo").click()
-    until(page, lambda: cards.count() == 3)
-    assert len(client.get("/api/history").json["entries"]) == 3
-    page.get_by_label(re.compile("^Delete")).nth(1).click()
-    page.reload()  # the page that goes leaves nothing undone
-    until(page, lambda: cards.count() == 2 and len(client.get("/api/history").json["entries"]) == 2)
-    page.get_by_role("button", name="Favourites").click()
-    until(page, lambda: cards.count() == 1)
-    page.get_by_role("checkbox", name="Select").check()
-    page.get_by_label("Folder").fill("for <b>you</b>")
-    page.get_by_role("button", name="Export to the folder").click()
-    page.locator(".toast", has_text="Exported 1 entry to").wait_for()
-    assert [path.name for path in (folder / "runs" / "studio" / "exports").iterdir()] == ["for _b_you__b_"]
-    page.get_by_role("link", name="Open in Sample").click()
-    page.wait_for_url(f"{address}#sample/{run}?entry={made[2]}")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Every exported part of the theory, on an accelerator: its numbers are those of the CPU."""
 
-import importlib
-
 import pytest
 import torch
 
@@ -262,19 +260,3 @@ def test_a_part_computes_what_it_computes_on_the_cpu(case, device, close):
 @pytest.mark.parametrize("case", CASES)
 def test_a_part_computes_on_a_device_without_float64(case, single, close):
     assert close(CASES[case](On(single)), CASES[case](On("cpu")), rtol=2e-2, atol=2e-3)
-
-
-NO_ARITHMETIC = {
-    "BY_NAME", "METHODS", "NO_CLASS", "Wrapper", "Sampler", "Spacing", "Step", "Move", "Particles", "Recording",
-    "Continuation", "check_name", "from_name", "record", "resampled", "time_at_strength", "times_from",
-    "inverse_trajectory", "Posterior", "Objective", "ObjectiveWrapper", "Stages", "positions", "build", "from_config",
-    "time_distribution", "ForwardPass", "Denoising", "Weighted", "Hybrid", "ConsistencyTuning",
-    "ProgressiveDistillation",
-}  # fmt: skip
-"""Names that hold or choose what is computed by others, and objectives that use cases train with."""
-
-
-@pytest.mark.parametrize("module", ["guidance", "samplers", "objectives"])
-def test_every_exported_name_is_computed(module):
-    names = set(importlib.import_module(f"ancestral.{module}").__all__) - NO_ARITHMETIC
-    assert names <= {name.split()[0] for name in PARTS[module]}

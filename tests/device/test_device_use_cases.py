@@ -9,7 +9,6 @@ import torch
 import ancestral
 from ancestral import operators
 from ancestral.base.registries import RESTORATIONS, SAMPLERS
-from ancestral.declarations import USE_CASES
 from tiny_models import conditional_stripes, stripes
 
 TRAINED = {
@@ -223,13 +222,6 @@ def test_a_use_case_does_what_it_does_on_the_cpu(use, runs, device, close, tmp_p
         if not close(*[result[name] for result in results], rtol=2e-2, atol=2e-3)
     }
     assert not different
-
-
-def test_every_use_case_that_takes_a_device_is_here():
-    """What edits, and the studio, go through the functions of a model."""
-    computing = {case.command for case in USE_CASES if "device" in case.declaration.__dataclass_fields__}
-    named = {use.split()[0] for use in USES} | {"edit", "evaluate-samples", "studio"}
-    assert computing <= named
 
 
 def test_a_device_without_float64_trains_samples_edits_evaluates_and_resumes(single, tmp_path):

@@ -43,8 +43,6 @@ def model_of(schedule, kind="network", dtype=F64):
     return Model(oracle.Gaussian(schedule, 0.2 * normal(1, *SHAPE, seed=2), torch.linspace(0.1, 0.8, D), basis), spec)
 
 
-SCHEDULES = {"cosine": schedules.cosine(), "flow": schedules.flow(1000)}
-each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))
 Y = OPERATOR.apply(0.4 * normal(1, *SHAPE, seed=3)) + NOISE * normal(1, 1, 4, 4, seed=5)
 PHYSICS = deepinv.physics.LinearPhysics(
     A=lambda x, **_: OPERATOR.apply(x),
@@ -74,37 +72,6 @@ def test_samples_of_azula_are_those_of_restore(kind, dtype, schedule):
     found = azula.sample.DDIMSampler(posterior, steps=10, silent=True)(x_T)
     assert found.dtype == truth.dtype
     assert (found - truth).abs().max() < (1e-6 if truth.dtype == F64 else 1e-5)
-
-
-def test_dps_of_azula_is_that_of_restore():
-    """Its sampler adds noise of its own, so the move of one step is compared: of the same x_t, with the same z."""
-    model, z = model_of(schedules.cosine()), normal(1, *SHAPE, seed=8)
-    x_t, t, s = normal(1, *SHAPE, seed=7), 600, 500
-    wrapped = guidance.DPS(model.denoiser, Y, OPERATOR, 0.3)
-    sampler = samplers.DDIM(eta=1.0, clip=None)
-    truth = sampler.sample(wrapped, x_t, [t, s], noise=lambda _: z, labels=torch.tensor([-1]))
-    theirs = azula.guidance.DPSSampler(interop.azula(model, clip=None), Y.flatten(1), flat, 0.3, silent=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "randn_like", lambda _: z)
-        found = theirs.step(x_t, torch.tensor(0.6, dtype=F64), torch.tensor(0.5, dtype=F64))
-    assert (found - truth).abs().max() < 1e-6
-
-
-@each_schedule
-def test_gradients_of_deepinv_are_those_of_restore(schedule):
-    """ΠGDM and MMPS of deepinv, in its units of [0, 1], as x̂_0 given y moves; deepinv computes in float32."""
-    model = model_of(schedule, dtype=torch.float32)
-    x_t, t, labels = normal(2, *SHAPE, seed=7).float(), 400, torch.tensor([-1, -1])
-    a, b = schedule.at(t)
-    y = 20 * Y.expand(2, -1, -1, -1).float()
-    for method, kind in FIDELITIES.items():
-        posterior = guidance.Posterior(model.denoiser, y, OPERATOR, NOISE, method, UNIT_VARIANCE, 3)
-        posterior.method = posterior.method._replace(solver="cg")
-        plain = model.denoiser.predict(x_t, t, labels=labels).x0
-        truth = (plain - posterior.predict(x_t, t, labels=labels).x0) / 2 / (b / a / 2) ** 2
-        fidelity = kind(interop.deepinv(model, clip=None), cg_max_iter=3, cg_tol=0.0)
-        found = fidelity.grad((x_t / a + 1) / 2, (y + 1) / 2, physics=PHYSICS, sigma=b / a / 2)
-        assert (found - truth).norm() < 1e-4 * truth.norm()
 
 
 # pigdm: deepinv computes x̂_0 in float32, and a last digit of x_T moves these samples by up to 1e-5.

@@ -18,26 +18,19 @@ import ancestral
 import ancestral.base.storage
 from ancestral import config as configs
 from ancestral import interop, schedules, targets
-from ancestral import model as models
 from ancestral.base.errors import InputError
-from ancestral.base.options import on_command_line, spell
 from ancestral.conditions import Image, Vector, Words
-from ancestral.config import Config, ProcessConfig
-from ancestral.data.spec import IMAGES, DataSpec
-from ancestral.declarations import Export, Train
+from ancestral.config import ProcessConfig
+from ancestral.declarations import Export
 from ancestral.diffusion import Diffusion
-from ancestral.interop import scheduler
-from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
 from ancestral.use_cases import export
 from tiny_models import events_of, untrained
 
-train = events_of(Train)
-
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports warn of its own dependencies
-    from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler, DPMSolverMultistepScheduler
+    from diffusers import DDIMPipeline, DDPMPipeline
 
 PROCESSES = [ProcessConfig("linear", target="eps"), ProcessConfig("cosine", target="v"), ProcessConfig(target="x0")]
 
@@ -170,45 +163,6 @@ def test_zero_terminal_snr_goes_there_and_back(tmp_path, of):
     torch.testing.assert_close(ours(model, DDIM(50)), theirs, rtol=0, atol=1e-4)
     again, _ = interop.read_pipeline(tmp_path / "out")
     assert torch.equal(again.denoiser.schedule.signal, model.denoiser.schedule.signal)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "keys"),
-    [
-        (schedules.linear(), {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),
-        (schedules.linear(1000, 2e-4, 0.03), {"beta_schedule": "linear", "beta_start": 2e-4, "beta_end": 0.03}),
-        (schedules.cosine(), {"beta_schedule": "squaredcos_cap_v2"}),
-        (schedules.cosine(123), {"beta_schedule": "squaredcos_cap_v2"}),
-    ],
-)
-def test_the_tables_that_diffusers_makes_are_ours_to_float32_rounding(schedule, keys):
-    config = scheduler.to_config(schedule, targets.EPS)
-    assert keys.items() <= config.items()
-    assert "trained_betas" not in config
-    theirs = DDPMScheduler.from_config(config).betas.double()
-    assert ((theirs - schedule.beta[1:]) / schedule.beta[1:]).abs().max() < 1e-6
-
-
-def test_the_default_spacing_is_ours(tmp_path):
-    interop.write_pipeline(untrained(), tmp_path / "out")
-    pipeline = load(DDIMPipeline, tmp_path / "out")
-    for steps in (1000, 50, 17):
-        pipeline.scheduler.set_timesteps(steps)
-        times = DDIM(steps).times(schedules.linear())[:-1]
-        assert [t - 1 for t in times] == pipeline.scheduler.timesteps.tolist()
-
-
-@pytest.mark.long
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own use of numpy
-def test_dpm_solver_runs(tmp_path):
-    model = untrained(process=ProcessConfig("cosine", target="v"))
-    interop.write_pipeline(model, tmp_path / "out")
-    pipeline = load(DDPMPipeline, tmp_path / "out")
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
-    images = drawn(pipeline, num_inference_steps=20)
-    # it solves the differential equation that DDIM does, so that with many steps of DDIM's they meet
-    exact = ours(model, DDIM(200, clip=None))
-    assert (images - exact).abs().max() < 0.01
 
 
 @pytest.mark.parametrize(("label", "number"), [("b", 1), ("0", 0), ("none", -1)])
@@ -369,23 +323,6 @@ def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
 
 
 # -- all obstacles at once --------------------------------------------------------------------------------------------
-
-
-def test_all_obstacles_are_named_with_the_command_that_avoids_them(tmp_path):
-    base = Config.from_json(json.dumps(dataclasses.asdict(configs.preset("digits"))))
-    spec = DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))
-    config = base.with_settings(target="edm", schedule="karras", learned_variance=True)
-    with pytest.raises(InputError) as refusal:
-        interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
-    error = spell(refusal.value.text, on_command_line)
-    assert not (tmp_path / "out").exists()
-    for obstacle in ("variance", "target edm", "schedule karras"):
-        assert obstacle in error
-    command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    assert command == "train digits --groups 8 --no-narrow --target v --out runs/digits-diffusers"
-    config = base.with_settings(narrow=False, groups=8, target="v")
-    interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
-    assert (tmp_path / "out" / "model_index.json").exists()
 
 
 # -- the format that fits ---------------------------------------------------------------------------------------------

@@ -188,7 +188,9 @@ def test_shapes_that_a_network_cannot_see_are_refused(shape):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(InputError, match="unknown extractor 'vgg': use lite0, inception, dinov2, pixels, or a custom function"):
+    with pytest.raises(
+        InputError, match="unknown extractor 'vgg': use lite0, inception, dinov2, pixels, or a custom function"
+    ):
         extractor("vgg", RGB, IMAGES)
 
 

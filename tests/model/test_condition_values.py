@@ -11,7 +11,7 @@ from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector
 from ancestral.data.convert import convert_bit_depth
 from ancestral.data.spec import IMAGES, Codec, DataSpec
-from ancestral.model.condition_values import as_words, class_number, examples, read_values
+from ancestral.model.condition_values import class_number, read_values
 from ancestral.model.sample_conditioning import read_conditioning
 from tiny_models import untrained
 
@@ -108,12 +108,6 @@ def test_nan_is_absent_in_an_array_and_refused_as_text():
     for name, value in (("age", "nan"), ("age", ["1", "NaN"]), ("pose", "1,nan"), ("age", "inf")):
         with pytest.raises(InputError, match=rf"{name} cannot be .*: give .* none where it is absent"):
             read_values(spec, {name: value})
-
-
-def test_the_example_of_a_file_is_one_that_the_model_takes():
-    kinds = {"a": Image(3), "b": Image(3, (0.0, 65535.0)), "c": Image(3, (-1.0, 1.0)), "d": Image(3, sides=(4, 4))}
-    assert as_words(examples(of_images(**kinds))) == ["a=a.png", "b=b.png", "c=c.npy", "d=small.png"]
-    assert as_words(examples(SIGNALS)) == ["low=small.wav", "half=small.wav"]
 
 
 def read(**given):

@@ -1,19 +1,15 @@
 """Editing: exact posteriors of known data, conditions that answer a measurement, and what users give."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from ancestral import derived, guidance, oracle, randomness, schedules
 from ancestral.base.errors import InputError
 from ancestral.conditions import Image, Vector
-from ancestral.config.request import EditRequest, Request
 from ancestral.covariance import Covariance
 from ancestral.data.spec import Codec, DataSpec
-from ancestral.model import Model, requested
-from ancestral.model.editing import canvas_of, edited_samples
-from ancestral.model.requested import with_settings
+from ancestral.model import Model
+from ancestral.model.editing import canvas_of
 from ancestral.operators import Blur, Crop, Downsample, Linear, Mask
 from ancestral.samplers import DDIM
 from tiny_models import untrained
@@ -27,9 +23,6 @@ SCHEDULE = schedules.cosine(1000)
 
 def draw(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-IMAGE = 0.1 + 0.1 * draw(*SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -502,40 +495,6 @@ def test_a_walk_between_conditions_has_the_samples_of_each_at_its_ends(blobs):
 def test_walks_that_cannot_be_made_are_refused(blobs, arguments, options, message):
     with pytest.raises(InputError, match=message):
         blobs.interpolate(*arguments, **options)
-
-
-@pytest.fixture
-def without_noise(monkeypatch):
-    """Settings of requests by which x_T is 0."""
-
-    def settings(conditioning, request, spec):
-        zeros = replace(conditioning, prior=lambda schedule, shape, seed, indices, device: torch.zeros(2, *shape))
-        return with_settings(zeros, request, spec)
-
-    for module in (requested, edited_samples):
-        monkeypatch.setattr(module, "with_settings", settings)
-
-
-@pytest.mark.parametrize(
-    ("edit", "arguments", "signal"),
-    [
-        (EditRequest("inpaint"), {"image": IMAGE, "mask": LEFT}, 0),
-        (EditRequest("restore"), {"image": Downsample(2).apply(IMAGE[None]), "operator": Downsample(2)}, 0),
-        (EditRequest("vary", strength=0.4), {"image": IMAGE}, SCHEDULE.at(400)[0]),
-        (EditRequest("interpolate", t=300.0), {"image": IMAGE, "other": IMAGE}, SCHEDULE.at(300)[0]),
-        (EditRequest("interpolate"), {}, 0),
-    ],
-    ids=["inpaint", "restore", "vary", "walk of images", "walk of conditions"],
-)
-def test_edits_draw_x_T_as_the_settings_of_a_request_say(smooth, without_noise, edit, arguments, signal):
-    """Without noise a trajectory begins at what it has of the image: a_t x_0."""
-    request = Request.of(2).of_edit(edit, arguments)
-    first = next(smooth[0].process(request).steps([0, 1]))
-    assert torch.allclose(first.x, signal * IMAGE.expand(2, *SHAPE))
-
-
-def test_samples_draw_x_T_as_the_settings_of_a_request_say(smooth, without_noise):
-    assert not bool(next(smooth[0].process(Request.of(2)).steps([0, 1])).x.any())
 
 
 def test_points_cannot_be_edited():

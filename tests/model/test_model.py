@@ -1,29 +1,23 @@
 """The model file explains itself, and sampling from it keeps its promises."""
 
-import base64
 import dataclasses
-import io
 import json
-import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 import ancestral
 from ancestral import samplers, schedules, targets
 from ancestral.base import storage
 from ancestral.base.errors import InputError
-from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Vector
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig, TrainConfig
 from ancestral.config.run_files import MODEL
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model import CustomParts, Model, build, check_sampler, sampler_for
-from ancestral.model.image_grid import ImageGrid
 from ancestral.model.sample_conditioning import read_conditioning
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
@@ -61,13 +55,6 @@ def test_a_saved_model_samples_the_same_images(tmp_path):
     before.save(str(tmp_path / "m.safetensors"))
     after = ancestral.load(tmp_path / "m.safetensors", "cpu")
     assert torch.equal(before.sample(5, steps=4, seed=3), after.sample(5, steps=4, seed=3))
-
-
-def test_samples_are_uint8_images_of_the_right_shape(model):
-    images = model.sample(3, sampler="ddpm", steps=5)
-    assert images.dtype == torch.uint8
-    assert images.shape == (3, 1, 8, 8)
-    assert images.is_contiguous()
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
@@ -123,10 +110,6 @@ def test_a_sampler_is_checked_without_its_times(model, monkeypatch):
             check_sampler(model.denoiser, name)
 
 
-def test_seeds_differ(model):
-    assert not torch.equal(model.sample(2, steps=3, seed=0), model.sample(2, steps=3, seed=1))
-
-
 def test_labels_come_in_turn_by_name_by_number_or_not_at_all(model):
     assert model.labels(range(5), None).tolist() == [0, 1, 0, 1, 0]
     assert model.labels([3, 8], None).tolist() == [1, 0]
@@ -152,10 +135,6 @@ def test_a_sampler_by_name_is_its_object_with_clip(model, name):
     assert by_name.clip == 1.0
     assert (kind().clip is None) == (kind in (samplers.UniPC, samplers.DPMSolver, samplers.Heun, samplers.Langevin))
     assert model.sampler(kind(clip=None)).clip is None
-
-
-def test_a_sampler_as_an_object(model):
-    assert torch.equal(model.sample(2, sampler=samplers.UniPC(3, clip=1.0)), model.sample(2, "unipc", steps=3))
 
 
 def test_a_model_without_classes_refuses_labels(tmp_path):
@@ -446,62 +425,6 @@ def test_a_curve_of_ones_own_is_loaded_on_request(tmp_path):
     with pytest.raises(InputError, match="a custom schedule, with a curve of its own: give it, schedule="):
         ancestral.load(file, net=MLP(2, width=16))
     assert ancestral.load(file, net=MLP(2, width=16), schedule=schedule).denoiser.schedule is schedule
-
-
-def test_images_show_themselves_in_a_notebook():
-    """Each is a PNG in the page, enlarged; transparent ones lie on a checkerboard, and of very many some are shown."""
-    for shape, mode in (((1, 8, 8), "L"), ((3, 8, 8), "RGB"), ((4, 8, 8), "RGBA")):
-        images = untrained(shape).images(3, steps=2)
-        assert isinstance(images, list)
-        text = images._repr_html_()
-        codes = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
-        assert len(codes) == 3
-        for code, image in zip(codes, images, strict=True):
-            with Image.open(io.BytesIO(base64.b64decode(code))) as picture:
-                assert (picture.mode, picture.tobytes()) == (mode, image.tobytes())
-        assert ("conic-gradient" in text) == (mode == "RGBA")
-        assert "width:64px" in text
-    many = ImageGrid(images * 100)._repr_html_()
-    assert many.count("<img") == 256
-    assert "and 44 more" in many
-
-
-def test_images_show_what_they_are_conditioned_on():
-    """A condition that is an image stands before each image in its size, hidden parts transparent; others below it."""
-    limits = (0.0, 255.0)
-    conditions = {"known": ImageCondition(2, limits, (4, 4), masked=True), "angle": Vector((45.0,), (20.0,))}
-    model = untrained((1, 8, 8), conditions=conditions)
-    known = torch.full((2, 2, 4, 4), 7, dtype=torch.uint8)
-    known[0, 1, :2] = 255
-    images = model.images(steps=2, given={"known": known, "angle": [30, 12.5]})
-    text = images._repr_html_()
-    codes = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
-    assert len(codes) == 4
-    for row in range(2):
-        with Image.open(io.BytesIO(base64.b64decode(codes[2 * row]))) as picture:
-            assert picture.mode == "LA"
-            assert np.array_equal(np.asarray(picture)[..., 1], 255 * (known[row, 1].numpy() > 127))
-        with Image.open(io.BytesIO(base64.b64decode(codes[2 * row + 1]))) as picture:
-            assert picture.tobytes() == images[row].tobytes()
-    assert re.findall("<figcaption>(.*?)</figcaption>", text) == ["angle 30", "angle 12.5"]
-    assert set(re.findall(r"width:(\d+)px", text)) == {"64"}
-
-
-def test_a_model_shows_its_conditions():
-    conditions = {
-        "low": ImageCondition(1, (0.0, 255.0), (4, 4), made_by="upscale:2"),
-        "angle": Vector((45.0,), (20.0,)),
-    }
-    model = untrained((1, 8, 8), conditions=conditions)
-    assert ", given low, angle, " in repr(model)
-    assert "an image of 1x4x4, made by upscale:2" in model._repr_html_()
-    assert "a number, 45 ± 20" in model._repr_html_()
-
-
-def test_a_model_shows_itself_in_a_notebook(model):
-    text = model._repr_html_()
-    for part in ("uint8 1x8x8", "vertical, horizontal", f"{model.parameters:,} parameters", "target v", "6 steps"):
-        assert part in text, part
 
 
 def test_beside_a_condition_a_label_that_is_left_out_is_absent():

@@ -14,8 +14,6 @@ from ancestral.base.registries import WEIGHTINGS
 from ancestral.objectives import ConsistencyTuning, ProgressiveDistillation, Stages
 from tiny_models import untrained, wake
 
-F64 = torch.float64
-
 
 def by_torch(value):
     """What torch.save wrote, read again. It is pickle, so reading it may run code."""
@@ -60,26 +58,6 @@ def denoiser_of(kind="unet", schedule="linear", target=targets.V, **options):
 
 def noise(kind="unet"):
     return torch.randn(2, 2) if kind == "mlp" else torch.randn(2, 1, 8, 8)
-
-
-@two_copies
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules(name, duplicate):
-    schedule, times = SCHEDULES[name], torch.arange(len(SCHEDULES[name].signal))
-    twin = duplicate(schedule)
-    assert all(torch.equal(one, other) for one, other in zip(schedule.at(times), twin.at(times), strict=True))
-    assert twin.at(1.5) == schedule.at(1.5)
-    assert (type(twin), twin.spec, twin.prior_std) == (type(schedule), schedule.spec, schedule.prior_std)
-
-
-@two_copies
-@pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=targets.BY_NAME)
-def test_denoisers_of_every_target(target, duplicate):
-    denoiser, x = denoiser_of(target=target), noise()
-    twin = duplicate(denoiser)
-    assert twin.target is target
-    for one, other in zip(denoiser.predict(x, 5), twin.predict(x, 5), strict=True):
-        assert torch.equal(one, other)
 
 
 def half(a, b):
@@ -172,25 +150,3 @@ class Doubled:
 
     def __call__(self, x, index):
         return torch.cat([0.1 * x, 0.1 * x], 1)
-
-
-def in_a_process(_rank, model, folder):
-    torch.save(model.sample(3), folder / "samples.pt")
-
-
-@pytest.mark.slow
-def test_a_process_that_is_spawned_gets_a_model(tmp_path):
-    """Nothing is inherited there: what it gets is pickled."""
-    model = untrained((1, 8, 8), classes=("a", "b"))
-    torch.multiprocessing.spawn(in_a_process, (model, tmp_path))
-    assert torch.equal(torch.load(tmp_path / "samples.pt"), model.sample(3))
-
-
-@pytest.mark.slow
-def test_processes_of_joblib_get_models_and_samplers():
-    model = untrained((1, 8, 8))
-    methods = [samplers.DDIM(3), samplers.UniPC(4)]
-    with joblib.parallel_config("loky", n_jobs=2):
-        batches = joblib.Parallel()(joblib.delayed(model.sample)(2, sampler=sampler) for sampler in methods)
-    for sampler, samples in zip(methods, batches, strict=True):
-        assert torch.equal(samples, model.sample(2, sampler=sampler))

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 
 from ancestral.base.errors import InputError
 from ancestral.data.spec import IMAGES, Codec, DataSpec
-from ancestral.model.image_values import read_images, reading_notes
+from ancestral.model.image_values import read_images
 from ancestral.model.masks import MaskReading, box_mask, read_change, read_mask
 from ancestral.model.regions import Region
 
@@ -158,7 +158,11 @@ def test_masks_that_may_mean_either_part_or_are_empty_are_refused():
     for mask, image, says in (
         (layer(white, MASK), white, "painted pixels (31 %) and transparent ones, and either may be what changes: give"),
         (layer(painted(0, 0, 0), ~MASK), picture(6, 8), "painted pixels (69 %) and transparent ones, and either may"),
-        (layer(white, nothing), white, "nothing is painted: the mask is transparent everywhere; paint the part that changes"),
+        (
+            layer(white, nothing),
+            white,
+            "nothing is painted: the mask is transparent everywhere; paint the part that changes",
+        ),
         (layer(white, everything), white, "nothing is known: the mask covers all of the image; leave a part of it out"),
         (layer(painted(0, 0, 0), everything), white, "nothing changes: the mask is all black, and white is what"),
         (layer(painted(200, 0, 0), everything), white, "has colours and no transparent pixels: paint what changes on"),
@@ -344,16 +348,6 @@ def test_where_nothing_would_be_known_at_the_resolution_of_the_model_the_mask_is
         Region.around(box_mask((1, 1, 78, 58), (60, 80)), (16, 16))
 
 
-def test_sixteen_bits_and_floats_have_regions_too():
-    deep = (picture(60, 80).int() * 257).to(torch.uint16)
-    for image in (deep, picture(60, 80) / 127.5 - 1):
-        for box in ((30, 40, 10, 12), (20, 10, 40, 30)):
-            region = Region.around(box_mask(box, (60, 80)), (16, 16))
-            result = region.paste(image, region.cut(image)[None])
-            assert result.dtype == image.dtype
-            assert torch.equal(result[0][:, ~region.mask].double(), image[:, ~region.mask].double())
-
-
 # -- images -----------------------------------------------------------------------------------------------------------
 
 
@@ -372,19 +366,6 @@ def test_images_of_every_form_are_read_in_the_units_of_the_data(tmp_path):
     assert read_images(COLOUR, large, "image").shape == (1, 3, 8, 8)
     assert read_images(COLOUR, image[:, :4, :4], "image", shape=(3, 4, 4)).shape == (1, 3, 4, 4)
     assert float(read_images(GREY, torch.full((1, 2, 2), 3.0), "y", shape=(1, 2, 2)).max()) == 4 * 127.5
-
-
-def test_what_reading_changes_is_said(tmp_path):
-    colours = saved(tmp_path / "c.png", picture(12, 20, 4).permute(1, 2, 0))
-    notes = reading_notes(GREY, colours)
-    assert [note.partition(",")[0].rpartition("/")[2] for note in notes] == [
-        "c.png is in colour",
-        "c.png is transparent",
-        "c.png is 12x20; its centre was brought to the 8x8 pixels of the model",
-    ]
-    assert reading_notes(COLOUR, PillowImage.new("RGB", (8, 8))) == []
-    assert reading_notes(COLOUR, colours, keep_size=True) == notes[1:2]
-    assert reading_notes(COLOUR, tmp_path / "none.png") == []
 
 
 def test_images_that_a_model_cannot_take_are_refused(tmp_path):

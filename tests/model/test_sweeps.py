@@ -117,14 +117,6 @@ def test_another_operator_of_an_edit_replaces_that_of_its_arguments(model):
     assert not torch.equal(model.make(request), model.make(request.replace(operator=Mask(torch.ones(8, 8)))))
 
 
-def test_a_notebook_shows_the_table(model):
-    text = model.sweep({"guidance": (1, 2.5), "label": ["a", "none"]}, 2, **FEW)._repr_html_()
-    assert text.count("<img") == 8
-    for part in ("<th>guidance by label</th><th>1</th><th>2.5</th>", "<th>a</th>", "<th>none</th>"):
-        assert part in text
-    assert "(1, 2, 1, 1, 8, 8)" in model.sweep({"guidance": (1, 2.5)}, decode=False, **FEW)._repr_html_()
-
-
 REFUSED = [
     ({"angle": []}, "angle of a sweep has no values: give NAME=FIRST:LAST:COUNT, as in guidance=1:5:5, or NAME=A,B,C"),
     ({"seed": None}, "seed of a sweep has no values"),

@@ -1,7 +1,5 @@
 """Models that are conditioned on words: guidance towards a text and away from another, walks, recipes, refusals."""
 
-import shlex
-
 import pytest
 import torch
 
@@ -206,25 +204,3 @@ def test_the_captions_of_samples_are_their_texts(model):
     values = read_values(model.spec, {"caption": ["a red circle", "none"]})
     assert captions(values, [0, 1, 2]) == ["a red circle", "caption none", "a red circle"]
     assert values["caption"].array([2, 1]).tolist() == ["a red circle", "none"]
-
-
-@pytest.mark.parametrize(
-    ("typed", "advice"),
-    [
-        (["--caption", "a red circle"], "--given 'caption=a red circle'"),
-        (["--prompt=it's red"], """--given 'caption=it'"'"'s red'"""),
-        (["--text", "a", "red", "circle", "-n", 1], "--given 'caption=a red circle'"),
-        (["--negative-prompt", "red"], "--avoid caption=red --guidance 3"),
-        (["--guidance", 2, "--negative_prompt", "red"], "--avoid caption=red"),
-        (["--prompt"], "--given 'caption=a red circle'"),
-    ],
-)
-def test_what_is_answered_to_the_options_of_other_programs_runs_as_it_stands(
-    model, run, refused, tmp_path, typed, advice
-):
-    model.save(path := tmp_path / "model.safetensors")
-    guided = typed[:2] if typed[0] == "--guidance" else []
-    for verb in ("sample", "edit"):
-        line = refused(verb, *typed, path)
-        assert f"has no option {typed[len(guided)].partition('=')[0]}; did you mean {advice}? " in line
-    run("sample", path, "-n", 1, "--steps", 2, *guided, *shlex.split(advice), "--out", tmp_path / "a.png")

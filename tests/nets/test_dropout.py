@@ -55,24 +55,6 @@ def test_the_share_dropped_is_p_and_the_mean_is_kept(p, images):
     assert h.double().mean().item() == pytest.approx(1, abs=4 * (chance / (1 - chance) / n) ** 0.5)
 
 
-def test_no_two_elements_images_layers_or_steps_know_each_other():
-    first, second = layers(2, p=0.5)
-    shape, places = (16, 32, 32), range(4)
-    mask = kept(first, shape, keys(places)) * 2 - 1
-    lanes = mask.movedim(1, -1).flatten(1)
-    pairs = {
-        "lanes": lanes[:, 1:] * lanes[:, :-1],
-        "words": lanes[:, 4:] * lanes[:, :-4],
-        "rows": mask[:, :, 1:] * mask[:, :, :-1],
-        "images": mask[1:] * mask[:-1],
-        "layers": mask * (kept(second, shape, keys(places)) * 2 - 1),
-        "steps": mask * (kept(first, shape, keys(places, step=1)) * 2 - 1),
-        "seeds": mask * (kept(first, shape, keys(places, seed=1)) * 2 - 1),
-    }
-    for name, product in pairs.items():
-        assert abs(product.mean().item()) < 4 / product.numel() ** 0.5, name
-
-
 @pytest.mark.parametrize("shape", [(6, 5, 7), (6, 9), (5, 3, 4, 2), (10,)])
 def test_an_image_has_its_mask_in_any_batch_and_layout(shape):
     layer = layers(1, p=0.4)[0]

@@ -12,8 +12,8 @@ from ancestral import nets
 from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.interop import unet2d
-from ancestral.nets.space import crop, fold, pad, unfold
-from ancestral.nets.unet import BlockSettings, DownsampleLayer, UNetBlock, UpsampleLayer
+from ancestral.nets.space import fold, unfold
+from ancestral.nets.unet import BlockSettings, UNetBlock, UpsampleLayer
 from tiny_models import untrained
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -29,49 +29,6 @@ def small(dims, **options):
     return net.eval()
 
 
-def formula(dims, channels, width, mults, blocks, attends, out_channels, patch=1, classes=0):
-    """The parameters of the paper's wiring, counted by hand: `attends` says which levels have attention."""
-
-    def conv(before, after, kernel=3):
-        return before * after * kernel**dims + after
-
-    def block(before, after, attend):
-        n = 2 * before + conv(before, after) + (4 * width + 1) * after + 2 * after + conv(after, after)
-        n += conv(before, after, 1) if before != after else 0
-        return n + (2 * after + conv(after, 3 * after, 1) + conv(after, after, 1) if attend else 0)
-
-    total = (width + 1) * 4 * width + (4 * width + 1) * 4 * width + (classes + 1) * 4 * width * bool(classes)
-    total += conv(channels * patch**dims, width)
-    now, skips = width, [width]
-    for level, mult in enumerate(mults):
-        for _ in range(blocks):
-            total += block(now, width * mult, attends[level])
-            now = width * mult
-            skips.append(now)
-        if level < len(mults) - 1:
-            total += conv(now, now)
-            skips.append(now)
-    total += block(now, now, True) + block(now, now, False)
-    for level, mult in reversed(list(enumerate(mults))):
-        for _ in range(blocks + 1):
-            total += block(now + skips.pop(), width * mult, attends[level])
-            now = width * mult
-        total += conv(now, now) if level else 0
-    return total + 2 * now + conv(now, out_channels * patch**dims)
-
-
-def test_parameter_counts_follow_from_the_wiring():
-    paper = {"channels": 3, "width": 128, "mults": (1, 2, 2, 2), "blocks": 2}
-    assert formula(2, **paper, attends=(False, True, False, False), out_channels=3) == 35_746_307
-    for dims in (1, 2, 3):
-        for options in ({}, {"patch": 2, "classes": 5, "out_channels": 6}):
-            with torch.device("meta"):
-                net = nets.UNet(3, 32, (1, 2, 4), 1, (16,), image_size=64 if options else 32, dims=dims, **options)
-            attends = (False, True, False)
-            expected = formula(dims, 3, 32, (1, 2, 4), 1, attends, **{"out_channels": 3, **options})
-            assert sum(p.numel() for p in net.parameters()) == expected
-
-
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_upsampling_is_nearest_and_a_convolution(dims):
     up = UpsampleLayer(3, 2, dims).double()
@@ -85,18 +42,6 @@ def test_upsampling_is_nearest_and_a_convolution(dims):
         ours, theirs = (torch.autograd.grad((y * probe).sum(), inputs) for y in (up(x, torch.empty(0)), expected))
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize("dims", [1, 3])
-def test_downsampling_pads_at_the_end_of_each_axis(dims):
-    """Of a signal 0, 1, 2, 3 a kernel of ones sums 0 + 1 + 2 and 2 + 3 + nothing; further axes only multiply."""
-    down = DownsampleLayer(1, 1, dims)
-    nn.init.ones_(down.conv.weight)
-    x = torch.arange(4.0).reshape(1, 1, 4, *[1] * (dims - 1)).expand(1, 1, *[4] * dims)
-    ramp = down(x, torch.empty(0))[0, 0]
-    assert ramp.shape == (2,) * dims
-    assert ramp.reshape(2, -1)[:, 0].tolist() == [3 * 3 ** (dims - 1), 5 * 3 ** (dims - 1)]
-    assert ramp.reshape(2, -1)[:, -1].tolist() == [3 * 2 ** (dims - 1), 5 * 2 ** (dims - 1)]
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
@@ -128,16 +73,6 @@ def test_folding_puts_each_block_into_channels():
         assert torch.equal(folded[:, 8 * c + 4 * i + 2 * j + k], volume[:, c, i::2, j::2, k::2])
     for x in (signal, volume):
         assert torch.equal(unfold(fold(x, 2), 2), x)
-
-
-def test_padding_leaves_the_middle_and_cropping_finds_it():
-    x = torch.ones(1, 1, 3, 5, 4)
-    padded = pad(x, 4)
-    assert padded.shape == (1, 1, 4, 8, 4)
-    assert padded.sum() == x.sum()
-    assert torch.equal(padded[:, :, :3, 1:6], x)
-    assert torch.equal(crop(padded, (3, 5, 4)), x)
-    assert pad(x[..., :4, :4, :4], 1).shape == (1, 1, 3, 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +148,6 @@ def test_weights_that_require_a_gradient_answer_bit_for_bit_as_those_that_do_not
     x, index = torch.randn(12, 2, *sides, generator=torch.Generator().manual_seed(0)), torch.arange(12)
     with torch.no_grad():
         assert torch.equal(net(x, index), net.requires_grad_(False)(x, index))
-
-
-def test_the_layout_changes_no_number():
-    net, x, index = small(3), torch.randn(2, 2, 4, 5, 6), torch.tensor([1, 2])
-    expected = net(x, index)
-    net = net.to(memory_format=torch.channels_last_3d)
-    x = x.contiguous(memory_format=torch.channels_last_3d)
-    torch.testing.assert_close(net(x, index), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2, 21), (3, 6, 8), (1, 4, 6, 5)])

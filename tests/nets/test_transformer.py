@@ -1,12 +1,8 @@
 """The transformer: its parts against diffusers' and the formulas, the whole against properties that hold exactly."""
 
-import copy
 import dataclasses
 import itertools
-import json
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, HunyuanAttnProcessor2_0
@@ -14,7 +10,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import nn
 
 import ancestral
-from ancestral import Diffusion, config, interop, nets, randomness, schedules, targets
+from ancestral import Diffusion, config, nets, randomness, schedules, targets
 from ancestral.base.errors import InputError
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.model import Model, build
@@ -47,29 +43,6 @@ def rotation(grid, pairs):
 
 
 # -- the parts --------------------------------------------------------------------------------------------------------
-
-
-def formula(channels, width, depth, patch, dims, out_channels, heads, classes=0, bottleneck=None):
-    """The parameters, counted by hand."""
-
-    def dense(before, after):
-        return before * after + after
-
-    hidden, cell = 8 * round(width / 3), channels * patch**dims
-    block = dense(width, 6 * width) + dense(width, 3 * width) + 2 * width // heads + dense(width, width)
-    block += dense(width, 2 * hidden) + dense(hidden, width)
-    total = 2 * dense(width, width) + (classes + 1) * width * bool(classes)
-    total += dense(cell, width) if bottleneck is None else dense(cell, bottleneck) + dense(bottleneck, width)
-    return total + depth * block + dense(width, 2 * width) + dense(width, out_channels * patch**dims)
-
-
-@pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize("options", [{}, {"classes": 5, "out_channels": 6, "bottleneck": 16, "patch": 8, "heads": 6}])
-def test_the_number_of_parameters_follows_from_the_layers(dims, options):
-    with torch.device("meta"):
-        net = nets.Transformer(3, 192, 6, dims=dims, **options)
-    counted = formula(3, 192, 6, dims=dims, **{"patch": 4, "out_channels": 3, "heads": 4, **options})
-    assert sum(p.numel() for p in net.parameters()) == counted
 
 
 @pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])
@@ -217,24 +190,6 @@ def test_images_of_a_batch_do_not_mix():
     torch.testing.assert_close(net(last, index), together, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3])
-def test_float32_is_close_to_float64_and_half_precision_to_both(dims):
-    net, index = small(dims), torch.tensor([3, 700])
-    for parameter in net.parameters():
-        parameter.data /= 2
-    x = torch.randn(2, 2, *GRIDS[dims])
-    exact = copy.deepcopy(net).double()(x.double(), index)
-    assert exact.dtype == torch.float64
-    size = exact.std().item()
-    assert size > 0.02
-    torch.testing.assert_close(net(x, index).double(), exact, rtol=1e-4, atol=1e-5 * size)
-    for dtype, error in ((torch.bfloat16, 0.05), (torch.float16, 0.01)):
-        with torch.autocast("cpu", dtype):
-            half = net(x, index)
-        assert half.dtype == dtype
-        assert (half.double() - exact).std().item() < error * size
-
-
 def test_the_gradient_reaches_every_parameter():
     """The output begins at 0 and so do the gates, so the first steps train those alone, and the third trains all."""
     net = small(awake=False, classes=3, bottleneck=7, depth=3).train()
@@ -316,40 +271,12 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not(tmp_path):
     )
 
 
-def test_small_parts_of_a_batch_give_its_gradient():
-    """Dropout included: what makes one process and two, or little memory, train alike."""
-    whole = Trainer(tiny(precision="fp32"), stripes(), "cpu")
-    settings = dataclasses.replace(tiny(precision="fp32"), runtime=config.RuntimeConfig(micro_batch=3))
-    parts = Trainer(settings, stripes(), "cpu")
-    for _ in range(3):
-        whole.advance()
-        parts.advance()
-    for one, other in zip(whole.state.parameters, parts.state.parameters, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
-
-
 @pytest.mark.long
 def test_its_blocks_are_what_is_compiled():
     settings = dataclasses.replace(tiny(), runtime=config.RuntimeConfig(compile=True))
     net = Trainer(settings, stripes(), "cpu").state.net
     compiled = {name for name, module in net.named_modules() if module._compiled_call_impl is not None}
     assert compiled == {"blocks.0", "blocks.1"}
-
-
-def test_a_network_that_can_learn_it_learns_stripes():
-    """A tenth of the error of answering with the mean of the data, in some seconds."""
-    settings = dataclasses.replace(
-        tiny(steps=60, batch_size=16, lr=1e-3, precision="fp32", decay="none"),
-        net=config.TransformerConfig(width=32, depth=2, heads=2, patch=4),
-    )
-    trainer = Trainer(settings, stripes(), "cpu")
-    for _ in range(60):
-        trainer.advance()
-    x0, labels = trainer.spec.codec.encode(stripes().items), stripes().labels
-    eps = torch.randn_like(x0)
-    denoiser = trainer.model().diffusion.eval()
-    predicted = denoiser.predict(denoiser.add_noise(x0, 500, eps), 500, labels=labels).x0.clamp(-1, 1)
-    assert (predicted - x0).square().mean() < 0.1  # the variance of the data is 1
 
 
 @pytest.mark.parametrize("shape", [(2, 21), (3, 8, 9), (1, 4, 6, 5)])
@@ -364,53 +291,6 @@ def test_a_model_of_any_shape_is_saved_sampled_and_described(tmp_path, shape):
     assert torch.equal(samples, model.sample(3, sampler="ddim", steps=2))
     torch.testing.assert_close(model.sample(indices=[2], sampler="ddim", steps=2)[0], samples[2], rtol=0, atol=2e-2)
     assert "transformer, width 16, 2 blocks of 2 heads, patch 3, dropout 0.1" in str(again.config.net)
-
-
-@pytest.mark.slow
-def test_its_onnx_file_gives_its_numbers(tmp_path):
-    model = untrained(classes=("a", "b"), bottleneck=4)
-    interop.write_onnx(model, tmp_path / "m.onnx")
-    network = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
-    assert json.loads(network.get_modelmeta().custom_metadata_map["target"]) == "x0"
-    x, index = torch.randn(5, 3, 8, 9), torch.tensor([0, 3, 500, 998, 999])
-    labels = torch.tensor([0, 1, -1, 0, 1])
-    (found,) = network.run(["output"], {"x": x.numpy(), "index": index.numpy(), "labels": labels.numpy()})
-    with torch.no_grad():
-        expected = model.denoiser.net.eval()(x, index, labels)
-    assert expected.std() > 0.001
-    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-4 * expected.std().item())
-
-
-def test_from_python(tmp_path):
-    """By the name of the kind, for volumes; the command that the config is."""
-    volumes = torch.randn(12, 1, 4, 5, 6)
-    settings = {"width": 24, "depth": 1, "heads": 2, "patch": 2, "steps": 2, "batch_size": 4, "trackers": ("none",)}
-    run = ancestral.train(
-        "arrays", data=volumes, dims=3, net="transformer", out=tmp_path / "run", progress=False, **settings
-    )
-    net = config.TransformerConfig(width=24, depth=1, heads=2, patch=2)
-    assert run.model.config.net == net
-    words = config.command(run.model.config)
-    assert "arrays --net transformer " in words
-    assert " --dims 3 --width 24 --depth 1 --heads 2 --patch 2 --steps 2 " in words
-    assert run.model.sample(2, steps=2).shape == (2, 1, 4, 5, 6)
-    with pytest.raises(InputError, match="give unet, transformer, mlp, or a function"):
-        ancestral.train("digits", net="transformr", out=tmp_path / "other", progress=False)
-
-
-@pytest.mark.slow
-def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    np.save("images.npy", (torch.rand(24, 12, 12, 1) * 255).to(torch.uint8).numpy())
-    words = ["--width", "16", "--depth", "1", "--heads", "2", "--patch", "4", "--bottleneck", "3", "--target", "x0"]
-    words += ["--steps", "2", "--batch-size", "4", "--trackers", "none", "--threads", "1", "--preview-steps", "2"]
-    run("train", "--data", "images.npy", "--net", "transformer", *words, "--weighting", "velocity", "--out", "a")
-    assert "transformer, width 16, 1 block of 2 heads, patch 4" in run("info", "a")
-    run("train", "--out", "a", "--resume", "--steps", "3")
-    run("sample", "a", "-n", "2", "--out", "new", "--steps", "2")
-    run("evaluate", "a", "--samples", "16", "--extractor", "pixels", "--steps", "2")
-    run("export", "a", "--to", "onnx", "--out", "a.onnx")
-    assert "Transformer" in refused("export", "a", "--to", "diffusers", "--out", "b")
 
 
 @pytest.mark.parametrize(
@@ -435,12 +315,6 @@ def test_heads_too_narrow_for_the_axes_are_refused():
         nets.Transformer(width=8, heads=2, dims=3)
     with pytest.raises(InputError, match="dims=4"):
         nets.Transformer(dims=4)
-
-
-@pytest.mark.parametrize("wrong", [{"patch": 0}, {"heads": 0}, {"depth": 0}, {"bottleneck": -1}, {"channels": 0}])
-def test_numbers_below_1_are_refused(wrong):
-    with pytest.raises(InputError, match=f"{next(iter(wrong))} of a transformer must be at least 1"):
-        nets.Transformer(**wrong)
 
 
 def test_a_setting_of_another_kind_of_network_is_refused_with_its_kind():

@@ -145,13 +145,6 @@ def test_even_times_are_uniform_each_and_spread_over_a_batch():
     assert torch.equal(even.draw(0, 5, range(8, 16))[0], t[5, 8:16])
 
 
-def test_one_position_sees_the_same_whatever_the_draw_of_others():
-    for times in (UniformTimes(LINEAR), LogNormalTimes(KARRAS), ImportanceTimes(LINEAR)):
-        whole, _ = times.draw(3, 4, range(16))
-        assert torch.equal(times.draw(3, 4, range(5, 9))[0], whole[5:9])
-        assert (whole.min() >= 1) & (whole.max() <= 1000)
-
-
 def test_lognormal_times_have_edms_noise_levels():
     """Of many draws ln σ has the mean −1.2 and the deviation 1.2, but for what the grid of levels rounds."""
     schedule = schedules.karras(1000)

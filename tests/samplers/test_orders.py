@@ -5,13 +5,12 @@ the fast tests have every sampler, every schedule and every target, but not ever
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 import orders
-from ancestral import Diffusion, oracle, samplers, schedules, targets
+from ancestral import Diffusion, oracle, schedules, targets
 from ancestral.base.errors import InputError
 from ancestral.samplers import Langevin
 
@@ -32,14 +31,6 @@ def table(labels, few, quick=()):
 @pytest.mark.parametrize("name", ["linear", "flow"])
 def test_the_error_falls_with_the_order_that_is_claimed(name):
     found = orders.errors(name, (150, 300), exact_steps=400)
-    for label, (_, order, _) in orders.SAMPLERS.items():
-        assert orders.slope(found[label]) == pytest.approx(order, abs=0.15), label
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", orders.SCHEDULES)
-def test_the_error_falls_with_the_order_of_the_table(name):
-    found = orders.errors(name, orders.FINE)
     for label, (_, order, _) in orders.SAMPLERS.items():
         assert orders.slope(found[label]) == pytest.approx(order, abs=0.15), label
 
@@ -97,16 +88,6 @@ def test_mean_and_variance_of_stochastic_samplers_converge(label, name):
     assert abs(std - orders.STD) < max(abs(early - orders.STD) / 5, 1e-3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", orders.SCHEDULES)
-@pytest.mark.parametrize("label", AFFINE)
-def test_mean_and_variance_of_the_table_converge(label, name):
-    mean, std, early = moments(label, name, *((400, 20) if label.startswith("Heun") else (1000, 50)))
-    assert mean == pytest.approx(orders.MEAN, abs=1e-12)
-    assert std == pytest.approx(orders.STD, abs=5e-3)
-    assert abs(std - orders.STD) < max(abs(early - orders.STD) / 5, 1e-3)
-
-
 def moments(label, name, fine, coarse):
     """The mean and the deviation of samples after `fine` steps, and the deviation after `coarse` ones."""
     (mean, std), (_, early) = (orders.moments(ALL[label], orders.SCHEDULES[name](count)) for count in (fine, coarse))
@@ -123,37 +104,6 @@ def test_langevin_converges_in_its_own_steps(name):
         assert mean[2] + std[2] < 0.03
 
 
-CLOUDS = {
-    "DDPM": samplers.DDPM("large", clip=None),
-    "DDIM": samplers.DDIM(500, clip=None),
-    "DPM-Solver++ 2M": samplers.DPMSolver(30, spacing="logsnr"),
-    "DPM-Solver++ 2M SDE": samplers.DPMSolver(50, eta=1.0, spacing="logsnr"),
-    "UniPC": samplers.UniPC(20, spacing="logsnr"),
-    "Heun": samplers.Heun(30, spacing="logsnr"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("label", CLOUDS)
-def test_50_000_samples_are_as_good_as_the_truth(label):
-    """Sliced Wasserstein distance to the exact density, no more than samples of the truth itself have."""
-    assert orders.distance(CLOUDS[label], schedules.linear()) <= orders.floor()[1]
-
-
-@pytest.mark.slow
-def test_the_distance_sees_a_shift_of_a_hundredth():
-    """So that the test above could fail: of a cloud that is 0.01 off, or 3 % too narrow."""
-    cloud = orders.sample_data(seed=3)
-    assert orders.swd(cloud + 0.01) > orders.floor()[1]
-    assert orders.swd(0.97 * cloud) > orders.floor()[1]
-
-
-def test_the_page_has_the_words_of_its_generator():
-    page = (Path(__file__).parents[2] / "docs" / "explanation" / "samplers.md").read_text(encoding="utf-8")
-    for words in (orders.INTRODUCTION, orders.TARGETS, orders.MOMENTS, orders.LANGEVIN):
-        assert words.strip() in page
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["linear", "karras"])
 def test_the_orders_hold_at_float_times(name):
@@ -168,11 +118,3 @@ def test_the_orders_hold_at_float_times(name):
             denoiser = oracle.Mixture(schedule, orders.MEANS, orders.STDS)
             found[count] = (sampler.sample(denoiser, x, times=times) - truth).norm(dim=1).mean().item()
         assert orders.slope(found) == pytest.approx(order, abs=0.25), label
-
-
-def test_oracles_take_times_one_by_one():
-    schedule = orders.SCHEDULES["flow"](10)
-    denoiser, x = oracle.Mixture(schedule, orders.MEANS, orders.STDS), torch.randn(3, 2, dtype=F64)
-    both = denoiser.predict(x, torch.tensor([2, 5, 10]))
-    for place, t in enumerate((2, 5, 10)):
-        torch.testing.assert_close(both.x0[place : place + 1], denoiser.predict(x[place : place + 1], t).x0)

@@ -427,7 +427,7 @@ _NCSN = (
                 lambda net, x_0, i, eps: ((SIGMA[i][:, None] * net(x_0, i) + eps) ** 2).mean()
             ),
         },
-        lambda: torch.randint(0, LEVELS, (64,), generator=seeded(2)),
+        lambda: torch.randint(0, LEVELS, (64,), generator=seeded(3)),
     ),
     Exercise(
         "ncsn_step",
@@ -574,10 +574,6 @@ _SDE = (
             ),
             "a is right; b is the root of 1 − a².": lambda t: (_sde_scales(t)[0], 1 - _sde_scales(t)[0] ** 2),
             "a is right; a² + b² = 1, so b is not 1 − a.": lambda t: (_sde_scales(t)[0], 1 - _sde_scales(t)[0]),
-            "the integral of 19.9 t is 19.9 t²/2; the ½ is missing there.": lambda t: (
-                (a := (-(LOW * t + (HIGH - LOW) * t**2) / 2).exp()),
-                (1 - a**2).sqrt(),
-            ),
             "a = exp(−½ ∫β); you take β(t), not its integral.": lambda t: (
                 (a := (-_rate(t) / 2).exp()),
                 (1 - a**2).sqrt(),
