@@ -161,7 +161,7 @@ def test_masks_that_may_mean_either_part_or_are_empty_are_refused():
         (
             layer(white, nothing),
             white,
-            "nothing is painted: the mask is transparent everywhere; paint the part that changes",
+            "nothing is painted: the mask is transparent everywhere; paint the part",
         ),
         (layer(white, everything), white, "nothing is known: the mask covers all of the image; leave a part of it out"),
         (layer(painted(0, 0, 0), everything), white, "nothing changes: the mask is all black, and white is what"),
