@@ -145,23 +145,6 @@ def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
     assert model.for_items(configs.preset("arrays"), spec).net == configs.MLPConfig(width=32, blocks=1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"width": 5}, "width=5 must be even"),
-        ({"mults": ()}, "mults must be one or more"),
-        ({"blocks": 0}, "blocks must be from 1 to 256"),
-        ({"patch": 0}, "patch must be from 1 to 1024"),
-        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
-        ({"lr": 0.0}, "lr must be above 0"),
-        ({"width": 24, "groups": 5}, "groups=5 must divide width"),
-    ],
-)
-def test_a_setting_that_no_network_can_have_is_refused_before_the_rest_is_chosen(settings, says):
-    with pytest.raises(InputError, match=says):
-        configs.preset("folder").with_settings(source="photos", **settings).check()
-
-
 def test_settings_that_do_not_fit_the_chosen_ones_are_refused(photos, tmp_path):
     with pytest.raises(InputError, match=r"too small for this network.*fewer levels in mults"):
         ancestral.train("folder", photos, out=tmp_path / "run", image_size=40, patch=16, progress=False)

@@ -7,7 +7,6 @@ from PIL import Image
 from torch.utils.data import Dataset as TorchMapStyle
 from torch.utils.data import TensorDataset
 
-import ancestral
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
@@ -109,14 +108,6 @@ def test_lists_that_are_no_data(tmp_path):
             assert len(opened.skipped) == 1
     with pytest.raises(InputError, match="no item of images can be read"):
         data.open([tmp_path / "5.png"], image_size=8)
-
-
-def test_samples_and_data_may_be_lists():
-    arrays = np.random.default_rng(0).integers(0, 256, (14, 8, 8, 3), dtype=np.uint8)
-    images = [Image.fromarray(array) for array in arrays]
-    common = {"extractor": "pixels", "progress": False, "device": "cpu"}
-    one, two = (ancestral.evaluate_samples(samples, images[::-1], **common).samples for samples in (images, arrays))
-    assert one.between_sets == two.between_sets
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(3, 2, dtype=torch.int64), torch.full((4, 1, 2, 2), float("nan"))])

@@ -229,28 +229,6 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
     assert not torch.equal(weights[0][0], weights[-1][0])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stepz": 3}, "did you mean steps"),
-        ({"steps": 0}, "at least 1"),
-        ({"batch_size": "many"}, "batch_size"),
-        ({"config": "digit"}, "did you mean the preset digits"),
-        ({"net": lambda shape, classes: "no network"}, "not a torch.nn.Module"),
-        ({"net": lambda shape, classes: 1 / 0}, "ZeroDivisionError"),
-        ({"data": torch.zeros(3, 2, 2, 2, 2, 2)}, "shape"),
-        ({"data": "no/such/folder"}, "no such file"),
-        ({"data": torch.full((9, 3, 8, 8), 255, dtype=torch.uint8)}, "nothing but the value 255: .* channels=4"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, monkeypatch, options, message):
-    monkeypatch.chdir(tmp_path)  # a folder beside the tests, such as dist, may be near to a name
-    options = {"config": "arrays", "data": images(), **options}
-    with pytest.raises(InputError, match=message):
-        ancestral.train(options.pop("config"), out=tmp_path / "run", progress=False, **options)
-    assert not (tmp_path / "run").exists()
-
-
 def test_the_steps_of_a_training_run_one_by_one(tmp_path):
     """`train_steps` is `train`, and `model` copies the model of each step."""
     whole = train(tmp_path / "whole")

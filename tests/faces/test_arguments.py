@@ -91,6 +91,17 @@ WRONG = {
         lambda m: ancestral.train("points", schedule="lineal"),
         "unknown schedule 'lineal'; did you mean linear",
     ),
+    "train: option": (lambda m: ancestral.train("points", stepz=3), "did you mean steps"),
+    "train: size": (lambda m: ancestral.train("points", batch_size="many"), "batch_size"),
+    "train: tracker": (lambda m: ancestral.train("points", trackers=("nothing",)), "nothing"),
+    "train: function": (lambda m: ancestral.train("points", lr_schedule="no_such:function"), "cannot be imported"),
+    "train: no network": (lambda m: ancestral.train("points", net=lambda s, c: "no network"), "not a torch.nn.Module"),
+    "train: network fails": (lambda m: ancestral.train("points", net=lambda s, c: 1 / 0), "ZeroDivisionError"),
+    "train: shape": (lambda m: ancestral.train(data=torch.zeros(3, 2, 2, 2, 2, 2)), "shape"),
+    "train: constant": (
+        lambda m: ancestral.train(data=torch.full((9, 3, 8, 8), 255, dtype=torch.uint8), progress=False),
+        "nothing but the value 255: .* channels=4",
+    ),
     **{
         f"train: {name}": (lambda m, name=name: ancestral.train("points", **{name: 3}), f"{name} cannot be 3")
         for name in ("schedule", "target", "objective", "initial")
@@ -115,6 +126,16 @@ WRONG = {
     ),
     "sample: guidance": (lambda m: m.sample(guidance="x"), "guidance must be a finite number, not 'x'"),
     "sample: n": (lambda m: m.sample(10**15), "GiB of memory"),
+    "evaluate: no samples": (lambda m: ancestral.evaluate(m, "moons", samples=0), "samples must be at least 1, not 0"),
+    "evaluate: samples": (lambda m: ancestral.evaluate(m, "moons", samples=2.5), "cannot be 2.5: give a whole number"),
+    "evaluate: passes": (lambda m: ancestral.evaluate(m, "moons", passes=3), "passes is an option of likelihood"),
+    "evaluate: steps": (lambda m: ancestral.evaluate(m, "moons", samples=False, steps=3), "is an option of samples"),
+    "evaluate: twice": (
+        lambda m: ancestral.evaluate(m, "moons", sampler=samplers.DDIM(steps=3), steps=3),
+        "leave steps out",
+    ),
+    "evaluate: batch": (lambda m: ancestral.evaluate(m, "moons", batch_size=0), "batch_size must be at least 1"),
+    "evaluate: seed": (lambda m: ancestral.evaluate(m, "moons", seed=None), "seed cannot be None: give a whole number"),
     "evaluate: model": (lambda m: ancestral.evaluate(nn.Linear(2, 2)), "model cannot be a Linear"),
     "evaluate: out": (lambda m: ancestral.evaluate(m, "moons", out=3), "out cannot be 3: give text, a path or None"),
     "evaluate: extractor": (lambda m: ancestral.evaluate(m, "moons", extractor=3), "extractor cannot be 3"),
@@ -144,6 +165,7 @@ def test_bad_arguments_end_in_one_line(call, model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=message) as caught:
         function(model)
     assert "--" not in str(caught.value)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_tables_of_a_schedule_may_be_lists():

@@ -127,16 +127,6 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
     assert f"ancestral train folder --data {source} --image-size 21x13 --fit pad" in command
 
 
-@pytest.mark.long
-def test_the_likelihood_of_floats_is_a_density(run, refused, trained):
-    folder = trained("signals")
-    assert "points and floats have no grey levels" in refused("evaluate", folder, "--likelihood", "--decoder", "exact")
-    output = run("evaluate", folder, "--likelihood", "-n", "4", "--passes", "3", "--ode", "--ode-steps", "2")
-    assert "4 of 12 signals" in output
-    assert "in its own units add 2.3" in output  # log2 of about 5
-    assert "nats" in output
-
-
 def test_doctor_says_what_an_array_was_taken_for(run, tmp_path):
     np.save(tmp_path / "x.npy", RNG.integers(0, 256, (12, 4, 32), dtype=np.uint8))
     text = (

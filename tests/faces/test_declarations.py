@@ -151,21 +151,3 @@ def test_settings_have_the_value_of_the_first_that_gives_them(tmp_path):
     assert settings(config="points", out=out, resume=True) == (4, 0.125, 2)
     assert settings(out=out, resume=True, settings={"steps": 6}) == (6, 0.125, 2)
     assert settings(file=file, out=out, resume=True) == (30, 0.5, 2)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"config": "points", "settings": {"width": 7}}, "width"),
-        ({"config": "moons", "data": "digits"}, "the data are given twice"),
-        ({"config": "points", "lr_schedule": lambda step: 1.0, "settings": {"warmup": 3}}, "a custom lr_schedule"),
-        ({"config": "points", "lr_schedule": "no_such:function"}, "no_such:function cannot be imported"),
-        ({"config": "arrays", "data": None}, "name the data to train on"),
-        ({"config": "points", "settings": {"trackers": ("nothing",)}}, "nothing"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else None,
-)
-def test_a_plan_refuses_before_anything_is_written(options, says, tmp_path):
-    with pytest.raises(InputError, match=says):
-        plan(Train(out=tmp_path / "run", **options))
-    assert not (tmp_path / "run").exists()

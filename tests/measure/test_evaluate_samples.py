@@ -882,21 +882,3 @@ def test_samples_need_no_model(run, model_run, files, common, tmp_path):
     assert EvaluationResult.load(tmp_path / "out") == some
     with pytest.raises(InputError, match="5 samples are too few"):
         finish(evaluate_samples(str(tmp_path / "new"), n=5, **options))
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"samples": 0}, "samples must be at least 1, not 0"),
-        ({"samples": 2.5}, "samples cannot be 2.5: give a whole number"),
-        ({"passes": 3}, "passes is an option of likelihood"),
-        ({"samples": False, "steps": 3}, "steps is an option of samples"),
-        ({"sampler": samplers.DDIM(steps=3), "steps": 3}, "leave steps out"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"seed": None}, "seed cannot be None: give a whole number"),
-    ],
-)
-def test_python_is_refused_in_one_line(model_run, files, options, says):
-    with pytest.raises(InputError, match=says):
-        finish(evaluate(model_run, str(files / "train.npz"), **options))
-    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
