@@ -63,17 +63,6 @@ def test_cosine_has_the_papers_values():
     assert s.alpha_bar[500].item() == pytest.approx(0.49384359, rel=1e-7)
 
 
-@pytest.mark.parametrize("s", SCHEDULES, ids=name)
-def test_signal_and_noise_fill_a_unit_variance(s):
-    assert s.signal.dtype == s.noise.dtype == torch.float64
-    assert (s.signal[0].item(), s.noise[0].item()) == (1, 0)
-    torch.testing.assert_close(
-        s.signal**2 + s.noise**2, torch.ones(s.steps + 1, dtype=torch.float64), rtol=0, atol=1e-15
-    )
-    assert (s.signal.diff() < 0).all()
-    assert (s.noise.diff() > 0).all()
-
-
 def test_noise_is_stored_itself_and_not_lost_beside_a_rounded_signal():
     # ᾱ_1 = 1 − 1e-14: √(1 − a²) of a rounded a has 1 % error here
     assert schedules.from_betas([1e-14]).noise[1].item() == pytest.approx(1e-7, rel=1e-12)
@@ -103,12 +92,13 @@ def test_spec_rebuilds_the_schedule(s):
     assert again.prior_std == s.prior_std
 
 
-@pytest.mark.parametrize("s", OTHERS, ids=name)
-def test_others_begin_clean_and_only_get_noisier(s):
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
+def test_schedules_begin_clean_and_only_get_noisier(s):
+    assert s.signal.dtype == s.noise.dtype == torch.float64
     assert (s.signal[0].item(), s.noise[0].item()) == (1, 0)
     assert (s.signal.diff() <= 0).all()
     assert (s.noise.diff() > 0).all()
-    assert s.prior_std == s.noise[-1].item()
+    assert s.prior_std == (1 if s in SCHEDULES else s.noise[-1].item())
     assert (s.snr.diff() < 0).all()
     assert s.snr[0] == math.inf
 
@@ -281,11 +271,6 @@ def test_the_priors_deviation_falls_as_the_noise():
     assert s.prior_deviation(60) == pytest.approx(s.noise[60].item(), rel=1e-12)
     own = schedules.Schedule(torch.tensor([1.0, 0.9, 0.1]).double(), torch.tensor([0.0, 0.2, 0.5]).double(), 3.0)
     torch.testing.assert_close(own.prior_deviation(torch.tensor([1, 2])), torch.tensor([1.2, 3.0], dtype=torch.float64))
-
-
-def test_prior_std_of_a_variance_preserving_schedule_is_one():
-    assert schedules.linear().prior_std == 1
-    assert math.isclose(schedules.linear().noise[-1].item(), 1, abs_tol=1e-4)
 
 
 # -- continuous time --------------------------------------------------------------------------------------------------

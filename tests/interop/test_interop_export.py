@@ -322,9 +322,6 @@ def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
     assert dataclasses.asdict(model.config)["net"]["groups"] == 8
 
 
-# -- all obstacles at once --------------------------------------------------------------------------------------------
-
-
 # -- the format that fits ---------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
 
-from ancestral import guidance, oracle, randomness, schedules
+from ancestral import oracle, randomness, schedules
 from ancestral.base.errors import InputError
 from ancestral.operators import Linear, matrix
 from ancestral.randomness import Stream
@@ -165,28 +165,6 @@ def test_a_group_is_the_same_in_every_batch():
     assert torch.equal(sampler.sample(gaussian, x_T, seed=5), all_groups)
     assert not torch.equal(sampler.sample(gaussian, x_T, seed=6), all_groups)
     assert sampler.nfe(SCHEDULE) == 20
-
-
-class ByClass:
-    """The exact denoiser of a Gaussian for each class, and of their mixture without one."""
-
-    schedule = SCHEDULE
-
-    def predict(self, x_t, t, labels):
-        of_class = [oracle.Mixture(SCHEDULE, MEANS[k : k + 1], STDS[k : k + 1]).predict(x_t, t).x0 for k in (0, 1)]
-        both = oracle.Mixture(SCHEDULE, MEANS[:2], STDS[:2]).predict(x_t, t)
-        x0 = torch.stack([*of_class, both.x0])[labels, torch.arange(len(x_t))]
-        a, b = self.schedule.at(t)
-        return type(both)(x0, (x_t - a * x0) / b)
-
-
-def test_conditions_and_their_guidance_reach_the_denoiser():
-    """A measurement that says little leaves samples of the label's component, also where it is strengthened."""
-    labels = torch.arange(2).repeat_interleave(32)
-    sampler = TDS(torch.zeros(2, 1, dtype=F64), SUM, 1.0, 32, steps=20, clip=None)
-    for denoiser in (ByClass(), guidance.ClassifierFree(ByClass(), 1.5)):
-        x = sampler.sample(denoiser, noise(64), labels=labels)
-        assert ((x - MEANS[labels]).norm(dim=1) < 5 * STDS[labels]).all()
 
 
 @pytest.mark.parametrize(
