@@ -1,9 +1,15 @@
-"""The gradient of public functions against central differences in float64, a row each.
+"""The gradient of every public function against central differences in float64, a row each.
 
-Rows of `DETACHED` have no gradient: their result may be kept without its graph.
+Public are the names that the reference documents. One whose result may hold a tensor has a row of `DIFFERENTIABLE` or
+of `DETACHED`, or is in a group of those without a graph, and its docstring, or that of its class or module, says which.
 """
 
 import dataclasses
+import importlib
+import inspect
+import re
+import typing
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +20,7 @@ from ancestral import (
     bound,
     curves,
     gaussian,
+    guidance,
     nets,
     objectives,
     operators,
@@ -33,6 +40,11 @@ from ancestral.objectives import weightings
 from ancestral.targets import Prediction
 
 F64 = torch.float64
+PAGES = ("theory", "likelihood", "objectives", "samplers", "nets", "metrics", "data", "interop")
+TENSORS = re.compile(
+    r"Tensor|Prediction|Gaussian|Scalar|Bound|Term|OdeState|Step|Moments|Features|ForwardPass|Recording|Covariance|Self|"
+    r"Mixture|Nearest|KernelSums|Balls|PrecisionRecall|Copies|LinearClassifier|Memorisation|Augmentation"
+)
 SHAPE, T = (2, 1, 4, 4), torch.tensor([5, 12])
 SCHEDULE = schedules.cosine(20)
 
@@ -227,6 +239,7 @@ def circulant(v):
 
 
 OWN = operators.Linear(circulant)
+NONLINEAR = operators.Linear(torch.sin)
 BLURRED = operators.Blur(0.6) | operators.Downsample(2)
 OPERATORS = {
     "Operator": OWN,
@@ -241,6 +254,7 @@ OPERATORS = {
 }
 CODEC = Codec("float", ranges=((-2.0, 6.0),))
 SPEC = DataSpec(SHAPE[1:], CODEC)
+LABELS = torch.tensor([0.5, 1.5], dtype=F64)
 
 DIFFERENTIABLE = {
     "schedules.Schedule.at": lambda: with_learned(lambda s, t: s.at(t)),
@@ -330,6 +344,35 @@ DIFFERENTIABLE = {
     "oracle.Mixture.given": lambda: conditional(mixture),
     "oracle.Empirical.given": lambda: conditional(empirical),
     "oracle.ConditionalMixture.predict": lambda: conditional(mixture),
+    "guidance.DPS.predict": lambda: of_denoiser(
+        lambda m, y: guidance.DPS(m, y, NONLINEAR, 0.7), draw(1, *SHAPE[1:], seed=4)
+    ),
+    "guidance.AutoGuidance.predict": lambda: of_denoiser(lambda m: guidance.AutoGuidance(m, WEAK, 2.0, 0.5)),
+    "guidance.Blend.predict": lambda: of_denoiser(
+        lambda m, w: guidance.Blend(m, {"labels": -LABELS}, w),
+        torch.tensor([0.3, 0.6], dtype=F64).requires_grad_(),
+        labels=LABELS,
+    ),
+    "guidance.ClassifierFree.predict": lambda: of_denoiser(
+        lambda m: guidance.ClassifierFree(m, 2.0, rescale=0.5), labels=LABELS
+    ),
+    "guidance.Clipped.predict": lambda: of_denoiser(lambda m: guidance.Clipped(m, 0.5)),
+    "guidance.Interval.predict": lambda: of_denoiser(
+        lambda m: guidance.Interval(guidance.ClassifierFree(m, 2.0), 0.0, 1.0), labels=LABELS
+    ),
+    "guidance.Posterior.predict": lambda: posterior("jfps"),
+    "guidance.Posterior.predict ddnm": lambda: posterior("ddnm"),
+    "guidance.Posterior.predict pigdm": lambda: posterior("pigdm"),
+    "guidance.Posterior.predict mmps": lambda: posterior("mmps"),
+    "guidance.Replacement.predict": lambda: of_denoiser(
+        lambda m, y: guidance.Replacement(m, y, BLURRED).for_move(move()), draw(1, 1, 2, 2, seed=4)
+    ),
+    "guidance.Skip.predict": lambda: of_denoiser(guidance.Skip),
+    "guidance.Wrapper.estimate": lambda: of_denoiser(lambda m: Called(guidance.Skip(m), "estimate")),
+    "guidance.guided": lambda: of(lambda a, b: guidance.guided([a, b], [2.0]), x(), x(1)),
+    "guidance.rescaled": lambda: of(
+        lambda a, b, c: guidance.rescaled(Prediction(a, a), b, 0.5, c, 0.6, 0.8), x(), x(1), x(2)
+    ),
     **{
         f"operators.{name}.{kind}": (lambda operator=operator, kind=kind: operator_row(operator, kind))
         for name, operator in OPERATORS.items()
@@ -438,7 +481,7 @@ DIFFERENTIABLE = {
     "metrics.ensembles.psnr": lambda: ensemble(lambda a, b: ensembles.psnr(a, b, 2.0)),
     "metrics.ensembles.squared_spread_and_error": lambda: ensemble(ensembles.squared_spread_and_error),
 }
-"""What each function computes, and the leaves that it is differentiable in; wrappers are in test_guidance.py."""
+"""What each function computes, and the leaves that it is differentiable in."""
 ONCE = {
     "reverse.step_bits", "gaussian.DiagonalGaussian.log_bins", "metrics.ensembles.energy_scores",
     "metrics.ensembles.crps", "nets.UNet.forward", "schedules.Schedule.rates", "adaptive.flow_state",
@@ -481,6 +524,34 @@ DETACHED = {
     "metrics.ensembles.rank_counts": lambda: ensemble(ensembles.rank_counts),
     "metrics.linear_classifier.fit": lambda: of(lambda a: linear_classifier.fit(a, torch.arange(12) % 2), draw(12, 3)),
 }
+NO_GRAPH = {
+    "of a protocol or an abstract class": """
+        targets.Denoiser.predict guidance.Wrapper.predict samplers.Sampler.advance objectives.Objective.errors
+        objectives.Objective.pair metrics.extractors.Extractor.__call__""",
+    "tables, matrices and other constants": """
+        schedules.Schedule.alpha_bar schedules.Schedule.snr schedules.Schedule.beta targets.unscaled
+        targets.Target.output_scale covariance.Covariance.isotropic operators.Operator.matrices
+        operators.Composed.matrices operators.Downsample.matrices operators.Grey.matrices operators.Blur.matrices
+        operators.Blur.matrix operators.Crop.matrices data.Codec.scales""",
+    "random numbers, times, probabilities, indices and truth values": """
+        randomness.keys randomness.words randomness.uniform randomness.uniforms randomness.integers randomness.normal
+        randomness.permutation reverse.prior objectives.Objective.draw objectives.ProgressiveDistillation.draw
+        objectives.times.TimeDistribution.draw objectives.times.UniformTimes.draw objectives.times.UniformTimes.unit
+        objectives.times.StratifiedTimes.unit objectives.times.LogNormalTimes.probabilities
+        objectives.times.LogNormalTimes.draw objectives.times.ImportanceTimes.probabilities
+        objectives.times.ImportanceTimes.draw objectives.ForwardPass.z randomness.normal_of
+        objectives.times.stratified objectives.distillation.earlier
+        metrics.copies.Copies.near metrics.copies.Copies.copied metrics.baselines.random_items
+        metrics.baselines.nearest_items metrics.linear_classifier.LinearClassifier.predict""",
+    "state, or a denoiser, objective or setting of another kind": """
+        objectives.Objective.state objectives.ConsistencyTuning.state objectives.ProgressiveDistillation.state
+        objectives.times.TimeDistribution.state objectives.times.ImportanceTimes.state objectives.Stages.of
+        objectives.ConsistencyTuning.from_config objectives.ProgressiveDistillation.from_config guidance.DPS.for_move
+        guidance.AutoGuidance.for_move guidance.Wrapper.for_move adaptive.parameters
+        objectives.ForwardPass.detached_prediction""",
+    "features of networks under inference mode": "metrics.extractors.features metrics.extractors.concatenate",
+}
+GRAPHLESS = {name for names in NO_GRAPH.values() for name in names.split()}
 
 
 class Called:
@@ -494,6 +565,11 @@ class Called:
             return getattr(self.denoiser, self.method)(x_t, t)
         (x0,), transpose = self.denoiser.estimate(x_t, T, {})
         return x0, transpose(x0)
+
+
+def posterior(method):
+    y = draw(1, *SHAPE[1:], seed=4)
+    return of_denoiser(lambda m, y: guidance.Posterior(m, y, OWN, 0.3, method, iterations=3), y)
 
 
 def hybrid():
@@ -511,7 +587,36 @@ def twisted(model, x0):
     return sampler.advance(point, model.predict(point, 9), step, None)
 
 
+WEAK = denoiser()
 EXACT = oracle.Gaussian(SCHEDULE, 0.1, 0.5)
+
+
+def public():
+    """Names that the reference documents and whose result may hold a tensor, without the name of the package."""
+    reference = Path(__file__).parent.parent / "docs" / "reference"
+    for page in PAGES:
+        for module in re.findall(r"^::: ancestral\.([\w.]+)", (reference / f"{page}.md").read_text("utf-8"), re.M):
+            home = importlib.import_module(f"ancestral.{module}")
+            if module in ("interop", "base.hub"):  # files and models
+                continue
+            own = [name for name, part in vars(home).items() if getattr(part, "__module__", "") == home.__name__]
+            for name in getattr(home, "__all__", [name for name in own if name[0] != "_"]):
+                yield from parts(f"{module}.{name}", getattr(home, name))
+
+
+def parts(name, part):
+    """A function, or the methods of a class that are its own."""
+    if inspect.isclass(part):
+        for key, member in vars(part).items():
+            member = member.fget if isinstance(member, property) else member
+            member = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+            if inspect.isfunction(member) and (key[0] != "_" or key == "__call__"):
+                yield from parts(f"{name}.{key}", member)
+    elif inspect.isfunction(part):
+        hint = inspect.signature(inspect.unwrap(part)).return_annotation
+        text = hint if isinstance(hint, str) else str(hint) if typing.get_args(hint) else getattr(hint, "__name__", "")
+        if TENSORS.search(text) and not re.search(r"Dataset\b", name):
+            yield name, part
 
 
 def total(result):
@@ -522,6 +627,18 @@ def total(result):
     if dataclasses.is_dataclass(result):
         result = [getattr(result, field.name) for field in dataclasses.fields(result)]
     return sum(map(total, result)) if isinstance(result, tuple | list) else 0.0
+
+
+def test_every_public_function_has_a_row():
+    names = dict(public())
+    rows = {name.split()[0] for name in (*DIFFERENTIABLE, *DETACHED)} | GRAPHLESS
+    aliases = {name for name in names if name.startswith("objectives.distillation.")} - rows  # those of objectives
+    assert {name.replace("distillation.", "") for name in aliases} <= rows
+    assert sorted(set(names) - rows - aliases) == []
+    for name in rows - GRAPHLESS - set(names):  # inherited
+        owner, _, method = name.rpartition(".")
+        module, _, kind = owner.rpartition(".")
+        assert hasattr(getattr(importlib.import_module(f"ancestral.{module}"), kind), method), name
 
 
 @pytest.fixture(autouse=True)
@@ -579,3 +696,19 @@ def test_its_result_is_detached(name):
     function, _ = DETACHED[name]()
     result = total(function())
     assert not isinstance(result, torch.Tensor) or not result.requires_grad
+
+
+def test_docstrings_say_what_is_differentiable():
+    silent = []
+    for name, part in public():
+        if name in GRAPHLESS:
+            continue
+        owner, _, _ = name.rpartition(".")
+        texts = [part.__doc__ or "", importlib.import_module(part.__module__).__doc__ or ""]
+        for path in (owner, name.split(".")[0]):
+            module, _, kind = path.rpartition(".")
+            home = importlib.import_module(f"ancestral.{module or path}")
+            texts.append((getattr(home, kind, home) if module else home).__doc__ or "")
+        if not re.search(r"differentiable|detached|gradient", " ".join(texts), re.IGNORECASE):
+            silent.append(name)
+    assert silent == []

@@ -232,6 +232,15 @@ def test_classes_and_guidance(js):
 
 
 @pytest.mark.browser
+def test_energy_distance(js):
+    x, y = torch.randn(9, 2, dtype=torch.float64), tensor(DATA["drawn"])
+    expected = 2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean()
+    actual = js("(A, [x, y]) => A.energyDistance(x, y)", [x.flatten().tolist(), y.flatten().tolist()])
+    assert actual == pytest.approx(expected.item(), rel=1e-12)
+    assert js("(A, y) => A.energyDistance(y, y)", y.flatten().tolist()) == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(
     "settings",
     [
@@ -298,6 +307,69 @@ def test_every_choice_of_the_page_runs(open_page):
             )  # the network has 40 points
             assert max(map(abs, points)) <= 1
         assert page.text_content(".pg-equation")
+
+
+@pytest.mark.browser
+def test_it_plays_at_once_and_the_alt_text_follows(open_page):
+    page = open_page()
+    assert current(page)["playing"]
+    before = alt(page)
+    page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel !== text", arg=before)
+    assert "Forward process: 600 noisy copies of 120 data points (two moons)" in alt(page)
+    page.check("[name=view][value=paths]", force=True)
+    page.wait_for_function("document.querySelector('.pg-canvas').ariaLabel.includes('60 paths of DDIM from noise')")
+    assert "to 120 data points (two moons)" in alt(page)
+    page.wait_for_function("Ancestral.current().t < 900")
+    page.select_option("[name=show]", "samples")
+    page.wait_for_function("document.querySelector('.pg-canvas').ariaLabel.includes('400 samples of DDIM')")
+    for view, text in [
+        ("forward", "600 noisy copies"),
+        ("field", "score: gradient of log p"),
+        ("compare", "150 samples of DDPM, DDIM, Heun (EDM), DPM-Solver++ 2M side by side"),
+        ("network", "of the exact denoiser and of the network"),
+    ]:
+        page.check(f"[name=view][value={view}]", force=True)
+        page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel.includes(text)", arg=text)
+    assert page.get_attribute(".pg-canvas", "role") == "img"
+    assert "signal a from 1 to 0.000049" in page.get_attribute(".pg-curves", "aria-label")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("name", "a_falls"), [("linear", True), ("flow", True), ("geometric", False), ("karras", False)]
+)
+def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls):
+    """a stays 1 where the noise explodes, and the picture of b rises in every schedule."""
+    page = open_page(f"#view=forward&at=0&schedule={name}", reduced_motion="reduce")
+    page.wait_for_function("document.querySelector('.pg-curves').ariaLabel")
+    page.wait_for_timeout(100)
+    curve = page.evaluate(
+        """() => {
+            const canvas = document.querySelector(".pg-curves");
+            const style = getComputedStyle(document.querySelector(".pg"));
+            const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            const ratio = canvas.width / canvas.clientWidth, found = {};
+            for (const name of ["signal", "noise"]) {
+                const hex = style.getPropertyValue(`--pg-${name}`).trim().slice(1);
+                const colour = [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16));
+                found[name] = [0.15, 0.34, 0.8].map((share) => {  // heights of the curve, from the bottom
+                    const x = Math.round((40 + share * (canvas.clientWidth - 64)) * ratio), rows = [];
+                    for (let y = 0; y < canvas.height; y++) {
+                        const k = 4 * (y * canvas.width + x), near = (c, i) => Math.abs(c - pixels[k + i]) < 40;
+                        if (colour.every(near) && pixels[k + 3] > 128) rows.push(y);
+                    }
+                    return rows.length ? 1 - rows[Math.floor(rows.length / 2)] / canvas.height : null;
+                });
+            }
+            return found;
+        }"""
+    )
+    a, b = curve["signal"], curve["noise"]
+    assert None not in (*a, *b)
+    assert b[0] < b[1] < b[2]
+    assert (a[0] > a[1] > a[2]) is a_falls
+    assert (max(a) - min(a) < 0.03) is not a_falls
+    assert ("signal a from 1 to 1.0" in page.get_attribute(".pg-curves", "aria-label")) is not a_falls
 
 
 @pytest.mark.browser
@@ -393,6 +465,24 @@ def test_the_mouse_draws_and_erases(open_page):
 
 
 @pytest.mark.browser
+def test_a_finger_draws_where_it_may_and_scrolls_otherwise(open_page):
+    page = open_page(
+        "#view=paths&at=0&data=own", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}
+    )
+    box = page.locator(".pg-canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    action = "getComputedStyle(document.querySelector('.pg-canvas')).touchAction"
+    page.touchscreen.tap(x, y)
+    assert current(page)["points"] == []
+    assert page.evaluate(action) == "pan-y"
+    page.check("[name=tool][value=draw]", force=True)
+    page.evaluate("scrollTo(0, 0)")
+    page.touchscreen.tap(x, y)
+    assert len(current(page)["points"]) == 2
+    assert page.evaluate(action) == "none"
+
+
+@pytest.mark.browser
 def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     bad = "#view=bogus&data=nothing&schedule=x&sampler=y&steps=-3&T=5&n=1e9&eta=NaN&seed=-1&points=!&at=x&other=1"
     page = open_page(bad)
@@ -404,6 +494,29 @@ def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     assert current(page)["settings"] == settings
     page.evaluate("location.hash = '#view=field&data=ring&T=10&at=9'")
     page.wait_for_function("Ancestral.current().t === 1")
+
+
+@pytest.mark.browser
+def test_dark_mode(open_page):
+    ground = "getComputedStyle(document.querySelector('.pg-stage')).backgroundColor"
+    pixel = """() => { const c = document.querySelector('.pg-canvas'), copy = new OffscreenCanvas(c.width, c.height)
+        .getContext('2d', {willReadFrequently: true}); copy.drawImage(c, 0, 0);
+        const d = copy.getImageData(0, 0, c.width, c.height).data; let light = 0, n = 0;
+        for (let i = 0; i < d.length; i += 4) {
+        const rgb = [d[i], d[i + 1], d[i + 2]], coloured = Math.max(...rgb) - Math.min(...rgb) > 30;  // not the square
+        if (d[i + 3] > 200 && coloured) { n++; light += rgb[0] + rgb[1] + rgb[2]; } } return light / n; }"""
+    light, dark = open_page("#view=forward&at=0"), open_page("#view=forward&at=0", color_scheme="dark")
+    dark.wait_for_timeout(200)
+    assert light.evaluate(ground) == "rgb(255, 255, 255)"
+    assert dark.evaluate(ground) == "rgb(15, 18, 22)"
+    assert dark.evaluate(pixel) > light.evaluate(pixel) + 60  # colours for a dark ground are lighter
+    before = light.evaluate(pixel)
+    light.evaluate("document.body.dataset.mdColorScheme = 'slate'")  # the switch of the site
+    light.wait_for_timeout(200)
+    assert light.evaluate(ground) == "rgb(15, 18, 22)"
+    assert light.evaluate(pixel) > before + 60
+    dark.evaluate("document.body.dataset.mdColorScheme = 'default'")  # it wins over the system's setting
+    assert dark.evaluate(ground) == "rgb(255, 255, 255)"
 
 
 @pytest.mark.browser
@@ -434,6 +547,48 @@ def test_every_control_has_a_name(open_page):
 
 
 # The story
+
+
+@pytest.mark.browser
+def test_the_next_button_leads_through_five_steps(open_page):
+    """Each step has a text and links; settings that suit a step are its own, and changed ones stay."""
+    page = open_page("", reduced_motion="reduce")
+    page.check("[name=view][value=forward]", force=True)
+    seen = []
+    for name in ("forward", "field", "paths", "compare", "network"):
+        assert current(page)["settings"]["view"] == name
+        assert page.text_content(".pg-equation")
+        assert page.locator(".pg-try a").count() == 3
+        seen.append(page.text_content(".pg-story p"))
+        if name == "compare":
+            assert current(page)["settings"]["schedule"] == "linear"
+        if name != "network":
+            page.click(".pg-next")
+    assert len({*seen}) == 5
+    assert not page.is_visible(".pg-next")
+    assert current(page)["settings"]["schedule"] == "cosine"
+    page.select_option("[name=schedule]", "flow")
+    page.check("[name=view][value=compare]", force=True)
+    assert current(page)["settings"]["schedule"] == "flow"
+
+
+@pytest.mark.browser
+def test_every_link_to_try_sets_its_state(open_page):
+    page = open_page("", reduced_motion="reduce")
+    for name in ("forward", "field", "paths", "compare", "network"):
+        page.check(f"[name=view][value={name}]", force=True)
+        for link in page.locator(".pg-try a").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+            page.select_option("[name=schedule]", "sigmoid")  # the link leads to the same state from any other
+            page.evaluate(
+                "document.querySelector('.pg-try a').setAttribute('href', arguments)".replace("arguments", repr(link))
+            )
+            page.locator(".pg-try a").first.click()
+            page.wait_for_function("Ancestral.current().settings.schedule !== 'sigmoid'")
+            settings = current(page)["settings"]
+            for setting in link[1:].split("&"):
+                key, value = setting.split("=")
+                assert settings[key] == value, link
+            page.check(f"[name=view][value={name}]", force=True)
 
 
 @pytest.mark.browser
@@ -469,6 +624,16 @@ def test_x_T_is_dragged_and_moved_by_keys(open_page):
     assert current(page)["settings"]["xT"] == ",".join(f"{u:.2f}" for u in x_T)
     page.click("[data-action=seed]")
     assert current(page)["settings"]["xT"] == ""
+
+
+@pytest.mark.browser
+def test_a_finger_drags_x_T(open_page):
+    page = open_page(
+        "#view=compare&steps=5&at=5", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}
+    )
+    assert page.locator(".pg-handle:visible").count() == 4  # one in each picture
+    assert page.locator(".pg-handle[tabindex='-1']").count() == 3  # the tab key stops at one
+    assert page.evaluate("getComputedStyle(document.querySelector('.pg-handle')).touchAction") == "none"
 
 
 @pytest.mark.browser
@@ -530,3 +695,20 @@ def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_pa
     page.click("[data-action=train]")
     page.wait_for_function("Ancestral.current().training.step > 40")
     assert page.evaluate("Ancestral.current().training.losses.slice(0, 40)") == losses[:40]
+
+
+@pytest.mark.browser
+def test_reduced_motion_trains_by_the_button_alone(open_page):
+    page = open_page("#view=network&n=40", reduced_motion="reduce")
+    page.wait_for_timeout(300)
+    assert page.evaluate("Ancestral.current().training.step") == 0
+    assert page.text_content(".pg-train") == "Train"
+    page.click("[data-action=train]")
+    page.wait_for_function("Ancestral.current().training.step > 0")
+
+
+@pytest.mark.browser
+def test_an_old_address_of_samples_still_shows_them(open_page):
+    page = open_page("#view=samples&at=3&steps=10")
+    assert current(page)["settings"]["view"] == "paths"
+    assert current(page)["settings"]["show"] == "samples"
