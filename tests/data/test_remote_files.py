@@ -234,16 +234,18 @@ def test_requests_that_fail_are_made_again(kind, amount, bucket, tmp_path, monke
 def test_the_error_of_the_last_request_names_the_object_and_nothing_is_kept(
     kind, amount, bucket, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(remote_files.CLIENT, "read_timeout", timedelta(seconds=0.15))
-    monkeypatch.setitem(remote_files.RETRY, "max_retries", 1)
-    files = RemoteFiles(bucket.upload(shards(tmp_path / "set"), "set"))
-    with (
-        bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
-        pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read: \S+"),
-    ):
-        files.read(b"part-001.tar")
+    address = bucket.upload(shards(tmp_path / "set"), "set")
+    with monkeypatch.context() as patch:
+        patch.setitem(remote_files.CLIENT, "read_timeout", timedelta(seconds=0.15))
+        patch.setitem(remote_files.RETRY, "max_retries", 1)
+        files = RemoteFiles(address)
+        with (
+            bucket.faulty(first_times(99, kind, amount, "part-001.tar")),
+            pytest.raises(SourceLost, match=r"s3://\w+/set/part-001\.tar cannot be read: \S+"),
+        ):
+            files.read(b"part-001.tar")
     assert nothing_kept()
-    assert files.read(b"part-001.tar") == (tmp_path / "set" / "part-001.tar").read_bytes()
+    assert RemoteFiles(address).read(b"part-001.tar") == (tmp_path / "set" / "part-001.tar").read_bytes()
 
 
 def nothing_kept():
